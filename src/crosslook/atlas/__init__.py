@@ -1,0 +1,1 @@
+"""A basemap made searchable: build, open, locate, register, audit."""

@@ -1,0 +1,1 @@
+"""Scenes to patches: reading, radiometry, tiling, public sets, simulation."""

@@ -1,0 +1,1 @@
+"""Patches to feature maps: extractors, their registry and the feature store."""

@@ -1,0 +1,194 @@
+"""The extractor base class: one sealed public method, one hook."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+
+from crosslook.errors import InputError
+from crosslook.extract.options import Option
+from crosslook.types import FeatureMap, FloatArray
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How an image is brought to what a model takes.
+
+    The image is resized by ``scale`` (the same along rows and columns) to
+    ``resized`` and padded at the bottom and right to ``padded``; ``cell`` is
+    the model's own stride in its input pixels.
+    """
+
+    resized: tuple[int, int]
+    padded: tuple[int, int]
+    scale: float
+    cell: float
+
+    @property
+    def stride(self) -> float:
+        """Pixels of the original image per cell."""
+        return self.cell / self.scale
+
+
+class Extractor(ABC):
+    """Turns images into a :class:`~crosslook.types.FeatureMap`.
+
+    A subclass names its statistics and options as class data and writes
+    :meth:`_features`; everything else (checks, resizing, padding,
+    normalisation, batches) is done here, once, for all of them.
+
+    Attributes
+    ----------
+    OPTIONS : dict of str to Option
+        What may stand behind the colon of a spec.
+    MEAN, STD : tuple of float
+        Per channel; an image ``x`` in 0..1 becomes ``(x - MEAN) / STD``.
+    revision : str
+        What identifies the weights (a hub revision or a digest); part of the
+        feature-store key.
+    """
+
+    OPTIONS: ClassVar[dict[str, Option]] = {}
+    MEAN: ClassVar[tuple[float, float, float]] = (0.0, 0.0, 0.0)
+    STD: ClassVar[tuple[float, float, float]] = (1.0, 1.0, 1.0)
+
+    def __init__(self, spec: str, options: dict[str, Any]) -> None:
+        self.spec = spec
+        self.options = options
+        self.revision = "builtin"
+        self.dtype = "float32"
+        self.batch_size = 32
+
+    @property
+    def key(self) -> dict[str, str]:
+        """Everything about this extractor that changes its features.
+
+        Options at their default are named too, so that a changed default can
+        never read features made under another one.
+        """
+        options = ",".join(f"{k}={v}" for k, v in sorted(self.options.items()))
+        return {
+            "spec": self.spec,
+            "options": options,
+            "revision": self.revision,
+            "dtype": self.dtype,
+        }
+
+    @final
+    def extract(self, images: FloatArray) -> FeatureMap:
+        """Extract features of a stack of images.
+
+        Parameters
+        ----------
+        images : float32 array, shape (N, 3, H, W)
+            Values in 0..1, channels red, green, blue (or one grey value thrice).
+
+        Returns
+        -------
+        FeatureMap
+            ``N`` maps; the result does not depend on how images are batched.
+
+        Raises
+        ------
+        InputError
+            If the shape is another one or a value is NaN or outside 0..1.
+        """
+        _check(images)
+        geometry = self.geometry(images.shape[2], images.shape[3])
+        parts = [
+            self._run(images[start : start + self.batch_size], geometry)
+            for start in range(0, len(images), self.batch_size)
+        ]
+        values = np.concatenate([part[0] for part in parts])
+        vectors = [part[1] for part in parts if part[1] is not None]
+        vector = np.concatenate(vectors) if vectors else None
+        return FeatureMap(values, geometry.stride, vector)
+
+    def geometry(self, height: int, width: int) -> Geometry:
+        """Say how an image of this size is resized and padded.
+
+        The default keeps the size and a cell of one pixel; a subclass that
+        has a stride or a fixed input overrides it, mostly by one call of
+        :func:`pad_to_multiple` or :func:`resize_to_multiple`.
+        """
+        return Geometry((height, width), (height, width), 1.0, 1.0)
+
+    @abstractmethod
+    def _features(self, images: FloatArray) -> tuple[FloatArray, FloatArray | None]:
+        """The hook: normalised images (n, 3, H', W') to values and vector.
+
+        ``values`` is float32 (n, C, h, w) in cells of ``geometry().cell``
+        input pixels; ``vector`` is float32 (n, D) or None.
+        """
+
+    def close(self) -> None:
+        """Release what the extractor holds (memory of a model)."""
+
+    def _run(self, images: FloatArray, geometry: Geometry) -> tuple[FloatArray, FloatArray | None]:
+        prepared = prepare(images, geometry)
+        mean = np.asarray(self.MEAN, np.float32)[:, None, None]
+        std = np.asarray(self.STD, np.float32)[:, None, None]
+        values, vector = self._features((prepared - mean) / std)
+        return np.ascontiguousarray(values, dtype=np.float32), vector
+
+
+def pad_to_multiple(height: int, width: int, cell: int) -> Geometry:
+    """Keep the scale and pad bottom and right to whole cells."""
+    padded = (math.ceil(height / cell) * cell, math.ceil(width / cell) * cell)
+    return Geometry((height, width), padded, 1.0, float(cell))
+
+
+def resize_to_multiple(height: int, width: int, cell: int, side: int = 0) -> Geometry:
+    """Resize so that the longer side is whole cells, pad the other.
+
+    ``side`` is the wanted longer side in pixels, rounded to whole cells; 0
+    takes the nearest multiple at or below the image's own (at least one cell).
+    """
+    longer = max(height, width)
+    cells = round(side / cell) if side else longer // cell
+    target = max(1, cells) * cell
+    scale = target / longer
+    resized = (max(1, round(height * scale)), max(1, round(width * scale)))
+    padded = (math.ceil(resized[0] / cell) * cell, math.ceil(resized[1] / cell) * cell)
+    return Geometry(resized, padded, scale, float(cell))
+
+
+def prepare(images: FloatArray, geometry: Geometry) -> FloatArray:
+    """Resize (bicubic up, area down) and pad by edge values, (n, 3, H, W)."""
+    out = images
+    if geometry.resized != images.shape[2:]:
+        out = _resize(images, geometry.resized)
+    bottom = geometry.padded[0] - out.shape[2]
+    right = geometry.padded[1] - out.shape[3]
+    if bottom or right:
+        out = np.pad(out, ((0, 0), (0, 0), (0, bottom), (0, right)), mode="edge")
+    return out
+
+
+def _resize(images: FloatArray, size: tuple[int, int]) -> FloatArray:
+    import cv2
+
+    shrinks = size[0] < images.shape[2]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    resized = [
+        cv2.resize(image.transpose(1, 2, 0), size[::-1], interpolation=how) for image in images
+    ]
+    # Bicubic overshoots; a model's input range is 0..1 like that of the patch.
+    return np.clip(np.stack(resized).transpose(0, 3, 1, 2), 0.0, 1.0)
+
+
+def _check(images: FloatArray) -> None:
+    if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
+        raise InputError(f"images have shape {images.shape}; (N, 3, H, W) is needed.")
+    if images.dtype != np.float32:
+        raise InputError(f"images are {images.dtype}; float32 in 0..1 is needed.")
+    low, high = float(images.min()), float(images.max())
+    if not (low >= 0.0 and high <= 1.0):  # NaN fails too
+        raise InputError(
+            f"image values span {low:g}..{high:g}; 0..1 without NaN is needed. "
+            "Apply a radiometry first."
+        )

@@ -1,0 +1,79 @@
+"""Extractor specs as the user types them.
+
+Grammar: ``[untrained:]name[:variant][,key=value...]`` or
+``[untrained:]name:key=value,...``; for ``hf`` the part after the first colon,
+up to the first comma, is a hub id or a folder.
+Examples: ``hog``, ``hog:cell=8``, ``dinov2:vits14,layer=9``,
+``hf:google/siglip2-base-patch16-224``, ``untrained:dinov2``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from crosslook.errors import SpecError
+
+UNTRAINED = "untrained"
+
+
+@dataclass(frozen=True)
+class ExtractorSpec:
+    """A parsed spec; ``options`` holds only what was typed, as text."""
+
+    name: str
+    variant: str | None = None
+    options: dict[str, str] = field(default_factory=dict)
+    untrained: bool = False
+
+
+def parse_spec(text: str) -> ExtractorSpec:
+    """Parse one spec.
+
+    Raises
+    ------
+    SpecError
+        If the text is empty or an option is not ``key=value``.
+    """
+    rest = text.strip()
+    untrained = rest.startswith(f"{UNTRAINED}:")
+    if untrained:
+        rest = rest.removeprefix(f"{UNTRAINED}:")
+    name, _, tail = rest.partition(":")
+    if not name or "=" in name or "," in name:
+        raise SpecError(f"'{text}' is not an extractor spec; write name[:variant][,key=value].")
+    parts = [part.strip() for part in tail.split(",")] if tail else []
+    variant = parts.pop(0) if parts and ("=" not in parts[0] or _is_folder(parts[0])) else None
+    options: dict[str, str] = {}
+    for part in parts:
+        key, equals, value = part.partition("=")
+        if not equals or not key or not value:
+            raise SpecError(f"'{part}' in '{text}' is not key=value.")
+        if key in options:
+            raise SpecError(f"'{key}' is given twice in '{text}'.")
+        options[key] = value
+    return ExtractorSpec(name, variant or None, options, untrained)
+
+
+def split_specs(text: str) -> list[str]:
+    """Split a comma-separated list of specs; ``key=value`` stays with its spec.
+
+    >>> split_specs("raw,sd-unet:t=261,block=1,hog")
+    ['raw', 'sd-unet:t=261,block=1', 'hog']
+    """
+    specs: list[str] = []
+    for part in (piece.strip() for piece in text.split(",")):
+        if not part:
+            continue
+        head = part.split("=", 1)[0]
+        if "=" in part and ":" not in head and specs:
+            specs[-1] += ("," if ":" in specs[-1] else ":") + part
+        else:
+            specs.append(part)
+    if not specs:
+        raise SpecError("no extractor was named; see 'crosslook extractors'.")
+    return specs
+
+
+def _is_folder(text: str) -> bool:
+    return "/" in text and Path(text).is_dir()

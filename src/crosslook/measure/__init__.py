@@ -1,0 +1,1 @@
+"""What is true of the features: gap, retrieval, structure, intervals."""

@@ -1,0 +1,1 @@
+"""Rows to figures to one HTML file."""

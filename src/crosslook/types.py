@@ -1,0 +1,118 @@
+"""The few values that every part of crosslook agrees on.
+
+Axis order is row then column everywhere; pixel centres lie at +0.5, so pixel
+(r, c) covers rows ``[r, r + 1)`` and columns ``[c, c + 1)``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Modality = Literal["sar", "optical"]
+MODALITIES: tuple[Modality, Modality] = ("sar", "optical")
+Direction = Literal["sar->optical", "optical->sar"]
+DIRECTIONS: tuple[Direction, Direction] = ("sar->optical", "optical->sar")
+Split = Literal["held-out", "transductive"]
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of pixels: rows ``[row, row + height)``, columns likewise."""
+
+    row: int
+    col: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Patch:
+    """Where one aligned SAR/optical patch pair comes from.
+
+    Attributes
+    ----------
+    id : str
+        Unique within a patch set: ``<scene>/<row>_<col>``.
+    scene : str
+        The scene pair it was cut from; statistics resample scenes.
+    group : str
+        A coarser unit (tile, region, season); the scene where none is known.
+    window : Window
+        Pixel window on the optical grid of the scene.
+    position : tuple of float or None
+        World (x, y) of the patch centre in ``crs``; None without georeference.
+    crs : str or None
+        CRS of ``position``, as an authority string or WKT.
+    """
+
+    id: str
+    scene: str
+    group: str
+    window: Window
+    position: tuple[float, float] | None = None
+    crs: str | None = None
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """Features of ``N`` images on a regular grid of cells.
+
+    Attributes
+    ----------
+    values : float32 array, shape (N, C, h, w)
+        Channel values per cell; (0, 0) is the upper left cell.
+    stride : float
+        Input pixels per cell, the same along rows and columns. Cell (i, j)
+        covers input rows ``[i * stride, (i + 1) * stride)``, columns likewise.
+    vector : float32 array, shape (N, D), or None
+        The model's own global embedding, where it has one.
+    """
+
+    values: FloatArray
+    stride: float
+    vector: FloatArray | None = None
+
+    def __len__(self) -> int:
+        return int(self.values.shape[0])
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its confidence interval (95 % unless said otherwise)."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One result: a line of ``results.parquet`` (field order is column order).
+
+    ``n_query`` and ``n_gallery`` count descriptors; ``chance`` is the value
+    that guessing would give, NaN where there is no such thing; ``k`` is 0
+    where the metric has none.
+    """
+
+    dataset: str
+    extractor: str
+    revision: str
+    pooling: str
+    calibration: str
+    scoring: str
+    split: str
+    measure: str
+    direction: str
+    metric: str
+    k: int
+    value: float
+    ci_low: float
+    ci_high: float
+    n_query: int
+    n_gallery: int
+    chance: float
