@@ -1,0 +1,58 @@
+"""Progress of long work: shown on a terminal, silent elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sized
+from typing import TypeVar
+
+Item = TypeVar("Item")
+_SHOW_AFTER_SECONDS = 2.0
+
+
+def track(items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
+    """Yield ``items`` while a bar on the standard error shows how far they are.
+
+    Nothing is drawn for work that ends within two seconds. Where the standard
+    error is no terminal (a log file, a pipe) a line is written every thirty
+    seconds instead of a bar.
+    """
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    if sys.stderr.isatty():
+        yield from _bar(items, label, total)
+    else:
+        yield from _lines(items, label, total)
+
+
+def _bar(items: Iterable[Item], label: str, total: int | None) -> Iterator[Item]:
+    from time import monotonic
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    progress = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+    task = progress.add_task(label, total=total)
+    started, shown = monotonic(), False
+    try:
+        for item in items:
+            if not shown and monotonic() - started > _SHOW_AFTER_SECONDS:
+                progress.start()
+                shown = True
+            yield item
+            progress.advance(task)
+    finally:
+        if shown:
+            progress.stop()
+
+
+def _lines(items: Iterable[Item], label: str, total: int | None) -> Iterator[Item]:
+    from time import monotonic
+
+    last = monotonic()
+    for done, item in enumerate(items, start=1):
+        yield item
+        if monotonic() - last > 30:
+            last = monotonic()
+            print(f"{label}: {done}/{total or '?'}", file=sys.stderr, flush=True)
