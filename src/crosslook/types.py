@@ -116,3 +116,20 @@ class Row:
     n_query: int
     n_gallery: int
     chance: float
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measured value before it is set into a :class:`Row`.
+
+    ``direction`` is empty where a metric has none; ``k`` is 0 likewise.
+    """
+
+    measure: str
+    metric: str
+    estimate: Estimate
+    n_query: int
+    n_gallery: int
+    chance: float
+    direction: str = ""
+    k: int = 0
