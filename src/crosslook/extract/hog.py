@@ -1,0 +1,120 @@
+"""Dense histograms of unsigned oriented gradients.
+
+Dalal and Triggs, "Histograms of oriented gradients for human detection",
+CVPR 2005; the normalisation over the four blocks around a cell follows
+Felzenszwalb et al., "Object detection with discriminatively trained part-based
+models", PAMI 2010. Gradients are unsigned, since an edge that brightens in one
+sensor often darkens in the other.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import ClassVar
+
+import numpy as np
+
+from crosslook.extract.base import Extractor, Geometry, pad_to_multiple
+from crosslook.extract.options import Option
+from crosslook.types import FloatArray
+
+_EPSILON = 1e-3
+
+
+class Hog(Extractor):
+    """Oriented gradients per cell, softly binned and block normalised.
+
+    Each pixel gives its gradient magnitude to the two nearest of ``bins``
+    orientations over 180 degrees; a cell gathers its pixels, with a linear
+    fall-off into the next cells when ``soft`` is on; the histogram is divided
+    by the norm of each of the four 2 x 2 blocks of cells that contain it,
+    clipped at ``clip``, and the four are averaged.
+    """
+
+    OPTIONS: ClassVar[dict[str, Option]] = {
+        "cell": Option(16, "side of a cell in pixels", low=2, high=256),
+        "bins": Option(9, "orientations over 180 degrees", low=2, high=36),
+        "blur": Option(1.5, "Gaussian blur before gradients, pixels", low=0.0, high=20.0),
+        "clip": Option(0.3, "upper bound of a normalised bin", low=0.01, high=1.0),
+        "soft": Option(True, "share a pixel between neighbouring cells"),
+    }
+
+    def geometry(self, height: int, width: int) -> Geometry:
+        """Whole cells; the last ones are padded by edge values."""
+        return pad_to_multiple(height, width, int(self.options["cell"]))
+
+    def _features(self, images: FloatArray) -> tuple[FloatArray, None]:
+        cell, bins = int(self.options["cell"]), int(self.options["bins"])
+        height, width = images.shape[2], images.shape[3]
+        rows = _pooling_matrix(height, cell, bool(self.options["soft"]))
+        cols = _pooling_matrix(width, cell, bool(self.options["soft"]))
+        out = np.empty((len(images), bins, height // cell, width // cell), np.float32)
+        for image, cells in zip(images, out, strict=True):
+            oriented = oriented_gradients(image.mean(axis=0), bins, float(self.options["blur"]))
+            histograms = np.matmul(np.matmul(rows, oriented), cols.T)
+            cells[:] = _normalise_blocks(histograms, float(self.options["clip"]))
+        return out, None
+
+
+def oriented_gradients(grey: FloatArray, bins: int, blur: float) -> FloatArray:
+    """Split the gradient magnitude of an image over orientations.
+
+    Parameters
+    ----------
+    grey : float32 array, shape (H, W)
+    bins : int
+        Bin ``b`` is centred on the orientation ``b * 180 / bins`` degrees of
+        the gradient, 0 along columns.
+    blur : float
+        Standard deviation in pixels of the Gaussian applied first; 0 for none.
+
+    Returns
+    -------
+    float32 array, shape (bins, H, W)
+        Non-negative; the sum over bins is the gradient magnitude.
+    """
+    import cv2
+
+    image = np.ascontiguousarray(grey, dtype=np.float32)
+    if blur > 0:
+        image = cv2.GaussianBlur(image, (0, 0), blur, borderType=cv2.BORDER_REFLECT_101)
+    down = cv2.Sobel(image, cv2.CV_32F, 0, 1, ksize=1, borderType=cv2.BORDER_REPLICATE)
+    right = cv2.Sobel(image, cv2.CV_32F, 1, 0, ksize=1, borderType=cv2.BORDER_REPLICATE)
+    magnitude, angle = cv2.cartToPolar(right, down)
+    position = angle * np.float32(bins / np.pi)  # 0..2 * bins, the half turn folds below
+    lower = np.floor(position)
+    upper_share = position - lower
+    upper_share *= magnitude
+    lower_share = magnitude - upper_share
+    index = lower.astype(np.int32)
+    out = np.zeros((bins, *image.shape), np.float32)
+    flat = out.reshape(bins, -1)
+    pixels = np.arange(image.size)
+    flat[(index % bins).ravel(), pixels] = lower_share.ravel()
+    flat[((index + 1) % bins).ravel(), pixels] += upper_share.ravel()
+    return out
+
+
+@lru_cache(maxsize=32)
+def _pooling_matrix(length: int, cell: int, soft: bool) -> FloatArray:
+    """Weights (length / cell, length) that gather pixels into cells.
+
+    Hard: the mean of a cell. Soft: a triangle twice as wide, centred on the
+    cell, so that an edge on a border counts half on either side.
+    """
+    centres = (np.arange(length // cell) + 0.5) * cell
+    distance = np.abs(np.arange(length) + 0.5 - centres[:, None]) / cell
+    weights = np.maximum(0.0, 1.0 - distance) if soft else (distance < 0.5).astype(np.float64)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+
+
+def _normalise_blocks(histograms: FloatArray, clip: float) -> FloatArray:
+    energy = np.pad((histograms**2).sum(axis=0), 1, mode="edge")
+    blocks = energy[:-1, :-1] + energy[1:, :-1] + energy[:-1, 1:] + energy[1:, 1:]
+    inverse = 1.0 / np.sqrt(blocks + np.float32(_EPSILON**2))
+    total = np.zeros_like(histograms)
+    for rows in (slice(None, -1), slice(1, None)):
+        for cols in (slice(None, -1), slice(1, None)):
+            total += np.minimum(histograms * inverse[rows, cols], np.float32(clip))
+    result: FloatArray = total * np.float32(0.25)
+    return result
