@@ -29,14 +29,14 @@ def atomic_path(target: Path) -> Iterator[Path]:
             prefix=f".{target.stem[:40]}-", suffix=target.suffix, dir=target.parent
         )
         os.close(handle)
-        os.chmod(name, 0o644)
+        Path(name).chmod(0o644)
     except OSError as error:
         raise OutputError(_cannot_write(target, error)) from error
     temporary = Path(name)
     try:
         yield temporary
         _sync(temporary)
-        os.replace(temporary, target)
+        temporary.replace(target)
     except OSError as error:
         raise OutputError(_cannot_write(target, error)) from error
     finally:

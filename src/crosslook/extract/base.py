@@ -125,8 +125,8 @@ class Extractor(ABC):
         input pixels; ``vector`` is float32 (n, D) or None.
         """
 
-    def close(self) -> None:
-        """Release what the extractor holds (memory of a model)."""
+    def close(self) -> None:  # noqa: B027
+        """Release what the extractor holds (memory of a model); nothing by default."""
 
     def _run(self, images: FloatArray, geometry: Geometry) -> tuple[FloatArray, FloatArray | None]:
         prepared = prepare(images, geometry)

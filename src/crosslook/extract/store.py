@@ -1,0 +1,92 @@
+"""The feature store: features on disk, shard by shard, keyed by content.
+
+A store folder holds one folder per feature set, named by the SHA-256 of what
+changes the features: the content of the patches, the extractor with all its
+options and weights revision, the radiometry and the dtype. Device, batch size
+and worker count are not in the key. A shard is one ``.npz`` file, written
+whole or not at all, so a killed run loses at most the shard under way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from crosslook.atomic import write_bytes, write_text
+from crosslook.errors import StoreError
+from crosslook.types import FeatureMap, FloatArray
+
+FORMAT = 1
+"""Raise it whenever the bytes of a feature or the layout of a shard change."""
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """The shards of one key.
+
+    Attributes
+    ----------
+    folder : Path
+        Where the shards lie.
+    key : dict
+        What the folder's name is the hash of; kept beside the shards in
+        ``key.json`` for people.
+    """
+
+    folder: Path
+    key: dict[str, object]
+
+    def has(self, shard: int) -> bool:
+        """Tell whether a whole shard is there."""
+        return self._path(shard).is_file()
+
+    def write(self, shard: int, features: FeatureMap) -> None:
+        """Write one shard atomically."""
+        buffer = io.BytesIO()
+        vector = {} if features.vector is None else {"vector": features.vector}
+        np.savez(
+            buffer,
+            allow_pickle=False,
+            values=features.values,
+            stride=np.float64(features.stride),
+            **vector,
+        )
+        write_bytes(self._path(shard), buffer.getvalue())
+
+    def read(self, shard: int) -> FeatureMap:
+        """Read one shard.
+
+        Raises
+        ------
+        StoreError
+            If the file is damaged; says which one to remove.
+        """
+        path = self._path(shard)
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                vector: FloatArray | None = arrays.get("vector")
+                return FeatureMap(arrays["values"], float(arrays["stride"]), vector)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise StoreError(
+                f"feature shard {path} is damaged ({error}). Remove it and run again."
+            ) from error
+
+    def _path(self, shard: int) -> Path:
+        return self.folder / f"{shard:06d}.npz"
+
+
+def open_set(store: Path, key: Mapping[str, object]) -> FeatureSet:
+    """Open (or start) the feature set of ``key`` in the folder ``store``."""
+    full = {"format": FORMAT, **key}
+    text = json.dumps(full, sort_keys=True, indent=1)
+    folder = store / hashlib.sha256(text.encode()).hexdigest()[:32]
+    if not (folder / "key.json").is_file():
+        write_text(folder / "key.json", text)
+    return FeatureSet(folder, full)
