@@ -1,0 +1,52 @@
+"""What a match is judged by."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Plain numbers about a match; every one is finite.
+
+    Attributes
+    ----------
+    inliers : float
+        Number of tie points that the robust fit kept.
+    inlier_share : float
+        Of the tie points tried, 0..1.
+    spread : float
+        Area of the hull of the inliers over the area of the image, 0..1.
+    score : float
+        Median normalised correlation of the inliers, -1..1.
+    peak_ratio : float
+        Median of peak over second peak of all tie points, >= 1.
+    residual : float
+        Root mean square distance of the inliers from the fit, optical pixels.
+    agreement : float
+        Mean distance between the estimate from gradients and the one from
+        mutual information, optical pixels; capped at 50.
+    information : float
+        Mutual information at the match in units of its deviation over wrong
+        positions nearby, above their mean (a z-score).
+    search_margin : float
+        Best over second-best peak of the search over an atlas, less one; 0
+        where nothing was searched.
+    """
+
+    inliers: float
+    inlier_share: float
+    spread: float
+    score: float
+    peak_ratio: float
+    residual: float
+    agreement: float
+    information: float
+    search_margin: float = 0.0
+
+    def vector(self) -> NDArray[np.float64]:
+        """All fields in their order, shape (9,)."""
+        return np.array(list(asdict(self).values()), np.float64)

@@ -1,0 +1,241 @@
+"""The map from SAR pixels to optical pixels, and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from crosslook.errors import MatchError, SettingError, did_you_mean
+from crosslook.match.thin_plate import Array, ThinPlate
+
+Model = Literal["shift", "similarity", "affine", "homography", "tps"]
+MODELS: tuple[Model, ...] = get_args(Model)
+
+_TOLERANCE_PX = 1e-9
+_MAX_ITERATIONS = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Transform:
+    """Maps SAR pixel positions to optical pixel positions.
+
+    Positions are (row, column), continuous, pixel centres at +0.5. A position
+    ``p`` goes to ``H(p) + D(p)``: ``H`` is the projective map of ``matrix``,
+    ``D`` the thin-plate displacement, absent but for the model ``tps``.
+
+    Attributes
+    ----------
+    matrix : float64 array, shape (3, 3)
+        Acts on (row, column, 1).
+    model : str
+        ``shift``, ``similarity``, ``affine``, ``homography`` or ``tps``.
+    field : ThinPlate or None
+    inverted : bool
+        True when ``matrix`` and ``field`` describe the opposite direction;
+        only a spline needs this, as it has no closed inverse.
+    """
+
+    matrix: NDArray[np.float64]
+    model: Model = "similarity"
+    field: ThinPlate | None = None
+    inverted: bool = False
+
+    unit = "pixel"
+
+    def __post_init__(self) -> None:
+        matrix = np.array(self.matrix, dtype=np.float64)
+        if self.model not in MODELS:
+            raise SettingError(
+                f"unknown model '{self.model}'; one of {', '.join(MODELS)} is needed."
+                + did_you_mean(self.model, MODELS)
+            )
+        if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
+            raise MatchError(f"a transform needs a finite 3 x 3 matrix, not {matrix.tolist()}.")
+        if abs(np.linalg.det(matrix)) < 1e-12:
+            raise MatchError("the transform is singular: it maps the image onto a line.")
+        matrix = matrix / matrix[2, 2] if matrix[2, 2] else matrix
+        matrix.setflags(write=False)
+        object.__setattr__(self, "matrix", matrix)
+
+    def __call__(self, points: ArrayLike) -> Array:
+        """Map positions, shape (n, 2) or (2,), row and column; same shape back."""
+        given = np.asarray(points, np.float64)
+        flat = given.reshape(-1, 2)
+        mapped = self._solve(flat) if self.inverted else self._forward(flat)
+        return mapped.reshape(given.shape)
+
+    @property
+    def inverse(self) -> Transform:
+        """The map from optical to SAR pixels; of a spline solved to 1e-9 px."""
+        if self.field is None:
+            return replace(self, matrix=_invert(self.matrix))
+        return replace(self, inverted=not self.inverted)
+
+    def compose(self, first: Transform) -> Transform:
+        """Return the map that applies ``first`` and then this one.
+
+        Raises
+        ------
+        MatchError
+            If one is a spline and the other is not affine.
+        """
+        model = _wider(self.model, first.model)
+        if self.field is None and first.field is None:
+            return Transform(self.matrix @ first.matrix, model)
+        if self.inverted or first.inverted:
+            return first.inverse.compose(self.inverse).inverse
+        if self.field is not None and first.field is None and _is_affine(first.matrix):
+            moved = replace(self.field, frame=self.field.frame @ first.matrix)
+            return Transform(self.matrix @ first.matrix, "tps", moved)
+        if first.field is not None and self.field is None and _is_affine(self.matrix):
+            scaled = replace(first.field, weights=first.field.weights @ self.matrix[:2, :2].T)
+            return Transform(self.matrix @ first.matrix, "tps", scaled)
+        raise MatchError("a spline can be composed with shift, similarity and affine only.")
+
+    def shifted(self, sar: tuple[float, float], optical: tuple[float, float]) -> Transform:
+        """The same map for positions counted from other origins.
+
+        ``sar`` and ``optical`` are the (row, column) at which the two images of
+        this transform begin in the larger images wanted.
+        """
+        into = Transform(translation(-sar[0], -sar[1]), "shift")
+        back = Transform(translation(*optical), "shift")
+        return back.compose(self.compose(into))
+
+    def local_scale(self, point: ArrayLike) -> float:
+        """Optical pixels per SAR pixel at a SAR position: root of the area ratio."""
+        at = np.asarray(point, np.float64)
+        steps = self(at + np.array([[0.5, 0], [-0.5, 0], [0, 0.5], [0, -0.5]]))
+        jacobian = np.stack([steps[0] - steps[1], steps[2] - steps[3]])
+        return float(np.sqrt(abs(np.linalg.det(jacobian))))
+
+    def describe(self, point: ArrayLike) -> dict[str, float]:
+        """Shift (px), rotation (degrees, positive turns columns to rows) and scale there."""
+        at = np.asarray(point, np.float64)
+        moved, along = self(np.stack([at, at + np.array([0.0, 1.0])]))
+        shift = moved - at
+        angle = np.degrees(np.arctan2(along[0] - moved[0], along[1] - moved[1]))
+        return {
+            "row_px": float(shift[0]),
+            "col_px": float(shift[1]),
+            "rotation_degrees": float(angle),
+            "scale": self.local_scale(at),
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for ``match.json``; :meth:`from_dict` reads them back."""
+        out: dict[str, Any] = {
+            "model": self.model,
+            "unit": self.unit,
+            "axes": "row, column; pixel centres at +0.5",
+            "matrix": self.matrix.tolist(),
+        }
+        if self.field is not None:
+            out["spline"] = {
+                "kernel": "r^2 log r",
+                "inverted": self.inverted,
+                "frame": self.field.frame.tolist(),
+                "knots": self.field.knots.tolist(),
+                "weights": self.field.weights.tolist(),
+            }
+        return out
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Transform:
+        """Rebuild what :meth:`to_dict` gave."""
+        spline = values.get("spline")
+        field = None
+        if spline is not None:
+            field = ThinPlate(*(np.array(spline[k]) for k in ("knots", "weights", "frame")))
+        inverted = bool(spline and spline["inverted"])
+        return cls(np.array(values["matrix"]), cast("Model", values["model"]), field, inverted)
+
+    def _forward(self, points: Array) -> Array:
+        mapped = _project(self.matrix, points)
+        return mapped if self.field is None else mapped + self.field.displacement(points)
+
+    def _solve(self, points: Array) -> Array:
+        """Positions whose forward image is ``points``, by fixed-point steps."""
+        back = _invert(self.matrix)
+        found = _project(back, points)
+        for _ in range(_MAX_ITERATIONS):
+            error = points - self._forward(found)
+            if float(np.abs(error).max(initial=0.0)) < _TOLERANCE_PX:
+                return found
+            found = found + error @ back[:2, :2].T
+        raise MatchError(
+            "the spline folds over itself and has no inverse. Use --model affine instead."
+        )
+
+
+def identity(model: Model = "similarity") -> Transform:
+    """The map that moves nothing."""
+    return Transform(np.eye(3), model)
+
+
+def translation(row: float, col: float) -> Array:
+    """Matrix of a shift in pixels."""
+    matrix = np.eye(3)
+    matrix[:2, 2] = row, col
+    return matrix
+
+
+def similarity(
+    shift: tuple[float, float],
+    rotation: float = 0.0,
+    scale: float = 1.0,
+    centre: tuple[float, float] = (0.0, 0.0),
+) -> Transform:
+    """Build a similarity about ``centre``.
+
+    Parameters
+    ----------
+    shift : (row, column) in pixels, where ``centre`` moves.
+    rotation : float
+        Degrees; positive turns the column axis towards the row axis
+        (clockwise as seen with rows pointing down).
+    scale : float
+        Optical pixels per SAR pixel.
+    """
+    angle = np.radians(rotation)
+    cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
+    turn = np.array([[cosine, sine, 0.0], [-sine, cosine, 0.0], [0.0, 0.0, 1.0]])
+    to_centre = translation(-centre[0], -centre[1])
+    back = translation(centre[0] + shift[0], centre[1] + shift[1])
+    return Transform(back @ turn @ to_centre, "similarity")
+
+
+def grid_points(height: int, width: int, count: int = 9) -> Array:
+    """``count`` x ``count`` positions spread over an image, shape (count^2, 2)."""
+    share = (np.arange(count) + 0.5) / count
+    rows, cols = np.meshgrid(share * height, share * width, indexing="ij")
+    return np.column_stack([rows.ravel(), cols.ravel()])
+
+
+def mean_distance(first: Transform, second: Transform, points: Array) -> float:
+    """Mean distance in optical pixels between where two maps send ``points``."""
+    return float(np.linalg.norm(first(points) - second(points), axis=1).mean())
+
+
+def _project(matrix: Array, points: Array) -> Array:
+    mapped = points @ matrix[:2, :2].T + matrix[:2, 2]
+    if _is_affine(matrix):
+        return mapped
+    depth = points @ matrix[2, :2] + matrix[2, 2]
+    result: Array = mapped / depth[:, None]
+    return result
+
+
+def _invert(matrix: Array) -> Array:
+    return np.asarray(np.linalg.inv(matrix), np.float64)
+
+
+def _is_affine(matrix: Array) -> bool:
+    return bool(np.all(matrix[2] == (0.0, 0.0, 1.0)))
+
+
+def _wider(first: Model, second: Model) -> Model:
+    return MODELS[max(MODELS.index(first), MODELS.index(second))]
