@@ -11,6 +11,7 @@ import numpy as np
 
 from crosslook.errors import InputError
 from crosslook.extract.options import Option
+from crosslook.extract.spec import parse_spec
 from crosslook.types import FeatureMap, FloatArray
 
 
@@ -70,10 +71,12 @@ class Extractor(ABC):
         Options at their default are named too, so that a changed default can
         never read features made under another one.
         """
-        options = ",".join(f"{k}={v}" for k, v in sorted(self.options.items()))
+        parsed = parse_spec(self.spec)
         return {
-            "spec": self.spec,
-            "options": options,
+            "name": parsed.name,
+            "variant": parsed.variant or "",
+            "untrained": str(parsed.untrained),
+            "options": ",".join(f"{k}={v}" for k, v in sorted(self.options.items())),
             "revision": self.revision,
             "dtype": self.dtype,
         }

@@ -1,0 +1,44 @@
+"""The command line; each command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from crosslook.cli import extractors, report, simulate, study
+from crosslook.errors import CrosslookError
+
+app = typer.Typer(
+    name="crosslook",
+    help="Match radar and optical satellite images with pretrained vision models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("study")(study.study)
+app.command("demo")(study.demo)
+app.command("simulate")(simulate.simulate)
+app.command("extractors")(extractors.extractors)
+app.command("report")(report.report)
+app.command("compare")(report.compare)
+
+
+@app.callback(invoke_without_command=True)
+def root(version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
+    """Answer ``--version``; everything else is a command."""
+    if version:
+        from crosslook import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; errors of the family become one line and a code."""
+    try:
+        app()
+    except CrosslookError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,19 @@
+"""``crosslook extractors``: the table of extractors, or the options of one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Optional
+
+import typer
+
+
+def extractors(
+    name: Annotated[Optional[str], typer.Argument(help="Show the options of one.")] = None,  # noqa: UP045
+) -> None:
+    """List the extractors: size, channels, stride, input, licence, weights."""
+    from crosslook.pipeline.tables import print_extractor, print_extractors
+
+    if name is None:
+        print_extractors()
+    else:
+        print_extractor(name)

@@ -1,0 +1,1 @@
+"""Composition: data, extractors, comparison, measures and report into a study."""

@@ -1,0 +1,92 @@
+"""The feature store: keys, damage, resume."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crosslook.errors import StoreError
+from crosslook.extract.registry import open_extractor
+from crosslook.extract.run import SHARD, extract_patches, iterate, read_maps, shard_count
+from crosslook.types import FloatArray, Modality, Patch, Window
+
+
+class FakePatches:
+    """Random patches that count how often they are read."""
+
+    def __init__(self, count: int, name: str = "a", fail_after: int = 10**9) -> None:
+        self.patches = tuple(Patch(f"s/{i}", "s", "s", Window(0, 0, 32, 32)) for i in range(count))
+        self.name = name
+        self.reads = 0
+        self.fail_after = fail_after
+
+    def fingerprint(self, modality: Modality) -> str:
+        return f"{self.name}-{modality}"
+
+    def read(self, modality: Modality, indices: Sequence[int]) -> FloatArray:
+        self.reads += 1
+        if self.reads > self.fail_after:
+            raise KeyboardInterrupt
+        return np.stack(
+            [np.random.default_rng(i).random((3, 32, 32), dtype=np.float32) for i in indices]
+        )
+
+
+def test_a_stopped_run_goes_on_and_gives_the_same_bytes(tmp_path: Path) -> None:
+    hog = open_extractor("hog:cell=8")
+    count = 3 * SHARD + 5
+    with pytest.raises(KeyboardInterrupt):
+        extract_patches(hog, FakePatches(count, fail_after=2), "sar", tmp_path / "killed")
+    resumed = FakePatches(count)
+    again = extract_patches(hog, resumed, "sar", tmp_path / "killed")
+    assert 0 < resumed.reads < shard_count(resumed)
+    whole = extract_patches(hog, FakePatches(count), "sar", tmp_path / "whole")
+    for shard in range(shard_count(resumed)):
+        one = (again.folder / f"{shard:06d}.npz").read_bytes()
+        assert one == (whole.folder / f"{shard:06d}.npz").read_bytes()
+
+
+def test_nothing_is_read_when_all_is_there(tmp_path: Path) -> None:
+    hog = open_extractor("hog:cell=8")
+    extract_patches(hog, FakePatches(70), "sar", tmp_path)
+    second = FakePatches(70)
+    extract_patches(hog, second, "sar", tmp_path)
+    assert second.reads == 0
+
+
+def test_whatever_changes_features_has_its_own_folder(tmp_path: Path) -> None:
+    specs = ["hog:cell=8", "hog:cell=16", "hog:cell=8,bins=6", "raw:cell=8"]
+    folders = {
+        extract_patches(open_extractor(s), FakePatches(2, name), m, tmp_path).folder
+        for s in specs
+        for name in ("a", "b")
+        for m in ("sar", "optical")
+    }
+    assert len(folders) == len(specs) * 4
+
+
+def test_a_default_typed_out_reads_the_same_features(tmp_path: Path) -> None:
+    one = extract_patches(open_extractor("hog"), FakePatches(2), "sar", tmp_path)
+    two = extract_patches(open_extractor("hog:cell=16"), FakePatches(2), "sar", tmp_path)
+    assert one.folder == two.folder
+
+
+def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
+    features = extract_patches(open_extractor("raw"), FakePatches(2), "sar", tmp_path)
+    path = features.folder / "000000.npz"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(StoreError, match="000000"):
+        features.read(0)
+
+
+def test_maps_come_in_the_order_asked_for(tmp_path: Path) -> None:
+    patches = FakePatches(SHARD + 10)
+    features = extract_patches(open_extractor("raw:cell=8"), patches, "sar", tmp_path)
+    everything = np.concatenate([part.values for part in iterate(features, patches)])
+    wanted = [SHARD + 3, 0, 7, SHARD + 3]
+    chosen = read_maps(features, patches, wanted)
+    assert np.array_equal(chosen.values, everything[wanted])
+    assert chosen.stride == 8
