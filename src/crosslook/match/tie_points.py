@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crosslook.match.channels import Channels
+from crosslook.match.correlation import box_sums, correlate, find_peaks
 from crosslook.match.thin_plate import Array
+from crosslook.match.transform import Transform
+from crosslook.types import FloatArray
+
+_MIN_VALID = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,3 +45,85 @@ class TiePoints:
     def marked(self, inlier: NDArray[np.bool_]) -> TiePoints:
         """The same points with another inlier mask."""
         return replace(self, inlier=inlier)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One round of the search, coarse to fine.
+
+    Attributes
+    ----------
+    template, radius, step : float
+        Side of a template, largest offset searched and distance between
+        templates, in optical pixels.
+    threshold : float
+        Largest distance of an inlier in the fit that follows, pixels.
+    """
+
+    template: float
+    radius: float
+    step: float
+    threshold: float
+
+
+def find_tie_points(
+    warped: Channels, optical: Channels, current: Transform, settings: Pass
+) -> TiePoints:
+    """Search templates of the warped SAR image in the optical image.
+
+    Parameters
+    ----------
+    warped : Channels
+        Features of the SAR image brought onto the optical grid by ``current``.
+    optical : Channels
+        Features of the optical image, the same cells.
+    current : Transform
+        What brought the SAR image there; takes the points back to SAR pixels.
+    settings : Pass
+
+    Returns
+    -------
+    TiePoints
+        One per template with enough valid cells on both sides whose peak is
+        not on the rim of the search; all marked as inliers.
+    """
+    stride = optical.stride
+    side = max(4, round(settings.template / stride))
+    reach = max(1, math.ceil(settings.radius / stride))
+    corners = _template_corners(warped.valid, side, max(1, round(settings.step / stride)))
+    if len(corners) == 0:
+        return _none()
+    padded = np.pad(optical.values, ((0, 0), (reach, reach), (reach, reach)))
+    templates = _cut(warped.values, corners, side)
+    searches = _cut(padded, corners, side + 2 * reach)
+    peaks = find_peaks(correlate(templates, searches), exclusion=max(2.0, side / 8))
+    keep = ~peaks.border & (peaks.score > 0)
+    centre = (corners[keep] + side / 2) * stride
+    offset = (peaks.position[keep] - reach) * stride
+    found = np.ones(int(keep.sum()), np.bool_)
+    return TiePoints(
+        current.inverse(centre), centre + offset, peaks.score[keep], peaks.ratio[keep], found
+    )
+
+
+def _template_corners(valid: NDArray[np.bool_], side: int, step: int) -> NDArray[np.int64]:
+    """Upper left cells (n, 2) of templates of which half the cells are valid."""
+    height, width = valid.shape
+    if height < side or width < side:
+        return np.zeros((0, 2), np.int64)
+    axes = [np.unique(np.append(np.arange(0, n - side + 1, step), n - side)) for n in valid.shape]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
+    filled = box_sums(valid[None].astype(np.float64), side, side)[0]
+    share = filled[grid[:, 0], grid[:, 1]] / side**2
+    return np.asarray(grid[share >= _MIN_VALID], np.int64)
+
+
+def _cut(values: FloatArray, corners: NDArray[np.int64], side: int) -> FloatArray:
+    """Squares (n, C, side, side) of a map (C, h, w) at the given corners."""
+    windows = np.lib.stride_tricks.sliding_window_view(values, (side, side), axis=(1, 2))
+    return np.ascontiguousarray(windows[:, corners[:, 0], corners[:, 1]].swapaxes(0, 1))
+
+
+def _none() -> TiePoints:
+    empty = np.zeros((0, 2))
+    return TiePoints(empty, empty, np.zeros(0), np.zeros(0), np.zeros(0, np.bool_))

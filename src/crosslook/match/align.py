@@ -1,0 +1,147 @@
+"""The last stages of a match: tie points, robust fit, refinement, evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import cv2
+import numpy as np
+
+from crosslook.extract.base import Extractor
+from crosslook.match.channels import dense_channels
+from crosslook.match.evidence import Evidence
+from crosslook.match.picture import Picture, warp
+from crosslook.match.refine import Refinement, information_score, refine
+from crosslook.match.robust_fit import Fit, fit_robust
+from crosslook.match.tie_points import Pass, TiePoints, find_tie_points
+from crosslook.match.transform import Model, Transform, identity
+
+PASSES = (
+    Pass(template=160.0, radius=56.0, step=56.0, threshold=10.0),
+    Pass(template=112.0, radius=20.0, step=48.0, threshold=5.0),
+    Pass(template=80.0, radius=12.0, step=32.0, threshold=3.0),
+)
+_FARTHEST = 50.0
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """What :func:`align` found.
+
+    Attributes
+    ----------
+    transform : Transform or None
+        SAR pixels to optical pixels; None where no pass gave a fit.
+    tie_points : TiePoints
+        Of the last pass.
+    evidence : Evidence
+    seconds : dict of str to float
+        Time of each stage.
+    """
+
+    transform: Transform | None
+    tie_points: TiePoints
+    evidence: Evidence
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def align(
+    sar: Picture,
+    optical: Picture,
+    extractor: Extractor,
+    start: Transform | None = None,
+    model: Model = "similarity",
+    passes: tuple[Pass, ...] = PASSES,
+    seed: int = 0,
+) -> Alignment:
+    """Bring a SAR picture onto an optical one from a rough start.
+
+    Parameters
+    ----------
+    sar, optical : Picture
+        Of about the same ground resolution after ``start``.
+    extractor : Extractor
+        Its features are correlated; ``hog:cell=4`` by default elsewhere.
+    start : Transform, optional
+        SAR to optical pixels, good to the radius of the first pass; the
+        identity by default.
+    model : str
+        Of the last fit; the passes before fit a similarity (a shift for
+        ``shift``).
+    passes : tuple of Pass
+        Coarse to fine.
+    seed : int
+        Of the robust fit.
+    """
+    lap = _stopwatch()
+    seconds = {}
+    points, fit = _search(sar, optical, extractor, start, model, passes, seed)
+    seconds["tie points"] = lap()
+    if fit is None:
+        return Alignment(None, points, _no_evidence(points), seconds)
+    refined = refine(sar, optical, fit.transform)
+    seconds["refinement"] = lap()
+    evidence = _evidence(sar, optical, points, fit, refined)
+    seconds["evidence"] = lap()
+    return Alignment(refined.transform, points, evidence, seconds)
+
+
+def _search(
+    sar: Picture,
+    optical: Picture,
+    extractor: Extractor,
+    start: Transform | None,
+    model: Model,
+    passes: tuple[Pass, ...],
+    seed: int,
+) -> tuple[TiePoints, Fit | None]:
+    fixed = dense_channels(optical, extractor)
+    early: Model = "shift" if model == "shift" else "similarity"
+    current = start or identity(early)
+    for settings in passes:
+        moved = dense_channels(warp(sar, current, optical.shape), extractor)
+        points = find_tie_points(moved, fixed, current, settings)
+        wanted = model if settings is passes[-1] else early
+        trust = np.maximum(points.ratio - 1.0, 0.01)
+        fit = fit_robust(points.sar, points.optical, wanted, settings.threshold, trust, seed)
+        if fit is None:
+            return points.marked(np.zeros(len(points), np.bool_)), None
+        points, current = points.marked(fit.inlier), fit.transform
+    return points, fit
+
+
+def _evidence(
+    sar: Picture, optical: Picture, points: TiePoints, fit: Fit, refined: Refinement
+) -> Evidence:
+    kept = points.inlier
+    hull = cv2.convexHull(points.optical[kept].astype(np.float32))
+    area = optical.shape[0] * optical.shape[1]
+    return Evidence(
+        inliers=float(kept.sum()),
+        inlier_share=float(kept.mean()),
+        spread=float(min(1.0, cv2.contourArea(hull) / area)),
+        score=float(np.median(points.score[kept])),
+        peak_ratio=float(np.median(points.ratio)),
+        residual=fit.residual,
+        agreement=min(refined.moved, _FARTHEST),
+        information=information_score(sar, optical, refined.transform),
+    )
+
+
+def _no_evidence(points: TiePoints) -> Evidence:
+    ratio = float(np.median(points.ratio)) if len(points) else 1.0
+    return Evidence(0.0, 0.0, 0.0, 0.0, ratio, _FARTHEST, _FARTHEST, 0.0)
+
+
+def _stopwatch() -> Callable[[], float]:
+    last = perf_counter()
+
+    def lap() -> float:
+        nonlocal last
+        now, before = perf_counter(), last
+        last = now
+        return now - before
+
+    return lap

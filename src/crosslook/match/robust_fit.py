@@ -1,0 +1,255 @@
+"""Fit a transform to tie points of which many are wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from crosslook.errors import MatchError
+from crosslook.match.thin_plate import Array, fit_thin_plate
+from crosslook.match.transform import Model, Transform
+
+MINIMUM = {"shift": 1, "similarity": 2, "affine": 3, "homography": 4, "tps": 6}
+_HYPOTHESES = 2000
+_POLISH_ROUNDS = 10
+_SPLINE_SMOOTHING = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A transform and the points that agree with it.
+
+    Attributes
+    ----------
+    transform : Transform
+    inlier : bool array, shape (n,)
+        Points within the threshold of the fit.
+    residual : float
+        Root mean square distance of the inliers, in target pixels.
+    """
+
+    transform: Transform
+    inlier: NDArray[np.bool_]
+    residual: float
+
+
+def fit_robust(
+    source: Array,
+    target: Array,
+    model: Model,
+    threshold: float = 3.0,
+    weight: Array | None = None,
+    seed: int = 0,
+) -> Fit | None:
+    """Fit ``model`` so that ``source`` goes to ``target``, whatever the outliers.
+
+    Consensus is marginalised over the noise level up to ``threshold`` and the
+    winner polished by iteratively reweighted least squares, as MAGSAC++ does
+    (Barath et al., "MAGSAC++, a fast, reliable and accurate robust estimator",
+    CVPR 2020). Shift and similarity are fitted here, over seeded hypotheses;
+    affine and homography start from OpenCV's ``USAC_MAGSAC``; the spline takes
+    the inliers of a homography-free affine fit.
+
+    Parameters
+    ----------
+    source, target : float64 array, shape (n, 2)
+        Row and column, pixels.
+    model : str
+        One of :data:`crosslook.match.transform.MODELS`.
+    threshold : float
+        Largest distance of an inlier, in target pixels.
+    weight : float64 array, shape (n,), optional
+        Trust in each point, 0..1; 1 by default.
+    seed : int
+        Of the hypotheses.
+
+    Returns
+    -------
+    Fit or None
+        None when there are fewer points, or fewer inliers, than the model
+        needs, or no sane transform among them.
+    """
+    count = len(source)
+    trust = np.ones(count) if weight is None else weight
+    if count < MINIMUM[model]:
+        return None
+    base: Model = "affine" if model == "tps" else model
+    loose = threshold * 2.0 if model == "tps" else threshold
+    start = _START[base](source, target, trust, loose, seed)
+    if start is None or not _is_sane(start):
+        return None
+    matrix = _polish(start, base, source, target, trust, loose)
+    distance = _distance(matrix, source, target)
+    inlier = distance <= loose
+    if int(inlier.sum()) < MINIMUM[model] or not _is_sane(matrix):
+        return None
+    transform = Transform(matrix, base)
+    if model == "tps":
+        affine, field = fit_thin_plate(source[inlier], target[inlier], _SPLINE_SMOOTHING)
+        transform = Transform(affine, "tps", field)
+        try:
+            transform.inverse(target)
+        except MatchError:  # folds: bend less, down to the plain affine map
+            transform = Transform(matrix, "tps")
+        distance = np.linalg.norm(transform(source) - target, axis=1)
+    return Fit(transform, inlier, float(np.sqrt((distance[inlier] ** 2).mean())))
+
+
+def magsac_weight(distance: Array, threshold: float) -> Array:
+    """Weight of a residual, marginalised over noise levels up to the threshold.
+
+    For two-dimensional residuals with the noise deviation uniform in
+    ``0..threshold / 3.03`` (the 0.99 quantile of the Rayleigh law), the
+    marginal density is proportional to the upper incomplete gamma function
+    ``G(1/2, d^2 / 2 s^2)``, that is the complementary error function, less its
+    value at the threshold.
+    """
+    from scipy.special import erfc
+
+    largest = threshold / 3.03
+    tail = erfc(threshold / (np.sqrt(2.0) * largest))
+    value = (erfc(distance / (np.sqrt(2.0) * largest)) - tail) / (1.0 - tail)
+    return np.asarray(np.maximum(value, 0.0), np.float64)
+
+
+def _fit_shift(source: Array, target: Array, weight: Array) -> Array:
+    matrix = np.eye(3)
+    matrix[:2, 2] = np.average(target - source, axis=0, weights=weight)
+    return matrix
+
+
+def _fit_similarity(source: Array, target: Array, weight: Array) -> Array:
+    """Weighted least squares over rotation, scale and shift (Umeyama 1991)."""
+    a, b = _as_complex(source), _as_complex(target)
+    a0, b0 = np.average(a, weights=weight), np.average(b, weights=weight)
+    power = float((weight * np.abs(a - a0) ** 2).sum())
+    turn = (weight * np.conj(a - a0) * (b - b0)).sum() / max(power, 1e-12)
+    return _similarity_matrix(turn, b0 - turn * a0)
+
+
+def _fit_affine(source: Array, target: Array, weight: Array) -> Array:
+    design = np.column_stack([source, np.ones(len(source))])
+    root = np.sqrt(weight)[:, None]
+    matrix = np.eye(3)
+    matrix[:2] = np.linalg.lstsq(design * root, target * root, rcond=None)[0].T
+    return matrix
+
+
+def _fit_homography(source: Array, target: Array, weight: Array) -> Array:
+    """Weighted direct linear transform in centred coordinates (Hartley 1997)."""
+    centre, spread = source.mean(axis=0), float(source.std()) or 1.0
+    frame = np.diag([1.0 / spread, 1.0 / spread, 1.0])
+    frame[:2, 2] = -centre / spread
+    p = np.column_stack([(source - centre) / spread, np.ones(len(source))])
+    q = (target - centre) / spread
+    zero = np.zeros_like(p)
+    root = np.sqrt(weight)[:, None]
+    top = np.hstack([p, zero, -q[:, :1] * p]) * root
+    bottom = np.hstack([zero, p, -q[:, 1:] * p]) * root
+    solution = np.linalg.svd(np.vstack([top, bottom]))[2][-1].reshape(3, 3)
+    matrix = np.linalg.inv(frame) @ solution @ frame
+    return np.asarray(matrix / matrix[2, 2], np.float64)
+
+
+_LEAST_SQUARES: dict[str, Callable[[Array, Array, Array], Array]] = {
+    "shift": _fit_shift,
+    "similarity": _fit_similarity,
+    "affine": _fit_affine,
+    "homography": _fit_homography,
+}
+
+
+def _start_shift(
+    source: Array, target: Array, trust: Array, threshold: float, seed: int
+) -> Array | None:
+    offsets = target - source
+    distance = np.linalg.norm(offsets[:, None] - offsets[None], axis=2)
+    best = int((magsac_weight(distance, threshold) * trust).sum(axis=1).argmax())
+    matrix = np.eye(3)
+    matrix[:2, 2] = offsets[best]
+    return matrix
+
+
+def _start_similarity(
+    source: Array, target: Array, trust: Array, threshold: float, seed: int
+) -> Array | None:
+    """The best of seeded pairs of points, each pair one hypothesis."""
+    a, b = _as_complex(source), _as_complex(target)
+    first, second = np.triu_indices(len(a), 1)
+    far = np.abs(a[first] - a[second]) > 0.1 * np.abs(a - a.mean()).max()
+    first, second = first[far], second[far]
+    if len(first) == 0:
+        return None
+    if len(first) > _HYPOTHESES:
+        rng = np.random.default_rng(seed)
+        chosen = rng.choice(len(first), _HYPOTHESES, replace=False)
+        first, second = first[chosen], second[chosen]
+    turn = (b[first] - b[second]) / (a[first] - a[second])
+    shift = b[first] - turn * a[first]
+    distance = np.abs(turn[:, None] * a[None] + shift[:, None] - b[None])
+    best = int((magsac_weight(distance, threshold) * trust).sum(axis=1).argmax())
+    return _similarity_matrix(turn[best], shift[best])
+
+
+def _start_affine(
+    source: Array, target: Array, trust: Array, threshold: float, seed: int
+) -> Array | None:
+    matrix, _ = cv2.estimateAffine2D(
+        source, target, method=cv2.USAC_MAGSAC, ransacReprojThreshold=threshold, maxIters=5000
+    )
+    return None if matrix is None else np.vstack([matrix, [0.0, 0.0, 1.0]])
+
+
+def _start_homography(
+    source: Array, target: Array, trust: Array, threshold: float, seed: int
+) -> Array | None:
+    matrix, _ = cv2.findHomography(source, target, cv2.USAC_MAGSAC, threshold, maxIters=5000)
+    return None if matrix is None else np.asarray(matrix, np.float64)
+
+
+_START: dict[str, Callable[[Array, Array, Array, float, int], Array | None]] = {
+    "shift": _start_shift,
+    "similarity": _start_similarity,
+    "affine": _start_affine,
+    "homography": _start_homography,
+}
+
+
+def _polish(
+    matrix: Array, model: str, source: Array, target: Array, trust: Array, threshold: float
+) -> Array:
+    for _ in range(_POLISH_ROUNDS):
+        weight = magsac_weight(_distance(matrix, source, target), threshold) * trust
+        if int((weight > 0).sum()) < MINIMUM[model]:
+            return matrix
+        matrix = _LEAST_SQUARES[model](source, target, weight)
+    return matrix
+
+
+def _distance(matrix: Array, source: Array, target: Array) -> Array:
+    homogeneous = np.column_stack([source, np.ones(len(source))]) @ matrix.T
+    mapped = homogeneous[:, :2] / homogeneous[:, 2:]
+    return np.asarray(np.linalg.norm(mapped - target, axis=1), np.float64)
+
+
+def _is_sane(matrix: Array) -> bool:
+    """Neither mirrored nor squeezed beyond what two images of one place can be."""
+    if not np.isfinite(matrix).all():
+        return False
+    values = np.linalg.svd(matrix[:2, :2], compute_uv=False)
+    upright = np.linalg.det(matrix[:2, :2]) > 0
+    return bool(upright and values[0] < 8.0 and values[1] > 0.125)
+
+
+def _as_complex(points: Array) -> NDArray[np.complex128]:
+    return np.asarray(points[:, 1] + 1j * points[:, 0], np.complex128)
+
+
+def _similarity_matrix(turn: complex, shift: complex) -> Array:
+    matrix = np.eye(3)
+    matrix[:2] = [[turn.real, turn.imag, shift.imag], [-turn.imag, turn.real, shift.real]]
+    return matrix
