@@ -80,18 +80,18 @@ def oriented_gradients(grey: FloatArray, bins: int, blur: float) -> FloatArray:
         image = cv2.GaussianBlur(image, (0, 0), blur, borderType=cv2.BORDER_REFLECT_101)
     down = cv2.Sobel(image, cv2.CV_32F, 0, 1, ksize=1, borderType=cv2.BORDER_REPLICATE)
     right = cv2.Sobel(image, cv2.CV_32F, 1, 0, ksize=1, borderType=cv2.BORDER_REPLICATE)
-    magnitude, angle = cv2.cartToPolar(right, down)
-    position = angle * np.float32(bins / np.pi)  # 0..2 * bins, the half turn folds below
-    lower = np.floor(position)
-    upper_share = position - lower
-    upper_share *= magnitude
-    lower_share = magnitude - upper_share
-    index = lower.astype(np.int32)
-    out = np.zeros((bins, *image.shape), np.float32)
-    flat = out.reshape(bins, -1)
-    pixels = np.arange(image.size)
-    flat[(index % bins).ravel(), pixels] = lower_share.ravel()
-    flat[((index + 1) % bins).ravel(), pixels] += upper_share.ravel()
+    magnitude, position = cv2.cartToPolar(right, down)
+    position *= np.float32(bins / np.pi)
+    # Half a turn is the same orientation: fold 0..2 * bins into 0..bins.
+    np.subtract(position, np.float32(bins), out=position, where=position >= bins)
+    out = np.empty((bins, *image.shape), np.float32)
+    for index, share in enumerate(out):
+        # A triangle of height 1 and half-width 1 around the bin.
+        rising = position + np.float32(1 - index) if index else position - np.float32(bins - 1)
+        falling = np.float32(1 + index) - position
+        (cv2.min if index else cv2.max)(rising, falling, share)
+        cv2.max(share, 0.0, share)
+        cv2.multiply(share, magnitude, share)
     return out
 
 
