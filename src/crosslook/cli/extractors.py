@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 
 def extractors(
-    name: Annotated[Optional[str], typer.Argument(help="Show the options of one.")] = None,  # noqa: UP045
+    name: Annotated[str | None, typer.Argument(help="Show the options of one.")] = None,
 ) -> None:
     """List the extractors: size, channels, stride, input, licence, weights."""
     from crosslook.pipeline.tables import print_extractor, print_extractors

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
 from crosslook.errors import SettingError
 
-# typer reads annotations at run time: Optional keeps them readable to it.
-Text = Optional[str]  # noqa: UP045
-Number = Optional[float]  # noqa: UP045
-Count = Optional[int]  # noqa: UP045
-Place = Optional[Path]  # noqa: UP045
+Text = str | None
+Number = float | None
+Count = int | None
+Place = Path | None
 
 
 def study(
@@ -52,17 +51,17 @@ def study(
     device: Annotated[Text, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     dtype: Annotated[Text, typer.Option(help="float32, bfloat16 or float16.")] = None,
     batch_size: Annotated[Count, typer.Option(help="Images per step [fitted].")] = None,
-    weights: Annotated[Optional[list[str]], typer.Option(help="NAME=FOLDER, repeatable.")] = None,  # noqa: UP045
+    weights: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER, repeatable.")] = None,
     skip_missing: Annotated[
-        Optional[bool], typer.Option("--skip-missing", help="Leave out models without weights.")
-    ] = None,  # noqa: UP045, E501
-    store: Annotated[Place, typer.Option(help="Feature store [OUT/features].")] = None,
-    structure: Annotated[Optional[bool], typer.Option(help="Measure the feature space.")] = None,  # noqa: UP045
+        bool | None, typer.Option("--skip-missing", help="Leave out models without weights.")
+    ] = None,
+    store: Annotated[Text, typer.Option(help="Feature store [OUT/features].")] = None,
+    structure: Annotated[bool | None, typer.Option(help="Measure the feature space.")] = None,
     two_stage: Annotated[Text, typer.Option(help="COARSE+FINE, comma-separated.")] = None,
     fusion: Annotated[Text, typer.Option(help="A+B[+C], comma-separated.")] = None,
     robustness: Annotated[
-        Optional[bool], typer.Option("--robustness", help="Curves over offset, rotation ...")
-    ] = None,  # noqa: UP045, E501
+        bool | None, typer.Option("--robustness", help="Curves over offset, rotation ...")
+    ] = None,
 ) -> None:
     """Measure how well extractors match SAR and optical patches."""
     typed = {k: v for k, v in locals().items() if v is not None and k not in ("config", "weights")}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from crosslook.extract.base import Extractor
 from crosslook.extract.store import FeatureSet, open_set
 from crosslook.progress import track
+from crosslook.storage import Folder
 from crosslook.types import FeatureMap, FloatArray, Modality, Patch
 
 SHARD = 64
@@ -33,7 +33,7 @@ class Patches(Protocol):
 
 
 def extract_patches(
-    extractor: Extractor, patches: Patches, modality: Modality, store: Path
+    extractor: Extractor, patches: Patches, modality: Modality, store: Folder
 ) -> FeatureSet:
     """Make sure that every shard of the patch set is in the store.
 

@@ -15,12 +15,11 @@ import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from crosslook.atomic import write_bytes, write_text
-from crosslook.errors import StoreError
+from crosslook.errors import InputError, StoreError
+from crosslook.storage import Folder
 from crosslook.types import FeatureMap, FloatArray
 
 FORMAT = 1
@@ -33,19 +32,19 @@ class FeatureSet:
 
     Attributes
     ----------
-    folder : Path
-        Where the shards lie.
+    folder : Folder
+        Where the shards lie, on this machine or in an object store.
     key : dict
         What the folder's name is the hash of; kept beside the shards in
         ``key.json`` for people.
     """
 
-    folder: Path
+    folder: Folder
     key: dict[str, object]
 
     def has(self, shard: int) -> bool:
         """Tell whether a whole shard is there."""
-        return self._path(shard).is_file()
+        return self.folder.has(_name(shard))
 
     def write(self, shard: int, features: FeatureMap) -> None:
         """Write one shard atomically."""
@@ -58,7 +57,7 @@ class FeatureSet:
             stride=np.float64(features.stride),
             **vector,
         )
-        write_bytes(self._path(shard), buffer.getvalue())
+        self.folder.write(_name(shard), buffer.getvalue())
 
     def read(self, shard: int) -> FeatureMap:
         """Read one shard.
@@ -68,25 +67,27 @@ class FeatureSet:
         StoreError
             If the file is damaged; says which one to remove.
         """
-        path = self._path(shard)
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            data = io.BytesIO(self.folder.read(_name(shard)))
+            with np.load(data, allow_pickle=False) as arrays:
                 vector: FloatArray | None = arrays.get("vector")
                 return FeatureMap(arrays["values"], float(arrays["stride"]), vector)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (InputError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise StoreError(
-                f"feature shard {path} is damaged ({error}). Remove it and run again."
+                f"feature shard {self.folder}/{_name(shard)} is damaged ({error}). "
+                "Remove it and run again."
             ) from error
 
-    def _path(self, shard: int) -> Path:
-        return self.folder / f"{shard:06d}.npz"
 
-
-def open_set(store: Path, key: Mapping[str, object]) -> FeatureSet:
+def open_set(store: Folder, key: Mapping[str, object]) -> FeatureSet:
     """Open (or start) the feature set of ``key`` in the folder ``store``."""
     full = {"format": FORMAT, **key}
     text = json.dumps(full, sort_keys=True, indent=1)
-    folder = store / hashlib.sha256(text.encode()).hexdigest()[:32]
-    if not (folder / "key.json").is_file():
-        write_text(folder / "key.json", text)
+    folder = store.child(hashlib.sha256(text.encode()).hexdigest()[:32])
+    if not folder.has("key.json"):
+        folder.write("key.json", text.encode())
     return FeatureSet(folder, full)
+
+
+def _name(shard: int) -> str:
+    return f"{shard:06d}.npz"

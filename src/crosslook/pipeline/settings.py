@@ -47,7 +47,7 @@ class StudySettings(BaseModel):
     batch_size: int | None = Field(None, ge=1)
     weights: dict[str, Path] = Field(default_factory=dict)
     skip_missing: bool = False
-    store: Path | None = None
+    store: str | None = None
     structure: bool = True
     two_stage: tuple[str, ...] = ()
     fusion: tuple[str, ...] = ()

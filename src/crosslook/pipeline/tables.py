@@ -30,21 +30,36 @@ def print_study(rows: Sequence[Row], run: Path, console: Console | None = None) 
             key[1],
             _with_interval(plain[0]) if plain else "-",
             _with_interval(best),
-            f"{best.calibration}, {best.scoring}" + (f" ({key[2]})" if key[2] != "held-out" else ""),
+            f"{best.calibration}, {best.scoring}"
+            + (f" ({key[2]})" if key[2] != "held-out" else ""),
             str(best.n_gallery),
             f"{best.chance:.4f}",
         )
     console = console or Console()
     console.print(table)
-    console.print(f"rows    {run / 'results.parquet'}\nreport  {run / 'report.html'}", highlight=False)
+    console.print(
+        f"rows    {run / 'results.parquet'}\nreport  {run / 'report.html'}", highlight=False
+    )
 
 
 def print_extractors(console: Console | None = None) -> None:
     """Print one line for every extractor and variant."""
     table = Table(title="Extractors")
-    columns = ("spec", "what", "parameters", "channels", "stride", "input", "licence", "extra", "weights")
+    columns = (
+        "spec",
+        "what",
+        "parameters",
+        "channels",
+        "stride",
+        "input",
+        "licence",
+        "extra",
+        "weights",
+    )
     for name in columns:
-        table.add_column(name, justify="right" if name in ("parameters", "channels", "stride") else "left")
+        table.add_column(
+            name, justify="right" if name in ("parameters", "channels", "stride") else "left"
+        )
     for row in describe_rows():
         table.add_row(*(str(getattr(row, name)) for name in columns))
     (console or Console()).print(table)
@@ -60,7 +75,9 @@ def print_extractor(name: str, console: Console | None = None) -> None:
         allowed = ", ".join(map(str, option.choices)) or (
             f"{option.low:g} to {option.high:g}"
             if option.low is not None and option.high is not None
-            else "yes, no" if isinstance(option.default, bool) else "any"
+            else "yes, no"
+            if isinstance(option.default, bool)
+            else "any"
         )
         table.add_row(key, str(option.default), allowed, option.help)
     (console or Console()).print(table)
