@@ -41,15 +41,27 @@ def extract_patches(
     goes on where it stopped. One thread reads the next shard's pixels while
     the extractor works on this one.
     """
-    key = {**extractor.key, "modality": modality, "patches": patches.fingerprint(modality)}
-    features = open_set(store, key)
-    missing = [s for s in range(shard_count(patches)) if not features.has(s)]
-    jobs = [_indices(patches, shard) for shard in missing]
+    features = open_features(extractor, patches, modality, store)
+    missing = missing_shards(features, patches)
+    jobs = [shard_indices(patches, shard) for shard in missing]
     images = read_ahead(lambda indices: patches.read(modality, indices), jobs)
     label = f"{extractor.spec} {modality}"
     for shard, stack in zip(missing, track(images, label, len(missing)), strict=True):
         features.write(shard, extractor.extract(stack))
     return features
+
+
+def open_features(
+    extractor: Extractor, patches: Patches, modality: Modality, store: Folder
+) -> FeatureSet:
+    """Open the feature set of an extractor on one modality of a patch set."""
+    key = {**extractor.key, "modality": modality, "patches": patches.fingerprint(modality)}
+    return open_set(store, key)
+
+
+def missing_shards(features: FeatureSet, patches: Patches) -> list[int]:
+    """List the shards that are not in the store yet."""
+    return [shard for shard in range(shard_count(patches)) if not features.has(shard)]
 
 
 def shard_count(patches: Patches) -> int:
@@ -99,5 +111,6 @@ def read_ahead(
             yield stack
 
 
-def _indices(patches: Patches, shard: int) -> range:
+def shard_indices(patches: Patches, shard: int) -> range:
+    """Indices of the patches of a shard."""
     return range(shard * SHARD, min((shard + 1) * SHARD, len(patches.patches)))

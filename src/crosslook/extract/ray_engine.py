@@ -1,0 +1,120 @@
+"""Extraction on a Ray cluster: the same shards, written by several workers.
+
+Ray Data hands shard numbers to actors that hold the model; each shard is
+extracted and stored exactly as on one machine, so the bytes in the store do
+not tell which engine made them. A worker that dies costs the shard it held:
+Ray starts another and gives it that shard again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crosslook.errors import MissingExtraError, OutputError
+from crosslook.extract.registry import open_extractor
+from crosslook.extract.run import Patches, missing_shards, open_features, shard_indices
+from crosslook.extract.store import FeatureSet
+from crosslook.progress import track
+from crosslook.storage import open_folder
+from crosslook.types import Modality
+
+
+@dataclass(frozen=True)
+class RayJob:
+    """What a worker needs to extract shards; it travels to other machines.
+
+    ``store`` and the scenes must be reachable from every worker: a shared
+    file system or an object store.
+    """
+
+    spec: str
+    patches: Patches
+    modality: Modality
+    store: str
+    device: str = "auto"
+    dtype: str = "float32"
+    batch_size: int | None = None
+    weights: Mapping[str, Path] | None = None
+
+
+class ShardWorker:
+    """An actor: opens the extractor once, then extracts shard after shard."""
+
+    def __init__(self, job: RayJob) -> None:
+        self.job = job
+        self.extractor = open_extractor(
+            job.spec,
+            device=job.device,
+            dtype=job.dtype,
+            batch_size=job.batch_size,
+            weights=job.weights,
+        )
+        store = open_folder(job.store)
+        self.features = open_features(self.extractor, job.patches, job.modality, store)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Extract and store the shards named in a batch."""
+        for shard in (int(number) for number in batch["shard"]):
+            # Asked again: a shard may be here from a worker that died later.
+            if not self.features.has(shard):
+                images = self.job.patches.read(
+                    self.job.modality, shard_indices(self.job.patches, shard)
+                )
+                self.features.write(shard, self.extractor.extract(images))
+        return batch
+
+
+def extract_with_ray(job: RayJob, workers: int = 2, address: str | None = None) -> FeatureSet:
+    """Make sure that every shard of a job is in the store, using Ray.
+
+    Parameters
+    ----------
+    job : RayJob
+    workers : int
+        Actors; each takes one core, or one GPU where the device is ``cuda``.
+    address : str or None
+        A running cluster, as ``ray://host:10001``; None starts a local one
+        (or joins the one already started in this process).
+
+    Raises
+    ------
+    MissingExtraError
+        If Ray is not installed.
+    OutputError
+        If shards are still missing after Ray says that it is done.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise MissingExtraError(
+            "--engine ray needs Ray: pip install 'crosslook[ray]', or use --engine local."
+        ) from None
+    head = ShardWorker(job)
+    missing = missing_shards(head.features, job.patches)
+    if missing:
+        if not ray.is_initialized():
+            ray.init(address=address, include_dashboard=False, log_to_driver=False)
+        shards = ray.data.from_items(
+            [{"shard": s} for s in missing], override_num_blocks=len(missing)
+        )
+        done = shards.map_batches(
+            ShardWorker,
+            fn_constructor_args=(job,),
+            batch_size=1,
+            concurrency=workers,
+            num_gpus=1 if job.device == "cuda" else None,
+        )
+        label = f"{job.spec} {job.modality} (ray)"
+        for _ in track(done.iter_batches(batch_size=1), label, len(missing)):
+            pass
+    head.extractor.close()
+    left = missing_shards(head.features, job.patches)
+    if left:
+        raise OutputError(
+            f"{len(left)} shards are missing in {job.store} after the Ray run. "
+            "Check that all workers reach the store, then run again."
+        )
+    return head.features

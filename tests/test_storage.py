@@ -1,0 +1,87 @@
+"""Folders on this machine and in a real S3 server on it."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crosslook.errors import InputError, MissingExtraError, OutputError, StoreError
+from crosslook.extract.store import open_set
+from crosslook.storage import Folder, LocalFolder, open_folder
+from crosslook.types import FeatureMap
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """Address of an empty bucket on a server of this machine."""
+    server_module = pytest.importorskip("moto.server", reason="moto is not installed")
+    pytest.importorskip("s3fs", reason="s3fs is not installed")
+    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    patch = pytest.MonkeyPatch()
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+    }.items():
+        patch.setenv(name, value)
+    import fsspec
+
+    fsspec.filesystem("s3").mkdir("features")
+    yield "s3://features/set"
+    patch.undo()
+    server.stop()
+
+
+def check_folder(folder: Folder) -> None:
+    assert not folder.has("a.bin")
+    folder.write("a.bin", b"one")
+    folder.write("a.bin", b"two")
+    assert folder.has("a.bin")
+    assert folder.read("a.bin") == b"two"
+    folder.child("inner").write("b.bin", b"three")
+    assert folder.child("inner").read("b.bin") == b"three"
+    assert not folder.has("inner")
+    with pytest.raises(InputError):
+        folder.read("missing.bin")
+
+
+def test_a_local_folder(tmp_path: Path) -> None:
+    check_folder(LocalFolder(tmp_path))
+
+
+def test_an_s3_folder(s3: str) -> None:
+    check_folder(open_folder(s3))
+    again = pickle.loads(pickle.dumps(open_folder(s3)))
+    assert again.read("a.bin") == b"two"
+
+
+def test_a_feature_set_in_s3_gives_the_same_bytes(s3: str, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random((3, 2, 4, 4), dtype=np.float32)
+    key = {"name": "hog", "patches": "x"}
+    for store in (open_folder(s3), open_folder(tmp_path)):
+        features = open_set(store, key)
+        assert not features.has(0)
+        features.write(0, FeatureMap(values, 8.0, values[:, :, 0, 0]))
+        assert np.array_equal(features.read(0).values, values)
+    remote, local = (open_set(place, key).folder for place in (open_folder(s3), open_folder(tmp_path)))
+    assert remote.read("000000.npz") == local.read("000000.npz")
+    remote.write("000000.npz", local.read("000000.npz")[:50])
+    with pytest.raises(StoreError, match="000000"):
+        open_set(open_folder(s3), key).read(0)
+
+
+def test_a_bucket_that_is_not_there(s3: str) -> None:
+    with pytest.raises(OutputError, match="no-such-bucket"):
+        open_folder("s3://no-such-bucket/x").write("a", b"1")
+
+
+def test_an_unknown_scheme() -> None:
+    with pytest.raises(MissingExtraError, match="nowhere"):
+        open_folder("nowhere://x/y")
