@@ -15,11 +15,12 @@ from crosslook.match.evidence import Evidence
 from crosslook.match.picture import Picture, warp
 from crosslook.match.refine import Refinement, information_score, refine
 from crosslook.match.robust_fit import Fit, fit_robust
-from crosslook.match.tie_points import Pass, TiePoints, find_tie_points
+from crosslook.match.tie_points import Pass, TiePoints, find_tie_points, score_maps
 from crosslook.match.transform import Model, Transform, identity
+from crosslook.match.vote import VoteRange, vote
 
+CAPTURE = Pass(template=128.0, radius=64.0, step=64.0, threshold=0.0)
 PASSES = (
-    Pass(template=160.0, radius=56.0, step=56.0, threshold=10.0),
     Pass(template=112.0, radius=20.0, step=48.0, threshold=5.0),
     Pass(template=80.0, radius=12.0, step=32.0, threshold=3.0),
 )
@@ -100,9 +101,15 @@ def _search(
     fixed = dense_channels(optical, extractor)
     early: Model = "shift" if model == "shift" else "similarity"
     current = start or identity(early)
+    moved = dense_channels(warp(sar, current, optical.shape), extractor)
+    coarse = score_maps(moved, fixed, CAPTURE)
+    voted = vote(
+        coarse, VoteRange(0.0, 0.0, 0.0, 0.0) if model == "shift" else VoteRange(), optical.shape
+    )
+    current = voted.compose(current)
     for settings in passes:
         moved = dense_channels(warp(sar, current, optical.shape), extractor)
-        points = find_tie_points(moved, fixed, current, settings)
+        points = find_tie_points(score_maps(moved, fixed, settings), current)
         wanted = model if settings is passes[-1] else early
         trust = np.maximum(points.ratio - 1.0, 0.01)
         fit = fit_robust(points.sar, points.optical, wanted, settings.threshold, trust, seed)

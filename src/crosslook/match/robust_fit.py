@@ -99,6 +99,11 @@ def fit_robust(
     return Fit(transform, inlier, float(np.sqrt((distance[inlier] ** 2).mean())))
 
 
+def fit_exact(source: Array, target: Array, model: Model) -> Transform:
+    """Least squares over all points, none taken for an outlier; no spline."""
+    return Transform(_LEAST_SQUARES[model](source, target, np.ones(len(source))), model)
+
+
 def magsac_weight(distance: Array, threshold: float) -> Array:
     """Weight of a residual, marginalised over noise levels up to the threshold.
 

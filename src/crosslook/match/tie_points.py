@@ -15,6 +15,7 @@ from crosslook.match.transform import Transform
 from crosslook.types import FloatArray
 
 _MIN_VALID = 0.5
+_BATCH = 256  # templates correlated at once; bounds memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,40 +67,85 @@ class Pass:
     threshold: float
 
 
-def find_tie_points(
-    warped: Channels, optical: Channels, current: Transform, settings: Pass
-) -> TiePoints:
-    """Search templates of the warped SAR image in the optical image.
+@dataclass(frozen=True, eq=False)
+class ScoreMaps:
+    """Correlation of ``n`` templates over all offsets.
+
+    Attributes
+    ----------
+    scores : float32 array, shape (n, 2 reach + 1, 2 reach + 1)
+        Offset (i - reach, j - reach) cells from where the template was cut.
+    centres : float64 array, shape (n, 2)
+        Of the templates, optical pixels.
+    reach : int
+        Largest offset, cells.
+    stride : float
+        Pixels per cell.
+    side : int
+        Cells of a template along a side.
+    """
+
+    scores: FloatArray
+    centres: Array
+    reach: int
+    stride: float
+    side: int
+
+
+def score_maps(warped: Channels, optical: Channels, settings: Pass) -> ScoreMaps:
+    """Correlate templates of the warped SAR image with the optical image.
 
     Parameters
     ----------
     warped : Channels
-        Features of the SAR image brought onto the optical grid by ``current``.
+        Features of the SAR image brought onto the optical grid.
     optical : Channels
         Features of the optical image, the same cells.
-    current : Transform
-        What brought the SAR image there; takes the points back to SAR pixels.
     settings : Pass
 
     Returns
     -------
-    TiePoints
-        One per template with enough valid cells on both sides whose peak is
-        not on the rim of the search; all marked as inliers.
+    ScoreMaps
+        One map per template of which half the cells are valid; maybe none.
     """
     stride = optical.stride
     side = max(4, round(settings.template / stride))
     reach = max(1, math.ceil(settings.radius / stride))
     corners = _template_corners(warped.valid, side, max(1, round(settings.step / stride)))
-    if len(corners) == 0:
-        return _none()
+    centres = np.asarray((corners + side / 2) * stride, np.float64)
+    scores = np.zeros((len(corners), 2 * reach + 1, 2 * reach + 1), np.float32)
     padded = np.pad(optical.values, ((0, 0), (reach, reach), (reach, reach)))
-    templates = _cut(warped.values, corners, side)
-    searches = _cut(padded, corners, side + 2 * reach)
-    peaks = find_peaks(correlate(templates, searches), exclusion=max(2.0, side / 8))
+    for start in range(0, len(corners), _BATCH):
+        part = corners[start : start + _BATCH]
+        templates = _cut(warped.values, part, side)
+        searches = _cut(padded, part, side + 2 * reach)
+        scores[start : start + _BATCH] = correlate(templates, searches)
+    return ScoreMaps(scores, centres, reach, stride, side)
+
+
+def find_tie_points(maps: ScoreMaps, current: Transform) -> TiePoints:
+    """Take the peak of each score map as a tie point.
+
+    Parameters
+    ----------
+    maps : ScoreMaps
+    current : Transform
+        What brought the SAR image onto the optical grid; takes the points back
+        to SAR pixels.
+
+    Returns
+    -------
+    TiePoints
+        Those whose peak is above zero and not on the rim of its map; all
+        marked as inliers.
+    """
+    if len(maps.scores) == 0:
+        empty = np.zeros((0, 2))
+        return TiePoints(empty, empty, np.zeros(0), np.zeros(0), np.zeros(0, np.bool_))
+    peaks = find_peaks(maps.scores, exclusion=max(2.0, maps.side / 8))
     keep = ~peaks.border & (peaks.score > 0)
-    centre = (corners[keep] + side / 2) * stride
-    offset = (peaks.position[keep] - reach) * stride
+    centre = maps.centres[keep]
+    offset = (peaks.position[keep] - maps.reach) * maps.stride
     found = np.ones(int(keep.sum()), np.bool_)
     return TiePoints(
         current.inverse(centre), centre + offset, peaks.score[keep], peaks.ratio[keep], found
@@ -122,8 +168,3 @@ def _cut(values: FloatArray, corners: NDArray[np.int64], side: int) -> FloatArra
     """Squares (n, C, side, side) of a map (C, h, w) at the given corners."""
     windows = np.lib.stride_tricks.sliding_window_view(values, (side, side), axis=(1, 2))
     return np.ascontiguousarray(windows[:, corners[:, 0], corners[:, 1]].swapaxes(0, 1))
-
-
-def _none() -> TiePoints:
-    empty = np.zeros((0, 2))
-    return TiePoints(empty, empty, np.zeros(0), np.zeros(0), np.zeros(0, np.bool_))

@@ -1,0 +1,109 @@
+"""Pictures of a match: checkerboard, edges, and a page with a swipe."""
+
+from __future__ import annotations
+
+import base64
+import html
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from crosslook.atlas.geo_image import GeoImage
+from crosslook.atlas.result import MatchResult
+from crosslook.atomic import write_bytes, write_text
+from crosslook.errors import MatchError
+from crosslook.match.picture import make_picture, warp
+from crosslook.match.transform import Transform
+
+Image = NDArray[np.uint8]
+_MAX_SIDE = 1200
+_SQUARES = 8
+_EDGE_COLOUR = (255, 220, 0)
+_TEMPLATE = Path(__file__).with_name("swipe.html")
+
+
+def write_overlay(result: MatchResult, target: Path) -> None:
+    """Left a checkerboard of both, right the SAR image's edges over the optical one."""
+    optical, sar = _both(result)
+    board = checkerboard(optical, sar)
+    edges = edges_over(optical, sar)
+    gap = np.full((board.shape[0], 8, 3), 255, np.uint8)
+    write_bytes(target, _encode(np.hstack([board, gap, edges]), ".png"))
+
+
+def write_swipe(result: MatchResult, target: Path) -> None:
+    """One HTML file that needs nothing else: drag, or use the arrow keys."""
+    optical, sar = _both(result)
+    values = {
+        "title": f"{result.sar.name} on {result.optical.name}",
+        "verdict": f"{result.verdict}, confidence {result.confidence:.2f}",
+        "sar": _data_url(sar),
+        "optical": _data_url(optical),
+        "width": str(optical.shape[1]),
+        "height": str(optical.shape[0]),
+    }
+    page = _TEMPLATE.read_text(encoding="utf-8")
+    for name, value in values.items():
+        page = page.replace("{{" + name + "}}", html.escape(value))
+    write_text(target, page)
+
+
+def checkerboard(first: Image, second: Image) -> Image:
+    """Squares of two images (H, W, 3) in turn."""
+    height, width = first.shape[:2]
+    side = max(1, min(height, width) // _SQUARES)
+    odd = (np.arange(height)[:, None] // side + np.arange(width)[None] // side) % 2 == 1
+    return np.where(odd[..., None], second, first)
+
+
+def edges_over(base: Image, other: Image) -> Image:
+    """The edges of ``other`` (H, W, 3) in yellow over a pale ``base``."""
+    grey = cv2.cvtColor(cv2.GaussianBlur(other, (0, 0), 2.0), cv2.COLOR_RGB2GRAY)
+    gradient = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
+    high = float(np.percentile(gradient, 92))
+    lines = cv2.Canny(grey, high * 0.4, max(high, 1.0), L2gradient=True)
+    out = (base * 0.7).astype(np.uint8)
+    out[lines > 0] = _EDGE_COLOUR
+    return out
+
+
+def _both(result: MatchResult) -> tuple[Image, Image]:
+    """Optical and warped SAR as RGB (H, W, 3), cut to the SAR footprint."""
+    if result.transform is None:
+        raise MatchError("there is no transform to draw; nothing was matched.")
+    sar = result.sar.picture("sar")
+    height, width = result.optical.shape
+    corners = result.transform(
+        np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64) * result.sar.shape
+    )
+    top, left = np.clip(np.floor(corners.min(axis=0)).astype(int), 0, (height - 1, width - 1))
+    bottom, right = np.clip(np.ceil(corners.max(axis=0)).astype(int), 1, (height, width))
+    bottom, right = max(bottom, top + 1), max(right, left + 1)
+    scale = min(1.0, _MAX_SIDE / max(bottom - top, right - left))
+    size = (max(1, round((bottom - top) * scale)), max(1, round((right - left) * scale)))
+    shrink = Transform(np.diag([size[0] / (bottom - top), size[1] / (right - left), 1.0]), "affine")
+    cut = shrink.compose(result.transform.shifted((0.0, 0.0), (-float(top), -float(left))))
+    moved = warp(sar, cut, size)
+    grey = np.where(moved.valid, moved.values * 255, 0).astype(np.uint8)
+    colour = _colour(result.optical)[top:bottom, left:right]
+    optical = cv2.resize(colour, size[::-1], interpolation=cv2.INTER_AREA)
+    return np.asarray(optical, np.uint8), np.repeat(grey[..., None], 3, axis=2)
+
+
+def _colour(image: GeoImage) -> Image:
+    bands = image.bands[:3] if len(image.bands) >= 3 else image.bands[[0, 0, 0]]
+    if bands.dtype == np.uint8:
+        return np.ascontiguousarray(bands.transpose(1, 2, 0))
+    stretched = [make_picture(b.astype(np.float32), image.valid).values for b in bands]
+    return (np.stack(stretched, axis=-1) * 255).astype(np.uint8)
+
+
+def _data_url(image: Image) -> str:
+    data = base64.b64encode(_encode(image, ".jpg")).decode("ascii")
+    return f"data:image/jpeg;base64,{data}"
+
+
+def _encode(image: Image, suffix: str) -> bytes:
+    return bytes(cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1])

@@ -1,0 +1,168 @@
+"""What locating and registering return."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from crosslook.atlas.geo_image import GeoImage
+from crosslook.match.evidence import Evidence
+from crosslook.match.position import Georeference
+from crosslook.match.thin_plate import Array
+from crosslook.match.tie_points import TiePoints
+from crosslook.match.transform import Model, Transform
+
+Label = Literal["match", "uncertain", "no match"]
+_SIDE_POINTS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class MatchResult:
+    """Where a SAR image lies in an optical one, and how sure that is.
+
+    Attributes
+    ----------
+    verdict : str
+        ``match``, ``uncertain`` or ``no match``.
+    confidence : float
+        Probability that the match is right, 0..1.
+    transform : Transform or None
+        SAR pixels to optical pixels; None where nothing was found.
+    expected_error_px, expected_error_m : float or None
+        Mean error to expect over the image, in optical pixels and on the ground.
+    tie_points : TiePoints
+    evidence : Evidence
+    sar, optical : GeoImage
+        The images that pixels are counted in.
+    alternatives : tuple of dict
+        Other candidates of a search, best first.
+    timings : dict of str to float
+        Seconds of each stage.
+    settings : dict of str to value
+    """
+
+    verdict: Label
+    confidence: float
+    transform: Transform | None
+    expected_error_px: float | None
+    tie_points: TiePoints
+    evidence: Evidence
+    sar: GeoImage = field(repr=False)
+    optical: GeoImage = field(repr=False)
+    alternatives: tuple[dict[str, Any], ...] = ()
+    timings: dict[str, float] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def inverse(self) -> Transform | None:
+        """Optical pixels to SAR pixels."""
+        return None if self.transform is None else self.transform.inverse
+
+    @property
+    def centre(self) -> dict[str, tuple[float, float]] | None:
+        """Centre of the SAR image as ``pixel``, ``map`` and ``lonlat``."""
+        if self.transform is None:
+            return None
+        middle = np.array([self.sar.shape], np.float64) / 2
+        return {k: v[0] for k, v in self._positions(self.transform(middle)).items()}
+
+    @property
+    def footprint(self) -> dict[str, list[tuple[float, float]]] | None:
+        """Closed outline of the SAR image in the same three kinds of position."""
+        if self.transform is None:
+            return None
+        return self._positions(self.transform(outline(*self.sar.shape)))
+
+    @property
+    def expected_error_m(self) -> float | None:
+        """The expected error on the ground; None without georeference."""
+        reference = self.optical.reference
+        if reference is None or self.expected_error_px is None or self.transform is None:
+            return None
+        middle = self.transform(np.array(self.sar.shape, np.float64) / 2)
+        return self.expected_error_px * reference.metres_per_pixel(middle)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of ``match.json``."""
+        transform, inverse = self.transform, self.inverse
+        reference = self.optical.reference
+        return {
+            "verdict": self.verdict,
+            "confidence": round(self.confidence, 4),
+            "centre": self.centre,
+            "footprint": self.footprint,
+            "transform": None if transform is None else transform.to_dict(),
+            "inverse": None if inverse is None else inverse.to_dict(),
+            "movement": None if transform is None else self._movement(transform),
+            "expected_error_px": self.expected_error_px,
+            "expected_error_m": self.expected_error_m,
+            "evidence": asdict(self.evidence),
+            "tie_points": {
+                "count": len(self.tie_points),
+                "inliers": int(self.tie_points.inlier.sum()),
+            },
+            "alternatives": list(self.alternatives),
+            "crs": None if reference is None else reference.crs,
+            "images": {
+                "sar": {"name": self.sar.name, "shape": self.sar.shape},
+                "optical": {"name": self.optical.name, "shape": self.optical.shape},
+            },
+            "timings_s": {name: round(value, 4) for name, value in self.timings.items()},
+            "settings": self.settings,
+        }
+
+    def write(self, out: str | Path, *, force: bool = False) -> list[Path]:
+        """Write all files of the match into ``out``; see :mod:`crosslook.atlas.outputs`."""
+        from crosslook.atlas.outputs import write_match
+
+        return write_match(self, Path(out), force=force)
+
+    def _movement(self, transform: Transform) -> dict[str, float]:
+        """Shift, rotation and scale against where the georeference puts the image."""
+        placed = placement(self.sar.reference, self.optical.reference, self.sar.shape)
+        middle = np.array(self.sar.shape, np.float64) / 2
+        return transform.compose(placed.inverse).describe(placed(middle))
+
+    def _positions(self, pixels: Array) -> dict[str, list[tuple[float, float]]]:
+        out = {"pixel": _pairs(pixels)}
+        reference = self.optical.reference
+        if reference is not None:
+            out["map"] = _pairs(reference.to_map(pixels))
+            out["lonlat"] = _pairs(reference.to_lonlat(pixels))
+        return out
+
+
+def placement(
+    sar: Georeference | None, optical: Georeference | None, shape: tuple[int, int]
+) -> Transform:
+    """SAR pixels to optical pixels as the georeferences say.
+
+    The identity where either has none; exact within one CRS; between two it
+    is the homography nearest to the projection over the image ``shape``.
+    """
+    from crosslook.match.position import change_crs
+    from crosslook.match.robust_fit import fit_exact
+    from crosslook.match.transform import grid_points, identity
+
+    if sar is None or optical is None:
+        return identity()
+    points = grid_points(*shape)
+    there = optical.from_map(change_crs(sar.to_map(points), sar.crs, optical.crs))
+    model: Model = "affine" if sar.crs == optical.crs else "homography"
+    return fit_exact(points, there, model)
+
+
+def outline(height: int, width: int) -> Array:
+    """Closed outline of an image in pixels, eight points a side, shape (33, 2)."""
+    step = np.arange(_SIDE_POINTS) / _SIDE_POINTS
+    zero, one = np.zeros(_SIDE_POINTS), np.ones(_SIDE_POINTS)
+    rows = np.concatenate([zero, step, one, 1 - step, [0.0]]) * height
+    cols = np.concatenate([step, one, 1 - step, zero, [0.0]]) * width
+    return np.column_stack([rows, cols])
+
+
+def _pairs(points: Array) -> list[tuple[float, float]]:
+    return [(float(a), float(b)) for a, b in points]

@@ -1,0 +1,120 @@
+"""Tie points as CSV, GeoJSON and for QGIS's georeferencer."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crosslook.atlas.result import MatchResult
+from crosslook.atomic import write_text
+from crosslook.match.thin_plate import Array
+
+COLUMNS = (
+    "sar_row",
+    "sar_col",
+    "optical_row",
+    "optical_col",
+    "score",
+    "ratio",
+    "inlier",
+    "residual_px",
+    "lon",
+    "lat",
+)
+
+
+def write_csv(result: MatchResult, target: Path) -> None:
+    """One line per tie point; positions have pixel centres at +0.5.
+
+    ``residual_px`` is the distance from where the transform puts the SAR
+    position, in optical pixels; ``lon`` and ``lat`` belong to the optical
+    position and are empty without georeference.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in tie_point_rows(result):
+        writer.writerow([_text(row[name]) for name in COLUMNS])
+    write_text(target, text.getvalue())
+
+
+def write_geojson(result: MatchResult, target: Path) -> None:
+    """Points at longitude and latitude (RFC 7946), null without georeference."""
+    features = []
+    for row in tie_point_rows(result):
+        lon, lat = row.pop("lon"), row.pop("lat")
+        geometry = None if lon is None else {"type": "Point", "coordinates": [lon, lat]}
+        features.append({"type": "Feature", "geometry": geometry, "properties": row})
+    collection = {"type": "FeatureCollection", "features": features}
+    write_text(target, json.dumps(collection) + "\n")
+
+
+def write_qgis(result: MatchResult, target: Path) -> None:
+    """Ground control points as QGIS's georeferencer loads them.
+
+    The source is the SAR image: its map coordinates where it has any, else
+    column and minus row. The destination is on the optical map, or again
+    column and minus row where that has no CRS. Outliers are there, disabled.
+    """
+    points, reference = result.tie_points, result.optical.reference
+    sar_reference = result.sar.reference
+    there = _plane(points.optical) if reference is None else reference.to_map(points.optical)
+    here = _plane(points.sar) if sar_reference is None else sar_reference.to_map(points.sar)
+    offset = np.nan_to_num(_residual(result))  # QGIS wants a number; 0 says not known
+    lines = [] if reference is None else [f"#CRS: {_wkt(reference.crs)}"]
+    lines.append("mapX,mapY,sourceX,sourceY,enable,dX,dY,residual")
+    for to, at, kept, (down, right) in zip(there, here, points.inlier, offset, strict=True):
+        numbers = [to[0], to[1], at[0], at[1], int(kept), right, down, np.hypot(right, down)]
+        lines.append(",".join(f"{number:.10g}" for number in numbers))
+    write_text(target, "\n".join(lines) + "\n")
+
+
+def tie_point_rows(result: MatchResult) -> list[dict[str, Any]]:
+    """One dict per tie point with the keys of :data:`COLUMNS`."""
+    points, reference = result.tie_points, result.optical.reference
+    lonlat = None if reference is None else reference.to_lonlat(points.optical)
+    residual = np.linalg.norm(_residual(result), axis=1)
+    return [
+        {
+            "sar_row": round(float(points.sar[i, 0]), 4),
+            "sar_col": round(float(points.sar[i, 1]), 4),
+            "optical_row": round(float(points.optical[i, 0]), 4),
+            "optical_col": round(float(points.optical[i, 1]), 4),
+            "score": round(float(points.score[i]), 5),
+            "ratio": round(float(points.ratio[i]), 4),
+            "inlier": bool(points.inlier[i]),
+            "residual_px": None if np.isnan(residual[i]) else round(float(residual[i]), 4),
+            "lon": None if lonlat is None else round(float(lonlat[i, 0]), 9),
+            "lat": None if lonlat is None else round(float(lonlat[i, 1]), 9),
+        }
+        for i in range(len(points))
+    ]
+
+
+def _residual(result: MatchResult) -> Array:
+    """Mapped less found (rows, columns) in optical pixels; NaN without transform."""
+    points = result.tie_points
+    if result.transform is None:
+        return np.full((len(points), 2), np.nan)
+    return result.transform(points.sar) - points.optical
+
+
+def _plane(points: Array) -> Array:
+    return np.column_stack([points[:, 1], -points[:, 0]])
+
+
+def _wkt(crs: str) -> str:
+    from pyproj import CRS
+
+    return str(CRS.from_user_input(crs).to_wkt()).replace("\n", "")
+
+
+def _text(value: object) -> object:
+    if value is None:
+        return ""
+    return int(value) if isinstance(value, bool) else value
