@@ -1,0 +1,181 @@
+"""The one place where every metric is defined: formula, source, how to read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a metric is.
+
+    ``better`` says which way is good; ``neither`` where the value only
+    describes.
+    """
+
+    title: str
+    formula: str
+    source: str
+    low: float
+    high: float
+    better: Literal["higher", "lower", "neither"]
+    reading: str
+
+
+_INF = float("inf")
+
+GAP = {
+    "pair_distance": Definition(
+        "Mean cosine distance of pairs",
+        "mean_i (1 - cos(s_i, o_i))",
+        "the figure of the published five-extractor study; Salton and McGill 1983 for the cosine",
+        0.0,
+        2.0,
+        "lower",
+        "Small values alone prove nothing: features that all point one way have it too.",
+    ),
+    "non_pair_distance": Definition(
+        "Mean cosine distance of non-pairs",
+        "mean_{i != j} (1 - cos(s_i, o_j))",
+        "Liang et al., NeurIPS 2022",
+        0.0,
+        2.0,
+        "higher",
+        "Only its distance from that of pairs separates right from wrong matches.",
+    ),
+    "pair_auroc": Definition(
+        "AUROC of pairs against non-pairs",
+        "P(cos of a pair > cos of a non-pair) + P(equal) / 2",
+        "Fawcett, Pattern Recognition Letters 2006",
+        0.0,
+        1.0,
+        "higher",
+        "0.5: the cosine of a pair tells nothing; 1: every pair is above every non-pair.",
+    ),
+    "centroid_distance": Definition(
+        "Distance of the centroids",
+        "|| mean_i s_i - mean_i o_i ||",
+        "Liang et al., NeurIPS 2022",
+        0.0,
+        2.0,
+        "lower",
+        "The shift between the sensors that centring removes.",
+    ),
+    "relative_gap": Definition(
+        "Gap relative to the spread within a modality",
+        "centroid distance / mean over modalities of sqrt(mean_i || x_i - mean x ||^2)",
+        "Liang et al., NeurIPS 2022, divided by the within-modality spread",
+        0.0,
+        _INF,
+        "lower",
+        "Above 1 the sensors lie further apart than the places within a sensor.",
+    ),
+    "modality_probe": Definition(
+        "Accuracy of a linear modality probe",
+        "cross-validated accuracy of a ridge classifier of the sensor, folds by scene",
+        "Alain and Bengio, ICLR workshop 2017",
+        0.0,
+        1.0,
+        "lower",
+        "0.5: the sensors cannot be told apart; 1: a plane separates them.",
+    ),
+    "linear_cka": Definition(
+        "Linear centred kernel alignment",
+        "<K_s, K_o> / (||K_s|| ||K_o||), K the centred Gram matrices",
+        "Kornblith et al., ICML 2019",
+        0.0,
+        1.0,
+        "higher",
+        "1: both sensors see the same similarities between places.",
+    ),
+    "mutual_nearest_neighbours": Definition(
+        "Mutual nearest neighbours",
+        "share of pairs in which each is the other's nearest neighbour",
+        "Haghighi et al., CVPR 2018, on cross-modal pairs",
+        0.0,
+        1.0,
+        "higher",
+        "A match that holds in both directions at once.",
+    ),
+    "occurrence_skew": Definition(
+        "Skew of the k-occurrence",
+        "third standardised moment of how often an item is among the k nearest of a query",
+        "Radovanovic et al., JMLR 2010",
+        -_INF,
+        _INF,
+        "lower",
+        "High: a few hubs answer most queries. A random gallery has 1 / sqrt(k).",
+    ),
+}
+
+RETRIEVAL = {
+    "recall": Definition(
+        "Recall at k",
+        "share of queries whose partner has a rank of at most k",
+        "Manning et al., Introduction to Information Retrieval, 2008",
+        0.0,
+        1.0,
+        "higher",
+        "Ties are pessimistic: what scores the same as the partner stands before it.",
+    ),
+    "mrr": Definition(
+        "Mean reciprocal rank",
+        "mean of 1 / rank of the partner",
+        "Voorhees, TREC-8, 1999",
+        0.0,
+        1.0,
+        "higher",
+        "Between recall at 1 and recall over all ranks.",
+    ),
+    "median_rank": Definition(
+        "Median rank",
+        "lower median of the rank of the partner",
+        "Karpathy and Fei-Fei, CVPR 2015",
+        1.0,
+        _INF,
+        "lower",
+        "Half of the queries find their partner at this rank or better.",
+    ),
+    "tolerant_recall": Definition(
+        "Tolerant recall at k",
+        "share of queries of which the partner or a neighbour within the tolerance "
+        "has a rank of at most k; other accepted items do not stand in the way",
+        "Arandjelovic et al., CVPR 2016",
+        0.0,
+        1.0,
+        "higher",
+        "The right neighbourhood counts, not only the exact patch.",
+    ),
+    "tolerant_mrr": Definition(
+        "Tolerant mean reciprocal rank",
+        "mean of 1 / best rank of an accepted item",
+        "Voorhees, TREC-8, 1999",
+        0.0,
+        1.0,
+        "higher",
+        "As the mean reciprocal rank, with neighbours within the tolerance accepted.",
+    ),
+    "tolerant_median_rank": Definition(
+        "Tolerant median rank",
+        "lower median of the best rank of an accepted item",
+        "Karpathy and Fei-Fei, CVPR 2015",
+        1.0,
+        _INF,
+        "lower",
+        "As the median rank, with neighbours within the tolerance accepted.",
+    ),
+}
+
+DEFINITIONS: dict[str, dict[str, Definition]] = {"gap": GAP, "retrieval": RETRIEVAL}
+
+
+def define(measure: str, metric: str) -> Definition:
+    """Return the definition of a metric of a measure.
+
+    Raises
+    ------
+    KeyError
+        If it has none, which a test rules out for every metric measured.
+    """
+    return DEFINITIONS[measure][metric.partition("/")[0]]
