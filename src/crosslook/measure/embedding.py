@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crosslook.measure.spectrum import unit_rows
+from crosslook.compare.similarity import normalise
 from crosslook.types import FloatArray
 
 _AXES = 50
@@ -47,7 +47,7 @@ def principal_axes(descriptors: FloatArray, axes: int = _AXES) -> FloatArray:
         The sign of an axis makes its largest entry positive, so that equal
         input gives equal coordinates.
     """
-    units = unit_rows(descriptors).astype(np.float64)
+    units = normalise(descriptors).astype(np.float64)
     units -= units.mean(axis=0)
     kept = max(1, min(axes, len(units) - 1, units.shape[1]))
     if units.shape[1] > len(units):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from crosslook.measure.spectrum import unit_rows
+from crosslook.compare.similarity import normalise
 from crosslook.types import FloatArray
 
 _SIDE = 200
@@ -57,8 +57,8 @@ def heat_map(
     starts = (np.arange(count) * len(order)) // count
     sizes = np.diff(np.append(starts, len(order)))[:, None]
     # The mean cosine of two blocks is the product of their mean unit vectors.
-    rows = np.add.reduceat(unit_rows(sar)[order], starts, axis=0) / sizes
-    cols = np.add.reduceat(unit_rows(optical)[order], starts, axis=0) / sizes
+    rows = np.add.reduceat(normalise(sar)[order], starts, axis=0) / sizes
+    cols = np.add.reduceat(normalise(optical)[order], starts, axis=0) / sizes
     changes = np.flatnonzero(np.diff(codes[order])) + 1
     return HeatMap(
         order_by,

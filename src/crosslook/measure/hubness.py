@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crosslook.compare.similarity import normalise
 from crosslook.measure.jackknife import jackknife
-from crosslook.measure.spectrum import unit_rows
 from crosslook.types import DIRECTIONS, FloatArray, Metric
 
 _NEIGHBOURS = 10
@@ -19,7 +19,7 @@ def occurrences(queries: FloatArray, gallery: FloatArray, k: int) -> NDArray[np.
 
     Cosine; ties go to the lower index.
     """
-    similarity = unit_rows(queries) @ unit_rows(gallery).T
+    similarity = normalise(queries) @ normalise(gallery).T
     nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
     return np.bincount(nearest.ravel(), minlength=len(gallery)).astype(np.int64)
 
@@ -57,6 +57,6 @@ def measure_hubness(
         )
         size = len(sar)
         found.append(
-            Metric("structure", "robin_hood", estimate, size, size, chance, direction, kept)
+            Metric("structure", "robin-hood", estimate, size, size, chance, direction, kept)
         )
     return found

@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crosslook.compare.similarity import normalise
 from crosslook.measure.jackknife import jackknife
-from crosslook.measure.spectrum import unit_rows
 from crosslook.types import Estimate, FloatArray, Metric
 
 _SHUFFLES = 5
@@ -71,8 +71,8 @@ def measure_separability(
     Returns
     -------
     list of Metric
-        ``silhouette_modality``, ``silhouette_scene``, ``silhouette_label`` (the
-        last two only where more than one is there) and ``fisher_ratio``.
+        ``silhouette-modality``, ``silhouette-scene``, ``silhouette-label`` (the
+        last two only where more than one is there) and ``fisher-ratio``.
     """
     both = np.concatenate([sar, optical])
     distances = _cosine_distances(both)
@@ -80,14 +80,14 @@ def measure_separability(
     for name, labels in joint_labels(scenes, groups).items():
         estimate, chance = _silhouette(distances, labels, scenes, seed)
         found.append(
-            Metric("structure", f"silhouette_{name}", estimate, len(both), len(both), chance)
+            Metric("structure", f"silhouette-{name}", estimate, len(both), len(both), chance)
         )
     between, within = _pair_parts(sar, optical)
     estimate = jackknife(
         lambda items: _ratio(between[items], within[items]), scenes, seed, bounds=(0.0, math.inf)
     )
     chance = _pairing_chance(sar, optical, seed)
-    found.append(Metric("structure", "fisher_ratio", estimate, len(sar), len(sar), chance))
+    found.append(Metric("structure", "fisher-ratio", estimate, len(sar), len(sar), chance))
     return found
 
 
@@ -130,7 +130,7 @@ def _silhouette(
 
 
 def _cosine_distances(descriptors: FloatArray) -> FloatArray:
-    units = unit_rows(descriptors)
+    units = normalise(descriptors)
     return np.asarray(1.0 - np.clip(units @ units.T, -1.0, 1.0), np.float32)
 
 
@@ -157,7 +157,7 @@ def _pair_parts(
     """Per pair: twice the squared distance of the midpoint from the mean, and half the
     squared distance of the partners.
     """  # noqa: D205
-    first, second = unit_rows(sar), unit_rows(optical)
+    first, second = normalise(sar), normalise(optical)
     middle = (first + second) / 2
     from_mean = middle - middle.mean(axis=0, dtype=np.float64)
     between = 2 * np.einsum("nd,nd->n", from_mean, from_mean)
@@ -174,7 +174,7 @@ def _ratio(between: NDArray[np.float64], within: NDArray[np.float64]) -> float:
 
 def _pairing_chance(sar: FloatArray, optical: FloatArray, seed: int) -> float:
     """Fisher's ratio when partners are dealt at random, mean over seeded shuffles."""
-    first, second = unit_rows(sar).astype(np.float64), unit_rows(optical).astype(np.float64)
+    first, second = normalise(sar).astype(np.float64), normalise(optical).astype(np.float64)
     cross = first @ second.T
     sizes = float((first**2).sum() + (second**2).sum())
     mean = (first.mean(axis=0) + second.mean(axis=0)) / 2

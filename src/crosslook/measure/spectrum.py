@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crosslook.compare.similarity import normalise
 from crosslook.measure.jackknife import jackknife
 from crosslook.types import MODALITIES, Estimate, FloatArray, Metric
 
@@ -57,7 +58,7 @@ def mean_cosines(descriptors: FloatArray) -> NDArray[np.float64]:
     contextualized word representations?", EMNLP 2019: 0 for directions spread
     over the sphere, near 1 for a narrow cone.
     """
-    units = unit_rows(descriptors).astype(np.float64)
+    units = normalise(descriptors).astype(np.float64)
     own = np.einsum("nd,nd->n", units, units)
     result: NDArray[np.float64] = (units @ units.sum(axis=0) - own) / max(1, len(units) - 1)
     return result
@@ -83,7 +84,7 @@ def measure_spectrum(
             found.append(
                 Metric(
                     "structure",
-                    f"{name}_{modality}",
+                    f"{name}-{modality}",
                     estimate,
                     len(descriptors),
                     len(descriptors),
@@ -93,16 +94,10 @@ def measure_spectrum(
     return found
 
 
-def unit_rows(descriptors: FloatArray) -> FloatArray:
-    """Rows scaled to length 1; a row of zeros stays zero."""
-    length = np.linalg.norm(descriptors, axis=1, keepdims=True)
-    return np.asarray(descriptors / np.where(length > 0, length, 1.0), np.float32)
-
-
 def _estimates(descriptors: FloatArray, scenes: ArrayLike, seed: int) -> dict[str, Estimate]:
     centred = descriptors.astype(np.float64) - descriptors.mean(axis=0, dtype=np.float64)
     gram = centred @ centred.T  # one product; each block of the jackknife recentres it
-    units = unit_rows(descriptors).astype(np.float64)
+    units = normalise(descriptors).astype(np.float64)
 
     def rank(items: NDArray[np.int64]) -> float:
         part = gram[np.ix_(items, items)]
@@ -115,7 +110,7 @@ def _estimates(descriptors: FloatArray, scenes: ArrayLike, seed: int) -> dict[st
         return float((total @ total - own) / max(1, count * (count - 1)))
 
     return {
-        "effective_rank": jackknife(rank, scenes, seed, bounds=(0.0, math.inf)),
+        "effective-rank": jackknife(rank, scenes, seed, bounds=(0.0, math.inf)),
         "anisotropy": jackknife(cone, scenes, seed, bounds=(-1.0, 1.0)),
     }
 
