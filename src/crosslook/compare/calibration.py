@@ -72,7 +72,7 @@ class _Whitening:
 
     def __call__(self, descriptors: FloatArray) -> FloatArray:
         centred: FloatArray = descriptors - self.mean
-        inside = centred @ self.directions.T
+        inside: FloatArray = centred @ self.directions.T
         change = np.asarray(self.gain - self.rest, np.float32)
         out: FloatArray = (inside * change) @ self.directions
         centred *= np.float32(self.rest)

@@ -26,7 +26,7 @@ class Definition:
 _INF = float("inf")
 
 GAP = {
-    "pair_distance": Definition(
+    "pair-distance": Definition(
         "Mean cosine distance of pairs",
         "mean_i (1 - cos(s_i, o_i))",
         "the figure of the published five-extractor study; Salton and McGill 1983 for the cosine",
@@ -35,7 +35,7 @@ GAP = {
         "lower",
         "Small values alone prove nothing: features that all point one way have it too.",
     ),
-    "non_pair_distance": Definition(
+    "non-pair-distance": Definition(
         "Mean cosine distance of non-pairs",
         "mean_{i != j} (1 - cos(s_i, o_j))",
         "Liang et al., NeurIPS 2022",
@@ -44,7 +44,7 @@ GAP = {
         "higher",
         "Only its distance from that of pairs separates right from wrong matches.",
     ),
-    "pair_auroc": Definition(
+    "pair-auroc": Definition(
         "AUROC of pairs against non-pairs",
         "P(cos of a pair > cos of a non-pair) + P(equal) / 2",
         "Fawcett, Pattern Recognition Letters 2006",
@@ -53,7 +53,7 @@ GAP = {
         "higher",
         "0.5: the cosine of a pair tells nothing; 1: every pair is above every non-pair.",
     ),
-    "centroid_distance": Definition(
+    "centroid-distance": Definition(
         "Distance of the centroids",
         "|| mean_i s_i - mean_i o_i ||",
         "Liang et al., NeurIPS 2022",
@@ -62,7 +62,7 @@ GAP = {
         "lower",
         "The shift between the sensors that centring removes.",
     ),
-    "relative_gap": Definition(
+    "relative-gap": Definition(
         "Gap relative to the spread within a modality",
         "centroid distance / mean over modalities of sqrt(mean_i || x_i - mean x ||^2)",
         "Liang et al., NeurIPS 2022, divided by the within-modality spread",
@@ -71,7 +71,7 @@ GAP = {
         "lower",
         "Above 1 the sensors lie further apart than the places within a sensor.",
     ),
-    "modality_probe": Definition(
+    "modality-probe": Definition(
         "Accuracy of a linear modality probe",
         "cross-validated accuracy of a ridge classifier of the sensor, folds by scene",
         "Alain and Bengio, ICLR workshop 2017",
@@ -80,7 +80,7 @@ GAP = {
         "lower",
         "0.5: the sensors cannot be told apart; 1: a plane separates them.",
     ),
-    "linear_cka": Definition(
+    "linear-cka": Definition(
         "Linear centred kernel alignment",
         "<K_s, K_o> / (||K_s|| ||K_o||), K the centred Gram matrices",
         "Kornblith et al., ICML 2019",
@@ -89,7 +89,7 @@ GAP = {
         "higher",
         "1: both sensors see the same similarities between places.",
     ),
-    "mutual_nearest_neighbours": Definition(
+    "mutual-nearest-neighbours": Definition(
         "Mutual nearest neighbours",
         "share of pairs in which each is the other's nearest neighbour",
         "Haghighi et al., CVPR 2018, on cross-modal pairs",
@@ -98,7 +98,7 @@ GAP = {
         "higher",
         "A match that holds in both directions at once.",
     ),
-    "occurrence_skew": Definition(
+    "occurrence-skew": Definition(
         "Skew of the k-occurrence",
         "third standardised moment of how often an item is among the k nearest of a query",
         "Radovanovic et al., JMLR 2010",
@@ -128,7 +128,7 @@ RETRIEVAL = {
         "higher",
         "Between recall at 1 and recall over all ranks.",
     ),
-    "median_rank": Definition(
+    "median-rank": Definition(
         "Median rank",
         "lower median of the rank of the partner",
         "Karpathy and Fei-Fei, CVPR 2015",
@@ -137,7 +137,7 @@ RETRIEVAL = {
         "lower",
         "Half of the queries find their partner at this rank or better.",
     ),
-    "tolerant_recall": Definition(
+    "tolerant-recall": Definition(
         "Tolerant recall at k",
         "share of queries of which the partner or a neighbour within the tolerance "
         "has a rank of at most k; other accepted items do not stand in the way",
@@ -147,7 +147,7 @@ RETRIEVAL = {
         "higher",
         "The right neighbourhood counts, not only the exact patch.",
     ),
-    "tolerant_mrr": Definition(
+    "tolerant-mrr": Definition(
         "Tolerant mean reciprocal rank",
         "mean of 1 / best rank of an accepted item",
         "Voorhees, TREC-8, 1999",
@@ -156,7 +156,7 @@ RETRIEVAL = {
         "higher",
         "As the mean reciprocal rank, with neighbours within the tolerance accepted.",
     ),
-    "tolerant_median_rank": Definition(
+    "tolerant-median-rank": Definition(
         "Tolerant median rank",
         "lower median of the best rank of an accepted item",
         "Karpathy and Fei-Fei, CVPR 2015",

@@ -76,22 +76,22 @@ def measure_gap(
         return jackknife(lambda i: statistic(grams.at(i)), where, seed, bounds=(0.0, high))
 
     statistics: list[tuple[str, Estimate, float]] = [
-        ("pair_distance", paired, float("nan")),
-        ("non_pair_distance", _non_pair_distance(scores, where, seed, draws), float("nan")),
-        ("pair_auroc", _pair_auroc(scores, where, seed, draws), 0.5),
-        ("centroid_distance", over_scenes(centroid_distance, 2.0), 0.0),
-        ("relative_gap", over_scenes(relative_gap, np.inf), 0.0),
-        ("modality_probe", probe_accuracy(s, o, where, seed), 0.5),
-        ("linear_cka", over_scenes(linear_cka, 1.0), float("nan")),
+        ("pair-distance", paired, float("nan")),
+        ("non-pair-distance", _non_pair_distance(scores, where, seed, draws), float("nan")),
+        ("pair-auroc", _pair_auroc(scores, where, seed, draws), 0.5),
+        ("centroid-distance", over_scenes(centroid_distance, 2.0), 0.0),
+        ("relative-gap", over_scenes(relative_gap, np.inf), 0.0),
+        ("modality-probe", probe_accuracy(s, o, where, seed), 0.5),
+        ("linear-cka", over_scenes(linear_cka, 1.0), float("nan")),
         (
-            "mutual_nearest_neighbours",
+            "mutual-nearest-neighbours",
             over_scenes(lambda g: mutual_nearest(g.between), 1.0),
             1.0 / len(at),
         ),
     ]
     found = [
         Metric(
-            "gap", name, estimate, len(sar) if name == "pair_distance" else len(at), len(at), chance
+            "gap", name, estimate, len(sar) if name == "pair-distance" else len(at), len(at), chance
         )
         for name, estimate, chance in statistics
     ]
@@ -100,7 +100,7 @@ def measure_gap(
         estimate = jackknife(lambda i, c=counts: skewness(c[i]), where, seed)  # type: ignore[misc]
         chance = 1 / float(np.sqrt(SKEW_AT))  # a Poisson count of that mean
         found.append(
-            Metric("gap", "occurrence_skew", estimate, len(at), len(at), chance, direction, SKEW_AT)
+            Metric("gap", "occurrence-skew", estimate, len(at), len(at), chance, direction, SKEW_AT)
         )
     return found
 

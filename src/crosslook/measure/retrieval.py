@@ -50,7 +50,7 @@ def measure_retrieval(
         reciprocal rank and median rank.
     """
     counts = np.ones(len(ranks), np.int64) if accept_counts is None else accept_counts
-    prefix = "" if accept_counts is None else "tolerant_"
+    prefix = "" if accept_counts is None else "tolerant-"
     found: list[tuple[str, int, Estimate, float]] = []
     for k in RECALL_AT:
         if k <= n_gallery:
@@ -60,7 +60,7 @@ def measure_retrieval(
     reciprocal = bootstrap_mean(1.0 / ranks, scenes, seed, draws)
     found.append(("mrr", 0, reciprocal, chance_mrr(n_gallery, float(counts.mean()))))
     median = bootstrap_median(ranks, scenes, seed, draws)
-    found.append(("median_rank", 0, median, (n_gallery + 1) / (float(counts.mean()) + 1)))
+    found.append(("median-rank", 0, median, (n_gallery + 1) / (float(counts.mean()) + 1)))
     return [
         Metric("retrieval", prefix + name, estimate, len(ranks), n_gallery, chance, direction, k)
         for name, k, estimate, chance in found
