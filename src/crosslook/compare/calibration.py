@@ -71,13 +71,12 @@ class _Whitening:
     rest: float
 
     def __call__(self, descriptors: FloatArray) -> FloatArray:
-        centred: FloatArray = descriptors - self.mean
-        inside: FloatArray = centred @ self.directions.T
+        centred = np.asarray(descriptors - self.mean, np.float32)
         change = np.asarray(self.gain - self.rest, np.float32)
-        out: FloatArray = (inside * change) @ self.directions
+        inside = np.asarray((centred @ self.directions.T) * change, np.float32)
         centred *= np.float32(self.rest)
-        out += centred
-        return out
+        centred += inside @ self.directions
+        return centred
 
 
 def fit_calibration(
