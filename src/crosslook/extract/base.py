@@ -11,7 +11,7 @@ import numpy as np
 
 from crosslook.errors import InputError
 from crosslook.extract.options import Option
-from crosslook.extract.spec import parse_spec
+from crosslook.extract.spec import ExtractorSpec, parse_spec
 from crosslook.types import FeatureMap, FloatArray
 
 
@@ -54,8 +54,8 @@ class Extractor(ABC):
     """
 
     OPTIONS: ClassVar[dict[str, Option]] = {}
-    MEAN: ClassVar[tuple[float, float, float]] = (0.0, 0.0, 0.0)
-    STD: ClassVar[tuple[float, float, float]] = (1.0, 1.0, 1.0)
+    MEAN: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    STD: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     def __init__(self, spec: str, options: dict[str, Any]) -> None:
         self.spec = spec
@@ -63,6 +63,10 @@ class Extractor(ABC):
         self.revision = "builtin"
         self.dtype = "float32"
         self.batch_size = 32
+
+    @classmethod  # noqa: B027
+    def check_options(cls, parsed: ExtractorSpec, options: dict[str, Any]) -> None:
+        """Refuse combinations of options that have no meaning; none by default."""
 
     @property
     def key(self) -> dict[str, str]:
@@ -102,10 +106,12 @@ class Extractor(ABC):
         """
         _check(images)
         geometry = self.geometry(images.shape[2], images.shape[3])
-        parts = [
-            self._run(images[start : start + self.batch_size], geometry)
-            for start in range(0, len(images), self.batch_size)
-        ]
+        parts: list[tuple[FloatArray, FloatArray | None]] = []
+        start = 0
+        while start < len(images):
+            step = self._batch(geometry)
+            parts.append(self._run(images[start : start + step], geometry))
+            start += step
         values = np.concatenate([part[0] for part in parts])
         vectors = [part[1] for part in parts if part[1] is not None]
         vector = np.concatenate(vectors) if vectors else None
@@ -131,8 +137,15 @@ class Extractor(ABC):
     def close(self) -> None:  # noqa: B027
         """Release what the extractor holds (memory of a model); nothing by default."""
 
+    def _batch(self, geometry: Geometry) -> int:
+        """Images per call of the hook; may shrink while a stack is worked on."""
+        return self.batch_size
+
+    def _prepare(self, images: FloatArray, geometry: Geometry) -> FloatArray:
+        return prepare(images, geometry)
+
     def _run(self, images: FloatArray, geometry: Geometry) -> tuple[FloatArray, FloatArray | None]:
-        prepared = prepare(images, geometry)
+        prepared = self._prepare(images, geometry)
         mean = np.asarray(self.MEAN, np.float32)[:, None, None]
         std = np.asarray(self.STD, np.float32)[:, None, None]
         values, vector = self._features((prepared - mean) / std)
@@ -162,14 +175,18 @@ def resize_to_multiple(height: int, width: int, cell: int, side: int = 0) -> Geo
 
 def prepare(images: FloatArray, geometry: Geometry) -> FloatArray:
     """Resize (bicubic up, area down) and pad by edge values, (n, 3, H, W)."""
-    out = images
     if geometry.resized != images.shape[2:]:
-        out = _resize(images, geometry.resized)
-    bottom = geometry.padded[0] - out.shape[2]
-    right = geometry.padded[1] - out.shape[3]
+        images = _resize(images, geometry.resized)
+    return pad(images, geometry)
+
+
+def pad(images: FloatArray, geometry: Geometry) -> FloatArray:
+    """Repeat the last row and column up to the padded size."""
+    bottom = geometry.padded[0] - images.shape[2]
+    right = geometry.padded[1] - images.shape[3]
     if bottom or right:
-        out = np.pad(out, ((0, 0), (0, 0), (0, bottom), (0, right)), mode="edge")
-    return out
+        images = np.pad(images, ((0, 0), (0, 0), (0, bottom), (0, right)), mode="edge")
+    return images
 
 
 def _resize(images: FloatArray, size: tuple[int, int]) -> FloatArray:
@@ -181,7 +198,8 @@ def _resize(images: FloatArray, size: tuple[int, int]) -> FloatArray:
         cv2.resize(image.transpose(1, 2, 0), size[::-1], interpolation=how) for image in images
     ]
     # Bicubic overshoots; a model's input range is 0..1 like that of the patch.
-    return np.clip(np.stack(resized).transpose(0, 3, 1, 2), 0.0, 1.0)
+    stack: FloatArray = np.stack(resized).transpose(0, 3, 1, 2)
+    return np.clip(stack, 0.0, 1.0)
 
 
 def _check(images: FloatArray) -> None:

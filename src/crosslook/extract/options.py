@@ -78,9 +78,11 @@ _BOOLS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0"
 
 def _within(value: float, option: Option) -> bool:
     # Written so that NaN fails.
-    return (option.low is None or value >= option.low) and (
-        option.high is None or value <= option.high
-    ) and value == value
+    return (
+        (option.low is None or value >= option.low)
+        and (option.high is None or value <= option.high)
+        and value == value
+    )
 
 
 def _range_text(option: Option) -> str:

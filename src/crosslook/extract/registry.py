@@ -1,72 +1,47 @@
-"""The table of extractors: one row each, data only."""
+"""From a spec as typed to an open extractor, and the table of all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from crosslook.errors import SpecError, did_you_mean
+from crosslook.errors import MissingExtraError, SpecError, did_you_mean
 from crosslook.extract.base import Extractor
 from crosslook.extract.options import read_options
-from crosslook.extract.spec import parse_spec
+from crosslook.extract.rows import ROWS, ExtractorRow, Variant
+from crosslook.extract.spec import ExtractorSpec, parse_spec
+from crosslook.extract.weights import check_overrides, find_variant, locate, missing
+
+__all__ = [
+    "ROWS",
+    "ExtractorRow",
+    "RowInfo",
+    "Variant",
+    "check_spec",
+    "describe_rows",
+    "extractor_class",
+    "find_row",
+    "open_extractor",
+]
 
 
 @dataclass(frozen=True)
-class Variant:
-    """One set of weights of an extractor."""
+class RowInfo:
+    """One line of ``crosslook extractors``, as text ready to print."""
 
-    hub_id: str
-    revision: str
-    licence: str
-    parameters: int
-    channels: int
-    stride: float
-
-
-@dataclass(frozen=True)
-class ExtractorRow:
-    """One line of ``crosslook extractors``.
-
-    Attributes
-    ----------
-    name, path : str
-        What the user types; the class as ``module:Class``.
-    input : str
-        Input range and statistics in words.
-    extra : str
-        The pip extra it needs, empty for the core.
-    variants : dict of str to Variant
-        First one is the default; empty for features without weights.
-    """
-
-    name: str
-    path: str
-    summary: str
-    channels: int
-    stride: float
+    spec: str
+    what: str
+    parameters: str
+    channels: str
+    stride: str
     input: str
-    licence: str = "Apache-2.0"
-    extra: str = ""
-    parameters: int = 0
-    variants: Mapping[str, Variant] = field(default_factory=dict)
-
-
-ROWS: tuple[ExtractorRow, ...] = (
-    ExtractorRow(
-        "raw", "crosslook.extract.raw:Raw", "block means of the image", 3, 16, "0..1"
-    ),
-    ExtractorRow(
-        "hog",
-        "crosslook.extract.hog:Hog",
-        "dense histograms of unsigned oriented gradients",
-        9,
-        16,
-        "0..1, grey",
-    ),
-)
+    licence: str
+    extra: str
+    weights: str
 
 
 def find_row(name: str) -> ExtractorRow:
@@ -87,10 +62,23 @@ def find_row(name: str) -> ExtractorRow:
 
 
 def extractor_class(row: ExtractorRow) -> type[Extractor]:
-    """Import the class of a row."""
+    """Import the class of a row; torch is not imported by it."""
     module, _, name = row.path.partition(":")
     found: type[Extractor] = getattr(import_module(module), name)
     return found
+
+
+def check_spec(spec: str) -> None:
+    """Check a spec and its options without looking for weights.
+
+    Raises
+    ------
+    SpecError
+        If the spec is unknown or malformed.
+    MissingExtraError
+        If the extra that the row names is not installed.
+    """
+    _resolve(spec)
 
 
 def open_extractor(
@@ -101,7 +89,9 @@ def open_extractor(
     batch_size: int | None = None,
     weights: Mapping[str, Path] | None = None,
 ) -> Extractor:
-    """Open the extractor that ``spec`` names; loads weights where it has any.
+    """Open the extractor that ``spec`` names.
+
+    The presence of weights is checked here; they are read at the first image.
 
     Parameters
     ----------
@@ -109,6 +99,7 @@ def open_extractor(
         See :mod:`crosslook.extract.spec`.
     device, dtype, batch_size
         Where and how a model runs; without meaning for ``raw`` and ``hog``.
+        By default the batch size is fitted to the memory.
     weights : mapping of extractor name to folder, optional
         Local checkpoints, as ``--weights dinov2=FOLDER`` names them.
 
@@ -116,17 +107,83 @@ def open_extractor(
     ------
     SpecError
         If the spec is unknown or malformed.
+    SettingError
+        If device, dtype or batch size is not possible.
     WeightsError
         If weights are missing or damaged.
     MissingExtraError
         If the extra that the row names is not installed.
     """
+    row, parsed, cls, options = _resolve(spec)
+    if not row.needs:
+        return cls(spec, options)
+    from crosslook.extract.runtime import resolve_runtime
+    from crosslook.extract.torch_base import TorchExtractor
+
+    if not issubclass(cls, TorchExtractor):
+        raise SpecError(f"'{row.name}' is not a torch model; see the registry.")
+    check_overrides(weights or {})
+    source = locate(row, parsed, weights)
+    return cls(spec, options, source, resolve_runtime(device, dtype, batch_size))
+
+
+def describe_rows(weights: Mapping[str, Path] | None = None) -> list[RowInfo]:
+    """Describe every extractor and variant; imports neither torch nor a model."""
+    return [_describe(row, name, variant, weights) for row, name, variant in _all_variants()]
+
+
+def _resolve(spec: str) -> tuple[ExtractorRow, ExtractorSpec, type[Extractor], dict[str, Any]]:
     parsed = parse_spec(spec)
     row = find_row(parsed.name)
     cls = extractor_class(row)
-    options: dict[str, Any] = read_options(parsed.name, cls.OPTIONS, parsed.options)
-    if parsed.untrained:
-        raise SpecError(f"'{spec}': '{parsed.name}' has no weights, so no untrained form.")
-    if parsed.variant is not None:
-        raise SpecError(f"'{parsed.name}' has no variant '{parsed.variant}'.")
-    return cls(spec, options)
+    options = read_options(parsed.name, cls.OPTIONS, parsed.options)
+    if not row.needs:
+        if parsed.untrained:
+            raise SpecError(f"'{spec}': '{parsed.name}' has no weights, so no untrained form.")
+        if parsed.variant is not None:
+            raise SpecError(f"'{parsed.name}' has no variant '{parsed.variant}'.")
+        return row, parsed, cls, options
+    find_variant(row, parsed)
+    cls.check_options(parsed, options)
+    absent = [name for name in row.needs if find_spec(name) is None]
+    if absent:
+        raise MissingExtraError(
+            f"'{row.name}' needs {', '.join(absent)}, which is not installed: "
+            f"pip install 'crosslook[{row.extra}]'."
+        )
+    return row, parsed, cls, options
+
+
+def _all_variants() -> Iterator[tuple[ExtractorRow, str, Variant | None]]:
+    for row in ROWS:
+        if not row.variants:
+            yield row, "", None
+        for name, variant in row.variants.items():
+            yield row, name, variant
+
+
+def _describe(
+    row: ExtractorRow, name: str, variant: Variant | None, weights: Mapping[str, Path] | None
+) -> RowInfo:
+    installed = all(find_spec(module) is not None for module in row.needs)
+    extra = row.extra if installed or not row.extra else f"{row.extra} (not installed)"
+    if variant is None:
+        hub = row.name == "hf"
+        return RowInfo(
+            "hf:<hub id or folder>" if hub else row.name,
+            row.summary,
+            "any" if hub else "0",
+            str(row.channels or "any"),
+            f"{row.stride:g}" if row.stride else "any",
+            row.input, row.licence, extra, "depends" if hub else "none needed",
+        )  # fmt: skip
+    spec = f"{row.name}:{name}"
+    here = "missing" if missing([spec], weights) else "here"
+    return RowInfo(
+        spec,
+        row.summary,
+        f"{variant.parameters / 1e6:.2f} M",
+        str(variant.channels),
+        f"{variant.stride:g}",
+        row.input, variant.licence, extra, here,
+    )  # fmt: skip

@@ -1,0 +1,99 @@
+"""Where the weights of one model come from, once they have been found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from crosslook.errors import WeightsError
+
+UNTRAINED_REVISION = "untrained-0"
+"""Marks features of seeded random weights; the number is the seed."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint folder, or a published configuration for random weights.
+
+    Attributes
+    ----------
+    model : str
+        Hub id or folder, as messages name it.
+    variant : str
+        Name of the variant.
+    revision : str
+        Commit, digest of the weight files, or ``untrained-0``.
+    folder : Path or None
+        Folder that ``from_pretrained`` takes; None for random weights.
+    config : mapping
+        Content of ``config.json``; for a pipeline one entry per part.
+    """
+
+    model: str
+    variant: str
+    revision: str
+    folder: Path | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def checkpoint(self) -> Path:
+        """The folder, for code that runs only with trained weights.
+
+        Raises
+        ------
+        WeightsError
+            If the source is an untrained one.
+        """
+        if self.folder is None:
+            raise WeightsError(f"{self.model} is opened untrained, so it has no checkpoint.")
+        return self.folder
+
+    def part(self, name: str) -> Source:
+        """The source of one part of a pipeline, such as ``unet``."""
+        folder = None if self.folder is None else self.folder / name
+        return Source(self.model, self.variant, self.revision, folder, self.config.get(name, {}))
+
+
+def published_config(name: str, variant: str) -> dict[str, Any]:
+    """Read the published configuration of a variant, kept as package data."""
+    path = files("crosslook.extract") / "configs" / f"{name}-{variant}.json"
+    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return config
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read ``config.json`` of a folder, or of each part of a pipeline folder.
+
+    Raises
+    ------
+    WeightsError
+        If a file is not JSON.
+    """
+    if (folder / "config.json").is_file():
+        return read_json(folder / "config.json")
+    return {
+        path.parent.name: read_json(path)
+        for name in ("config.json", "scheduler_config.json")
+        for path in sorted(folder.glob(f"*/{name}"))
+    }
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} is damaged ({error}). Fetch the model again.") from error
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path} holds no JSON object. Fetch the model again.")
+    return content

