@@ -14,8 +14,8 @@ from crosslook.atlas.geo_image import GeoImage
 from crosslook.atlas.result import MatchResult
 from crosslook.atomic import write_bytes, write_text
 from crosslook.errors import MatchError
-from crosslook.match.picture import make_picture, warp
-from crosslook.match.transform import Transform
+from crosslook.match.picture import Picture, make_picture, warp
+from crosslook.match.transform import Transform, translation
 
 Image = NDArray[np.uint8]
 _MAX_SIDE = 1200
@@ -107,3 +107,15 @@ def _data_url(image: Image) -> str:
 
 def _encode(image: Image, suffix: str) -> bytes:
     return bytes(cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1])
+
+
+def shift_picture(sar: Picture, optical: GeoImage, shift: tuple[float, float]) -> bytes:
+    """PNG: edges of the SAR picture as published, and moved by ``shift``, over the optical."""
+    base = _colour(optical)
+    panels = []
+    for move in ((0.0, 0.0), shift):
+        moved = warp(sar, Transform(translation(*move), "shift"), optical.shape)
+        grey = (moved.values * 255).astype(np.uint8)
+        panels.append(edges_over(base, np.repeat(grey[..., None], 3, axis=2)))
+    gap = np.full((base.shape[0], 8, 3), 255, np.uint8)
+    return _encode(np.hstack([panels[0], gap, panels[1]]), ".png")

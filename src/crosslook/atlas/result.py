@@ -10,13 +10,15 @@ import numpy as np
 
 from crosslook.atlas.geo_image import GeoImage
 from crosslook.match.evidence import Evidence
-from crosslook.match.position import Georeference
+from crosslook.match.position import Georeference, change_crs
+from crosslook.match.robust_fit import fit_exact
 from crosslook.match.thin_plate import Array
 from crosslook.match.tie_points import TiePoints
-from crosslook.match.transform import Model, Transform
+from crosslook.match.transform import Transform, grid_points, identity, narrowest
 
 Label = Literal["match", "uncertain", "no match"]
 _SIDE_POINTS = 8
+_FLAT_ENOUGH_PX = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,23 +138,28 @@ class MatchResult:
 
 
 def placement(
-    sar: Georeference | None, optical: Georeference | None, shape: tuple[int, int]
+    sar: Georeference | None,
+    optical: Georeference | None,
+    shape: tuple[int, int],
+    *,
+    affine: bool = False,
 ) -> Transform:
     """SAR pixels to optical pixels as the georeferences say.
 
-    The identity where either has none; exact within one CRS; between two it
-    is the homography nearest to the projection over the image ``shape``.
+    The identity where either has none. Within one CRS it is exact; between
+    two it is the affine map nearest to the projection over the image
+    ``shape``, or the homography where that one is more than a quarter of a
+    pixel off, unless ``affine`` forbids it.
     """
-    from crosslook.match.position import change_crs
-    from crosslook.match.robust_fit import fit_exact
-    from crosslook.match.transform import grid_points, identity
-
     if sar is None or optical is None:
         return identity()
     points = grid_points(*shape)
     there = optical.from_map(change_crs(sar.to_map(points), sar.crs, optical.crs))
-    model: Model = "affine" if sar.crs == optical.crs else "homography"
-    return fit_exact(points, there, model)
+    flat = fit_exact(points, there, "affine")
+    error = np.linalg.norm(flat(points) - there, axis=1).max()
+    if affine or error <= _FLAT_ENOUGH_PX:
+        return Transform(flat.matrix, narrowest(flat.matrix))
+    return fit_exact(points, there, "homography")
 
 
 def outline(height: int, width: int) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import cv2
@@ -19,12 +19,14 @@ from crosslook.match.tie_points import Pass, TiePoints, find_tie_points, score_m
 from crosslook.match.transform import Model, Transform, identity
 from crosslook.match.vote import VoteRange, vote
 
-CAPTURE = Pass(template=128.0, radius=64.0, step=64.0, threshold=0.0)
 PASSES = (
+    Pass(template=160.0, radius=60.0, step=48.0, threshold=10.0),
     Pass(template=112.0, radius=20.0, step=48.0, threshold=5.0),
-    Pass(template=80.0, radius=12.0, step=32.0, threshold=3.0),
+    Pass(template=96.0, radius=12.0, step=32.0, threshold=3.0),
 )
 _FARTHEST = 50.0
+_LEAST_TRUST = 0.01
+_SHIFT_ONLY = VoteRange(0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +71,8 @@ def align(
         SAR to optical pixels, good to the radius of the first pass; the
         identity by default.
     model : str
-        Of the last fit; the passes before fit a similarity (a shift for
+        What is fitted between the SAR image as ``start`` places it and the
+        optical image; passes before the last fit a similarity (a shift for
         ``shift``).
     passes : tuple of Pass
         Coarse to fine.
@@ -78,7 +81,7 @@ def align(
     """
     lap = _stopwatch()
     seconds = {}
-    points, fit = _search(sar, optical, extractor, start, model, passes, seed)
+    points, fit = _search(sar, optical, extractor, start or identity(), model, passes, seed)
     seconds["tie points"] = lap()
     if fit is None:
         return Alignment(None, points, _no_evidence(points), seconds)
@@ -93,30 +96,44 @@ def _search(
     sar: Picture,
     optical: Picture,
     extractor: Extractor,
-    start: Transform | None,
+    start: Transform,
     model: Model,
     passes: tuple[Pass, ...],
     seed: int,
 ) -> tuple[TiePoints, Fit | None]:
     fixed = dense_channels(optical, extractor)
     early: Model = "shift" if model == "shift" else "similarity"
-    current = start or identity(early)
-    moved = dense_channels(warp(sar, current, optical.shape), extractor)
-    coarse = score_maps(moved, fixed, CAPTURE)
-    voted = vote(
-        coarse, VoteRange(0.0, 0.0, 0.0, 0.0) if model == "shift" else VoteRange(), optical.shape
-    )
-    current = voted.compose(current)
-    for settings in passes:
+
+    def attempt(current: Transform, settings: Pass, wanted: Model) -> tuple[TiePoints, Fit | None]:
         moved = dense_channels(warp(sar, current, optical.shape), extractor)
         points = find_tie_points(score_maps(moved, fixed, settings), current)
-        wanted = model if settings is passes[-1] else early
-        trust = np.maximum(points.ratio - 1.0, 0.01)
-        fit = fit_robust(points.sar, points.optical, wanted, settings.threshold, trust, seed)
+        return _fit(points, start, wanted, settings, seed)
+
+    moved = dense_channels(warp(sar, start, optical.shape), extractor)
+    maps = score_maps(moved, fixed, passes[0])
+    ranges = _SHIFT_ONLY if model == "shift" else VoteRange()
+    points, fit = _fit(find_tie_points(maps, start), start, early, passes[0], seed)
+    first = [vote(maps, ranges, optical.shape).compose(start)]
+    first += [] if fit is None else [fit.transform]
+    found = [attempt(current, passes[1], early) for current in first]
+    points, fit = max(found, key=lambda pair: 0.0 if pair[1] is None else pair[1].support)
+    for settings in passes[2:]:
         if fit is None:
-            return points.marked(np.zeros(len(points), np.bool_)), None
-        points, current = points.marked(fit.inlier), fit.transform
+            break
+        wanted = model if settings is passes[-1] else early
+        points, fit = attempt(fit.transform, settings, wanted)
     return points, fit
+
+
+def _fit(
+    points: TiePoints, start: Transform, model: Model, settings: Pass, seed: int
+) -> tuple[TiePoints, Fit | None]:
+    trust = np.maximum(points.ratio - 1.0, _LEAST_TRUST)
+    placed = start(points.sar)  # the model holds on the optical grid, whatever the SAR one
+    fit = fit_robust(placed, points.optical, model, settings.threshold, trust, seed)
+    if fit is None:
+        return points.marked(np.zeros(len(points), np.bool_)), None
+    return points.marked(fit.inlier), replace(fit, transform=fit.transform.compose(start))
 
 
 def _evidence(

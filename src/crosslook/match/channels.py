@@ -34,8 +34,10 @@ def dense_channels(picture: Picture, extractor: Extractor, margin: float = 3.0) 
     """Extract features and make them comparable with those of the other sensor.
 
     Each channel is brought to mean 0 and deviation 1 over the valid cells of
-    this picture: statistics per modality, without labels. A cell is valid when
-    no invalid pixel lies in it or within ``margin`` pixels of it.
+    this picture: statistics per modality, without labels. Cells where the
+    picture is flat fade, since what a normalised feature says of open water is
+    noise. A cell is valid when no invalid pixel lies in it or within ``margin``
+    pixels of it.
     """
     images = np.ascontiguousarray(np.broadcast_to(picture.values, (1, 3, *picture.shape)))
     features = extractor.extract(images)
@@ -47,6 +49,7 @@ def dense_channels(picture: Picture, extractor: Extractor, margin: float = 3.0) 
     mean = inside.mean(axis=1, dtype=np.float64).astype(np.float32)[:, None, None]
     deviation = inside.std(axis=1, dtype=np.float64).astype(np.float32)[:, None, None]
     scaled = (values - mean) / np.maximum(deviation, np.float32(1e-6))
+    scaled *= _contrast(picture, values.shape[1:], features.stride, valid)
     return Channels(np.where(valid, scaled, np.float32(0.0)), valid, features.stride)
 
 
@@ -58,6 +61,27 @@ def _valid_cells(
         return np.ones(cells, np.bool_)
     reach = 2 * int(np.ceil(margin + stride / 2)) + 1
     grown = cv2.dilate(holes, np.ones((reach, reach), np.uint8))
-    rows = np.minimum((np.arange(cells[0]) + 0.5) * stride, valid.shape[0] - 1).astype(int)
-    cols = np.minimum((np.arange(cells[1]) + 0.5) * stride, valid.shape[1] - 1).astype(int)
-    return np.asarray(grown[np.ix_(rows, cols)] == 0, np.bool_)
+    return np.asarray(grown[_centres(valid.shape, cells, stride)] == 0, np.bool_)
+
+
+def _contrast(
+    picture: Picture, cells: tuple[int, ...], stride: float, valid: NDArray[np.bool_]
+) -> FloatArray:
+    """``s / (s + median s)`` with ``s`` the standard deviation around each cell."""
+    side = 2 * round(2 * stride) + 1
+    soft = cv2.GaussianBlur(picture.values, (0, 0), 1.0)
+    mean = cv2.blur(soft, (side, side))
+    square = cv2.blur(soft * soft, (side, side))
+    spread = np.sqrt(np.maximum(square - mean * mean, 0.0))
+    at_cells = spread[_centres(picture.shape, cells, stride)]
+    middle = max(float(np.median(at_cells[valid])), 1e-6)
+    return np.asarray(at_cells / (at_cells + middle), np.float32)
+
+
+def _centres(
+    shape: tuple[int, ...], cells: tuple[int, ...], stride: float
+) -> tuple[NDArray[np.int64], ...]:
+    """Index of the pixel at the centre of every cell, for ``array[...]``."""
+    rows = np.minimum((np.arange(cells[0]) + 0.5) * stride, shape[0] - 1).astype(np.int64)
+    cols = np.minimum((np.arange(cells[1]) + 0.5) * stride, shape[1] - 1).astype(np.int64)
+    return np.ix_(rows, cols)

@@ -179,11 +179,11 @@ def _moved(transform: Transform, row: float, col: float) -> Transform:
 
 def _measure(sar: Picture, optical: Picture, level: Level) -> InformationMeasure:
     return information_measure(
-        _reduce(sar, level.factor), _reduce(optical, level.factor), level.blur
+        reduce_picture(sar, level.factor), reduce_picture(optical, level.factor), level.blur
     )
 
 
-def _reduce(picture: Picture, factor: int) -> Picture:
+def reduce_picture(picture: Picture, factor: int) -> Picture:
     """Mean over blocks; a block with an invalid pixel is invalid."""
     if factor == 1:
         return picture

@@ -30,11 +30,14 @@ class Fit:
         Points within the threshold of the fit.
     residual : float
         Root mean square distance of the inliers, in target pixels.
+    support : float
+        Sum of trust times the marginalised weight of all points.
     """
 
     transform: Transform
     inlier: NDArray[np.bool_]
     residual: float
+    support: float
 
 
 def fit_robust(
@@ -96,7 +99,9 @@ def fit_robust(
         except MatchError:  # folds: bend less, down to the plain affine map
             transform = Transform(matrix, "tps")
         distance = np.linalg.norm(transform(source) - target, axis=1)
-    return Fit(transform, inlier, float(np.sqrt((distance[inlier] ** 2).mean())))
+    support = float((magsac_weight(distance, loose) * trust).sum())
+    residual = float(np.sqrt((distance[inlier] ** 2).mean()))
+    return Fit(transform, inlier, residual, support)
 
 
 def fit_exact(source: Array, target: Array, model: Model) -> Transform:

@@ -208,6 +208,17 @@ def similarity(
     return Transform(back @ turn @ to_centre, "similarity")
 
 
+def narrowest(matrix: Array, tolerance: float = 1e-9) -> Model:
+    """The least general model that a matrix belongs to."""
+    if not _is_affine(matrix):
+        return "homography"
+    linear = matrix[:2, :2]
+    if np.allclose(linear, np.eye(2), rtol=0.0, atol=tolerance):
+        return "shift"
+    turned = np.array([[linear[1, 1], -linear[1, 0]], [-linear[0, 1], linear[0, 0]]])
+    return "similarity" if np.allclose(linear, turned, rtol=0.0, atol=tolerance) else "affine"
+
+
 def grid_points(height: int, width: int, count: int = 9) -> Array:
     """``count`` x ``count`` positions spread over an image, shape (count^2, 2)."""
     share = (np.arange(count) + 0.5) / count

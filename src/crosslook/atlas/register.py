@@ -1,0 +1,202 @@
+"""Register a SAR image on an optical image whose place is roughly known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from crosslook.atlas.geo_image import GeoImage, open_image
+from crosslook.atlas.result import MatchResult, outline, placement
+from crosslook.errors import GridError, MatchError, SettingError, did_you_mean
+from crosslook.extract.registry import open_extractor
+from crosslook.match.align import Alignment, align
+from crosslook.match.expected_error import expected_error
+from crosslook.match.picture import Picture
+from crosslook.match.refine import reduce_picture
+from crosslook.match.tie_points import TiePoints
+from crosslook.match.transform import MODELS, Model, Transform, translation
+from crosslook.match.verdict import judge
+
+DEFAULT_EXTRACTOR = "hog:cell=4,blur=1"
+MAX_SIDE = 2048
+MIN_SIDE = 128
+_MARGIN = 64
+
+
+def register(
+    sar: str | Path | GeoImage,
+    optical: str | Path | GeoImage,
+    *,
+    model: Model = "similarity",
+    extractor: str = DEFAULT_EXTRACTOR,
+    out: str | Path | None = None,
+    force: bool = False,
+    seed: int = 0,
+) -> MatchResult:
+    """Find the transform that brings a SAR image onto an optical one.
+
+    The georeferences say where to start; without any, both images start at
+    the same upper left corner with pixels of one size. Shifts up to 64
+    pixels of the working grid, turns up to 3 degrees and scales up to 3 per
+    cent are captured. The working grid is that of the optical image around
+    the SAR footprint, coarser where the SAR image is, and reduced so that no
+    side exceeds 2,048 pixels; errors are still told in optical pixels.
+
+    Parameters
+    ----------
+    sar, optical : path or GeoImage
+    model : str
+        ``shift``, ``similarity``, ``affine``, ``homography`` or ``tps``.
+    extractor : str
+        Spec of the features that are correlated.
+    out : path, optional
+        Folder for the files of :func:`crosslook.atlas.outputs.write_match`.
+    force : bool
+        Write ``aligned.tif`` and the pictures without a match too.
+    seed : int
+        Of the robust fit.
+
+    Returns
+    -------
+    MatchResult
+
+    Raises
+    ------
+    SettingError
+        If the model is unknown.
+    RasterError
+        If a file cannot be read.
+    GridError
+        If one image has a georeference and the other has none.
+    MatchError
+        If the two do not overlap, overlap by less than 128 pixels, are
+        constant or hold nothing but nodata.
+    """
+    if model not in MODELS:
+        raise SettingError(
+            f"unknown model '{model}'; one of {', '.join(MODELS)} is needed."
+            + did_you_mean(model, MODELS)
+        )
+    started = perf_counter()
+    sar_image = sar if isinstance(sar, GeoImage) else open_image(sar)
+    optical_image = optical if isinstance(optical, GeoImage) else open_image(optical)
+    frame = _working_frame(sar_image, optical_image, spline=model == "tps")
+    timings = {"read": perf_counter() - started}
+    opened = open_extractor(extractor)
+    found = align(frame.sar, frame.optical, opened, frame.start, model, seed=seed)
+    verdict = judge(found.evidence)
+    pixel = frame.optical_factor
+    result = MatchResult(
+        verdict=verdict.label if found.transform is not None else "no match",
+        confidence=verdict.confidence,
+        transform=None if found.transform is None else frame.to_native(found.transform),
+        expected_error_px=_error(found, pixel),
+        tie_points=frame.points_to_native(found.tie_points),
+        evidence=found.evidence,
+        sar=sar_image,
+        optical=optical_image,
+        timings={**timings, **found.seconds, "total": perf_counter() - started},
+        settings={
+            "model": model,
+            "extractor": extractor,
+            "seed": seed,
+            "working_pixel": pixel,
+            "resampling": "bilinear",
+        },
+    )
+    if out is not None:
+        result.write(out, force=force)
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    """The two pictures that are matched, and how they lie in the images.
+
+    A native position is ``origin + factor * position``; SAR pixels have no
+    origin.
+    """
+
+    sar: Picture
+    optical: Picture
+    start: Transform
+    sar_factor: int
+    optical_factor: int
+    origin: tuple[int, int]
+
+    def to_native(self, transform: Transform) -> Transform:
+        grow = Transform(np.diag([self.optical_factor, self.optical_factor, 1.0]))
+        move = Transform(translation(*self.origin), "shift")
+        shrink = Transform(np.diag([1.0 / self.sar_factor, 1.0 / self.sar_factor, 1.0]))
+        native = move.compose(grow).compose(transform.compose(shrink))
+        # Equal factors cancel, so the model is what was fitted.
+        return replace(native, model=transform.model) if self._cancel else native
+
+    @property
+    def _cancel(self) -> bool:
+        return self.sar_factor == self.optical_factor
+
+    def points_to_native(self, points: TiePoints) -> TiePoints:
+        return replace(
+            points,
+            sar=points.sar * self.sar_factor,
+            optical=points.optical * self.optical_factor + np.array(self.origin, np.float64),
+        )
+
+
+def _working_frame(sar: GeoImage, optical: GeoImage, *, spline: bool) -> _Frame:
+    if (sar.reference is None) != (optical.reference is None):
+        has, lacks = (optical, sar) if sar.reference is None else (sar, optical)
+        raise GridError(
+            f"'{has.name}' has a CRS, '{lacks.name}' has none: where to start is not known. "
+            "Give two georeferenced images, or two plain ones that begin at the same corner."
+        )
+    placed = placement(sar.reference, optical.reference, sar.shape, affine=spline)
+    scale = placed.local_scale(np.array(sar.shape, np.float64) / 2)
+    top, left, bottom, right = _window(sar, optical, placed)
+    coarsest = max(1, round(scale))
+    side = max(bottom - top, right - left)
+    factor = max(coarsest, -(-side // MAX_SIDE))
+    part = replace(
+        optical,
+        bands=optical.bands[:, top:bottom, left:right],
+        valid=optical.valid[top:bottom, left:right],
+    )
+    picture = reduce_picture(part.picture("optical"), factor)
+    if min(picture.shape) < MIN_SIDE or min(sar.shape) * scale / factor < MIN_SIDE:
+        raise MatchError(
+            f"the images overlap by {bottom - top} x {right - left} optical pixels, compared at "
+            f"{factor} a side; at least {MIN_SIDE} x {MIN_SIDE} after that are needed. "
+            "Give larger images or a finer optical one."
+        )
+    sar_factor = max(1, round(factor / scale))
+    shrink = Transform(np.diag([1.0 / factor, 1.0 / factor, 1.0]))
+    move = Transform(translation(-top, -left), "shift")
+    grow = Transform(np.diag([float(sar_factor), float(sar_factor), 1.0]))
+    start = shrink.compose(move).compose(placed.compose(grow))
+    sar_picture = reduce_picture(sar.picture("sar"), sar_factor)
+    return _Frame(sar_picture, picture, start, sar_factor, factor, (top, left))
+
+
+def _window(sar: GeoImage, optical: GeoImage, placed: Transform) -> tuple[int, int, int, int]:
+    """Optical rows and columns that the SAR image may cover."""
+    ring = placed(outline(*sar.shape))
+    low, high = ring.min(axis=0), ring.max(axis=0)
+    height, width = optical.shape
+    if (high <= 0).any() or low[0] >= height or low[1] >= width:
+        raise MatchError(
+            f"'{sar.name}' and '{optical.name}' do not overlap: the SAR image lies at optical rows "
+            f"{low[0]:.0f}..{high[0]:.0f} and columns {low[1]:.0f}..{high[1]:.0f}, the optical "
+            f"image has {height} x {width}. Give an optical image of the same place, or use "
+            "locate to search for it."
+        )
+    top, left = np.clip(np.floor(low) - _MARGIN, 0, None).astype(int)
+    bottom, right = np.minimum(np.ceil(high) + _MARGIN, (height, width)).astype(int)
+    return int(top), int(left), int(bottom), int(right)
+
+
+def _error(found: Alignment, pixel: int) -> float | None:
+    return None if found.transform is None else round(expected_error(found.evidence) * pixel, 3)

@@ -1,0 +1,24 @@
+"""How far off a match is likely to be, from its evidence."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from crosslook.match.evidence import Evidence
+
+_FLOOR = 0.5
+_CAP = 50.0
+
+
+def expected_error(evidence: Evidence) -> float:
+    """Mean error over the image to expect, in optical pixels.
+
+    Root of the sum of squares of three parts: half the distance between the
+    estimates from gradients and from mutual information, the spread of the
+    inliers over the root of their number of independent ones (a quarter, as
+    templates overlap) and half a pixel that no evidence shows.
+    """
+    independent = max(1.0, evidence.inliers / 4)
+    scatter = evidence.residual / np.sqrt(independent)
+    total = np.sqrt((evidence.agreement / 2) ** 2 + (2 * scatter) ** 2 + _FLOOR**2)
+    return float(min(total, _CAP))
