@@ -1,0 +1,1 @@
+"""Seeded synthetic SAR/optical pairs whose truth is known exactly."""

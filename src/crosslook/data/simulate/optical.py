@@ -1,0 +1,158 @@
+"""The optical image: albedo, texture, sun, shadow, blur and noise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crosslook.data.simulate.ground import Ground, World, grow, make_ground
+from crosslook.data.simulate.landcover import BUILDING, FIELD, MAX_OBJECT_HEIGHT
+from crosslook.data.simulate.noise import blur, mix, normal_noise, pixel_hash, uniform
+from crosslook.types import FloatArray, Window
+
+_ALBEDO = np.array(
+    [
+        [0.035, 0.060, 0.085],  # water
+        [0.000, 0.000, 0.000],  # field: by crop
+        [0.110, 0.150, 0.080],  # grass
+        [0.035, 0.065, 0.035],  # forest
+        [0.220, 0.215, 0.205],  # road
+        [0.000, 0.000, 0.000],  # building: by roof
+        [0.160, 0.165, 0.135],  # yard
+    ],
+    np.float32,
+)
+_CROPS = np.array(
+    [
+        [0.070, 0.130, 0.045],  # young crop
+        [0.105, 0.165, 0.060],
+        [0.240, 0.205, 0.130],  # stubble
+        [0.290, 0.250, 0.150],  # ripe grain
+        [0.165, 0.125, 0.090],  # bare soil
+        [0.120, 0.095, 0.070],  # wet soil
+        [0.150, 0.170, 0.085],
+        [0.200, 0.175, 0.120],
+    ],
+    np.float32,
+)
+_ROOFS = np.array(
+    [[0.33, 0.32, 0.31], [0.24, 0.14, 0.10], [0.13, 0.13, 0.14], [0.50, 0.49, 0.47]], np.float32
+)
+_TEXTURE = np.array([0.05, 0.12, 0.18, 0.30, 0.05, 0.08, 0.22], np.float32)
+_SKYLIGHT = 0.3
+_WHITE = 0.36
+"""Reflectance that becomes 255."""
+
+
+@dataclass(frozen=True)
+class OpticalSettings:
+    """How the optical sensor and its light are.
+
+    Attributes
+    ----------
+    sun_azimuth, sun_elevation : float
+        Degrees; azimuth clockwise from north, elevation above the horizon.
+    blur : float
+        Sigma of the sensor's point spread, in pixels.
+    noise : float
+        Standard deviation of additive noise, in reflectance.
+    """
+
+    sun_azimuth: float = 150.0
+    sun_elevation: float = 45.0
+    blur: float = 0.6
+    noise: float = 0.004
+
+    @property
+    def radius(self) -> int:
+        """Pixels that the blur reaches."""
+        return math.ceil(3 * self.blur)
+
+
+def render_optical(world: World, window: Window, settings: OpticalSettings) -> NDArray[np.uint8]:
+    """Render red, green, blue of a window, uint8 (3, H, W).
+
+    The result for a window equals that part of any larger one: what lies
+    around it is made too, as far as shadows and blur reach.
+    """
+    reach = _shadow_reach(world.gsd, settings)
+    margin = reach + settings.radius + 1
+    ground = make_ground(world, grow(window, margin))
+    light = _sunlight(ground, world.gsd, settings)
+    inner = slice(reach, light.shape[0] - reach), slice(reach, light.shape[1] - reach)
+    lit = np.where(_shadow(ground.surface, world.gsd, settings, reach), 0.0, light[inner])
+    cut = slice(reach + 1, -reach - 1)
+    albedo = _albedo(ground)[:, cut, cut]
+    brightness = (_SKYLIGHT + (1 - _SKYLIGHT) * lit[1:-1, 1:-1]).astype(np.float32)
+    image = blur(albedo * brightness, settings.blur, settings.radius)
+    for band in range(3):
+        bits = pixel_hash(
+            world.stream(f"noise{band}"), window.row, window.col, window.height, window.width
+        )
+        image[band] += np.float32(settings.noise) * normal_noise(bits)
+    scaled = image * np.float32(255 / _WHITE) + np.float32(0.5)
+    return np.asarray(np.clip(scaled, 1, 255), np.uint8)
+
+
+def _albedo(ground: Ground) -> FloatArray:
+    label, parcel = ground.cover.label, ground.cover.parcel
+    crop, roof = mix(parcel, 21) % np.uint32(len(_CROPS)), mix(parcel, 22) % np.uint32(len(_ROOFS))
+    tone = np.float32(0.85) + np.float32(0.3) * uniform(mix(parcel, 23))
+    grain = uniform(ground.grain) - np.float32(0.5)
+    detail = 1 + _TEXTURE[label] * (ground.texture * np.float32(0.6) + grain * np.float32(0.6))
+    factor = np.where((label == FIELD) | (label == BUILDING), tone, np.float32(1)) * detail
+    bands = []
+    for band in range(3):
+        plain = _ALBEDO[label, band]
+        plain = np.where(label == FIELD, _CROPS[crop, band], plain)
+        plain = np.where(label == BUILDING, _ROOFS[roof, band], plain)
+        bands.append(plain * factor)
+    return np.stack(bands).astype(np.float32)
+
+
+def _sun(settings: OpticalSettings) -> tuple[float, float, float]:
+    """Unit vector to the sun: south (rows), east (columns), up."""
+    azimuth, elevation = math.radians(settings.sun_azimuth), math.radians(settings.sun_elevation)
+    flat = math.cos(elevation)
+    return -flat * math.cos(azimuth), flat * math.sin(azimuth), math.sin(elevation)
+
+
+def _sunlight(ground: Ground, gsd: float, settings: OpticalSettings) -> FloatArray:
+    """Lambert's cosine of the terrain, 1 on flat ground; edges lack a slope."""
+    z = ground.terrain.height
+    south, east, up = _sun(settings)
+    light = np.ones(z.shape, np.float32)
+    dy = (z[2:, 1:-1] - z[:-2, 1:-1]) / np.float32(2 * gsd)
+    dx = (z[1:-1, 2:] - z[1:-1, :-2]) / np.float32(2 * gsd)
+    cosine = (up - dy * np.float32(south) - dx * np.float32(east)) / np.sqrt(1 + dy * dy + dx * dx)
+    light[1:-1, 1:-1] = np.clip(cosine / np.float32(up), 0, 2)
+    return light
+
+
+def _shadow_reach(gsd: float, settings: OpticalSettings) -> int:
+    longest = MAX_OBJECT_HEIGHT / math.tan(math.radians(settings.sun_elevation))
+    return math.ceil(longest / gsd)
+
+
+def _shadow(
+    surface: FloatArray, gsd: float, settings: OpticalSettings, reach: int
+) -> NDArray[np.bool_]:
+    """Whether something towards the sun is higher than the ray; loses ``reach`` a side.
+
+    Only what an object of the greatest height could shade is looked for, so
+    mountains cast none.
+    """
+    south, east, up = _sun(settings)
+    flat = math.hypot(south, east)
+    height, width = (side - 2 * reach for side in surface.shape)
+    here = surface[reach : reach + height, reach : reach + width]
+    dark = np.zeros(here.shape, bool)
+    for step in range(1, reach + 1):
+        row = reach + round(step * south / flat)
+        col = reach + round(step * east / flat)
+        rise = np.float32(step * gsd * up / flat)
+        dark |= surface[row : row + height, col : col + width] > here + rise
+    return dark

@@ -1,0 +1,155 @@
+"""The SAR image: backscatter, layover, shadow, double bounce and speckle.
+
+The sensor looks along the rows. The image is terrain-corrected: the ground
+stays in its place, only what stands on it is displaced towards the sensor.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crosslook.data.simulate.ground import Ground, World, grow, make_ground
+from crosslook.data.simulate.landcover import BUILDING, FIELD, MAX_OBJECT_HEIGHT
+from crosslook.data.simulate.noise import gamma_noise, mix, pixel_hash, uniform
+from crosslook.types import FloatArray, Window
+
+Look = Literal["east", "west"]
+Mask = NDArray[np.bool_]
+Pixels = NDArray[np.int32]
+
+_DECIBEL = np.array([-24.0, -13.0, -12.5, -8.0, -19.0, -10.0, -12.0])
+_BACKSCATTER = np.asarray(10 ** (_DECIBEL / 10), np.float32)
+_CROP_DECIBEL = np.linspace(-17.0, -8.5, 64)
+_CROP = np.asarray(10 ** (_CROP_DECIBEL / 10), np.float32)
+_TEXTURE = np.array([0.1, 0.15, 0.2, 0.45, 0.1, 0.3, 0.5], np.float32)
+_WALL = 0.35
+_DOUBLE_BOUNCE = 2.5
+_LEAST_WALL = 2.5
+_NOISE_FLOOR = 10 ** (-2.6)
+
+
+@dataclass(frozen=True)
+class SarSettings:
+    """How the SAR sensor is.
+
+    Attributes
+    ----------
+    look : str
+        Where it looks: ``east`` (ascending, right-looking) or ``west``.
+    incidence : float
+        Degrees from the vertical.
+    looks : float
+        Number of looks of the speckle; ``inf`` for none.
+    """
+
+    look: Look = "east"
+    incidence: float = 38.0
+    looks: float = 4.0
+
+
+def render_backscatter(world: World, window: Window, settings: SarSettings) -> FloatArray:
+    """Render the intensity of a window without speckle, linear, float32 (H, W).
+
+    The result for a window equals that part of any larger one.
+    """
+    tangent = math.tan(math.radians(settings.incidence))
+    shadow_reach = math.ceil(MAX_OBJECT_HEIGHT * tangent / world.gsd)
+    layover_reach = math.ceil(MAX_OBJECT_HEIGHT / tangent / world.gsd) + 1
+    margin = max(shadow_reach, layover_reach) + 2
+    ground = make_ground(world, grow(window, margin))
+    scattered = _scatter(ground)
+    surface, terrain = ground.surface, ground.terrain.height
+    objects, label = ground.cover.height, ground.cover.label
+    if settings.look == "west":
+        scattered, surface, terrain = scattered[:, ::-1], surface[:, ::-1], terrain[:, ::-1]
+        objects, label = objects[:, ::-1], label[:, ::-1]
+    scattered = scattered * _slope_factor(terrain, world.gsd, settings.incidence)
+    hidden = _hidden(surface, world.gsd / tangent, shadow_reach)
+    # What stands high answers nearer to the sensor than its place.
+    shift = np.rint(objects / np.float32(tangent * world.gsd)).astype(np.int32)
+    image = np.where(hidden | (shift > 0), 0.0, scattered).astype(np.float32)
+    image += _laid_over(np.where(hidden, 0, scattered), shift, layover_reach)
+    image += _walls(objects, label == BUILDING, shift, world.gsd, layover_reach)
+    image = image + np.float32(_NOISE_FLOOR)
+    if settings.look == "west":
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image[margin:-margin, margin:-margin], np.float32)
+
+
+def add_speckle(
+    image: FloatArray, world: World, origin: tuple[int, int], looks: float
+) -> FloatArray:
+    """Multiply by gamma speckle of mean 1 and variance ``1 / looks``.
+
+    ``origin`` is the row and column of the first pixel in the sensor's own
+    grid; the speckle of a pixel depends on its place and the seed alone.
+    Fully developed speckle: Goodman, J. Opt. Soc. Am. 66, 1976.
+    """
+    if math.isinf(looks):
+        return image
+    bits = pixel_hash(world.stream("speckle"), *origin, *image.shape)
+    return image * gamma_noise(bits, looks)
+
+
+def _scatter(ground: Ground) -> FloatArray:
+    label, parcel = ground.cover.label, ground.cover.parcel
+    plain = _BACKSCATTER[label]
+    crop = _CROP[mix(parcel, 41) % np.uint32(len(_CROP))]
+    plain = np.where(label == FIELD, crop, plain)
+    grain = uniform(mix(ground.grain, 42)) - np.float32(0.5)
+    detail = 1 + _TEXTURE[label] * (ground.texture * np.float32(0.5) + grain)
+    return np.asarray(plain * np.maximum(detail, np.float32(0.1)), np.float32)
+
+
+def _slope_factor(terrain: FloatArray, gsd: float, incidence: float) -> FloatArray:
+    """Brightness of a slope against flat ground: sin(i) / sin(local i), 0.3..4.
+
+    Area projection of Ulander, IEEE TGRS 34, 1996; range grows with columns.
+    """
+    slope = np.zeros(terrain.shape, np.float32)
+    slope[:, 1:-1] = (terrain[:, 2:] - terrain[:, :-2]) / np.float32(2 * gsd)
+    angle = math.radians(incidence)
+    sine = (math.sin(angle) - np.float32(math.cos(angle)) * slope) / np.sqrt(1 + slope * slope)
+    return np.asarray(math.sin(angle) / np.clip(sine, math.sin(angle) / 4, 1.0), np.float32)
+
+
+def _hidden(surface: FloatArray, rise: float, reach: int) -> Mask:
+    """Whether something nearer to the sensor stands in the ray's way."""
+    dark = np.zeros(surface.shape, bool)
+    for step in range(1, reach + 1):
+        dark[:, step:] |= surface[:, :-step] > surface[:, step:] + np.float32(step * rise)
+    return dark
+
+
+def _laid_over(scattered: FloatArray, shift: Pixels, reach: int) -> FloatArray:
+    moved = np.zeros(scattered.shape, np.float32)
+    for step in range(1, reach + 1):
+        at = shift[:, step:] == step
+        moved[:, :-step] += np.where(at, scattered[:, step:], 0)
+    return moved
+
+
+def _walls(
+    objects: FloatArray,
+    building: Mask,
+    shift: Pixels,
+    gsd: float,
+    reach: int,
+) -> FloatArray:
+    """Single scattering of walls that face the sensor, and the bounce at their foot."""
+    wall = np.zeros(objects.shape, np.float32)
+    rise = objects[:, 1:] - objects[:, :-1]
+    wall[:, 1:] = np.where(building[:, 1:] & (rise > _LEAST_WALL), rise, 0)
+    image = np.zeros(objects.shape, np.float32)
+    # Wall and ground return together, from the foot: one pixel before the wall.
+    image[:, :-1] += np.float32(_DOUBLE_BOUNCE) * wall[:, 1:] / np.float32(gsd)
+    spread = np.maximum(shift, 1)
+    for step in range(1, reach + 1):
+        part = np.where(spread[:, step:] >= step, wall[:, step:], 0) / spread[:, step:]
+        image[:, :-step] += np.float32(_WALL / gsd) * part
+    return image

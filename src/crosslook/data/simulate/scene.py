@@ -1,0 +1,214 @@
+"""One synthetic pair with its exact truth."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crosslook.data.simulate.ground import World
+from crosslook.data.simulate.optical import OpticalSettings, render_optical
+from crosslook.data.simulate.sar import Look, SarSettings, add_speckle, render_backscatter
+from crosslook.errors import SettingError
+from crosslook.types import FloatArray, Window
+
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "size": (16, 65_536),
+    "seed": (0, 2**63 - 1),
+    "gsd": (0.5, 60.0),
+    "looks": (0.5, math.inf),
+    "rotation": (-180.0, 180.0),
+    "scale": (0.5, 2.0),
+    "relief": (0.0, 1000.0),
+    "incidence": (20.0, 60.0),
+    "sun_azimuth": (0.0, 360.0),
+    "sun_elevation": (15.0, 85.0),
+}
+_FARTHEST = 2**30
+
+
+@dataclass(frozen=True)
+class SceneSettings:
+    """What a synthetic scene is; every value is checked.
+
+    Attributes
+    ----------
+    size : int
+        Side in pixels, 16 to 65,536.
+    seed : int
+        Of the world; the same seed gives the same bytes.
+    gsd : float
+        Metres per pixel, 0.5 to 60.
+    looks : float
+        Of the speckle, from 0.5; ``inf`` for none.
+    shift : tuple of float
+        Rows and columns, at most half a scene, by which the SAR image is off.
+    rotation, scale : float
+        Degrees (-180 to 180) and factor (0.5 to 2) by which it is off, about
+        the scene's centre; see :func:`truth_matrix`.
+    origin : tuple of int
+        Row and column of the upper left pixel in the endless world of the
+        seed; a scene at (100, 0) shows the ground 100 rows further south.
+    relief : float
+        Metres, 0 to 1000.
+    look : str
+        ``east`` or ``west``.
+    incidence, sun_azimuth, sun_elevation : float
+        Degrees: 20 to 60, 0 to 360, 15 to 85.
+    """
+
+    size: int = 1024
+    seed: int = 0
+    gsd: float = 10.0
+    looks: float = 4.0
+    shift: tuple[float, float] = (0.0, 0.0)
+    rotation: float = 0.0
+    scale: float = 1.0
+    origin: tuple[int, int] = (0, 0)
+    relief: float = 120.0
+    look: Look = "east"
+    incidence: float = 38.0
+    sun_azimuth: float = 150.0
+    sun_elevation: float = 45.0
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _BOUNDS.items():
+            value = getattr(self, name)
+            if not low <= value <= high:  # NaN fails too
+                raise SettingError(f"{name} is {value}; {low:g} to {high:g} is allowed.")
+        if self.look not in ("east", "west"):
+            raise SettingError(f"look is '{self.look}'; allowed are: east, west.")
+        if len(self.shift) != 2 or not all(abs(part) <= self.size / 2 for part in self.shift):
+            raise SettingError(
+                f"shift is {self.shift}; two numbers of at most half the size "
+                f"({self.size / 2:g} pixels) are allowed."
+            )
+        if len(self.origin) != 2 or not all(abs(part) <= _FARTHEST for part in self.origin):
+            raise SettingError(
+                f"origin is {self.origin}; two whole numbers of at most {_FARTHEST} are allowed."
+            )
+
+    @property
+    def world(self) -> World:
+        """The ground that the scene is a window of."""
+        return World(self.seed, self.gsd, self.relief)
+
+    @property
+    def window(self) -> Window:
+        """The optical grid as a window of the world."""
+        return Window(*self.origin, self.size, self.size)
+
+    @property
+    def optical(self) -> OpticalSettings:
+        """The optical sensor and its light."""
+        return OpticalSettings(self.sun_azimuth, self.sun_elevation)
+
+    @property
+    def sar(self) -> SarSettings:
+        """The SAR sensor."""
+        return SarSettings(self.look, self.incidence, self.looks)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings as JSON can hold them."""
+        told = asdict(self)
+        return {k: "inf" if v == math.inf else v for k, v in told.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedPair:
+    """Two images of the same ground.
+
+    Attributes
+    ----------
+    optical : uint8 array, shape (3, H, W)
+        Red, green, blue.
+    sar : float32 array, shape (H, W)
+        Linear intensity (power, not amplitude), one band.
+    truth : float64 array, shape (3, 3)
+        Takes SAR pixel positions (row, column, 1) to optical ones; positions
+        are continuous, pixel centres at +0.5.
+    settings : SceneSettings
+    """
+
+    optical: NDArray[np.uint8]
+    sar: FloatArray
+    truth: NDArray[np.float64]
+    settings: SceneSettings
+
+
+def make_pair(size: int = 1024, seed: int = 0, **options: Any) -> SimulatedPair:
+    """Make one pair in memory.
+
+    Parameters
+    ----------
+    size, seed, **options
+        The fields of :class:`SceneSettings`.
+
+    Raises
+    ------
+    SettingError
+        For a name or value that is not allowed.
+    """
+    settings = make_scene_settings(size=size, seed=seed, **options)
+    optical = render_optical(settings.world, settings.window, settings.optical)
+    sar = render_sar(settings)
+    return SimulatedPair(optical, sar, truth_matrix(settings), settings)
+
+
+def make_scene_settings(**options: Any) -> SceneSettings:
+    """Build settings; an unknown name is a :class:`SettingError`."""
+    unknown = set(options) - set(SceneSettings.__dataclass_fields__)
+    if unknown:
+        allowed = ", ".join(SceneSettings.__dataclass_fields__)
+        raise SettingError(f"unknown scene setting '{min(unknown)}'; allowed are: {allowed}.")
+    return replace(SceneSettings(), **options)
+
+
+def truth_matrix(settings: SceneSettings) -> NDArray[np.float64]:
+    """The map from SAR to optical pixels, acting on (row, column, 1).
+
+    ``p_optical = centre + scale * R(rotation) (p_sar - centre) + shift`` with
+    ``R = [[cos, -sin], [sin, cos]]`` on (row, column).
+    """
+    angle = math.radians(settings.rotation)
+    cos, sin = settings.scale * math.cos(angle), settings.scale * math.sin(angle)
+    turn = np.array([[cos, -sin], [sin, cos]])
+    centre = np.full(2, settings.size / 2)
+    matrix = np.eye(3)
+    matrix[:2, :2] = turn
+    matrix[:2, 2] = centre - turn @ centre + np.asarray(settings.shift, np.float64)
+    return matrix
+
+
+def render_sar(settings: SceneSettings) -> FloatArray:
+    """Render the SAR image on its own grid, float32 (size, size), linear intensity.
+
+    The noise-free image is resampled (bilinear) and speckle is added
+    afterwards, so that it is as rough as the number of looks says.
+    """
+    matrix, size = truth_matrix(settings), settings.size
+    if np.array_equal(matrix, np.eye(3)):
+        image = render_backscatter(settings.world, settings.window, settings.sar)
+    else:
+        image = _resampled(settings, matrix)
+    return add_speckle(image, settings.world, settings.origin, settings.looks).reshape(size, size)
+
+
+def _resampled(settings: SceneSettings, matrix: NDArray[np.float64]) -> FloatArray:
+    from scipy.ndimage import affine_transform
+
+    size = settings.size
+    corners = np.array([[0, 0, 1], [0, size, 1], [size, 0, 1], [size, size, 1]]) @ matrix.T
+    low = np.floor(corners[:, :2].min(axis=0)).astype(int) - 2
+    high = np.ceil(corners[:, :2].max(axis=0)).astype(int) + 2
+    row, col = (int(low[i] + settings.origin[i]) for i in range(2))
+    height, width = (int(side) for side in high - low)
+    larger = render_backscatter(settings.world, Window(row, col, height, width), settings.sar)
+    # scipy counts from pixel centres: index + 0.5 is the position.
+    offset = matrix[:2, :2] @ [0.5, 0.5] + matrix[:2, 2] - low - 0.5
+    shape = (size, size)
+    warped = affine_transform(larger, matrix[:2, :2], offset, shape, order=1)
+    return np.asarray(warped, np.float32)

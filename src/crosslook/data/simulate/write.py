@@ -1,0 +1,198 @@
+"""Synthetic pairs as georeferenced files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crosslook.atomic import atomic_path, check_writable, write_text
+from crosslook.data.simulate.noise import mix
+from crosslook.data.simulate.scene import (
+    SceneSettings,
+    SimulatedPair,
+    make_pair,
+    make_scene_settings,
+    truth_matrix,
+)
+from crosslook.errors import OutputError, SettingError
+from crosslook.progress import track
+
+TAG = "CROSSLOOK_SYNTHETIC"
+"""GeoTIFF tag, value ``yes``, of every file that the simulator writes."""
+CRS = "EPSG:32633"
+MOST_PAIRS = 100_000
+
+_WEST, _NORTH = 300_000.0, 5_500_000.0
+_PER_ROW = 10
+_TRUTH = "truth.json"
+
+
+def write_pairs(out: Path | str, count: int, **options: Any) -> list[str]:
+    """Write pairs of separate worlds as GeoTIFFs, with their truth.
+
+    ``out/optical/<id>.tif`` is uint8 red, green, blue; ``out/sar/<id>.tif``
+    float32 linear intensity. Both claim the same UTM grid: where a shift,
+    rotation or scale is set, the SAR file's georeference is wrong by it.
+    ``truth.csv`` has the matrix of every pair, ``truth.json`` the settings
+    beside them. Files from an earlier call are replaced.
+
+    Parameters
+    ----------
+    out : path
+    count : int
+        Pairs, 1 to 100,000.
+    **options
+        The fields of :class:`~crosslook.data.simulate.scene.SceneSettings`.
+
+    Returns
+    -------
+    list of str
+        The ids, ``sim-0000`` and so on.
+
+    Raises
+    ------
+    SettingError
+        For a value that is not allowed.
+    OutputError
+        If the folder cannot be written or holds anything else.
+    """
+    folder = Path(out)
+    base = make_scene_settings(**options)
+    if not 1 <= count <= MOST_PAIRS:
+        raise SettingError(f"count is {count}; 1 to {MOST_PAIRS} pairs are allowed.")
+    scenes = {f"sim-{i:04d}": _settings_of(base, i) for i in range(count)}
+    _make_room(folder, set(scenes))
+    check_writable(folder)
+    # The truth goes first: it tells a later call that the files are ours.
+    write_text(folder / _TRUTH, _truth_json(scenes))
+    write_text(folder / "truth.csv", _truth_csv(scenes))
+    for index, (name, settings) in enumerate(
+        track(scenes.items(), "Simulating pairs", total=count)
+    ):
+        write_pair(folder, name, _render(settings), _place(index, settings))
+    return list(scenes)
+
+
+def write_pair(folder: Path, name: str, pair: SimulatedPair, corner: tuple[float, float]) -> None:
+    """Write one pair into ``optical/`` and ``sar/``; ``corner`` is west, north in UTM."""
+    gsd = pair.settings.gsd
+    for part, bands in (("optical", pair.optical), ("sar", pair.sar[None])):
+        with atomic_path(folder / part / f"{name}.tif") as path:
+            _write_raster(path, bands, corner, gsd, pair.settings)
+
+
+def profile_of(corner: tuple[float, float], gsd: float, bands: int, dtype: str) -> dict[str, Any]:
+    """Creation options of the simulator's GeoTIFFs, without height and width."""
+    from rasterio.transform import from_origin
+
+    return {
+        "driver": "GTiff",
+        "count": bands,
+        "dtype": dtype,
+        "crs": CRS,
+        "transform": from_origin(*corner, gsd, gsd),
+        "compress": "deflate",
+        "zlevel": 1,
+        "bigtiff": "if_safer",
+        **({"photometric": "RGB", "predictor": 2} if bands == 3 else {}),
+    }
+
+
+def tags_of(settings: SceneSettings) -> dict[str, str]:
+    """The tags of a file: that it is synthetic, and how it was made."""
+    return {TAG: "yes", "CROSSLOOK_SETTINGS": json.dumps(settings.as_dict(), sort_keys=True)}
+
+
+def _write_raster(
+    path: Path,
+    bands: NDArray[Any],
+    corner: tuple[float, float],
+    gsd: float,
+    settings: SceneSettings,
+) -> None:
+    import rasterio
+
+    count, height, width = bands.shape
+    profile = profile_of(corner, gsd, count, bands.dtype.name)
+    with rasterio.open(path, "w", height=height, width=width, **profile) as file:
+        file.write(bands)
+        file.update_tags(**tags_of(settings))
+
+
+def _settings_of(base: SceneSettings, index: int) -> SceneSettings:
+    fields = {name: getattr(base, name) for name in base.__dataclass_fields__}
+    if index:
+        # A world of its own per scene; the first is the seed's, as in make_pair.
+        fields["seed"] = int(mix(base.seed & 0xFFFFFFFF, base.seed >> 32, index))
+    return SceneSettings(**fields)
+
+
+def _render(settings: SceneSettings) -> SimulatedPair:
+    fields = {name: getattr(settings, name) for name in settings.__dataclass_fields__}
+    return make_pair(**fields)
+
+
+def _place(index: int, settings: SceneSettings) -> tuple[float, float]:
+    """Upper left corners on a grid whose scenes do not touch."""
+    step = 1.25 * settings.size * settings.gsd
+    row, col = divmod(index, _PER_ROW)
+    return _WEST + col * step, _NORTH - row * step
+
+
+def _make_room(folder: Path, wanted: set[str]) -> None:
+    """Remove what an earlier call wrote and this one will not; refuse the rest."""
+    ours = _known(folder)
+    stale = []
+    for part in ("optical", "sar"):
+        for path in sorted((folder / part).glob("*")) if (folder / part).is_dir() else []:
+            if path.name.startswith(".sim-"):  # half a file of a call that was killed
+                stale.append(path)
+                continue
+            if path.suffix != ".tif" or path.stem not in ours:
+                raise OutputError(
+                    f"{path} was not written by the simulator. "
+                    "Choose an empty folder, so that nothing is lost or mixed."
+                )
+            if path.stem not in wanted:
+                stale.append(path)
+    for path in stale:
+        path.unlink()
+
+
+def _known(folder: Path) -> set[str]:
+    path = folder / _TRUTH
+    if not path.exists():
+        return set()
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OutputError(f"cannot read {path}: {error}. Choose an empty folder.") from error
+    if not isinstance(told, dict) or told.get("synthetic") is not True:
+        raise OutputError(f"{path} was not written by the simulator. Choose an empty folder.")
+    return set(told.get("pairs", {}))
+
+
+def _truth_json(scenes: dict[str, SceneSettings]) -> str:
+    pairs = {
+        name: {"settings": s.as_dict(), "sar_to_optical": truth_matrix(s).tolist()}
+        for name, s in scenes.items()
+    }
+    told = {
+        "synthetic": True,
+        "convention": "sar_to_optical acts on (row, column, 1); pixel centres at +0.5",
+        "pairs": pairs,
+    }
+    return json.dumps(told, indent=1) + "\n"
+
+
+def _truth_csv(scenes: dict[str, SceneSettings]) -> str:
+    header = "id,synthetic," + ",".join(f"m{i}{j}" for i in range(3) for j in range(3))
+    lines = [header]
+    for name, settings in scenes.items():
+        numbers = (repr(float(v)) for v in np.ravel(truth_matrix(settings)))
+        lines.append(f"{name},yes," + ",".join(numbers))
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,106 @@
+"""Files of the simulator: grids, tags, truth, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from crosslook.data.simulate.basemap import write_basemap
+from crosslook.data.simulate.scene import make_pair
+from crosslook.data.simulate.write import write_pairs
+from crosslook.errors import OutputError, SettingError
+
+
+def test_pairs_are_georeferenced_and_marked(tmp_path: Path) -> None:
+    names = write_pairs(tmp_path, 2, size=64, seed=5, gsd=4.0)
+    assert names == ["sim-0000", "sim-0001"]
+    for name in names:
+        with (
+            rasterio.open(tmp_path / "optical" / f"{name}.tif") as optical,
+            rasterio.open(tmp_path / "sar" / f"{name}.tif") as sar,
+        ):
+            assert optical.crs == sar.crs == "EPSG:32633"
+            assert optical.transform == sar.transform
+            assert optical.res == (4.0, 4.0)
+            assert (optical.dtypes, sar.dtypes) == (("uint8",) * 3, ("float32",))
+            for file in (optical, sar):
+                assert file.tags()["CROSSLOOK_SYNTHETIC"] == "yes"
+    with rasterio.open(tmp_path / "optical" / "sim-0000.tif") as file:
+        assert np.array_equal(file.read(), make_pair(64, 5, gsd=4.0).optical)
+    told = json.loads((tmp_path / "truth.json").read_text())
+    assert told["synthetic"] is True
+    assert (tmp_path / "truth.csv").read_text().splitlines()[0].startswith("id,synthetic,m00,m01")
+
+
+def test_truth_tells_how_wrong_the_georeference_is(tmp_path: Path) -> None:
+    options = {"size": 64, "seed": 5, "shift": (4.0, -2.0), "rotation": 3.0, "scale": 1.02}
+    write_pairs(tmp_path, 1, **options)
+    line = (tmp_path / "truth.csv").read_text().splitlines()[1].split(",")
+    pair = make_pair(**options)
+    assert np.array(line[2:], float).reshape(3, 3) == pytest.approx(pair.truth)
+    told = json.loads((tmp_path / "truth.json").read_text())
+    assert np.array(told["pairs"]["sim-0000"]["sar_to_optical"]) == pytest.approx(pair.truth)
+    with rasterio.open(tmp_path / "sar" / "sim-0000.tif") as file:
+        assert np.array_equal(file.read(1), pair.sar)
+
+
+def test_same_call_gives_the_same_bytes(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        write_pairs(tmp_path / folder, 2, size=32)
+    for path in sorted((tmp_path / "a").rglob("*.*")):
+        assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes()
+
+
+def test_earlier_pairs_are_replaced_but_nothing_foreign(tmp_path: Path) -> None:
+    write_pairs(tmp_path, 3, size=32)
+    write_pairs(tmp_path, 2, size=32, seed=1)
+    assert sorted(p.name for p in (tmp_path / "sar").iterdir()) == ["sim-0000.tif", "sim-0001.tif"]
+    (tmp_path / "sar" / ".sim-0001-killed.tif").write_bytes(b"half")
+    write_pairs(tmp_path, 2, size=32)
+    assert len(list((tmp_path / "sar").iterdir())) == 2
+    foreign = tmp_path / "sar" / "mine.tif"
+    foreign.write_bytes(b"precious")
+    with pytest.raises(OutputError, match=r"mine\.tif"):
+        write_pairs(tmp_path, 2, size=32)
+    assert foreign.read_bytes() == b"precious"
+
+
+def test_foreign_truth_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "truth.json").write_text("[1, 2]")
+    with pytest.raises(OutputError, match="not written by the simulator"):
+        write_pairs(tmp_path, 1, size=32)
+    assert (tmp_path / "truth.json").read_text() == "[1, 2]"
+
+
+def test_wrong_settings_write_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "pairs"
+    for options in ({"count": 0}, {"count": 1, "gsd": -1.0}, {"count": 1, "lookz": 3}):
+        with pytest.raises(SettingError):
+            write_pairs(out, **options)
+    assert not out.exists()
+
+
+def test_basemap_in_blocks_equals_the_one_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "map.tif"
+    write_basemap(path, 600, seed=8, block=256, origin=(100, -50))
+    with rasterio.open(path) as file:
+        assert file.profile["tiled"]
+        assert file.tags()["CROSSLOOK_SYNTHETIC"] == "yes"
+        assert file.crs == "EPSG:32633"
+        assert np.array_equal(file.read(), make_pair(600, 8, origin=(100, -50)).optical)
+
+
+def test_basemap_refuses_foreign_files_and_wrong_names(tmp_path: Path) -> None:
+    path = tmp_path / "map.tif"
+    path.write_bytes(b"precious")
+    with pytest.raises(OutputError, match="not written by the simulator"):
+        write_basemap(path, 64)
+    assert path.read_bytes() == b"precious"
+    with pytest.raises(SettingError, match="block"):
+        write_basemap(tmp_path / "other.tif", 64, block=100)
+    with pytest.raises(SettingError, match="GeoTIFF"):
+        write_basemap(tmp_path / "map.png", 64)
