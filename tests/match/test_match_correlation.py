@@ -1,0 +1,60 @@
+"""Correlation against the definition, peaks against known places."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from crosslook.match.correlation import correlate, find_peaks
+from crosslook.match.information import mutual_information
+
+
+def test_correlation_equals_the_cosine_at_every_offset() -> None:
+    rng = np.random.default_rng(0)
+    template = rng.normal(size=(2, 3, 5, 4)).astype(np.float32)
+    search = rng.normal(size=(2, 3, 11, 9)).astype(np.float32)
+    scores = correlate(template, search)
+    assert scores.shape == (2, 7, 6)
+    for n in range(2):
+        for r in range(7):
+            for c in range(6):
+                under = search[n, :, r : r + 5, c : c + 4]
+                cosine = (template[n] * under).sum()
+                cosine /= np.linalg.norm(template[n]) * np.linalg.norm(under)
+                assert scores[n, r, c] == pytest.approx(cosine, abs=2e-5)
+
+
+def test_a_template_is_found_where_it_was_cut_with_score_one() -> None:
+    rng = np.random.default_rng(1)
+    search = rng.normal(size=(1, 4, 40, 40)).astype(np.float32)
+    peaks = find_peaks(correlate(search[:, :, 11:27, 6:22], search), exclusion=2)
+    np.testing.assert_allclose(peaks.position[0], (11, 6), atol=0.05)
+    assert peaks.score[0] == pytest.approx(1.0, abs=1e-5)
+    assert peaks.ratio[0] > 2
+    assert not peaks.border[0]
+
+
+def test_empty_areas_score_zero() -> None:
+    template = np.zeros((1, 2, 4, 4), np.float32)
+    assert (correlate(template, np.ones((1, 2, 9, 9), np.float32)) == 0).all()
+
+
+@pytest.mark.parametrize(("row", "col"), [(10.3, 8.0), (9.75, 12.4), (6.5, 6.5)])
+def test_a_parabola_gives_the_fraction_of_a_cell(row: float, col: float) -> None:
+    r, c = np.mgrid[:20, :20]
+    scores = (1 - 0.01 * ((r - row) ** 2 + (c - col) ** 2))[None].astype(np.float32)
+    np.testing.assert_allclose(find_peaks(scores, 2).position[0], (row, col), atol=1e-3)
+
+
+def test_a_peak_on_the_rim_is_marked() -> None:
+    scores = np.zeros((1, 9, 9), np.float32)
+    scores[0, 0, 4] = 1
+    assert find_peaks(scores, 2).border[0]
+
+
+def test_mutual_information_of_known_tables() -> None:
+    assert mutual_information(np.ones((4, 4))) == pytest.approx(0.0, abs=1e-12)
+    assert mutual_information(np.eye(4)) == pytest.approx(np.log(4))
+    table = np.array([[3.0, 1.0], [1.0, 3.0]])
+    expected = 2 * 3 / 8 * np.log(1.5) + 2 / 8 * np.log(0.5)
+    assert mutual_information(table) == pytest.approx(expected)

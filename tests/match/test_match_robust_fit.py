@@ -1,0 +1,65 @@
+"""Robust fits against planted transforms and outliers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from crosslook.match.robust_fit import MINIMUM, fit_robust, magsac_weight
+from crosslook.match.transform import MODELS, Transform, grid_points, mean_distance, similarity
+
+GRID = grid_points(512, 512)
+
+
+def planted(model: str) -> Transform:
+    if model == "shift":
+        return similarity((5.0, -7.0))
+    turned = similarity((5.0, -7.0), 1.5, 1.01, (256, 256)).matrix.copy()
+    if model in ("affine", "homography", "tps"):
+        turned[0, 1] += 0.01
+    if model == "homography":
+        turned[2, 1] = 2e-5
+    return Transform(turned, "homography")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_is_recovered_from_half_outliers(model: str) -> None:
+    rng = np.random.default_rng(1)
+    truth = planted(model)
+    source = rng.uniform(0, 512, (120, 2))
+    target = truth(source) + rng.normal(0, 0.3, (120, 2))
+    target[::2] += rng.uniform(-60, 60, (60, 2))
+    fit = fit_robust(source, target, model, 3.0)  # type: ignore[arg-type]
+    assert fit is not None
+    assert mean_distance(fit.transform, truth, GRID) < (1.0 if model == "tps" else 0.4)
+    assert fit.inlier[1::2].mean() > 0.95
+    assert fit.residual < 1.5
+    assert fit.transform.model == model
+
+
+def test_the_same_seed_gives_the_same_fit() -> None:
+    rng = np.random.default_rng(2)
+    source, target = rng.uniform(0, 512, (2, 90, 2))
+    one, two = (fit_robust(source, target, "similarity", seed=5) for _ in range(2))
+    assert (one is None) == (two is None)
+    if one is not None and two is not None:
+        np.testing.assert_array_equal(one.transform.matrix, two.transform.matrix)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_too_few_points_give_no_fit(model: str) -> None:
+    few = np.random.default_rng(0).uniform(0, 99, (MINIMUM[model] - 1, 2))
+    assert fit_robust(few, few, model) is None  # type: ignore[arg-type]
+
+
+def test_a_mirrored_image_is_not_a_match() -> None:
+    source = np.random.default_rng(0).uniform(0, 512, (50, 2))
+    assert fit_robust(source, source[:, ::-1], "affine") is None
+
+
+def test_magsac_weight_falls_from_one_to_zero_at_the_threshold() -> None:
+    weight = magsac_weight(np.array([0.0, 1.0, 2.0, 3.0, 9.0]), 3.0)
+    assert weight[0] == pytest.approx(1.0)
+    assert (np.diff(weight) <= 0).all()
+    assert weight[3] == pytest.approx(0.0, abs=1e-12)
+    assert weight[4] == 0.0
