@@ -2,26 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
-
-@dataclass(frozen=True)
-class Definition:
-    """What a metric is.
-
-    ``better`` says which way is good; ``neither`` where the value only
-    describes.
-    """
-
-    title: str
-    formula: str
-    source: str
-    low: float
-    high: float
-    better: Literal["higher", "lower", "neither"]
-    reading: str
-
+from crosslook.measure.definition import Definition
+from crosslook.measure.definitions_structure import STRUCTURE, TWO_STAGE
 
 _INF = float("inf")
 
@@ -167,7 +149,12 @@ RETRIEVAL = {
     ),
 }
 
-DEFINITIONS: dict[str, dict[str, Definition]] = {"gap": GAP, "retrieval": RETRIEVAL}
+DEFINITIONS: dict[str, dict[str, Definition]] = {
+    "gap": GAP,
+    "retrieval": RETRIEVAL,
+    "structure": STRUCTURE,
+    "two-stage": TWO_STAGE,
+}
 
 
 def define(measure: str, metric: str) -> Definition:

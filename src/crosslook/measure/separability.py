@@ -71,8 +71,8 @@ def measure_separability(
     Returns
     -------
     list of Metric
-        ``silhouette-modality``, ``silhouette-scene``, ``silhouette-label`` (the
-        last two only where more than one is there) and ``fisher-ratio``.
+        ``silhouette/modality``, ``silhouette/scene``, ``silhouette/label`` (the
+        last two only where more than one is there) and ``fisher_ratio``.
     """
     both = np.concatenate([sar, optical])
     distances = _cosine_distances(both)
@@ -80,14 +80,14 @@ def measure_separability(
     for name, labels in joint_labels(scenes, groups).items():
         estimate, chance = _silhouette(distances, labels, scenes, seed)
         found.append(
-            Metric("structure", f"silhouette-{name}", estimate, len(both), len(both), chance)
+            Metric("structure", f"silhouette/{name}", estimate, len(both), len(both), chance)
         )
     between, within = _pair_parts(sar, optical)
     estimate = jackknife(
         lambda items: _ratio(between[items], within[items]), scenes, seed, bounds=(0.0, math.inf)
     )
     chance = _pairing_chance(sar, optical, seed)
-    found.append(Metric("structure", "fisher-ratio", estimate, len(sar), len(sar), chance))
+    found.append(Metric("structure", "fisher_ratio", estimate, len(sar), len(sar), chance))
     return found
 
 

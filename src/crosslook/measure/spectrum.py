@@ -84,7 +84,7 @@ def measure_spectrum(
             found.append(
                 Metric(
                     "structure",
-                    f"{name}-{modality}",
+                    f"{name}/{modality}",
                     estimate,
                     len(descriptors),
                     len(descriptors),
@@ -110,7 +110,7 @@ def _estimates(descriptors: FloatArray, scenes: ArrayLike, seed: int) -> dict[st
         return float((total @ total - own) / max(1, count * (count - 1)))
 
     return {
-        "effective-rank": jackknife(rank, scenes, seed, bounds=(0.0, math.inf)),
+        "effective_rank": jackknife(rank, scenes, seed, bounds=(0.0, math.inf)),
         "anisotropy": jackknife(cone, scenes, seed, bounds=(-1.0, 1.0)),
     }
 

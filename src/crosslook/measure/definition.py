@@ -1,0 +1,23 @@
+"""What is said of a metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a metric is.
+
+    ``better`` says which way is good; ``neither`` where the value only
+    describes.
+    """
+
+    title: str
+    formula: str
+    source: str
+    low: float
+    high: float
+    better: Literal["higher", "lower", "neither"]
+    reading: str
