@@ -3,7 +3,7 @@
     python benchmarks/registration.py SENTINEL [--limit N] [--methods a,b] [--out FILE.csv]
 
 Each case is a window of a trusted scene whose SAR part is shifted by up to 24
-px along either axis, turned by up to 2 degrees and scaled by up to 2 per cent.
+px in any direction (even over the disc), turned by up to 2 degrees and scaled by up to 2 per cent.
 The error is the mean over a 9 x 9 grid of the distance between where the
 method and where the truth sends a SAR position, in optical pixels.
 """

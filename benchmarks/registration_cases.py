@@ -65,7 +65,8 @@ def _case(
     root: Path, scene: str, shift: tuple[float, float], corner: int, rng: np.random.Generator
 ) -> Case:
     row, col = CORNERS[corner]
-    offset = rng.uniform(-MAX_SHIFT, MAX_SHIFT, 2)
+    length, angle = MAX_SHIFT * np.sqrt(rng.uniform()), rng.uniform(0, 2 * np.pi)
+    offset = (length * np.sin(angle), length * np.cos(angle))  # even over a disc
     moved = similarity(
         (offset[0], offset[1]),
         rng.uniform(-MAX_ROTATION, MAX_ROTATION),

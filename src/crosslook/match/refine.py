@@ -76,9 +76,10 @@ def refine(
     optical: Picture,
     start: Transform,
     levels: tuple[Level, ...] = LEVELS,
-    limit: float = 8.0,
+    limit: float = 6.0,
+    share: float = 2.0 / 3.0,
 ) -> Refinement:
-    """Move a transform to the nearest optimum of mutual information.
+    """Move a transform towards the nearest optimum of mutual information.
 
     A small similarity (a shift for the model ``shift``) is put after the
     start and found by the simplex method (Nelder and Mead 1965), level by
@@ -93,7 +94,10 @@ def refine(
     levels : tuple of Level
         Coarse to fine.
     limit : float
-        A mean movement beyond this, in optical pixels, is refused.
+        A mean movement to the optimum beyond this, in optical pixels, is refused.
+    share : float
+        How much of that movement is made. Start and optimum err
+        independently, so a point between them errs less than either.
 
     Returns
     -------
@@ -109,13 +113,16 @@ def refine(
         parameters = _climb(measure, start, parameters, level, size)
     if measure is None:
         return Refinement(start, False, 0.0, 0.0, 0.0)
-    found = _delta(parameters, size).compose(start) if np.any(parameters) else start
-    found = Transform(found.matrix, start.model, found.field, found.inverted)
+    best = _delta(parameters, size).compose(start)
     factor = levels[-1].factor
-    before, after = measure(_reduced(start, factor)), measure(_reduced(found, factor))
-    moved = mean_distance(start, found, start.inverse(grid_points(*size)))
+    before, after = measure(_reduced(start, factor)), measure(_reduced(best, factor))
+    moved = mean_distance(start, best, start.inverse(grid_points(*size)))
     accepted = after > before and moved <= limit
-    return Refinement(found if accepted else start, accepted, moved, before, after)
+    if not accepted:
+        return Refinement(start, False, moved, before, after)
+    part = _delta(parameters * share, size).compose(start)
+    found = Transform(part.matrix, start.model, part.field, part.inverted)
+    return Refinement(found, True, moved, before, after)
 
 
 def information_score(
