@@ -1,0 +1,247 @@
+"""Rasters on disk: their grids, and windows read from them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import RasterioError
+
+from crosslook.data.open_rasters import DTYPES, OPEN, Source, as_source, bounded_cache
+from crosslook.errors import RasterError
+from crosslook.types import FloatArray, Window
+
+__all__ = ["DTYPES", "Grid", "Raster", "Source", "read_grid", "read_raster", "read_window"]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the pixels of a raster lie.
+
+    Attributes
+    ----------
+    crs : str or None
+        Authority string or WKT; None where the raster has no georeference.
+    transform : Affine
+        From pixel (column, row) to world (x, y); pixel corners are whole numbers.
+    height, width : int
+        Rows and columns.
+    """
+
+    crs: str | None
+    transform: Affine
+    height: int
+    width: int
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """World rectangle (left, bottom, right, top) that holds all corners."""
+        corners = [self.transform * corner for corner in self._corners]
+        xs, ys = zip(*corners, strict=True)
+        return min(xs), min(ys), max(xs), max(ys)
+
+    @property
+    def invertible(self) -> bool:
+        """Whether a world position has exactly one pixel position."""
+        values = [*tuple(self.transform)[:6], self.transform.determinant]
+        return all(math.isfinite(value) for value in values) and values[-1] != 0.0
+
+    @cached_property
+    def _corners(self) -> tuple[tuple[float, float], ...]:
+        return (0, 0), (self.width, 0), (0, self.height), (self.width, self.height)
+
+    def xy(self, row: float, col: float) -> tuple[float, float]:
+        """World (x, y) of a pixel position; (0.5, 0.5) is the first pixel's centre."""
+        x, y = self.transform * (col, row)
+        return float(x), float(y)
+
+    def row_col(self, x: float, y: float) -> tuple[float, float]:
+        """Pixel position (row, column) of a world position."""
+        col, row = ~self.transform * (x, y)
+        return float(row), float(col)
+
+    def same_as(self, other: Grid, tolerance: float = 0.01) -> bool:
+        """Whether all corners agree within ``tolerance`` pixels, in the same CRS."""
+        if (self.height, self.width) != (other.height, other.width):
+            return False
+        if not self._same_crs(other) or not (self.invertible and other.invertible):
+            return False
+        back = ~self.transform
+        for corner in self._corners:
+            col, row = back * (other.transform * corner)
+            if math.hypot(col - corner[0], row - corner[1]) > tolerance:
+                return False
+        return True
+
+    def _same_crs(self, other: Grid) -> bool:
+        if self.crs is None or other.crs is None or self.crs == other.crs:
+            return self.crs == other.crs
+        return bool(CRS.from_user_input(self.crs) == CRS.from_user_input(other.crs))
+
+    def __str__(self) -> str:
+        size = f"{self.height} x {self.width} px"
+        if self.crs is None:
+            return f"{size}, no georeference"
+        crs = self.crs if len(self.crs) < 40 else f"{self.crs[:37]}..."
+        box = ", ".join(f"{value:.10g}" for value in self.bounds)
+        step = math.hypot(self.transform.a, self.transform.d)
+        return f"{size}, {crs}, pixel {step:.6g}, bounds ({box})"
+
+
+@dataclass(frozen=True)
+class Raster:
+    """What the header of a raster says.
+
+    ``colours`` names each band (``red``, ``gray``, ``undefined`` ...); an alpha
+    band is not counted among the ``bands``. ``synthetic`` is true where a tag
+    of the file says that its content is simulated.
+    """
+
+    path: Path
+    grid: Grid
+    bands: int
+    dtype: str
+    nodata: float | None
+    colours: tuple[str, ...]
+    synthetic: bool
+
+
+def read_raster(path: Path) -> Raster:
+    """Read the header of a raster.
+
+    Raises
+    ------
+    RasterError
+        If the file is missing, no raster, or of a pixel type that is not
+        supported (see ``DTYPES``).
+    """
+    with OPEN.use(Source(path)) as data:
+        colours = tuple(
+            colour.name for colour in data.colorinterp if colour is not ColorInterp.alpha
+        )
+        return Raster(
+            path, _grid(data), len(colours), data.dtypes[0], data.nodata, colours, _synthetic(data)
+        )
+
+
+def read_grid(path: Path) -> Grid:
+    """Read the grid of a raster; errors as of :func:`read_raster`."""
+    return read_raster(path).grid
+
+
+def read_window(
+    source: Source | Path,
+    window: Window | None = None,
+    bands: tuple[int, ...] | None = None,
+    shape: tuple[int, int] | None = None,
+) -> FloatArray:
+    """Read a window of a raster.
+
+    Parameters
+    ----------
+    source : Source or Path
+        The raster, or the raster brought onto another grid.
+    window : Window, optional
+        May reach beyond the raster; what lies outside is NaN. The whole
+        raster by default.
+    bands : tuple of int, optional
+        Bands counted from 1; all but an alpha band by default.
+    shape : tuple of int, optional
+        Decimate to this many rows and columns (nearest pixel); then the
+        window must lie inside the raster.
+
+    Returns
+    -------
+    float32 array, shape (bands, height, width)
+        NaN where the raster has no data: nodata, mask, alpha 0, infinity.
+
+    Raises
+    ------
+    RasterError
+        If the file is missing, damaged, or has no such band.
+    """
+    source = as_source(source)
+    with OPEN.use(source) as data, bounded_cache():
+        if window is None:
+            window = Window(0, 0, data.height, data.width)
+        chosen = _bands(data, bands, source)
+        inside = _inside(window, data.height, data.width)
+        out_shape = shape or (window.height, window.width)
+        out = np.full((len(chosen), *out_shape), np.nan, np.float32)
+        if inside.height <= 0 or inside.width <= 0:
+            return out
+        try:
+            values = _read(data, inside, chosen, shape)
+        except RasterioError as error:
+            raise RasterError(
+                f"{source.path} cannot be read to the end (rows {inside.row}.."
+                f"{inside.row + inside.height}): {_reason(error)}. "
+                "The file is damaged or cut off; fetch or write it again."
+            ) from error
+    if shape is not None:
+        return values
+    top, left = inside.row - window.row, inside.col - window.col
+    out[:, top : top + inside.height, left : left + inside.width] = values
+    return out
+
+
+def _read(
+    data: Any, inside: Window, bands: tuple[int, ...], shape: tuple[int, int] | None
+) -> FloatArray:
+    region = rasterio.windows.Window(inside.col, inside.row, inside.width, inside.height)
+    out_shape = None if shape is None else (len(bands), *shape)
+    raw = data.read(list(bands), window=region, out_shape=out_shape)
+    values: FloatArray = raw.astype(np.float32)
+    if any(MaskFlags.all_valid not in data.mask_flag_enums[band - 1] for band in bands):
+        masks = data.read_masks(list(bands), window=region, out_shape=out_shape)
+        values[masks == 0] = np.nan
+    if raw.dtype.kind == "f":
+        values[~np.isfinite(values)] = np.nan
+    return values
+
+
+def _bands(data: Any, bands: tuple[int, ...] | None, source: Source) -> tuple[int, ...]:
+    alpha = [colour is ColorInterp.alpha for colour in data.colorinterp]
+    if bands is None:
+        return tuple(i + 1 for i in range(data.count) if not alpha[i])
+    wrong = [band for band in bands if not 1 <= band <= data.count]
+    if wrong:
+        raise RasterError(
+            f"{source.path} has no band {wrong[0]}; its bands are 1..{data.count}. "
+            "Name other bands in the radiometry."
+        )
+    return bands
+
+
+def _inside(window: Window, height: int, width: int) -> Window:
+    top, left = max(window.row, 0), max(window.col, 0)
+    bottom = min(window.row + window.height, height)
+    right = min(window.col + window.width, width)
+    return Window(top, left, bottom - top, right - left)
+
+
+def _grid(data: Any) -> Grid:
+    crs = data.crs.to_string() if data.crs else None
+    return Grid(crs or None, data.transform, data.height, data.width)
+
+
+def _synthetic(data: Any) -> bool:
+    for key, value in data.tags().items():
+        if "synthetic" in key.lower():
+            return str(value).lower() not in ("no", "false", "0")
+        if "synthetic" in str(value).lower():
+            return True
+    return False
+
+
+def _reason(error: Exception) -> str:
+    cause = error.__cause__ or error
+    return str(cause).strip().rstrip(".") or type(cause).__name__
