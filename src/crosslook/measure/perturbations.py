@@ -1,0 +1,192 @@
+"""What real use does to a query: moved, turned, scaled, noisier, brighter.
+
+Each perturbation cuts the patch out of a wider piece of its scene, so that
+no border has to be invented.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from crosslook.errors import InputError
+from crosslook.types import FloatArray
+
+Apply = Callable[[FloatArray, int, float, np.random.Generator], FloatArray]
+Margin = Callable[[int, float], int]
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """One way to disturb query images.
+
+    Attributes
+    ----------
+    levels : tuple of float
+        Strengths, the first one leaves the image as it is.
+    unit : str
+        Of the levels.
+    margin : callable
+        ``margin(size, level)``: pixels of context needed on every side.
+    geometric : bool
+        Whether context is needed at all.
+    """
+
+    levels: tuple[float, ...]
+    unit: str
+    margin: Margin
+    geometric: bool
+    cut: Apply
+
+    def apply(
+        self, context: FloatArray, size: int, level: float, rng: np.random.Generator
+    ) -> FloatArray:
+        """Cut disturbed patches out of their context.
+
+        Parameters
+        ----------
+        context : float32 array, shape (n, 3, size + 2 m, size + 2 m)
+            Images in 0..1, the patch in the middle.
+        size : int
+            Side of the patch in pixels.
+        level : float
+            Strength, in ``unit``.
+        rng : numpy Generator
+            Draws directions, signs and speckle.
+
+        Returns
+        -------
+        float32 array, shape (n, 3, size, size)
+
+        Raises
+        ------
+        InputError
+            If the context is too narrow for the level.
+        """
+        have, need = (context.shape[-1] - size) // 2, self.margin(size, level)
+        if have < need:
+            raise InputError(
+                f"a context of {have} px is too narrow for level {level:g}; {need} px are needed."
+            )
+        return np.ascontiguousarray(self.cut(context, size, level, rng), np.float32)
+
+
+def centre(context: FloatArray, size: int) -> FloatArray:
+    """Cut the patch (n, 3, size, size) from the middle of its context."""
+    start = (context.shape[-1] - size) // 2
+    return context[..., start : start + size, start : start + size]
+
+
+def _offset(context: FloatArray, size: int, level: float, rng: np.random.Generator) -> FloatArray:
+    """Move by ``level`` pixels in a random direction, rounded to whole pixels."""
+    start = (context.shape[-1] - size) // 2
+    angles = rng.uniform(0, 2 * np.pi, len(context))
+    rows = start + np.rint(level * np.sin(angles)).astype(int)
+    cols = start + np.rint(level * np.cos(angles)).astype(int)
+    return np.stack(
+        [
+            image[:, row : row + size, col : col + size]
+            for image, row, col in zip(context, rows, cols, strict=True)
+        ]
+    )
+
+
+def _rotation(context: FloatArray, size: int, level: float, rng: np.random.Generator) -> FloatArray:
+    """Turn by ``level`` degrees about the centre, to either side."""
+    signs = rng.choice([-1.0, 1.0], len(context))
+    if level == 0:
+        return centre(context, size)
+    turns = [math.radians(sign * level) for sign in signs]
+    return np.stack(
+        [
+            _warp(image, size, math.cos(turn), math.sin(turn))
+            for image, turn in zip(context, turns, strict=True)
+        ]
+    )
+
+
+def _scale(context: FloatArray, size: int, level: float, rng: np.random.Generator) -> FloatArray:
+    """Show ``level`` times the ground, or as much less, at the same size."""
+    signs = rng.choice([-1.0, 1.0], len(context))
+    if level == 1:
+        return centre(context, size)
+    return np.stack(
+        [_warp(image, size, level**sign, 0.0) for image, sign in zip(context, signs, strict=True)]
+    )
+
+
+def _warp(image: FloatArray, size: int, cos: float, sin: float) -> FloatArray:
+    import cv2
+
+    middle = image.shape[-1] / 2 - 0.5
+    half = size / 2 - 0.5
+    # From output (x, y) to context (x, y), both counted from pixel centres.
+    matrix = np.array([[cos, -sin, 0.0], [sin, cos, 0.0]])
+    matrix[:, 2] = middle - matrix[:, :2] @ [half, half]
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    turned = cv2.warpAffine(image.transpose(1, 2, 0), matrix, (size, size), flags=how)
+    return np.asarray(np.clip(turned, 0.0, 1.0).transpose(2, 0, 1), np.float32)
+
+
+def _gain(context: FloatArray, size: int, level: float, rng: np.random.Generator) -> FloatArray:
+    brighter = centre(context, size) * np.float32(level)
+    return np.asarray(np.clip(brighter, 0.0, 1.0), np.float32)
+
+
+def _gamma(context: FloatArray, size: int, level: float, rng: np.random.Generator) -> FloatArray:
+    return np.asarray(centre(context, size) ** np.float32(level), np.float32)
+
+
+def speckle(decibels: float | None) -> Perturbation:
+    """Further speckle of ``level`` looks on images of one SAR band.
+
+    Parameters
+    ----------
+    decibels : float or None
+        Decibels between 0 and 1 where the radiometry is logarithmic (the
+        speckle is then added); None where values are amplitudes.
+    """
+
+    def cut(context: FloatArray, size: int, level: float, rng: np.random.Generator) -> FloatArray:
+        image = centre(context, size)
+        if math.isinf(level):
+            return image
+        power = rng.gamma(level, 1 / level, (len(image), 1, size, size))
+        if decibels is None:
+            return np.clip(image * np.sqrt(power), 0.0, 1.0).astype(np.float32)
+        noise = 10 * np.log10(np.maximum(power, 1e-12)) / decibels
+        return np.clip(image + noise, 0.0, 1.0).astype(np.float32)
+
+    return Perturbation((math.inf, 16, 8, 4, 2, 1), "looks", _none, False, cut)
+
+
+def _none(size: int, level: float) -> int:
+    return 0
+
+
+def _turn_margin(size: int, level: float) -> int:
+    angle = math.radians(level)
+    grown = size * (abs(math.cos(angle)) + abs(math.sin(angle)))
+    return math.ceil((grown - size) / 2) + 1
+
+
+PERTURBATIONS: dict[str, Perturbation] = {
+    "offset": Perturbation(
+        (0, 2, 4, 8, 16, 32), "px", lambda size, level: math.ceil(level), True, _offset
+    ),
+    "rotation": Perturbation((0, 1, 2.5, 5, 10, 20), "degrees", _turn_margin, True, _rotation),
+    "scale": Perturbation(
+        (1, 1.02, 1.05, 1.1, 1.2),
+        "factor",
+        lambda size, level: math.ceil(size * (level - 1) / 2) + 1,
+        True,
+        _scale,
+    ),
+    "looks": speckle(None),
+    "gain": Perturbation((1, 0.7, 1.4, 0.5, 2), "factor", _none, False, _gain),
+    "gamma": Perturbation((1, 0.7, 1.4, 0.5, 2), "exponent", _none, False, _gamma),
+}
+"""All perturbations by name; ``looks`` is that of amplitude images."""
