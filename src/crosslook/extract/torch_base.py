@@ -34,7 +34,7 @@ class TorchExtractor(Extractor):
         rounded up from measurements; decides the batch size.
     """
 
-    RESAMPLE: ClassVar[Literal["bicubic", "bilinear"]] = "bicubic"
+    RESAMPLE: Literal["bicubic", "bilinear"] = "bicubic"
     BYTES_PER_PIXEL: ClassVar[float] = 4000.0
 
     def __init__(
@@ -47,13 +47,13 @@ class TorchExtractor(Extractor):
         self.dtype = runtime.dtype
         self._model: Any = None
         self._fitting: int | None = None
+        self._validate()
 
     @property
     def model(self) -> Any:
         """The model on its device, read on first use."""
         if self._model is None:
-            model = self._load()
-            model = model.to(device=self.runtime.device, dtype=self.runtime.torch_dtype)
+            model = self._load().to(self.runtime.device)
             self._model = model.eval().requires_grad_(False)
         return self._model
 
@@ -62,9 +62,13 @@ class TorchExtractor(Extractor):
         self._model = None
         release_memory(self.runtime.device)
 
+    def _validate(self) -> None:
+        """Check the options against the configuration that was found."""
+        return
+
     @abstractmethod
     def _load(self) -> Any:
-        """Build the module with its weights, preferably in the wanted dtype."""
+        """Build the module with its weights, in the dtype of ``runtime``."""
 
     @abstractmethod
     def _forward(self, model: Any, images: Any) -> tuple[Any, Any | None]:

@@ -1,0 +1,175 @@
+"""Building models from checkpoints or seeded random weights, and only the part needed.
+
+Nothing here reaches for the network: a model is read from a folder that has
+been found already. Code from a checkpoint is never run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from crosslook.errors import WeightsError
+from crosslook.extract.source import Source
+from crosslook.extract.weights import shards
+
+_STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
+
+
+def from_pretrained(cls: Any, source: Source, config: Any, dtype: Any) -> Any:
+    """Open a transformers model, or build it with seeded random weights.
+
+    ``config`` may have fewer layers than the checkpoint: those are not read.
+
+    Raises
+    ------
+    WeightsError
+        If the files are damaged or lack a parameter of the model.
+    """
+    if source.folder is None:
+        with seeded():
+            return cls._from_config(config).to(dtype)
+    with quiet_libraries():
+        try:
+            model, info = cls.from_pretrained(
+                source.folder,
+                config=config,
+                dtype=dtype,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+        except _damage() as error:
+            raise _damaged(source.folder, error) from error
+    wrong = [*info["missing_keys"], *info["mismatched_keys"]]
+    if wrong:
+        raise WeightsError(
+            f"{source.folder} lacks {len(wrong)} parameters of {cls.__name__}, the first is "
+            f"'{sorted(map(str, wrong))[0]}'. It is another model, or only a part of it."
+        )
+    return model
+
+
+def fill(
+    module: Any, source: Source, dtype: Any, rename: Callable[[str], str] = lambda name: name
+) -> Any:
+    """Give a module on the ``meta`` device its weights, reading nothing else.
+
+    The module may be a part of the model that was saved (an encoder without
+    its decoder): only tensors that it has are read from the file.
+
+    Parameters
+    ----------
+    rename
+        Maps names of older checkpoints to those of the module.
+
+    Raises
+    ------
+    WeightsError
+        If the files are damaged or lack a parameter of the module.
+    """
+    if source.folder is None:
+        return _initialise(module, dtype)
+    wanted = module.state_dict()
+    found = {}
+    try:
+        for name, read in _tensors(source.folder):
+            target = rename(name)
+            if target in wanted:
+                tensor = read().to(dtype)
+                shape = wanted[target].shape
+                # Attention was once saved as 1 x 1 convolutions.
+                found[target] = tensor.reshape(shape) if tensor.ndim != len(shape) else tensor
+        module.load_state_dict(found, strict=True, assign=True)
+    except _damage() as error:
+        raise _damaged(source.folder, error) from error
+    return module
+
+
+@contextmanager
+def seeded() -> Iterator[None]:
+    """Make random weights the same every time, without touching torch's own state."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep loading reports off the terminal: what is wrong is raised instead."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _initialise(module: Any, dtype: Any) -> Any:
+    import torch
+
+    module.to_empty(device="cpu")
+    with seeded():
+        for part in module.modules():
+            if hasattr(part, "reset_parameters"):
+                part.reset_parameters()
+    return torch.nn.Module.to(module, dtype)
+
+
+def _tensors(folder: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Yield name and reader of every tensor in the weight files of a folder."""
+    for path in _weight_files(folder):
+        if path.suffix == ".safetensors":
+            from safetensors import safe_open
+
+            with safe_open(path, framework="pt") as file:
+                for name in file.keys():  # noqa: SIM118  (not a dict)
+                    yield name, partial(file.get_tensor, name)
+        else:
+            import torch
+
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            for name, tensor in state.items():
+                yield name, partial(_identity, tensor)
+
+
+def _identity(tensor: Any) -> Any:
+    return tensor
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    for suffix in ("safetensors", "bin"):
+        for stem in _STEMS:
+            path = folder / f"{stem}.{suffix}"
+            if path.is_file():
+                return [path]
+            index = folder / f"{stem}.{suffix}.index.json"
+            if index.is_file():
+                return [folder / name for name in shards(index)]
+    raise WeightsError(f"{folder} holds no weight file; looked for {_STEMS[0]}.safetensors.")
+
+
+def _damage() -> tuple[type[Exception], ...]:
+    import pickle
+
+    from safetensors import SafetensorError
+
+    own = (SafetensorError, pickle.UnpicklingError)
+    return (OSError, ValueError, RuntimeError, KeyError, EOFError, *own)
+
+
+def _damaged(folder: Path, error: Exception) -> WeightsError:
+    text = str(error).strip().splitlines() or [type(error).__name__]
+    return WeightsError(
+        f"the checkpoint in {folder} cannot be read: {text[0]} {' '.join(text[1:3])}".rstrip()
+        + " It is damaged or another model; fetch it again."
+    )

@@ -1,0 +1,72 @@
+"""SAM 2.1: the image encoder of Segment Anything 2.
+
+Ravi et al., "SAM 2: segment anything in images and videos", ICLR 2025
+(arXiv:2408.00714); Hiera: Ryali et al., ICML 2023 (arXiv:2306.00989).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+from crosslook.extract.base import Geometry
+from crosslook.extract.checkpoint import from_pretrained
+from crosslook.extract.dinov2 import IMAGENET_MEAN, IMAGENET_STD
+from crosslook.extract.options import Option
+from crosslook.extract.torch_base import TorchExtractor
+
+_LEVELS = (4, 8, 16)
+
+
+class Sam2(TorchExtractor):
+    """The image embedding: output of the feature pyramid at one stride.
+
+    ``level=16`` is what the mask decoder reads as the image embedding (before
+    the constant 'no memory' vector is added, which moves every cell alike);
+    8 and 4 are the finer levels of the pyramid. The image is enlarged to
+    ``side`` pixels, since the model was trained at 1024.
+    """
+
+    OPTIONS: ClassVar[dict[str, Option]] = {
+        "level": Option(16, "stride of the map in pixels of the model's input", _LEVELS),
+        "side": Option(1024, "longer side of the input in pixels", low=32, high=4096),
+    }
+    MEAN = IMAGENET_MEAN
+    STD = IMAGENET_STD
+    RESAMPLE = "bilinear"
+    BYTES_PER_PIXEL: ClassVar[float] = 1500.0
+
+    def geometry(self, height: int, width: int) -> Geometry:
+        """Resize the longer side to ``side``, in whole cells of the coarsest stage."""
+        unit = self._unit()
+        longer = max(height, width)
+        target = max(1, round(int(self.options["side"]) / unit)) * unit
+        scale = target / longer
+        resized = (max(1, round(height * scale)), max(1, round(width * scale)))
+        padded = (math.ceil(resized[0] / unit) * unit, math.ceil(resized[1] / unit) * unit)
+        return Geometry(resized, padded, scale, float(self.options["level"]))
+
+    def _unit(self) -> int:
+        # The window of the first stage tiles the position embedding, and the
+        # pyramid doubles the coarsest map exactly.
+        backbone = self._config()["backbone_config"]
+        windows = backbone.get("window_size_per_stage") or (8, 4, 14, 7)
+        return math.lcm(32, 4 * int(windows[0]))
+
+    def _config(self) -> dict[str, Any]:
+        config = dict(self.source.config)
+        return dict(config.get("vision_config", config))
+
+    def _load(self) -> Any:
+        from transformers import Sam2Config, Sam2Model, Sam2VisionConfig, Sam2VisionModel
+
+        inner = Sam2VisionConfig(**self._config())
+        dtype = self.runtime.torch_dtype
+        if "vision_config" not in self.source.config:
+            return from_pretrained(Sam2VisionModel, self.source, inner, dtype)
+        whole = dict(self.source.config, model_type="sam2", vision_config=inner)
+        return from_pretrained(Sam2Model, self.source, Sam2Config(**whole), dtype).vision_encoder
+
+    def _forward(self, model: Any, images: Any) -> tuple[Any, None]:
+        pyramid = model(images).fpn_hidden_states
+        return pyramid[_LEVELS.index(int(self.options["level"]))], None

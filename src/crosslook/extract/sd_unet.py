@@ -1,0 +1,131 @@
+"""Stable Diffusion UNet features: noise a latent, read an up block.
+
+Tang et al., "Emergent correspondence from image diffusion" (DIFT), NeurIPS
+2023 (arXiv:2306.03881): timestep 261, up block 1, mean over 8 noises, empty
+prompt. Stracke et al., "CleanDIFT", CVPR 2025 (arXiv:2412.03439), reads
+features without noise, which ``t=0`` does here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, ClassVar
+
+from crosslook.errors import SpecError
+from crosslook.extract.base import Geometry, pad_to_multiple, resize_to_multiple
+from crosslook.extract.checkpoint import fill
+from crosslook.extract.options import Option
+from crosslook.extract.prompt import embed_prompt
+from crosslook.extract.sd_vae import encode, latent_cell, load_encoder
+from crosslook.extract.spec import ExtractorSpec
+from crosslook.extract.torch_base import TorchExtractor
+
+
+class SdUnet(TorchExtractor):
+    """Output of an up block of the UNet; later blocks are neither loaded nor run.
+
+    The noise is drawn from a generator seeded by the content of each image,
+    so that batches, order and resuming change nothing.
+    """
+
+    OPTIONS: ClassVar[dict[str, Option]] = {
+        "t": Option(261, "timestep of the noise; 0 for none", low=0, high=999),
+        "block": Option(1, "up block to read, 0 (coarsest) to 3", low=0, high=3),
+        "noises": Option(8, "average over this many noises", low=1, high=64),
+        "prompt": Option("", "text condition; empty by default"),
+        "side": Option(0, "longer side of the input in pixels, 0 for the image's own", low=0),
+    }
+    MEAN = (0.5, 0.5, 0.5)
+    STD = (0.5, 0.5, 0.5)
+    BYTES_PER_PIXEL: ClassVar[float] = 8000.0
+
+    @classmethod
+    def check_options(cls, parsed: ExtractorSpec, options: dict[str, Any]) -> None:
+        """Refuse what would do nothing: noises without noise, words untrained."""
+        if options["t"] == 0 and "noises" in parsed.options:
+            raise SpecError("sd-unet: 'noises' has no meaning with t=0, which adds no noise.")
+        if parsed.untrained and options["prompt"]:
+            raise SpecError("sd-unet: 'prompt' has no meaning for untrained weights.")
+
+    def _validate(self) -> None:
+        blocks = len(self.source.config["unet"]["block_out_channels"])
+        if int(self.options["block"]) >= blocks:
+            raise SpecError(f"'{self.spec}': block must lie in 0..{blocks - 1}.")
+
+    def geometry(self, height: int, width: int) -> Geometry:
+        """Whole cells of the UNet's coarsest map."""
+        blocks = len(self.source.config["unet"]["block_out_channels"])
+        cell = latent_cell(self.source.part("vae"))
+        unit, side = cell * 2 ** (blocks - 1), int(self.options["side"])
+        if side:
+            base = resize_to_multiple(height, width, unit, side)
+        else:
+            base = pad_to_multiple(height, width, unit)
+        # Every up block but the last doubles the map it is given.
+        halvings = max(0, blocks - 2 - int(self.options["block"]))
+        return Geometry(base.resized, base.padded, base.scale, float(cell * 2**halvings))
+
+    def _load(self) -> Any:
+        import torch
+
+        dtype = self.runtime.torch_dtype
+        prompt = embed_prompt(self.source, str(self.options["prompt"]), dtype)
+        model = torch.nn.ModuleDict(
+            {
+                "vae": load_encoder(self.source.part("vae"), dtype),
+                "unet": self._load_unet(dtype),
+            }
+        )
+        model.register_buffer("prompt", prompt)
+        return model
+
+    def _load_unet(self, dtype: Any) -> Any:
+        import torch
+        from diffusers import UNet2DConditionModel
+
+        source, block = self.source.part("unet"), int(self.options["block"])
+        with torch.device("meta"):
+            unet = UNet2DConditionModel.from_config(dict(source.config))
+        unet.up_blocks = unet.up_blocks[: block + 1]
+        unet.conv_norm_out = unet.conv_act = None
+        unet.conv_out = torch.nn.Identity()
+        return fill(unet, source, dtype)
+
+    def _forward(self, model: Any, images: Any) -> tuple[Any, None]:
+        import torch
+
+        latents = encode(model["vae"], images)
+        t, count = int(self.options["t"]), int(self.options["noises"])
+        if t == 0:
+            return self._read(model, latents, t), None
+        keep = signal_share(self.source.config["scheduler"], t)
+        noises = [content_noise(image, count, latents.shape[1:]) for image in images]
+        noise = torch.stack(noises, dim=1).to(latents)
+        total = torch.zeros((), device=latents.device)
+        for draw in noise:
+            noisy = keep**0.5 * latents + (1 - keep) ** 0.5 * draw
+            total = total + self._read(model, noisy, t).float()
+        return total / count, None
+
+    def _read(self, model: Any, latents: Any, t: int) -> Any:
+        prompt = model.prompt.expand(len(latents), -1, -1)
+        # The output layers are taken out, so the UNet returns the last up block it has.
+        return model["unet"](latents, t, encoder_hidden_states=prompt).sample
+
+
+def content_noise(image: Any, count: int, shape: tuple[int, ...]) -> Any:
+    """Standard normal noise (count, *shape), seeded by the pixels of one image."""
+    import torch
+
+    pixels = image.float().cpu().contiguous().numpy().tobytes()
+    seed = int.from_bytes(hashlib.sha256(pixels).digest()[:8], "little") >> 1
+    generator = torch.Generator("cpu").manual_seed(seed)
+    return torch.randn((count, *shape), generator=generator)
+
+
+def signal_share(config: dict[str, Any], t: int) -> float:
+    """Share of the signal's variance left at timestep ``t``: the product of 1 - beta."""
+    from diffusers import DDPMScheduler
+
+    scheduler = DDPMScheduler.from_config(dict(config))
+    return float(scheduler.alphas_cumprod[t])
