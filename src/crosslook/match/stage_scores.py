@@ -86,10 +86,13 @@ def shifted_scores(
     cells = radius_in_cells(radius, stride)
     calibration = fit_maps(sar[fit], optical[fit])
     sar, optical = calibration.apply(sar, "sar"), calibration.apply(optical, "optical")
+    # Measured and bank in one go: each shift is cut out and scaled once.
+    both, count = np.concatenate([measured, fit]), len(measured)
+    scores = dense_scores(sar[both], optical[both], cells)
     return _correct(
-        dense_scores(sar[measured], optical[measured], cells),
-        dense_scores(sar[measured], optical[fit], cells),
-        dense_scores(sar[fit], optical[measured], cells),
+        scores[:count, :count],
+        scores[:count, count:],
+        scores[count:, :count],
         neighbours,
         multiplications(sar.shape[1:], cells),
     )
