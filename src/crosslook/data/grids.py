@@ -68,9 +68,7 @@ def overlap(first: Grid, second: Grid) -> bool:
     except (CRSError, RasterioError):
         return False
     other = second.bounds
-    return bool(
-        box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3]
-    )
+    return bool(box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3])
 
 
 def _refusal(sar: Raster, optical: Raster, why: str) -> GridError:

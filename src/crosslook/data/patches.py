@@ -180,8 +180,9 @@ def _digest(
     for one in looked:
         side = one.scene.sides[modality]
         windows = [p.window for p in one.patches]
-        told = f"{one.content[modality]}/{side.source.onto}/{side.shift}/{windows}"
-        digest.update(told.encode())
+        placed = (side.source.onto, side.source.resampling) if side.source.onto else ()
+        told = (one.content[modality], placed, side.shift, side.stretch, windows)
+        digest.update(repr(told).encode())
     return digest.hexdigest()
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crosslook.data.grids import sar_on_optical
+from crosslook.data.grids import onto_optical
 from crosslook.data.open_rasters import Source
 from crosslook.data.pairs import ScenePair
 from crosslook.data.radiometry import OpticalRadiometry, SarRadiometry, Stretch
-from crosslook.data.raster import Grid, read_raster, read_window
-from crosslook.data.swath import OVERVIEW, Mask, cut, outside_swath
+from crosslook.data.raster import Grid, Raster, read_raster, read_window
+from crosslook.data.swath import Swath, survey
 from crosslook.errors import RasterError
 from crosslook.types import FloatArray, Modality, Window
 
@@ -24,7 +24,7 @@ class Side:
     source: Source
     radiometry: SarRadiometry | OpticalRadiometry
     stretch: Stretch
-    outside: Mask
+    swath: Swath
     shift: tuple[float, float] = (0.0, 0.0)
 
 
@@ -49,10 +49,7 @@ class Scene:
     def read(self, modality: Modality, window: Window) -> FloatArray:
         """Read a window as (3, h, w) in 0..1, NaN where invalid."""
         side = self.sides[modality]
-        raw = _shifted(side, window)
-        outside = cut(side.outside, window, self.grid.height, self.grid.width)
-        raw[:, outside] = np.nan
-        return side.radiometry.apply(raw, side.stretch)
+        return side.radiometry.apply(_shifted(side, window), side.stretch)
 
 
 def open_scene(
@@ -75,37 +72,30 @@ def open_scene(
     """
     sar_file, optical_file = read_raster(pair.sar), read_raster(pair.optical)
     grid = optical_file.grid
+    source = onto_optical(sar_file, optical_file)
     sides: dict[Modality, Side] = {
-        "sar": _open_side(
-            sar_on_optical(pair, sar_file, optical_file), grid, sar, sar_file.dtype,
-            sar_file.bands, shift,
-        ),
-        "optical": _open_side(
-            Source(pair.optical), grid, optical, optical_file.dtype, optical_file.bands,
-        ),
-    }  # fmt: skip
+        "sar": _open_side(sar_file, source, grid, sar, shift),
+        "optical": _open_side(optical_file, Source(pair.optical), grid, optical),
+    }
     return Scene(pair, grid, sar_file.synthetic or optical_file.synthetic, sides)
 
 
 def _open_side(
+    raster: Raster,
     source: Source,
     grid: Grid,
     radiometry: SarRadiometry | OpticalRadiometry,
-    dtype: str,
-    count: int,
     shift: tuple[float, float] = (0.0, 0.0),
 ) -> Side:
-    shrink = max(1.0, max(grid.height, grid.width) / OVERVIEW)
-    shape = (max(1, round(grid.height / shrink)), max(1, round(grid.width / shrink)))
-    overview = read_window(source, bands=radiometry.choose(count), shape=shape)
-    outside = outside_swath(overview)
-    overview[:, outside] = np.nan
-    if not np.isfinite(overview).any():
-        raise RasterError(
-            f"{source.path} has no valid pixel on its {grid.height} x {grid.width} px grid: all "
-            "nodata, NaN or zeros. Leave the pair out or get the file again."
-        )
-    return Side(source, radiometry, radiometry.fit(overview, dtype, count), outside, shift)
+    bands = radiometry.choose(raster.bands)
+    swath, overview = survey(source, grid.height, grid.width, bands)
+    if swath.valid and np.isfinite(overview).any():
+        stretch = radiometry.fit(overview, raster.dtype, raster.bands)
+        return Side(source, radiometry, stretch, swath, shift)
+    raise RasterError(
+        f"{raster.path} has no usable pixel on the {grid.height} x {grid.width} px grid: all is "
+        "nodata, NaN or zeros outside the swath. Leave the pair out or get the file again."
+    )
 
 
 def _shifted(side: Side, window: Window) -> FloatArray:
@@ -113,11 +103,11 @@ def _shifted(side: Side, window: Window) -> FloatArray:
     row, col = side.shift
     bands = side.stretch.bands
     if row == 0 and col == 0:
-        return read_window(side.source, window, bands)
+        return side.swath.clear(read_window(side.source, window, bands), window)
     top, left = window.row - row, window.col - col
     first_row, first_col = math.floor(top), math.floor(left)
     larger = Window(first_row, first_col, window.height + 1, window.width + 1)
-    raw = read_window(side.source, larger, bands)
+    raw = side.swath.clear(read_window(side.source, larger, bands), larger)
     down, right = np.float32(top - first_row), np.float32(left - first_col)
     # Weights of 0 must not spread NaN from a neighbour that is not needed.
     rows = raw[:, :-1] if down == 0 else raw[:, :-1] * (1 - down) + raw[:, 1:] * down

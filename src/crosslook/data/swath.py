@@ -22,6 +22,7 @@ from crosslook.data.raster import Source, read_window
 from crosslook.types import FloatArray, Window
 
 _LONGEST = 2048
+_OVERVIEW = 512
 _LEAST_PIXELS = 64
 _STRIP_PIXELS = 4_000_000
 
@@ -51,44 +52,68 @@ class Swath:
         ``values`` are the raw pixels (bands, h, w) of ``window``, which may
         reach beyond the scene.
         """
+        rows = np.arange(window.row, window.row + window.height)
+        cols = np.arange(window.col, window.col + window.width)
+        return self.clear_at(values, rows, cols)
+
+    def clear_at(
+        self, values: FloatArray, rows: NDArray[np.int64], cols: NDArray[np.int64]
+    ) -> FloatArray:
+        """Do as :meth:`clear` for the pixels at these rows and columns."""
         if self.outside is None:
             return values
-        rows = np.arange(window.row, window.row + window.height) // self.block
-        cols = np.arange(window.col, window.col + window.width) // self.block
         height, width = self.outside.shape
-        near = self.outside[np.clip(rows, 0, height - 1)][:, np.clip(cols, 0, width - 1)]
+        near = self.outside[np.clip(rows // self.block, 0, height - 1)]
+        near = near[:, np.clip(cols // self.block, 0, width - 1)]
         values[:, near & (values == 0).all(axis=0)] = np.nan
         return values
 
 
-def find_swath(source: Source, height: int, width: int, bands: tuple[int, ...]) -> Swath:
-    """Read a scene once, strip by strip, and find what lies outside the swath.
+def survey(
+    source: Source, height: int, width: int, bands: tuple[int, ...]
+) -> tuple[Swath, FloatArray]:
+    """Read a scene once, strip by strip: its swath and an overview.
+
+    Returns
+    -------
+    Swath
+    float32 array, shape (bands, rows, columns)
+        Every n-th pixel, 512 to 1,023 along the longer side of a scene that
+        has so many; NaN where there is no data or outside the swath.
 
     Raises
     ------
     RasterError
         If the file is damaged.
     """
-    block = -(-max(height, width) // _LONGEST)
-    shape = (-(-height // block), -(-width // block))
-    zero = np.zeros(shape, bool)
-    valid = 0
-    step = max(1, _STRIP_PIXELS // (width * len(bands) * block)) * block
-    for row in range(0, height, step):
-        strip = read_window(source, Window(row, 0, min(step, height - row), width), bands)
-        nothing = (strip == 0).all(axis=0)
-        valid += int(np.count_nonzero(np.isfinite(strip).all(axis=0) & ~nothing))
-        part = _whole_blocks(nothing, block)
-        zero[row // block : row // block + len(part)] = part
-        inner = int(np.count_nonzero(nothing))
-        valid += inner
+    longest = max(height, width)
+    block, step = -(-longest // _LONGEST), max(1, longest // _OVERVIEW)
+    first = min(step // 2, height - 1, width - 1)
+    zero = np.zeros((-(-height // block), -(-width // block)), bool)
+    rows, cols = np.arange(first, height, step), np.arange(first, width, step)
+    overview = np.empty((len(bands), len(rows), len(cols)), np.float32)
+    pixels = 0
+    deep = max(1, _STRIP_PIXELS // (width * len(bands) * block)) * block
+    for top in range(0, height, deep):
+        strip = read_window(source, Window(top, 0, min(deep, height - top), width), bands)
+        pixels += int(np.count_nonzero(np.isfinite(strip).all(axis=0)))
+        part = _whole_blocks((strip == 0).all(axis=0), block)
+        zero[top // block : top // block + len(part)] = part
+        here = (rows >= top) & (rows < top + deep)
+        overview[:, here] = strip[:, rows[here] - top][:, :, cols]
+    swath = _swath_of(zero, block, pixels)
+    return swath, swath.clear_at(overview, rows, cols)
+
+
+def _swath_of(zero: NDArray[np.bool_], block: int, pixels: int) -> Swath:
     outside = _border_regions(zero, -(-_LEAST_PIXELS // block**2))
     if outside is None:
-        return Swath(valid, block, None)
-    valid = max(0, valid - int(np.count_nonzero(outside)) * block**2)
-    if block > 1:
-        outside = ndimage.binary_dilation(outside, np.ones((3, 3), bool))
-    return Swath(valid, block, outside)
+        return Swath(pixels, block, None)
+    pixels = max(0, pixels - int(np.count_nonzero(outside)) * block**2)
+    if block == 1:
+        return Swath(pixels, block, outside)
+    grown: NDArray[np.bool_] = np.asarray(ndimage.binary_dilation(outside, np.ones((3, 3), bool)))
+    return Swath(pixels, block, grown)
 
 
 def _whole_blocks(nothing: NDArray[np.bool_], block: int) -> NDArray[np.bool_]:
@@ -98,8 +123,7 @@ def _whole_blocks(nothing: NDArray[np.bool_], block: int) -> NDArray[np.bool_]:
     height, width = nothing.shape
     padded = np.pad(nothing, ((0, -height % block), (0, -width % block)), constant_values=True)
     rows, cols = padded.shape[0] // block, padded.shape[1] // block
-    whole: NDArray[np.bool_] = padded.reshape(rows, block, cols, block).all(axis=(1, 3))
-    return whole
+    return np.asarray(padded.reshape(rows, block, cols, block).all(axis=(1, 3)))
 
 
 def _border_regions(zero: NDArray[np.bool_], least: int) -> NDArray[np.bool_] | None:
