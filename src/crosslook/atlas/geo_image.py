@@ -51,15 +51,18 @@ class GeoImage:
     def grey(self, modality: Modality) -> FloatArray:
         """One band to match by, shape (H, W).
 
-        Optical: the mean of the first three bands. SAR: the first band; values
-        that are never negative are taken for amplitude or intensity and their
-        square root is returned, others for decibels and returned as they are.
+        Optical: the mean of the first three bands. SAR: the first band, its
+        heavy tail drawn in: values with negatives are taken for decibels and
+        returned as they are, whole numbers for amplitude (their square root),
+        other numbers for intensity (their fourth root).
         """
         if modality == "optical":
             return np.asarray(self.bands[:3].mean(axis=0, dtype=np.float32), np.float32)
-        band = self.bands[0].astype(np.float32)
-        lowest = band[self.valid].min(initial=0.0)
-        return np.asarray(np.sqrt(np.maximum(band, 0.0)) if lowest >= 0 else band, np.float32)
+        band = np.nan_to_num(self.bands[0].astype(np.float32))
+        if band[self.valid].min(initial=0.0) < 0:
+            return np.asarray(band, np.float32)
+        power = 0.5 if np.issubdtype(self.bands.dtype, np.integer) else 0.25
+        return np.asarray(np.maximum(band, 0.0) ** power, np.float32)
 
     def picture(self, modality: Modality) -> Picture:
         """The image as matching takes it.

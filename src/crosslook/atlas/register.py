@@ -17,7 +17,7 @@ from crosslook.match.expected_error import expected_error
 from crosslook.match.picture import Picture
 from crosslook.match.refine import reduce_picture
 from crosslook.match.tie_points import TiePoints
-from crosslook.match.transform import MODELS, Model, Transform, translation
+from crosslook.match.transform import MODELS, Model, Transform, scaling, translation
 from crosslook.match.verdict import judge
 
 DEFAULT_EXTRACTOR = "hog:cell=4,blur=1"
@@ -128,16 +128,12 @@ class _Frame:
     origin: tuple[int, int]
 
     def to_native(self, transform: Transform) -> Transform:
-        grow = Transform(np.diag([self.optical_factor, self.optical_factor, 1.0]))
+        grow, shrink = scaling(self.optical_factor), scaling(self.sar_factor).inverse
         move = Transform(translation(*self.origin), "shift")
-        shrink = Transform(np.diag([1.0 / self.sar_factor, 1.0 / self.sar_factor, 1.0]))
         native = move.compose(grow).compose(transform.compose(shrink))
         # Equal factors cancel, so the model is what was fitted.
-        return replace(native, model=transform.model) if self._cancel else native
-
-    @property
-    def _cancel(self) -> bool:
-        return self.sar_factor == self.optical_factor
+        cancel = self.sar_factor == self.optical_factor
+        return replace(native, model=transform.model) if cancel else native
 
     def points_to_native(self, points: TiePoints) -> TiePoints:
         return replace(
@@ -173,10 +169,8 @@ def _working_frame(sar: GeoImage, optical: GeoImage, *, spline: bool) -> _Frame:
             "Give larger images or a finer optical one."
         )
     sar_factor = max(1, round(factor / scale))
-    shrink = Transform(np.diag([1.0 / factor, 1.0 / factor, 1.0]))
     move = Transform(translation(-top, -left), "shift")
-    grow = Transform(np.diag([float(sar_factor), float(sar_factor), 1.0]))
-    start = shrink.compose(move).compose(placed.compose(grow))
+    start = scaling(factor).inverse.compose(move).compose(placed.compose(scaling(sar_factor)))
     sar_picture = reduce_picture(sar.picture("sar"), sar_factor)
     return _Frame(sar_picture, picture, start, sar_factor, factor, (top, left))
 

@@ -152,7 +152,7 @@ def placement(
     pixel off, unless ``affine`` forbids it.
     """
     if sar is None or optical is None:
-        return identity()
+        return identity("shift")
     points = grid_points(*shape)
     there = optical.from_map(change_crs(sar.to_map(points), sar.crs, optical.crs))
     flat = fit_exact(points, there, "affine")

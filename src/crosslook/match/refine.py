@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from scipy.optimize import minimize
 
 from crosslook.match.information import InformationMeasure, information_measure
-from crosslook.match.picture import Picture
+from crosslook.match.picture import Picture, warp
 from crosslook.match.thin_plate import Array
 from crosslook.match.transform import (
     Transform,
     grid_points,
+    identity,
     mean_distance,
+    scaling,
     similarity,
     translation,
 )
@@ -103,6 +105,8 @@ def refine(
     -------
     Refinement
     """
+    if start.field is not None:
+        return _refine_spline(sar, optical, start, levels, limit, share)
     size = optical.shape
     parameters = np.zeros(2 if start.model == "shift" else 4)
     measure: InformationMeasure | None = None
@@ -125,6 +129,20 @@ def refine(
     return Refinement(found, True, moved, before, after)
 
 
+def _refine_spline(
+    sar: Picture,
+    optical: Picture,
+    start: Transform,
+    levels: tuple[Level, ...],
+    limit: float,
+    share: float,
+) -> Refinement:
+    """Bend once and move the bent picture: a spline is slow to invert."""
+    bent = warp(sar, start, optical.shape)
+    found = refine(bent, optical, identity(), levels, limit, share)
+    return replace(found, transform=found.transform.compose(start))
+
+
 def information_score(
     sar: Picture, optical: Picture, transform: Transform, radius: float = 24.0
 ) -> float:
@@ -133,6 +151,8 @@ def information_score(
     Returns ``(I - mean) / deviation`` with mean and deviation over sixteen
     shifts on two rings of ``radius`` and half of it, in optical pixels.
     """
+    if transform.field is not None:
+        return information_score(warp(sar, transform, optical.shape), optical, identity(), radius)
     level = Level(2 if min(optical.shape) >= 2 * _SMALLEST_SIDE else 1, 1.0, 0.0, 0)
     measure = _measure(sar, optical, level)
     angles = np.arange(8) * np.pi / 4
@@ -206,5 +226,5 @@ def _reduced(transform: Transform, factor: int) -> Transform:
     """The same map between the reduced pictures."""
     if factor == 1:
         return transform
-    grow = Transform(np.diag([factor, factor, 1.0]), "similarity")
+    grow = scaling(factor)
     return grow.inverse.compose(transform.compose(grow))

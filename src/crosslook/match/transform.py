@@ -183,6 +183,11 @@ def translation(row: float, col: float) -> Array:
     return matrix
 
 
+def scaling(factor: float) -> Transform:
+    """The map that multiplies positions, as between an image and its reduction."""
+    return Transform(np.diag([factor, factor, 1.0]), "shift" if factor == 1 else "similarity")
+
+
 def similarity(
     shift: tuple[float, float],
     rotation: float = 0.0,

@@ -1,0 +1,228 @@
+"""A known transform of a simulated pair is recovered, and every file is right."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from pyproj import Transformer
+from rasterio.transform import Affine
+
+from crosslook.atlas.geo_image import GeoImage
+from crosslook.atlas.register import register
+from crosslook.atlas.result import MatchResult
+from crosslook.data.simulate.scene import make_pair
+from crosslook.errors import GridError, MatchError, RasterError, SettingError
+from crosslook.match.position import Georeference
+from crosslook.match.transform import Transform, grid_points, mean_distance
+
+SIZE = 384
+GRID = Georeference("EPSG:32632", (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_400_000.0))
+POINTS = grid_points(SIZE, SIZE)
+
+
+def image(bands: np.ndarray, reference: Georeference | None = GRID, name: str = "x") -> GeoImage:
+    return GeoImage(bands, np.ones(bands.shape[1:], np.bool_), reference, None, name)
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[GeoImage, GeoImage, Transform]:
+    made = make_pair(SIZE, 5, shift=(9.0, -14.0), rotation=1.2, scale=1.01, relief=20.0)
+    truth = Transform(made.truth, "similarity")
+    return image(made.sar[None], name="s"), image(made.optical, name="o"), truth
+
+
+@pytest.fixture(scope="module")
+def found(pair: tuple[GeoImage, GeoImage, Transform]) -> MatchResult:
+    return register(pair[0], pair[1])
+
+
+def test_the_planted_transform_is_recovered(
+    found: MatchResult, pair: tuple[GeoImage, GeoImage, Transform]
+) -> None:
+    assert found.transform is not None
+    assert mean_distance(found.transform, pair[2], POINTS) < 1.5
+    assert found.transform.model == "similarity"
+    assert found.verdict == "match"
+    assert found.expected_error_px is not None
+    assert found.expected_error_m == pytest.approx(found.expected_error_px * 10, rel=0.01)
+
+
+@pytest.mark.parametrize("model", ["shift", "affine", "homography", "tps"])
+def test_every_other_model_comes_near_too(
+    model: str, pair: tuple[GeoImage, GeoImage, Transform]
+) -> None:
+    result = register(pair[0], pair[1], model=model)  # type: ignore[arg-type]
+    assert result.transform is not None
+    assert result.transform.model == model
+    limit = 5.0 if model == "shift" else 3.0
+    assert mean_distance(result.transform, pair[2], POINTS) < limit
+
+
+def test_the_same_call_gives_the_same_result(
+    found: MatchResult, pair: tuple[GeoImage, GeoImage, Transform]
+) -> None:
+    again = register(pair[0], pair[1])
+    assert found.transform is not None
+    assert again.transform is not None
+    np.testing.assert_array_equal(again.transform.matrix, found.transform.matrix)
+    assert again.confidence == found.confidence
+
+
+def test_files_agree_with_the_result(found: MatchResult, tmp_path: Path) -> None:
+    written = found.write(tmp_path)
+    assert {path.name for path in written} == {
+        "match.json",
+        "aligned.tif",
+        "tie_points.csv",
+        "tie_points.geojson",
+        "tie_points.points",
+        "overlay.png",
+        "swipe.html",
+    }
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in written}
+    match = json.loads((tmp_path / "match.json").read_text())
+    forward, back = (Transform.from_dict(match[key]) for key in ("transform", "inverse"))
+    np.testing.assert_allclose(forward.matrix @ back.matrix, np.eye(3), atol=1e-9)
+    to_lonlat = Transformer.from_crs(match["crs"], "OGC:CRS84", always_xy=True)
+    for pixel, xy, lonlat in zip(*match["footprint"].values(), strict=True):
+        np.testing.assert_allclose(GRID.to_map(np.array([pixel]))[0], xy, atol=1e-6)
+        np.testing.assert_allclose(to_lonlat.transform(*xy), lonlat, atol=1e-9)
+    page = (tmp_path / "swipe.html").read_text()
+    assert "{{" not in page
+    assert "http" not in page
+
+
+def test_tie_point_files_hold_the_same_points(found: MatchResult, tmp_path: Path) -> None:
+    found.write(tmp_path)
+    with (tmp_path / "tie_points.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    features = json.loads((tmp_path / "tie_points.geojson").read_text())["features"]
+    lines = (tmp_path / "tie_points.points").read_text().splitlines()
+    assert len(rows) == len(features) == len(lines) - 2 == len(found.tie_points)
+    assert lines[0].startswith("#CRS: PROJCRS[")
+    assert lines[1] == "mapX,mapY,sourceX,sourceY,enable,dX,dY,residual"
+    for row, feature, line in zip(rows, features, lines[2:], strict=True):
+        lon, lat = feature["geometry"]["coordinates"]
+        assert (float(row["lon"]), float(row["lat"])) == (lon, lat)
+        x, y, source_x, source_y, enable = map(float, line.split(",")[:5])
+        assert x == pytest.approx(500_000 + 10 * float(row["optical_col"]), abs=1e-2)
+        assert y == pytest.approx(5_400_000 - 10 * float(row["optical_row"]), abs=1e-2)
+        assert source_x == pytest.approx(500_000 + 10 * float(row["sar_col"]), abs=1e-2)
+        assert source_y == pytest.approx(5_400_000 - 10 * float(row["sar_row"]), abs=1e-2)
+        assert bool(enable) == (row["inlier"] == "1")
+
+
+def test_the_aligned_file_lies_on_the_optical_grid_with_nodata_kept(
+    found: MatchResult, pair: tuple[GeoImage, GeoImage, Transform], tmp_path: Path
+) -> None:
+    holed = pair[0].valid.copy()
+    holed[150:200, 160:220] = False
+    replace(found, sar=replace(pair[0], valid=holed, nodata=-9.0)).write(tmp_path)
+    with rasterio.open(tmp_path / "aligned.tif") as file:
+        assert file.transform == Affine(*GRID.affine)
+        assert file.crs.to_epsg() == 32632
+        assert file.nodata == -9.0
+        assert file.tags()["RESAMPLING"] == "bilinear"
+        assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        values = file.read(1)
+    assert found.transform is not None
+    hole = found.transform([175.0, 190.0]).astype(int)
+    assert values[tuple(hole)] == -9.0
+    inside = found.transform([250.5, 250.5])
+    row, col = inside.astype(int)
+    nearest = found.transform.inverse([row + 0.5, col + 0.5]).astype(int)
+    around = pair[0].bands[0, nearest[0] - 1 : nearest[0] + 2, nearest[1] - 1 : nearest[1] + 2]
+    assert around.min() <= values[row, col] <= around.max()
+
+
+def test_another_crs_and_resolution_give_the_same_place(
+    found: MatchResult, pair: tuple[GeoImage, GeoImage, Transform], tmp_path: Path
+) -> None:
+    """The SAR image written in Mercator at 7.5 m shows the same ground at the same place."""
+    source, target = tmp_path / "utm.tif", tmp_path / "mercator.tif"
+    profile = {
+        "driver": "GTiff",
+        "count": 1,
+        "height": SIZE,
+        "width": SIZE,
+        "dtype": "float32",
+        "crs": GRID.crs,
+        "transform": Affine(*GRID.affine),
+    }
+    with rasterio.open(source, "w", **profile) as file:
+        file.write(pair[0].bands)
+    from rasterio.vrt import WarpedVRT
+
+    with rasterio.open(source) as file, WarpedVRT(file, crs="EPSG:3395", nodata=0) as warped:
+        profile |= {"crs": "EPSG:3395", "transform": warped.transform, "nodata": 0}
+        profile |= {"height": warped.height, "width": warped.width}
+        with rasterio.open(target, "w", **profile) as out:
+            out.write(warped.read())
+    other = register(target, pair[1])
+    assert other.transform is not None
+    assert found.transform is not None
+    middle = np.array([[SIZE / 2, SIZE / 2]])
+    lonlat = GRID.to_lonlat(middle)
+    assert other.sar.reference is not None
+    there = other.transform(other.sar.reference.from_lonlat(lonlat))
+    assert np.linalg.norm(there - found.transform(middle)) < 1.5
+
+
+def test_plain_pictures_match_without_positions(
+    pair: tuple[GeoImage, GeoImage, Transform], tmp_path: Path
+) -> None:
+    result = register(replace(pair[0], reference=None), replace(pair[1], reference=None))
+    assert result.centre is not None
+    assert set(result.centre) == {"pixel"}
+    assert result.expected_error_m is None
+    result.write(tmp_path)
+    features = json.loads((tmp_path / "tie_points.geojson").read_text())["features"]
+    assert all(feature["geometry"] is None for feature in features)
+
+
+def test_a_wrong_place_is_no_match_and_writes_no_aligned_file(
+    pair: tuple[GeoImage, GeoImage, Transform], tmp_path: Path
+) -> None:
+    elsewhere = image(make_pair(SIZE, 77).optical)
+    result = register(pair[0], elsewhere)
+    assert result.verdict != "match"
+    result.write(tmp_path)
+    assert (tmp_path / "match.json").exists()
+    assert not (tmp_path / "aligned.tif").exists()
+    if result.transform is not None:
+        result.write(tmp_path, force=True)
+        assert (tmp_path / "aligned.tif").exists()
+        result.write(tmp_path)
+        assert not (tmp_path / "aligned.tif").exists()
+
+
+def test_bad_input_is_one_clear_error(
+    pair: tuple[GeoImage, GeoImage, Transform], tmp_path: Path
+) -> None:
+    sar, optical, _ = pair
+    out = tmp_path / "out"
+    far = Georeference(GRID.crs, (10.0, 0.0, 900_000.0, 0.0, -10.0, 5_400_000.0))
+    small = image(sar.bands[:, :90, :90])
+    empty = replace(sar, valid=np.zeros_like(sar.valid))
+    flat = image(np.full_like(sar.bands, 3.0), name="flat")
+    cases: list[tuple[GeoImage | Path, GeoImage, type[Exception], str]] = [
+        (replace(sar, reference=far), optical, MatchError, "do not overlap"),
+        (replace(sar, reference=None), optical, GridError, "has none"),
+        (small, optical, MatchError, "at least 128"),
+        (empty, optical, MatchError, "no valid pixel"),
+        (flat, optical, MatchError, "constant"),
+        (sar, image(np.full_like(optical.bands, 9)), MatchError, "constant"),
+        (tmp_path / "absent.tif", optical, RasterError, "cannot be read"),
+    ]
+    for here, there, kind, words in cases:
+        with pytest.raises(kind, match=words):
+            register(here, there, out=out)
+    with pytest.raises(SettingError, match="Did you mean 'affine'"):
+        register(sar, optical, model="afine", out=out)  # type: ignore[arg-type]
+    assert not out.exists()
