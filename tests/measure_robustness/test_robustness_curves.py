@@ -12,7 +12,7 @@ from crosslook.compare.scoring import fit_scoring
 from crosslook.compare.similarity import normalise
 from crosslook.errors import SettingError
 from crosslook.measure.date_gap import measure_date_gap
-from crosslook.measure.definitions_robustness import ROBUSTNESS
+from crosslook.measure.definitions import define
 from crosslook.measure.patch_size import measure_patch_size
 from crosslook.measure.perturbations import PERTURBATIONS
 from crosslook.measure.robustness import Gallery, Robustness, measure_robustness, parse_level
@@ -161,4 +161,5 @@ def test_date_gaps_fall_into_bins_and_unknown_ones_out() -> None:
 
 def test_every_metric_is_defined(ground: Ground) -> None:
     result = run(ground, sample=5)
-    assert {m.metric.partition("=")[0] for m in result.metrics} <= set(ROBUSTNESS)
+    for metric in result.metrics:
+        assert define("robustness", metric.metric).title

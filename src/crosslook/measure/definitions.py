@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from crosslook.measure.definition import Definition
+from crosslook.measure.definitions_robustness import ROBUSTNESS
 from crosslook.measure.definitions_structure import STRUCTURE, TWO_STAGE
 
 _INF = float("inf")
@@ -154,6 +155,7 @@ DEFINITIONS: dict[str, dict[str, Definition]] = {
     "retrieval": RETRIEVAL,
     "structure": STRUCTURE,
     "two-stage": TWO_STAGE,
+    "robustness": ROBUSTNESS,
 }
 
 
@@ -165,4 +167,7 @@ def define(measure: str, metric: str) -> Definition:
     KeyError
         If it has none, which a test rules out for every metric measured.
     """
-    return DEFINITIONS[measure][metric.partition("/")[0]]
+    table = DEFINITIONS[measure]
+    # What stands behind "=" is a level; behind "/" a variant, defined or not.
+    name = metric.partition("=")[0]
+    return table[name] if name in table else table[metric.partition("/")[0]]

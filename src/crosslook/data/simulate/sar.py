@@ -22,9 +22,9 @@ Look = Literal["east", "west"]
 Mask = NDArray[np.bool_]
 Pixels = NDArray[np.int32]
 
-_DECIBEL = np.array([-24.0, -13.0, -12.5, -8.0, -19.0, -10.0, -12.0])
+_DECIBEL = np.array([-23.0, -12.5, -12.5, -9.5, -16.0, -10.0, -12.0])
 _BACKSCATTER = np.asarray(10 ** (_DECIBEL / 10), np.float32)
-_CROP_DECIBEL = np.linspace(-17.0, -8.5, 64)
+_CROP_DECIBEL = np.linspace(-14.5, -10.5, 64)
 _CROP = np.asarray(10 ** (_CROP_DECIBEL / 10), np.float32)
 _TEXTURE = np.array([0.1, 0.15, 0.2, 0.45, 0.1, 0.3, 0.5], np.float32)
 _WALL = 0.35
