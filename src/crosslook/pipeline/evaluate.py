@@ -1,37 +1,23 @@
-"""From the features of one extractor to its rows, matches and curves."""
+"""From the descriptors of one extractor to its rows, matches and curves."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.compare.calibration import fit_calibration
-from crosslook.compare.scoring import Offsets, fit_scoring
+from crosslook.compare.scoring import fit_scoring
 from crosslook.compare.similarity import Ranks, normalise, rank_partners
 from crosslook.measure.gap import measure_gap, pair_histograms
 from crosslook.measure.retrieval import accepted_neighbours, match_curve, measure_retrieval
+from crosslook.pipeline.descriptors import Descriptors
 from crosslook.pipeline.settings import StudySettings
 from crosslook.pipeline.split import Division
 from crosslook.report.run_folder import CurveTable, HistogramTable, MatchTable
-from crosslook.types import DIRECTIONS, FloatArray, Metric, Modality, Patch, Row
-
-
-@dataclass(frozen=True)
-class Descriptors:
-    """Pooled features of all patches of a set, both modalities, in order."""
-
-    extractor: str
-    revision: str
-    pooling: str
-    sar: FloatArray
-    optical: FloatArray
-
-    def of(self, modality: Modality) -> FloatArray:
-        """The matrix (N, D) of one modality."""
-        return self.sar if modality == "sar" else self.optical
+from crosslook.types import DIRECTIONS, Direction, FloatArray, Metric, Patch, Row
 
 
 @dataclass
@@ -46,13 +32,13 @@ class Findings:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """Unit-length descriptors under one calibration, of the whole set."""
+    """Unit-length descriptors (N, D) of the whole set under one calibration."""
 
     calibration: str
     sar: FloatArray
     optical: FloatArray
 
-    def sides(self, direction: str) -> tuple[FloatArray, FloatArray]:
+    def sides(self, direction: Direction) -> tuple[FloatArray, FloatArray]:
         """Queries and gallery of a direction."""
         if direction == "sar->optical":
             return self.sar, self.optical
@@ -60,65 +46,87 @@ class Calibrated:
 
 
 class Evaluator:
-    """Evaluates the descriptors of extractors on one patch set and division."""
+    """Evaluates descriptors on one patch set under one division of its scenes."""
 
     def __init__(
         self, dataset: str, patches: Sequence[Patch], division: Division, settings: StudySettings
     ) -> None:
         self.dataset = dataset
+        self.patches = patches
         self.division = division
         self.settings = settings
         self.measured = [patches[i] for i in division.measured]
         names = [patch.scene for patch in self.measured]
         self.scenes: NDArray[np.int64] = np.unique(names, return_inverse=True)[1].astype(np.int64)
-        self.neighbours = _tolerant_neighbours(self.measured, settings)
+        near = accepted_neighbours(self.measured, settings.tolerance_px)
+        # Without any neighbour in reach the tolerant rows would repeat the exact ones.
+        self.neighbours = near if any(len(items) > 1 for items in near) else None
 
-    def calibrate(self, descriptors: Descriptors) -> Iterator[Calibrated]:
-        """Yield the descriptors under each calibration, one at a time."""
+    def calibrate(self, descriptors: Descriptors, name: str) -> Calibrated:
+        """Fit a calibration on its scenes and apply it to the whole set."""
         fit = self.division.fit
-        for name in self.settings.calibrations:
-            calibration = fit_calibration(name, descriptors.sar[fit], descriptors.optical[fit])
-            yield Calibrated(
-                name,
-                normalise(calibration.apply(descriptors.sar, "sar")),
-                normalise(calibration.apply(descriptors.optical, "optical")),
-            )
+        calibration = fit_calibration(name, descriptors.sar[fit], descriptors.optical[fit])
+        return Calibrated(
+            name,
+            normalise(calibration.apply(descriptors.sar, "sar")),
+            normalise(calibration.apply(descriptors.optical, "optical")),
+        )
 
     def evaluate(self, descriptors: Descriptors, calibrated: Calibrated, found: Findings) -> None:
         """Add gap and retrieval of one extractor under one calibration."""
-        at = self.division.measured
-        sar, optical = calibrated.sar[at], calibrated.optical[at]
-        gap = measure_gap(sar, optical, self.scenes, self.settings.seed)
-        found.rows += self.rows(descriptors, calibrated.calibration, "cosine", gap)
-        histogram = pair_histograms(sar, optical, self.settings.seed)
-        found.histograms.append(
-            HistogramTable(
-                descriptors.extractor,
-                descriptors.pooling,
-                calibrated.calibration,
-                "cosine",
-                histogram.edges,
-                histogram.pairs,
-                histogram.non_pairs,
-            )
-        )
+        self._add_gap(descriptors, calibrated, found)
         for scoring in self.settings.scorings:
             for direction in DIRECTIONS:
-                self._retrieve(descriptors, calibrated, scoring, direction, found)
+                ranks, tolerant = self._rank(calibrated, scoring, direction)
+                self.add_ranks(
+                    descriptors, calibrated.calibration, scoring, direction, ranks, found
+                )
+                if tolerant is not None and self.neighbours is not None:
+                    metrics = measure_retrieval(
+                        tolerant.rank,
+                        self.scenes,
+                        len(self.measured),
+                        direction,
+                        self.settings.seed,
+                        draws=self.settings.draws,
+                        accept_counts=np.array([len(items) for items in self.neighbours]),
+                    )
+                    found.rows += self.rows(descriptors, calibrated.calibration, scoring, metrics)
 
-    def rank(self, calibrated: Calibrated, scoring: str, direction: str) -> Ranks:
-        """Rank the measured gallery for every measured query."""
-        queries, gallery = calibrated.sides(direction)
-        at = self.division.measured
-        offsets = self.offsets(calibrated, scoring, direction)
-        partner = np.arange(len(at))
-        return rank_partners(queries[at], gallery[at], partner, offsets=offsets)
-
-    def offsets(self, calibrated: Calibrated, scoring: str, direction: str) -> Offsets:
-        """Score corrections with the calibration scenes as banks."""
-        queries, gallery = calibrated.sides(direction)
-        fit, at = self.division.fit, self.division.measured
-        return fit_scoring(scoring, queries[fit], gallery[fit]).offsets(queries[at], gallery[at])
+    def add_ranks(
+        self,
+        descriptors: Descriptors,
+        calibration: str,
+        scoring: str,
+        direction: Direction,
+        ranks: Ranks,
+        found: Findings,
+    ) -> None:
+        """Add the rows, matches and curve of one ranking."""
+        at, n_gallery = self.division.measured, len(self.measured)
+        metrics = measure_retrieval(
+            ranks.rank,
+            self.scenes,
+            n_gallery,
+            direction,
+            self.settings.seed,
+            draws=self.settings.draws,
+        )
+        found.rows += self.rows(descriptors, calibration, scoring, metrics)
+        if self.division.split == "transductive" and self.settings.split == "both":
+            return  # the figures show the held-out split
+        name = (descriptors.extractor, descriptors.pooling, calibration, scoring, direction)
+        found.matches.append(
+            MatchTable(
+                *name,
+                at,
+                ranks.rank,
+                at[ranks.top_indices],
+                ranks.top_scores,
+                ranks.partner_score,
+            )
+        )
+        found.curves.append(CurveTable(*name, match_curve(ranks.rank, n_gallery)))
 
     def rows(
         self, descriptors: Descriptors, calibration: str, scoring: str, metrics: Sequence[Metric]
@@ -147,30 +155,37 @@ class Evaluator:
             for metric in metrics
         ]
 
-    def _retrieve(
-        self,
-        descriptors: Descriptors,
-        calibrated: Calibrated,
-        scoring: str,
-        direction: str,
-        found: Findings,
-    ) -> None:
-        ranks = self.rank(calibrated, scoring, direction)
-        seed, n_gallery = self.settings.seed, len(self.measured)
-        metrics = measure_retrieval(
-            ranks.rank, self.scenes, n_gallery, direction, seed, draws=self.settings.draws
-        )
-        found.rows += self.rows(descriptors, calibrated.calibration, scoring, metrics)
-        name = (descriptors.extractor, descriptors.pooling, calibrated.calibration, scoring)
-        found.matches.append(
-            MatchTable(
-                *name,
-                direction,
-                self.division.measured,
-                ranks.rank,
-                self.division.measured[ranks.top_indices],
-                ranks.top_scores,
-                ranks.partner_score,
+    def _add_gap(self, descriptors: Descriptors, calibrated: Calibrated, found: Findings) -> None:
+        at, seed = self.division.measured, self.settings.seed
+        sar, optical = calibrated.sar[at], calibrated.optical[at]
+        metrics = measure_gap(sar, optical, self.scenes, seed, self.settings.draws)
+        found.rows += self.rows(descriptors, calibrated.calibration, "cosine", metrics)
+        histogram = pair_histograms(sar, optical, seed)
+        found.histograms.append(
+            HistogramTable(
+                descriptors.extractor,
+                descriptors.pooling,
+                calibrated.calibration,
+                "cosine",
+                histogram.edges,
+                histogram.pairs,
+                histogram.non_pairs,
             )
         )
-        found.curves.append(CurveTable(*name, direction, match_curve(ranks.rank, n_gallery)))
+
+    def _rank(
+        self, calibrated: Calibrated, scoring: str, direction: Direction
+    ) -> tuple[Ranks, Ranks | None]:
+        """Rank the measured gallery, exactly and with neighbours accepted.
+
+        Score corrections have the calibration scenes as banks.
+        """
+        queries, gallery = calibrated.sides(direction)
+        fit, at = self.division.fit, self.division.measured
+        fitted = fit_scoring(scoring, queries[fit], gallery[fit])
+        query, items, partner = queries[at], gallery[at], np.arange(len(at))
+        offsets = fitted.offsets(query, items)
+        ranks = rank_partners(query, items, partner, offsets)
+        if self.neighbours is None:
+            return ranks, None
+        return ranks, rank_partners(query, items, partner, offsets, accept=self.neighbours)

@@ -11,9 +11,6 @@ from rich.table import Table
 from crosslook.extract.registry import describe_rows, extractor_class, find_row
 from crosslook.types import Row
 
-HEADLINE = "recall@1"
-"""The number a study is summed up by, SAR to optical."""
-
 
 def print_study(rows: Sequence[Row], run: Path, console: Console | None = None) -> None:
     """Print recall at 1 of every extractor, uncalibrated beside its best."""

@@ -1,0 +1,181 @@
+"""The study: pairs in; rows, tables and a report out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from crosslook.atomic import check_writable
+from crosslook.data.alignment import read_alignment
+from crosslook.data.pairs import open_pairs
+from crosslook.data.patches import PatchSet
+from crosslook.data.radiometry import OpticalRadiometry, SarRadiometry
+from crosslook.extract.run import extract_patches, read_maps
+from crosslook.extract.store import FeatureSet
+from crosslook.match.stage_spec import parse_two_stage
+from crosslook.pipeline.descriptors import Descriptors, pool_set, resolve_pooling
+from crosslook.pipeline.evaluate import Evaluator, Findings
+from crosslook.pipeline.models import Plan, open_planned, plan_models
+from crosslook.pipeline.record import Timer, describe_run, write_folder
+from crosslook.pipeline.settings import StudySettings
+from crosslook.pipeline.split import Division, divide, transductive
+from crosslook.pipeline.stage_texts import members_of
+from crosslook.pipeline.stages import evaluate_fusion, evaluate_two_stages
+from crosslook.pipeline.tables import print_study
+from crosslook.storage import open_folder
+from crosslook.types import FeatureMap
+
+
+def run_study(settings: StudySettings, console: Console | None = None) -> Path:
+    """Run a study and write its folder.
+
+    Every setting, model and scene is checked before any long work. Features
+    go through the store shard by shard, so a run that was killed goes on; the
+    tables are written at the end, each file whole.
+
+    Returns
+    -------
+    Path
+        The run folder: ``results.parquet``, ``run.json``, ``report.html`` ...
+
+    Raises
+    ------
+    CrosslookError
+        One of the family, for anything that is wrong with settings or data.
+    """
+    console = console or Console()
+    plan = plan_models(settings)
+    timer = Timer()
+    with timer("reading"):
+        patches = open_patches(settings)
+        divisions = divide_patches(patches, settings)
+    check_writable(settings.out)
+    _say_what(patches, plan, console)
+    findings = Findings()
+    evaluators = [
+        Evaluator(patches.name, patches.patches, division, settings) for division in divisions
+    ]
+    kept: dict[str, Descriptors] = {}
+    for spec in plan.specs:
+        with timer(f"extract {spec}"):
+            descriptors = describe(spec, patches, settings, plan)
+        with timer(f"evaluate {spec}"):
+            for evaluator in evaluators:
+                _evaluate(evaluator, descriptors, findings)
+        if any(spec in members_of(text) for text in settings.fusion):
+            kept[spec] = descriptors
+    _evaluate_fusions(plan, kept, evaluators, findings, timer)
+    _evaluate_two_stages(plan, patches, settings, evaluators, findings, timer)
+    told = describe_run(settings, plan, patches, divisions, timer)
+    write_folder(settings.out, patches, findings, told)
+    print_study(findings.rows, settings.out, console)
+    return settings.out
+
+
+def _evaluate(evaluator: Evaluator, descriptors: Descriptors, findings: Findings) -> None:
+    for name in evaluator.settings.calibrations:
+        calibrated = evaluator.calibrate(descriptors, name)
+        evaluator.evaluate(descriptors, calibrated, findings)
+
+
+def _evaluate_fusions(
+    plan: Plan,
+    kept: dict[str, Descriptors],
+    evaluators: list[Evaluator],
+    findings: Findings,
+    timer: Timer,
+) -> None:
+    for text in plan.fusion:
+        with timer(f"fuse {text}"):
+            for evaluator in evaluators:
+                evaluate_fusion(text, kept, evaluator, findings)
+
+
+def _evaluate_two_stages(
+    plan: Plan,
+    patches: PatchSet,
+    settings: StudySettings,
+    evaluators: list[Evaluator],
+    findings: Findings,
+    timer: Timer,
+) -> None:
+    for text in plan.two_stage:
+        with timer(f"two stages {text}"):
+            specs = {stage.extractor for stage in parse_two_stage(text)}
+            maps = {spec: whole_maps(spec, patches, settings, plan) for spec in sorted(specs)}
+            for evaluator in evaluators:
+                evaluate_two_stages(text, maps, evaluator, findings)
+
+
+def open_patches(settings: StudySettings) -> PatchSet:
+    """Open the patch set that the settings name."""
+    pairs = open_pairs(settings.pairs, layout=settings.layout)
+    return PatchSet.open(
+        pairs,
+        patch=settings.patch,
+        stride=settings.stride,
+        sar=SarRadiometry.parse(settings.sar),
+        optical=OpticalRadiometry.parse(settings.optical),
+        max_invalid=settings.max_invalid,
+        alignment=read_alignment(settings.alignment) if settings.alignment else None,
+        name=settings.pairs.resolve().name,
+    )
+
+
+def divide_patches(patches: PatchSet, settings: StudySettings) -> list[Division]:
+    """Divide the patches as ``split`` says: held-out, transductive or both."""
+    divisions = []
+    if settings.split in ("held-out", "both"):
+        divisions.append(
+            divide(patches.patches, settings.calibration_share, settings.seed, settings.split_by)
+        )
+    if settings.split in ("transductive", "both"):
+        divisions.append(transductive(patches.patches))
+    return divisions
+
+
+def describe(spec: str, patches: PatchSet, settings: StudySettings, plan: Plan) -> Descriptors:
+    """Extract both modalities through the store and pool them."""
+    sar, optical = extract_both(spec, patches, settings, plan)
+    pooling = resolve_pooling(settings.pooling, sar.read(0).values.shape)
+    return Descriptors(
+        spec,
+        plan.revisions[spec],
+        pooling,
+        pool_set(sar, patches, pooling),
+        pool_set(optical, patches, pooling),
+    )
+
+
+def whole_maps(
+    spec: str, patches: PatchSet, settings: StudySettings, plan: Plan
+) -> tuple[FeatureMap, FeatureMap]:
+    """Extract both modalities and read all feature maps (SAR, optical)."""
+    sar, optical = extract_both(spec, patches, settings, plan)
+    everything = range(len(patches.patches))
+    return read_maps(sar, patches, everything), read_maps(optical, patches, everything)
+
+
+def extract_both(
+    spec: str, patches: PatchSet, settings: StudySettings, plan: Plan
+) -> tuple[FeatureSet, FeatureSet]:
+    """Make sure that the features of both modalities are in the store."""
+    extractor = open_planned(spec, settings)
+    try:
+        store = open_folder(settings.store or settings.out / "features")
+        sar = extract_patches(extractor, patches, "sar", store)
+        optical = extract_patches(extractor, patches, "optical", store)
+    finally:
+        extractor.close()
+    plan.revisions[spec] = extractor.revision
+    return sar, optical
+
+
+def _say_what(patches: PatchSet, plan: Plan, console: Console) -> None:
+    kept, dropped = len(patches.patches), sum(patches.dropped.values())
+    why = "; ".join(f"{count} {reason}" for reason, count in patches.dropped.items() if count)
+    tail = f"; {dropped} patches dropped ({why})" if dropped else ""
+    console.print(f"{kept} patch pairs of {patches.size} px{tail}", highlight=False)
+    for spec, reason in plan.skipped.items():
+        console.print(f"skipped {spec}: {reason}", highlight=False)
