@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from crosslook.cli import extractors, report, simulate, study
+from crosslook.cli import extractors, register, report, simulate, study
 from crosslook.errors import CrosslookError
 
 app = typer.Typer(
@@ -21,6 +21,8 @@ app.command("study")(study.study)
 app.command("demo")(study.demo)
 app.command("simulate")(simulate.simulate)
 app.command("extractors")(extractors.extractors)
+app.command("register")(register.register)
+app.command("audit")(register.audit)
 app.command("report")(report.report)
 app.command("compare")(report.compare)
 

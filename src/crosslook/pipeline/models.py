@@ -21,6 +21,7 @@ class Plan:
     fusion: list[str]
     skipped: dict[str, str] = field(default_factory=dict)
     revisions: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def plan_models(settings: StudySettings) -> Plan:

@@ -57,6 +57,7 @@ def describe_run(
         "settings": settings.model_dump(mode="json"),
         "extractors": {spec: plan.revisions.get(spec, "") for spec in plan.specs},
         "skipped": plan.skipped,
+        "notes": plan.notes,
         "patches": len(patches.patches),
         "scenes": len({patch.scene for patch in patches.patches}),
         "dropped": patches.dropped,

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from crosslook.atomic import check_writable
 from crosslook.data.alignment import read_alignment
+from crosslook.data.dates import days_between
 from crosslook.data.pairs import open_pairs
 from crosslook.data.patches import PatchSet
 from crosslook.data.radiometry import OpticalRadiometry, SarRadiometry
@@ -18,6 +19,7 @@ from crosslook.pipeline.descriptors import Descriptors, pool_set, resolve_poolin
 from crosslook.pipeline.evaluate import Evaluator, Findings
 from crosslook.pipeline.models import Plan, open_planned, plan_models
 from crosslook.pipeline.record import Timer, describe_run, write_folder
+from crosslook.pipeline.robustness import CALIBRATION, SCORING, study_robustness
 from crosslook.pipeline.settings import StudySettings
 from crosslook.pipeline.split import Division, divide, transductive
 from crosslook.pipeline.stage_texts import members_of
@@ -67,6 +69,10 @@ def run_study(settings: StudySettings, console: Console | None = None) -> Path:
             kept[spec] = descriptors
     _evaluate_fusions(plan, kept, evaluators, findings, timer)
     _evaluate_two_stages(plan, patches, settings, evaluators, findings, timer)
+    if settings.robustness:
+        for spec in plan.specs:
+            with timer(f"robustness {spec}"):
+                _measure_robustness(spec, patches, settings, evaluators[0], plan, findings)
     told = describe_run(settings, plan, patches, divisions, timer)
     write_folder(settings.out, patches, findings, told)
     print_study(findings.rows, settings.out, console)
@@ -106,6 +112,33 @@ def _evaluate_two_stages(
             maps = {spec: whole_maps(spec, patches, settings, plan) for spec in sorted(specs)}
             for evaluator in evaluators:
                 evaluate_two_stages(text, maps, evaluator, findings)
+
+
+def _measure_robustness(
+    spec: str,
+    patches: PatchSet,
+    settings: StudySettings,
+    evaluator: Evaluator,
+    plan: Plan,
+    findings: Findings,
+) -> None:
+    descriptors = describe(spec, patches, settings, plan)
+    extractor = open_planned(spec, settings)
+    try:
+        found = study_robustness(
+            extractor,
+            descriptors,
+            patches,
+            evaluator.division,
+            settings.seed,
+            settings.draws,
+            days_between(settings.pairs),
+        )
+    finally:
+        extractor.close()
+    findings.rows += evaluator.rows(descriptors, CALIBRATION, SCORING, found.metrics)
+    for what, why in found.left_out.items():
+        plan.notes.append(f"robustness of {spec}: no {what}: {why}")
 
 
 def open_patches(settings: StudySettings) -> PatchSet:
