@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import silhouette_samples
 
+from crosslook.errors import InputError
 from crosslook.measure.clustering import agreement
 from crosslook.measure.embedding import principal_axes
 from crosslook.measure.heat_map import heat_map
 from crosslook.measure.hubness import measure_hubness, occurrences
 from crosslook.measure.jackknife import jackknife
 from crosslook.measure.separability import joint_labels, silhouettes
-from crosslook.measure.spectrum import effective_rank, explained_shares, mean_cosines
+from crosslook.measure.spectrum import anisotropy, effective_rank, explained_shares
 
 
 def test_silhouettes_are_those_of_scikit_learn() -> None:
@@ -41,9 +42,11 @@ def test_effective_rank_of_unequal_values_by_hand() -> None:
     assert effective_rank(np.ones((5, 3), np.float32)) == 0.0
 
 
-def test_mean_cosines_leave_the_item_itself_out() -> None:
+def test_anisotropy_leaves_the_item_itself_out() -> None:
     x = np.array([[1, 0], [2, 0], [0, 1]], np.float32)
-    np.testing.assert_allclose(mean_cosines(x), [0.5, 0.5, 0.0], atol=1e-7)
+    assert anisotropy(x) == pytest.approx(1 / 3)  # one pair agrees, two do not
+    with pytest.raises(InputError, match="two labels"):
+        silhouettes(x, [1, 1, 1])
 
 
 def test_agreement_by_hand() -> None:

@@ -33,10 +33,10 @@ def chance_of(structure: Structure, name: str) -> float:
 def test_two_identical_clouds_differ_in_no_way() -> None:
     same = cloud(0)
     structure, found = look(same, same.copy())
-    assert found["fisher_ratio"].value == np.inf
+    assert found["fisher-ratio"].value == np.inf
     assert abs(found["silhouette/modality"].value) < 0.02
-    assert abs(found["kmeans_ari/modality"].value) < 0.01
-    assert found["effective_rank/sar"] == found["effective_rank/optical"]
+    assert abs(found["kmeans-ari/modality"].value) < 0.01
+    assert found["effective-rank/sar"] == found["effective-rank/optical"]
     np.testing.assert_allclose(structure.pca.sar, structure.pca.optical, atol=1e-4)
     apart = np.linalg.norm(structure.umap.sar - structure.umap.optical, axis=1)
     assert np.median(apart) < 0.2 * np.ptp(structure.umap.sar, axis=0).max()
@@ -50,9 +50,9 @@ def test_two_shifted_clouds_are_told_apart_by_sensor() -> None:
     structure, found = look(place + shift, place - shift)
     assert found["silhouette/modality"].value > 0.9
     assert found["silhouette/modality"].low > chance_of(structure, "silhouette/modality")
-    assert found["kmeans_purity/modality"].value == 1.0
-    assert found["density_ari/modality"].value > 0.9
-    assert found["fisher_ratio"].value < 0.1  # the shift is not agreement of pairs
+    assert found["kmeans-purity/modality"].value == 1.0
+    assert found["density-ari/modality"].value > 0.9
+    assert found["fisher-ratio"].value < 0.1  # the shift is not agreement of pairs
     assert found["anisotropy/sar"].value > 0.9
     gap = structure.pca.sar[:, 0] - structure.pca.optical[:, 0]
     assert np.all(gap > 0) or np.all(gap < 0)
@@ -65,9 +65,9 @@ def test_a_shuffled_pairing_is_at_chance() -> None:
     _, paired = look(sar, optical)
     shuffled = np.random.default_rng(0).permutation(SIZE)
     structure, found = look(sar, optical[shuffled])
-    assert paired["fisher_ratio"].low > 10
-    assert found["fisher_ratio"].value == pytest.approx(1.0, abs=0.1)
-    assert chance_of(structure, "fisher_ratio") == pytest.approx(1.0, abs=0.05)
+    assert paired["fisher-ratio"].low > 10
+    assert found["fisher-ratio"].value == pytest.approx(1.0, abs=0.1)
+    assert chance_of(structure, "fisher-ratio") == pytest.approx(1.0, abs=0.05)
     # What does not look at pairs does not notice the shuffle.
     assert found["silhouette/modality"].value == pytest.approx(
         paired["silhouette/modality"].value, abs=1e-6
@@ -81,10 +81,10 @@ def test_one_cluster_per_place_is_found() -> None:
     structure, found = look(sar, optical)
     for method in ("kmeans", "density"):
         for score in ("ari", "nmi", "purity"):
-            assert found[f"{method}_{score}/scene"].value == pytest.approx(1.0)
-        assert abs(found[f"{method}_ari/modality"].value) < 0.02
-        assert found[f"{method}_purity/modality"].value == 0.5
-        assert found[f"{method}_clusters"].value == 10
+            assert found[f"{method}-{score}/scene"].value == pytest.approx(1.0)
+        assert abs(found[f"{method}-ari/modality"].value) < 0.02
+        assert found[f"{method}-purity/modality"].value == 0.5
+        assert found[f"{method}-clusters"].value == 10
     assert found["silhouette/scene"].value > 0.9
     assert chance_of(structure, "silhouette/scene") < 0.05
     blocks = structure.by_scene.values.reshape(10, 12, 10, 12).mean(axis=(1, 3))
@@ -119,7 +119,7 @@ def test_labels_beside_the_scene_are_scored() -> None:
     for metric in found:
         definition = define("structure", metric)
         assert definition.low <= found[metric] <= definition.high
-    assert found["kmeans_purity/label"] == 1.0
+    assert found["kmeans-purity/label"] == 1.0
     assert "silhouette/label" not in {m.metric for m in look(sar, optical)[0].metrics}
 
 

@@ -67,7 +67,7 @@ def test_aligned_pairs_are_found(maps: tuple[FeatureMap, FeatureMap, FeatureMap]
     optical, aligned, _ = maps
     found = evaluate(aligned, optical)
     assert found["final", 100] >= 0.92
-    assert found["final", 100] > found["coarse_alone", 1]
+    assert found["final", 100] > found["coarse-alone", 1]
 
 
 @pytest.mark.sentinel
@@ -77,4 +77,4 @@ def test_pairs_up_to_16_px_apart_are_found(
     optical, _, shifted = maps
     found = evaluate(shifted, optical)
     assert found["final", 200] >= 0.85
-    assert found["final", 200] > found["coarse_alone", 1] + 0.08
+    assert found["final", 200] > found["coarse-alone", 1] + 0.08

@@ -59,8 +59,8 @@ def table(result: TwoStageResult, direction: str = "sar->optical") -> dict[tuple
 
 def test_two_stages_survive_an_offset_that_one_does_not() -> None:
     moved = table(evaluate(offset=2))
-    assert moved["coarse_alone", 1] < 0.5
-    assert moved["fine_alone", 1] > 0.9
+    assert moved["coarse-alone", 1] < 0.5
+    assert moved["fine-alone", 1] > 0.9
     assert moved["final", 60] > 0.9
     blind = table(evaluate(offset=2, radius=0))
     assert blind["final", 60] < 0.5
@@ -72,18 +72,18 @@ def test_the_rows_agree_with_each_other(direction: str) -> None:
     rows = table(result, direction)
     assert 100 not in {k for name, k in rows if name == "final"}  # beyond the gallery
     assert rows["ceiling", 60] == 1.0
-    assert rows["final", 60] == rows["fine_alone", 1]
+    assert rows["final", 60] == rows["fine-alone", 1]
     for k in (5, 20, 60):
         assert rows["final", k] <= rows["ceiling", k]
-        assert rows["fused_sum", k] <= rows["ceiling", k]
-        assert rows["fused_rank", k] <= rows["ceiling", k]
-        assert rows["reversed_final", k] <= rows["reversed_ceiling", k]
+        assert rows["fused-sum", k] <= rows["ceiling", k]
+        assert rows["fused-rank", k] <= rows["ceiling", k]
+        assert rows["reversed-final", k] <= rows["reversed-ceiling", k]
     per_pair = rows["cost", 20] - rows["cost", 5]
     assert rows["cost", 60] - rows["cost", 20] == pytest.approx(per_pair / 15 * 40)
     assert rows["cost", 5] == 60 * 4 * 16 + per_pair / 3
-    assert rows["fine_alone_cost", 0] == per_pair / 15 * 60
+    assert rows["fine-alone-cost", 0] == per_pair / 15 * 60
     best = result.recommended[direction]
-    assert rows["recommended_k", best] == best
+    assert rows["recommended-k", best] == best
     found = (result.matches[direction] == np.arange(60)).mean()
     assert found == pytest.approx(rows["final", best])
     for metric in result.metrics:

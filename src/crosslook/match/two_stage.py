@@ -36,6 +36,7 @@ from crosslook.match.stage_scores import (
     shifted_scores,
 )
 from crosslook.measure.bootstrap import bootstrap_mean
+from crosslook.measure.gap import sample
 from crosslook.types import DIRECTIONS, Direction, Estimate, FloatArray, Metric
 
 _BANK = 256
@@ -90,7 +91,7 @@ class TwoStageResult:
     ----------
     metrics : list of Metric
         Measure ``two-stage``; ``k`` is the length of the shortlist, and the
-        rank for ``coarse_alone`` and ``fine_alone``.
+        rank for ``coarse-alone`` and ``fine-alone``.
     items : int64 array, shape (M,)
         Measured patches, indices into all.
     recommended : dict of str to int
@@ -147,7 +148,8 @@ def evaluate_two_stage(
             f"{len(fit)} calibration and {len(measured)} measured patches; two stages need "
             "at least 1 and 2. Give more scenes."
         )
-    bank, items = _sample(fit, _BANK, seed), _sample(measured, how.most, seed)
+    bank = fit[sample(len(fit), _BANK, seed)]
+    items = measured[sample(len(measured), how.most, seed)]
     names = np.asarray(scenes)[items]
     notes = []
     if len(items) < len(measured):
@@ -164,7 +166,7 @@ def evaluate_two_stage(
         back_first = _coarse_scores(fine, bank, items, how)
         back_second = shifted_scores(coarse, bank, items, how.neighbours, how.radius)
         for direction in DIRECTIONS:
-            rows.add_order("reversed_", back_first, back_second, direction)
+            rows.add_order("reversed-", back_first, back_second, direction)
     else:
         notes.append(f"No reversed order: '{coarse.spec}' keeps no map of cells to verify with.")
     matches: dict[str, Indices] = {
@@ -189,8 +191,8 @@ class _Rows:
         ranks = partner_ranks(_side(scores, direction))
         for k in (1, 5, 10):
             if k <= self.size:
-                self._share(f"{name}_alone", ranks <= k, k, k / self.size, direction)
-        self._exact(f"{name}_alone_cost", self.size * scores.cost, 0, direction)
+                self._share(f"{name}-alone", ranks <= k, k, k / self.size, direction)
+        self._exact(f"{name}-alone-cost", self.size * scores.cost, 0, direction)
 
     def add_order(
         self, prefix: str, first: StageScores, second: StageScores, direction: Direction
@@ -206,15 +208,15 @@ class _Rows:
         if not prefix:
             best = recommend(self.ks, [float(hit.mean()) for hit in hits])
             self.recommended[direction] = best
-            self._exact("recommended_k", best, best, direction)
+            self._exact("recommended-k", best, best, direction)
 
     def add_fusions(self, first: StageScores, second: StageScores, direction: Direction) -> None:
         """Final recall when both scores decide within the shortlist."""
         coarse, fine = _side(first, direction), _side(second, direction)
         summed = coarse / np.float32(first.spread) + fine / np.float32(second.spread)
         both: dict[str, list[Hits]] = {
-            "fused_sum": final_hits(coarse, summed, self.ks),
-            "fused_rank": rank_fusion_hits(coarse, fine, self.ks),
+            "fused-sum": final_hits(coarse, summed, self.ks),
+            "fused-rank": rank_fusion_hits(coarse, fine, self.ks),
         }
         for name, hits in both.items():
             for k, hit in zip(self.ks, hits, strict=True):
@@ -245,10 +247,3 @@ def _coarse_scores(
 
 def _side(scores: StageScores, direction: Direction) -> FloatArray:
     return scores.corrected if direction == "sar->optical" else scores.corrected.T
-
-
-def _sample(indices: Indices, most: int, seed: int) -> Indices:
-    if len(indices) <= most:
-        return np.asarray(indices, np.int64)
-    chosen = np.random.default_rng(seed).choice(len(indices), most, replace=False)
-    return np.asarray(indices, np.int64)[np.sort(chosen)]

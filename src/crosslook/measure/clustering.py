@@ -94,7 +94,7 @@ def measure_clusters(
     Returns
     -------
     list of Metric
-        ``<kmeans|density>_<ari|nmi|purity>/<modality|scene|label>``, the number
+        ``<kmeans|density>-<ari|nmi|purity>/<modality|scene|label>``, the number
         of clusters and the share of descriptors that density leaves in none.
         The clusters are held fixed in the intervals; only scenes are left out.
     """
@@ -102,14 +102,14 @@ def measure_clusters(
     twice = np.tile(np.unique(np.asarray(scenes), return_inverse=True)[1], 2)
     for method, members in (("kmeans", clusters.kmeans), ("density", clusters.density)):
         for name, labels in joint_labels(scenes, groups).items():
-            found += _scores(f"{method}_{{}}/{name}", members, labels, twice, seed)
+            found += _scores(f"{method}-{{}}/{name}", members, labels, twice, seed)
         count = float(len(np.unique(members[members >= 0])))
         exact = Estimate(count, math.nan, math.nan)
-        found.append(_metric(f"{method}_clusters", exact, len(members), math.nan))
+        found.append(_metric(f"{method}-clusters", exact, len(members), math.nan))
     outside = jackknife(
         lambda items: float((clusters.density[items] < 0).mean()), twice, seed, bounds=(0, 1)
     )
-    found.append(_metric("density_outside", outside, len(twice), math.nan))
+    found.append(_metric("density-outside", outside, len(twice), math.nan))
     return found
 
 

@@ -16,7 +16,7 @@ _JOINT = "Over both modalities together, unit descriptors. "
 def _cluster_scores(method: str, title: str, source: str) -> dict[str, Definition]:
     against = "Against modality: clusters are sensors; against scene: clusters are places."
     return {
-        f"{method}_ari": Definition(
+        f"{method}-ari": Definition(
             f"Adjusted Rand index of {title}",
             "(RI - E[RI]) / (max RI - E[RI]) over pairs of items, clusters against labels",
             f"Hubert and Arabie 1985; {source}",
@@ -25,7 +25,7 @@ def _cluster_scores(method: str, title: str, source: str) -> dict[str, Definitio
             "neither",
             f"{_JOINT}0 is chance, 1 the same partition. {against}",
         ),
-        f"{method}_nmi": Definition(
+        f"{method}-nmi": Definition(
             f"Normalised mutual information of {title}",
             "2 I(C; L) / (H(C) + H(L))",
             f"Strehl and Ghosh 2002; {source}",
@@ -34,7 +34,7 @@ def _cluster_scores(method: str, title: str, source: str) -> dict[str, Definitio
             "neither",
             f"{_JOINT}Many small clusters raise it: compare with its chance. {against}",
         ),
-        f"{method}_purity": Definition(
+        f"{method}-purity": Definition(
             f"Purity of {title}",
             "sum over clusters of the count of their commonest label / number of items",
             f"Manning et al. 2008, ch. 16; {source}",
@@ -43,7 +43,7 @@ def _cluster_scores(method: str, title: str, source: str) -> dict[str, Definitio
             "neither",
             f"{_JOINT}Compare with its chance. {against}",
         ),
-        f"{method}_clusters": Definition(
+        f"{method}-clusters": Definition(
             f"Clusters of {title}",
             "number of clusters found",
             source,
@@ -66,7 +66,7 @@ STRUCTURE = {
         "neither",
         _JOINT + "By modality: near 0 wanted, 1 means two separate sensors; by scene: high wanted.",
     ),
-    "fisher_ratio": Definition(
+    "fisher-ratio": Definition(
         "Fisher's ratio of places to pairs",
         "[2 sum |m_i - m|^2 / (N - 1)] / [sum |s_i - o_i|^2 / (2 N)], m_i the midpoint of pair i",
         "Fisher 1936; Fukunaga 1990, ch. 10 (traces of the scatter matrices)",
@@ -75,7 +75,7 @@ STRUCTURE = {
         "higher",
         "1: partners are no nearer than strangers of one cloud; a shift between sensors lowers it.",
     ),
-    "effective_rank": Definition(
+    "effective-rank": Definition(
         "Effective rank",
         "exp(-sum p_i log p_i), p_i = s_i / sum s, s the singular values of the centred matrix",
         "Roy and Vetterli, EUSIPCO 2007",
@@ -93,7 +93,7 @@ STRUCTURE = {
         "lower",
         "Near 1 all descriptors lie in a narrow cone, and every cosine is high.",
     ),
-    "robin_hood": Definition(
+    "robin-hood": Definition(
         "Robin Hood index of the k-occurrence",
         "sum |O_j - mean O| / (2 sum O), O_j how often item j is among the k nearest of a query",
         "Feldbauer et al., ICBK 2018",
@@ -104,7 +104,7 @@ STRUCTURE = {
     ),
     **_cluster_scores("kmeans", "k-means", "k-means++, Arthur and Vassilvitskii 2007"),
     **_cluster_scores("density", "density clusters", "HDBSCAN, Campello et al. 2013"),
-    "density_outside": Definition(
+    "density-outside": Definition(
         "Share in no density cluster",
         "share of descriptors that HDBSCAN leaves out",
         "Campello et al. 2013",
@@ -152,41 +152,41 @@ TWO_STAGE = {
         "k is the length of the shortlist; the answer is always the first one.",
     ),
     "cost": _cost("Cost of a query", "N x coarse + K x fine multiplications"),
-    "fused_sum": _share(
+    "fused-sum": _share(
         "Final recall by the standardised sum",
         "as final, by coarse / sd + fine / sd; sd over the scores against the calibration bank",
         "Better than final where the coarse stage knows what the fine one does not.",
     ),
-    "fused_rank": _share(
+    "fused-rank": _share(
         "Final recall by reciprocal rank fusion",
         "as final, by 1 / (60 + coarse rank) + 1 / (60 + fine rank)",
         "Ranks need no common units; they forget by how much one score leads.",
         "Cormack et al., SIGIR 2009",
     ),
-    "coarse_alone": _share(
+    "coarse-alone": _share(
         "Coarse stage alone",
         "recall at k of the coarse score over the whole gallery",
         "What the shortlist alone would answer.",
     ),
-    "fine_alone": _share(
+    "fine-alone": _share(
         "Fine stage alone",
         "recall at k of the fine score over the whole gallery",
         "What verification of everything would reach, at its full cost.",
     ),
-    "coarse_alone_cost": _cost("Cost of the coarse stage alone", "N x coarse multiplications"),
-    "fine_alone_cost": _cost("Cost of the fine stage alone", "N x fine multiplications"),
-    "reversed_ceiling": _share(
+    "coarse-alone-cost": _cost("Cost of the coarse stage alone", "N x coarse multiplications"),
+    "fine-alone-cost": _cost("Cost of the fine stage alone", "N x fine multiplications"),
+    "reversed-ceiling": _share(
         "Ceiling, stages swapped",
         "as the ceiling, the fine extractor's descriptor making the shortlist",
         "Whether the order of the two extractors matters.",
     ),
-    "reversed_final": _share(
+    "reversed-final": _share(
         "Final recall, stages swapped",
         "as final, the coarse extractor's maps verifying",
         "Whether the order of the two extractors matters.",
     ),
-    "reversed_cost": _cost("Cost of a query, stages swapped", "N x coarse + K x fine"),
-    "recommended_k": Definition(
+    "reversed-cost": _cost("Cost of a query, stages swapped", "N x coarse + K x fine"),
+    "recommended-k": Definition(
         "Recommended shortlist",
         "smallest K whose final recall is at most 0.005 below the best over all K",
         "a rule of this project",

@@ -57,6 +57,6 @@ def measure_hubness(
         )
         size = len(sar)
         found.append(
-            Metric("structure", "robin_hood", estimate, size, size, chance, direction, kept)
+            Metric("structure", "robin-hood", estimate, size, size, chance, direction, kept)
         )
     return found

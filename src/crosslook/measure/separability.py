@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crosslook.compare.similarity import normalise
+from crosslook.errors import InputError
 from crosslook.measure.jackknife import jackknife
 from crosslook.types import Estimate, FloatArray, Metric
 
@@ -27,8 +28,15 @@ def silhouettes(descriptors: FloatArray, labels: ArrayLike) -> NDArray[np.float6
     ----------
     descriptors : float32 array, shape (M, D)
     labels : array, shape (M,)
-        At least two different ones, fewer than M.
+        At least two different ones.
+
+    Raises
+    ------
+    InputError
+        If all labels are the same.
     """
+    if len(np.unique(np.asarray(labels))) < 2:
+        raise InputError("a silhouette compares at least two labels; all are the same here.")
     return _silhouettes(_cosine_distances(descriptors), np.asarray(labels))
 
 
@@ -72,7 +80,7 @@ def measure_separability(
     -------
     list of Metric
         ``silhouette/modality``, ``silhouette/scene``, ``silhouette/label`` (the
-        last two only where more than one is there) and ``fisher_ratio``.
+        last two only where more than one is there) and ``fisher-ratio``.
     """
     both = np.concatenate([sar, optical])
     distances = _cosine_distances(both)
@@ -87,7 +95,7 @@ def measure_separability(
         lambda items: _ratio(between[items], within[items]), scenes, seed, bounds=(0.0, math.inf)
     )
     chance = _pairing_chance(sar, optical, seed)
-    found.append(Metric("structure", "fisher_ratio", estimate, len(sar), len(sar), chance))
+    found.append(Metric("structure", "fisher-ratio", estimate, len(sar), len(sar), chance))
     return found
 
 

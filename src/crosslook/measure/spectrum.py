@@ -51,17 +51,14 @@ def explained_shares(descriptors: FloatArray, count: int = 100) -> Spectrum:
     return variance[:count] / total if total > 0 else np.zeros(min(count, len(variance)))
 
 
-def mean_cosines(descriptors: FloatArray) -> NDArray[np.float64]:
-    """Mean cosine of each descriptor to all the others, shape (N,), exact.
+def anisotropy(descriptors: FloatArray) -> float:
+    """Mean cosine over all pairs of different descriptors, exact.
 
-    Their mean is the anisotropy of Ethayarajh, "How contextual are
-    contextualized word representations?", EMNLP 2019: 0 for directions spread
-    over the sphere, near 1 for a narrow cone.
+    Ethayarajh, "How contextual are contextualized word representations?",
+    EMNLP 2019: 0 for directions spread over the sphere, near 1 for a narrow
+    cone.
     """
-    units = normalise(descriptors).astype(np.float64)
-    own = np.einsum("nd,nd->n", units, units)
-    result: NDArray[np.float64] = (units @ units.sum(axis=0) - own) / max(1, len(units) - 1)
-    return result
+    return _mean_cosine(normalise(descriptors).astype(np.float64))
 
 
 def measure_spectrum(
@@ -105,12 +102,10 @@ def _estimates(descriptors: FloatArray, scenes: ArrayLike, seed: int) -> dict[st
         return _rank_of(np.sqrt(np.clip(np.linalg.eigvalsh(part), 0.0, None)))
 
     def cone(items: NDArray[np.int64]) -> float:
-        total, count = units[items].sum(axis=0), len(items)
-        own = float((units[items] ** 2).sum())
-        return float((total @ total - own) / max(1, count * (count - 1)))
+        return _mean_cosine(units[items])
 
     return {
-        "effective_rank": jackknife(rank, scenes, seed, bounds=(0.0, math.inf)),
+        "effective-rank": jackknife(rank, scenes, seed, bounds=(0.0, math.inf)),
         "anisotropy": jackknife(cone, scenes, seed, bounds=(-1.0, 1.0)),
     }
 
@@ -122,3 +117,9 @@ def _rank_of(values: Spectrum) -> float:
         return 0.0
     shares = kept / kept.sum()
     return float(np.exp(-np.sum(shares * np.log(shares))))
+
+
+def _mean_cosine(units: NDArray[np.float64]) -> float:
+    total, count = units.sum(axis=0), len(units)
+    own = float((units**2).sum())
+    return float((total @ total - own) / max(1, count * (count - 1)))

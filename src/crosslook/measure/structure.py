@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from crosslook.errors import InputError
 from crosslook.measure.clustering import Clusters, find_clusters, measure_clusters
 from crosslook.measure.embedding import Embedding, embed_pca, embed_umap, principal_axes
+from crosslook.measure.gap import sample
 from crosslook.measure.heat_map import HeatMap, heat_map
 from crosslook.measure.hubness import measure_hubness
 from crosslook.measure.separability import measure_separability
@@ -94,7 +95,7 @@ def measure_structure(
     names = np.asarray(scenes)
     labels = None if groups is None else np.asarray(groups)
     _check(sar, optical, names, labels)
-    items = _sample(len(sar), most, seed)
+    items = sample(len(sar), most, seed)
     first, second, at = sar[items], optical[items], names[items]
     group = None if labels is None else labels[items]
     reduced = principal_axes(np.concatenate([first, second]))
@@ -116,12 +117,6 @@ def measure_structure(
         clusters,
         {"sar": explained_shares(first), "optical": explained_shares(second)},
     )
-
-
-def _sample(count: int, most: int, seed: int) -> NDArray[np.int64]:
-    if count <= most:
-        return np.arange(count, dtype=np.int64)
-    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False)).astype(np.int64)
 
 
 def _check(
