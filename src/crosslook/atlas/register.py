@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from time import perf_counter
+from typing import Any
 
 import numpy as np
 
+from crosslook.atlas.aligned import RESAMPLING
 from crosslook.atlas.geo_image import GeoImage, open_image
 from crosslook.atlas.result import MatchResult, outline, placement
 from crosslook.errors import GridError, MatchError, SettingError, did_you_mean
 from crosslook.extract.registry import open_extractor
-from crosslook.match.align import Alignment, align
+from crosslook.match.align import Alignment, align, stopwatch
 from crosslook.match.expected_error import expected_error
 from crosslook.match.picture import Picture
 from crosslook.match.refine import reduce_picture
@@ -75,41 +76,52 @@ def register(
         If the two do not overlap, overlap by less than 128 pixels, are
         constant or hold nothing but nodata.
     """
+    _check_model(model)
+    lap = stopwatch()
+    sar_image = sar if isinstance(sar, GeoImage) else open_image(sar)
+    optical_image = optical if isinstance(optical, GeoImage) else open_image(optical)
+    frame = _working_frame(sar_image, optical_image, spline=model == "tps")
+    read = lap()
+    opened = open_extractor(extractor)
+    found = align(frame.sar, frame.optical, opened, frame.start, model, seed=seed)
+    settings: dict[str, Any] = {"model": model, "extractor": extractor, "seed": seed}
+    result = _result(found, frame, (sar_image, optical_image), settings, {"read": read})
+    if out is not None:
+        result.write(out, force=force)
+    return result
+
+
+def _result(
+    found: Alignment,
+    frame: _Frame,
+    images: tuple[GeoImage, GeoImage],
+    settings: dict[str, Any],
+    timings: dict[str, float],
+) -> MatchResult:
+    verdict = judge(found.evidence)
+    pixel = frame.optical_factor
+    seconds = {**timings, **found.seconds}
+    lost = found.transform is None
+    return MatchResult(
+        verdict="no match" if lost else verdict.label,
+        confidence=0.0 if lost else verdict.confidence,
+        transform=None if found.transform is None else frame.to_native(found.transform),
+        expected_error_px=None if lost else round(expected_error(found.evidence) * pixel, 3),
+        tie_points=frame.points_to_native(found.tie_points),
+        evidence=found.evidence,
+        sar=images[0],
+        optical=images[1],
+        timings={**seconds, "total": sum(seconds.values())},
+        settings={**settings, "working_pixel": pixel, "resampling": RESAMPLING},
+    )
+
+
+def _check_model(model: str) -> None:
     if model not in MODELS:
         raise SettingError(
             f"unknown model '{model}'; one of {', '.join(MODELS)} is needed."
             + did_you_mean(model, MODELS)
         )
-    started = perf_counter()
-    sar_image = sar if isinstance(sar, GeoImage) else open_image(sar)
-    optical_image = optical if isinstance(optical, GeoImage) else open_image(optical)
-    frame = _working_frame(sar_image, optical_image, spline=model == "tps")
-    timings = {"read": perf_counter() - started}
-    opened = open_extractor(extractor)
-    found = align(frame.sar, frame.optical, opened, frame.start, model, seed=seed)
-    verdict = judge(found.evidence)
-    pixel = frame.optical_factor
-    result = MatchResult(
-        verdict=verdict.label if found.transform is not None else "no match",
-        confidence=verdict.confidence,
-        transform=None if found.transform is None else frame.to_native(found.transform),
-        expected_error_px=_error(found, pixel),
-        tie_points=frame.points_to_native(found.tie_points),
-        evidence=found.evidence,
-        sar=sar_image,
-        optical=optical_image,
-        timings={**timings, **found.seconds, "total": perf_counter() - started},
-        settings={
-            "model": model,
-            "extractor": extractor,
-            "seed": seed,
-            "working_pixel": pixel,
-            "resampling": "bilinear",
-        },
-    )
-    if out is not None:
-        result.write(out, force=force)
-    return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +202,3 @@ def _window(sar: GeoImage, optical: GeoImage, placed: Transform) -> tuple[int, i
     top, left = np.clip(np.floor(low) - _MARGIN, 0, None).astype(int)
     bottom, right = np.minimum(np.ceil(high) + _MARGIN, (height, width)).astype(int)
     return int(top), int(left), int(bottom), int(right)
-
-
-def _error(found: Alignment, pixel: int) -> float | None:
-    return None if found.transform is None else round(expected_error(found.evidence) * pixel, 3)

@@ -10,8 +10,8 @@ import numpy as np
 
 from crosslook.atlas.geo_image import GeoImage
 from crosslook.match.evidence import Evidence
+from crosslook.match.least_squares import fit_exact
 from crosslook.match.position import Georeference, change_crs
-from crosslook.match.robust_fit import fit_exact
 from crosslook.match.thin_plate import Array
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform, grid_points, identity, narrowest

@@ -79,7 +79,7 @@ def align(
     seed : int
         Of the robust fit.
     """
-    lap = _stopwatch()
+    lap = stopwatch()
     seconds = {}
     points, fit = _search(sar, optical, extractor, start or identity(), model, passes, seed)
     seconds["tie points"] = lap()
@@ -159,7 +159,8 @@ def _no_evidence(points: TiePoints) -> Evidence:
     return Evidence(0.0, 0.0, 0.0, 0.0, ratio, _FARTHEST, _FARTHEST, 0.0)
 
 
-def _stopwatch() -> Callable[[], float]:
+def stopwatch() -> Callable[[], float]:
+    """Return a function that gives the seconds since it was last called."""
     last = perf_counter()
 
     def lap() -> float:

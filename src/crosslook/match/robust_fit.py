@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.errors import MatchError
+from crosslook.match.least_squares import LEAST_SQUARES, as_complex, similarity_matrix
 from crosslook.match.thin_plate import Array, fit_thin_plate
 from crosslook.match.transform import Model, Transform
 
@@ -104,11 +105,6 @@ def fit_robust(
     return Fit(transform, inlier, residual, support)
 
 
-def fit_exact(source: Array, target: Array, model: Model) -> Transform:
-    """Least squares over all points, none taken for an outlier; no spline."""
-    return Transform(_LEAST_SQUARES[model](source, target, np.ones(len(source))), model)
-
-
 def magsac_weight(distance: Array, threshold: float) -> Array:
     """Weight of a residual, marginalised over noise levels up to the threshold.
 
@@ -126,53 +122,6 @@ def magsac_weight(distance: Array, threshold: float) -> Array:
     return np.asarray(np.maximum(value, 0.0), np.float64)
 
 
-def _fit_shift(source: Array, target: Array, weight: Array) -> Array:
-    matrix = np.eye(3)
-    matrix[:2, 2] = np.average(target - source, axis=0, weights=weight)
-    return matrix
-
-
-def _fit_similarity(source: Array, target: Array, weight: Array) -> Array:
-    """Weighted least squares over rotation, scale and shift (Umeyama 1991)."""
-    a, b = _as_complex(source), _as_complex(target)
-    a0, b0 = np.average(a, weights=weight), np.average(b, weights=weight)
-    power = float((weight * np.abs(a - a0) ** 2).sum())
-    turn = (weight * np.conj(a - a0) * (b - b0)).sum() / max(power, 1e-12)
-    return _similarity_matrix(turn, b0 - turn * a0)
-
-
-def _fit_affine(source: Array, target: Array, weight: Array) -> Array:
-    design = np.column_stack([source, np.ones(len(source))])
-    root = np.sqrt(weight)[:, None]
-    matrix = np.eye(3)
-    matrix[:2] = np.linalg.lstsq(design * root, target * root, rcond=None)[0].T
-    return matrix
-
-
-def _fit_homography(source: Array, target: Array, weight: Array) -> Array:
-    """Weighted direct linear transform in centred coordinates (Hartley 1997)."""
-    centre, spread = source.mean(axis=0), float(source.std()) or 1.0
-    frame = np.diag([1.0 / spread, 1.0 / spread, 1.0])
-    frame[:2, 2] = -centre / spread
-    p = np.column_stack([(source - centre) / spread, np.ones(len(source))])
-    q = (target - centre) / spread
-    zero = np.zeros_like(p)
-    root = np.sqrt(weight)[:, None]
-    top = np.hstack([p, zero, -q[:, :1] * p]) * root
-    bottom = np.hstack([zero, p, -q[:, 1:] * p]) * root
-    solution = np.linalg.svd(np.vstack([top, bottom]))[2][-1].reshape(3, 3)
-    matrix = np.linalg.inv(frame) @ solution @ frame
-    return np.asarray(matrix / matrix[2, 2], np.float64)
-
-
-_LEAST_SQUARES: dict[str, Callable[[Array, Array, Array], Array]] = {
-    "shift": _fit_shift,
-    "similarity": _fit_similarity,
-    "affine": _fit_affine,
-    "homography": _fit_homography,
-}
-
-
 def _start_shift(
     source: Array, target: Array, trust: Array, threshold: float, seed: int
 ) -> Array | None:
@@ -188,7 +137,7 @@ def _start_similarity(
     source: Array, target: Array, trust: Array, threshold: float, seed: int
 ) -> Array | None:
     """The best of seeded pairs of points, each pair one hypothesis."""
-    a, b = _as_complex(source), _as_complex(target)
+    a, b = as_complex(source), as_complex(target)
     first, second = np.triu_indices(len(a), 1)
     far = np.abs(a[first] - a[second]) > 0.1 * np.abs(a - a.mean()).max()
     first, second = first[far], second[far]
@@ -202,7 +151,7 @@ def _start_similarity(
     shift = b[first] - turn * a[first]
     distance = np.abs(turn[:, None] * a[None] + shift[:, None] - b[None])
     best = int((magsac_weight(distance, threshold) * trust).sum(axis=1).argmax())
-    return _similarity_matrix(turn[best], shift[best])
+    return similarity_matrix(turn[best], shift[best])
 
 
 def _start_affine(
@@ -236,7 +185,7 @@ def _polish(
         weight = magsac_weight(_distance(matrix, source, target), threshold) * trust
         if int((weight > 0).sum()) < MINIMUM[model]:
             return matrix
-        matrix = _LEAST_SQUARES[model](source, target, weight)
+        matrix = LEAST_SQUARES[model](source, target, weight)
     return matrix
 
 
@@ -253,13 +202,3 @@ def _is_sane(matrix: Array) -> bool:
     values = np.linalg.svd(matrix[:2, :2], compute_uv=False)
     upright = np.linalg.det(matrix[:2, :2]) > 0
     return bool(upright and values[0] < 8.0 and values[1] > 0.125)
-
-
-def _as_complex(points: Array) -> NDArray[np.complex128]:
-    return np.asarray(points[:, 1] + 1j * points[:, 0], np.complex128)
-
-
-def _similarity_matrix(turn: complex, shift: complex) -> Array:
-    matrix = np.eye(3)
-    matrix[:2] = [[turn.real, turn.imag, shift.imag], [-turn.imag, turn.real, shift.real]]
-    return matrix
