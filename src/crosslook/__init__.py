@@ -1,3 +1,65 @@
-"""Match radar and optical satellite images with pretrained vision models."""
+"""Match radar and optical satellite images with pretrained vision models.
+
+The public calls, each imported when it is first used:
+
+``study(pairs, out, **settings)``
+    Measure extractors on paired data; see ``pipeline.settings.StudySettings``.
+``register(sar, optical, ...)``
+    Bring a SAR image onto an optical one.
+``audit(pairs, ...)``
+    Tell whether the pairs of a data set are really aligned.
+``open_extractor(spec, ...)``
+    An extractor, whose ``extract(images)`` gives a ``FeatureMap``.
+``open_pairs(source)``, ``PatchSet.open(pairs, ...)``
+    Paired scenes, and the patches cut from them.
+``make_pair(...)``, ``write_pairs(out, count, ...)``
+    Synthetic pairs with exact truth.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crosslook.atlas.audit import audit
+    from crosslook.atlas.register import register
+    from crosslook.data.pairs import open_pairs
+    from crosslook.data.patches import PatchSet
+    from crosslook.data.simulate.scene import make_pair
+    from crosslook.data.simulate.write import write_pairs
+    from crosslook.extract.registry import open_extractor
+    from crosslook.pipeline.study import study
+    from crosslook.types import FeatureMap
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "FeatureMap",
+    "PatchSet",
+    "audit",
+    "make_pair",
+    "open_extractor",
+    "open_pairs",
+    "register",
+    "study",
+    "write_pairs",
+]
+
+_HOME = {
+    "FeatureMap": "crosslook.types",
+    "PatchSet": "crosslook.data.patches",
+    "audit": "crosslook.atlas.audit",
+    "make_pair": "crosslook.data.simulate.scene",
+    "open_extractor": "crosslook.extract.registry",
+    "open_pairs": "crosslook.data.pairs",
+    "register": "crosslook.atlas.register",
+    "study": "crosslook.pipeline.study",
+    "write_pairs": "crosslook.data.simulate.write",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'crosslook' has no attribute '{name}'")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -20,13 +21,31 @@ from crosslook.pipeline.evaluate import Evaluator, Findings
 from crosslook.pipeline.models import Plan, open_planned, plan_models
 from crosslook.pipeline.record import Timer, describe_run, write_folder
 from crosslook.pipeline.robustness import CALIBRATION, SCORING, study_robustness
-from crosslook.pipeline.settings import StudySettings
+from crosslook.pipeline.settings import StudySettings, make_settings
 from crosslook.pipeline.split import Division, divide, transductive
 from crosslook.pipeline.stage_texts import members_of
 from crosslook.pipeline.stages import evaluate_fusion, evaluate_two_stages
 from crosslook.pipeline.tables import print_study
 from crosslook.storage import open_folder
 from crosslook.types import FeatureMap
+
+
+def study(pairs: str | Path, out: str | Path, **settings: Any) -> Path:
+    """Study paired data; ``settings`` are the keys of ``StudySettings``.
+
+    >>> study("pairs", "run", extractors=["raw", "hog"])  # doctest: +SKIP
+
+    Returns
+    -------
+    Path
+        The run folder.
+
+    Raises
+    ------
+    CrosslookError
+        See :func:`run_study`.
+    """
+    return run_study(make_settings({"pairs": Path(pairs), "out": Path(out), **settings}))
 
 
 def run_study(settings: StudySettings, console: Console | None = None) -> Path:
