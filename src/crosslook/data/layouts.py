@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from crosslook.data.groups import read_groups
 from crosslook.data.pairs import ScenePair, by_key, images_in, pair_up
 from crosslook.errors import LayoutError, SettingError, did_you_mean
 
@@ -69,7 +70,7 @@ def _plain(folder: Path) -> list[ScenePair]:
     if sar is None or optical is None:
         names = SAR_NAMES if sar is None else OPTICAL_NAMES
         raise LayoutError(f"{folder} has no folder named one of: {', '.join(names)}.")
-    return pair_up(_by_stem(sar), _by_stem(optical))
+    return pair_up(_by_stem(sar), _by_stem(optical), read_groups(folder))
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
@@ -160,6 +161,12 @@ def _sar2opt(folder: Path) -> list[ScenePair]:
 
 LAYOUTS: tuple[Layout, ...] = (
     Layout("sen1-2", "ROIs*/s1_*/*.png", _has("ROIs*/s1_*/ROIs*.png"), _sen(".png")),
+    Layout(
+        "sen12ms-cr",
+        "as sen12ms, with s2_cloudy_*",
+        _has("ROIs*/s2_cloudy_*/ROIs*.tif"),
+        _sen(".tif"),
+    ),
     Layout("sen12ms", "ROIs*/s1_*/*.tif", _has("ROIs*/s1_*/ROIs*.tif"), _sen(".tif")),
     Layout(
         "qxs-saropt",

@@ -34,8 +34,10 @@ def open_pairs(source: Path, layout: str = "auto") -> list[ScenePair]:
     ----------
     source : Path
         A CSV or Parquet table with columns ``sar``, ``optical`` and optionally
-        ``id`` and ``group`` (relative paths are relative to the table), or a
-        folder in one of the layouts of :mod:`crosslook.data.layouts`.
+        ``id`` and ``group``, or a folder in one of the layouts of
+        :mod:`crosslook.data.layouts`. Relative paths of a table are relative
+        to it and stay below its folder; what lies elsewhere is named by an
+        absolute path. Other columns are left alone.
     layout : str
         The name of a layout, or ``auto`` to recognise it.
 
@@ -109,7 +111,7 @@ def _read_table(path: Path) -> list[ScenePair]:
     rows = _table_rows(path)
     pairs = []
     for number, row in enumerate(rows):
-        sar, optical = (path.parent / str(row[side]) for side in ("sar", "optical"))
+        sar, optical = (_below(path, number + 1, row[side]) for side in ("sar", "optical"))
         name = str(row.get("id") or sar.stem)
         pairs.append(ScenePair(name, str(row.get("group") or name), sar, optical))
         for side in (sar, optical):
@@ -119,6 +121,18 @@ def _read_table(path: Path) -> list[ScenePair]:
     if twice:
         raise LayoutError(f"{path}: id '{min(twice)}' stands in more than one row; make it unique.")
     return pairs
+
+
+def _below(table: Path, number: int, cell: Any) -> Path:
+    if cell is None or not str(cell).strip():
+        raise LayoutError(f"{table}, row {number}: a path is empty; name both files.")
+    given = Path(str(cell).strip())
+    if ".." in given.parts and not given.is_absolute():
+        raise LayoutError(
+            f"{table}, row {number}: {given} leaves the folder of the table; "
+            "write an absolute path for files that lie elsewhere."
+        )
+    return table.parent / given
 
 
 def _table_rows(path: Path) -> list[dict[str, Any]]:
