@@ -70,7 +70,9 @@ def test_a_feature_set_in_s3_gives_the_same_bytes(s3: str, tmp_path: Path) -> No
         assert not features.has(0)
         features.write(0, FeatureMap(values, 8.0, values[:, :, 0, 0]))
         assert np.array_equal(features.read(0).values, values)
-    remote, local = (open_set(place, key).folder for place in (open_folder(s3), open_folder(tmp_path)))
+    remote, local = (
+        open_set(place, key).folder for place in (open_folder(s3), open_folder(tmp_path))
+    )
     assert remote.read("000000.npz") == local.read("000000.npz")
     remote.write("000000.npz", local.read("000000.npz")[:50])
     with pytest.raises(StoreError, match="000000"):

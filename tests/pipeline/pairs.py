@@ -21,7 +21,9 @@ def texture(seed: int, size: int = SIZE) -> np.ndarray:
     return np.clip((smooth - low) / (high - low), 0.0, 1.0)
 
 
-def write_raster(path: Path, data: np.ndarray, *, crs: str | None = "EPSG:32633", **profile: object) -> None:
+def write_raster(
+    path: Path, data: np.ndarray, *, crs: str | None = "EPSG:32633", **profile: object
+) -> None:
     """Write bands (n, H, W); 10 m pixels with the origin at 500000, 5000000."""
     path.parent.mkdir(parents=True, exist_ok=True)
     settings = {

@@ -41,7 +41,9 @@ def run(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_rows_carry_interval_gallery_and_chance(run: Path) -> None:
     rows = pq.read_table(run / "results.parquet").to_pandas()
     assert set(rows["extractor"]) == {"raw", "hog:cell=8"}
-    recall = rows[(rows["measure"] == "retrieval") & (rows["metric"] == "recall") & (rows["k"] == 1)]
+    recall = rows[
+        (rows["measure"] == "retrieval") & (rows["metric"] == "recall") & (rows["k"] == 1)
+    ]
     assert {"none", "standardize"} <= set(recall["calibration"])
     assert (recall["ci_low"] <= recall["value"]).all()
     assert (recall["value"] <= recall["ci_high"]).all()
@@ -64,7 +66,15 @@ def test_calibrated_hog_finds_partners(run: Path) -> None:
 
 def test_run_json_tells_how_to_get_it_again(run: Path) -> None:
     told = json.loads((run / "run.json").read_text())
-    for key in ("settings", "versions", "hardware", "timings", "fingerprint", "radiometry", "dropped"):
+    for key in (
+        "settings",
+        "versions",
+        "hardware",
+        "timings",
+        "fingerprint",
+        "radiometry",
+        "dropped",
+    ):
         assert key in told
     assert told["settings"]["seed"] == 0
 
@@ -90,7 +100,9 @@ def test_a_run_killed_at_ten_moments_gives_the_same_bytes(
     assert not [p for p in out.rglob(".*") if p.is_file()], "a temporary file was left"
 
 
-def test_a_changed_setting_changes_rows_and_features(pairs: Path, run: Path, tmp_path: Path) -> None:
+def test_a_changed_setting_changes_rows_and_features(
+    pairs: Path, run: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "other"
     store = run / "features"
     before = {p.name for p in store.iterdir()}
@@ -105,9 +117,7 @@ def test_a_changed_setting_changes_rows_and_features(pairs: Path, run: Path, tmp
 
 def test_a_run_file_gives_the_same_rows(pairs: Path, run: Path, tmp_path: Path) -> None:
     config = tmp_path / "run.yaml"
-    config.write_text(
-        f"pairs: {pairs}\nextractors: [raw, 'hog:cell=8']\npatch: 32\ndraws: 100\n"
-    )
+    config.write_text(f"pairs: {pairs}\nextractors: [raw, 'hog:cell=8']\npatch: 32\ndraws: 100\n")
     out = tmp_path / "run"
     command = [*COMMAND, "study", "--config", str(config), "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from crosslook.extract.base import Extractor, Geometry, pad_to_multiple
 from crosslook.extract.options import Option
@@ -49,10 +50,12 @@ class Hog(Extractor):
         rows = _pooling_matrix(height, cell, bool(self.options["soft"]))
         cols = _pooling_matrix(width, cell, bool(self.options["soft"]))
         out = np.empty((len(images), bins, height // cell, width // cell), np.float32)
-        for image, cells in zip(images, out, strict=True):
-            oriented = oriented_gradients(image.mean(axis=0), bins, float(self.options["blur"]))
-            histograms = np.matmul(np.matmul(rows, oriented), cols.T)
-            cells[:] = _normalise_blocks(histograms, float(self.options["clip"]))
+        # The products are small: threads would wait for each other longer than they work.
+        with threadpool_limits(1, user_api="blas"):
+            for image, cells in zip(images, out, strict=True):
+                oriented = oriented_gradients(image.mean(axis=0), bins, float(self.options["blur"]))
+                histograms = np.matmul(np.matmul(rows, oriented), cols.T)
+                cells[:] = _normalise_blocks(histograms, float(self.options["clip"]))
         return out, None
 
 
