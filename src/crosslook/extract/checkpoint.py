@@ -6,6 +6,7 @@ been found already. Code from a checkpoint is never run.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -101,17 +102,25 @@ def seeded() -> Iterator[None]:
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
     """Keep loading reports off the terminal: what is wrong is raised instead."""
-    from transformers.utils import logging
+    from transformers.utils import logging as of_transformers
 
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logs = [of_transformers]
+    if "diffusers" in sys.modules:
+        from diffusers.utils import logging as of_diffusers
+
+        logs.append(of_diffusers)
+    levels = [(log, log.get_verbosity()) for log in logs]
+    bars = of_transformers.is_progress_bar_enabled()
+    for log, _ in levels:
+        log.set_verbosity_error()
+    of_transformers.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(level)
+        for log, level in levels:
+            log.set_verbosity(level)
         if bars:
-            logging.enable_progress_bar()
+            of_transformers.enable_progress_bar()
 
 
 def _initialise(module: Any, dtype: Any) -> Any:

@@ -47,7 +47,10 @@ class Dinov2(TorchExtractor):
     def _load(self) -> Any:
         import transformers
 
-        config = dict(self.source.config, num_hidden_layers=self._layers)
+        # Names of backbone stages would not fit a model with fewer layers.
+        stages = ("stage_names", "out_features", "out_indices")
+        config = {k: v for k, v in self.source.config.items() if k not in stages}
+        config["num_hidden_layers"] = self._layers
         registers = config.get("model_type") == "dinov2_with_registers"
         prefix = "Dinov2WithRegisters" if registers else "Dinov2"
         return from_pretrained(

@@ -24,7 +24,8 @@ def embed_prompt(source: Source, prompt: str, dtype: Any) -> Any:
     from transformers import CLIPTextConfig, CLIPTextModel
 
     part = source.part("text_encoder")
-    config = CLIPTextConfig(**dict(part.config))
+    with quiet_libraries():
+        config = CLIPTextConfig(**dict(part.config))
     tokens = _tokens(source, prompt, config.vocab_size)
     model = from_pretrained(CLIPTextModel, part, config, dtype).eval()
     with torch.no_grad():

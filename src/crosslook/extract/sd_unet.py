@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from crosslook.errors import SpecError
 from crosslook.extract.base import Geometry, pad_to_multiple, resize_to_multiple
-from crosslook.extract.checkpoint import fill
+from crosslook.extract.checkpoint import fill, quiet_libraries
 from crosslook.extract.options import Option
 from crosslook.extract.prompt import embed_prompt
 from crosslook.extract.sd_vae import encode, latent_cell, load_encoder
@@ -84,7 +84,7 @@ class SdUnet(TorchExtractor):
         from diffusers import UNet2DConditionModel
 
         source, block = self.source.part("unet"), int(self.options["block"])
-        with torch.device("meta"):
+        with torch.device("meta"), quiet_libraries():
             unet = UNet2DConditionModel.from_config(dict(source.config))
         unet.up_blocks = unet.up_blocks[: block + 1]
         unet.conv_norm_out = unet.conv_act = None

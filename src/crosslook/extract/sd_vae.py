@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from crosslook.extract.base import Geometry, pad_to_multiple, resize_to_multiple
-from crosslook.extract.checkpoint import fill
+from crosslook.extract.checkpoint import fill, quiet_libraries
 from crosslook.extract.options import Option
 from crosslook.extract.source import Source
 from crosslook.extract.torch_base import TorchExtractor
@@ -56,7 +56,7 @@ def load_encoder(source: Source, dtype: Any) -> Any:
     from diffusers import AutoencoderKL, AutoencoderTiny
 
     tiny = source.config.get("_class_name") == "AutoencoderTiny"
-    with torch.device("meta"):
+    with torch.device("meta"), quiet_libraries():
         model = (AutoencoderTiny if tiny else AutoencoderKL).from_config(dict(source.config))
     model.decoder = None
     if not tiny:
