@@ -60,9 +60,9 @@ def checkerboard(first: Image, second: Image) -> Image:
 
 def edges_over(base: Image, other: Image) -> Image:
     """The edges of ``other`` (H, W, 3) in yellow over a pale ``base``."""
-    grey = cv2.cvtColor(cv2.GaussianBlur(other, (0, 0), 2.0), cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(cv2.GaussianBlur(other, (0, 0), 3.5), cv2.COLOR_RGB2GRAY)
     gradient = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
-    high = float(np.percentile(gradient, 92))
+    high = float(np.percentile(gradient, 94))
     lines = cv2.Canny(grey, high * 0.4, max(high, 1.0), L2gradient=True)
     out = (base * 0.7).astype(np.uint8)
     out[lines > 0] = _EDGE_COLOUR
