@@ -26,7 +26,7 @@ bench: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[models,faiss,test,lint]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[models,faiss,remote,ray,test,lint]"
 	touch $(READY)
 
 clean:

@@ -56,6 +56,9 @@ def study(
         bool | None, typer.Option("--skip-missing", help="Leave out models without weights.")
     ] = None,
     store: Annotated[Text, typer.Option(help="Feature store [OUT/features].")] = None,
+    engine: Annotated[Text, typer.Option(help="Where features are made: local or ray.")] = None,
+    workers: Annotated[Count, typer.Option(help="Actors of the ray engine [2].")] = None,
+    ray_address: Annotated[Text, typer.Option(help="A running Ray cluster [a local one].")] = None,
     structure: Annotated[bool | None, typer.Option(help="Measure the feature space.")] = None,
     two_stage: Annotated[Text, typer.Option(help="COARSE+FINE, comma-separated.")] = None,
     fusion: Annotated[Text, typer.Option(help="A+B[+C], comma-separated.")] = None,

@@ -48,6 +48,9 @@ class StudySettings(BaseModel):
     weights: dict[str, Path] = Field(default_factory=dict)
     skip_missing: bool = False
     store: str | None = None
+    engine: Literal["local", "ray"] = "local"
+    workers: int = Field(2, ge=1)
+    ray_address: str | None = None
     structure: bool = True
     two_stage: tuple[str, ...] = ()
     fusion: tuple[str, ...] = ()

@@ -13,11 +13,10 @@ from crosslook.data.dates import days_between
 from crosslook.data.pairs import open_pairs
 from crosslook.data.patches import PatchSet
 from crosslook.data.radiometry import OpticalRadiometry, SarRadiometry
-from crosslook.extract.run import extract_patches, read_maps
-from crosslook.extract.store import FeatureSet
 from crosslook.match.stage_spec import parse_two_stage
-from crosslook.pipeline.descriptors import Descriptors, pool_set, resolve_pooling
+from crosslook.pipeline.descriptors import Descriptors
 from crosslook.pipeline.evaluate import Evaluator, Findings
+from crosslook.pipeline.features import describe, whole_maps
 from crosslook.pipeline.models import Plan, open_planned, plan_models
 from crosslook.pipeline.record import Timer, describe_run, write_folder
 from crosslook.pipeline.robustness import CALIBRATION, SCORING, study_robustness
@@ -26,8 +25,6 @@ from crosslook.pipeline.split import Division, divide, transductive
 from crosslook.pipeline.stage_texts import members_of
 from crosslook.pipeline.stages import evaluate_fusion, evaluate_two_stages
 from crosslook.pipeline.tables import print_study
-from crosslook.storage import open_folder
-from crosslook.types import FeatureMap
 
 
 def study(pairs: str | Path, out: str | Path, **settings: Any) -> Path:
@@ -185,43 +182,6 @@ def divide_patches(patches: PatchSet, settings: StudySettings) -> list[Division]
     if settings.split in ("transductive", "both"):
         divisions.append(transductive(patches.patches))
     return divisions
-
-
-def describe(spec: str, patches: PatchSet, settings: StudySettings, plan: Plan) -> Descriptors:
-    """Extract both modalities through the store and pool them."""
-    sar, optical = extract_both(spec, patches, settings, plan)
-    pooling = resolve_pooling(settings.pooling, sar.read(0).values.shape)
-    return Descriptors(
-        spec,
-        plan.revisions[spec],
-        pooling,
-        pool_set(sar, patches, pooling),
-        pool_set(optical, patches, pooling),
-    )
-
-
-def whole_maps(
-    spec: str, patches: PatchSet, settings: StudySettings, plan: Plan
-) -> tuple[FeatureMap, FeatureMap]:
-    """Extract both modalities and read all feature maps (SAR, optical)."""
-    sar, optical = extract_both(spec, patches, settings, plan)
-    everything = range(len(patches.patches))
-    return read_maps(sar, patches, everything), read_maps(optical, patches, everything)
-
-
-def extract_both(
-    spec: str, patches: PatchSet, settings: StudySettings, plan: Plan
-) -> tuple[FeatureSet, FeatureSet]:
-    """Make sure that the features of both modalities are in the store."""
-    extractor = open_planned(spec, settings)
-    try:
-        store = open_folder(settings.store or settings.out / "features")
-        sar = extract_patches(extractor, patches, "sar", store)
-        optical = extract_patches(extractor, patches, "optical", store)
-    finally:
-        extractor.close()
-    plan.revisions[spec] = extractor.revision
-    return sar, optical
 
 
 def _say_what(patches: PatchSet, plan: Plan, console: Console) -> None:
