@@ -44,7 +44,7 @@ class Grid:
     @property
     def bounds(self) -> tuple[float, float, float, float]:
         """World rectangle (left, bottom, right, top) that holds all corners."""
-        corners = [self.transform * corner for corner in self._corners]
+        corners = [_map(self.transform, *corner) for corner in self._corners]
         xs, ys = zip(*corners, strict=True)
         return min(xs), min(ys), max(xs), max(ys)
 
@@ -60,13 +60,12 @@ class Grid:
 
     def xy(self, row: float, col: float) -> tuple[float, float]:
         """World (x, y) of a pixel position; (0.5, 0.5) is the first pixel's centre."""
-        x, y = self.transform * (col, row)
-        return float(x), float(y)
+        return _map(self.transform, col, row)
 
     def row_col(self, x: float, y: float) -> tuple[float, float]:
         """Pixel position (row, column) of a world position."""
-        col, row = ~self.transform * (x, y)
-        return float(row), float(col)
+        col, row = _map(~self.transform, x, y)
+        return row, col
 
     def same_as(self, other: Grid, tolerance: float = 0.01) -> bool:
         """Whether all corners agree within ``tolerance`` pixels, in the same CRS."""
@@ -76,7 +75,7 @@ class Grid:
             return False
         back = ~self.transform
         for corner in self._corners:
-            col, row = back * (other.transform * corner)
+            col, row = _map(back, *_map(other.transform, *corner))
             if math.hypot(col - corner[0], row - corner[1]) > tolerance:
                 return False
         return True
@@ -191,6 +190,12 @@ def read_window(
     top, left = inside.row - window.row, inside.col - window.col
     out[:, top : top + inside.height, left : left + inside.width] = values
     return out
+
+
+def _map(transform: Affine, x: float, y: float) -> tuple[float, float]:
+    # By hand: releases of affine differ in the operator that applies to a point.
+    a, b, c, d, e, f = (float(value) for value in tuple(transform)[:6])
+    return a * x + b * y + c, d * x + e * y + f
 
 
 def _read(
