@@ -39,7 +39,7 @@ from registration_cases import WINDOW, Case, cases
 
 RIGHT_PX = 5.0
 FAILED_PX = 999.0
-MATCH, UNCERTAIN = 0.8, 0.3
+MATCH, UNCERTAIN = 0.9, 0.3
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from crosslook.match.evidence import Evidence
 
-_FLOOR = 0.5
+_FLOOR = 1.0
 _CAP = 50.0
 
 
@@ -16,7 +16,8 @@ def expected_error(evidence: Evidence) -> float:
     Root of the sum of squares of three parts: half the distance between the
     estimates from gradients and from mutual information, the spread of the
     inliers over the root of their number of independent ones (a quarter, as
-    templates overlap) and half a pixel that no evidence shows.
+    templates overlap) and one pixel that no evidence shows, the error of good
+    matches on real scenes.
     """
     independent = max(1.0, evidence.inliers / 4)
     scatter = evidence.residual / np.sqrt(independent)

@@ -79,7 +79,7 @@ def refine(
     start: Transform,
     levels: tuple[Level, ...] = LEVELS,
     limit: float = 6.0,
-    share: float = 2.0 / 3.0,
+    share: float = 0.5,
 ) -> Refinement:
     """Move a transform towards the nearest optimum of mutual information.
 
