@@ -24,6 +24,8 @@ _VERSIONS_OF = (
     "umap-learn", "torch", "transformers", "diffusers",
 )  # fmt: skip
 
+MOST_THUMBNAILS = 2000
+
 
 class Timer:
     """Seconds per named step, for ``run.json`` (never for the rows)."""
@@ -88,8 +90,10 @@ def write_folder(run: Path, patches: PatchSet, findings: Findings, told: dict[st
     """Write the files of a run, each whole; the rows come last but the report."""
     from crosslook.report import run_folder
     from crosslook.report.html import write_report
+    from crosslook.report.thumbnails import write_thumbnails
 
     run_folder.write_patches(run, patches.patches)
+    write_thumbnails(run, patches, range(min(len(patches.patches), MOST_THUMBNAILS)))
     run_folder.write_matches(run, findings.matches)
     run_folder.write_curves(run, findings.curves)
     run_folder.write_histograms(run, findings.histograms)

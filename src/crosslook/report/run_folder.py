@@ -75,12 +75,12 @@ def write_rows(run: Path, rows: Sequence[Row]) -> None:
     keys = [n for n in names if n not in ("value", "ci_low", "ci_high", "chance")]
     ordered = sorted(rows, key=lambda row: tuple(getattr(row, key) for key in keys))
     columns = {name: [getattr(row, name) for row in ordered] for name in names}
-    _write_table(run / "results.parquet", pa.table(columns))
+    write_table(run / "results.parquet", pa.table(columns))
 
 
 def read_rows(run: Path) -> list[Row]:
     """Read ``results.parquet``."""
-    return [Row(**line) for line in _read_table(run / "results.parquet").to_pylist()]
+    return [Row(**line) for line in read_table(run / "results.parquet").to_pylist()]
 
 
 def write_run(run: Path, content: dict[str, Any]) -> None:
@@ -116,7 +116,7 @@ def write_patches(run: Path, patches: Sequence[Patch]) -> None:
         "y": pa.array([p.position[1] if p.position else None for p in patches], pa.float64()),
         "crs": pa.array([p.crs for p in patches], pa.string()),
     }
-    _write_table(run / "patches.parquet", pa.table(columns))
+    write_table(run / "patches.parquet", pa.table(columns))
 
 
 def read_patches(run: Path) -> list[Patch]:
@@ -130,7 +130,7 @@ def read_patches(run: Path) -> list[Patch]:
             None if line["x"] is None else (line["x"], line["y"]),
             line["crs"],
         )
-        for line in _read_table(run / "patches.parquet").to_pylist()
+        for line in read_table(run / "patches.parquet").to_pylist()
     ]
 
 
@@ -150,13 +150,13 @@ def write_matches(run: Path, tables: Sequence[MatchTable]) -> None:
         for t in tables
     ]
     if parts:
-        _write_table(run / "matches.parquet", pa.concat_tables(parts))
+        write_table(run / "matches.parquet", pa.concat_tables(parts))
 
 
 def read_matches(run: Path) -> list[MatchTable]:
     """Read ``matches.parquet``."""
     found = []
-    for name, table in _split(_read_table(run / "matches.parquet")):
+    for name, table in _split(read_table(run / "matches.parquet")):
         columns = {c: table[c] for c in table.column_names if c not in _NAMES}
         found.append(
             MatchTable(
@@ -184,12 +184,12 @@ def write_curves(run: Path, tables: Sequence[CurveTable]) -> None:
         for t in tables
     ]
     if parts:
-        _write_table(run / "curves.parquet", pa.concat_tables(parts))
+        write_table(run / "curves.parquet", pa.concat_tables(parts))
 
 
 def read_curves(run: Path) -> list[CurveTable]:
     """Read ``curves.parquet``."""
-    table = _read_table(run / "curves.parquet")
+    table = read_table(run / "curves.parquet")
     return [CurveTable(**name, values=part["value"].to_numpy()) for name, part in _split(table)]
 
 
@@ -208,13 +208,13 @@ def write_histograms(run: Path, tables: Sequence[HistogramTable]) -> None:
         for t in tables
     ]
     if parts:
-        _write_table(run / "histograms.parquet", pa.concat_tables(parts))
+        write_table(run / "histograms.parquet", pa.concat_tables(parts))
 
 
 def read_histograms(run: Path) -> list[HistogramTable]:
     """Read ``histograms.parquet``."""
     found = []
-    for name, part in _split(_read_table(run / "histograms.parquet"), _NAMES[:4]):
+    for name, part in _split(read_table(run / "histograms.parquet"), _NAMES[:4]):
         edges = np.append(part["low"].to_numpy(), part["high"].to_numpy()[-1:])
         found.append(
             HistogramTable(
@@ -238,12 +238,22 @@ def _split(table: pa.Table, names: Sequence[str] = _NAMES) -> list[tuple[dict[st
     ]
 
 
-def _write_table(path: Path, table: pa.Table) -> None:
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a table whole."""
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
 
-def _read_table(path: Path) -> pa.Table:
+def read_table(path: Path) -> pa.Table:
+    """Read a table of a run folder.
+
+    Raises
+    ------
+    InputError
+        If it is missing.
+    StoreError
+        If it is damaged.
+    """
     try:
         return pq.read_table(path)
     except FileNotFoundError as error:

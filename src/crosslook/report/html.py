@@ -1,0 +1,182 @@
+"""The report: one HTML file that opens without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from crosslook.atomic import write_text
+from crosslook.report.figures import match_curves, pair_histogram
+from crosslook.report.run_folder import (
+    read_curves,
+    read_histograms,
+    read_matches,
+    read_patches,
+    read_rows,
+    read_run,
+)
+from crosslook.report.sections import (
+    Part,
+    Section,
+    best_match_table,
+    definitions_of,
+    gap_table,
+    measure_table,
+    retrieval_table,
+    shown_matches,
+)
+from crosslook.report.tables import Setup, best_setups, interval, number, recall_rows
+from crosslook.report.thumbnails import read_thumbnails
+from crosslook.types import Row
+
+_TITLES = {
+    "structure": ("Structure", "Whether clusters of the feature space are sensors or places."),
+    "two-stage": (
+        "Two stages",
+        "A coarse shortlist of K candidates, then fine verification. The ceiling is the share of "
+        "partners that the shortlist still holds; no verification can go beyond it.",
+    ),
+    "robustness": (
+        "Robustness",
+        "Recall at 1 and cosine of pairs while the query is disturbed, everything else unchanged.",
+    ),
+}
+
+
+def write_report(run: Path) -> Path:
+    """Write ``report.html`` from the files of a run folder.
+
+    Raises
+    ------
+    InputError
+        If the folder is not that of a study.
+    StoreError
+        If a file of it is damaged.
+    """
+    from jinja2 import Environment, PackageLoader
+    from plotly.offline import get_plotlyjs
+
+    told, rows = read_run(run), read_rows(run)
+    best = best_setups(rows)
+    templates = files("crosslook.report") / "templates"
+    environment = Environment(loader=PackageLoader("crosslook.report"), autoescape=True)
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False}
+    text = environment.get_template("report.html.jinja").render(
+        run=told,
+        dropped=sum(told["dropped"].values()),
+        marks=_marks(told, rows),
+        summary=_summary(rows, best, told),
+        sections=_sections(run, rows, best),
+        css=Markup((templates / "report.css").read_text(encoding="utf-8")),
+        js=Markup((templates / "report.js").read_text(encoding="utf-8")),
+        plotly=Markup(get_plotlyjs()),
+    )
+    path = run / "report.html"
+    write_text(path, text)
+    return path
+
+
+def _sections(run: Path, rows: Sequence[Row], best: Sequence[Setup]) -> list[Section]:
+    histograms = read_histograms(run)
+    parts = [
+        Part(
+            f"Pairs and non-pairs: {name}",
+            figure=pair_histogram(
+                [
+                    h
+                    for h in histograms
+                    if h.extractor == name and h.calibration in ("none", "standardize")
+                ]
+            ),
+        )
+        for name in dict.fromkeys(h.extractor for h in histograms)
+    ]
+    found = [
+        Section(
+            "gap",
+            "Modality gap",
+            "A small distance of pairs means nothing by itself: look at how far the pairs stand "
+            "from the non-pairs, before and after calibration.",
+            [Part(table=gap_table(rows)), *parts],
+            definitions_of("gap", rows),
+        ),
+        Section(
+            "retrieval",
+            "Retrieval",
+            "Each patch of one sensor looks for its partner among all measured patches of the "
+            "other. Compare with chance, and with the uncalibrated line of the same extractor.",
+            [
+                Part(
+                    "Cumulative match curves, SAR to optical",
+                    figure=match_curves(read_curves(run), best),
+                ),
+                Part(table=retrieval_table(rows)),
+                *_pictures(run, best),
+            ],
+            definitions_of("retrieval", rows),
+        ),
+    ]
+    for measure, (title, how) in _TITLES.items():
+        if any(row.measure == measure for row in rows):
+            table = Part(table=measure_table(rows, measure))
+            found.append(Section(measure, title, how, [table], definitions_of(measure, rows)))
+    return found
+
+
+def _pictures(run: Path, best: Sequence[Setup]) -> list[Part]:
+    table = best_match_table(read_matches(run), best[0]) if best else None
+    if table is None:
+        return []
+    patches, thumbnails = read_patches(run), read_thumbnails(run)
+    name = f"{best[0].extractor} ({best[0].how})"
+    return [
+        Part(
+            f"The ten best matches of {name}",
+            matches=shown_matches(table, patches, thumbnails, True),
+        ),
+        Part(
+            f"The ten worst matches of {name}",
+            matches=shown_matches(table, patches, thumbnails, False),
+        ),
+    ]
+
+
+def _summary(rows: Sequence[Row], best: Sequence[Setup], told: dict[str, Any]) -> list[str]:
+    recall = recall_rows(rows, "sar->optical")
+    lines = []
+    for setup in best:
+        row = recall[setup]
+        plain = next(
+            (
+                r
+                for s, r in recall.items()
+                if s.is_plain and (s.extractor, s.split) == (setup.extractor, setup.split)
+            ),
+            None,
+        )
+        before = f", {number(plain.value)} uncalibrated" if plain and plain is not row else ""
+        lines.append(
+            f"{setup.extractor} finds {number(row.value)} of the optical partners at rank 1 "
+            f"({interval(row)}; {setup.how}{before}) among {row.n_gallery}; chance is "
+            f"{number(row.chance, 4)}."
+        )
+    for name, why in told["skipped"].items():
+        lines.append(f"Skipped: {name}. {why}")
+    lines += list(told.get("notes", []))
+    return lines
+
+
+def _marks(told: dict[str, Any], rows: Sequence[Row]) -> list[str]:
+    marks = ["synthetic data"] if told.get("synthetic") else []
+    marks += [
+        f"untrained: {name}"
+        for name in dict.fromkeys(r.extractor for r in rows)
+        if name.startswith("untrained:")
+    ]
+    if any(row.split == "transductive" for row in rows):
+        marks.append("some rows transductive")
+    return marks
