@@ -26,6 +26,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
+from crosslook.atlas.register import DEFAULT_EXTRACTOR
 from crosslook.extract.registry import open_extractor
 from crosslook.match.align import align
 from crosslook.match.evidence import Evidence
@@ -108,7 +109,7 @@ def _gather(sentinel: Path, target: Path, seed: int) -> None:
 def _line(case: Case, other: Case) -> dict[str, float | str]:
     sar = make_picture(np.sqrt(case.sar.astype(np.float32)))
     optical = make_picture(other.optical.astype(np.float32).mean(axis=0))
-    found = align(sar, optical, open_extractor("hog:cell=4,blur=1"))
+    found = align(sar, optical, open_extractor(DEFAULT_EXTRACTOR))
     own = other is case
     error = FAILED_PX
     if own and found.transform is not None:

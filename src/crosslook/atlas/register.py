@@ -21,7 +21,7 @@ from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import MODELS, Model, Transform, scaling, translation
 from crosslook.match.verdict import judge
 
-DEFAULT_EXTRACTOR = "hog:cell=4,blur=1"
+DEFAULT_EXTRACTOR = "hog:cell=3,blur=1"
 MAX_SIDE = 2048
 MIN_SIDE = 128
 _MARGIN = 64

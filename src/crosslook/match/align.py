@@ -66,7 +66,7 @@ def align(
     sar, optical : Picture
         Of about the same ground resolution after ``start``.
     extractor : Extractor
-        Its features are correlated; ``hog:cell=4`` by default elsewhere.
+        Its features are correlated; register takes ``hog:cell=3,blur=1``.
     start : Transform, optional
         SAR to optical pixels, good to the radius of the first pass; the
         identity by default.
