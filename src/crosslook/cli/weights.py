@@ -1,0 +1,55 @@
+"""``crosslook weights``: what is here, fetch it, where it lies."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Weights of the pretrained models: status, fetch, where.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.command("status")
+def status() -> None:
+    """List all models: whether their weights are here, size and licence."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from crosslook.extract.fetch import weights_status
+    from crosslook.extract.weights import cache_folder
+
+    table = Table(title="Weights")
+    for name in ("spec", "model", "here", "MB", "licence"):
+        table.add_column(name, justify="right" if name == "MB" else "left")
+    for item in weights_status():
+        restricted = f"{item.licence} (restricts use)" if item.notice else item.licence
+        here = "yes" if item.here else "no"
+        table.add_row(item.spec, item.model, here, str(item.megabytes), restricted)
+    console = Console()
+    console.print(table)
+    console.print(f"cache  {cache_folder()}", highlight=False)
+
+
+@app.command("fetch")
+def fetch(
+    specs: Annotated[list[str], typer.Argument(help="As dinov2, sd-unet:sd21, hf:<hub id>.")],
+) -> None:
+    """Fetch the weights of models from the Hugging Face hub."""
+    from crosslook.extract import fetch as fetching
+
+    for spec in specs:
+        typer.echo(f"{spec}: in {fetching.fetch(spec, typer.echo)}")
+
+
+@app.command("where")
+def where(
+    spec: Annotated[str, typer.Argument(help="As dinov2 or sd-unet:sd21.")],
+) -> None:
+    """Print the folder where the weights of a model lie, or would lie."""
+    from crosslook.extract import fetch as fetching
+
+    typer.echo(str(fetching.where(spec)))
