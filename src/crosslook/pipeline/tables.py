@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from crosslook.extract.registry import describe_rows, extractor_class, find_row
@@ -14,52 +15,44 @@ from crosslook.types import Row
 
 def print_study(rows: Sequence[Row], run: Path, console: Console | None = None) -> None:
     """Print recall at 1 of every extractor, uncalibrated beside its best."""
-    table = Table(title="SAR to optical: recall at 1 (95 % interval over scenes)")
-    for name in ("extractor", "pooling", "uncalibrated", "calibrated", "by", "gallery", "chance"):
-        table.add_column(name, justify="right" if name in ("gallery", "chance") else "left")
     recall = [r for r in rows if _is_headline(r)]
+    table = Table(title="SAR to optical: recall at 1 (95 % interval over scenes)")
+    for name in ("extractor", "uncalibrated", "best calibrated", "by"):
+        table.add_column(name, overflow="fold")
     for key in dict.fromkeys((r.extractor, r.pooling, r.split) for r in recall):
         own = [r for r in recall if (r.extractor, r.pooling, r.split) == key]
         plain = [r for r in own if r.calibration == "none" and r.scoring == "cosine"]
         best = max(own, key=lambda r: r.value)
-        table.add_row(
-            key[0],
-            key[1],
-            _with_interval(plain[0]) if plain else "-",
-            _with_interval(best),
-            f"{best.calibration}, {best.scoring}"
-            + (f" ({key[2]})" if key[2] != "held-out" else ""),
-            str(best.n_gallery),
-            f"{best.chance:.4f}",
-        )
+        mark = "" if best.split == "held-out" else f" ({best.split})"
+        how = "nothing" if best in plain else f"{best.calibration}, {best.scoring}"
+        table.add_row(best.extractor, *(_with_interval(r) for r in (*plain[:1], best)), how + mark)
     console = console or Console()
     console.print(table)
-    console.print(
-        f"rows    {run / 'results.parquet'}\nreport  {run / 'report.html'}", highlight=False
-    )
+    if recall:
+        console.print(
+            f"gallery {recall[0].n_gallery}, chance {recall[0].chance:.4f}", highlight=False
+        )
+    for name, path in (("rows", "results.parquet"), ("report", "report.html")):
+        console.print(f"{name:<8}{run / path}", highlight=False, soft_wrap=True)
 
 
 def print_extractors(console: Console | None = None) -> None:
-    """Print one line for every extractor and variant."""
-    table = Table(title="Extractors")
-    columns = (
-        "spec",
-        "what",
-        "parameters",
-        "channels",
-        "stride",
-        "input",
-        "licence",
-        "extra",
-        "weights",
-    )
-    for name in columns:
-        table.add_column(
-            name, justify="right" if name in ("parameters", "channels", "stride") else "left"
-        )
+    """Print two lines for every extractor and variant; they fit 80 columns."""
+    console = console or Console()
+    table = Table(title="Extractors", box=None, pad_edge=False, show_header=True)
+    for name in ("spec", "parameters", "channels", "stride", "extra", "weights"):
+        numeric = name in ("parameters", "channels", "stride")
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=name == "spec")
     for row in describe_rows():
-        table.add_row(*(str(getattr(row, name)) for name in columns))
-    (console or Console()).print(table)
+        numbers = (row.parameters, row.channels, row.stride)
+        table.add_row(f"[bold]{escape(row.spec)}[/]", *numbers, row.extra or "-", row.weights)
+    console.print(table)
+    console.print("\nWhat each is, its input and its licence:", highlight=False)
+    for row in describe_rows():
+        console.print(
+            f"[bold]{escape(row.spec)}[/]: {escape(row.what)}; input {escape(row.input)}; {row.licence}",
+            highlight=False,
+        )
 
 
 def print_extractor(name: str, console: Console | None = None) -> None:
