@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from crosslook.cli import extractors, register, report, simulate, study
+from crosslook.cli import extractors, register, report, simulate, study, weights
 from crosslook.errors import CrosslookError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("simulate")(simulate.simulate)
 app.command("extractors")(extractors.extractors)
 app.command("register")(register.register)
 app.command("audit")(register.audit)
+app.add_typer(weights.app, name="weights")
 app.command("report")(report.report)
 app.command("compare")(report.compare)
 

@@ -49,10 +49,8 @@ def print_extractors(console: Console | None = None) -> None:
     console.print(table)
     console.print("\nWhat each is, its input and its licence:", highlight=False)
     for row in describe_rows():
-        console.print(
-            f"[bold]{escape(row.spec)}[/]: {escape(row.what)}; input {escape(row.input)}; {row.licence}",
-            highlight=False,
-        )
+        what = f"{row.what}; input {row.input}; {row.licence}"
+        console.print(f"[bold]{escape(row.spec)}[/]: {escape(what)}", highlight=False)
 
 
 def print_extractor(name: str, console: Console | None = None) -> None:
