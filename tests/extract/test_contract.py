@@ -122,3 +122,24 @@ def test_convolutional_and_untrained_hub_models(tmp_path: Path) -> None:
     untrained = open_extractor(f"untrained:hf:{tmp_path}", device="cpu").extract(stack)
     assert untrained.values.shape == trained.values.shape
     assert not np.allclose(untrained.values, trained.values)
+
+
+def test_a_device_that_is_not_there_is_refused(models: Any) -> None:
+    import torch
+
+    from crosslook.extract.runtime import resolve_runtime
+
+    with pytest.raises(SettingError, match="Did you mean 'cuda'"):
+        resolve_runtime("cuda:1", "float32", None)
+    if not torch.backends.mps.is_available():
+        with pytest.raises(SettingError, match="--device cpu"):
+            resolve_runtime("mps", "float32", None)
+
+
+def test_the_batch_fits_half_of_the_memory() -> None:
+    from crosslook.extract.runtime import Runtime
+
+    runtime = Runtime("cpu")
+    assert runtime.batch_for(1.0) == 8
+    assert runtime.batch_for(1e15) == 1
+    assert Runtime("cpu", batch_size=3).batch_for(1e15) == 3

@@ -51,8 +51,7 @@ def resolve_runtime(device: str, dtype: str, batch_size: int | None) -> Runtime:
     """
     import torch
 
-    kind = device.split(":")[0]
-    if kind not in DEVICES:
+    if device not in DEVICES:
         raise SettingError(
             f"unknown device '{device}'; allowed: {', '.join(DEVICES)}."
             + did_you_mean(device, DEVICES)
@@ -68,8 +67,7 @@ def resolve_runtime(device: str, dtype: str, batch_size: int | None) -> Runtime:
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
-    if kind == "auto":
-        kind = next(name for name, found in there.items() if found)
+    kind = next(name for name, found in there.items() if found) if device == "auto" else device
     if not there[kind]:
         raise SettingError(
             f"device '{kind}' is not available to torch here; use --device cpu, "
