@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples on every machine and run; explore more with --hypothesis-profile default.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 _BESIDE_PROJECT = Path(__file__).resolve().parents[2] / "shared" / "data" / "sentinel"
 

@@ -10,14 +10,14 @@ from crosslook.errors import MatchError
 from crosslook.extract.base import Extractor
 from crosslook.match.channels import dense_channels
 from crosslook.match.correlation import correlate, find_peaks
-from crosslook.match.information import information_measure
+from crosslook.match.information import InformationMeasure, information_measure
 from crosslook.match.picture import Picture
-from crosslook.match.refine import Level, reduce_picture, refine
+from crosslook.match.refine import reduce_picture
 from crosslook.match.thin_plate import Array
 from crosslook.match.transform import Transform, translation
 
 _COARSE = 4
-_FINE = (Level(2, 1.0, 1.5, 60), Level(1, 1.0, 0.5, 60))
+_MOST_STEPS = 12
 
 
 def gradient_shift(
@@ -47,7 +47,7 @@ def gradient_shift(
 
 
 def information_shift(sar: Picture, optical: Picture, radius: float) -> tuple[Array, float]:
-    """Shift of greatest mutual information, searched on a grid and then refined.
+    """Find the shift of greatest mutual information, to a fraction of a pixel.
 
     Returns
     -------
@@ -72,10 +72,42 @@ def information_shift(sar: Picture, optical: Picture, radius: float) -> tuple[Ar
         ]
     )
     row, col = np.unravel_index(int(grid.argmax()), grid.shape)
-    coarse = translation(float(steps[row] * _COARSE), float(steps[col] * _COARSE))
-    found = refine(sar, optical, Transform(coarse, "shift"), _FINE, limit=2.0 * _COARSE)
+    shift = np.array([steps[row], steps[col]], np.float64) * _COARSE
+    for factor in (2, 1):
+        pair = reduce_picture(sar, factor), reduce_picture(optical, factor)
+        shift = _climb(information_measure(*pair, 1.0), shift / factor) * factor
     score = float((grid.max() - grid.mean()) / max(float(grid.std()), 1e-9))
-    return np.array(found.transform.matrix[:2, 2]), score
+    return shift, score
+
+
+def _climb(measure: InformationMeasure, start: Array) -> Array:
+    """Walk to the best whole shift nearby, then fit a parabola along each axis."""
+    known: dict[tuple[int, int], float] = {}
+
+    def at(row: int, col: int) -> float:
+        if (row, col) not in known:
+            place = translation(float(row), float(col))
+            known[row, col] = measure(Transform(place, "shift"))
+        return known[row, col]
+
+    row, col = (round(float(value)) for value in start)
+    for _ in range(_MOST_STEPS):
+        around = [(row + r, col + c) for r in (-1, 0, 1) for c in (-1, 0, 1)]
+        best = max(around, key=lambda place: at(*place))
+        if at(*best) <= at(row, col):
+            break
+        row, col = best
+    return np.array(
+        [
+            row + _vertex(at(row - 1, col), at(row, col), at(row + 1, col)),
+            col + _vertex(at(row, col - 1), at(row, col), at(row, col + 1)),
+        ]
+    )
+
+
+def _vertex(before: float, peak: float, after: float) -> float:
+    bend = before - 2 * peak + after
+    return 0.5 * (before - after) / bend if bend < 0 else 0.0
 
 
 def _check(sar: Picture, optical: Picture, radius: float) -> None:
