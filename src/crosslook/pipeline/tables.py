@@ -25,7 +25,9 @@ def print_study(rows: Sequence[Row], run: Path, console: Console | None = None) 
         best = max(own, key=lambda r: r.value)
         mark = "" if best.split == "held-out" else f" ({best.split})"
         how = "nothing" if best in plain else f"{best.calibration}, {best.scoring}"
-        table.add_row(best.extractor, *(_with_interval(r) for r in (*plain[:1], best)), how + mark)
+        name = f"{key[0]}, {key[1]}" if key[1].startswith("fusion") else key[0]
+        before = _with_interval(plain[0]) if plain else "-"
+        table.add_row(name, before, _with_interval(best), how + mark)
     console = console or Console()
     console.print(table)
     if recall:
