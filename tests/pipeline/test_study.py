@@ -19,7 +19,15 @@ COMMAND = [sys.executable, "-m", "crosslook"]
 
 
 def study(pairs: Path, out: Path, *extra: str) -> list[str]:
-    options = ["--patch", "32", "--extractors", "raw,hog:cell=8", "--draws", "100"]
+    options = [
+        "--patch",
+        "32",
+        "--extractors",
+        "raw,hog:cell=8",
+        "--draws",
+        "100",
+        "--no-structure",
+    ]
     return [*COMMAND, "study", str(pairs), "--out", str(out), *options, *extra]
 
 
@@ -117,7 +125,9 @@ def test_a_changed_setting_changes_rows_and_features(
 
 def test_a_run_file_gives_the_same_rows(pairs: Path, run: Path, tmp_path: Path) -> None:
     config = tmp_path / "run.yaml"
-    config.write_text(f"pairs: {pairs}\nextractors: [raw, 'hog:cell=8']\npatch: 32\ndraws: 100\n")
+    config.write_text(
+        f"pairs: {pairs}\nextractors: [raw, 'hog:cell=8']\npatch: 32\ndraws: 100\nstructure: false\n"
+    )
     out = tmp_path / "run"
     command = [*COMMAND, "study", "--config", str(config), "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True)
