@@ -126,7 +126,8 @@ def test_a_changed_setting_changes_rows_and_features(
 def test_a_run_file_gives_the_same_rows(pairs: Path, run: Path, tmp_path: Path) -> None:
     config = tmp_path / "run.yaml"
     config.write_text(
-        f"pairs: {pairs}\nextractors: [raw, 'hog:cell=8']\npatch: 32\ndraws: 100\nstructure: false\n"
+        f"pairs: {pairs}\nextractors: [raw, 'hog:cell=8']\npatch: 32\ndraws: 100\n"
+        "structure: false\n"
     )
     out = tmp_path / "run"
     command = [*COMMAND, "study", "--config", str(config), "--out", str(out)]

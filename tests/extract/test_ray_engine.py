@@ -1,0 +1,41 @@
+"""A Ray run gives the bytes of a local one, also when a worker is killed half way."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from ray_patches import DeadlyPatches
+
+from crosslook.extract.ray_engine import RayJob, extract_with_ray
+from crosslook.extract.registry import open_extractor
+from crosslook.extract.run import SHARD, extract_patches, shard_count
+from crosslook.storage import LocalFolder
+
+pytest.importorskip("ray", reason="ray is not installed")
+
+
+@pytest.mark.timeout(180)
+def test_a_killed_worker_costs_only_its_shard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    marker = tmp_path / "killed"
+    patches = DeadlyPatches(6 * SHARD, 3 * SHARD + 1, marker)
+    job = RayJob("hog:cell=8", patches, "sar", str(tmp_path / "ray"))
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        features = extract_with_ray(job, workers=2)
+    finally:
+        ray.shutdown()
+    assert int(marker.read_text()) != os.getpid(), "a worker was killed"
+    # The marker is there now, so the local run reads the same pixels.
+    local = extract_patches(
+        open_extractor("hog:cell=8"), patches, "sar", LocalFolder(tmp_path / "local")
+    )
+    for shard in range(shard_count(patches)):
+        name = f"{shard:06d}.npz"
+        assert features.folder.read(name) == local.folder.read(name)
