@@ -88,7 +88,7 @@ def _versions() -> dict[str, str]:
 
 def write_folder(run: Path, patches: PatchSet, findings: Findings, told: dict[str, Any]) -> None:
     """Write the files of a run, each whole; the rows come last but the report."""
-    from crosslook.report import run_folder
+    from crosslook.report import run_folder, structure_files
     from crosslook.report.html import write_report
     from crosslook.report.thumbnails import write_thumbnails
 
@@ -97,6 +97,9 @@ def write_folder(run: Path, patches: PatchSet, findings: Findings, told: dict[st
     run_folder.write_matches(run, findings.matches)
     run_folder.write_curves(run, findings.curves)
     run_folder.write_histograms(run, findings.histograms)
+    structure_files.write_embeddings(run, findings.embeddings)
+    structure_files.write_heat_maps(run, findings.heat_maps)
+    structure_files.write_feature_views(run, findings.views)
     run_folder.write_run(run, told)
     run_folder.write_rows(run, findings.rows)
     write_report(run)

@@ -24,6 +24,7 @@ from crosslook.pipeline.settings import StudySettings, make_settings
 from crosslook.pipeline.split import Division, divide, transductive
 from crosslook.pipeline.stage_texts import members_of
 from crosslook.pipeline.stages import evaluate_fusion, evaluate_two_stages
+from crosslook.pipeline.structure import CALIBRATIONS, evaluate_structure
 from crosslook.pipeline.tables import print_study
 
 
@@ -99,6 +100,9 @@ def _evaluate(evaluator: Evaluator, descriptors: Descriptors, findings: Findings
     for name in evaluator.settings.calibrations:
         calibrated = evaluator.calibrate(descriptors, name)
         evaluator.evaluate(descriptors, calibrated, findings)
+        shown = evaluator.division.split != "transductive" or evaluator.settings.split != "both"
+        if evaluator.settings.structure and shown and name in CALIBRATIONS:
+            evaluate_structure(descriptors, calibrated, evaluator, findings)
 
 
 def _evaluate_fusions(
