@@ -223,3 +223,9 @@ def test_the_sentinel_pairs_are_whole(sentinel: Path) -> None:
         assert images.min() >= 0
         assert images.max() <= 1
         assert images.std() > 0.1
+
+
+def test_an_alignment_of_other_scenes_is_refused(tmp_path: Path) -> None:
+    pairs = [ScenePair("a", "a", tmp_path / "a.tif", tmp_path / "b.tif")]
+    with pytest.raises(InputError, match="'other' against 'a'"):
+        PatchSet.open(pairs, patch=32, alignment={"other": (1.0, 2.0)})

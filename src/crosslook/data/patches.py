@@ -92,6 +92,11 @@ class PatchSet:
         """
         how = (sar or SarRadiometry(), optical or OpticalRadiometry())
         shifts = alignment or {}
+        if shifts and not any(pair.id in shifts for pair in pairs):
+            raise InputError(
+                f"none of the {len(shifts)} scenes of the alignment is among the pairs "
+                f"('{min(shifts)}' against '{pairs[0].id}'); use the ids of the pairs."
+            )
 
         def look(pair: ScenePair) -> _Looked:
             scene = open_scene(pair, *how, shifts.get(pair.id, (0.0, 0.0)))
