@@ -10,10 +10,8 @@ import typer
 
 def report(run: Annotated[Path, typer.Argument(help="Folder of a study.")]) -> None:
     """Write the HTML report and the figures of a run again, from its files."""
-    from crosslook.report.exports import write_exports
     from crosslook.report.html import write_report
 
-    write_exports(run)
     typer.echo(f"report: {write_report(run)}")
 
 

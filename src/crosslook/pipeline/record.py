@@ -89,7 +89,6 @@ def _versions() -> dict[str, str]:
 def write_folder(run: Path, patches: PatchSet, findings: Findings, told: dict[str, Any]) -> None:
     """Write the files of a run, each whole; the rows come last but the report."""
     from crosslook.report import run_folder, structure_files
-    from crosslook.report.exports import write_exports
     from crosslook.report.html import write_report
     from crosslook.report.thumbnails import write_thumbnails
 
@@ -103,5 +102,4 @@ def write_folder(run: Path, patches: PatchSet, findings: Findings, told: dict[st
     structure_files.write_feature_views(run, findings.views)
     run_folder.write_run(run, told)
     run_folder.write_rows(run, findings.rows)
-    write_exports(run)
     write_report(run)
