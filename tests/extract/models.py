@@ -23,7 +23,11 @@ class Checkpoints:
     def folder(self, name: str, other: bool = False) -> Path:
         target = self.root / f"{name.replace(':', '-')}-{int(other)}"
         if not target.exists():
-            MAKERS[name](target, other)
+            import torch
+
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                MAKERS[name](target, other)
         return target
 
     def open(self, name: str, other: bool = False, **settings: Any) -> Extractor:

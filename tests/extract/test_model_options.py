@@ -69,7 +69,7 @@ def test_noise_belongs_to_the_image_not_to_its_place(models: Any) -> None:
 
 
 def dot_responses(extractor: Any, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Invert one cell at nine places: true cells, strongest cells and centroids of the change."""
+    """Change one cell at nine places: true cells, strongest cells and centroids of the change."""
     scene = images(1, side)
     before = extractor.extract(scene)
     cells, stride = before.values.shape[2], before.stride
@@ -80,7 +80,7 @@ def dot_responses(extractor: Any, side: int) -> tuple[np.ndarray, np.ndarray, np
         dotted, size = scene.copy(), max(2, round(stride))
         top, left = round(stride * row), round(stride * col)
         patch = dotted[:, :, top : top + size, left : left + size]
-        patch[:] = 1 - patch
+        patch[:] = (patch + 0.5) % 1
         change = np.square(extractor.extract(dotted).values - before.values).sum(axis=1)[0]
         weight = np.where(change > 0.05 * change.max(), change, 0)
         weight /= weight.sum()
@@ -90,28 +90,33 @@ def dot_responses(extractor: Any, side: int) -> tuple[np.ndarray, np.ndarray, np
     return np.array(true), np.array(strongest), np.array(centroids)
 
 
-@pytest.mark.parametrize("name", ["dinov2", "clip", "sam2", "hf"])
+@pytest.mark.parametrize("name", ["dinov2", "clip", "hf"])
 def test_a_dot_is_found_in_the_matching_cell(models: Any, name: str) -> None:
     true, strongest, _ = dot_responses(models.open(name), 128)
     np.testing.assert_array_equal(strongest, true)
 
 
 @pytest.mark.parametrize(
-    ("name", "reach"),
-    [("efficientnet-lite0", 0.6), ("sd-vae", 1.0), ("sd-vae:taesd", 1.0), ("sd-unet", 2.0)],
+    ("name", "reach", "stretch", "settings"),
+    [
+        ("efficientnet-lite0", 0.6, 0.1, {}),
+        ("sd-vae", 1.0, 0.1, {}),
+        ("sd-vae:taesd", 1.0, 0.1, {}),
+        ("sd-unet", 2.0, 0.2, {"t": 0}),
+        ("sam2", 0.6, 0.1, {"side": 128}),
+    ],
 )
 def test_a_dot_moves_the_response_of_convolutions_with_it(
-    models: Any, name: str, reach: float
+    models: Any, name: str, reach: float, stretch: float, settings: dict[str, Any]
 ) -> None:
     """Random kernels lean to a side, by up to the reach of their coarsest map in cells.
 
     A wrong stride or origin would show as a slope or a shift.
     """
-    extractor = models.open(name, **({"t": 0} if name == "sd-unet" else {}))
-    true, _, centroids = dot_responses(extractor, 128)
+    true, _, centroids = dot_responses(models.open(name, **settings), 128)
     for axis in (0, 1):
         slope, _ = np.polyfit(true[:, axis], centroids[:, axis], 1)
-        assert slope == pytest.approx(1, abs=0.1)
+        assert slope == pytest.approx(1, abs=stretch)
         assert abs(np.mean(centroids[:, axis] - true[:, axis])) < reach
 
 

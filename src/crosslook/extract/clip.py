@@ -34,7 +34,7 @@ class Clip(TorchExtractor):
     }
     MEAN = CLIP_MEAN
     STD = CLIP_STD
-    BYTES_PER_PIXEL: ClassVar[float] = 800.0
+    BYTES_PER_PIXEL: ClassVar[float] = 1200.0
 
     def _validate(self) -> None:
         self._config = vision_config(self.source.config)

@@ -32,7 +32,7 @@ class EfficientNetLite(TorchExtractor):
     # The package's own statistics: (x * 255 - 127) / 128.
     MEAN = (127 / 255, 127 / 255, 127 / 255)
     STD = (128 / 255, 128 / 255, 128 / 255)
-    BYTES_PER_PIXEL: ClassVar[float] = 400.0
+    BYTES_PER_PIXEL: ClassVar[float] = 600.0
 
     def geometry(self, height: int, width: int) -> Geometry:
         """Pad to 32 px, so that every stride divides the image evenly."""

@@ -34,7 +34,7 @@ class Sam2(TorchExtractor):
     MEAN = IMAGENET_MEAN
     STD = IMAGENET_STD
     RESAMPLE = "bilinear"
-    BYTES_PER_PIXEL: ClassVar[float] = 1500.0
+    BYTES_PER_PIXEL: ClassVar[float] = 600.0
 
     def geometry(self, height: int, width: int) -> Geometry:
         """Resize the longer side to ``side``, in whole cells of the coarsest stage."""

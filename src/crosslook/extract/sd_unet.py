@@ -37,7 +37,7 @@ class SdUnet(TorchExtractor):
     }
     MEAN = (0.5, 0.5, 0.5)
     STD = (0.5, 0.5, 0.5)
-    BYTES_PER_PIXEL: ClassVar[float] = 8000.0
+    BYTES_PER_PIXEL: ClassVar[float] = 4000.0
 
     @classmethod
     def check_options(cls, parsed: ExtractorSpec, options: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ class SdVae(TorchExtractor):
     }
     MEAN = (0.5, 0.5, 0.5)
     STD = (0.5, 0.5, 0.5)
-    BYTES_PER_PIXEL: ClassVar[float] = 8000.0
+    BYTES_PER_PIXEL: ClassVar[float] = 4000.0
 
     def geometry(self, height: int, width: int) -> Geometry:
         """Whole latent cells; the image keeps its size unless ``side`` is given."""
