@@ -10,7 +10,15 @@ from typing import Any
 from markupsafe import Markup
 
 from crosslook.atomic import write_text
-from crosslook.report.figures import match_curves, pair_histogram
+from crosslook.report.figures import Figure, match_curves, pair_histogram
+from crosslook.report.more_sections import (
+    claims_section,
+    hover_pictures,
+    robustness_section,
+    structure_section,
+    two_stage_section,
+)
+from crosslook.report.paper import write_csv, write_figures, write_latex
 from crosslook.report.run_folder import (
     read_curves,
     read_histograms,
@@ -25,7 +33,6 @@ from crosslook.report.sections import (
     best_match_table,
     definitions_of,
     gap_table,
-    measure_table,
     retrieval_table,
     shown_matches,
 )
@@ -33,22 +40,9 @@ from crosslook.report.tables import Setup, best_setups, interval, number, recall
 from crosslook.report.thumbnails import read_thumbnails
 from crosslook.types import Row
 
-_TITLES = {
-    "structure": ("Structure", "Whether clusters of the feature space are sensors or places."),
-    "two-stage": (
-        "Two stages",
-        "A coarse shortlist of K candidates, then fine verification. The ceiling is the share of "
-        "partners that the shortlist still holds; no verification can go beyond it.",
-    ),
-    "robustness": (
-        "Robustness",
-        "Recall at 1 and cosine of pairs while the query is disturbed, everything else unchanged.",
-    ),
-}
-
 
 def write_report(run: Path) -> Path:
-    """Write ``report.html`` from the files of a run folder.
+    """Write ``report.html`` and its figures and rows for a paper from a run folder.
 
     Raises
     ------
@@ -62,6 +56,7 @@ def write_report(run: Path) -> Path:
 
     told, rows = read_run(run), read_rows(run)
     best = best_setups(rows)
+    sections = _sections(run, rows, best)
     templates = files("crosslook.report") / "templates"
     environment = Environment(loader=PackageLoader("crosslook.report"), autoescape=True)
     environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False}
@@ -70,13 +65,17 @@ def write_report(run: Path) -> Path:
         dropped=sum(told["dropped"].values()),
         marks=_marks(told, rows),
         summary=_summary(rows, best, told),
-        sections=_sections(run, rows, best),
+        sections=sections,
+        hover=hover_pictures(run),
         css=Markup((templates / "report.css").read_text(encoding="utf-8")),
         js=Markup((templates / "report.js").read_text(encoding="utf-8")),
         plotly=Markup(get_plotlyjs()),
     )
     path = run / "report.html"
     write_text(path, text)
+    write_csv(run, rows)
+    write_latex(run, rows)
+    write_figures(run, _figures(sections))
     return path
 
 
@@ -120,11 +119,19 @@ def _sections(run: Path, rows: Sequence[Row], best: Sequence[Setup]) -> list[Sec
             definitions_of("retrieval", rows),
         ),
     ]
-    for measure, (title, how) in _TITLES.items():
-        if any(row.measure == measure for row in rows):
-            table = Part(table=measure_table(rows, measure))
-            found.append(Section(measure, title, how, [table], definitions_of(measure, rows)))
+    found += claims_section(rows) + structure_section(run, rows)
+    found += two_stage_section(rows) + robustness_section(rows)
     return found
+
+
+def _figures(sections: Sequence[Section]) -> dict[str, Figure]:
+    """Name every figure by its section and its place there."""
+    return {
+        f"{section.id}-{number:02d}": part.figure
+        for section in sections
+        for number, part in enumerate((p for p in section.parts if p.figure), 1)
+        if part.figure
+    }
 
 
 def _pictures(run: Path, best: Sequence[Setup]) -> list[Part]:

@@ -55,3 +55,13 @@ def encode(image: FloatArray) -> bytes:
         ".jpg", np.ascontiguousarray(picture), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
     )
     return bytes(data)
+
+
+def shrink(data: bytes, side: int = 64) -> bytes:
+    """Encode a JPEG again with at most ``side`` pixels, to keep a report small."""
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    height, width = picture.shape[:2]
+    scale = min(1.0, side / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return bytes(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 70])[1])

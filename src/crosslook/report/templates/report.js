@@ -1,15 +1,35 @@
 "use strict";
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const hover = document.getElementById("hover");
+const pictures = JSON.parse(document.getElementById("pictures").textContent);
+function showPatches(found) {
+  const pair = pictures[found.points[0].customdata];
+  if (!pair) return;
+  hover.replaceChildren(...pair.map((data, i) => {
+    const image = new Image();
+    image.src = "data:image/jpeg;base64," + data;
+    image.alt = ["SAR", "optical"][i];
+    return image;
+  }));
+  hover.style.left = Math.min(found.event.clientX + 14, innerWidth - 225) + "px";
+  hover.style.top = Math.min(found.event.clientY + 14, innerHeight - 120) + "px";
+  hover.hidden = false;
+}
 function draw() {
   for (const holder of document.querySelectorAll(".plot")) {
     const figure = JSON.parse(holder.nextElementSibling.textContent);
     const axis = { gridcolor: style("--line"), zerolinecolor: style("--line"), automargin: true };
     const layout = Object.assign({}, figure.layout, {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: style("--ink"), size: 13 },
-      margin: { l: 55, r: 15, t: 15, b: 50 }, legend: { orientation: "h", y: -0.22 }, hovermode: "closest",
+      margin: figure.layout.margin || { l: 55, r: 15, t: 15, b: 50 }, legend: { orientation: "h", y: -0.22 }, hovermode: "closest",
       xaxis: Object.assign({}, axis, figure.layout.xaxis), yaxis: Object.assign({}, axis, figure.layout.yaxis),
     });
     Plotly.react(holder, figure.data, layout, { responsive: true, displaylogo: false, displayModeBar: false });
+    if (!holder.dataset.hovers) {
+      holder.dataset.hovers = "yes";
+      holder.on("plotly_hover", showPatches);
+      holder.on("plotly_unhover", () => { hover.hidden = true; });
+    }
   }
 }
 document.querySelector("button.theme").addEventListener("click", () => {

@@ -1,0 +1,186 @@
+"""The report in a real browser: plots drawn, hover works, no request, no error."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crosslook.report import run_folder, structure_files
+from crosslook.report.html import write_report
+from crosslook.report.thumbnails import write_thumbnails
+from crosslook.types import Modality, Patch, Row, Window
+
+COUNT = 24
+HOSTILE = "<script>alert(1)</script>"
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Noise:
+    def read(self, modality: Modality, indices: object) -> np.ndarray:
+        rng = np.random.default_rng(0 if modality == "sar" else 1)
+        return rng.random((1, 3, 128, 128), dtype=np.float32)
+
+
+def row(extractor: str, measure: str, metric: str, k: int, value: float, **other: str) -> Row:
+    names = {"calibration": "none", "scoring": "cosine", "direction": "sar->optical"} | other
+    return Row(
+        HOSTILE,
+        extractor,
+        "r",
+        "flatten",
+        names["calibration"],
+        names["scoring"],
+        "held-out",
+        measure,
+        names["direction"],
+        metric,
+        k,
+        value,
+        value - 0.05,
+        value + 0.05,
+        COUNT,
+        COUNT,
+        1 / COUNT,
+    )
+
+
+def content() -> list[Row]:
+    rows = []
+    for number, name in enumerate(("raw", "hog")):
+        rows += [
+            row(name, "gap", "pair-distance", 0, 0.3 + 0.3 * number, direction=""),
+            row(name, "retrieval", "recall", 1, 0.2 + 0.5 * number),
+            row(name, "structure", "effective-rank/sar", 0, 9.0, direction=""),
+            row(name, "robustness", "recall@1/offset=0", 1, 0.9),
+            row(name, "robustness", "recall@1/offset=8", 1, 0.4),
+            row(name, "robustness", "recall@1/gallery", 10, 0.9),
+            row(name, "robustness", "recall@1/gallery-extrapolated", 100, 0.5),
+        ]
+    for k in (5, 20):
+        rows += [row("hog+hog", "two-stage", m, k, 0.5 + k / 50) for m in ("ceiling", "final")]
+    return [*rows, row("hog+hog", "two-stage", "recommended-k", 0, 20.0)]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run, rng = tmp_path_factory.mktemp("run"), np.random.default_rng(0)
+    patches = [Patch(f"s{i % 4}/{i}", f"s{i % 4}", "g", Window(0, 0, 64, 64)) for i in range(COUNT)]
+    index = np.arange(COUNT)
+    name = ("hog", "flatten", "none", "cosine")
+    run_folder.write_patches(run, patches)
+    write_thumbnails(run, Noise(), range(COUNT))
+    top = np.stack([index, (index + 1) % COUNT], axis=1)
+    scores = np.tile(np.array([0.9, 0.5], np.float32), (COUNT, 1))
+    rank = np.ones(COUNT, np.int64)
+    table = run_folder.MatchTable(*name, "sar->optical", index, rank, top, scores, scores[:, 0])
+    run_folder.write_matches(run, [table])
+    curve = run_folder.CurveTable(*name, "sar->optical", np.linspace(0.7, 1, COUNT))
+    run_folder.write_curves(run, [curve])
+    edges = np.linspace(-1, 1, 11)
+    counts = np.arange(10)
+    run_folder.write_histograms(
+        run, [run_folder.HistogramTable(*name, edges, counts, counts[::-1].copy())]
+    )
+    points = rng.normal(size=(2, COUNT, 2)).astype(np.float32)
+    structure_files.write_embeddings(
+        run,
+        [structure_files.EmbeddingTable("hog", "none", m, index, *points) for m in ("pca", "umap")],
+    )
+    values = rng.random((COUNT, COUNT)).astype(np.float32)
+    structure_files.write_heat_maps(
+        run, [structure_files.HeatTable("hog", "none", "scene", values, np.array([6.0, 12.0]))]
+    )
+    run_folder.write_rows(run, content())
+    told = {
+        "dataset": HOSTILE,
+        "synthetic": True,
+        "settings": {"patch": 64},
+        "dropped": {},
+        "skipped": {"sam2": "no weights"},
+        "notes": [],
+        "patches": COUNT,
+        "scenes": 4,
+    }
+    run_folder.write_run(run, told)
+    write_report(run)
+    return run
+
+
+def test_structure_files_come_back(run: Path) -> None:
+    tables = structure_files.read_embeddings(run)
+    assert [t.method for t in tables] == ["pca", "umap"]
+    assert tables[0].sar.shape == (COUNT, 2)
+    assert not np.array_equal(tables[0].sar, tables[0].optical)
+    (heat,) = structure_files.read_heat_maps(run)
+    assert heat.values.shape == (COUNT, COUNT)
+    assert heat.borders.tolist() == [6.0, 12.0]
+    assert structure_files.read_feature_views(run) == []
+
+
+def test_report_escapes_and_marks(run: Path) -> None:
+    text = (run / "report.html").read_text(encoding="utf-8")
+    assert HOSTILE not in text
+    assert "synthetic data" in text
+    assert "sam2" in text
+    assert len(text) < 15_000_000
+
+
+def test_paper_files(run: Path) -> None:
+    with (run / "rows.csv").open() as file:
+        assert len(list(csv.reader(file))) == len(content()) + 1
+    assert r"\toprule" in (run / "rows.tex").read_text()
+    names = {path.stem for path in (run / "figures").glob("*.svg")}
+    assert {"structure-01", "robustness-01", "two-stage-01", "retrieval-01"} <= names
+    assert names == {path.stem for path in (run / "figures").glob("*.png")}
+
+
+def test_the_same_run_gives_the_same_bytes(run: Path) -> None:
+    paths = [run / "report.html", *sorted((run / "figures").iterdir())]
+    before = [path.read_bytes() for path in paths]
+    write_report(run)
+    assert [path.read_bytes() for path in paths] == before
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_in_a_browser(run: Path, width: int, scheme: str) -> None:
+    api = pytest.importorskip("playwright.sync_api")
+    problems: list[str] = []
+    with api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=BROWSER, args=QUIET)
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on(
+            "request",
+            lambda r: (
+                None if r.url.startswith(("file:", "data:", "blob:")) else problems.append(r.url)
+            ),
+        )
+        page.goto((run / "report.html").as_uri())
+        plots = page.locator(".plot")
+        page.wait_for_function(
+            "document.querySelectorAll('.plot .main-svg').length > 0"
+            " && [...document.querySelectorAll('.plot')].every(p => p.querySelector('.main-svg'))"
+        )
+        assert plots.count() >= 6
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        page.locator("#structure ~ .plot .scatterlayer path.point").first.hover(force=True)
+        page.wait_for_selector("#hover img", state="visible")
+        assert page.locator("#hover img").count() == 2
+        page.locator("button.theme").click()
+        browser.close()
+    assert problems == []
