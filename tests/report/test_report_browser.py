@@ -127,7 +127,6 @@ def test_structure_files_come_back(run: Path) -> None:
     (heat,) = structure_files.read_heat_maps(run)
     assert heat.values.shape == (COUNT, COUNT)
     assert heat.borders.tolist() == [6.0, 12.0]
-    assert structure_files.read_feature_views(run) == []
 
 
 def test_report_escapes_and_marks(run: Path) -> None:

@@ -99,7 +99,6 @@ def write_folder(run: Path, patches: PatchSet, findings: Findings, told: dict[st
     run_folder.write_histograms(run, findings.histograms)
     structure_files.write_embeddings(run, findings.embeddings)
     structure_files.write_heat_maps(run, findings.heat_maps)
-    structure_files.write_feature_views(run, findings.views)
     run_folder.write_run(run, told)
     run_folder.write_rows(run, findings.rows)
     write_report(run)

@@ -1,4 +1,4 @@
-"""The files of a run folder that show structure: embeddings, heat maps, feature views."""
+"""The files of a run folder that show structure: embeddings and heat maps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from crosslook.types import FloatArray
 
 _EMBEDDING = "embedding.parquet"
 _HEAT_MAPS = "heat_maps.parquet"
-_VIEWS = "feature_views.parquet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,25 +45,6 @@ class HeatTable:
     order_by: str
     values: FloatArray
     borders: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class FeatureView:
-    """What one extractor sees of one pair: PNG pictures, row and column of the cell.
-
-    ``sar_colours`` and ``optical_colours`` share their principal directions;
-    ``response`` is the cosine of one SAR cell with every optical cell.
-    """
-
-    extractor: str
-    index: int
-    row: int
-    col: int
-    rows: int
-    cols: int
-    sar_colours: bytes
-    optical_colours: bytes
-    response: bytes
 
 
 def write_embeddings(run: Path, tables: Sequence[EmbeddingTable]) -> None:
@@ -132,16 +112,6 @@ def read_heat_maps(run: Path) -> list[HeatTable]:
         )
         for key, lines in found.items()
     ]
-
-
-def write_feature_views(run: Path, views: Sequence[FeatureView]) -> None:
-    """Write ``feature_views.parquet``, one line per view."""
-    _write(run / _VIEWS, [{k: [v] for k, v in vars(view).items()} for view in views])
-
-
-def read_feature_views(run: Path) -> list[FeatureView]:
-    """Read ``feature_views.parquet``; nothing where the run has none."""
-    return [FeatureView(**line) for line in _lines(run / _VIEWS)]
 
 
 def _same(table: object, names: Sequence[str], count: int) -> dict[str, list[str]]:
