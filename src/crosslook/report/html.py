@@ -180,7 +180,7 @@ def _summary(rows: Sequence[Row], best: Sequence[Setup], told: dict[str, Any]) -
 def _marks(told: dict[str, Any], rows: Sequence[Row]) -> list[str]:
     marks = ["synthetic data"] if told.get("synthetic") else []
     marks += [
-        f"untrained: {name}"
+        f"{name} (random weights)"
         for name in dict.fromkeys(r.extractor for r in rows)
         if name.startswith("untrained:")
     ]
