@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the models extra is not installed")
 pytest.importorskip("diffusers", reason="the models extra is not installed")
 
-from checkpoints import images  # noqa: E402
+from checkpoints import images, shaken  # noqa: E402
 from models import Checkpoints  # noqa: E402
 
 BOTH = pytest.mark.parametrize("other", [False, True])
@@ -233,3 +233,25 @@ def test_resizing_is_that_of_the_models_own_processors(models: Checkpoints) -> N
             theirs = Image.fromarray(plane).resize(geometry.resized[::-1], how)
             inside = np.clip(np.asarray(theirs), 0, 1)
             np.testing.assert_allclose(channel, inside, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_sam2_in_the_form_of_a_video_model(models: Checkpoints, tmp_path: Any) -> None:
+    """The hub holds SAM 2.1 as a video model; its image encoder is read all the same."""
+    from transformers import Sam2Model, Sam2VideoConfig, Sam2VideoModel
+
+    from crosslook.extract.registry import open_extractor
+
+    vision = Sam2Model.from_pretrained(models.folder("sam2")).config.vision_config
+    vision.fpn_hidden_size = 256
+    config = Sam2VideoConfig(
+        vision_config=vision, memory_attention_num_layers=1,
+        memory_attention_feed_forward_hidden_size=16, mask_decoder_config={"mlp_dim": 16},
+    )  # fmt: skip
+    model = shaken(Sam2VideoModel(config))
+    model.save_pretrained(tmp_path)
+    stack = images(2, 64)
+    mine = open_extractor("sam2:hiera-tiny,side=64", weights={"sam2": tmp_path}, device="cpu")
+    mean, std = torch.tensor(mine.MEAN)[:, None, None], torch.tensor(mine.STD)[:, None, None]
+    pyramid = model.vision_encoder((torch.tensor(stack) - mean) / std).fpn_hidden_states
+    close(mine.extract(stack).values, pyramid[-1])
