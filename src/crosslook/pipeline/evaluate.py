@@ -18,6 +18,7 @@ from crosslook.pipeline.settings import StudySettings
 from crosslook.pipeline.split import Division
 from crosslook.report.run_folder import CurveTable, HistogramTable, MatchTable
 from crosslook.report.structure_files import EmbeddingTable, HeatTable
+from crosslook.report.views import FeatureView
 from crosslook.types import DIRECTIONS, Direction, FloatArray, Metric, Patch, Row
 
 
@@ -31,6 +32,7 @@ class Findings:
     histograms: list[HistogramTable] = field(default_factory=list)
     embeddings: list[EmbeddingTable] = field(default_factory=list)
     heat_maps: list[HeatTable] = field(default_factory=list)
+    views: list[FeatureView] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

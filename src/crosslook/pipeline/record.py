@@ -91,6 +91,7 @@ def write_folder(run: Path, patches: PatchSet, findings: Findings, told: dict[st
     from crosslook.report import run_folder, structure_files
     from crosslook.report.html import write_report
     from crosslook.report.thumbnails import write_thumbnails
+    from crosslook.report.views import write_views
 
     run_folder.write_patches(run, patches.patches)
     write_thumbnails(run, patches, range(min(len(patches.patches), MOST_THUMBNAILS)))
@@ -99,6 +100,7 @@ def write_folder(run: Path, patches: PatchSet, findings: Findings, told: dict[st
     run_folder.write_histograms(run, findings.histograms)
     structure_files.write_embeddings(run, findings.embeddings)
     structure_files.write_heat_maps(run, findings.heat_maps)
+    write_views(run, findings.views)
     run_folder.write_run(run, told)
     run_folder.write_rows(run, findings.rows)
     write_report(run)

@@ -61,7 +61,12 @@ class StudySettings(BaseModel):
     def _split_extractors(cls, value: Any) -> Any:
         return tuple(split_specs(value)) if isinstance(value, str) else value
 
-    @field_validator("calibrations", "scorings", "two_stage", "fusion", mode="before")
+    @field_validator("two_stage", "fusion", mode="before")
+    @classmethod
+    def _split_joined(cls, value: Any) -> Any:
+        return tuple(split_specs(value)) if isinstance(value, str) else value
+
+    @field_validator("calibrations", "scorings", mode="before")
     @classmethod
     def _split_words(cls, value: Any) -> Any:
         if isinstance(value, str):

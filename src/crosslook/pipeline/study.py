@@ -26,6 +26,7 @@ from crosslook.pipeline.stage_texts import members_of
 from crosslook.pipeline.stages import evaluate_fusion, evaluate_two_stages
 from crosslook.pipeline.structure import CALIBRATIONS, evaluate_structure
 from crosslook.pipeline.tables import print_study
+from crosslook.pipeline.views import feature_views
 
 
 def study(pairs: str | Path, out: str | Path, **settings: Any) -> Path:
@@ -82,6 +83,10 @@ def run_study(settings: StudySettings, console: Console | None = None) -> Path:
         with timer(f"evaluate {spec}"):
             for evaluator in evaluators:
                 _evaluate(evaluator, descriptors, findings)
+        if settings.structure:
+            with timer(f"views {spec}"):
+                division = evaluators[0].division
+                findings.views += feature_views(spec, patches, settings, plan, division)
         if any(spec in members_of(text) for text in settings.fusion):
             kept[spec] = descriptors
     _evaluate_fusions(plan, kept, evaluators, findings, timer)

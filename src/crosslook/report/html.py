@@ -38,6 +38,7 @@ from crosslook.report.sections import (
 )
 from crosslook.report.tables import Setup, best_setups, interval, number, recall_rows
 from crosslook.report.thumbnails import read_thumbnails
+from crosslook.report.views import views_section
 from crosslook.types import Row
 
 
@@ -120,7 +121,7 @@ def _sections(run: Path, rows: Sequence[Row], best: Sequence[Setup]) -> list[Sec
         ),
     ]
     found += claims_section(rows) + structure_section(run, rows)
-    found += two_stage_section(rows) + robustness_section(rows)
+    found += views_section(run) + two_stage_section(rows) + robustness_section(rows)
     return found
 
 

@@ -67,11 +67,11 @@ def structure_section(run: Path, rows: Sequence[Row]) -> list[Section]:
         parts.append(Part(f"Embedding: {name}", figure=embedding_scatter(own, patches)))
     parts += [
         Part(
-            f"Similarity between the sensors: {t.extractor}, calibration {t.calibration}",
+            f"Similarity between the sensors: {t.extractor}, calibration {t.calibration}, "
+            f"ordered by {t.order_by}",
             figure=similarity_map(t),
         )
         for t in read_heat_maps(run)
-        if t.order_by == "scene"
     ]
     parts.append(Part("All structure rows", table=measure_table(rows, "structure")))
     how = (
