@@ -15,6 +15,7 @@ from crosslook.report.structure_figures import (
     embedding_scatter,
     robustness_curves,
     similarity_map,
+    two_stage_cost,
     two_stage_curves,
 )
 from crosslook.report.structure_files import read_embeddings, read_heat_maps
@@ -95,6 +96,7 @@ def two_stage_section(rows: Sequence[Row]) -> list[Section]:
         text = f"Recommended shortlist: {wanted[0].value:.0f}." if wanted else ""
         title = f"{name}, SAR to optical"
         parts.append(Part(title, text=text, figure=two_stage_curves(mine)))
+        parts.append(Part(f"{title}: recall over cost", figure=two_stage_cost(mine)))
     parts.append(Part("All two-stage rows", table=measure_table(rows, "two-stage")))
     how = (
         "A coarse shortlist of K candidates, then fine verification. The ceiling is the share "

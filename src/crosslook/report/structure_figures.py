@@ -20,13 +20,10 @@ def embedding_scatter(tables: Sequence[EmbeddingTable], patches: Sequence[Patch]
     traces: list[dict[str, Any]] = []
     for number, table in enumerate(tables):
         traces += _plane(table, number == 0)
-    scenes = {name: i for i, name in enumerate(sorted({p.scene for p in patches}))}
-    by_scene: list[Any] = []
-    by_sensor: list[Any] = []
-    for table in tables:
-        codes = [scenes[patches[i].scene] for i in table.index]
-        by_scene += ["#888888", codes, codes]
-        by_sensor += ["#888888", COLOURS[0], COLOURS[1]]
+    by_sensor = ["#888888", COLOURS[0], COLOURS[1]] * len(tables)
+    colourings = [("sensor", by_sensor), ("scene", _codes(tables, [p.scene for p in patches]))]
+    if any(p.group != p.scene for p in patches):
+        colourings.append(("group", _codes(tables, [p.group for p in patches])))
     planes = [
         {
             "label": f"{t.method.upper()}, {_named(t.calibration)}",
@@ -37,7 +34,7 @@ def embedding_scatter(tables: Sequence[EmbeddingTable], patches: Sequence[Patch]
     ]
     colours = [
         {"label": f"colour: {name}", "method": "restyle", "args": [{"marker.color": values}]}
-        for name, values in (("sensor", by_sensor), ("scene", by_scene))
+        for name, values in colourings
     ]
     menu = {"type": "dropdown", "y": 1.14, "yanchor": "top", "bgcolor": "#ffffff"}
     menu["font"] = {"color": "#1c2430", "size": 12}
@@ -51,6 +48,16 @@ def embedding_scatter(tables: Sequence[EmbeddingTable], patches: Sequence[Patch]
         ],
     }
     return {"data": traces, "layout": layout}
+
+
+def _codes(tables: Sequence[EmbeddingTable], labels: Sequence[str]) -> list[Any]:
+    """Marker colours of every trace: a number for each label, lines grey."""
+    numbers = {name: i for i, name in enumerate(sorted(set(labels)))}
+    found: list[Any] = []
+    for table in tables:
+        codes = [numbers[labels[i]] for i in table.index]
+        found += ["#888888", codes, codes]
+    return found
 
 
 def similarity_map(table: HeatTable) -> Figure:
@@ -82,6 +89,19 @@ def two_stage_curves(rows: Sequence[Row]) -> Figure:
         if points:
             traces.append(_curve(name.replace("-", " "), points, colour))
     return _lines(traces, "K (shortlist)", "share of queries", log=True)
+
+
+def two_stage_cost(rows: Sequence[Row]) -> Figure:
+    """Final recall over the cost of a query: what each step of K buys."""
+    traces = []
+    for (name, prefix), colour in zip(
+        (("final", ""), ("reversed final", "reversed-")), COLOURS, strict=False
+    ):
+        cost = {r.k: r.value for r in rows if r.metric == f"{prefix}cost"}
+        final = [r for r in rows if r.metric == f"{prefix}final" and r.k in cost]
+        if final:
+            traces.append(_curve(name, [(cost[r.k], r) for r in final], colour))
+    return _lines(traces, "multiplications per query", "share of queries", log=True)
 
 
 def robustness_curves(rows: Sequence[Row], name: str) -> Figure:
