@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -67,6 +68,7 @@ def write_report(run: Path) -> Path:
         marks=_marks(told, rows),
         summary=_summary(rows, best, told),
         sections=sections,
+        finite=_finite,
         hover=hover_pictures(run),
         css=Markup((templates / "report.css").read_text(encoding="utf-8")),
         js=Markup((templates / "report.js").read_text(encoding="utf-8")),
@@ -78,6 +80,15 @@ def write_report(run: Path) -> Path:
     write_latex(run, rows)
     write_figures(run, _figures(sections))
     return path
+
+
+def _finite(value: Any) -> Any:
+    """Put null for what JSON cannot hold: a missing value or interval is not drawn."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _sections(run: Path, rows: Sequence[Row], best: Sequence[Setup]) -> list[Section]:
