@@ -120,6 +120,16 @@ RETRIEVAL = {
         "lower",
         "Half of the queries find their partner at this rank or better.",
     ),
+    "gain-over-best-member": Definition(
+        "Gain of a fusion over its best member",
+        "mean over queries of [fusion right at rank 1] - [best member right at rank 1]",
+        "paired bootstrap over scenes; Efron and Tibshirani 1993, chapter 16",
+        -1.0,
+        1.0,
+        "higher",
+        "The fusion is better only where the interval lies above zero. The best member is the "
+        "one with the most right answers on the measured queries, which favours the member.",
+    ),
     "tolerant-recall": Definition(
         "Tolerant recall at k",
         "share of queries of which the partner or a neighbour within the tolerance "

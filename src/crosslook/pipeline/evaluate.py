@@ -178,6 +178,10 @@ class Evaluator:
             )
         )
 
+    def rank(self, calibrated: Calibrated, scoring: str, direction: Direction) -> Ranks:
+        """Rank the measured gallery for every measured query."""
+        return self._rank(calibrated, scoring, direction)[0]
+
     def _rank(
         self, calibrated: Calibrated, scoring: str, direction: Direction
     ) -> tuple[Ranks, Ranks | None]:

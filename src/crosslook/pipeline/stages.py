@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 
 from crosslook.compare.fusion import Member, fit_fusion
+from crosslook.compare.similarity import Ranks
 from crosslook.match.stage_scores import StageFeatures
 from crosslook.match.stage_spec import StageSpec, parse_two_stage
 from crosslook.match.two_stage import TwoStageResult, evaluate_two_stage
+from crosslook.measure.bootstrap import bootstrap_mean
 from crosslook.pipeline.descriptors import Descriptors
-from crosslook.pipeline.evaluate import Evaluator, Findings
+from crosslook.pipeline.evaluate import Calibrated, Evaluator, Findings
 from crosslook.pipeline.stage_texts import members_of
-from crosslook.types import DIRECTIONS, FeatureMap, FloatArray
+from crosslook.types import DIRECTIONS, Direction, FeatureMap, FloatArray, Metric
 
 FUSED_CALIBRATION = "standardize"
 FUSED_SCORING: Literal["csls"] = "csls"
@@ -70,7 +72,22 @@ def evaluate_fusion(
                 parts[0].sar,
                 parts[0].optical,
             )
+            gain = _gain(own, direction, ranks, evaluator)
+            found.rows += evaluator.rows(shown, FUSED_CALIBRATION, FUSED_SCORING, [gain])
             evaluator.add_ranks(shown, FUSED_CALIBRATION, FUSED_SCORING, direction, ranks, found)
+
+
+def _gain(
+    members: Sequence[Calibrated], direction: Direction, ranks: Ranks, evaluator: Evaluator
+) -> Metric:
+    """Recall at 1 of a fusion minus that of its best member, query by query."""
+    alone = [evaluator.rank(member, FUSED_SCORING, direction).rank == 1 for member in members]
+    best = max(alone, key=lambda hits: float(hits.mean()))
+    change = (ranks.rank == 1).astype(float) - best
+    settings = evaluator.settings
+    estimate = bootstrap_mean(change, evaluator.scenes, settings.seed, settings.draws)
+    count = len(change)
+    return Metric("retrieval", "gain-over-best-member", estimate, count, count, 0.0, direction, 1)
 
 
 def _features(stage: StageSpec, maps: Mapping[str, tuple[FeatureMap, FeatureMap]]) -> StageFeatures:

@@ -183,10 +183,28 @@ def _summary(rows: Sequence[Row], best: Sequence[Setup], told: dict[str, Any]) -
             f"({interval(row)}; {setup.how}{before}) among {row.n_gallery}; chance is "
             f"{number(row.chance, 4)}."
         )
+    lines += [_gain_line(r) for r in rows if _is_gain(r)]
     for name, why in told["skipped"].items():
         lines.append(f"Skipped: {name}. {why}")
     lines += list(told.get("notes", []))
     return lines
+
+
+def _is_gain(row: Row) -> bool:
+    return row.metric == "gain-over-best-member" and row.direction == "sar->optical"
+
+
+def _gain_line(row: Row) -> str:
+    if row.ci_low > 0:
+        verdict = "better than its best member"
+    elif row.ci_high < 0:
+        verdict = "worse than its best member"
+    else:
+        verdict = "not shown to differ from its best member"
+    return (
+        f"The {row.pooling} of {row.extractor} is {verdict}: {row.value:+.3f} "
+        f"({row.ci_low:+.3f} to {row.ci_high:+.3f}) recall at 1."
+    )
 
 
 def _marks(told: dict[str, Any], rows: Sequence[Row]) -> list[str]:
