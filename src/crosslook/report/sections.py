@@ -12,7 +12,7 @@ from crosslook.measure.definition import Definition
 from crosslook.measure.definitions import DEFINITIONS, define
 from crosslook.report.figures import Figure
 from crosslook.report.run_folder import MatchTable
-from crosslook.report.tables import Setup, interval, number, recall_rows, setup_of
+from crosslook.report.tables import Setup, arrow, interval, number, recall_rows, setup_of
 from crosslook.types import DIRECTIONS, Patch, Row
 
 SHOWN_MATCHES = 10
@@ -83,7 +83,7 @@ def retrieval_table(rows: Sequence[Row]) -> Table:
                     setup.extractor,
                     setup.pooling,
                     setup.how + (" (transductive)" if setup.split == "transductive" else ""),
-                    direction,
+                    arrow(direction),
                     number(row.value),
                     interval(row),
                     *(number(r.value) if r else "–" for r in shown),
@@ -112,7 +112,7 @@ def measure_table(rows: Sequence[Row], measure: str) -> Table:
             row.extractor,
             setup_of(row).how,
             row.metric,
-            row.direction,
+            arrow(row.direction),
             str(row.k) if row.k else "",
             number(row.value),
             interval(row),

@@ -70,3 +70,8 @@ def interval(row: Row, digits: int = 3) -> str:
     if math.isnan(row.ci_low):
         return ""
     return f"{number(row.ci_low, digits)} to {number(row.ci_high, digits)}"
+
+
+def arrow(direction: str) -> str:
+    """Write a direction so that it does not break over two lines."""
+    return direction.replace("->", "\u00a0\u2192\u00a0")
