@@ -11,6 +11,9 @@ from pathlib import Path
 from crosslook.errors import OutputError
 
 
+_MARK = ".crosslook-"
+
+
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``target``; rename it over on success.
@@ -26,7 +29,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
-            prefix=f".{target.stem[:40]}-", suffix=target.suffix, dir=target.parent
+            prefix=f"{_MARK}{os.getpid()}-", suffix=target.suffix, dir=target.parent
         )
         os.close(handle)
         Path(name).chmod(0o644)
@@ -56,6 +59,19 @@ def write_bytes(target: Path, data: bytes) -> None:
         path.write_bytes(data)
 
 
+def sweep(folder: Path) -> None:
+    """Remove what writers that were killed left in ``folder`` and below.
+
+    Temporary files carry the number of their process; those of a process that
+    still runs on this machine are left alone.
+    """
+    for path in folder.rglob(f"{_MARK}*"):
+        number = path.name.removeprefix(_MARK).partition("-")[0]
+        if number.isdigit() and not _runs(int(number)):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
 def check_writable(folder: Path) -> None:
     """Create ``folder`` and prove that a file can be written there.
 
@@ -70,6 +86,16 @@ def check_writable(folder: Path) -> None:
     with atomic_path(probe) as path:
         path.write_bytes(b"\0" * 4096)
     probe.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _sync(path: Path) -> None:

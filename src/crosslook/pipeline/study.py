@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from crosslook.atomic import check_writable
+from crosslook.atomic import check_writable, sweep
 from crosslook.data.alignment import read_alignment
 from crosslook.data.dates import days_between
 from crosslook.data.pairs import open_pairs
@@ -71,6 +71,7 @@ def run_study(settings: StudySettings, console: Console | None = None) -> Path:
         patches = open_patches(settings)
         divisions = divide_patches(patches, settings)
     check_writable(settings.out)
+    sweep(settings.out)
     _say_what(patches, plan, console)
     findings = Findings()
     evaluators = [
