@@ -20,9 +20,14 @@ def names(folder: Path) -> set[str]:
 def test_a_failed_write_leaves_the_old_file_alone(tmp_path: Path) -> None:
     target = tmp_path / "a.txt"
     write_text(target, "old")
-    with pytest.raises(ZeroDivisionError), atomic_path(target) as path:
-        path.write_text("half")
-        raise ZeroDivisionError
+
+    def write_half() -> None:
+        with atomic_path(target) as path:
+            path.write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_half()
     assert target.read_text() == "old"
     assert names(tmp_path) == {"a.txt"}
 
@@ -43,7 +48,9 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
 
 def test_only_what_dead_processes_left_is_swept(tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys; from pathlib import Path; from crosslook.atomic import atomic_path\n"
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from crosslook.atomic import atomic_path\n"
         "with atomic_path(Path(sys.argv[1]) / 'deep' / 'a.bin') as path:\n"
         "    path.write_bytes(b'half'); os.kill(os.getpid(), signal.SIGKILL)"
     )

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from crosslook.errors import OutputError
 
-
 _MARK = ".crosslook-"
 
 
