@@ -116,6 +116,10 @@ def test_bad_pairs(
         (["--dtype", "float8"], ["float8"]),
         (["--patch", "3"], ["patch"]),
         (["--weights", "dinov2"], ["NAME=FOLDER"]),
+        (["--weights", "dinov9=/tmp"], ["dinov9"]),
+        (["--workers", "3"], ["--engine ray"]),
+        (["--fusion", "raw+hogg"], ["hogg"]),
+        (["--two-stage", "hog"], ["COARSE+FINE"]),
     ],
 )
 def test_bad_settings(pairs: Path, tmp_path: Path, extra: list[str], words: list[str]) -> None:

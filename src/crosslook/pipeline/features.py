@@ -13,6 +13,8 @@ from crosslook.pipeline.settings import StudySettings
 from crosslook.storage import is_remote, open_folder
 from crosslook.types import MODALITIES, FeatureMap
 
+DEFAULT_WORKERS = 2
+
 
 def describe(spec: str, patches: PatchSet, settings: StudySettings, plan: Plan) -> Descriptors:
     """Extract both modalities through the store and pool them."""
@@ -73,6 +75,8 @@ def _extract_with_ray(
             settings.batch_size,
             settings.weights,
         )
-        sets.append(extract_with_ray(job, settings.workers, settings.ray_address))
+        sets.append(
+            extract_with_ray(job, settings.workers or DEFAULT_WORKERS, settings.ray_address)
+        )
     plan.revisions[spec] = str(sets[0].key["revision"])
     return sets[0], sets[1]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from crosslook.errors import InputError, SettingError, did_you_mean
 from crosslook.extract.spec import split_specs
@@ -49,12 +49,18 @@ class StudySettings(BaseModel):
     skip_missing: bool = False
     store: str | None = None
     engine: Literal["local", "ray"] = "local"
-    workers: int = Field(2, ge=1)
+    workers: int | None = Field(None, ge=1)
     ray_address: str | None = None
     structure: bool = True
     two_stage: tuple[str, ...] = ()
     fusion: tuple[str, ...] = ()
     robustness: bool = False
+
+    @model_validator(mode="after")
+    def _ray_options_need_ray(self) -> Self:
+        if self.engine != "ray" and (self.workers is not None or self.ray_address is not None):
+            raise ValueError("workers and ray_address do nothing without --engine ray")
+        return self
 
     @field_validator("extractors", mode="before")
     @classmethod

@@ -77,6 +77,10 @@ def run_study(settings: StudySettings, console: Console | None = None) -> Path:
     evaluators = [
         Evaluator(patches.name, patches.patches, division, settings) for division in divisions
     ]
+    if settings.tolerance and evaluators[0].neighbours is None:
+        plan.notes.append(
+            f"no patch has a neighbour within {settings.tolerance:g} px: no tolerant rows."
+        )
     kept: dict[str, Descriptors] = {}
     for spec in plan.specs:
         with timer(f"extract {spec}"):
@@ -137,7 +141,8 @@ def _evaluate_two_stages(
             specs = {stage.extractor for stage in parse_two_stage(text)}
             maps = {spec: whole_maps(spec, patches, settings, plan) for spec in sorted(specs)}
             for evaluator in evaluators:
-                evaluate_two_stages(text, maps, evaluator, findings)
+                result = evaluate_two_stages(text, maps, evaluator, findings)
+                plan.notes += [f"two stages {text}: {note}" for note in result.notes]
 
 
 def _measure_robustness(

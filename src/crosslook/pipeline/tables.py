@@ -34,6 +34,10 @@ def print_study(rows: Sequence[Row], run: Path, console: Console | None = None) 
         console.print(
             f"gallery {recall[0].n_gallery}, chance {recall[0].chance:.4f}", highlight=False
         )
+        console.print(
+            "best calibrated: chosen on these queries, so a little optimistic; rows has all",
+            highlight=False,
+        )
     for name, path in (("rows", "results.parquet"), ("report", "report.html")):
         console.print(f"{name:<8}{run / path}", highlight=False, soft_wrap=True)
 

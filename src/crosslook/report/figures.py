@@ -21,7 +21,8 @@ def match_curves(curves: Sequence[CurveTable], best: Sequence[Setup]) -> Figure:
     traces = []
     for colour, setup in zip(_cycle(len(best)), best, strict=True):
         for curve in curves:
-            if curve.extractor != setup.extractor or curve.direction != "sar->optical":
+            own = (curve.extractor, curve.pooling) == (setup.extractor, setup.pooling)
+            if not own or curve.direction != "sar->optical":
                 continue
             key = (curve.calibration, curve.scoring)
             is_best = key == (setup.calibration, setup.scoring)

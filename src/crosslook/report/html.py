@@ -119,7 +119,9 @@ def _sections(run: Path, rows: Sequence[Row], best: Sequence[Setup]) -> list[Sec
             "retrieval",
             "Retrieval",
             "Each patch of one sensor looks for its partner among all measured patches of the "
-            "other. Compare with chance, and with the uncalibrated line of the same extractor.",
+            "other. Compare with chance, and with the uncalibrated line of the same extractor. "
+            "The best comparison of an extractor is chosen on these very queries, so it is a "
+            "little optimistic; the table has all of them.",
             [
                 Part(
                     "Cumulative match curves, SAR to optical",

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from crosslook.report.claims import best_recalls, judge_claims, pair_distances, rank_correlation
+from crosslook.report.claims import judge_claims, pair_distances, plain_recalls, rank_correlation
 from crosslook.report.run_folder import read_patches
 from crosslook.report.sections import Part, Section, Table, definitions_of, measure_table
 from crosslook.report.structure_figures import (
@@ -31,14 +31,14 @@ def claims_section(rows: Sequence[Row]) -> list[Section]:
     claims = judge_claims(rows)
     if not claims:
         return []
-    distance, recall = pair_distances(rows), best_recalls(rows)
+    distance, recall = pair_distances(rows), plain_recalls(rows)
     lines = [
         [name, number(distance[name].value), interval(distance[name]), number(row.value),
          interval(row)]
         for name, row in recall.items()
         if name in distance
     ]  # fmt: skip
-    columns = ["extractor", "distance of pairs", "95 %", "best recall at 1", "95 %"]
+    columns = ["extractor", "distance of pairs", "95 %", "recall at 1, uncalibrated", "95 %"]
     told = Table(["claim", "verdict", "why"], [[c.text, c.verdict, c.why] for c in claims])
     rho = rank_correlation(rows)
     text = "" if math.isnan(rho) else f"Spearman rank correlation over extractors: {rho:.2f}."
