@@ -9,6 +9,7 @@ sensor often darkens in the other.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import ClassVar
 
@@ -43,6 +44,11 @@ class Hog(Extractor):
     def geometry(self, height: int, width: int) -> Geometry:
         """Whole cells; the last ones are padded by edge values."""
         return pad_to_multiple(height, width, int(self.options["cell"]))
+
+    def reach(self) -> int:
+        """Pixels around a cell that its features depend on: blocks, soft cells, blur."""
+        # OpenCV cuts the Gaussian of a float image at four deviations.
+        return 2 * int(self.options["cell"]) + math.ceil(4.0 * float(self.options["blur"])) + 2
 
     def _features(self, images: FloatArray) -> tuple[FloatArray, None]:
         cell, bins = int(self.options["cell"]), int(self.options["bins"])

@@ -20,6 +20,10 @@ class Raw(Extractor):
         """Whole blocks; the last ones are padded by edge values."""
         return pad_to_multiple(height, width, int(self.options["cell"]))
 
+    def reach(self) -> int:
+        """Pixels around a cell that its features depend on: none."""
+        return 0
+
     def _features(self, images: FloatArray) -> tuple[FloatArray, None]:
         return block_means(images, int(self.options["cell"])), None
 

@@ -42,20 +42,22 @@ def dense_channels(picture: Picture, extractor: Extractor, margin: float = 3.0) 
     images = np.ascontiguousarray(np.broadcast_to(picture.values, (1, 3, *picture.shape)))
     features = extractor.extract(images)
     values = features.values[0]
-    valid = _valid_cells(picture.valid, values.shape[1:], features.stride, margin)
+    valid = valid_cells(picture.valid, values.shape[1:], features.stride, margin)
     if not valid.any():
         return Channels(np.zeros_like(values), valid, features.stride)
     inside = values[:, valid]
     mean = inside.mean(axis=1, dtype=np.float64).astype(np.float32)[:, None, None]
     deviation = inside.std(axis=1, dtype=np.float64).astype(np.float32)[:, None, None]
     scaled = (values - mean) / np.maximum(deviation, np.float32(1e-6))
-    scaled *= _contrast(picture, values.shape[1:], features.stride, valid)
+    spread = local_spread(picture, values.shape[1:], features.stride)
+    scaled *= contrast_weight(spread, float(np.median(spread[valid])))
     return Channels(np.where(valid, scaled, np.float32(0.0)), valid, features.stride)
 
 
-def _valid_cells(
+def valid_cells(
     valid: NDArray[np.bool_], cells: tuple[int, ...], stride: float, margin: float
 ) -> NDArray[np.bool_]:
+    """Cells (h, w) without an invalid pixel in them or within ``margin`` pixels."""
     holes = (~valid).astype(np.uint8)
     if not holes.any():
         return np.ones(cells, np.bool_)
@@ -64,18 +66,19 @@ def _valid_cells(
     return np.asarray(grown[_centres(valid.shape, cells, stride)] == 0, np.bool_)
 
 
-def _contrast(
-    picture: Picture, cells: tuple[int, ...], stride: float, valid: NDArray[np.bool_]
-) -> FloatArray:
-    """``s / (s + median s)`` with ``s`` the standard deviation around each cell."""
+def local_spread(picture: Picture, cells: tuple[int, ...], stride: float) -> FloatArray:
+    """Standard deviation of the picture around each cell (h, w), four cells wide."""
     side = 2 * round(2 * stride) + 1
     soft = cv2.GaussianBlur(picture.values, (0, 0), 1.0)
     mean = cv2.blur(soft, (side, side))
     square = cv2.blur(soft * soft, (side, side))
     spread = np.sqrt(np.maximum(square - mean * mean, 0.0))
-    at_cells = spread[_centres(picture.shape, cells, stride)]
-    middle = max(float(np.median(at_cells[valid])), 1e-6)
-    return np.asarray(at_cells / (at_cells + middle), np.float32)
+    return np.asarray(spread[_centres(picture.shape, cells, stride)], np.float32)
+
+
+def contrast_weight(spread: FloatArray, middle: float) -> FloatArray:
+    """``s / (s + m)``: fades cells that are flat against the usual spread ``m``."""
+    return np.asarray(spread / (spread + max(middle, 1e-6)), np.float32)
 
 
 def _centres(

@@ -1,0 +1,126 @@
+"""One block of an atlas: made from the basemaps, written whole."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crosslook.atlas.grid import AtlasGrid
+from crosslook.atlas.levels import Level, block_features, halo_of
+from crosslook.atlas.manifest import Block
+from crosslook.atlas.sources import Basemap
+from crosslook.atlas.windows import read_window
+from crosslook.extract.base import Extractor
+from crosslook.match.picture import Picture
+from crosslook.storage import Folder
+from crosslook.types import FloatArray
+
+DONE = "block.json"
+IMAGE, VALID = "image.npy", "valid.npy"
+_SPREAD_SAMPLE = 512
+_FILL = np.float32(0.5)
+
+
+@dataclass(frozen=True)
+class BlockJob:
+    """What makes any block of an atlas; it travels to other machines.
+
+    Attributes
+    ----------
+    store : str
+        Folder or address of the atlas.
+    grid : AtlasGrid
+    maps : tuple of Basemap
+    levels : tuple of Level
+    stretch : (low, high) or None
+        What becomes 8 bits; None for maps that are.
+    """
+
+    store: str
+    grid: AtlasGrid
+    maps: tuple[Basemap, ...]
+    levels: tuple[Level, ...]
+    stretch: tuple[float, float] | None
+
+
+def block_folder(store: Folder, block: Block) -> Folder:
+    """Where the files of a block lie."""
+    return store.child(f"blocks/r{block[0]:05d}-c{block[1]:05d}")
+
+
+def level_file(number: int) -> str:
+    """File of the features of a level, counted from 0."""
+    return f"level{number}.npy"
+
+
+def make_block(job: BlockJob, block: Block, extractors: Sequence[Extractor], store: Folder) -> None:
+    """Read, extract and write one block; ``block.json``, written last, says it is whole."""
+    pairs = list(zip(job.levels, extractors, strict=True))
+    halo = _common_halo([(halo_of(e, level.cell), level.cell) for level, e in pairs])
+    side = job.grid.block
+    corner = (block[0] * side - halo, block[1] * side - halo)
+    bands, valid = read_window(
+        job.maps, job.grid, corner, (side + 2 * halo, side + 2 * halo), job.stretch
+    )
+    inner = (slice(halo, halo + side),) * 2
+    folder = block_folder(store, block)
+    solid = valid[inner]
+    if not solid.any():
+        folder.write(DONE, json.dumps({"valid_pixels": 0}).encode())
+        return
+    picture = Picture(np.where(valid, grey_of(bands), _FILL), valid)
+    arrays: dict[str, NDArray[Any]] = {IMAGE: np.ascontiguousarray(bands[:, *inner])}
+    if not solid.all():
+        arrays[VALID] = np.packbits(solid, axis=1)
+    statistics = []
+    for number, (level, extractor) in enumerate(pairs):
+        features = block_features(picture, halo, level, extractor)
+        arrays[level_file(number)] = features
+        statistics.append(_statistics(features))
+    files = {name: _write_array(folder, name, array) for name, array in arrays.items()}
+    done = {"valid_pixels": int(solid.sum()), "files": files, "statistics": statistics}
+    folder.write(DONE, json.dumps(done).encode())
+
+
+def grey_of(bands: NDArray[np.uint8]) -> FloatArray:
+    """The grey value that an atlas is matched by, 0..1, from bands (B, H, W)."""
+    grey = bands.mean(axis=0, dtype=np.float32)
+    grey *= np.float32(1.0 / 255.0)
+    return np.asarray(grey, np.float32)
+
+
+def _common_halo(wanted: list[tuple[int, int]]) -> int:
+    """The smallest halo that is enough for all levels, in whole cells of each."""
+    cells = math.lcm(*(cell for _, cell in wanted))
+    return math.ceil(max(halo for halo, _ in wanted) / cells) * cells
+
+
+def _statistics(features: NDArray[np.float16]) -> dict[str, Any]:
+    """Count, sums and sums of squares over valid cells, and a sample of the spread."""
+    spread = features[-1]
+    valid = spread >= 0
+    inside = features[:-1, valid].astype(np.float64)
+    sample = np.sort(spread[valid].astype(np.float64))
+    at = np.linspace(0, max(0, len(sample) - 1), min(_SPREAD_SAMPLE, len(sample))).astype(int)
+    return {
+        "cells": int(valid.sum()),
+        "sum": inside.sum(axis=1).tolist(),
+        "square": (inside**2).sum(axis=1).tolist(),
+        "spread": sample[at].tolist(),
+    }
+
+
+def _write_array(folder: Folder, name: str, array: NDArray[Any]) -> str:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    data = buffer.getvalue()
+    folder.write(name, data)
+    return hashlib.sha256(data).hexdigest()

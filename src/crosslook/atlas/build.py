@@ -1,0 +1,180 @@
+"""Build an atlas: a basemap made searchable, block by block."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from crosslook import __version__
+from crosslook.atlas.blocks import DONE, BlockJob, block_folder, make_block
+from crosslook.atlas.grid import AtlasGrid
+from crosslook.atlas.levels import Level, make_level
+from crosslook.atlas.manifest import FORMAT, NAME, Block, LevelStatistics, Manifest
+from crosslook.atlas.sources import find_basemaps, fingerprint, plan_grid
+from crosslook.atlas.store import Atlas, open_atlas
+from crosslook.atlas.windows import measure_stretch, touching
+from crosslook.atomic import check_writable, sweep
+from crosslook.errors import GridError, InputError, OutputError, SettingError
+from crosslook.extract.registry import open_extractor
+from crosslook.progress import track
+from crosslook.storage import Folder, is_remote, open_folder
+
+BLOCK = 2048
+FINE = "hog:cell=4,blur=1"
+_PLAN = "build.json"
+
+
+def build_atlas(
+    basemaps: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    extractor: str = "hog",
+    cell: int | None = None,
+    fine: str = FINE,
+    crs: str | None = None,
+    resolution: float | None = None,
+    engine: Literal["local", "ray"] = "local",
+    workers: int | None = None,
+    ray_address: str | None = None,
+) -> Atlas:
+    """Build an atlas, or go on with one that was interrupted.
+
+    Memory holds one block of 2,048 x 2,048 pixels at a time, whatever the
+    size of the basemap; blocks without data cost nothing.
+
+    Parameters
+    ----------
+    basemaps : path or sequence of paths
+        GeoTIFF, COG, VRT or JPEG 2000 files, or folders of them, of any CRS
+        and resolution. Where they overlap the first one wins.
+    out : path or address
+        Folder of the atlas; also ``s3://bucket/prefix``.
+    extractor : str
+        Spec of the features that are searched.
+    cell : int, optional
+        Pixels per cell of the search, 8 by default.
+    fine : str
+        Spec of the features that verify what the search found.
+    crs, resolution : str, float, optional
+        Grid of the atlas; by default that of the first file.
+    engine, workers, ray_address
+        ``ray`` spreads blocks over a cluster; workers then is the number of
+        actors (2 by default).
+
+    Returns
+    -------
+    Atlas
+
+    Raises
+    ------
+    InputError, RasterError, GridError
+        For basemaps that are missing, unreadable or without georeference, or
+        that hold no valid pixel.
+    SettingError
+        For a cell, CRS, resolution or engine that is not allowed.
+    OutputError
+        If ``out`` holds another atlas or cannot be written.
+    """
+    if engine not in ("local", "ray"):
+        raise SettingError(f"unknown engine '{engine}'; local and ray are allowed.")
+    if engine == "local" and (workers is not None or ray_address is not None):
+        raise SettingError("workers and ray_address do nothing without engine ray.")
+    places = [basemaps] if isinstance(basemaps, str | Path) else list(basemaps)
+    files = find_basemaps(places)
+    levels = (make_level(extractor, cell), make_level(fine, None))
+    extractors = [open_extractor(level.spec) for level in levels]
+    store = _prepare(out)
+    grid, maps = plan_grid(files, BLOCK, crs, resolution)
+    keys = [e.key for e in extractors]
+    plan = {"format": FORMAT, "files": fingerprint(files), "grid": _grid_key(grid), "keys": keys}
+    plan["cells"] = [level.cell for level in levels]
+    _claim(store, plan)
+    job = BlockJob(str(out), grid, tuple(maps), levels, measure_stretch(maps))
+    blocks = [b for b in grid.every_block() if touching(maps, grid, b)]
+    missing = [b for b in blocks if not block_folder(store, b).has(DONE)]
+    if engine == "ray" and missing:
+        from crosslook.atlas.ray_build import build_with_ray
+
+        build_with_ray(job, missing, workers or 2, ray_address)
+    else:
+        for block in track(missing, "Building the atlas"):
+            make_block(job, block, extractors, store)
+    manifest = _manifest(store, job, blocks, keys, [p.name for p in files])
+    store.write(NAME, manifest.to_json().encode())
+    return open_atlas(out)
+
+
+def _prepare(out: str | Path) -> Folder:
+    if not is_remote(out):
+        check_writable(Path(out))
+        sweep(Path(out))
+    return open_folder(out)
+
+
+def _grid_key(grid: AtlasGrid) -> list[Any]:
+    return [grid.reference.crs, list(grid.reference.affine), list(grid.shape), grid.block]
+
+
+def _claim(store: Folder, plan: dict[str, Any]) -> None:
+    """Write the plan of a new atlas, or see that an old one is the same."""
+    text = json.dumps(plan, indent=1, sort_keys=True)
+    if store.has(_PLAN):
+        if json.loads(store.read(_PLAN)) != json.loads(text):
+            raise OutputError(
+                f"'{store}' holds an atlas of other basemaps or settings. "
+                "Choose another folder, or remove it first."
+            )
+        return
+    store.write(_PLAN, text.encode())
+
+
+def _manifest(
+    store: Folder,
+    job: BlockJob,
+    blocks: Sequence[Block],
+    keys: Sequence[dict[str, str]],
+    names: Sequence[str],
+) -> Manifest:
+    done = {block: json.loads(block_folder(store, block).read(DONE)) for block in blocks}
+    filled = {block: one for block, one in done.items() if one["valid_pixels"]}
+    if not filled:
+        raise GridError(
+            "the basemaps hold no valid pixel: all is nodata. Check the files and their nodata."
+        )
+    return Manifest(
+        grid=job.grid,
+        levels=job.levels,
+        keys=tuple(keys),
+        statistics=tuple(
+            _combine([one["statistics"][n] for one in filled.values()], level)
+            for n, level in enumerate(job.levels)
+        ),
+        bands=len(job.maps[0].bands),
+        blocks={block: one["files"] for block, one in filled.items()},
+        valid_pixels=sum(one["valid_pixels"] for one in filled.values()),
+        sources=tuple(names),
+        created=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        version=__version__,
+    )
+
+
+def _combine(parts: list[dict[str, Any]], level: Level) -> LevelStatistics:
+    cells = sum(part["cells"] for part in parts)
+    if not cells:
+        raise InputError(
+            f"no cell of {level.cell} px is free of nodata. Use a smaller cell or another basemap."
+        )
+    mean = np.sum([part["sum"] for part in parts], axis=0) / cells
+    variance = np.sum([part["square"] for part in parts], axis=0) / cells - mean**2
+    deviation = np.sqrt(np.maximum(variance, 1e-12))
+    spread = np.concatenate([part["spread"] for part in parts])
+    if float(spread.max()) <= 0:
+        raise InputError("the basemaps are constant: there is nothing to find in them.")
+    return LevelStatistics(
+        mean.astype(np.float32), deviation.astype(np.float32), float(np.median(spread))
+    )

@@ -1,0 +1,217 @@
+"""An atlas opened for reading: windows of its image and of its features."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crosslook.atlas.blocks import IMAGE, VALID, block_folder, level_file
+from crosslook.atlas.geo_image import GeoImage
+from crosslook.atlas.grid import AtlasGrid
+from crosslook.atlas.manifest import NAME, Block, Manifest, read_manifest
+from crosslook.errors import InputError, SettingError, StoreError, did_you_mean
+from crosslook.match.channels import Channels, contrast_weight
+from crosslook.storage import Folder, LocalFolder, open_folder
+
+_REMOTE_FILES = 64  # arrays of a remote atlas that are held in memory
+
+
+class Atlas:
+    """A searchable basemap; any number of queries may share one.
+
+    Files of a local atlas are mapped into memory, those of a remote one are
+    fetched when they are needed. Every file is compared with its checksum
+    when it is first used.
+
+    Attributes
+    ----------
+    manifest : Manifest
+    name : str
+        Its folder or address.
+    """
+
+    def __init__(self, manifest: Manifest, folder: Folder) -> None:
+        self.manifest = manifest
+        self.name = str(folder)
+        self._folder = folder
+        self._arrays: OrderedDict[tuple[Block, str], NDArray[Any]] = OrderedDict()
+        self._lock = Lock()
+        self.searchers: dict[int, Any] = {}  # kept transforms, by level
+
+    @property
+    def grid(self) -> AtlasGrid:
+        """Pixels and blocks."""
+        return self.manifest.grid
+
+    def level_number(self, spec: str) -> int:
+        """Number of the level whose extractor was given as ``spec``.
+
+        Raises
+        ------
+        SettingError
+            If the atlas was built with other extractors.
+        """
+        known = [level.spec for level in self.manifest.levels]
+        for number, name in enumerate(known):
+            if spec == name or name.partition(":")[0] == spec:
+                return number
+        raise SettingError(
+            f"atlas '{self.name}' has no features of '{spec}'; it was built with: "
+            f"{', '.join(known)}. Choose one of these, or build another atlas."
+            + did_you_mean(spec, known)
+        )
+
+    def features(self, number: int, corner: tuple[int, int], shape: tuple[int, int]) -> Channels:
+        """Calibrated features of a window of cells, which may reach beyond the atlas.
+
+        Parameters
+        ----------
+        number : int
+            Of the level.
+        corner, shape : first (row, column) of the window, and its rows and columns, in cells.
+
+        Returns
+        -------
+        Channels
+            Zero and not valid where the atlas holds nothing.
+        """
+        level = self.manifest.levels[number]
+        statistics = self.manifest.statistics[number]
+        channels = len(statistics.mean)
+        values = np.zeros((channels, *shape), np.float32)
+        valid = np.zeros(shape, np.bool_)
+        side = self.grid.block // level.cell
+        for block, here, there in _pieces(corner, shape, side):
+            stored = self._array(block, level_file(number))
+            if stored is None:
+                continue
+            part = stored[:, *there]
+            spread = np.maximum(part[-1], 0).astype(np.float32)
+            valid[here] = part[-1] >= 0
+            piece = part[:-1].astype(np.float32)
+            piece -= statistics.mean[:, None, None]
+            piece *= contrast_weight(spread, statistics.spread)
+            piece *= (1.0 / statistics.deviation)[:, None, None]
+            values[:, *here] = piece
+        values *= valid
+        return Channels(values, valid, float(level.cell))
+
+    def image(self, corner: tuple[int, int], shape: tuple[int, int]) -> GeoImage:
+        """Cut a window of pixels, which may reach beyond the atlas."""
+        bands = np.zeros((self.manifest.bands, *shape), np.uint8)
+        valid = np.zeros(shape, np.bool_)
+        side = self.grid.block
+        for block, here, there in _pieces(corner, shape, side):
+            stored = self._array(block, IMAGE)
+            if stored is None:
+                continue
+            bands[:, *here] = stored[:, *there]
+            packed = self._array(block, VALID)
+            if packed is None:
+                valid[here] = True
+            else:
+                rows = np.unpackbits(packed[there[0]], axis=1, count=side)
+                valid[here] = rows[:, there[1]] > 0
+        reference = self.grid.window_reference(*corner)
+        return GeoImage(bands, valid, reference, None, Path(self.name).name)
+
+    def area_km2(self) -> float:
+        """Ground that holds data, by the pixel size at the middle of every block."""
+        side = self.grid.block
+        centres = (np.array(list(self.manifest.blocks)) + 0.5) * side
+        inside = np.minimum(centres, np.array(self.grid.shape) - 0.5)
+        metres = self.grid.ground_metres(inside)
+        return self.manifest.valid_pixels * metres**2 / 1e6
+
+    def _array(self, block: Block, name: str) -> NDArray[Any] | None:
+        """A file of a block, checked; None where the block has none."""
+        wanted = self.manifest.blocks.get(block, {}).get(name)
+        if wanted is None:
+            return None
+        key = (block, name)
+        with self._lock:
+            if key in self._arrays:
+                self._arrays.move_to_end(key)
+                return self._arrays[key]
+        array = self._read(block, name, wanted)
+        with self._lock:
+            self._arrays[key] = array
+            if not isinstance(self._folder, LocalFolder):
+                while len(self._arrays) > _REMOTE_FILES:
+                    self._arrays.popitem(last=False)
+        return array
+
+    def _read(self, block: Block, name: str, wanted: str) -> NDArray[Any]:
+        folder = block_folder(self._folder, block)
+        try:
+            data: Any
+            if isinstance(folder, LocalFolder):
+                data = np.memmap(folder.path / name, np.uint8, "r")
+            else:
+                data = np.frombuffer(folder.read(name), np.uint8)
+            if hashlib.sha256(data).hexdigest() == wanted:
+                if isinstance(folder, LocalFolder):
+                    return np.asarray(np.load(folder.path / name, mmap_mode="r"))
+                return np.asarray(np.load(io.BytesIO(data.data), allow_pickle=False))
+        except (OSError, ValueError, InputError) as error:
+            raise StoreError(
+                f"file '{name}' of block {block} of atlas '{self.name}' cannot be read ({error}). "
+                "Build the atlas again into a new folder."
+            ) from error
+        raise StoreError(
+            f"file '{name}' of block {block} of atlas '{self.name}' is damaged: its checksum "
+            "differs. Build the atlas again into a new folder."
+        )
+
+
+def open_atlas(place: str | Path) -> Atlas:
+    """Open an atlas for reading.
+
+    Parameters
+    ----------
+    place : path or address
+        What was given to :func:`crosslook.atlas.build.build_atlas`.
+
+    Raises
+    ------
+    InputError
+        If there is no finished atlas.
+    StoreError
+        If it is damaged, or was built by another version of the format.
+    """
+    folder = open_folder(place)
+    if not folder.has(NAME):
+        hint = (
+            "its building was not finished: run atlas build again"
+            if folder.has("build.json")
+            else "build one with atlas build"
+        )
+        raise InputError(f"'{place}' holds no atlas; {hint}.")
+    return Atlas(read_manifest(folder.read(NAME), str(place)), folder)
+
+
+def _pieces(
+    corner: tuple[int, int], shape: tuple[int, int], side: int
+) -> Iterator[tuple[Block, tuple[slice, slice], tuple[slice, slice]]]:
+    """Blocks under a window: which, where in the window, where in the block."""
+    spans = [_spans(start, length, side) for start, length in zip(corner, shape, strict=True)]
+    for row, here_rows, there_rows in spans[0]:
+        for col, here_cols, there_cols in spans[1]:
+            yield (row, col), (here_rows, here_cols), (there_rows, there_cols)
+
+
+def _spans(start: int, length: int, side: int) -> list[tuple[int, slice, slice]]:
+    found = []
+    for number in range(start // side, -(-(start + length) // side)):
+        first, last = max(start, number * side), min(start + length, (number + 1) * side)
+        here = slice(first - start, last - start)
+        found.append((number, here, slice(first - number * side, last - number * side)))
+    return found
