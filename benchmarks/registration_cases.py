@@ -35,18 +35,27 @@ class Case:
     truth: Transform
 
 
+def all_shifts(root: Path) -> dict[str, tuple[float, float]]:
+    """Scene to (row, col), the mean of two measures."""
+    return {row["scene"]: _shift(row) for row in _alignment(root)}
+
+
 def trusted_shifts(root: Path) -> dict[str, tuple[float, float]]:
-    """Scene to (row, col), the mean of two measures that agree within 1.5 px."""
+    """The same for scenes where the two measures agree within 1.5 px."""
+    rows = _alignment(root)
+    return {r["scene"]: _shift(r) for r in rows if float(r["disagreement"]) <= TRUSTED_PX}
+
+
+def _alignment(root: Path) -> list[dict[str, str]]:
     with (root / "alignment.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {
-        row["scene"]: (
-            (float(row["mi_row"]) + float(row["grad_row"])) / 2,
-            (float(row["mi_col"]) + float(row["grad_col"])) / 2,
-        )
-        for row in rows
-        if float(row["disagreement"]) <= TRUSTED_PX
-    }
+        return list(csv.DictReader(file))
+
+
+def _shift(row: dict[str, str]) -> tuple[float, float]:
+    return (
+        (float(row["mi_row"]) + float(row["grad_row"])) / 2,
+        (float(row["mi_col"]) + float(row["grad_col"])) / 2,
+    )
 
 
 def cases(root: Path, seed: int = 0, limit: int | None = None) -> Iterator[Case]:

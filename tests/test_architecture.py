@@ -12,7 +12,7 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "crosslook"
 ORDER = ["data", "extract", "compare", "measure", "match", "atlas", "report"]
 COMPOSE = ["pipeline", "cli"]
-LEAVES = {"types", "errors", "atomic", "progress", "storage"}
+LEAVES = {"types", "errors", "atomic", "progress", "storage", "ray_work"}
 FILES = sorted(SOURCE.rglob("*.py"))
 
 

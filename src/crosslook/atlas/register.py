@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from crosslook.atlas.aligned import RESAMPLING
+from crosslook.atlas.frame import make_result, working_frame
 from crosslook.atlas.geo_image import GeoImage, open_image
-from crosslook.atlas.result import MatchResult, outline, placement
-from crosslook.errors import GridError, MatchError, SettingError, did_you_mean
+from crosslook.atlas.result import MatchResult, placement
+from crosslook.errors import GridError, SettingError, did_you_mean
 from crosslook.extract.registry import open_extractor
-from crosslook.match.align import Alignment, align, stopwatch
-from crosslook.match.expected_error import expected_error
-from crosslook.match.picture import Picture
-from crosslook.match.refine import reduce_picture
-from crosslook.match.tie_points import TiePoints
-from crosslook.match.transform import MODELS, Model, Transform, scaling, translation
+from crosslook.match.align import align, stopwatch
+from crosslook.match.transform import MODELS, Model, Transform
 from crosslook.match.verdict import judge
 
 DEFAULT_EXTRACTOR = "hog:cell=3,blur=1"
-MAX_SIDE = 2048
-MIN_SIDE = 128
-_MARGIN = 64
 
 
 def register(
@@ -76,47 +66,26 @@ def register(
         If the two do not overlap, overlap by less than 128 pixels, are
         constant or hold nothing but nodata.
     """
-    _check_model(model)
+    check_model(model)
     lap = stopwatch()
     sar_image = sar if isinstance(sar, GeoImage) else open_image(sar)
     optical_image = optical if isinstance(optical, GeoImage) else open_image(optical)
-    frame = _working_frame(sar_image, optical_image, spline=model == "tps")
+    placed = _placed(sar_image, optical_image, spline=model == "tps")
+    frame = working_frame(sar_image, optical_image, placed)
     read = lap()
     opened = open_extractor(extractor)
     found = align(frame.sar, frame.optical, opened, frame.start, model, seed=seed)
     settings: dict[str, Any] = {"model": model, "extractor": extractor, "seed": seed}
-    result = _result(found, frame, (sar_image, optical_image), settings, {"read": read})
+    verdict = judge(found.evidence)
+    images = (sar_image, optical_image)
+    result = make_result(found, frame, images, settings, {"read": read}, verdict)
     if out is not None:
         result.write(out, force=force)
     return result
 
 
-def _result(
-    found: Alignment,
-    frame: _Frame,
-    images: tuple[GeoImage, GeoImage],
-    settings: dict[str, Any],
-    timings: dict[str, float],
-) -> MatchResult:
-    verdict = judge(found.evidence)
-    pixel = frame.optical_factor
-    seconds = {**timings, **found.seconds}
-    lost = found.transform is None
-    return MatchResult(
-        verdict="no match" if lost else verdict.label,
-        confidence=0.0 if lost else verdict.confidence,
-        transform=None if found.transform is None else frame.to_native(found.transform),
-        expected_error_px=None if lost else round(expected_error(found.evidence) * pixel, 3),
-        tie_points=frame.points_to_native(found.tie_points),
-        evidence=found.evidence,
-        sar=images[0],
-        optical=images[1],
-        timings={**seconds, "total": sum(seconds.values())},
-        settings={**settings, "working_pixel": pixel, "resampling": RESAMPLING},
-    )
-
-
-def _check_model(model: str) -> None:
+def check_model(model: str) -> None:
+    """Refuse a model that does not exist."""
     if model not in MODELS:
         raise SettingError(
             f"unknown model '{model}'; one of {', '.join(MODELS)} is needed."
@@ -124,81 +93,11 @@ def _check_model(model: str) -> None:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _Frame:
-    """The two pictures that are matched, and how they lie in the images.
-
-    A native position is ``origin + factor * position``; SAR pixels have no
-    origin.
-    """
-
-    sar: Picture
-    optical: Picture
-    start: Transform
-    sar_factor: int
-    optical_factor: int
-    origin: tuple[int, int]
-
-    def to_native(self, transform: Transform) -> Transform:
-        grow, shrink = scaling(self.optical_factor), scaling(self.sar_factor).inverse
-        move = Transform(translation(*self.origin), "shift")
-        native = move.compose(grow).compose(transform.compose(shrink))
-        # Equal factors cancel, so the model is what was fitted.
-        cancel = self.sar_factor == self.optical_factor
-        return replace(native, model=transform.model) if cancel else native
-
-    def points_to_native(self, points: TiePoints) -> TiePoints:
-        return replace(
-            points,
-            sar=points.sar * self.sar_factor,
-            optical=points.optical * self.optical_factor + np.array(self.origin, np.float64),
-        )
-
-
-def _working_frame(sar: GeoImage, optical: GeoImage, *, spline: bool) -> _Frame:
+def _placed(sar: GeoImage, optical: GeoImage, *, spline: bool) -> Transform:
     if (sar.reference is None) != (optical.reference is None):
         has, lacks = (optical, sar) if sar.reference is None else (sar, optical)
         raise GridError(
             f"'{has.name}' has a CRS, '{lacks.name}' has none: where to start is not known. "
             "Give two georeferenced images, or two plain ones that begin at the same corner."
         )
-    placed = placement(sar.reference, optical.reference, sar.shape, affine=spline)
-    scale = placed.local_scale(np.array(sar.shape, np.float64) / 2)
-    top, left, bottom, right = _window(sar, optical, placed)
-    coarsest = max(1, round(scale))
-    side = max(bottom - top, right - left)
-    factor = max(coarsest, -(-side // MAX_SIDE))
-    part = replace(
-        optical,
-        bands=optical.bands[:, top:bottom, left:right],
-        valid=optical.valid[top:bottom, left:right],
-    )
-    picture = reduce_picture(part.picture("optical"), factor)
-    if min(picture.shape) < MIN_SIDE or min(sar.shape) * scale / factor < MIN_SIDE:
-        raise MatchError(
-            f"the images overlap by {bottom - top} x {right - left} optical pixels, compared at "
-            f"{factor} a side; at least {MIN_SIDE} x {MIN_SIDE} after that are needed. "
-            "Give larger images or a finer optical one."
-        )
-    sar_factor = max(1, round(factor / scale))
-    move = Transform(translation(-top, -left), "shift")
-    start = scaling(factor).inverse.compose(move).compose(placed.compose(scaling(sar_factor)))
-    sar_picture = reduce_picture(sar.picture("sar"), sar_factor)
-    return _Frame(sar_picture, picture, start, sar_factor, factor, (top, left))
-
-
-def _window(sar: GeoImage, optical: GeoImage, placed: Transform) -> tuple[int, int, int, int]:
-    """Optical rows and columns that the SAR image may cover."""
-    ring = placed(outline(*sar.shape))
-    low, high = ring.min(axis=0), ring.max(axis=0)
-    height, width = optical.shape
-    if (high <= 0).any() or low[0] >= height or low[1] >= width:
-        raise MatchError(
-            f"'{sar.name}' and '{optical.name}' do not overlap: the SAR image lies at optical rows "
-            f"{low[0]:.0f}..{high[0]:.0f} and columns {low[1]:.0f}..{high[1]:.0f}, the optical "
-            f"image has {height} x {width}. Give an optical image of the same place, or use "
-            "locate to search for it."
-        )
-    top, left = np.clip(np.floor(low) - _MARGIN, 0, None).astype(int)
-    bottom, right = np.minimum(np.ceil(high) + _MARGIN, (height, width)).astype(int)
-    return int(top), int(left), int(bottom), int(right)
+    return placement(sar.reference, optical.reference, sar.shape, affine=spline)

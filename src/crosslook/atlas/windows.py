@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,15 +50,23 @@ def read_window(
     out = np.zeros((len(maps[0].bands), *shape), np.uint8)
     valid = np.zeros(shape, np.bool_)
     place = grid.window_reference(*corner)
-    window = _window_bounds(place, shape)
     for one in maps:
-        if not _touch(one.bounds, window) or valid.all():
+        rows, cols = _span(one.bounds, place, shape)
+        if rows.start >= rows.stop or cols.start >= cols.stop or valid[rows, cols].all():
             continue
-        values, solid = _read(one, place, shape)
-        new = solid & ~valid
-        out[:, new] = _to_bytes(values[:, new], stretch)
-        valid |= new
+        part = grid.window_reference(corner[0] + rows.start, corner[1] + cols.start)
+        values, solid = _read(one, part, (rows.stop - rows.start, cols.stop - cols.start))
+        new = solid & ~valid[rows, cols]
+        np.copyto(out[:, rows, cols], _to_bytes(values, stretch), where=new)
+        valid[rows, cols] |= new
     return out, valid
+
+
+def touching(maps: Sequence[Basemap], grid: AtlasGrid, block: tuple[int, int]) -> bool:
+    """Tell whether any basemap reaches into a block of the grid."""
+    place = grid.window_reference(block[0] * grid.block, block[1] * grid.block)
+    spans = (_span(one.bounds, place, (grid.block, grid.block)) for one in maps)
+    return any(r.start < r.stop and c.start < c.stop for r, c in spans)
 
 
 def measure_stretch(maps: Sequence[Basemap]) -> tuple[float, float] | None:
@@ -119,22 +128,14 @@ def _to_bytes(values: NDArray[Any], stretch: tuple[float, float] | None) -> NDAr
     return np.asarray(np.clip(np.rint(scaled), 1, 255), np.uint8)
 
 
-def _window_bounds(place: Georeference, shape: tuple[int, int]) -> Bounds:
+def _span(bounds: Bounds, place: Georeference, shape: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of a window that a basemap reaches, with a pixel to spare."""
     a, _, c, _, e, f = place.affine
-    return c, f + e * shape[0], c + a * shape[1], f
-
-
-def _touch(first: Bounds, second: Bounds) -> bool:
-    return (
-        first[0] < second[2]
-        and second[0] < first[2]
-        and first[1] < second[3]
-        and second[1] < first[3]
-    )
-
-
-def touching(maps: Sequence[Basemap], grid: AtlasGrid, block: tuple[int, int]) -> bool:
-    """Tell whether any basemap reaches into a block of the grid."""
-    place = grid.window_reference(block[0] * grid.block, block[1] * grid.block)
-    window = _window_bounds(place, (grid.block, grid.block))
-    return any(_touch(one.bounds, window) for one in maps)
+    left, bottom, right, top = bounds
+    rows = sorted(((top - f) / e, (bottom - f) / e))
+    cols = sorted(((left - c) / a, (right - c) / a))
+    found = [
+        slice(max(0, math.floor(low) - 1), min(length, math.ceil(high) + 1))
+        for (low, high), length in zip((rows, cols), shape, strict=True)
+    ]
+    return found[0], found[1]

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crosslook.errors import MissingExtraError, OutputError
+from crosslook.errors import OutputError
 from crosslook.extract.registry import open_extractor
 from crosslook.extract.run import Patches, missing_shards, open_features, shard_indices
 from crosslook.extract.store import FeatureSet
-from crosslook.progress import track
+from crosslook.ray_work import run_on_ray
 from crosslook.storage import open_folder
 from crosslook.types import Modality
 
@@ -86,30 +86,18 @@ def extract_with_ray(job: RayJob, workers: int = 2, address: str | None = None) 
     OutputError
         If shards are still missing after Ray says that it is done.
     """
-    try:
-        import ray
-    except ImportError:
-        raise MissingExtraError(
-            "--engine ray needs Ray: pip install 'crosslook[ray]', or use --engine local."
-        ) from None
     head = ShardWorker(job)
     missing = missing_shards(head.features, job.patches)
     if missing:
-        if not ray.is_initialized():
-            ray.init(address=address, include_dashboard=False, log_to_driver=False)
-        shards = ray.data.from_items(
-            [{"shard": s} for s in missing], override_num_blocks=len(missing)
-        )
-        done = shards.map_batches(
+        run_on_ray(
             ShardWorker,
-            fn_constructor_args=(job,),
-            batch_size=1,
-            concurrency=workers,
-            num_gpus=1 if job.device == "cuda" else None,
+            job,
+            [{"shard": shard} for shard in missing],
+            f"{job.spec} {job.modality} (ray)",
+            workers,
+            address,
+            gpus=1 if job.device == "cuda" else None,
         )
-        label = f"{job.spec} {job.modality} (ray)"
-        for _ in track(done.iter_batches(batch_size=1), label, len(missing)):
-            pass
     head.extractor.close()
     left = missing_shards(head.features, job.patches)
     if left:

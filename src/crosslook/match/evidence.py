@@ -32,9 +32,11 @@ class Evidence:
     information : float
         Mutual information at the match in units of its deviation over wrong
         positions nearby, above their mean (a z-score).
+    search_score : float
+        Sum of the scores of the search over an atlas and of its verification;
+        0 where nothing was searched.
     search_margin : float
-        Best over second-best peak of the search over an atlas, less one; 0
-        where nothing was searched.
+        That sum over the second-best place's, less one; 0 where nothing was searched.
     """
 
     inliers: float
@@ -45,8 +47,9 @@ class Evidence:
     residual: float
     agreement: float
     information: float
+    search_score: float = 0.0
     search_margin: float = 0.0
 
     def vector(self) -> NDArray[np.float64]:
-        """All fields in their order, shape (9,)."""
+        """All fields in their order, shape (10,)."""
         return np.array(list(asdict(self).values()), np.float64)

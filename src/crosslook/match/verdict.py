@@ -15,6 +15,7 @@ from crosslook.match.evidence import Evidence
 from crosslook.match.thin_plate import Array
 
 Label = Literal["match", "uncertain", "no match"]
+Kind = Literal["register", "locate"]
 _FILE = Path(__file__).with_name("verdict.json")
 
 
@@ -36,15 +37,17 @@ class Coefficients:
     uncertain: float
 
 
-def judge(evidence: Evidence) -> Verdict:
+def judge(evidence: Evidence, kind: Kind = "register") -> Verdict:
     """Say whether a match is right, and how probably.
 
     The confidence is ``1 / (1 + exp(-(w . features + b)))``; coefficients and
-    thresholds lie in ``verdict.json``, written by ``benchmarks/fit_verdict.py``
-    from right and wrong alignments of real scenes.
+    thresholds of each kind lie in ``verdict.json``, written by
+    ``benchmarks/fit_verdict.py`` from right and wrong answers on real scenes.
+    The kinds differ because a wrong answer of a search is the best of a great
+    many places, and so looks better than a wrong start of a registration.
     """
-    fitted = _coefficients()
-    logit = float(verdict_features(evidence) @ fitted.weight + fitted.intercept)
+    fitted = _coefficients(kind)
+    logit = float(verdict_features(evidence, kind) @ fitted.weight + fitted.intercept)
     confidence = float(1.0 / (1.0 + np.exp(-np.clip(logit, -40.0, 40.0))))
     if evidence.inliers == 0:
         return Verdict("no match", 0.0)
@@ -53,24 +56,28 @@ def judge(evidence: Evidence) -> Verdict:
     return Verdict("uncertain" if confidence >= fitted.uncertain else "no match", confidence)
 
 
-def verdict_features(evidence: Evidence) -> Array:
-    """What the logistic sees: bounded, monotone forms of the evidence, shape (6,)."""
-    return np.array(
-        [
-            np.log1p(evidence.inliers),
-            evidence.inlier_share,
-            evidence.spread,
-            evidence.score * 10.0,
-            np.log1p(evidence.agreement),
-            np.clip(evidence.information, -3.0, 6.0) / 3.0,
-        ],
-        np.float64,
-    )
+def verdict_features(evidence: Evidence, kind: Kind = "register") -> Array:
+    """What the logistic sees: bounded, monotone forms of the evidence.
+
+    Shape (6,) for ``register``; (8,) for ``locate``, which adds the search.
+    """
+    common = [
+        np.log1p(evidence.inliers),
+        evidence.inlier_share,
+        evidence.spread,
+        evidence.score * 10.0,
+        np.log1p(evidence.agreement),
+        np.clip(evidence.information, -3.0, 6.0) / 3.0,
+    ]
+    if kind == "register":
+        return np.array(common, np.float64)
+    search = [evidence.search_score * 10.0, np.log1p(max(evidence.search_margin, 0.0)) * 10.0]
+    return np.array([*common, *search], np.float64)
 
 
-@lru_cache(maxsize=1)
-def _coefficients() -> Coefficients:
-    data = json.loads(_FILE.read_text(encoding="utf-8"))
+@lru_cache(maxsize=2)
+def _coefficients(kind: Kind) -> Coefficients:
+    data = json.loads(_FILE.read_text(encoding="utf-8"))[kind]
     weight = np.array(data["weight"], np.float64)
     thresholds = data["thresholds"]
     return Coefficients(weight, data["intercept"], thresholds["match"], thresholds["uncertain"])

@@ -1,0 +1,197 @@
+"""Location of SAR chips in one atlas of all Sentinel scenes, on their real map.
+
+    python benchmarks/location.py SENTINEL [--side 256] [--queries 200] [--rotation D --scale S]
+        [--absent] [--out FILE.csv]
+
+Each query is a random chip of a random scene, without georeference; the ground
+size of a pixel is told. The truth is the georeference, corrected by the
+published shift of the scene; 'within 5 px' counts trusted scenes alone, as the
+mean over a 9 x 9 grid. With --absent the scenes are split into two atlases by
+the seed, and every query is looked for in both: once where it is, once where
+it is not. With --rotation and --scale the chips are turned and grown at random
+within that range, and the range is told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+
+import cv2
+import numpy as np
+from scipy.stats import binomtest
+
+from crosslook.atlas.build import build_atlas
+from crosslook.atlas.geo_image import GeoImage, open_image
+from crosslook.atlas.locate import locate
+from crosslook.atlas.result import placement
+from crosslook.atlas.search import searcher
+from crosslook.atlas.store import Atlas
+from crosslook.match.picture import opencv_matrix
+from crosslook.match.transform import Transform, grid_points, mean_distance, similarity, translation
+from crosslook.progress import track
+from registration_cases import all_shifts, trusted_shifts
+
+NEAR_PX, CLOSE_PX = 32.0, 5.0
+FAILED_PX = 99_999.0
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A query; ``truth`` maps its pixels to those of the atlas grid."""
+
+    scene: str
+    image: GeoImage
+    in_scene: Transform
+    trusted: bool
+
+
+def make_chip(root: Path, scene: str, side: int, rng: np.random.Generator, args: Any) -> Chip:
+    """Cut a chip whose pixels all lie within the scene."""
+    turn = rng.uniform(-args.rotation, args.rotation)
+    growth = 1.0 + rng.uniform(-args.scale, args.scale)
+    reach = side / 2 * growth * (abs(np.cos(np.radians(turn))) + abs(np.sin(np.radians(turn))))
+    middle = rng.uniform(reach, 1024 - reach, 2)
+    if not args.rotation and not args.scale:
+        middle = np.round(middle)
+    into = similarity(
+        (middle[0] - side / 2, middle[1] - side / 2), turn, growth, (side / 2, side / 2)
+    )
+    sar = open_image(root / "sar" / f"{scene}.tif")
+    cut = cv2.warpPerspective(
+        sar.bands[0], opencv_matrix(into.inverse), (side, side), flags=cv2.INTER_CUBIC
+    )
+    row, col = all_shifts(root)[scene]
+    move = Transform(translation(row, col), "shift")
+    image = GeoImage(cut[None], np.ones(cut.shape, np.bool_), None, None, f"{scene} chip")
+    return Chip(scene, image, move.compose(into), scene in trusted_shifts(root))
+
+
+def truth_in(chip: Chip, atlas: Atlas, root: Path) -> Transform:
+    """Chip pixels to atlas pixels."""
+    optical = open_image(root / "optical" / f"{chip.scene}.tif")
+    return placement(optical.reference, atlas.grid.reference, optical.shape).compose(chip.in_scene)
+
+
+def ask(chip: Chip, atlas: Atlas, gsd: float, args: Any) -> tuple[Transform | None, float, Any]:
+    """Where crosslook puts a chip, in atlas pixels; the seconds; the result."""
+    started = perf_counter()
+    result = locate(chip.image, atlas, gsd=gsd, rotation=args.rotation, scale=args.scale)
+    seconds = perf_counter() - started
+    if result.transform is None:
+        return None, seconds, result
+    window = result.settings["window"]
+    move = Transform(translation(window["row"], window["col"]), "shift")
+    return move.compose(result.transform), seconds, result
+
+
+def run(args: Any) -> list[dict[str, object]]:
+    root = args.sentinel
+    scenes = sorted(p.stem for p in (root / "optical").glob("*.tif"))
+    rng = np.random.default_rng(args.seed)
+    halves = [scenes]
+    if args.absent:
+        mixed = rng.permutation(len(scenes))
+        halves = [sorted(scenes[i] for i in part) for part in np.array_split(mixed, 2)]
+    lines: list[dict[str, object]] = []
+    with TemporaryDirectory() as folder:
+        atlases = [_atlas(root, half, Path(folder) / str(n)) for n, half in enumerate(halves)]
+        chosen = rng.integers(len(scenes), size=args.queries)
+        for number in track(chosen, "Locating"):
+            chip = make_chip(root, scenes[number], args.side, rng, args)
+            for half, atlas in zip(halves, atlases, strict=True):
+                lines.append(_line(chip, atlas, root, chip.scene in half, args))
+    return lines
+
+
+def _atlas(root: Path, scenes: list[str], out: Path) -> Atlas:
+    started = perf_counter()
+    atlas = build_atlas([root / "optical" / f"{s}.tif" for s in scenes], out)
+    seconds = perf_counter() - started
+    searcher(atlas, 0).warm()
+    pixels = atlas.manifest.valid_pixels / 1e6
+    print(f"atlas of {len(scenes)} scenes: {pixels:.1f} Mpx, {seconds / pixels:.2f} s/Mpx to build")
+    return atlas
+
+
+def _line(chip: Chip, atlas: Atlas, root: Path, present: bool, args: Any) -> dict[str, object]:
+    truth = truth_in(chip, atlas, root)
+    middle = np.array([[args.side / 2, args.side / 2]])
+    gsd = atlas.grid.ground_metres(truth(middle))
+    found, seconds, result = ask(chip, atlas, gsd, args)
+    centre = error = FAILED_PX
+    if found is not None:
+        centre = float(np.linalg.norm(found(middle) - truth(middle)))
+        error = mean_distance(found, truth, grid_points(args.side, args.side))
+    return {
+        "scene": chip.scene,
+        "present": int(present),
+        "trusted": int(chip.trusted),
+        "centre_error": round(centre, 3),
+        "error": round(error, 3),
+        "right": int(present and centre <= NEAR_PX),
+        "verdict": result.verdict,
+        "confidence": round(result.confidence, 5),
+        "seconds": round(seconds, 4),
+        **{f"s_{k}": round(v, 4) for k, v in result.timings.items()},
+        **{k: float(v) for k, v in vars(result.evidence).items()},
+    }
+
+
+def _share(name: str, hits: np.ndarray) -> None:
+    low, high = binomtest(int(hits.sum()), len(hits)).proportion_ci(method="wilson")
+    print(f"{name:44}{hits.mean():.3f} ({low:.3f} to {high:.3f}), n = {len(hits)}")
+
+
+def report(lines: list[dict[str, object]]) -> None:
+    """Print shares with their intervals (Wilson)."""
+    here = [line for line in lines if line["present"]]
+    _share("centre within 32 px", np.array([line["right"] for line in here]))
+    close = [float(line["error"]) <= CLOSE_PX for line in here if line["trusted"]]  # type: ignore[arg-type]
+    _share("within 5 px over the chip, trusted scenes", np.array(close))
+    sure = np.array([line["verdict"] == "match" for line in here])
+    _share("verdict 'match' where the scene is there", sure)
+    seconds = np.array([line["seconds"] for line in lines], np.float64)
+    print(
+        f"{'seconds a query: median, mean, largest':44}"
+        f"{np.median(seconds):.2f}, {seconds.mean():.2f}, {seconds.max():.2f}"
+    )
+    wrong = np.array([line["verdict"] == "match" for line in lines if not line["right"]])
+    if len(wrong):
+        _share("verdict 'match' where the place is wrong", wrong)
+    if any(not line["present"] for line in lines):
+        from sklearn.metrics import roc_auc_score
+
+        right = [line["right"] for line in lines]
+        print(
+            f"AUROC of the confidence: {roc_auc_score(right, [x['confidence'] for x in lines]):.4f}"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sentinel", type=Path)
+    parser.add_argument("--side", type=int, default=256)
+    parser.add_argument("--queries", type=int, default=200)
+    parser.add_argument("--rotation", type=float, default=0.0)
+    parser.add_argument("--scale", type=float, default=0.0)
+    parser.add_argument("--absent", action="store_true")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=None, help="CSV with one line per query")
+    given = parser.parse_args()
+    lines = run(given)
+    report(lines)
+    if given.out is not None:
+        with given.out.open("w", newline="") as file:
+            writer = csv.DictWriter(file, sorted({k for line in lines for k in line}))
+            writer.writeheader()
+            writer.writerows(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,249 @@
+"""A query at the scale of an atlas, turned and grown as asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from crosslook.atlas.geo_image import GeoImage
+from crosslook.atlas.levels import Level
+from crosslook.atlas.result import outline, placement
+from crosslook.atlas.search import MOST_CELLS, Template
+from crosslook.atlas.store import Atlas
+from crosslook.errors import GridError, MatchError, SettingError
+from crosslook.extract.base import Extractor
+from crosslook.match.channels import Channels, dense_channels
+from crosslook.match.picture import Picture, warp
+from crosslook.match.refine import reduce_picture
+from crosslook.match.thin_plate import Array
+from crosslook.match.transform import Transform, scaling, similarity, translation
+from crosslook.types import FloatArray
+
+LEAST_SIDE = 64
+"""Pixels of the atlas that a query must have along either side."""
+
+ROTATION_STEP, SCALE_STEP = 2.5, 0.025
+_LARGEST = 1024
+_MOST_SCALE = 32.0
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """A SAR image as it is looked for.
+
+    Attributes
+    ----------
+    image : GeoImage
+    picture : Picture
+        Reduced to about the pixel of the atlas where it was finer.
+    base : Transform
+        Pixels of ``picture`` to atlas pixels, without a place: scale, and
+        the turn that its georeference tells.
+    factor : int
+        Pixels of the image per pixel of the picture.
+    """
+
+    image: GeoImage
+    picture: Picture
+    base: Transform
+    factor: int
+
+
+@dataclass(frozen=True, eq=False)
+class Pose:
+    """A query under one rotation and scale.
+
+    Attributes
+    ----------
+    rotation, scale : float
+        Degrees and factor, beyond what the query itself tells.
+    picture : Picture
+        The part of the turned query that is searched with.
+    placed : Transform
+        Pixels of the query's picture to pixels of this one.
+    """
+
+    rotation: float
+    scale: float
+    picture: Picture
+    placed: Transform
+
+
+def prepare_query(image: GeoImage, atlas: Atlas, gsd: float | None, near: Array) -> Query:
+    """Bring a query to the scale of the atlas.
+
+    Parameters
+    ----------
+    image : GeoImage
+    atlas : Atlas
+    gsd : float, optional
+        Metres on the ground per pixel of a query without georeference.
+    near : float64 array, shape (n, 2)
+        Pixels of the atlas at which its own pixel size is taken.
+
+    Raises
+    ------
+    GridError
+        If neither a georeference nor ``gsd`` tells the pixel size.
+    SettingError
+        If both do, or ``gsd`` is not positive.
+    MatchError
+        If the query is constant, all nodata, or larger or far smaller than the atlas.
+    """
+    base = _scale_of(image, atlas, gsd, near)
+    picture = image.picture("sar")
+    middle = np.array(image.shape, np.float64) / 2
+    scale = base.local_scale(middle)
+    if not 1 / _MOST_SCALE <= scale <= _MOST_SCALE:
+        raise MatchError(
+            f"one pixel of '{image.name}' is {scale:.3g} pixels of the atlas; "
+            f"1/{_MOST_SCALE:g}..{_MOST_SCALE:g} can be compared. Check --gsd."
+        )
+    _check_size(image, base, atlas)
+    factor = max(1, round(1 / scale))
+    reduced = reduce_picture(picture, factor)
+    return Query(image, reduced, _linear(base.compose(scaling(factor))), factor)
+
+
+def make_poses(query: Query, rotation: float, scale: float) -> list[Pose]:
+    """Turn and grow a query over a range.
+
+    Parameters
+    ----------
+    rotation : float
+        Largest turn in degrees, tried in steps of at most 2.5 in both directions.
+    scale : float
+        Largest relative change of scale, tried in steps of at most 0.025.
+
+    Raises
+    ------
+    SettingError
+        If a range is negative or too wide.
+    """
+    if not 0 <= rotation <= 180:
+        raise SettingError(f"the range of rotation is {rotation}; 0..180 degrees are allowed.")
+    if not 0 <= scale <= 0.5:
+        raise SettingError(f"the range of scale is {scale}; 0..0.5 is allowed (0.1 is 10 %).")
+    return [
+        _pose(query, float(turn), float(growth))
+        for turn in _steps(rotation, ROTATION_STEP)
+        for growth in 1.0 + _steps(scale, SCALE_STEP)
+    ]
+
+
+def make_template(
+    pose: Pose, level: Level, extractor: Extractor
+) -> tuple[Template, tuple[int, int]]:
+    """Features of a pose on the cells of a level, and the first cell that was kept.
+
+    Of a query with more than 64 cells a side that part is kept which has the
+    most contrast.
+    """
+    channels = on_cells(dense_channels(pose.picture, extractor), pose.picture.shape, level.cell)
+    values = centred(channels)
+    energy = np.einsum("chw,chw->hw", values, values)
+    start = _richest(energy, min(MOST_CELLS, energy.shape[0]), min(MOST_CELLS, energy.shape[1]))
+    rows, cols = (slice(first, first + MOST_CELLS) for first in start)
+    return Template(np.ascontiguousarray(values[:, rows, cols])), start
+
+
+def on_cells(channels: Channels, shape: tuple[int, int], cell: int) -> Channels:
+    """Resample channels to whole cells of ``cell`` pixels, where they have another stride."""
+    if channels.stride == cell:
+        rows, cols = (max(1, length // cell) for length in shape)
+        return Channels(channels.values[:, :rows, :cols], channels.valid[:rows, :cols], cell)
+    at = [
+        ((np.arange(max(1, n // cell)) + 0.5) * cell / channels.stride - 0.5).astype(np.float32)
+        for n in shape
+    ]
+    grid = np.meshgrid(at[1], at[0])
+    values = [
+        cv2.remap(c, *grid, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for c in channels.values
+    ]
+    solid = cv2.remap(channels.valid.astype(np.float32), *grid, cv2.INTER_LINEAR)
+    valid = np.asarray(solid > 0.999, np.bool_)
+    return Channels(np.where(valid, np.stack(values), np.float32(0.0)), valid, float(cell))
+
+
+def centred(channels: Channels) -> FloatArray:
+    """Channels without their mean over valid cells: what is left says where, not how much."""
+    values = channels.values
+    count = max(1, int(channels.valid.sum()))
+    mean = (values.sum(axis=(1, 2), dtype=np.float64) / count).astype(np.float32)
+    return np.asarray((values - mean[:, None, None]) * channels.valid, np.float32)
+
+
+def _scale_of(image: GeoImage, atlas: Atlas, gsd: float | None, near: Array) -> Transform:
+    if image.reference is not None:
+        if gsd is not None:
+            raise SettingError(
+                f"'{image.name}' has a georeference that tells its pixel size; leave --gsd out."
+            )
+        placed = placement(image.reference, atlas.grid.reference, image.shape, affine=True)
+        return _linear(placed)
+    if gsd is None:
+        raise GridError(
+            f"'{image.name}' has no georeference, so its pixel size is not known. "
+            "Give it in metres with --gsd."
+        )
+    if not gsd > 0:
+        raise SettingError(f"--gsd is {gsd}; metres per pixel above 0 are needed.")
+    return scaling(gsd / atlas.grid.ground_metres(near))
+
+
+def _check_size(image: GeoImage, base: Transform, atlas: Atlas) -> None:
+    extent = np.ptp(base(outline(*image.shape)), axis=0)
+    if (extent > np.array(atlas.grid.shape) + 0.5).any():
+        raise MatchError(
+            f"the query '{image.name}' covers {extent[0]:.0f} x {extent[1]:.0f} pixels of the "
+            f"atlas, which has {atlas.grid.shape[0]} x {atlas.grid.shape[1]}: it cannot lie "
+            "within. Give a smaller query or a larger atlas; check --gsd."
+        )
+    if extent.min() < LEAST_SIDE:
+        raise MatchError(
+            f"the query '{image.name}' covers {extent[0]:.0f} x {extent[1]:.0f} pixels of the "
+            f"atlas; at least {LEAST_SIDE} x {LEAST_SIDE} are needed. "
+            "Give a larger query or a finer atlas; check --gsd."
+        )
+
+
+def _pose(query: Query, rotation: float, scale: float) -> Pose:
+    turned = similarity((0.0, 0.0), rotation, scale).compose(query.base)
+    ring = turned(outline(*query.picture.shape))
+    low, high = ring.min(axis=0), ring.max(axis=0)
+    size = np.maximum(1, np.round(high - low)).astype(int)
+    # What is searched with is bounded; the whole query is matched afterwards.
+    cut = np.minimum(size, _LARGEST)
+    origin = low + (size - cut) // 2
+    placed = Transform(translation(-origin[0], -origin[1]), "shift").compose(turned)
+    shape = (int(cut[0]), int(cut[1]))
+    if np.allclose(placed.matrix, np.eye(3), atol=1e-9) and shape == query.picture.shape:
+        return Pose(rotation, scale, query.picture, placed)
+    return Pose(rotation, scale, warp(query.picture, placed, shape), placed)
+
+
+def _linear(transform: Transform) -> Transform:
+    """The same map with the origin staying where it is."""
+    matrix = transform.matrix.copy()
+    matrix[:2, 2] = 0.0
+    return Transform(matrix, "affine" if transform.model != "shift" else "similarity")
+
+
+def _steps(limit: float, step: float) -> Array:
+    count = int(np.ceil(limit / step - 1e-9))
+    return np.asarray(np.linspace(-limit, limit, 2 * count + 1), np.float64)
+
+
+def _richest(energy: FloatArray, height: int, width: int) -> tuple[int, int]:
+    total = np.pad(energy.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    sums = (
+        total[height:, width:]
+        - total[:-height, width:]
+        - total[height:, :-width]
+        + total[:-height, :-width]
+    )
+    row, col = np.unravel_index(int(sums.argmax()), sums.shape)
+    return int(row), int(col)
