@@ -4,6 +4,10 @@ The public calls, each imported when it is first used:
 
 ``study(pairs, out, **settings)``
     Measure extractors on paired data; see ``pipeline.settings.StudySettings``.
+``build_atlas(basemaps, out, ...)``, ``open_atlas(place)``
+    A basemap made searchable; one opened atlas serves many queries.
+``locate(query, atlas, ...)``
+    Find where on an atlas a SAR image lies.
 ``register(sar, optical, ...)``
     Bring a SAR image onto an optical one.
 ``audit(pairs, ...)``
@@ -23,7 +27,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crosslook.atlas.audit import audit
+    from crosslook.atlas.build import build_atlas
+    from crosslook.atlas.locate import locate
     from crosslook.atlas.register import register
+    from crosslook.atlas.store import open_atlas
     from crosslook.data.pairs import open_pairs
     from crosslook.data.patches import PatchSet
     from crosslook.data.simulate.scene import make_pair
@@ -38,7 +45,10 @@ __all__ = [
     "FeatureMap",
     "PatchSet",
     "audit",
+    "build_atlas",
+    "locate",
     "make_pair",
+    "open_atlas",
     "open_extractor",
     "open_pairs",
     "register",
@@ -50,7 +60,10 @@ _HOME = {
     "FeatureMap": "crosslook.types",
     "PatchSet": "crosslook.data.patches",
     "audit": "crosslook.atlas.audit",
+    "build_atlas": "crosslook.atlas.build",
+    "locate": "crosslook.atlas.locate",
     "make_pair": "crosslook.data.simulate.scene",
+    "open_atlas": "crosslook.atlas.store",
     "open_extractor": "crosslook.extract.registry",
     "open_pairs": "crosslook.data.pairs",
     "register": "crosslook.atlas.register",

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from crosslook.cli import extractors, register, report, simulate, study, weights
+from crosslook.cli import atlas, extractors, locate, register, report, simulate, study, weights
 from crosslook.errors import CrosslookError
 
 app = typer.Typer(
@@ -21,6 +21,8 @@ app.command("study")(study.study)
 app.command("demo")(study.demo)
 app.command("simulate")(simulate.simulate)
 app.command("extractors")(extractors.extractors)
+app.add_typer(atlas.app, name="atlas")
+app.command("locate")(locate.locate)
 app.command("register")(register.register)
 app.command("audit")(register.audit)
 app.add_typer(weights.app, name="weights")

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-NO_MATCH = 3
-"""Exit code of a run that worked and found no match."""
+from crosslook.cli.outcome import tell
 
 
 def register(
@@ -40,15 +39,7 @@ def register(
         force=force,
         seed=seed,
     )
-    metres = "" if found.expected_error_m is None else f" ({found.expected_error_m:.1f} m)"
-    error = (
-        ""
-        if found.transform is None
-        else f", expected error {found.expected_error_px:.1f} px{metres}"
-    )
-    typer.echo(f"{found.verdict}: confidence {found.confidence:.2f}{error}; see {out}")
-    if found.verdict != "match":
-        raise typer.Exit(NO_MATCH)
+    tell(found, out)
 
 
 def audit(

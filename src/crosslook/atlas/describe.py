@@ -1,0 +1,55 @@
+"""What ``atlas info`` says."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from crosslook.atlas.blocks import VALID
+from crosslook.atlas.prior import whole_sample
+from crosslook.atlas.store import Atlas
+
+_SOURCES = 3
+
+
+def describe(atlas: Atlas) -> str:
+    """Area, grid, extractors, size, sources and date of an atlas, a line each."""
+    manifest = atlas.manifest
+    grid = manifest.grid
+    rows, cols = grid.shape
+    sample = whole_sample(atlas)
+    corners = grid.reference.to_lonlat(sample)
+    west, south = corners.min(axis=0)
+    east, north = corners.max(axis=0)
+    names = ", ".join(manifest.sources[:_SOURCES])
+    more = len(manifest.sources) - _SOURCES
+    lines = {
+        "area": f"{atlas.area_km2():,.1f} km2 of data",
+        "bounds": f"{west:.6f} {south:.6f} {east:.6f} {north:.6f} (west south east north)",
+        "grid": (
+            f"{rows} x {cols} pixels of {grid.ground_metres(sample):.2f} m, {grid.reference.crs}"
+        ),
+        "blocks": (
+            f"{len(manifest.blocks)} of {int(np.prod(grid.blocks))} hold data, "
+            f"{grid.block} pixels a side"
+        ),
+        **{
+            f"level {number}": f"{level.spec}, {level.cell} pixels a cell"
+            for number, level in enumerate(manifest.levels)
+        },
+        "size": f"{stored_bytes(atlas) / 1e6:,.0f} MB",
+        "sources": names + (f" and {more} more" if more > 0 else ""),
+        "built": f"{manifest.created} by crosslook {manifest.version}",
+    }
+    return "\n".join(f"{name:10}{value}" for name, value in lines.items())
+
+
+def stored_bytes(atlas: Atlas) -> int:
+    """Bytes of all arrays; known from their shapes, since none is compressed."""
+    manifest = atlas.manifest
+    side = manifest.grid.block
+    features = sum(
+        2 * (len(statistics.mean) + 1) * (side // level.cell) ** 2
+        for level, statistics in zip(manifest.levels, manifest.statistics, strict=True)
+    )
+    masks = sum(VALID in files for files in manifest.blocks.values())
+    return len(manifest.blocks) * (manifest.bands * side**2 + features) + masks * side**2 // 8
