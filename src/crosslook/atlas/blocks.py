@@ -86,7 +86,13 @@ def make_block(job: BlockJob, block: Block, extractors: Sequence[Extractor], sto
         arrays[level_file(number)] = features
         statistics.append(_statistics(features))
     files = {name: _write_array(folder, name, array) for name, array in arrays.items()}
-    done = {"valid_pixels": int(solid.sum()), "files": files, "statistics": statistics}
+    held = arrays[IMAGE][:, solid]
+    done = {
+        "valid_pixels": int(solid.sum()),
+        "range": [int(held.min()), int(held.max())],
+        "files": files,
+        "statistics": statistics,
+    }
     folder.write(DONE, json.dumps(done).encode())
 
 

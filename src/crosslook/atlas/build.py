@@ -146,6 +146,9 @@ def _manifest(
         raise GridError(
             "the basemaps hold no valid pixel: all is nodata. Check the files and their nodata."
         )
+    ranges = np.array([one["range"] for one in filled.values()])
+    if ranges[:, 0].min() == ranges[:, 1].max():
+        raise InputError("the basemaps are constant: there is nothing to find in them.")
     return Manifest(
         grid=job.grid,
         levels=job.levels,
@@ -173,8 +176,6 @@ def _combine(parts: list[dict[str, Any]], level: Level) -> LevelStatistics:
     variance = np.sum([part["square"] for part in parts], axis=0) / cells - mean**2
     deviation = np.sqrt(np.maximum(variance, 1e-12))
     spread = np.concatenate([part["spread"] for part in parts])
-    if float(spread.max()) <= 0:
-        raise InputError("the basemaps are constant: there is nothing to find in them.")
     return LevelStatistics(
         mean.astype(np.float32), deviation.astype(np.float32), float(np.median(spread))
     )
