@@ -1,0 +1,190 @@
+"""A query is found where it was cut, whatever it is told by, and a wrong one is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pyproj import Transformer
+from typer.testing import CliRunner
+
+from crosslook.atlas.geo_image import GeoImage
+from crosslook.atlas.locate import locate
+from crosslook.atlas.result import MatchResult
+from crosslook.atlas.store import Atlas
+from crosslook.cli import app
+from crosslook.data.simulate.scene import make_pair
+from crosslook.errors import CrosslookError, GridError, MatchError, SettingError
+from crosslook.match.position import Georeference
+from crosslook.match.transform import Transform, grid_points, mean_distance, translation
+
+SEED, SIDE = 11, 256
+PLACES = [(100, 700), (391, 430), (820, 95)]
+METRES = 10.0
+
+
+def chip(origin: tuple[int, int], **options: Any) -> tuple[GeoImage, Transform]:
+    """A SAR chip without georeference, and its pixels to those of the map."""
+    made = make_pair(SIDE, SEED, origin=origin, relief=20.0, **options)
+    image = GeoImage(made.sar[None], np.ones((SIDE, SIDE), np.bool_), None, None, "chip")
+    move = Transform(translation(*map(float, origin)), "shift")
+    return image, move.compose(Transform(made.truth, "similarity"))
+
+
+def in_map(result: MatchResult) -> Transform:
+    """Query pixels to pixels of the map."""
+    assert result.transform is not None
+    at = result.settings["window"]
+    return Transform(translation(at["row"], at["col"]), "shift").compose(result.transform)
+
+
+def off(result: MatchResult, truth: Transform) -> float:
+    return mean_distance(in_map(result), truth, grid_points(SIDE, SIDE))
+
+
+@pytest.mark.parametrize("origin", PLACES)
+def test_a_chip_is_found_in_the_whole_atlas(atlas: Atlas, origin: tuple[int, int]) -> None:
+    image, truth = chip(origin)
+    result = locate(image, atlas, gsd=METRES)
+    assert off(result, truth) < 2.0
+    assert result.alternatives
+    assert set(result.timings) >= {"read", "search", "verification", "total"}
+
+
+def test_a_query_cut_from_the_atlas_is_found_at_its_exact_place(atlas: Atlas) -> None:
+    for row, col in [(131, 500), (640, 17), (1024, 1024)]:
+        cut = atlas.image((row, col), (SIDE, SIDE))
+        result = locate(replace(cut, reference=None, bands=cut.bands[:1]), atlas, gsd=METRES)
+        assert off(result, Transform(translation(row, col), "shift")) < 0.1
+        assert result.verdict == "match"
+        georeferenced = locate(cut, atlas)  # its pixel size is known, its place not used
+        assert off(georeferenced, Transform(translation(row, col), "shift")) < 0.1
+
+
+def test_positions_agree_between_pixel_map_and_lonlat(atlas: Atlas, tmp_path: Path) -> None:
+    image, _ = chip(PLACES[0])
+    result = locate(image, atlas, gsd=METRES, out=tmp_path, force=True)
+    match = json.loads((tmp_path / "match.json").read_text())
+    reference = atlas.grid.window_reference(*result.settings["window"].values())
+    to_lonlat = Transformer.from_crs(match["crs"], "OGC:CRS84", always_xy=True)
+    for kind in ("centre", "footprint"):
+        held = match[kind]
+        for pixel, xy, lonlat in zip(*(np.atleast_2d(v) for v in held.values()), strict=True):
+            np.testing.assert_allclose(reference.to_map(pixel[None])[0], xy, atol=1e-6)
+            np.testing.assert_allclose(to_lonlat.transform(*xy), lonlat, atol=1e-6)
+            np.testing.assert_allclose(reference.from_lonlat(lonlat[None])[0], pixel, atol=1e-6)
+    forward, back = (Transform.from_dict(match[key]) for key in ("transform", "inverse"))
+    np.testing.assert_allclose(forward.matrix @ back.matrix, np.eye(3), atol=1e-9)
+    assert (tmp_path / "aligned.tif").exists()
+
+
+@pytest.mark.parametrize(("turn", "growth"), [(9.3, 1.0), (-7.1, 1.08), (0.0, 0.91)])
+def test_rotation_and_scale_are_recovered_when_their_range_is_given(
+    atlas: Atlas, turn: float, growth: float
+) -> None:
+    image, truth = chip(PLACES[1], rotation=turn, scale=growth)
+    result = locate(image, atlas, gsd=METRES, rotation=10.0 if turn else 0.0, scale=0.1)
+    assert off(result, truth) < 2.5
+
+
+def test_another_pixel_size_and_orientation(atlas: Atlas) -> None:
+    """The query has pixels of 5 m and its rows run south to north."""
+    image, truth = chip(PLACES[0])
+    fine = np.kron(image.bands[0], np.ones((2, 2), np.float32))[None, ::-1]
+    x, y = atlas.grid.reference.to_map(np.array([[0.0, 0.0]]))[0]
+    upside_down = Georeference(atlas.grid.reference.crs, (5.0, 0.0, x, 0.0, 5.0, y))
+    valid = np.ones(fine.shape[1:], np.bool_)
+    result = locate(GeoImage(fine, valid, upside_down, None, "fine"), atlas)
+    here = np.array([[30.0, 40.0], [200.0, 100.0]])
+    in_fine = np.column_stack([2 * (SIDE - here[:, 0]), 2 * here[:, 1]])
+    assert np.linalg.norm(in_map(result)(in_fine) - truth(here), axis=1).max() < 2.5
+
+
+def test_a_prior_keeps_the_search_within(atlas: Atlas) -> None:
+    image, truth = chip(PLACES[1])
+    middle = truth(np.array([[SIDE / 2, SIDE / 2]]))
+    lon, lat = atlas.grid.reference.to_lonlat(middle)[0]
+    near = locate(image, atlas, gsd=METRES, near=(lon, lat), radius_km=2.0)
+    assert off(near, truth) < 2.0
+    box = (lon - 0.02, lat - 0.02, lon + 0.02, lat + 0.02)
+    assert off(locate(image, atlas, gsd=METRES, bbox=box), truth) < 2.0
+    west, north = atlas.grid.reference.to_lonlat(np.array([[1000.0, 200.0]]))[0]
+    away = locate(image, atlas, gsd=METRES, near=(west, north), radius_km=1.0)
+    assert away.verdict != "match"
+
+
+def test_any_second_extractor_verifies(atlas: Atlas) -> None:
+    image, truth = chip(PLACES[2])
+    result = locate(image, atlas, gsd=METRES, coarse="hog", fine="hog:cell=6")
+    assert off(result, truth) < 2.0
+    assert result.settings["fine"] == "hog:cell=6"
+    with pytest.raises(SettingError, match="built with"):
+        locate(image, atlas, gsd=METRES, coarse="dinov2")
+
+
+def test_what_lies_elsewhere_is_no_match_and_nothing_is_aligned(
+    atlas: Atlas, tmp_path: Path
+) -> None:
+    for seed in (400, 401, 402):
+        made = make_pair(SIDE, seed, relief=20.0)
+        image = GeoImage(made.sar[None], np.ones((SIDE, SIDE), np.bool_), None, None, "other")
+        result = locate(image, atlas, gsd=METRES, out=tmp_path / str(seed))
+        assert result.verdict != "match"
+        assert not (tmp_path / str(seed) / "aligned.tif").exists()
+
+
+def test_bad_queries_are_one_clear_error_and_nothing_is_written(
+    atlas: Atlas, tmp_path: Path
+) -> None:
+    image, _ = chip(PLACES[0])
+    out = tmp_path / "out"
+    no_data = replace(image, valid=np.zeros_like(image.valid))
+    flat = replace(image, bands=np.full_like(image.bands, 4.0))
+    placed = replace(image, reference=atlas.grid.reference)
+    cases: list[tuple[GeoImage, dict[str, Any], type[CrosslookError], str]] = [
+        (image, {}, GridError, "--gsd"),
+        (image, {"gsd": 100.0}, MatchError, "cannot lie"),
+        (image, {"gsd": 1.0}, MatchError, "at least 64"),
+        (image, {"gsd": 10_000.0}, MatchError, "Check --gsd"),
+        (image, {"gsd": -1.0}, SettingError, "above 0"),
+        (placed, {"gsd": 10.0}, SettingError, "leave --gsd out"),
+        (no_data, {"gsd": METRES}, MatchError, "no valid pixel"),
+        (flat, {"gsd": METRES}, MatchError, "constant"),
+        (image, {"gsd": METRES, "bbox": (1.0, 2.0, 1.0, 3.0)}, SettingError, "empty"),
+        (image, {"gsd": METRES, "bbox": (1.0, 2.0, 1.5, 3.0)}, MatchError, "holds nothing there"),
+        (image, {"gsd": METRES, "near": (10.9, 49.5)}, SettingError, "--radius"),
+        (image, {"gsd": METRES, "radius_km": 5.0}, SettingError, "--near"),
+        (image, {"gsd": METRES, "near": (10.9, 49.5), "radius_km": 0.0}, SettingError, "empty"),
+        (image, {"gsd": METRES, "rotation": -1.0}, SettingError, "rotation"),
+        (image, {"gsd": METRES, "scale": 0.9}, SettingError, "scale"),
+    ]
+    for query, options, kind, words in cases:
+        with pytest.raises(kind, match=words):
+            locate(query, atlas, out=out, **options)
+    assert not out.exists()
+
+
+def test_the_command_line_says_where_and_answers_by_its_exit_code(
+    atlas: Atlas, tmp_path: Path
+) -> None:
+    import rasterio
+
+    cut = atlas.image((131, 500), (SIDE, SIDE))
+    path = tmp_path / "query.png"
+    with rasterio.open(
+        path, "w", driver="PNG", count=1, height=SIDE, width=SIDE, dtype="uint8"
+    ) as f:
+        f.write(cut.bands[:1])
+    call = ["locate", str(path), "--atlas", atlas.name, "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, [*call, "--gsd", "10", "--near", "10.9", "49.5", "--radius", "9"])
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith("match: confidence")
+    other = CliRunner().invoke(app, [*call, "--gsd", "5"])
+    assert other.exit_code == 3, other.output
+    held = CliRunner().invoke(app, ["atlas", "info", atlas.name])
+    assert held.exit_code == 0
+    assert "1280 x 1280" in held.output
