@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,27 @@ def sentinel() -> Path:
     if not (folder / "optical").is_dir():
         pytest.skip(f"the Sentinel pairs are not at {folder}; set CROSSLOOK_SENTINEL")
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """Address of an empty bucket on a server of this machine."""
+    server_module = pytest.importorskip("moto.server", reason="moto is not installed")
+    pytest.importorskip("s3fs", reason="s3fs is not installed")
+    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    patch = pytest.MonkeyPatch()
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+    }.items():
+        patch.setenv(name, value)
+    import fsspec
+
+    fsspec.filesystem("s3").mkdir("features")
+    yield "s3://features/set"
+    patch.undo()
+    server.stop()

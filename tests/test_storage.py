@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,30 +12,6 @@ from crosslook.errors import InputError, MissingExtraError, OutputError, StoreEr
 from crosslook.extract.store import open_set
 from crosslook.storage import Folder, LocalFolder, open_folder
 from crosslook.types import FeatureMap
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    """Address of an empty bucket on a server of this machine."""
-    server_module = pytest.importorskip("moto.server", reason="moto is not installed")
-    pytest.importorskip("s3fs", reason="s3fs is not installed")
-    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    patch = pytest.MonkeyPatch()
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-    }.items():
-        patch.setenv(name, value)
-    import fsspec
-
-    fsspec.filesystem("s3").mkdir("features")
-    yield "s3://features/set"
-    patch.undo()
-    server.stop()
 
 
 def check_folder(folder: Folder) -> None:

@@ -180,7 +180,9 @@ def test_the_command_line_says_where_and_answers_by_its_exit_code(
     ) as f:
         f.write(cut.bands[:1])
     call = ["locate", str(path), "--atlas", atlas.name, "--out", str(tmp_path / "out")]
-    done = CliRunner().invoke(app, [*call, "--gsd", "10", "--near", "10.9", "49.5", "--radius", "9"])
+    done = CliRunner().invoke(
+        app, [*call, "--gsd", "10", "--near", "10.9", "49.5", "--radius", "9"]
+    )
     assert done.exit_code == 0, done.output
     assert done.output.startswith("match: confidence")
     other = CliRunner().invoke(app, [*call, "--gsd", "5"])

@@ -1,0 +1,68 @@
+"""An atlas built by a Ray cluster, and one in an object store, are the same as a local one."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from deadly_grid import DeadlyGrid
+
+from crosslook.atlas.blocks import BlockJob, make_block
+from crosslook.atlas.build import build_atlas
+from crosslook.atlas.locate import locate
+from crosslook.atlas.ray_build import build_with_ray
+from crosslook.atlas.sources import plan_grid
+from crosslook.atlas.store import Atlas, open_atlas
+from crosslook.errors import InputError
+from crosslook.extract.registry import open_extractor
+from crosslook.storage import open_folder
+
+
+@pytest.mark.timeout(180)
+def test_a_killed_worker_costs_only_its_block(
+    atlas: Atlas, basemap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = pytest.importorskip("ray", reason="ray is not installed")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    grid, maps = plan_grid([basemap], 512, None, None)
+    marker = tmp_path / "killed"
+    deadly = DeadlyGrid(grid.reference, grid.shape, grid.block, str(marker), 512)
+    job = BlockJob(str(tmp_path / "ray"), deadly, tuple(maps), atlas.manifest.levels, None)
+    blocks = list(grid.every_block())
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        build_with_ray(job, blocks, workers=2)
+    finally:
+        ray.shutdown()
+    assert int(marker.read_text()) != os.getpid(), "a worker was killed"
+    local = replace(job, store=str(tmp_path / "local"))
+    extractors = [open_extractor(level.spec) for level in job.levels]
+    for block in blocks:
+        make_block(local, block, extractors, open_folder(local.store))
+    names, made = (
+        {p.relative_to(folder) for p in folder.rglob("*.*")}
+        for folder in (tmp_path / "local", tmp_path / "ray")
+    )
+    assert names == made
+    assert len(names) > 3 * len(blocks)
+    for name in names:
+        assert (tmp_path / "ray" / name).read_bytes() == (tmp_path / "local" / name).read_bytes()
+
+
+def test_an_atlas_in_an_object_store_answers_the_same(
+    atlas: Atlas, basemap: Path, s3: str, small_blocks: None
+) -> None:
+    place = f"{s3}-atlas"
+    with pytest.raises(InputError, match="no atlas"):
+        open_atlas(place)
+    remote = build_atlas(basemap, place)
+    assert remote.manifest.blocks == atlas.manifest.blocks, "the checksums are the same"
+    cut = atlas.image((131, 500), (256, 256))
+    here, there = locate(cut, atlas), locate(cut, open_atlas(place))
+    assert here.transform is not None
+    assert there.transform is not None
+    np.testing.assert_array_equal(here.transform.matrix, there.transform.matrix)
+    assert here.confidence == there.confidence
