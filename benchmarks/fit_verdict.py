@@ -1,13 +1,16 @@
 """Fit the verdict on the evidence of right and wrong matches.
 
-    python benchmarks/fit_verdict.py SENTINEL --out verdict.json [--evidence evidence.csv]
+    python benchmarks/fit_verdict.py register SENTINEL --out verdict.json [--evidence FILE.csv]
+    python benchmarks/fit_verdict.py locate FILE.csv [FILE.csv ...] --out verdict.json
 
-The evidence is gathered, or read where the CSV exists already. The printed
-figures are cross-validated: a scene is judged by a fit without it.
+The kind that is named is fitted; the other one stays as it is in the file. The
+printed figures are cross-validated: a scene is judged by a fit without it.
 
-Right and wrong come from the registration cases: each SAR window is aligned
-with its own optical window (right where the error is at most 5 px) and with
-the optical window of another scene (always wrong).
+For ``register`` right and wrong come from the registration cases: each SAR
+window is aligned with its own optical window (right where the error is at most
+5 px) and with that of another scene (always wrong). The evidence is gathered,
+or read where the CSV exists already. For ``locate`` they come from
+``location.py --absent --out FILE.csv``: right is a centre within 32 px.
 """
 
 from __future__ import annotations
@@ -18,10 +21,12 @@ import json
 from dataclasses import asdict, fields
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
@@ -34,7 +39,7 @@ from crosslook.match.expected_error import expected_error
 from crosslook.match.picture import make_picture
 from crosslook.match.thin_plate import Array
 from crosslook.match.transform import grid_points, mean_distance
-from crosslook.match.verdict import verdict_features
+from crosslook.match.verdict import Kind, verdict_features
 from crosslook.progress import track
 from registration_cases import WINDOW, Case, cases
 
@@ -45,51 +50,67 @@ MATCH, UNCERTAIN = 0.9, 0.3
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sentinel", type=Path)
+    parser.add_argument("kind", choices=["register", "locate"])
+    parser.add_argument("source", type=Path, nargs="+", help="SENTINEL, or CSVs of locations")
     parser.add_argument("--out", type=Path, required=True, help="verdict.json")
     parser.add_argument("--evidence", type=Path, default=Path("evidence.csv"))
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    cv2.setNumThreads(2)
-    if not given.evidence.exists():
-        _gather(given.sentinel, given.evidence, given.seed)
-    with given.evidence.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    files = given.source
+    if given.kind == "register":
+        if not given.evidence.exists():
+            cv2.setNumThreads(2)
+            _gather(given.source[0], given.evidence, given.seed)
+        files = [given.evidence]
+    rows = [row for file in files for row in _rows(file)]
+    fitted = json.loads(given.out.read_text(encoding="utf-8")) if given.out.exists() else {}
+    fitted[given.kind] = _fit(rows, given.kind)
+    given.out.write_text(json.dumps(fitted, indent=2) + "\n", encoding="utf-8")
+
+
+def _rows(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+def _fit(rows: list[dict[str, str]], kind: Kind) -> dict[str, Any]:
     names = [field.name for field in fields(Evidence)]
-    features = np.stack(
-        [verdict_features(Evidence(**{n: float(row[n]) for n in names})) for row in rows]
-    )
+    known = [{n: float(row[n]) for n in names if n in row} for row in rows]
+    features = np.stack([verdict_features(Evidence(**one), kind) for one in known])
     right = np.array([int(row["right"]) for row in rows])
     _report(rows, features, right)
-    fitted = LogisticRegression(C=1.0, max_iter=1000).fit(features, right)
-    values = {
+    fitted = LogisticRegression(C=1.0, max_iter=5000).fit(features, right)
+    return {
         "weight": [round(float(v), 5) for v in fitted.coef_[0]],
         "intercept": round(float(fitted.intercept_[0]), 5),
         "thresholds": {"match": MATCH, "uncertain": UNCERTAIN},
-        "fitted_on": f"{len(rows)} alignments of 512 px windows, {int(right.sum())} right",
+        "fitted_on": f"{len(rows)} answers, {int(right.sum())} right",
     }
-    given.out.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def _report(rows: list[dict[str, str]], features: Array, right: NDArray[np.int64]) -> None:
-    errors = np.array([float(row["error"]) for row in rows if row["own"] == "1"])
-    print("own window within:", {t: round(float((errors <= t).mean()), 3) for t in (2, 3, 5, 10)})
     scenes = [row["scene"] for row in rows]
-    model = LogisticRegression(C=1.0, max_iter=1000)
+    model = LogisticRegression(C=1.0, max_iter=5000)
     folds = GroupKFold(10)
     held_out = cross_val_predict(
         model, features, right, groups=scenes, cv=folds, method="predict_proba"
     )[:, 1]
-    false = held_out[right == 0] >= MATCH
-    found = held_out[right == 1] >= MATCH
+    false, found = held_out[right == 0] >= MATCH, held_out[right == 1] >= MATCH
+    print(f"{len(right)} answers, {int(right.sum())} right, {len(set(scenes))} scenes")
     print(f"AUROC {roc_auc_score(right, held_out):.4f}")
-    print(f"at {MATCH}: false matches {false.mean():.4f}, right ones kept {found.mean():.4f}")
-    edges = np.linspace(0, 1, 6)
-    for low, high in pairwise(edges):
-        inside = (held_out >= low) & (held_out <= high)
+    _share(f"false matches at {MATCH}", false)
+    _share(f"right answers called a match at {MATCH}", found)
+    _share("wrong among what is called a match", right[held_out >= MATCH] == 0)
+    for low, high in pairwise([0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0]):
+        inside = (held_out >= low) & (held_out < high) if high < 1 else held_out >= low
         if inside.any():
-            mean, share = held_out[inside].mean(), right[inside].mean()
-            print(f"confidence {mean:.2f}: right {share:.2f} of {int(inside.sum())}")
+            mean = held_out[inside].mean()
+            _share(f"confidence {low:.1f} to {high:.1f}, mean {mean:.3f}: right", right[inside])
+
+
+def _share(label: str, hits: NDArray[Any]) -> None:
+    low, high = binomtest(int(hits.sum()), len(hits)).proportion_ci(method="wilson")
+    print(f"{label:50}{hits.mean():.3f} ({low:.3f} to {high:.3f}), n = {len(hits)}")
 
 
 def _gather(sentinel: Path, target: Path, seed: int) -> None:

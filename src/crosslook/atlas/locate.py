@@ -20,10 +20,18 @@ from crosslook.atlas.verify import Candidate, FineLevel, verify
 from crosslook.errors import MatchError
 from crosslook.extract.registry import open_extractor
 from crosslook.match.align import align, stopwatch
+from crosslook.match.tie_points import Pass
 from crosslook.match.transform import Model, Transform, scaling, translation
 from crosslook.match.verdict import judge
 
 CANDIDATES = 50
+# The place is known to a few pixels by now, so no pass looks far; small queries
+# need templates closer together than register does.
+PASSES = (
+    Pass(template=128.0, radius=32.0, step=32.0, threshold=10.0),
+    Pass(template=112.0, radius=16.0, step=32.0, threshold=6.0),
+    Pass(template=96.0, radius=12.0, step=24.0, threshold=3.0),
+)
 _ALTERNATIVES = 4
 _MOST_MARGIN = 9.0
 
@@ -146,7 +154,7 @@ def _match(
     frame = working_frame(query.image, window, move.compose(native))
     extractor = open_extractor(settings["extractor"])
     model, seed = settings["model"], settings["seed"]
-    found = align(frame.sar, frame.optical, extractor, frame.start, model, seed=seed)
+    found = align(frame.sar, frame.optical, extractor, frame.start, model, PASSES, seed)
     second = candidates[1].total if len(candidates) > 1 else 0.0
     evidence = replace(
         found.evidence,
