@@ -1,0 +1,125 @@
+"""Building and searching simulated basemaps of growing size: time and peak memory.
+
+    python benchmarks/basemap.py [--sizes 2048,4096,10240] [--queries 10] [--folder DIR]
+
+Every stage runs in a process of its own, so that its peak memory (the largest
+resident set) is its own; the first line is a process that only imports
+crosslook. Queries are SAR chips of 256 px of the same world at random places,
+without georeference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from crosslook.atlas.build import build_atlas
+from crosslook.atlas.geo_image import GeoImage
+from crosslook.atlas.locate import locate
+from crosslook.atlas.search import searcher
+from crosslook.atlas.store import open_atlas
+from crosslook.data.simulate.basemap import write_basemap
+from crosslook.data.simulate.scene import make_pair
+from crosslook.match.transform import Transform, grid_points, mean_distance, translation
+
+SIDE, SEED, RELIEF = 256, 11, 60.0
+
+
+def simulate(folder: Path, size: int, queries: int) -> dict[str, float]:
+    write_basemap(folder / "map.tif", size, SEED, relief=RELIEF)
+    return {}
+
+
+def build(folder: Path, size: int, queries: int) -> dict[str, float]:
+    build_atlas(folder / "map.tif", folder / "atlas")
+    return {}
+
+
+def nothing(folder: Path, size: int, queries: int) -> dict[str, float]:
+    return {}
+
+
+def ask(folder: Path, size: int, queries: int) -> dict[str, float]:
+    """Locate chips; shares found within 32 px and 5 px, and seconds a query."""
+    atlas = open_atlas(folder / "atlas")
+    started = perf_counter()
+    searcher(atlas, 0).warm()
+    warm = perf_counter() - started
+    rng = np.random.default_rng(0)
+    errors, seconds = [], []
+    for _ in range(queries):
+        row, col = (int(v) for v in rng.integers(0, size - SIDE, 2))
+        made = make_pair(SIDE, SEED, origin=(row, col), relief=RELIEF)
+        image = GeoImage(made.sar[None], np.ones((SIDE, SIDE), np.bool_), None, None, "chip")
+        started = perf_counter()
+        found = locate(image, atlas, gsd=10.0)
+        seconds.append(perf_counter() - started)
+        errors.append(np.inf)
+        if found.transform is not None:
+            at = found.settings["window"]
+            placed = Transform(translation(at["row"], at["col"]), "shift").compose(found.transform)
+            truth = Transform(translation(row, col), "shift")
+            errors[-1] = mean_distance(placed, truth, grid_points(SIDE, SIDE))
+    return {
+        "transforms_s": round(warm, 2),
+        "within_32": float(np.mean(np.array(errors) <= 32)),
+        "within_5": float(np.mean(np.array(errors) <= 5)),
+        "median_error_px": round(float(np.median(errors)), 2),
+        "seconds_a_query": round(float(np.median(seconds)), 3),
+    }
+
+
+STAGES = {"import": nothing, "simulate": simulate, "build": build, "ask": ask}
+
+
+def child(stage: str, folder: Path, size: int, queries: int) -> None:
+    started = perf_counter()
+    found = STAGES[stage](folder, size, queries)
+    found["seconds"] = round(perf_counter() - started, 1)
+    found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(json.dumps(found))
+
+
+def run(stage: str, folder: Path, size: int, queries: int) -> dict[str, Any]:
+    given = ["--stage", stage, "--folder", str(folder), "--queries", str(queries)]
+    done = subprocess.run(
+        [sys.executable, __file__, *given, "--sizes", str(size)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", default="2048,4096,10240", help="sides in pixels")
+    parser.add_argument("--queries", type=int, default=10)
+    parser.add_argument("--folder", type=Path, default=None, help="where maps and atlases are kept")
+    parser.add_argument("--stage", choices=list(STAGES), default=None, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.stage is not None:
+        child(given.stage, given.folder, int(given.sizes), given.queries)
+        return
+    print("import:", run("import", Path(), 0, 0), flush=True)
+    for size in (int(s) for s in given.sizes.split(",")):
+        with TemporaryDirectory() as temporary:
+            folder = given.folder or Path(temporary)
+            folder.mkdir(parents=True, exist_ok=True)
+            for stage in ("simulate", "build", "ask"):
+                found = run(stage, folder, size, given.queries)
+                print(f"{size} x {size} ({size**2 / 1e6:.0f} Mpx) {stage}: {found}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
