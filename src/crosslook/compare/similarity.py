@@ -8,18 +8,25 @@ memory a machine has.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from crosslook.errors import InputError
 from crosslook.types import FloatArray
 
-BLOCK_SCORES = 2**25
-"""Scores held at once: 128 MiB."""
-MOST_ROWS = 1024
+BLOCK_SCORES = 2**24
+"""Scores of a block at most: 64 MiB."""
+MOST_ROWS = 256
+"""Queries per block: few enough that a block is read again from the cache."""
+MOST_THREADS = 4
+"""Blocks ranked at once; each holds its scores and a mask of them."""
+_GROUPS = 128
 
 Indices = NDArray[np.int64]
 
@@ -64,6 +71,8 @@ def similarity_blocks(
 ) -> Iterator[tuple[slice, FloatArray]]:
     """Yield (query rows, scores against the whole gallery) block by block.
 
+    The scores are overwritten when the next block is asked for.
+
     Parameters
     ----------
     query, gallery : float32 arrays, shapes (Nq, D) and (Ng, D)
@@ -76,10 +85,12 @@ def similarity_blocks(
     """
     if query.shape[1] != gallery.shape[1] or len(gallery) == 0:
         raise InputError(f"queries {query.shape} do not fit a gallery {gallery.shape}.")
-    step = int(np.clip(BLOCK_SCORES // len(gallery), 1, MOST_ROWS))
+    step = _rows_per_block(gallery)
+    # One buffer for all blocks: fresh pages would cost as much as ranking does.
+    held = np.empty((min(step, len(query)), len(gallery)), np.float32)
     for start in range(0, len(query), step):
         rows = slice(start, min(start + step, len(query)))
-        scores = query[rows] @ gallery.T
+        scores = np.matmul(query[rows], gallery.T, out=held[: rows.stop - start])
         if offsets is not None:
             scores *= np.float32(offsets.scale)
             scores -= offsets.query[rows, None]
@@ -113,21 +124,50 @@ def rank_partners(
         way.
     """
     count, best = len(query), min(top, len(gallery))
-    rank = np.empty(count, np.int64)
-    found = np.empty(count, np.float32)
-    indices = np.empty((count, best), np.int64)
-    scores = np.empty((count, best), np.float32)
-    for rows, block in similarity_blocks(query, gallery, offsets):
-        here = np.arange(len(block))
-        # The partner's score is read from the block it is compared in:
-        # products of another shape may differ in the last bit.
-        found[rows] = block[here, partner[rows]]
-        indices[rows], scores[rows] = best_of(block, best)
-        if accept is None:
-            rank[rows] = (block >= found[rows, None]).sum(axis=1)
-        else:
-            rank[rows] = _tolerant_ranks(block, accept[rows])
-    return Ranks(rank, found, indices, scores)
+    ranks = Ranks(
+        np.empty(count, np.int64),
+        np.empty(count, np.float32),
+        np.empty((count, best), np.int64),
+        np.empty((count, best), np.float32),
+    )
+
+    def fill(part: slice) -> None:
+        here = None if offsets is None else replace(offsets, query=offsets.query[part])
+        for inner, block in similarity_blocks(query[part], gallery, here):
+            rows = slice(part.start + inner.start, part.start + inner.stop)
+            # The partner's score is read from the block it is compared in:
+            # products of another shape may differ in the last bit.
+            own = block[np.arange(len(block)), partner[rows]]
+            ranks.partner_score[rows] = own
+            ranks.top_indices[rows], ranks.top_scores[rows] = best_of(block, best)
+            if accept is None:
+                ranks.rank[rows] = np.count_nonzero(block >= own[:, None], axis=1)
+            else:
+                ranks.rank[rows] = _tolerant_ranks(block, accept[rows])
+
+    _in_threads(fill, count, _rows_per_block(gallery))
+    return ranks
+
+
+def _rows_per_block(gallery: FloatArray) -> int:
+    return int(np.clip(BLOCK_SCORES // max(1, len(gallery)), 1, MOST_ROWS))
+
+
+def _in_threads(work: Callable[[slice], None], count: int, step: int) -> None:
+    """Give every thread whole blocks of queries, so that no bit depends on how many there are.
+
+    A thread ranks while another multiplies; in a row, both cores would wait
+    for the ranking of each block.
+    """
+    cores = os.cpu_count() or 1
+    threads = max(1, min(cores, MOST_THREADS, -(-count // step)))
+    size = max(1, -(-count // (threads * step))) * step
+    parts = [slice(start, min(start + size, count)) for start in range(0, max(1, count), size)]
+    with (
+        threadpool_limits(max(1, cores // threads), "blas"),
+        ThreadPoolExecutor(threads) as pool,
+    ):
+        list(pool.map(work, parts))
 
 
 def best_of(scores: FloatArray, count: int) -> tuple[Indices, FloatArray]:
@@ -135,17 +175,27 @@ def best_of(scores: FloatArray, count: int) -> tuple[Indices, FloatArray]:
 
     Of equal scores the lower index comes first.
     """
-    if count < scores.shape[1]:
-        # Everything that ties with the last one kept competes by its index.
-        last = np.partition(scores, -count, axis=1)[:, -count]
-        rows, cols = np.nonzero(scores >= last[:, None])
-    else:
-        rows, cols = np.nonzero(np.ones(scores.shape, bool))
+    # Everything that ties with the last one kept competes by its index.
+    rows, cols = np.divmod(np.flatnonzero(scores >= _low_bar(scores, count)), scores.shape[1])
     values = scores[rows, cols]
     order = np.lexsort((cols, -values, rows))
     starts = np.searchsorted(rows, np.arange(len(scores)))
     picked = order[starts[:, None] + np.arange(count)]
     return cols[picked].astype(np.int64), values[picked]
+
+
+def _low_bar(scores: FloatArray, count: int) -> FloatArray:
+    """A score (n, 1) per row that at least ``count`` of its scores reach, and few others.
+
+    The ``count``-th best of the maxima of 128 groups of columns: a maximum is
+    found in one pass, a partition of the row needs several.
+    """
+    rows, cols = scores.shape
+    depth = cols // _GROUPS
+    if count > _GROUPS // 4 or depth < 2:
+        return np.partition(scores, cols - count, axis=1)[:, cols - count, None]
+    groups = scores[:, : depth * _GROUPS].reshape(rows, depth, _GROUPS).max(axis=1)
+    return np.partition(groups, _GROUPS - count, axis=1)[:, _GROUPS - count, None]
 
 
 def _tolerant_ranks(block: FloatArray, accept: Sequence[Indices]) -> Indices:
