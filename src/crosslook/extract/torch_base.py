@@ -54,6 +54,8 @@ class TorchExtractor(Extractor):
         """The model on its device, read on first use."""
         if self._model is None:
             model = self._load().to(self.runtime.device)
+            if self._channels_last:
+                model = model.to(memory_format=_channels_last())
             self._model = model.eval().requires_grad_(False)
         return self._model
 
@@ -61,6 +63,12 @@ class TorchExtractor(Extractor):
         """Release the model and the device memory it used."""
         self._model = None
         release_memory(self.runtime.device)
+
+    @property
+    def _channels_last(self) -> bool:
+        # Convolutions in 16 bits are fast in this layout alone: twice on CPU, more on tensor
+        # cores. At float32 it gains nothing, and the default layout gives the library's bits.
+        return self.runtime.dtype != "float32"
 
     def _validate(self) -> None:
         """Check the options against the configuration that was found."""
@@ -102,6 +110,8 @@ class TorchExtractor(Extractor):
         try:
             with torch.inference_mode():
                 tensor = torch.from_numpy(images).to(self.runtime.device, self.runtime.torch_dtype)
+                if self._channels_last:
+                    tensor = tensor.contiguous(memory_format=_channels_last())
                 values, vector = self._forward(self.model, tensor)
                 return _to_numpy(values), None if vector is None else _to_numpy(vector)
         except RuntimeError as error:
@@ -130,6 +140,12 @@ class TorchExtractor(Extractor):
         if first[1] is not None and second[1] is not None:
             vector = np.concatenate([first[1], second[1]])
         return np.concatenate([first[0], second[0]]), vector
+
+
+def _channels_last() -> Any:
+    import torch
+
+    return torch.channels_last
 
 
 def _to_numpy(tensor: Any) -> FloatArray:

@@ -1,0 +1,168 @@
+"""Time per image of crosslook beside the plain use of each model's own library.
+
+    python benchmarks/extraction.py [--models dinov2,clip,...] [--images 8]
+
+Both sides get the same 256 px images and give the same features. Plain use is
+what a script would do: float32, the whole model, one image at a time, prepared
+by the library's own processor (at the input size that crosslook uses too).
+crosslook runs with ``--dtype bfloat16``, batched, without what is not read.
+Weights are random, of published size. The median cosine per cell is against
+the float32 features of crosslook, which the tests hold equal to the library's.
+Memory is what cannot be given back to the system (anonymous pages), beyond
+that before the model is opened, as a multiple of the weights in use plus one
+batch; each model is measured in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from crosslook.extract.clip import vision_config
+from crosslook.extract.registry import open_extractor
+from crosslook.types import FloatArray
+from measure import best_of
+
+MODELS = ("sd-vae", "sd-unet", "dinov2", "clip", "sam2")
+SIDE = 256
+Plain = Callable[[Any], object]
+
+
+def plain(name: str) -> tuple[Callable[[Any], Any], Plain]:
+    """The library's own processor and whole model, as two calls on one image."""
+    config = open_extractor(f"untrained:{name}").source.config
+    return {
+        "sd-vae": _plain_vae,
+        "sd-unet": _plain_unet,
+        "dinov2": _plain_dinov2,
+        "clip": _plain_clip,
+        "sam2": _plain_sam2,
+    }[name](dict(config))
+
+
+def _plain_vae(config: dict[str, Any]) -> tuple[Callable[[Any], Any], Plain]:
+    from diffusers import AutoencoderKL
+    from diffusers.image_processor import VaeImageProcessor
+
+    model = AutoencoderKL.from_config(config).eval()
+    processor = VaeImageProcessor()
+    return processor.preprocess, lambda x: model.encode(x).latent_dist.mode()
+
+
+def _plain_unet(config: dict[str, Any]) -> tuple[Callable[[Any], Any], Plain]:
+    import torch
+    from diffusers import UNet2DConditionModel
+
+    prepare, encode = _plain_vae(dict(config["vae"]))
+    model = UNet2DConditionModel.from_config(dict(config["unet"])).eval()
+    words = torch.zeros(1, 77, model.config.cross_attention_dim)
+
+    def run(image: Any) -> object:
+        latents: Any = encode(image)
+        draws = [latents + torch.randn_like(latents) for _ in range(8)]
+        return [model(draw, 261, encoder_hidden_states=words).sample for draw in draws]
+
+    return prepare, run
+
+
+def _plain_dinov2(config: dict[str, Any]) -> tuple[Callable[[Any], Any], Plain]:
+    from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
+
+    model = Dinov2Model(Dinov2Config(**config)).eval()
+    size = {"height": 252, "width": 252}
+    processor = BitImageProcessor(size=size, do_center_crop=False, do_resize=True)
+    return _pixels(processor), lambda x: model(x).last_hidden_state
+
+
+def _plain_clip(config: dict[str, Any]) -> tuple[Callable[[Any], Any], Plain]:
+    from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    model = CLIPVisionModelWithProjection(CLIPVisionConfig(**vision_config(config))).eval()
+    return _pixels(CLIPImageProcessor()), lambda x: model(x).last_hidden_state
+
+
+def _plain_sam2(config: dict[str, Any]) -> tuple[Callable[[Any], Any], Plain]:
+    import torch
+    from transformers import Sam2Config, Sam2ImageProcessorFast, Sam2Model
+
+    model = Sam2Model(Sam2Config(**config)).eval()
+    point = torch.full((1, 1, 1, 2), 512.0)
+    return _pixels(Sam2ImageProcessorFast()), lambda x: model(pixel_values=x, input_points=point)
+
+
+def _pixels(processor: Any) -> Callable[[Any], Any]:
+    return lambda image: processor(images=image, return_tensors="pt")["pixel_values"]
+
+
+def run(name: str, count: int) -> dict[str, float]:
+    """Measure one model in this process."""
+    import torch
+    from PIL import Image
+
+    images = _images(count)
+    prepare, model = plain(name)
+    pictures = [Image.fromarray((i.transpose(1, 2, 0) * 255).astype(np.uint8)) for i in images]
+    with torch.inference_mode():
+        model(prepare(pictures[0]))  # the first call allocates
+        seconds = best_of(lambda: model(prepare(pictures[0])), 2)
+    del model
+    spec = f"untrained:{name}"
+    exact = open_extractor(spec, device="cpu")
+    wanted = exact.extract(images[:2]).values
+    exact.close()
+    fast = open_extractor(spec, device="cpu", dtype="bfloat16")
+    got = fast.extract(images[:2]).values
+    ours = best_of(lambda: fast.extract(images), 2) / count
+    return {"plain_s": seconds, "crosslook_s": ours, "cosine": _cosine(wanted, got)}
+
+
+def _images(count: int) -> FloatArray:
+    """Smooth random images: white noise would be unlike any scene."""
+    import cv2
+
+    noise = np.random.default_rng(0).random((count * 3, SIDE, SIDE), dtype=np.float32)
+    soft = np.stack([cv2.GaussianBlur(n, (0, 0), 2.0) for n in noise])
+    soft -= soft.min()
+    return np.asarray((soft / soft.max()).reshape(count, 3, SIDE, SIDE), np.float32)
+
+
+def _cosine(a: FloatArray, b: FloatArray) -> float:
+    dot = (a * b).sum(axis=1)
+    length = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return float(np.median(dot / np.maximum(length, 1e-12)))
+
+
+def memory(name: str) -> dict[str, float]:
+    """Peak of memory while a checkpoint is read and one batch runs; see the module."""
+    raise NotImplementedError
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--images", type=int, default=8)
+    parser.add_argument("--one", default=None, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        print(json.dumps(run(given.one, given.images)))
+        return
+    for name in given.models.split(","):
+        call = [sys.executable, __file__, "--one", name, "--images", str(given.images)]
+        done = subprocess.run(call, stdout=subprocess.PIPE, text=True, check=True)
+        found = json.loads(done.stdout.splitlines()[-1])
+        print(
+            f"{name:8} plain {found['plain_s']:7.3f} s, crosslook {found['crosslook_s']:7.3f} s "
+            f"an image, ratio {found['plain_s'] / found['crosslook_s']:.2f}, "
+            f"cosine {found['cosine']:.5f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
