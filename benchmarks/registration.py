@@ -29,6 +29,7 @@ from registration_peers import PEERS, Grey
 THRESHOLDS = (2, 3, 5, 10)
 CROSSLOOK = "crosslook"
 FAILED_PX = 999.0
+DEFAULT_PEERS = [name for name in PEERS if name != "gefolki"]
 
 
 def run(case: Case, method: str) -> tuple[float, float, dict[str, float]]:
