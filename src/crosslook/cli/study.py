@@ -38,6 +38,9 @@ def study(
     ] = None,
     calibrations: Annotated[Text, typer.Option(help="Of none,center,standardize,whiten.")] = None,
     scorings: Annotated[Text, typer.Option(help="Of cosine,csls,inverted-softmax.")] = None,
+    index: Annotated[
+        Text, typer.Option(help="Search of the gallery: exact, hnsw or ivf-pq [exact].")
+    ] = None,
     calibration_share: Annotated[
         Number, typer.Option(help="Share of scenes set aside [0.2].")
     ] = None,

@@ -52,12 +52,16 @@ class Ranks:
     partner_score : float32 array, shape (Nq,)
     top_indices, top_scores : arrays, shape (Nq, top)
         Best gallery items, best first; of equal ones the lower index first.
+    depth : int or None
+        How far ranks are known, where an approximate index gave them; a
+        partner beyond has the rank ``depth + 1``.
     """
 
     rank: Indices
     partner_score: FloatArray
     top_indices: Indices
     top_scores: FloatArray
+    depth: int | None = None
 
 
 def normalise(descriptors: FloatArray) -> FloatArray:

@@ -14,6 +14,7 @@ from crosslook.compare.similarity import Ranks, normalise, rank_partners
 from crosslook.measure.gap import measure_gap, pair_histograms
 from crosslook.measure.retrieval import accepted_neighbours, match_curve, measure_retrieval
 from crosslook.pipeline.descriptors import Descriptors
+from crosslook.pipeline.indexed import Ranked, Sides, known_metrics, rank_indexed
 from crosslook.pipeline.settings import StudySettings
 from crosslook.pipeline.split import Division
 from crosslook.report.run_folder import CurveTable, HistogramTable, MatchTable
@@ -82,21 +83,16 @@ class Evaluator:
         self._add_gap(descriptors, calibrated, found)
         for scoring in self.settings.scorings:
             for direction in DIRECTIONS:
-                ranks, tolerant = self._rank(calibrated, scoring, direction)
+                ranked = self._rank(calibrated, scoring, direction)
                 self.add_ranks(
-                    descriptors, calibrated.calibration, scoring, direction, ranks, found
+                    descriptors, calibrated.calibration, scoring, direction, ranked.ranks, found
                 )
-                if tolerant is not None and self.neighbours is not None:
-                    metrics = measure_retrieval(
-                        tolerant.rank,
-                        self.scenes,
-                        len(self.measured),
-                        direction,
-                        self.settings.seed,
-                        draws=self.settings.draws,
-                        accept_counts=np.array([len(items) for items in self.neighbours]),
+                metrics = ranked.loss
+                if ranked.tolerant is not None and self.neighbours is not None:
+                    metrics = metrics + self._retrieval(
+                        ranked.tolerant, direction, [len(items) for items in self.neighbours]
                     )
-                    found.rows += self.rows(descriptors, calibrated.calibration, scoring, metrics)
+                found.rows += self.rows(descriptors, calibrated.calibration, scoring, metrics)
 
     def add_ranks(
         self,
@@ -109,14 +105,7 @@ class Evaluator:
     ) -> None:
         """Add the rows, matches and curve of one ranking."""
         at, n_gallery = self.division.measured, len(self.measured)
-        metrics = measure_retrieval(
-            ranks.rank,
-            self.scenes,
-            n_gallery,
-            direction,
-            self.settings.seed,
-            draws=self.settings.draws,
-        )
+        metrics = self._retrieval(ranks, direction)
         found.rows += self.rows(descriptors, calibration, scoring, metrics)
         if self.division.split == "transductive" and self.settings.split == "both":
             return  # the figures show the held-out split
@@ -131,7 +120,24 @@ class Evaluator:
                 ranks.partner_score,
             )
         )
-        found.curves.append(CurveTable(*name, match_curve(ranks.rank, n_gallery)))
+        curve = match_curve(ranks.rank, n_gallery)
+        found.curves.append(
+            CurveTable(*name, curve if ranks.depth is None else curve[: ranks.depth])
+        )
+
+    def _retrieval(
+        self, ranks: Ranks, direction: Direction, accepted: Sequence[int] | None = None
+    ) -> list[Metric]:
+        metrics = measure_retrieval(
+            ranks.rank,
+            self.scenes,
+            len(self.measured),
+            direction,
+            self.settings.seed,
+            draws=self.settings.draws,
+            accept_counts=None if accepted is None else np.array(accepted),
+        )
+        return metrics if ranks.depth is None else known_metrics(metrics, self.settings.index)
 
     def rows(
         self, descriptors: Descriptors, calibration: str, scoring: str, metrics: Sequence[Metric]
@@ -180,12 +186,10 @@ class Evaluator:
 
     def rank(self, calibrated: Calibrated, scoring: str, direction: Direction) -> Ranks:
         """Rank the measured gallery for every measured query."""
-        return self._rank(calibrated, scoring, direction)[0]
+        return self._rank(calibrated, scoring, direction).ranks
 
-    def _rank(
-        self, calibrated: Calibrated, scoring: str, direction: Direction
-    ) -> tuple[Ranks, Ranks | None]:
-        """Rank the measured gallery, exactly and with neighbours accepted.
+    def _rank(self, calibrated: Calibrated, scoring: str, direction: Direction) -> Ranked:
+        """Rank the measured gallery as ``index`` says, strictly and with neighbours accepted.
 
         Score corrections have the calibration scenes as banks.
         """
@@ -194,7 +198,11 @@ class Evaluator:
         fitted = fit_scoring(scoring, queries[fit], gallery[fit])
         query, items, partner = queries[at], gallery[at], np.arange(len(at))
         offsets = fitted.offsets(query, items)
+        kind, seed, draws = self.settings.index, self.settings.seed, self.settings.draws
+        if kind != "exact":
+            sides = Sides(query, items, offsets, self.scenes, direction)
+            return rank_indexed(kind, sides, self.neighbours, seed, draws)
         ranks = rank_partners(query, items, partner, offsets)
         if self.neighbours is None:
-            return ranks, None
-        return ranks, rank_partners(query, items, partner, offsets, accept=self.neighbours)
+            return Ranked(ranks)
+        return Ranked(ranks, rank_partners(query, items, partner, offsets, accept=self.neighbours))

@@ -37,6 +37,7 @@ class StudySettings(BaseModel):
     calibrations: tuple[Literal["none", "center", "standardize", "whiten"], ...] = CALIBRATION_NAMES  # type: ignore[assignment]
     scorings: tuple[Literal["cosine", "csls", "inverted-softmax"], ...] = ("cosine", "csls")
     calibration_share: float = Field(0.2, gt=0.0, lt=1.0)
+    index: Literal["exact", "hnsw", "ivf-pq"] = "exact"
     split: Literal["held-out", "transductive", "both"] = "held-out"
     split_by: Literal["scene", "group"] = "scene"
     tolerance: float | None = Field(None, ge=0.0)

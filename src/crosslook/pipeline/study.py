@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from crosslook.atomic import check_writable, sweep
+from crosslook.compare.approximate import DEPTH
 from crosslook.data.alignment import read_alignment
 from crosslook.data.dates import days_between
 from crosslook.data.pairs import open_pairs
@@ -80,6 +81,11 @@ def run_study(settings: StudySettings, console: Console | None = None) -> Path:
     if settings.tolerance and evaluators[0].neighbours is None:
         plan.notes.append(
             f"no patch has a neighbour within {settings.tolerance:g} px: no tolerant rows."
+        )
+    if settings.index != "exact":
+        plan.notes.append(
+            f"retrieval went through {settings.index}: ranks beyond {DEPTH} are not known "
+            f"and read {DEPTH + 1}; two stages and fusions are exact."
         )
     kept: dict[str, Descriptors] = {}
     for spec in plan.specs:

@@ -81,7 +81,7 @@ def _is_headline(row: Row) -> bool:
     return (
         row.measure == "retrieval"
         and row.direction == "sar->optical"
-        and row.metric == "recall"
+        and row.metric.partition("/")[0] == "recall"
         and row.k == 1
     )
 

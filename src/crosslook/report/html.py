@@ -34,6 +34,8 @@ from crosslook.report.sections import (
     best_match_table,
     definitions_of,
     gap_table,
+    index_losses,
+    measure_table,
     retrieval_table,
     shown_matches,
 )
@@ -128,6 +130,7 @@ def _sections(run: Path, rows: Sequence[Row], best: Sequence[Setup]) -> list[Sec
                     figure=match_curves(read_curves(run), best),
                 ),
                 Part(table=retrieval_table(rows)),
+                *_losses(rows),
                 *_pictures(run, best),
             ],
             definitions_of("retrieval", rows),
@@ -146,6 +149,17 @@ def _figures(sections: Sequence[Section]) -> dict[str, Figure]:
         for number, part in enumerate((p for p in section.parts if p.figure), 1)
         if part.figure
     }
+
+
+def _losses(rows: Sequence[Row]) -> list[Part]:
+    lost = index_losses(rows)
+    if not lost:
+        return []
+    text = (
+        "Retrieval went through an approximate index, which may miss what exact search finds. "
+        "A sample of the queries was searched exactly too; this is the difference."
+    )
+    return [Part("What the index loses", text, table=measure_table(lost, "retrieval"))]
 
 
 def _pictures(run: Path, best: Sequence[Setup]) -> list[Part]:

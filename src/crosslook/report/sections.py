@@ -73,7 +73,7 @@ def retrieval_table(rows: Sequence[Row]) -> Table:
     for direction in DIRECTIONS:
         for setup, row in recall_rows(rows, direction).items():
             own = {
-                (r.metric, r.k): r
+                (r.metric.partition("/")[0], r.k): r
                 for r in rows
                 if setup_of(r) == setup and r.direction == direction and r.measure == "retrieval"
             }
@@ -92,6 +92,11 @@ def retrieval_table(rows: Sequence[Row]) -> Table:
                 ]
             )
     return Table(columns, lines, {4, 5, 6, 7, 8, 9, 10})
+
+
+def index_losses(rows: Sequence[Row]) -> list[Row]:
+    """Rows that say what an approximate index loses; none where all search was exact."""
+    return [r for r in rows if r.metric.partition("/")[0] in ("recall-loss", "nearest-found")]
 
 
 def measure_table(rows: Sequence[Row], measure: str) -> Table:

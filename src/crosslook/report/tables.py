@@ -41,7 +41,7 @@ def recall_rows(rows: Sequence[Row], direction: str, k: int = 1) -> dict[Setup, 
         setup_of(row): row
         for row in rows
         if row.measure == "retrieval"
-        and row.metric == "recall"
+        and row.metric.partition("/")[0] == "recall"
         and row.direction == direction
         and row.k == k
     }
