@@ -6,8 +6,8 @@ The public calls, each imported when it is first used:
     Measure extractors on paired data; see ``pipeline.settings.StudySettings``.
 ``build_atlas(basemaps, out, ...)``, ``open_atlas(place)``
     A basemap made searchable; one opened atlas serves many queries.
-``locate(query, atlas, ...)``
-    Find where on an atlas a SAR image lies.
+``locate(query, atlas, ...)``, ``locate_all(queries, atlas, ...)``
+    Find where on an atlas a SAR image lies; many images in few passes.
 ``register(sar, optical, ...)``
     Bring a SAR image onto an optical one.
 ``audit(pairs, ...)``
@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from crosslook.atlas.audit import audit
     from crosslook.atlas.build import build_atlas
-    from crosslook.atlas.locate import locate
+    from crosslook.atlas.locate import locate, locate_all
     from crosslook.atlas.register import register
     from crosslook.atlas.store import open_atlas
     from crosslook.data.pairs import open_pairs
@@ -47,6 +47,7 @@ __all__ = [
     "audit",
     "build_atlas",
     "locate",
+    "locate_all",
     "make_pair",
     "open_atlas",
     "open_extractor",
@@ -62,6 +63,7 @@ _HOME = {
     "audit": "crosslook.atlas.audit",
     "build_atlas": "crosslook.atlas.build",
     "locate": "crosslook.atlas.locate",
+    "locate_all": "crosslook.atlas.locate",
     "make_pair": "crosslook.data.simulate.scene",
     "open_atlas": "crosslook.atlas.store",
     "open_extractor": "crosslook.extract.registry",

@@ -13,12 +13,16 @@ from pyproj import Transformer
 from typer.testing import CliRunner
 
 from crosslook.atlas.geo_image import GeoImage
-from crosslook.atlas.locate import locate
+from crosslook.atlas.locate import locate, locate_all
+from crosslook.atlas.query import make_poses, make_template, prepare_query
 from crosslook.atlas.result import MatchResult
+from crosslook.atlas.search import Searcher
 from crosslook.atlas.store import Atlas
+from crosslook.atlas.transforms import ScipyTransforms, TorchTransforms
 from crosslook.cli import app
 from crosslook.data.simulate.scene import make_pair
 from crosslook.errors import CrosslookError, GridError, MatchError, SettingError
+from crosslook.extract.registry import open_extractor
 from crosslook.match.position import Georeference
 from crosslook.match.transform import Transform, grid_points, mean_distance, translation
 
@@ -137,6 +141,51 @@ def test_what_lies_elsewhere_is_no_match_and_nothing_is_aligned(
         assert not (tmp_path / str(seed) / "aligned.tif").exists()
 
 
+def test_many_queries_are_found_as_each_alone(atlas: Atlas) -> None:
+    chips = [chip(origin)[0] for origin in PLACES]
+    together = list(locate_all(iter(chips), atlas, gsd=METRES))
+    for image, result in zip(chips, together, strict=True):
+        alone = locate(image, atlas, gsd=METRES)
+        assert result.evidence == alone.evidence
+        assert result.transform is not None
+        assert alone.transform is not None
+        np.testing.assert_array_equal(result.transform.matrix, alone.transform.matrix)
+
+
+def test_torch_searches_as_scipy_does(atlas: Atlas) -> None:
+    pytest.importorskip("torch", reason="the models extra is not installed")
+    level = atlas.manifest.levels[0]
+    pose = make_poses(prepare_query(chip(PLACES[0])[0], atlas, METRES, np.zeros((1, 2))), 5.0, 0.0)
+    templates = [make_template(p, level, open_extractor(level.spec))[0] for p in pose]
+    by_scipy = Searcher(atlas, 0, ScipyTransforms()).search(templates, 20)
+    by_torch = Searcher(atlas, 0, TorchTransforms("cpu")).search(templates, 20)
+    assert len(by_scipy) == 20
+    for one, other in zip(by_scipy, by_torch, strict=True):
+        assert (one.row, one.col, one.template) == (other.row, other.col, other.template)
+        assert one.score == pytest.approx(other.score, abs=1e-5)
+
+
+def test_transforms_that_are_not_kept_give_the_same_peaks(atlas: Atlas) -> None:
+    level = atlas.manifest.levels[0]
+    pose = make_poses(prepare_query(chip(PLACES[0])[0], atlas, METRES, np.zeros((1, 2))), 0.0, 0.0)
+    templates = [make_template(p, level, open_extractor(level.spec))[0] for p in pose]
+    forgetful = ScipyTransforms()
+    forgetful.keep_bytes = 0
+    assert Searcher(atlas, 0, forgetful).search(templates, 9) == Searcher(atlas, 0).search(
+        templates, 9
+    )
+
+
+def test_an_unknown_or_absent_device_is_refused(atlas: Atlas) -> None:
+    image, _ = chip(PLACES[0])
+    with pytest.raises(SettingError, match="unknown device 'gpu'; allowed: auto, cpu, cuda"):
+        locate(image, atlas, gsd=METRES, device="gpu")
+    torch = pytest.importorskip("torch", reason="the models extra is not installed")
+    if not torch.cuda.is_available():
+        with pytest.raises(SettingError, match="not available"):
+            locate(image, atlas, gsd=METRES, device="cuda")
+
+
 def test_bad_queries_are_one_clear_error_and_nothing_is_written(
     atlas: Atlas, tmp_path: Path
 ) -> None:
@@ -187,6 +236,15 @@ def test_the_command_line_says_where_and_answers_by_its_exit_code(
     assert done.output.startswith("match: confidence")
     other = CliRunner().invoke(app, [*call, "--gsd", "5"])
     assert other.exit_code == 3, other.output
+    second = tmp_path / "second.png"
+    second.write_bytes(path.read_bytes())
+    several = ["locate", str(path), str(second), *call[2:], "--gsd", "10"]
+    done = CliRunner().invoke(app, several)
+    assert done.exit_code == 0, done.output
+    assert [line.split(":")[0] for line in done.output.splitlines()] == ["query.png", "second.png"]
+    assert (tmp_path / "out" / "second" / "match.json").exists()
+    twice = CliRunner().invoke(app, ["locate", str(path), str(path), *call[2:], "--gsd", "10"])
+    assert isinstance(twice.exception, SettingError)
     held = CliRunner().invoke(app, ["atlas", "info", atlas.name])
     assert held.exit_code == 0
     assert "1280 x 1280" in held.output

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from crosslook.atlas.frame import MARGIN, make_result, working_frame
 from crosslook.atlas.geo_image import GeoImage, open_image
+from crosslook.atlas.locate_options import LocateOptions, LocateSettings
 from crosslook.atlas.prior import make_prior, whole_sample
 from crosslook.atlas.query import Query, make_poses, prepare_query
-from crosslook.atlas.register import DEFAULT_EXTRACTOR, check_model
 from crosslook.atlas.result import MatchResult, outline
-from crosslook.atlas.search_poses import search_poses
+from crosslook.atlas.search_poses import Asked, search_poses
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.atlas.verify import Candidate, FineLevel, verify
 from crosslook.errors import MatchError
 from crosslook.extract.registry import open_extractor
 from crosslook.match.align import align, stopwatch
 from crosslook.match.tie_points import Pass
-from crosslook.match.transform import Model, Transform, scaling, translation
+from crosslook.match.transform import Transform, scaling, translation
 from crosslook.match.verdict import judge
 
 CANDIDATES = 50
@@ -34,24 +35,16 @@ PASSES = (
 )
 _ALTERNATIVES = 4
 _MOST_MARGIN = 9.0
+_MOST_POSES = 32  # searched for in one pass, over all its queries
 
 
 def locate(
     query: str | Path | GeoImage,
     atlas: str | Path | Atlas,
     *,
-    gsd: float | None = None,
-    near: tuple[float, float] | None = None,
-    radius_km: float | None = None,
-    bbox: tuple[float, float, float, float] | None = None,
-    rotation: float = 0.0,
-    scale: float = 0.0,
-    coarse: str | None = None,
-    fine: str | None = None,
-    model: Model = "similarity",
     out: str | Path | None = None,
     force: bool = False,
-    seed: int = 0,
+    **options: Unpack[LocateOptions],
 ) -> MatchResult:
     """Find where on an atlas a SAR image lies, and how sure that is.
 
@@ -67,20 +60,12 @@ def locate(
         only with ``radius_km`` alone), or a plain picture, north up, with ``gsd``.
     atlas : path, address or Atlas
         Open it once for many queries.
-    gsd : float, optional
-        Metres on the ground per pixel of a query without georeference.
-    near, radius_km, bbox
-        Where it may lie: (longitude, latitude) and kilometres, or (west,
-        south, east, north); positions of the middle of the query.
-    rotation, scale : float
-        Ranges tried beyond what the query tells: degrees to either side, and
-        relative (0.1 is 10 per cent). Turns within 2 degrees and 2 per cent are
-        found without.
-    coarse, fine : str, optional
-        Extractors of the search and of the verification; by default the two
-        levels of the atlas. ``fine`` may be any extractor.
-    model, out, force, seed
+    out, force
         As for :func:`crosslook.atlas.register.register`.
+    **options
+        The fields of :class:`~crosslook.atlas.locate_options.LocateSettings`:
+        ``gsd``, ``near``, ``radius_km``, ``bbox``, ``rotation``, ``scale``,
+        ``coarse``, ``fine``, ``model``, ``device``, ``seed``.
 
     Returns
     -------
@@ -97,45 +82,74 @@ def locate(
     MatchError
         If the query is constant, nodata, or does not fit, or the prior is empty.
     """
-    check_model(model)
-    lap = stopwatch()
-    image = query if isinstance(query, GeoImage) else open_image(query)
-    held = atlas if isinstance(atlas, Atlas) else open_atlas(atlas)
-    levels = held.manifest.levels
-    number = 0 if coarse is None else held.level_number(coarse)
-    fine_spec = levels[-1].spec if fine is None else fine
-    prior = make_prior(held, image, near, radius_km, bbox)
-    where = whole_sample(held) if prior is None else prior.sample()
-    asked = prepare_query(image, held, gsd, where)
-    poses = make_poses(asked, rotation, scale)
-    seconds = {"read": lap()}
-    found = search_poses(held, number, poses, prior, CANDIDATES)
-    seconds["search"] = lap()
-    if not found:
-        raise MatchError(
-            f"nothing in atlas '{held.name}' can be compared with '{image.name}': too little of "
-            "the prior holds data. Widen it, or see atlas info."
-        )
-    candidates = verify(FineLevel(held, fine_spec, open_extractor(fine_spec)), poses, found)
-    seconds["verification"] = lap()
-    settings: dict[str, Any] = {
-        "atlas": held.name,
-        "coarse": levels[number].spec,
-        "fine": fine_spec,
-        "gsd": gsd,
-        "near": near,
-        "radius_km": radius_km,
-        "bbox": bbox,
-        "rotation": rotation,
-        "scale": scale,
-        "model": model,
-        "extractor": DEFAULT_EXTRACTOR,
-        "seed": seed,
-    }
-    result = _match(held, asked, candidates, settings, seconds)
+    result = next(locate_all([query], atlas, **options))
     if out is not None:
         result.write(out, force=force)
     return result
+
+
+def locate_all(
+    queries: Iterable[str | Path | GeoImage],
+    atlas: str | Path | Atlas,
+    **options: Unpack[LocateOptions],
+) -> Iterator[MatchResult]:
+    """Locate many queries, as :func:`locate` does one, and yield each result.
+
+    Queries are searched for a few at a time, so an atlas too large to be kept
+    transformed in memory is read once for several of them.
+
+    Raises
+    ------
+    CrosslookError
+        As for :func:`locate`, at the query that is at fault.
+    """
+    settings = LocateSettings(**options)
+    held = atlas if isinstance(atlas, Atlas) else open_atlas(atlas)
+    levels = held.manifest.levels
+    number = 0 if settings.coarse is None else held.level_number(settings.coarse)
+    fine = levels[-1].spec if settings.fine is None else settings.fine
+    verifier = FineLevel(held, fine, open_extractor(fine))
+    told = settings.told(held.name, levels[number].spec, fine)
+    waiting = iter(queries)
+    lap = stopwatch()
+    while asked := _ask(waiting, held, settings):
+        share = 1.0 / len(asked)  # of the time that the queries of one pass took together
+        read = lap() * share
+        places = search_poses(held, number, [one for _, one in asked], CANDIDATES, settings.device)
+        searched = lap() * share
+        for (query, one), found in zip(asked, places, strict=True):
+            lap()
+            if not found:
+                raise _nothing(held, query)
+            candidates = verify(verifier, one.poses, found)
+            seconds = {"read": read, "search": searched, "verification": lap()}
+            yield _match(held, query, candidates, told, seconds)
+        lap()
+
+
+def _ask(
+    waiting: Iterator[str | Path | GeoImage], atlas: Atlas, settings: LocateSettings
+) -> list[tuple[Query, Asked]]:
+    """Prepare the queries of the next pass."""
+    asked: list[tuple[Query, Asked]] = []
+    while sum(len(one.poses) for _, one in asked) < _MOST_POSES:
+        query = next(waiting, None)
+        if query is None:
+            break
+        image = query if isinstance(query, GeoImage) else open_image(query)
+        prior = make_prior(atlas, image, settings.near, settings.radius_km, settings.bbox)
+        where = whole_sample(atlas) if prior is None else prior.sample()
+        prepared = prepare_query(image, atlas, settings.gsd, where)
+        poses = make_poses(prepared, settings.rotation, settings.scale)
+        asked.append((prepared, Asked(poses, prior)))
+    return asked
+
+
+def _nothing(atlas: Atlas, query: Query) -> MatchError:
+    return MatchError(
+        f"nothing in atlas '{atlas.name}' can be compared with '{query.image.name}': too little "
+        "of the prior holds data. Widen it, or see atlas info."
+    )
 
 
 def _match(

@@ -9,8 +9,9 @@ import numpy as np
 
 from crosslook.atlas.geo_image import GeoImage
 from crosslook.atlas.levels import Level
+from crosslook.atlas.ready_blocks import MOST_CELLS
 from crosslook.atlas.result import outline, placement
-from crosslook.atlas.search import MOST_CELLS, Template
+from crosslook.atlas.search import Template
 from crosslook.atlas.store import Atlas
 from crosslook.errors import GridError, MatchError, SettingError
 from crosslook.extract.base import Extractor

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
-from scipy import fft
 
 from crosslook.atlas.manifest import Block
+from crosslook.atlas.ready_blocks import ReadyBlock, ReadyBlocks
 from crosslook.atlas.store import Atlas
+from crosslook.atlas.transforms import Transforms, choose_transforms
 from crosslook.types import FloatArray
 
-MOST_CELLS = 64
-"""Largest side of a template in cells: the overlap of the transformed blocks."""
+Box = tuple[float, float, float, float]
 
-KEEP_BYTES = 2 << 30
-"""Transforms of an atlas are kept in memory up to this size, else made anew per query."""
-
-_LEAST_COVER = 0.5
-_ENERGY_FLOOR = 0.05
 _FINISHED = 1e-6
 _PEAKS_PER_BLOCK = 64
-Complex = NDArray[np.complex64]
-Result = TypeVar("Result")
+_MOST_HELD = 8192
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,12 +57,13 @@ class Peak:
 
 
 @dataclass(frozen=True, eq=False)
-class _Ready:
-    """A block prepared for correlation, with half an overlap on every side."""
+class _Sought:
+    """A template transformed: its number in its group, its shape, its energy."""
 
-    spectrum: Complex
-    energy: FloatArray
-    cover: FloatArray
+    number: int
+    shape: tuple[int, int]
+    spectrum: Any
+    energy: float
 
 
 class Searcher:
@@ -83,31 +76,27 @@ class Searcher:
     raised to a twentieth of the usual, so that noise does not score.
     """
 
-    def __init__(self, atlas: Atlas, level: int, keep_bytes: int = KEEP_BYTES) -> None:
+    def __init__(self, atlas: Atlas, level: int, transforms: Transforms | None = None) -> None:
         self.atlas = atlas
         self.level = level
-        self.stride = atlas.manifest.levels[level].cell
-        self.side = atlas.grid.block // self.stride
-        self.size = fft.next_fast_len(self.side + MOST_CELLS, real=True)
-        self.workers = os.cpu_count() or 1
-        channels = len(atlas.manifest.statistics[level].mean)
-        one = 8 * channels * self.size * (self.size // 2 + 1) + 8 * self.size**2
-        self._keeps = one * len(atlas.manifest.blocks) <= keep_bytes
-        self._ready: dict[Block, _Ready] = {}
+        self.transforms = transforms or choose_transforms()
+        self.ready = ReadyBlocks(atlas, level, self.transforms)
+        self.side = self.ready.side
 
     def warm(self) -> None:
         """Transform all blocks now, where they fit in memory."""
-        if self._keeps:
-            self._map(self._prepare, list(self.atlas.manifest.blocks))
+        if self.ready.keeps:
+            with ThreadPoolExecutor(self.transforms.threads) as pool:
+                list(pool.map(self.ready.get, self.atlas.manifest.blocks))
 
     def search(
         self,
         templates: Sequence[Template],
         count: int,
-        inside: tuple[float, float, float, float] | None = None,
+        inside: Box | None = None,
         apart: int = 4,
     ) -> list[Peak]:
-        """Find the best places of all templates together.
+        """Find the best places of all templates of one query together.
 
         Parameters
         ----------
@@ -125,28 +114,45 @@ class Searcher:
         list of Peak
             Best first; fewer where the atlas has fewer.
         """
-        spectra = [
-            np.conj(fft.rfft2(t.values, (self.size, self.size), workers=self.workers))
-            for t in templates
-        ]
+        return self.search_groups([templates], count, [inside], apart)[0]
 
-        def one(block: Block) -> list[Peak]:
-            ready = self._prepare(block)
+    def search_groups(
+        self,
+        groups: Sequence[Sequence[Template]],
+        count: int,
+        insides: Sequence[Box | None],
+        apart: int = 4,
+    ) -> list[list[Peak]]:
+        """Search for several queries in one pass over the atlas.
+
+        As :meth:`search` for every group, but a block that is not kept is
+        read and transformed once for all of them.
+        """
+        sought = [[self._seek(n, t) for n, t in enumerate(group)] for group in groups]
+
+        def one(block: Block) -> list[list[Peak]]:
+            wanted = [self._meets(block, inside) for inside in insides]
+            if not any(wanted):
+                return [[] for _ in groups]
+            ready = self.ready.get(block)
             return [
-                peak
-                for number, (template, spectrum) in enumerate(zip(templates, spectra, strict=True))
-                for peak in self._peaks(block, ready, template, spectrum, number, inside)
+                [peak for one in group for peak in self._peaks(block, ready, one, inside)]
+                if meets
+                else []
+                for group, inside, meets in zip(sought, insides, wanted, strict=True)
             ]
 
-        blocks = [b for b in self.atlas.manifest.blocks if self._meets(b, inside)]
-        found = [peak for part in self._map(one, blocks) for peak in part]
-        return _thin(sorted(found, key=lambda p: (-p.score, p.row, p.col)), count, apart)
+        best: list[list[Peak]] = [[] for _ in groups]
+        blocks = list(self.atlas.manifest.blocks)
+        with ThreadPoolExecutor(self.transforms.threads) as pool:
+            for part in pool.map(one, blocks):
+                for kept, peaks in zip(best, part, strict=True):
+                    kept += _thin(peaks, count, apart)
+                    if len(kept) > _MOST_HELD:  # memory stays bounded as the atlas grows
+                        kept[:] = sorted(kept, key=_order)[: _MOST_HELD // 2]
+        return [_thin(kept, count, apart) for kept in best]
 
-    def _map(self, work: Callable[[Block], Result], blocks: Sequence[Block]) -> list[Result]:
-        with ThreadPoolExecutor(self.workers) as pool:
-            return list(pool.map(work, blocks))
-
-    def _meets(self, block: Block, inside: tuple[float, float, float, float] | None) -> bool:
+    def _meets(self, block: Block, inside: Box | None) -> bool:
         if inside is None:
             return True
         top, left = block[0] * self.side, block[1] * self.side
@@ -157,97 +163,56 @@ class Searcher:
             and left + self.side > inside[1]
         )
 
-    def _prepare(self, block: Block) -> _Ready:
-        if block in self._ready:
-            return self._ready[block]
-        margin = MOST_CELLS // 2
-        corner = (block[0] * self.side - margin, block[1] * self.side - margin)
-        reach = self.side + MOST_CELLS
-        channels = self.atlas.features(self.level, corner, (reach, reach))
-        values = channels.values
-        spectrum = np.asarray(fft.rfft2(values, (self.size, self.size), workers=1), np.complex64)
-        energy = np.einsum("chw,chw->hw", values, values)
-        ready = _Ready(spectrum, energy, channels.valid.astype(np.float32))
-        if self._keeps:
-            self._ready[block] = ready
-        return ready
+    def _seek(self, number: int, template: Template) -> _Sought:
+        values = template.values
+        energy = float(np.einsum("chw,chw->", values, values))
+        shape = (int(values.shape[1]), int(values.shape[2]))
+        return _Sought(number, shape, self.transforms.forward(values, self.ready.size), energy)
 
     def _peaks(
-        self,
-        block: Block,
-        ready: _Ready,
-        template: Template,
-        spectrum: Complex,
-        number: int,
-        inside: tuple[float, float, float, float] | None,
+        self, block: Block, ready: ReadyBlock, sought: _Sought, inside: Box | None
     ) -> list[Peak]:
-        scores, first = self._scores(ready, template, spectrum)
-        origin = (block[0] * self.side + first[0], block[1] * self.side + first[1])
+        scores = self._scores(ready, sought)
+        height, width = sought.shape
+        origin = (block[0] * self.side - height // 2, block[1] * self.side - width // 2)
         if inside is not None:
-            _blank_outside(scores, origin, template.values.shape[1:], inside)
+            _blank_outside(scores, origin, sought.shape, inside)
         top = cv2.dilate(scores, np.ones((5, 5), np.uint8))
-        rows, cols = np.nonzero((scores >= top) & (scores > 0))
-        order = np.argsort(-scores[rows, cols], kind="stable")[:_PEAKS_PER_BLOCK]
+        at = np.flatnonzero((scores >= top) & (scores > 0))
+        values = scores.ravel()[at]
+        if len(at) > _PEAKS_PER_BLOCK:  # of equal ones at the bar all are kept
+            bar = np.partition(values, -_PEAKS_PER_BLOCK)[-_PEAKS_PER_BLOCK]
+            at, values = at[values >= bar], values[values >= bar]
+        rows, cols = np.divmod(at, scores.shape[1])
         return [
-            Peak(float(scores[r, c]), int(r) + origin[0], int(c) + origin[1], number)
-            for r, c in zip(rows[order], cols[order], strict=True)
+            Peak(float(v), int(r) + origin[0], int(c) + origin[1], sought.number)
+            for v, r, c in zip(values, rows, cols, strict=True)
         ]
 
-    def _scores(
-        self, ready: _Ready, template: Template, spectrum: Complex
-    ) -> tuple[FloatArray, tuple[int, int]]:
-        """Scores (side, side) of the positions whose middle lies in the block.
-
-        Also the first position, in cells from the corner of the block.
-        """
-        height, width = template.values.shape[1:]
-        total = np.multiply(ready.spectrum[0], spectrum[0])
-        product = np.empty_like(total)
-        for one, other in zip(ready.spectrum[1:], spectrum[1:], strict=True):
-            np.multiply(one, other, out=product)
-            total += product
-        raw = fft.irfft2(total, (self.size, self.size), workers=1, overwrite_x=True)
-        margin = MOST_CELLS // 2
-        start = (margin - height // 2, margin - width // 2)
-        here = (slice(start[0], start[0] + self.side), slice(start[1], start[1] + self.side))
-        under = _box(ready.energy, height, width)[here]
-        cover = _box(ready.cover, height, width)[here]
-        own = float(np.einsum("chw,chw->", template.values, template.values))
-        # A calibrated channel has energy 1 a cell, faded to a quarter where contrast is usual.
-        floor = _ENERGY_FLOOR * 0.25 * len(template.values) * height * width
-        scores = raw[here] / np.sqrt(np.maximum(under, floor) * max(own, _FINISHED))
-        enough = cover >= _LEAST_COVER * height * width
-        return np.where(enough, scores, 0).astype(np.float32), (-(height // 2), -(width // 2))
+    def _scores(self, ready: ReadyBlock, sought: _Sought) -> FloatArray:
+        """Scores (side, side) of the positions whose middle lies in the block."""
+        raw = self.transforms.correlate(ready.spectrum, sought.spectrum, self.ready.size)
+        scores = np.multiply(
+            raw[self.ready.positions(sought.shape)], self.ready.inverse_root(ready, sought.shape)
+        )
+        scores *= np.float32(1.0 / np.sqrt(max(sought.energy, _FINISHED)))
+        return scores
 
 
-def searcher(atlas: Atlas, level: int) -> Searcher:
+def searcher(atlas: Atlas, level: int, device: str = "auto") -> Searcher:
     """The searcher of a level; the same one for all queries of an opened atlas."""
-    if level not in atlas.searchers:
-        atlas.searchers[level] = Searcher(atlas, level)
-    found: Searcher = atlas.searchers[level]
+    key = (level, device)
+    if key not in atlas.searchers:
+        atlas.searchers[key] = Searcher(atlas, level, choose_transforms(device))
+    found: Searcher = atlas.searchers[key]
     return found
-
-
-def _box(values: FloatArray, height: int, width: int) -> FloatArray:
-    """Sum over the box whose first cell is each cell."""
-    return np.asarray(
-        cv2.boxFilter(
-            values,
-            -1,
-            (width, height),
-            anchor=(0, 0),
-            normalize=False,
-            borderType=cv2.BORDER_CONSTANT,
-        ),
-        np.float32,
-    )
 
 
 def _blank_outside(
     scores: FloatArray,
     origin: tuple[int, int],
     shape: tuple[int, ...],
-    inside: tuple[float, float, float, float],
+    inside: Box,
 ) -> None:
     rows = np.arange(scores.shape[0]) + origin[0] + shape[0] / 2
     cols = np.arange(scores.shape[1]) + origin[1] + shape[1] / 2
@@ -256,11 +221,15 @@ def _blank_outside(
 
 
 def _thin(peaks: Sequence[Peak], count: int, apart: int) -> list[Peak]:
-    """The best peaks of which no two are near; ``peaks`` come best first."""
+    """The best peaks of which no two are near, best first."""
     kept: list[Peak] = []
-    for peak in peaks:
+    for peak in sorted(peaks, key=_order):
         if all(max(abs(peak.row - k.row), abs(peak.col - k.col)) > apart for k in kept):
             kept.append(peak)
             if len(kept) == count:
                 break
     return kept
+
+
+def _order(peak: Peak) -> tuple[float, int, int, int]:
+    return -peak.score, peak.row, peak.col, peak.template

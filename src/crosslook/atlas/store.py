@@ -44,7 +44,7 @@ class Atlas:
         self._folder = folder
         self._arrays: OrderedDict[tuple[Block, str], NDArray[Any]] = OrderedDict()
         self._lock = Lock()
-        self.searchers: dict[int, Any] = {}  # kept transforms, by level
+        self.searchers: dict[tuple[int, str], Any] = {}  # kept transforms, by level and device
 
     @property
     def grid(self) -> AtlasGrid:

@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
-from crosslook.cli.outcome import tell
+from crosslook.cli.outcome import NO_MATCH, say
+from crosslook.errors import SettingError
 
 
 def locate(
-    query: Annotated[Path, typer.Argument(help="SAR image: GeoTIFF, or a picture with --gsd.")],
+    queries: Annotated[
+        list[Path], typer.Argument(help="SAR images: GeoTIFF, or pictures with --gsd.")
+    ],
     atlas: Annotated[str, typer.Option(help="Folder or address of the atlas.")],
     out: Annotated[Path, typer.Option(help="Folder for transform, aligned image, tie points.")],
     gsd: Annotated[
@@ -39,19 +42,24 @@ def locate(
     model: Annotated[
         str, typer.Option(help="shift, similarity, affine, homography or tps.")
     ] = "similarity",
+    device: Annotated[str, typer.Option(help="Of the search: auto, cpu or cuda.")] = "auto",
     force: Annotated[
         bool, typer.Option("--force", help="Write the pictures without a match.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the robust fit.")] = 0,
 ) -> None:
-    """Find where on an atlas a SAR image lies; exit code 3 where that is not sure."""
+    """Find where on an atlas SAR images lie; exit code 3 where that is not sure.
+
+    The files of several queries go into a folder each, named by their stems.
+    """
     from typing import cast
 
-    from crosslook.atlas.locate import locate as run
+    from crosslook.atlas.locate import locate_all
     from crosslook.match.transform import Model
 
-    found = run(
-        query,
+    folders = folders_of(queries, out)
+    found = locate_all(
+        queries,
         atlas,
         gsd=gsd,
         near=near,
@@ -62,8 +70,32 @@ def locate(
         coarse=coarse,
         fine=fine,
         model=cast(Model, model),
-        out=out,
-        force=force,
+        device=device,
         seed=seed,
     )
-    tell(found, out)
+    sure = True
+    for result, folder in zip(found, folders, strict=True):
+        result.write(folder, force=force)
+        sure &= say(result, folder, name=len(queries) > 1)
+    if not sure:
+        raise typer.Exit(NO_MATCH)
+
+
+def folders_of(queries: list[Path], out: Path) -> list[Path]:
+    """Where the files of every query go: ``out`` for one, ``out/<stem>`` for several.
+
+    Raises
+    ------
+    SettingError
+        If two queries have the same stem.
+    """
+    if len(queries) == 1:
+        return [out]
+    folders = [out / query.stem for query in queries]
+    twice = [folder.name for folder in folders if folders.count(folder) > 1]
+    if twice:
+        raise SettingError(
+            f"two queries are called '{twice[0]}', and their files would go to one folder. "
+            "Rename one, or locate it by itself."
+        )
+    return folders

@@ -15,8 +15,22 @@ NO_MATCH = 3
 
 
 def tell(found: MatchResult, out: Path) -> None:
-    """Print verdict, confidence, place and error; exit with 3 unless it is a match."""
+    """Print what was found; exit with 3 unless it is a match."""
+    if not say(found, out):
+        raise typer.Exit(NO_MATCH)
+
+
+def say(found: MatchResult, out: Path, *, name: bool = False) -> bool:
+    """Print verdict, confidence, place and error, with the image's name on demand.
+
+    Returns
+    -------
+    bool
+        Whether it is a match.
+    """
     parts = [f"{found.verdict}: confidence {found.confidence:.2f}"]
+    if name:
+        parts[0] = f"{found.sar.name}: {parts[0]}"
     centre = found.centre
     if centre is not None and "lonlat" in centre:
         longitude, latitude = centre["lonlat"]
@@ -26,5 +40,4 @@ def tell(found: MatchResult, out: Path) -> None:
         ground = "" if metres is None else f" ({metres:.1f} m)"
         parts.append(f"expected error {found.expected_error_px:.1f} px{ground}")
     typer.echo(f"{', '.join(parts)}; see {out}")
-    if found.verdict != "match":
-        raise typer.Exit(NO_MATCH)
+    return found.verdict == "match"

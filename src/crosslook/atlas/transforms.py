@@ -1,0 +1,132 @@
+"""Correlation of many channels in the Fourier domain, by scipy or on a GPU by torch.
+
+Both give the same sums; what is kept of a block between queries is opaque to
+the search, since it lives where it is used.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from scipy import fft
+
+from crosslook.errors import MissingExtraError, SettingError, did_you_mean
+from crosslook.types import FloatArray
+
+Device = Literal["auto", "cpu", "cuda"]
+DEVICES = ("auto", "cpu", "cuda")
+CPU_KEEP_BYTES = 2 << 30
+"""Transforms of an atlas are kept up to this size, else made anew per pass."""
+
+_GPU_SHARE = 0.5
+
+
+class Transforms(Protocol):
+    """Where and how blocks are transformed."""
+
+    threads: int
+    keep_bytes: int
+
+    def forward(self, values: FloatArray, size: int) -> Any:
+        """Transform channels (C, h, w), padded by zeros to ``size`` squared."""
+
+    def correlate(self, block: Any, template: Any, size: int) -> FloatArray:
+        """Products of a block with a template at all offsets, summed over channels.
+
+        Both come from :meth:`forward`; float32 (size, size), offset (i, j) of
+        the template's first cell at [i, j], negative ones counted from the end.
+        """
+
+
+class ScipyTransforms:
+    """On this machine's cores; blocks run in threads, so each transform takes one."""
+
+    def __init__(self) -> None:
+        self.threads = os.cpu_count() or 1
+        self.keep_bytes = CPU_KEEP_BYTES
+
+    def forward(self, values: FloatArray, size: int) -> Any:
+        """Transform channels, as complex64 (C, size, size // 2 + 1)."""
+        return np.asarray(fft.rfft2(values, (size, size), workers=1), np.complex64)
+
+    def correlate(self, block: Any, template: Any, size: int) -> FloatArray:
+        """Multiply, sum and transform back."""
+        # A channel at a time: the sum stays in the cache, which einsum does not use better.
+        other = np.conj(template[0])
+        total = np.multiply(block[0], other)
+        for one, channel in zip(block[1:], template[1:], strict=True):
+            np.conj(channel, out=other)
+            np.multiply(one, other, out=other)
+            total += other
+        found: FloatArray = fft.irfft2(total, (size, size), workers=1, overwrite_x=True)
+        return found
+
+
+class TorchTransforms:
+    """On a GPU; also runs on torch's CPU device, as tests do.
+
+    Parameters
+    ----------
+    device : str
+        As torch names it.
+    """
+
+    def __init__(self, device: str) -> None:
+        import torch
+
+        self.threads = 1
+        self.device = torch.device(device)
+        self.keep_bytes = CPU_KEEP_BYTES
+        if self.device.type == "cuda":
+            total = torch.cuda.get_device_properties(self.device).total_memory
+            self.keep_bytes = int(_GPU_SHARE * total)
+
+    def forward(self, values: FloatArray, size: int) -> Any:
+        """Transform channels where they will be used."""
+        import torch
+
+        return torch.fft.rfft2(torch.from_numpy(values).to(self.device), (size, size))
+
+    def correlate(self, block: Any, template: Any, size: int) -> FloatArray:
+        """Multiply, sum and transform back; only the sum leaves the device."""
+        import torch
+
+        total = (block * template.conj()).sum(dim=0)
+        found: FloatArray = torch.fft.irfft2(total, (size, size)).cpu().numpy()
+        return found
+
+
+def choose_transforms(device: str = "auto") -> Transforms:
+    """Open the transforms of a device; ``auto`` takes a GPU where there is one.
+
+    Raises
+    ------
+    SettingError
+        If the device is unknown, or not there.
+    MissingExtraError
+        If a GPU is asked for and torch is not installed.
+    """
+    if device not in DEVICES:
+        raise SettingError(
+            f"unknown device '{device}'; allowed: {', '.join(DEVICES)}."
+            + did_you_mean(device, DEVICES)
+        )
+    # Torch takes seconds to import, so it is asked only where a driver is.
+    if device == "cpu" or (device == "auto" and shutil.which("nvidia-smi") is None):
+        return ScipyTransforms()
+    try:
+        import torch
+    except ImportError:
+        if device == "auto":
+            return ScipyTransforms()
+        raise MissingExtraError(
+            "device 'cuda' needs torch: pip install 'crosslook[models]', or use --device cpu."
+        ) from None
+    if torch.cuda.is_available():
+        return TorchTransforms("cuda")
+    if device == "cuda":
+        raise SettingError("device 'cuda' is not available to torch here; use --device cpu.")
+    return ScipyTransforms()
