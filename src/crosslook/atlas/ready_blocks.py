@@ -52,6 +52,8 @@ class ReadyBlocks:
         Cells of a block.
     size : int
         Of its transform: the block and an overlap, rounded to a fast length.
+    block_bytes : int
+        What a block that is kept takes at most.
     keeps : bool
         Whether all blocks stay in memory between searches.
     """
@@ -63,9 +65,9 @@ class ReadyBlocks:
         self.side = atlas.grid.block // atlas.manifest.levels[level].cell
         self.size = fft.next_fast_len(self.side + MOST_CELLS, real=True)
         self.channels = len(atlas.manifest.statistics[level].mean)
-        one = 8 * self.channels * self.size * (self.size // 2 + 1)
-        one += 8 * self.size**2 + 4 * _KEPT_SHAPES * self.side**2
-        self.keeps = one * len(atlas.manifest.blocks) <= transforms.keep_bytes
+        spectrum = 8 * self.channels * self.size * (self.size // 2 + 1)
+        self.block_bytes = spectrum + 8 * self.size**2 + 4 * _KEPT_SHAPES * self.side**2
+        self.keeps = self.block_bytes * len(atlas.manifest.blocks) <= transforms.keep_bytes
         self._held: dict[Block, ReadyBlock] = {}
         self._lock = Lock()
 
@@ -78,7 +80,7 @@ class ReadyBlocks:
         reach = self.side + MOST_CELLS
         channels = self.atlas.features(self.level, corner, (reach, reach))
         values = channels.values
-        spectrum = self.transforms.forward(values, self.size)
+        spectrum = self.transforms.block(values, self.size)
         energy = np.einsum("chw,chw->hw", values, values)
         ready = ReadyBlock(spectrum, energy, channels.valid.astype(np.float32))
         if self.keeps:

@@ -58,12 +58,11 @@ class Peak:
 
 @dataclass(frozen=True, eq=False)
 class _Sought:
-    """A template transformed: its number in its group, its shape, its energy."""
+    """A template transformed: its shape, and one over the root of its energy."""
 
-    number: int
     shape: tuple[int, int]
     spectrum: Any
-    energy: float
+    scale: float
 
 
 class Searcher:
@@ -128,7 +127,7 @@ class Searcher:
         As :meth:`search` for every group, but a block that is not kept is
         read and transformed once for all of them.
         """
-        sought = [[self._seek(n, t) for n, t in enumerate(group)] for group in groups]
+        sought = [[self._seek(template) for template in group] for group in groups]
 
         def one(block: Block) -> list[list[Peak]]:
             wanted = [self._meets(block, inside) for inside in insides]
@@ -136,9 +135,7 @@ class Searcher:
                 return [[] for _ in groups]
             ready = self.ready.get(block)
             return [
-                [peak for one in group for peak in self._peaks(block, ready, one, inside)]
-                if meets
-                else []
+                self._peaks(block, ready, group, inside, apart) if meets else []
                 for group, inside, meets in zip(sought, insides, wanted, strict=True)
             ]
 
@@ -147,7 +144,7 @@ class Searcher:
         with ThreadPoolExecutor(self.transforms.threads) as pool:
             for part in pool.map(one, blocks):
                 for kept, peaks in zip(best, part, strict=True):
-                    kept += _thin(peaks, count, apart)
+                    kept += peaks
                     if len(kept) > _MOST_HELD:  # memory stays bounded as the atlas grows
                         kept[:] = sorted(kept, key=_order)[: _MOST_HELD // 2]
         return [_thin(kept, count, apart) for kept in best]
@@ -163,39 +160,55 @@ class Searcher:
             and left + self.side > inside[1]
         )
 
-    def _seek(self, number: int, template: Template) -> _Sought:
+    def _seek(self, template: Template) -> _Sought:
         values = template.values
         energy = float(np.einsum("chw,chw->", values, values))
         shape = (int(values.shape[1]), int(values.shape[2]))
-        return _Sought(number, shape, self.transforms.forward(values, self.ready.size), energy)
+        spectrum = self.transforms.template(values, self.ready.size)
+        return _Sought(shape, spectrum, float(1.0 / np.sqrt(max(energy, _FINISHED))))
 
     def _peaks(
-        self, block: Block, ready: ReadyBlock, sought: _Sought, inside: Box | None
+        self,
+        block: Block,
+        ready: ReadyBlock,
+        group: Sequence[_Sought],
+        inside: Box | None,
+        apart: int,
     ) -> list[Peak]:
-        scores = self._scores(ready, sought)
-        height, width = sought.shape
-        origin = (block[0] * self.side - height // 2, block[1] * self.side - width // 2)
+        """Best places in a block, by where the middle of a template lies."""
+        scores = self._scores(ready, group[0])
+        which = np.zeros(scores.shape, np.int16)
+        for number, sought in enumerate(group[1:], 1):
+            other = self._scores(ready, sought)
+            which[other > scores] = number
+            np.maximum(scores, other, out=scores)
+        origin = (block[0] * self.side, block[1] * self.side)
         if inside is not None:
-            _blank_outside(scores, origin, sought.shape, inside)
-        top = cv2.dilate(scores, np.ones((5, 5), np.uint8))
-        at = np.flatnonzero((scores >= top) & (scores > 0))
+            _blank_outside(scores, origin, inside)
+        around = np.ones((2 * apart + 1, 2 * apart + 1), np.uint8)
+        at = np.flatnonzero((scores >= cv2.dilate(scores, around)) & (scores > 0))
         values = scores.ravel()[at]
         if len(at) > _PEAKS_PER_BLOCK:  # of equal ones at the bar all are kept
             bar = np.partition(values, -_PEAKS_PER_BLOCK)[-_PEAKS_PER_BLOCK]
             at, values = at[values >= bar], values[values >= bar]
-        rows, cols = np.divmod(at, scores.shape[1])
         return [
-            Peak(float(v), int(r) + origin[0], int(c) + origin[1], sought.number)
-            for v, r, c in zip(values, rows, cols, strict=True)
+            self._peak(float(value), int(place), int(which.ravel()[place]), group, origin)
+            for value, place in zip(values, at, strict=True)
         ]
+
+    def _peak(
+        self, value: float, place: int, number: int, group: Sequence[_Sought], origin: Block
+    ) -> Peak:
+        row, col = divmod(place, self.side)
+        height, width = group[number].shape
+        return Peak(value, origin[0] + row - height // 2, origin[1] + col - width // 2, number)
 
     def _scores(self, ready: ReadyBlock, sought: _Sought) -> FloatArray:
         """Scores (side, side) of the positions whose middle lies in the block."""
         raw = self.transforms.correlate(ready.spectrum, sought.spectrum, self.ready.size)
-        scores = np.multiply(
-            raw[self.ready.positions(sought.shape)], self.ready.inverse_root(ready, sought.shape)
-        )
-        scores *= np.float32(1.0 / np.sqrt(max(sought.energy, _FINISHED)))
+        here = self.ready.positions(sought.shape)
+        scores = np.multiply(raw[here], self.ready.inverse_root(ready, sought.shape))
+        scores *= np.float32(sought.scale)
         return scores
 
 
@@ -208,14 +221,10 @@ def searcher(atlas: Atlas, level: int, device: str = "auto") -> Searcher:
     return found
 
 
-def _blank_outside(
-    scores: FloatArray,
-    origin: tuple[int, int],
-    shape: tuple[int, ...],
-    inside: Box,
-) -> None:
-    rows = np.arange(scores.shape[0]) + origin[0] + shape[0] / 2
-    cols = np.arange(scores.shape[1]) + origin[1] + shape[1] / 2
+def _blank_outside(scores: FloatArray, origin: Block, inside: Box) -> None:
+    # A middle at cell (r, c) lies at its upper left corner, or half a cell beyond.
+    rows = np.arange(scores.shape[0]) + origin[0]
+    cols = np.arange(scores.shape[1]) + origin[1]
     scores[(rows < inside[0]) | (rows > inside[2])] = 0
     scores[:, (cols < inside[1]) | (cols > inside[3])] = 0
 

@@ -6,7 +6,17 @@ import sys
 
 import typer
 
-from crosslook.cli import atlas, extractors, locate, register, report, simulate, study, weights
+from crosslook.cli import (
+    atlas,
+    extractors,
+    locate,
+    plan,
+    register,
+    report,
+    simulate,
+    study,
+    weights,
+)
 from crosslook.errors import CrosslookError
 
 app = typer.Typer(
@@ -23,6 +33,7 @@ app.command("simulate")(simulate.simulate)
 app.command("extractors")(extractors.extractors)
 app.add_typer(atlas.app, name="atlas")
 app.command("locate")(locate.locate)
+app.command("plan")(plan.plan)
 app.command("register")(register.register)
 app.command("audit")(register.audit)
 app.add_typer(weights.app, name="weights")
