@@ -90,7 +90,7 @@ def test_areas_by_name_number_and_box() -> None:
     assert area_km2("12.5") == 12.5
     assert box_km2((-180, -90, 180, 90)) == pytest.approx(510_065_600, rel=1e-4)
     assert box_km2((0, 0, 1, 1)) == pytest.approx(111.32 * 110.57, rel=0.01)
-    with pytest.raises(SettingError, match="[Dd]id you mean 'germany'"):
+    with pytest.raises(SettingError, match=r"[Dd]id you mean 'germany'"):
         area_km2("germny")
     for wrong in ("-3", "0", "nan", "1e12"):
         with pytest.raises(SettingError, match="above 0"):

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,20 @@ class BlockJob:
     levels: tuple[Level, ...]
     stretch: tuple[float, float] | None
 
+    def near(self, corner: tuple[int, int], shape: tuple[int, int]) -> list[Basemap]:
+        """The basemaps that a window may touch, in order; found without asking each."""
+        place = self.grid.window_reference(*corner)
+        a, _, c, _, e, f = place.affine
+        rows, cols = shape
+        xs, ys = sorted((c - a, c + a * (cols + 1))), sorted((f - e, f + e * (rows + 1)))
+        left, bottom, right, top = self._bounds.T
+        inside = (left <= xs[1]) & (right >= xs[0]) & (bottom <= ys[1]) & (top >= ys[0])
+        return [self.maps[n] for n in np.flatnonzero(inside)]
+
+    @cached_property
+    def _bounds(self) -> NDArray[np.float64]:
+        return np.array([one.bounds for one in self.maps], np.float64)
+
 
 def block_folder(store: Folder, block: Block) -> Folder:
     """Where the files of a block lie."""
@@ -67,9 +82,8 @@ def make_block(job: BlockJob, block: Block, extractors: Sequence[Extractor], sto
     halo = _common_halo([(halo_of(e, level.cell), level.cell) for level, e in pairs])
     side = job.grid.block
     corner = (block[0] * side - halo, block[1] * side - halo)
-    bands, valid = read_window(
-        job.maps, job.grid, corner, (side + 2 * halo, side + 2 * halo), job.stretch
-    )
+    shape = (side + 2 * halo, side + 2 * halo)
+    bands, valid = read_window(job.near(corner, shape), job.grid, corner, shape, job.stretch)
     inner = (slice(halo, halo + side),) * 2
     folder = block_folder(store, block)
     solid = valid[inner]

@@ -8,16 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from crosslook import __version__
 from crosslook.atlas.blocks import DONE, BlockJob, block_folder, make_block
 from crosslook.atlas.grid import AtlasGrid
-from crosslook.atlas.levels import Level, make_level
-from crosslook.atlas.manifest import FORMAT, NAME, Block, LevelStatistics, Manifest
+from crosslook.atlas.level_sum import LevelSum
+from crosslook.atlas.levels import make_level
+from crosslook.atlas.manifest import FORMAT, NAME, Block, Manifest
 from crosslook.atlas.sources import find_basemaps, fingerprint, plan_grid
 from crosslook.atlas.store import Atlas, open_atlas
-from crosslook.atlas.windows import measure_stretch, touching
+from crosslook.atlas.windows import measure_stretch, touched_blocks
 from crosslook.atomic import check_writable, sweep
 from crosslook.errors import GridError, InputError, OutputError, SettingError
 from crosslook.extract.registry import open_extractor
@@ -95,7 +94,7 @@ def build_atlas(
     plan["cells"] = [level.cell for level in levels]
     _claim(store, plan)
     job = BlockJob(str(out), grid, tuple(maps), levels, measure_stretch(maps))
-    blocks = [b for b in grid.every_block() if touching(maps, grid, b)]
+    blocks = touched_blocks(maps, grid)
     missing = [b for b in blocks if not block_folder(store, b).has(DONE)]
     if engine == "ray" and missing:
         from crosslook.atlas.ray_build import build_with_ray
@@ -140,42 +139,33 @@ def _manifest(
     keys: Sequence[dict[str, str]],
     names: Sequence[str],
 ) -> Manifest:
-    done = {block: json.loads(block_folder(store, block).read(DONE)) for block in blocks}
-    filled = {block: one for block, one in done.items() if one["valid_pixels"]}
+    sums = [LevelSum(level) for level in job.levels]
+    filled: dict[Block, dict[str, str]] = {}
+    valid, lowest, highest = 0, 255, 0
+    for block in blocks:  # one at a time: an atlas may have a great many
+        done = json.loads(block_folder(store, block).read(DONE))
+        if not done["valid_pixels"]:
+            continue
+        filled[block] = done["files"]
+        valid += done["valid_pixels"]
+        lowest, highest = min(lowest, done["range"][0]), max(highest, done["range"][1])
+        for total, part in zip(sums, done["statistics"], strict=True):
+            total.add(part)
     if not filled:
         raise GridError(
             "the basemaps hold no valid pixel: all is nodata. Check the files and their nodata."
         )
-    ranges = np.array([one["range"] for one in filled.values()])
-    if ranges[:, 0].min() == ranges[:, 1].max():
+    if lowest == highest:
         raise InputError("the basemaps are constant: there is nothing to find in them.")
     return Manifest(
         grid=job.grid,
         levels=job.levels,
         keys=tuple(keys),
-        statistics=tuple(
-            _combine([one["statistics"][n] for one in filled.values()], level)
-            for n, level in enumerate(job.levels)
-        ),
+        statistics=tuple(total.statistics() for total in sums),
         bands=len(job.maps[0].bands),
-        blocks={block: one["files"] for block, one in filled.items()},
-        valid_pixels=sum(one["valid_pixels"] for one in filled.values()),
+        blocks=filled,
+        valid_pixels=valid,
         sources=tuple(names),
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),
         version=__version__,
-    )
-
-
-def _combine(parts: list[dict[str, Any]], level: Level) -> LevelStatistics:
-    cells = sum(part["cells"] for part in parts)
-    if not cells:
-        raise InputError(
-            f"no cell of {level.cell} px is free of nodata. Use a smaller cell or another basemap."
-        )
-    mean = np.sum([part["sum"] for part in parts], axis=0) / cells
-    variance = np.sum([part["square"] for part in parts], axis=0) / cells - mean**2
-    deviation = np.sqrt(np.maximum(variance, 1e-12))
-    spread = np.concatenate([part["spread"] for part in parts])
-    return LevelStatistics(
-        mean.astype(np.float32), deviation.astype(np.float32), float(np.median(spread))
     )

@@ -62,11 +62,19 @@ def read_window(
     return out, valid
 
 
-def touching(maps: Sequence[Basemap], grid: AtlasGrid, block: tuple[int, int]) -> bool:
-    """Tell whether any basemap reaches into a block of the grid."""
-    place = grid.window_reference(block[0] * grid.block, block[1] * grid.block)
-    spans = (_span(one.bounds, place, (grid.block, grid.block)) for one in maps)
-    return any(r.start < r.stop and c.start < c.stop for r, c in spans)
+def touched_blocks(maps: Sequence[Basemap], grid: AtlasGrid) -> list[tuple[int, int]]:
+    """List the blocks of a grid that any basemap reaches into, row by row."""
+    found: set[tuple[int, int]] = set()
+    for one in maps:
+        rows, cols = _span(one.bounds, grid.reference, grid.shape)
+        if rows.start >= rows.stop or cols.start >= cols.stop:
+            continue
+        found |= {
+            (row, col)
+            for row in range(rows.start // grid.block, -(-rows.stop // grid.block))
+            for col in range(cols.start // grid.block, -(-cols.stop // grid.block))
+        }
+    return sorted(found)
 
 
 def measure_stretch(maps: Sequence[Basemap]) -> tuple[float, float] | None:
