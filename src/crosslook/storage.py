@@ -6,11 +6,14 @@ object store makes an upload visible only when it is complete.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from crosslook.atomic import write_bytes
-from crosslook.errors import InputError, MissingExtraError, OutputError
+from crosslook.errors import CrosslookError, InputError, MissingExtraError, OutputError
 
 
 class Folder(Protocol):
@@ -115,6 +118,100 @@ def open_folder(place: str | Path) -> Folder:
 def is_remote(place: str | Path) -> bool:
     """Tell an address with a scheme from a local path."""
     return "://" in str(place)
+
+
+def as_path(place: str | Path) -> Path:
+    """Take a place as a path: a local one, or one of an object store that acts like it.
+
+    Paths of object stores list, open and join as local ones do
+    (``universal_pathlib``), so that what reads data needs no second way.
+
+    Raises
+    ------
+    MissingExtraError
+        If the packages behind an address are not installed.
+    """
+    if not is_remote(place):
+        return Path(place)
+    try:
+        from upath import UPath
+    except ImportError:
+        raise MissingExtraError(
+            f"{place} needs universal_pathlib: pip install 'crosslook[remote]', "
+            "or give a local path."
+        ) from None
+    try:
+        return cast(Path, UPath(place))
+    except (ImportError, ValueError) as error:
+        raise MissingExtraError(
+            f"{place}: {error}. Install the package of that store, as s3fs for s3://."
+        ) from None
+
+
+def for_gdal(path: str | Path) -> tuple[str, dict[str, str]]:
+    """Name and options by which GDAL reads a path; windows of remote files need no copy.
+
+    Returns
+    -------
+    name : str
+    options : dict of str to str
+        For ``rasterio.Env``, also where the file is read; empty for local files.
+
+    Raises
+    ------
+    MissingExtraError
+        If GDAL has no reader for the store.
+    """
+    text = str(path)
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return text, {}
+    if scheme not in _GDAL:
+        raise MissingExtraError(
+            f"{text}: images are read from {', '.join(_GDAL)} addresses and from local files. "
+            "Copy it to one of these."
+        )
+    options = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if scheme == "s3" and endpoint:  # a server of one's own, as other clients name it
+        secure, _, host = endpoint.rstrip("/").partition("://")
+        options |= {
+            "AWS_S3_ENDPOINT": host,
+            "AWS_HTTPS": "YES" if secure == "https" else "NO",
+            "AWS_VIRTUAL_HOSTING": "FALSE",
+        }
+    return _GDAL[scheme] + (text if scheme.startswith("http") else rest), options
+
+
+_GDAL = {
+    "s3": "/vsis3/",
+    "gs": "/vsigs/",
+    "az": "/vsiaz/",
+    "http": "/vsicurl/",
+    "https": "/vsicurl/",
+}
+
+
+@contextmanager
+def reaching(place: str | Path) -> Iterator[None]:
+    """Turn whatever an object store's client raises into one error with the next step.
+
+    Raises
+    ------
+    InputError
+        If the place is remote and something else than a crosslook error happens.
+    """
+    try:
+        yield
+    except CrosslookError:
+        raise
+    except Exception as error:
+        if not is_remote(place):
+            raise
+        raise InputError(
+            f"cannot reach {place}: {str(error) or type(error).__name__}. "
+            "Check the address, the credentials and the network."
+        ) from error
 
 
 def _open_system(url: str) -> tuple[Any, str]:

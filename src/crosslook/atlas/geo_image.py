@@ -15,6 +15,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 from crosslook.errors import RasterError
 from crosslook.match.picture import Picture, make_picture
 from crosslook.match.position import Georeference
+from crosslook.storage import as_path, for_gdal
 from crosslook.types import FloatArray, Modality
 
 _HOLE = 5  # zeros count as nodata only in areas of at least this many pixels a side
@@ -92,7 +93,8 @@ def open_image(path: str | Path) -> GeoImage:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path) as file:
+            name, options = for_gdal(path)
+            with rasterio.Env(**options), rasterio.open(name) as file:
                 bands, masks = file.read(), file.dataset_mask() > 0
                 reference = _reference(file)
                 nodata = None if file.nodata is None else float(file.nodata)
@@ -103,7 +105,7 @@ def open_image(path: str | Path) -> GeoImage:
             f"'{path}' cannot be read: {error}. "
             "A readable GeoTIFF, COG, VRT, PNG or JPEG is needed."
         ) from error
-    return GeoImage(bands, masks & valid_pixels(bands), reference, nodata, Path(path).name)
+    return GeoImage(bands, masks & valid_pixels(bands), reference, nodata, as_path(path).name)
 
 
 def valid_pixels(bands: NDArray[Any]) -> NDArray[np.bool_]:

@@ -17,6 +17,7 @@ from rasterio.warp import calculate_default_transform, transform_bounds
 from crosslook.atlas.grid import AtlasGrid
 from crosslook.errors import GridError, InputError, RasterError, SettingError
 from crosslook.match.position import Georeference
+from crosslook.storage import as_path, for_gdal, is_remote, reaching
 
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2")
 Bounds = tuple[float, float, float, float]
@@ -29,7 +30,7 @@ class Basemap:
     Attributes
     ----------
     path : str
-        Absolute, so that workers elsewhere open the same file.
+        Absolute, or an address, so that workers elsewhere open the same file.
     bounds : (left, bottom, right, top) on the grid of the atlas, in its CRS.
     bands : tuple of int
         The bands read, from 1: the first three, or the only one.
@@ -49,22 +50,26 @@ def find_basemaps(places: Iterable[str | Path]) -> list[Path]:
         If a place is missing or a folder holds no raster.
     """
     found: list[Path] = []
-    for place in (Path(p) for p in places):
-        if place.is_dir():
-            inside = sorted(p for p in place.iterdir() if p.suffix.lower() in SUFFIXES)
-            if not inside:
-                raise InputError(
-                    f"folder '{place}' holds no basemap; files ending in "
-                    f"{', '.join(SUFFIXES)} are looked for."
-                )
-            found += inside
-        elif place.exists():
-            found.append(place)
-        else:
-            raise InputError(f"there is no basemap '{place}'. Check the path.")
+    for place in (as_path(p) for p in places):
+        with reaching(place):
+            found += _rasters_at(place)
     if not found:
         raise InputError("no basemap was given; name at least one file or folder.")
     return found
+
+
+def _rasters_at(place: Path) -> list[Path]:
+    if place.is_dir():
+        inside = [p for p in place.iterdir() if p.suffix.lower() in SUFFIXES]
+        if not inside:
+            raise InputError(
+                f"folder '{place}' holds no basemap; files ending in "
+                f"{', '.join(SUFFIXES)} are looked for."
+            )
+        return sorted(inside, key=str)
+    if place.exists():
+        return [place]
+    raise InputError(f"there is no basemap '{place}'. Check the path.")
 
 
 def plan_grid(
@@ -111,7 +116,8 @@ def plan_grid(
             steps = steps if steps[0] else _resolution(file, target)
             bounds = _bounds(file, target, path)
             bands = (1, 2, 3) if file.count >= 3 else (1,)
-            maps.append(Basemap(str(path.resolve()), bounds, bands))
+            absolute = path if is_remote(path) else path.resolve()
+            maps.append(Basemap(str(absolute), bounds, bands))
     if len({m.bands for m in maps}) > 1:  # colour and grey together: grey for all
         maps = [Basemap(m.path, m.bounds, (1,)) for m in maps]
     left, top = min(m.bounds[0] for m in maps), max(m.bounds[3] for m in maps)
@@ -130,14 +136,17 @@ def fingerprint(files: Sequence[Path]) -> list[list[Any]]:
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
     """Open a raster; RasterError where that fails."""
-    try:
-        file = rasterio.open(path)
-    except RasterioError as error:
-        raise RasterError(
-            f"basemap '{path}' cannot be read: {error}. A GeoTIFF, COG, VRT or JPEG 2000 is needed."
-        ) from error
-    with file:
-        yield file
+    name, options = for_gdal(path)
+    with rasterio.Env(**options):
+        try:
+            file = rasterio.open(name)
+        except RasterioError as error:
+            raise RasterError(
+                f"basemap '{path}' cannot be read: {error}. "
+                "A GeoTIFF, COG, VRT or JPEG 2000 is needed."
+            ) from error
+        with file:
+            yield file
 
 
 def _resolution(file: Any, target: Any) -> tuple[float, float]:

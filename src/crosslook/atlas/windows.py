@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from crosslook.atlas.grid import AtlasGrid
 from crosslook.atlas.sources import Basemap, Bounds, opened
 from crosslook.errors import RasterError
 from crosslook.match.position import Georeference
+from crosslook.storage import as_path
 
 _SAMPLE_SIDE = 256
 _STRETCH = (1.0, 99.0)
@@ -84,7 +84,7 @@ def measure_stretch(maps: Sequence[Basemap]) -> tuple[float, float] | None:
     """
     samples = []
     for one in maps:
-        with opened(Path(one.path)) as file:
+        with opened(as_path(one.path)) as file:
             if all(kind == "uint8" for kind in file.dtypes):
                 continue
             side = [min(_SAMPLE_SIDE, length) for length in file.shape]
@@ -103,7 +103,7 @@ def _read(
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     try:
         with (
-            opened(Path(one.path)) as file,
+            opened(as_path(one.path)) as file,
             WarpedVRT(
                 file,
                 crs=CRS.from_user_input(place.crs),

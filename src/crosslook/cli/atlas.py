@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +12,7 @@ app = typer.Typer(help="Make a basemap searchable; tell what an atlas holds.", n
 @app.command()
 def build(
     basemaps: Annotated[
-        list[Path], typer.Argument(help="GeoTIFF, COG, VRT or JPEG 2000 files, or folders of them.")
+        list[str], typer.Argument(help="GeoTIFF, COG, VRT or JPEG 2000 files, or folders of them.")
     ],
     out: Annotated[str, typer.Option(help="Folder or address of the atlas.")],
     extractor: Annotated[str, typer.Option(help="Features that are searched.")] = "hog",

@@ -13,7 +13,7 @@ from crosslook.errors import SettingError
 
 def locate(
     queries: Annotated[
-        list[Path], typer.Argument(help="SAR images: GeoTIFF, or pictures with --gsd.")
+        list[str], typer.Argument(help="SAR images: GeoTIFF, or pictures with --gsd.")
     ],
     atlas: Annotated[str, typer.Option(help="Folder or address of the atlas.")],
     out: Annotated[Path, typer.Option(help="Folder for transform, aligned image, tie points.")],
@@ -81,7 +81,7 @@ def locate(
         raise typer.Exit(NO_MATCH)
 
 
-def folders_of(queries: list[Path], out: Path) -> list[Path]:
+def folders_of(queries: list[str], out: Path) -> list[Path]:
     """Where the files of every query go: ``out`` for one, ``out/<stem>`` for several.
 
     Raises
@@ -91,7 +91,7 @@ def folders_of(queries: list[Path], out: Path) -> list[Path]:
     """
     if len(queries) == 1:
         return [out]
-    folders = [out / query.stem for query in queries]
+    folders = [out / Path(query).stem for query in queries]
     twice = [folder.name for folder in folders if folders.count(folder) > 1]
     if twice:
         raise SettingError(

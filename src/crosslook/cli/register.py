@@ -11,8 +11,8 @@ from crosslook.cli.outcome import tell
 
 
 def register(
-    sar: Annotated[Path, typer.Argument(help="SAR image.")],
-    optical: Annotated[Path, typer.Argument(help="Optical image of roughly the same place.")],
+    sar: Annotated[str, typer.Argument(help="SAR image.")],
+    optical: Annotated[str, typer.Argument(help="Optical image of roughly the same place.")],
     out: Annotated[Path, typer.Option(help="Folder for transform, aligned image, tie points.")],
     model: Annotated[
         str, typer.Option(help="shift, similarity, affine, homography or tps.")
@@ -43,7 +43,7 @@ def register(
 
 
 def audit(
-    pairs: Annotated[Path, typer.Argument(help="As for study: folder, table or public set.")],
+    pairs: Annotated[str, typer.Argument(help="As for study: folder, table or public set.")],
     out: Annotated[
         Path, typer.Option(help="Folder for the table, the pictures, the alignment file.")
     ],

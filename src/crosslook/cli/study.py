@@ -17,7 +17,7 @@ Place = Path | None
 
 def study(
     pairs: Annotated[
-        Place, typer.Argument(help="Folder, CSV or Parquet table, or public set.")
+        Text, typer.Argument(help="Folder, CSV or Parquet table, or public set.")
     ] = None,
     out: Annotated[Place, typer.Option(help="Folder for rows, figures and the report.")] = None,
     extractors: Annotated[

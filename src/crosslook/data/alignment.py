@@ -24,7 +24,8 @@ def read_alignment(path: Path) -> dict[str, tuple[float, float]]:
     from pyarrow import csv
 
     try:
-        table = csv.read_csv(path)
+        with path.open("rb") as file:
+            table = csv.read_csv(file)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"cannot read the alignment {path}: {error}.") from error
     missing = {"scene", "row", "col"} - set(table.column_names)

@@ -35,7 +35,8 @@ def read_groups(folder: Path) -> dict[str, str]:
         if not path.is_file():
             continue
         try:
-            table = csv.read_csv(path)
+            with path.open("rb") as file:
+                table = csv.read_csv(file)
         except (pa.ArrowInvalid, OSError) as error:
             raise InputError(f"{path} is not a CSV table: {error}.") from error
         column = next((column for column in COLUMNS if column in table.column_names), None)

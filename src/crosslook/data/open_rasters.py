@@ -18,6 +18,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOEr
 from rasterio.vrt import WarpedVRT
 
 from crosslook.errors import RasterError
+from crosslook.storage import for_gdal
 
 if TYPE_CHECKING:
     from crosslook.data.raster import Grid
@@ -49,9 +50,13 @@ def as_source(source: Source | Path) -> Source:
     return source if isinstance(source, Source) else Source(source)
 
 
-def bounded_cache() -> AbstractContextManager[Any]:
-    """Hold GDAL's block cache small, which else takes a share of all memory."""
-    env: AbstractContextManager[Any] = rasterio.Env(GDAL_CACHEMAX=_GDAL_CACHE_MIB)
+def reading(path: Path) -> AbstractContextManager[Any]:
+    """Hold GDAL's block cache small, which else takes a share of all memory.
+
+    Also tells GDAL how the store of a remote path is reached.
+    """
+    _, options = for_gdal(path)
+    env: AbstractContextManager[Any] = rasterio.Env(GDAL_CACHEMAX=_GDAL_CACHE_MIB, **options)
     return env
 
 
@@ -115,7 +120,7 @@ class OpenRasters:
             status = source.path.stat()
         except OSError as error:
             raise RasterError(
-                f"cannot open {source.path}: {error.strerror}. Check the path."
+                f"cannot open {source.path}: {error.strerror or 'it is not there'}. Check the path."
             ) from error
         key = (source, status.st_mtime_ns, status.st_size, os.getpid())
         with self._lock:
@@ -141,10 +146,10 @@ OPEN = OpenRasters()
 
 
 def _open(source: Source) -> list[Any]:
-    with warnings.catch_warnings(), bounded_cache():
+    with warnings.catch_warnings(), reading(source.path):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
-            data = rasterio.open(source.path)
+            data = rasterio.open(for_gdal(source.path)[0])
         except RasterioIOError as error:
             raise RasterError(
                 f"{source.path} cannot be opened as a raster: {str(error).rstrip('.')}. "

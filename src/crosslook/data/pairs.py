@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crosslook.errors import InputError, LayoutError
+from crosslook.storage import as_path, is_remote, reaching
 
 SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".vrt"})
 
@@ -27,17 +28,18 @@ class ScenePair:
     optical: Path
 
 
-def open_pairs(source: Path, layout: str = "auto") -> list[ScenePair]:
+def open_pairs(source: str | Path, layout: str = "auto") -> list[ScenePair]:
     """List the scene pairs of a source, sorted by id.
 
     Parameters
     ----------
-    source : Path
+    source : path or address
         A CSV or Parquet table with columns ``sar``, ``optical`` and optionally
         ``id`` and ``group``, or a folder in one of the layouts of
         :mod:`crosslook.data.layouts`. Relative paths of a table are relative
         to it and stay below its folder; what lies elsewhere is named by an
-        absolute path. Other columns are left alone.
+        absolute path. Other columns are left alone. All of it may lie in an
+        object store (``s3://bucket/prefix``).
     layout : str
         The name of a layout, or ``auto`` to recognise it.
 
@@ -50,12 +52,14 @@ def open_pairs(source: Path, layout: str = "auto") -> list[ScenePair]:
     """
     from crosslook.data.layouts import find_layout
 
-    if source.is_dir():
-        found = find_layout(source, layout)(source)
-    elif source.is_file():
-        found = _read_table(source)
-    else:
-        raise LayoutError(f"{source} does not exist; give a folder, a CSV or a Parquet table.")
+    source = as_path(source)
+    with reaching(source):
+        if source.is_dir():
+            found = find_layout(source, layout)(source)
+        elif source.is_file():
+            found = _read_table(source)
+        else:
+            raise LayoutError(f"{source} does not exist; give a folder, a CSV or a Parquet table.")
     if not found:
         raise LayoutError(f"no pairs in {source}; it needs SAR and optical files of equal stem.")
     return sorted(found, key=lambda pair: pair.id)
@@ -126,13 +130,16 @@ def _read_table(path: Path) -> list[ScenePair]:
 def _below(table: Path, number: int, cell: Any) -> Path:
     if cell is None or not str(cell).strip():
         raise LayoutError(f"{table}, row {number}: a path is empty; name both files.")
-    given = Path(str(cell).strip())
+    text = str(cell).strip()
+    if is_remote(text):
+        return as_path(text)
+    given = Path(text)
     if ".." in given.parts and not given.is_absolute():
         raise LayoutError(
             f"{table}, row {number}: {given} leaves the folder of the table; "
             "write an absolute path for files that lie elsewhere."
         )
-    return table.parent / given
+    return table.parent / str(given)
 
 
 def _table_rows(path: Path) -> list[dict[str, Any]]:
@@ -141,7 +148,8 @@ def _table_rows(path: Path) -> list[dict[str, Any]]:
 
     try:
         is_parquet = path.suffix.lower() in (".parquet", ".pq")
-        table = parquet.read_table(path) if is_parquet else csv.read_csv(path)
+        with path.open("rb") as file:
+            table = parquet.read_table(file) if is_parquet else csv.read_csv(file)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path} is not a CSV or Parquet table: {error}.") from error
     missing = {"sar", "optical"} - set(table.column_names)

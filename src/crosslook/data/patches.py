@@ -196,7 +196,7 @@ def _hash_file(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise RasterError(f"cannot read {path}: {error.strerror}.") from error
+        raise RasterError(f"cannot read {path}: {error.strerror or error}.") from error
 
 
 def _filled(image: FloatArray) -> FloatArray:

@@ -15,7 +15,7 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 
-from crosslook.data.open_rasters import DTYPES, OPEN, Source, as_source, bounded_cache
+from crosslook.data.open_rasters import DTYPES, OPEN, Source, as_source, reading
 from crosslook.errors import RasterError
 from crosslook.types import FloatArray, Window
 
@@ -168,7 +168,7 @@ def read_window(
         If the file is missing, damaged, or has no such band.
     """
     source = as_source(source)
-    with OPEN.use(source) as data, bounded_cache():
+    with OPEN.use(source) as data, reading(source.path):
         if window is None:
             window = Window(0, 0, data.height, data.width)
         chosen = _bands(data, bands, source)

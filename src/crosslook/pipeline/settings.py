@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from crosslook.errors import InputError, SettingError, did_you_mean
 from crosslook.extract.spec import split_specs
+from crosslook.storage import as_path
 
 CALIBRATION_NAMES = ("none", "center", "standardize", "whiten")
 SCORING_NAMES = ("cosine", "csls", "inverted-softmax")
+
+
+Place = Annotated[Path, PlainValidator(as_path), PlainSerializer(str)]
+"""A local path, or one of an object store."""
 
 
 class StudySettings(BaseModel):
@@ -23,7 +37,7 @@ class StudySettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    pairs: Path
+    pairs: Place
     out: Path
     extractors: tuple[str, ...] = ("raw", "hog")
     layout: str = "auto"
@@ -32,7 +46,7 @@ class StudySettings(BaseModel):
     sar: str = ""
     optical: str = ""
     max_invalid: float = Field(0.05, ge=0.0, lt=1.0)
-    alignment: Path | None = None
+    alignment: Place | None = None
     pooling: str = "auto"
     calibrations: tuple[Literal["none", "center", "standardize", "whiten"], ...] = CALIBRATION_NAMES  # type: ignore[assignment]
     scorings: tuple[Literal["cosine", "csls", "inverted-softmax"], ...] = ("cosine", "csls")

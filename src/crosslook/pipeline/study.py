@@ -45,7 +45,7 @@ def study(pairs: str | Path, out: str | Path, **settings: Any) -> Path:
     CrosslookError
         See :func:`run_study`.
     """
-    return run_study(make_settings({"pairs": Path(pairs), "out": Path(out), **settings}))
+    return run_study(make_settings({"pairs": pairs, "out": Path(out), **settings}))
 
 
 def run_study(settings: StudySettings, console: Console | None = None) -> Path:
