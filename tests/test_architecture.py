@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "crosslook"
 ORDER = ["data", "extract", "compare", "measure", "match", "atlas", "report"]
 COMPOSE = ["pipeline", "cli"]
-LEAVES = {"types", "errors", "atomic", "progress", "storage", "ray_work"}
+LEAVES = {"types", "errors", "atomic", "progress", "scratch", "storage", "ray_work"}
 FILES = sorted(SOURCE.rglob("*.py"))
 
 
@@ -64,3 +65,27 @@ def test_import_of_the_package_is_light() -> None:
     code = "import sys, crosslook; print('numpy' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("call", "budget"),
+    [
+        (["-c", "import crosslook"], 0.25),
+        (["-m", "crosslook", "--help"], 0.5),
+        (["-m", "crosslook", "locate", "--help"], 0.5),
+    ],
+)
+def test_start_up_stays_within_its_budget(call: list[str], budget: float) -> None:
+    """Seconds of the processor, the best of three: a busy machine does not lengthen them much."""
+    spent = []
+    for _ in range(3):
+        before = os.times()
+        subprocess.run([sys.executable, *call], check=True, stdout=subprocess.DEVNULL)
+        after = os.times()
+        spent.append(
+            after.children_user
+            - before.children_user
+            + after.children_system
+            - before.children_system
+        )
+    assert min(spent) < budget

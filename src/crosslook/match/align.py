@@ -22,7 +22,7 @@ from crosslook.match.vote import VoteRange, vote
 PASSES = (
     Pass(template=128.0, radius=60.0, step=48.0, threshold=10.0),
     Pass(template=112.0, radius=20.0, step=48.0, threshold=8.0),
-    Pass(template=96.0, radius=12.0, step=32.0, threshold=3.0),
+    Pass(template=128.0, radius=12.0, step=32.0, threshold=3.5),
 )
 _FARTHEST = 50.0
 _LEAST_TRUST = 0.01

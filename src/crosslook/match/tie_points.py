@@ -15,6 +15,7 @@ from crosslook.match.transform import Transform
 from crosslook.types import FloatArray
 
 _MIN_VALID = 0.5
+_MOST_SHARE = 0.75
 _BATCH = 256  # templates correlated at once; bounds memory
 
 
@@ -109,7 +110,9 @@ def score_maps(warped: Channels, optical: Channels, settings: Pass) -> ScoreMaps
         One map per template of which half the cells are valid; maybe none.
     """
     stride = optical.stride
-    side = max(4, round(settings.template / stride))
+    # A template leaves room to move on a small image too.
+    most = _MOST_SHARE * min(warped.valid.shape) * stride
+    side = max(4, round(min(settings.template, most) / stride))
     reach = max(1, math.ceil(settings.radius / stride))
     corners = _template_corners(warped.valid, side, max(1, round(settings.step / stride)))
     centres = np.asarray((corners + side / 2) * stride, np.float64)

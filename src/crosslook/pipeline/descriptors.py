@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from crosslook.compare.pooling import pool
 from crosslook.extract.run import Patches, iterate
 from crosslook.extract.store import FeatureSet
+from crosslook.scratch import scratch
 from crosslook.types import FloatArray, Modality
 
 MAX_DIMENSIONS = 2**16
@@ -49,14 +51,14 @@ def resolve_pooling(pooling: str, shape: tuple[int, ...]) -> str:
     return f"grid:{max(1, min(side, height, width))}"
 
 
-def pool_set(features: FeatureSet, patches: Patches, pooling: str) -> FloatArray:
-    """Pool every shard of a feature set into one matrix (N, D)."""
+def pool_set(features: FeatureSet, patches: Patches, pooling: str, folder: Path) -> FloatArray:
+    """Pool every shard of a feature set into one matrix (N, D), on disk where it is large."""
     out: FloatArray | None = None
     start = 0
     for part in iterate(features, patches):
         pooled = pool(part, pooling)
         if out is None:
-            out = np.empty((len(patches.patches), pooled.shape[1]), np.float32)
+            out = scratch((len(patches.patches), pooled.shape[1]), folder)
         out[start : start + len(pooled)] = pooled
         start += len(pooled)
     return out if out is not None else np.empty((0, 0), np.float32)

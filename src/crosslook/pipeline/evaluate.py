@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.compare.calibration import fit_calibration
+from crosslook.compare.calibration import Calibration, fit_calibration
 from crosslook.compare.scoring import fit_scoring
 from crosslook.compare.similarity import Ranks, normalise, rank_partners
 from crosslook.measure.gap import measure_gap, pair_histograms
@@ -20,7 +20,19 @@ from crosslook.pipeline.split import Division
 from crosslook.report.run_folder import CurveTable, HistogramTable, MatchTable
 from crosslook.report.structure_files import EmbeddingTable, HeatTable
 from crosslook.report.views import FeatureView
-from crosslook.types import DIRECTIONS, Direction, FloatArray, Metric, Patch, Row
+from crosslook.scratch import scratch
+from crosslook.types import (
+    DIRECTIONS,
+    MODALITIES,
+    Direction,
+    FloatArray,
+    Metric,
+    Modality,
+    Patch,
+    Row,
+)
+
+_PART = 4096  # rows calibrated at once
 
 
 @dataclass
@@ -38,17 +50,45 @@ class Findings:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """Unit-length descriptors (N, D) of the whole set under one calibration."""
+    """Unit-length descriptors under one calibration.
+
+    Attributes
+    ----------
+    sar, optical : float32 arrays, shape (n, D)
+        Of the measured patches; row i of both is one pair.
+    sar_bank, optical_bank : float32 arrays, shape (m, D)
+        Of the patches that the calibration was fitted on.
+    """
 
     calibration: str
     sar: FloatArray
     optical: FloatArray
+    sar_bank: FloatArray
+    optical_bank: FloatArray
 
     def sides(self, direction: Direction) -> tuple[FloatArray, FloatArray]:
         """Queries and gallery of a direction."""
         if direction == "sar->optical":
             return self.sar, self.optical
         return self.optical, self.sar
+
+    def banks(self, direction: Direction) -> tuple[FloatArray, FloatArray]:
+        """What score corrections of a direction are fitted on: queries and gallery."""
+        if direction == "sar->optical":
+            return self.sar_bank, self.optical_bank
+        return self.optical_bank, self.sar_bank
+
+    def whole(self, division: Division) -> tuple[FloatArray, FloatArray]:
+        """SAR and optical descriptors of all patches, in order."""
+        if division.split == "transductive":
+            return self.sar, self.optical
+        count = len(division.fit) + len(division.measured)
+        out = []
+        for bank, measured in ((self.sar_bank, self.sar), (self.optical_bank, self.optical)):
+            side = np.empty((count, bank.shape[1]), np.float32)
+            side[division.fit], side[division.measured] = bank, measured
+            out.append(side)
+        return out[0], out[1]
 
 
 class Evaluator:
@@ -70,13 +110,30 @@ class Evaluator:
 
     def calibrate(self, descriptors: Descriptors, name: str) -> Calibrated:
         """Fit a calibration on its scenes and apply it to the whole set."""
-        fit = self.division.fit
+        fit, at = self.division.fit, self.division.measured
         calibration = fit_calibration(name, descriptors.sar[fit], descriptors.optical[fit])
-        return Calibrated(
-            name,
-            normalise(calibration.apply(descriptors.sar, "sar")),
-            normalise(calibration.apply(descriptors.optical, "optical")),
-        )
+        sides = [self._apply(calibration, descriptors, m, at) for m in MODALITIES]
+        if self.division.split == "transductive":
+            return Calibrated(name, *sides, *sides)
+        banks = [self._apply(calibration, descriptors, m, fit) for m in MODALITIES]
+        return Calibrated(name, *sides, *banks)
+
+    def _apply(
+        self,
+        calibration: Calibration,
+        descriptors: Descriptors,
+        modality: Modality,
+        rows: NDArray[np.int64],
+    ) -> FloatArray:
+        """Calibrate some rows, a part at a time: no copy of all of them is made on the way."""
+        raw = descriptors.of(modality)
+        out: FloatArray | None = None
+        for start in range(0, len(rows), _PART):
+            part = normalise(calibration.apply(raw[rows[start : start + _PART]], modality))
+            if out is None:
+                out = scratch((len(rows), part.shape[1]), self.settings.out)
+            out[start : start + len(part)] = part
+        return out if out is not None else np.empty((0, raw.shape[1]), np.float32)
 
     def evaluate(self, descriptors: Descriptors, calibrated: Calibrated, found: Findings) -> None:
         """Add gap and retrieval of one extractor under one calibration."""
@@ -167,8 +224,7 @@ class Evaluator:
         ]
 
     def _add_gap(self, descriptors: Descriptors, calibrated: Calibrated, found: Findings) -> None:
-        at, seed = self.division.measured, self.settings.seed
-        sar, optical = calibrated.sar[at], calibrated.optical[at]
+        seed, sar, optical = self.settings.seed, calibrated.sar, calibrated.optical
         metrics = measure_gap(sar, optical, self.scenes, seed, self.settings.draws)
         found.rows += self.rows(descriptors, calibrated.calibration, "cosine", metrics)
         histogram = pair_histograms(sar, optical, seed)
@@ -193,10 +249,9 @@ class Evaluator:
 
         Score corrections have the calibration scenes as banks.
         """
-        queries, gallery = calibrated.sides(direction)
-        fit, at = self.division.fit, self.division.measured
-        fitted = fit_scoring(scoring, queries[fit], gallery[fit])
-        query, items, partner = queries[at], gallery[at], np.arange(len(at))
+        query, items = calibrated.sides(direction)
+        fitted = fit_scoring(scoring, *calibrated.banks(direction))
+        partner = np.arange(len(query))
         offsets = fitted.offsets(query, items)
         kind, seed, draws = self.settings.index, self.settings.seed, self.settings.draws
         if kind != "exact":

@@ -24,8 +24,8 @@ def describe(spec: str, patches: PatchSet, settings: StudySettings, plan: Plan) 
         spec,
         plan.revisions[spec],
         pooling,
-        pool_set(sar, patches, pooling),
-        pool_set(optical, patches, pooling),
+        pool_set(sar, patches, pooling, settings.out),
+        pool_set(optical, patches, pooling, settings.out),
     )
 
 

@@ -51,8 +51,8 @@ def evaluate_fusion(
     """Add a fusion with equal and with fitted weights, as if it were an extractor."""
     names = members_of(text)
     own = [evaluator.calibrate(members[name], FUSED_CALIBRATION) for name in names]
-    parts = [Member(name, c.sar, c.optical) for name, c in zip(names, own, strict=True)]
     division = evaluator.division
+    parts = [Member(name, *c.whole(division)) for name, c in zip(names, own, strict=True)]
     scenes = np.array([patch.scene for patch in evaluator.patches])
     for weights in ("equal", "fitted"):
         for direction in DIRECTIONS:

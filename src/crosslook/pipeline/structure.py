@@ -26,8 +26,8 @@ def evaluate_structure(
     groups = [patch.group for patch in evaluator.measured]
     labelled = any(patch.group != patch.scene for patch in evaluator.measured)
     structure = measure_structure(
-        calibrated.sar[at],
-        calibrated.optical[at],
+        calibrated.sar,
+        calibrated.optical,
         evaluator.scenes,
         evaluator.settings.seed,
         groups=groups if labelled and len(set(groups)) > 1 else None,
