@@ -38,7 +38,7 @@ def test_a_full_disk_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(scratching, "IN_MEMORY_BYTES", 1000)
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(OutputError, match="cannot hold .* No space left"):
+    with pytest.raises(OutputError, match=r"cannot hold .* No space left"):
         scratch((500, 7), tmp_path)
 
 
