@@ -21,18 +21,15 @@ from crosslook.atlas.verify import Candidate, FineLevel, verify
 from crosslook.errors import MatchError
 from crosslook.extract.registry import open_extractor
 from crosslook.match.align import align, stopwatch
+from crosslook.match.refine import LEVELS, Level
 from crosslook.match.tie_points import Pass
 from crosslook.match.transform import Transform, scaling, translation
 from crosslook.match.verdict import judge
 
 CANDIDATES = 50
-# The place is known to a few pixels by now, so no pass looks far; small queries
-# need templates closer together than register does.
-PASSES = (
-    Pass(template=128.0, radius=32.0, step=32.0, threshold=10.0),
-    Pass(template=112.0, radius=16.0, step=32.0, threshold=6.0),
-    Pass(template=96.0, radius=12.0, step=24.0, threshold=3.0),
-)
+_SMALL = 448
+_MOST_TRIED = 3
+_CLOSE = 1.35  # a candidate is matched too where the best one's score is less than this above
 _ALTERNATIVES = 4
 _MOST_MARGIN = 9.0
 _MOST_POSES = 32  # searched for in one pass, over all its queries
@@ -49,9 +46,10 @@ def locate(
     """Find where on an atlas a SAR image lies, and how sure that is.
 
     Four stages: correlation of calibrated features at all positions at once;
-    the best 50 of them again with finer features; tie points, robust fit and
-    refinement as in :func:`crosslook.atlas.register.register` at the best of
-    those; a verdict from the evidence of all.
+    the best 50 of them again with finer features, whole and in parts; tie
+    points, robust fit and refinement as in
+    :func:`crosslook.atlas.register.register` at the best of those, and at up
+    to two more that score nearly as high; a verdict from the evidence of all.
 
     Parameters
     ----------
@@ -159,33 +157,85 @@ def _match(
     settings: dict[str, Any],
     seconds: dict[str, float],
 ) -> MatchResult:
-    """The last stages at the best candidate."""
-    best = candidates[0]
-    native = best.placed.compose(scaling(query.factor).inverse)
+    """The last stages, at the best candidate and at those hardly worse."""
+    ambiguous = [one for one in candidates if one.total * _CLOSE >= candidates[0].total]
+    tried = [
+        _match_at(atlas, query, candidates, number, settings, seconds)
+        for number in range(min(len(ambiguous), _MOST_TRIED))
+    ]
+    best = max(tried, key=lambda result: result.confidence)
+    timings = dict(best.timings)
+    for other in tried:
+        if other is not best:
+            for name in set(other.timings) - set(seconds) - {"total"}:
+                timings[name] = timings.get(name, 0.0) + other.timings[name]
+    timings["total"] = sum(value for name, value in timings.items() if name != "total")
+    return replace(best, timings=timings)
+
+
+def _match_at(
+    atlas: Atlas,
+    query: Query,
+    candidates: list[Candidate],
+    number: int,
+    settings: dict[str, Any],
+    seconds: dict[str, float],
+) -> MatchResult:
+    one, others = candidates[number], candidates[:number] + candidates[number + 1 :]
+    native = one.placed.compose(scaling(query.factor).inverse)
     corner, shape = _surroundings(native, query.image)
     window = atlas.image(corner, shape)
     move = Transform(translation(-corner[0], -corner[1]), "shift")
     frame = working_frame(query.image, window, move.compose(native))
     extractor = open_extractor(settings["extractor"])
-    model, seed = settings["model"], settings["seed"]
-    found = align(frame.sar, frame.optical, extractor, frame.start, model, PASSES, seed)
-    second = candidates[1].total if len(candidates) > 1 else 0.0
+    found = align(
+        frame.sar,
+        frame.optical,
+        extractor,
+        frame.start,
+        settings["model"],
+        passes_for(frame.sar.shape),
+        settings["seed"],
+        levels_for(frame.optical.shape),
+    )
+    second = others[0].total if others else 0.0
     evidence = replace(
         found.evidence,
-        search_score=best.total,
-        search_margin=min(_MOST_MARGIN, best.total / max(second, 1e-3) - 1.0),
+        search_score=one.total,
+        search_margin=min(_MOST_MARGIN, one.total / max(second, 1e-3) - 1.0),
     )
-    described = [_describe(atlas, query, one) for one in candidates[1 : 1 + _ALTERNATIVES]]
-    settings = {**settings, "window": {"row": corner[0], "col": corner[1]}}
+    described = [_describe(atlas, query, other) for other in others[:_ALTERNATIVES]]
     return make_result(
         replace(found, evidence=evidence),
         frame,
         (query.image, window),
-        settings,
+        {**settings, "window": {"row": corner[0], "col": corner[1]}},
         seconds,
         judge(evidence, "locate"),
         tuple(described),
     )
+
+
+def passes_for(shape: tuple[int, int]) -> tuple[Pass, ...]:
+    """Passes for a query of this shape: about as many templates whatever its size.
+
+    The place is known to a few pixels by now, so no pass looks far; small
+    queries need templates closer together than register does.
+    """
+    step = float(np.clip(max(shape) / 7, 32.0, 96.0))
+    return (
+        Pass(template=128.0, radius=32.0, step=step, threshold=10.0),
+        Pass(template=112.0, radius=16.0, step=step, threshold=6.0),
+        Pass(template=96.0, radius=12.0, step=0.75 * step, threshold=3.0),
+    )
+
+
+def levels_for(shape: tuple[int, int]) -> tuple[Level, ...]:
+    """Levels of the refinement on an optical part of this shape.
+
+    A large one is good to a fraction of the errors that remain at half its pixels.
+    """
+    return LEVELS if max(shape) <= _SMALL else LEVELS[:-1]
 
 
 def _surroundings(placed: Transform, image: GeoImage) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -203,6 +253,7 @@ def _describe(atlas: Atlas, query: Query, one: Candidate) -> dict[str, Any]:
     return {
         "fine": round(one.fine, 4),
         "coarse": round(one.coarse, 4),
+        "parts": round(one.parts, 4),
         "rotation_degrees": one.rotation,
         "scale": one.scale,
         "atlas_pixel": [float(v) for v in pixel[0]],

@@ -14,7 +14,7 @@ from crosslook.errors import StoreError
 from crosslook.match.position import Georeference
 from crosslook.types import FloatArray
 
-FORMAT = 1
+FORMAT = 2
 """Raise it whenever the bytes of a block or their meaning change."""
 
 NAME = "atlas.json"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from crosslook.atlas.parts import part_scores
 from crosslook.atlas.query import Pose, centred, on_cells
 from crosslook.atlas.search_poses import Found
 from crosslook.atlas.store import Atlas
@@ -16,11 +17,13 @@ from crosslook.match.channels import Channels, dense_channels
 from crosslook.match.correlation import correlate, find_peaks
 from crosslook.match.picture import Picture
 from crosslook.match.transform import Transform, translation
+from crosslook.types import FloatArray
 
 REACH = 24.0
 """Pixels around a candidate that are searched."""
 
 _LEAST_APART = 32.0
+_IN_PARTS = 16
 _MOST_SIDE = 512
 
 
@@ -30,8 +33,11 @@ class Candidate:
 
     Attributes
     ----------
-    coarse, fine : float
-        Cosine of the search, and of the finer features.
+    pose : int
+        Number of its pose.
+    coarse, fine, parts : float
+        Cosine of the search, of the finer features, and of these with parts
+        of the query free to move.
     placed : Transform
         Pixels of the query's picture to atlas pixels.
     rotation, scale : float
@@ -40,8 +46,10 @@ class Candidate:
         Of the pose's picture, atlas pixels.
     """
 
+    pose: int
     coarse: float
     fine: float
+    parts: float
     placed: Transform
     rotation: float
     scale: float
@@ -49,8 +57,8 @@ class Candidate:
 
     @property
     def total(self) -> float:
-        """Both scores; the search sees wide context, the finer features detail."""
-        return self.coarse + self.fine
+        """All scores; the search sees wide context, the finer features detail, parts relief."""
+        return self.coarse + self.fine + self.parts
 
 
 class FineLevel:
@@ -83,7 +91,9 @@ class FineLevel:
 
 
 def verify(fine: FineLevel, poses: Sequence[Pose], found: Sequence[Found]) -> list[Candidate]:
-    """Score candidates with finer features within 24 pixels; best sum of both scores first.
+    """Score candidates with finer features within 24 pixels; best sum of all scores first.
+
+    The best 16 are scored in parts too; the others are dropped.
 
     Parameters
     ----------
@@ -96,48 +106,76 @@ def verify(fine: FineLevel, poses: Sequence[Pose], found: Sequence[Found]) -> li
     list of Candidate
         Of two that end up within 32 pixels the better one.
     """
-    out: list[Candidate] = []
-    for number in sorted({one.pose for one in found}):
-        mine = [one for one in found if one.pose == number]
-        out += _verify_pose(fine, poses[number], mine)
+    views = {number: _View(fine, poses[number]) for number in {one.pose for one in found}}
+    out = [c for number, view in views.items() for c in view.score(number, found)]
     kept: list[Candidate] = []
-    for one in sorted(out, key=lambda c: -c.total):
+    for one in sorted(out, key=lambda c: (-c.total, c.pose, c.corner)):
         if all(_apart(one, other) > _LEAST_APART for other in kept):
             kept.append(one)
-    return kept
+            if len(kept) == _IN_PARTS:
+                break
+    whole = [c for number, view in views.items() for c in view.score_parts(number, kept)]
+    return sorted(whole, key=lambda c: (-c.total, c.pose, c.corner))
 
 
-def _verify_pose(fine: FineLevel, pose: Pose, found: Sequence[Found]) -> list[Candidate]:
-    cell = fine.cell
-    picture, cut = _middle(pose.picture, cell)
-    template = centred(fine.query(picture))
-    shape = template.shape[1:]
-    reach = max(1, round(REACH / cell))
-    starts = [
-        (round((one.row + cut[0]) / cell) - reach, round((one.col + cut[1]) / cell) - reach)
-        for one in found
-    ]
-    wide = (shape[0] + 2 * reach, shape[1] + 2 * reach)
-    windows = np.zeros((len(found), len(template), *wide), np.float32)
-    for window, start in zip(windows, starts, strict=True):
-        values = fine.window(start, wide).values
-        window[: len(values)] = values
-    peaks = find_peaks(correlate(template[None], windows), 2.0)
-    candidates = []
-    for one, start, at, score in zip(found, starts, peaks.position, peaks.score, strict=True):
-        corner = (np.array(start) + at) * cell - cut
-        move = Transform(translation(float(corner[0]), float(corner[1])), "shift")
-        candidates.append(
-            Candidate(
-                one.score,
-                float(score),
-                move.compose(pose.placed),
-                pose.rotation,
-                pose.scale,
-                (float(corner[0]), float(corner[1])),
+class _View:
+    """A query under one pose, as the finer features see it."""
+
+    def __init__(self, fine: FineLevel, pose: Pose) -> None:
+        self.fine = fine
+        self.pose = pose
+        picture, self.cut = _middle(pose.picture, fine.cell)
+        self.template = centred(fine.query(picture))
+        self.reach = max(1, round(REACH / fine.cell))
+
+    def score(self, number: int, found: Sequence[Found]) -> list[Candidate]:
+        """Candidates of the pose ``number``, each moved to the best place near it."""
+        mine = [one for one in found if one.pose == number]
+        windows, starts = self._windows([(one.row, one.col) for one in mine])
+        peaks = find_peaks(correlate(self.template[None], windows), 2.0)
+        candidates = []
+        for one, start, at, score in zip(mine, starts, peaks.position, peaks.score, strict=True):
+            corner = (np.array(start) + at) * self.fine.cell - self.cut
+            move = Transform(translation(float(corner[0]), float(corner[1])), "shift")
+            candidates.append(
+                Candidate(
+                    pose=number,
+                    coarse=one.score,
+                    fine=float(score),
+                    parts=0.0,
+                    placed=move.compose(self.pose.placed),
+                    rotation=self.pose.rotation,
+                    scale=self.pose.scale,
+                    corner=(float(corner[0]), float(corner[1])),
+                )
             )
-        )
-    return candidates
+        return candidates
+
+    def score_parts(self, number: int, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """The candidates of the pose ``number``, with the score of their parts."""
+        mine = [one for one in candidates if one.pose == number]
+        if not mine:
+            return []
+        windows, _ = self._windows([one.corner for one in mine])
+        scores = part_scores(self.template, windows)
+        return [replace(one, parts=float(s)) for one, s in zip(mine, scores, strict=True)]
+
+    def _windows(
+        self, corners: Sequence[tuple[float, float]]
+    ) -> tuple[FloatArray, list[tuple[int, int]]]:
+        """Features (n, C, h, w) around corners of the pose's picture, and their first cells."""
+        cell, reach = self.fine.cell, self.reach
+        starts = [
+            (round((row + self.cut[0]) / cell) - reach, round((col + self.cut[1]) / cell) - reach)
+            for row, col in corners
+        ]
+        height, width = self.template.shape[1:]
+        wide = (height + 2 * reach, width + 2 * reach)
+        windows = np.zeros((len(corners), len(self.template), *wide), np.float32)
+        for window, start in zip(windows, starts, strict=True):
+            values = self.fine.window(start, wide).values
+            window[: len(values)] = values
+        return windows, starts
 
 
 def _middle(picture: Picture, cell: int) -> tuple[Picture, tuple[int, int]]:

@@ -146,9 +146,12 @@ class Extractor(ABC):
 
     def _run(self, images: FloatArray, geometry: Geometry) -> tuple[FloatArray, FloatArray | None]:
         prepared = self._prepare(images, geometry)
-        mean = np.asarray(self.MEAN, np.float32)[:, None, None]
-        std = np.asarray(self.STD, np.float32)[:, None, None]
-        values, vector = self._features((prepared - mean) / std)
+        if any(self.MEAN) or set(self.STD) != {1.0}:
+            mean = np.asarray(self.MEAN, np.float32)[:, None, None]
+            std = np.asarray(self.STD, np.float32)[:, None, None]
+            prepared = prepared - mean
+            prepared /= std
+        values, vector = self._features(prepared)
         return np.ascontiguousarray(values, dtype=np.float32), vector
 
 

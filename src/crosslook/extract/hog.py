@@ -21,6 +21,7 @@ from crosslook.extract.options import Option
 from crosslook.types import FloatArray
 
 _EPSILON = 1e-3
+_FILTERED = 5  # largest cell that is pooled by a filter
 
 
 class Hog(Extractor):
@@ -53,14 +54,13 @@ class Hog(Extractor):
     def _features(self, images: FloatArray) -> tuple[FloatArray, None]:
         cell, bins = int(self.options["cell"]), int(self.options["bins"])
         height, width = images.shape[2], images.shape[3]
-        rows = _pooling_matrix(height, cell, bool(self.options["soft"]))
-        cols = _pooling_matrix(width, cell, bool(self.options["soft"]))
+        soft = bool(self.options["soft"])
         out = np.empty((len(images), bins, height // cell, width // cell), np.float32)
         # The products are small: threads would wait for each other longer than they work.
         with threadpool_limits(1, user_api="blas"):
             for image, cells in zip(images, out, strict=True):
                 oriented = oriented_gradients(image.mean(axis=0), bins, float(self.options["blur"]))
-                histograms = np.matmul(np.matmul(rows, oriented), cols.T)
+                histograms = _gather(oriented, cell, soft)
                 cells[:] = _normalise_blocks(histograms, float(self.options["clip"]))
         return out, None
 
@@ -102,6 +102,38 @@ def oriented_gradients(grey: FloatArray, bins: int, blur: float) -> FloatArray:
         cv2.max(share, 0.0, share)
         cv2.multiply(share, magnitude, share)
     return out
+
+
+def _gather(oriented: FloatArray, cell: int, soft: bool) -> FloatArray:
+    """Pool oriented gradients (bins, H, W) into cells (bins, H / cell, W / cell)."""
+    import cv2
+
+    height, width = oriented.shape[1:]
+    if not soft or cell > _FILTERED:
+        rows, cols = (_pooling_matrix(n, cell, soft) for n in (height, width))
+        return np.asarray(np.matmul(np.matmul(rows, oriented), cols.T), np.float32)
+    # Small cells: a triangle has few weights, and most of the matrix would be zeros.
+    distance = np.arange(2 * cell - cell % 2) - (2 * cell - cell % 2 - 1) / 2
+    kernel = (1.0 - np.abs(distance) / cell).astype(np.float32)
+    anchor = (len(kernel) - 1) // 2
+    first = (cell - 1) // 2
+    sums = [
+        cv2.sepFilter2D(
+            one, cv2.CV_32F, kernel, kernel, anchor=(anchor, anchor),
+            borderType=cv2.BORDER_CONSTANT,
+        )[first::cell, first::cell]
+        for one in oriented
+    ]  # fmt: skip
+    down, right = (_weight_sums(n, cell) for n in (height, width))
+    return np.asarray(np.stack(sums) / (down[:, None] * right), np.float32)
+
+
+@lru_cache(maxsize=32)
+def _weight_sums(length: int, cell: int) -> FloatArray:
+    """Sum of a triangle's weights within an image, for each of its cells."""
+    centres = (np.arange(length // cell) + 0.5) * cell
+    distance = np.abs(np.arange(length) + 0.5 - centres[:, None]) / cell
+    return np.asarray(np.maximum(0.0, 1.0 - distance).sum(axis=1), np.float32)
 
 
 @lru_cache(maxsize=32)

@@ -22,7 +22,7 @@ from crosslook.errors import InputError, StoreError
 from crosslook.storage import Folder
 from crosslook.types import FeatureMap, FloatArray
 
-FORMAT = 1
+FORMAT = 2
 """Raise it whenever the bytes of a feature or the layout of a shard change."""
 
 

@@ -64,12 +64,17 @@ def correlate(templates: FloatArray, searches: FloatArray) -> FloatArray:
     spectrum = fft.rfft2(searches, size, workers=_WORKERS)
     spectrum *= np.conj(fft.rfft2(templates, size, workers=_WORKERS))
     raw = fft.irfft2(spectrum.sum(axis=1), size, workers=_WORKERS)[:, :rows, :cols]
-    under = box_sums((searches.astype(np.float64) ** 2).sum(axis=1), height, width)
-    own = (templates.astype(np.float64) ** 2).sum(axis=(1, 2, 3))
+    under = box_sums(_energies(searches), height, width)
+    own = _energies(templates).sum(axis=(1, 2))
     energy = np.sqrt(np.maximum(under, 0.0) * own[:, None, None])
     floor = 1e-6 * max(float(energy.max(initial=0.0)), 1e-30)
     scores = np.where(energy > floor, raw / np.maximum(energy, floor), 0.0)
     return np.clip(scores, -1.0, 1.0).astype(np.float32)
+
+
+def _energies(maps: FloatArray) -> Array:
+    """Sum of squares over the channels of maps (n, C, H, W)."""
+    return np.asarray(np.einsum("nchw,nchw->nhw", maps, maps), np.float64)
 
 
 def box_sums(values: Array, height: int, width: int) -> Array:
