@@ -17,7 +17,13 @@ from crosslook.cli import app
 from crosslook.errors import InputError, SettingError
 from crosslook.pipeline.areas import AREAS_KM2, area_km2, box_km2
 from crosslook.pipeline.plan import plan_atlas
-from crosslook.pipeline.unit_costs import UnitCosts, measure_costs, read_costs, write_noise
+from crosslook.pipeline.unit_costs import (
+    BLOCK,
+    UnitCosts,
+    measure_costs,
+    read_costs,
+    write_noise,
+)
 
 GSD = 10.0
 
@@ -25,7 +31,7 @@ GSD = 10.0
 @pytest.fixture(scope="module")
 def costs() -> UnitCosts:
     """Measured here, on one block of the real size."""
-    return measure_costs(side=building.BLOCK)
+    return measure_costs(side=BLOCK)
 
 
 def test_the_plan_agrees_with_real_builds_of_three_sizes(

@@ -1,0 +1,111 @@
+"""An atlas of a hundred gigapixels: what there is costs something, what is empty does not."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.transform import from_origin
+
+from crosslook.atlas.blocks import BlockJob
+from crosslook.atlas.build import _manifest, build_atlas
+from crosslook.atlas.grid import AtlasGrid
+from crosslook.atlas.levels import make_level
+from crosslook.atlas.locate import locate
+from crosslook.atlas.sources import Basemap
+from crosslook.match.position import Georeference
+from crosslook.storage import Folder
+
+SIDE = 316_000  # pixels, so that the grid has a hundred gigapixels
+PIECE = 400
+
+
+class OneBlock:
+    """A folder in which every block says the same."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def has(self, name: str) -> bool:
+        return True
+
+    def read(self, name: str) -> bytes:
+        return self.data
+
+    def write(self, name: str, data: bytes) -> None:
+        raise AssertionError(name)
+
+    def child(self, name: str) -> Folder:
+        return self
+
+
+def block_json() -> bytes:
+    rng = np.random.default_rng(0)
+    part = {
+        "cells": 65_536,
+        "sum": rng.random(9).tolist(),
+        "square": (rng.random(9) + 1).tolist(),
+        "spread": rng.random(512).astype(np.float16).astype(float).tolist(),
+    }
+    files = dict.fromkeys(("image.npy", "level0.npy", "level1.npy"), "0" * 64)
+    done = {"valid_pixels": 9, "range": [1, 200], "files": files, "statistics": [part, part]}
+    return json.dumps(done).encode()
+
+
+def peak_of_manifest(blocks: int) -> int:
+    side = 400
+    grid = AtlasGrid(
+        Georeference("EPSG:32632", (10.0, 0.0, 0.0, 0.0, -10.0, 0.0)),
+        (blocks // side * 2048, side * 2048),
+        2048,
+    )
+    levels = (make_level("hog", 8), make_level("hog:cell=4", None))
+    maps = (Basemap("x", (0.0, 0.0, 1.0, 1.0), (1, 2, 3)),)
+    job = BlockJob("x", grid, maps, levels, None)
+    store, every = OneBlock(block_json()), list(grid.every_block())
+    assert len(every) == blocks
+    tracemalloc.start()
+    manifest = _manifest(store, job, every, [{}, {}], ["x"])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert manifest.valid_pixels == 9 * blocks
+    assert manifest.statistics[0].spread == pytest.approx(0.5, abs=0.1)
+    return peak
+
+
+def test_the_manifest_grows_by_little_per_block() -> None:
+    few, many = peak_of_manifest(400), peak_of_manifest(2000)
+    per_block = (many - few) / 1600
+    assert per_block < 1500, "a hundred gigapixels, 23,842 blocks, then take 36 MB"
+
+
+def test_pieces_far_apart_make_an_atlas_of_a_hundred_gigapixels(
+    tmp_path: Path, small_blocks: None
+) -> None:
+    rng = np.random.default_rng(1)
+    corners = [(0, 0), (SIDE - PIECE, SIDE - PIECE), (120_000, 250_000)]
+    for number, (row, col) in enumerate(corners):
+        import cv2
+
+        soft = cv2.GaussianBlur(rng.random((PIECE, PIECE, 3), np.float32), (0, 0), 3.0)
+        data = np.clip((soft - 0.5) * 1200 + 128, 1, 255).astype(np.uint8).transpose(2, 0, 1)
+        place = from_origin(3e5 + 10 * col, 9e6 - 10 * row, 10, 10)
+        with rasterio.open(
+            tmp_path / f"m{number}.tif", "w", driver="GTiff", count=3, dtype="uint8",
+            height=PIECE, width=PIECE, crs="EPSG:3395", transform=place,
+        ) as file:  # fmt: skip
+            file.write(data)
+    atlas = build_atlas([tmp_path / f"m{n}.tif" for n in range(3)], tmp_path / "atlas")
+    assert np.prod([float(n) for n in atlas.grid.shape]) > 9.9e10
+    assert len(atlas.manifest.blocks) <= 12
+    for row, col in corners:
+        cut = atlas.image((row + 60, col + 80), (256, 256))
+        found = locate(cut, atlas)
+        assert found.transform is not None
+        window = found.settings["window"]
+        at = found.transform(np.array([[0.0, 0.0]]))[0] + (window["row"], window["col"])
+        np.testing.assert_allclose(at, (row + 60, col + 80), atol=0.5)
