@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("source", type=Path, nargs="+", help="SENTINEL, or CSVs of locations")
     parser.add_argument("--out", type=Path, required=True, help="verdict.json")
     parser.add_argument("--evidence", type=Path, default=Path("evidence.csv"))
+    parser.add_argument("--figure", type=Path, default=None, help="PNG of the reliability curve")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     files = given.source
@@ -64,7 +65,7 @@ def main() -> None:
         files = [given.evidence]
     rows = [row for file in files for row in _rows(file)]
     fitted = json.loads(given.out.read_text(encoding="utf-8")) if given.out.exists() else {}
-    fitted[given.kind] = _fit(rows, given.kind)
+    fitted[given.kind] = _fit(rows, given.kind, given.figure)
     given.out.write_text(json.dumps(fitted, indent=2) + "\n", encoding="utf-8")
 
 
@@ -73,12 +74,14 @@ def _rows(file: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(opened))
 
 
-def _fit(rows: list[dict[str, str]], kind: Kind) -> dict[str, Any]:
+def _fit(rows: list[dict[str, str]], kind: Kind, figure: Path | None) -> dict[str, Any]:
     names = [field.name for field in fields(Evidence)]
     known = [{n: float(row[n]) for n in names if n in row} for row in rows]
     features = np.stack([verdict_features(Evidence(**one), kind) for one in known])
     right = np.array([int(row["right"]) for row in rows])
-    _report(rows, features, right)
+    held_out = _report(rows, features, right)
+    if figure is not None:
+        _draw(held_out, right, kind, figure)
     fitted = LogisticRegression(C=1.0, max_iter=5000).fit(features, right)
     return {
         "weight": [round(float(v), 5) for v in fitted.coef_[0]],
@@ -88,7 +91,7 @@ def _fit(rows: list[dict[str, str]], kind: Kind) -> dict[str, Any]:
     }
 
 
-def _report(rows: list[dict[str, str]], features: Array, right: NDArray[np.int64]) -> None:
+def _report(rows: list[dict[str, str]], features: Array, right: NDArray[np.int64]) -> Array:
     scenes = [row["scene"] for row in rows]
     model = LogisticRegression(C=1.0, max_iter=5000)
     folds = GroupKFold(10)
@@ -106,6 +109,34 @@ def _report(rows: list[dict[str, str]], features: Array, right: NDArray[np.int64
         if inside.any():
             mean = held_out[inside].mean()
             _share(f"confidence {low:.1f} to {high:.1f}, mean {mean:.3f}: right", right[inside])
+    return np.asarray(held_out, np.float64)
+
+
+def _draw(held_out: Array, right: NDArray[np.int64], kind: Kind, target: Path) -> None:
+    """Share of right answers over their confidence, in bins of equal width, with intervals."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 4.4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="0.7", lw=1, label="what it says is what it is")
+    for low, high in pairwise([0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0]):
+        inside = (held_out >= low) & (held_out < high) if high < 1 else held_out >= low
+        if not inside.any():
+            continue
+        hits, count = int(right[inside].sum()), int(inside.sum())
+        bounds = binomtest(hits, count).proportion_ci(method="wilson")
+        x, y = held_out[inside].mean(), hits / count
+        axes.errorbar(x, y, [[y - bounds[0]], [bounds[1] - y]], fmt="o", color="#1f6fb4", capsize=3)
+        axes.annotate(f"{count}", (x, y), xytext=(6, -12), textcoords="offset points", fontsize=8)
+    axes.set(
+        xlabel="confidence (scene held out)",
+        ylabel="share of right answers, 95 %",
+        title=f"{kind}: {len(right)} answers",
+        xlim=(-0.02, 1.02),
+        ylim=(-0.02, 1.04),
+    )
+    axes.legend(loc="upper left", frameon=False, fontsize=8)
+    figure.savefig(target, dpi=110)
 
 
 def _share(label: str, hits: NDArray[Any]) -> None:

@@ -62,7 +62,7 @@ def write_checkpoint(name: str, folder: Path) -> None:
 
 def _write_prompt(folder: Path) -> None:
     """A text encoder of the published width, one layer deep: its size is not measured."""
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+    from transformers import CLIPTextConfig, CLIPTextModel
 
     words = {"<|startoftext|>": 0, "<|endoftext|>": 1, "a</w>": 2}
     text = CLIPTextConfig(
@@ -73,7 +73,8 @@ def _write_prompt(folder: Path) -> None:
     place.mkdir()
     (place / "vocab.json").write_text(json.dumps(words))
     (place / "merges.txt").write_text("#version: 0.2\n")
-    CLIPTokenizer(str(place / "vocab.json"), str(place / "merges.txt")).save_pretrained(place)
+    tokenizer = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77}
+    (place / "tokenizer_config.json").write_text(json.dumps(tokenizer))
 
 
 def load(name: str, folder: Path, dtype: str) -> dict[str, float]:

@@ -17,6 +17,8 @@ from crosslook.errors import WeightsError
 from crosslook.extract.source import Source
 from crosslook.extract.weights import shards
 
+_CONVERTED_AT_ONCE = 16
+_STORED = {"torch.float32": "F32", "torch.bfloat16": "BF16", "torch.float16": "F16"}
 _STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 
 
@@ -76,7 +78,7 @@ def fill(
     wanted = module.state_dict()
     found = {}
     try:
-        for name, read in _tensors(source.folder):
+        for name, read in _tensors(source.folder, dtype):
             target = rename(name)
             if target in wanted:
                 tensor = read().to(dtype)
@@ -134,21 +136,35 @@ def _initialise(module: Any, dtype: Any) -> Any:
     return torch.nn.Module.to(module, dtype)
 
 
-def _tensors(folder: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
+def _tensors(folder: Path, dtype: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Yield name and reader of every tensor in the weight files of a folder."""
     for path in _weight_files(folder):
         if path.suffix == ".safetensors":
-            from safetensors import safe_open
-
-            with safe_open(path, framework="pt") as file:
-                for name in file.keys():  # noqa: SIM118  (not a dict)
-                    yield name, partial(file.get_tensor, name)
+            yield from _mapped(path, dtype)
         else:
             import torch
 
             state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
             for name, tensor in state.items():
                 yield name, partial(_identity, tensor)
+
+
+def _mapped(path: Path, dtype: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Tensors mapped from a safetensors file.
+
+    Those of the wanted dtype stay mapped. Where they will be converted, the
+    file is opened anew for every few, so that the pages already read leave.
+    """
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        names = list(file.keys())
+        stored = str(file.get_slice(names[0]).get_dtype()) if names else ""
+    step = len(names) if stored == _STORED.get(str(dtype)) else _CONVERTED_AT_ONCE
+    for start in range(0, len(names), max(1, step)):
+        with safe_open(path, framework="pt") as file:
+            for name in names[start : start + step]:
+                yield name, partial(file.get_tensor, name)
 
 
 def _identity(tensor: Any) -> Any:
