@@ -148,7 +148,7 @@ def whole_unet(folder: Any, stack: np.ndarray, t: int, block: int, prompt: str =
     from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
-    from crosslook.extract.sd_unet import content_noise
+    from crosslook.extract.sd_unet import content_seed, seeded_noise
 
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
     ids = tokenizer(prompt, padding="max_length", max_length=77, return_tensors="pt").input_ids
@@ -160,7 +160,7 @@ def whole_unet(folder: Any, stack: np.ndarray, t: int, block: int, prompt: str =
     seen: list[Any] = []
     unet.up_blocks[block].register_forward_hook(lambda _m, _i, output: seen.append(output))
     scheduler = DDPMScheduler.from_pretrained(folder / "scheduler")
-    noises = [content_noise(image, 2, latents.shape[1:]) for image in pixels]
+    noises = [seeded_noise(content_seed(i.numpy()), 2, latents.shape[1:]) for i in pixels]
     for draw in range(2 if t else 1):
         noise = torch.stack([noise[draw] for noise in noises])
         noisy = scheduler.add_noise(latents, noise, torch.tensor([t])) if t else latents

@@ -128,8 +128,8 @@ def test_half_precision_is_near_and_is_another_key(models: Any, name: str, dtype
     assert full.key != half.key
     a, b = full.extract(stack).values.ravel(), half.extract(stack).values.ravel()
     cosine = float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
-    if name != "sd-unet":  # its noise follows the pixels as the model sees them
-        assert cosine > 0.98
+    # For sd-unet too: its noise once followed the rounded pixels, another one for each dtype.
+    assert cosine > 0.98
     assert not np.array_equal(a, b)
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any, ClassVar
 
+import numpy as np
+
 from crosslook.errors import SpecError
 from crosslook.extract.base import Geometry, pad_to_multiple, resize_to_multiple
 from crosslook.extract.checkpoint import fill, quiet_libraries
@@ -19,6 +21,7 @@ from crosslook.extract.prompt import embed_prompt
 from crosslook.extract.sd_vae import encode, latent_cell, load_encoder
 from crosslook.extract.spec import ExtractorSpec
 from crosslook.extract.torch_base import TorchExtractor
+from crosslook.types import FloatArray
 
 
 class SdUnet(TorchExtractor):
@@ -91,6 +94,11 @@ class SdUnet(TorchExtractor):
         unet.conv_out = torch.nn.Identity()
         return fill(unet, source, dtype)
 
+    def _features(self, images: FloatArray) -> tuple[FloatArray, FloatArray | None]:
+        # Before the images are rounded to the dtype: every dtype then meets the same noise.
+        self._seeds = [content_seed(image) for image in images]
+        return super()._features(images)
+
     def _forward(self, model: Any, images: Any) -> tuple[Any, None]:
         import torch
 
@@ -99,7 +107,7 @@ class SdUnet(TorchExtractor):
         if t == 0:
             return self._read(model, latents, t), None
         keep = signal_share(self.source.config["scheduler"], t)
-        noises = [content_noise(image, count, latents.shape[1:]) for image in images]
+        noises = [seeded_noise(seed, count, latents.shape[1:]) for seed in self._seeds]
         noise = torch.stack(noises, dim=1).to(latents)
         total = torch.zeros((), device=latents.device)
         for draw in noise:
@@ -113,12 +121,16 @@ class SdUnet(TorchExtractor):
         return model["unet"](latents, t, encoder_hidden_states=prompt).sample
 
 
-def content_noise(image: Any, count: int, shape: tuple[int, ...]) -> Any:
-    """Standard normal noise (count, *shape), seeded by the pixels of one image."""
+def content_seed(image: FloatArray) -> int:
+    """A seed from the pixels of one image, float32 (3, H, W)."""
+    pixels = np.ascontiguousarray(image, np.float32).tobytes()
+    return int.from_bytes(hashlib.sha256(pixels).digest()[:8], "little") >> 1
+
+
+def seeded_noise(seed: int, count: int, shape: tuple[int, ...]) -> Any:
+    """Standard normal noise (count, *shape)."""
     import torch
 
-    pixels = image.float().cpu().contiguous().numpy().tobytes()
-    seed = int.from_bytes(hashlib.sha256(pixels).digest()[:8], "little") >> 1
     generator = torch.Generator("cpu").manual_seed(seed)
     return torch.randn((count, *shape), generator=generator)
 
