@@ -28,15 +28,19 @@ class Runtime:
 
         return getattr(torch, self.dtype)
 
-    def batch_for(self, image_bytes: float) -> int:
+    def batch_for(self, image_bytes: float, cpu_bytes: float = float("inf")) -> int:
         """Images per step: the asked number, or what half of the memory takes.
 
         The total memory is taken, not what is free, so that the same machine
-        always works in the same steps.
+        always works in the same steps. On a CPU activations beyond
+        ``cpu_bytes`` leave its caches, and smaller steps are faster.
         """
         if self.batch_size is not None:
             return self.batch_size
-        fitting = int(0.5 * _memory(self.device) / max(image_bytes, 1.0))
+        most = 0.5 * _memory(self.device)
+        if self.device == "cpu":
+            most = min(most, cpu_bytes)
+        fitting = int(most / max(image_bytes, 1.0))
         return max(1, min(fitting, _LARGEST_BATCH[self.device]))
 
 

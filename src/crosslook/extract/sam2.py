@@ -63,10 +63,28 @@ class Sam2(TorchExtractor):
         inner = Sam2VisionConfig(**self._config())
         dtype = self.runtime.torch_dtype
         if "vision_config" not in self.source.config:
-            return from_pretrained(Sam2VisionModel, self.source, inner, dtype)
-        whole = dict(self.source.config, model_type="sam2", vision_config=inner)
-        return from_pretrained(Sam2Model, self.source, Sam2Config(**whole), dtype).vision_encoder
+            encoder = from_pretrained(Sam2VisionModel, self.source, inner, dtype)
+        else:
+            whole = dict(self.source.config, model_type="sam2", vision_config=inner)
+            model = from_pretrained(Sam2Model, self.source, Sam2Config(**whole), dtype)
+            encoder = model.vision_encoder
+        # Only the mask decoder reads them, and at stride 4 they are as large as the features.
+        encoder.neck.position_encoding = _no_positions()
+        return encoder
 
     def _forward(self, model: Any, images: Any) -> tuple[Any, None]:
         pyramid = model(images).fpn_hidden_states
         return pyramid[_LEVELS.index(int(self.options["level"]))], None
+
+
+def _no_positions() -> Any:
+    import torch
+
+    class NoPositions(torch.nn.Module):  # type: ignore[misc]
+        """Stands where the position encodings of the pyramid were made."""
+
+        def forward(self, shape: Any, device: Any, dtype: Any) -> Any:
+            """Give nothing."""
+            return torch.empty(0, device=device, dtype=dtype)
+
+    return NoPositions()

@@ -41,6 +41,7 @@ class SdUnet(TorchExtractor):
     MEAN = (0.5, 0.5, 0.5)
     STD = (0.5, 0.5, 0.5)
     BYTES_PER_PIXEL: ClassVar[float] = 4000.0
+    CPU_STEP_BYTES: ClassVar[float] = float("inf")  # its weights are read once per step
 
     @classmethod
     def check_options(cls, parsed: ExtractorSpec, options: dict[str, Any]) -> None:

@@ -32,10 +32,13 @@ class TorchExtractor(Extractor):
     BYTES_PER_PIXEL : float
         Peak memory of activations per pixel of the model's input at float32,
         rounded up from measurements; decides the batch size.
+    CPU_STEP_BYTES : float
+        Activations of a step on a CPU at most.
     """
 
     RESAMPLE: Literal["bicubic", "bilinear"] = "bicubic"
     BYTES_PER_PIXEL: ClassVar[float] = 4000.0
+    CPU_STEP_BYTES: ClassVar[float] = 256e6
 
     def __init__(
         self, spec: str, options: dict[str, Any], source: Source, runtime: Runtime
@@ -86,7 +89,9 @@ class TorchExtractor(Extractor):
         if self._fitting is None:
             height, width = geometry.padded
             item = np.dtype(np.float32).itemsize / self.runtime.torch_dtype.itemsize
-            self._fitting = self.runtime.batch_for(self.BYTES_PER_PIXEL * height * width / item)
+            self._fitting = self.runtime.batch_for(
+                self.BYTES_PER_PIXEL * height * width / item, self.CPU_STEP_BYTES
+            )
         return self._fitting
 
     def _prepare(self, images: FloatArray, geometry: Geometry) -> FloatArray:
