@@ -11,7 +11,7 @@ import numpy as np
 from crosslook.errors import OutputError
 from crosslook.types import FloatArray
 
-IN_MEMORY_BYTES = 256 << 20
+IN_MEMORY_BYTES = 64 << 20
 """An array up to this size is an ordinary one."""
 
 

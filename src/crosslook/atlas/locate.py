@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -158,11 +159,12 @@ def _match(
     seconds: dict[str, float],
 ) -> MatchResult:
     """The last stages, at the best candidate and at those hardly worse."""
-    ambiguous = [one for one in candidates if one.total * _CLOSE >= candidates[0].total]
-    tried = [
-        _match_at(atlas, query, candidates, number, settings, seconds)
-        for number in range(min(len(ambiguous), _MOST_TRIED))
-    ]
+    tried = [_match_at(atlas, query, candidates, 0, settings, seconds)]
+    close = sum(one.total * _CLOSE >= candidates[0].total for one in candidates)
+    for number in range(1, min(close, _MOST_TRIED)):
+        # A rival on ground that cannot be matched, say of one colour, is no rival.
+        with suppress(MatchError):
+            tried.append(_match_at(atlas, query, candidates, number, settings, seconds))
     best = max(tried, key=lambda result: result.confidence)
     timings = dict(best.timings)
     for other in tried:

@@ -14,6 +14,7 @@ from crosslook.types import Estimate
 
 LEVEL = 0.95
 DRAWS = 1000
+_WEIGHTS_AT_ONCE = 1 << 21  # of items in draws, so that memory does not grow with their product
 
 
 def draw_scenes(count: int, draws: int, seed: int) -> NDArray[np.float64]:
@@ -67,10 +68,17 @@ def bootstrap_median(
     count = int(which.max()) + 1
     if count < 2:
         return Estimate(value, float("nan"), float("nan"))
-    weights = draw_scenes(count, draws, seed)[:, which[order]]
-    cumulative = np.cumsum(weights, axis=1)
-    middle = (cumulative >= (cumulative[:, -1:] + 1) // 2).argmax(axis=1)
+    drawn, at = draw_scenes(count, draws, seed), which[order]
+    step = max(1, _WEIGHTS_AT_ONCE // len(x))
+    middle = np.concatenate([_middles(drawn[i : i + step], at) for i in range(0, draws, step)])
     return interval(value, x[order][middle], level)
+
+
+def _middles(drawn: NDArray[np.float64], at: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Position of the lower median in each of some draws, items in order."""
+    cumulative = np.cumsum(drawn[:, at], axis=1)
+    found: NDArray[np.intp] = (cumulative >= (cumulative[:, -1:] + 1) // 2).argmax(axis=1)
+    return found
 
 
 def interval(value: float, draws: NDArray[np.float64], level: float = LEVEL) -> Estimate:
