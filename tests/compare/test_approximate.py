@@ -40,6 +40,7 @@ def test_ranks_that_are_found_are_the_exact_ones(kind: str, scoring: str) -> Non
     assert (ranks.rank[found] == exact.rank[found]).mean() > 0.9
     np.testing.assert_allclose(ranks.partner_score[found], exact.partner_score[found], atol=2e-5)
     assert (ranks.rank[~found] == ranks.depth + 1).all()
+    np.testing.assert_allclose(ranks.partner_score, exact.partner_score, atol=2e-5)
 
 
 def test_a_full_shortlist_is_exact_search() -> None:
@@ -129,3 +130,40 @@ def test_a_study_through_an_index_says_what_it_loses(kind: str, tmp_path: Path) 
     report = (run / "report.html").read_text()
     assert "What the index loses" in report
     assert f"retrieval went through {kind}" in report
+
+
+def test_a_fusion_is_compared_with_exact_members(tmp_path: Path) -> None:
+    """Members ranked through an index once made every fusion look better than it was."""
+    import pandas as pd
+
+    from crosslook.data.simulate.write import write_pairs
+    from crosslook.pipeline.study import study
+
+    write_pairs(tmp_path / "pairs", 5, size=256, seed=1)
+    gains = []
+    for kind in ("exact", "ivf-pq"):
+        run = study(
+            tmp_path / "pairs", tmp_path / kind, extractors=("raw", "hog:cell=8"), patch=64,
+            stride=32, calibrations=("standardize",), scorings=("csls",), structure=False,
+            draws=100, fusion=("raw+hog:cell=8",), index=kind,
+        )  # fmt: skip
+        rows = pd.read_parquet(run / "results.parquet")
+        gains.append(rows[rows.metric == "gain-over-best-member"].value.tolist())
+    assert gains[0]
+    assert gains[0] == gains[1]
+
+
+def test_a_missing_faiss_is_told_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    from crosslook.data.simulate.write import write_pairs
+    from crosslook.errors import MissingExtraError
+    from crosslook.pipeline.study import study
+
+    write_pairs(tmp_path / "pairs", 3, size=128, seed=1)
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(MissingExtraError, match="or use --index exact"):
+        study(tmp_path / "pairs", tmp_path / "run", patch=64, index="hnsw")
+    assert not (tmp_path / "run").exists()

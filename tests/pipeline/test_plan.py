@@ -122,6 +122,10 @@ def test_the_command_line_plans_from_a_file_of_costs(tmp_path: Path, costs: Unit
     path.write_text("{}")
     with pytest.raises(InputError, match="cannot be read"):
         read_costs(path)
+    new = str(tmp_path / "new.json")
+    early = CliRunner().invoke(app, ["plan", "land", "--workers", "0", "--costs", new])
+    assert isinstance(early.exception, SettingError)
+    assert not Path(new).exists(), "refused before anything is measured"
     for wrong in (["plan"], ["plan", "land", "--bbox", "1", "2", "3", "4"]):
         assert isinstance(CliRunner().invoke(app, wrong).exception, SettingError)
     with pytest.raises(SettingError, match="--gsd is 0"):

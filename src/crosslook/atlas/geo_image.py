@@ -15,7 +15,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 from crosslook.errors import RasterError
 from crosslook.match.picture import Picture, make_picture
 from crosslook.match.position import Georeference
-from crosslook.storage import as_path, for_gdal
+from crosslook.storage import for_gdal
 from crosslook.types import FloatArray, Modality
 
 _HOLE = 5  # zeros count as nodata only in areas of at least this many pixels a side
@@ -105,7 +105,7 @@ def open_image(path: str | Path) -> GeoImage:
             f"'{path}' cannot be read: {error}. "
             "A readable GeoTIFF, COG, VRT, PNG or JPEG is needed."
         ) from error
-    return GeoImage(bands, masks & valid_pixels(bands), reference, nodata, as_path(path).name)
+    return GeoImage(bands, masks & valid_pixels(bands), reference, nodata, Path(path).name)
 
 
 def valid_pixels(bands: NDArray[Any]) -> NDArray[np.bool_]:

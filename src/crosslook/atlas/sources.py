@@ -130,7 +130,12 @@ def plan_grid(
 
 def fingerprint(files: Sequence[Path]) -> list[list[Any]]:
     """Name, size and time of change of every file: tells a changed basemap."""
-    return [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in files]
+    found: list[list[Any]] = []
+    for path in files:
+        with reaching(path):
+            status = path.stat()
+        found.append([path.name, status.st_size, status.st_mtime_ns])
+    return found
 
 
 @contextmanager

@@ -100,6 +100,13 @@ class ApproximateIndex:
             indices[part], scores[part] = self._shortlist(query[part], count)
         return indices, scores
 
+    def score(self, query: FloatArray, items: Indices) -> FloatArray:
+        """Score some items exactly for one query, without the query's own offset."""
+        scores: FloatArray = self.gallery[items] @ query
+        if self.offsets is not None:
+            scores = scores * np.float32(self.offsets.scale) - self.offsets.gallery[items]
+        return scores
+
     def _shortlist(self, query: FloatArray, count: int) -> tuple[Indices, FloatArray]:
         asked = query
         if self.offsets is not None:
@@ -110,9 +117,7 @@ class ApproximateIndex:
             found[short] = self._exactly(query[short], count)
         scores = np.empty(found.shape, np.float32)
         for row, items in enumerate(found):
-            scores[row] = self.gallery[items] @ query[row]
-        if self.offsets is not None:
-            scores = scores * np.float32(self.offsets.scale) - self.offsets.gallery[found]
+            scores[row] = self.score(query[row], items)
         order = np.lexsort((found, -scores), axis=1)
         return np.take_along_axis(found, order, 1), np.take_along_axis(scores, order, 1)
 
@@ -141,7 +146,7 @@ def rank_through_index(
 
     Parameters and result are those of
     :func:`~crosslook.compare.similarity.rank_partners`. A partner that the
-    shortlist lacks has the rank after its end, and the score -inf.
+    shortlist lacks has the rank after its end; its score is exact all the same.
     """
     indices, scores = index.search(query)
     rank = np.empty(len(query), np.int64)
@@ -149,7 +154,7 @@ def rank_through_index(
     for row, (items, values) in enumerate(zip(indices, scores, strict=True)):
         wanted = partner[row : row + 1] if accept is None else accept[row]
         mine = np.isin(items, wanted)
-        own[row] = values[mine].max() if mine.any() else -np.inf
+        own[row] = values[mine].max() if mine.any() else index.score(query[row], wanted).max()
         ahead = int(np.count_nonzero((values >= own[row]) & ~mine))
         rank[row] = 1 + ahead if mine.any() else len(items) + 1
     if index.offsets is not None:
@@ -186,8 +191,14 @@ def _widened(values: FloatArray, width: int) -> FloatArray:
     return np.ascontiguousarray(wide, np.float32)
 
 
-@contextmanager
-def _one_thread() -> Iterator[Any]:
+def load_faiss() -> Any:
+    """Import faiss.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
     try:
         import faiss
     except ImportError:
@@ -195,6 +206,12 @@ def _one_thread() -> Iterator[Any]:
             "an approximate index needs faiss: pip install 'crosslook[faiss]', "
             "or use --index exact."
         ) from None
+    return faiss
+
+
+@contextmanager
+def _one_thread() -> Iterator[Any]:
+    faiss = load_faiss()
     with _FAISS_THREADS:
         before = faiss.omp_get_max_threads()
         faiss.omp_set_num_threads(1)

@@ -18,7 +18,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOEr
 from rasterio.vrt import WarpedVRT
 
 from crosslook.errors import RasterError
-from crosslook.storage import for_gdal
+from crosslook.storage import for_gdal, reaching
 
 if TYPE_CHECKING:
     from crosslook.data.raster import Grid
@@ -117,7 +117,8 @@ class OpenRasters:
 
     def _get(self, source: Source) -> _Entry:
         try:
-            status = source.path.stat()
+            with reaching(source.path):
+                status = source.path.stat()
         except OSError as error:
             raise RasterError(
                 f"cannot open {source.path}: {error.strerror or 'it is not there'}. Check the path."

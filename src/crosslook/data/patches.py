@@ -16,6 +16,7 @@ from crosslook.data.scene import Scene, open_scene
 from crosslook.data.tiles import tile
 from crosslook.errors import InputError, RasterError
 from crosslook.progress import track
+from crosslook.storage import reaching
 from crosslook.types import MODALITIES, FloatArray, Modality, Patch
 
 FORMAT = 1
@@ -193,7 +194,7 @@ def _digest(
 
 def _hash_file(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with reaching(path), path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise RasterError(f"cannot read {path}: {error.strerror or error}.") from error

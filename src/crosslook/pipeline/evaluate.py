@@ -140,7 +140,7 @@ class Evaluator:
         self._add_gap(descriptors, calibrated, found)
         for scoring in self.settings.scorings:
             for direction in DIRECTIONS:
-                ranked = self._rank(calibrated, scoring, direction)
+                ranked = self._rank(calibrated, scoring, direction, self.settings.index)
                 self.add_ranks(
                     descriptors, calibrated.calibration, scoring, direction, ranked.ranks, found
                 )
@@ -241,11 +241,13 @@ class Evaluator:
         )
 
     def rank(self, calibrated: Calibrated, scoring: str, direction: Direction) -> Ranks:
-        """Rank the measured gallery for every measured query."""
-        return self._rank(calibrated, scoring, direction).ranks
+        """Rank the measured gallery for every measured query, exactly whatever ``index`` says."""
+        return self._rank(calibrated, scoring, direction, "exact").ranks
 
-    def _rank(self, calibrated: Calibrated, scoring: str, direction: Direction) -> Ranked:
-        """Rank the measured gallery as ``index`` says, strictly and with neighbours accepted.
+    def _rank(
+        self, calibrated: Calibrated, scoring: str, direction: Direction, kind: str
+    ) -> Ranked:
+        """Rank the measured gallery, strictly and with neighbours accepted.
 
         Score corrections have the calibration scenes as banks.
         """
@@ -253,7 +255,7 @@ class Evaluator:
         fitted = fit_scoring(scoring, *calibrated.banks(direction))
         partner = np.arange(len(query))
         offsets = fitted.offsets(query, items)
-        kind, seed, draws = self.settings.index, self.settings.seed, self.settings.draws
+        seed, draws = self.settings.seed, self.settings.draws
         if kind != "exact":
             sides = Sides(query, items, offsets, self.scenes, direction)
             return rank_indexed(kind, sides, self.neighbours, seed, draws)

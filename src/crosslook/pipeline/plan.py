@@ -72,6 +72,24 @@ class AtlasPlan:
         return "\n".join(f"{name:10}{text}" for name, text in lines.items())
 
 
+def check_numbers(area_km2: float, gsd: float, machines: int, workers: int) -> None:
+    """Refuse what cannot be planned, before anything is measured.
+
+    Raises
+    ------
+    SettingError
+        If a number is not above 0.
+    """
+    for name, value in (
+        ("the area", area_km2),
+        ("--gsd", gsd),
+        ("--machines", machines),
+        ("--workers", workers),
+    ):
+        if not value > 0:
+            raise SettingError(f"{name} is {value:g}; a number above 0 is needed.")
+
+
 def plan_atlas(
     area_km2: float, gsd: float, costs: UnitCosts, machines: int = 1, workers: int = 1
 ) -> AtlasPlan:
@@ -98,14 +116,7 @@ def plan_atlas(
     SettingError
         If a number is not above 0.
     """
-    for name, value in (
-        ("the area", area_km2),
-        ("--gsd", gsd),
-        ("--machines", machines),
-        ("--workers", workers),
-    ):
-        if not value > 0:
-            raise SettingError(f"{name} is {value:g}; a number above 0 is needed.")
+    check_numbers(area_km2, gsd, machines, workers)
     side = math.sqrt(area_km2) * 1000 / gsd
     # A hair beyond a whole block is rounding, not another block.
     blocks = math.ceil(side / costs.block - 1e-6) ** 2

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from crosslook.atomic import check_writable, sweep
-from crosslook.compare.approximate import DEPTH
+from crosslook.compare.approximate import DEPTH, load_faiss
 from crosslook.data.alignment import read_alignment
 from crosslook.data.dates import days_between
 from crosslook.data.pairs import open_pairs
@@ -67,6 +67,8 @@ def run_study(settings: StudySettings, console: Console | None = None) -> Path:
     """
     console = console or Console()
     plan = plan_models(settings)
+    if settings.index != "exact":
+        load_faiss()  # told now, not after the features are made
     timer = Timer()
     with timer("reading"):
         patches = open_patches(settings)

@@ -22,8 +22,9 @@ from crosslook.atlas.levels import make_level
 from crosslook.atlas.locate import locate
 from crosslook.atlas.search import searcher
 from crosslook.atlas.store import open_atlas
-from crosslook.atomic import write_text
+from crosslook.atomic import check_writable, write_text
 from crosslook.errors import CrosslookError, InputError
+from crosslook.pipeline.peak_memory import peak_memory_bytes
 
 SIDE = 2 * BLOCK
 """Side in pixels of the basemap that is built: four blocks."""
@@ -115,6 +116,8 @@ def costs_for(path: Path | None, extractor: str, cell: int | None, fine: str) ->
     """
     wanted = (make_level(extractor, cell), make_level(fine or FINE, None))
     if path is None or not path.exists():
+        if path is not None:
+            check_writable(path.parent)
         found = measure_costs(extractor, cell, fine or FINE)
         if path is not None:
             found.write(path)
@@ -185,23 +188,6 @@ def write_noise(path: Path, side: int) -> None:
                 values = np.clip((soft - 0.5) * 1200 + 128, 1, 255).astype(np.uint8)
                 window = rasterio.windows.Window(col, row, shape[1], shape[0])
                 file.write(values.transpose(2, 0, 1), window=window)
-
-
-def peak_memory_bytes() -> int:
-    """Largest resident set of this process so far."""
-    status = Path("/proc/self/status")
-    if status.exists():  # getrusage would count the parent's memory from before exec
-        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    try:
-        import resource
-    except ImportError:
-        raise CrosslookError(
-            "peaks of memory cannot be read on this system; measure the costs on Linux or macOS "
-            "and give them with --costs."
-        ) from None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _build(place: Path, extractor: str, fine: str, cell: int) -> dict[str, float]:
