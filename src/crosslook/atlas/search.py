@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 
 from crosslook.atlas.manifest import Block
+from crosslook.atlas.peaks import Peak, PeakHeap, Peaks, find_maxima
 from crosslook.atlas.ready_blocks import ReadyBlock, ReadyBlocks
 from crosslook.atlas.store import Atlas
 from crosslook.atlas.transforms import Transforms, choose_transforms
@@ -19,8 +19,6 @@ from crosslook.types import FloatArray
 Box = tuple[float, float, float, float]
 
 _FINISHED = 1e-6
-_PEAKS_PER_BLOCK = 64
-_MOST_HELD = 8192
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,33 +34,12 @@ class Template:
     values: FloatArray
 
 
-@dataclass(frozen=True)
-class Peak:
-    """A place where a template fits better than around it.
-
-    Attributes
-    ----------
-    score : float
-        Cosine of all channels of the template and of the atlas under it, -1..1.
-    row, col : int
-        Cell of the atlas under the template's first one; may be negative.
-    template : int
-        Number of the template.
-    """
-
-    score: float
-    row: int
-    col: int
-    template: int
-
-
 @dataclass(frozen=True, eq=False)
 class _Sought:
-    """A template transformed: its shape, and one over the root of its energy."""
+    """A template of energy 1, transformed, and its shape."""
 
     shape: tuple[int, int]
     spectrum: Any
-    scale: float
 
 
 class Searcher:
@@ -129,25 +106,24 @@ class Searcher:
         """
         sought = [[self._seek(template) for template in group] for group in groups]
 
-        def one(block: Block) -> list[list[Peak]]:
+        def one(block: Block) -> list[Peaks | None]:
             wanted = [self._meets(block, inside) for inside in insides]
             if not any(wanted):
-                return [[] for _ in groups]
+                return [None for _ in groups]
             ready = self.ready.get(block)
             return [
-                self._peaks(block, ready, group, inside, apart) if meets else []
+                self._peaks(block, ready, group, inside, apart) if meets else None
                 for group, inside, meets in zip(sought, insides, wanted, strict=True)
             ]
 
-        best: list[list[Peak]] = [[] for _ in groups]
+        heaps = [PeakHeap() for _ in groups]
         blocks = list(self.atlas.manifest.blocks)
         with ThreadPoolExecutor(self.transforms.threads) as pool:
             for part in pool.map(one, blocks):
-                for kept, peaks in zip(best, part, strict=True):
-                    kept += peaks
-                    if len(kept) > _MOST_HELD:  # memory stays bounded as the atlas grows
-                        kept[:] = sorted(kept, key=_order)[: _MOST_HELD // 2]
-        return [_thin(kept, count, apart) for kept in best]
+                for heap, peaks in zip(heaps, part, strict=True):
+                    if peaks is not None:
+                        heap.add(peaks)
+        return [heap.best(count, apart) for heap in heaps]
 
     def _meets(self, block: Block, inside: Box | None) -> bool:
         if inside is None:
@@ -161,11 +137,10 @@ class Searcher:
         )
 
     def _seek(self, template: Template) -> _Sought:
-        values = template.values
-        energy = float(np.einsum("chw,chw->", values, values))
+        energy = float(np.einsum("chw,chw->", template.values, template.values))
+        values = template.values * np.float32(1.0 / np.sqrt(max(energy, _FINISHED)))
         shape = (int(values.shape[1]), int(values.shape[2]))
-        spectrum = self.transforms.template(values, self.ready.size)
-        return _Sought(shape, spectrum, float(1.0 / np.sqrt(max(energy, _FINISHED))))
+        return _Sought(shape, self.transforms.template(values, self.ready.size))
 
     def _peaks(
         self,
@@ -174,7 +149,7 @@ class Searcher:
         group: Sequence[_Sought],
         inside: Box | None,
         apart: int,
-    ) -> list[Peak]:
+    ) -> Peaks:
         """Best places in a block, by where the middle of a template lies."""
         scores = self._scores(ready, group[0])
         which = np.zeros(scores.shape, np.int16)
@@ -185,31 +160,16 @@ class Searcher:
         origin = (block[0] * self.side, block[1] * self.side)
         if inside is not None:
             _blank_outside(scores, origin, inside)
-        around = np.ones((2 * apart + 1, 2 * apart + 1), np.uint8)
-        at = np.flatnonzero((scores >= cv2.dilate(scores, around)) & (scores > 0))
-        values = scores.ravel()[at]
-        if len(at) > _PEAKS_PER_BLOCK:  # of equal ones at the bar all are kept
-            bar = np.partition(values, -_PEAKS_PER_BLOCK)[-_PEAKS_PER_BLOCK]
-            at, values = at[values >= bar], values[values >= bar]
-        return [
-            self._peak(float(value), int(place), int(which.ravel()[place]), group, origin)
-            for value, place in zip(values, at, strict=True)
-        ]
-
-    def _peak(
-        self, value: float, place: int, number: int, group: Sequence[_Sought], origin: Block
-    ) -> Peak:
-        row, col = divmod(place, self.side)
-        height, width = group[number].shape
-        return Peak(value, origin[0] + row - height // 2, origin[1] + col - width // 2, number)
+        values, middle = find_maxima(scores, apart)
+        template = which[tuple(middle.T)].astype(np.int64)
+        half = np.array([sought.shape for sought in group], np.int64) // 2
+        return Peaks(values, np.column_stack([middle + origin - half[template], template]))
 
     def _scores(self, ready: ReadyBlock, sought: _Sought) -> FloatArray:
         """Scores (side, side) of the positions whose middle lies in the block."""
         raw = self.transforms.correlate(ready.spectrum, sought.spectrum, self.ready.size)
         here = self.ready.positions(sought.shape)
-        scores = np.multiply(raw[here], self.ready.inverse_root(ready, sought.shape))
-        scores *= np.float32(sought.scale)
-        return scores
+        return np.multiply(raw[here], self.ready.inverse_root(ready, sought.shape))
 
 
 def searcher(atlas: Atlas, level: int, device: str = "auto") -> Searcher:
@@ -227,18 +187,3 @@ def _blank_outside(scores: FloatArray, origin: Block, inside: Box) -> None:
     cols = np.arange(scores.shape[1]) + origin[1]
     scores[(rows < inside[0]) | (rows > inside[2])] = 0
     scores[:, (cols < inside[1]) | (cols > inside[3])] = 0
-
-
-def _thin(peaks: Sequence[Peak], count: int, apart: int) -> list[Peak]:
-    """The best peaks of which no two are near, best first."""
-    kept: list[Peak] = []
-    for peak in sorted(peaks, key=_order):
-        if all(max(abs(peak.row - k.row), abs(peak.col - k.col)) > apart for k in kept):
-            kept.append(peak)
-            if len(kept) == count:
-                break
-    return kept
-
-
-def _order(peak: Peak) -> tuple[float, int, int, int]:
-    return -peak.score, peak.row, peak.col, peak.template

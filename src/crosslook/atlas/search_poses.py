@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from crosslook.atlas.peaks import Peak
 from crosslook.atlas.prior import Prior
 from crosslook.atlas.query import Pose, make_template
-from crosslook.atlas.search import Peak, searcher
+from crosslook.atlas.search import searcher
 from crosslook.atlas.store import Atlas
 from crosslook.extract.registry import open_extractor
 

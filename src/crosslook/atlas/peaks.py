@@ -1,0 +1,122 @@
+"""Best places in maps of scores, as arrays: a search meets many thousands of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from crosslook.types import FloatArray
+
+_MOST_OF_A_MAP = 64
+_MOST_HELD = 8192
+
+
+@dataclass(frozen=True)
+class Peak:
+    """A place where a template fits better than around it.
+
+    Attributes
+    ----------
+    score : float
+        Cosine of all channels of the template and of the atlas under it, -1..1.
+    row, col : int
+        Cell of the atlas under the template's first one; may be negative.
+    template : int
+        Number of the template.
+    """
+
+    score: float
+    row: int
+    col: int
+    template: int
+
+
+@dataclass(frozen=True, eq=False)
+class Peaks:
+    """Many peaks.
+
+    Attributes
+    ----------
+    score : float32 array, shape (n,)
+    place : int64 array, shape (n, 3)
+        Row, column and template of each, as :class:`Peak` has them.
+    """
+
+    score: FloatArray
+    place: NDArray[np.int64]
+
+    def sorted(self) -> Peaks:
+        """Best first; of equal scores the first row, column and template."""
+        row, col, template = self.place.T
+        order = np.lexsort((template, col, row, -self.score))
+        return Peaks(self.score[order], self.place[order])
+
+    def thinned(self, count: int, apart: int) -> list[Peak]:
+        """The best of which no two are within ``apart`` cells on both axes, best first."""
+        best = self.sorted()
+        kept: list[int] = []
+        for number, place in enumerate(best.place):
+            if len(kept) == count:
+                break
+            away = np.abs(best.place[kept, :2] - place[:2]).max(axis=1)
+            if not (away <= apart).any():
+                kept.append(number)
+        return [Peak(float(best.score[n]), *(int(v) for v in best.place[n])) for n in kept]
+
+
+class PeakHeap:
+    """Peaks of map after map; the best few thousand stay, so memory is bounded."""
+
+    def __init__(self) -> None:
+        self._held: list[Peaks] = []
+        self._count = 0
+
+    def add(self, peaks: Peaks) -> None:
+        """Take the peaks of one more map."""
+        self._held.append(peaks)
+        self._count += len(peaks.score)
+        if self._count > _MOST_HELD:
+            best = join(self._held).sorted()
+            half = slice(_MOST_HELD // 2)
+            self._held = [Peaks(best.score[half], best.place[half])]
+            self._count = len(self._held[0].score)
+
+    def best(self, count: int, apart: int) -> list[Peak]:
+        """As :meth:`Peaks.thinned`."""
+        return join(self._held).thinned(count, apart)
+
+
+def find_maxima(scores: FloatArray, apart: int) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Find places above 0 that no other within ``apart`` exceeds.
+
+    Parameters
+    ----------
+    scores : float32 array, shape (h, w)
+    apart : int
+
+    Returns
+    -------
+    score : float32 array, shape (n,)
+        The best 64, and those equal to the last of them.
+    place : int64 array, shape (n, 2)
+        Row and column.
+    """
+    around = np.ones((2 * apart + 1, 2 * apart + 1), np.uint8)
+    at = np.flatnonzero((scores >= cv2.dilate(scores, around)) & (scores > 0))
+    values = scores.ravel()[at]
+    if len(at) > _MOST_OF_A_MAP:
+        bar = np.partition(values, -_MOST_OF_A_MAP)[-_MOST_OF_A_MAP]
+        at, values = at[values >= bar], values[values >= bar]
+    return values, np.stack(np.divmod(at, scores.shape[1]), axis=1)
+
+
+def join(parts: Sequence[Peaks]) -> Peaks:
+    """All peaks of several lists."""
+    held = [Peaks(np.empty(0, np.float32), np.empty((0, 3), np.int64)), *parts]
+    return Peaks(
+        np.concatenate([one.score for one in held]), np.concatenate([one.place for one in held])
+    )
