@@ -22,9 +22,16 @@ from scipy import fft
 from crosslook.atlas.manifest import LevelStatistics
 from crosslook.atlas.search import Searcher, Template
 from crosslook.match.channels import Channels
+from crosslook.types import FloatArray
 from measure import best_of
 
 CHANNELS, CELL, BLOCK, SIDE = 9, 8, 2048, 32
+
+
+def oriented(rng: np.random.Generator, shape: tuple[int, int]) -> FloatArray:
+    """Noise (C, h, w) in which neighbouring channels are as alike as orientations are."""
+    noise = rng.standard_normal((CHANNELS, *shape), np.float32)
+    return (noise + 0.5 * np.roll(noise, 1, axis=0) + 0.5 * np.roll(noise, -1, axis=0)) / 1.5**0.5
 
 
 class RandomAtlas:
@@ -43,7 +50,7 @@ class RandomAtlas:
 
     def features(self, level: int, corner: tuple[int, int], shape: tuple[int, int]) -> Channels:
         """Random channels, all valid."""
-        values = self.rng.standard_normal((CHANNELS, *shape), np.float32)
+        values = oriented(self.rng, shape)
         return Channels(values, np.ones(shape, np.bool_), float(CELL))
 
 
@@ -51,7 +58,8 @@ def floors(searcher: Searcher, templates: list[Template]) -> tuple[float, float]
     """Seconds of the bare transforms, and of these with the products."""
     size, transforms = searcher.ready.size, searcher.transforms
     blocks = [searcher.ready.get(b) for b in searcher.atlas.manifest.blocks]
-    spectra = [transforms.template(t.values, size) for t in templates]
+    values = [searcher.ready.project(t.values) for t in templates]
+    spectra = [transforms.template(one, size) for one in values]
     sums = [b.spectrum[0].copy() for b in blocks]
 
     def back(one: Any) -> None:
@@ -60,11 +68,11 @@ def floors(searcher: Searcher, templates: list[Template]) -> tuple[float, float]
 
     def whole(one: Any) -> None:
         for spectrum in spectra:
-            transforms.correlate(one.spectrum, spectrum, size)
+            transforms.correlate(one.spectrum, spectrum, size, slice(None))
 
     def run(work: Any, items: list[Any]) -> None:
-        for template in templates:
-            transforms.template(template.values, size)
+        for one in values:
+            transforms.template(one, size)
         with ThreadPoolExecutor(transforms.threads) as pool:
             list(pool.map(work, items))
 
@@ -80,10 +88,7 @@ def main() -> None:
     atlas: Any = RandomAtlas(given.size)
     searcher = Searcher(atlas, 0)
     searcher.warm()
-    templates = [
-        Template(rng.standard_normal((CHANNELS, SIDE, SIDE), np.float32))
-        for _ in range(given.poses)
-    ]
+    templates = [Template(oriented(rng, (SIDE, SIDE))) for _ in range(given.poses)]
     seconds = best_of(lambda: searcher.search(templates, 50), 9)
     bare, product = floors(searcher, templates)
     print(

@@ -113,7 +113,8 @@ def _atlas(root: Path, scenes: list[str], out: Path) -> Atlas:
     started = perf_counter()
     atlas = build_atlas([root / "optical" / f"{s}.tif" for s in scenes], out)
     seconds = perf_counter() - started
-    searcher(atlas, 0).warm()
+    for level in range(len(atlas.manifest.levels)):
+        searcher(atlas, level).warm()
     pixels = atlas.manifest.valid_pixels / 1e6
     print(f"atlas of {len(scenes)} scenes: {pixels:.1f} Mpx, {seconds / pixels:.2f} s/Mpx to build")
     return atlas

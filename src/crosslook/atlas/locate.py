@@ -105,19 +105,19 @@ def locate_all(
     settings = LocateSettings(**options)
     held = atlas if isinstance(atlas, Atlas) else open_atlas(atlas)
     levels = held.manifest.levels
-    number = 0 if settings.coarse is None else held.level_number(settings.coarse)
+    chosen = None if settings.coarse is None else held.level_number(settings.coarse)
     fine = levels[-1].spec if settings.fine is None else settings.fine
     verifier = FineLevel(held, fine, open_extractor(fine))
-    told = settings.told(held.name, levels[number].spec, fine)
     waiting = iter(queries)
     lap = stopwatch()
     while asked := _ask(waiting, held, settings):
         share = 1.0 / len(asked)  # of the time that the queries of one pass took together
         read = lap() * share
-        places = search_poses(held, number, [one for _, one in asked], CANDIDATES, settings.device)
+        places = search_poses(held, [one for _, one in asked], CANDIDATES, chosen, settings.device)
         searched = lap() * share
-        for (query, one), found in zip(asked, places, strict=True):
+        for (query, one), (number, found) in zip(asked, places, strict=True):
             lap()
+            told = settings.told(held.name, levels[number].spec, fine)
             if not found:
                 raise _nothing(held, query)
             candidates = verify(verifier, one.poses, found)

@@ -16,7 +16,7 @@ from crosslook.types import FloatArray
 PARTS = 4
 """Parts along a side."""
 
-PLAY = 1
+PLAY = 2
 """Cells by which each part may lie beside the others."""
 
 _LEAST_CELLS = 8

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import fft
 
 from crosslook.atlas.manifest import Block
+from crosslook.atlas.principal import SHARE, principal_channels
 from crosslook.atlas.store import Atlas
 from crosslook.atlas.transforms import Transforms
 from crosslook.types import FloatArray
@@ -64,8 +65,8 @@ class ReadyBlocks:
         self.transforms = transforms
         self.side = atlas.grid.block // atlas.manifest.levels[level].cell
         self.size = fft.next_fast_len(self.side + MOST_CELLS, real=True)
-        self.channels = len(atlas.manifest.statistics[level].mean)
-        spectrum = 8 * self.channels * self.size * (self.size // 2 + 1)
+        self._basis = principal_channels(atlas, level)
+        spectrum = 8 * len(self._basis) * self.size * (self.size // 2 + 1)
         self.block_bytes = spectrum + 8 * self.size**2 + 4 * _KEPT_SHAPES * self.side**2
         self.keeps = self.block_bytes * len(atlas.manifest.blocks) <= transforms.keep_bytes
         self._held: dict[Block, ReadyBlock] = {}
@@ -79,13 +80,17 @@ class ReadyBlocks:
         corner = (block[0] * self.side - margin, block[1] * self.side - margin)
         reach = self.side + MOST_CELLS
         channels = self.atlas.features(self.level, corner, (reach, reach))
-        values = channels.values
+        values = self.project(channels.values)
         spectrum = self.transforms.block(values, self.size)
         energy = np.einsum("chw,chw->hw", values, values)
         ready = ReadyBlock(spectrum, energy, channels.valid.astype(np.float32))
         if self.keeps:
             self._held[block] = ready
         return ready
+
+    def project(self, values: FloatArray) -> FloatArray:
+        """Channels (C, h, w) in the principal directions of the level, (K, h, w)."""
+        return np.tensordot(self._basis, values, axes=1)
 
     def positions(self, shape: tuple[int, int]) -> tuple[slice, slice]:
         """Offsets of a template whose middle lies in the block: ``side`` each way."""
@@ -103,7 +108,7 @@ class ReadyBlocks:
         height, width = shape
         here = self.positions(shape)
         # A calibrated channel has energy 1 a cell, faded to a quarter where contrast is usual.
-        floor = _ENERGY_FLOOR * 0.25 * self.channels * height * width
+        floor = _ENERGY_FLOOR * 0.25 * SHARE * self._basis.shape[1] * height * width
         under = _box(ready.energy, height, width)[here]
         enough = _box(ready.cover, height, width)[here] >= _LEAST_COVER * height * width
         found = np.where(enough, 1.0 / np.sqrt(np.maximum(under, floor)), 0).astype(np.float32)

@@ -137,8 +137,9 @@ class Searcher:
         )
 
     def _seek(self, template: Template) -> _Sought:
-        energy = float(np.einsum("chw,chw->", template.values, template.values))
-        values = template.values * np.float32(1.0 / np.sqrt(max(energy, _FINISHED)))
+        values = self.ready.project(template.values)
+        energy = float(np.einsum("chw,chw->", values, values))
+        values *= np.float32(1.0 / np.sqrt(max(energy, _FINISHED)))
         shape = (int(values.shape[1]), int(values.shape[2]))
         return _Sought(shape, self.transforms.template(values, self.ready.size))
 
@@ -167,9 +168,9 @@ class Searcher:
 
     def _scores(self, ready: ReadyBlock, sought: _Sought) -> FloatArray:
         """Scores (side, side) of the positions whose middle lies in the block."""
-        raw = self.transforms.correlate(ready.spectrum, sought.spectrum, self.ready.size)
-        here = self.ready.positions(sought.shape)
-        return np.multiply(raw[here], self.ready.inverse_root(ready, sought.shape))
+        rows, cols = self.ready.positions(sought.shape)
+        raw = self.transforms.correlate(ready.spectrum, sought.spectrum, self.ready.size, rows)
+        return np.multiply(raw[:, cols], self.ready.inverse_root(ready, sought.shape))
 
 
 def searcher(atlas: Atlas, level: int, device: str = "auto") -> Searcher:

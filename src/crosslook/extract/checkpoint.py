@@ -38,11 +38,10 @@ def from_pretrained(cls: Any, source: Source, config: Any, dtype: Any) -> Any:
     with quiet_libraries():
         try:
             model, info = cls.from_pretrained(
-                source.folder,
                 config=config,
                 dtype=dtype,
-                local_files_only=True,
                 output_loading_info=True,
+                **_weights(cls, source, config, dtype),
             )
         except _damage() as error:
             raise _damaged(source.folder, error) from error
@@ -53,6 +52,33 @@ def from_pretrained(cls: Any, source: Source, config: Any, dtype: Any) -> Any:
             f"'{sorted(map(str, wrong))[0]}'. It is another model, or only a part of it."
         )
     return model
+
+
+def _weights(cls: Any, source: Source, config: Any, dtype: Any) -> dict[str, Any]:
+    """Where the library takes the weights from: the folder, or tensors converted already.
+
+    The library keeps a file that it converts mapped to the end, so that whole
+    float32 weights stay resident beside those of 16 bits. Converted here, a few
+    at a time, they do not. The library renames them as it does those of a file.
+    """
+    import torch
+
+    folder = source.folder
+    # hf: names no class, and leaves the choice of it to the library, by the folder.
+    if folder is None or not hasattr(cls, "_from_config") or not _converts(folder, dtype):
+        return {"pretrained_model_name_or_path": folder, "local_files_only": True}
+    with torch.device("meta"):
+        parts = {name.partition(".")[0] for name in cls._from_config(config).state_dict()}
+    tensors = list(_tensors(folder, dtype))
+    # Another tower of the checkpoint is not read; one saved below a prefix is read whole.
+    if not parts & {name.partition(".")[0] for name, _ in tensors}:
+        parts = {name.partition(".")[0] for name, _ in tensors}
+    state = {
+        name: read().to(dtype)
+        for name, read in _tensors(folder, dtype)
+        if name.partition(".")[0] in parts
+    }
+    return {"pretrained_model_name_or_path": None, "state_dict": state}
 
 
 def fill(
@@ -159,12 +185,26 @@ def _mapped(path: Path, dtype: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
 
     with safe_open(path, framework="pt") as file:
         names = list(file.keys())
-        stored = str(file.get_slice(names[0]).get_dtype()) if names else ""
-    step = len(names) if stored == _STORED.get(str(dtype)) else _CONVERTED_AT_ONCE
+    step = _CONVERTED_AT_ONCE if _is_other(path, dtype) else len(names)
     for start in range(0, len(names), max(1, step)):
         with safe_open(path, framework="pt") as file:
             for name in names[start : start + step]:
                 yield name, partial(file.get_tensor, name)
+
+
+def _converts(folder: Path, dtype: Any) -> bool:
+    """Whether the weights lie in files of another dtype, from which tensors can be taken singly."""
+    return all(p.suffix == ".safetensors" and _is_other(p, dtype) for p in _weight_files(folder))
+
+
+def _is_other(path: Path, dtype: Any) -> bool:
+    """Whether a safetensors file, by its first tensor, has another dtype."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        names = list(file.keys())
+        stored = str(file.get_slice(names[0]).get_dtype()) if names else ""
+    return stored != _STORED.get(str(dtype))
 
 
 def _identity(tensor: Any) -> Any:
