@@ -58,14 +58,14 @@ class Peaks:
     def thinned(self, count: int, apart: int) -> list[Peak]:
         """The best of which no two are within ``apart`` cells on both axes, best first."""
         best = self.sorted()
-        kept: list[int] = []
-        for number, place in enumerate(best.place):
+        kept: list[Peak] = []
+        # Plain numbers: few are looked at, and each against few.
+        for score, (row, col, template) in zip(best.score, best.place, strict=True):
             if len(kept) == count:
                 break
-            away = np.abs(best.place[kept, :2] - place[:2]).max(axis=1)
-            if not (away <= apart).any():
-                kept.append(number)
-        return [Peak(float(best.score[n]), *(int(v) for v in best.place[n])) for n in kept]
+            if all(abs(row - one.row) > apart or abs(col - one.col) > apart for one in kept):
+                kept.append(Peak(float(score), int(row), int(col), int(template)))
+        return kept
 
 
 class PeakHeap:
@@ -106,8 +106,9 @@ def find_maxima(scores: FloatArray, apart: int) -> tuple[FloatArray, NDArray[np.
         Row and column.
     """
     around = np.ones((2 * apart + 1, 2 * apart + 1), np.uint8)
-    at = np.flatnonzero((scores >= cv2.dilate(scores, around)) & (scores > 0))
+    at = np.flatnonzero(scores == cv2.dilate(scores, around))
     values = scores.ravel()[at]
+    at, values = at[values > 0], values[values > 0]
     if len(at) > _MOST_OF_A_MAP:
         bar = np.partition(values, -_MOST_OF_A_MAP)[-_MOST_OF_A_MAP]
         at, values = at[values >= bar], values[values >= bar]

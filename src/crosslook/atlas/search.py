@@ -162,9 +162,12 @@ class Searcher:
         if inside is not None:
             _blank_outside(scores, origin, inside)
         values, middle = find_maxima(scores, apart)
-        template = which[tuple(middle.T)].astype(np.int64)
-        half = np.array([sought.shape for sought in group], np.int64) // 2
-        return Peaks(values, np.column_stack([middle + origin - half[template], template]))
+        template = which[middle[:, 0], middle[:, 1]]
+        half = np.array([sought.shape for sought in group]) // 2
+        place = np.empty((len(middle), 3), np.int64)
+        place[:, :2] = middle + origin - half[template]
+        place[:, 2] = template
+        return Peaks(values, place)
 
     def _scores(self, ready: ReadyBlock, sought: _Sought) -> FloatArray:
         """Scores (side, side) of the positions whose middle lies in the block."""
