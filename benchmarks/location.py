@@ -154,8 +154,11 @@ def report(lines: list[dict[str, object]]) -> None:
     """Print shares with their intervals (Wilson)."""
     here = [line for line in lines if line["present"]]
     _share("centre within 32 px", np.array([line["right"] for line in here]))
-    close = [float(line["error"]) <= CLOSE_PX for line in here if line["trusted"]]  # type: ignore[arg-type]
-    _share("within 5 px over the chip, trusted scenes", np.array(close))
+    known = [line for line in here if line["trusted"]]
+    close = np.array([float(line["error"]) <= CLOSE_PX for line in known])  # type: ignore[arg-type]
+    _share("within 5 px over the chip, trusted scenes", close)
+    called = np.array([line["verdict"] == "match" for line in known])
+    _share("the same, of those called a match", close[called])
     sure = np.array([line["verdict"] == "match" for line in here])
     _share("verdict 'match' where the scene is there", sure)
     seconds = np.array([line["seconds"] for line in lines], np.float64)

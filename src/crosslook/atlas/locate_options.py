@@ -41,8 +41,9 @@ class LocateSettings:
         relative (0.1 is 10 per cent). Turns within 2 degrees and 2 per cent are
         found without.
     coarse, fine : str, optional
-        Extractors of the search and of the verification; by default the two
-        levels of the atlas. ``fine`` may be any extractor.
+        Extractors of the search and of the verification: a level of the atlas,
+        by default as :func:`crosslook.atlas.search_poses.finest_level` says,
+        and any extractor, by default the last level.
     model, seed
         As for :func:`crosslook.atlas.register.register`.
     device : str

@@ -26,7 +26,7 @@ def part_scores(template: FloatArray, windows: FloatArray) -> Array:
     """Score a template in each window with its parts free to move.
 
     The template is cut into 4 x 4 parts, each correlated over all offsets of
-    the window. A part gives every offset the best score within a cell of it;
+    the window. A part gives every offset the best score within two cells of it;
     the sum over parts, weighted by the root of their energy, is highest at the
     place (deformable parts: Felzenszwalb et al., PAMI 2010).
 

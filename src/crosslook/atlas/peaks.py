@@ -22,7 +22,7 @@ class Peak:
     Attributes
     ----------
     score : float
-        Cosine of all channels of the template and of the atlas under it, -1..1.
+        Cosine of the template and the atlas under it, in principal channels, -1..1.
     row, col : int
         Cell of the atlas under the template's first one; may be negative.
     template : int

@@ -33,7 +33,7 @@ class ReadyBlock:
     spectrum
         What its transforms made of its channels.
     energy, cover : float32 array, shape (h, w)
-        Sum of squares over channels; 1 where a cell is valid.
+        Sum of squares over principal channels; 1 where a cell is valid.
     inverse : dict of template shape to float32 array
         What :meth:`ReadyBlocks.inverse_root` kept.
     """

@@ -25,7 +25,7 @@ class Found:
     pose : int
         Number of the pose.
     score : float
-        Cosine over all channels, -1..1.
+        Cosine in the principal channels of the level, -1..1.
     row, col : float
         Atlas pixel at which the picture of the pose begins.
     """

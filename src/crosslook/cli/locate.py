@@ -35,7 +35,12 @@ def locate(
     scale: Annotated[
         float, typer.Option(help="Relative change of scale tried; 0.1 is 10 per cent.")
     ] = 0.0,
-    coarse: Annotated[str | None, typer.Option(help="Level of the atlas that is searched.")] = None,
+    coarse: Annotated[
+        str | None,
+        typer.Option(
+            help="Level of the atlas that is searched; by default the finest that is cheap."
+        ),
+    ] = None,
     fine: Annotated[
         str | None, typer.Option(help="Extractor that verifies the candidates; any.")
     ] = None,
