@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crosslook.atlas.levels import Level
 from crosslook.atlas.peaks import Peak, PeakHeap, Peaks, find_maxima, join
 from crosslook.atlas.principal import SHARE, principal_channels
 from crosslook.atlas.query import make_poses, make_template, prepare_query
@@ -113,6 +114,11 @@ def test_the_finest_level_that_is_cheap_is_searched(atlas: Atlas) -> None:
     assert finest_level(atlas, asked(atlas, 256), "cpu") == 1
     assert finest_level(atlas, asked(atlas, 300), "cpu") == 0  # more than 64 cells of 4 px
     assert finest_level(atlas, asked(atlas, 256, rotation=5.0), "cpu") == 0
+    first = atlas.manifest.levels[0]
+    for other in (Level("raw:cell=4", 4), Level("hog:cell=8,blur=2", 8)):
+        unlike = open_atlas(atlas.name)
+        unlike.manifest = replace(atlas.manifest, levels=(first, other))
+        assert finest_level(unlike, asked(atlas, 256), "cpu") == 0
     large = open_atlas(atlas.name)
     searcher(large, 1, "cpu").ready.keeps = False
     assert finest_level(large, asked(large, 256), "cpu") == 0

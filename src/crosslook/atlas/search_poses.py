@@ -12,6 +12,7 @@ from crosslook.atlas.ready_blocks import MOST_CELLS
 from crosslook.atlas.search import searcher
 from crosslook.atlas.store import Atlas
 from crosslook.extract.registry import open_extractor
+from crosslook.extract.spec import parse_spec
 
 _APART = 32.0  # pixels
 
@@ -47,15 +48,19 @@ class Asked:
 def finest_level(atlas: Atlas, one: Asked, device: str = "auto") -> int:
     """Number of the finest level that a query can be searched in at little cost.
 
-    Half the cell finds more, at four times the positions. So a level is taken
-    when its transforms stay in memory between queries and the whole query
-    fits in a template; a query under many poses is searched in the first.
+    Half the cell finds more, at four times the positions. So a level of the
+    same extractor as the first is taken when its transforms stay in memory
+    between queries and the whole query fits in a template; a query under many
+    poses is searched in the first.
     """
+    levels = atlas.manifest.levels
     if len(one.poses) == 1:
         side = max(one.poses[0].picture.shape)
-        for number in range(len(atlas.manifest.levels) - 1, 0, -1):
-            fits = side <= MOST_CELLS * atlas.manifest.levels[number].cell
-            if fits and searcher(atlas, number, device).ready.keeps:
+        for number in range(len(levels) - 1, 0, -1):
+            alike = parse_spec(levels[number].spec).name == parse_spec(levels[0].spec).name
+            finer = alike and levels[number].cell < levels[0].cell
+            fits = side <= MOST_CELLS * levels[number].cell
+            if finer and fits and searcher(atlas, number, device).ready.keeps:
                 return number
     return 0
 
