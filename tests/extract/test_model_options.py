@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from checkpoints import images
 
-from crosslook.errors import SpecError
-from crosslook.extract.registry import ROWS, extractor_class
+from crosslook.errors import SpecError, WeightsError
+from crosslook.extract.registry import ROWS, extractor_class, open_extractor
 from crosslook.types import FeatureMap
 
 OTHER_VALUE: dict[str, dict[str, Any]] = {
@@ -166,3 +168,42 @@ def test_options_without_meaning_are_refused(models: Any) -> None:
         check_spec("dinov2:vitb41")
     with pytest.raises(SpecError, match="needs a model"):
         check_spec("hf")
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("name", ["dinov2", "clip", "sam2"])
+def test_weights_converted_here_are_those_that_the_library_converts(
+    models: Any, name: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from crosslook.extract import checkpoint
+
+    handed: list[bool] = []
+    weights = checkpoint._weights
+
+    def watched(*given: Any) -> dict[str, Any]:
+        found = weights(*given)
+        handed.append("state_dict" in found)
+        return found
+
+    monkeypatch.setattr(checkpoint, "_weights", watched)
+    here = models.open(name, dtype=dtype).model.state_dict()
+    monkeypatch.setattr(checkpoint, "_converts", lambda folder, dtype: False)
+    there = models.open(name, dtype=dtype).model.state_dict()
+    assert handed == [True, False]
+    assert here.keys() == there.keys()
+    for key, value in here.items():
+        assert value.dtype == there[key].dtype == getattr(torch, dtype)
+        assert torch.equal(value, there[key]), key
+
+
+def test_a_cut_checkpoint_is_one_clear_error_at_16_bits(models: Any, tmp_path: Path) -> None:
+    shutil.copytree(models.folder("dinov2"), tmp_path / "cut")
+    weights = tmp_path / "cut" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    cut = open_extractor(
+        "dinov2", device="cpu", dtype="bfloat16", weights={"dinov2": tmp_path / "cut"}
+    )
+    with pytest.raises(WeightsError, match="cannot be read"):
+        cut.extract(images(1, 64))

@@ -69,10 +69,10 @@ def _weights(cls: Any, source: Source, config: Any, dtype: Any) -> dict[str, Any
         return {"pretrained_model_name_or_path": folder, "local_files_only": True}
     with torch.device("meta"):
         parts = {name.partition(".")[0] for name in cls._from_config(config).state_dict()}
-    tensors = list(_tensors(folder, dtype))
-    # Another tower of the checkpoint is not read; one saved below a prefix is read whole.
-    if not parts & {name.partition(".")[0] for name, _ in tensors}:
-        parts = {name.partition(".")[0] for name, _ in tensors}
+    stored = {name.partition(".")[0] for name, _ in _tensors(folder, dtype)}
+    # Another tower of the checkpoint is not read; a model saved below a prefix is read whole.
+    if not parts & stored:
+        parts = stored
     state = {
         name: read().to(dtype)
         for name, read in _tensors(folder, dtype)
