@@ -1,7 +1,7 @@
 """Location of SAR chips in one atlas of all Sentinel scenes, on their real map.
 
-    python benchmarks/location.py SENTINEL [--side 256] [--queries 200] [--rotation D --scale S]
-        [--absent] [--out FILE.csv]
+    python benchmarks/location.py SENTINEL [--side 256] [--queries 200] [--seed 0 ...]
+        [--rotation D --scale S] [--absent] [--out FILE.csv]
 
 Each query is a random chip of a random scene, without georeference; the ground
 size of a pixel is told. The truth is the georeference, corrected by the
@@ -90,10 +90,10 @@ def ask(chip: Chip, atlas: Atlas, gsd: float, args: Any) -> tuple[Transform | No
     return move.compose(result.transform), seconds, result
 
 
-def run(args: Any) -> list[dict[str, object]]:
+def run(args: Any, seed: int) -> list[dict[str, object]]:
     root = args.sentinel
     scenes = sorted(p.stem for p in (root / "optical").glob("*.tif"))
-    rng = np.random.default_rng(args.seed)
+    rng = np.random.default_rng(seed)
     halves = [scenes]
     if args.absent:
         mixed = rng.permutation(len(scenes))
@@ -186,10 +186,10 @@ def main() -> None:
     parser.add_argument("--rotation", type=float, default=0.0)
     parser.add_argument("--scale", type=float, default=0.0)
     parser.add_argument("--absent", action="store_true")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, nargs="+", default=[0], help="one draw of chips each")
     parser.add_argument("--out", type=Path, default=None, help="CSV with one line per query")
     given = parser.parse_args()
-    lines = run(given)
+    lines = [line for seed in given.seed for line in run(given, seed)]
     report(lines)
     if given.out is not None:
         with given.out.open("w", newline="") as file:
