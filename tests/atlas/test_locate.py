@@ -13,7 +13,7 @@ from pyproj import Transformer
 from typer.testing import CliRunner
 
 from crosslook.atlas.geo_image import GeoImage
-from crosslook.atlas.locate import locate, locate_all
+from crosslook.atlas.locate import _choose, locate, locate_all
 from crosslook.atlas.query import make_poses, make_template, prepare_query
 from crosslook.atlas.result import MatchResult
 from crosslook.atlas.search import Searcher
@@ -150,6 +150,14 @@ def test_many_queries_are_found_as_each_alone(atlas: Atlas) -> None:
         assert result.transform is not None
         assert alone.transform is not None
         np.testing.assert_array_equal(result.transform.matrix, alone.transform.matrix)
+
+
+def test_a_rival_wins_only_by_a_verdict_better_than_no_match(atlas: Atlas) -> None:
+    found = locate(chip(PLACES[0])[0], atlas, gsd=METRES)
+    first, rival = (replace(found, confidence=c, verdict="no match") for c in (0.1, 0.2))
+    assert _choose([first, rival]) is first
+    sure = replace(rival, confidence=0.4, verdict="uncertain")
+    assert _choose([first, sure]) is sure
 
 
 def test_torch_searches_as_scipy_does(atlas: Atlas) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -14,6 +15,14 @@ from crosslook.data.pairs import open_pairs
 from crosslook.data.simulate.scene import make_pair
 from crosslook.data.simulate.write import write_pair
 from crosslook.errors import InputError, MatchError
+
+
+@dataclass
+class Pair:
+    id: str
+    sar: Path
+    optical: Path
+
 
 SHIFTS = [(2.3, 1.6), (-11.2, 6.1), (0.0, 0.0), (7.75, -9.5), (-3.4, -0.6)]
 CORNER = (500_000.0, 5_400_000.0)
@@ -47,6 +56,26 @@ def test_layover_is_seen_beside_a_planted_shift(tmp_path: Path) -> None:
     assert np.ptp(off, axis=0).max() < 0.3, "differences between shifts are exact"
 
 
+def test_planted_parallax_is_called_relief_and_its_direction_is_found(tmp_path: Path) -> None:
+    """Hills move along the range by up to 8 px either way; flat ground does not."""
+    flat, hilly = (make_pair(512, 5, gsd=60.0, relief=20.0) for _ in range(2))
+    rows, cols = np.indices((512, 512), np.float32)
+    height = 8.0 * np.sin(rows / 512 * 2 * np.pi) * np.sin(cols / 512 * 2 * np.pi)
+    turn = np.radians(20.0)
+    moved = (cols + np.cos(turn) * height, rows + np.sin(turn) * height)
+    bent = cv2.remap(
+        hilly.sar.astype(np.float32), *(m.astype(np.float32) for m in moved), cv2.INTER_CUBIC
+    )
+    write_pair(tmp_path, "flat", flat, CORNER)
+    write_pair(tmp_path, "hilly", replace(hilly, sar=bent.astype(hilly.sar.dtype)), CORNER)
+    found = {row.scene: row for row in audit(open_pairs(tmp_path)).rows}
+    assert found["flat"].relief_px < 2.0
+    assert np.isnan(found["flat"].relief_degrees)
+    low, high = np.quantile(height, [0.1, 0.9])
+    assert found["hilly"].relief_px == pytest.approx(high - low, rel=0.3)
+    assert found["hilly"].relief_degrees == pytest.approx(20.0, abs=6.0)
+
+
 def check_files(found: Audit, out: Path) -> None:
     names = {path.name for path in found.write(out)}
     trusted = [row.scene for row in found.rows if row.trusted]
@@ -60,16 +89,23 @@ def check_files(found: Audit, out: Path) -> None:
 
 @pytest.mark.sentinel
 def test_a_trusted_sentinel_scene_agrees_with_the_published_estimate(sentinel: Path) -> None:
-    @dataclass
-    class Pair:
-        id: str
-        sar: Path
-        optical: Path
-
     name = "T11SLT_049.tif"
     (row,) = audit([Pair("049", sentinel / "sar" / name, sentinel / "optical" / name)]).rows
     assert row.trusted
     assert np.hypot(row.row - -1.195, row.col - -4.995) < 1.0
+
+
+@pytest.mark.sentinel
+def test_relief_on_real_scenes_lies_along_the_range_of_the_radar(sentinel: Path) -> None:
+    """A descending pass at 34 degrees north heads 193 degrees: its range is 13 degrees off."""
+    names = ("T11SMT_171.tif", "T11SLT_076.tif")
+    hills, plain = audit(
+        [Pair(name, sentinel / "sar" / name, sentinel / "optical" / name) for name in names]
+    ).rows
+    assert hills.trusted
+    assert hills.relief_px > 10.0
+    assert hills.relief_degrees == pytest.approx(13.0, abs=8.0)
+    assert plain.relief_px < 4.0
 
 
 def test_nothing_to_audit_and_scenes_too_small_are_errors(tmp_path: Path) -> None:

@@ -11,25 +11,21 @@ from typing import Protocol
 
 import numpy as np
 
+from crosslook.atlas.audit_scene import AuditRow, measure_scene
 from crosslook.atlas.geo_image import GeoImage, open_image
 from crosslook.atlas.pictures import shift_picture
 from crosslook.atlas.result import placement
 from crosslook.atomic import check_writable, write_bytes, write_text
 from crosslook.errors import GridError, InputError
-from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_extractor
-from crosslook.match.align import PASSES, align
 from crosslook.match.picture import Picture, warp
-from crosslook.match.transform import Transform, identity
-from crosslook.match.whole_shift import gradient_shift, information_shift
+from crosslook.match.transform import Transform
 from crosslook.progress import track
 
 RADIUS_PX = 24.0
-AGREE_PX = 1.5
+RELIEF_PX = 6.0
 _SHIFT_FEATURES = "hog:cell=2,blur=1.5"
 _TURN_FEATURES = "hog:cell=4,blur=1"
-_MIN_INLIERS = 60
-_OFF_ZERO_PX = 4.0
 
 
 class Pair(Protocol):
@@ -49,44 +45,6 @@ class Pair(Protocol):
 
 
 @dataclass(frozen=True)
-class AuditRow:
-    """Residual shift of one scene in optical pixels.
-
-    SAR pixel (r, c) shows the ground that the optical image has at
-    (r + row, c + col). ``row`` and ``col`` are the mean of both measures.
-
-    Attributes
-    ----------
-    information_row, information_col, gradient_row, gradient_col : float
-        By mutual information and by correlation of oriented gradients.
-    disagreement : float
-        Distance between the two.
-    trusted : bool
-        True where they differ by at most 1.5 px.
-    rotation_degrees, scale : float
-        From tie points over the scene; NaN where fewer than 60 agree or the
-        two shifts do not.
-    """
-
-    scene: str
-    row: float
-    col: float
-    information_row: float
-    information_col: float
-    gradient_row: float
-    gradient_col: float
-    disagreement: float
-    trusted: bool
-    rotation_degrees: float
-    scale: float
-
-    @property
-    def distance(self) -> float:
-        """Length of the residual shift in pixels."""
-        return float(np.hypot(self.row, self.col))
-
-
-@dataclass(frozen=True)
 class Audit:
     """The residual shifts of a data set.
 
@@ -103,13 +61,19 @@ class Audit:
     worst: bytes
 
     def summary(self) -> dict[str, float]:
-        """Counts, and median and 90 % quantile of the shift over trusted scenes."""
+        """Counts, and median and 90 % quantile of the shift over trusted scenes.
+
+        ``hilly`` counts the trusted scenes where relief spreads tie
+        points by more than 6 px: there no one shift is the truth.
+        """
         distance = [row.distance for row in self.rows if row.trusted]
+        relief = [row.relief_px for row in self.rows if row.trusted]
         return {
             "scenes": float(len(self.rows)),
             "trusted": float(len(distance)),
             "median_px": float(np.median(distance)) if distance else float("nan"),
             "p90_px": float(np.quantile(distance, 0.9)) if distance else float("nan"),
+            "hilly": float(sum(value > RELIEF_PX for value in relief)),
         }
 
     def write(self, out: str | Path) -> list[Path]:
@@ -156,7 +120,7 @@ def audit(pairs: Sequence[Pair], *, radius: float = RADIUS_PX) -> Audit:
     rows = []
     for pair in track(pairs, "Auditing", total=len(pairs)):
         sar, optical, _ = _on_one_grid(pair)
-        rows.append(_measure(pair.id, sar, optical, radius, shift_features, turn_features))
+        rows.append(measure_scene(pair.id, sar, optical, radius, shift_features, turn_features))
     trusted = [number for number, row in enumerate(rows) if row.trusted]
     worst = b""
     if trusted:
@@ -164,49 +128,6 @@ def audit(pairs: Sequence[Pair], *, radius: float = RADIUS_PX) -> Audit:
         sar, _, image = _on_one_grid(pairs[number])
         worst = shift_picture(sar, image, (rows[number].row, rows[number].col))
     return Audit(tuple(rows), worst)
-
-
-def _measure(
-    scene: str,
-    sar: Picture,
-    optical: Picture,
-    radius: float,
-    shift_features: Extractor,
-    turn_features: Extractor,
-) -> AuditRow:
-    information, _ = information_shift(sar, optical, radius)
-    gradient, _ = gradient_shift(sar, optical, shift_features, radius)
-    apart = float(np.linalg.norm(information - gradient))
-    mean = (information + gradient) / 2
-    rotation, scale = float("nan"), float("nan")
-    if apart <= AGREE_PX:
-        rotation, scale = _turn(sar, optical, turn_features, (float(mean[0]), float(mean[1])))
-    return AuditRow(
-        scene=scene,
-        row=float(mean[0]),
-        col=float(mean[1]),
-        information_row=float(information[0]),
-        information_col=float(information[1]),
-        gradient_row=float(gradient[0]),
-        gradient_col=float(gradient[1]),
-        disagreement=apart,
-        trusted=apart <= AGREE_PX,
-        rotation_degrees=rotation,
-        scale=scale,
-    )
-
-
-def _turn(
-    sar: Picture, optical: Picture, extractor: Extractor, shift: tuple[float, float]
-) -> tuple[float, float]:
-    found = align(sar, optical, extractor, identity(), "similarity", PASSES)
-    if found.transform is None or found.evidence.inliers < _MIN_INLIERS:
-        return float("nan"), float("nan")
-    middle = np.array(sar.shape, np.float64) / 2
-    moved = found.transform.describe(middle)
-    if np.hypot(moved["row_px"] - shift[0], moved["col_px"] - shift[1]) > _OFF_ZERO_PX:
-        return float("nan"), float("nan")
-    return moved["rotation_degrees"], moved["scale"]
 
 
 def _on_one_grid(pair: Pair) -> tuple[Picture, Picture, GeoImage]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,13 +22,14 @@ from crosslook.atlas.verify import Candidate, FineLevel, verify
 from crosslook.errors import MatchError
 from crosslook.extract.registry import open_extractor
 from crosslook.match.align import align, stopwatch
-from crosslook.match.refine import LEVELS, Level
+from crosslook.match.refine import LEVELS, SHARE, Level
 from crosslook.match.tie_points import Pass
 from crosslook.match.transform import Transform, scaling, translation
 from crosslook.match.verdict import judge
 
 CANDIDATES = 50
 _SMALL = 448
+_COARSE_SHARE = 0.25
 _MOST_TRIED = 3
 _CLOSE = 1.35  # a candidate is matched too where the best one's score is less than this above
 _ALTERNATIVES = 4
@@ -165,7 +166,7 @@ def _match(
         # A rival on ground that cannot be matched, say of one colour, is no rival.
         with suppress(MatchError):
             tried.append(_match_at(atlas, query, candidates, number, settings, seconds))
-    best = max(tried, key=lambda result: result.confidence)
+    best = _choose(tried)
     timings = dict(best.timings)
     for other in tried:
         if other is not best:
@@ -173,6 +174,15 @@ def _match(
                 timings[name] = timings.get(name, 0.0) + other.timings[name]
     timings["total"] = sum(value for name, value in timings.items() if name != "total")
     return replace(best, timings=timings)
+
+
+def _choose(tried: Sequence[MatchResult]) -> MatchResult:
+    """The surest result; the first, of the best scores, where none is better than no match.
+
+    Confidences that low say nothing of which place is the least wrong.
+    """
+    surest = max(tried, key=lambda result: result.confidence)
+    return tried[0] if surest.verdict == "no match" else surest
 
 
 def _match_at(
@@ -198,7 +208,7 @@ def _match_at(
         settings["model"],
         passes_for(frame.sar.shape),
         settings["seed"],
-        levels_for(frame.optical.shape),
+        *refinement_for(frame.optical.shape),
     )
     second = others[0].total if others else 0.0
     evidence = replace(
@@ -232,12 +242,13 @@ def passes_for(shape: tuple[int, int]) -> tuple[Pass, ...]:
     )
 
 
-def levels_for(shape: tuple[int, int]) -> tuple[Level, ...]:
-    """Levels of the refinement on an optical part of this shape.
+def refinement_for(shape: tuple[int, int]) -> tuple[tuple[Level, ...], float]:
+    """Levels of the refinement on an optical part of this shape, and the share of it to trust.
 
-    A large one is good to a fraction of the errors that remain at half its pixels.
+    The finest level is left out for a large one, to save its time; half the
+    pixels show its optimum less well, so less of the way is gone.
     """
-    return LEVELS if max(shape) <= _SMALL else LEVELS[:-1]
+    return (LEVELS, SHARE) if max(shape) <= _SMALL else (LEVELS[:-1], _COARSE_SHARE)
 
 
 def _surroundings(placed: Transform, image: GeoImage) -> tuple[tuple[int, int], tuple[int, int]]:

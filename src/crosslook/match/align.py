@@ -13,7 +13,7 @@ from crosslook.extract.base import Extractor
 from crosslook.match.channels import dense_channels
 from crosslook.match.evidence import Evidence
 from crosslook.match.picture import Picture, warp
-from crosslook.match.refine import LEVELS, Level, Refinement, information_score, refine
+from crosslook.match.refine import LEVELS, SHARE, Level, Refinement, information_score, refine
 from crosslook.match.robust_fit import Fit, fit_robust
 from crosslook.match.tie_points import Pass, TiePoints, find_tie_points, score_maps
 from crosslook.match.transform import Model, Transform, identity
@@ -59,6 +59,7 @@ def align(
     passes: tuple[Pass, ...] = PASSES,
     seed: int = 0,
     levels: tuple[Level, ...] = LEVELS,
+    share: float = SHARE,
 ) -> Alignment:
     """Bring a SAR picture onto an optical one from a rough start.
 
@@ -81,6 +82,8 @@ def align(
         Of the robust fit.
     levels : tuple of Level
         Of the refinement, coarse to fine.
+    share : float
+        Of the way to the optimum of the refinement that is gone, 0..1.
     """
     lap = stopwatch()
     seconds = {}
@@ -88,7 +91,7 @@ def align(
     seconds["tie points"] = lap()
     if fit is None:
         return Alignment(None, points, _no_evidence(points), seconds)
-    refined = refine(sar, optical, fit.transform, levels)
+    refined = refine(sar, optical, fit.transform, levels, share=share)
     seconds["refinement"] = lap()
     evidence = _evidence(sar, optical, points, fit, refined)
     seconds["evidence"] = lap()

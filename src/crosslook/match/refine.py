@@ -46,6 +46,12 @@ class Level:
     evaluations: int
 
 
+SHARE = 0.5
+"""How far to go towards the optimum of mutual information.
+
+Start and optimum err independently, so a point between them errs less than either.
+"""
+
 LEVELS = (Level(4, 0.7, 3.0, 80), Level(2, 1.0, 1.0, 80), Level(1, 1.0, 0.4, 60))
 
 
@@ -79,7 +85,7 @@ def refine(
     start: Transform,
     levels: tuple[Level, ...] = LEVELS,
     limit: float = 6.0,
-    share: float = 0.5,
+    share: float = SHARE,
 ) -> Refinement:
     """Move a transform towards the nearest optimum of mutual information.
 
@@ -98,8 +104,7 @@ def refine(
     limit : float
         A mean movement to the optimum beyond this, in optical pixels, is refused.
     share : float
-        How much of that movement is made. Start and optimum err
-        independently, so a point between them errs less than either.
+        How much of that movement is made, 0..1.
 
     Returns
     -------

@@ -1,0 +1,77 @@
+"""Relief: displacements along one line, which no single shift can take out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from crosslook.match.robust_fit import magsac_weight
+from crosslook.match.thin_plate import Array
+
+_LEAST_POINTS = 12
+_LEAST_SHARE = 0.5  # scattered points give about a fifth
+_STEP_DEGREES = 3.0
+_PARALLAX_PX = 4.0
+
+
+@dataclass(frozen=True)
+class Relief:
+    """What tie points say of the ground's height.
+
+    A side-looking radar moves what stands higher towards the sensor, by
+    ``height / tan(incidence)`` on the ground, and never along its track. So
+    over hills the displacements of an image that was not corrected for terrain
+    lie on one line, along the range.
+
+    Attributes
+    ----------
+    spread : float
+        Pixels between the 10 % and the 90 % quantile along the line.
+    degrees : float
+        Direction of the line, 0 up to 180, from the columns towards the rows;
+        NaN where the spread is below 4 px, so too short to have one.
+    share : float
+        Of the tie points that lie on the line, 0..1.
+    """
+
+    spread: float
+    degrees: float
+    share: float
+
+
+def measure_relief(displacement: Array, threshold: float = 3.0) -> Relief | None:
+    """Find the line on which most displacements lie, and how far they spread along it.
+
+    Parameters
+    ----------
+    displacement : float64 array, shape (n, 2)
+        Rows and columns by which tie points are off one common shift.
+    threshold : float
+        Pixels to either side that still count as on the line.
+
+    Returns
+    -------
+    Relief or None
+        None for fewer than twelve points, or where less than half of them lie
+        on one line.
+    """
+    if len(displacement) < _LEAST_POINTS:
+        return None
+    best, on_line, along = -1.0, np.zeros(0, np.bool_), np.zeros(0)
+    degrees = 0.0
+    for angle in np.arange(0.0, 180.0, _STEP_DEGREES):
+        sine, cosine = np.sin(np.radians(angle)), np.cos(np.radians(angle))
+        across = displacement @ np.array([cosine, -sine])
+        support = magsac_weight(np.abs(across[:, None] - across), threshold).sum(axis=1)
+        middle = int(support.argmax())
+        if support[middle] > best:
+            best, degrees = float(support[middle]), float(angle)
+            on_line = np.abs(across - across[middle]) <= threshold
+            along = displacement @ np.array([sine, cosine])
+    share = float(on_line.mean())
+    if share < _LEAST_SHARE:
+        return None
+    low, high = np.quantile(along[on_line], [0.1, 0.9])
+    spread = float(high - low)
+    return Relief(spread, degrees if spread >= _PARALLAX_PX else float("nan"), share)

@@ -1,0 +1,42 @@
+"""Relief is told from a shift and from scatter."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from crosslook.match.relief import measure_relief
+
+
+def _points(degrees: float, reach: float, wrong: int = 0, seed: int = 0) -> np.ndarray:
+    """120 displacements on a line through (3, -2), evenly to ``reach``; ``wrong`` are scattered."""
+    rng = np.random.default_rng(seed)
+    along = np.linspace(-reach, reach, 120)
+    line = np.array([np.sin(np.radians(degrees)), np.cos(np.radians(degrees))])
+    points = np.array([3.0, -2.0]) + along[:, None] * line + rng.normal(0, 0.5, (120, 2))
+    points[rng.permutation(120)[:wrong]] = rng.uniform(-24, 24, (wrong, 2))
+    return points
+
+
+@pytest.mark.parametrize("degrees", [0.0, 13.0, 90.0, 171.0])
+@pytest.mark.parametrize("wrong", [0, 40])
+def test_line_and_spread_are_recovered(degrees: float, wrong: int) -> None:
+    found = measure_relief(_points(degrees, 10.0, wrong))
+    assert found is not None
+    apart = abs((found.degrees - degrees + 90.0) % 180.0 - 90.0)
+    assert apart <= 6.0
+    assert found.spread == pytest.approx(16.0, rel=0.15)  # 10 to 90 % of -10..10
+    assert found.share >= 1.0 - wrong / 120 - 0.02
+
+
+def test_one_shift_has_no_direction() -> None:
+    found = measure_relief(_points(30.0, 0.5))
+    assert found is not None
+    assert found.spread < 3.0
+    assert np.isnan(found.degrees)
+
+
+def test_scatter_and_too_few_points_are_no_relief() -> None:
+    scatter = np.random.default_rng(1).uniform(-24, 24, (200, 2))
+    assert measure_relief(scatter) is None
+    assert measure_relief(_points(0.0, 10.0)[:11]) is None
