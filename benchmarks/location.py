@@ -1,17 +1,20 @@
 """Location of SAR chips in one atlas of all Sentinel scenes, on their real map.
 
     python benchmarks/location.py SENTINEL [--side 256] [--queries 200] [--seed 0 ...]
-        [--rotation D --scale S] [--absent] [--out FILE.csv]
+        [--rotation D --scale S] [--absent] [--relief AUDIT.csv] [--out FILE.csv]
 
 Each query is a random chip of a random scene, without georeference; the ground
 size of a pixel is told. The truth is the georeference, corrected by the
 published shift of the scene; 'within 5 px' counts trusted scenes alone, as the
 mean over a 9 x 9 grid. That truth is one shift per scene, but relief moves
 hills along the range of the radar; so the errors beyond 5 px are split into
-their parts along the range and across it. With --absent the scenes are split into two atlases by
-the seed, and every query is looked for in both: once where it is, once where
-it is not. With --rotation and --scale the chips are turned and grown at random
-within that range, and the range is told.
+their parts along the range and across it, and with --relief the scenes where
+`crosslook audit` finds relief of at most 6 px are counted apart too.
+
+With --absent the scenes are split into two atlases by the seed, and every query
+is looked for in both: once where it is, once where it is not. With --rotation
+and --scale the chips are turned and grown at random within that range, and the
+range is told.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ from crosslook.atlas.result import placement
 from crosslook.atlas.search import searcher
 from crosslook.atlas.store import Atlas
 from crosslook.match.picture import opencv_matrix
+from crosslook.match.relief import HILLY_PX
 from crosslook.match.transform import Transform, grid_points, mean_distance, similarity, translation
 from crosslook.progress import track
 from registration_cases import all_shifts, trusted_shifts
@@ -161,8 +165,8 @@ def _share(name: str, hits: np.ndarray) -> None:
     print(f"{name:44}{hits.mean():.3f} ({low:.3f} to {high:.3f}), n = {len(hits)}")
 
 
-def report(lines: list[dict[str, object]]) -> None:
-    """Print shares with their intervals (Wilson)."""
+def report(lines: list[dict[str, object]], flat: set[str] | None = None) -> None:
+    """Print shares with their intervals (Wilson); ``flat`` names scenes of little relief."""
     here = [line for line in lines if line["present"]]
     _share("centre within 32 px", np.array([line["right"] for line in here]))
     known = [line for line in here if line["trusted"]]
@@ -170,6 +174,10 @@ def report(lines: list[dict[str, object]]) -> None:
     _share("within 5 px over the chip, trusted scenes", close)
     called = np.array([line["verdict"] == "match" for line in known])
     _share("the same, of those called a match", close[called])
+    if flat is not None:
+        level = np.array([line["scene"] in flat for line in known])
+        _share(f"the same, of scenes with relief up to {HILLY_PX:g} px", close[level])
+        _share("the same, of these called a match", close[level & called])
     _relief([line for line, near in zip(known, close, strict=True) if not near])
     sure = np.array([line["verdict"] == "match" for line in here])
     _share("verdict 'match' where the scene is there", sure)
@@ -188,6 +196,13 @@ def report(lines: list[dict[str, object]]) -> None:
         print(
             f"AUROC of the confidence: {roc_auc_score(right, [x['confidence'] for x in lines]):.4f}"
         )
+
+
+def _flat(audited: Path) -> set[str]:
+    """Scenes whose relief is known and small."""
+    with audited.open(newline="") as file:
+        known = {row["scene"]: row["relief_px"] for row in csv.DictReader(file)}
+    return {scene for scene, relief in known.items() if relief and float(relief) <= HILLY_PX}
 
 
 def _relief(beyond: list[dict[str, object]]) -> None:
@@ -214,10 +229,11 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=0.0)
     parser.add_argument("--absent", action="store_true")
     parser.add_argument("--seed", type=int, nargs="+", default=[0], help="one draw of chips each")
+    parser.add_argument("--relief", type=Path, default=None, help="audit.csv of the scenes")
     parser.add_argument("--out", type=Path, default=None, help="CSV with one line per query")
     given = parser.parse_args()
     lines = [line for seed in given.seed for line in run(given, seed)]
-    report(lines)
+    report(lines, None if given.relief is None else _flat(given.relief))
     if given.out is not None:
         with given.out.open("w", newline="") as file:
             writer = csv.DictWriter(file, sorted({k for line in lines for k in line}))

@@ -9,8 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from crosslook.atlas.audit import Audit, audit
+from crosslook.atlas.register import register
+from crosslook.cli import app
 from crosslook.data.pairs import open_pairs
 from crosslook.data.simulate.scene import make_pair
 from crosslook.data.simulate.write import write_pair
@@ -58,22 +61,46 @@ def test_layover_is_seen_beside_a_planted_shift(tmp_path: Path) -> None:
 
 def test_planted_parallax_is_called_relief_and_its_direction_is_found(tmp_path: Path) -> None:
     """Hills move along the range by up to 8 px either way; flat ground does not."""
-    flat, hilly = (make_pair(512, 5, gsd=60.0, relief=20.0) for _ in range(2))
-    rows, cols = np.indices((512, 512), np.float32)
-    height = 8.0 * np.sin(rows / 512 * 2 * np.pi) * np.sin(cols / 512 * 2 * np.pi)
-    turn = np.radians(20.0)
-    moved = (cols + np.cos(turn) * height, rows + np.sin(turn) * height)
-    bent = cv2.remap(
-        hilly.sar.astype(np.float32), *(m.astype(np.float32) for m in moved), cv2.INTER_CUBIC
-    )
-    write_pair(tmp_path, "flat", flat, CORNER)
-    write_pair(tmp_path, "hilly", replace(hilly, sar=bent.astype(hilly.sar.dtype)), CORNER)
+    low, high = _write_flat_and_hilly(tmp_path)
     found = {row.scene: row for row in audit(open_pairs(tmp_path)).rows}
     assert found["flat"].relief_px < 2.0
     assert np.isnan(found["flat"].relief_degrees)
-    low, high = np.quantile(height, [0.1, 0.9])
     assert found["hilly"].relief_px == pytest.approx(high - low, rel=0.3)
     assert found["hilly"].relief_degrees == pytest.approx(20.0, abs=6.0)
+
+
+def test_a_hilly_match_says_so_and_a_spline_follows_the_ground(tmp_path: Path) -> None:
+    low, high = _write_flat_and_hilly(tmp_path)
+    images = {
+        name: [str(tmp_path / sensor / f"{name}.tif") for sensor in ("sar", "optical")]
+        for name in ("flat", "hilly")
+    }
+    said = {
+        name: CliRunner().invoke(app, ["register", *pair, "--out", str(tmp_path / "out" / name)])
+        for name, pair in images.items()
+    }
+    assert "relief" not in said["flat"].output
+    assert "--model tps follows the ground" in said["hilly"].output
+    rigid, bent = (register(*images["hilly"], model=model) for model in ("similarity", "tps"))
+    assert rigid.evidence.relief == pytest.approx(high - low, rel=0.3)
+    assert bent.evidence.relief < rigid.evidence.relief / 2
+    assert rigid.is_hilly
+    assert not bent.is_hilly
+
+
+def _write_flat_and_hilly(folder: Path) -> tuple[float, float]:
+    """Two pairs, one displaced along a line by a height; its 10 % and 90 % quantiles, pixels."""
+    made = make_pair(512, 5, gsd=60.0, relief=20.0)
+    rows, cols = np.indices(made.sar.shape, np.float32)
+    height = 8.0 * np.sin(rows / 512 * 2 * np.pi) * np.sin(cols / 512 * 2 * np.pi)
+    turn = np.radians(20.0)
+    source = (cols + np.cos(turn) * height, rows + np.sin(turn) * height)
+    x, y = (axis.astype(np.float32) for axis in source)
+    bent = cv2.remap(made.sar.astype(np.float32), x, y, cv2.INTER_CUBIC)
+    write_pair(folder, "flat", made, CORNER)
+    write_pair(folder, "hilly", replace(made, sar=bent.astype(made.sar.dtype)), CORNER)
+    low, high = np.quantile(height, [0.1, 0.9])
+    return float(low), float(high)
 
 
 def check_files(found: Audit, out: Path) -> None:

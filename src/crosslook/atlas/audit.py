@@ -19,11 +19,11 @@ from crosslook.atomic import check_writable, write_bytes, write_text
 from crosslook.errors import GridError, InputError
 from crosslook.extract.registry import open_extractor
 from crosslook.match.picture import Picture, warp
+from crosslook.match.relief import HILLY_PX
 from crosslook.match.transform import Transform
 from crosslook.progress import track
 
 RADIUS_PX = 24.0
-RELIEF_PX = 6.0
 _SHIFT_FEATURES = "hog:cell=2,blur=1.5"
 _TURN_FEATURES = "hog:cell=4,blur=1"
 
@@ -73,7 +73,7 @@ class Audit:
             "trusted": float(len(distance)),
             "median_px": float(np.median(distance)) if distance else float("nan"),
             "p90_px": float(np.quantile(distance, 0.9)) if distance else float("nan"),
-            "hilly": float(sum(value > RELIEF_PX for value in relief)),
+            "hilly": float(sum(value > HILLY_PX for value in relief)),
         }
 
     def write(self, out: str | Path) -> list[Path]:

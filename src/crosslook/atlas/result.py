@@ -12,6 +12,7 @@ from crosslook.atlas.geo_image import GeoImage
 from crosslook.match.evidence import Evidence
 from crosslook.match.least_squares import fit_exact
 from crosslook.match.position import Georeference, change_crs
+from crosslook.match.relief import HILLY_PX
 from crosslook.match.thin_plate import Array
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform, grid_points, identity, narrowest
@@ -115,6 +116,12 @@ class MatchResult:
             "timings_s": {name: round(value, 4) for name, value in self.timings.items()},
             "settings": self.settings,
         }
+
+    @property
+    def is_hilly(self) -> bool:
+        """Whether it is a match that one transform, not a spline, fits ill for relief."""
+        rigid = self.transform is not None and self.transform.model != "tps"
+        return self.verdict == "match" and rigid and self.evidence.relief > HILLY_PX
 
     def write(self, out: str | Path, *, force: bool = False) -> list[Path]:
         """Write all files of the match into ``out``; see :mod:`crosslook.atlas.outputs`."""

@@ -40,4 +40,9 @@ def say(found: MatchResult, out: Path, *, name: bool = False) -> bool:
         ground = "" if metres is None else f" ({metres:.1f} m)"
         parts.append(f"expected error {found.expected_error_px:.1f} px{ground}")
     typer.echo(f"{', '.join(parts)}; see {out}")
+    if found.is_hilly:
+        typer.echo(
+            f"relief moves parts of it by {found.evidence.relief:.0f} px along one line; "
+            "--model tps follows the ground"
+        )
     return found.verdict == "match"

@@ -14,6 +14,7 @@ from crosslook.match.channels import dense_channels
 from crosslook.match.evidence import Evidence
 from crosslook.match.picture import Picture, warp
 from crosslook.match.refine import LEVELS, SHARE, Level, Refinement, information_score, refine
+from crosslook.match.relief import measure_relief
 from crosslook.match.robust_fit import Fit, fit_robust
 from crosslook.match.tie_points import Pass, TiePoints, find_tie_points, score_maps
 from crosslook.match.transform import Model, Transform, identity
@@ -148,6 +149,7 @@ def _evidence(
     kept = points.inlier
     hull = cv2.convexHull(points.optical[kept].astype(np.float32))
     area = optical.shape[0] * optical.shape[1]
+    relief = measure_relief(points.optical - fit.transform(points.sar))
     return Evidence(
         inliers=float(kept.sum()),
         inlier_share=float(kept.mean()),
@@ -157,6 +159,7 @@ def _evidence(
         residual=fit.residual,
         agreement=min(refined.moved, _FARTHEST),
         information=information_score(sar, optical, refined.transform),
+        relief=0.0 if relief is None else relief.spread,
     )
 
 

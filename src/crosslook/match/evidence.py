@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -32,6 +29,9 @@ class Evidence:
     information : float
         Mutual information at the match in units of its deviation over wrong
         positions nearby, above their mean (a z-score).
+    relief : float
+        Pixels by which tie points spread along one line, as relief makes them
+        do; 0 where they show none (:mod:`crosslook.match.relief`).
     search_score : float
         Sum of the scores of the search over an atlas and of its verification;
         0 where nothing was searched.
@@ -47,9 +47,6 @@ class Evidence:
     residual: float
     agreement: float
     information: float
+    relief: float = 0.0
     search_score: float = 0.0
     search_margin: float = 0.0
-
-    def vector(self) -> NDArray[np.float64]:
-        """All fields in their order, shape (10,)."""
-        return np.array(list(asdict(self).values()), np.float64)

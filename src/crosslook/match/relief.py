@@ -9,7 +9,11 @@ import numpy as np
 from crosslook.match.robust_fit import magsac_weight
 from crosslook.match.thin_plate import Array
 
+HILLY_PX = 6.0
+"""A spread beyond this is more than one transform should be trusted with."""
+
 _LEAST_POINTS = 12
+_MOST_VOTERS = 300  # votes are of every point for every other one
 _LEAST_SHARE = 0.5  # scattered points give about a fifth
 _STEP_DEGREES = 3.0
 _PARALLAX_PX = 4.0
@@ -58,20 +62,25 @@ def measure_relief(displacement: Array, threshold: float = 3.0) -> Relief | None
     """
     if len(displacement) < _LEAST_POINTS:
         return None
-    best, on_line, along = -1.0, np.zeros(0, np.bool_), np.zeros(0)
-    degrees = 0.0
+    voters = displacement[:: -(-len(displacement) // _MOST_VOTERS)]
+    best, degrees, middle = -1.0, 0.0, 0.0
     for angle in np.arange(0.0, 180.0, _STEP_DEGREES):
-        sine, cosine = np.sin(np.radians(angle)), np.cos(np.radians(angle))
-        across = displacement @ np.array([cosine, -sine])
+        across = voters @ _line(angle)[1]
         support = magsac_weight(np.abs(across[:, None] - across), threshold).sum(axis=1)
-        middle = int(support.argmax())
-        if support[middle] > best:
-            best, degrees = float(support[middle]), float(angle)
-            on_line = np.abs(across - across[middle]) <= threshold
-            along = displacement @ np.array([sine, cosine])
+        if support.max() > best:
+            best, degrees = float(support.max()), float(angle)
+            middle = float(across[support.argmax()])
+    along, across = (displacement @ axis for axis in _line(degrees))
+    on_line = np.abs(across - middle) <= threshold
     share = float(on_line.mean())
     if share < _LEAST_SHARE:
         return None
     low, high = np.quantile(along[on_line], [0.1, 0.9])
     spread = float(high - low)
     return Relief(spread, degrees if spread >= _PARALLAX_PX else float("nan"), share)
+
+
+def _line(degrees: float) -> tuple[Array, Array]:
+    """Unit vectors along a line and across it, (row, column)."""
+    sine, cosine = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
+    return np.array([sine, cosine]), np.array([cosine, -sine])
