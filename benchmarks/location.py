@@ -214,7 +214,7 @@ def _relief(beyond: list[dict[str, object]]) -> None:
     along = np.abs(offset @ RANGE)
     across = np.abs(offset @ np.array([RANGE[1], -RANGE[0]]))
     print(f"of the {len(sure)} beyond 5 px that are called a match:")
-    name = f"  within {ALONG_DEGREES:g} degrees of the range (chance {ALONG_DEGREES / 90:.2f})"
+    name = f"  along the range, +-{ALONG_DEGREES:g} deg (chance {ALONG_DEGREES / 90:.2f})"
     _share(name, np.degrees(np.arctan2(across, along)) <= ALONG_DEGREES)
     _share("  across the range within 5 px", across <= CLOSE_PX)
     print(f"  median along and across: {np.median(along):.1f}, {np.median(across):.1f} px")

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crosslook.match.robust_fit import magsac_weight
 from crosslook.match.thin_plate import Array
 
 HILLY_PX = 6.0
 """A spread beyond this is more than one transform should be trusted with."""
 
 _LEAST_POINTS = 12
-_MOST_VOTERS = 300  # votes are of every point for every other one
 _LEAST_SHARE = 0.5  # scattered points give about a fifth
 _STEP_DEGREES = 3.0
 _PARALLAX_PX = 4.0
@@ -62,14 +60,11 @@ def measure_relief(displacement: Array, threshold: float = 3.0) -> Relief | None
     """
     if len(displacement) < _LEAST_POINTS:
         return None
-    voters = displacement[:: -(-len(displacement) // _MOST_VOTERS)]
-    best, degrees, middle = -1.0, 0.0, 0.0
+    best, degrees, middle = 0.0, 0.0, 0.0
     for angle in np.arange(0.0, 180.0, _STEP_DEGREES):
-        across = voters @ _line(angle)[1]
-        support = magsac_weight(np.abs(across[:, None] - across), threshold).sum(axis=1)
-        if support.max() > best:
-            best, degrees = float(support.max()), float(angle)
-            middle = float(across[support.argmax()])
+        support, centre = _densest(displacement @ _line(angle)[1], threshold)
+        if support > best:
+            best, degrees, middle = support, float(angle), centre
     along, across = (displacement @ axis for axis in _line(degrees))
     on_line = np.abs(across - middle) <= threshold
     share = float(on_line.mean())
@@ -84,3 +79,21 @@ def _line(degrees: float) -> tuple[Array, Array]:
     """Unit vectors along a line and across it, (row, column)."""
     sine, cosine = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
     return np.array([sine, cosine]), np.array([cosine, -sine])
+
+
+def _densest(values: Array, threshold: float) -> tuple[float, float]:
+    """Where most values lie within the threshold: their support, and their mean.
+
+    A value counts ``1 - (distance from the mean / threshold)^2``, so that of
+    two lines with as many points the narrower one wins.
+    """
+    ordered = np.sort(values)
+    sums, squares = (np.append(0.0, np.cumsum(v)) for v in (ordered, ordered**2))
+    first = np.searchsorted(ordered, ordered - threshold)
+    last = np.searchsorted(ordered, ordered + threshold, side="right")
+    count = last - first
+    mean = (sums[last] - sums[first]) / count
+    scatter = squares[last] - squares[first] - count * mean**2
+    support = count - scatter / threshold**2
+    at = int(support.argmax())
+    return float(support[at]), float(mean[at])
