@@ -15,6 +15,7 @@ from crosslook.atlas.geo_image import GeoImage, open_image
 from crosslook.atlas.locate_options import LocateOptions, LocateSettings
 from crosslook.atlas.prior import make_prior, whole_sample
 from crosslook.atlas.query import Query, make_poses, prepare_query
+from crosslook.atlas.query_size import passes_for, refinement_for
 from crosslook.atlas.result import MatchResult, outline
 from crosslook.atlas.search_poses import Asked, search_poses
 from crosslook.atlas.store import Atlas, open_atlas
@@ -22,14 +23,10 @@ from crosslook.atlas.verify import Candidate, FineLevel, verify
 from crosslook.errors import MatchError
 from crosslook.extract.registry import open_extractor
 from crosslook.match.align import align, stopwatch
-from crosslook.match.refine import LEVELS, SHARE, Level
-from crosslook.match.tie_points import Pass
 from crosslook.match.transform import Transform, scaling, translation
 from crosslook.match.verdict import judge
 
 CANDIDATES = 50
-_SMALL = 448
-_COARSE_SHARE = 0.25
 _MOST_TRIED = 3
 _CLOSE = 1.35  # a candidate is matched too where the best one's score is less than this above
 _ALTERNATIVES = 4
@@ -50,8 +47,9 @@ def locate(
     Four stages: correlation of calibrated features at all positions at once;
     the best 50 of them again with finer features, whole and in parts; tie
     points, robust fit and refinement as in
-    :func:`crosslook.atlas.register.register` at the best of those, and at up
-    to two more that score nearly as high; a verdict from the evidence of all.
+    :func:`crosslook.atlas.register.register` at the best of those, and, until
+    one is a match, at up to two more that score nearly as high; a verdict from
+    the evidence of all.
 
     Parameters
     ----------
@@ -159,10 +157,12 @@ def _match(
     settings: dict[str, Any],
     seconds: dict[str, float],
 ) -> MatchResult:
-    """The last stages, at the best candidate and at those hardly worse."""
+    """The last stages, at the best candidate and, unless that is a match, at those hardly worse."""
     tried = [_match_at(atlas, query, candidates, 0, settings, seconds)]
     close = sum(one.total * _CLOSE >= candidates[0].total for one in candidates)
     for number in range(1, min(close, _MOST_TRIED)):
+        if tried[-1].verdict == "match":
+            break
         # A rival on ground that cannot be matched, say of one colour, is no rival.
         with suppress(MatchError):
             tried.append(_match_at(atlas, query, candidates, number, settings, seconds))
@@ -226,29 +226,6 @@ def _match_at(
         judge(evidence, "locate"),
         tuple(described),
     )
-
-
-def passes_for(shape: tuple[int, int]) -> tuple[Pass, ...]:
-    """Passes for a query of this shape: about as many templates whatever its size.
-
-    The place is known to a few pixels by now, so no pass looks far; small
-    queries need templates closer together than register does.
-    """
-    step = float(np.clip(max(shape) / 7, 32.0, 96.0))
-    return (
-        Pass(template=128.0, radius=32.0, step=step, threshold=10.0),
-        Pass(template=112.0, radius=16.0, step=step, threshold=6.0),
-        Pass(template=96.0, radius=12.0, step=0.75 * step, threshold=3.0),
-    )
-
-
-def refinement_for(shape: tuple[int, int]) -> tuple[tuple[Level, ...], float]:
-    """Levels of the refinement on an optical part of this shape, and the share of it to trust.
-
-    The finest level is left out for a large one, to save its time; half the
-    pixels show its optimum less well, so less of the way is gone.
-    """
-    return (LEVELS, SHARE) if max(shape) <= _SMALL else (LEVELS[:-1], _COARSE_SHARE)
 
 
 def _surroundings(placed: Transform, image: GeoImage) -> tuple[tuple[int, int], tuple[int, int]]:
