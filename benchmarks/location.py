@@ -7,9 +7,10 @@ Each query is a random chip of a random scene, without georeference; the ground
 size of a pixel is told. The truth is the georeference, corrected by the
 published shift of the scene; 'within 5 px' counts trusted scenes alone, as the
 mean over a 9 x 9 grid. That truth is one shift per scene, but relief moves
-hills along the range of the radar; so the errors beyond 5 px are split into
-their parts along the range and across it, and with --relief the scenes where
-`crosslook audit` finds relief of at most 6 px are counted apart too.
+hills along the range of the radar; so the offsets of the centre are split into
+their parts along the range and across it for trusted answers that are called a
+match and lie beyond 5 px, and with --relief the scenes where `crosslook audit`
+finds relief of at most 6 px are counted apart too.
 
 With --absent the scenes are split into two atlases by the seed, and every query
 is looked for in both: once where it is, once where it is not. With --rotation
@@ -161,6 +162,9 @@ def _line(chip: Chip, atlas: Atlas, root: Path, present: bool, args: Any) -> dic
 
 
 def _share(name: str, hits: np.ndarray) -> None:
+    if len(hits) == 0:
+        print(f"{name:44}none")
+        return
     low, high = binomtest(int(hits.sum()), len(hits)).proportion_ci(method="wilson")
     print(f"{name:44}{hits.mean():.3f} ({low:.3f} to {high:.3f}), n = {len(hits)}")
 
@@ -206,7 +210,7 @@ def _flat(audited: Path) -> set[str]:
 
 
 def _relief(beyond: list[dict[str, object]]) -> None:
-    """How many of the errors beyond 5 px look like relief: of confident answers, and by chance."""
+    """How many offsets of confident answers beyond 5 px point where relief would."""
     sure = [line for line in beyond if line["verdict"] == "match"]
     if not sure:
         return
@@ -233,12 +237,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=None, help="CSV with one line per query")
     given = parser.parse_args()
     lines = [line for seed in given.seed for line in run(given, seed)]
-    report(lines, None if given.relief is None else _flat(given.relief))
     if given.out is not None:
         with given.out.open("w", newline="") as file:
             writer = csv.DictWriter(file, sorted({k for line in lines for k in line}))
             writer.writeheader()
             writer.writerows(lines)
+    report(lines, None if given.relief is None else _flat(given.relief))
 
 
 if __name__ == "__main__":

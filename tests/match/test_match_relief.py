@@ -9,7 +9,7 @@ import pytest
 
 from crosslook.match.evidence import Evidence
 from crosslook.match.expected_error import expected_error
-from crosslook.match.relief import measure_relief
+from crosslook.match.relief import is_consistent, measure_relief
 
 
 def _points(degrees: float, reach: float, wrong: int = 0, seed: int = 0) -> np.ndarray:
@@ -60,3 +60,20 @@ def test_many_points_are_measured_as_few_are() -> None:
     assert many is not None
     assert many.spread == pytest.approx(few.spread, rel=0.05)
     assert many.degrees == pytest.approx(few.degrees, abs=3.0)
+
+
+@pytest.mark.parametrize("wrong", [0.3, 0.5])
+def test_wrong_points_near_a_flat_match_are_no_relief(wrong: float) -> None:
+    """The last pass of a match looks 12 px far: its wrong points lie all around within that."""
+    rng = np.random.default_rng(3)
+    position = np.stack(np.meshgrid(np.arange(9) * 24.0, np.arange(9) * 24.0), -1).reshape(-1, 2)
+    displacement = rng.normal(0.0, 0.7, position.shape)
+    astray = rng.uniform(size=len(position)) < wrong
+    displacement[astray] = rng.uniform(-10.5, 10.5, (int(astray.sum()), 2))
+    kept = is_consistent(position, displacement)
+    assert kept[~astray].mean() > 0.75
+    assert kept[astray].mean() < 0.25
+    found = measure_relief(displacement[kept])
+    assert found is not None
+    assert found.spread < 5.0
+    assert not is_consistent(position[:5], displacement[:5]).any()

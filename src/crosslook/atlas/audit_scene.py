@@ -10,7 +10,7 @@ from crosslook.extract.base import Extractor
 from crosslook.match.align import PASSES, align
 from crosslook.match.channels import dense_channels
 from crosslook.match.picture import Picture, warp
-from crosslook.match.relief import Relief, measure_relief
+from crosslook.match.relief import CLEAR_RATIO, Relief, measure_relief
 from crosslook.match.tie_points import Pass, find_tie_points, score_maps
 from crosslook.match.transform import Transform, identity, translation
 from crosslook.match.whole_shift import gradient_shift, information_shift
@@ -19,7 +19,6 @@ AGREE_PX = 1.5
 _MIN_INLIERS = 60
 _OFF_ZERO_PX = 4.0
 _RELIEF_PASS = Pass(template=112.0, radius=28.0, step=56.0, threshold=3.0)
-_CLEAR_RATIO = 1.15
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,9 @@ class AuditRow:
     relief_px, relief_degrees : float
         How far tie points spread along one line, and its direction, from the
         columns towards the rows (:class:`~crosslook.match.relief.Relief`). NaN
-        where they show none. One shift is off by up to about this much in parts
-        of the scene, whatever the two measures agree on.
+        where too few tell or no line holds half of them. It is measured against
+        the one shift, so a turn or a scale between the images counts too. Parts
+        of the scene lie that far apart, whatever the two measures agree on.
     """
 
     scene: str
@@ -121,5 +121,5 @@ def _relief(
     here = dense_channels(warp(sar, moved, optical.shape), extractor)
     there = dense_channels(optical, extractor)
     points = find_tie_points(score_maps(here, there, _RELIEF_PASS), moved)
-    clear = points.ratio >= _CLEAR_RATIO
+    clear = points.ratio >= CLEAR_RATIO
     return measure_relief((points.optical - moved(points.sar))[clear])

@@ -26,9 +26,9 @@ def passes_for(shape: tuple[int, int]) -> tuple[Pass, ...]:
 
 
 def refinement_for(shape: tuple[int, int]) -> tuple[tuple[Level, ...], float]:
-    """Levels of the refinement on an optical part of this shape, and the share of it to trust.
+    """Levels of the refinement on an optical part of this shape, and the share of the way to go.
 
     The finest level is left out for a large one, to save its time; half the
-    pixels show its optimum less well, so less of the way is gone.
+    resolution shows the optimum less well, so less of the way to it is gone.
     """
     return (LEVELS, SHARE) if max(shape) <= _SMALL else (LEVELS[:-1], _COARSE_SHARE)

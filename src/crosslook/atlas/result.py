@@ -118,6 +118,11 @@ class MatchResult:
         }
 
     @property
+    def relief_px(self) -> float:
+        """Relief of the evidence in optical pixels, not those of the grid that was matched on."""
+        return float(self.evidence.relief * self.settings.get("working_pixel", 1.0))
+
+    @property
     def is_hilly(self) -> bool:
         """Whether it is a match that one transform, not a spline, fits ill for relief."""
         rigid = self.transform is not None and self.transform.model != "tps"

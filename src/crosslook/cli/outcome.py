@@ -42,7 +42,7 @@ def say(found: MatchResult, out: Path, *, name: bool = False) -> bool:
     typer.echo(f"{', '.join(parts)}; see {out}")
     if found.is_hilly:
         typer.echo(
-            f"relief moves parts of it by {found.evidence.relief:.0f} px along one line; "
-            "--model tps follows the ground"
+            f"relief seems to move parts of it by {found.relief_px:.0f} px along one line; "
+            "--model tps may follow the ground better"
         )
     return found.verdict == "match"

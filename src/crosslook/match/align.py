@@ -14,7 +14,7 @@ from crosslook.match.channels import dense_channels
 from crosslook.match.evidence import Evidence
 from crosslook.match.picture import Picture, warp
 from crosslook.match.refine import LEVELS, SHARE, Level, Refinement, information_score, refine
-from crosslook.match.relief import measure_relief
+from crosslook.match.relief import CLEAR_RATIO, Relief, is_consistent, measure_relief
 from crosslook.match.robust_fit import Fit, fit_robust
 from crosslook.match.tie_points import Pass, TiePoints, find_tie_points, score_maps
 from crosslook.match.transform import Model, Transform, identity
@@ -149,7 +149,7 @@ def _evidence(
     kept = points.inlier
     hull = cv2.convexHull(points.optical[kept].astype(np.float32))
     area = optical.shape[0] * optical.shape[1]
-    relief = measure_relief(points.optical - fit.transform(points.sar))
+    relief = _relief(points, fit)
     return Evidence(
         inliers=float(kept.sum()),
         inlier_share=float(kept.mean()),
@@ -161,6 +161,12 @@ def _evidence(
         information=information_score(sar, optical, refined.transform),
         relief=0.0 if relief is None else relief.spread,
     )
+
+
+def _relief(points: TiePoints, fit: Fit) -> Relief | None:
+    displacement = points.optical - fit.transform(points.sar)
+    clear = (points.ratio >= CLEAR_RATIO) & is_consistent(points.sar, displacement)
+    return measure_relief(displacement[clear])
 
 
 def _no_evidence(points: TiePoints) -> Evidence:

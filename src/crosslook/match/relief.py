@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
 from crosslook.match.thin_plate import Array
 
 HILLY_PX = 6.0
 """A spread beyond this is more than one transform should be trusted with."""
 
+CLEAR_RATIO = 1.15
+"""Least peak over second peak of a tie point that tells of relief."""
+
 _LEAST_POINTS = 12
+_NEIGHBOURS = 5
+_CONSISTENT_PX = 4.0
 _LEAST_SHARE = 0.5  # scattered points give about a fifth
 _STEP_DEGREES = 3.0
 _PARALLAX_PX = 4.0
@@ -48,7 +55,7 @@ def measure_relief(displacement: Array, threshold: float = 3.0) -> Relief | None
     Parameters
     ----------
     displacement : float64 array, shape (n, 2)
-        Rows and columns by which tie points are off one common shift.
+        Rows and columns by which tie points are off one transform.
     threshold : float
         Pixels to either side that still count as on the line.
 
@@ -73,6 +80,30 @@ def measure_relief(displacement: Array, threshold: float = 3.0) -> Relief | None
     low, high = np.quantile(along[on_line], [0.1, 0.9])
     spread = float(high - low)
     return Relief(spread, degrees if spread >= _PARALLAX_PX else float("nan"), share)
+
+
+def is_consistent(position: Array, displacement: Array) -> NDArray[np.bool_]:
+    """Tell points that are displaced as those around them are, as on smooth ground.
+
+    Scattered wrong points lie on any line too, and would pass for relief.
+
+    Parameters
+    ----------
+    position, displacement : float64 array, shape (n, 2)
+        Pixels.
+
+    Returns
+    -------
+    bool array, shape (n,)
+        True within 4 px of the median of the five nearest others; all False
+        for fewer than six points.
+    """
+    if len(position) <= _NEIGHBOURS:
+        return np.zeros(len(position), np.bool_)
+    _, near = KDTree(position).query(position, k=_NEIGHBOURS + 1)
+    around = np.median(displacement[near[:, 1:]], axis=1)
+    close = np.linalg.norm(displacement - around, axis=1) <= _CONSISTENT_PX
+    return np.asarray(close, np.bool_)
 
 
 def _line(degrees: float) -> tuple[Array, Array]:
