@@ -62,11 +62,19 @@ def test_layover_is_seen_beside_a_planted_shift(tmp_path: Path) -> None:
 def test_planted_parallax_is_called_relief_and_its_direction_is_found(tmp_path: Path) -> None:
     """Hills move along the range by up to 8 px either way; flat ground does not."""
     low, high = _write_flat_and_hilly(tmp_path)
-    found = {row.scene: row for row in audit(open_pairs(tmp_path)).rows}
+    audited = audit(open_pairs(tmp_path))
+    found = {row.scene: row for row in audited.rows}
     assert found["flat"].relief_px < 2.0
     assert np.isnan(found["flat"].relief_degrees)
     assert found["hilly"].relief_px == pytest.approx(high - low, rel=0.3)
     assert found["hilly"].relief_degrees == pytest.approx(20.0, abs=6.0)
+    hilly = sum(row.trusted and row.relief_px > 6.0 for row in audited.rows)
+    assert audited.summary()["relief_over_6_px"] == hilly
+    audited.write(tmp_path / "out")
+    with (tmp_path / "out" / "audit.csv").open(newline="") as file:
+        written = {line["scene"]: line for line in csv.DictReader(file)}
+    assert written["flat"]["relief_degrees"] == ""
+    assert float(written["hilly"]["relief_px"]) == pytest.approx(found["hilly"].relief_px, abs=1e-3)
 
 
 def test_a_hilly_match_says_so_and_a_spline_follows_the_ground(tmp_path: Path) -> None:

@@ -63,8 +63,8 @@ class Audit:
     def summary(self) -> dict[str, float]:
         """Counts, and median and 90 % quantile of the shift over trusted scenes.
 
-        ``hilly`` counts the trusted scenes where relief spreads tie
-        points by more than 6 px: there no one shift is the truth.
+        ``relief_over_6_px`` counts the trusted scenes where relief spreads tie
+        points by more than that: there no one shift is the truth.
         """
         distance = [row.distance for row in self.rows if row.trusted]
         relief = [row.relief_px for row in self.rows if row.trusted]
@@ -73,7 +73,7 @@ class Audit:
             "trusted": float(len(distance)),
             "median_px": float(np.median(distance)) if distance else float("nan"),
             "p90_px": float(np.quantile(distance, 0.9)) if distance else float("nan"),
-            "hilly": float(sum(value > HILLY_PX for value in relief)),
+            "relief_over_6_px": float(sum(value > HILLY_PX for value in relief)),
         }
 
     def write(self, out: str | Path) -> list[Path]:
