@@ -174,7 +174,7 @@ def report(lines: list[dict[str, object]], flat: set[str] | None = None) -> None
     here = [line for line in lines if line["present"]]
     _share("centre within 32 px", np.array([line["right"] for line in here]))
     known = [line for line in here if line["trusted"]]
-    close = np.array([float(line["error"]) <= CLOSE_PX for line in known])  # type: ignore[arg-type]
+    close = np.array([line["error"] for line in known], np.float64) <= CLOSE_PX
     _share("within 5 px over the chip, trusted scenes", close)
     called = np.array([line["verdict"] == "match" for line in known])
     _share("the same, of those called a match", close[called])

@@ -30,9 +30,9 @@ class Evidence:
         Mutual information at the match in units of its deviation over wrong
         positions nearby, above their mean (a z-score).
     relief : float
-        Pixels by which tie points spread along one line, as relief makes them
-        do, at most about 20; 0 where they show none, or too few of them tell
-        (:mod:`crosslook.match.relief`).
+        Pixels of the grid matched on by which tie points spread along one
+        line, as relief makes them do, at most about 20; 0 where they show none,
+        or too few of them tell (:mod:`crosslook.match.relief`).
     search_score : float
         Sum of the scores of the search over an atlas and of its verification;
         0 where nothing was searched.

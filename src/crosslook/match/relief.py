@@ -19,7 +19,8 @@ CLEAR_RATIO = 1.15
 _LEAST_POINTS = 12
 _NEIGHBOURS = 5
 _CONSISTENT_PX = 4.0
-_LEAST_SHARE = 0.5  # scattered points give about a fifth
+_ON_LINE_PX = 3.0  # to either side
+_LEAST_SHARE = 0.5  # points scattered over 24 px give about a fifth
 _STEP_DEGREES = 3.0
 _PARALLAX_PX = 4.0
 
@@ -49,15 +50,13 @@ class Relief:
     share: float
 
 
-def measure_relief(displacement: Array, threshold: float = 3.0) -> Relief | None:
+def measure_relief(displacement: Array) -> Relief | None:
     """Find the line on which most displacements lie, and how far they spread along it.
 
     Parameters
     ----------
     displacement : float64 array, shape (n, 2)
         Rows and columns by which tie points are off one transform.
-    threshold : float
-        Pixels to either side that still count as on the line.
 
     Returns
     -------
@@ -69,11 +68,11 @@ def measure_relief(displacement: Array, threshold: float = 3.0) -> Relief | None
         return None
     best, degrees, middle = 0.0, 0.0, 0.0
     for angle in np.arange(0.0, 180.0, _STEP_DEGREES):
-        support, centre = _densest(displacement @ _line(angle)[1], threshold)
+        support, centre = _densest(displacement @ _line(angle)[1])
         if support > best:
             best, degrees, middle = support, float(angle), centre
     along, across = (displacement @ axis for axis in _line(degrees))
-    on_line = np.abs(across - middle) <= threshold
+    on_line = np.abs(across - middle) <= _ON_LINE_PX
     share = float(on_line.mean())
     if share < _LEAST_SHARE:
         return None
@@ -112,19 +111,19 @@ def _line(degrees: float) -> tuple[Array, Array]:
     return np.array([sine, cosine]), np.array([cosine, -sine])
 
 
-def _densest(values: Array, threshold: float) -> tuple[float, float]:
-    """Where most values lie within the threshold: their support, and their mean.
+def _densest(values: Array) -> tuple[float, float]:
+    """Where most values lie within 3 px: their support, and their mean.
 
-    A value counts ``1 - (distance from the mean / threshold)^2``, so that of
+    A value counts ``1 - (distance from the mean / 3 px)^2``, so that of
     two lines with as many points the narrower one wins.
     """
     ordered = np.sort(values)
     sums, squares = (np.append(0.0, np.cumsum(v)) for v in (ordered, ordered**2))
-    first = np.searchsorted(ordered, ordered - threshold)
-    last = np.searchsorted(ordered, ordered + threshold, side="right")
+    first = np.searchsorted(ordered, ordered - _ON_LINE_PX)
+    last = np.searchsorted(ordered, ordered + _ON_LINE_PX, side="right")
     count = last - first
     mean = (sums[last] - sums[first]) / count
     scatter = squares[last] - squares[first] - count * mean**2
-    support = count - scatter / threshold**2
+    support = count - scatter / _ON_LINE_PX**2
     at = int(support.argmax())
     return float(support[at]), float(mean[at])
