@@ -12,6 +12,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 
+from crosslook.data.raster import reason
 from crosslook.errors import RasterError
 from crosslook.match.picture import Picture, make_picture
 from crosslook.match.position import Georeference
@@ -102,7 +103,7 @@ def open_image(path: str | Path) -> GeoImage:
                     bands = bands[:-1]
     except RasterioIOError as error:
         raise RasterError(
-            f"'{path}' cannot be read: {error}. "
+            f"'{path}' cannot be read: {reason(error)}. "
             "A readable GeoTIFF, COG, VRT, PNG or JPEG is needed."
         ) from error
     return GeoImage(bands, masks & valid_pixels(bands), reference, nodata, Path(path).name)

@@ -15,6 +15,7 @@ from rasterio.errors import CRSError, RasterioError
 from rasterio.warp import calculate_default_transform, transform_bounds
 
 from crosslook.atlas.grid import AtlasGrid
+from crosslook.data.raster import reason
 from crosslook.errors import GridError, InputError, RasterError, SettingError
 from crosslook.match.position import Georeference
 from crosslook.storage import as_path, for_gdal, is_remote, reaching
@@ -147,7 +148,7 @@ def opened(path: Path) -> Iterator[Any]:
             file = rasterio.open(name)
         except RasterioError as error:
             raise RasterError(
-                f"basemap '{path}' cannot be read: {error}. "
+                f"basemap '{path}' cannot be read: {reason(error)}. "
                 "A GeoTIFF, COG, VRT or JPEG 2000 is needed."
             ) from error
         with file:

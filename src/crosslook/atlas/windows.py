@@ -17,6 +17,7 @@ from rasterio.vrt import WarpedVRT
 from crosslook.atlas.geo_image import valid_pixels
 from crosslook.atlas.grid import AtlasGrid
 from crosslook.atlas.sources import Basemap, Bounds, opened
+from crosslook.data.raster import reason
 from crosslook.errors import RasterError
 from crosslook.match.position import Georeference
 from crosslook.storage import as_path
@@ -118,7 +119,8 @@ def _read(
             mask = view.dataset_mask() > 0
     except RasterioError as error:
         raise RasterError(
-            f"basemap '{one.path}' cannot be read: {error}. Repair or remove it and build again."
+            f"basemap '{one.path}' cannot be read: {reason(error)}. "
+            "Repair or remove it and build again."
         ) from error
     return values, np.asarray(mask & (valid_pixels(values) | ~mask), np.bool_)
 

@@ -182,7 +182,7 @@ def read_window(
         except RasterioError as error:
             raise RasterError(
                 f"{source.path} cannot be read to the end (rows {inside.row}.."
-                f"{inside.row + inside.height}): {_reason(error)}. "
+                f"{inside.row + inside.height}): {reason(error)}. "
                 "The file is damaged or cut off; fetch or write it again."
             ) from error
     if shape is not None:
@@ -247,6 +247,7 @@ def _synthetic(data: Any) -> bool:
     return False
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Say what GDAL itself says of an error; rasterio's own text may only point to it."""
     cause = error.__cause__ or error
     return str(cause).strip().rstrip(".") or type(cause).__name__
