@@ -26,15 +26,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.atlas.build import build_atlas
-from crosslook.atlas.geo_image import GeoImage
 from crosslook.atlas.locate import locate
 from crosslook.atlas.search import searcher
 from crosslook.atlas.store import Atlas, open_atlas
+from crosslook.atlas.unit_costs import peak_memory_bytes, write_noise
 from crosslook.data.simulate.basemap import write_basemap
 from crosslook.data.simulate.scene import make_pair
+from crosslook.geo.image import GeoImage
 from crosslook.match.transform import Transform, grid_points, mean_distance, translation
-from crosslook.pipeline.peak_memory import peak_memory_bytes
-from crosslook.pipeline.unit_costs import write_noise
 
 SIDE, SEED, RELIEF = 256, 11, 60.0
 NOISE = "noise"  # a file of this name says what the ground is

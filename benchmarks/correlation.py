@@ -20,7 +20,8 @@ import numpy as np
 from scipy import fft
 
 from crosslook.atlas.manifest import LevelStatistics
-from crosslook.atlas.search import Searcher, Template
+from crosslook.atlas.query import Template
+from crosslook.atlas.search import Searcher
 from crosslook.match.channels import Channels
 from crosslook.types import FloatArray
 from measure import best_of

@@ -27,14 +27,14 @@ from typing import Any
 
 import numpy as np
 
-from crosslook.compare.calibration import fit_calibration
-from crosslook.compare.similarity import normalise, rank_partners
 from crosslook.data.pairs import open_pairs
 from crosslook.data.patches import PatchSet
 from crosslook.extract.clip import vision_config
 from crosslook.extract.dinov2 import IMAGENET_MEAN, IMAGENET_STD
 from crosslook.extract.registry import open_extractor
-from crosslook.measure.bootstrap import bootstrap_mean
+from crosslook.retrieval.compare.calibration import fit_calibration
+from crosslook.retrieval.compare.similarity import normalise, rank_partners
+from crosslook.retrieval.measure.resampling import bootstrap_mean
 from crosslook.types import MODALITIES, FloatArray
 from measure import best_of
 

@@ -31,16 +31,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
-from crosslook.atlas.register import DEFAULT_EXTRACTOR
 from crosslook.extract.registry import open_extractor
+from crosslook.geo.picture import make_picture
 from crosslook.match.align import align
-from crosslook.match.evidence import Evidence
-from crosslook.match.expected_error import expected_error
-from crosslook.match.picture import make_picture
-from crosslook.match.thin_plate import Array
+from crosslook.match.judge import Evidence, Kind, expected_error, verdict_features
+from crosslook.match.register import DEFAULT_EXTRACTOR
 from crosslook.match.transform import grid_points, mean_distance
-from crosslook.match.verdict import Kind, verdict_features
 from crosslook.progress import track
+from crosslook.types import Array
 from registration_cases import WINDOW, Case, cases
 
 RIGHT_PX = 5.0

@@ -16,14 +16,14 @@ from time import perf_counter
 
 import numpy as np
 
-from crosslook.compare.approximate import INDEXES, ApproximateIndex, rank_through_index
-from crosslook.compare.calibration import fit_calibration
-from crosslook.compare.similarity import normalise, rank_partners
 from crosslook.data.pairs import open_pairs
 from crosslook.data.patches import PatchSet
 from crosslook.extract.registry import open_extractor
-from crosslook.measure.bootstrap import bootstrap_mean
 from crosslook.progress import track
+from crosslook.retrieval.compare.approximate import INDEXES, ApproximateIndex, rank_through_index
+from crosslook.retrieval.compare.calibration import fit_calibration
+from crosslook.retrieval.compare.similarity import normalise, rank_partners
+from crosslook.retrieval.measure.resampling import bootstrap_mean
 from crosslook.types import FloatArray, Modality
 
 SHIFT_PX = 4

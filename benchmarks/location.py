@@ -33,14 +33,14 @@ import numpy as np
 from scipy.stats import binomtest
 
 from crosslook.atlas.build import build_atlas
-from crosslook.atlas.geo_image import GeoImage, open_image
 from crosslook.atlas.locate import locate
-from crosslook.atlas.result import placement
 from crosslook.atlas.search import searcher
 from crosslook.atlas.store import Atlas
-from crosslook.match.picture import opencv_matrix
+from crosslook.geo.image import GeoImage, open_image
 from crosslook.match.relief import HILLY_PX
+from crosslook.match.result import placement
 from crosslook.match.transform import Transform, grid_points, mean_distance, similarity, translation
+from crosslook.match.warp import opencv_matrix
 from crosslook.progress import track
 from registration_cases import all_shifts, trusted_shifts
 

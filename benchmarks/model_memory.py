@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 
+from crosslook.atlas.unit_costs import peak_memory_bytes
 from crosslook.extract.clip import vision_config
 from crosslook.extract.registry import find_row, open_extractor
-from crosslook.pipeline.peak_memory import peak_memory_bytes
 
 MODELS = ("sd-vae", "sd-unet", "dinov2", "clip", "sam2")
 

@@ -12,8 +12,8 @@ import argparse
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from crosslook.pipeline.plan import plan_atlas
-from crosslook.pipeline.unit_costs import measure_costs, run_stage, write_noise
+from crosslook.atlas.plan import plan_atlas
+from crosslook.atlas.unit_costs import measure_costs, run_stage, write_noise
 
 GSD = 10.0
 

@@ -19,8 +19,8 @@ from time import perf_counter
 import cv2
 import numpy as np
 
-from crosslook.atlas.geo_image import GeoImage
-from crosslook.atlas.register import register
+from crosslook.geo.image import GeoImage
+from crosslook.match.register import register
 from crosslook.match.transform import Transform, grid_points, mean_distance
 from crosslook.progress import track
 from registration_cases import WINDOW, Case, cases

@@ -13,8 +13,8 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-from crosslook.match.picture import opencv_matrix
 from crosslook.match.transform import Transform, similarity, translation
+from crosslook.match.warp import opencv_matrix
 
 WINDOW = 512
 INSET = 56  # so that a moved window of SAR lies within the scene, without invented edges

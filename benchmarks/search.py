@@ -14,7 +14,7 @@ from time import perf_counter
 
 import numpy as np
 
-from crosslook.compare.similarity import normalise, rank_partners
+from crosslook.retrieval.compare.similarity import normalise, rank_partners
 from crosslook.types import FloatArray
 from measure import best_of, peak_memory
 

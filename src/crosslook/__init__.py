@@ -26,17 +26,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crosslook.atlas.audit import audit
     from crosslook.atlas.build import build_atlas
     from crosslook.atlas.locate import locate, locate_all
-    from crosslook.atlas.register import register
     from crosslook.atlas.store import open_atlas
     from crosslook.data.pairs import open_pairs
     from crosslook.data.patches import PatchSet
     from crosslook.data.simulate.scene import make_pair
     from crosslook.data.simulate.write import write_pairs
     from crosslook.extract.registry import open_extractor
-    from crosslook.pipeline.study import study
+    from crosslook.match.audit import audit
+    from crosslook.match.register import register
+    from crosslook.report.study import study
     from crosslook.types import FeatureMap
 
 __version__ = "0.1.0"
@@ -60,7 +60,7 @@ __all__ = [
 _HOME = {
     "FeatureMap": "crosslook.types",
     "PatchSet": "crosslook.data.patches",
-    "audit": "crosslook.atlas.audit",
+    "audit": "crosslook.match.audit",
     "build_atlas": "crosslook.atlas.build",
     "locate": "crosslook.atlas.locate",
     "locate_all": "crosslook.atlas.locate",
@@ -68,8 +68,8 @@ _HOME = {
     "open_atlas": "crosslook.atlas.store",
     "open_extractor": "crosslook.extract.registry",
     "open_pairs": "crosslook.data.pairs",
-    "register": "crosslook.atlas.register",
-    "study": "crosslook.pipeline.study",
+    "register": "crosslook.match.register",
+    "study": "crosslook.report.study",
     "write_pairs": "crosslook.data.simulate.write",
 }
 

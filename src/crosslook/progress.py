@@ -1,9 +1,11 @@
-"""Progress of long work: shown on a terminal, silent elsewhere."""
+"""Progress and time of long work: shown on a terminal, silent elsewhere."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
+from time import perf_counter
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -64,3 +66,27 @@ def _lines(items: Iterable[Item], label: str, total: int | None) -> Iterator[Ite
         if monotonic() - last > 30:
             last = monotonic()
             print(f"{label}: {done}/{total or '?'}", file=sys.stderr, flush=True)
+
+
+class Timer:
+    """Seconds per named step, for what a run says of itself (never for its rows)."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = perf_counter()
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        """Add the time of a ``with`` block to ``step``."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            spent = self.seconds.get(step, 0.0) + perf_counter() - start
+            self.seconds[step] = round(spent, 3)
+
+    def lap(self) -> float:
+        """Seconds since the last lap, or since the timer was made."""
+        now, before = perf_counter(), self._last
+        self._last = now
+        return now - before

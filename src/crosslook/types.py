@@ -18,6 +18,8 @@ Direction = Literal["sar->optical", "optical->sar"]
 DIRECTIONS: tuple[Direction, Direction] = ("sar->optical", "optical->sar")
 Split = Literal["held-out", "transductive"]
 FloatArray = NDArray[np.float32]
+Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

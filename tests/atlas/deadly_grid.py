@@ -7,8 +7,8 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from crosslook.atlas.grid import AtlasGrid
-from crosslook.match.position import Georeference
+from crosslook.geo.basemaps import AtlasGrid
+from crosslook.geo.position import Georeference
 
 
 @dataclass(frozen=True)

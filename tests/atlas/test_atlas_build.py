@@ -24,8 +24,8 @@ from crosslook.errors import (
     StoreError,
 )
 from crosslook.extract.registry import open_extractor
+from crosslook.geo.picture import Picture
 from crosslook.match.channels import local_spread
-from crosslook.match.picture import Picture
 
 
 def whole_picture(path: Path) -> Picture:

@@ -11,13 +11,12 @@ import pytest
 from deadly_grid import DeadlyGrid
 
 from crosslook.atlas.blocks import BlockJob, make_block
-from crosslook.atlas.build import build_atlas
+from crosslook.atlas.build import build_atlas, build_with_ray
 from crosslook.atlas.locate import locate
-from crosslook.atlas.ray_build import build_with_ray
-from crosslook.atlas.sources import plan_grid
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.errors import InputError
 from crosslook.extract.registry import open_extractor
+from crosslook.geo.basemaps import plan_grid
 from crosslook.storage import open_folder
 
 

@@ -13,11 +13,10 @@ from rasterio.transform import from_origin
 
 from crosslook.atlas.blocks import BlockJob
 from crosslook.atlas.build import _manifest, build_atlas
-from crosslook.atlas.grid import AtlasGrid
 from crosslook.atlas.levels import make_level
 from crosslook.atlas.locate import locate
-from crosslook.atlas.sources import Basemap
-from crosslook.match.position import Georeference
+from crosslook.geo.basemaps import AtlasGrid, Basemap
+from crosslook.geo.position import Georeference
 from crosslook.storage import Folder
 
 SIDE = 316_000  # pixels, so that the grid has a hundred gigapixels

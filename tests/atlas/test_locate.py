@@ -12,18 +12,18 @@ import pytest
 from pyproj import Transformer
 from typer.testing import CliRunner
 
-from crosslook.atlas.geo_image import GeoImage
 from crosslook.atlas.locate import _choose, locate, locate_all
 from crosslook.atlas.query import make_poses, make_template, prepare_query
-from crosslook.atlas.result import MatchResult
+from crosslook.atlas.ready_blocks import ScipyTransforms, TorchTransforms
 from crosslook.atlas.search import Searcher
 from crosslook.atlas.store import Atlas
-from crosslook.atlas.transforms import ScipyTransforms, TorchTransforms
 from crosslook.cli import app
 from crosslook.data.simulate.scene import make_pair
 from crosslook.errors import CrosslookError, GridError, MatchError, SettingError
 from crosslook.extract.registry import open_extractor
-from crosslook.match.position import Georeference
+from crosslook.geo.image import GeoImage
+from crosslook.geo.position import Georeference
+from crosslook.match.result import MatchResult
 from crosslook.match.transform import Transform, grid_points, mean_distance, translation
 
 SEED, SIDE = 11, 256

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from crosslook.atlas.audit import Audit, audit
-from crosslook.atlas.register import register
 from crosslook.cli import app
 from crosslook.data.pairs import open_pairs
 from crosslook.data.simulate.scene import make_pair
 from crosslook.data.simulate.write import write_pair
 from crosslook.errors import InputError, MatchError
+from crosslook.match.audit import Audit, audit
+from crosslook.match.register import register
 
 
 @dataclass

@@ -13,12 +13,12 @@ import rasterio
 from pyproj import Transformer
 from rasterio.transform import Affine
 
-from crosslook.atlas.geo_image import GeoImage
-from crosslook.atlas.register import register
-from crosslook.atlas.result import MatchResult
 from crosslook.data.simulate.scene import make_pair
 from crosslook.errors import GridError, MatchError, RasterError, SettingError
-from crosslook.match.position import Georeference
+from crosslook.geo.image import GeoImage
+from crosslook.geo.position import Georeference
+from crosslook.match.register import register
+from crosslook.match.result import MatchResult
 from crosslook.match.transform import Transform, grid_points, mean_distance
 
 SIZE = 384

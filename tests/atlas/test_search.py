@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from crosslook.atlas.levels import Level
 from crosslook.atlas.peaks import Peak, PeakHeap, Peaks, find_maxima, join
-from crosslook.atlas.principal import SHARE, principal_channels
 from crosslook.atlas.query import make_poses, make_template, prepare_query
-from crosslook.atlas.search import Searcher, searcher
-from crosslook.atlas.search_poses import Asked, finest_level, search_poses
+from crosslook.atlas.ready_blocks import SHARE, principal_channels
+from crosslook.atlas.search import Asked, Searcher, finest_level, search_poses, searcher
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.extract.registry import open_extractor
 

@@ -10,9 +10,8 @@ import pytest
 from pyarrow import parquet
 from test_data_raster import write
 
-from crosslook.data.alignment import read_alignment
-from crosslook.data.layouts import LAYOUTS
-from crosslook.data.pairs import open_pairs
+from crosslook.data.pairs import LAYOUTS, open_pairs
+from crosslook.data.tables import read_alignment
 from crosslook.errors import InputError, LayoutError, SettingError
 
 IMAGE = np.full((1, 8, 8), 9, np.uint8)

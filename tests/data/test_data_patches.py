@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 from test_data_raster import write
 
 from crosslook.data.pairs import ScenePair, open_pairs
-from crosslook.data.patches import PatchSet
-from crosslook.data.radiometry import OpticalRadiometry, SarRadiometry
-from crosslook.data.raster import Source
-from crosslook.data.swath import survey
-from crosslook.data.tiles import tile
+from crosslook.data.patches import PatchSet, tile
 from crosslook.errors import InputError, RasterError
+from crosslook.geo.radiometry import OpticalRadiometry, SarRadiometry
+from crosslook.geo.raster import Source
+from crosslook.geo.swath import survey
 from crosslook.types import Window
 
 SIZE = 128

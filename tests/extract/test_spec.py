@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 
 from crosslook.errors import SpecError
-from crosslook.extract.options import Option, read_options
-from crosslook.extract.spec import parse_spec, split_specs
+from crosslook.extract.spec import Option, parse_spec, read_options, split_specs
 
 
 def test_parts_of_a_spec() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosslook.errors import GridError
-from crosslook.match.position import Georeference, change_crs
+from crosslook.geo.position import Georeference, change_crs
 
 GRIDS = {
     "mercator": Georeference("EPSG:3395", (10.0, 0.0, -13_170_000.0, 0.0, -10.0, 4_030_000.0)),

@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from crosslook.match.evidence import Evidence
-from crosslook.match.expected_error import expected_error
+from crosslook.match.judge import Evidence, expected_error
 from crosslook.match.relief import is_consistent, measure_relief
 
 

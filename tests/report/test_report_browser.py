@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crosslook.report import run_folder, structure_files
 from crosslook.report.html import write_report
-from crosslook.report.thumbnails import write_thumbnails
+from crosslook.retrieval import run_folder
+from crosslook.retrieval.thumbnails import write_thumbnails
 from crosslook.types import Modality, Patch, Row, Window
 
 COUNT = 24
@@ -95,13 +95,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run, [run_folder.HistogramTable(*name, edges, counts, counts[::-1].copy())]
     )
     points = rng.normal(size=(2, COUNT, 2)).astype(np.float32)
-    structure_files.write_embeddings(
+    run_folder.write_embeddings(
         run,
-        [structure_files.EmbeddingTable("hog", "none", m, index, *points) for m in ("pca", "umap")],
+        [run_folder.EmbeddingTable("hog", "none", m, index, *points) for m in ("pca", "umap")],
     )
     values = rng.random((COUNT, COUNT)).astype(np.float32)
-    structure_files.write_heat_maps(
-        run, [structure_files.HeatTable("hog", "none", "scene", values, np.array([6.0, 12.0]))]
+    run_folder.write_heat_maps(
+        run, [run_folder.HeatTable("hog", "none", "scene", values, np.array([6.0, 12.0]))]
     )
     run_folder.write_rows(run, content())
     told = {
@@ -120,11 +120,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_structure_files_come_back(run: Path) -> None:
-    tables = structure_files.read_embeddings(run)
+    tables = run_folder.read_embeddings(run)
     assert [t.method for t in tables] == ["pca", "umap"]
     assert tables[0].sar.shape == (COUNT, 2)
     assert not np.array_equal(tables[0].sar, tables[0].optical)
-    (heat,) = structure_files.read_heat_maps(run)
+    (heat,) = run_folder.read_heat_maps(run)
     assert heat.values.shape == (COUNT, COUNT)
     assert heat.borders.tolist() == [6.0, 12.0]
 

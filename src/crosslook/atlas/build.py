@@ -1,4 +1,11 @@
-"""Build an atlas: a basemap made searchable, block by block."""
+"""Build an atlas: a basemap made searchable, block by block.
+
+Blocks of an atlas on a Ray cluster: the same bytes, written by several workers.
+
+Blocks do not depend on each other, so Ray Data hands their numbers to actors
+that hold the extractors. A worker that dies costs the block it held: its
+``block.json`` was not written, so another worker makes the block again.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +16,65 @@ from pathlib import Path
 from typing import Any, Literal
 
 from crosslook import __version__
-from crosslook.atlas.blocks import DONE, BlockJob, block_folder, make_block
-from crosslook.atlas.grid import AtlasGrid
-from crosslook.atlas.level_sum import LevelSum
+from crosslook.atlas.blocks import DONE, BlockJob, LevelSum, block_folder, make_block
 from crosslook.atlas.levels import make_level
 from crosslook.atlas.manifest import FORMAT, NAME, Block, Manifest
-from crosslook.atlas.sources import find_basemaps, fingerprint, plan_grid
 from crosslook.atlas.store import Atlas, open_atlas
-from crosslook.atlas.windows import measure_stretch, touched_blocks
 from crosslook.atomic import check_writable, sweep
 from crosslook.errors import GridError, InputError, OutputError, SettingError
 from crosslook.extract.registry import open_extractor
+from crosslook.geo.basemaps import (
+    AtlasGrid,
+    find_basemaps,
+    fingerprint,
+    measure_stretch,
+    plan_grid,
+    touched_blocks,
+)
 from crosslook.progress import track
+from crosslook.ray_work import run_on_ray
 from crosslook.storage import Folder, is_remote, open_folder
+
+
+class BlockWorker:
+    """An actor: opens the extractors once, then makes block after block."""
+
+    def __init__(self, job: BlockJob) -> None:
+        self.job = job
+        self.store = open_folder(job.store)
+        self.extractors = [open_extractor(level.spec) for level in job.levels]
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Make the blocks named in a batch."""
+        for row, col in zip(batch["row"], batch["col"], strict=True):
+            block = (int(row), int(col))
+            if not block_folder(self.store, block).has(DONE):
+                make_block(self.job, block, self.extractors, self.store)
+        return batch
+
+
+def build_with_ray(
+    job: BlockJob, blocks: Sequence[Block], workers: int = 2, address: str | None = None
+) -> None:
+    """Make blocks with Ray; the basemaps and the atlas must be reachable from every worker.
+
+    Raises
+    ------
+    MissingExtraError
+        If Ray is not installed.
+    OutputError
+        If blocks are still missing after Ray says that it is done.
+    """
+    items = [{"row": row, "col": col} for row, col in blocks]
+    run_on_ray(BlockWorker, job, items, "Building the atlas (ray)", workers, address)
+    store = open_folder(job.store)
+    left = sum(not block_folder(store, block).has(DONE) for block in blocks)
+    if left:
+        raise OutputError(
+            f"{left} blocks are missing in {job.store} after the Ray run. "
+            "Check that all workers reach the store, then run again."
+        )
+
 
 BLOCK = 2048
 FINE = "hog:cell=4,blur=1"
@@ -97,8 +150,6 @@ def build_atlas(
     blocks = touched_blocks(maps, grid)
     missing = [b for b in blocks if not block_folder(store, b).has(DONE)]
     if engine == "ray" and missing:
-        from crosslook.atlas.ray_build import build_with_ray
-
         build_with_ray(job, missing, workers or 2, ray_address)
     else:
         for block in track(missing, "Building the atlas"):

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from crosslook.errors import SettingError
 from crosslook.extract.base import Extractor
 from crosslook.extract.spec import parse_spec
+from crosslook.geo.picture import Picture
 from crosslook.match.channels import local_spread, valid_cells
-from crosslook.match.picture import Picture
 from crosslook.types import FloatArray
 
 TILE = 512

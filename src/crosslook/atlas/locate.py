@@ -4,27 +4,101 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
-from crosslook.atlas.frame import MARGIN, make_result, working_frame
-from crosslook.atlas.geo_image import GeoImage, open_image
-from crosslook.atlas.locate_options import LocateOptions, LocateSettings
 from crosslook.atlas.prior import make_prior, whole_sample
-from crosslook.atlas.query import Query, make_poses, prepare_query
-from crosslook.atlas.query_size import passes_for, refinement_for
-from crosslook.atlas.result import MatchResult, outline
-from crosslook.atlas.search_poses import Asked, search_poses
+from crosslook.atlas.query import Query, make_poses, passes_for, prepare_query, refinement_for
+from crosslook.atlas.search import Asked, search_poses
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.atlas.verify import Candidate, FineLevel, verify
 from crosslook.errors import MatchError
 from crosslook.extract.registry import open_extractor
-from crosslook.match.align import align, stopwatch
-from crosslook.match.transform import Transform, scaling, translation
-from crosslook.match.verdict import judge
+from crosslook.geo.image import GeoImage, open_image
+from crosslook.match.align import align
+from crosslook.match.judge import judge
+from crosslook.match.register import (
+    DEFAULT_EXTRACTOR,
+    MARGIN,
+    check_model,
+    make_result,
+    working_frame,
+)
+from crosslook.match.result import MatchResult, outline
+from crosslook.match.transform import Model, Transform, scaling, translation
+from crosslook.progress import Timer
+
+
+class LocateOptions(TypedDict, total=False):
+    """Keyword options of :func:`crosslook.atlas.locate.locate`."""
+
+    gsd: float | None
+    near: tuple[float, float] | None
+    radius_km: float | None
+    bbox: tuple[float, float, float, float] | None
+    rotation: float
+    scale: float
+    coarse: str | None
+    fine: str | None
+    model: Model
+    device: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class LocateSettings:
+    """The same options with their defaults.
+
+    Attributes
+    ----------
+    gsd : float, optional
+        Metres on the ground per pixel of a query without georeference.
+    near, radius_km, bbox
+        Where it may lie: (longitude, latitude) and kilometres, or (west,
+        south, east, north); positions of the middle of the query.
+    rotation, scale : float
+        Ranges tried beyond what the query tells: degrees to either side, and
+        relative (0.1 is 10 per cent). Turns within 2 degrees and 2 per cent are
+        found without.
+    coarse, fine : str, optional
+        Extractors of the search and of the verification: a level of the atlas,
+        by default as :func:`crosslook.atlas.search.finest_level` says,
+        and any extractor, by default the last level.
+    model, seed
+        As for :func:`crosslook.match.register.register`.
+    device : str
+        Of the search: ``cpu``, ``cuda``, or ``auto``, a GPU where there is one.
+
+    Raises
+    ------
+    SettingError
+        If the model is unknown; the other options are checked where they are used.
+    """
+
+    gsd: float | None = None
+    near: tuple[float, float] | None = None
+    radius_km: float | None = None
+    bbox: tuple[float, float, float, float] | None = None
+    rotation: float = 0.0
+    scale: float = 0.0
+    coarse: str | None = None
+    fine: str | None = None
+    model: Model = "similarity"
+    device: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_model(self.model)
+
+    def told(self, atlas: str, coarse: str, fine: str) -> dict[str, Any]:
+        """What ``match.json`` says of them, with the specs that were used."""
+        own = {name: value for name, value in asdict(self).items() if name != "device"}
+        used = {"coarse": coarse, "fine": fine, "extractor": DEFAULT_EXTRACTOR}
+        return {"atlas": atlas, **own, **used}
+
 
 CANDIDATES = 50
 _MOST_TRIED = 3
@@ -47,7 +121,7 @@ def locate(
     Four stages: correlation of calibrated features at all positions at once;
     the best 50 of them again with finer features, whole and in parts; tie
     points, robust fit and refinement as in
-    :func:`crosslook.atlas.register.register` at the best of those, and, until
+    :func:`crosslook.match.register.register` at the best of those, and, until
     one is a match, at up to two more that score nearly as high; a verdict from
     the evidence of all.
 
@@ -59,9 +133,9 @@ def locate(
     atlas : path, address or Atlas
         Open it once for many queries.
     out, force
-        As for :func:`crosslook.atlas.register.register`.
+        As for :func:`crosslook.match.register.register`.
     **options
-        The fields of :class:`~crosslook.atlas.locate_options.LocateSettings`:
+        The fields of :class:`~crosslook.atlas.locate.LocateSettings`:
         ``gsd``, ``near``, ``radius_km``, ``bbox``, ``rotation``, ``scale``,
         ``coarse``, ``fine``, ``model``, ``device``, ``seed``.
 
@@ -108,7 +182,7 @@ def locate_all(
     fine = levels[-1].spec if settings.fine is None else settings.fine
     verifier = FineLevel(held, fine, open_extractor(fine))
     waiting = iter(queries)
-    lap = stopwatch()
+    lap = Timer().lap
     while asked := _ask(waiting, held, settings):
         share = 1.0 / len(asked)  # of the time that the queries of one pass took together
         read = lap() * share

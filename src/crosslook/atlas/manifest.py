@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from crosslook.atlas.grid import AtlasGrid
 from crosslook.atlas.levels import Level
 from crosslook.errors import StoreError
-from crosslook.match.position import Georeference
+from crosslook.geo.basemaps import AtlasGrid
+from crosslook.geo.position import Georeference
 from crosslook.types import FloatArray
 
 FORMAT = 2

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crosslook.atlas.geo_image import GeoImage
 from crosslook.atlas.store import Atlas
 from crosslook.errors import MatchError, SettingError
-from crosslook.match.thin_plate import Array
+from crosslook.geo.image import GeoImage
+from crosslook.types import Array
 
 _EDGE = 9  # positions along an edge of a box that are brought to the grid
 _METRES_PER_DEGREE = 111_320.0

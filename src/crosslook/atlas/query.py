@@ -7,20 +7,47 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from crosslook.atlas.geo_image import GeoImage
 from crosslook.atlas.levels import Level
 from crosslook.atlas.ready_blocks import MOST_CELLS
-from crosslook.atlas.result import outline, placement
-from crosslook.atlas.search import Template
 from crosslook.atlas.store import Atlas
 from crosslook.errors import GridError, MatchError, SettingError
 from crosslook.extract.base import Extractor
+from crosslook.geo.image import GeoImage
+from crosslook.geo.picture import Picture
 from crosslook.match.channels import Channels, dense_channels
-from crosslook.match.picture import Picture, warp
-from crosslook.match.refine import reduce_picture
-from crosslook.match.thin_plate import Array
+from crosslook.match.refine import LEVELS, SHARE, PyramidLevel, reduce_picture
+from crosslook.match.result import outline, placement
+from crosslook.match.tie_points import Pass
 from crosslook.match.transform import Transform, scaling, similarity, translation
-from crosslook.types import FloatArray
+from crosslook.match.warp import warp
+from crosslook.types import Array, FloatArray
+
+_SMALL = 448
+_COARSE_SHARE = 0.25
+
+
+def passes_for(shape: tuple[int, int]) -> tuple[Pass, ...]:
+    """Passes for a query of this shape: about as many templates whatever its size.
+
+    The place is known to a few pixels by now, so no pass looks far; small
+    queries need templates closer together than register does.
+    """
+    step = float(np.clip(max(shape) / 7, 32.0, 96.0))
+    return (
+        Pass(template=128.0, radius=32.0, step=step, threshold=10.0),
+        Pass(template=112.0, radius=16.0, step=step, threshold=6.0),
+        Pass(template=96.0, radius=12.0, step=0.75 * step, threshold=3.0),
+    )
+
+
+def refinement_for(shape: tuple[int, int]) -> tuple[tuple[PyramidLevel, ...], float]:
+    """Levels of the refinement on an optical part of this shape, and the share of the way to go.
+
+    The finest level is left out for a large one, to save its time; half the
+    resolution shows the optimum less well, so less of the way to it is gone.
+    """
+    return (LEVELS, SHARE) if max(shape) <= _SMALL else (LEVELS[:-1], _COARSE_SHARE)
+
 
 LEAST_SIDE = 64
 """Pixels of the atlas that a query must have along either side."""
@@ -70,6 +97,19 @@ class Pose:
     scale: float
     picture: Picture
     placed: Transform
+
+
+@dataclass(frozen=True, eq=False)
+class Template:
+    """What is looked for.
+
+    Attributes
+    ----------
+    values : float32 array, shape (C, h, w)
+        Calibrated, mean 0 per channel, zero where not valid; at most 64 cells a side.
+    """
+
+    values: FloatArray
 
 
 def prepare_query(image: GeoImage, atlas: Atlas, gsd: float | None, near: Array) -> Query:

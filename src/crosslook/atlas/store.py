@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.atlas.blocks import IMAGE, VALID, block_folder, level_file
-from crosslook.atlas.geo_image import GeoImage
-from crosslook.atlas.grid import AtlasGrid
 from crosslook.atlas.manifest import NAME, Block, Manifest, read_manifest
 from crosslook.errors import InputError, SettingError, StoreError, did_you_mean
+from crosslook.geo.basemaps import AtlasGrid
+from crosslook.geo.image import GeoImage
 from crosslook.match.channels import Channels, contrast_weight
 from crosslook.storage import Folder, LocalFolder, open_folder
 

@@ -5,15 +5,55 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 
 def extractors(
     name: Annotated[str | None, typer.Argument(help="Show the options of one.")] = None,
 ) -> None:
     """List the extractors: size, channels, stride, input, licence, weights."""
-    from crosslook.pipeline.tables import print_extractor, print_extractors
-
     if name is None:
         print_extractors()
     else:
         print_extractor(name)
+
+
+def print_extractors(console: Console | None = None) -> None:
+    """Print two lines for every extractor and variant; they fit 80 columns."""
+    from crosslook.extract.registry import describe_rows
+
+    console = console or Console()
+    table = Table(title="Extractors", box=None, pad_edge=False, show_header=True)
+    for name in ("spec", "parameters", "channels", "stride", "extra", "weights"):
+        numeric = name in ("parameters", "channels", "stride")
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=name == "spec")
+    for row in describe_rows():
+        numbers = (row.parameters, row.channels, row.stride)
+        table.add_row(f"[bold]{escape(row.spec)}[/]", *numbers, row.extra or "-", row.weights)
+    console.print(table)
+    console.print("\nWhat each is, its input and its licence:", highlight=False)
+    for row in describe_rows():
+        what = f"{row.what}; input {row.input}; {row.licence}"
+        console.print(f"[bold]{escape(row.spec)}[/]: {escape(what)}", highlight=False)
+
+
+def print_extractor(name: str, console: Console | None = None) -> None:
+    """Print the options of one extractor."""
+    from crosslook.extract.registry import extractor_class, find_row
+
+    cls = extractor_class(find_row(name))
+    table = Table(title=f"Options of {name}")
+    for column in ("option", "default", "allowed", "meaning"):
+        table.add_column(column)
+    for key, option in cls.OPTIONS.items():
+        allowed = ", ".join(map(str, option.choices)) or (
+            f"{option.low:g} to {option.high:g}"
+            if option.low is not None and option.high is not None
+            else "yes, no"
+            if isinstance(option.default, bool)
+            else "any"
+        )
+        table.add_row(key, str(option.default), allowed, option.help)
+    (console or Console()).print(table)

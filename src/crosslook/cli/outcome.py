@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from crosslook.atlas.result import MatchResult
+    from crosslook.match.result import MatchResult
 
 NO_MATCH = 3
 """Exit code of a run that worked and found no match, or none that is sure."""

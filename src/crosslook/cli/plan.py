@@ -37,9 +37,8 @@ def plan(
     """
     if (area is None) == (bbox is None):
         raise SettingError("give either an area (km2, a country, land) or --bbox W S E N.")
-    from crosslook.pipeline.areas import area_km2, box_km2
-    from crosslook.pipeline.plan import check_numbers, plan_atlas
-    from crosslook.pipeline.unit_costs import costs_for
+    from crosslook.atlas.plan import area_km2, box_km2, check_numbers, plan_atlas
+    from crosslook.atlas.unit_costs import costs_for
 
     km2 = box_km2(bbox) if bbox is not None else area_km2(area or "")
     check_numbers(km2, gsd, machines, workers)

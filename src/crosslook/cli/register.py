@@ -26,8 +26,8 @@ def register(
     """Bring a SAR image onto an optical one; exit code 3 where they do not match."""
     from typing import cast
 
-    from crosslook.atlas.register import DEFAULT_EXTRACTOR
-    from crosslook.atlas.register import register as run
+    from crosslook.match.register import DEFAULT_EXTRACTOR
+    from crosslook.match.register import register as run
     from crosslook.match.transform import Model
 
     found = run(
@@ -51,8 +51,8 @@ def audit(
     radius: Annotated[float, typer.Option(help="Largest shift looked for, pixels.")] = 24.0,
 ) -> None:
     """Measure whether the pairs of a data set are really aligned."""
-    from crosslook.atlas.audit import audit as run
     from crosslook.data.pairs import open_pairs
+    from crosslook.match.audit import audit as run
 
     found = run(open_pairs(pairs, layout), radius=radius)
     files = found.write(out)

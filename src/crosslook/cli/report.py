@@ -21,6 +21,6 @@ def compare(
     seed: Annotated[int, typer.Option(help="Seed of the paired bootstrap.")] = 0,
 ) -> None:
     """Say which differences between runs stand, by a paired bootstrap over scenes."""
-    from crosslook.pipeline.compare_runs import print_comparison
+    from crosslook.report.compare import print_comparison
 
     print_comparison(runs, out, seed)

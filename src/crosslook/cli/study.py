@@ -71,8 +71,8 @@ def study(
 ) -> None:
     """Measure how well extractors match SAR and optical patches."""
     typed = {k: v for k, v in locals().items() if v is not None and k not in ("config", "weights")}
-    from crosslook.pipeline.settings import make_settings, read_config
-    from crosslook.pipeline.study import run_study
+    from crosslook.report.study import study_and_report
+    from crosslook.retrieval.settings import make_settings, read_config
 
     values: dict[str, Any] = read_config(config) if config else {}
     values.update(typed)
@@ -81,7 +81,7 @@ def study(
     for name, what in (("pairs", "PAIRS"), ("out", "--out RUN")):
         if name not in values:
             raise SettingError(f"{what} is missing; see 'crosslook study --help'.")
-    run_study(make_settings(values))
+    study_and_report(make_settings(values))
 
 
 def demo(
@@ -91,7 +91,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the simulator.")] = 0,
 ) -> None:
     """Simulate pairs, study them and write a report: no data or weights needed."""
-    from crosslook.pipeline.demo import run_demo
+    from crosslook.report.study import run_demo
 
     run_demo(out, seed)
 

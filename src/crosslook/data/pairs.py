@@ -1,17 +1,23 @@
-"""Scene pairs from a folder, a table or a public set."""
+"""Scene pairs from a folder, a table or a public set.
+
+How paired sets lie on disk: the plain folder and the public sets.
+
+Each layout is one row of ``LAYOUTS``: how to recognise it, and how to list its
+pairs. A recogniser looks at few files, so opening a large set stays quick.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from crosslook.errors import InputError, LayoutError
+from crosslook.errors import InputError, LayoutError, SettingError, did_you_mean
 from crosslook.storage import as_path, is_remote, reaching
-
-SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".vrt"})
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,225 @@ class ScenePair:
     optical: Path
 
 
+TABLES = ("groups.csv", "scenes.csv")
+COLUMNS = ("group", "tile", "region")
+
+
+def read_groups(folder: Path) -> dict[str, str]:
+    """Read ``groups.csv`` or ``scenes.csv`` of a folder of pairs.
+
+    The table has a column ``scene`` (the stem of the files) and one of
+    ``group``, ``tile``, ``region``; the first of them that is there counts.
+
+    Returns
+    -------
+    dict of str to str
+        Group per scene; empty where no table names groups. A scene that the
+        table does not list is a group of its own.
+
+    Raises
+    ------
+    InputError
+        If a table is there but cannot be read as CSV.
+    """
+    import pyarrow as pa
+    from pyarrow import csv
+
+    for name in TABLES:
+        path = folder / name
+        if not path.is_file():
+            continue
+        try:
+            with path.open("rb") as file:
+                table = csv.read_csv(file)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise InputError(f"{path} is not a CSV table: {error}.") from error
+        column = next((column for column in COLUMNS if column in table.column_names), None)
+        if column is None or "scene" not in table.column_names:
+            continue
+        scenes, groups = table["scene"].to_pylist(), table[column].to_pylist()
+        return {
+            str(scene): str(group)
+            for scene, group in zip(scenes, groups, strict=True)
+            if group is not None
+        }
+    return {}
+
+
+OPTICAL_NAMES = ("optical", "opt", "rgb", "eo", "s2", "sentinel2", "sentinel-2", "visible")
+SAR_NAMES = ("sar", "s1", "radar", "sentinel1", "sentinel-1", "vv", "vh")
+
+Finder = Callable[[Path], list[ScenePair]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A way in which a set lies on disk."""
+
+    name: str
+    shape: str
+    recognise: Callable[[Path], bool]
+    find: Finder
+
+
+def find_layout(folder: Path, name: str = "auto") -> Finder:
+    """Return the finder of a layout by name, or of the first one recognised.
+
+    Raises
+    ------
+    SettingError
+        If the name is unknown.
+    LayoutError
+        If the folder is in no known layout.
+    """
+    names = [layout.name for layout in LAYOUTS]
+    for layout in LAYOUTS:
+        if layout.name == name or (name == "auto" and layout.recognise(folder)):
+            return layout.find
+    if name != "auto":
+        raise SettingError(
+            f"unknown layout '{name}'; known are: auto, {', '.join(names)}."
+            + did_you_mean(name, names)
+        )
+    shapes = "; ".join(f"{layout.name}: {layout.shape}" for layout in LAYOUTS)
+    raise LayoutError(f"{folder} holds no pairs in a known layout. Known are {shapes}.")
+
+
+def _side(folder: Path, names: Iterable[str]) -> Path | None:
+    """Find the folder of one modality, by the first of ``names`` that is there."""
+    folders = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
+    return next((folders[name] for name in names if name in folders), None)
+
+
+def _plain_recognise(folder: Path) -> bool:
+    return bool(_side(folder, SAR_NAMES) and _side(folder, OPTICAL_NAMES))
+
+
+def _plain(folder: Path) -> list[ScenePair]:
+    sar, optical = _side(folder, SAR_NAMES), _side(folder, OPTICAL_NAMES)
+    if sar is None or optical is None:
+        names = SAR_NAMES if sar is None else OPTICAL_NAMES
+        raise LayoutError(f"{folder} has no folder named one of: {', '.join(names)}.")
+    return pair_up(_by_stem(sar), _by_stem(optical), read_groups(folder))
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    paths = images_in(folder)
+    return by_key(paths, [path.stem for path in paths])
+
+
+_SEN = re.compile(r"^(ROIs\d+_[a-z]+)_(s1|s2)_(\d+)_(p\d+)$")
+
+
+def _sen_files(folder: Path, suffix: str) -> Iterable[Path]:
+    return folder.glob(f"ROIs*/s[12]_*/ROIs*{suffix}")
+
+
+def _sen(suffix: str) -> Finder:
+    """SEN1-2 (png) and SEN12MS, SEN12MS-CR (tif) share their names."""
+
+    def find(folder: Path) -> list[ScenePair]:
+        sides: dict[str, dict[str, Path]] = {"s1": {}, "s2": {}}
+        groups: dict[str, str] = {}
+        for path in sorted(_sen_files(folder, suffix)):
+            match = _SEN.match(path.stem)
+            if match:  # s2_cloudy of SEN12MS-CR does not match, and is left out
+                roi, sensor, number, patch = match.groups()
+                key = f"{roi}_{number}_{patch}"
+                sides[sensor][key] = path
+                groups[key] = f"{roi}_{number}"
+        return pair_up(sides["s1"], sides["s2"], groups)
+
+    return find
+
+
+def _has(pattern: str) -> Callable[[Path], bool]:
+    return lambda folder: any(True for _ in islice(folder.glob(pattern), 1))
+
+
+def _two_folders(sar: str, optical: str) -> Finder:
+    def find(folder: Path) -> list[ScenePair]:
+        return pair_up(_by_stem(folder / sar), _by_stem(folder / optical))
+
+    return find
+
+
+_OS = re.compile(r"^(sar|opt)(\d+)$")
+
+
+def _osdataset(folder: Path) -> list[ScenePair]:
+    sides: dict[str, dict[str, Path]] = {"sar": {}, "opt": {}}
+    for path in images_in(folder, "**/*"):
+        match = _OS.match(path.stem)
+        if match:
+            below = path.parent.relative_to(folder).as_posix()
+            prefix = "" if below == "." else f"{below}/"
+            sides[match.group(1)][prefix + match.group(2)] = path
+    return pair_up(sides["sar"], sides["opt"])
+
+
+_SPACENET = re.compile(r"^(.*)_(SAR-Intensity|PS-RGB)_(.*tile_\d+)$")
+
+
+def _spacenet6(folder: Path) -> list[ScenePair]:
+    sides: dict[str, dict[str, Path]] = {"SAR-Intensity": {}, "PS-RGB": {}}
+    groups: dict[str, str] = {}
+    for kind, files in sides.items():
+        for path in sorted(folder.glob(f"**/{kind}/*.tif")):
+            match = _SPACENET.match(path.stem)
+            if match and match.group(2) == kind:
+                key = f"{match.group(1)}_{match.group(3)}"
+                files[key] = path
+                # The tiles of one acquisition share its time stamp.
+                groups[key] = key.rpartition("_tile_")[0]
+    return pair_up(sides["SAR-Intensity"], sides["PS-RGB"], groups)
+
+
+def _sar2opt(folder: Path) -> list[ScenePair]:
+    sar: dict[str, Path] = {}
+    optical: dict[str, Path] = {}
+    groups: dict[str, str] = {}
+    for split in ("train", "test"):
+        for side, found in (("A", sar), ("B", optical)):
+            for path in images_in(folder / f"{split}{side}"):
+                # Both sides carry the same name, in some releases with _A and _B.
+                key = f"{split}/{re.sub(r'_[AB]$', '', path.stem)}"
+                found[key] = path
+                groups[key] = split
+    return pair_up(sar, optical, groups)
+
+
+LAYOUTS: tuple[Layout, ...] = (
+    Layout("sen1-2", "ROIs*/s1_*/*.png", _has("ROIs*/s1_*/ROIs*.png"), _sen(".png")),
+    Layout(
+        "sen12ms-cr",
+        "as sen12ms, with s2_cloudy_*",
+        _has("ROIs*/s2_cloudy_*/ROIs*.tif"),
+        _sen(".tif"),
+    ),
+    Layout("sen12ms", "ROIs*/s1_*/*.tif", _has("ROIs*/s1_*/ROIs*.tif"), _sen(".tif")),
+    Layout(
+        "qxs-saropt",
+        "sar_256_oc_0.2/ and opt_256_oc_0.2/",
+        _has("sar_256_oc_0.2"),
+        _two_folders("sar_256_oc_0.2", "opt_256_oc_0.2"),
+    ),
+    Layout("spacenet6", "**/SAR-Intensity/ and PS-RGB/", _has("**/SAR-Intensity"), _spacenet6),
+    Layout("sar2opt", "trainA, trainB, testA, testB", _has("t*[tn]A"), _sar2opt),
+    Layout(
+        "optical-sar-dataset",
+        "dataset/sar/ and dataset/opt/",
+        _has("dataset/opt"),
+        lambda folder: _plain(folder / "dataset"),
+    ),
+    Layout("folders", "sar/ and optical/ (or synonyms)", _plain_recognise, _plain),
+    Layout("osdataset", "sar1.png and opt1.png", _has("**/sar[0-9]*.png"), _osdataset),
+)
+
+
+SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".vrt"})
+
+
 def open_pairs(source: str | Path, layout: str = "auto") -> list[ScenePair]:
     """List the scene pairs of a source, sorted by id.
 
@@ -36,7 +261,7 @@ def open_pairs(source: str | Path, layout: str = "auto") -> list[ScenePair]:
     source : path or address
         A CSV or Parquet table with columns ``sar``, ``optical`` and optionally
         ``id`` and ``group``, or a folder in one of the layouts of
-        :mod:`crosslook.data.layouts`. Relative paths of a table are relative
+        :mod:`crosslook.data.pairs`. Relative paths of a table are relative
         to it and stay below its folder; what lies elsewhere is named by an
         absolute path. Other columns are left alone. All of it may lie in an
         object store (``s3://bucket/prefix``).
@@ -50,8 +275,6 @@ def open_pairs(source: str | Path, layout: str = "auto") -> list[ScenePair]:
     SettingError
         If the layout is unknown.
     """
-    from crosslook.data.layouts import find_layout
-
     source = as_path(source)
     with reaching(source):
         if source.is_dir():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,13 +12,134 @@ from pathlib import Path
 import numpy as np
 
 from crosslook.data.pairs import ScenePair
-from crosslook.data.radiometry import OpticalRadiometry, SarRadiometry
-from crosslook.data.scene import Scene, open_scene
-from crosslook.data.tiles import tile
 from crosslook.errors import InputError, RasterError
+from crosslook.geo.grids import onto_optical
+from crosslook.geo.radiometry import OpticalRadiometry, SarRadiometry, Stretch
+from crosslook.geo.raster import Grid, Raster, Source, read_raster, read_window
+from crosslook.geo.swath import Swath, survey
 from crosslook.progress import track
 from crosslook.storage import reaching
-from crosslook.types import MODALITIES, FloatArray, Modality, Patch
+from crosslook.types import MODALITIES, FloatArray, Modality, Patch, Window
+
+
+def tile(height: int, width: int, patch: int, stride: int, scene: str) -> list[Window]:
+    """List the full windows of a scene, row by row.
+
+    What does not fill a whole window at the lower and right border is left out.
+
+    Raises
+    ------
+    InputError
+        If the patch is larger than the scene.
+    """
+    if patch > min(height, width):
+        raise InputError(
+            f"patches of {patch} x {patch} px are larger than scene '{scene}' "
+            f"({height} x {width} px); choose --patch of at most {min(height, width)}."
+        )
+    return [
+        Window(row, col, patch, patch)
+        for row in range(0, height - patch + 1, stride)
+        for col in range(0, width - patch + 1, stride)
+    ]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One modality of a scene: where its pixels are and how they are scaled."""
+
+    source: Source
+    radiometry: SarRadiometry | OpticalRadiometry
+    stretch: Stretch
+    swath: Swath
+    shift: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A scene pair on the optical grid.
+
+    Attributes
+    ----------
+    pair : ScenePair
+    grid : Grid
+        Of the optical image.
+    synthetic : bool
+        Whether a tag of a file says that it is simulated.
+    """
+
+    pair: ScenePair
+    grid: Grid
+    synthetic: bool
+    sides: dict[Modality, Side]
+
+    def read(self, modality: Modality, window: Window) -> FloatArray:
+        """Read a window as (3, h, w) in 0..1, NaN where invalid."""
+        side = self.sides[modality]
+        return side.radiometry.apply(_shifted(side, window), side.stretch)
+
+
+def open_scene(
+    pair: ScenePair,
+    sar: SarRadiometry,
+    optical: OpticalRadiometry,
+    shift: tuple[float, float] = (0.0, 0.0),
+) -> Scene:
+    """Open a pair: compare its grids and fit its radiometry on an overview.
+
+    ``shift`` is (row, col): SAR pixel (r, c) shows the ground that the optical
+    image has at (r + row, c + col).
+
+    Raises
+    ------
+    GridError
+        If the two grids cannot be brought together.
+    RasterError
+        If a file is missing or damaged, or a side has no valid pixel.
+    """
+    sar_file, optical_file = read_raster(pair.sar), read_raster(pair.optical)
+    grid = optical_file.grid
+    source = onto_optical(sar_file, optical_file)
+    sides: dict[Modality, Side] = {
+        "sar": _open_side(sar_file, source, grid, sar, shift),
+        "optical": _open_side(optical_file, Source(pair.optical), grid, optical),
+    }
+    return Scene(pair, grid, sar_file.synthetic or optical_file.synthetic, sides)
+
+
+def _open_side(
+    raster: Raster,
+    source: Source,
+    grid: Grid,
+    radiometry: SarRadiometry | OpticalRadiometry,
+    shift: tuple[float, float] = (0.0, 0.0),
+) -> Side:
+    bands = radiometry.choose(raster.bands)
+    swath, overview = survey(source, grid.height, grid.width, bands)
+    if swath.valid and np.isfinite(overview).any():
+        stretch = radiometry.fit(overview, raster.dtype, raster.bands)
+        return Side(source, radiometry, stretch, swath, shift)
+    raise RasterError(
+        f"{raster.path} has no usable pixel on the {grid.height} x {grid.width} px grid: all is "
+        "nodata, NaN or zeros outside the swath. Leave the pair out or get the file again."
+    )
+
+
+def _shifted(side: Side, window: Window) -> FloatArray:
+    """Read a window, moved by the alignment of the scene (bilinear)."""
+    row, col = side.shift
+    bands = side.stretch.bands
+    if row == 0 and col == 0:
+        return side.swath.clear(read_window(side.source, window, bands), window)
+    top, left = window.row - row, window.col - col
+    first_row, first_col = math.floor(top), math.floor(left)
+    larger = Window(first_row, first_col, window.height + 1, window.width + 1)
+    raw = side.swath.clear(read_window(side.source, larger, bands), larger)
+    down, right = np.float32(top - first_row), np.float32(left - first_col)
+    # Weights of 0 must not spread NaN from a neighbour that is not needed.
+    rows = raw[:, :-1] if down == 0 else raw[:, :-1] * (1 - down) + raw[:, 1:] * down
+    return rows[:, :, :-1] if right == 0 else rows[:, :, :-1] * (1 - right) + rows[:, :, 1:] * right
+
 
 FORMAT = 1
 """Raise it whenever the same settings give other pixels."""
@@ -81,7 +203,7 @@ class PatchSet:
         max_invalid : float
             0..1.
         alignment : mapping of scene id to (row, col), optional
-            See :func:`crosslook.data.scene.open_scene`.
+            See :func:`crosslook.data.patches.open_scene`.
         name : str
             For the rows.
 

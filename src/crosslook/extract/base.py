@@ -10,8 +10,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from crosslook.errors import InputError
-from crosslook.extract.options import Option
-from crosslook.extract.spec import ExtractorSpec, parse_spec
+from crosslook.extract.spec import ExtractorSpec, Option, parse_spec
 from crosslook.types import FeatureMap, FloatArray
 
 

@@ -11,9 +11,8 @@ from typing import Any, ClassVar
 
 from crosslook.extract.base import Geometry, resize_to_multiple
 from crosslook.extract.checkpoint import from_pretrained
-from crosslook.extract.options import Option
-from crosslook.extract.tokens import LAYER, check_layer, token_map
-from crosslook.extract.torch_base import TorchExtractor
+from crosslook.extract.spec import Option
+from crosslook.extract.torch_base import LAYER, TorchExtractor, check_layer, token_map
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)

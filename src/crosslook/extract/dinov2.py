@@ -11,9 +11,8 @@ from typing import Any, ClassVar
 
 from crosslook.extract.base import Geometry, resize_to_multiple
 from crosslook.extract.checkpoint import from_pretrained
-from crosslook.extract.options import Option
-from crosslook.extract.tokens import LAYER, check_layer, token_map
-from crosslook.extract.torch_base import TorchExtractor
+from crosslook.extract.spec import Option
+from crosslook.extract.torch_base import LAYER, TorchExtractor, check_layer, token_map
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

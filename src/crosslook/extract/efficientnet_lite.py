@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from crosslook.errors import WeightsError
 from crosslook.extract.base import Geometry, pad_to_multiple
-from crosslook.extract.options import Option
+from crosslook.extract.spec import Option
 from crosslook.extract.torch_base import TorchExtractor
 
 _LAST_OF_STAGE = (1, 3, 5, 8, 11, 15, 16)

@@ -11,10 +11,9 @@ from crosslook.extract.base import Geometry, resize_to_multiple
 from crosslook.extract.checkpoint import from_pretrained, quiet_libraries, seeded
 from crosslook.extract.clip import CLIP_MEAN, CLIP_STD
 from crosslook.extract.dinov2 import IMAGENET_MEAN, IMAGENET_STD
-from crosslook.extract.options import Option
 from crosslook.extract.source import read_json
-from crosslook.extract.tokens import token_map
-from crosslook.extract.torch_base import TorchExtractor
+from crosslook.extract.spec import Option
+from crosslook.extract.torch_base import TorchExtractor, token_map
 
 Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]
 _STATISTICS: dict[str, Statistics] = {

@@ -17,7 +17,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from crosslook.extract.base import Extractor, Geometry, pad_to_multiple
-from crosslook.extract.options import Option
+from crosslook.extract.spec import Option
 from crosslook.types import FloatArray
 
 _EPSILON = 1e-3

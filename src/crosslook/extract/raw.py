@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from crosslook.extract.base import Extractor, Geometry, pad_to_multiple
-from crosslook.extract.options import Option
+from crosslook.extract.spec import Option
 from crosslook.types import FloatArray
 
 

@@ -11,9 +11,8 @@ from typing import Any
 
 from crosslook.errors import MissingExtraError, SpecError, did_you_mean
 from crosslook.extract.base import Extractor
-from crosslook.extract.options import read_options
 from crosslook.extract.rows import ROWS, ExtractorRow, Variant
-from crosslook.extract.spec import ExtractorSpec, parse_spec
+from crosslook.extract.spec import ExtractorSpec, parse_spec, read_options
 from crosslook.extract.weights import check_overrides, find_variant, locate, missing
 
 __all__ = [

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from crosslook.extract.base import Geometry
 from crosslook.extract.checkpoint import from_pretrained
 from crosslook.extract.dinov2 import IMAGENET_MEAN, IMAGENET_STD
-from crosslook.extract.options import Option
+from crosslook.extract.spec import Option
 from crosslook.extract.torch_base import TorchExtractor
 
 _LEVELS = (4, 8, 16)

@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 from crosslook.extract.base import Geometry, pad_to_multiple, resize_to_multiple
 from crosslook.extract.checkpoint import fill, quiet_libraries
-from crosslook.extract.options import Option
 from crosslook.extract.source import Source
+from crosslook.extract.spec import Option
 from crosslook.extract.torch_base import TorchExtractor
 
 _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}

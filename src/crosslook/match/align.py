@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from time import perf_counter
 
 import cv2
 import numpy as np
 
 from crosslook.extract.base import Extractor
+from crosslook.geo.picture import Picture
 from crosslook.match.channels import dense_channels
-from crosslook.match.evidence import Evidence
-from crosslook.match.picture import Picture, warp
-from crosslook.match.refine import LEVELS, SHARE, Level, Refinement, information_score, refine
+from crosslook.match.judge import Evidence
+from crosslook.match.refine import (
+    LEVELS,
+    SHARE,
+    PyramidLevel,
+    Refinement,
+    information_score,
+    refine,
+)
 from crosslook.match.relief import CLEAR_RATIO, Relief, is_consistent, measure_relief
 from crosslook.match.robust_fit import Fit, fit_robust
-from crosslook.match.tie_points import Pass, TiePoints, find_tie_points, score_maps
+from crosslook.match.tie_points import Pass, TiePoints, VoteRange, find_tie_points, score_maps, vote
 from crosslook.match.transform import Model, Transform, identity
-from crosslook.match.vote import VoteRange, vote
+from crosslook.match.warp import warp
+from crosslook.progress import Timer
 
 PASSES = (
     Pass(template=128.0, radius=60.0, step=48.0, threshold=10.0),
@@ -59,7 +65,7 @@ def align(
     model: Model = "similarity",
     passes: tuple[Pass, ...] = PASSES,
     seed: int = 0,
-    levels: tuple[Level, ...] = LEVELS,
+    levels: tuple[PyramidLevel, ...] = LEVELS,
     share: float = SHARE,
 ) -> Alignment:
     """Bring a SAR picture onto an optical one from a rough start.
@@ -81,12 +87,12 @@ def align(
         Coarse to fine.
     seed : int
         Of the robust fit.
-    levels : tuple of Level
+    levels : tuple of PyramidLevel
         Of the refinement, coarse to fine.
     share : float
         Of the way to the optimum of the refinement that is gone, 0..1.
     """
-    lap = stopwatch()
+    lap = Timer().lap
     seconds = {}
     points, fit = _search(sar, optical, extractor, start or identity(), model, passes, seed)
     seconds["tie points"] = lap()
@@ -172,16 +178,3 @@ def _relief(points: TiePoints, fit: Fit) -> Relief | None:
 def _no_evidence(points: TiePoints) -> Evidence:
     ratio = float(np.median(points.ratio)) if len(points) else 1.0
     return Evidence(0.0, 0.0, 0.0, 0.0, ratio, _FARTHEST, _FARTHEST, 0.0)
-
-
-def stopwatch() -> Callable[[], float]:
-    """Return a function that gives the seconds since it was last called."""
-    last = perf_counter()
-
-    def lap() -> float:
-        nonlocal last
-        now, before = perf_counter(), last
-        last = now
-        return now - before
-
-    return lap

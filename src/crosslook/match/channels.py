@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.extract.base import Extractor
-from crosslook.match.picture import Picture
+from crosslook.geo.picture import Picture
 from crosslook.types import FloatArray
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from crosslook.match.thin_plate import Array
+from crosslook.types import Array
 
 HILLY_PX = 6.0
 """A spread beyond this is more than one transform should be trusted with."""

@@ -1,4 +1,6 @@
-"""Which differences between runs stand: a paired bootstrap over scenes.
+"""``crosslook compare``: a table on the terminal and a CSV.
+
+Which differences between runs stand: a paired bootstrap over scenes.
 
 Both runs answer the same queries, so the difference of every query is taken
 first and scenes are drawn afterwards; what the two share cancels (Efron and
@@ -7,6 +9,8 @@ Tibshirani 1993, chapter 16).
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -14,10 +18,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
 
+from crosslook.atomic import write_text
 from crosslook.errors import InputError
-from crosslook.measure.bootstrap import bootstrap_mean
-from crosslook.report.run_folder import MatchTable, read_matches, read_patches
+from crosslook.retrieval.measure.resampling import bootstrap_mean
+from crosslook.retrieval.run_folder import MatchTable, read_matches, read_patches
 from crosslook.types import Estimate
 
 
@@ -107,3 +114,37 @@ def _pairs(table: MatchTable) -> list[tuple[int, int]]:
 
 def _recall(rank: NDArray[np.int64]) -> float:
     return float((rank == 1).mean())
+
+
+def print_comparison(
+    runs: Sequence[Path], out: Path, seed: int = 0, console: Console | None = None
+) -> list[Difference]:
+    """Compare runs, print which differences stand, and write all as CSV."""
+    found = compare_runs(runs, seed)
+    table = Table(title="Recall at 1: second minus first (95 % interval, paired over scenes)")
+    for name in ("first", "second", "direction", "difference", "stands"):
+        table.add_column(name, overflow="fold")
+    for item in found:
+        d = item.difference
+        shown = f"{d.value:+.3f} ({d.low:+.3f} to {d.high:+.3f})"
+        table.add_row(
+            item.first, item.second, item.direction, shown, "yes" if item.stands else "no"
+        )
+    write_text(out, _csv(found))
+    console = console or Console()
+    console.print(table)
+    console.print(f"all of it: {out}", highlight=False)
+    return found
+
+
+def _csv(found: Sequence[Difference]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["first", "second", "direction", "difference", "low", "high", "n", "stands"])
+    for item in found:
+        d = item.difference
+        writer.writerow(
+            [item.first, item.second, item.direction, d.value, d.low, d.high, item.n_query,
+             item.stands]
+        )  # fmt: skip
+    return text.getvalue()

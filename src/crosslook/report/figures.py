@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from crosslook.report.run_folder import CurveTable, HistogramTable
 from crosslook.report.tables import Setup
+from crosslook.retrieval.run_folder import CurveTable, HistogramTable
 
 # Okabe and Ito's colours, told apart by colour-blind readers too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#666666")

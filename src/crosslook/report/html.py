@@ -20,14 +20,6 @@ from crosslook.report.more_sections import (
     two_stage_section,
 )
 from crosslook.report.paper import write_csv, write_figures, write_latex
-from crosslook.report.run_folder import (
-    read_curves,
-    read_histograms,
-    read_matches,
-    read_patches,
-    read_rows,
-    read_run,
-)
 from crosslook.report.sections import (
     Part,
     Section,
@@ -40,8 +32,16 @@ from crosslook.report.sections import (
     shown_matches,
 )
 from crosslook.report.tables import Setup, best_setups, interval, number, recall_rows
-from crosslook.report.thumbnails import read_thumbnails
 from crosslook.report.views import views_section
+from crosslook.retrieval.run_folder import (
+    read_curves,
+    read_histograms,
+    read_matches,
+    read_patches,
+    read_rows,
+    read_run,
+)
+from crosslook.retrieval.thumbnails import read_thumbnails
 from crosslook.types import Row
 
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crosslook.report.claims import judge_claims, pair_distances, plain_recalls, rank_correlation
-from crosslook.report.run_folder import read_patches
 from crosslook.report.sections import Part, Section, Table, definitions_of, measure_table
 from crosslook.report.structure_figures import (
     disturbances,
@@ -18,9 +17,9 @@ from crosslook.report.structure_figures import (
     two_stage_cost,
     two_stage_curves,
 )
-from crosslook.report.structure_files import read_embeddings, read_heat_maps
 from crosslook.report.tables import interval, number
-from crosslook.report.thumbnails import read_thumbnails, shrink
+from crosslook.retrieval.run_folder import read_embeddings, read_heat_maps, read_patches
+from crosslook.retrieval.thumbnails import read_thumbnails, shrink
 from crosslook.types import Row
 
 MOST_HOVERED = 1000

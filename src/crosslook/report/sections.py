@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from crosslook.measure.definition import Definition
-from crosslook.measure.definitions import DEFINITIONS, define
 from crosslook.report.figures import Figure
-from crosslook.report.run_folder import MatchTable
 from crosslook.report.tables import Setup, arrow, interval, number, recall_rows, setup_of
+from crosslook.retrieval.measure.definitions import DEFINITIONS, Definition, define
+from crosslook.retrieval.run_folder import MatchTable
 from crosslook.types import DIRECTIONS, Patch, Row
 
 SHOWN_MATCHES = 10

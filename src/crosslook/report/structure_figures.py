@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from crosslook.measure.robustness import parse_level
 from crosslook.report.figures import COLOURS, Figure
-from crosslook.report.structure_files import EmbeddingTable, HeatTable
+from crosslook.retrieval.measure.robustness import parse_level
+from crosslook.retrieval.run_folder import EmbeddingTable, HeatTable
 from crosslook.types import Patch, Row
 
 _SIDE = 100

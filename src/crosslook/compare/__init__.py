@@ -1,1 +1,0 @@
-"""Feature maps to ranks: pooling, calibration, scoring, search."""

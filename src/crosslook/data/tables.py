@@ -1,0 +1,79 @@
+"""When the two images of a scene were taken, where the data say so."""
+
+from __future__ import annotations
+
+import csv
+import math
+from datetime import date, datetime
+from pathlib import Path
+
+from crosslook.errors import InputError
+
+
+def read_alignment(path: Path) -> dict[str, tuple[float, float]]:
+    """Read a CSV with columns ``scene``, ``row`` and ``col``.
+
+    SAR pixel (r, c) shows the ground that the optical image has at
+    (r + row, c + col). Other columns are left alone.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, a column is missing or a shift is no
+        finite number.
+    """
+    import pyarrow as pa
+    from pyarrow import csv
+
+    try:
+        with path.open("rb") as file:
+            table = csv.read_csv(file)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"cannot read the alignment {path}: {error}.") from error
+    missing = {"scene", "row", "col"} - set(table.column_names)
+    if missing:
+        raise InputError(f"{path} lacks the columns {', '.join(sorted(missing))}.")
+    shifts: dict[str, tuple[float, float]] = {}
+    for line in table.select(["scene", "row", "col"]).to_pylist():
+        try:
+            row, col = float(line["row"]), float(line["col"])
+        except (TypeError, ValueError):
+            row = col = math.nan
+        if not (math.isfinite(row) and math.isfinite(col)):
+            raise InputError(f"{path}: the shift of scene '{line['scene']}' is no finite number.")
+        shifts[str(line["scene"])] = (row, col)
+    return shifts
+
+
+TABLE = "scenes.csv"
+_FORMATS = ("%Y-%m-%d", "%d.%m.%Y", "%Y%m%d")
+
+
+def days_between(pairs: Path) -> dict[str, float]:
+    """Read days between SAR and optical image of each scene.
+
+    They stand in ``scenes.csv`` beside the images, in columns ``scene``,
+    ``sar_date`` and ``optical_date`` (2020-11-04, 04.11.2020 or 20201104).
+    Without that file, or for lines without readable dates, nothing is said.
+    """
+    path = pairs / TABLE if pairs.is_dir() else pairs.with_name(TABLE)
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    found: dict[str, float] = {}
+    for line in lines:
+        sar, optical = _date(line.get("sar_date")), _date(line.get("optical_date"))
+        scene = line.get("scene")
+        if scene and sar is not None and optical is not None:
+            found[scene] = float(abs((sar - optical).days))
+    return found
+
+
+def _date(text: str | None) -> date | None:
+    for form in _FORMATS:
+        try:
+            return datetime.strptime((text or "").strip(), form).date()
+        except ValueError:
+            continue
+    return None

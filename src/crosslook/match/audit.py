@@ -1,0 +1,385 @@
+"""Tell whether the pairs of a data set are really aligned."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from crosslook.atomic import check_writable, write_bytes, write_text
+from crosslook.errors import GridError, InputError, MatchError
+from crosslook.extract.base import Extractor
+from crosslook.extract.registry import open_extractor
+from crosslook.geo.image import GeoImage, open_image
+from crosslook.geo.picture import Picture
+from crosslook.match.align import PASSES, align
+from crosslook.match.channels import dense_channels
+from crosslook.match.pictures import shift_picture
+from crosslook.match.refine import InformationMeasure, information_measure, reduce_picture
+from crosslook.match.relief import CLEAR_RATIO, HILLY_PX, Relief, measure_relief
+from crosslook.match.result import placement
+from crosslook.match.tie_points import Pass, find_tie_points, score_maps
+from crosslook.match.transform import Transform, identity, translation
+from crosslook.match.warp import warp
+from crosslook.progress import track
+from crosslook.retrieval.compare.correlation import correlate, find_peaks
+from crosslook.types import Array
+
+_COARSE = 4
+_MOST_STEPS = 12
+
+
+def gradient_shift(
+    sar: Picture, optical: Picture, extractor: Extractor, radius: float
+) -> tuple[Array, float]:
+    """Shift by correlating the features of the whole SAR picture.
+
+    Returns
+    -------
+    shift : float64 array, shape (2,)
+        Row and column in pixels: SAR (r, c) shows what optical has at
+        (r, c) + shift.
+    ratio : float
+        Peak over second peak.
+
+    Raises
+    ------
+    MatchError
+        If the pictures are smaller than four times ``radius``.
+    """
+    _check(sar, optical, radius)
+    here, there = dense_channels(sar, extractor), dense_channels(optical, extractor)
+    reach = math.ceil(radius / there.stride)
+    template = here.values[:, reach:-reach, reach:-reach]
+    peaks = find_peaks(correlate(template[None], there.values[None]), exclusion=reach / 4)
+    return (peaks.position[0] - reach) * there.stride, float(peaks.ratio[0])
+
+
+def information_shift(sar: Picture, optical: Picture, radius: float) -> tuple[Array, float]:
+    """Find the shift of greatest mutual information, to a fraction of a pixel.
+
+    Returns
+    -------
+    shift : float64 array, shape (2,)
+        As in :func:`gradient_shift`.
+    score : float
+        Height of the grid's best value over its mean, in its deviations.
+
+    Raises
+    ------
+    MatchError
+        If the pictures are smaller than four times ``radius``.
+    """
+    _check(sar, optical, radius)
+    small = reduce_picture(sar, _COARSE), reduce_picture(optical, _COARSE)
+    measure = information_measure(*small, 0.7)
+    steps = np.arange(-math.ceil(radius / _COARSE), math.ceil(radius / _COARSE) + 1)
+    grid = np.array(
+        [
+            [measure(Transform(translation(float(r), float(c)), "shift")) for c in steps]
+            for r in steps
+        ]
+    )
+    row, col = np.unravel_index(int(grid.argmax()), grid.shape)
+    shift = np.array([steps[row], steps[col]], np.float64) * _COARSE
+    for factor in (2, 1):
+        pair = reduce_picture(sar, factor), reduce_picture(optical, factor)
+        shift = _climb(information_measure(*pair, 1.0), shift / factor) * factor
+    score = float((grid.max() - grid.mean()) / max(float(grid.std()), 1e-9))
+    return shift, score
+
+
+def _climb(measure: InformationMeasure, start: Array) -> Array:
+    """Walk to the best whole shift nearby, then fit a parabola along each axis."""
+    known: dict[tuple[int, int], float] = {}
+
+    def at(row: int, col: int) -> float:
+        if (row, col) not in known:
+            place = translation(float(row), float(col))
+            known[row, col] = measure(Transform(place, "shift"))
+        return known[row, col]
+
+    row, col = (round(float(value)) for value in start)
+    for _ in range(_MOST_STEPS):
+        around = [(row + r, col + c) for r in (-1, 0, 1) for c in (-1, 0, 1)]
+        best = max(around, key=lambda place: at(*place))
+        if at(*best) <= at(row, col):
+            break
+        row, col = best
+    return np.array(
+        [
+            row + _vertex(at(row - 1, col), at(row, col), at(row + 1, col)),
+            col + _vertex(at(row, col - 1), at(row, col), at(row, col + 1)),
+        ]
+    )
+
+
+def _vertex(before: float, peak: float, after: float) -> float:
+    bend = before - 2 * peak + after
+    return 0.5 * (before - after) / bend if bend < 0 else 0.0
+
+
+def _check(sar: Picture, optical: Picture, radius: float) -> None:
+    if sar.shape != optical.shape or min(sar.shape) < 4 * radius:
+        raise MatchError(
+            f"a shift of up to {radius:g} px cannot be looked for between pictures of {sar.shape} "
+            f"and {optical.shape}; one shape of at least {4 * radius:g} px a side is needed."
+        )
+
+
+AGREE_PX = 1.5
+_MIN_INLIERS = 60
+_OFF_ZERO_PX = 4.0
+_RELIEF_PASS = Pass(template=112.0, radius=28.0, step=56.0, threshold=3.0)
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """Residual shift of one scene in optical pixels.
+
+    SAR pixel (r, c) shows the ground that the optical image has at
+    (r + row, c + col). ``row`` and ``col`` are the mean of both measures.
+
+    Attributes
+    ----------
+    information_row, information_col, gradient_row, gradient_col : float
+        By mutual information and by correlation of oriented gradients.
+    disagreement : float
+        Distance between the two.
+    trusted : bool
+        True where they differ by at most 1.5 px.
+    rotation_degrees, scale : float
+        From tie points over the scene; NaN where fewer than 60 agree or the
+        two shifts do not.
+    relief_px, relief_degrees : float
+        How far tie points spread along one line, and its direction, from the
+        columns towards the rows (:class:`~crosslook.match.relief.Relief`). NaN
+        where too few tell or no line holds half of them. It is measured against
+        the one shift, so a turn or a scale between the images counts too. Parts
+        of the scene lie that far apart, whatever the two measures agree on.
+    """
+
+    scene: str
+    row: float
+    col: float
+    information_row: float
+    information_col: float
+    gradient_row: float
+    gradient_col: float
+    disagreement: float
+    trusted: bool
+    rotation_degrees: float
+    scale: float
+    relief_px: float
+    relief_degrees: float
+
+    @property
+    def distance(self) -> float:
+        """Length of the residual shift in pixels."""
+        return float(np.hypot(self.row, self.col))
+
+
+def measure_scene(
+    scene: str,
+    sar: Picture,
+    optical: Picture,
+    radius: float,
+    shift_features: Extractor,
+    turn_features: Extractor,
+) -> AuditRow:
+    """Measure the residual shift of one pair, on one grid, in two ways; then turn and relief."""
+    information, _ = information_shift(sar, optical, radius)
+    gradient, _ = gradient_shift(sar, optical, shift_features, radius)
+    apart = float(np.linalg.norm(information - gradient))
+    mean = (information + gradient) / 2
+    rotation, scale = float("nan"), float("nan")
+    if apart <= AGREE_PX:
+        rotation, scale = _turn(sar, optical, turn_features, (float(mean[0]), float(mean[1])))
+    relief = _relief(sar, optical, turn_features, (float(mean[0]), float(mean[1])))
+    return AuditRow(
+        scene=scene,
+        row=float(mean[0]),
+        col=float(mean[1]),
+        information_row=float(information[0]),
+        information_col=float(information[1]),
+        gradient_row=float(gradient[0]),
+        gradient_col=float(gradient[1]),
+        disagreement=apart,
+        trusted=apart <= AGREE_PX,
+        rotation_degrees=rotation,
+        scale=scale,
+        relief_px=float("nan") if relief is None else relief.spread,
+        relief_degrees=float("nan") if relief is None else relief.degrees,
+    )
+
+
+def _turn(
+    sar: Picture, optical: Picture, extractor: Extractor, shift: tuple[float, float]
+) -> tuple[float, float]:
+    found = align(sar, optical, extractor, identity(), "similarity", PASSES)
+    if found.transform is None or found.evidence.inliers < _MIN_INLIERS:
+        return float("nan"), float("nan")
+    middle = np.array(sar.shape, np.float64) / 2
+    moved = found.transform.describe(middle)
+    if np.hypot(moved["row_px"] - shift[0], moved["col_px"] - shift[1]) > _OFF_ZERO_PX:
+        return float("nan"), float("nan")
+    return moved["rotation_degrees"], moved["scale"]
+
+
+def _relief(
+    sar: Picture, optical: Picture, extractor: Extractor, shift: tuple[float, float]
+) -> Relief | None:
+    moved = Transform(translation(*shift), "shift")
+    here = dense_channels(warp(sar, moved, optical.shape), extractor)
+    there = dense_channels(optical, extractor)
+    points = find_tie_points(score_maps(here, there, _RELIEF_PASS), moved)
+    clear = points.ratio >= CLEAR_RATIO
+    return measure_relief((points.optical - moved(points.sar))[clear])
+
+
+RADIUS_PX = 24.0
+_SHIFT_FEATURES = "hog:cell=2,blur=1.5"
+_TURN_FEATURES = "hog:cell=4,blur=1"
+
+
+class Pair(Protocol):
+    """What an audit needs of a scene pair."""
+
+    @property
+    def id(self) -> str:
+        """Name of the scene."""
+
+    @property
+    def sar(self) -> Path:
+        """File of the SAR image."""
+
+    @property
+    def optical(self) -> Path:
+        """File of the optical image."""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The residual shifts of a data set.
+
+    Attributes
+    ----------
+    rows : tuple of AuditRow
+        In the order of the pairs.
+    worst : bytes
+        PNG of the trusted scene that is farthest off, as published and as
+        corrected; empty where no scene is trusted.
+    """
+
+    rows: tuple[AuditRow, ...]
+    worst: bytes
+
+    def summary(self) -> dict[str, float]:
+        """Counts, and median and 90 % quantile of the shift over trusted scenes.
+
+        ``relief_over_6_px`` counts the trusted scenes where relief spreads tie
+        points by more than that: there no one shift is the truth.
+        """
+        distance = [row.distance for row in self.rows if row.trusted]
+        relief = [row.relief_px for row in self.rows if row.trusted]
+        return {
+            "scenes": float(len(self.rows)),
+            "trusted": float(len(distance)),
+            "median_px": float(np.median(distance)) if distance else float("nan"),
+            "p90_px": float(np.quantile(distance, 0.9)) if distance else float("nan"),
+            "relief_over_6_px": float(sum(value > HILLY_PX for value in relief)),
+        }
+
+    def write(self, out: str | Path) -> list[Path]:
+        """Write ``audit.csv``, ``alignment.csv`` and ``worst.png``.
+
+        ``alignment.csv`` has ``scene,row,col`` for the trusted scenes alone;
+        ``study --alignment FILE`` applies it.
+        """
+        folder = Path(out)
+        check_writable(folder)
+        names = [field.name for field in fields(AuditRow)]
+        table = [[_text(value) for value in asdict(row).values()] for row in self.rows]
+        write_text(folder / "audit.csv", _csv(names, table))
+        shifts = [[r.scene, f"{r.row:.3f}", f"{r.col:.3f}"] for r in self.rows if r.trusted]
+        write_text(folder / "alignment.csv", _csv(["scene", "row", "col"], shifts))
+        written = [folder / "audit.csv", folder / "alignment.csv"]
+        if self.worst:
+            write_bytes(folder / "worst.png", self.worst)
+            written.append(folder / "worst.png")
+        return written
+
+
+def audit(pairs: Sequence[Pair], *, radius: float = RADIUS_PX) -> Audit:
+    """Measure the residual shift of every scene in two independent ways.
+
+    Parameters
+    ----------
+    pairs : sequence with ``id``, ``sar`` and ``optical``
+    radius : float
+        Largest shift looked for, optical pixels.
+
+    Raises
+    ------
+    InputError
+        If there is no pair.
+    GridError
+        If a pair does not overlap.
+    MatchError
+        If a scene is smaller than four times ``radius``, constant or nodata.
+    """
+    if not pairs:
+        raise InputError("no pair to audit. Give a folder or table with at least one scene.")
+    shift_features, turn_features = open_extractor(_SHIFT_FEATURES), open_extractor(_TURN_FEATURES)
+    rows = []
+    for pair in track(pairs, "Auditing", total=len(pairs)):
+        sar, optical, _ = _on_one_grid(pair)
+        rows.append(measure_scene(pair.id, sar, optical, radius, shift_features, turn_features))
+    trusted = [number for number, row in enumerate(rows) if row.trusted]
+    worst = b""
+    if trusted:
+        number = max(trusted, key=lambda n: rows[n].distance)
+        sar, _, image = _on_one_grid(pairs[number])
+        worst = shift_picture(sar, image, (rows[number].row, rows[number].col))
+    return Audit(tuple(rows), worst)
+
+
+def _on_one_grid(pair: Pair) -> tuple[Picture, Picture, GeoImage]:
+    """Both pictures on the optical grid, and the optical image."""
+    sar, optical = open_image(pair.sar), open_image(pair.optical)
+    picture = sar.picture("sar")
+    placed = placement(sar.reference, optical.reference, sar.shape)
+    if not _is_identity(placed) or sar.shape != optical.shape:
+        picture = warp(picture, placed, optical.shape)
+    if not picture.valid.any():
+        raise GridError(
+            f"the two images of scene '{pair.id}' do not overlap. "
+            "Check their CRS and extent, or leave the scene out."
+        )
+    return picture, optical.picture("optical"), optical
+
+
+def _is_identity(transform: Transform) -> bool:
+    return bool(np.allclose(transform.matrix, np.eye(3), rtol=0.0, atol=1e-6))
+
+
+def _csv(header: list[str], rows: list[list[str]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, float):
+        return "" if np.isnan(value) else f"{value:.4f}"
+    return str(value)

@@ -1,0 +1,153 @@
+"""From evidence to a verdict, by a logistic whose coefficients are data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crosslook.types import Array
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Plain numbers about a match; every one is finite.
+
+    Attributes
+    ----------
+    inliers : float
+        Number of tie points that the robust fit kept.
+    inlier_share : float
+        Of the tie points tried, 0..1.
+    spread : float
+        Area of the hull of the inliers over the area of the image, 0..1.
+    score : float
+        Median normalised correlation of the inliers, -1..1.
+    peak_ratio : float
+        Median of peak over second peak of all tie points, >= 1.
+    residual : float
+        Root mean square distance of the inliers from the fit, optical pixels.
+    agreement : float
+        Mean distance between the estimate from gradients and the one from
+        mutual information, optical pixels; capped at 50.
+    information : float
+        Mutual information at the match in units of its deviation over wrong
+        positions nearby, above their mean (a z-score).
+    relief : float
+        Pixels of the grid matched on by which tie points spread along one
+        line, as relief makes them do, at most about 20; 0 where they show none,
+        or too few of them tell (:mod:`crosslook.match.relief`).
+    search_score : float
+        Sum of the scores of the search over an atlas and of its verification;
+        0 where nothing was searched.
+    search_margin : float
+        That sum over the second-best place's, less one; 0 where nothing was searched.
+    """
+
+    inliers: float
+    inlier_share: float
+    spread: float
+    score: float
+    peak_ratio: float
+    residual: float
+    agreement: float
+    information: float
+    relief: float = 0.0
+    search_score: float = 0.0
+    search_margin: float = 0.0
+
+
+_FLOOR = 1.0
+_CAP = 50.0
+_FLAT_PX = 3.0  # spread of tie points that noise alone gives
+_DEVIATIONS = 2.56  # between the 10 % and the 90 % quantile of a normal law
+
+
+def expected_error(evidence: Evidence) -> float:
+    """Mean error over the image to expect, in optical pixels.
+
+    Root of the sum of squares of four parts: half the distance between the
+    estimates from gradients and from mutual information, the spread of the
+    inliers over the root of their number of independent ones (a quarter, as
+    templates overlap), the deviation that relief adds, and one pixel that no
+    evidence shows, the error of good matches on real scenes.
+    """
+    independent = max(1.0, evidence.inliers / 4)
+    scatter = evidence.residual / np.sqrt(independent)
+    relief = max(0.0, evidence.relief - _FLAT_PX) / _DEVIATIONS
+    total = np.sqrt((evidence.agreement / 2) ** 2 + (2 * scatter) ** 2 + relief**2 + _FLOOR**2)
+    return float(min(total, _CAP))
+
+
+Label = Literal["match", "uncertain", "no match"]
+Kind = Literal["register", "locate"]
+_FILE = Path(__file__).with_name("verdict.json")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``label`` and the probability that the match is right."""
+
+    label: Label
+    confidence: float
+
+
+@dataclass(frozen=True, eq=False)
+class Coefficients:
+    """A fitted logistic and the two thresholds of the verdict."""
+
+    weight: NDArray[np.float64]
+    intercept: float
+    match: float
+    uncertain: float
+
+
+def judge(evidence: Evidence, kind: Kind = "register") -> Verdict:
+    """Say whether a match is right, and how probably.
+
+    The confidence is ``1 / (1 + exp(-(w . features + b)))``; coefficients and
+    thresholds of each kind lie in ``verdict.json``, written by
+    ``benchmarks/fit_verdict.py`` from right and wrong answers on real scenes.
+    The kinds differ because a wrong answer of a search is the best of a great
+    many places, and so looks better than a wrong start of a registration.
+    """
+    fitted = _coefficients(kind)
+    logit = float(verdict_features(evidence, kind) @ fitted.weight + fitted.intercept)
+    confidence = float(1.0 / (1.0 + np.exp(-np.clip(logit, -40.0, 40.0))))
+    if evidence.inliers == 0:
+        return Verdict("no match", 0.0)
+    if confidence >= fitted.match:
+        return Verdict("match", confidence)
+    return Verdict("uncertain" if confidence >= fitted.uncertain else "no match", confidence)
+
+
+def verdict_features(evidence: Evidence, kind: Kind = "register") -> Array:
+    """What the logistic sees: bounded, monotone forms of the evidence.
+
+    Shape (6,) for ``register``; (8,) for ``locate``, which adds the search.
+    """
+    common = [
+        np.log1p(evidence.inliers),
+        evidence.inlier_share,
+        evidence.spread,
+        evidence.score * 10.0,
+        np.log1p(evidence.agreement),
+        np.clip(evidence.information, -3.0, 6.0) / 3.0,
+    ]
+    if kind == "register":
+        return np.array(common, np.float64)
+    search = [evidence.search_score * 10.0, np.log1p(max(evidence.search_margin, 0.0)) * 10.0]
+    return np.array([*common, *search], np.float64)
+
+
+@lru_cache(maxsize=2)
+def _coefficients(kind: Kind) -> Coefficients:
+    data = json.loads(_FILE.read_text(encoding="utf-8"))[kind]
+    weight = np.array(data["weight"], np.float64)
+    thresholds = data["thresholds"]
+    return Coefficients(weight, data["intercept"], thresholds["match"], thresholds["uncertain"])

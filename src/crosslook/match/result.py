@@ -1,0 +1,260 @@
+"""What locating and registering return."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from crosslook.atomic import check_writable, write_text
+from crosslook.errors import MatchError
+from crosslook.geo.image import GeoImage
+from crosslook.geo.position import Georeference, change_crs
+from crosslook.match.files import (
+    tie_point_rows,
+    write_aligned,
+    write_csv,
+    write_geojson,
+    write_qgis,
+)
+from crosslook.match.judge import Evidence
+from crosslook.match.pictures import side_by_side, write_overlay, write_swipe
+from crosslook.match.relief import HILLY_PX
+from crosslook.match.robust_fit import fit_exact
+from crosslook.match.tie_points import TiePoints
+from crosslook.match.transform import Transform, grid_points, identity, narrowest
+from crosslook.types import Array
+
+Label = Literal["match", "uncertain", "no match"]
+_SIDE_POINTS = 8
+_FLAT_ENOUGH_PX = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class MatchResult:
+    """Where a SAR image lies in an optical one, and how sure that is.
+
+    Attributes
+    ----------
+    verdict : str
+        ``match``, ``uncertain`` or ``no match``.
+    confidence : float
+        Probability that the match is right, 0..1.
+    transform : Transform or None
+        SAR pixels to optical pixels; None where nothing was found.
+    expected_error_px, expected_error_m : float or None
+        Mean error to expect over the image, in optical pixels and on the ground.
+    tie_points : TiePoints
+    evidence : Evidence
+    sar, optical : GeoImage
+        The images that pixels are counted in.
+    alternatives : tuple of dict
+        Other candidates of a search, best first.
+    timings : dict of str to float
+        Seconds of each stage.
+    settings : dict of str to value
+    """
+
+    verdict: Label
+    confidence: float
+    transform: Transform | None
+    expected_error_px: float | None
+    tie_points: TiePoints
+    evidence: Evidence
+    sar: GeoImage = field(repr=False)
+    optical: GeoImage = field(repr=False)
+    alternatives: tuple[dict[str, Any], ...] = ()
+    timings: dict[str, float] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def inverse(self) -> Transform | None:
+        """Optical pixels to SAR pixels."""
+        return None if self.transform is None else self.transform.inverse
+
+    @property
+    def centre(self) -> dict[str, tuple[float, float]] | None:
+        """Centre of the SAR image as ``pixel``, ``map`` and ``lonlat``."""
+        if self.transform is None:
+            return None
+        middle = np.array([self.sar.shape], np.float64) / 2
+        return {k: v[0] for k, v in self._positions(self.transform(middle)).items()}
+
+    @property
+    def footprint(self) -> dict[str, list[tuple[float, float]]] | None:
+        """Closed outline of the SAR image in the same three kinds of position."""
+        if self.transform is None:
+            return None
+        return self._positions(self.transform(outline(*self.sar.shape)))
+
+    @property
+    def expected_error_m(self) -> float | None:
+        """The expected error on the ground; None without georeference."""
+        reference = self.optical.reference
+        if reference is None or self.expected_error_px is None or self.transform is None:
+            return None
+        middle = self.transform(np.array(self.sar.shape, np.float64) / 2)
+        return self.expected_error_px * reference.metres_per_pixel(middle)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of ``match.json``."""
+        transform, inverse = self.transform, self.inverse
+        reference = self.optical.reference
+        return {
+            "verdict": self.verdict,
+            "confidence": round(self.confidence, 4),
+            "centre": self.centre,
+            "footprint": self.footprint,
+            "transform": None if transform is None else transform.to_dict(),
+            "inverse": None if inverse is None else inverse.to_dict(),
+            "movement": None if transform is None else self._movement(transform),
+            "expected_error_px": self.expected_error_px,
+            "expected_error_m": self.expected_error_m,
+            "evidence": asdict(self.evidence),
+            "tie_points": {
+                "count": len(self.tie_points),
+                "inliers": int(self.tie_points.inlier.sum()),
+            },
+            "alternatives": list(self.alternatives),
+            "crs": None if reference is None else reference.crs,
+            "images": {
+                "sar": {"name": self.sar.name, "shape": self.sar.shape},
+                "optical": {"name": self.optical.name, "shape": self.optical.shape},
+            },
+            "timings_s": {name: round(value, 4) for name, value in self.timings.items()},
+            "settings": self.settings,
+        }
+
+    @property
+    def relief_px(self) -> float:
+        """Relief of the evidence in optical pixels, not those of the grid that was matched on."""
+        return float(self.evidence.relief * self.settings.get("working_pixel", 1.0))
+
+    @property
+    def is_hilly(self) -> bool:
+        """Whether it is a match that one transform, not a spline, fits ill for relief."""
+        rigid = self.transform is not None and self.transform.model != "tps"
+        return self.verdict == "match" and rigid and self.evidence.relief > HILLY_PX
+
+    def write(self, out: str | Path, *, force: bool = False) -> list[Path]:
+        """Write all files of the match into ``out``; see :func:`write_match`."""
+        return write_match(self, Path(out), force=force)
+
+    def _movement(self, transform: Transform) -> dict[str, float]:
+        """Shift, rotation and scale against where the georeference puts the image."""
+        placed = placement(self.sar.reference, self.optical.reference, self.sar.shape)
+        middle = np.array(self.sar.shape, np.float64) / 2
+        return transform.compose(placed.inverse).describe(placed(middle))
+
+    def _positions(self, pixels: Array) -> dict[str, list[tuple[float, float]]]:
+        out = {"pixel": _pairs(pixels)}
+        reference = self.optical.reference
+        if reference is not None:
+            out["map"] = _pairs(reference.to_map(pixels))
+            out["lonlat"] = _pairs(reference.to_lonlat(pixels))
+        return out
+
+
+def placement(
+    sar: Georeference | None,
+    optical: Georeference | None,
+    shape: tuple[int, int],
+    *,
+    affine: bool = False,
+) -> Transform:
+    """SAR pixels to optical pixels as the georeferences say.
+
+    The identity where either has none. Within one CRS it is exact; between
+    two it is the affine map nearest to the projection over the image
+    ``shape``, or the homography where that one is more than a quarter of a
+    pixel off, unless ``affine`` forbids it.
+    """
+    if sar is None or optical is None:
+        return identity("shift")
+    points = grid_points(*shape)
+    there = optical.from_map(change_crs(sar.to_map(points), sar.crs, optical.crs))
+    flat = fit_exact(points, there, "affine")
+    error = np.linalg.norm(flat(points) - there, axis=1).max()
+    if affine or error <= _FLAT_ENOUGH_PX:
+        return Transform(flat.matrix, narrowest(flat.matrix))
+    return fit_exact(points, there, "homography")
+
+
+def outline(height: int, width: int) -> Array:
+    """Closed outline of an image in pixels, eight points a side, shape (33, 2)."""
+    step = np.arange(_SIDE_POINTS) / _SIDE_POINTS
+    zero, one = np.zeros(_SIDE_POINTS), np.ones(_SIDE_POINTS)
+    rows = np.concatenate([zero, step, one, 1 - step, [0.0]]) * height
+    cols = np.concatenate([step, one, 1 - step, zero, [0.0]]) * width
+    return np.column_stack([rows, cols])
+
+
+def _pairs(points: Array) -> list[tuple[float, float]]:
+    return [(float(a), float(b)) for a, b in points]
+
+
+def write_match(result: MatchResult, out: Path, *, force: bool = False) -> list[Path]:
+    """Write ``match.json`` and, where there is a match, everything it allows.
+
+    ``match.json`` and the tie points are always written. ``aligned.tif``,
+    ``overlay.png`` and ``swipe.html`` show a warped image, which misleads
+    where it is wrong: they are written for the verdict ``match``, or with
+    ``force`` for any transform at all. What an earlier run left under these
+    names is removed first, so that a folder never mixes two matches.
+
+    Returns
+    -------
+    list of Path
+        What was written, in order.
+
+    Raises
+    ------
+    MatchError
+        If ``force`` is asked for but no transform was found.
+    OutputError
+        If the folder cannot be written.
+    """
+    check_writable(out)
+    if force and result.transform is None:
+        raise MatchError(
+            "there is no transform to warp by: too few tie points agree. "
+            "--force can write an uncertain match, not a missing one."
+        )
+    names = (*_ALWAYS, *_WARPED)
+    for name in names:
+        (out / name).unlink(missing_ok=True)
+    warped = force or result.verdict == "match"
+    sar, optical, transform, points = (
+        result.sar,
+        result.optical,
+        result.transform,
+        result.tie_points,
+    )
+    rows = tie_point_rows(points, transform, optical.reference)
+    write_csv(out / "tie_points.csv", rows)
+    write_geojson(out / "tie_points.geojson", rows)
+    write_qgis(out / "tie_points.points", points, transform, sar.reference, optical.reference)
+    if transform is not None and warped:
+        write_aligned(out / "aligned.tif", sar, optical, transform, result.verdict)
+        shown = side_by_side(sar, optical, transform)
+        write_overlay(out / "overlay.png", *shown)
+        words = f"{result.verdict}, confidence {result.confidence:.2f}"
+        write_swipe(out / "swipe.html", *shown, f"{sar.name} on {optical.name}", words)
+    # Last, so that its presence says that the others are complete.
+    write_text(out / "match.json", json.dumps(result.to_dict(), indent=2, default=_plain) + "\n")
+    return [out / name for name in names if (out / name).exists()]
+
+
+_ALWAYS = ("match.json", "tie_points.csv", "tie_points.geojson", "tie_points.points")
+_WARPED = ("aligned.tif", "overlay.png", "swipe.html")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} cannot be written to match.json")

@@ -1,0 +1,83 @@
+"""Images brought onto the grid that a transform maps into."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from crosslook.geo.picture import Picture
+from crosslook.match.transform import Transform
+from crosslook.types import Array, FloatArray
+
+_SPLINE_STEP = 16  # a thin plate is solved on this grid and interpolated between
+
+
+def warp(picture: Picture, transform: Transform, shape: tuple[int, int]) -> Picture:
+    """Bring a picture onto the grid that ``transform`` maps into (bilinear).
+
+    Pixels whose source lies outside the picture, or touches an invalid pixel,
+    are invalid.
+    """
+    values = warp_array(picture.values, transform, shape, cv2.INTER_LINEAR, replicate=True)
+    valid = warp_array(picture.valid.astype(np.float32), transform, shape, cv2.INTER_LINEAR)
+    return Picture(values, valid > 0.999)
+
+
+def warp_array(
+    values: FloatArray,
+    transform: Transform,
+    shape: tuple[int, int],
+    interpolation: int,
+    *,
+    replicate: bool = False,
+    outside: float = 0.0,
+) -> FloatArray:
+    """Warp a float32 image (H, W) onto a grid of ``shape``.
+
+    ``interpolation`` is one of OpenCV's; beyond the image lies ``outside``, or
+    with ``replicate`` the nearest edge value.
+    """
+    border = cv2.BORDER_REPLICATE if replicate else cv2.BORDER_CONSTANT
+    size = shape[::-1]
+    if transform.field is None:
+        return np.asarray(
+            cv2.warpPerspective(
+                values,
+                opencv_matrix(transform),
+                size,
+                flags=interpolation,
+                borderMode=border,
+                borderValue=outside,
+            ),
+            np.float32,
+        )
+    rows, cols = _source_positions(transform, shape)
+    warped = cv2.remap(
+        values, cols - 0.5, rows - 0.5, interpolation, borderMode=border, borderValue=outside
+    )
+    return np.asarray(warped, np.float32)
+
+
+def opencv_matrix(transform: Transform) -> Array:
+    """The 3 x 3 matrix in OpenCV's (x, y) order with pixel centres at whole numbers."""
+    swap = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    to_centre = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
+    from_centre = np.array([[1.0, 0.0, -0.5], [0.0, 1.0, -0.5], [0.0, 0.0, 1.0]])
+    return np.asarray(from_centre @ swap @ transform.matrix @ swap @ to_centre, np.float64)
+
+
+def _source_positions(
+    transform: Transform, shape: tuple[int, int]
+) -> tuple[FloatArray, FloatArray]:
+    """Row and column of the source for every pixel centre of the target grid."""
+    nodes = [np.arange(0, length + 2 * _SPLINE_STEP, _SPLINE_STEP) for length in shape]
+    grid = np.stack(np.meshgrid(*nodes, indexing="ij"), axis=-1).reshape(-1, 2)
+    coarse = transform.inverse(grid.astype(np.float64)).reshape(len(nodes[0]), len(nodes[1]), 2)
+    rows = ((np.arange(shape[0]) + 0.5) / _SPLINE_STEP).astype(np.float32)
+    cols = ((np.arange(shape[1]) + 0.5) / _SPLINE_STEP).astype(np.float32)
+    at_cols, at_rows = np.meshgrid(cols, rows)
+    fine = [
+        cv2.remap(coarse[..., axis].astype(np.float32), at_cols, at_rows, cv2.INTER_LINEAR)
+        for axis in (0, 1)
+    ]
+    return fine[0], fine[1]

@@ -1,1 +1,0 @@
-"""What is true of the features: gap, retrieval, structure, intervals."""

@@ -1,1 +1,0 @@
-"""Composition: data, extractors, comparison, measures and report into a study."""

@@ -1,0 +1,1 @@
+"""The study: which SAR patch finds its optical partner, and why."""

@@ -1,0 +1,125 @@
+"""Normalised correlation of multi-channel templates by FFT."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from crosslook.types import Array, FloatArray
+
+_WORKERS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Peaks:
+    """Best position of each of ``n`` score maps.
+
+    Attributes
+    ----------
+    position : float64 array, shape (n, 2)
+        Row and column of the peak in cells of the map, sub-cell.
+    score : float64 array, shape (n,)
+        Height of the peak.
+    ratio : float64 array, shape (n,)
+        Peak over the best score outside its neighbourhood, at least 1 and at
+        most 10.
+    border : bool array, shape (n,)
+        True where the peak lies on the rim of the map, so that the true one
+        may lie outside.
+    """
+
+    position: Array
+    score: Array
+    ratio: Array
+    border: NDArray[np.bool_]
+
+
+def correlate(templates: FloatArray, searches: FloatArray) -> FloatArray:
+    """Correlate every template with its own search area, at all offsets.
+
+    The score is the cosine of the angle between the template and the part of
+    the search area under it, over all channels and cells: the correlation by
+    FFT, divided by the root of the energy of both (Lewis, "Fast normalized
+    cross-correlation", 1995).
+
+    Parameters
+    ----------
+    templates : float32 array, shape (n, C, th, tw)
+        Zero where invalid.
+    searches : float32 array, shape (n, C, sh, sw)
+        At least as large as the templates.
+
+    Returns
+    -------
+    float32 array, shape (n, sh - th + 1, sw - tw + 1)
+        -1..1; 0 where a template or the area under it holds nothing.
+    """
+    height, width = templates.shape[2:]
+    rows, cols = searches.shape[2] - height + 1, searches.shape[3] - width + 1
+    size = [fft.next_fast_len(length, real=True) for length in searches.shape[2:]]
+    spectrum = fft.rfft2(searches, size, workers=_WORKERS)
+    spectrum *= np.conj(fft.rfft2(templates, size, workers=_WORKERS))
+    raw = fft.irfft2(spectrum.sum(axis=1), size, workers=_WORKERS)[:, :rows, :cols]
+    under = box_sums(_energies(searches), height, width)
+    own = _energies(templates).sum(axis=(1, 2))
+    energy = np.sqrt(np.maximum(under, 0.0) * own[:, None, None])
+    floor = 1e-6 * max(float(energy.max(initial=0.0)), 1e-30)
+    scores = np.where(energy > floor, raw / np.maximum(energy, floor), 0.0)
+    return np.clip(scores, -1.0, 1.0).astype(np.float32)
+
+
+def _energies(maps: FloatArray) -> Array:
+    """Sum of squares over the channels of maps (n, C, H, W)."""
+    return np.asarray(np.einsum("nchw,nchw->nhw", maps, maps), np.float64)
+
+
+def box_sums(values: Array, height: int, width: int) -> Array:
+    """Sums over every ``height`` x ``width`` box of maps (n, H, W)."""
+    total = np.pad(values.cumsum(axis=1).cumsum(axis=2), ((0, 0), (1, 0), (1, 0)))
+    result: Array = (
+        total[:, height:, width:]
+        - total[:, :-height, width:]
+        - total[:, height:, :-width]
+        + total[:, :-height, :-width]
+    )
+    return result
+
+
+def find_peaks(scores: FloatArray, exclusion: float) -> Peaks:
+    """Find the peak of each map to a fraction of a cell, and how it stands out.
+
+    A parabola through the peak and its neighbours along either axis gives the
+    fraction; ``exclusion`` is the radius in cells around the peak in which no
+    second peak is looked for.
+    """
+    count, rows, cols = scores.shape
+    best = scores.reshape(count, -1).argmax(axis=1)
+    row, col = np.divmod(best, cols)
+    top = scores[np.arange(count), row, col].astype(np.float64)
+    border = (row == 0) | (col == 0) | (row == rows - 1) | (col == cols - 1)
+    inner_row, inner_col = row.clip(1, max(1, rows - 2)), col.clip(1, max(1, cols - 2))
+    position = np.column_stack([row, col]).astype(np.float64)
+    if rows >= 3 and cols >= 3:
+        each = np.arange(count)
+        down = [scores[each, inner_row + d, col] for d in (-1, 0, 1)]
+        along = [scores[each, row, inner_col + d] for d in (-1, 0, 1)]
+        fraction = np.column_stack([_vertex(*down), _vertex(*along)])
+        position += np.where(border[:, None], 0.0, fraction)
+    distance = np.hypot(
+        np.arange(rows)[None, :, None] - row[:, None, None],
+        np.arange(cols)[None, None, :] - col[:, None, None],
+    )
+    outside = np.where(distance > exclusion, scores, -1.0).reshape(count, -1).max(axis=1)
+    ratio = np.clip(top / np.maximum(outside, 1e-3), 1.0, 10.0)
+    return Peaks(position, top, ratio, border)
+
+
+def _vertex(before: FloatArray, middle: FloatArray, after: FloatArray) -> Array:
+    """Offset of the top of the parabola through three equidistant values."""
+    bend = (before + after - 2.0 * middle).astype(np.float64)
+    slope = (before - after).astype(np.float64)
+    offset = np.where(bend < -1e-9, 0.5 * slope / np.minimum(bend, -1e-9), 0.0)
+    return np.asarray(offset.clip(-0.5, 0.5), np.float64)

@@ -1,0 +1,257 @@
+"""One score from several extractors: a weighted sum of calibrated similarities.
+
+>>> fusion = fit_fusion(                                           # doctest: +SKIP
+...     [Member("hog", sar_a, optical_a), Member("dinov2", sar_b, optical_b)],
+...     fit, scenes, weights="fitted", direction="sar->optical",
+... )
+>>> ranks = fusion.rank(measured)                                  # doctest: +SKIP
+>>> metrics = measure_retrieval(ranks.rank, scenes[measured], ...) # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from crosslook.errors import CalibrationError, InputError, SettingError, did_you_mean
+from crosslook.retrieval.compare.similarity import (
+    BLOCK_SCORES,
+    MOST_ROWS,
+    Offsets,
+    Ranks,
+    best_of,
+    fit_scoring,
+    similarity_blocks,
+)
+from crosslook.types import Direction, FloatArray, Indices
+
+_RIDGE = 1e-3
+
+
+def fit_weights(scores: Sequence[FloatArray]) -> NDArray[np.float64]:
+    """Find the non-negative weights under which partners are most likely.
+
+    Maximises ``mean_i log softmax_j (sum_m a_m S_m)[i, i]``, rows and columns
+    averaged, over ``a_m >= 0``; a concave problem (McFadden's conditional
+    logit, 1974) with a small quadratic penalty, solved by L-BFGS-B. The scale
+    of ``a`` sharpens the softmax and is no weight: the result sums to 1.
+
+    Parameters
+    ----------
+    scores : sequence of float arrays, shape (n, n)
+        One per member, in comparable units; partners on the diagonal.
+
+    Returns
+    -------
+    float64 array, shape (members,)
+        Equal weights where no member tells partners from strangers.
+    """
+    from scipy.optimize import minimize
+
+    stack = np.stack(scores).astype(np.float64)
+    count = len(stack)
+    found = minimize(
+        _loss,
+        np.full(count, 1.0 / count),
+        args=(stack,),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(0.0, None)] * count,
+    )
+    total = float(found.x.sum())
+    if total < 1e-6:
+        return np.full(count, 1.0 / count)
+    return np.asarray(found.x / total, np.float64)
+
+
+def _loss(
+    weights: NDArray[np.float64], stack: NDArray[np.float64]
+) -> tuple[float, NDArray[np.float64]]:
+    fused = np.tensordot(weights, stack, axes=1)
+    partners = np.diagonal(stack, axis1=1, axis2=2).mean(axis=1)
+    value = _RIDGE * float(weights @ weights)
+    slope = 2 * _RIDGE * weights
+    for axis in (1, 0):
+        top = fused.max(axis=axis, keepdims=True)
+        likely = np.exp(fused - top)
+        total = likely.sum(axis=axis, keepdims=True)
+        likely /= total
+        logs = float((top + np.log(total)).mean())
+        value += 0.5 * (logs - float(weights @ partners))
+        slope = slope + 0.5 * (np.tensordot(stack, likely, axes=2) / len(fused) - partners)
+    return value, slope
+
+
+WEIGHTS = ("equal", "fitted")
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One extractor of a fusion.
+
+    ``sar`` and ``optical`` are calibrated unit descriptors (N, D) of all
+    patches; N is the same for all members, D need not be.
+    """
+
+    name: str
+    sar: FloatArray
+    optical: FloatArray
+
+    def sides(self, direction: Direction) -> tuple[FloatArray, FloatArray]:
+        """Queries and gallery of a direction."""
+        if direction == "sar->optical":
+            return self.sar, self.optical
+        return self.optical, self.sar
+
+
+@dataclass(frozen=True, eq=False)
+class Fusion:
+    """A fitted fusion: ``sum_m weights[m] * score_m / spread[m]``.
+
+    ``score_m`` is the member's corrected score; ``spread`` is its deviation
+    over the non-pairs of the calibration scenes, so that a weight means the
+    same for every extractor. ``weights`` are 0 or more and sum to 1.
+    """
+
+    members: tuple[Member, ...]
+    weights: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    scoring: str
+    fit: Indices
+    direction: Direction
+
+    @property
+    def name(self) -> str:
+        """The extractor column of a row: ``hog+dinov2``."""
+        return "+".join(member.name for member in self.members)
+
+    def blocks(self, measured: Indices) -> Iterator[tuple[slice, FloatArray]]:
+        """Yield (query rows, fused scores against the whole gallery), exact.
+
+        ``measured`` are the patches that are both queries and gallery; only
+        one block of rows is in memory at a time.
+        """
+        sides = [self._prepared(member, measured) for member in self.members]
+        step = int(np.clip(BLOCK_SCORES // max(1, len(measured)), 1, MOST_ROWS))
+        for start in range(0, len(measured), step):
+            rows = slice(start, min(start + step, len(measured)))
+            total = np.zeros((rows.stop - start, len(measured)), np.float32)
+            parts = zip(sides, self.weights / self.spread, strict=True)
+            for (queries, gallery, offsets), factor in parts:
+                here = Offsets(offsets.scale, offsets.query[rows], offsets.gallery)
+                for inner, scores in similarity_blocks(queries[rows], gallery, here):
+                    total[inner] += np.float32(factor) * scores
+            yield rows, total
+
+    def rank(self, measured: Indices, top: int = 10) -> Ranks:
+        """Rank every measured patch's partner among all measured ones."""
+        count, best = len(measured), min(top, len(measured))
+        rank, found = np.empty(count, np.int64), np.empty(count, np.float32)
+        indices = np.empty((count, best), np.int64)
+        scores = np.empty((count, best), np.float32)
+        for rows, block in self.blocks(measured):
+            found[rows] = block[np.arange(len(block)), np.arange(rows.start, rows.stop)]
+            rank[rows] = (block >= found[rows, None]).sum(axis=1)
+            indices[rows], scores[rows] = best_of(block, best)
+        return Ranks(rank, found, indices, scores)
+
+    def _prepared(
+        self, member: Member, measured: Indices
+    ) -> tuple[FloatArray, FloatArray, Offsets]:
+        queries, gallery = member.sides(self.direction)
+        scoring = fit_scoring(self.scoring, queries[self.fit], gallery[self.fit])
+        kept = queries[measured], gallery[measured]
+        return (*kept, scoring.offsets(*kept))
+
+
+def fit_fusion(
+    members: Sequence[Member],
+    fit: Indices,
+    scenes: ArrayLike,
+    *,
+    direction: Direction = "sar->optical",
+    weights: str = "fitted",
+    scoring: Literal["cosine", "csls"] = "csls",
+) -> Fusion:
+    """Fit a fusion on the calibration scenes alone.
+
+    Parameters
+    ----------
+    members : sequence of Member
+        At least two.
+    fit : int64 array
+        Patches of the calibration scenes.
+    scenes : array, shape (N,)
+        Scene of each patch. Banks of the fitted scores leave out the query's
+        own scene, as they do when unseen scenes are measured.
+    direction : str
+    weights : str
+        ``equal``, or ``fitted``: those that make the partners of the
+        calibration scenes most likely (:func:`fit_weights`).
+    scoring : str
+        ``csls`` or ``cosine``.
+
+    Raises
+    ------
+    SettingError
+        For unknown names, or fewer than two members.
+    InputError
+        If members differ in their number of patches.
+    CalibrationError
+        If fewer than two scenes are there to fit on.
+    """
+    names = np.asarray(scenes)
+    _check(members, fit, names, weights, scoring)
+    known = [_left_out_scores(member, fit, names[fit], direction, scoring) for member in members]
+    off = ~np.eye(len(fit), dtype=bool)
+    spread = np.array([max(float(scores[off].std()), 1e-12) for scores in known])
+    share = np.full(len(members), 1 / len(members))
+    if weights == "fitted":
+        share = fit_weights([s / np.float32(d) for s, d in zip(known, spread, strict=True)])
+    return Fusion(tuple(members), share, spread, scoring, fit, direction)
+
+
+def _left_out_scores(
+    member: Member, fit: Indices, scenes: NDArray[np.generic], direction: Direction, scoring: str
+) -> FloatArray:
+    """Scores among the calibration patches, each scene corrected by the others."""
+    queries, gallery = (side[fit] for side in member.sides(direction))
+    cosine = queries @ gallery.T
+    if scoring == "cosine":
+        return np.asarray(cosine, np.float32)
+    query, other = np.empty(len(fit), np.float32), np.empty(len(fit), np.float32)
+    for scene in np.unique(scenes):
+        own = scenes == scene
+        bank = fit_scoring(scoring, queries[~own], gallery[~own])
+        offsets = bank.offsets(queries[own], gallery[own])
+        query[own], other[own] = offsets.query, offsets.gallery
+    return np.asarray(2 * cosine - query[:, None] - other[None, :], np.float32)
+
+
+def _check(
+    members: Sequence[Member], fit: Indices, scenes: NDArray[np.generic], weights: str, scoring: str
+) -> None:
+    if weights not in WEIGHTS:
+        raise SettingError(
+            f"unknown fusion weights '{weights}'; allowed are: {', '.join(WEIGHTS)}."
+            + did_you_mean(weights, WEIGHTS)
+        )
+    if scoring not in ("cosine", "csls"):
+        raise SettingError(f"a fusion scores by cosine or csls, not by '{scoring}'.")
+    if len(members) < 2:
+        raise SettingError(f"{len(members)} extractor(s) to fuse; name at least two.")
+    sizes = {len(side) for member in members for side in (member.sar, member.optical)}
+    if sizes != {len(scenes)}:
+        raise InputError(
+            f"members hold {sorted(sizes)} patches and {len(scenes)} scenes are named; all "
+            "must describe the same patches in the same order."
+        )
+    if len(np.unique(scenes[fit])) < 2:
+        raise CalibrationError(
+            "a fusion is fitted across calibration scenes and needs at least two; "
+            "set more scenes aside."
+        )

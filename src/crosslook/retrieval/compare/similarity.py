@@ -1,0 +1,308 @@
+"""Score corrections against hubs: items that are near to everything.
+
+Both corrections have the form ``scale * cosine - query - gallery`` with one
+number per query and per gallery item, so they cost no second matrix. Their
+banks are descriptors of the calibration scenes, never the measured ones.
+
+Exact similarity and ranks, in one pass over blocks of queries.
+
+The whole matrix is never held: a block of queries meets the whole gallery,
+and only ranks and the best few stay. The size of a block follows from the
+size of the gallery alone, so the same input gives the same bits whatever
+memory a machine has.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from crosslook.errors import CalibrationError, InputError, SettingError, did_you_mean
+from crosslook.types import FloatArray, Indices
+
+BLOCK_SCORES = 2**24
+"""Scores of a block at most: 64 MiB."""
+MOST_ROWS = 256
+"""Queries per block: few enough that a block is read again from the cache."""
+MOST_THREADS = 4
+"""Blocks ranked at once; each holds its scores and a mask of them."""
+_GROUPS = 128
+
+
+@dataclass(frozen=True)
+class Offsets:
+    """A score correction: ``scale * cosine - query[:, None] - gallery[None, :]``."""
+
+    scale: float
+    query: FloatArray
+    gallery: FloatArray
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Where the partners stand.
+
+    Attributes
+    ----------
+    rank : int64 array, shape (Nq,)
+        1 for a partner that scores higher than everything else. Ties are
+        pessimistic: whatever scores the same as the partner stands before it.
+    partner_score : float32 array, shape (Nq,)
+    top_indices, top_scores : arrays, shape (Nq, top)
+        Best gallery items, best first; of equal ones the lower index first.
+    depth : int or None
+        How far ranks are known, where an approximate index gave them; a
+        partner beyond has the rank ``depth + 1``.
+    """
+
+    rank: Indices
+    partner_score: FloatArray
+    top_indices: Indices
+    top_scores: FloatArray
+    depth: int | None = None
+
+
+def normalise(descriptors: FloatArray) -> FloatArray:
+    """Scale rows to length 1; a row of zeros stays zero."""
+    length = np.linalg.norm(descriptors, axis=1, keepdims=True)
+    return np.asarray(descriptors / np.maximum(length, 1e-12), np.float32)
+
+
+def similarity_blocks(
+    query: FloatArray, gallery: FloatArray, offsets: Offsets | None = None
+) -> Iterator[tuple[slice, FloatArray]]:
+    """Yield (query rows, scores against the whole gallery) block by block.
+
+    The scores are overwritten when the next block is asked for.
+
+    Parameters
+    ----------
+    query, gallery : float32 arrays, shapes (Nq, D) and (Ng, D)
+        Unit rows, so that a product is a cosine.
+
+    Raises
+    ------
+    InputError
+        If the two have different dimensions or the gallery is empty.
+    """
+    if query.shape[1] != gallery.shape[1] or len(gallery) == 0:
+        raise InputError(f"queries {query.shape} do not fit a gallery {gallery.shape}.")
+    step = _rows_per_block(gallery)
+    # One buffer for all blocks: fresh pages would cost as much as ranking does.
+    held = np.empty((min(step, len(query)), len(gallery)), np.float32)
+    for start in range(0, len(query), step):
+        rows = slice(start, min(start + step, len(query)))
+        scores = np.matmul(query[rows], gallery.T, out=held[: rows.stop - start])
+        if offsets is not None:
+            scores *= np.float32(offsets.scale)
+            scores -= offsets.query[rows, None]
+            scores -= offsets.gallery[None, :]
+        yield rows, scores
+
+
+def rank_partners(
+    query: FloatArray,
+    gallery: FloatArray,
+    partner: Indices,
+    offsets: Offsets | None = None,
+    top: int = 10,
+    accept: Sequence[Indices] | None = None,
+) -> Ranks:
+    """Rank the partner of every query among the gallery.
+
+    Parameters
+    ----------
+    query, gallery : float32 arrays, shapes (Nq, D) and (Ng, D)
+        Unit rows.
+    partner : int64 array, shape (Nq,)
+        Gallery index of the true partner.
+    offsets : Offsets, optional
+        Score correction (CSLS, inverted softmax).
+    top : int
+        How many of the best to keep, at most Ng.
+    accept : sequence of int64 arrays, optional
+        Per query, gallery items that also count as found, the partner among
+        them: the best of them is ranked, and the others do not stand in its
+        way.
+    """
+    count, best = len(query), min(top, len(gallery))
+    ranks = Ranks(
+        np.empty(count, np.int64),
+        np.empty(count, np.float32),
+        np.empty((count, best), np.int64),
+        np.empty((count, best), np.float32),
+    )
+
+    def fill(part: slice) -> None:
+        here = None if offsets is None else replace(offsets, query=offsets.query[part])
+        for inner, block in similarity_blocks(query[part], gallery, here):
+            rows = slice(part.start + inner.start, part.start + inner.stop)
+            # The partner's score is read from the block it is compared in:
+            # products of another shape may differ in the last bit.
+            own = block[np.arange(len(block)), partner[rows]]
+            ranks.partner_score[rows] = own
+            ranks.top_indices[rows], ranks.top_scores[rows] = best_of(block, best)
+            if accept is None:
+                ranks.rank[rows] = np.count_nonzero(block >= own[:, None], axis=1)
+            else:
+                ranks.rank[rows] = _tolerant_ranks(block, accept[rows])
+
+    _in_threads(fill, count, _rows_per_block(gallery))
+    return ranks
+
+
+def _rows_per_block(gallery: FloatArray) -> int:
+    return int(np.clip(BLOCK_SCORES // max(1, len(gallery)), 1, MOST_ROWS))
+
+
+def _in_threads(work: Callable[[slice], None], count: int, step: int) -> None:
+    """Give every thread whole blocks of queries, so that no bit depends on how many there are.
+
+    A thread ranks while another multiplies; in a row, both cores would wait
+    for the ranking of each block.
+    """
+    cores = os.cpu_count() or 1
+    threads = max(1, min(cores, MOST_THREADS, -(-count // step)))
+    size = max(1, -(-count // (threads * step))) * step
+    parts = [slice(start, min(start + size, count)) for start in range(0, max(1, count), size)]
+    with (
+        threadpool_limits(max(1, cores // threads), "blas"),
+        ThreadPoolExecutor(threads) as pool,
+    ):
+        list(pool.map(work, parts))
+
+
+def best_of(scores: FloatArray, count: int) -> tuple[Indices, FloatArray]:
+    """Return indices and scores (n, count) of the best per row, best first.
+
+    Of equal scores the lower index comes first.
+    """
+    # Everything that ties with the last one kept competes by its index.
+    rows, cols = np.divmod(np.flatnonzero(scores >= _low_bar(scores, count)), scores.shape[1])
+    values = scores[rows, cols]
+    order = np.lexsort((cols, -values, rows))
+    starts = np.searchsorted(rows, np.arange(len(scores)))
+    picked = order[starts[:, None] + np.arange(count)]
+    return cols[picked].astype(np.int64), values[picked]
+
+
+def _low_bar(scores: FloatArray, count: int) -> FloatArray:
+    """A score (n, 1) per row that at least ``count`` of its scores reach, and few others.
+
+    The ``count``-th best of the maxima of 128 groups of columns: a maximum is
+    found in one pass, a partition of the row needs several.
+    """
+    rows, cols = scores.shape
+    depth = cols // _GROUPS
+    if count > _GROUPS // 4 or depth < 2:
+        return np.partition(scores, cols - count, axis=1)[:, cols - count, None]
+    groups = scores[:, : depth * _GROUPS].reshape(rows, depth, _GROUPS).max(axis=1)
+    return np.partition(groups, _GROUPS - count, axis=1)[:, _GROUPS - count, None]
+
+
+def _tolerant_ranks(block: FloatArray, accept: Sequence[Indices]) -> Indices:
+    ranks = np.empty(len(block), np.int64)
+    for row, (scores, items) in enumerate(zip(block, accept, strict=True)):
+        best = scores[items].max()
+        ranks[row] = 1 + (scores >= best).sum() - (scores[items] >= best).sum()
+    return ranks
+
+
+SCORINGS = ("cosine", "csls", "inverted-softmax")
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """A scoring with its banks of unit descriptors (n, D) of both sides."""
+
+    name: str
+    query_bank: FloatArray
+    gallery_bank: FloatArray
+    neighbours: int
+    temperature: float
+
+    def offsets(self, query: FloatArray, gallery: FloatArray) -> Offsets:
+        """Return the correction of unit queries (Nq, D) and gallery (Ng, D).
+
+        ``csls``: ``2 cos(q, g) - r(q) - r(g)``, where ``r`` is the mean cosine
+        to the ``neighbours`` nearest items of the bank of the other side
+        (Conneau et al., ICLR 2018).
+        ``inverted-softmax``: ``cos(q, g) / T - log sum_b exp(cos(b, g) / T)``
+        over the bank ``b`` of queries (Smith et al., ICLR 2017).
+        """
+        zeros = np.zeros(len(query), np.float32)
+        if self.name == "csls":
+            return Offsets(
+                2.0,
+                _mean_of_nearest(query, self.gallery_bank, self.neighbours),
+                _mean_of_nearest(gallery, self.query_bank, self.neighbours),
+            )
+        if self.name == "inverted-softmax":
+            scale = 1.0 / self.temperature
+            return Offsets(scale, zeros, _log_sum_exp(gallery, self.query_bank, scale))
+        return Offsets(1.0, zeros, np.zeros(len(gallery), np.float32))
+
+
+def fit_scoring(
+    name: str,
+    query_bank: FloatArray,
+    gallery_bank: FloatArray,
+    *,
+    neighbours: int = 10,
+    temperature: float = 0.05,
+) -> Scoring:
+    """Make a scoring from banks of unit descriptors.
+
+    Parameters
+    ----------
+    name : str
+        ``cosine``, ``csls`` or ``inverted-softmax``.
+    query_bank, gallery_bank : float32 arrays, shapes (n, D) and (m, D)
+        Calibrated descriptors of the calibration scenes.
+    neighbours : int
+        For ``csls``; at most the size of a bank is used.
+    temperature : float
+        For ``inverted-softmax``; above 0.
+
+    Raises
+    ------
+    SettingError
+        If the name is unknown or a number is out of range.
+    CalibrationError
+        If a bank is empty.
+    """
+    if name not in SCORINGS:
+        raise SettingError(
+            f"unknown scoring '{name}'; allowed are: {', '.join(SCORINGS)}."
+            + did_you_mean(name, SCORINGS)
+        )
+    if neighbours < 1 or not temperature > 0:
+        raise SettingError(
+            f"neighbours is {neighbours} and temperature {temperature}; "
+            "the first must be at least 1, the second above 0."
+        )
+    if name != "cosine" and min(len(query_bank), len(gallery_bank)) == 0:
+        raise CalibrationError(f"scoring '{name}' has an empty bank; set more scenes aside.")
+    return Scoring(name, query_bank, gallery_bank, neighbours, temperature)
+
+
+def _mean_of_nearest(items: FloatArray, bank: FloatArray, count: int) -> FloatArray:
+    nearest = min(count, len(bank))
+    out = np.empty(len(items), np.float32)
+    for rows, scores in similarity_blocks(items, bank):
+        out[rows] = np.partition(scores, -nearest, axis=1)[:, -nearest:].mean(axis=1)
+    return out
+
+
+def _log_sum_exp(items: FloatArray, bank: FloatArray, scale: float) -> FloatArray:
+    out = np.empty(len(items), np.float32)
+    for rows, scores in similarity_blocks(items, bank):
+        scores *= np.float32(scale)
+        top = scores.max(axis=1, keepdims=True)
+        out[rows] = (top + np.log(np.exp(scores - top).sum(axis=1, keepdims=True)))[:, 0]
+    return out

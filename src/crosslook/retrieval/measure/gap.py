@@ -1,0 +1,218 @@
+"""The modality gap: how far apart two sensors lie in feature space.
+
+Raw paired cosine flatters features that crowd into a cone, so it stands
+beside measures that do not move when all vectors are shifted alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crosslook.retrieval.measure.hubness import occurrences
+from crosslook.retrieval.measure.resampling import DRAWS, bootstrap_mean, jackknife
+from crosslook.types import DIRECTIONS, Estimate, FloatArray, Indices, Metric
+
+_FOLDS = 5
+_RIDGE = 1e-2
+
+
+def probe_accuracy(
+    sar: FloatArray, optical: FloatArray, scenes: NDArray[np.int64], seed: int
+) -> Estimate:
+    """Cross-validate a ridge classifier of the modality, by scene.
+
+    All patches of a scene, of both sensors, are in the same fold, so the probe
+    cannot know a place. 0.5: the sensors cannot be told apart linearly; 1.0:
+    they always can (Alain and Bengio, ICLR workshop 2017). The ridge solution
+    is computed from the Gram matrix, so the length of a descriptor hardly
+    matters.
+
+    Parameters
+    ----------
+    sar, optical : float32 arrays, shape (N, D)
+    scenes : int64 array, shape (N,)
+    seed : int
+        Deals scenes to folds and draws the interval.
+    """
+    names, which = np.unique(scenes, return_inverse=True)
+    if len(names) < 2:
+        return Estimate(float("nan"), float("nan"), float("nan"))
+    folds = np.random.default_rng(seed).permutation(len(names)) % min(_FOLDS, len(names))
+    fold = np.tile(folds[which], 2)
+    both = np.concatenate([sar, optical])
+    label = np.repeat([1.0, -1.0], len(sar))
+    gram = (both @ both.T).astype(np.float64) + 1.0  # the 1 is the intercept
+    ridge = _RIDGE * float(np.mean(np.diagonal(gram)))
+    right = np.empty(len(both))
+    for number in range(int(folds.max()) + 1):
+        test = fold == number
+        train = ~test
+        inner = gram[np.ix_(train, train)]
+        inner[np.diag_indices_from(inner)] += ridge
+        weights = np.linalg.solve(inner, label[train])
+        right[test] = (gram[np.ix_(test, train)] @ weights > 0) == (label[test] > 0)
+    return bootstrap_mean(right, np.tile(which, 2), seed)
+
+
+MOST_ITEMS = 1000
+"""Pairs used where every pair meets every other; more are sampled by the seed."""
+
+SKEW_AT = 10
+"""Neighbours whose occurrences are counted for the skew."""
+
+
+@dataclass(frozen=True)
+class PairHistogram:
+    """Counts of cosines of pairs and of non-pairs over the same bins."""
+
+    edges: NDArray[np.float64]
+    pairs: Indices
+    non_pairs: Indices
+
+
+@dataclass(frozen=True)
+class Grams:
+    """Products of all SAR and optical descriptors with each other, each (N, N)."""
+
+    sar: FloatArray
+    between: FloatArray
+    optical: FloatArray
+
+    def at(self, items: Indices) -> Grams:
+        """Keep only these items."""
+        chosen = np.ix_(items, items)
+        return Grams(self.sar[chosen], self.between[chosen], self.optical[chosen])
+
+
+def measure_gap(
+    sar: FloatArray, optical: FloatArray, scenes: Indices, seed: int, draws: int = DRAWS
+) -> list[Metric]:
+    """Measure the gap; definitions and sources are in ``definitions.py``.
+
+    Parameters
+    ----------
+    sar, optical : float32 arrays, shape (N, D)
+        Unit rows; row i of both is one pair.
+    scenes : int64 array, shape (N,)
+        Scene of each pair.
+    seed, draws : int
+        Of the intervals, and of the sample where N exceeds ``MOST_ITEMS``.
+    """
+    cosine = (sar * optical).sum(axis=1)
+    paired = bootstrap_mean(1 - cosine, scenes, seed, draws)
+    at = sample(len(sar), MOST_ITEMS, seed)
+    s, o, where = sar[at], optical[at], scenes[at]
+    # Everything below follows from products, so a longer descriptor costs little.
+    grams = Grams(s @ s.T, s @ o.T, o @ o.T)
+    scores = grams.between
+
+    def over_scenes(statistic: Callable[[Grams], float], high: float) -> Estimate:
+        return jackknife(lambda i: statistic(grams.at(i)), where, seed, bounds=(0.0, high))
+
+    statistics: list[tuple[str, Estimate, float]] = [
+        ("pair-distance", paired, float("nan")),
+        ("non-pair-distance", _non_pair_distance(scores, where, seed, draws), float("nan")),
+        ("pair-auroc", _pair_auroc(scores, where, seed, draws), 0.5),
+        ("centroid-distance", over_scenes(centroid_distance, 2.0), 0.0),
+        ("relative-gap", over_scenes(relative_gap, np.inf), 0.0),
+        ("modality-probe", probe_accuracy(s, o, where, seed), 0.5),
+        ("linear-cka", over_scenes(linear_cka, 1.0), float("nan")),
+        (
+            "mutual-nearest-neighbours",
+            over_scenes(lambda g: mutual_nearest(g.between), 1.0),
+            1.0 / len(at),
+        ),
+    ]
+    found = [
+        Metric(
+            "gap", name, estimate, len(sar) if name == "pair-distance" else len(at), len(at), chance
+        )
+        for name, estimate, chance in statistics
+    ]
+    for direction in DIRECTIONS:
+        counts = occurrences(*((s, o) if direction == "sar->optical" else (o, s)), SKEW_AT)
+        estimate = jackknife(lambda i, c=counts: skewness(c[i]), where, seed)  # type: ignore[misc]
+        chance = 1 / float(np.sqrt(SKEW_AT))  # a Poisson count of that mean
+        found.append(
+            Metric("gap", "occurrence-skew", estimate, len(at), len(at), chance, direction, SKEW_AT)
+        )
+    return found
+
+
+def centroid_distance(grams: Grams) -> float:
+    """Euclidean distance between the means of the vectors, 0..2 for unit ones."""
+    squared = grams.sar.mean() + grams.optical.mean() - 2 * grams.between.mean()
+    return float(np.sqrt(max(float(squared), 0.0)))
+
+
+def relative_gap(grams: Grams) -> float:
+    """Centroid distance over the root mean square distance to the own centroid."""
+    spread = [
+        np.sqrt(max(float(gram.diagonal().mean() - gram.mean()), 0.0))
+        for gram in (grams.sar, grams.optical)
+    ]
+    return centroid_distance(grams) / max(float(np.mean(spread)), 1e-12)
+
+
+def linear_cka(grams: Grams) -> float:
+    """Linear centred kernel alignment from the N x N Gram matrices, 0..1."""
+    sar, optical = _double_centre(grams.sar), _double_centre(grams.optical)
+    norm = np.linalg.norm(sar) * np.linalg.norm(optical)
+    return float((sar * optical).sum() / max(float(norm), 1e-300))
+
+
+def mutual_nearest(scores: FloatArray) -> float:
+    """Share of pairs of which each is the other's nearest neighbour."""
+    here = np.arange(len(scores))
+    return float(np.mean((scores.argmax(axis=1) == here) & (scores.argmax(axis=0) == here)))
+
+
+def skewness(counts: Indices) -> float:
+    """Third standardised moment; 0 where all counts are the same."""
+    centred = counts - counts.mean()
+    deviation = float(np.sqrt((centred**2).mean()))
+    return float((centred**3).mean() / deviation**3) if deviation > 0 else 0.0
+
+
+def pair_histograms(
+    sar: FloatArray, optical: FloatArray, seed: int, bins: int = 80
+) -> PairHistogram:
+    """Count the cosines of pairs and of non-pairs over -1..1, of a seeded sample."""
+    at = sample(len(sar), MOST_ITEMS, seed)
+    scores = np.clip(sar[at] @ optical[at].T, -1.0, 1.0)
+    edges = np.linspace(-1.0, 1.0, bins + 1)
+    pairs = np.histogram(scores.diagonal(), edges)[0].astype(np.int64)
+    everything = np.histogram(scores, edges)[0].astype(np.int64)
+    return PairHistogram(edges, pairs, everything - pairs)
+
+
+def sample(count: int, most: int, seed: int) -> Indices:
+    """Return all indices, or ``most`` of them drawn by the seed, in order."""
+    if count <= most:
+        return np.arange(count, dtype=np.int64)
+    drawn = np.random.default_rng(seed).choice(count, most, replace=False)
+    return np.sort(drawn).astype(np.int64)
+
+
+def _double_centre(gram: FloatArray) -> NDArray[np.float64]:
+    exact = gram.astype(np.float64)
+    exact -= exact.mean(axis=0)
+    exact -= exact.mean(axis=1, keepdims=True)
+    return exact
+
+
+def _non_pair_distance(scores: FloatArray, scenes: Indices, seed: int, draws: int) -> Estimate:
+    others = (scores.sum(axis=1) - scores.diagonal()) / max(len(scores) - 1, 1)
+    return bootstrap_mean(1 - others, scenes, seed, draws)
+
+
+def _pair_auroc(scores: FloatArray, scenes: Indices, seed: int, draws: int) -> Estimate:
+    """Probability that a pair scores above a non-pair; ties count half."""
+    apart = np.sort(scores[~np.eye(len(scores), dtype=bool)])
+    pairs = scores.diagonal()
+    below = np.searchsorted(apart, pairs, "left") + np.searchsorted(apart, pairs, "right")
+    return bootstrap_mean(below / (2 * max(len(apart), 1)), scenes, seed, draws)

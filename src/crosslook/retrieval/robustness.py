@@ -1,0 +1,141 @@
+"""The robustness of a study: its curves for one extractor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from crosslook.data.patches import PatchSet
+from crosslook.extract.base import Extractor
+from crosslook.retrieval.compare.calibration import fit_calibration
+from crosslook.retrieval.compare.pooling import pool
+from crosslook.retrieval.compare.similarity import fit_scoring, normalise, rank_partners
+from crosslook.retrieval.descriptors import Descriptors
+from crosslook.retrieval.measure.gallery_size import measure_gallery_size
+from crosslook.retrieval.measure.patch_size import measure_patch_size
+from crosslook.retrieval.measure.perturbations import PERTURBATIONS, Perturbation, speckle
+from crosslook.retrieval.measure.robustness import (
+    DIRECTION,
+    Gallery,
+    Robustness,
+    measure_date_gap,
+    measure_robustness,
+)
+from crosslook.retrieval.split import Division
+from crosslook.types import FloatArray, Indices, Modality, Window
+
+CALIBRATION = "standardize"
+SCORING = "csls"
+
+
+def study_robustness(
+    extractor: Extractor,
+    descriptors: Descriptors,
+    patches: PatchSet,
+    division: Division,
+    seed: int,
+    draws: int,
+    days: Mapping[str, float] | None = None,
+) -> Robustness:
+    """Measure all curves of one extractor, calibrated by ``CALIBRATION`` and ``SCORING``.
+
+    Parameters
+    ----------
+    extractor : Extractor
+        Open; its spec is that of the descriptors.
+    descriptors : Descriptors
+        Of the whole, undisturbed patch set.
+    patches : PatchSet
+    division : Division
+    seed, draws : int
+        Of samples, perturbations and intervals.
+    days : mapping of scene to days, optional
+        Between SAR and optical image; no curve without it.
+    """
+
+    def describe(images: FloatArray) -> FloatArray:
+        return pool(extractor.extract(images), descriptors.pooling)
+
+    def read_context(indices: Indices, margin: int) -> FloatArray:
+        return np.stack([_context(patches, int(i), margin) for i in indices])
+
+    def read(modality: Modality, indices: Indices) -> FloatArray:
+        return patches.read(modality, indices.tolist())
+
+    measured, fit = division.measured, division.fit
+    names = [patches.patches[i].scene for i in measured]
+    scenes = np.unique(names, return_inverse=True)[1].astype(np.int64)
+    gallery, queries = _gallery(descriptors, division, scenes)
+    result = measure_robustness(
+        read_context,
+        describe,
+        gallery,
+        measured,
+        patches.size,
+        seed,
+        draws=draws,
+        perturbations=perturbations_of(patches),
+    )
+    offsets = gallery.scoring.offsets(queries, gallery.optical)
+    partner = np.arange(len(measured), dtype=np.int64)
+    ranks = rank_partners(queries, gallery.optical, partner, offsets=offsets, top=1).rank
+    count = len(measured)
+    result.metrics += measure_gallery_size(ranks, scenes, count, DIRECTION, seed, draws=draws)
+    result.metrics += measure_date_gap(ranks, names, days or {}, count, seed, draws=draws)
+    sizes = measure_patch_size(
+        read,
+        describe,
+        fit,
+        measured,
+        scenes,
+        patches.size,
+        seed,
+        calibration=CALIBRATION,
+        scoring=SCORING,
+        draws=draws,
+    )
+    return Robustness(result.metrics + sizes.metrics, result.left_out | sizes.left_out)
+
+
+def perturbations_of(patches: PatchSet) -> dict[str, Perturbation]:
+    """All perturbations, speckle in the units of the set's radiometry."""
+    spans = []
+    for scene in patches.scenes.values():
+        stretch = scene.sides["sar"].stretch
+        logged = stretch.scale == "decibel" or (
+            patches.sar.log != "no" and (stretch.scale == "linear" or patches.sar.log == "yes")
+        )
+        if logged:
+            span = stretch.high[0] - stretch.low[0]
+            # The logarithm of a scaled amplitude holds half its decibels.
+            spans.append(2 * span if stretch.scale == "scaled" else span)
+    decibels = float(np.median(spans)) if spans else None
+    return {**PERTURBATIONS, "looks": speckle(decibels)}
+
+
+def _gallery(
+    descriptors: Descriptors, division: Division, scenes: Indices
+) -> tuple[Gallery, FloatArray]:
+    fit, measured = division.fit, division.measured
+    calibration = fit_calibration(CALIBRATION, descriptors.sar[fit], descriptors.optical[fit])
+
+    def unit(modality: Modality, rows: Indices) -> FloatArray:
+        return normalise(calibration.apply(descriptors.of(modality)[rows], modality))
+
+    scoring = fit_scoring(SCORING, unit("sar", fit), unit("optical", fit))
+    gallery = Gallery(unit("optical", measured), scenes, calibration, scoring)
+    return gallery, unit("sar", measured)
+
+
+def _context(patches: PatchSet, index: int, margin: int) -> FloatArray:
+    """Read a SAR patch and what lies around it; NaN beyond the scene."""
+    patch = patches.patches[index]
+    window = patch.window
+    wide = Window(
+        window.row - margin,
+        window.col - margin,
+        window.height + 2 * margin,
+        window.width + 2 * margin,
+    )
+    return patches.scenes[patch.scene].read("sar", wide)

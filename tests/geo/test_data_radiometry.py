@@ -1,0 +1,149 @@
+"""Radiometry: what is recognised, scaled, kept and refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crosslook.errors import RasterError, SettingError
+from crosslook.geo.radiometry import OpticalRadiometry, SarRadiometry
+
+rng = np.random.default_rng(0)
+LINEAR = rng.gamma(4, 0.02, (1, 40, 50)).astype(np.float32)
+DECIBEL = (10 * np.log10(LINEAR)).astype(np.float32)
+
+
+def scaled(
+    radiometry: SarRadiometry | OpticalRadiometry, raw: np.ndarray, dtype: str
+) -> np.ndarray:
+    return radiometry.apply(raw, radiometry.fit(raw, dtype, len(raw)))
+
+
+@pytest.mark.parametrize(
+    ("raw", "dtype", "scale"),
+    [
+        (DECIBEL, "float32", "decibel"),
+        (LINEAR, "float32", "linear"),
+        (np.round(LINEAR * 900), "uint8", "scaled"),
+        (np.round(LINEAR * 9000), "uint16", "scaled"),
+    ],
+)
+def test_the_scale_is_recognised_and_can_be_overridden(
+    raw: np.ndarray, dtype: str, scale: str
+) -> None:
+    assert SarRadiometry().fit(raw, dtype, 1).scale == scale
+    assert SarRadiometry(scale="linear").fit(raw, dtype, 1).scale == "linear"
+
+
+def test_linear_and_its_decibels_give_the_same_image() -> None:
+    linear, decibel = (scaled(SarRadiometry(), x, "float32") for x in (LINEAR, DECIBEL))
+    np.testing.assert_allclose(linear, decibel, atol=1e-5)
+
+
+def test_without_the_logarithm_the_image_is_another_one() -> None:
+    plain = scaled(SarRadiometry(log="no"), LINEAR, "float32")
+    low, high = np.percentile(LINEAR.astype(np.float64), [1, 99])
+    np.testing.assert_allclose(plain[0], np.clip((LINEAR[0] - low) / (high - low), 0, 1), atol=1e-6)
+    assert np.abs(plain - scaled(SarRadiometry(), LINEAR, "float32")).max() > 0.05
+
+
+def test_a_fixed_clip_is_in_decibels() -> None:
+    raw = np.array([[[-30.0, -25.0, -12.5, 0.0, 5.0]]], np.float32)
+    image = scaled(SarRadiometry(clip=(-25, 0)), raw, "float32")
+    np.testing.assert_allclose(image[0, 0], [0, 0, 0.5, 1, 1], atol=1e-6)
+
+
+def test_channels() -> None:
+    one = scaled(SarRadiometry(), DECIBEL, "float32")
+    assert one.shape == (3, 40, 50)
+    assert (one[0] == one[1]).all()
+    assert (one[0] == one[2]).all()
+    two = scaled(SarRadiometry(), np.concatenate([DECIBEL, DECIBEL[:, ::-1] - 9]), "float32")
+    np.testing.assert_allclose(two[2], (two[0] + two[1]) / 2, atol=1e-6)
+    assert (two[0] != two[1]).any()
+    assert SarRadiometry().choose(4) == (1, 2, 3)
+    assert SarRadiometry(bands=(2,)).choose(4) == (2,)
+
+
+@pytest.mark.parametrize("speckle", ["median", "bilateral"])
+def test_speckle_filters_smooth_and_keep_what_is_missing(speckle: str) -> None:
+    raw = LINEAR.copy()
+    raw[:, 5:9, 5:9] = np.nan
+    plain = scaled(SarRadiometry(), raw, "float32")
+    smooth = scaled(SarRadiometry(speckle=speckle), raw, "float32")
+    assert (np.isnan(smooth) == np.isnan(plain)).all()
+    inner = (slice(None), slice(15, None), slice(15, None))
+    assert smooth[inner].std() < 0.9 * plain[inner].std()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**31), st.floats(-40, 40), st.floats(0, 30))
+def test_images_lie_in_0_to_1_and_nan_stays(seed: int, mean: float, spread: float) -> None:
+    raw = np.random.default_rng(seed).normal(mean, spread, (1, 12, 12)).astype(np.float32)
+    raw[0, 0] = np.nan
+    image = scaled(SarRadiometry(), raw, "float32")
+    assert np.isnan(image[:, 0]).all()
+    assert ((image[:, 1:] >= 0) & (image[:, 1:] <= 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("count", "bands"),
+    [(1, (1,)), (2, (1,)), (3, (1, 2, 3)), (4, (1, 2, 3)), (12, (4, 3, 2)), (13, (4, 3, 2))],
+)
+def test_optical_bands(count: int, bands: tuple[int, ...]) -> None:
+    assert OpticalRadiometry().choose(count) == bands
+    assert OpticalRadiometry(bands=(1,)).choose(count) == (1,)
+
+
+def test_optical_scaling() -> None:
+    raw = np.array([[[0, 51, 255]]], np.float32).repeat(3, axis=0)
+    np.testing.assert_allclose(scaled(OpticalRadiometry(), raw, "uint8")[1, 0], [0, 0.2, 1])
+    raw = np.array([[[0, 1500, 9000]]], np.float32).repeat(3, axis=0)
+    image = scaled(OpticalRadiometry(range=(0, 3000)), raw, "uint16")
+    np.testing.assert_allclose(image[0, 0], [0, 0.5, 1])
+
+
+def test_settings_are_read_from_text() -> None:
+    text = "scale=decibel, clip=-25:0, log=no, percentiles=2:98, bands=2, speckle=median"
+    expected = SarRadiometry("decibel", "no", (-25, 0), (2, 98), (2,), "median")
+    assert SarRadiometry.parse(text) == expected
+    assert SarRadiometry.parse("") == SarRadiometry()
+    parsed = OpticalRadiometry.parse("bands=4:3:2,range=0:3000")
+    assert parsed == OpticalRadiometry((4, 3, 2), (0, 3000))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("scal=linear", "Did you mean 'scale'"),
+        ("scale=db", "auto, linear, decibel, scaled"),
+        ("clip=0:-25", "LOW:HIGH"),
+        ("clip=1", "LOW:HIGH"),
+        ("percentiles=0:200", "within 0 to 100"),
+        ("bands=0", "from 1"),
+        ("log", "log"),
+        ("speckle=boxcar", "none, median, bilateral"),
+    ],
+)
+def test_what_is_not_allowed_is_refused(text: str, words: str) -> None:
+    with pytest.raises(SettingError, match=words):
+        SarRadiometry.parse(text)
+
+
+def test_bands_that_are_not_there_are_refused() -> None:
+    with pytest.raises(SettingError, match="bands 1 to 2"):
+        SarRadiometry(bands=(3,)).choose(2)
+
+
+def test_each_setting_has_its_own_key_and_is_described() -> None:
+    texts = ["", "scale=linear", "log=no", "clip=-25:0", "percentiles=2:98", "speckle=median"]
+    made = [SarRadiometry.parse(text) for text in texts]
+    assert len({one.key() for one in made}) == len(texts)
+    assert made[3].describe()["clip"] == (-25.0, 0.0)
+
+
+def test_nothing_to_fit_on_is_refused() -> None:
+    with pytest.raises(RasterError, match="no valid pixel"):
+        OpticalRadiometry().fit(np.full((1, 4, 4), np.nan, np.float32), "uint16", 1)

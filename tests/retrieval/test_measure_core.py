@@ -1,0 +1,188 @@
+"""Gap, retrieval and intervals against values worked by hand or another library."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from crosslook.retrieval.compare.similarity import normalise
+from crosslook.retrieval.measure.definitions import DEFINITIONS, define
+from crosslook.retrieval.measure.gap import (
+    Grams,
+    linear_cka,
+    measure_gap,
+    mutual_nearest,
+    pair_histograms,
+    probe_accuracy,
+    relative_gap,
+    skewness,
+)
+from crosslook.retrieval.measure.resampling import bootstrap_mean, bootstrap_median
+from crosslook.retrieval.measure.retrieval import (
+    accepted_neighbours,
+    chance_mrr,
+    chance_recall,
+    match_curve,
+    measure_retrieval,
+)
+from crosslook.types import Estimate, Patch, Window
+
+
+def random(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def grams(sar: np.ndarray, optical: np.ndarray) -> Grams:
+    return Grams(sar @ sar.T, sar @ optical.T, optical @ optical.T)
+
+
+def gap_of(sar: np.ndarray, optical: np.ndarray) -> dict[str, Estimate]:
+    scenes = np.arange(len(sar)) // 5
+    return {m.metric: m.estimate for m in measure_gap(sar, optical, scenes, 0, draws=200)}
+
+
+def test_retrieval_worked_by_hand() -> None:
+    ranks = np.array([1, 2, 1, 60, 7, 11])
+    rows = measure_retrieval(ranks, np.array([0, 0, 1, 1, 2, 2]), 60, "sar->optical", 0, draws=200)
+    found = {(m.metric, m.k): m for m in rows}
+    assert found["recall", 1].estimate.value == pytest.approx(2 / 6)
+    assert found["recall", 5].estimate.value == pytest.approx(3 / 6)
+    assert found["recall", 10].estimate.value == pytest.approx(4 / 6)
+    assert found["recall", 50].estimate.value == pytest.approx(5 / 6)
+    assert found["mrr", 0].estimate.value == pytest.approx(
+        (1 + 1 / 2 + 1 + 1 / 60 + 1 / 7 + 1 / 11) / 6
+    )
+    assert found["median-rank", 0].estimate.value == 2
+    assert found["recall", 10].chance == pytest.approx(10 / 60)
+    assert found["mrr", 0].chance == pytest.approx(sum(1 / r for r in range(1, 61)) / 60)
+    assert found["median-rank", 0].chance == pytest.approx(30.5)
+
+
+def test_recall_beyond_the_gallery_is_left_out() -> None:
+    rows = measure_retrieval(np.array([1, 2]), np.array([0, 1]), 2, "sar->optical", 0, draws=100)
+    assert [m.k for m in rows if m.metric == "recall"] == [1]
+
+
+def test_the_match_curve_is_recall_at_every_k() -> None:
+    assert match_curve(np.array([1, 3, 3, 4]), 5).tolist() == [0.25, 0.25, 0.75, 1.0, 1.0]
+
+
+def test_chance_of_several_accepted_items() -> None:
+    assert chance_recall(3, 10) == pytest.approx(0.3)
+    assert chance_recall(2, 10, 3) == pytest.approx(1 - math.comb(7, 2) / math.comb(10, 2))
+    rng = np.random.default_rng(0)
+    best = rng.permuted(np.tile(np.arange(1, 11), (20000, 1)), axis=1)[:, :3].min(axis=1)
+    assert chance_mrr(10, 3) == pytest.approx((1 / best).mean(), abs=0.01)
+
+
+def test_neighbours_are_of_the_same_scene_and_near() -> None:
+    def patch(scene: str, row: int, col: int) -> Patch:
+        return Patch(f"{scene}/{row}_{col}", scene, scene, Window(row, col, 64, 64))
+
+    patches = [patch("a", 0, 0), patch("a", 0, 32), patch("a", 32, 64), patch("b", 0, 0)]
+    found = [items.tolist() for items in accepted_neighbours(patches, 32)]
+    assert found == [[0, 1], [0, 1, 2], [1, 2], [3]]
+
+
+def test_the_interval_of_a_mean_covers_it_as_often_as_it_says() -> None:
+    hits = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        scenes = np.repeat(np.arange(30), 4)
+        values = np.repeat(rng.normal(size=30), 4) + rng.normal(size=120)
+        estimate = bootstrap_mean(values, scenes, seed, draws=300)
+        hits += estimate.low <= 0 <= estimate.high
+    assert 0.88 <= hits / 200 <= 0.99
+
+
+def test_scenes_are_the_units() -> None:
+    values = np.repeat([0.0, 1.0], 500)
+    by_scene = bootstrap_mean(values, np.repeat([0, 1], 500), 0)
+    by_item = bootstrap_mean(values, np.arange(1000), 0)
+    assert by_scene.high - by_scene.low > 5 * (by_item.high - by_item.low)
+
+
+def test_one_scene_has_no_interval() -> None:
+    estimate = bootstrap_mean([0.0, 1.0], [0, 0], 0)
+    assert estimate.value == 0.5
+    assert math.isnan(estimate.low)
+    assert math.isnan(bootstrap_median([1, 2], [0, 0], 0).high)
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    values, scenes = random((50,)), np.arange(50) // 5
+    assert bootstrap_mean(values, scenes, 3) == bootstrap_mean(values, scenes, 3)
+    assert bootstrap_mean(values, scenes, 3) != bootstrap_mean(values, scenes, 4)
+
+
+def test_gap_against_plain_formulas_and_sklearn() -> None:
+    sar, optical = normalise(random((60, 8))), normalise(random((60, 8)) * 0.5 + random((60, 8), 1))
+    found = gap_of(sar, optical)
+    scores = sar @ optical.T
+    own, other = scores.diagonal(), scores[~np.eye(60, dtype=bool)]
+    assert found["pair-distance"].value == pytest.approx(1 - own.mean(), abs=1e-5)
+    assert found["non-pair-distance"].value == pytest.approx(1 - other.mean(), abs=1e-5)
+    auroc = roc_auc_score(np.r_[np.ones(60), np.zeros(len(other))], np.r_[own, other])
+    assert found["pair-auroc"].value == pytest.approx(auroc, abs=1e-6)
+    apart = np.linalg.norm(sar.mean(axis=0) - optical.mean(axis=0))
+    assert found["centroid-distance"].value == pytest.approx(apart, abs=1e-5)
+    spread = [np.sqrt(((x - x.mean(0)) ** 2).sum(1).mean()) for x in (sar, optical)]
+    assert found["relative-gap"].value == pytest.approx(apart / np.mean(spread), abs=1e-4)
+
+
+def test_cka_of_known_spaces() -> None:
+    x = random((80, 6))
+    turn = np.linalg.qr(random((6, 6), 1))[0]
+    assert linear_cka(grams(x, (3 * x @ turn + 2).astype(np.float32))) == pytest.approx(1, abs=1e-4)
+    assert linear_cka(grams(x, random((80, 6), 2))) < 0.3
+    centred = [y - y.mean(axis=0) for y in (x, random((80, 6), 3))]
+    top = np.linalg.norm(centred[0].T @ centred[1]) ** 2
+    bottom = np.linalg.norm(centred[0].T @ centred[0]) * np.linalg.norm(centred[1].T @ centred[1])
+    assert linear_cka(grams(x, random((80, 6), 3))) == pytest.approx(top / bottom, rel=1e-4)
+
+
+def test_the_probe_tells_shifted_sensors_apart_and_not_equal_ones() -> None:
+    places, scenes = random((200, 10)), np.arange(200) // 10
+    same = probe_accuracy(places, places + 0.01 * random((200, 10), 1), scenes, 0)
+    shifted = probe_accuracy(places, places + 5, scenes, 0)
+    assert abs(same.value - 0.5) < 0.12
+    assert shifted.value == 1.0
+
+
+def test_mutual_nearest_and_skew_by_hand() -> None:
+    scores = np.array([[3, 1, 0], [2, 1, 0], [0, 0, 1]], np.float32)
+    assert mutual_nearest(scores) == pytest.approx(2 / 3)
+    assert skewness(np.array([2, 2, 2])) == 0
+    assert skewness(np.array([0, 0, 3])) == pytest.approx(1 / math.sqrt(2))
+
+
+def test_relative_gap_of_two_shifted_clouds() -> None:
+    x = random((500, 20))
+    shifted = x + np.eye(20, dtype=np.float32)[0] * 10
+    assert relative_gap(grams(x, shifted)) == pytest.approx(10 / math.sqrt(20), rel=0.05)
+
+
+def test_histograms_count_everything_once() -> None:
+    sar, optical = normalise(random((30, 4))), normalise(random((30, 4), 1))
+    histogram = pair_histograms(sar, optical, 0)
+    assert histogram.pairs.sum() == 30
+    assert histogram.non_pairs.sum() == 30 * 29
+
+
+def test_every_metric_is_defined() -> None:
+    sar, optical = normalise(random((40, 6))), normalise(random((40, 6), 1))
+    scenes = np.arange(40) // 4
+    emitted = measure_gap(sar, optical, scenes, 0, draws=100)
+    ranks = np.random.default_rng(0).integers(1, 41, 40)
+    counts = np.full(40, 2)
+    emitted += measure_retrieval(ranks, scenes, 40, "sar->optical", 0, draws=100)
+    emitted += measure_retrieval(
+        ranks, scenes, 40, "sar->optical", 0, draws=100, accept_counts=counts
+    )
+    for metric in emitted:
+        definition = define(metric.measure, metric.metric)
+        assert definition.low <= metric.estimate.value <= definition.high
+    assert all(d.source and d.formula for table in DEFINITIONS.values() for d in table.values())

@@ -1,0 +1,80 @@
+"""The curves of one extractor on simulated pairs, read from their files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crosslook.data.pairs import open_pairs
+from crosslook.data.patches import PatchSet
+from crosslook.data.simulate.write import write_pairs
+from crosslook.extract.registry import open_extractor
+from crosslook.geo.radiometry import SarRadiometry
+from crosslook.retrieval.compare.pooling import pool
+from crosslook.retrieval.descriptors import Descriptors
+from crosslook.retrieval.measure.perturbations import PERTURBATIONS
+from crosslook.retrieval.measure.robustness import Robustness
+from crosslook.retrieval.robustness import perturbations_of, study_robustness
+from crosslook.retrieval.split import divide
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("simulated")
+    write_pairs(out, 5, size=320, seed=3)
+    return out
+
+
+def curves(folder: Path, patch: int) -> Robustness:
+    patches = PatchSet.open(open_pairs(folder), patch=patch)
+    extractor = open_extractor("hog:cell=8")
+    everything = range(len(patches.patches))
+    both = [
+        pool(extractor.extract(patches.read(m, everything)), "flatten") for m in ("sar", "optical")
+    ]
+    described = Descriptors("hog:cell=8", "builtin", "flatten", *both)
+    division = divide(patches.patches, 0.4, 0)
+    days = dict.fromkeys(patches.scenes, 2.0)
+    return study_robustness(extractor, described, patches, division, 0, 100, days)
+
+
+def test_all_curves_of_a_study(folder: Path) -> None:
+    result = curves(folder, 64)
+    found = {(m.metric, m.k): m for m in result.metrics}
+    assert result.left_out == {}
+    for name, perturbation in PERTURBATIONS.items():
+        for level in perturbation.levels:
+            assert (f"recall@1/{name}={level:g}", 1) in found
+    # 75 patches; the 3 measured scenes have 9 each with 32 px around them.
+    assert {m.n_query for (name, _), m in found.items() if "=" in name} == {27}
+    assert (
+        found["recall@1/gallery", 75].estimate.value == found["recall@1/patch", 64].estimate.value
+    )
+    assert found["recall@1/days-apart", 3].n_query == 75
+    values = [found["recall@1/offset=0", 1], found["recall@1/offset=32", 1]]
+    assert values[0].estimate.value > values[1].estimate.value + 0.3
+    assert found["recall@1/offset=0", 1].estimate.value > 0.6
+    assert found["recall@1/patch", 32].estimate.value < found["recall@1/patch", 64].estimate.value
+
+
+def test_scenes_no_larger_than_a_patch(folder: Path) -> None:
+    result = curves(folder, 320)
+    assert {"offset", "rotation", "scale"} <= set(result.left_out)
+    assert any(m.metric == "recall@1/looks=1" for m in result.metrics)
+
+
+def test_speckle_follows_the_radiometry(folder: Path) -> None:
+    pairs = open_pairs(folder)
+    flat = np.full((1, 3, 128, 128), 0.5, np.float32)
+
+    def spread(text: str) -> float:
+        patches = PatchSet.open(pairs, patch=64, sar=SarRadiometry.parse(text))
+        looks = perturbations_of(patches)["looks"]
+        return float(looks.apply(flat, 128, 16, np.random.default_rng(0)).std())
+
+    # Speckle of 16 looks has 1.1 dB: over 50 dB half of what it is over 25 dB.
+    assert spread("clip=-25:0") == pytest.approx(2 * spread("clip=-50:0"), rel=0.01)
+    assert spread("clip=-25:0") == pytest.approx(1.1 / 25, rel=0.05)
+    assert spread("log=no") == pytest.approx(0.5 * 0.5 / 4, rel=0.05)

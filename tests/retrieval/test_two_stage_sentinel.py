@@ -1,0 +1,80 @@
+"""Two stages on real pairs, with and without an offset between the sensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.windows import Window
+
+from crosslook.extract.registry import open_extractor
+from crosslook.retrieval.dense_scores import StageFeatures
+from crosslook.retrieval.stage_spec import parse_two_stage
+from crosslook.retrieval.two_stage import TwoStageResult, evaluate_two_stage
+from crosslook.types import FeatureMap, FloatArray
+
+SIZE, OFFSET = 256, 16
+
+
+def read(path: Path, corners: list[tuple[int, int]]) -> FloatArray:
+    with rasterio.open(path) as source:
+        windows = [Window(col, row, SIZE, SIZE) for row, col in corners]
+        found = np.stack([source.read(window=w) for w in windows]).astype(np.float32) / 255
+    return np.ascontiguousarray(np.broadcast_to(found, (len(found), 3, SIZE, SIZE)))
+
+
+def moved(corners: list[tuple[int, int]], rng: np.random.Generator) -> list[tuple[int, int]]:
+    """Corners shifted by up to ``OFFSET``, mirrored where they would leave the scene."""
+    shift = rng.integers(-OFFSET, OFFSET + 1, size=(len(corners), 2))
+    start = np.array(corners)
+    inside = (start + shift >= 0) & (start + shift <= 1024 - SIZE)
+    return [(int(r), int(c)) for r, c in np.where(inside, start + shift, start - shift)]
+
+
+@pytest.fixture(scope="module")
+def maps(sentinel: Path) -> tuple[FeatureMap, FeatureMap, FeatureMap]:
+    """Optical maps, aligned sar maps, sar maps of moved patches; 16 a scene."""
+    hog = open_extractor("hog")
+    corners = [(r, c) for r in range(0, 1024, SIZE) for c in range(0, 1024, SIZE)]
+    rng = np.random.default_rng(0)
+    parts: list[list[FeatureMap]] = [[], [], []]
+    for optical in sorted((sentinel / "optical").glob("*.tif")):
+        sar = sentinel / "sar" / optical.name
+        parts[0].append(hog.extract(read(optical, corners)))
+        parts[1].append(hog.extract(read(sar, corners)))
+        parts[2].append(hog.extract(read(sar, moved(corners, rng))))
+    joined = [FeatureMap(np.concatenate([m.values for m in part]), 16.0) for part in parts]
+    return joined[0], joined[1], joined[2]
+
+
+def evaluate(sar: FeatureMap, optical: FeatureMap) -> dict[tuple[str, int], float]:
+    scenes = np.repeat(np.arange(len(sar) // 16), 16)
+    chosen = np.random.default_rng(0).permutation(scenes.max() + 1)[:9]
+    fits = np.isin(scenes, chosen)
+    coarse, fine = (StageFeatures(spec, sar, optical) for spec in parse_two_stage("hog:grid=8+hog"))
+    result: TwoStageResult = evaluate_two_stage(
+        coarse, fine, scenes, np.flatnonzero(fits), np.flatnonzero(~fits), draws=100
+    )
+    return {
+        (m.metric, m.k): m.estimate.value for m in result.metrics if m.direction == "sar->optical"
+    }
+
+
+@pytest.mark.sentinel
+def test_aligned_pairs_are_found(maps: tuple[FeatureMap, FeatureMap, FeatureMap]) -> None:
+    optical, aligned, _ = maps
+    found = evaluate(aligned, optical)
+    assert found["final", 100] >= 0.92
+    assert found["final", 100] > found["coarse-alone", 1]
+
+
+@pytest.mark.sentinel
+def test_pairs_up_to_16_px_apart_are_found(
+    maps: tuple[FeatureMap, FeatureMap, FeatureMap],
+) -> None:
+    optical, _, shifted = maps
+    found = evaluate(shifted, optical)
+    assert found["final", 200] >= 0.85
+    assert found["final", 200] > found["coarse-alone", 1] + 0.08

@@ -1,0 +1,196 @@
+"""Two stages on constructed pairs: ceilings, final recall, costs, recommendation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from crosslook.errors import MatchError, SettingError, SpecError
+from crosslook.retrieval.dense_scores import StageFeatures
+from crosslook.retrieval.measure.definitions import define
+from crosslook.retrieval.stage_spec import StageSpec, parse_two_stage
+from crosslook.retrieval.two_stage import (
+    TwoStageResult,
+    TwoStageSettings,
+    best_matches,
+    evaluate_two_stage,
+    final_hits,
+    partner_ranks,
+    rank_fusion_hits,
+    recommend,
+)
+from crosslook.types import FeatureMap, FloatArray
+
+COUNT, SIDE = 90, 12
+SCENES = np.repeat(np.arange(15), 6)
+FIT, MEASURED = np.arange(30), np.arange(30, 90)
+
+
+def pictures(seed: int, noise: float, offset: int) -> tuple[FloatArray, FloatArray]:
+    """Smooth maps (4 channels) whose sar side is moved by up to ``offset`` cells."""
+    rng = np.random.default_rng(seed)
+    wide = rng.normal(size=(COUNT, 4, SIDE + 4, SIDE + 4)).astype(np.float32)
+    optical = wide[:, :, 2:-2, 2:-2]
+    moved = rng.integers(-offset, offset + 1, size=(COUNT, 2)) + 2
+    sar = np.stack(
+        [w[:, r : r + SIDE, c : c + SIDE] for w, (r, c) in zip(wide, moved, strict=True)]
+    )
+    return (3 * sar + noise * rng.normal(size=sar.shape) + 5).astype(np.float32), optical
+
+
+def stage(spec: StageSpec, sar: FloatArray, optical: FloatArray) -> StageFeatures:
+    return StageFeatures(spec, FeatureMap(sar, 8.0), FeatureMap(optical, 8.0))
+
+
+def evaluate(offset: int, noise: float = 3.0, radius: float = 16.0) -> TwoStageResult:
+    sar, optical = pictures(0, noise, offset)
+    how = TwoStageSettings(ks=(5, 20, 60, 100), radius=radius, neighbours=5)
+    return evaluate_two_stage(
+        stage(StageSpec("a", "grid:4"), sar, optical),
+        stage(StageSpec("a"), sar, optical),
+        SCENES,
+        FIT,
+        MEASURED,
+        settings=how,
+    )
+
+
+def table(result: TwoStageResult, direction: str = "sar->optical") -> dict[tuple[str, int], float]:
+    return {(m.metric, m.k): m.estimate.value for m in result.metrics if m.direction == direction}
+
+
+def test_two_stages_survive_an_offset_that_one_does_not() -> None:
+    moved = table(evaluate(offset=2))
+    assert moved["coarse-alone", 1] < 0.5
+    assert moved["fine-alone", 1] > 0.9
+    assert moved["final", 60] > 0.9
+    blind = table(evaluate(offset=2, radius=0))
+    assert blind["final", 60] < 0.5
+
+
+@pytest.mark.parametrize("direction", ["sar->optical", "optical->sar"])
+def test_the_rows_agree_with_each_other(direction: str) -> None:
+    result = evaluate(offset=1)
+    rows = table(result, direction)
+    assert 100 not in {k for name, k in rows if name == "final"}  # beyond the gallery
+    assert rows["ceiling", 60] == 1.0
+    assert rows["final", 60] == rows["fine-alone", 1]
+    for k in (5, 20, 60):
+        assert rows["final", k] <= rows["ceiling", k]
+        assert rows["fused-sum", k] <= rows["ceiling", k]
+        assert rows["fused-rank", k] <= rows["ceiling", k]
+        assert rows["reversed-final", k] <= rows["reversed-ceiling", k]
+    per_pair = rows["cost", 20] - rows["cost", 5]
+    assert rows["cost", 60] - rows["cost", 20] == pytest.approx(per_pair / 15 * 40)
+    assert rows["cost", 5] == 60 * 4 * 16 + per_pair / 3
+    assert rows["fine-alone-cost", 0] == per_pair / 15 * 60
+    best = result.recommended[direction]
+    assert rows["recommended-k", best] == best
+    found = (result.matches[direction] == np.arange(60)).mean()
+    assert found == pytest.approx(rows["final", best])
+    for metric in result.metrics:
+        e = metric.estimate
+        assert e.low <= e.value <= e.high
+        definition = define(metric.measure, metric.metric)
+        assert definition.low <= e.value <= definition.high
+        assert metric.n_gallery == 60
+
+
+def test_a_coarse_search_radius_lifts_the_ceiling() -> None:
+    sar, optical = pictures(1, 2.0, 2)
+    shared = (stage(StageSpec("a"), sar, optical),) * 2
+    plain, wide = (
+        table(
+            evaluate_two_stage(
+                *shared, SCENES, FIT, MEASURED, settings=TwoStageSettings(coarse_radius=r)
+            )
+        )
+        for r in (0.0, 16.0)
+    )
+    assert wide["ceiling", 5] > plain["ceiling", 5] + 0.2
+
+
+def test_a_stage_without_cells_can_only_be_coarse() -> None:
+    sar, optical = pictures(2, 1.0, 0)
+    mean, flat = (
+        stage(StageSpec("a", "mean"), sar, optical),
+        stage(StageSpec("b"), sar, optical),
+    )
+    result = evaluate_two_stage(mean, flat, SCENES, FIT, MEASURED)
+    assert not any(m.metric.startswith("reversed") for m in result.metrics)
+    assert "No reversed order" in result.notes[0]
+    with pytest.raises(MatchError, match="keeps no map"):
+        evaluate_two_stage(flat, mean, SCENES, FIT, MEASURED)
+
+
+def test_more_pairs_than_wanted_are_sampled_and_said() -> None:
+    sar, optical = pictures(3, 1.0, 0)
+    one = stage(StageSpec("a"), sar, optical)
+    how = TwoStageSettings(most=25, ks=(5,))
+    result = evaluate_two_stage(one, one, SCENES, FIT, MEASURED, settings=how)
+    assert len(result.items) == 25
+    assert set(result.items) <= set(MEASURED)
+    assert "25 of 60" in result.notes[0]
+
+
+def test_hits_by_hand() -> None:
+    coarse = np.array([[1, 9, 8], [0, 5, 1], [7, 8, 6]], np.float32)
+    fine = np.array([[9, 1, 2], [5, 5, 5], [1, 2, 3]], np.float32)
+    assert partner_ranks(coarse).tolist() == [3, 1, 3]
+    hits = final_hits(coarse, fine, (1, 2, 3))
+    # Query 1's partner ties with the second one, which counts against it.
+    assert [h.tolist() for h in hits] == [
+        [False, True, False],
+        [False, False, False],
+        [True, False, True],
+    ]
+    fused = rank_fusion_hits(coarse, fine, (1, 3))
+    assert fused[0].tolist() == [False, True, False]
+    # Ranks of query 0: partner 3 + 1, item 1 at 1 + 3: a tie, counted against it.
+    assert not fused[1][0]
+    assert best_matches(coarse, fine, 3).tolist() == [0, 1, 2]
+    assert partner_ranks(np.ones((4, 4), np.float32)).tolist() == [4] * 4
+
+
+def test_the_smallest_k_near_the_best_is_recommended() -> None:
+    assert recommend((5, 10, 20), [0.7, 0.896, 0.90]) == 10
+    assert recommend((5, 10, 20), [0.7, 0.894, 0.90]) == 20
+    assert recommend((5, 10), [0.9, 0.8]) == 5
+
+
+def test_stages_are_parsed() -> None:
+    assert parse_two_stage("hog:grid=8+hog:cell=8") == (
+        StageSpec("hog", "grid:8"),
+        StageSpec("hog:cell=8"),
+    )
+    assert parse_two_stage("sd-unet:t=261,grid=4,block=1+untrained:dinov2:vits14,pool=mean") == (
+        StageSpec("sd-unet:t=261,block=1", "grid:4"),
+        StageSpec("untrained:dinov2:vits14", "mean"),
+    )
+    assert StageSpec("hog", "grid:8").grid == 8
+    assert StageSpec("hog").grid == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["hog", "hog+", "a+b+c", "hog:grid=0+hog", "hog:pool=max+hog", "hog:grid=2,pool=mean+a"]
+)
+def test_bad_stages_are_refused(text: str) -> None:
+    with pytest.raises(SpecError):
+        parse_two_stage(text)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"ks": ()},
+        {"ks": (5, 5)},
+        {"ks": (0, 5)},
+        {"radius": -1.0},
+        {"radius": float("nan")},
+        {"neighbours": 0},
+        {"most": 1},
+    ],
+)
+def test_bad_settings_are_refused(bad: dict[str, float]) -> None:
+    with pytest.raises(SettingError):
+        TwoStageSettings(**bad)  # type: ignore[arg-type]
