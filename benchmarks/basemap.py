@@ -32,7 +32,7 @@ from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.atlas.unit_costs import peak_memory_bytes, write_noise
 from crosslook.data.simulate.basemap import write_basemap
 from crosslook.data.simulate.scene import make_pair
-from crosslook.geo.image import GeoImage
+from crosslook.geo.raster import RasterArray
 from crosslook.match.transform import Transform, grid_points, mean_distance, translation
 
 SIDE, SEED, RELIEF = 256, 11, 60.0
@@ -67,7 +67,7 @@ def ask(folder: Path, size: int, queries: int) -> dict[str, float]:
     for _ in range(queries):
         row, col = (int(v) for v in rng.integers(0, size - SIDE, 2))
         sar = chip(atlas, (row, col), rng, (folder / NOISE).exists())
-        image = GeoImage(sar[None], np.ones((SIDE, SIDE), np.bool_), None, None, "chip")
+        image = RasterArray.of(sar, name="chip")
         started = perf_counter()
         found = locate(image, atlas, gsd=10.0)
         seconds.append(perf_counter() - started)
@@ -92,7 +92,7 @@ def chip(
     """A SAR image of the ground at a corner."""
     if not noise:
         return make_pair(SIDE, SEED, origin=corner, relief=RELIEF).sar
-    grey = atlas.image(corner, (SIDE, SIDE)).bands.mean(axis=0)
+    grey = atlas.image(corner, (SIDE, SIDE)).read().values.mean(axis=0) * 255
     speckled = (256 - grey) * rng.gamma(4.0, 0.25, grey.shape)
     return np.clip(speckled, 1, 255).astype(np.uint8)
 

@@ -36,7 +36,7 @@ from crosslook.atlas.build import build_atlas
 from crosslook.atlas.locate import locate
 from crosslook.atlas.search import searcher
 from crosslook.atlas.store import Atlas
-from crosslook.geo.image import GeoImage, open_image
+from crosslook.geo.raster import RasterArray, RasterFile
 from crosslook.match.relief import HILLY_PX
 from crosslook.match.result import placement
 from crosslook.match.transform import Transform, grid_points, mean_distance, similarity, translation
@@ -58,7 +58,7 @@ class Chip:
     """A query; ``truth`` maps its pixels to those of the atlas grid."""
 
     scene: str
-    image: GeoImage
+    image: RasterArray
     in_scene: Transform
     trusted: bool
 
@@ -74,20 +74,19 @@ def make_chip(root: Path, scene: str, side: int, rng: np.random.Generator, args:
     into = similarity(
         (middle[0] - side / 2, middle[1] - side / 2), turn, growth, (side / 2, side / 2)
     )
-    sar = open_image(root / "sar" / f"{scene}.tif")
-    cut = cv2.warpPerspective(
-        sar.bands[0], opencv_matrix(into.inverse), (side, side), flags=cv2.INTER_CUBIC
-    )
+    sar = RasterFile(root / "sar" / f"{scene}.tif").read(None, (1,))[0]
+    cut = cv2.warpPerspective(sar, opencv_matrix(into.inverse), (side, side), flags=cv2.INTER_CUBIC)
+    bytes_cut = np.clip(np.rint(cut), 0, 255).astype(np.uint8)
     row, col = all_shifts(root)[scene]
     move = Transform(translation(row, col), "shift")
-    image = GeoImage(cut[None], np.ones(cut.shape, np.bool_), None, None, f"{scene} chip")
+    image = RasterArray.of(bytes_cut, name=f"{scene} chip")
     return Chip(scene, image, move.compose(into), scene in trusted_shifts(root))
 
 
 def truth_in(chip: Chip, atlas: Atlas, root: Path) -> Transform:
     """Chip pixels to atlas pixels."""
-    optical = open_image(root / "optical" / f"{chip.scene}.tif")
-    return placement(optical.reference, atlas.grid.reference, optical.shape).compose(chip.in_scene)
+    optical = RasterFile(root / "optical" / f"{chip.scene}.tif").header.grid
+    return placement(optical, atlas.grid.pixels).compose(chip.in_scene)
 
 
 def ask(chip: Chip, atlas: Atlas, gsd: float, args: Any) -> tuple[Transform | None, float, Any]:

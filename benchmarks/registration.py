@@ -19,7 +19,7 @@ from time import perf_counter
 import cv2
 import numpy as np
 
-from crosslook.geo.image import GeoImage
+from crosslook.geo.raster import RasterArray
 from crosslook.match.register import register
 from crosslook.match.transform import Transform, grid_points, mean_distance
 from crosslook.progress import track
@@ -36,9 +36,8 @@ def run(case: Case, method: str) -> tuple[float, float, dict[str, float]]:
     """Error in pixels, seconds and, for crosslook, what the verdict rests on."""
     extra: dict[str, float] = {}
     if method == CROSSLOOK:
-        valid = np.ones(case.sar.shape, np.bool_)
-        sar = GeoImage(case.sar[None], valid, None, None, case.scene)
-        optical = GeoImage(case.optical, valid, None, None, case.scene)
+        sar = RasterArray.of(case.sar, name=case.scene)
+        optical = RasterArray.of(case.optical, name=case.scene)
         started = perf_counter()
         result = register(sar, optical)
         seconds = perf_counter() - started

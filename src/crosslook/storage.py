@@ -7,6 +7,7 @@ object store makes an upload visible only when it is complete.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import Any, Protocol, cast
 
 from crosslook.atomic import write_bytes
 from crosslook.errors import CrosslookError, InputError, MissingExtraError, OutputError
+
+Place = str | Path
+"""A local path, an address, or a name that GDAL knows."""
 
 
 class Folder(Protocol):
@@ -120,6 +124,35 @@ def is_remote(place: str | Path) -> bool:
     return "://" in str(place)
 
 
+_CONTAINER = re.compile(r"^[A-Za-z][A-Za-z0-9_]+:")
+
+
+def is_gdal_name(place: Place) -> bool:
+    """Tell names that GDAL alone understands: ``/vsi...`` and subdatasets as ``NETCDF:"f":v``."""
+    text = str(place)
+    if text.startswith("/vsi") or text.lstrip().startswith("<VRTDataset"):
+        return True
+    return bool(_CONTAINER.match(text)) and not is_remote(text) and not Path(text).exists()
+
+
+def name_of(place: Place) -> str:
+    """The last part of a place, for messages and outputs; never the query of a signed address."""
+    text = str(place)
+    if is_remote(text):
+        text = text.partition("?")[0]
+    text = text.partition("#")[0] if ".json#" in text else text
+    last = text.rstrip("/").rpartition("/")[2].strip('"')
+    return last or text
+
+
+def as_place(place: Place) -> Place:
+    """Keep names of GDAL and web addresses as they are; take all else as a path."""
+    text = str(place)
+    if is_gdal_name(text) or text.startswith(("http://", "https://")):
+        return text
+    return as_path(text)
+
+
 def as_path(place: str | Path) -> Path:
     """Take a place as a path: a local one, or one of an object store that acts like it.
 
@@ -148,7 +181,7 @@ def as_path(place: str | Path) -> Path:
         ) from None
 
 
-def for_gdal(path: str | Path) -> tuple[str, dict[str, str]]:
+def for_gdal(path: Place) -> tuple[str, dict[str, str]]:
     """Name and options by which GDAL reads a path; windows of remote files need no copy.
 
     Returns
@@ -163,6 +196,8 @@ def for_gdal(path: str | Path) -> tuple[str, dict[str, str]]:
         If GDAL has no reader for the store.
     """
     text = str(path)
+    if is_gdal_name(text):
+        return text, {}
     scheme, separator, rest = text.partition("://")
     if not separator:
         return text, {}

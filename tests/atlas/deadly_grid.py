@@ -1,4 +1,4 @@
-"""A grid that kills the process which first reads one of its blocks."""
+"""A grid that kills the process which first looks at one of its blocks."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from crosslook.geo.basemaps import AtlasGrid
-from crosslook.geo.position import Georeference
+from odc.geo.geobox import GeoBox
+
+from crosslook.atlas.manifest import AtlasGrid
 
 
 @dataclass(frozen=True)
 class DeadlyGrid(AtlasGrid):
     marker: str = ""
-    deadly_row: int = 0
+    home: int = 0
 
-    def window_reference(self, row: int, col: int) -> Georeference:
-        marker = Path(self.marker)
-        if row >= self.deadly_row and not marker.exists():
-            marker.write_text(str(os.getpid()))
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().window_reference(row, col)
+    def __getattribute__(self, name: str) -> object:
+        if name == "pixels":
+            marker = Path(object.__getattribute__(self, "marker"))
+            away = os.getpid() != object.__getattribute__(self, "home")
+            if away and not marker.exists():
+                marker.write_text(str(os.getpid()))
+                os.kill(os.getpid(), signal.SIGKILL)
+        found: GeoBox = object.__getattribute__(self, name)
+        return found

@@ -24,6 +24,7 @@ from crosslook.errors import (
     StoreError,
 )
 from crosslook.extract.registry import open_extractor
+from crosslook.geo.grid import crs_text, to_map
 from crosslook.geo.picture import Picture
 from crosslook.match.channels import local_spread
 
@@ -71,11 +72,11 @@ def test_its_image_is_that_of_the_basemap_at_any_window(atlas: Atlas, basemap: P
     with rasterio.open(basemap) as file:
         wanted = file.read()[:, 400:700, :670]
         x, y = file.xy(400, 0, offset="ul")
-    np.testing.assert_array_equal(window.bands[:, :, 30:], wanted)
-    assert not window.valid[:, :30].any()
-    assert window.valid[:, 30:].all()
-    assert window.reference is not None
-    np.testing.assert_allclose(window.reference.to_map(np.array([[0.0, 30.0]]))[0], (x, y))
+    np.testing.assert_array_equal(window.source.stored[:, :, 30:], wanted)
+    valid = window.read().valid
+    assert not valid[:, :30].any()
+    assert valid[:, 30:].all()
+    np.testing.assert_allclose(to_map(window.grid, np.array([[0.0, 30.0]]))[0], (x, y))
 
 
 def test_an_interrupted_build_goes_on_to_the_same_bytes(
@@ -110,8 +111,8 @@ def test_other_settings_do_not_mix_into_an_atlas(basemap: Path, atlas: Atlas) ->
 
 def test_another_crs_and_resolution(basemap: Path, tmp_path: Path) -> None:
     other = build_atlas(basemap, tmp_path, crs="EPSG:3395", resolution=30.0)
-    assert other.grid.reference.crs == "EPSG:3395"
-    assert other.grid.reference.affine[0] == 30.0
+    assert crs_text(other.grid.pixels) == "EPSG:3395"
+    assert other.grid.pixels.affine.a == 30.0
     # 12.8 km a side of true ground, whatever the stretch of the projection.
     assert other.area_km2() == pytest.approx(12.8**2, rel=0.02)
 
@@ -129,8 +130,8 @@ def test_two_maps_become_one_and_the_first_wins(tmp_path: Path, small_blocks: No
     joined = build_atlas(tmp_path / "maps", tmp_path / "a")
     assert joined.grid.shape == (320, 480)
     image = joined.image((0, 0), (320, 480))
-    np.testing.assert_array_equal(image.bands[:, :, :320], pixels[0])
-    np.testing.assert_array_equal(image.bands[:, :, 320:], pixels[1][:, :, 160:])
+    np.testing.assert_array_equal(image.source.stored[:, :, :320], pixels[0])
+    np.testing.assert_array_equal(image.source.stored[:, :, 320:], pixels[1][:, :, 160:])
 
 
 def test_info_says_what_it_holds(atlas: Atlas) -> None:

@@ -13,10 +13,11 @@ from deadly_grid import DeadlyGrid
 from crosslook.atlas.blocks import BlockJob, make_block
 from crosslook.atlas.build import build_atlas, build_with_ray
 from crosslook.atlas.locate import locate
+from crosslook.atlas.manifest import AtlasGrid
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.errors import InputError
 from crosslook.extract.registry import open_extractor
-from crosslook.geo.basemaps import plan_grid
+from crosslook.geo.mosaic import plan_grid
 from crosslook.storage import open_folder
 
 
@@ -26,10 +27,11 @@ def test_a_killed_worker_costs_only_its_block(
 ) -> None:
     ray = pytest.importorskip("ray", reason="ray is not installed")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-    grid, maps = plan_grid([basemap], 512, None, None)
+    pixels, maps = plan_grid([basemap])
+    grid = AtlasGrid(pixels, 512)
     marker = tmp_path / "killed"
-    deadly = DeadlyGrid(grid.reference, grid.shape, grid.block, str(marker), 512)
-    job = BlockJob(str(tmp_path / "ray"), deadly, tuple(maps), atlas.manifest.levels, None)
+    deadly = DeadlyGrid(pixels, 512, str(marker), os.getpid())
+    job = BlockJob(str(tmp_path / "ray"), deadly, tuple(maps), atlas.manifest.levels)
     blocks = list(grid.every_block())
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:

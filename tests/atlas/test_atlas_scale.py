@@ -15,8 +15,11 @@ from crosslook.atlas.blocks import BlockJob
 from crosslook.atlas.build import _manifest, build_atlas
 from crosslook.atlas.levels import make_level
 from crosslook.atlas.locate import locate
-from crosslook.geo.basemaps import AtlasGrid, Basemap
-from crosslook.geo.position import Georeference
+from crosslook.atlas.manifest import AtlasGrid
+from crosslook.geo.grid import make_grid
+from crosslook.geo.image import open_image
+from crosslook.geo.mosaic import Basemap
+from crosslook.geo.raster import RasterArray
 from crosslook.storage import Folder
 
 SIDE = 316_000  # pixels, so that the grid has a hundred gigapixels
@@ -57,14 +60,16 @@ def block_json() -> bytes:
 
 def peak_of_manifest(blocks: int) -> int:
     side = 400
-    grid = AtlasGrid(
-        Georeference("EPSG:32632", (10.0, 0.0, 0.0, 0.0, -10.0, 0.0)),
-        (blocks // side * 2048, side * 2048),
-        2048,
-    )
+    affine = (10.0, 0.0, 0.0, 0.0, -10.0, 0.0)
+    pixels = make_grid("EPSG:32632", affine, blocks // side * 2048, side * 2048)
+    grid = AtlasGrid(pixels, 2048)
     levels = (make_level("hog", 8), make_level("hog:cell=4", None))
-    maps = (Basemap("x", (0.0, 0.0, 1.0, 1.0), (1, 2, 3)),)
-    job = BlockJob("x", grid, maps, levels, None)
+    ground = np.arange(3 * 8 * 8, dtype=np.uint8).reshape(3, 8, 8)
+    image = open_image(
+        RasterArray.of(ground, grid=make_grid("EPSG:32632", affine, 8, 8)), "optical"
+    )
+    maps = (Basemap(image, (0.0, 0.0, 1.0, 1.0)),)
+    job = BlockJob("x", grid, maps, levels)
     store, every = OneBlock(block_json()), list(grid.every_block())
     assert len(every) == blocks
     tracemalloc.start()

@@ -19,10 +19,10 @@ from crosslook.atlas.search import Searcher
 from crosslook.atlas.store import Atlas
 from crosslook.cli import app
 from crosslook.data.simulate.scene import make_pair
-from crosslook.errors import CrosslookError, GridError, MatchError, SettingError
+from crosslook.errors import CrosslookError, GridError, MatchError, RasterError, SettingError
 from crosslook.extract.registry import open_extractor
-from crosslook.geo.image import GeoImage
-from crosslook.geo.position import Georeference
+from crosslook.geo.grid import from_lonlat, make_grid, to_lonlat, to_map, window_of
+from crosslook.geo.raster import RasterArray
 from crosslook.match.result import MatchResult
 from crosslook.match.transform import Transform, grid_points, mean_distance, translation
 
@@ -31,10 +31,10 @@ PLACES = [(100, 700), (391, 430), (820, 95)]
 METRES = 10.0
 
 
-def chip(origin: tuple[int, int], **options: Any) -> tuple[GeoImage, Transform]:
+def chip(origin: tuple[int, int], **options: Any) -> tuple[RasterArray, Transform]:
     """A SAR chip without georeference, and its pixels to those of the map."""
     made = make_pair(SIDE, SEED, origin=origin, relief=20.0, **options)
-    image = GeoImage(made.sar[None], np.ones((SIDE, SIDE), np.bool_), None, None, "chip")
+    image = RasterArray.of(made.sar, name="chip")
     move = Transform(translation(*map(float, origin)), "shift")
     return image, move.compose(Transform(made.truth, "similarity"))
 
@@ -62,10 +62,11 @@ def test_a_chip_is_found_in_the_whole_atlas(atlas: Atlas, origin: tuple[int, int
 def test_a_query_cut_from_the_atlas_is_found_at_its_exact_place(atlas: Atlas) -> None:
     for row, col in [(131, 500), (640, 17), (1024, 1024)]:
         cut = atlas.image((row, col), (SIDE, SIDE))
-        result = locate(replace(cut, reference=None, bands=cut.bands[:1]), atlas, gsd=METRES)
+        result = locate(RasterArray.of(cut.source.stored[:1], name="cut"), atlas, gsd=METRES)
         assert off(result, Transform(translation(row, col), "shift")) < 0.1
         assert result.verdict == "match"
-        georeferenced = locate(cut, atlas)  # its pixel size is known, its place not used
+        placed = RasterArray.of(cut.source.stored[:1], grid=cut.grid, name="placed")
+        georeferenced = locate(placed, atlas)  # its pixel size is known, its place not used
         assert off(georeferenced, Transform(translation(row, col), "shift")) < 0.1
 
 
@@ -73,14 +74,15 @@ def test_positions_agree_between_pixel_map_and_lonlat(atlas: Atlas, tmp_path: Pa
     image, _ = chip(PLACES[0])
     result = locate(image, atlas, gsd=METRES, out=tmp_path, force=True)
     match = json.loads((tmp_path / "match.json").read_text())
-    reference = atlas.grid.window_reference(*result.settings["window"].values())
-    to_lonlat = Transformer.from_crs(match["crs"], "OGC:CRS84", always_xy=True)
+    window = result.settings["window"]
+    grid = window_of(atlas.grid.pixels, (window["row"], window["col"]), (9, 9))
+    degrees = Transformer.from_crs(match["crs"], "OGC:CRS84", always_xy=True)
     for kind in ("centre", "footprint"):
         held = match[kind]
         for pixel, xy, lonlat in zip(*(np.atleast_2d(v) for v in held.values()), strict=True):
-            np.testing.assert_allclose(reference.to_map(pixel[None])[0], xy, atol=1e-6)
-            np.testing.assert_allclose(to_lonlat.transform(*xy), lonlat, atol=1e-6)
-            np.testing.assert_allclose(reference.from_lonlat(lonlat[None])[0], pixel, atol=1e-6)
+            np.testing.assert_allclose(to_map(grid, pixel[None])[0], xy, atol=1e-6)
+            np.testing.assert_allclose(degrees.transform(*xy), lonlat, atol=1e-6)
+            np.testing.assert_allclose(from_lonlat(grid, lonlat[None])[0], pixel, atol=1e-6)
     forward, back = (Transform.from_dict(match[key]) for key in ("transform", "inverse"))
     np.testing.assert_allclose(forward.matrix @ back.matrix, np.eye(3), atol=1e-9)
     assert (tmp_path / "aligned.tif").exists()
@@ -98,11 +100,11 @@ def test_rotation_and_scale_are_recovered_when_their_range_is_given(
 def test_another_pixel_size_and_orientation(atlas: Atlas) -> None:
     """The query has pixels of 5 m and its rows run south to north."""
     image, truth = chip(PLACES[0])
-    fine = np.kron(image.bands[0], np.ones((2, 2), np.float32))[None, ::-1]
-    x, y = atlas.grid.reference.to_map(np.array([[0.0, 0.0]]))[0]
-    upside_down = Georeference(atlas.grid.reference.crs, (5.0, 0.0, x, 0.0, 5.0, y))
-    valid = np.ones(fine.shape[1:], np.bool_)
-    result = locate(GeoImage(fine, valid, upside_down, None, "fine"), atlas)
+    fine = np.kron(image.stored[0], np.ones((2, 2), np.float32))[None, ::-1]
+    x, y = to_map(atlas.grid.pixels, np.array([[0.0, 0.0]]))[0]
+    crs = atlas.grid.pixels.crs
+    upside_down = make_grid(str(crs), (5.0, 0.0, x, 0.0, 5.0, y), *fine.shape[1:])
+    result = locate(RasterArray.of(fine, grid=upside_down, name="fine"), atlas)
     here = np.array([[30.0, 40.0], [200.0, 100.0]])
     in_fine = np.column_stack([2 * (SIDE - here[:, 0]), 2 * here[:, 1]])
     assert np.linalg.norm(in_map(result)(in_fine) - truth(here), axis=1).max() < 2.5
@@ -111,12 +113,12 @@ def test_another_pixel_size_and_orientation(atlas: Atlas) -> None:
 def test_a_prior_keeps_the_search_within(atlas: Atlas) -> None:
     image, truth = chip(PLACES[1])
     middle = truth(np.array([[SIDE / 2, SIDE / 2]]))
-    lon, lat = atlas.grid.reference.to_lonlat(middle)[0]
+    lon, lat = to_lonlat(atlas.grid.pixels, middle)[0]
     near = locate(image, atlas, gsd=METRES, near=(lon, lat), radius_km=2.0)
     assert off(near, truth) < 2.0
     box = (lon - 0.02, lat - 0.02, lon + 0.02, lat + 0.02)
     assert off(locate(image, atlas, gsd=METRES, bbox=box), truth) < 2.0
-    west, north = atlas.grid.reference.to_lonlat(np.array([[1000.0, 200.0]]))[0]
+    west, north = to_lonlat(atlas.grid.pixels, np.array([[1000.0, 200.0]]))[0]
     away = locate(image, atlas, gsd=METRES, near=(west, north), radius_km=1.0)
     assert away.verdict != "match"
 
@@ -135,7 +137,7 @@ def test_what_lies_elsewhere_is_no_match_and_nothing_is_aligned(
 ) -> None:
     for seed in (400, 401, 402):
         made = make_pair(SIDE, seed, relief=20.0)
-        image = GeoImage(made.sar[None], np.ones((SIDE, SIDE), np.bool_), None, None, "other")
+        image = RasterArray.of(made.sar, name="other")
         result = locate(image, atlas, gsd=METRES, out=tmp_path / str(seed))
         assert result.verdict != "match"
         assert not (tmp_path / str(seed) / "aligned.tif").exists()
@@ -199,17 +201,17 @@ def test_bad_queries_are_one_clear_error_and_nothing_is_written(
 ) -> None:
     image, _ = chip(PLACES[0])
     out = tmp_path / "out"
-    no_data = replace(image, valid=np.zeros_like(image.valid))
-    flat = replace(image, bands=np.full_like(image.bands, 4.0))
-    placed = replace(image, reference=atlas.grid.reference)
-    cases: list[tuple[GeoImage, dict[str, Any], type[CrosslookError], str]] = [
+    no_data = RasterArray.of(image.stored, np.zeros_like(image.valid), name="empty")
+    flat = RasterArray.of(np.full_like(image.stored, 4.0), name="flat")
+    placed = RasterArray.of(image.stored, grid=window_of(atlas.grid.pixels, (0, 0), (SIDE, SIDE)))
+    cases: list[tuple[RasterArray, dict[str, Any], type[CrosslookError], str]] = [
         (image, {}, GridError, "--gsd"),
         (image, {"gsd": 100.0}, MatchError, "cannot lie"),
         (image, {"gsd": 1.0}, MatchError, "at least 64"),
         (image, {"gsd": 10_000.0}, MatchError, "Check --gsd"),
         (image, {"gsd": -1.0}, SettingError, "above 0"),
         (placed, {"gsd": 10.0}, SettingError, "leave --gsd out"),
-        (no_data, {"gsd": METRES}, MatchError, "no valid pixel"),
+        (no_data, {"gsd": METRES}, RasterError, "no usable pixel"),
         (flat, {"gsd": METRES}, MatchError, "constant"),
         (image, {"gsd": METRES, "bbox": (1.0, 2.0, 1.0, 3.0)}, SettingError, "empty"),
         (image, {"gsd": METRES, "bbox": (1.0, 2.0, 1.5, 3.0)}, MatchError, "holds nothing there"),
@@ -235,7 +237,7 @@ def test_the_command_line_says_where_and_answers_by_its_exit_code(
     with rasterio.open(
         path, "w", driver="PNG", count=1, height=SIDE, width=SIDE, dtype="uint8"
     ) as f:
-        f.write(cut.bands[:1])
+        f.write(cut.source.stored[:1])
     call = ["locate", str(path), "--atlas", atlas.name, "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(
         app, [*call, "--gsd", "10", "--near", "10.9", "49.5", "--radius", "9"]

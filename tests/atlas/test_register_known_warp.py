@@ -15,35 +15,36 @@ from rasterio.transform import Affine
 
 from crosslook.data.simulate.scene import make_pair
 from crosslook.errors import GridError, MatchError, RasterError, SettingError
-from crosslook.geo.image import GeoImage
-from crosslook.geo.position import Georeference
+from crosslook.geo.grid import from_lonlat, make_grid
+from crosslook.geo.raster import RasterArray
 from crosslook.match.register import register
 from crosslook.match.result import MatchResult
 from crosslook.match.transform import Transform, grid_points, mean_distance
 
 SIZE = 384
-GRID = Georeference("EPSG:32632", (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_400_000.0))
+GRID = ("EPSG:32632", (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_400_000.0))
 POINTS = grid_points(SIZE, SIZE)
 
 
-def image(bands: np.ndarray, reference: Georeference | None = GRID, name: str = "x") -> GeoImage:
-    return GeoImage(bands, np.ones(bands.shape[1:], np.bool_), reference, None, name)
+def image(bands: np.ndarray, place: tuple | None = GRID, name: str = "x") -> RasterArray:
+    grid = None if place is None else make_grid(*place, *bands.shape[1:])
+    return RasterArray.of(bands, None, grid, name)
 
 
 @pytest.fixture(scope="module")
-def pair() -> tuple[GeoImage, GeoImage, Transform]:
+def pair() -> tuple[RasterArray, RasterArray, Transform]:
     made = make_pair(SIZE, 5, shift=(9.0, -14.0), rotation=1.2, scale=1.01, relief=20.0)
     truth = Transform(made.truth, "similarity")
     return image(made.sar[None], name="s"), image(made.optical, name="o"), truth
 
 
 @pytest.fixture(scope="module")
-def found(pair: tuple[GeoImage, GeoImage, Transform]) -> MatchResult:
+def found(pair: tuple[RasterArray, RasterArray, Transform]) -> MatchResult:
     return register(pair[0], pair[1])
 
 
 def test_the_planted_transform_is_recovered(
-    found: MatchResult, pair: tuple[GeoImage, GeoImage, Transform]
+    found: MatchResult, pair: tuple[RasterArray, RasterArray, Transform]
 ) -> None:
     assert found.transform is not None
     assert mean_distance(found.transform, pair[2], POINTS) < 1.5
@@ -55,7 +56,7 @@ def test_the_planted_transform_is_recovered(
 
 @pytest.mark.parametrize("model", ["shift", "affine", "homography", "tps"])
 def test_every_other_model_comes_near_too(
-    model: str, pair: tuple[GeoImage, GeoImage, Transform]
+    model: str, pair: tuple[RasterArray, RasterArray, Transform]
 ) -> None:
     result = register(pair[0], pair[1], model=model)  # type: ignore[arg-type]
     assert result.transform is not None
@@ -65,7 +66,7 @@ def test_every_other_model_comes_near_too(
 
 
 def test_the_same_call_gives_the_same_result(
-    found: MatchResult, pair: tuple[GeoImage, GeoImage, Transform]
+    found: MatchResult, pair: tuple[RasterArray, RasterArray, Transform]
 ) -> None:
     again = register(pair[0], pair[1])
     assert found.transform is not None
@@ -119,7 +120,7 @@ def test_tie_point_files_hold_the_same_points(found: MatchResult, tmp_path: Path
 
 
 def test_the_aligned_file_lies_on_the_optical_grid_with_nodata_kept(
-    found: MatchResult, pair: tuple[GeoImage, GeoImage, Transform], tmp_path: Path
+    found: MatchResult, pair: tuple[RasterArray, RasterArray, Transform], tmp_path: Path
 ) -> None:
     holed = pair[0].valid.copy()
     holed[150:200, 160:220] = False
@@ -137,12 +138,12 @@ def test_the_aligned_file_lies_on_the_optical_grid_with_nodata_kept(
     inside = found.transform([250.5, 250.5])
     row, col = inside.astype(int)
     nearest = found.transform.inverse([row + 0.5, col + 0.5]).astype(int)
-    around = pair[0].bands[0, nearest[0] - 1 : nearest[0] + 2, nearest[1] - 1 : nearest[1] + 2]
+    around = pair[0].stored[0, nearest[0] - 1 : nearest[0] + 2, nearest[1] - 1 : nearest[1] + 2]
     assert around.min() <= values[row, col] <= around.max()
 
 
 def test_another_crs_and_resolution_give_the_same_place(
-    found: MatchResult, pair: tuple[GeoImage, GeoImage, Transform], tmp_path: Path
+    found: MatchResult, pair: tuple[RasterArray, RasterArray, Transform], tmp_path: Path
 ) -> None:
     """The SAR image written in Mercator at 7.5 m shows the same ground at the same place."""
     source, target = tmp_path / "utm.tif", tmp_path / "mercator.tif"
@@ -156,7 +157,7 @@ def test_another_crs_and_resolution_give_the_same_place(
         "transform": Affine(*GRID.affine),
     }
     with rasterio.open(source, "w", **profile) as file:
-        file.write(pair[0].bands)
+        file.write(pair[0].stored)
     from rasterio.vrt import WarpedVRT
 
     with rasterio.open(source) as file, WarpedVRT(file, crs="EPSG:3395", nodata=0) as warped:
@@ -169,13 +170,12 @@ def test_another_crs_and_resolution_give_the_same_place(
     assert found.transform is not None
     middle = np.array([[SIZE / 2, SIZE / 2]])
     lonlat = GRID.to_lonlat(middle)
-    assert other.sar.reference is not None
-    there = other.transform(other.sar.reference.from_lonlat(lonlat))
+    there = other.transform(from_lonlat(other.sar.grid, lonlat))
     assert np.linalg.norm(there - found.transform(middle)) < 1.5
 
 
 def test_plain_pictures_match_without_positions(
-    pair: tuple[GeoImage, GeoImage, Transform], tmp_path: Path
+    pair: tuple[RasterArray, RasterArray, Transform], tmp_path: Path
 ) -> None:
     result = register(replace(pair[0], reference=None), replace(pair[1], reference=None))
     assert result.centre is not None
@@ -187,7 +187,7 @@ def test_plain_pictures_match_without_positions(
 
 
 def test_a_wrong_place_is_no_match_and_writes_no_aligned_file(
-    pair: tuple[GeoImage, GeoImage, Transform], tmp_path: Path
+    pair: tuple[RasterArray, RasterArray, Transform], tmp_path: Path
 ) -> None:
     elsewhere = image(make_pair(SIZE, 77).optical)
     result = register(pair[0], elsewhere)
@@ -203,21 +203,21 @@ def test_a_wrong_place_is_no_match_and_writes_no_aligned_file(
 
 
 def test_bad_input_is_one_clear_error(
-    pair: tuple[GeoImage, GeoImage, Transform], tmp_path: Path
+    pair: tuple[RasterArray, RasterArray, Transform], tmp_path: Path
 ) -> None:
     sar, optical, _ = pair
     out = tmp_path / "out"
-    far = Georeference(GRID.crs, (10.0, 0.0, 900_000.0, 0.0, -10.0, 5_400_000.0))
-    small = image(sar.bands[:, :90, :90])
+    far = (GRID[0], (10.0, 0.0, 900_000.0, 0.0, -10.0, 5_400_000.0))
+    small = image(sar.stored[:, :90, :90])
     empty = replace(sar, valid=np.zeros_like(sar.valid))
-    flat = image(np.full_like(sar.bands, 3.0), name="flat")
-    cases: list[tuple[GeoImage | Path, GeoImage, type[Exception], str]] = [
+    flat = image(np.full_like(sar.stored, 3.0), name="flat")
+    cases: list[tuple[RasterArray | Path, RasterArray, type[Exception], str]] = [
         (replace(sar, reference=far), optical, MatchError, "do not overlap"),
         (replace(sar, reference=None), optical, GridError, "has none"),
         (small, optical, MatchError, "at least 128"),
         (empty, optical, MatchError, "no valid pixel"),
         (flat, optical, MatchError, "constant"),
-        (sar, image(np.full_like(optical.bands, 9)), MatchError, "constant"),
+        (sar, image(np.full_like(optical.stored, 9)), MatchError, "constant"),
         (tmp_path / "absent.tif", optical, RasterError, "cannot be read"),
     ]
     for here, there, kind, words in cases:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
-from test_data_raster import write
+from rasters import write
 
 from crosslook.data.pairs import LAYOUTS, open_pairs
 from crosslook.data.tables import read_alignment

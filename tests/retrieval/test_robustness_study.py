@@ -12,6 +12,7 @@ from crosslook.data.patches import PatchSet
 from crosslook.data.simulate.write import write_pairs
 from crosslook.extract.registry import open_extractor
 from crosslook.geo.radiometry import SarRadiometry
+from crosslook.geo.reading import Reading
 from crosslook.retrieval.compare.pooling import pool
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.measure.perturbations import PERTURBATIONS
@@ -70,11 +71,13 @@ def test_speckle_follows_the_radiometry(folder: Path) -> None:
     flat = np.full((1, 3, 128, 128), 0.5, np.float32)
 
     def spread(text: str) -> float:
-        patches = PatchSet.open(pairs, patch=64, sar=SarRadiometry.parse(text))
+        patches = PatchSet.open(pairs, patch=64, reading=Reading(SarRadiometry.parse(text)))
         looks = perturbations_of(patches)["looks"]
         return float(looks.apply(flat, 128, 16, np.random.default_rng(0)).std())
 
     # Speckle of 16 looks has 1.1 dB: over 50 dB half of what it is over 25 dB.
-    assert spread("clip=-25:0") == pytest.approx(2 * spread("clip=-50:0"), rel=0.01)
-    assert spread("clip=-25:0") == pytest.approx(1.1 / 25, rel=0.05)
+    assert spread("tone=log,clip=-25:0") == pytest.approx(
+        2 * spread("tone=log,clip=-50:0"), rel=0.01
+    )
+    assert spread("tone=log,clip=-25:0") == pytest.approx(1.1 / 25, rel=0.05)
     assert spread("log=no") == pytest.approx(0.5 * 0.5 / 4, rel=0.05)

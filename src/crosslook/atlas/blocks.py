@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.atlas.levels import Level, block_features, halo_of
-from crosslook.atlas.manifest import Block, LevelStatistics
+from crosslook.atlas.manifest import AtlasGrid, Block, LevelStatistics
 from crosslook.errors import InputError
 from crosslook.extract.base import Extractor
-from crosslook.geo.basemaps import AtlasGrid, Basemap, read_window
+from crosslook.geo.grid import window_of
+from crosslook.geo.mosaic import Basemap, bands_of, read_window, span
 from crosslook.geo.picture import Picture
 from crosslook.storage import Folder
 from crosslook.types import FloatArray
@@ -93,20 +94,16 @@ class BlockJob:
     grid : AtlasGrid
     maps : tuple of Basemap
     levels : tuple of Level
-    stretch : (low, high) or None
-        What becomes 8 bits; None for maps that are.
     """
 
     store: str
     grid: AtlasGrid
     maps: tuple[Basemap, ...]
     levels: tuple[Level, ...]
-    stretch: tuple[float, float] | None
 
     def near(self, corner: tuple[int, int], shape: tuple[int, int]) -> list[Basemap]:
         """The basemaps that a window may touch, in order; found without asking each."""
-        place = self.grid.window_reference(*corner)
-        a, _, c, _, e, f = place.affine
+        a, _, c, _, e, f = tuple(window_of(self.grid.pixels, corner, shape).affine)[:6]
         rows, cols = shape
         xs, ys = sorted((c - a, c + a * (cols + 1))), sorted((f - e, f + e * (rows + 1)))
         left, bottom, right, top = self._bounds.T
@@ -135,7 +132,7 @@ def make_block(job: BlockJob, block: Block, extractors: Sequence[Extractor], sto
     side = job.grid.block
     corner = (block[0] * side - halo, block[1] * side - halo)
     shape = (side + 2 * halo, side + 2 * halo)
-    bands, valid = read_window(job.near(corner, shape), job.grid, corner, shape, job.stretch)
+    bands, valid = _read(job, corner, shape)
     inner = (slice(halo, halo + side),) * 2
     folder = block_folder(store, block)
     solid = valid[inner]
@@ -160,6 +157,30 @@ def make_block(job: BlockJob, block: Block, extractors: Sequence[Extractor], sto
         "statistics": statistics,
     }
     folder.write(DONE, json.dumps(done).encode())
+
+
+def touched_blocks(maps: Sequence[Basemap], grid: AtlasGrid) -> list[Block]:
+    """List the blocks of a grid that any basemap reaches into, row by row."""
+    found: set[Block] = set()
+    for one in maps:
+        rows, cols = span(one.bounds, grid.pixels)
+        if rows.start >= rows.stop or cols.start >= cols.stop:
+            continue
+        found |= {
+            (row, col)
+            for row in range(rows.start // grid.block, -(-rows.stop // grid.block))
+            for col in range(cols.start // grid.block, -(-cols.stop // grid.block))
+        }
+    return sorted(found)
+
+
+def _read(
+    job: BlockJob, corner: tuple[int, int], shape: tuple[int, int]
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Bands (B, h, w) and valid pixels of a window, of the files that may touch it."""
+    near = job.near(corner, shape)
+    bands, valid = read_window(near or job.maps[:1], job.grid.pixels, corner, shape)
+    return bands[: bands_of(job.maps)], valid
 
 
 def grey_of(bands: NDArray[np.uint8]) -> FloatArray:

@@ -16,24 +16,26 @@ from pathlib import Path
 from typing import Any, Literal
 
 from crosslook import __version__
-from crosslook.atlas.blocks import DONE, BlockJob, LevelSum, block_folder, make_block
+from crosslook.atlas.blocks import (
+    DONE,
+    BlockJob,
+    LevelSum,
+    block_folder,
+    make_block,
+    touched_blocks,
+)
 from crosslook.atlas.levels import make_level
-from crosslook.atlas.manifest import FORMAT, NAME, Block, Manifest
+from crosslook.atlas.manifest import FORMAT, NAME, AtlasGrid, Block, Manifest
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.atomic import check_writable, sweep
 from crosslook.errors import GridError, InputError, OutputError, SettingError
 from crosslook.extract.registry import open_extractor
-from crosslook.geo.basemaps import (
-    AtlasGrid,
-    find_basemaps,
-    fingerprint,
-    measure_stretch,
-    plan_grid,
-    touched_blocks,
-)
+from crosslook.geo.grid import crs_text
+from crosslook.geo.mosaic import bands_of, find_basemaps, fingerprint, plan_grid
+from crosslook.geo.reading import Reading
 from crosslook.progress import track
 from crosslook.ray_work import run_on_ray
-from crosslook.storage import Folder, is_remote, open_folder
+from crosslook.storage import Folder, Place, is_remote, name_of, open_folder
 
 
 class BlockWorker:
@@ -82,7 +84,7 @@ _PLAN = "build.json"
 
 
 def build_atlas(
-    basemaps: str | Path | Sequence[str | Path],
+    basemaps: Place | Sequence[Place],
     out: str | Path,
     *,
     extractor: str = "hog",
@@ -90,6 +92,7 @@ def build_atlas(
     fine: str = FINE,
     crs: str | None = None,
     resolution: float | None = None,
+    reading: Reading | None = None,
     engine: Literal["local", "ray"] = "local",
     workers: int | None = None,
     ray_address: str | None = None,
@@ -141,12 +144,14 @@ def build_atlas(
     levels = (make_level(extractor, cell), make_level(fine, None))
     extractors = [open_extractor(level.spec) for level in levels]
     store = _prepare(out)
-    grid, maps = plan_grid(files, BLOCK, crs, resolution)
+    pixels, maps = plan_grid(files, crs, resolution, reading)
+    grid = AtlasGrid(pixels, BLOCK)
     keys = [e.key for e in extractors]
     plan = {"format": FORMAT, "files": fingerprint(files), "grid": _grid_key(grid), "keys": keys}
     plan["cells"] = [level.cell for level in levels]
+    plan["radiometry"] = (reading or Reading()).optical.key()
     _claim(store, plan)
-    job = BlockJob(str(out), grid, tuple(maps), levels, measure_stretch(maps))
+    job = BlockJob(str(out), grid, tuple(maps), levels)
     blocks = touched_blocks(maps, grid)
     missing = [b for b in blocks if not block_folder(store, b).has(DONE)]
     if engine == "ray" and missing:
@@ -154,7 +159,7 @@ def build_atlas(
     else:
         for block in track(missing, "Building the atlas"):
             make_block(job, block, extractors, store)
-    manifest = _manifest(store, job, blocks, keys, [p.name for p in files])
+    manifest = _manifest(store, job, blocks, keys, [name_of(p) for p in files])
     store.write(NAME, manifest.to_json().encode())
     return open_atlas(out)
 
@@ -167,7 +172,8 @@ def _prepare(out: str | Path) -> Folder:
 
 
 def _grid_key(grid: AtlasGrid) -> list[Any]:
-    return [grid.reference.crs, list(grid.reference.affine), list(grid.shape), grid.block]
+    affine = list(tuple(grid.pixels.affine)[:6])
+    return [crs_text(grid.pixels), affine, list(grid.shape), grid.block]
 
 
 def _claim(store: Folder, plan: dict[str, Any]) -> None:
@@ -213,7 +219,7 @@ def _manifest(
         levels=job.levels,
         keys=tuple(keys),
         statistics=tuple(total.statistics() for total in sums),
-        bands=len(job.maps[0].bands),
+        bands=bands_of(job.maps),
         blocks=filled,
         valid_pixels=valid,
         sources=tuple(names),

@@ -7,6 +7,7 @@ import numpy as np
 from crosslook.atlas.blocks import VALID
 from crosslook.atlas.prior import whole_sample
 from crosslook.atlas.store import Atlas
+from crosslook.geo.grid import crs_text, to_lonlat
 
 _SOURCES = 3
 
@@ -17,7 +18,7 @@ def describe(atlas: Atlas) -> str:
     grid = manifest.grid
     rows, cols = grid.shape
     sample = whole_sample(atlas)
-    corners = grid.reference.to_lonlat(sample)
+    corners = to_lonlat(grid.pixels, sample)
     west, south = corners.min(axis=0)
     east, north = corners.max(axis=0)
     names = ", ".join(manifest.sources[:_SOURCES])
@@ -26,7 +27,7 @@ def describe(atlas: Atlas) -> str:
         "area": f"{atlas.area_km2():,.1f} km2 of data",
         "bounds": f"{west:.6f} {south:.6f} {east:.6f} {north:.6f} (west south east north)",
         "grid": (
-            f"{rows} x {cols} pixels of {grid.ground_metres(sample):.2f} m, {grid.reference.crs}"
+            f"{rows} x {cols} pixels of {grid.ground_metres(sample):.2f} m, {crs_text(grid.pixels)}"
         ),
         "blocks": (
             f"{len(manifest.blocks)} of {int(np.prod(grid.blocks))} hold data, "

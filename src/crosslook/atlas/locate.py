@@ -17,7 +17,9 @@ from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.atlas.verify import Candidate, FineLevel, verify
 from crosslook.errors import MatchError
 from crosslook.extract.registry import open_extractor
-from crosslook.geo.image import GeoImage, open_image
+from crosslook.geo.grid import to_lonlat, to_map
+from crosslook.geo.image import ImageFile, open_image
+from crosslook.geo.raster import RasterArray
 from crosslook.match.align import align
 from crosslook.match.judge import judge
 from crosslook.match.register import (
@@ -30,6 +32,7 @@ from crosslook.match.register import (
 from crosslook.match.result import MatchResult, outline
 from crosslook.match.transform import Model, Transform, scaling, translation
 from crosslook.progress import Timer
+from crosslook.storage import Place
 
 
 class LocateOptions(TypedDict, total=False):
@@ -109,7 +112,7 @@ _MOST_POSES = 32  # searched for in one pass, over all its queries
 
 
 def locate(
-    query: str | Path | GeoImage,
+    query: Place | RasterArray | ImageFile,
     atlas: str | Path | Atlas,
     *,
     out: str | Path | None = None,
@@ -127,7 +130,7 @@ def locate(
 
     Parameters
     ----------
-    query : path or GeoImage
+    query : path or ImageFile
         Georeferenced (only its pixel size and orientation are used, its place
         only with ``radius_km`` alone), or a plain picture, north up, with ``gsd``.
     atlas : path, address or Atlas
@@ -161,7 +164,7 @@ def locate(
 
 
 def locate_all(
-    queries: Iterable[str | Path | GeoImage],
+    queries: Iterable[Place | RasterArray | ImageFile],
     atlas: str | Path | Atlas,
     **options: Unpack[LocateOptions],
 ) -> Iterator[MatchResult]:
@@ -200,7 +203,7 @@ def locate_all(
 
 
 def _ask(
-    waiting: Iterator[str | Path | GeoImage], atlas: Atlas, settings: LocateSettings
+    waiting: Iterator[Place | RasterArray | ImageFile], atlas: Atlas, settings: LocateSettings
 ) -> list[tuple[Query, Asked]]:
     """Prepare the queries of the next pass."""
     asked: list[tuple[Query, Asked]] = []
@@ -208,7 +211,7 @@ def _ask(
         query = next(waiting, None)
         if query is None:
             break
-        image = query if isinstance(query, GeoImage) else open_image(query)
+        image = open_image(query, "sar")
         prior = make_prior(atlas, image, settings.near, settings.radius_km, settings.bbox)
         where = whole_sample(atlas) if prior is None else prior.sample()
         prepared = prepare_query(image, atlas, settings.gsd, where)
@@ -302,7 +305,7 @@ def _match_at(
     )
 
 
-def _surroundings(placed: Transform, image: GeoImage) -> tuple[tuple[int, int], tuple[int, int]]:
+def _surroundings(placed: Transform, image: ImageFile) -> tuple[tuple[int, int], tuple[int, int]]:
     """First pixel and shape of the part of the atlas that an image may cover."""
     ring = placed(outline(*image.shape))
     low = np.floor(ring.min(axis=0)).astype(int) - MARGIN
@@ -313,7 +316,7 @@ def _surroundings(placed: Transform, image: GeoImage) -> tuple[tuple[int, int], 
 def _describe(atlas: Atlas, query: Query, one: Candidate) -> dict[str, Any]:
     middle = np.array([query.picture.shape], np.float64) / 2
     pixel = one.placed(middle)
-    reference = atlas.grid.reference
+    pixels = atlas.grid.pixels
     return {
         "fine": round(one.fine, 4),
         "coarse": round(one.coarse, 4),
@@ -321,6 +324,6 @@ def _describe(atlas: Atlas, query: Query, one: Candidate) -> dict[str, Any]:
         "rotation_degrees": one.rotation,
         "scale": one.scale,
         "atlas_pixel": [float(v) for v in pixel[0]],
-        "map": [float(v) for v in reference.to_map(pixel)[0]],
-        "lonlat": [float(v) for v in reference.to_lonlat(pixel)[0]],
+        "map": [float(v) for v in to_map(pixels, pixel)[0]],
+        "lonlat": [float(v) for v in to_lonlat(pixels, pixel)[0]],
     }

@@ -3,22 +3,58 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from odc.geo.geobox import GeoBox
 
 from crosslook.atlas.levels import Level
 from crosslook.errors import StoreError
-from crosslook.geo.basemaps import AtlasGrid
-from crosslook.geo.position import Georeference
-from crosslook.types import FloatArray
+from crosslook.geo.grid import crs_text, make_grid, mean_metres, shape_of
+from crosslook.types import Array, FloatArray
 
-FORMAT = 2
+FORMAT = 3
 """Raise it whenever the bytes of a block or their meaning change."""
 
 NAME = "atlas.json"
 Block = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class AtlasGrid:
+    """Pixels of an atlas and the blocks that they are stored in.
+
+    Attributes
+    ----------
+    pixels : GeoBox
+        North up.
+    block : int
+        Side of a block in pixels.
+    """
+
+    pixels: GeoBox
+    block: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns in pixels."""
+        return shape_of(self.pixels)
+
+    @property
+    def blocks(self) -> tuple[int, int]:
+        """Rows and columns of blocks."""
+        return (-(-self.shape[0] // self.block), -(-self.shape[1] // self.block))
+
+    def every_block(self) -> Iterator[tuple[int, int]]:
+        """All (row, column) of blocks, also those without data."""
+        rows, cols = self.blocks
+        return ((row, col) for row in range(rows) for col in range(cols))
+
+    def ground_metres(self, points: Array) -> float:
+        """Ground length of a pixel side, the mean over pixel positions (n, 2)."""
+        return mean_metres(self.pixels, points)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +114,8 @@ class Manifest:
             "format": FORMAT,
             "version": self.version,
             "created": self.created,
-            "crs": grid.reference.crs,
-            "affine": grid.reference.affine,
+            "crs": crs_text(grid.pixels),
+            "affine": list(tuple(grid.pixels.affine)[:6]),
             "shape": grid.shape,
             "block": grid.block,
             "bands": self.bands,
@@ -127,11 +163,10 @@ def read_manifest(data: bytes, name: str) -> Manifest:
 
 def _parse(values: dict[str, Any]) -> Manifest:
     levels = values["levels"]
-    a, b, c, d, e, f = values["affine"]
     rows, cols = values["shape"]
-    reference = Georeference(values["crs"], (a, b, c, d, e, f))
+    pixels = make_grid(values["crs"], tuple(values["affine"]), rows, cols)
     return Manifest(
-        grid=AtlasGrid(reference, (rows, cols), values["block"]),
+        grid=AtlasGrid(pixels, values["block"]),
         levels=tuple(Level(one["spec"], one["cell"]) for one in levels),
         keys=tuple(dict(one["key"]) for one in levels),
         statistics=tuple(

@@ -8,11 +8,11 @@ import numpy as np
 
 from crosslook.atlas.store import Atlas
 from crosslook.errors import MatchError, SettingError
-from crosslook.geo.image import GeoImage
+from crosslook.geo.grid import from_lonlat, is_placed, metres_per_pixel, to_lonlat
+from crosslook.geo.image import ImageFile
 from crosslook.types import Array
 
 _EDGE = 9  # positions along an edge of a box that are brought to the grid
-_METRES_PER_DEGREE = 111_320.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Prior:
 
 def make_prior(
     atlas: Atlas,
-    image: GeoImage,
+    image: ImageFile,
     near: tuple[float, float] | None,
     radius_km: float | None,
     bbox: tuple[float, float, float, float] | None,
@@ -89,7 +89,7 @@ def _corners_and_middle(top: float, left: float, bottom: float, right: float) ->
 
 def _disc(
     atlas: Atlas,
-    image: GeoImage,
+    image: ImageFile,
     near: tuple[float, float] | None,
     radius_km: float | None,
 ) -> Prior:
@@ -98,34 +98,39 @@ def _disc(
     if not radius_km > 0:
         raise SettingError(f"the prior is empty: --radius is {radius_km} km; above 0 is needed.")
     if near is None:
-        if image.reference is None:
+        if not is_placed(image.grid):
             raise SettingError(
                 f"--radius without --near means around the query, but '{image.name}' has no "
                 "georeference. Give --near LON LAT."
             )
         middle = np.array([image.shape], np.float64) / 2
-        lon, lat = image.reference.to_lonlat(middle)[0]
+        lon, lat = to_lonlat(image.grid, middle)[0]
     else:
         lon, lat = near
-    down = radius_km * 1000 / _METRES_PER_DEGREE
-    across = down / max(0.01, float(np.cos(np.radians(lat))))
-    return _box(atlas, (lon - across, lat - down, lon + across, lat + down))
+    pixels = atlas.grid.pixels
+    row, col = from_lonlat(pixels, np.array([[lon, lat]]))[0]
+    down, along = (
+        radius_km * 1000 / side for side in metres_per_pixel(pixels, np.array([row, col]))
+    )
+    return Prior(float(row - down), float(col - along), float(row + down), float(col + along))
 
 
 def _box(atlas: Atlas, bbox: tuple[float, float, float, float]) -> Prior:
     west, south, east, north = bbox
+    if west > east and east >= -180 and west <= 180:
+        east += 360.0  # over the 180th meridian
     if not (west < east and south < north):
         raise SettingError(
             f"the prior is empty: the box {west:g} {south:g} {east:g} {north:g} has no area. "
             "Give --bbox WEST SOUTH EAST NORTH in degrees."
         )
-    if not (west >= -360 and east <= 360 and south >= -90 and north <= 90):
+    if not (west >= -360 and east <= 540 and south >= -90 and north <= 90):
         raise SettingError(
             f"the box {west:g} {south:g} {east:g} {north:g} is not on Earth; "
             "longitude and latitude in degrees are needed."
         )
     share = np.linspace(0.0, 1.0, _EDGE)
     lon, lat = np.meshgrid(west + share * (east - west), south + share * (north - south))
-    pixels = atlas.grid.reference.from_lonlat(np.column_stack([lon.ravel(), lat.ravel()]))
+    pixels = from_lonlat(atlas.grid.pixels, np.column_stack([lon.ravel(), lat.ravel()]))
     low, high = pixels.min(axis=0), pixels.max(axis=0)
     return Prior(float(low[0]), float(low[1]), float(high[0]), float(high[1]))

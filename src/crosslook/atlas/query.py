@@ -12,11 +12,12 @@ from crosslook.atlas.ready_blocks import MOST_CELLS
 from crosslook.atlas.store import Atlas
 from crosslook.errors import GridError, MatchError, SettingError
 from crosslook.extract.base import Extractor
-from crosslook.geo.image import GeoImage
+from crosslook.geo.grid import ground_axes, is_placed
+from crosslook.geo.image import ImageFile
 from crosslook.geo.picture import Picture
 from crosslook.match.channels import Channels, dense_channels
-from crosslook.match.refine import LEVELS, SHARE, PyramidLevel, reduce_picture
-from crosslook.match.result import outline, placement
+from crosslook.match.refine import LEVELS, SHARE, PyramidLevel
+from crosslook.match.result import outline
 from crosslook.match.tie_points import Pass
 from crosslook.match.transform import Transform, scaling, similarity, translation
 from crosslook.match.warp import warp
@@ -63,7 +64,7 @@ class Query:
 
     Attributes
     ----------
-    image : GeoImage
+    image : ImageFile
     picture : Picture
         Reduced to about the pixel of the atlas where it was finer.
     base : Transform
@@ -73,7 +74,7 @@ class Query:
         Pixels of the image per pixel of the picture.
     """
 
-    image: GeoImage
+    image: ImageFile
     picture: Picture
     base: Transform
     factor: int
@@ -112,12 +113,12 @@ class Template:
     values: FloatArray
 
 
-def prepare_query(image: GeoImage, atlas: Atlas, gsd: float | None, near: Array) -> Query:
+def prepare_query(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array) -> Query:
     """Bring a query to the scale of the atlas.
 
     Parameters
     ----------
-    image : GeoImage
+    image : ImageFile
     atlas : Atlas
     gsd : float, optional
         Metres on the ground per pixel of a query without georeference.
@@ -134,7 +135,6 @@ def prepare_query(image: GeoImage, atlas: Atlas, gsd: float | None, near: Array)
         If the query is constant, all nodata, or larger or far smaller than the atlas.
     """
     base = _scale_of(image, atlas, gsd, near)
-    picture = image.picture("sar")
     middle = np.array(image.shape, np.float64) / 2
     scale = base.local_scale(middle)
     if not 1 / _MOST_SCALE <= scale <= _MOST_SCALE:
@@ -144,8 +144,8 @@ def prepare_query(image: GeoImage, atlas: Atlas, gsd: float | None, near: Array)
         )
     _check_size(image, base, atlas)
     factor = max(1, round(1 / scale))
-    reduced = reduce_picture(picture, factor)
-    return Query(image, reduced, _linear(base.compose(scaling(factor))), factor)
+    picture = image.read(None, factor).picture("sar")
+    return Query(image, picture, _linear(base.compose(scaling(factor))), factor)
 
 
 def make_poses(query: Query, rotation: float, scale: float) -> list[Pose]:
@@ -217,25 +217,34 @@ def centred(channels: Channels) -> FloatArray:
     return np.asarray((values - mean[:, None, None]) * channels.valid, np.float32)
 
 
-def _scale_of(image: GeoImage, atlas: Atlas, gsd: float | None, near: Array) -> Transform:
-    if image.reference is not None:
+def _scale_of(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array) -> Transform:
+    """Steps of the query in pixels of the atlas: both measured in metres on the ground.
+
+    So each axis has its own scale, as in an atlas in degrees, and north is north
+    in both.
+    """
+    if is_placed(image.grid):
         if gsd is not None:
             raise SettingError(
                 f"'{image.name}' has a georeference that tells its pixel size; leave --gsd out."
             )
-        placed = placement(image.reference, atlas.grid.reference, image.shape, affine=True)
-        return _linear(placed)
-    if gsd is None:
+        own = ground_axes(image.grid, np.array(image.shape, np.float64) / 2)
+    elif gsd is None:
         raise GridError(
             f"'{image.name}' has no georeference, so its pixel size is not known. "
             "Give it in metres with --gsd."
         )
-    if not gsd > 0:
+    elif not gsd > 0:
         raise SettingError(f"--gsd is {gsd}; metres per pixel above 0 are needed.")
-    return scaling(gsd / atlas.grid.ground_metres(near))
+    else:
+        own = np.array([[0.0, gsd], [-gsd, 0.0]])
+    ground = np.mean([ground_axes(atlas.grid.pixels, point) for point in near], axis=0)
+    matrix = np.eye(3)
+    matrix[:2, :2] = np.linalg.solve(ground, own)
+    return Transform(matrix, "affine")
 
 
-def _check_size(image: GeoImage, base: Transform, atlas: Atlas) -> None:
+def _check_size(image: ImageFile, base: Transform, atlas: Atlas) -> None:
     extent = np.ptp(base(outline(*image.shape)), axis=0)
     if (extent > np.array(atlas.grid.shape) + 0.5).any():
         raise MatchError(

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.atlas.blocks import IMAGE, VALID, block_folder, level_file
-from crosslook.atlas.manifest import NAME, Block, Manifest, read_manifest
+from crosslook.atlas.manifest import NAME, AtlasGrid, Block, Manifest, read_manifest
 from crosslook.errors import InputError, SettingError, StoreError, did_you_mean
-from crosslook.geo.basemaps import AtlasGrid
-from crosslook.geo.image import GeoImage
+from crosslook.geo.grid import window_of
+from crosslook.geo.image import ImageFile, as_image
 from crosslook.match.channels import Channels, contrast_weight
 from crosslook.storage import Folder, LocalFolder, open_folder
 
@@ -104,7 +104,7 @@ class Atlas:
         values *= valid
         return Channels(values, valid, float(level.cell))
 
-    def image(self, corner: tuple[int, int], shape: tuple[int, int]) -> GeoImage:
+    def image(self, corner: tuple[int, int], shape: tuple[int, int]) -> ImageFile:
         """Cut a window of pixels, which may reach beyond the atlas."""
         bands = np.zeros((self.manifest.bands, *shape), np.uint8)
         valid = np.zeros(shape, np.bool_)
@@ -120,8 +120,8 @@ class Atlas:
             else:
                 rows = np.unpackbits(packed[there[0]], axis=1, count=side)
                 valid[here] = rows[:, there[1]] > 0
-        reference = self.grid.window_reference(*corner)
-        return GeoImage(bands, valid, reference, None, Path(self.name).name)
+        place = window_of(self.grid.pixels, corner, shape)
+        return as_image(bands, valid, place, Path(self.name).name)
 
     def area_km2(self) -> float:
         """Ground that holds data, by the pixel size at the middle of every block."""

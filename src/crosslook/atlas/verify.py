@@ -134,8 +134,8 @@ class FineLevel:
         if self.level is not None:
             return self.atlas.features(self.level, corner, shape)
         pixels = [tuple(n * self.cell for n in pair) for pair in (corner, shape)]
-        image = self.atlas.image((pixels[0][0], pixels[0][1]), (pixels[1][0], pixels[1][1]))
-        if not image.valid.any() or np.ptp(image.bands) == 0:
+        image = self.atlas.image((pixels[0][0], pixels[0][1]), (pixels[1][0], pixels[1][1])).read()
+        if not image.valid.any() or np.ptp(image.values[:, image.valid]) == 0:
             return Channels(np.zeros((1, *shape), np.float32), np.zeros(shape, np.bool_), self.cell)
         picture = image.picture("optical")
         return on_cells(dense_channels(picture, self.extractor), picture.shape, self.cell)

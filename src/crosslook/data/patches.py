@@ -6,19 +6,19 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
+from odc.geo.geobox import GeoBox
 
 from crosslook.data.pairs import ScenePair
-from crosslook.errors import InputError, RasterError
-from crosslook.geo.grids import onto_optical
-from crosslook.geo.radiometry import OpticalRadiometry, SarRadiometry, Stretch
-from crosslook.geo.raster import Grid, Raster, Source, read_raster, read_window
-from crosslook.geo.swath import Swath, survey
+from crosslook.errors import InputError
+from crosslook.geo.grid import crs_text, shape_of, to_map
+from crosslook.geo.image import Image, ImageFile, digest_of, on_optical_grid, open_image
+from crosslook.geo.radiometry import Stretch, three_channels
+from crosslook.geo.reading import Reading, fit_stretch
 from crosslook.progress import track
-from crosslook.storage import reaching
 from crosslook.types import MODALITIES, FloatArray, Modality, Patch, Window
 
 
@@ -45,47 +45,39 @@ def tile(height: int, width: int, patch: int, stride: int, scene: str) -> list[W
 
 
 @dataclass(frozen=True)
-class Side:
-    """One modality of a scene: where its pixels are and how they are scaled."""
-
-    source: Source
-    radiometry: SarRadiometry | OpticalRadiometry
-    stretch: Stretch
-    swath: Swath
-    shift: tuple[float, float] = (0.0, 0.0)
-
-
-@dataclass(frozen=True)
 class Scene:
     """A scene pair on the optical grid.
 
     Attributes
     ----------
     pair : ScenePair
-    grid : Grid
+    grid : GeoBox
         Of the optical image.
     synthetic : bool
         Whether a tag of a file says that it is simulated.
+    sides : dict of modality to ImageFile
+        Both on that grid.
+    shift : tuple of float
+        (row, col): SAR pixel (r, c) shows the ground that the optical image has
+        at (r + row, c + col).
     """
 
     pair: ScenePair
-    grid: Grid
+    grid: GeoBox
     synthetic: bool
-    sides: dict[Modality, Side]
+    sides: dict[Modality, ImageFile]
+    shift: tuple[float, float] = (0.0, 0.0)
 
     def read(self, modality: Modality, window: Window) -> FloatArray:
         """Read a window as (3, h, w) in 0..1, NaN where invalid."""
-        side = self.sides[modality]
-        return side.radiometry.apply(_shifted(side, window), side.stretch)
+        shift = self.shift if modality == "sar" else (0.0, 0.0)
+        return three_channels(_shifted(self.sides[modality], window, shift))
 
 
 def open_scene(
-    pair: ScenePair,
-    sar: SarRadiometry,
-    optical: OpticalRadiometry,
-    shift: tuple[float, float] = (0.0, 0.0),
+    pair: ScenePair, reading: Reading | None = None, shift: tuple[float, float] = (0.0, 0.0)
 ) -> Scene:
-    """Open a pair: compare its grids and fit its radiometry on an overview.
+    """Open a pair: compare its grids and fit its radiometry.
 
     ``shift`` is (row, col): SAR pixel (r, c) shows the ground that the optical
     image has at (r + row, c + col).
@@ -97,53 +89,40 @@ def open_scene(
     RasterError
         If a file is missing or damaged, or a side has no valid pixel.
     """
-    sar_file, optical_file = read_raster(pair.sar), read_raster(pair.optical)
-    grid = optical_file.grid
-    source = onto_optical(sar_file, optical_file)
-    sides: dict[Modality, Side] = {
-        "sar": _open_side(sar_file, source, grid, sar, shift),
-        "optical": _open_side(optical_file, Source(pair.optical), grid, optical),
-    }
-    return Scene(pair, grid, sar_file.synthetic or optical_file.synthetic, sides)
-
-
-def _open_side(
-    raster: Raster,
-    source: Source,
-    grid: Grid,
-    radiometry: SarRadiometry | OpticalRadiometry,
-    shift: tuple[float, float] = (0.0, 0.0),
-) -> Side:
-    bands = radiometry.choose(raster.bands)
-    swath, overview = survey(source, grid.height, grid.width, bands)
-    if swath.valid and np.isfinite(overview).any():
-        stretch = radiometry.fit(overview, raster.dtype, raster.bands)
-        return Side(source, radiometry, stretch, swath, shift)
-    raise RasterError(
-        f"{raster.path} has no usable pixel on the {grid.height} x {grid.width} px grid: all is "
-        "nodata, NaN or zeros outside the swath. Leave the pair out or get the file again."
+    sar, optical = (
+        open_image(pair.sar, "sar", reading),
+        open_image(pair.optical, "optical", reading),
     )
+    sides: dict[Modality, ImageFile] = {"sar": on_optical_grid(sar, optical), "optical": optical}
+    synthetic = sar.header.synthetic or optical.header.synthetic
+    return Scene(pair, optical.grid, synthetic, sides, shift)
 
 
-def _shifted(side: Side, window: Window) -> FloatArray:
-    """Read a window, moved by the alignment of the scene (bilinear)."""
-    row, col = side.shift
-    bands = side.stretch.bands
+def _shifted(image: ImageFile, window: Window, shift: tuple[float, float]) -> FloatArray:
+    """Read a window (C, h, w), moved by the scene's alignment (bilinear), NaN where invalid."""
+    row, col = shift
     if row == 0 and col == 0:
-        return side.swath.clear(read_window(side.source, window, bands), window)
+        return _with_nan(image.read(window))
     top, left = window.row - row, window.col - col
     first_row, first_col = math.floor(top), math.floor(left)
     larger = Window(first_row, first_col, window.height + 1, window.width + 1)
-    raw = side.swath.clear(read_window(side.source, larger, bands), larger)
+    raw = _with_nan(image.read(larger))
     down, right = np.float32(top - first_row), np.float32(left - first_col)
     # Weights of 0 must not spread NaN from a neighbour that is not needed.
     rows = raw[:, :-1] if down == 0 else raw[:, :-1] * (1 - down) + raw[:, 1:] * down
     return rows[:, :, :-1] if right == 0 else rows[:, :, :-1] * (1 - right) + rows[:, :, 1:] * right
 
 
-FORMAT = 1
+def _with_nan(image: Image) -> FloatArray:
+    image.values[:, ~image.valid] = np.nan
+    return image.values
+
+
+FORMAT = 2
 """Raise it whenever the same settings give other pixels."""
 _THREADS = 4
+_SAMPLE = 1024  # values kept of each image for limits that a set shares
+_MOST_LIMITS = 20
 
 
 @dataclass(frozen=True)
@@ -169,8 +148,7 @@ class PatchSet:
     dropped: dict[str, int]
     size: int
     synthetic: bool
-    sar: SarRadiometry
-    optical: OpticalRadiometry
+    reading: Reading
     scenes: Mapping[str, Scene] = field(repr=False)
     digests: Mapping[Modality, str] = field(repr=False)
 
@@ -181,8 +159,7 @@ class PatchSet:
         *,
         patch: int = 256,
         stride: int | None = None,
-        sar: SarRadiometry | None = None,
-        optical: OpticalRadiometry | None = None,
+        reading: Reading | None = None,
         max_invalid: float = 0.05,
         alignment: Mapping[str, tuple[float, float]] | None = None,
         name: str = "pairs",
@@ -199,7 +176,9 @@ class PatchSet:
         pairs : sequence of ScenePair
         patch, stride : int
             Pixels of the optical grid; the stride is the patch by default.
-        sar, optical : radiometry
+        reading : Reading, optional
+            Bands and radiometry. Limits are shared by all scenes of one kind,
+            unless ``per`` says ``scene``.
         max_invalid : float
             0..1.
         alignment : mapping of scene id to (row, col), optional
@@ -213,7 +192,7 @@ class PatchSet:
             One of its kinds: unreadable files, grids that do not fit, patches
             larger than the scenes, no patch left.
         """
-        how = (sar or SarRadiometry(), optical or OpticalRadiometry())
+        how = reading or Reading()
         shifts = alignment or {}
         if shifts and not any(pair.id in shifts for pair in pairs):
             raise InputError(
@@ -222,7 +201,7 @@ class PatchSet:
             )
 
         def look(pair: ScenePair) -> _Looked:
-            scene = open_scene(pair, *how, shifts.get(pair.id, (0.0, 0.0)))
+            scene = open_scene(pair, how, shifts.get(pair.id, (0.0, 0.0)))
             return _look(scene, patch, stride or patch, max_invalid)
 
         with ThreadPoolExecutor(_THREADS) as pool:
@@ -235,17 +214,24 @@ class PatchSet:
                 f"no patch is left of {sum(dropped.values())}: too many invalid pixels. "
                 f"Raise --max-invalid above {max_invalid:g} or choose smaller patches."
             )
-        digests = {m: _digest(m, how, looked) for m in MODALITIES}
-        return cls(
-            name,
-            patches,
-            dropped,
-            patch,
-            any(one.scene.synthetic for one in looked),
-            *how,
-            {one.scene.pair.id: one.scene for one in looked},
-            digests,
-        )
+        scenes = _sharing_limits([one.scene for one in looked], how)
+        digests = {m: _digest(m, how, scenes, looked) for m in MODALITIES}
+        synthetic = any(scene.synthetic for scene in scenes)
+        by_id = {scene.pair.id: scene for scene in scenes}
+        return cls(name, patches, dropped, patch, synthetic, how, by_id, digests)
+
+    def describe_radiometry(self) -> dict[str, Any]:
+        """Settings of both modalities, and the limits that each kind of image got."""
+        found: dict[str, Any] = {}
+        for modality in MODALITIES:
+            kinds: dict[str, Any] = {}
+            for scene in self.scenes.values():
+                side = scene.sides[modality]
+                kind = kinds.setdefault(repr(side.stretch), {**asdict(side.stretch), "scenes": 0})
+                kind["scenes"] += 1
+            settings = self.reading.of(modality).describe()
+            found[modality] = {**settings, "limits": list(kinds.values())[:_MOST_LIMITS]}
+        return found
 
     def fingerprint(self, modality: Modality) -> str:
         """Hash of everything that changes the pixels of a modality.
@@ -280,7 +266,8 @@ def _look(scene: Scene, patch: int, stride: int, max_invalid: float) -> _Looked:
     pair, grid = scene.pair, scene.grid
     kept: list[Patch] = []
     dropped: dict[str, int] = {}
-    for window in tile(grid.height, grid.width, patch, stride, pair.id):
+    crs = crs_text(grid)
+    for window in tile(*shape_of(grid), patch, stride, pair.id):
         reason = None
         for modality in MODALITIES:
             invalid = np.isnan(scene.read(modality, window)).any(axis=0).mean()
@@ -290,36 +277,68 @@ def _look(scene: Scene, patch: int, stride: int, max_invalid: float) -> _Looked:
         if reason is not None:
             dropped[reason] = dropped.get(reason, 0) + 1
             continue
-        middle = (window.row + window.height / 2, window.col + window.width / 2)
-        position = grid.xy(*middle) if grid.crs is not None else None
+        middle = np.array([[window.row + window.height / 2, window.col + window.width / 2]])
+        x, y = to_map(grid, middle)[0]
         name = f"{pair.id}/{window.row}_{window.col}"
-        kept.append(Patch(name, pair.id, pair.group, window, position, grid.crs))
-    content: dict[Modality, str] = {
-        "sar": _hash_file(pair.sar),
-        "optical": _hash_file(pair.optical),
-    }
-    return _Looked(scene, kept, dropped, content)
+        position = None if crs is None else (float(x), float(y))
+        kept.append(Patch(name, pair.id, pair.group, window, position, crs))
+    content: dict[Modality, str] = {"sar": digest_of(pair.sar), "optical": digest_of(pair.optical)}
+    return _Looked(_thinned(scene), kept, dropped, content)
+
+
+def _thinned(scene: Scene) -> Scene:
+    """The same scene with fewer of the values that limits are fitted on: sets are large."""
+    sides: dict[Modality, ImageFile] = {}
+    for modality, side in scene.sides.items():
+        sample = side.survey.sample
+        few = np.ascontiguousarray(sample[:, :: max(1, sample.shape[1] // _SAMPLE)])
+        sides[modality] = replace(side, survey=replace(side.survey, sample=few))
+    return replace(scene, sides=sides)
+
+
+def _sharing_limits(scenes: Sequence[Scene], reading: Reading) -> list[Scene]:
+    """The scenes under limits that all images of one kind share, where the radiometry says so.
+
+    A kind is a scale, a type of number and a count of bands: amplitudes in 8
+    bits and decibels have no limits in common.
+    """
+    samples: dict[tuple[Any, ...], list[FloatArray]] = {}
+    for scene in scenes:
+        for modality, side in scene.sides.items():
+            samples.setdefault(_kind(modality, side), []).append(side.survey.sample)
+    fitted: dict[tuple[Any, ...], Stretch] = {}
+    out = []
+    for scene in scenes:
+        sides = dict(scene.sides)
+        for modality, side in scene.sides.items():
+            if reading.of(modality).per != "set":
+                continue
+            kind = _kind(modality, side)
+            if kind not in fitted:
+                pooled = np.concatenate(samples[kind], axis=1)
+                fitted[kind] = fit_stretch(side.radiometry, side.header, side.scale, pooled)
+            sides[modality] = side.restretched(fitted[kind])
+        out.append(replace(scene, sides=sides))
+    return out
+
+
+def _kind(modality: Modality, side: ImageFile) -> tuple[Any, ...]:
+    return modality, side.scale, side.header.dtype, len(side.bands)
 
 
 def _digest(
-    modality: Modality, how: tuple[SarRadiometry, OpticalRadiometry], looked: Sequence[_Looked]
+    modality: Modality, reading: Reading, scenes: Sequence[Scene], looked: Sequence[_Looked]
 ) -> str:
-    digest = hashlib.sha256(f"{FORMAT}/{how[0 if modality == 'sar' else 1].key()}".encode())
-    for one in looked:
-        side = one.scene.sides[modality]
+    digest = hashlib.sha256(f"{FORMAT}/{reading.of(modality).key()}".encode())
+    digest.update(repr((reading.height, reading.dem)).encode())
+    for scene, one in zip(scenes, looked, strict=True):
+        side = scene.sides[modality]
         windows = [p.window for p in one.patches]
-        placed = (side.source.onto, side.source.resampling) if side.source.onto else ()
-        told = (one.content[modality], placed, side.shift, side.stretch, windows)
-        digest.update(repr(told).encode())
+        shift = scene.shift if modality == "sar" else (0.0, 0.0)
+        resampled = "" if side.grid == side.own_grid else repr(side.grid)
+        kept = (one.content[modality], resampled, side.bands, shift, side.stretch, windows)
+        digest.update(repr(kept).encode())
     return digest.hexdigest()
-
-
-def _hash_file(path: Path) -> str:
-    try:
-        with reaching(path), path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise RasterError(f"cannot read {path}: {error.strerror or error}.") from error
 
 
 def _filled(image: FloatArray) -> FloatArray:

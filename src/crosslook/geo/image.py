@@ -1,129 +1,483 @@
-"""A whole raster in memory with its place on the map."""
+"""One image type for all of crosslook: values, valid pixels and where they lie.
+
+:func:`open_image` settles once what a file becomes (bands, validity,
+radiometry); :meth:`ImageFile.read` then gives any window of it, on its own
+pixels, reduced, or on another grid. Every command reads through here, so the
+same file is the same pixels everywhere.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+from odc.geo.geobox import GeoBox
 
-from crosslook.errors import RasterError
+from crosslook.errors import GridError, RasterError, SettingError
+from crosslook.geo.grid import (
+    between,
+    describe_grid,
+    is_invertible,
+    is_placed,
+    mean_metres,
+    rim,
+    same_grid,
+    shape_of,
+    window_of,
+    zoomed,
+)
 from crosslook.geo.picture import Picture, make_picture
-from crosslook.geo.position import Georeference
-from crosslook.geo.raster import reason
-from crosslook.storage import for_gdal
-from crosslook.types import FloatArray, Modality
+from crosslook.geo.products import product_bands
+from crosslook.geo.radiometry import (
+    OpticalRadiometry,
+    Radiometry,
+    Scale,
+    Stretch,
+)
+from crosslook.geo.raster import Raster, RasterArray, RasterFile, Source
+from crosslook.geo.reading import Reading, fit_stretch
+from crosslook.geo.valid import MARGIN, Survey, fill_small_holes, survey
+from crosslook.storage import Place, as_path, as_place, is_gdal_name, name_of, reaching
+from crosslook.types import FloatArray, Modality, Window
 
-_HOLE = 5  # zeros count as nodata only in areas of at least this many pixels a side
+_STRIP_PIXELS = 4_000_000
+_NODE_STEP = 16  # a projection is evaluated on this grid and interpolated between
+_LEAST_COVER = 0.5  # of a block of pixels that must be valid
 
 
 @dataclass(frozen=True, eq=False)
-class GeoImage:
-    """Bands, valid pixels and georeference of one image.
+class Image:
+    """Pixels with their place.
 
     Attributes
     ----------
-    bands : array, shape (B, H, W)
-        As stored.
+    values : float32 array, shape (C, H, W)
+        After radiometry: 0..1 between its limits, a few beyond; 0 where invalid.
     valid : bool array, shape (H, W)
-    reference : Georeference or None
-        None for a plain picture.
-    nodata : float or None
-        As the file says.
+    grid : GeoBox
+        Without CRS for a plain picture.
     name : str
-        What messages and outputs call it.
+    filled : int
+        Pixels of small holes that were filled from their neighbours.
     """
 
-    bands: NDArray[Any]
+    values: FloatArray
     valid: NDArray[np.bool_]
-    reference: Georeference | None
-    nodata: float | None
+    grid: GeoBox
     name: str
+    filled: int = 0
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
-        return int(self.bands.shape[1]), int(self.bands.shape[2])
+        return int(self.valid.shape[0]), int(self.valid.shape[1])
 
     def grey(self, modality: Modality) -> FloatArray:
-        """One band to match by, shape (H, W).
-
-        Optical: the mean of the first three bands. SAR: the first band, its
-        heavy tail drawn in: values with negatives are taken for decibels and
-        returned as they are, whole numbers for amplitude (their square root),
-        other numbers for intensity (their fourth root).
-        """
-        if modality == "optical":
-            return np.asarray(self.bands[:3].mean(axis=0, dtype=np.float32), np.float32)
-        band = np.nan_to_num(self.bands[0].astype(np.float32))
-        if band[self.valid].min(initial=0.0) < 0:
-            return np.asarray(band, np.float32)
-        power = 0.5 if np.issubdtype(self.bands.dtype, np.integer) else 0.25
-        return np.asarray(np.maximum(band, 0.0) ** power, np.float32)
+        """One channel to match by, shape (H, W): the first of SAR, the mean of optical ones."""
+        grey = self.values[0] if modality == "sar" else self.values.mean(axis=0)
+        return np.asarray(grey, np.float32)
 
     def picture(self, modality: Modality) -> Picture:
-        """The image as matching takes it.
-
-        Raises
-        ------
-        MatchError
-            If it is all nodata or constant.
-        """
+        """The image as matching takes it; MatchError if it is all nodata or constant."""
         label = "SAR image" if modality == "sar" else "optical image"
         return make_picture(self.grey(modality), self.valid, f"{label} '{self.name}'")
 
 
-def open_image(path: str | Path) -> GeoImage:
-    """Read a GeoTIFF, COG, VRT, PNG or JPEG whole.
+@dataclass(frozen=True, eq=False)
+class ImageFile:
+    """A file (or an array) whose bands, validity and radiometry are settled.
 
-    Nodata are: what the file declares, its mask or alpha band, NaN, and areas
-    of zeros at least five pixels wide in all bands (outside a swath).
+    Attributes
+    ----------
+    source : Source
+        What is read.
+    modality : str
+    bands : tuple of int
+        From 1.
+    radiometry : SarRadiometry or OpticalRadiometry
+    survey : Survey
+        Of the image on its own pixels.
+    scale : str
+        What its numbers are.
+    stretch : Stretch
+    own_grid : GeoBox
+        Of its own pixels, which ``source`` may bring onto another grid.
+    """
+
+    source: Source
+    modality: Modality
+    bands: tuple[int, ...]
+    radiometry: Radiometry
+    survey: Survey
+    scale: Scale
+    stretch: Stretch
+    own_grid: GeoBox
+
+    @property
+    def header(self) -> Raster:
+        """What the file says."""
+        return self.source.header
+
+    @property
+    def name(self) -> str:
+        """What messages and outputs call it."""
+        return self.header.name
+
+    @property
+    def grid(self) -> GeoBox:
+        """Where the pixels that are read lie."""
+        return self.header.grid
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return shape_of(self.grid)
+
+    @property
+    def nodata(self) -> float | None:
+        """The file's nodata, declared or found."""
+        return self.header.nodata if self.header.nodata is not None else self.survey.fill
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of how it was read."""
+        found = []
+        if self.survey.fill is not None:
+            found.append(
+                f"{self.name}: {self.survey.fill:g} is taken for no data "
+                f"({self.survey.fraction:.1%} of the image), though the file does not say so"
+            )
+        empty = [str(n) for n, nothing in enumerate(self.survey.empty, 1) if nothing]
+        if empty and not self.radiometry.bands:
+            used = ", ".join(str(band) for band in self.bands)
+            found.append(f"{self.name}: band {', '.join(empty)} is empty; band {used} is used")
+        if self.header.placed_by in ("control points", "rational polynomials"):
+            found.append(f"{self.name}: placed by its {self.header.placed_by}")
+        return tuple(found)
+
+    def restretched(self, stretch: Stretch) -> ImageFile:
+        """The same file under other limits, as when a set of images shares them."""
+        return replace(self, stretch=stretch)
+
+    def on(self, grid: GeoBox, resampling: str = "bilinear") -> ImageFile:
+        """The same file brought onto another grid, window by window."""
+        if not isinstance(self.source, RasterFile):
+            raise SettingError(f"{self.name} is an array; only files are brought onto a grid.")
+        missing = self.survey.fill
+        if missing is None and self.survey.outside is not None and self.header.nodata is None:
+            missing = 0.0
+        if missing is not None:  # GDAL compares what is stored
+            missing = (missing - self.header.offsets[0]) / self.header.scales[0]
+        return replace(self, source=replace(self.source.on(grid, resampling), missing=missing))
+
+    def read(self, window: Window | None = None, factor: int = 1) -> Image:
+        """Read a window after radiometry.
+
+        Parameters
+        ----------
+        window : Window, optional
+            In pixels of ``grid``; may reach beyond, and is invalid there. The
+            whole image by default.
+        factor : int
+            Pixels along a side that become one, by their mean over valid ones;
+            what is left over is cut off. Memory holds a strip at a time.
+        """
+        height, width = self.shape
+        window = Window(0, 0, height, width) if window is None else window
+        grid = zoomed(
+            window_of(self.grid, (window.row, window.col), (window.height, window.width)), factor
+        )
+        rows, cols = shape_of(grid)
+        values = np.empty((len(self.bands), rows, cols), np.float32)
+        valid = np.empty((rows, cols), np.bool_)
+        filled = 0
+        deep = max(1, _STRIP_PIXELS // (factor * factor * max(1, cols) * len(self.bands)))
+        for top in range(0, rows, deep):
+            part = slice(top, min(top + deep, rows))
+            strip = Window(
+                window.row + top * factor,
+                window.col,
+                (part.stop - top) * factor,
+                min(cols * factor, window.width) if factor > 1 else window.width,
+            )
+            unit, solid, holes = self._read_strip(strip)
+            filled += holes
+            values[:, part], valid[part] = _reduced(unit, solid, factor)
+        return Image(values, valid, grid, self.name, filled)
+
+    def read_stored(
+        self, window: Window, bands: tuple[int, ...] | None = None
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Numbers as stored (B, h, w) of a window inside, and which are data by the one rule.
+
+        Small holes are not filled.
+        """
+        every = tuple(range(1, self.header.bands + 1)) if bands is None else bands
+        stored, valid = self.source.read_stored(window, every)
+        raw = self._cleared(self.source.read(window, self.bands), window)
+        return stored, valid & np.isfinite(raw).all(axis=0)
+
+    def _read_strip(self, window: Window) -> tuple[FloatArray, NDArray[np.bool_], int]:
+        """Values (C, h, w), valid pixels and the number of filled ones, seen with a margin."""
+        height, width = self.shape
+        top, left = max(0, window.row - MARGIN), max(0, window.col - MARGIN)
+        bottom = min(height, window.row + window.height + MARGIN)
+        right = min(width, window.col + window.width + MARGIN)
+        raw = np.full((len(self.bands), window.height, window.width), np.nan, np.float32)
+        solid = np.zeros((window.height, window.width), np.bool_)
+        if bottom <= top or right <= left:
+            return np.nan_to_num(raw, copy=False, nan=0.0), solid, 0
+        # What lies beyond the image is no hole, so a hole at its rim is still small.
+        inside = Window(top, left, bottom - top, right - left)
+        seen = self._cleared(self.source.read(inside, self.bands), inside)
+        valid: NDArray[np.bool_] = np.asarray(np.isfinite(seen).all(axis=0), np.bool_)
+        if self.scale == "power":
+            valid &= (seen > 0).all(axis=0)
+        holes = fill_small_holes(seen, valid)
+        rows = slice(max(top, window.row), min(bottom, window.row + window.height))
+        cols = slice(max(left, window.col), min(right, window.col + window.width))
+        if rows.start >= rows.stop or cols.start >= cols.stop:
+            return np.nan_to_num(raw, copy=False, nan=0.0), solid, 0
+        there = (
+            slice(rows.start - top, rows.stop - top),
+            slice(cols.start - left, cols.stop - left),
+        )
+        here = (
+            slice(rows.start - window.row, rows.stop - window.row),
+            slice(cols.start - window.col, cols.stop - window.col),
+        )
+        raw[:, *here], solid[here] = seen[:, *there], valid[there]
+        unit = self.radiometry.apply(np.where(solid, raw, np.float32(np.nan)), self.stretch)
+        return np.nan_to_num(unit, copy=False, nan=0.0), solid, int(holes[there].sum())
+
+    def _cleared(self, raw: FloatArray, window: Window) -> FloatArray:
+        """Raw values of a window without those that are no data by the survey."""
+        looked = self.survey
+        if looked.fill is None and looked.outside is None:
+            return raw
+        rows, cols = self._own_positions(window)
+        restored = isinstance(self.source, RasterFile) and self.source.missing == 0.0
+        if restored and looked.outside is not None:
+            # GDAL left out all zeros, so that none bleed in; those inside the swath are data.
+            height, width = shape_of(self.own_grid)
+            inside = (rows > 0.5) & (rows < height - 0.5) & (cols > 0.5) & (cols < width - 0.5)
+            lost = np.isnan(raw).all(axis=0) & inside & ~looked.is_outside(rows, cols)
+            raw[:, lost] = 0.0
+            return raw
+        return looked.clear(raw, rows, cols)
+
+    def _own_positions(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Row and column on the image's own pixels of every pixel of a window."""
+        if self.own_grid == self.grid or not is_placed(self.grid):
+            rows = np.arange(window.row, window.row + window.height, dtype=np.float32)[:, None]
+            return rows, np.arange(window.col, window.col + window.width, dtype=np.float32)[None]
+        nodes = [
+            np.arange(0, length + 2 * _NODE_STEP, _NODE_STEP, dtype=np.float64)
+            for length in (window.height, window.width)
+        ]
+        at = np.stack(np.meshgrid(*nodes, indexing="ij"), axis=-1).reshape(-1, 2)
+        moved = between(self.grid, self.own_grid, at + np.array([window.row, window.col]))
+        coarse = moved.reshape(len(nodes[0]), len(nodes[1]), 2).astype(np.float32)
+        steps = [
+            ((np.arange(length) + 0.5) / _NODE_STEP).astype(np.float32)
+            for length in (window.height, window.width)
+        ]
+        at_cols, at_rows = np.meshgrid(steps[1], steps[0])
+        fine = [
+            cv2.remap(np.ascontiguousarray(coarse[..., axis]), at_cols, at_rows, cv2.INTER_LINEAR)
+            for axis in (0, 1)
+        ]
+        return fine[0], fine[1]
+
+
+def open_image(
+    place: Place | RasterArray | ImageFile, modality: Modality, reading: Reading | None = None
+) -> ImageFile:
+    """Open an image: choose its bands, survey it, fit its radiometry.
+
+    Parameters
+    ----------
+    place : path, address, name that GDAL knows, product folder, STAC item, or array
+    modality : str
+        ``sar`` or ``optical``.
+    reading : Reading, optional
 
     Raises
     ------
     RasterError
-        If the file is missing, damaged or has more than one subdataset only.
+        If it is missing or damaged, or holds no valid pixel.
+    InputError, SettingError
+        If a folder is no product, or a band does not exist.
     """
-    import warnings
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            name, options = for_gdal(path)
-            with rasterio.Env(**options), rasterio.open(name) as file:
-                bands, masks = file.read(), file.dataset_mask() > 0
-                reference = _reference(file)
-                nodata = None if file.nodata is None else float(file.nodata)
-                if file.count in (2, 4) and file.colorinterp[-1].name == "alpha":
-                    bands = bands[:-1]
-    except RasterioIOError as error:
+    if isinstance(place, ImageFile):
+        return place
+    how = reading or Reading()
+    radiometry = how.of(modality)
+    source = _source_of(place, radiometry, how)
+    header = source.header
+    product = isinstance(source, RasterFile) and bool(source.bands)
+    every = tuple(range(1, header.bands + 1))
+    bands = every[:3] if product else radiometry.choose(header)
+    looked = survey(source, bands, radiometry.zeros)
+    if not product and any(looked.empty) and not radiometry.bands and modality == "sar":
+        bands, looked = _without_empty(source, radiometry, every)
+    if not looked.sample.shape[1]:
         raise RasterError(
-            f"'{path}' cannot be read: {reason(error)}. "
-            "A readable GeoTIFF, COG, VRT, PNG or JPEG is needed."
-        ) from error
-    return GeoImage(bands, masks & valid_pixels(bands), reference, nodata, Path(path).name)
+            f"{source.header.name} has no usable pixel: all is nodata, NaN or zeros outside the "
+            "swath. Leave it out or get the file again."
+        )
+    scale = radiometry.scale_of(header, looked.sample)
+    return ImageFile(
+        source, modality, bands, radiometry, looked, scale,
+        fit_stretch(radiometry, header, scale, looked.sample), header.grid,
+    )  # fmt: skip
 
 
-def valid_pixels(bands: NDArray[Any]) -> NDArray[np.bool_]:
-    """False at NaN and in areas of zeros at least five pixels wide."""
-    finite = np.isfinite(bands).all(axis=0)
-    zeros = (bands == 0).all(axis=0).astype(np.uint8)
-    if not zeros.any():
-        return np.asarray(finite, np.bool_)
-    padded = cv2.copyMakeBorder(zeros, _HOLE, _HOLE, _HOLE, _HOLE, cv2.BORDER_REPLICATE)
-    opened = cv2.morphologyEx(padded, cv2.MORPH_OPEN, np.ones((_HOLE, _HOLE), np.uint8))
-    return np.asarray(finite & (opened[_HOLE:-_HOLE, _HOLE:-_HOLE] == 0), np.bool_)
+def as_image(
+    bands: NDArray[np.uint8], valid: NDArray[np.bool_], grid: GeoBox, name: str
+) -> ImageFile:
+    """Take optical pixels (B, H, W) of 8 bits whose validity is known, as a file would be."""
+    source = RasterArray.of(bands, valid, grid, name)
+    looked = Survey(
+        np.empty((len(bands), 0), np.float32), 1, None, None, 0.0, (False,) * len(bands)
+    )
+    limits = Stretch("stored", (0.0,) * len(bands), (255.0,) * len(bands))
+    every = tuple(range(1, len(bands) + 1))
+    return ImageFile(source, "optical", every, OpticalRadiometry(), looked, "stored", limits, grid)
 
 
-def _reference(file: Any) -> Georeference | None:
-    if file.crs is None or file.transform.is_identity:
-        return None
-    epsg = file.crs.to_authority()
-    crs = ":".join(epsg) if epsg else file.crs.to_wkt()
-    a, b, c, d, e, f = tuple(file.transform)[:6]
-    return Georeference(crs, (a, b, c, d, e, f))
+def on_optical_grid(sar: ImageFile, optical: ImageFile) -> ImageFile:
+    """The SAR image on the pixels of the optical one.
+
+    Equal grids (corners within 0.01 px, same CRS) are read as they lie, and so
+    are two images without georeference and of equal size. Others are resampled
+    window by window, by the mean where SAR pixels are half as large or less.
+
+    Raises
+    ------
+    GridError
+        If only one is georeferenced and the sizes differ, if neither is and
+        the sizes differ, if a map has no inverse, or if the two do not
+        overlap; both grids are named.
+    """
+    first, second = sar.grid, optical.grid
+    if not (is_invertible(first) and is_invertible(second)):
+        raise _refusal(sar, optical, "a transform has no inverse; write the georeference again")
+    if not (is_placed(first) and is_placed(second)):
+        if first.shape != second.shape:
+            raise _refusal(
+                sar, optical, "without a georeference on both sides their sizes must be equal"
+            )
+        return sar
+    if same_grid(first, second):
+        return sar
+    if not _overlap(first, second):
+        raise _refusal(sar, optical, "they do not overlap; check which files belong together")
+    middle = np.array([[length / 2 for length in shape_of(second)]])
+    here = mean_metres(first, np.array([[length / 2 for length in shape_of(first)]]))
+    finer = mean_metres(second, middle) / max(here, 1e-9)
+    return sar.on(second, "average" if finer >= 2 else "bilinear")
+
+
+def _overlap(first: GeoBox, second: GeoBox) -> bool:
+    """Whether the rectangles around two grids share any ground."""
+    try:
+        moved = between(first, second, rim(first))
+    except GridError:
+        return False
+    low, high = moved.min(axis=0), moved.max(axis=0)
+    return bool((high > 0).all() and (low < shape_of(second)).all())
+
+
+def _refusal(sar: ImageFile, optical: ImageFile, why: str) -> GridError:
+    return GridError(
+        f"the grids of a pair cannot be brought together: {sar.name} ({describe_grid(sar.grid)}) "
+        f"and {optical.name} ({describe_grid(optical.grid)}): {why}."
+    )
+
+
+def digest_of(place: Place) -> str:
+    """SHA-256 of the content of all files that an image lies in.
+
+    Raises
+    ------
+    RasterError
+        If one cannot be read.
+    """
+    digest = hashlib.sha256()
+    for part in RasterFile(as_place(place)).parts():
+        digest.update(name_of(part).encode())
+        file = _file_of(part)
+        try:
+            with reaching(file), as_path(file).open("rb") as opened:
+                digest.update(hashlib.file_digest(opened, "sha256").digest())
+        except OSError as error:
+            raise RasterError(f"cannot read {file}: {error.strerror or error}.") from error
+    return digest.hexdigest()
+
+
+def _file_of(part: str) -> str:
+    """The file that holds what GDAL calls by a name of its own."""
+    if not is_gdal_name(part):
+        return part
+    for scheme, prefix in (
+        ("", "/vsicurl/"),
+        ("s3://", "/vsis3/"),
+        ("gs://", "/vsigs/"),
+        ("az://", "/vsiaz/"),
+    ):
+        if part.startswith(prefix):
+            return scheme + part.removeprefix(prefix)
+    inside = re.sub(r"^/vsi\w+/", "", part).strip('"')
+    for text in (inside, *(m.strip('"') for m in re.split(r":(?=[/\".]|\w:)", part))):
+        path = Path(text)
+        for candidate in (path, *path.parents):
+            if candidate.is_file():
+                return str(candidate)
+    return part
+
+
+def _source_of(
+    place: Place | RasterArray, radiometry: Radiometry, reading: Reading
+) -> RasterArray | RasterFile:
+    if isinstance(place, RasterArray):
+        return place
+    at = as_place(place)
+    names: Sequence[str] = ()
+    if product_bands(at) is not None:
+        names = radiometry.bands
+        if not names:
+            return RasterFile(at, height=reading.height, dem=reading.dem)
+    return RasterFile(at, tuple(names), height=reading.height, dem=reading.dem)
+
+
+def _without_empty(
+    source: Source, radiometry: Radiometry, every: tuple[int, ...]
+) -> tuple[tuple[int, ...], Survey]:
+    """The bands that hold data, and the survey of these, with what is empty among all."""
+    looked = survey(source, every, radiometry.zeros)
+    bands = radiometry.choose(source.header, looked.empty)
+    return bands, replace(survey(source, bands, radiometry.zeros), empty=looked.empty)
+
+
+def _reduced(
+    values: FloatArray, valid: NDArray[np.bool_], factor: int
+) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Mean over the valid pixels of whole blocks; half of a block must be valid."""
+    if factor == 1:
+        return values, valid
+    size = (values.shape[2] // factor, values.shape[1] // factor)
+    cover = cv2.resize(valid.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    solid = np.asarray(cover >= _LEAST_COVER, np.bool_)
+    means = [
+        cv2.resize(band * valid, size, interpolation=cv2.INTER_AREA) / np.maximum(cover, 1e-6)
+        for band in values
+    ]
+    return np.where(solid, np.stack(means), np.float32(0.0)), solid

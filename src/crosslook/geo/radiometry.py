@@ -1,88 +1,153 @@
-"""From the numbers in a file to images in 0..1, by stated and recorded rules."""
+"""From the numbers in a file to images in 0..1: one set of rules for every command.
+
+SAR numbers are brought to one scale first, whatever the product holds
+(amplitude in whole numbers, power in floats, decibels), then to a tone in which
+speckle is about as strong on dark as on bright ground, and last to 0..1 between
+two limits. Optical bands are chosen and brought to 0..1 alone. Values beyond
+the limits go below 0 or above 1 and are clipped by who uses them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from crosslook.errors import RasterError, SettingError, did_you_mean
-from crosslook.types import FloatArray
+from crosslook.geo.raster import Raster
+from crosslook.geo.valid import ZEROS
+from crosslook.types import Array, FloatArray
 
-Scale = Literal["linear", "decibel", "scaled"]
+Scale = Literal["amplitude", "power", "decibel", "stored"]
+Limits = tuple[tuple[float, ...], tuple[float, ...]]
 SPECKLE_FILTERS = ("none", "median", "bilateral")
+TONES = ("root", "log", "linear")
 _FLOOR = 1e-6
+_DECIBELS = (-120.0, 60.0)
+_MOST_BANDS = 3
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """What a scene needs to come to 0..1: fitted once on an overview of it.
+    """What an image needs to come to 0..1.
 
-    ``low`` and ``high`` hold one value per output channel.
+    ``low`` and ``high`` hold one value per band, in the tone of the image.
     """
 
     scale: Scale
-    bands: tuple[int, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class SarRadiometry:
-    """How SAR becomes three channels in 0..1.
+    """How SAR becomes one to three channels in 0..1.
 
     Attributes
     ----------
     scale : str
-        ``auto`` takes integers for already ``scaled``, floats with a negative
-        value for ``decibel`` and other floats for ``linear``.
-    log : str
-        ``auto`` takes ``10 log10(x)`` of linear data only; ``yes`` takes it of
-        scaled data too (of ``1 + x``); ``no`` never.
+        ``auto`` takes whole numbers and magnitudes of complex ones for
+        ``amplitude``, floats with negative values for ``decibel`` and other
+        floats for ``power``; ``stored`` takes them as they are.
+    tone : str
+        ``root``: the square root of the amplitude; ``log``: decibels;
+        ``linear``: the amplitude itself.
     clip : tuple of float or None
-        Fixed limits, after the logarithm (decibels: -25, 0 is usual for VV,
-        -32.5, 0 for VH); None takes ``percentiles`` of the scene.
+        Limits in decibels (-25, 0 is usual for VV, -32.5, 0 for VH); None takes
+        ``percentiles``.
     percentiles : tuple of float
-        Limits of a scene, 0..100, over its valid pixels.
-    bands : tuple of int
-        Bands, from 1; empty takes one, two or the first three of the file.
-        One band is repeated; two become first, second and their mean.
+        Limits, 0..100, over valid pixels.
+    bands : tuple of str
+        Bands, by number from 1 or by name; empty takes the first three that are
+        not empty. In feature extraction one band is repeated, and two become
+        first, second and their mean.
     speckle : str
         ``none``, ``median`` (5 x 5) or ``bilateral``, by OpenCV, after scaling.
+    zeros : str
+        ``auto`` takes zeros for data unless they form the outside of the swath
+        (:mod:`crosslook.geo.valid`); ``nodata`` and ``data`` are for all of them.
+    per : str
+        In a study, limits are fitted per ``set``, so that what was dark in one
+        scene stays darker than in another, or per ``scene``.
     """
 
     scale: str = "auto"
-    log: str = "auto"
+    tone: str = "root"
     clip: tuple[float, float] | None = None
     percentiles: tuple[float, float] = (1.0, 99.0)
-    bands: tuple[int, ...] = ()
+    bands: tuple[str, ...] = ()
     speckle: str = "none"
+    zeros: str = "auto"
+    per: str = "set"
 
     @classmethod
     def parse(cls, text: str) -> SarRadiometry:
-        """Read ``scale=decibel,clip=-25:0,log=no,bands=1:2,speckle=median``."""
-        found = _parse(text, "--sar", _SAR_KEYS)
-        return cls(**found)
+        """Read ``scale=decibel,clip=-25:0,tone=log,bands=1:2`` or a preset as ``vv``.
 
-    def fit(self, overview: FloatArray, dtype: str, count: int) -> Stretch:
-        """Fit a scene on an overview (bands, h, w) of its chosen bands."""
-        bands = self.choose(count)
-        scale = self._scale_of(overview, dtype)
-        low, high = _limits(self._logged(overview, scale), self.clip, self.percentiles)
-        return Stretch(scale, bands, low, high)
+        Raises
+        ------
+        SettingError
+            For an unknown key or preset, or a value that is not allowed.
+        """
+        found: SarRadiometry = _parse(cls, text, "--sar", _SAR_KEYS, SAR_PRESETS)
+        return found
 
-    def choose(self, count: int) -> tuple[int, ...]:
-        """Bands to read of a file with ``count`` bands."""
-        return _existing(self.bands or tuple(range(1, min(count, 3) + 1)), count)
+    def scale_of(self, header: Raster, sample: FloatArray) -> Scale:
+        """The scale of an image, from its type and some of its valid values (bands, n)."""
+        if self.scale != "auto":
+            return self.scale  # type: ignore[return-value]
+        if header.is_magnitude:
+            return "amplitude"
+        whole = not header.dtype.startswith("float")
+        if whole and set(header.scales) == {1.0} and set(header.offsets) == {0.0}:
+            return "stored" if bool((sample < 0).any()) else "amplitude"
+        if not bool((sample < 0).any()):
+            return "power"
+        low, high = np.percentile(sample, (1.0, 99.0))
+        return "decibel" if _DECIBELS[0] <= low and high <= _DECIBELS[1] else "stored"
+
+    def toned(self, values: FloatArray, scale: Scale) -> FloatArray:
+        """Bring values of a scale to the tone; NaN stays."""
+        if scale == "stored":
+            return values
+        if self.tone == "log":
+            return _decibels(values, scale)
+        exponent = {"root": 0.5, "linear": 1.0}[self.tone]
+        if scale == "decibel":
+            return np.asarray(np.float32(10.0) ** (values * np.float32(exponent / 20)), np.float32)
+        if scale == "power":
+            exponent /= 2
+        return np.asarray(np.maximum(values, np.float32(0.0)) ** np.float32(exponent), np.float32)
+
+    def fit(self, scale: Scale, sample: FloatArray) -> Stretch:
+        """Fit the limits on valid values (bands, n) of an image, or of many of one scale.
+
+        Raises
+        ------
+        RasterError
+            If there is no valid value.
+        """
+        if self.clip is None:
+            low, high = _percentiles(self.toned(sample, scale), self.percentiles)
+        else:
+            ends = np.array([self.clip], np.float32)
+            ends = ends if scale == "stored" else self.toned(ends, "decibel")
+            low, high = ((float(end),) * len(sample) for end in ends[0])
+        return Stretch(scale, low, high)
 
     def apply(self, raw: FloatArray, stretch: Stretch) -> FloatArray:
-        """Scale (bands, h, w) with NaN to (3, h, w) in 0..1, NaN kept."""
-        unit = _stretched(self._logged(raw, stretch.scale), stretch)
-        if self.speckle != "none":
-            unit = _filtered(unit, self.speckle)
-        return _three(unit)
+        """Scale (bands, h, w) with NaN to the same shape, mostly 0..1, NaN kept."""
+        unit = _stretched(self.toned(raw, stretch.scale), stretch)
+        return unit if self.speckle == "none" else _filtered(unit, self.speckle)
+
+    def choose(self, header: Raster, empty: Sequence[bool] = ()) -> tuple[int, ...]:
+        """Bands to read: those asked for, else the first three that hold data."""
+        if self.bands:
+            return numbers_of(self.bands, header)
+        full = [n for n in range(1, header.bands + 1) if not (n <= len(empty) and empty[n - 1])]
+        return tuple(full[:_MOST_BANDS]) or (1,)
 
     def describe(self) -> dict[str, Any]:
         """Settings for ``run.json``."""
@@ -90,112 +155,173 @@ class SarRadiometry:
 
     def key(self) -> str:
         """Text that is the same only where the pixels are."""
-        return f"sar/1/{self!r}"
-
-    def _scale_of(self, overview: FloatArray, dtype: str) -> Scale:
-        if self.scale != "auto":
-            return self.scale  # type: ignore[return-value]
-        if not dtype.startswith("float"):
-            return "scaled"
-        return "decibel" if bool(np.nanmin(overview) < 0) else "linear"
-
-    def _logged(self, raw: FloatArray, scale: Scale) -> FloatArray:
-        if self.log == "no" or scale == "decibel" or (self.log == "auto" and scale == "scaled"):
-            return raw
-        shifted = raw + np.float32(1.0) if scale == "scaled" else raw
-        return np.asarray(10 * np.log10(np.maximum(shifted, np.float32(_FLOOR))), np.float32)
+        return f"sar/2/{self!r}"
 
 
 @dataclass(frozen=True)
 class OpticalRadiometry:
-    """How optical bands become red, green and blue in 0..1.
+    """How optical bands become red, green and blue (or one grey) in 0..1.
 
     Attributes
     ----------
-    bands : tuple of int
-        Three bands (or one), from 1, in the order red, green, blue; empty
-        takes 1 of one or two bands, 1 2 3 of three or four, 4 3 2 of twelve
-        or thirteen (Sentinel-2) and 3 2 1 of any other number (blue first).
+    bands : tuple of str
+        Three bands or one, by number from 1 or by name, in the order red,
+        green, blue; empty takes those that the file calls so, else 1 of one or
+        two bands, 1 2 3 of three or four, 4 3 2 of twelve or thirteen
+        (Sentinel-2) and 3 2 1 of any other number (blue first).
     range : tuple of float or None
         Fixed limits, as 0, 3000 for reflectance times 10,000; None takes
-        0..255 for 8 bits and ``percentiles`` of the scene otherwise.
+        0..255 for 8 bits and ``percentiles`` otherwise.
     percentiles : tuple of float
-        Limits of a scene, 0..100, per band over its valid pixels.
+        Limits, 0..100, per band over valid pixels.
+    zeros, per : str
+        As of :class:`SarRadiometry`.
     """
 
-    bands: tuple[int, ...] = ()
+    bands: tuple[str, ...] = ()
     range: tuple[float, float] | None = None
     percentiles: tuple[float, float] = (1.0, 99.0)
+    zeros: str = "auto"
+    per: str = "set"
 
     @classmethod
     def parse(cls, text: str) -> OpticalRadiometry:
-        """Read ``bands=4:3:2,range=0:3000`` or ``percentiles=2:98``."""
-        return cls(**_parse(text, "--optical", _OPTICAL_KEYS))
+        """Read ``bands=4:3:2,range=0:3000``, ``percentiles=2:98`` or a preset as ``reflectance``.
 
-    def fit(self, overview: FloatArray, dtype: str, count: int) -> Stretch:
-        """Fit a scene on an overview (bands, h, w) of its chosen bands."""
-        fixed = self.range or ((0.0, 255.0) if dtype == "uint8" else None)
-        low, high = _limits(overview, fixed, self.percentiles)
-        return Stretch("linear", self.choose(count), low, high)
+        Raises
+        ------
+        SettingError
+            For an unknown key or preset, or a value that is not allowed.
+        """
+        found: OpticalRadiometry = _parse(cls, text, "--optical", _OPTICAL_KEYS, OPTICAL_PRESETS)
+        return found
 
-    def choose(self, count: int) -> tuple[int, ...]:
-        """Bands to read of a file with ``count`` bands."""
+    def scale_of(self, header: Raster, sample: FloatArray) -> Scale:
+        """Optical numbers are taken as they are."""
+        return "stored"
+
+    def fixed(self, header: Raster) -> tuple[float, float] | None:
+        """Limits that need no fit."""
+        return self.range or ((0.0, 255.0) if header.dtype == "uint8" else None)
+
+    def fit(self, sample: FloatArray, fixed: tuple[float, float] | None = None) -> Stretch:
+        """Fit the limits on valid values (bands, n), unless they are fixed."""
+        if fixed is None:
+            return Stretch("stored", *_percentiles(sample, self.percentiles))
+        return Stretch("stored", (fixed[0],) * len(sample), (fixed[1],) * len(sample))
+
+    def apply(self, raw: FloatArray, stretch: Stretch) -> FloatArray:
+        """Scale (bands, h, w) with NaN to the same shape, mostly 0..1, NaN kept."""
+        return _stretched(raw, stretch)
+
+    def choose(self, header: Raster, empty: Sequence[bool] = ()) -> tuple[int, ...]:
+        """Bands to read."""
         if self.bands:
-            return _existing(self.bands, count)
+            return numbers_of(self.bands, header)
+        for names in (("red", "green", "blue"), ("b04", "b03", "b02"), ("b4", "b3", "b2")):
+            if all(name in header.labels for name in names):
+                return tuple(header.labels.index(name) + 1 for name in names)
+        count = header.bands
         if count <= 2:
             return (1,)
         if count <= 4:
             return (1, 2, 3)
         return (4, 3, 2) if count in (12, 13) else (3, 2, 1)
 
-    def apply(self, raw: FloatArray, stretch: Stretch) -> FloatArray:
-        """Scale (bands, h, w) with NaN to (3, h, w) in 0..1, NaN kept."""
-        return _three(_stretched(raw, stretch))
-
     def describe(self) -> dict[str, Any]:
         """Settings for ``run.json``."""
         return asdict(self)
 
     def key(self) -> str:
         """Text that is the same only where the pixels are."""
-        return f"optical/1/{self!r}"
+        return f"optical/2/{self!r}"
 
 
-def _limits(
-    values: FloatArray, fixed: tuple[float, float] | None, percentiles: tuple[float, float]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    if fixed is not None:
-        return (fixed[0],) * len(values), (fixed[1],) * len(values)
-    low, high = [], []
-    for band in values:
-        valid = band[np.isfinite(band)]
-        if not valid.size:
-            raise RasterError("no valid pixel to fit a radiometry on.")
-        bottom, top = np.percentile(valid.astype(np.float64), percentiles)
-        low.append(float(bottom))
-        # A constant scene stays finite: everything becomes 0.
-        high.append(float(top) if top > bottom else float(bottom) + 1.0)
-    return tuple(low), tuple(high)
+Radiometry = SarRadiometry | OpticalRadiometry
+SAR_PRESETS: dict[str, SarRadiometry] = {
+    "root": SarRadiometry(),
+    "log": SarRadiometry(tone="log"),
+    "stored": SarRadiometry(scale="stored"),
+    "vv": SarRadiometry(tone="log", clip=(-25.0, 0.0)),
+    "vh": SarRadiometry(tone="log", clip=(-32.5, 0.0)),
+}
+OPTICAL_PRESETS: dict[str, OpticalRadiometry] = {
+    "auto": OpticalRadiometry(),
+    "reflectance": OpticalRadiometry(range=(0.0, 3000.0)),
+}
+
+
+def three_channels(unit: FloatArray) -> FloatArray:
+    """Channels (3, h, w) in 0..1 for a model that sees colours, NaN kept."""
+    clipped = np.clip(unit, 0.0, 1.0)
+    if len(unit) == 1:
+        return np.repeat(clipped, 3, axis=0)
+    if len(unit) == 2:
+        return np.concatenate([clipped, clipped.mean(axis=0, keepdims=True)])
+    return clipped[:3]
+
+
+def numbers_of(bands: Sequence[str], header: Raster) -> tuple[int, ...]:
+    """Numbers of bands given by number or name.
+
+    Raises
+    ------
+    SettingError
+        If the raster has no such band.
+    """
+    found = []
+    for band in bands:
+        text = str(band).lower()
+        number = int(text) if text.isdigit() else 0
+        if text in header.labels:
+            number = header.labels.index(text) + 1
+        if not 1 <= number <= header.bands:
+            names = [label for label in header.labels if label]
+            called = f" ({', '.join(names)})" if names else ""
+            raise SettingError(
+                f"band '{band}' was asked for, but {header.name} has bands 1 to "
+                f"{header.bands}{called}."
+            )
+        found.append(number)
+    return tuple(found)
+
+
+def band_list(text: str) -> tuple[str, ...]:
+    """Read one to three bands, as ``4:3:2`` or ``B08:B04:B03``; ValueError for anything else."""
+    bands = tuple(part.strip() for part in text.split(":") if part.strip())
+    if not 1 <= len(bands) <= _MOST_BANDS or any(b.isdigit() and int(b) < 1 for b in bands):
+        raise ValueError("write one to three bands from 1, as 4:3:2, or their names")
+    return bands
+
+
+def _decibels(values: FloatArray, scale: Scale) -> FloatArray:
+    if scale == "decibel":
+        return values
+    if scale == "power":
+        return np.asarray(10 * np.log10(np.maximum(values, np.float32(_FLOOR))), np.float32)
+    # One more: whole numbers begin at 0.
+    return np.asarray(20 * np.log10(np.maximum(values, np.float32(0.0)) + 1), np.float32)
+
+
+def _percentiles(values: Array | FloatArray, percentiles: tuple[float, float]) -> Limits:
+    if not values.shape[1]:
+        raise RasterError("no valid pixel to fit a radiometry on.")
+    low, high = np.percentile(values.astype(np.float64), percentiles, axis=1)
+    # A constant image stays finite: everything becomes 0.
+    high = np.where(high > low, high, low + 1.0)
+    return tuple(float(v) for v in low), tuple(float(v) for v in high)
 
 
 def _stretched(values: FloatArray, stretch: Stretch) -> FloatArray:
     low = np.asarray(stretch.low, np.float32)[:, None, None]
     high = np.asarray(stretch.high, np.float32)[:, None, None]
-    return np.asarray(np.clip((values - low) / (high - low), 0.0, 1.0), np.float32)
-
-
-def _three(unit: FloatArray) -> FloatArray:
-    if len(unit) == 1:
-        return np.repeat(unit, 3, axis=0)
-    if len(unit) == 2:
-        return np.concatenate([unit, unit.mean(axis=0, keepdims=True)])
-    return unit[:3]
+    return np.asarray((values - low) / (high - low), np.float32)
 
 
 def _filtered(unit: FloatArray, name: str) -> FloatArray:
     import cv2
 
-    filled = np.nan_to_num(unit, nan=0.0)
+    filled = np.clip(np.nan_to_num(unit, nan=0.0), 0.0, 1.0)
     smooth = [
         cv2.medianBlur(band, 5) if name == "median" else cv2.bilateralFilter(band, 7, 0.2, 3.0)
         for band in filled
@@ -203,30 +329,33 @@ def _filtered(unit: FloatArray, name: str) -> FloatArray:
     return np.where(np.isnan(unit), np.float32(np.nan), np.stack(smooth))
 
 
-def _existing(bands: tuple[int, ...], count: int) -> tuple[int, ...]:
-    if min(bands) < 1 or max(bands) > count:
-        raise SettingError(f"bands {bands} were asked for, but the file has bands 1 to {count}.")
-    return bands
-
-
-def _parse(text: str, owner: str, keys: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _parse(
+    cls: Any,
+    text: str,
+    owner: str,
+    keys: Mapping[str, Callable[[str], Any]],
+    presets: Mapping[str, Any],
+) -> Any:
+    base, found = cls(), {}
     for part in (piece.strip() for piece in text.split(",")):
         if not part:
             continue
         key, equals, value = part.partition("=")
+        if not equals and key in presets:
+            base = presets[key]
+            continue
         if key not in keys:
             raise SettingError(
-                f"{owner}: unknown key '{key}'; it has: {', '.join(keys)}."
-                + did_you_mean(key, list(keys))
+                f"{owner}: unknown key or preset '{key}'; keys: {', '.join(keys)}; "
+                f"presets: {', '.join(presets)}." + did_you_mean(key, [*keys, *presets])
             )
+        if not equals:
+            raise SettingError(f"{owner}: write '{key}=value'.")
         try:
             found[key] = keys[key](value)
         except ValueError as error:
             raise SettingError(f"{owner}: '{part}' is not allowed: {error}.") from None
-        if not equals:
-            raise SettingError(f"{owner}: write '{key}=value'.")
-    return found
+    return replace(base, **found)
 
 
 def _one_of(*allowed: str) -> Callable[[str], str]:
@@ -248,23 +377,20 @@ def _two(low: float, high: float) -> Callable[[str], tuple[float, float]]:
     return read
 
 
-def _band_list(text: str) -> tuple[int, ...]:
-    bands = tuple(int(part) for part in text.split(":"))
-    if not 1 <= len(bands) <= 3 or min(bands) < 1:
-        raise ValueError("write one to three bands from 1, as 4:3:2")
-    return bands
-
-
 _SAR_KEYS: dict[str, Callable[[str], Any]] = {
-    "scale": _one_of("auto", "linear", "decibel", "scaled"),
-    "log": _one_of("auto", "yes", "no"),
+    "scale": _one_of("auto", "amplitude", "power", "decibel", "stored"),
+    "tone": _one_of(*TONES),
     "clip": _two(-1e9, 1e9),
     "percentiles": _two(0, 100),
-    "bands": _band_list,
+    "bands": band_list,
     "speckle": _one_of(*SPECKLE_FILTERS),
+    "zeros": _one_of(*ZEROS),
+    "per": _one_of("set", "scene"),
 }
 _OPTICAL_KEYS: dict[str, Callable[[str], Any]] = {
-    "bands": _band_list,
+    "bands": band_list,
     "range": _two(-1e9, 1e9),
     "percentiles": _two(0, 100),
+    "zeros": _one_of(*ZEROS),
+    "per": _one_of("set", "scene"),
 }

@@ -1,405 +1,301 @@
-"""Rasters on disk: their grids, and windows read from them."""
+"""Rasters on disk, in archives, in object stores and in memory: headers and windows of pixels."""
 
 from __future__ import annotations
 
-import math
-import os
-import warnings
-from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import rasterio
-from affine import Affine
-from rasterio.crs import CRS
-from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
-from rasterio.vrt import WarpedVRT
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import RasterioError
 
 from crosslook.errors import RasterError
-from crosslook.storage import for_gdal, reaching
+from crosslook.geo.grid import make_grid, plain_grid, shape_of, text_of_crs
+from crosslook.geo.handles import OPEN, Recipe, needs_rectifying, reading, reason
+from crosslook.geo.products import resolve
 from crosslook.types import FloatArray, Window
-
-DTYPES = ("uint8", "uint16", "int16", "float32", "float64")
-_GDAL_CACHE_MIB = 64
-
-
-@dataclass(frozen=True)
-class Source:
-    """A raster, read as it lies or brought onto another grid window by window.
-
-    Attributes
-    ----------
-    path : Path
-    onto : Grid or None
-        The grid to resample onto; None reads the raster's own pixels.
-    resampling : str
-        A method of GDAL: ``nearest``, ``bilinear``, ``cubic``, ``average`` ...
-    """
-
-    path: Path
-    onto: Grid | None = None
-    resampling: str = "bilinear"
-
-
-def as_source(source: Source | Path) -> Source:
-    """Take a path as a source that is read as it lies."""
-    return source if isinstance(source, Source) else Source(source)
-
-
-def reading(path: Path) -> AbstractContextManager[Any]:
-    """Hold GDAL's block cache small, which else takes a share of all memory.
-
-    Also tells GDAL how the store of a remote path is reached.
-    """
-    _, options = for_gdal(path)
-    env: AbstractContextManager[Any] = rasterio.Env(GDAL_CACHEMAX=_GDAL_CACHE_MIB, **options)
-    return env
-
-
-class _Entry:
-    """Open handles of one source and the lock that lets one thread read them."""
-
-    def __init__(self, source: Source) -> None:
-        self.lock = Lock()
-        self.closed = False
-        self.handles = _open(source)
-
-    def close(self) -> None:
-        with self.lock:
-            self.closed = True
-            for handle in reversed(self.handles):
-                handle.close()
-
-
-class OpenRasters:
-    """The last ``limit`` rasters used, kept open; safe across threads.
-
-    A file that has changed since it was opened is opened anew, and a forked
-    process opens its own.
-    """
-
-    def __init__(self, limit: int = 16) -> None:
-        self.limit = limit
-        self._lock = Lock()
-        self._entries: OrderedDict[tuple[object, ...], _Entry] = OrderedDict()
-
-    @contextmanager
-    def use(self, source: Source) -> Iterator[Any]:
-        """Yield the open dataset of ``source``; other threads wait for it.
-
-        Raises
-        ------
-        RasterError
-            If the file is missing, no raster or of a type not supported.
-        """
-        while True:
-            entry = self._get(source)
-            with entry.lock:
-                if entry.closed:  # dropped by another thread in between
-                    continue
-                yield entry.handles[-1]
-                return
-
-    def close(self) -> None:
-        """Close all rasters that no thread is reading just now, wait for the others."""
-        with self._lock:
-            entries = list(self._entries.values())
-            self._entries.clear()
-        for entry in entries:
-            entry.close()
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def _get(self, source: Source) -> _Entry:
-        try:
-            with reaching(source.path):
-                status = source.path.stat()
-        except OSError as error:
-            raise RasterError(
-                f"cannot open {source.path}: {error.strerror or 'it is not there'}. Check the path."
-            ) from error
-        key = (source, status.st_mtime_ns, status.st_size, os.getpid())
-        with self._lock:
-            entry = self._entries.get(key)
-            if entry is not None:
-                self._entries.move_to_end(key)
-                return entry
-        fresh = _Entry(source)
-        with self._lock:
-            entry = self._entries.setdefault(key, fresh)
-            self._entries.move_to_end(key)
-            surplus = len(self._entries) - self.limit
-            old = [self._entries.popitem(last=False)[1] for _ in range(max(0, surplus))]
-        if entry is not fresh:
-            old.append(fresh)
-        for unused in old:
-            unused.close()
-        return entry
-
-
-OPEN = OpenRasters()
-"""The rasters that this process holds open."""
-
-
-def _open(source: Source) -> list[Any]:
-    with warnings.catch_warnings(), reading(source.path):
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        try:
-            data = rasterio.open(for_gdal(source.path)[0])
-        except RasterioIOError as error:
-            raise RasterError(
-                f"{source.path} cannot be opened as a raster: {str(error).rstrip('.')}. "
-                "GeoTIFF, PNG and JPEG are read; check that the file is whole."
-            ) from error
-        unknown = [dtype for dtype in data.dtypes if dtype not in DTYPES]
-        if unknown:
-            data.close()
-            raise RasterError(
-                f"{source.path} has pixels of type {unknown[0]}; {', '.join(DTYPES)} are read. "
-                "Convert it first (complex radar data: take the amplitude)."
-            )
-        if source.onto is None:
-            return [data]
-        try:
-            return [data, _warped(data, source, source.onto)]
-        except RasterioError as error:
-            data.close()
-            raise RasterError(
-                f"{source.path} cannot be brought onto another grid: {error}."
-            ) from error
-
-
-def _warped(data: Any, source: Source, onto: Grid) -> Any:
-    missing = data.nodata
-    if missing is None and data.dtypes[0].startswith("float"):
-        missing = float("nan")
-    # In float32 with NaN for no data: what lies outside the raster is told from 0.
-    return WarpedVRT(
-        data,
-        crs=onto.crs,
-        transform=onto.transform,
-        height=onto.height,
-        width=onto.width,
-        resampling=Resampling[source.resampling],
-        dtype="float32",
-        nodata=float("nan"),
-        **({} if missing is None else {"src_nodata": missing}),
-    )
-
-
-__all__ = ["DTYPES", "Grid", "Raster", "Source", "read_grid", "read_raster", "read_window"]
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Where the pixels of a raster lie.
-
-    Attributes
-    ----------
-    crs : str or None
-        Authority string or WKT; None where the raster has no georeference.
-    transform : Affine
-        From pixel (column, row) to world (x, y); pixel corners are whole numbers.
-    height, width : int
-        Rows and columns.
-    """
-
-    crs: str | None
-    transform: Affine
-    height: int
-    width: int
-
-    @property
-    def bounds(self) -> tuple[float, float, float, float]:
-        """World rectangle (left, bottom, right, top) that holds all corners."""
-        corners = [_map(self.transform, *corner) for corner in self._corners]
-        xs, ys = zip(*corners, strict=True)
-        return min(xs), min(ys), max(xs), max(ys)
-
-    @property
-    def invertible(self) -> bool:
-        """Whether a world position has exactly one pixel position."""
-        values = [*tuple(self.transform)[:6], self.transform.determinant]
-        return all(math.isfinite(value) for value in values) and values[-1] != 0.0
-
-    @cached_property
-    def _corners(self) -> tuple[tuple[float, float], ...]:
-        return (0, 0), (self.width, 0), (0, self.height), (self.width, self.height)
-
-    def xy(self, row: float, col: float) -> tuple[float, float]:
-        """World (x, y) of a pixel position; (0.5, 0.5) is the first pixel's centre."""
-        return _map(self.transform, col, row)
-
-    def row_col(self, x: float, y: float) -> tuple[float, float]:
-        """Pixel position (row, column) of a world position."""
-        col, row = _map(~self.transform, x, y)
-        return row, col
-
-    def same_as(self, other: Grid, tolerance: float = 0.01) -> bool:
-        """Whether all corners agree within ``tolerance`` pixels, in the same CRS."""
-        if (self.height, self.width) != (other.height, other.width):
-            return False
-        if not self._same_crs(other) or not (self.invertible and other.invertible):
-            return False
-        back = ~self.transform
-        for corner in self._corners:
-            col, row = _map(back, *_map(other.transform, *corner))
-            if math.hypot(col - corner[0], row - corner[1]) > tolerance:
-                return False
-        return True
-
-    def _same_crs(self, other: Grid) -> bool:
-        if self.crs is None or other.crs is None or self.crs == other.crs:
-            return self.crs == other.crs
-        return bool(CRS.from_user_input(self.crs) == CRS.from_user_input(other.crs))
-
-    def __str__(self) -> str:
-        size = f"{self.height} x {self.width} px"
-        if self.crs is None:
-            return f"{size}, no georeference"
-        crs = self.crs if len(self.crs) < 40 else f"{self.crs[:37]}..."
-        box = ", ".join(f"{value:.10g}" for value in self.bounds)
-        step = math.hypot(self.transform.a, self.transform.d)
-        return f"{size}, {crs}, pixel {step:.6g}, bounds ({box})"
 
 
 @dataclass(frozen=True)
 class Raster:
     """What the header of a raster says.
 
-    ``colours`` names each band (``red``, ``gray``, ``undefined`` ...); an alpha
-    band is not counted among the ``bands``. ``synthetic`` is true where a tag
-    of the file says that its content is simulated.
+    Attributes
+    ----------
+    name : str
+        What messages and outputs call it.
+    grid : GeoBox
+        Without CRS where the raster lies nowhere.
+    bands : int
+        Without an alpha band.
+    dtype : str
+        Of the first band, as stored.
+    nodata : float or None
+        As declared.
+    labels : tuple of str
+        Of each band: its description, else its colour, else ``""``; lower case.
+    scales, offsets : tuple of float
+        Stored numbers times scale plus offset are the values.
+    synthetic : bool
+        Whether a tag says that the content is simulated.
+    placed_by : str
+        ``affine``, ``control points``, ``rational polynomials`` or ``nothing``.
+    is_magnitude : bool
+        Whether the numbers are the lengths of complex ones.
     """
 
-    path: Path
-    grid: Grid
+    name: str
+    grid: GeoBox
     bands: int
     dtype: str
     nodata: float | None
-    colours: tuple[str, ...]
+    labels: tuple[str, ...]
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
     synthetic: bool
+    placed_by: str
+    is_magnitude: bool = False
 
 
-def read_raster(path: Path) -> Raster:
-    """Read the header of a raster.
+class Source(Protocol):
+    """Pixels that can be read in windows: a file or an array."""
 
-    Raises
-    ------
-    RasterError
-        If the file is missing, no raster, or of a pixel type that is not
-        supported (see ``DTYPES``).
-    """
-    with OPEN.use(Source(path)) as data:
-        colours = tuple(
-            colour.name for colour in data.colorinterp if colour is not ColorInterp.alpha
-        )
-        return Raster(
-            path, _grid(data), len(colours), data.dtypes[0], data.nodata, colours, _synthetic(data)
-        )
+    @property
+    def header(self) -> Raster:
+        """What is known without reading pixels."""
 
+    def read(
+        self, window: Window | None, bands: tuple[int, ...], shape: tuple[int, int] | None = None
+    ) -> FloatArray:
+        """Values (bands, h, w), NaN where there is no data or beyond the raster."""
 
-def read_grid(path: Path) -> Grid:
-    """Read the grid of a raster; errors as of :func:`read_raster`."""
-    return read_raster(path).grid
+    def read_stored(
+        self, window: Window, bands: tuple[int, ...]
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Numbers as stored (bands, h, w), and which of them are data (h, w)."""
 
 
-def read_window(
-    source: Source | Path,
-    window: Window | None = None,
-    bands: tuple[int, ...] | None = None,
-    shape: tuple[int, int] | None = None,
-) -> FloatArray:
-    """Read a window of a raster.
+@dataclass(frozen=True)
+class RasterFile(Recipe):
+    """A raster that GDAL opens, read in windows; see :class:`~crosslook.geo.handles.Recipe`."""
 
-    Parameters
-    ----------
-    source : Source or Path
-        The raster, or the raster brought onto another grid.
-    window : Window, optional
-        May reach beyond the raster; what lies outside is NaN. The whole
-        raster by default.
-    bands : tuple of int, optional
-        Bands counted from 1; all but an alpha band by default.
-    shape : tuple of int, optional
-        Decimate to this many rows and columns (nearest pixel); then the
-        window must lie inside the raster.
+    @cached_property
+    def header(self) -> Raster:
+        """Read the header; RasterError where that fails."""
+        with OPEN.use(self) as data:
+            return _header(self.name, data)
 
-    Returns
-    -------
-    float32 array, shape (bands, height, width)
-        NaN where the raster has no data: nodata, mask, alpha 0, infinity.
+    def on(self, grid: GeoBox | None, resampling: str = "bilinear") -> RasterFile:
+        """The same raster brought onto another grid."""
+        return replace(self, onto=grid, resampling=resampling)
 
-    Raises
-    ------
-    RasterError
-        If the file is missing, damaged, or has no such band.
-    """
-    source = as_source(source)
-    with OPEN.use(source) as data, reading(source.path):
-        if window is None:
-            window = Window(0, 0, data.height, data.width)
-        chosen = _bands(data, bands, source)
-        inside = _inside(window, data.height, data.width)
-        out_shape = shape or (window.height, window.width)
-        out = np.full((len(chosen), *out_shape), np.nan, np.float32)
+    def parts(self) -> tuple[str, ...]:
+        """Files that the pixels lie in: those of a product or of a virtual raster too."""
+        with OPEN.use(self) as data:
+            inside = tuple(str(name) for name in data[0].files)
+        return tuple(dict.fromkeys([*resolve(self.place, self.bands).files, *inside]))
+
+    def read(
+        self, window: Window | None, bands: tuple[int, ...], shape: tuple[int, int] | None = None
+    ) -> FloatArray:
+        """Read values (bands, h, w): scaled, NaN where there is no data.
+
+        Parameters
+        ----------
+        window : Window, optional
+            May reach beyond the raster; what lies outside is NaN. The whole
+            raster by default.
+        bands : tuple of int
+            Bands counted from 1.
+        shape : tuple of int, optional
+            Decimate to this many rows and columns (nearest pixel); then the
+            window must lie inside the raster.
+
+        Raises
+        ------
+        RasterError
+            If the file is missing, damaged, or has no such band.
+        """
+        head = self.header
+        height, width = shape_of(head.grid)
+        window = Window(0, 0, height, width) if window is None else window
+        inside = _inside(window, height, width)
+        out = np.full((len(bands), *(shape or (window.height, window.width))), np.nan, np.float32)
         if inside.height <= 0 or inside.width <= 0:
             return out
-        try:
-            values = _read(data, inside, chosen, shape)
-        except RasterioError as error:
-            raise RasterError(
-                f"{source.path} cannot be read to the end (rows {inside.row}.."
-                f"{inside.row + inside.height}): {reason(error)}. "
-                "The file is damaged or cut off; fetch or write it again."
-            ) from error
-    if shape is not None:
-        return values
-    top, left = inside.row - window.row, inside.col - window.col
-    out[:, top : top + inside.height, left : left + inside.width] = values
-    return out
-
-
-def _map(transform: Affine, x: float, y: float) -> tuple[float, float]:
-    # By hand: releases of affine differ in the operator that applies to a point.
-    a, b, c, d, e, f = (float(value) for value in tuple(transform)[:6])
-    return a * x + b * y + c, d * x + e * y + f
-
-
-def _read(
-    data: Any, inside: Window, bands: tuple[int, ...], shape: tuple[int, int] | None
-) -> FloatArray:
-    region = rasterio.windows.Window(inside.col, inside.row, inside.width, inside.height)
-    out_shape = None if shape is None else (len(bands), *shape)
-    raw = data.read(list(bands), window=region, out_shape=out_shape)
-    values: FloatArray = raw.astype(np.float32)
-    if any(MaskFlags.all_valid not in data.mask_flag_enums[band - 1] for band in bands):
-        masks = data.read_masks(list(bands), window=region, out_shape=out_shape)
-        values[masks == 0] = np.nan
-    if raw.dtype.kind == "f":
+        raw, masks = self._raw(inside, bands, shape)
+        values: FloatArray = raw.astype(np.float32)
+        if masks is not None:
+            values[masks == 0] = np.nan
         values[~np.isfinite(values)] = np.nan
-    return values
+        for at, band in enumerate(bands):
+            if head.scales[band - 1] != 1.0 or head.offsets[band - 1] != 0.0:
+                values[at] = values[at] * head.scales[band - 1] + head.offsets[band - 1]
+        if shape is not None:
+            return values
+        top, left = inside.row - window.row, inside.col - window.col
+        out[:, top : top + inside.height, left : left + inside.width] = values
+        return out
+
+    def read_stored(
+        self, window: Window, bands: tuple[int, ...]
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Read numbers as stored (bands, h, w) of a window inside, and which are data (h, w)."""
+        raw, masks = self._raw(window, bands, None)
+        valid = np.isfinite(raw).all(axis=0)
+        return raw, valid if masks is None else valid & (masks > 0).all(axis=0)
+
+    def _raw(
+        self, inside: Window, bands: tuple[int, ...], shape: tuple[int, int] | None
+    ) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
+        region = rasterio.windows.Window(inside.col, inside.row, inside.width, inside.height)
+        out_shape = None if shape is None else (len(bands), *shape)
+        with OPEN.use(self) as (_, data), reading(self.place):
+            self._check_bands(bands, data.count)
+            try:
+                raw = data.read(list(bands), window=region, out_shape=out_shape)
+                whole = all(MaskFlags.all_valid in data.mask_flag_enums[b - 1] for b in bands)
+                masks = None
+                if not whole:
+                    masks = data.read_masks(list(bands), window=region, out_shape=out_shape)
+            except RasterioError as error:
+                raise RasterError(
+                    f"{self.name} cannot be read to the end (rows {inside.row}.."
+                    f"{inside.row + inside.height}): {reason(error)}. "
+                    "The file is damaged or cut off; fetch or write it again."
+                ) from error
+        return raw, masks
+
+    def _check_bands(self, bands: tuple[int, ...], count: int) -> None:
+        wrong = [band for band in bands if not 1 <= band <= count]
+        if wrong:
+            raise RasterError(
+                f"{self.name} has no band {wrong[0]}; its bands are 1..{count}. "
+                "Name other bands with --bands."
+            )
 
 
-def _bands(data: Any, bands: tuple[int, ...] | None, source: Source) -> tuple[int, ...]:
-    alpha = [colour is ColorInterp.alpha for colour in data.colorinterp]
-    if bands is None:
-        return tuple(i + 1 for i in range(data.count) if not alpha[i])
-    wrong = [band for band in bands if not 1 <= band <= data.count]
-    if wrong:
-        raise RasterError(
-            f"{source.path} has no band {wrong[0]}; its bands are 1..{data.count}. "
-            "Name other bands in the radiometry."
+@dataclass(frozen=True, eq=False)
+class RasterArray:
+    """Pixels in memory, read like a file.
+
+    Attributes
+    ----------
+    stored : array, shape (B, H, W)
+    valid : bool array, shape (H, W)
+    header : Raster
+    """
+
+    stored: NDArray[Any]
+    valid: NDArray[np.bool_]
+    header: Raster
+
+    @classmethod
+    def of(
+        cls,
+        stored: NDArray[Any],
+        valid: NDArray[np.bool_] | None = None,
+        grid: GeoBox | None = None,
+        name: str = "array",
+        nodata: float | None = None,
+    ) -> RasterArray:
+        """Take an array (B, H, W) or (H, W); without ``grid`` it is a plain picture."""
+        bands = stored if stored.ndim == 3 else stored[None]
+        magnitude = np.iscomplexobj(bands)
+        if magnitude:
+            bands = np.abs(bands).astype(np.float32)
+        shape = bands.shape[1:]
+        solid = np.ones(shape, np.bool_) if valid is None else valid
+        if nodata is not None and not np.isnan(nodata):
+            solid = solid & (bands != nodata).all(axis=0)
+        count = len(bands)
+        place = plain_grid(*shape) if grid is None else grid
+        by = "nothing" if grid is None else "affine"
+        header = Raster(
+            name, place, count, bands.dtype.name, nodata, ("",) * count, (1.0,) * count,
+            (0.0,) * count, False, by, magnitude,
+        )  # fmt: skip
+        return cls(bands, solid, header)
+
+    def read(
+        self, window: Window | None, bands: tuple[int, ...], shape: tuple[int, int] | None = None
+    ) -> FloatArray:
+        """Read as :meth:`RasterFile.read` does."""
+        height, width = self.valid.shape
+        window = Window(0, 0, height, width) if window is None else window
+        inside = _inside(window, height, width)
+        out = np.full((len(bands), window.height, window.width), np.nan, np.float32)
+        if inside.height > 0 and inside.width > 0:
+            raw, valid = self.read_stored(inside, bands)
+            values = np.where(valid, raw, np.nan).astype(np.float32)
+            values[~np.isfinite(values)] = np.nan
+            top, left = inside.row - window.row, inside.col - window.col
+            out[:, top : top + inside.height, left : left + inside.width] = values
+        if shape is None:
+            return out
+        rows, cols = (
+            ((np.arange(n) + 0.5) * full / n).astype(int)
+            for n, full in zip(shape, out.shape[1:], strict=True)
         )
-    return bands
+        return out[:, rows][:, :, cols]
+
+    def read_stored(
+        self, window: Window, bands: tuple[int, ...]
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Cut a window that lies inside."""
+        rows = slice(window.row, window.row + window.height)
+        cols = slice(window.col, window.col + window.width)
+        return self.stored[[b - 1 for b in bands], rows, cols], self.valid[rows, cols]
+
+
+def _header(name: str, handles: tuple[Any, Any]) -> Raster:
+    file, data = handles
+    solid = [i for i, colour in enumerate(data.colorinterp) if colour is not ColorInterp.alpha]
+    crs = text_of_crs(_pyproj(data.crs)) if data.crs else None
+    placed = crs is not None and not data.transform.is_identity
+    grid = (
+        make_grid(crs, data.transform, data.height, data.width)
+        if placed
+        else plain_grid(data.height, data.width)
+    )
+    by = "affine" if placed else "nothing"
+    if needs_rectifying(file):
+        by = "control points" if file.gcps[0] else "rational polynomials"
+    magnitude = file.dtypes[0].startswith(("complex", "cint"))
+    return Raster(
+        name=name,
+        grid=grid,
+        bands=len(solid),
+        dtype="float32" if magnitude else file.dtypes[0],
+        nodata=None if file.nodata is None else float(file.nodata),
+        labels=tuple(_label(file, data, i) for i in solid),
+        scales=tuple(_number(file.scales, i, 1.0) for i in solid),
+        offsets=tuple(_number(file.offsets, i, 0.0) for i in solid),
+        synthetic=_synthetic(file),
+        placed_by=by,
+        is_magnitude=magnitude,
+    )
+
+
+def _label(file: Any, data: Any, index: int) -> str:
+    texts = file.descriptions if file.count == data.count else data.descriptions
+    described = texts[index] if index < len(texts) else None
+    colour = data.colorinterp[index].name
+    return str(described or ("" if colour == "undefined" else colour)).lower()
+
+
+def _number(values: Any, index: int, default: float) -> float:
+    return float(values[index]) if index < len(values) else default
+
+
+def _pyproj(crs: Any) -> Any:
+    from pyproj import CRS
+
+    return CRS.from_user_input(crs.to_wkt())
 
 
 def _inside(window: Window, height: int, width: int) -> Window:
@@ -409,11 +305,6 @@ def _inside(window: Window, height: int, width: int) -> Window:
     return Window(top, left, bottom - top, right - left)
 
 
-def _grid(data: Any) -> Grid:
-    crs = data.crs.to_string() if data.crs else None
-    return Grid(crs or None, data.transform, data.height, data.width)
-
-
 def _synthetic(data: Any) -> bool:
     for key, value in data.tags().items():
         if "synthetic" in key.lower():
@@ -421,9 +312,3 @@ def _synthetic(data: Any) -> bool:
         if "synthetic" in str(value).lower():
             return True
     return False
-
-
-def reason(error: Exception) -> str:
-    """Say what GDAL itself says of an error; rasterio's own text may only point to it."""
-    cause = error.__cause__ or error
-    return str(cause).strip().rstrip(".") or type(cause).__name__

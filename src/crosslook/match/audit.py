@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import math
+import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,20 +17,20 @@ from crosslook.atomic import check_writable, write_bytes, write_text
 from crosslook.errors import GridError, InputError, MatchError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_extractor
-from crosslook.geo.image import GeoImage, open_image
+from crosslook.geo.image import ImageFile, on_optical_grid, open_image
 from crosslook.geo.picture import Picture
+from crosslook.geo.reading import Reading
 from crosslook.match.align import PASSES, align
 from crosslook.match.channels import dense_channels
 from crosslook.match.pictures import shift_picture
 from crosslook.match.refine import InformationMeasure, information_measure, reduce_picture
 from crosslook.match.relief import CLEAR_RATIO, HILLY_PX, Relief, measure_relief
-from crosslook.match.result import placement
 from crosslook.match.tie_points import Pass, find_tie_points, score_maps
 from crosslook.match.transform import Transform, identity, translation
 from crosslook.match.warp import warp
 from crosslook.progress import track
 from crosslook.retrieval.compare.correlation import correlate, find_peaks
-from crosslook.types import Array
+from crosslook.types import Array, Window
 
 _COARSE = 4
 _MOST_STEPS = 12
@@ -244,6 +245,8 @@ def _relief(
 
 
 RADIUS_PX = 24.0
+LARGE_SIDE, WINDOW_SIDE = 4096, 1536
+_LEAST_COVERED = 0.5
 _SHIFT_FEATURES = "hog:cell=2,blur=1.5"
 _TURN_FEATURES = "hog:cell=4,blur=1"
 
@@ -316,7 +319,9 @@ class Audit:
         return written
 
 
-def audit(pairs: Sequence[Pair], *, radius: float = RADIUS_PX) -> Audit:
+def audit(
+    pairs: Sequence[Pair], *, radius: float = RADIUS_PX, reading: Reading | None = None
+) -> Audit:
     """Measure the residual shift of every scene in two independent ways.
 
     Parameters
@@ -324,6 +329,11 @@ def audit(pairs: Sequence[Pair], *, radius: float = RADIUS_PX) -> Audit:
     pairs : sequence with ``id``, ``sar`` and ``optical``
     radius : float
         Largest shift looked for, optical pixels.
+    reading : Reading, optional
+        Bands and radiometry.
+
+    Scenes of more than 4,096 pixels are measured in nine windows of 1,536; the
+    median of those whose two measures agree is told.
 
     Raises
     ------
@@ -336,37 +346,92 @@ def audit(pairs: Sequence[Pair], *, radius: float = RADIUS_PX) -> Audit:
     """
     if not pairs:
         raise InputError("no pair to audit. Give a folder or table with at least one scene.")
-    shift_features, turn_features = open_extractor(_SHIFT_FEATURES), open_extractor(_TURN_FEATURES)
-    rows = []
-    for pair in track(pairs, "Auditing", total=len(pairs)):
-        sar, optical, _ = _on_one_grid(pair)
-        rows.append(measure_scene(pair.id, sar, optical, radius, shift_features, turn_features))
+    extractors = (open_extractor(_SHIFT_FEATURES), open_extractor(_TURN_FEATURES))
+    rows = [
+        _measured(pair.id, _opened(pair, reading), radius, extractors)
+        for pair in track(pairs, "Auditing", total=len(pairs))
+    ]
     trusted = [number for number, row in enumerate(rows) if row.trusted]
     worst = b""
     if trusted:
         number = max(trusted, key=lambda n: rows[n].distance)
-        sar, _, image = _on_one_grid(pairs[number])
-        worst = shift_picture(sar, image, (rows[number].row, rows[number].col))
+        worst = _drawn(_opened(pairs[number], reading), (rows[number].row, rows[number].col))
     return Audit(tuple(rows), worst)
 
 
-def _on_one_grid(pair: Pair) -> tuple[Picture, Picture, GeoImage]:
-    """Both pictures on the optical grid, and the optical image."""
-    sar, optical = open_image(pair.sar), open_image(pair.optical)
-    picture = sar.picture("sar")
-    placed = placement(sar.reference, optical.reference, sar.shape)
-    if not _is_identity(placed) or sar.shape != optical.shape:
-        picture = warp(picture, placed, optical.shape)
-    if not picture.valid.any():
+def _drawn(images: tuple[ImageFile, ImageFile], shift: tuple[float, float]) -> bytes:
+    """PNG of a scene as published and as corrected; the middle of a large one."""
+    windows = _windows(images[1].shape)
+    radar, ground = (image.read(windows[len(windows) // 2]) for image in images)
+    return shift_picture(radar.picture("sar"), ground, shift)
+
+
+def _opened(pair: Pair, reading: Reading | None) -> tuple[ImageFile, ImageFile]:
+    """SAR image on the optical grid, and the optical image."""
+    sar, optical = (
+        open_image(pair.sar, "sar", reading),
+        open_image(pair.optical, "optical", reading),
+    )
+    return on_optical_grid(sar, optical), optical
+
+
+def _windows(shape: tuple[int, int]) -> list[Window]:
+    """The whole of an image, or up to nine windows spread over a large one."""
+    if max(shape) <= LARGE_SIDE:
+        return [Window(0, 0, *shape)]
+    size = [min(length, WINDOW_SIDE) for length in shape]
+    starts = [
+        sorted({round(f * (length - side)) for f in ((0.1, 0.5, 0.9) if length > side else (0.0,))})
+        for length, side in zip(shape, size, strict=True)
+    ]
+    return [Window(row, col, size[0], size[1]) for row in starts[0] for col in starts[1]]
+
+
+def _measured(
+    scene: str,
+    images: tuple[ImageFile, ImageFile],
+    radius: float,
+    extractors: tuple[Extractor, Extractor],
+) -> AuditRow:
+    """Measure a scene: whole, or as the median over the windows of a large one that agree."""
+    rows = []
+    usable = False
+    windows = _windows(images[1].shape)
+    for window in windows:
+        radar, ground = (image.read(window) for image in images)
+        covered = float((radar.valid & ground.valid).mean())
+        usable |= covered > 0
+        if len(windows) > 1 and covered < _LEAST_COVERED:
+            continue
+        rows.append(
+            measure_scene(
+                scene, radar.picture("sar"), ground.picture("optical"), radius, *extractors
+            )
+        )
+    if not usable:
         raise GridError(
-            f"the two images of scene '{pair.id}' do not overlap. "
+            f"the two images of scene '{scene}' do not overlap. "
             "Check their CRS and extent, or leave the scene out."
         )
-    return picture, optical.picture("optical"), optical
+    if not rows:
+        raise MatchError(f"scene '{scene}' holds too few valid pixels to be measured.")
+    return rows[0] if len(rows) == 1 else _median_row(rows)
 
 
-def _is_identity(transform: Transform) -> bool:
-    return bool(np.allclose(transform.matrix, np.eye(3), rtol=0.0, atol=1e-6))
+def _median_row(rows: list[AuditRow]) -> AuditRow:
+    """The median of each measure over the windows that are trusted, or over all where none is."""
+    kept = [row for row in rows if row.trusted] or rows
+    names = [
+        f.name for f in fields(AuditRow) if f.name not in ("scene", "trusted", "relief_degrees")
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a median of nothing but NaN is NaN
+        middle: dict[str, Any] = {
+            name: float(np.nanmedian([getattr(row, name) for row in kept])) for name in names
+        }
+    hilly = max(kept, key=lambda row: -1.0 if np.isnan(row.relief_px) else row.relief_px)
+    trusted = sum(row.trusted for row in rows) * 2 > len(rows)
+    return replace(kept[0], **middle, trusted=trusted, relief_degrees=hilly.relief_degrees)
 
 
 def _csv(header: list[str], rows: list[list[str]]) -> str:

@@ -10,19 +10,25 @@ import numpy as np
 
 from crosslook.errors import GridError, MatchError, SettingError, did_you_mean
 from crosslook.extract.registry import open_extractor
-from crosslook.geo.image import GeoImage, open_image
+from crosslook.geo.grid import is_placed, rim
+from crosslook.geo.image import ImageFile, open_image
 from crosslook.geo.picture import Picture
+from crosslook.geo.raster import RasterArray
+from crosslook.geo.reading import Reading
 from crosslook.match.align import Alignment, align
 from crosslook.match.files import RESAMPLING
 from crosslook.match.judge import Verdict, expected_error, judge
-from crosslook.match.refine import reduce_picture
-from crosslook.match.result import MatchResult, outline, placement
+from crosslook.match.result import MatchResult, placement
 from crosslook.match.tie_points import TiePoints
-from crosslook.match.transform import MODELS, Model, Transform, scaling, translation
+from crosslook.match.transform import MODELS, Model, Transform, identity, scaling, translation
+from crosslook.match.warp import warp
 from crosslook.progress import Timer
+from crosslook.storage import Place
+from crosslook.types import Window
 
 MAX_SIDE = 2048
 MIN_SIDE = 128
+_EDGE_STEPS = 21
 MARGIN = 64
 """Optical pixels around the footprint that are matched too."""
 
@@ -31,8 +37,9 @@ MARGIN = 64
 class Frame:
     """The two pictures that are matched, and how they lie in the images.
 
-    A native position is ``origin + factor * position``; SAR pixels have no
-    origin.
+    A native position is ``origin + factor * position`` of each image. Where the
+    two are of different CRSs the SAR picture has been brought onto the grid of
+    the optical one, and ``brought`` maps its own pixels there.
     """
 
     sar: Picture
@@ -40,31 +47,40 @@ class Frame:
     start: Transform
     sar_factor: int
     optical_factor: int
+    sar_origin: tuple[int, int]
     origin: tuple[int, int]
+    brought: Transform | None = None
 
     def to_native(self, transform: Transform) -> Transform:
         """The same map between pixels of the images."""
+        if self.brought is not None:
+            transform = transform.compose(self.brought)
         grow, shrink = scaling(self.optical_factor), scaling(self.sar_factor).inverse
         move = Transform(translation(*self.origin), "shift")
-        native = move.compose(grow).compose(transform.compose(shrink))
+        back = Transform(translation(-self.sar_origin[0], -self.sar_origin[1]), "shift")
+        native = move.compose(grow).compose(transform.compose(shrink.compose(back)))
         # Equal factors cancel, so the model is what was fitted.
         cancel = self.sar_factor == self.optical_factor
         return replace(native, model=transform.model) if cancel else native
 
     def points_to_native(self, points: TiePoints) -> TiePoints:
         """The same tie points in pixels of the images."""
+        sar = points.sar
+        if self.brought is not None and len(sar):
+            sar = self.brought.inverse(sar)
         return replace(
             points,
-            sar=points.sar * self.sar_factor,
+            sar=sar * self.sar_factor + np.array(self.sar_origin, np.float64),
             optical=points.optical * self.optical_factor + np.array(self.origin, np.float64),
         )
 
 
-def working_frame(sar: GeoImage, optical: GeoImage, placed: Transform) -> Frame:
-    """Choose the grid on which two images are compared.
+def working_frame(sar: ImageFile, optical: ImageFile, placed: Transform) -> Frame:
+    """Choose the grid on which two images are compared, and read both there.
 
     It is that of the optical image around the SAR footprint, coarser where
-    the SAR image is, and reduced so that no side exceeds 2,048 pixels.
+    the SAR image is, and reduced so that no side exceeds 2,048 pixels. Only the
+    parts that overlap are read.
 
     Parameters
     ----------
@@ -78,32 +94,32 @@ def working_frame(sar: GeoImage, optical: GeoImage, placed: Transform) -> Frame:
         is constant or nodata.
     """
     scale = placed.local_scale(np.array(sar.shape, np.float64) / 2)
-    top, left, bottom, right = _window(sar, optical, placed)
-    coarsest = max(1, round(scale))
-    side = max(bottom - top, right - left)
-    factor = max(coarsest, -(-side // MAX_SIDE))
-    part = replace(
-        optical,
-        bands=optical.bands[:, top:bottom, left:right],
-        valid=optical.valid[top:bottom, left:right],
-    )
-    picture = reduce_picture(part.picture("optical"), factor)
-    if min(picture.shape) < MIN_SIDE or min(sar.shape) * scale / factor < MIN_SIDE:
+    window = _overlap(sar, optical, placed)
+    factor = max(1, round(scale), -(-max(window.height, window.width) // MAX_SIDE))
+    part = _sar_part(sar, window, placed)
+    sar_factor = max(1, round(factor / scale))
+    picture = optical.read(window, factor).picture("optical")
+    if min(picture.shape) < MIN_SIDE or min(part.height, part.width) * scale / factor < MIN_SIDE:
         raise MatchError(
-            f"the images overlap by {bottom - top} x {right - left} optical pixels, compared at "
+            f"the images overlap by {window.height} x {window.width} optical pixels, compared at "
             f"{factor} a side; at least {MIN_SIDE} x {MIN_SIDE} after that are needed. "
             "Give larger images or a finer optical one."
         )
-    sar_factor = max(1, round(factor / scale))
-    move = Transform(translation(-top, -left), "shift")
-    start = scaling(factor).inverse.compose(move).compose(placed.compose(scaling(sar_factor)))
-    sar_picture = reduce_picture(sar.picture("sar"), sar_factor)
-    return Frame(sar_picture, picture, start, sar_factor, factor, (top, left))
+    move = Transform(translation(-window.row, -window.col), "shift")
+    begin = Transform(translation(part.row, part.col), "shift").compose(scaling(sar_factor))
+    start = scaling(factor).inverse.compose(move).compose(placed.compose(begin))
+    sar_picture = sar.read(part, sar_factor).picture("sar")
+    brought = None
+    if start.projection is not None:
+        brought, start = start, identity("shift")
+        sar_picture = warp(sar_picture, brought, picture.shape)
+    corners = ((part.row, part.col), (window.row, window.col))
+    return Frame(sar_picture, picture, start, sar_factor, factor, *corners, brought)
 
 
-def _window(sar: GeoImage, optical: GeoImage, placed: Transform) -> tuple[int, int, int, int]:
-    """Optical rows and columns that the SAR image may cover."""
-    ring = placed(outline(*sar.shape))
+def _overlap(sar: ImageFile, optical: ImageFile, placed: Transform) -> Window:
+    """Optical pixels that the SAR image may cover."""
+    ring = placed(rim(sar.grid))
     low, high = ring.min(axis=0), ring.max(axis=0)
     height, width = optical.shape
     if (high <= 0).any() or low[0] >= height or low[1] >= width:
@@ -115,13 +131,28 @@ def _window(sar: GeoImage, optical: GeoImage, placed: Transform) -> tuple[int, i
         )
     top, left = np.clip(np.floor(low) - MARGIN, 0, None).astype(int)
     bottom, right = np.minimum(np.ceil(high) + MARGIN, (height, width)).astype(int)
-    return int(top), int(left), int(bottom), int(right)
+    return Window(int(top), int(left), int(bottom - top), int(right - left))
+
+
+def _sar_part(sar: ImageFile, window: Window, placed: Transform) -> Window:
+    """SAR pixels that may lie in a window of the optical image; all where it holds them all."""
+    ring = placed(rim(sar.grid))
+    size = np.array([window.height, window.width])
+    inside = ring - [window.row, window.col]
+    if (inside >= 0).all() and (inside <= size).all():
+        return Window(0, 0, *sar.shape)
+    fraction = np.linspace(0.0, 1.0, _EDGE_STEPS)
+    rows, cols = np.meshgrid(window.row + fraction * size[0], window.col + fraction * size[1])
+    back = placed.inverse(np.column_stack([rows.ravel(), cols.ravel()]))
+    low = np.clip(np.floor(back.min(axis=0)) - MARGIN, 0, np.array(sar.shape) - 1).astype(int)
+    high = np.clip(np.ceil(back.max(axis=0)) + MARGIN, low + 1, sar.shape).astype(int)
+    return Window(int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1]))
 
 
 def make_result(
     found: Alignment,
     frame: Frame,
-    images: tuple[GeoImage, GeoImage],
+    images: tuple[ImageFile, ImageFile],
     settings: dict[str, Any],
     timings: dict[str, float],
     verdict: Verdict,
@@ -150,9 +181,10 @@ DEFAULT_EXTRACTOR = "hog:cell=3,blur=1"
 
 
 def register(
-    sar: str | Path | GeoImage,
-    optical: str | Path | GeoImage,
+    sar: Place | RasterArray | ImageFile,
+    optical: Place | RasterArray | ImageFile,
     *,
+    reading: Reading | None = None,
     model: Model = "similarity",
     extractor: str = DEFAULT_EXTRACTOR,
     out: str | Path | None = None,
@@ -170,7 +202,9 @@ def register(
 
     Parameters
     ----------
-    sar, optical : path or GeoImage
+    sar, optical : path, address, name that GDAL knows, product folder, array or opened image
+    reading : Reading, optional
+        Bands, radiometry, and what places an image without a map.
     model : str
         ``shift``, ``similarity``, ``affine``, ``homography`` or ``tps``.
     extractor : str
@@ -200,10 +234,11 @@ def register(
     """
     check_model(model)
     lap = Timer().lap
-    sar_image = sar if isinstance(sar, GeoImage) else open_image(sar)
-    optical_image = optical if isinstance(optical, GeoImage) else open_image(optical)
-    placed = _placed(sar_image, optical_image, spline=model == "tps")
-    frame = working_frame(sar_image, optical_image, placed)
+    sar_image, optical_image = (
+        open_image(sar, "sar", reading),
+        open_image(optical, "optical", reading),
+    )
+    frame = working_frame(sar_image, optical_image, _placed(sar_image, optical_image))
     read = lap()
     opened = open_extractor(extractor)
     found = align(frame.sar, frame.optical, opened, frame.start, model, seed=seed)
@@ -225,11 +260,11 @@ def check_model(model: str) -> None:
         )
 
 
-def _placed(sar: GeoImage, optical: GeoImage, *, spline: bool) -> Transform:
-    if (sar.reference is None) != (optical.reference is None):
-        has, lacks = (optical, sar) if sar.reference is None else (sar, optical)
+def _placed(sar: ImageFile, optical: ImageFile) -> Transform:
+    if is_placed(sar.grid) != is_placed(optical.grid):
+        has, lacks = (sar, optical) if is_placed(sar.grid) else (optical, sar)
         raise GridError(
             f"'{has.name}' has a CRS, '{lacks.name}' has none: where to start is not known. "
             "Give two georeferenced images, or two plain ones that begin at the same corner."
         )
-    return placement(sar.reference, optical.reference, sar.shape, affine=spline)
+    return placement(sar.grid, optical.grid)

@@ -8,11 +8,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from odc.geo.geobox import GeoBox
 
 from crosslook.atomic import check_writable, write_text
 from crosslook.errors import MatchError
-from crosslook.geo.image import GeoImage
-from crosslook.geo.position import Georeference, change_crs
+from crosslook.geo.grid import (
+    between,
+    crs_text,
+    is_placed,
+    mean_metres,
+    shape_of,
+    to_lonlat,
+    to_map,
+)
+from crosslook.geo.image import ImageFile
 from crosslook.match.files import (
     tie_point_rows,
     write_aligned,
@@ -25,12 +34,18 @@ from crosslook.match.pictures import side_by_side, write_overlay, write_swipe
 from crosslook.match.relief import HILLY_PX
 from crosslook.match.robust_fit import fit_exact
 from crosslook.match.tie_points import TiePoints
-from crosslook.match.transform import Transform, grid_points, identity, narrowest
+from crosslook.match.transform import (
+    Projection,
+    Transform,
+    describe_map,
+    grid_points,
+    identity,
+    narrowest,
+)
 from crosslook.types import Array
 
 Label = Literal["match", "uncertain", "no match"]
 _SIDE_POINTS = 8
-_FLAT_ENOUGH_PX = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +64,7 @@ class MatchResult:
         Mean error to expect over the image, in optical pixels and on the ground.
     tie_points : TiePoints
     evidence : Evidence
-    sar, optical : GeoImage
+    sar, optical : ImageFile
         The images that pixels are counted in.
     alternatives : tuple of dict
         Other candidates of a search, best first.
@@ -64,11 +79,16 @@ class MatchResult:
     expected_error_px: float | None
     tie_points: TiePoints
     evidence: Evidence
-    sar: GeoImage = field(repr=False)
-    optical: GeoImage = field(repr=False)
+    sar: ImageFile = field(repr=False)
+    optical: ImageFile = field(repr=False)
     alternatives: tuple[dict[str, Any], ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of how the images were read."""
+        return (*self.sar.notes, *self.optical.notes)
 
     @property
     def inverse(self) -> Transform | None:
@@ -93,16 +113,15 @@ class MatchResult:
     @property
     def expected_error_m(self) -> float | None:
         """The expected error on the ground; None without georeference."""
-        reference = self.optical.reference
-        if reference is None or self.expected_error_px is None or self.transform is None:
+        grid = self.optical.grid
+        if not is_placed(grid) or self.expected_error_px is None or self.transform is None:
             return None
-        middle = self.transform(np.array(self.sar.shape, np.float64) / 2)
-        return self.expected_error_px * reference.metres_per_pixel(middle)
+        middle = self.transform(np.array([self.sar.shape], np.float64) / 2)
+        return self.expected_error_px * mean_metres(grid, middle)
 
     def to_dict(self) -> dict[str, Any]:
         """The content of ``match.json``."""
         transform, inverse = self.transform, self.inverse
-        reference = self.optical.reference
         return {
             "verdict": self.verdict,
             "confidence": round(self.confidence, 4),
@@ -119,11 +138,9 @@ class MatchResult:
                 "inliers": int(self.tie_points.inlier.sum()),
             },
             "alternatives": list(self.alternatives),
-            "crs": None if reference is None else reference.crs,
-            "images": {
-                "sar": {"name": self.sar.name, "shape": self.sar.shape},
-                "optical": {"name": self.optical.name, "shape": self.optical.shape},
-            },
+            "crs": crs_text(self.optical.grid),
+            "images": {"sar": _described(self.sar), "optical": _described(self.optical)},
+            "notes": list(self.notes),
             "timings_s": {name: round(value, 4) for name, value in self.timings.items()},
             "settings": self.settings,
         }
@@ -145,42 +162,33 @@ class MatchResult:
 
     def _movement(self, transform: Transform) -> dict[str, float]:
         """Shift, rotation and scale against where the georeference puts the image."""
-        placed = placement(self.sar.reference, self.optical.reference, self.sar.shape)
+        placed = placement(self.sar.grid, self.optical.grid)
         middle = np.array(self.sar.shape, np.float64) / 2
-        return transform.compose(placed.inverse).describe(placed(middle))
+        back = placed.inverse
+        return describe_map(lambda points: transform(back(points)), placed(middle))
 
     def _positions(self, pixels: Array) -> dict[str, list[tuple[float, float]]]:
         out = {"pixel": _pairs(pixels)}
-        reference = self.optical.reference
-        if reference is not None:
-            out["map"] = _pairs(reference.to_map(pixels))
-            out["lonlat"] = _pairs(reference.to_lonlat(pixels))
+        grid = self.optical.grid
+        if is_placed(grid):
+            out["map"] = _pairs(to_map(grid, pixels))
+            out["lonlat"] = _pairs(to_lonlat(grid, pixels))
         return out
 
 
-def placement(
-    sar: Georeference | None,
-    optical: Georeference | None,
-    shape: tuple[int, int],
-    *,
-    affine: bool = False,
-) -> Transform:
-    """SAR pixels to optical pixels as the georeferences say.
+def placement(sar: GeoBox, optical: GeoBox) -> Transform:
+    """SAR pixels to optical pixels as the georeferences say, exactly.
 
-    The identity where either has none. Within one CRS it is exact; between
-    two it is the affine map nearest to the projection over the image
-    ``shape``, or the homography where that one is more than a quarter of a
-    pixel off, unless ``affine`` forbids it.
+    The identity where either has none; within one CRS an affine map; between
+    two the projection itself.
     """
-    if sar is None or optical is None:
+    if not (is_placed(sar) and is_placed(optical)):
         return identity("shift")
-    points = grid_points(*shape)
-    there = optical.from_map(change_crs(sar.to_map(points), sar.crs, optical.crs))
-    flat = fit_exact(points, there, "affine")
-    error = np.linalg.norm(flat(points) - there, axis=1).max()
-    if affine or error <= _FLAT_ENOUGH_PX:
-        return Transform(flat.matrix, narrowest(flat.matrix))
-    return fit_exact(points, there, "homography")
+    if sar.crs != optical.crs:
+        return Transform(np.eye(3), "shift", projection=Projection(sar, optical))
+    points = grid_points(*shape_of(sar))
+    flat = fit_exact(points, between(sar, optical, points), "affine")
+    return Transform(flat.matrix, narrowest(flat.matrix))
 
 
 def outline(height: int, width: int) -> Array:
@@ -190,6 +198,20 @@ def outline(height: int, width: int) -> Array:
     rows = np.concatenate([zero, step, one, 1 - step, [0.0]]) * height
     cols = np.concatenate([step, one, 1 - step, zero, [0.0]]) * width
     return np.column_stack([rows, cols])
+
+
+def _described(image: ImageFile) -> dict[str, Any]:
+    """What ``match.json`` says of an image: the grid is what its pixels are counted on."""
+    return {
+        "name": image.name,
+        "shape": image.shape,
+        "bands": image.bands,
+        "placed_by": image.header.placed_by,
+        "crs": crs_text(image.grid),
+        "affine": list(tuple(image.grid.affine)[:6]) if is_placed(image.grid) else None,
+        "nodata": None if image.nodata is None or np.isnan(image.nodata) else image.nodata,
+        "scale": image.scale,
+    }
 
 
 def _pairs(points: Array) -> list[tuple[float, float]]:
@@ -233,10 +255,10 @@ def write_match(result: MatchResult, out: Path, *, force: bool = False) -> list[
         result.transform,
         result.tie_points,
     )
-    rows = tie_point_rows(points, transform, optical.reference)
+    rows = tie_point_rows(points, transform, optical.grid)
     write_csv(out / "tie_points.csv", rows)
     write_geojson(out / "tie_points.geojson", rows)
-    write_qgis(out / "tie_points.points", points, transform, sar.reference, optical.reference)
+    write_qgis(out / "tie_points.points", points, transform, sar.grid, optical.grid)
     if transform is not None and warped:
         write_aligned(out / "aligned.tif", sar, optical, transform, result.verdict)
         shown = side_by_side(sar, optical, transform)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
+from affine import Affine
 from numpy.typing import ArrayLike, NDArray
+from odc.geo.geobox import GeoBox
 
 from crosslook.errors import MatchError, SettingError, did_you_mean
+from crosslook.geo.grid import between, crs_text, make_grid, shape_of
 from crosslook.types import Array
 
 
@@ -95,12 +99,69 @@ _TOLERANCE_PX = 1e-9
 _MAX_ITERATIONS = 200
 
 
+@dataclass(frozen=True)
+class Projection:
+    """The exact map between the pixels of two grids of different CRS.
+
+    Attributes
+    ----------
+    source, target : GeoBox
+    """
+
+    source: GeoBox
+    target: GeoBox
+
+    def __call__(self, points: Array) -> Array:
+        """Pixels of ``source`` to pixels of ``target``, shape (n, 2)."""
+        return between(self.source, self.target, points)
+
+    @property
+    def inverse(self) -> Projection:
+        """The map back."""
+        return Projection(self.target, self.source)
+
+    def after(self, matrix: Array) -> Projection:
+        """The map of positions that an affine ``matrix`` (3, 3) moves first."""
+        (a, b, c), (d, e, f) = matrix[1, [1, 0, 2]], matrix[0, [1, 0, 2]]
+        affine = Affine(
+            *np.ravel(_affine_matrix(self.source) @ [[a, b, c], [d, e, f], [0, 0, 1]])[:6]
+        )
+        return Projection(GeoBox(self.source.shape, affine, self.source.crs), self.target)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: CRS, affine map and shape of both grids."""
+        return {
+            name: {
+                "crs": crs_text(grid),
+                "affine": list(tuple(grid.affine)[:6]),
+                "shape": list(shape_of(grid)),
+            }
+            for name, grid in (("from", self.source), ("to", self.target))
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Projection:
+        """Rebuild what :meth:`to_dict` gave."""
+        grids = [
+            make_grid(v["crs"], tuple(v["affine"]), *v["shape"])
+            for v in (values["from"], values["to"])
+        ]
+        return cls(*grids)
+
+
+def _affine_matrix(grid: GeoBox) -> Array:
+    """Pixel (column, row, 1) to map (x, y, 1)."""
+    a, b, c, d, e, f = tuple(grid.affine)[:6]
+    return np.array([[a, b, c], [d, e, f], [0.0, 0.0, 1.0]])
+
+
 @dataclass(frozen=True, eq=False)
 class Transform:
     """Maps SAR pixel positions to optical pixel positions.
 
     Positions are (row, column), continuous, pixel centres at +0.5. A position
-    ``p`` goes to ``H(p) + D(p)``: ``H`` is the projective map of ``matrix``,
+    ``p`` goes to ``H(q) + D(q)``: ``q`` is ``p`` itself or, between two CRSs,
+    where the projection puts it; ``H`` is the projective map of ``matrix``,
     ``D`` the thin-plate displacement, absent but for the model ``tps``.
 
     Attributes
@@ -111,14 +172,16 @@ class Transform:
         ``shift``, ``similarity``, ``affine``, ``homography`` or ``tps``.
     field : ThinPlate or None
     inverted : bool
-        True when ``matrix`` and ``field`` describe the opposite direction;
-        only a spline needs this, as it has no closed inverse.
+        True when all the rest describes the opposite direction; a spline needs
+        this, as it has no closed inverse, and a projection, as it comes first.
+    projection : Projection or None
     """
 
     matrix: NDArray[np.float64]
     model: Model = "similarity"
     field: ThinPlate | None = None
     inverted: bool = False
+    projection: Projection | None = None
 
     unit = "pixel"
 
@@ -145,9 +208,14 @@ class Transform:
         return mapped.reshape(given.shape)
 
     @property
+    def is_flat(self) -> bool:
+        """Whether the matrix alone is the map: no spline, no projection."""
+        return self.field is None and self.projection is None
+
+    @property
     def inverse(self) -> Transform:
         """The map from optical to SAR pixels; of a spline solved to 1e-9 px."""
-        if self.field is None:
+        if self.is_flat:
             return replace(self, matrix=_invert(self.matrix))
         return replace(self, inverted=not self.inverted)
 
@@ -157,13 +225,20 @@ class Transform:
         Raises
         ------
         MatchError
-            If one is a spline and the other is not affine.
+            If one is a spline, or this one projects, and the other is not affine.
         """
+        if self.inverted or first.inverted:
+            return first.inverse.compose(self.inverse).inverse
+        if self.projection is not None:
+            if first.field is not None or first.projection or not _is_affine(first.matrix):
+                raise MatchError("what comes before a projection can be affine only.")
+            return replace(self, projection=self.projection.after(first.matrix))
+        if first.projection is not None:
+            flat = self.compose(replace(first, projection=None))
+            return replace(flat, projection=first.projection)
         model = _wider(self.model, first.model)
         if self.field is None and first.field is None:
             return Transform(self.matrix @ first.matrix, model)
-        if self.inverted or first.inverted:
-            return first.inverse.compose(self.inverse).inverse
         if self.field is not None and first.field is None and _is_affine(first.matrix):
             moved = replace(self.field, frame=self.field.frame @ first.matrix)
             return Transform(self.matrix @ first.matrix, "tps", moved)
@@ -184,23 +259,11 @@ class Transform:
 
     def local_scale(self, point: ArrayLike) -> float:
         """Optical pixels per SAR pixel at a SAR position: root of the area ratio."""
-        at = np.asarray(point, np.float64)
-        steps = self(at + np.array([[0.5, 0], [-0.5, 0], [0, 0.5], [0, -0.5]]))
-        jacobian = np.stack([steps[0] - steps[1], steps[2] - steps[3]])
-        return float(np.sqrt(abs(np.linalg.det(jacobian))))
+        return describe_map(self, point)["scale"]
 
     def describe(self, point: ArrayLike) -> dict[str, float]:
         """Shift (px), rotation (degrees, positive turns columns to rows) and scale there."""
-        at = np.asarray(point, np.float64)
-        moved, along = self(np.stack([at, at + np.array([0.0, 1.0])]))
-        shift = moved - at
-        angle = np.degrees(np.arctan2(along[0] - moved[0], along[1] - moved[1]))
-        return {
-            "row_px": float(shift[0]),
-            "col_px": float(shift[1]),
-            "rotation_degrees": float(angle),
-            "scale": self.local_scale(at),
-        }
+        return describe_map(self, point)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for ``match.json``; :meth:`from_dict` reads them back."""
@@ -210,6 +273,9 @@ class Transform:
             "axes": "row, column; pixel centres at +0.5",
             "matrix": self.matrix.tolist(),
         }
+        if self.projection is not None:
+            # Applied to a position before the matrix, or after its inverse where inverted.
+            out["projection"] = {**self.projection.to_dict(), "inverted": self.inverted}
         if self.field is not None:
             out["spline"] = {
                 "kernel": "r^2 log r",
@@ -227,25 +293,53 @@ class Transform:
         field = None
         if spline is not None:
             field = ThinPlate(*(np.array(spline[k]) for k in ("knots", "weights", "frame")))
-        inverted = bool(spline and spline["inverted"])
-        return cls(np.array(values["matrix"]), cast("Model", values["model"]), field, inverted)
+        projected = values.get("projection")
+        inverted = bool((spline or projected or {}).get("inverted"))
+        projection = None if projected is None else Projection.from_dict(projected)
+        model = cast("Model", values["model"])
+        return cls(np.array(values["matrix"]), model, field, inverted, projection)
 
     def _forward(self, points: Array) -> Array:
+        if self.projection is not None:
+            points = self.projection(points)
+        return self._bent(points)
+
+    def _bent(self, points: Array) -> Array:
         mapped = _project(self.matrix, points)
         return mapped if self.field is None else mapped + self.field.displacement(points)
 
     def _solve(self, points: Array) -> Array:
-        """Positions whose forward image is ``points``, by fixed-point steps."""
+        """Positions whose forward image is ``points``; through a spline by fixed-point steps."""
+        found = self._unbent(points)
+        return found if self.projection is None else self.projection.inverse(found)
+
+    def _unbent(self, points: Array) -> Array:
         back = _invert(self.matrix)
         found = _project(back, points)
+        if self.field is None:
+            return found
         for _ in range(_MAX_ITERATIONS):
-            error = points - self._forward(found)
+            error = points - self._bent(found)
             if float(np.abs(error).max(initial=0.0)) < _TOLERANCE_PX:
                 return found
             found = found + error @ back[:2, :2].T
         raise MatchError(
             "the spline folds over itself and has no inverse. Use --model affine instead."
         )
+
+
+def describe_map(mapped: Callable[[Array], Array], point: ArrayLike) -> dict[str, float]:
+    """Shift (px), rotation (degrees, positive turns columns to rows) and scale of a map there."""
+    at = np.asarray(point, np.float64)
+    steps = at + np.array([[0, 0], [0, 1.0], [0.5, 0], [-0.5, 0], [0, 0.5], [0, -0.5]])
+    here, along, *around = mapped(steps)
+    jacobian = np.stack([around[0] - around[1], around[2] - around[3]])
+    return {
+        "row_px": float(here[0] - at[0]),
+        "col_px": float(here[1] - at[1]),
+        "rotation_degrees": float(np.degrees(np.arctan2(along[0] - here[0], along[1] - here[1]))),
+        "scale": float(np.sqrt(abs(np.linalg.det(jacobian)))),
+    }
 
 
 def identity(model: Model = "similarity") -> Transform:

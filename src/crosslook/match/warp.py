@@ -39,7 +39,7 @@ def warp_array(
     """
     border = cv2.BORDER_REPLICATE if replicate else cv2.BORDER_CONSTANT
     size = shape[::-1]
-    if transform.field is None:
+    if transform.is_flat:
         return np.asarray(
             cv2.warpPerspective(
                 values,
@@ -51,7 +51,7 @@ def warp_array(
             ),
             np.float32,
         )
-    rows, cols = _source_positions(transform, shape)
+    rows, cols = source_positions(transform, shape)
     warped = cv2.remap(
         values, cols - 0.5, rows - 0.5, interpolation, borderMode=border, borderValue=outside
     )
@@ -66,9 +66,7 @@ def opencv_matrix(transform: Transform) -> Array:
     return np.asarray(from_centre @ swap @ transform.matrix @ swap @ to_centre, np.float64)
 
 
-def _source_positions(
-    transform: Transform, shape: tuple[int, int]
-) -> tuple[FloatArray, FloatArray]:
+def source_positions(transform: Transform, shape: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
     """Row and column of the source for every pixel centre of the target grid."""
     nodes = [np.arange(0, length + 2 * _SPLINE_STEP, _SPLINE_STEP) for length in shape]
     grid = np.stack(np.meshgrid(*nodes, indexing="ij"), axis=-1).reshape(-1, 2)

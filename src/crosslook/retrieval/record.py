@@ -45,7 +45,7 @@ def describe_run(
         "patches": len(patches.patches),
         "scenes": len({patch.scene for patch in patches.patches}),
         "dropped": patches.dropped,
-        "radiometry": {"sar": patches.sar.describe(), "optical": patches.optical.describe()},
+        "radiometry": patches.describe_radiometry(),
         "fingerprint": {modality: patches.fingerprint(modality) for modality in MODALITIES},
         "calibration_scenes": {d.split: list(d.fit_scenes) for d in divisions},
         "versions": _versions(),

@@ -99,19 +99,12 @@ def study_robustness(
 
 
 def perturbations_of(patches: PatchSet) -> dict[str, Perturbation]:
-    """All perturbations, speckle in the units of the set's radiometry."""
-    spans = []
-    for scene in patches.scenes.values():
-        stretch = scene.sides["sar"].stretch
-        logged = stretch.scale == "decibel" or (
-            patches.sar.log != "no" and (stretch.scale == "linear" or patches.sar.log == "yes")
-        )
-        if logged:
-            span = stretch.high[0] - stretch.low[0]
-            # The logarithm of a scaled amplitude holds half its decibels.
-            spans.append(2 * span if stretch.scale == "scaled" else span)
-    decibels = float(np.median(spans)) if spans else None
-    return {**PERTURBATIONS, "looks": speckle(decibels)}
+    """All perturbations, speckle in the tone and limits of the set's radiometry."""
+    sides = [scene.sides["sar"] for scene in patches.scenes.values()]
+    tone = "linear" if sides[0].scale == "stored" else patches.reading.sar.tone
+    low = float(np.median([side.stretch.low[0] for side in sides]))
+    high = float(np.median([side.stretch.high[0] for side in sides]))
+    return {**PERTURBATIONS, "looks": speckle(tone, low, high)}
 
 
 def _gallery(

@@ -10,7 +10,7 @@ from crosslook.atomic import check_writable, sweep
 from crosslook.data.pairs import open_pairs
 from crosslook.data.patches import PatchSet
 from crosslook.data.tables import days_between, read_alignment
-from crosslook.geo.radiometry import OpticalRadiometry, SarRadiometry
+from crosslook.geo.reading import Reading
 from crosslook.progress import Timer
 from crosslook.retrieval.compare.approximate import DEPTH, load_faiss
 from crosslook.retrieval.descriptors import Descriptors, describe, whole_maps
@@ -163,8 +163,7 @@ def open_patches(settings: StudySettings) -> PatchSet:
         pairs,
         patch=settings.patch,
         stride=settings.stride,
-        sar=SarRadiometry.parse(settings.sar),
-        optical=OpticalRadiometry.parse(settings.optical),
+        reading=Reading.parse(settings.sar, settings.optical),
         max_invalid=settings.max_invalid,
         alignment=read_alignment(settings.alignment) if settings.alignment else None,
         name=settings.pairs.resolve().name,

@@ -140,25 +140,27 @@ def _gamma(context: FloatArray, size: int, level: float, rng: np.random.Generato
     return np.asarray(centre(context, size) ** np.float32(level), np.float32)
 
 
-def speckle(decibels: float | None) -> Perturbation:
+def speckle(tone: str = "linear", low: float = 0.0, high: float = 1.0) -> Perturbation:
     """Further speckle of ``level`` looks on images of one SAR band.
 
     Parameters
     ----------
-    decibels : float or None
-        Decibels between 0 and 1 where the radiometry is logarithmic (the
-        speckle is then added); None where values are amplitudes.
+    tone : str
+        ``root`` where values are square roots of amplitudes, ``linear`` where
+        they are amplitudes, ``log`` where they are decibels.
+    low, high : float
+        What became 0 and 1, in that tone.
     """
+    exponent = {"root": 0.25, "linear": 0.5, "log": 0.0}[tone]
 
     def cut(context: FloatArray, size: int, level: float, rng: np.random.Generator) -> FloatArray:
         image = centre(context, size)
         if math.isinf(level):
             return image
-        power = rng.gamma(level, 1 / level, (len(image), 1, size, size))
-        if decibels is None:
-            return np.clip(image * np.sqrt(power), 0.0, 1.0).astype(np.float32)
-        noise = 10 * np.log10(np.maximum(power, 1e-12)) / decibels
-        return np.clip(image + noise, 0.0, 1.0).astype(np.float32)
+        power = np.maximum(rng.gamma(level, 1 / level, (len(image), 1, size, size)), 1e-12)
+        toned = image * (high - low) + low
+        noisy = toned * power**exponent if exponent else toned + 10 * np.log10(power)
+        return np.clip((noisy - low) / (high - low), 0.0, 1.0).astype(np.float32)
 
     return Perturbation((math.inf, 16, 8, 4, 2, 1), "looks", _none, False, cut)
 
@@ -185,7 +187,7 @@ PERTURBATIONS: dict[str, Perturbation] = {
         True,
         _scale,
     ),
-    "looks": speckle(None),
+    "looks": speckle(),
     "gain": Perturbation((1, 0.7, 1.4, 0.5, 2), "factor", _none, False, _gain),
     "gamma": Perturbation((1, 0.7, 1.4, 0.5, 2), "exponent", _none, False, _gamma),
 }

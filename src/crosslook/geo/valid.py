@@ -1,0 +1,320 @@
+"""One rule for which pixels hold data, for every image and every command.
+
+A pixel is invalid where any of the bands in use is
+
+- declared so: the file's nodata, mask or alpha, NaN or infinite;
+- a constant that fills the outside, though no nodata was declared: at least 64
+  pixels of one value that is far from all others (-9999, 65535), or, in an
+  image of floats, that forms a region at the border;
+- zero outside the swath: zeros of all bands in regions of at least 64 pixels
+  that hold a corner of the image and leave, or are, a convex area. Dark water
+  and single zeros stay data;
+- zero or less in an image of power in floats, which has no such values.
+
+Invalid regions of at most 25 pixels (speckle zeros, NaN sprinkled over a
+product) are filled from their neighbours and counted, so that a hole never
+spreads over a feature cell or a resampled block.
+
+Images longer than 2,048 pixels are surveyed on a lattice instead of pixel by
+pixel, so that no image is ever read whole; what is zero (or the fill) next to
+a lattice point outside the swath then counts as outside too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from crosslook.geo.grid import shape_of
+from crosslook.geo.raster import Source
+from crosslook.types import FloatArray, Window
+
+ZEROS = ("auto", "nodata", "data")
+_LONGEST = 2048
+_OVERVIEW = 512
+_LEAST_PIXELS = 64
+_LARGEST_HOLE = 25
+_CHEAP_PIXELS = 36_000_000  # an image of so many may be touched everywhere once
+_SITES = 12  # lattice points along each side of a larger one
+_SITE_SIDE = 48
+_STRIP_PIXELS = 4_000_000
+_STRAIGHT = 0.9
+_FAR = 1.0  # a fill lies at least so many ranges (1 to 99 %) of the rest away
+
+MARGIN = 8
+"""Pixels around a window that must be read too for its small holes to be filled."""
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What one look over an image tells of its invalid pixels.
+
+    Attributes
+    ----------
+    sample : float32 array, shape (bands, n)
+        Values of valid pixels spread over the image.
+    spacing : int
+        Pixels between lattice points.
+    outside : bool array, shape (rows, columns), or None
+        Lattice points where zeros lie outside the swath; None where there are none.
+    fill : float or None
+        An undeclared constant that is no data wherever it stands.
+    fraction : float
+        Of the image that is filled with it or lies outside, 0..1.
+    empty : tuple of bool
+        Of each band: whether it holds no data at all.
+    """
+
+    sample: FloatArray
+    spacing: int
+    outside: NDArray[np.bool_] | None
+    fill: float | None
+    fraction: float
+    empty: tuple[bool, ...]
+
+    def clear(
+        self, values: FloatArray, rows: NDArray[np.float32], cols: NDArray[np.float32]
+    ) -> FloatArray:
+        """Set the fill, and zeros outside the swath, to NaN, in place.
+
+        Parameters
+        ----------
+        values : float32 array, shape (bands, h, w)
+        rows, cols : float arrays that broadcast to (h, w)
+            Where the pixels lie in the image that was surveyed.
+        """
+        if self.fill is not None:
+            values[:, (values == np.float32(self.fill)).any(axis=0)] = np.nan
+        if self.outside is not None:
+            zero = (values == 0).all(axis=0)
+            if zero.any():
+                values[:, zero & self.is_outside(rows, cols)] = np.nan
+        return values
+
+    def is_outside(self, rows: NDArray[np.float32], cols: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Whether positions are near a lattice point outside the swath, shape (h, w)."""
+        if self.outside is None:
+            return np.zeros(np.broadcast_shapes(rows.shape, cols.shape), np.bool_)
+        height, width = self.outside.shape
+        row = np.clip(rows // self.spacing, 0, height - 1).astype(np.intp)
+        col = np.clip(cols // self.spacing, 0, width - 1).astype(np.intp)
+        return np.asarray(self.outside[row, col], np.bool_)
+
+
+def survey(source: Source, bands: tuple[int, ...], zeros: str = "auto") -> Survey:
+    """Look over an image once, whole where it is small, on a lattice where it is large.
+
+    Raises
+    ------
+    RasterError
+        If the file is damaged.
+    """
+    height, width = shape_of(source.header.grid)
+    if max(height, width) <= _LONGEST:
+        looked = _read_strips(source, bands, height, width)
+        spacing = 1
+        sample = looked[:, :: max(1, height // _OVERVIEW), :: max(1, width // _OVERVIEW)]
+    elif height * width <= _CHEAP_PIXELS:
+        spacing = -(-max(height, width) // _LONGEST)
+        looked = source.read(None, bands, (max(1, height // spacing), max(1, width // spacing)))
+        sample = looked
+    else:
+        looked, sample, spacing = _read_sites(source, bands, height, width)
+    empty = tuple(bool(~np.isfinite(band).any()) for band in looked)
+    used = looked[[not nothing for nothing in empty]] if not all(empty) else looked
+    fill = _find_fill(used, source.header.dtype)
+    lost = (
+        np.zeros(used.shape[1:], bool) if fill is None else (used == np.float32(fill)).any(axis=0)
+    )
+    outside = _zeros_outside(used, lost, zeros, spacing)
+    fraction = float((lost if outside is None else lost | outside).mean())
+    if outside is not None and spacing > 1:
+        outside = np.asarray(ndimage.binary_dilation(outside, np.ones((3, 3), bool)), np.bool_)
+    return Survey(
+        _values_of(sample, empty, fill, outside is not None),
+        spacing,
+        outside,
+        fill,
+        fraction,
+        empty,
+    )
+
+
+def fill_small_holes(values: FloatArray, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Fill invalid regions of at most 25 pixels from their neighbours, in place.
+
+    Parameters
+    ----------
+    values : float32 array, shape (bands, h, w)
+        Any number where invalid.
+    valid : bool array, shape (h, w)
+        Set where a hole was filled, in place too.
+
+    Returns
+    -------
+    bool array, shape (h, w)
+        The pixels filled.
+    """
+    small = np.zeros(valid.shape, np.bool_)
+    if valid.all() or not valid.any():
+        return small
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        (~valid).astype(np.uint8), connectivity=4
+    )
+    few = stats[:, cv2.CC_STAT_AREA] <= _LARGEST_HOLE
+    few[0] = False
+    if count < 2 or not few.any():
+        return small
+    small = np.asarray(few[labels], np.bool_)
+    values[:, ~valid] = 0.0
+    known = valid.copy()
+    left = small.copy()
+    while left.any():
+        weight = cv2.blur(known.astype(np.float32), (3, 3), borderType=cv2.BORDER_CONSTANT)
+        now = left & (weight > 0)
+        if not now.any():
+            break
+        for band in values:
+            total = cv2.blur(band * known, (3, 3), borderType=cv2.BORDER_CONSTANT)
+            band[now] = total[now] / weight[now]
+        known |= now
+        left &= ~now
+    small &= known
+    valid |= small
+    return small
+
+
+def _read_strips(source: Source, bands: tuple[int, ...], height: int, width: int) -> FloatArray:
+    out = np.empty((len(bands), height, width), np.float32)
+    deep = max(1, _STRIP_PIXELS // (width * len(bands)))
+    for top in range(0, height, deep):
+        rows = min(deep, height - top)
+        out[:, top : top + rows] = source.read(Window(top, 0, rows, width), bands)
+    return out
+
+
+def _read_sites(
+    source: Source, bands: tuple[int, ...], height: int, width: int
+) -> tuple[FloatArray, FloatArray, int]:
+    """Values at lattice points (bands, rows, cols), all of the windows there, and the spacing."""
+    spacing = -(-max(height, width) // _SITES)
+    rows, cols = -(-height // spacing), -(-width // spacing)
+    points = np.empty((len(bands), rows, cols), np.float32)
+    windows = []
+    for row in range(rows):
+        for col in range(cols):
+            top = min(row * spacing + spacing // 2, height - 1) - _SITE_SIDE // 2
+            left = min(col * spacing + spacing // 2, width - 1) - _SITE_SIDE // 2
+            window = source.read(Window(top, left, _SITE_SIDE, _SITE_SIDE), bands)
+            points[:, row, col] = window[:, _SITE_SIDE // 2, _SITE_SIDE // 2]
+            windows.append(window)
+    return points, np.concatenate(windows, axis=1), spacing
+
+
+def _find_fill(looked: FloatArray, dtype: str) -> float | None:
+    """The undeclared constant that stands for no data, if there is one."""
+    first = looked[0]
+    finite: NDArray[np.bool_] = np.asarray(np.isfinite(looked).all(axis=0), np.bool_)
+    if not finite.any():
+        return None
+    rim = np.concatenate(
+        [side[np.isfinite(side)] for side in (first[0], first[-1], first[:, 0], first[:, -1])]
+    )
+    values, counts = np.unique(rim, return_counts=True)
+    commonest = [values[counts.argmax()]] if len(values) else []
+    for value in dict.fromkeys([first[finite].min(), first[finite].max(), *commonest]):
+        alike = (looked == value).all(axis=0)
+        rest = first[finite & ~alike]
+        if alike.sum() < min(_LEAST_PIXELS, alike.size // 100) or alike.sum() < 2 or not len(rest):
+            continue
+        low, high = np.percentile(rest, (1.0, 99.0))
+        gap = max(float(rest.min()) - float(value), float(value) - float(rest.max()))
+        if gap > _FAR * max(float(high - low), 1e-12):
+            return float(value)
+        floats = dtype.startswith("float") and value != 0
+        if floats and _border_regions(alike, np.asarray(~finite), _LEAST_PIXELS) is not None:
+            return float(value)
+    return None
+
+
+def _zeros_outside(
+    looked: FloatArray, lost: NDArray[np.bool_], zeros: str, spacing: int
+) -> NDArray[np.bool_] | None:
+    """Lattice points whose zeros lie outside the swath."""
+    nothing = (looked == 0).all(axis=0)
+    if zeros == "data" or not nothing.any():
+        return None
+    if zeros == "nodata":
+        return np.ones(nothing.shape, np.bool_)
+    missing = np.asarray(lost | ~np.isfinite(looked).all(axis=0), np.bool_)
+    least = max(1, -(-_LEAST_PIXELS // spacing**2))
+    return _border_regions(nothing, missing, least, swath=True)
+
+
+def _border_regions(
+    alike: NDArray[np.bool_], missing: NDArray[np.bool_], least: int, *, swath: bool = False
+) -> NDArray[np.bool_] | None:
+    """Regions of equal pixels at the border or beside large missing ones, connected over edges.
+
+    With ``swath`` those at the border alone must have the shape of one.
+    """
+    if not alike.any():
+        return None
+    labels, count = ndimage.label(alike)
+    large = np.bincount(labels.ravel(), minlength=count + 1) >= least
+    large[0] = False
+    border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    border = border[large[border]]
+    if swath:
+        border = np.array([n for n in border if _swath_shaped(labels == n)], np.intp)
+    keep = np.zeros(count + 1, bool)
+    keep[border] = True
+    holes, found = ndimage.label(missing)
+    if found:  # only large ones: a lake beside a stray NaN is not the outside
+        wide = np.bincount(holes.ravel()) >= _LEAST_PIXELS
+        wide[0] = False
+        keep[np.unique(labels[ndimage.binary_dilation(wide[holes]) & alike])] = True
+    keep &= large
+    return np.asarray(keep[labels], np.bool_) if keep.any() else None
+
+
+def _swath_shaped(region: NDArray[np.bool_]) -> bool:
+    """Whether zeros at a border lie outside a swath, and are not water that reaches it.
+
+    A swath is a convex strip: what lies outside holds a corner of the image,
+    and it or what remains is convex, but for a ragged edge.
+    """
+    held = region[[0, 0, -1, -1], [0, -1, 0, -1]]
+    if not held.any():
+        return False
+    return max(_solidity(region), _solidity(~region)) >= _STRAIGHT
+
+
+def _solidity(region: NDArray[np.bool_]) -> float:
+    """Area over the area of the convex hull, 0..1."""
+    edge = region & ~ndimage.binary_erosion(region)
+    points = np.argwhere(edge).astype(np.float32)
+    if len(points) < 3:
+        return 1.0
+    # Hulls run through pixel centres: half a pixel is missing all around.
+    hull = cv2.convexHull(points)
+    area = cv2.contourArea(hull) + cv2.arcLength(hull, True) / 2 + 1
+    return float(min(1.0, region.sum() / area))
+
+
+def _values_of(
+    sample: FloatArray, empty: tuple[bool, ...], fill: float | None, no_zeros: bool
+) -> FloatArray:
+    """The values (bands, n) of a sample that are data in all bands that hold any."""
+    flat = sample.reshape(len(sample), -1)
+    used = flat[[not nothing for nothing in empty]] if not all(empty) else flat
+    kept = np.isfinite(used).all(axis=0)
+    if fill is not None:
+        kept &= ~(used == np.float32(fill)).any(axis=0)
+    if no_zeros:
+        kept &= ~(used == 0).all(axis=0)
+    return np.ascontiguousarray(flat[:, kept])
