@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from pyproj import Transformer
-from typer.testing import CliRunner
 
 from crosslook.atlas.locate import _choose, locate, locate_all
 from crosslook.atlas.query import make_poses, make_template, prepare_query
@@ -42,8 +42,9 @@ def chip(origin: tuple[int, int], **options: Any) -> tuple[GeoImage, Transform]:
 def in_map(result: MatchResult) -> Transform:
     """Query pixels to pixels of the map."""
     assert result.transform is not None
-    at = result.settings["window"]
-    return Transform(translation(at["row"], at["col"]), "shift").compose(result.transform)
+    assert result.window is not None
+    corner = (result.window.row, result.window.col)
+    return Transform(translation(*corner), "shift").compose(result.transform)
 
 
 def off(result: MatchResult, truth: Transform) -> float:
@@ -73,7 +74,9 @@ def test_positions_agree_between_pixel_map_and_lonlat(atlas: Atlas, tmp_path: Pa
     image, _ = chip(PLACES[0])
     result = locate(image, atlas, gsd=METRES, out=tmp_path, force=True)
     match = json.loads((tmp_path / "match.json").read_text())
-    reference = atlas.grid.window_reference(*result.settings["window"].values())
+    assert result.window is not None
+    assert match["window"] == asdict(result.window)
+    reference = atlas.grid.window_reference(result.window.row, result.window.col)
     to_lonlat = Transformer.from_crs(match["crs"], "OGC:CRS84", always_xy=True)
     for kind in ("centre", "footprint"):
         held = match[kind]
@@ -186,7 +189,7 @@ def test_transforms_that_are_not_kept_give_the_same_peaks(atlas: Atlas) -> None:
 
 def test_an_unknown_or_absent_device_is_refused(atlas: Atlas) -> None:
     image, _ = chip(PLACES[0])
-    with pytest.raises(SettingError, match="unknown device 'gpu'; allowed: auto, cpu, cuda"):
+    with pytest.raises(SettingError, match="unknown device 'gpu'; allowed: auto, cpu, cuda, mps"):
         locate(image, atlas, gsd=METRES, device="gpu")
     torch = pytest.importorskip("torch", reason="the models extra is not installed")
     if not torch.cuda.is_available():
@@ -215,7 +218,7 @@ def test_bad_queries_are_one_clear_error_and_nothing_is_written(
         (image, {"gsd": METRES, "bbox": (1.0, 2.0, 1.5, 3.0)}, MatchError, "holds nothing there"),
         (image, {"gsd": METRES, "near": (10.9, 49.5)}, SettingError, "--radius"),
         (image, {"gsd": METRES, "radius_km": 5.0}, SettingError, "--near"),
-        (image, {"gsd": METRES, "near": (10.9, 49.5), "radius_km": 0.0}, SettingError, "empty"),
+        (image, {"gsd": METRES, "near": (10.9, 49.5), "radius_km": 0.0}, SettingError, "above 0"),
         (image, {"gsd": METRES, "rotation": -1.0}, SettingError, "rotation"),
         (image, {"gsd": METRES, "scale": 0.9}, SettingError, "scale"),
     ]

@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +20,7 @@ from crosslook.errors import InputError
 from crosslook.extract.base import Extractor
 from crosslook.geo.basemaps import AtlasGrid, Basemap, read_window
 from crosslook.geo.picture import Picture
+from crosslook.options import ModelOptions
 from crosslook.storage import Folder
 from crosslook.types import FloatArray
 
@@ -95,6 +96,8 @@ class BlockJob:
     levels : tuple of Level
     stretch : (low, high) or None
         What becomes 8 bits; None for maps that are.
+    models : ModelOptions
+        Where and how extractors run.
     """
 
     store: str
@@ -102,6 +105,7 @@ class BlockJob:
     maps: tuple[Basemap, ...]
     levels: tuple[Level, ...]
     stretch: tuple[float, float] | None
+    models: ModelOptions = field(default_factory=ModelOptions)
 
     def near(self, corner: tuple[int, int], shape: tuple[int, int]) -> list[Basemap]:
         """The basemaps that a window may touch, in order; found without asking each."""

@@ -15,7 +15,7 @@ import numpy as np
 from crosslook.atomic import check_writable, write_bytes, write_text
 from crosslook.errors import GridError, InputError, MatchError
 from crosslook.extract.base import Extractor
-from crosslook.extract.registry import open_extractor
+from crosslook.extract.registry import open_model
 from crosslook.geo.image import GeoImage, open_image
 from crosslook.geo.picture import Picture
 from crosslook.match.align import PASSES, align
@@ -24,9 +24,11 @@ from crosslook.match.pictures import shift_picture
 from crosslook.match.refine import InformationMeasure, information_measure, reduce_picture
 from crosslook.match.relief import CLEAR_RATIO, HILLY_PX, Relief, measure_relief
 from crosslook.match.result import placement
+from crosslook.match.settings import AuditSettings
 from crosslook.match.tie_points import Pass, find_tie_points, score_maps
 from crosslook.match.transform import Transform, identity, translation
 from crosslook.match.warp import warp
+from crosslook.options import Reading, after_one, refuse_reading
 from crosslook.progress import track
 from crosslook.retrieval.compare.correlation import correlate, find_peaks
 from crosslook.types import Array
@@ -189,23 +191,26 @@ def measure_scene(
     scene: str,
     sar: Picture,
     optical: Picture,
+    *,
     radius: float,
     shift_features: Extractor,
-    turn_features: Extractor,
+    part_features: Extractor,
+    seed: int = 0,
 ) -> AuditRow:
-    """Measure the residual shift of one pair, on one grid, in two ways; then turn and relief."""
+    """Measure the shift of one pair, on one grid, in two ways; then rotation and relief."""
     information, _ = information_shift(sar, optical, radius)
     gradient, _ = gradient_shift(sar, optical, shift_features, radius)
     apart = float(np.linalg.norm(information - gradient))
     mean = (information + gradient) / 2
+    shift = (float(mean[0]), float(mean[1]))
     rotation, scale = float("nan"), float("nan")
     if apart <= AGREE_PX:
-        rotation, scale = _turn(sar, optical, turn_features, (float(mean[0]), float(mean[1])))
-    relief = _relief(sar, optical, turn_features, (float(mean[0]), float(mean[1])))
+        rotation, scale = _rotation(sar, optical, part_features, shift, seed)
+    relief = _relief(sar, optical, part_features, shift)
     return AuditRow(
         scene=scene,
-        row=float(mean[0]),
-        col=float(mean[1]),
+        row=shift[0],
+        col=shift[1],
         information_row=float(information[0]),
         information_col=float(information[1]),
         gradient_row=float(gradient[0]),
@@ -219,10 +224,10 @@ def measure_scene(
     )
 
 
-def _turn(
-    sar: Picture, optical: Picture, extractor: Extractor, shift: tuple[float, float]
+def _rotation(
+    sar: Picture, optical: Picture, extractor: Extractor, shift: tuple[float, float], seed: int
 ) -> tuple[float, float]:
-    found = align(sar, optical, extractor, identity(), "similarity", PASSES)
+    found = align(sar, optical, extractor, identity(), "similarity", PASSES, seed)
     if found.transform is None or found.evidence.inliers < _MIN_INLIERS:
         return float("nan"), float("nan")
     middle = np.array(sar.shape, np.float64) / 2
@@ -241,11 +246,6 @@ def _relief(
     points = find_tie_points(score_maps(here, there, _RELIEF_PASS), moved)
     clear = points.ratio >= CLEAR_RATIO
     return measure_relief((points.optical - moved(points.sar))[clear])
-
-
-RADIUS_PX = 24.0
-_SHIFT_FEATURES = "hog:cell=2,blur=1.5"
-_TURN_FEATURES = "hog:cell=4,blur=1"
 
 
 class Pair(Protocol):
@@ -316,14 +316,15 @@ class Audit:
         return written
 
 
-def audit(pairs: Sequence[Pair], *, radius: float = RADIUS_PX) -> Audit:
+@after_one(AuditSettings)
+def audit(pairs: Sequence[Pair], settings: AuditSettings) -> Audit:
     """Measure the residual shift of every scene in two independent ways.
 
     Parameters
     ----------
     pairs : sequence with ``id``, ``sar`` and ``optical``
-    radius : float
-        Largest shift looked for, optical pixels.
+    settings : AuditSettings
+        Or its fields as keywords.
 
     Raises
     ------
@@ -336,22 +337,35 @@ def audit(pairs: Sequence[Pair], *, radius: float = RADIUS_PX) -> Audit:
     """
     if not pairs:
         raise InputError("no pair to audit. Give a folder or table with at least one scene.")
-    shift_features, turn_features = open_extractor(_SHIFT_FEATURES), open_extractor(_TURN_FEATURES)
+    reading = settings.reading()
+    shift_features, part_features = (
+        open_model(spec, settings) for spec in (settings.shift_features, settings.part_features)
+    )
     rows = []
     for pair in track(pairs, "Auditing", total=len(pairs)):
-        sar, optical, _ = _on_one_grid(pair)
-        rows.append(measure_scene(pair.id, sar, optical, radius, shift_features, turn_features))
+        sar, optical, _ = _on_one_grid(pair, reading)
+        row = measure_scene(
+            pair.id,
+            sar,
+            optical,
+            radius=settings.radius,
+            shift_features=shift_features,
+            part_features=part_features,
+            seed=settings.seed,
+        )
+        rows.append(row)
     trusted = [number for number, row in enumerate(rows) if row.trusted]
     worst = b""
     if trusted:
         number = max(trusted, key=lambda n: rows[n].distance)
-        sar, _, image = _on_one_grid(pairs[number])
+        sar, _, image = _on_one_grid(pairs[number], reading)
         worst = shift_picture(sar, image, (rows[number].row, rows[number].col))
     return Audit(tuple(rows), worst)
 
 
-def _on_one_grid(pair: Pair) -> tuple[Picture, Picture, GeoImage]:
+def _on_one_grid(pair: Pair, reading: Reading) -> tuple[Picture, Picture, GeoImage]:
     """Both pictures on the optical grid, and the optical image."""
+    refuse_reading(reading)
     sar, optical = open_image(pair.sar), open_image(pair.optical)
     picture = sar.picture("sar")
     placed = placement(sar.reference, optical.reference, sar.shape)

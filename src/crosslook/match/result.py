@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from crosslook.atomic import check_writable, write_text
-from crosslook.errors import MatchError
+from crosslook.errors import CrosslookError, MatchError
 from crosslook.geo.image import GeoImage
 from crosslook.geo.position import Georeference, change_crs
 from crosslook.match.files import (
@@ -26,7 +26,7 @@ from crosslook.match.relief import HILLY_PX
 from crosslook.match.robust_fit import fit_exact
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform, grid_points, identity, narrowest
-from crosslook.types import Array
+from crosslook.types import Array, Window
 
 Label = Literal["match", "uncertain", "no match"]
 _SIDE_POINTS = 8
@@ -56,6 +56,11 @@ class MatchResult:
     timings : dict of str to float
         Seconds of each stage.
     settings : dict of str to value
+        What ``match.json`` records of the settings.
+    window : Window or None
+        The part of an atlas that the optical image is; None for a file.
+    working_pixel : int
+        Optical pixels along a side of a pixel of the grid that was matched on.
     """
 
     verdict: Label
@@ -69,6 +74,8 @@ class MatchResult:
     alternatives: tuple[dict[str, Any], ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    window: Window | None = None
+    working_pixel: int = 1
 
     @property
     def inverse(self) -> Transform | None:
@@ -125,13 +132,15 @@ class MatchResult:
                 "optical": {"name": self.optical.name, "shape": self.optical.shape},
             },
             "timings_s": {name: round(value, 4) for name, value in self.timings.items()},
+            "window": None if self.window is None else asdict(self.window),
+            "working_pixel": self.working_pixel,
             "settings": self.settings,
         }
 
     @property
     def relief_px(self) -> float:
         """Relief of the evidence in optical pixels, not those of the grid that was matched on."""
-        return float(self.evidence.relief * self.settings.get("working_pixel", 1.0))
+        return float(self.evidence.relief * self.working_pixel)
 
     @property
     def is_hilly(self) -> bool:
@@ -156,6 +165,21 @@ class MatchResult:
             out["map"] = _pairs(reference.to_map(pixels))
             out["lonlat"] = _pairs(reference.to_lonlat(pixels))
         return out
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An image of a batch that could not be matched, and why; the others go on.
+
+    Attributes
+    ----------
+    name : str
+        Of the image.
+    error : CrosslookError
+    """
+
+    name: str
+    error: CrosslookError
 
 
 def placement(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crosslook.errors import MatchError, SettingError, did_you_mean
+from crosslook.match.settings import Model
 from crosslook.types import Array
 
 
@@ -88,7 +89,6 @@ def fit_thin_plate(source: Array, target: Array, smoothing: float) -> tuple[Arra
     return affine @ frame, ThinPlate(knots, solved[:n], frame)
 
 
-Model = Literal["shift", "similarity", "affine", "homography", "tps"]
 MODELS: tuple[Model, ...] = get_args(Model)
 
 _TOLERANCE_PX = 1e-9

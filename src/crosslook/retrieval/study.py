@@ -10,12 +10,14 @@ from crosslook.atomic import check_writable, sweep
 from crosslook.data.pairs import open_pairs
 from crosslook.data.patches import PatchSet
 from crosslook.data.tables import days_between, read_alignment
+from crosslook.extract.registry import open_model
 from crosslook.geo.radiometry import OpticalRadiometry, SarRadiometry
+from crosslook.options import refuse_reading
 from crosslook.progress import Timer
 from crosslook.retrieval.compare.approximate import DEPTH, load_faiss
 from crosslook.retrieval.descriptors import Descriptors, describe, whole_maps
 from crosslook.retrieval.evaluate import CALIBRATIONS, Evaluator, Findings, evaluate_structure
-from crosslook.retrieval.models import Plan, open_planned, plan_models
+from crosslook.retrieval.models import Plan, plan_models
 from crosslook.retrieval.record import describe_run, write_folder
 from crosslook.retrieval.robustness import CALIBRATION, SCORING, study_robustness
 from crosslook.retrieval.settings import StudySettings
@@ -138,7 +140,7 @@ def _measure_robustness(
     findings: Findings,
 ) -> None:
     descriptors = describe(spec, patches, settings, plan)
-    extractor = open_planned(spec, settings)
+    extractor = open_model(spec, settings)
     try:
         found = study_robustness(
             extractor,
@@ -158,13 +160,15 @@ def _measure_robustness(
 
 def open_patches(settings: StudySettings) -> PatchSet:
     """Open the patch set that the settings name."""
+    reading = settings.reading()
+    refuse_reading(reading, but=("sar", "optical", "bands"))
     pairs = open_pairs(settings.pairs, layout=settings.layout)
     return PatchSet.open(
         pairs,
         patch=settings.patch,
         stride=settings.stride,
-        sar=SarRadiometry.parse(settings.sar),
-        optical=OpticalRadiometry.parse(settings.optical),
+        sar=SarRadiometry.parse(reading.sar),
+        optical=OpticalRadiometry.parse(reading.optical_with_bands),
         max_invalid=settings.max_invalid,
         alignment=read_alignment(settings.alignment) if settings.alignment else None,
         name=settings.pairs.resolve().name,
@@ -176,7 +180,7 @@ def divide_patches(patches: PatchSet, settings: StudySettings) -> list[Division]
     divisions = []
     if settings.split in ("held-out", "both"):
         divisions.append(
-            divide(patches.patches, settings.calibration_share, settings.seed, settings.split_by)
+            divide(patches.patches, settings.calibration_fraction, settings.seed, settings.split_by)
         )
     if settings.split in ("transductive", "both"):
         divisions.append(transductive(patches.patches))
