@@ -10,8 +10,7 @@ Python call, :mod:`crosslook.cli.command` the command.
 from __future__ import annotations
 
 import inspect
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from functools import wraps
 from pathlib import Path
@@ -39,7 +38,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from crosslook.errors import InputError, SettingError, did_you_mean
+from crosslook.errors import SettingError, did_you_mean
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -81,7 +80,11 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=()
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+        defer_build=True,  # help needs no validator
     )
 
     def __init__(self, **values: Any) -> None:
@@ -286,47 +289,6 @@ def record(settings: Settings, kind: type[Settings]) -> dict[str, Any]:
         mode="json", include=set(kind.model_fields) - {"device", "batch_size"}
     )
 
-
-def read_run_file(path: Path, fields: Mapping[str, FieldInfo]) -> dict[str, Any]:
-    """Read a YAML file of settings, by the names of the fields or of their options.
-
-    Paths in the file are relative to the folder the command runs in, as on
-    the command line.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read or is not a mapping.
-    """
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """YAML without numbers of base 60: ``4:3:2`` is text."""
-
-    Loader.yaml_implicit_resolvers = {
-        first: [(tag, _NUMBERS.get(tag, pattern)) for tag, pattern in found]
-        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    try:
-        loaded = yaml.load(path.read_text(encoding="utf-8"), Loader)
-    except OSError as error:
-        raise InputError(f"cannot read the run file {path}: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = str(error).splitlines()[0]
-        raise InputError(f"the run file {path} is not YAML: {line}.") from error
-    if not isinstance(loaded, dict):
-        raise InputError(f"the run file {path} holds no 'key: value' lines.")
-    names = {cli_of(field).name or name: name for name, field in fields.items()}
-    keys = {key: str(key).replace("-", "_") for key in loaded}
-    return {names.get(keys[key], keys[key]): value for key, value in loaded.items()}
-
-
-_NUMBERS = {
-    "tag:yaml.org,2002:int": re.compile(r"^[-+]?[0-9]+$"),
-    "tag:yaml.org,2002:float": re.compile(
-        r"^([-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$"
-    ),
-}
 
 _A = TypeVar("_A", contravariant=True)
 _B = TypeVar("_B", contravariant=True)

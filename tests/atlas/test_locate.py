@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,18 @@ from crosslook.atlas.search import Searcher
 from crosslook.atlas.store import Atlas
 from crosslook.cli import app
 from crosslook.data.simulate.scene import make_pair
-from crosslook.errors import CrosslookError, GridError, MatchError, SettingError
+from crosslook.errors import (
+    CrosslookError,
+    GridError,
+    MatchError,
+    RasterError,
+    SettingError,
+    StoreError,
+)
 from crosslook.extract.registry import open_extractor
 from crosslook.geo.image import GeoImage
 from crosslook.geo.position import Georeference
-from crosslook.match.result import MatchResult
+from crosslook.match.result import Failure, MatchResult
 from crosslook.match.transform import Transform, grid_points, mean_distance, translation
 
 SEED, SIDE = 11, 256
@@ -155,6 +163,38 @@ def test_many_queries_are_found_as_each_alone(atlas: Atlas) -> None:
         np.testing.assert_array_equal(result.transform.matrix, alone.transform.matrix)
 
 
+def test_a_bad_query_does_not_lose_the_others(atlas: Atlas, tmp_path: Path) -> None:
+    good = [chip(origin)[0] for origin in PLACES[:2]]
+    flat = replace(good[0], bands=np.full_like(good[0].bands, 4.0), name="flat")
+    small = replace(good[0], bands=good[0].bands[:, :30, :30], valid=good[0].valid[:30, :30])
+    absent = tmp_path / "absent.tif"
+    found = list(locate_all([absent, good[0], flat, small, good[1]], atlas, gsd=METRES))
+    assert [isinstance(one, Failure) for one in found] == [True, False, True, True, False]
+    errors = [one.error for one in found if isinstance(one, Failure)]
+    assert [type(error) for error in errors] == [RasterError, MatchError, MatchError]
+    assert isinstance(found[2], Failure)
+    assert found[2].name == "flat"
+    for one, image in zip((found[1], found[4]), good, strict=True):
+        assert isinstance(one, MatchResult)
+        assert one.evidence == locate(image, atlas, gsd=METRES).evidence
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_an_atlas_of_other_features_is_refused_and_what_differs_is_named(
+    atlas: Atlas, number: int, tmp_path: Path
+) -> None:
+    shutil.copytree(atlas.name, tmp_path / "a")
+    manifest = json.loads((tmp_path / "a" / "atlas.json").read_text())
+    manifest["levels"][number]["key"]["revision"] = "another"
+    (tmp_path / "a" / "atlas.json").write_text(json.dumps(manifest))
+    level = manifest["levels"][number]["spec"]
+    with pytest.raises(StoreError, match=r"revision 'another', here 'builtin'.*--weights") as seen:
+        locate(chip(PLACES[0])[0], tmp_path / "a", gsd=METRES, coarse=level, fine=level)
+    assert f"level {number}" in str(seen.value)
+    other = manifest["levels"][1 - number]["spec"]  # a level that is not used need not fit
+    locate(chip(PLACES[0])[0], tmp_path / "a", gsd=METRES, coarse=other, fine=other)
+
+
 def test_a_rival_wins_only_by_a_verdict_better_than_no_match(atlas: Atlas) -> None:
     found = locate(chip(PLACES[0])[0], atlas, gsd=METRES)
     first, rival = (replace(found, confidence=c, verdict="no match") for c in (0.1, 0.2))
@@ -254,6 +294,13 @@ def test_the_command_line_says_where_and_answers_by_its_exit_code(
     assert done.exit_code == 0, done.output
     assert [line.split(":")[0] for line in done.output.splitlines()] == ["query.png", "second.png"]
     assert (tmp_path / "out" / "second" / "match.json").exists()
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    done = CliRunner().invoke(app, ["locate", str(bad), str(path), *call[2:], "--gsd", "10"])
+    assert done.exit_code == 1
+    assert done.output.startswith("query.png: match")
+    assert "1 of 2 images failed:\n  " + str(bad) in done.output
+    assert (tmp_path / "out" / "query" / "match.json").exists()
     twice = CliRunner().invoke(app, ["locate", str(path), str(path), *call[2:], "--gsd", "10"])
     assert isinstance(twice.exception, SettingError)
     held = CliRunner().invoke(app, ["atlas", "info", atlas.name])

@@ -16,6 +16,7 @@ from crosslook.atlas.ready_blocks import SHARE, principal_channels
 from crosslook.atlas.search import Asked, OpenLevels, Searcher, finest_level, search_poses, searcher
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.extract.registry import open_extractor
+from crosslook.options import ModelOptions
 
 METRES = 10.0
 ORIGIN = np.zeros((1, 2))

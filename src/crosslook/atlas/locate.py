@@ -100,7 +100,7 @@ def locate_all(
     StoreError, InputError, SettingError
         If the atlas cannot be read or has no such level.
     """
-    job = _Job.open(atlas, settings)
+    job = _open(atlas, settings)
     waiting = iter(queries)
     while prepared := _prepare(waiting, job):
         yield from _locate_pass(prepared, job)
@@ -118,22 +118,6 @@ class _Job:
     coarse: int | None
     fine: str
 
-    @classmethod
-    def open(cls, place: str | Path | Atlas, settings: LocateSettings) -> _Job:
-        refuse_reading(settings.reading())
-        atlas = place if isinstance(place, Atlas) else open_atlas(place)
-        levels = OpenLevels(atlas, settings)
-        fine = settings.fine or atlas.manifest.levels[-1].spec
-        return cls(
-            atlas=atlas,
-            settings=settings,
-            levels=levels,
-            verifier=FineLevel(levels, fine),
-            extractor=open_model(DEFAULT_EXTRACTOR, settings),
-            coarse=None if settings.coarse is None else atlas.level_number(settings.coarse),
-            fine=fine,
-        )
-
     def record(self, level: int) -> dict[str, Any]:
         """What ``match.json`` says of the settings, with what the defaults became."""
         return {
@@ -143,6 +127,22 @@ class _Job:
             "fine": self.fine,
             "extractor": DEFAULT_EXTRACTOR,
         }
+
+
+def _open(place: str | Path | Atlas, settings: LocateSettings) -> _Job:
+    refuse_reading(settings.reading())
+    atlas = place if isinstance(place, Atlas) else open_atlas(place)
+    levels = OpenLevels(atlas, settings)
+    fine = settings.fine or atlas.manifest.levels[-1].spec
+    return _Job(
+        atlas=atlas,
+        settings=settings,
+        levels=levels,
+        verifier=FineLevel(levels, fine),
+        extractor=open_model(DEFAULT_EXTRACTOR, settings),
+        coarse=None if settings.coarse is None else atlas.level_number(settings.coarse),
+        fine=fine,
+    )
 
 
 @dataclass(frozen=True, eq=False)

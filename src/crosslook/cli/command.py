@@ -68,7 +68,8 @@ def make_command(name: str, function: Callable[..., None]) -> click.Command:
         )
 
     def run(config: str | None = None, **typed: Any) -> None:
-        from crosslook.options import read_run_file, unknown_key
+        from crosslook.cli.run_file import read_run_file
+        from crosslook.options import unknown_key
 
         known = [n for n, _ in fields]
         values = read_run_file(Path(config), dict(fields)) if config else {}

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import click
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from crosslook.options import Cli, SeedOption
-
-
-def _two_numbers(value: Any) -> Any:
-    return tuple(value.split(",")) if isinstance(value, str) else value
 
 
 class SimulateSettings(SeedOption):
@@ -30,9 +26,9 @@ class SimulateSettings(SeedOption):
         allow_inf_nan=True,
         description="Looks of the speckle; more is smoother.",
     )
-    shift: Annotated[
-        tuple[float, float], BeforeValidator(_two_numbers), Cli(metavar="ROWS,COLS")
-    ] = Field(default=(0.0, 0.0), description="Pixels by which the SAR georeference is off.")
+    shift: Annotated[tuple[float, float], Cli(metavar="ROWS COLS")] = Field(
+        default=(0.0, 0.0), description="Pixels by which the SAR georeference is off."
+    )
     rotation: float = Field(
         default=0.0, ge=-180.0, le=180.0, description="Degrees by which it is rotated."
     )

@@ -155,7 +155,7 @@ def make_result(
 
 @after_two(RegisterCall)
 def register(
-    sar: str | Path | GeoImage, optical: str | Path | GeoImage, settings: RegisterCall
+    sar_image: str | Path | GeoImage, optical_image: str | Path | GeoImage, settings: RegisterCall
 ) -> MatchResult:
     """Find the transform that brings a SAR image onto an optical one.
 
@@ -168,7 +168,7 @@ def register(
 
     Parameters
     ----------
-    sar, optical : path or GeoImage
+    sar_image, optical_image : path or GeoImage
     settings : RegisterCall
         Or its fields as keywords.
 
@@ -190,7 +190,7 @@ def register(
     """
     lap = Timer().lap
     reading = settings.reading()
-    images = _opened(sar, reading), _opened(optical, reading)
+    images = _opened(sar_image, reading), _opened(optical_image, reading)
     placed = _placed(*images, spline=settings.model == "tps")
     frame = working_frame(*images, placed)
     read = lap()
