@@ -73,8 +73,8 @@ def ask(folder: Path, size: int, queries: int) -> dict[str, float]:
         seconds.append(perf_counter() - started)
         errors.append(np.inf)
         if found.transform is not None:
-            at = found.settings["window"]
-            placed = Transform(translation(at["row"], at["col"]), "shift").compose(found.transform)
+            at = found.window
+            placed = Transform(translation(at.row, at.col), "shift").compose(found.transform)
             truth = Transform(translation(row, col), "shift")
             errors[-1] = mean_distance(placed, truth, grid_points(SIDE, SIDE))
     return {

@@ -96,8 +96,7 @@ def ask(chip: Chip, atlas: Atlas, gsd: float, args: Any) -> tuple[Transform | No
     seconds = perf_counter() - started
     if result.transform is None:
         return None, seconds, result
-    window = result.settings["window"]
-    move = Transform(translation(window["row"], window["col"]), "shift")
+    move = Transform(translation(result.window.row, result.window.col), "shift")
     return move.compose(result.transform), seconds, result
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from crosslook.atlas.plan import plan_atlas
+from crosslook.atlas.settings import LevelOptions
 from crosslook.atlas.unit_costs import measure_costs, run_stage, write_noise
 
 GSD = 10.0
@@ -29,8 +30,8 @@ def main() -> None:
         with TemporaryDirectory() as folder:
             place = Path(folder)
             write_noise(place / "map.tif", side)
-            built = run_stage("build", place, costs.extractor, costs.fine, 8)
-            asked = run_stage("ask", place, costs.extractor, costs.fine, 8)
+            built = run_stage("build", place, LevelOptions())
+            asked = run_stage("ask", place, LevelOptions())
         seconds = built["block_seconds"] * plan.blocks
         stored = (built["block_bytes"] + built["manifest_bytes"]) * plan.blocks / 1e9
         query = asked["query_seconds"] + asked["search_seconds"] * plan.blocks

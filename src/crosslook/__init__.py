@@ -3,7 +3,7 @@
 The public calls, each imported when it is first used:
 
 ``study(pairs, out, **settings)``
-    Measure extractors on paired data; see ``pipeline.settings.StudySettings``.
+    Measure extractors on paired data; see ``retrieval.settings.StudySettings``.
 ``build_atlas(basemaps, out, ...)``, ``open_atlas(place)``
     A basemap made searchable; one opened atlas serves many queries.
 ``locate(query, atlas, ...)``, ``locate_all(queries, atlas, ...)``

@@ -110,6 +110,6 @@ def test_pieces_far_apart_make_an_atlas_of_a_hundred_gigapixels(
         cut = atlas.image((row + 60, col + 80), (256, 256))
         found = locate(cut, atlas)
         assert found.transform is not None
-        window = found.settings["window"]
-        at = found.transform(np.array([[0.0, 0.0]]))[0] + (window["row"], window["col"])
+        assert found.window is not None
+        at = found.transform(np.array([[0.0, 0.0]]))[0] + (found.window.row, found.window.col)
         np.testing.assert_allclose(at, (row + 60, col + 80), atol=0.5)

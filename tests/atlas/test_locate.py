@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from pyproj import Transformer
-from typer.testing import CliRunner
 
 from crosslook.atlas.locate import _choose, locate, locate_all
 from crosslook.atlas.query import make_poses, make_template, prepare_query
@@ -19,11 +20,18 @@ from crosslook.atlas.search import Searcher
 from crosslook.atlas.store import Atlas
 from crosslook.cli import app
 from crosslook.data.simulate.scene import make_pair
-from crosslook.errors import CrosslookError, GridError, MatchError, RasterError, SettingError
+from crosslook.errors import (
+    CrosslookError,
+    GridError,
+    MatchError,
+    RasterError,
+    SettingError,
+    StoreError,
+)
 from crosslook.extract.registry import open_extractor
 from crosslook.geo.grid import from_lonlat, make_grid, to_lonlat, to_map, window_of
 from crosslook.geo.raster import RasterArray
-from crosslook.match.result import MatchResult
+from crosslook.match.result import Failure, MatchResult
 from crosslook.match.transform import Transform, grid_points, mean_distance, translation
 
 SEED, SIDE = 11, 256
@@ -42,8 +50,9 @@ def chip(origin: tuple[int, int], **options: Any) -> tuple[RasterArray, Transfor
 def in_map(result: MatchResult) -> Transform:
     """Query pixels to pixels of the map."""
     assert result.transform is not None
-    at = result.settings["window"]
-    return Transform(translation(at["row"], at["col"]), "shift").compose(result.transform)
+    assert result.window is not None
+    corner = (result.window.row, result.window.col)
+    return Transform(translation(*corner), "shift").compose(result.transform)
 
 
 def off(result: MatchResult, truth: Transform) -> float:
@@ -74,8 +83,9 @@ def test_positions_agree_between_pixel_map_and_lonlat(atlas: Atlas, tmp_path: Pa
     image, _ = chip(PLACES[0])
     result = locate(image, atlas, gsd=METRES, out=tmp_path, force=True)
     match = json.loads((tmp_path / "match.json").read_text())
-    window = result.settings["window"]
-    grid = window_of(atlas.grid.pixels, (window["row"], window["col"]), (9, 9))
+    assert result.window is not None
+    assert match["window"] == asdict(result.window)
+    grid = window_of(atlas.grid.pixels, (result.window.row, result.window.col), (9, 9))
     degrees = Transformer.from_crs(match["crs"], "OGC:CRS84", always_xy=True)
     for kind in ("centre", "footprint"):
         held = match[kind]
@@ -154,6 +164,38 @@ def test_many_queries_are_found_as_each_alone(atlas: Atlas) -> None:
         np.testing.assert_array_equal(result.transform.matrix, alone.transform.matrix)
 
 
+def test_a_bad_query_does_not_lose_the_others(atlas: Atlas, tmp_path: Path) -> None:
+    good = [chip(origin)[0] for origin in PLACES[:2]]
+    flat = replace(good[0], bands=np.full_like(good[0].bands, 4.0), name="flat")
+    small = replace(good[0], bands=good[0].bands[:, :30, :30], valid=good[0].valid[:30, :30])
+    absent = tmp_path / "absent.tif"
+    found = list(locate_all([absent, good[0], flat, small, good[1]], atlas, gsd=METRES))
+    assert [isinstance(one, Failure) for one in found] == [True, False, True, True, False]
+    errors = [one.error for one in found if isinstance(one, Failure)]
+    assert [type(error) for error in errors] == [RasterError, MatchError, MatchError]
+    assert isinstance(found[2], Failure)
+    assert found[2].name == "flat"
+    for one, image in zip((found[1], found[4]), good, strict=True):
+        assert isinstance(one, MatchResult)
+        assert one.evidence == locate(image, atlas, gsd=METRES).evidence
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_an_atlas_of_other_features_is_refused_and_what_differs_is_named(
+    atlas: Atlas, number: int, tmp_path: Path
+) -> None:
+    shutil.copytree(atlas.name, tmp_path / "a")
+    manifest = json.loads((tmp_path / "a" / "atlas.json").read_text())
+    manifest["levels"][number]["key"]["revision"] = "another"
+    (tmp_path / "a" / "atlas.json").write_text(json.dumps(manifest))
+    level = manifest["levels"][number]["spec"]
+    with pytest.raises(StoreError, match=r"revision 'another', here 'builtin'.*--weights") as seen:
+        locate(chip(PLACES[0])[0], tmp_path / "a", gsd=METRES, coarse=level, fine=level)
+    assert f"level {number}" in str(seen.value)
+    other = manifest["levels"][1 - number]["spec"]  # a level that is not used need not fit
+    locate(chip(PLACES[0])[0], tmp_path / "a", gsd=METRES, coarse=other, fine=other)
+
+
 def test_a_rival_wins_only_by_a_verdict_better_than_no_match(atlas: Atlas) -> None:
     found = locate(chip(PLACES[0])[0], atlas, gsd=METRES)
     first, rival = (replace(found, confidence=c, verdict="no match") for c in (0.1, 0.2))
@@ -188,7 +230,7 @@ def test_transforms_that_are_not_kept_give_the_same_peaks(atlas: Atlas) -> None:
 
 def test_an_unknown_or_absent_device_is_refused(atlas: Atlas) -> None:
     image, _ = chip(PLACES[0])
-    with pytest.raises(SettingError, match="unknown device 'gpu'; allowed: auto, cpu, cuda"):
+    with pytest.raises(SettingError, match="unknown device 'gpu'; allowed: auto, cpu, cuda, mps"):
         locate(image, atlas, gsd=METRES, device="gpu")
     torch = pytest.importorskip("torch", reason="the models extra is not installed")
     if not torch.cuda.is_available():
@@ -217,7 +259,7 @@ def test_bad_queries_are_one_clear_error_and_nothing_is_written(
         (image, {"gsd": METRES, "bbox": (1.0, 2.0, 1.5, 3.0)}, MatchError, "holds nothing there"),
         (image, {"gsd": METRES, "near": (10.9, 49.5)}, SettingError, "--radius"),
         (image, {"gsd": METRES, "radius_km": 5.0}, SettingError, "--near"),
-        (image, {"gsd": METRES, "near": (10.9, 49.5), "radius_km": 0.0}, SettingError, "empty"),
+        (image, {"gsd": METRES, "near": (10.9, 49.5), "radius_km": 0.0}, SettingError, "above 0"),
         (image, {"gsd": METRES, "rotation": -1.0}, SettingError, "rotation"),
         (image, {"gsd": METRES, "scale": 0.9}, SettingError, "scale"),
     ]
@@ -253,6 +295,13 @@ def test_the_command_line_says_where_and_answers_by_its_exit_code(
     assert done.exit_code == 0, done.output
     assert [line.split(":")[0] for line in done.output.splitlines()] == ["query.png", "second.png"]
     assert (tmp_path / "out" / "second" / "match.json").exists()
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    done = CliRunner().invoke(app, ["locate", str(bad), str(path), *call[2:], "--gsd", "10"])
+    assert done.exit_code == 1
+    assert done.output.startswith("query.png: match")
+    assert "1 of 2 images failed:\n  " + str(bad) in done.output
+    assert (tmp_path / "out" / "query" / "match.json").exists()
     twice = CliRunner().invoke(app, ["locate", str(path), str(path), *call[2:], "--gsd", "10"])
     assert isinstance(twice.exception, SettingError)
     held = CliRunner().invoke(app, ["atlas", "info", atlas.name])

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import process_time
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 import crosslook.atlas.build as building
 from crosslook.atlas.plan import AREAS_KM2, area_km2, box_km2, plan_atlas

@@ -13,9 +13,10 @@ from crosslook.atlas.levels import Level
 from crosslook.atlas.peaks import Peak, PeakHeap, Peaks, find_maxima, join
 from crosslook.atlas.query import make_poses, make_template, prepare_query
 from crosslook.atlas.ready_blocks import SHARE, principal_channels
-from crosslook.atlas.search import Asked, Searcher, finest_level, search_poses, searcher
+from crosslook.atlas.search import Asked, OpenLevels, Searcher, finest_level, search_poses, searcher
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.extract.registry import open_extractor
+from crosslook.options import ModelOptions
 
 METRES = 10.0
 ORIGIN = np.zeros((1, 2))
@@ -125,9 +126,10 @@ def test_the_finest_level_that_is_cheap_is_searched(atlas: Atlas) -> None:
 
 def test_queries_of_several_levels_keep_their_order(atlas: Atlas) -> None:
     queries = [asked(atlas, side) for side in (256, 300, 200)]
-    found = search_poses(atlas, queries, 5)
+    levels = OpenLevels(atlas, ModelOptions())
+    found = search_poses(levels, queries, 5)
     assert [level for level, _ in found] == [1, 0, 1]
     for query, (_, places) in zip(queries, found, strict=True):
         assert abs(places[0].row - 112) <= 8
         assert abs(places[0].col - 240) <= 8
-        assert [places] == [p for _, p in search_poses(atlas, [query], 5)]
+        assert [places] == [p for _, p in search_poses(levels, [query], 5)]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from pairs import SIZE, write_pairs, write_raster
-from typer.testing import CliRunner
 
 from crosslook.cli import app
 from crosslook.errors import CrosslookError

@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +21,7 @@ from crosslook.extract.base import Extractor
 from crosslook.geo.grid import window_of
 from crosslook.geo.mosaic import Basemap, bands_of, read_window, span
 from crosslook.geo.picture import Picture
+from crosslook.options import ModelOptions
 from crosslook.storage import Folder
 from crosslook.types import FloatArray
 
@@ -94,12 +95,15 @@ class BlockJob:
     grid : AtlasGrid
     maps : tuple of Basemap
     levels : tuple of Level
+    models : ModelOptions
+        Where and how extractors run.
     """
 
     store: str
     grid: AtlasGrid
     maps: tuple[Basemap, ...]
     levels: tuple[Level, ...]
+    models: ModelOptions = field(default_factory=ModelOptions)
 
     def near(self, corner: tuple[int, int], shape: tuple[int, int]) -> list[Basemap]:
         """The basemaps that a window may touch, in order; found without asking each."""

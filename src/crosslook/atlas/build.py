@@ -13,7 +13,7 @@ import datetime
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from crosslook import __version__
 from crosslook.atlas.blocks import (
@@ -26,13 +26,15 @@ from crosslook.atlas.blocks import (
 )
 from crosslook.atlas.levels import make_level
 from crosslook.atlas.manifest import FORMAT, NAME, AtlasGrid, Block, Manifest
+from crosslook.atlas.settings import BuildSettings
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.atomic import check_writable, sweep
-from crosslook.errors import GridError, InputError, OutputError, SettingError
-from crosslook.extract.registry import open_extractor
+from crosslook.errors import GridError, InputError, OutputError
+from crosslook.extract.registry import open_model
 from crosslook.geo.grid import crs_text
 from crosslook.geo.mosaic import bands_of, find_basemaps, fingerprint, plan_grid
 from crosslook.geo.reading import Reading
+from crosslook.options import after_two
 from crosslook.progress import track
 from crosslook.ray_work import run_on_ray
 from crosslook.storage import Folder, Place, is_remote, name_of, open_folder
@@ -44,7 +46,7 @@ class BlockWorker:
     def __init__(self, job: BlockJob) -> None:
         self.job = job
         self.store = open_folder(job.store)
-        self.extractors = [open_extractor(level.spec) for level in job.levels]
+        self.extractors = [open_model(level.spec, job.models) for level in job.levels]
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Make the blocks named in a batch."""
@@ -68,7 +70,8 @@ def build_with_ray(
         If blocks are still missing after Ray says that it is done.
     """
     items = [{"row": row, "col": col} for row, col in blocks]
-    run_on_ray(BlockWorker, job, items, "Building the atlas (ray)", workers, address)
+    gpus = 1 if job.models.device == "cuda" else None
+    run_on_ray(BlockWorker, job, items, "Building the atlas (ray)", workers, address, gpus)
     store = open_folder(job.store)
     left = sum(not block_folder(store, block).has(DONE) for block in blocks)
     if left:
@@ -79,23 +82,12 @@ def build_with_ray(
 
 
 BLOCK = 2048
-FINE = "hog:cell=4,blur=1"
 _PLAN = "build.json"
 
 
+@after_two(BuildSettings)
 def build_atlas(
-    basemaps: Place | Sequence[Place],
-    out: str | Path,
-    *,
-    extractor: str = "hog",
-    cell: int | None = None,
-    fine: str = FINE,
-    crs: str | None = None,
-    resolution: float | None = None,
-    reading: Reading | None = None,
-    engine: Literal["local", "ray"] = "local",
-    workers: int | None = None,
-    ray_address: str | None = None,
+    basemaps: Place | Sequence[Place], out: str | Path, settings: BuildSettings
 ) -> Atlas:
     """Build an atlas, or go on with one that was interrupted.
 
@@ -109,17 +101,8 @@ def build_atlas(
         and resolution. Where they overlap the first one wins.
     out : path or address
         Folder of the atlas; also ``s3://bucket/prefix``.
-    extractor : str
-        Spec of the features that are searched.
-    cell : int, optional
-        Pixels per cell of the search, 8 by default.
-    fine : str
-        Spec of the features that verify what the search found.
-    crs, resolution : str, float, optional
-        Grid of the atlas; by default that of the first file.
-    engine, workers, ray_address
-        ``ray`` spreads blocks over a cluster; workers then is the number of
-        actors (2 by default).
+    settings : BuildSettings
+        Or its fields as keywords.
 
     Returns
     -------
@@ -135,27 +118,24 @@ def build_atlas(
     OutputError
         If ``out`` holds another atlas or cannot be written.
     """
-    if engine not in ("local", "ray"):
-        raise SettingError(f"unknown engine '{engine}'; local and ray are allowed.")
-    if engine == "local" and (workers is not None or ray_address is not None):
-        raise SettingError("workers and ray_address do nothing without engine ray.")
     places = [basemaps] if isinstance(basemaps, str | Path) else list(basemaps)
     files = find_basemaps(places)
-    levels = (make_level(extractor, cell), make_level(fine, None))
-    extractors = [open_extractor(level.spec) for level in levels]
+    levels = (make_level(settings.extractor, settings.cell), make_level(settings.fine, None))
+    extractors = [open_model(level.spec, settings) for level in levels]
     store = _prepare(out)
-    pixels, maps = plan_grid(files, crs, resolution, reading)
+    reading = Reading.parse(settings.reading())
+    pixels, maps = plan_grid(files, settings.crs, settings.resolution, reading)
     grid = AtlasGrid(pixels, BLOCK)
     keys = [e.key for e in extractors]
     plan = {"format": FORMAT, "files": fingerprint(files), "grid": _grid_key(grid), "keys": keys}
     plan["cells"] = [level.cell for level in levels]
-    plan["radiometry"] = (reading or Reading()).optical.key()
+    plan["radiometry"] = reading.optical.key()
     _claim(store, plan)
-    job = BlockJob(str(out), grid, tuple(maps), levels)
+    job = BlockJob(str(out), grid, tuple(maps), levels, settings)
     blocks = touched_blocks(maps, grid)
     missing = [b for b in blocks if not block_folder(store, b).has(DONE)]
-    if engine == "ray" and missing:
-        build_with_ray(job, missing, workers or 2, ray_address)
+    if settings.engine == "ray" and missing:
+        build_with_ray(job, missing, settings.workers or 2, settings.ray_address)
     else:
         for block in track(missing, "Building the atlas"):
             make_block(job, block, extractors, store)

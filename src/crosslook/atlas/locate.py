@@ -4,104 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any
 
 import numpy as np
 
 from crosslook.atlas.prior import make_prior, whole_sample
 from crosslook.atlas.query import Query, make_poses, passes_for, prepare_query, refinement_for
-from crosslook.atlas.search import Asked, search_poses
+from crosslook.atlas.search import Asked, Found, OpenLevels, search_poses
+from crosslook.atlas.settings import LocateCall, LocateSettings
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.atlas.verify import Candidate, FineLevel, verify
-from crosslook.errors import MatchError
-from crosslook.extract.registry import open_extractor
+from crosslook.errors import CrosslookError, MatchError, StoreError
+from crosslook.extract.base import Extractor
+from crosslook.extract.registry import open_model
 from crosslook.geo.grid import to_lonlat, to_map
 from crosslook.geo.image import ImageFile, open_image
 from crosslook.geo.raster import RasterArray
+from crosslook.geo.reading import Reading
 from crosslook.match.align import align
 from crosslook.match.judge import judge
-from crosslook.match.register import (
-    DEFAULT_EXTRACTOR,
-    MARGIN,
-    check_model,
-    make_result,
-    working_frame,
-)
-from crosslook.match.result import MatchResult, outline
-from crosslook.match.transform import Model, Transform, scaling, translation
+from crosslook.match.register import MARGIN, make_result, working_frame
+from crosslook.match.result import Failure, MatchResult, outline
+from crosslook.match.settings import DEFAULT_EXTRACTOR
+from crosslook.match.transform import Transform, scaling, translation
+from crosslook.options import after_two, record
 from crosslook.progress import Timer
-from crosslook.storage import Place
-
-
-class LocateOptions(TypedDict, total=False):
-    """Keyword options of :func:`crosslook.atlas.locate.locate`."""
-
-    gsd: float | None
-    near: tuple[float, float] | None
-    radius_km: float | None
-    bbox: tuple[float, float, float, float] | None
-    rotation: float
-    scale: float
-    coarse: str | None
-    fine: str | None
-    model: Model
-    device: str
-    seed: int
-
-
-@dataclass(frozen=True)
-class LocateSettings:
-    """The same options with their defaults.
-
-    Attributes
-    ----------
-    gsd : float, optional
-        Metres on the ground per pixel of a query without georeference.
-    near, radius_km, bbox
-        Where it may lie: (longitude, latitude) and kilometres, or (west,
-        south, east, north); positions of the middle of the query.
-    rotation, scale : float
-        Ranges tried beyond what the query tells: degrees to either side, and
-        relative (0.1 is 10 per cent). Turns within 2 degrees and 2 per cent are
-        found without.
-    coarse, fine : str, optional
-        Extractors of the search and of the verification: a level of the atlas,
-        by default as :func:`crosslook.atlas.search.finest_level` says,
-        and any extractor, by default the last level.
-    model, seed
-        As for :func:`crosslook.match.register.register`.
-    device : str
-        Of the search: ``cpu``, ``cuda``, or ``auto``, a GPU where there is one.
-
-    Raises
-    ------
-    SettingError
-        If the model is unknown; the other options are checked where they are used.
-    """
-
-    gsd: float | None = None
-    near: tuple[float, float] | None = None
-    radius_km: float | None = None
-    bbox: tuple[float, float, float, float] | None = None
-    rotation: float = 0.0
-    scale: float = 0.0
-    coarse: str | None = None
-    fine: str | None = None
-    model: Model = "similarity"
-    device: str = "auto"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_model(self.model)
-
-    def told(self, atlas: str, coarse: str, fine: str) -> dict[str, Any]:
-        """What ``match.json`` says of them, with the specs that were used."""
-        own = {name: value for name, value in asdict(self).items() if name != "device"}
-        used = {"coarse": coarse, "fine": fine, "extractor": DEFAULT_EXTRACTOR}
-        return {"atlas": atlas, **own, **used}
-
+from crosslook.storage import Place, name_of
+from crosslook.types import Window
 
 CANDIDATES = 50
 _MOST_TRIED = 3
@@ -111,13 +42,9 @@ _MOST_MARGIN = 9.0
 _MOST_POSES = 32  # searched for in one pass, over all its queries
 
 
+@after_two(LocateCall)
 def locate(
-    query: Place | RasterArray | ImageFile,
-    atlas: str | Path | Atlas,
-    *,
-    out: str | Path | None = None,
-    force: bool = False,
-    **options: Unpack[LocateOptions],
+    query: Place | RasterArray | ImageFile, atlas: str | Path | Atlas, settings: LocateCall
 ) -> MatchResult:
     """Find where on an atlas a SAR image lies, and how sure that is.
 
@@ -130,119 +57,197 @@ def locate(
 
     Parameters
     ----------
-    query : path or ImageFile
+    query : path, address, name that GDAL knows, array or opened image
         Georeferenced (only its pixel size and orientation are used, its place
-        only with ``radius_km`` alone), or a plain picture, north up, with ``gsd``.
+        only with ``radius_km`` alone), or a plain image, north up, with ``gsd``.
     atlas : path, address or Atlas
         Open it once for many queries.
-    out, force
-        As for :func:`crosslook.match.register.register`.
-    **options
-        The fields of :class:`~crosslook.atlas.locate.LocateSettings`:
-        ``gsd``, ``near``, ``radius_km``, ``bbox``, ``rotation``, ``scale``,
-        ``coarse``, ``fine``, ``model``, ``device``, ``seed``.
+    settings : LocateCall
+        Or its fields as keywords.
 
     Returns
     -------
     MatchResult
-        Its optical image is the part of the atlas around the place found;
-        ``settings["window"]`` says which.
+        Its optical image is the part of the atlas around the place that was
+        chosen; ``window`` says which.
 
     Raises
     ------
     InputError, StoreError
-        If query or atlas cannot be read.
+        If query or atlas cannot be read, or the atlas was built with other weights.
     GridError, SettingError
         If the pixel size is not known, or an option is not allowed.
     MatchError
         If the query is constant, nodata, or does not fit, or the prior is empty.
     """
-    result = next(locate_all([query], atlas, **options))
-    if out is not None:
-        result.write(out, force=force)
+    result = next(locate_all([query], atlas, settings))
+    if isinstance(result, Failure):
+        raise result.error
+    if settings.out is not None:
+        result.write(settings.out, force=settings.force)
     return result
 
 
+@after_two(LocateSettings)
 def locate_all(
     queries: Iterable[Place | RasterArray | ImageFile],
     atlas: str | Path | Atlas,
-    **options: Unpack[LocateOptions],
-) -> Iterator[MatchResult]:
-    """Locate many queries, as :func:`locate` does one, and yield each result.
+    settings: LocateSettings,
+) -> Iterator[MatchResult | Failure]:
+    """Locate many queries, as :func:`locate` does one, and yield what each gives, in order.
 
     Queries are searched for a few at a time, so an atlas too large to be kept
-    transformed in memory is read once for several of them.
+    transformed in memory is read once for several of them. A query that
+    cannot be read or matched gives a :class:`~crosslook.match.result.Failure`;
+    the others go on.
 
     Raises
     ------
-    CrosslookError
-        As for :func:`locate`, at the query that is at fault.
+    StoreError, InputError, SettingError
+        If the atlas cannot be read or has no such level.
     """
-    settings = LocateSettings(**options)
-    held = atlas if isinstance(atlas, Atlas) else open_atlas(atlas)
-    levels = held.manifest.levels
-    chosen = None if settings.coarse is None else held.level_number(settings.coarse)
-    fine = levels[-1].spec if settings.fine is None else settings.fine
-    verifier = FineLevel(held, fine, open_extractor(fine))
+    job = _open(atlas, settings)
     waiting = iter(queries)
-    lap = Timer().lap
-    while asked := _ask(waiting, held, settings):
-        share = 1.0 / len(asked)  # of the time that the queries of one pass took together
-        read = lap() * share
-        places = search_poses(held, [one for _, one in asked], CANDIDATES, chosen, settings.device)
-        searched = lap() * share
-        for (query, one), (number, found) in zip(asked, places, strict=True):
-            lap()
-            told = settings.told(held.name, levels[number].spec, fine)
-            if not found:
-                raise _nothing(held, query)
-            candidates = verify(verifier, one.poses, found)
-            seconds = {"read": read, "search": searched, "verification": lap()}
-            yield _match(held, query, candidates, told, seconds)
-        lap()
+    while prepared := _prepare(waiting, job):
+        yield from _locate_pass(prepared, job)
 
 
-def _ask(
-    waiting: Iterator[Place | RasterArray | ImageFile], atlas: Atlas, settings: LocateSettings
-) -> list[tuple[Query, Asked]]:
-    """Prepare the queries of the next pass."""
-    asked: list[tuple[Query, Asked]] = []
-    while sum(len(one.poses) for _, one in asked) < _MOST_POSES:
-        query = next(waiting, None)
-        if query is None:
-            break
-        image = open_image(query, "sar")
-        prior = make_prior(atlas, image, settings.near, settings.radius_km, settings.bbox)
-        where = whole_sample(atlas) if prior is None else prior.sample()
-        prepared = prepare_query(image, atlas, settings.gsd, where)
-        poses = make_poses(prepared, settings.rotation, settings.scale)
-        asked.append((prepared, Asked(poses, prior)))
-    return asked
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """What all queries of a call share."""
+
+    atlas: Atlas
+    settings: LocateSettings
+    levels: OpenLevels
+    verifier: FineLevel
+    extractor: Extractor
+    coarse: int | None
+    fine: str
+    reading: Reading
+
+    def record(self, level: int) -> dict[str, Any]:
+        """What ``match.json`` says of the settings, with what the defaults became."""
+        return {
+            "atlas": self.atlas.name,
+            **record(self.settings, LocateSettings),
+            "coarse": self.atlas.manifest.levels[level].spec,
+            "fine": self.fine,
+            "extractor": DEFAULT_EXTRACTOR,
+        }
 
 
-def _nothing(atlas: Atlas, query: Query) -> MatchError:
-    return MatchError(
-        f"nothing in atlas '{atlas.name}' can be compared with '{query.image.name}': too little "
-        "of the prior holds data. Widen it, or see atlas info."
+def _open(place: str | Path | Atlas, settings: LocateSettings) -> _Job:
+    atlas = place if isinstance(place, Atlas) else open_atlas(place)
+    levels = OpenLevels(atlas, settings)
+    fine = settings.fine or atlas.manifest.levels[-1].spec
+    return _Job(
+        atlas=atlas,
+        settings=settings,
+        levels=levels,
+        verifier=FineLevel(levels, fine),
+        extractor=open_model(DEFAULT_EXTRACTOR, settings),
+        coarse=None if settings.coarse is None else atlas.level_number(settings.coarse),
+        fine=fine,
+        reading=Reading.parse(settings.reading()),
     )
 
 
-def _match(
-    atlas: Atlas,
-    query: Query,
-    candidates: list[Candidate],
-    settings: dict[str, Any],
-    seconds: dict[str, float],
-) -> MatchResult:
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """A query ready to be searched for, and the seconds that took."""
+
+    query: Query
+    asked: Asked
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Searched:
+    """A query whose places are known: what the last stages work on."""
+
+    query: Query
+    candidates: list[Candidate]
+    level: int
+    seconds: dict[str, float]
+
+
+def _prepare(
+    waiting: Iterator[Place | RasterArray | ImageFile], job: _Job
+) -> list[_Prepared | Failure]:
+    """Prepare the queries of the next pass; empty where none is left."""
+    prepared: list[_Prepared | Failure] = []
+    poses = 0
+    while poses < _MOST_POSES and (query := next(waiting, None)) is not None:
+        try:
+            one = _prepare_one(query, job)
+        except CrosslookError as error:
+            prepared.append(Failure(_name(query), error))
+            continue
+        prepared.append(one)
+        poses += len(one.asked.poses)
+    return prepared
+
+
+def _prepare_one(query: Place | RasterArray | ImageFile, job: _Job) -> _Prepared:
+    lap = Timer().lap
+    atlas, settings = job.atlas, job.settings
+    image = open_image(query, "sar", job.reading)
+    prior = make_prior(atlas, image, settings.near, settings.radius_km, settings.bbox)
+    where = whole_sample(atlas) if prior is None else prior.sample()
+    prepared = prepare_query(image, atlas, settings.gsd, where)
+    poses = make_poses(prepared, settings.rotation, settings.scale)
+    return _Prepared(prepared, Asked(poses, prior), lap())
+
+
+def _name(query: Place | RasterArray | ImageFile) -> str:
+    if isinstance(query, ImageFile):
+        return query.name
+    return query.header.name if isinstance(query, RasterArray) else name_of(query)
+
+
+def _locate_pass(prepared: list[_Prepared | Failure], job: _Job) -> Iterator[MatchResult | Failure]:
+    """Search for all queries of a pass at once, then match one by one."""
+    lap = Timer().lap
+    good = [one for one in prepared if not isinstance(one, Failure)]
+    places = iter(search_poses(job.levels, [one.asked for one in good], CANDIDATES, job.coarse))
+    searched = lap() / max(1, len(good))
+    for one in prepared:
+        if isinstance(one, Failure):
+            yield one
+            continue
+        level, found = next(places)
+        lap()
+        try:
+            candidates = _verified(job, one, found)
+            seconds = {"read": one.seconds, "search": searched, "verification": lap()}
+            yield _match(job, _Searched(one.query, candidates, level, seconds))
+        except StoreError:
+            raise  # of the atlas, so of all queries
+        except CrosslookError as error:
+            yield Failure(one.query.image.name, error)
+
+
+def _verified(job: _Job, one: _Prepared, found: list[Found]) -> list[Candidate]:
+    if not found:
+        raise MatchError(
+            f"nothing in atlas '{job.atlas.name}' can be compared with "
+            f"'{one.query.image.name}': too little of the prior holds data. "
+            "Widen it, or see atlas info."
+        )
+    return verify(job.verifier, one.asked.poses, found)
+
+
+def _match(job: _Job, searched: _Searched) -> MatchResult:
     """The last stages, at the best candidate and, unless that is a match, at those hardly worse."""
-    tried = [_match_at(atlas, query, candidates, 0, settings, seconds)]
+    candidates, seconds = searched.candidates, searched.seconds
+    tried = [_match_at(job, searched, 0)]
     close = sum(one.total * _CLOSE >= candidates[0].total for one in candidates)
     for number in range(1, min(close, _MOST_TRIED)):
         if tried[-1].verdict == "match":
             break
         # A rival on ground that cannot be matched, say of one colour, is no rival.
         with suppress(MatchError):
-            tried.append(_match_at(atlas, query, candidates, number, settings, seconds))
+            tried.append(_match_at(job, searched, number))
     best = _choose(tried)
     timings = dict(best.timings)
     for other in tried:
@@ -262,30 +267,25 @@ def _choose(tried: Sequence[MatchResult]) -> MatchResult:
     return tried[0] if surest.verdict == "no match" else surest
 
 
-def _match_at(
-    atlas: Atlas,
-    query: Query,
-    candidates: list[Candidate],
-    number: int,
-    settings: dict[str, Any],
-    seconds: dict[str, float],
-) -> MatchResult:
+def _match_at(job: _Job, searched: _Searched, number: int) -> MatchResult:
+    atlas, query, candidates = job.atlas, searched.query, searched.candidates
     one, others = candidates[number], candidates[:number] + candidates[number + 1 :]
     native = one.placed.compose(scaling(query.factor).inverse)
     corner, shape = _surroundings(native, query.image)
-    window = atlas.image(corner, shape)
+    part = atlas.image(corner, shape)
     move = Transform(translation(-corner[0], -corner[1]), "shift")
-    frame = working_frame(query.image, window, move.compose(native))
-    extractor = open_extractor(settings["extractor"])
+    frame = working_frame(query.image, part, move.compose(native))
+    levels, share = refinement_for(frame.optical.shape)
     found = align(
         frame.sar,
         frame.optical,
-        extractor,
+        job.extractor,
         frame.start,
-        settings["model"],
-        passes_for(frame.sar.shape),
-        settings["seed"],
-        *refinement_for(frame.optical.shape),
+        job.settings.model,
+        passes=passes_for(frame.sar.shape),
+        seed=job.settings.seed,
+        levels=levels,
+        share=share,
     )
     second = others[0].total if others else 0.0
     evidence = replace(
@@ -293,15 +293,15 @@ def _match_at(
         search_score=one.total,
         search_margin=min(_MOST_MARGIN, one.total / max(second, 1e-3) - 1.0),
     )
-    described = [_describe(atlas, query, other) for other in others[:_ALTERNATIVES]]
     return make_result(
         replace(found, evidence=evidence),
         frame,
-        (query.image, window),
-        {**settings, "window": {"row": corner[0], "col": corner[1]}},
-        seconds,
-        judge(evidence, "locate"),
-        tuple(described),
+        (query.image, part),
+        settings=job.record(searched.level),
+        timings=searched.seconds,
+        verdict=judge(evidence, "locate"),
+        alternatives=tuple(_describe(atlas, query, other) for other in others[:_ALTERNATIVES]),
+        window=Window(*corner, *shape),
     )
 
 

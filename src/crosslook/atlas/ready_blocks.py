@@ -12,7 +12,7 @@ import os
 import shutil
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -20,7 +20,9 @@ from scipy import fft
 
 from crosslook.atlas.manifest import Block
 from crosslook.atlas.store import Atlas
-from crosslook.errors import MissingExtraError, SettingError, did_you_mean
+from crosslook.errors import MissingExtraError
+from crosslook.extract.runtime import resolve_runtime
+from crosslook.options import Device
 from crosslook.types import FloatArray
 
 SHARE = 0.9
@@ -65,8 +67,6 @@ def principal_channels(atlas: Atlas, level: int) -> FloatArray:
     return np.ascontiguousarray(directions[:, ::-1][:, :count].T, np.float32)
 
 
-Device = Literal["auto", "cpu", "cuda"]
-DEVICES = ("auto", "cpu", "cuda")
 CPU_KEEP_BYTES = 2 << 30
 """Transforms of an atlas are kept up to this size, else made anew per pass."""
 
@@ -161,37 +161,31 @@ class TorchTransforms:
         return found
 
 
-def choose_transforms(device: str = "auto") -> Transforms:
+def choose_transforms(device: Device = "auto") -> Transforms:
     """Open the transforms of a device; ``auto`` takes a GPU where there is one.
+
+    On ``mps`` models run, while searches stay on the CPU: its transforms lack
+    what a search needs.
 
     Raises
     ------
     SettingError
-        If the device is unknown, or not there.
+        If the device is not there.
     MissingExtraError
         If a GPU is asked for and torch is not installed.
     """
-    if device not in DEVICES:
-        raise SettingError(
-            f"unknown device '{device}'; allowed: {', '.join(DEVICES)}."
-            + did_you_mean(device, DEVICES)
-        )
     # Torch takes seconds to import, so it is asked only where a driver is.
     if device == "cpu" or (device == "auto" and shutil.which("nvidia-smi") is None):
         return ScipyTransforms()
     try:
-        import torch
+        kind = resolve_runtime(device, "float32", None).device
     except ImportError:
         if device == "auto":
             return ScipyTransforms()
         raise MissingExtraError(
-            "device 'cuda' needs torch: pip install 'crosslook[models]', or use --device cpu."
+            f"device '{device}' needs torch: pip install 'crosslook[models]', or use --device cpu."
         ) from None
-    if torch.cuda.is_available():
-        return TorchTransforms("cuda")
-    if device == "cuda":
-        raise SettingError("device 'cuda' is not available to torch here; use --device cpu.")
-    return ScipyTransforms()
+    return TorchTransforms("cuda") if kind == "cuda" else ScipyTransforms()
 
 
 MOST_CELLS = 64

@@ -21,8 +21,11 @@ from crosslook.atlas.ready_blocks import (
     choose_transforms,
 )
 from crosslook.atlas.store import Atlas
-from crosslook.extract.registry import open_extractor
+from crosslook.errors import StoreError
+from crosslook.extract.base import Extractor
+from crosslook.extract.registry import open_model
 from crosslook.extract.spec import parse_spec
+from crosslook.options import Device, ModelOptions
 from crosslook.types import FloatArray
 
 Box = tuple[float, float, float, float]
@@ -172,7 +175,7 @@ class Searcher:
         return np.multiply(raw[:, cols], self.ready.inverse_root(ready, sought.shape))
 
 
-def searcher(atlas: Atlas, level: int, device: str = "auto") -> Searcher:
+def searcher(atlas: Atlas, level: int, device: Device = "auto") -> Searcher:
     """The searcher of a level; the same one for all queries of an opened atlas."""
     key = (level, device)
     if key not in atlas.searchers:
@@ -220,7 +223,7 @@ class Asked:
     prior: Prior | None
 
 
-def finest_level(atlas: Atlas, one: Asked, device: str = "auto") -> int:
+def finest_level(atlas: Atlas, one: Asked, device: Device = "auto") -> int:
     """Number of the finest level that a query can be searched in at little cost.
 
     Half the cell finds more, at four times the positions. So a level of the
@@ -240,49 +243,90 @@ def finest_level(atlas: Atlas, one: Asked, device: str = "auto") -> int:
     return 0
 
 
+class OpenLevels:
+    """The extractors of an atlas's levels, each opened once, when it is first needed.
+
+    Parameters
+    ----------
+    atlas : Atlas
+    options : ModelOptions
+        Where and how they run, and their local weights.
+    """
+
+    def __init__(self, atlas: Atlas, options: ModelOptions) -> None:
+        self.atlas = atlas
+        self.options = options
+        self._extractors: dict[int, Extractor] = {}
+
+    def __getitem__(self, number: int) -> Extractor:
+        """Open the extractor of a level.
+
+        Raises
+        ------
+        StoreError
+            If it is not the one that the atlas was built with: queries and
+            atlas would lie in two feature spaces.
+        """
+        if number not in self._extractors:
+            extractor = open_model(self.atlas.manifest.levels[number].spec, self.options)
+            self._compare(number, extractor.key)
+            self._extractors[number] = extractor
+        return self._extractors[number]
+
+    def _compare(self, number: int, here: dict[str, str]) -> None:
+        there = self.atlas.manifest.keys[number]
+        names = [n for n in (here | there) if n != "dtype" and here.get(n) != there.get(n)]
+        if names:
+            differ = "; ".join(f"{n} '{there.get(n, '')}', here '{here.get(n, '')}'" for n in names)
+            raise StoreError(
+                f"level {number} of atlas '{self.atlas.name}' was built by another extractor: "
+                f"{differ}. Give the weights that it was built with by --weights, or build the "
+                "atlas again into a new folder."
+            )
+
+
 def search_poses(
-    atlas: Atlas,
-    asked: Sequence[Asked],
-    count: int,
-    level: int | None = None,
-    device: str = "auto",
+    levels: OpenLevels, asked: Sequence[Asked], count: int, level: int | None = None
 ) -> list[tuple[int, list[Found]]]:
     """Find the best places of each query, all of one level in one pass.
 
     Parameters
     ----------
-    atlas : Atlas
+    levels : OpenLevels
+        Of the atlas.
     asked : sequence of Asked
     count : int
         Places wanted of each.
     level : int, optional
         Number of the level that is searched; by default :func:`finest_level`.
-    device : str
 
     Returns
     -------
     list of (int, list of Found)
         Level and places of each query, best first.
     """
+    atlas, device = levels.atlas, levels.options.device
     numbers = [finest_level(atlas, one, device) if level is None else level for one in asked]
     places: dict[int, list[Found]] = {}
     for number in sorted(set(numbers)):
         mine = [n for n, other in enumerate(numbers) if other == number]
-        found = _search_level(atlas, number, [asked[n] for n in mine], count, device)
+        found = _search_level(levels, number, [asked[n] for n in mine], count)
         places.update(zip(mine, found, strict=True))
     return [(number, places[n]) for n, number in enumerate(numbers)]
 
 
 def _search_level(
-    atlas: Atlas, number: int, asked: Sequence[Asked], count: int, device: str
+    levels: OpenLevels, number: int, asked: Sequence[Asked], count: int
 ) -> list[list[Found]]:
-    level = atlas.manifest.levels[number]
-    extractor = open_extractor(level.spec)
+    level = levels.atlas.manifest.levels[number]
+    extractor = levels[number]
     made = [[make_template(pose, level, extractor) for pose in one.poses] for one in asked]
     groups = [[template for template, _ in group] for group in made]
     insides = [None if one.prior is None else one.prior.in_cells(level.cell) for one in asked]
     apart = max(4, round(_APART / level.cell))
-    peaks = searcher(atlas, number, device).search_groups(groups, count, insides, apart)
+    peaks = searcher(levels.atlas, number, levels.options.device).search_groups(
+        groups, count, insides, apart
+    )
     return [
         [_found(peak, group[peak.template][1], level.cell) for peak in found]
         for group, found in zip(made, peaks, strict=True)

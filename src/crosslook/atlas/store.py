@@ -51,6 +51,13 @@ class Atlas:
         """Pixels and blocks."""
         return self.manifest.grid
 
+    def find_level(self, spec: str) -> int | None:
+        """Number of the level whose extractor was given as ``spec``; None where no one was."""
+        for number, level in enumerate(self.manifest.levels):
+            if spec in (level.spec, level.spec.partition(":")[0]):
+                return number
+        return None
+
     def level_number(self, spec: str) -> int:
         """Number of the level whose extractor was given as ``spec``.
 
@@ -59,10 +66,10 @@ class Atlas:
         SettingError
             If the atlas was built with other extractors.
         """
+        number = self.find_level(spec)
+        if number is not None:
+            return number
         known = [level.spec for level in self.manifest.levels]
-        for number, name in enumerate(known):
-            if spec == name or name.partition(":")[0] == spec:
-                return number
         raise SettingError(
             f"atlas '{self.name}' has no features of '{spec}'; it was built with: "
             f"{', '.join(known)}. Choose one of these, or build another atlas."

@@ -17,13 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from crosslook.atlas.build import BLOCK, FINE, build_atlas
+from crosslook.atlas.build import BLOCK, build_atlas
 from crosslook.atlas.levels import make_level
 from crosslook.atlas.locate import locate
 from crosslook.atlas.search import searcher
+from crosslook.atlas.settings import BuildSettings, LevelOptions, LocateCall
 from crosslook.atlas.store import open_atlas
 from crosslook.atomic import check_writable, write_text
 from crosslook.errors import CrosslookError, InputError
+from crosslook.options import ModelOptions
 
 
 def peak_memory_bytes() -> int:
@@ -123,7 +125,7 @@ def read_costs(path: Path) -> UnitCosts:
         ) from error
 
 
-def costs_for(path: Path | None, extractor: str, cell: int | None, fine: str) -> UnitCosts:
+def costs_for(path: Path | None, options: LevelOptions) -> UnitCosts:
     """Read the costs in a file, or measure them and write them there.
 
     Raises
@@ -131,11 +133,11 @@ def costs_for(path: Path | None, extractor: str, cell: int | None, fine: str) ->
     InputError
         If the file holds costs of other levels or cannot be read.
     """
-    wanted = (make_level(extractor, cell), make_level(fine or FINE, None))
+    wanted = (make_level(options.extractor, options.cell), make_level(options.fine, None))
     if path is None or not path.exists():
         if path is not None:
             check_writable(path.parent)
-        found = measure_costs(extractor, cell, fine or FINE)
+        found = measure_costs(options)
         if path is not None:
             found.write(path)
         return found
@@ -149,14 +151,12 @@ def costs_for(path: Path | None, extractor: str, cell: int | None, fine: str) ->
     return held
 
 
-def measure_costs(
-    extractor: str = "hog", cell: int | None = None, fine: str = FINE, side: int = SIDE
-) -> UnitCosts:
+def measure_costs(options: LevelOptions | None = None, side: int = SIDE) -> UnitCosts:
     """Build a small atlas of random ground here and ask it.
 
     Parameters
     ----------
-    extractor, cell, fine
+    options : LevelOptions, optional
         As for :func:`crosslook.atlas.build.build_atlas`.
     side : int
         Side of its basemap in pixels, whole blocks.
@@ -168,12 +168,13 @@ def measure_costs(
     CrosslookError
         If a stage fails.
     """
-    coarse, second = make_level(extractor, cell), make_level(fine, None)
+    options = options or LevelOptions()
+    coarse, second = make_level(options.extractor, options.cell), make_level(options.fine, None)
     with TemporaryDirectory() as folder:
         place = Path(folder)
         write_noise(place / "map.tif", side)
-        built = run_stage("build", place, coarse.spec, second.spec, coarse.cell)
-        asked = run_stage("ask", place, coarse.spec, second.spec, coarse.cell)
+        built = run_stage("build", place, options)
+        asked = run_stage("ask", place, options)
     return UnitCosts(
         extractor=coarse.spec,
         fine=second.spec,
@@ -207,11 +208,10 @@ def write_noise(path: Path, side: int) -> None:
                 file.write(values.transpose(2, 0, 1), window=window)
 
 
-def _build(place: Path, extractor: str, fine: str, cell: int) -> dict[str, float]:
+def _build(place: Path, options: LevelOptions) -> dict[str, float]:
     started = perf_counter()
-    atlas = build_atlas(
-        place / "map.tif", place / "atlas", extractor=extractor, cell=cell, fine=fine
-    )
+    settings = BuildSettings(**options.model_dump())
+    atlas = build_atlas(place / "map.tif", place / "atlas", settings)
     seconds = perf_counter() - started
     blocks = len(atlas.manifest.blocks)
     stored = sum(p.stat().st_size for p in (place / "atlas" / "blocks").rglob("*") if p.is_file())
@@ -223,11 +223,14 @@ def _build(place: Path, extractor: str, fine: str, cell: int) -> dict[str, float
     }
 
 
-def _ask(place: Path, extractor: str, fine: str, cell: int) -> dict[str, float]:
+def _ask(place: Path, options: LevelOptions) -> dict[str, float]:
     atlas = open_atlas(place / "atlas")
     blocks = len(atlas.manifest.blocks)
     first = atlas.manifest.levels[0].spec
-    search = searcher(atlas, 0, "cpu")
+    settings = LocateCall(
+        coarse=first, **options.model_dump(include=set(ModelOptions.model_fields))
+    )
+    search = searcher(atlas, 0, settings.device)
     started = perf_counter()
     search.warm()
     warm = perf_counter() - started
@@ -235,7 +238,7 @@ def _ask(place: Path, extractor: str, fine: str, cell: int) -> dict[str, float]:
     for number in range(_QUERIES + 1):
         chip = atlas.image((300 + 400 * number, 500), (_CHIP, _CHIP))
         # A large atlas is searched in its first level.
-        seconds.append(locate(chip, atlas, coarse=first, device="cpu").timings)
+        seconds.append(locate(chip, atlas, settings).timings)
     later = seconds[1:]  # the first one pays for what is made once
     searched = float(np.median([one["search"] for one in later]))
     total = float(np.median([one["total"] for one in later]))
@@ -253,7 +256,7 @@ def _ask(place: Path, extractor: str, fine: str, cell: int) -> dict[str, float]:
 _STAGES = {"build": _build, "ask": _ask}
 
 
-def run_stage(stage: str, place: Path, extractor: str, fine: str, cell: int) -> dict[str, float]:
+def run_stage(stage: str, place: Path, options: LevelOptions) -> dict[str, float]:
     """Run one stage in a process of its own: ``build`` or ``ask`` an atlas in a folder.
 
     Raises
@@ -267,9 +270,7 @@ def run_stage(stage: str, place: Path, extractor: str, fine: str, cell: int) -> 
         "crosslook.atlas.unit_costs",
         stage,
         str(place),
-        extractor,
-        fine,
-        str(cell),
+        options.model_dump_json(include=set(LevelOptions.model_fields)),
     ]
     done = subprocess.run(call, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -280,5 +281,5 @@ def run_stage(stage: str, place: Path, extractor: str, fine: str, cell: int) -> 
 
 
 if __name__ == "__main__":
-    stage_name, at, coarse_spec, fine_spec, cell_px = sys.argv[1:]
-    print(json.dumps(_STAGES[stage_name](Path(at), coarse_spec, fine_spec, int(cell_px))))
+    stage_name, at, text = sys.argv[1:]
+    print(json.dumps(_STAGES[stage_name](Path(at), LevelOptions(**json.loads(text)))))

@@ -15,10 +15,8 @@ import cv2
 import numpy as np
 
 from crosslook.atlas.query import Pose, centred, on_cells
-from crosslook.atlas.search import Found
-from crosslook.atlas.store import Atlas
-from crosslook.errors import SettingError
-from crosslook.extract.base import Extractor
+from crosslook.atlas.search import Found, OpenLevels
+from crosslook.extract.registry import open_model
 from crosslook.geo.picture import Picture
 from crosslook.match.channels import Channels, dense_channels
 from crosslook.match.transform import Transform, translation
@@ -115,15 +113,16 @@ class Candidate:
 class FineLevel:
     """Features that verify: a level of the atlas, or any extractor on its image."""
 
-    def __init__(self, atlas: Atlas, spec: str, extractor: Extractor) -> None:
-        self.atlas = atlas
-        self.extractor = extractor
-        try:
-            self.level: int | None = atlas.level_number(spec)
-            self.cell = atlas.manifest.levels[self.level].cell
-        except SettingError:
-            self.level = None
-            self.cell = max(2, round(extractor.geometry(_MOST_SIDE, _MOST_SIDE).stride))
+    def __init__(self, levels: OpenLevels, spec: str) -> None:
+        self.atlas = levels.atlas
+        self.level = self.atlas.find_level(spec)
+        if self.level is None:
+            self.extractor = open_model(spec, levels.options)
+            stride = self.extractor.geometry(_MOST_SIDE, _MOST_SIDE).stride
+            self.cell = max(2, round(stride))
+        else:
+            self.extractor = levels[self.level]
+            self.cell = self.atlas.manifest.levels[self.level].cell
 
     def query(self, picture: Picture) -> Channels:
         """Features of (part of) a query."""

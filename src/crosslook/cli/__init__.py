@@ -1,54 +1,111 @@
-"""The command line; each command imports what it needs when it runs."""
+"""The command line; each command imports what it needs when it is asked for."""
 
 from __future__ import annotations
 
 import sys
 
-import typer
+import click
 
-from crosslook.cli import (
-    atlas,
-    extractors,
-    locate,
-    plan,
-    register,
-    report,
-    simulate,
-    study,
-    weights,
-)
+from crosslook.cli.command import Commands, Table
 from crosslook.errors import CrosslookError
 
-app = typer.Typer(
-    name="crosslook",
-    help="Match radar and optical satellite images with pretrained vision models.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-app.command("study")(study.study)
-app.command("demo")(study.demo)
-app.command("simulate")(simulate.simulate)
-app.command("extractors")(extractors.extractors)
-app.add_typer(atlas.app, name="atlas")
-app.command("locate")(locate.locate)
-app.command("plan")(plan.plan)
-app.command("register")(register.register)
-app.command("audit")(register.audit)
-app.add_typer(weights.app, name="weights")
-app.command("report")(report.report)
-app.command("compare")(report.compare)
+TABLE: Table = {
+    "study": (
+        "crosslook.cli.study:study",
+        "Measure how well extractors match SAR and optical patches.",
+    ),
+    "demo": (
+        "crosslook.cli.study:demo",
+        "Simulate pairs, study them and write a report: no data or weights needed.",
+    ),
+    "simulate": (
+        "crosslook.cli.simulate:simulate",
+        "Write seeded synthetic SAR/optical pairs as GeoTIFFs, with their truth.",
+    ),
+    "extractors": (
+        "crosslook.cli.extractors:extractors",
+        "List the extractors: size, channels, stride, input, licence, weights.",
+    ),
+    "atlas": (
+        "Make a basemap searchable; say what an atlas holds.",
+        {
+            "build": (
+                "crosslook.cli.atlas:build",
+                "Bring basemaps onto one grid and compute their features; goes on if interrupted.",
+            ),
+            "info": (
+                "crosslook.cli.atlas:info",
+                "Area, grid, extractors, size and date of an atlas.",
+            ),
+        },
+    ),
+    "locate": (
+        "crosslook.cli.locate:locate",
+        "Find where on an atlas SAR images lie; exit code 3 where that is not sure.",
+    ),
+    "plan": (
+        "crosslook.cli.plan:plan",
+        "How long, how much memory and storage an atlas of an area takes.",
+    ),
+    "register": (
+        "crosslook.cli.register:register",
+        "Bring a SAR image onto an optical one; exit code 3 where they do not match.",
+    ),
+    "audit": (
+        "crosslook.cli.register:audit",
+        "Measure whether the pairs of a data set are really aligned.",
+    ),
+    "weights": (
+        "Weights of the pretrained models: status, fetch, where.",
+        {
+            "status": (
+                "crosslook.cli.weights:status",
+                "List all models: whether their weights are here, size and licence.",
+            ),
+            "fetch": (
+                "crosslook.cli.weights:fetch",
+                "Fetch the weights of models from the Hugging Face hub.",
+            ),
+            "where": (
+                "crosslook.cli.weights:where",
+                "Print the folder where the weights of a model lie, or would lie.",
+            ),
+        },
+    ),
+    "report": (
+        "crosslook.cli.report:report",
+        "Write the HTML report and the figures of a run again, from its files.",
+    ),
+    "compare": (
+        "crosslook.cli.report:compare",
+        "Say which differences between runs stand, by a paired bootstrap over scenes.",
+    ),
+}
 
 
-@app.callback(invoke_without_command=True)
-def root(version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
-    """Answer ``--version``; everything else is a command."""
-    if version:
+def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
         from crosslook import __version__
 
-        typer.echo(__version__)
-        raise typer.Exit
+        click.echo(__version__)
+        ctx.exit()
+
+
+app = Commands(
+    "crosslook",
+    TABLE,
+    help="Match radar and optical satellite images with pretrained vision models.",
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_print_version,
+            help="Print the version.",
+        )
+    ],
+)
 
 
 def main() -> None:
@@ -56,5 +113,5 @@ def main() -> None:
     try:
         app()
     except CrosslookError as error:
-        typer.echo(f"error: {error}", err=True)
+        click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)

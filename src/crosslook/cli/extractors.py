@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+from pydantic import Field
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from crosslook.options import Cli, Settings
 
-def extractors(
-    name: Annotated[str | None, typer.Argument(help="Show the options of one.")] = None,
-) -> None:
+
+class ExtractorsInputs(Settings):
+    """Which extractor."""
+
+    name: Annotated[str | None, Cli(positional=True)] = Field(
+        default=None, description="Show the options of one."
+    )
+
+
+def extractors(inputs: ExtractorsInputs) -> None:
     """List the extractors: size, channels, stride, input, licence, weights."""
-    if name is None:
+    if inputs.name is None:
         print_extractors()
     else:
-        print_extractor(name)
+        print_extractor(inputs.name)
 
 
 def print_extractors(console: Console | None = None) -> None:

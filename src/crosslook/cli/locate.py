@@ -2,91 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from pydantic import Field
 
-from crosslook.cli.outcome import NO_MATCH, say
+from crosslook.atlas.settings import LocateCall
+from crosslook.cli.outcome import finish
 from crosslook.errors import SettingError
+from crosslook.options import Cli, Settings
 
 
-def locate(
-    queries: Annotated[
-        list[str], typer.Argument(help="SAR images: GeoTIFF, or pictures with --gsd.")
-    ],
-    atlas: Annotated[str, typer.Option(help="Folder or address of the atlas.")],
-    out: Annotated[Path, typer.Option(help="Folder for transform, aligned image, tie points.")],
-    gsd: Annotated[
-        float | None, typer.Option(help="Metres per pixel of a query without georeference.")
-    ] = None,
-    near: Annotated[
-        tuple[float, float] | None,
-        typer.Option(metavar="LON LAT", help="Where its middle may lie; with --radius."),
-    ] = None,
-    radius: Annotated[
-        float | None, typer.Option(help="Kilometres around --near, or around the query's place.")
-    ] = None,
-    bbox: Annotated[
-        tuple[float, float, float, float] | None,
-        typer.Option(metavar="W S E N", help="Box in degrees in which its middle lies."),
-    ] = None,
-    rotation: Annotated[float, typer.Option(help="Turn tried to either side, degrees.")] = 0.0,
-    scale: Annotated[
-        float, typer.Option(help="Relative change of scale tried; 0.1 is 10 per cent.")
-    ] = 0.0,
-    coarse: Annotated[
-        str | None,
-        typer.Option(
-            help="Level of the atlas that is searched; by default the finest that is cheap."
-        ),
-    ] = None,
-    fine: Annotated[
-        str | None, typer.Option(help="Extractor that verifies the candidates; any.")
-    ] = None,
-    model: Annotated[
-        str, typer.Option(help="shift, similarity, affine, homography or tps.")
-    ] = "similarity",
-    device: Annotated[str, typer.Option(help="Of the search: auto, cpu or cuda.")] = "auto",
-    force: Annotated[
-        bool, typer.Option("--force", help="Write the pictures without a match.")
-    ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the robust fit.")] = 0,
-) -> None:
+class LocateInputs(Settings):
+    """What is looked for, and where."""
+
+    queries: Annotated[tuple[str, ...], Cli(positional=True, metavar="QUERY...", needed=True)] = (
+        Field(default=(), description="SAR images: GeoTIFF, or plain images with --gsd.")
+    )
+    atlas: Annotated[str, Cli(metavar="ATLAS")] = Field(
+        description="Folder or address of the atlas."
+    )
+
+
+def locate(inputs: LocateInputs, settings: LocateCall) -> None:
     """Find where on an atlas SAR images lie; exit code 3 where that is not sure.
 
     The files of several queries go into a folder each, named by their stems.
+    One that cannot be read or matched does not stop the others: all such are
+    listed at the end, and the exit code is 1.
     """
-    from typing import cast
-
     from crosslook.atlas.locate import locate_all
-    from crosslook.match.transform import Model
 
-    folders = folders_of(queries, out)
-    found = locate_all(
-        queries,
-        atlas,
-        gsd=gsd,
-        near=near,
-        radius_km=radius,
-        bbox=bbox,
-        rotation=rotation,
-        scale=scale,
-        coarse=coarse,
-        fine=fine,
-        model=cast(Model, model),
-        device=device,
-        seed=seed,
-    )
-    sure = True
-    for result, folder in zip(found, folders, strict=True):
-        result.write(folder, force=force)
-        sure &= say(result, folder, name=len(queries) > 1)
-    if not sure:
-        raise typer.Exit(NO_MATCH)
+    queries = inputs.queries
+    folders = folders_of(queries, Path(settings.out or ""))
+    results = locate_all(queries, inputs.atlas, settings)
+    finish(results, folders, force=settings.force)
 
 
-def folders_of(queries: list[str], out: Path) -> list[Path]:
+def folders_of(queries: Sequence[str], out: Path) -> list[Path]:
     """Where the files of every query go: ``out`` for one, ``out/<stem>`` for several.
 
     Raises

@@ -5,57 +5,53 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+import click
+from pydantic import Field
 
-from crosslook.cli.outcome import tell
+from crosslook.cli.outcome import NO_MATCH, say
+from crosslook.match.settings import AuditSettings, RegisterCall
+from crosslook.options import Cli, Settings
 
 
-def register(
-    sar: Annotated[str, typer.Argument(help="SAR image.")],
-    optical: Annotated[str, typer.Argument(help="Optical image of roughly the same place.")],
-    out: Annotated[Path, typer.Option(help="Folder for transform, aligned image, tie points.")],
-    model: Annotated[
-        str, typer.Option(help="shift, similarity, affine, homography or tps.")
-    ] = "similarity",
-    extractor: Annotated[str, typer.Option(help="Features to correlate [hog].")] = "",
-    force: Annotated[
-        bool, typer.Option("--force", help="Write the pictures without a match.")
-    ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the robust fit.")] = 0,
-) -> None:
-    """Bring a SAR image onto an optical one; exit code 3 where they do not match."""
-    from typing import cast
+class RegisterInputs(Settings):
+    """Which two images."""
 
-    from crosslook.match.register import DEFAULT_EXTRACTOR
-    from crosslook.match.register import register as run
-    from crosslook.match.transform import Model
-
-    found = run(
-        sar,
-        optical,
-        model=cast(Model, model),
-        extractor=extractor or DEFAULT_EXTRACTOR,
-        out=out,
-        force=force,
-        seed=seed,
+    sar_image: Annotated[str, Cli(positional=True, metavar="SAR")] = Field(description="SAR image.")
+    optical_image: Annotated[str, Cli(positional=True, metavar="OPTICAL")] = Field(
+        description="Optical image of roughly the same place."
     )
-    tell(found, out)
 
 
-def audit(
-    pairs: Annotated[str, typer.Argument(help="As for study: folder, table or public set.")],
-    out: Annotated[
-        Path, typer.Option(help="Folder for the table, the pictures, the alignment file.")
-    ],
-    layout: Annotated[str, typer.Option(help="Name of a public set's layout, or auto.")] = "auto",
-    radius: Annotated[float, typer.Option(help="Largest shift looked for, pixels.")] = 24.0,
-) -> None:
+class AuditInputs(Settings):
+    """Which pairs, and where the answer goes."""
+
+    pairs: Annotated[str, Cli(positional=True)] = Field(
+        description="As for study: folder, table or public set."
+    )
+    out: Annotated[Path, Cli(metavar="FOLDER")] = Field(
+        description="Folder for the table, the pictures, the alignment file."
+    )
+    layout: Annotated[str, Cli(metavar="NAME")] = Field(
+        default="auto", description="Layout of a public set."
+    )
+
+
+def register(inputs: RegisterInputs, settings: RegisterCall) -> None:
+    """Bring a SAR image onto an optical one; exit code 3 where they do not match."""
+    from crosslook.match.register import register as run
+
+    found = run(inputs.sar_image, inputs.optical_image, settings)
+    if not say(found, Path(settings.out or "")):
+        raise click.exceptions.Exit(NO_MATCH)
+
+
+def audit(inputs: AuditInputs, settings: AuditSettings) -> None:
     """Measure whether the pairs of a data set are really aligned."""
     from crosslook.data.pairs import open_pairs
     from crosslook.match.audit import audit as run
 
-    found = run(open_pairs(pairs, layout), radius=radius)
-    files = found.write(out)
+    found = run(open_pairs(inputs.pairs, inputs.layout), settings)
+    files = found.write(inputs.out)
     for name, value in found.summary().items():
-        typer.echo(f"{name.replace('_', ' ')}: {value:g}")
-    typer.echo(f"{len(files)} files in {out}")
+        click.echo(f"{name.replace('_', ' ')}: {value:g}")
+    click.echo(f"{len(files)} files in {inputs.out}")

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+import click
+from pydantic import Field
 
-app = typer.Typer(
-    help="Weights of the pretrained models: status, fetch, where.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+from crosslook.options import Cli, Settings
 
 
-@app.command("status")
+class FetchInputs(Settings):
+    """Whose weights."""
+
+    specs: Annotated[tuple[str, ...], Cli(positional=True, metavar="SPEC...", needed=True)] = Field(
+        default=(), description="As dinov2, sd-unet:sd21, hf:<hub id>."
+    )
+
+
+class WhereInputs(Settings):
+    """Whose weights."""
+
+    spec: Annotated[str, Cli(positional=True)] = Field(description="As dinov2 or sd-unet:sd21.")
+
+
 def status() -> None:
     """List all models: whether their weights are here, size and licence."""
     from rich.console import Console
@@ -34,22 +44,16 @@ def status() -> None:
     console.print(f"cache  {cache_folder()}", highlight=False)
 
 
-@app.command("fetch")
-def fetch(
-    specs: Annotated[list[str], typer.Argument(help="As dinov2, sd-unet:sd21, hf:<hub id>.")],
-) -> None:
+def fetch(inputs: FetchInputs) -> None:
     """Fetch the weights of models from the Hugging Face hub."""
     from crosslook.extract import fetch as fetching
 
-    for spec in specs:
-        typer.echo(f"{spec}: in {fetching.fetch(spec, typer.echo)}")
+    for spec in inputs.specs:
+        click.echo(f"{spec}: in {fetching.fetch(spec, click.echo)}")
 
 
-@app.command("where")
-def where(
-    spec: Annotated[str, typer.Argument(help="As dinov2 or sd-unet:sd21.")],
-) -> None:
+def where(inputs: WhereInputs) -> None:
     """Print the folder where the weights of a model lie, or would lie."""
     from crosslook.extract import fetch as fetching
 
-    typer.echo(str(fetching.where(spec)))
+    click.echo(str(fetching.where(inputs.spec)))

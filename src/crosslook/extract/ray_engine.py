@@ -8,15 +8,14 @@ Ray starts another and gives it that shard again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 from crosslook.errors import OutputError
-from crosslook.extract.registry import open_extractor
+from crosslook.extract.registry import open_model
 from crosslook.extract.run import Patches, missing_shards, open_features, shard_indices
 from crosslook.extract.store import FeatureSet
+from crosslook.options import ModelOptions
 from crosslook.ray_work import run_on_ray
 from crosslook.storage import open_folder
 from crosslook.types import Modality
@@ -34,10 +33,7 @@ class RayJob:
     patches: Patches
     modality: Modality
     store: str
-    device: str = "auto"
-    dtype: str = "float32"
-    batch_size: int | None = None
-    weights: Mapping[str, Path] | None = None
+    models: ModelOptions = field(default_factory=ModelOptions)
 
 
 class ShardWorker:
@@ -45,13 +41,7 @@ class ShardWorker:
 
     def __init__(self, job: RayJob) -> None:
         self.job = job
-        self.extractor = open_extractor(
-            job.spec,
-            device=job.device,
-            dtype=job.dtype,
-            batch_size=job.batch_size,
-            weights=job.weights,
-        )
+        self.extractor = open_model(job.spec, job.models)
         store = open_folder(job.store)
         self.features = open_features(self.extractor, job.patches, job.modality, store)
 
@@ -96,7 +86,7 @@ def extract_with_ray(job: RayJob, workers: int = 2, address: str | None = None) 
             f"{job.spec} {job.modality} (ray)",
             workers,
             address,
-            gpus=1 if job.device == "cuda" else None,
+            gpus=1 if job.models.device == "cuda" else None,
         )
     head.extractor.close()
     left = missing_shards(head.features, job.patches)

@@ -14,6 +14,7 @@ from crosslook.extract.base import Extractor
 from crosslook.extract.rows import ROWS, ExtractorRow, Variant
 from crosslook.extract.spec import ExtractorSpec, parse_spec, read_options
 from crosslook.extract.weights import check_overrides, find_variant, locate, missing
+from crosslook.options import ModelOptions
 
 __all__ = [
     "ROWS",
@@ -25,6 +26,7 @@ __all__ = [
     "extractor_class",
     "find_row",
     "open_extractor",
+    "open_model",
 ]
 
 
@@ -124,6 +126,17 @@ def open_extractor(
     check_overrides(weights or {})
     source = locate(row, parsed, weights)
     return cls(spec, options, source, resolve_runtime(device, dtype, batch_size))
+
+
+def open_model(spec: str, options: ModelOptions) -> Extractor:
+    """Open the extractor that ``spec`` names, as :func:`open_extractor` does, by settings."""
+    return open_extractor(
+        spec,
+        device=options.device,
+        dtype=options.dtype,
+        batch_size=options.batch_size,
+        weights=options.weights,
+    )
 
 
 def describe_rows(weights: Mapping[str, Path] | None = None) -> list[RowInfo]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from crosslook.errors import SettingError, did_you_mean
+from crosslook.options import Device, Dtype
 
-DEVICES = ("auto", "cuda", "mps", "cpu")
-DTYPES = ("float32", "bfloat16", "float16")
+DEVICES: tuple[Device, ...] = get_args(Device)
+DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 _LARGEST_BATCH = {"cuda": 64, "mps": 16, "cpu": 8}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from crosslook.errors import SettingError
 from crosslook.geo.radiometry import (
@@ -15,6 +14,7 @@ from crosslook.geo.radiometry import (
     band_list,
 )
 from crosslook.geo.raster import Raster
+from crosslook.options import ReadingText
 from crosslook.types import FloatArray, Modality
 
 
@@ -37,32 +37,21 @@ class Reading:
     dem: str | None = None
 
     @classmethod
-    def parse(
-        cls,
-        sar: str = "",
-        optical: str = "",
-        bands: str = "",
-        height: float | None = None,
-        dem: str | Path | None = None,
-    ) -> Reading:
+    def parse(cls, text: ReadingText) -> Reading:
         """Read the options as text; ``bands`` is short for the optical bands.
 
         Raises
         ------
         SettingError
-            For anything that is not allowed, or options that exclude each other.
+            For anything that is not allowed.
         """
-        colours = OpticalRadiometry.parse(optical)
-        if bands:
-            if colours.bands:
-                raise SettingError("both --bands and --optical bands=... were given; give one.")
+        optical = OpticalRadiometry.parse(text.optical)
+        if text.bands:
             try:
-                colours = replace(colours, bands=band_list(bands))
+                optical = replace(optical, bands=band_list(text.bands))
             except ValueError as error:
-                raise SettingError(f"--bands {bands} is not allowed: {error}.") from None
-        if height is not None and dem is not None:
-            raise SettingError("both --height and --dem were given; give one.")
-        return cls(SarRadiometry.parse(sar), colours, height, None if dem is None else str(dem))
+                raise SettingError(f"--bands {text.bands} is not allowed: {error}.") from None
+        return cls(SarRadiometry.parse(text.sar), optical, text.height, text.dem)
 
     def of(self, modality: Modality) -> Radiometry:
         """The radiometry of a modality."""

@@ -21,8 +21,9 @@ from crosslook.match.refine import (
 )
 from crosslook.match.relief import CLEAR_RATIO, Relief, is_consistent, measure_relief
 from crosslook.match.robust_fit import Fit, fit_robust
+from crosslook.match.settings import Model
 from crosslook.match.tie_points import Pass, TiePoints, VoteRange, find_tie_points, score_maps, vote
-from crosslook.match.transform import Model, Transform, identity
+from crosslook.match.transform import Transform, identity
 from crosslook.match.warp import warp
 from crosslook.progress import Timer
 

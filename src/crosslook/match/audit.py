@@ -16,7 +16,7 @@ import numpy as np
 from crosslook.atomic import check_writable, write_bytes, write_text
 from crosslook.errors import GridError, InputError, MatchError
 from crosslook.extract.base import Extractor
-from crosslook.extract.registry import open_extractor
+from crosslook.extract.registry import open_model
 from crosslook.geo.image import ImageFile, on_optical_grid, open_image
 from crosslook.geo.picture import Picture
 from crosslook.geo.reading import Reading
@@ -25,9 +25,11 @@ from crosslook.match.channels import dense_channels
 from crosslook.match.pictures import shift_picture
 from crosslook.match.refine import InformationMeasure, information_measure, reduce_picture
 from crosslook.match.relief import CLEAR_RATIO, HILLY_PX, Relief, measure_relief
+from crosslook.match.settings import AuditSettings
 from crosslook.match.tie_points import Pass, find_tie_points, score_maps
 from crosslook.match.transform import Transform, identity, translation
 from crosslook.match.warp import warp
+from crosslook.options import after_one
 from crosslook.progress import track
 from crosslook.retrieval.compare.correlation import correlate, find_peaks
 from crosslook.types import Array, Window
@@ -190,23 +192,26 @@ def measure_scene(
     scene: str,
     sar: Picture,
     optical: Picture,
+    *,
     radius: float,
     shift_features: Extractor,
-    turn_features: Extractor,
+    part_features: Extractor,
+    seed: int = 0,
 ) -> AuditRow:
-    """Measure the residual shift of one pair, on one grid, in two ways; then turn and relief."""
+    """Measure the shift of one pair, on one grid, in two ways; then rotation and relief."""
     information, _ = information_shift(sar, optical, radius)
     gradient, _ = gradient_shift(sar, optical, shift_features, radius)
     apart = float(np.linalg.norm(information - gradient))
     mean = (information + gradient) / 2
+    shift = (float(mean[0]), float(mean[1]))
     rotation, scale = float("nan"), float("nan")
     if apart <= AGREE_PX:
-        rotation, scale = _turn(sar, optical, turn_features, (float(mean[0]), float(mean[1])))
-    relief = _relief(sar, optical, turn_features, (float(mean[0]), float(mean[1])))
+        rotation, scale = _rotation(sar, optical, part_features, shift, seed)
+    relief = _relief(sar, optical, part_features, shift)
     return AuditRow(
         scene=scene,
-        row=float(mean[0]),
-        col=float(mean[1]),
+        row=shift[0],
+        col=shift[1],
         information_row=float(information[0]),
         information_col=float(information[1]),
         gradient_row=float(gradient[0]),
@@ -220,10 +225,10 @@ def measure_scene(
     )
 
 
-def _turn(
-    sar: Picture, optical: Picture, extractor: Extractor, shift: tuple[float, float]
+def _rotation(
+    sar: Picture, optical: Picture, extractor: Extractor, shift: tuple[float, float], seed: int
 ) -> tuple[float, float]:
-    found = align(sar, optical, extractor, identity(), "similarity", PASSES)
+    found = align(sar, optical, extractor, identity(), "similarity", PASSES, seed)
     if found.transform is None or found.evidence.inliers < _MIN_INLIERS:
         return float("nan"), float("nan")
     middle = np.array(sar.shape, np.float64) / 2
@@ -244,11 +249,8 @@ def _relief(
     return measure_relief((points.optical - moved(points.sar))[clear])
 
 
-RADIUS_PX = 24.0
 LARGE_SIDE, WINDOW_SIDE = 4096, 1536
 _LEAST_COVERED = 0.5
-_SHIFT_FEATURES = "hog:cell=2,blur=1.5"
-_TURN_FEATURES = "hog:cell=4,blur=1"
 
 
 class Pair(Protocol):
@@ -319,18 +321,15 @@ class Audit:
         return written
 
 
-def audit(
-    pairs: Sequence[Pair], *, radius: float = RADIUS_PX, reading: Reading | None = None
-) -> Audit:
+@after_one(AuditSettings)
+def audit(pairs: Sequence[Pair], settings: AuditSettings) -> Audit:
     """Measure the residual shift of every scene in two independent ways.
 
     Parameters
     ----------
     pairs : sequence with ``id``, ``sar`` and ``optical``
-    radius : float
-        Largest shift looked for, optical pixels.
-    reading : Reading, optional
-        Bands and radiometry.
+    settings : AuditSettings
+        Or its fields as keywords.
 
     Scenes of more than 4,096 pixels are measured in nine windows of 1,536; the
     median of those whose two measures agree is told.
@@ -346,9 +345,13 @@ def audit(
     """
     if not pairs:
         raise InputError("no pair to audit. Give a folder or table with at least one scene.")
-    extractors = (open_extractor(_SHIFT_FEATURES), open_extractor(_TURN_FEATURES))
+    reading = Reading.parse(settings.reading())
+    extractors = (
+        open_model(settings.shift_features, settings),
+        open_model(settings.part_features, settings),
+    )
     rows = [
-        _measured(pair.id, _opened(pair, reading), radius, extractors)
+        _measured(pair.id, _opened(pair, reading), settings, extractors)
         for pair in track(pairs, "Auditing", total=len(pairs))
     ]
     trusted = [number for number, row in enumerate(rows) if row.trusted]
@@ -366,7 +369,7 @@ def _drawn(images: tuple[ImageFile, ImageFile], shift: tuple[float, float]) -> b
     return shift_picture(radar.picture("sar"), ground, shift)
 
 
-def _opened(pair: Pair, reading: Reading | None) -> tuple[ImageFile, ImageFile]:
+def _opened(pair: Pair, reading: Reading) -> tuple[ImageFile, ImageFile]:
     """SAR image on the optical grid, and the optical image."""
     sar, optical = (
         open_image(pair.sar, "sar", reading),
@@ -390,7 +393,7 @@ def _windows(shape: tuple[int, int]) -> list[Window]:
 def _measured(
     scene: str,
     images: tuple[ImageFile, ImageFile],
-    radius: float,
+    settings: AuditSettings,
     extractors: tuple[Extractor, Extractor],
 ) -> AuditRow:
     """Measure a scene: whole, or as the median over the windows of a large one that agree."""
@@ -405,7 +408,13 @@ def _measured(
             continue
         rows.append(
             measure_scene(
-                scene, radar.picture("sar"), ground.picture("optical"), radius, *extractors
+                scene,
+                radar.picture("sar"),
+                ground.picture("optical"),
+                radius=settings.radius,
+                shift_features=extractors[0],
+                part_features=extractors[1],
+                seed=settings.seed,
             )
         )
     if not usable:

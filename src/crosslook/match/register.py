@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from crosslook.errors import GridError, MatchError, SettingError, did_you_mean
-from crosslook.extract.registry import open_extractor
+from crosslook.errors import GridError, MatchError
+from crosslook.extract.registry import open_model
 from crosslook.geo.grid import is_placed, rim
 from crosslook.geo.image import ImageFile, open_image
 from crosslook.geo.picture import Picture
@@ -19,9 +18,11 @@ from crosslook.match.align import Alignment, align
 from crosslook.match.files import RESAMPLING
 from crosslook.match.judge import Verdict, expected_error, judge
 from crosslook.match.result import MatchResult, placement
+from crosslook.match.settings import RegisterCall, RegisterSettings
 from crosslook.match.tie_points import TiePoints
-from crosslook.match.transform import MODELS, Model, Transform, identity, scaling, translation
+from crosslook.match.transform import Transform, identity, scaling, translation
 from crosslook.match.warp import warp
+from crosslook.options import after_two, record
 from crosslook.progress import Timer
 from crosslook.storage import Place
 from crosslook.types import Window
@@ -153,10 +154,12 @@ def make_result(
     found: Alignment,
     frame: Frame,
     images: tuple[ImageFile, ImageFile],
+    *,
     settings: dict[str, Any],
     timings: dict[str, float],
     verdict: Verdict,
     alternatives: tuple[dict[str, Any], ...] = (),
+    window: Window | None = None,
 ) -> MatchResult:
     """Bring what was found back to the pixels of both images."""
     pixel = frame.optical_factor
@@ -173,48 +176,32 @@ def make_result(
         optical=images[1],
         alternatives=alternatives,
         timings={**seconds, "total": sum(seconds.values())},
-        settings={**settings, "working_pixel": pixel, "resampling": RESAMPLING},
+        settings={**settings, "resampling": RESAMPLING},
+        window=window,
+        working_pixel=pixel,
     )
 
 
-DEFAULT_EXTRACTOR = "hog:cell=3,blur=1"
-
-
+@after_two(RegisterCall)
 def register(
-    sar: Place | RasterArray | ImageFile,
-    optical: Place | RasterArray | ImageFile,
-    *,
-    reading: Reading | None = None,
-    model: Model = "similarity",
-    extractor: str = DEFAULT_EXTRACTOR,
-    out: str | Path | None = None,
-    force: bool = False,
-    seed: int = 0,
+    sar_image: Place | RasterArray | ImageFile,
+    optical_image: Place | RasterArray | ImageFile,
+    settings: RegisterCall,
 ) -> MatchResult:
     """Find the transform that brings a SAR image onto an optical one.
 
     The georeferences say where to start; without any, both images start at
     the same upper left corner with pixels of one size. Shifts up to 64
-    pixels of the working grid, turns up to 3 degrees and scales up to 3 per
+    pixels of the working grid, rotations up to 3 degrees and scales up to 3 per
     cent are captured. The working grid is that of the optical image around
     the SAR footprint, coarser where the SAR image is, and reduced so that no
-    side exceeds 2,048 pixels; errors are still told in optical pixels.
+    side exceeds 2,048 pixels; errors are still given in optical pixels.
 
     Parameters
     ----------
-    sar, optical : path, address, name that GDAL knows, product folder, array or opened image
-    reading : Reading, optional
-        Bands, radiometry, and what places an image without a map.
-    model : str
-        ``shift``, ``similarity``, ``affine``, ``homography`` or ``tps``.
-    extractor : str
-        Spec of the features that are correlated.
-    out : path, optional
-        Folder for the files of :func:`crosslook.match.result.write_match`.
-    force : bool
-        Write ``aligned.tif`` and the pictures without a match too.
-    seed : int
-        Of the robust fit.
+    sar_image, optical_image : path, address, product folder, array or opened image
+    settings : RegisterCall
+        Or its fields as keywords.
 
     Returns
     -------
@@ -223,7 +210,7 @@ def register(
     Raises
     ------
     SettingError
-        If the model is unknown.
+        If an option is unknown or not allowed.
     RasterError
         If a file cannot be read.
     GridError
@@ -232,32 +219,31 @@ def register(
         If the two do not overlap, overlap by less than 128 pixels, are
         constant or hold nothing but nodata.
     """
-    check_model(model)
     lap = Timer().lap
-    sar_image, optical_image = (
-        open_image(sar, "sar", reading),
-        open_image(optical, "optical", reading),
-    )
-    frame = working_frame(sar_image, optical_image, _placed(sar_image, optical_image))
+    reading = Reading.parse(settings.reading())
+    images = open_image(sar_image, "sar", reading), open_image(optical_image, "optical", reading)
+    frame = working_frame(*images, _placed(*images))
     read = lap()
-    opened = open_extractor(extractor)
-    found = align(frame.sar, frame.optical, opened, frame.start, model, seed=seed)
-    settings: dict[str, Any] = {"model": model, "extractor": extractor, "seed": seed}
-    verdict = judge(found.evidence)
-    images = (sar_image, optical_image)
-    result = make_result(found, frame, images, settings, {"read": read}, verdict)
-    if out is not None:
-        result.write(out, force=force)
+    extractor = open_model(settings.extractor, settings)
+    found = align(
+        frame.sar,
+        frame.optical,
+        extractor,
+        frame.start,
+        settings.model,
+        seed=settings.seed,
+    )
+    result = make_result(
+        found,
+        frame,
+        images,
+        settings=record(settings, RegisterSettings),
+        timings={"read": read},
+        verdict=judge(found.evidence),
+    )
+    if settings.out is not None:
+        result.write(settings.out, force=settings.force)
     return result
-
-
-def check_model(model: str) -> None:
-    """Refuse a model that does not exist."""
-    if model not in MODELS:
-        raise SettingError(
-            f"unknown model '{model}'; one of {', '.join(MODELS)} is needed."
-            + did_you_mean(model, MODELS)
-        )
 
 
 def _placed(sar: ImageFile, optical: ImageFile) -> Transform:

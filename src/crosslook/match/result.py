@@ -11,7 +11,7 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from crosslook.atomic import check_writable, write_text
-from crosslook.errors import MatchError
+from crosslook.errors import CrosslookError, MatchError
 from crosslook.geo.grid import (
     between,
     crs_text,
@@ -42,7 +42,7 @@ from crosslook.match.transform import (
     identity,
     narrowest,
 )
-from crosslook.types import Array
+from crosslook.types import Array, Window
 
 Label = Literal["match", "uncertain", "no match"]
 _SIDE_POINTS = 8
@@ -71,6 +71,11 @@ class MatchResult:
     timings : dict of str to float
         Seconds of each stage.
     settings : dict of str to value
+        What ``match.json`` records of the settings.
+    window : Window or None
+        The part of an atlas that the optical image is; None for a file.
+    working_pixel : int
+        Optical pixels along a side of a pixel of the grid that was matched on.
     """
 
     verdict: Label
@@ -84,6 +89,8 @@ class MatchResult:
     alternatives: tuple[dict[str, Any], ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    window: Window | None = None
+    working_pixel: int = 1
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -142,13 +149,15 @@ class MatchResult:
             "images": {"sar": _described(self.sar), "optical": _described(self.optical)},
             "notes": list(self.notes),
             "timings_s": {name: round(value, 4) for name, value in self.timings.items()},
+            "window": None if self.window is None else asdict(self.window),
+            "working_pixel": self.working_pixel,
             "settings": self.settings,
         }
 
     @property
     def relief_px(self) -> float:
         """Relief of the evidence in optical pixels, not those of the grid that was matched on."""
-        return float(self.evidence.relief * self.settings.get("working_pixel", 1.0))
+        return float(self.evidence.relief * self.working_pixel)
 
     @property
     def is_hilly(self) -> bool:
@@ -174,6 +183,21 @@ class MatchResult:
             out["map"] = _pairs(to_map(grid, pixels))
             out["lonlat"] = _pairs(to_lonlat(grid, pixels))
         return out
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An image of a batch that could not be matched, and why; the others go on.
+
+    Attributes
+    ----------
+    name : str
+        Of the image.
+    error : CrosslookError
+    """
+
+    name: str
+    error: CrosslookError
 
 
 def placement(sar: GeoBox, optical: GeoBox) -> Transform:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.errors import MatchError
-from crosslook.match.transform import Model, Transform, fit_thin_plate
+from crosslook.match.settings import Model
+from crosslook.match.transform import Transform, fit_thin_plate
 from crosslook.types import Array
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 from affine import Affine
@@ -13,6 +13,7 @@ from odc.geo.geobox import GeoBox
 
 from crosslook.errors import MatchError, SettingError, did_you_mean
 from crosslook.geo.grid import between, crs_text, make_grid, shape_of
+from crosslook.match.settings import Model
 from crosslook.types import Array
 
 
@@ -92,7 +93,6 @@ def fit_thin_plate(source: Array, target: Array, smoothing: float) -> tuple[Arra
     return affine @ frame, ThinPlate(knots, solved[:n], frame)
 
 
-Model = Literal["shift", "similarity", "affine", "homography", "tps"]
 MODELS: tuple[Model, ...] = get_args(Model)
 
 _TOLERANCE_PX = 1e-9

@@ -12,8 +12,9 @@ from rich.table import Table
 
 from crosslook.report.html import write_report
 from crosslook.retrieval.run_folder import read_rows
-from crosslook.retrieval.settings import StudySettings, make_settings
+from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.study import run_study
+from crosslook.storage import as_path
 from crosslook.types import Row
 
 
@@ -32,7 +33,7 @@ def study(pairs: str | Path, out: str | Path, **settings: Any) -> Path:
     CrosslookError
         See :func:`crosslook.retrieval.study.run_study`.
     """
-    return study_and_report(make_settings({"pairs": pairs, "out": Path(out), **settings}))
+    return study_and_report(StudySettings(pairs=as_path(pairs), out=Path(out), **settings))
 
 
 def study_and_report(settings: StudySettings, console: Console | None = None) -> Path:
@@ -104,15 +105,13 @@ def run_demo(out: Path, seed: int = 0) -> Path:
     write_pairs(out / "pairs", SCENES, size=SCENE_SIZE, seed=seed)
     run = out / "run"
     study_and_report(
-        make_settings(
-            {
-                "pairs": out / "pairs",
-                "out": run,
-                "extractors": tuple(extractors),
-                "patch": PATCH,
-                "seed": seed,
-                "fusion": ("+".join(extractors[1:]),) if len(extractors) > 2 else (),
-            }
+        StudySettings(
+            pairs=out / "pairs",
+            out=run,
+            extractors=tuple(extractors),
+            patch=PATCH,
+            seed=seed,
+            fusion=("+".join(extractors[1:]),) if len(extractors) > 2 else (),
         )
     )
     return run

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from crosslook.data.patches import PatchSet
+from crosslook.extract.registry import open_model
 from crosslook.extract.run import Patches, extract_patches, iterate, read_maps
 from crosslook.extract.store import FeatureSet
 from crosslook.retrieval.compare.pooling import pool
-from crosslook.retrieval.models import Plan, open_planned
+from crosslook.retrieval.models import Plan
 from crosslook.retrieval.settings import StudySettings
 from crosslook.scratch import scratch
 from crosslook.storage import is_remote, open_folder
@@ -100,7 +101,7 @@ def extract_both(
     place = str(settings.store or settings.out / "features")
     if settings.engine == "ray":
         return _extract_with_ray(spec, patches, settings, plan, place)
-    extractor = open_planned(spec, settings)
+    extractor = open_model(spec, settings)
     try:
         store = open_folder(place)
         sar = extract_patches(extractor, patches, "sar", store)
@@ -120,16 +121,7 @@ def _extract_with_ray(
     store = place if is_remote(place) else str(Path(place).resolve())
     sets = []
     for modality in MODALITIES:
-        job = RayJob(
-            spec,
-            patches,
-            modality,
-            store,
-            settings.device,
-            settings.dtype,
-            settings.batch_size,
-            settings.weights,
-        )
+        job = RayJob(spec, patches, modality, store, settings)
         sets.append(
             extract_with_ray(job, settings.workers or DEFAULT_WORKERS, settings.ray_address)
         )

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from crosslook.errors import WeightsError
-from crosslook.extract.base import Extractor
-from crosslook.extract.registry import check_spec, open_extractor
+from crosslook.extract.registry import check_spec
 from crosslook.extract.weights import missing
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.stage_spec import check_stages, members_of, stages_of
@@ -64,14 +63,3 @@ def plan_models(settings: StudySettings) -> Plan:
             else:
                 kept.append(text)
     return plan
-
-
-def open_planned(spec: str, settings: StudySettings) -> Extractor:
-    """Open one extractor as the settings say."""
-    return open_extractor(
-        spec,
-        device=settings.device,
-        dtype=settings.dtype,
-        batch_size=settings.batch_size,
-        weights=settings.weights,
-    )

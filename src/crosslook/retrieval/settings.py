@@ -1,98 +1,104 @@
-"""The settings of a study: one validated value, from the command line or YAML."""
+"""The settings of a study: one validated value, from the command line, YAML or Python."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator
 
-from crosslook.errors import InputError, SettingError, did_you_mean
 from crosslook.extract.spec import split_specs
+from crosslook.options import Cli, ModelOptions, RayOptions, ReadingOptions, SeedOption
 from crosslook.storage import as_path
-
-CALIBRATION_NAMES = ("none", "center", "standardize", "whiten")
-SCORING_NAMES = ("cosine", "csls", "inverted-softmax")
-
 
 Place = Annotated[Path, PlainValidator(as_path), PlainSerializer(str)]
 """A local path, or one of an object store."""
 
 
-class StudySettings(BaseModel):
-    """Everything that a study may be told; unknown keys are refused.
+def _split_specs(value: Any) -> Any:
+    return tuple(split_specs(value)) if isinstance(value, str) else value
 
-    The same names are the options of ``crosslook study`` (with hyphens) and
-    the keys of a run file (``--config``).
-    """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+def _split_words(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+    return value
 
-    pairs: Place
-    out: Path
-    extractors: tuple[str, ...] = ("raw", "hog")
-    layout: str = "auto"
-    patch: int = Field(256, ge=16, le=8192)
-    stride: int | None = Field(None, ge=1)
-    sar: str = ""
-    optical: str = ""
-    max_invalid: float = Field(0.05, ge=0.0, lt=1.0)
-    alignment: Place | None = None
-    pooling: str = "auto"
-    calibrations: tuple[Literal["none", "center", "standardize", "whiten"], ...] = CALIBRATION_NAMES  # type: ignore[assignment]
-    scorings: tuple[Literal["cosine", "csls", "inverted-softmax"], ...] = ("cosine", "csls")
-    calibration_share: float = Field(0.2, gt=0.0, lt=1.0)
-    index: Literal["exact", "hnsw", "ivf-pq"] = "exact"
-    split: Literal["held-out", "transductive", "both"] = "held-out"
-    split_by: Literal["scene", "group"] = "scene"
-    tolerance: float | None = Field(None, ge=0.0)
-    draws: int = Field(1000, ge=100, le=100_000)
-    seed: int = Field(0, ge=0)
-    device: str = "auto"
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    batch_size: int | None = Field(None, ge=1)
-    weights: dict[str, Path] = Field(default_factory=dict)
-    skip_missing: bool = False
-    store: str | None = None
-    engine: Literal["local", "ray"] = "local"
-    workers: int | None = Field(None, ge=1)
-    ray_address: str | None = None
-    structure: bool = True
-    two_stage: tuple[str, ...] = ()
-    fusion: tuple[str, ...] = ()
-    robustness: bool = False
 
-    @model_validator(mode="after")
-    def _ray_options_need_ray(self) -> Self:
-        if self.engine != "ray" and (self.workers is not None or self.ray_address is not None):
-            raise ValueError("workers and ray_address do nothing without --engine ray")
-        return self
+Specs = Annotated[tuple[str, ...], BeforeValidator(_split_specs)]
 
-    @field_validator("extractors", mode="before")
-    @classmethod
-    def _split_extractors(cls, value: Any) -> Any:
-        return tuple(split_specs(value)) if isinstance(value, str) else value
 
-    @field_validator("two_stage", "fusion", mode="before")
-    @classmethod
-    def _split_joined(cls, value: Any) -> Any:
-        return tuple(split_specs(value)) if isinstance(value, str) else value
+class StudySettings(SeedOption, ReadingOptions, ModelOptions, RayOptions):
+    """Everything that a study may be given; unknown keys are refused."""
 
-    @field_validator("calibrations", "scorings", mode="before")
-    @classmethod
-    def _split_words(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(word.strip() for word in value.split(",") if word.strip())
-        return value
+    pairs: Annotated[Place, Cli(positional=True)] = Field(
+        description="Folder, CSV or Parquet table, or public set."
+    )
+    out: Annotated[Path, Cli(metavar="RUN")] = Field(
+        description="Folder for rows, figures and the report."
+    )
+    extractors: Annotated[Specs, Cli(metavar="SPEC,...")] = Field(
+        default=("raw", "hog"), description="Extractors, as raw,hog:cell=8."
+    )
+    layout: Annotated[str, Cli(metavar="NAME")] = Field(
+        default="auto", description="Layout of a public set."
+    )
+    patch: int = Field(default=256, ge=16, le=8192, description="Side of a patch in pixels.")
+    stride: Annotated[int | None, Cli(default="the patch")] = Field(
+        default=None, ge=1, description="Pixels between patches."
+    )
+    max_invalid: Annotated[float, Cli(metavar="FRACTION")] = Field(
+        default=0.05, ge=0.0, lt=1.0, description="Patches with more invalid pixels are dropped."
+    )
+    alignment: Annotated[Place | None, Cli(metavar="FILE")] = Field(
+        default=None, description="CSV of shifts: scene, row, col."
+    )
+    pooling: Annotated[str, Cli(metavar="NAME")] = Field(
+        default="auto", description="auto, flatten, grid:N, mean, gem or vector."
+    )
+    calibrations: Annotated[
+        tuple[Literal["none", "center", "standardize", "whiten"], ...],
+        BeforeValidator(_split_words),
+    ] = Field(
+        default=("none", "center", "standardize", "whiten"),
+        description="Transforms that bring the modalities together.",
+    )
+    scorings: Annotated[
+        tuple[Literal["cosine", "csls", "inverted-softmax"], ...], BeforeValidator(_split_words)
+    ] = Field(default=("cosine", "csls"), description="Scores by which partners are ranked.")
+    calibration_fraction: Annotated[float, Cli(metavar="FRACTION")] = Field(
+        default=0.2,
+        gt=0.0,
+        lt=1.0,
+        description="Part of the scenes that calibrations are fitted on.",
+    )
+    index: Literal["exact", "hnsw", "ivf-pq"] = Field(
+        default="exact", description="Search of the gallery."
+    )
+    split: Literal["held-out", "transductive", "both"] = Field(
+        default="held-out", description="Which scenes calibrations are fitted on."
+    )
+    split_by: Literal["scene", "group"] = Field(
+        default="scene", description="Unit that is never divided."
+    )
+    tolerance: Annotated[float | None, Cli(metavar="PIXELS", default="half a patch")] = Field(
+        default=None, ge=0.0, description="A neighbour this near counts as the partner."
+    )
+    draws: int = Field(default=1000, ge=100, le=100_000, description="Draws of the bootstrap.")
+    skip_missing: bool = Field(default=False, description="Leave out models without weights.")
+    store: Annotated[str | None, Cli(metavar="FOLDER", default="OUT/features")] = Field(
+        default=None, description="Folder or address of the feature store."
+    )
+    structure: bool = Field(default=True, description="Measure the feature space.")
+    two_stage: Annotated[Specs, Cli(metavar="COARSE+FINE,...")] = Field(
+        default=(), description="A shortlist, then verification by dense correlation."
+    )
+    fusion: Annotated[Specs, Cli(metavar="A+B[+C],...")] = Field(
+        default=(), description="Several extractors as one."
+    )
+    robustness: bool = Field(
+        default=False, description="Curves over offset, rotation, scale, speckle, sizes."
+    )
 
     @property
     def step(self) -> int:
@@ -101,54 +107,13 @@ class StudySettings(BaseModel):
 
     @property
     def tolerance_px(self) -> float:
-        """Distance within which a neighbour counts as found; half a patch by default."""
+        """Distance within which a neighbour counts as the partner; half a patch by default."""
         return self.patch / 2 if self.tolerance is None else self.tolerance
 
 
-def make_settings(values: dict[str, Any]) -> StudySettings:
-    """Validate settings.
+class DemoSettings(SeedOption):
+    """What the demonstration simulates, and where."""
 
-    Raises
-    ------
-    SettingError
-        For an unknown key (with a suggestion) or a value that is not allowed;
-        the first problem found, in one line.
-    """
-    known = list(StudySettings.model_fields)
-    for key in values:
-        if key not in known:
-            raise SettingError(
-                f"unknown key '{key}'; allowed are: {', '.join(known)}." + did_you_mean(key, known)
-            )
-    try:
-        return StudySettings(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "settings"
-        seen = f" (seen: {first['input']!r})" if first["type"] != "missing" else ""
-        raise SettingError(f"{where}: {first['msg']}{seen}.") from None
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """Read a YAML run file into a dictionary of settings.
-
-    Paths in the file are relative to the folder the command runs in, as on
-    the command line.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read or is not a mapping.
-    """
-    import yaml
-
-    try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read the run file {path}: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = str(error).splitlines()[0]
-        raise InputError(f"the run file {path} is not YAML: {line}.") from error
-    if not isinstance(loaded, dict):
-        raise InputError(f"the run file {path} holds no 'key: value' lines.")
-    return {str(key).replace("-", "_"): value for key, value in loaded.items()}
+    out: Annotated[Path, Cli(metavar="FOLDER")] = Field(
+        default=Path("demo-run"), description="Folder for the synthetic pairs and the run."
+    )

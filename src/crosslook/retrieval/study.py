@@ -10,12 +10,13 @@ from crosslook.atomic import check_writable, sweep
 from crosslook.data.pairs import open_pairs
 from crosslook.data.patches import PatchSet
 from crosslook.data.tables import days_between, read_alignment
+from crosslook.extract.registry import open_model
 from crosslook.geo.reading import Reading
 from crosslook.progress import Timer
 from crosslook.retrieval.compare.approximate import DEPTH, load_faiss
 from crosslook.retrieval.descriptors import Descriptors, describe, whole_maps
 from crosslook.retrieval.evaluate import CALIBRATIONS, Evaluator, Findings, evaluate_structure
-from crosslook.retrieval.models import Plan, open_planned, plan_models
+from crosslook.retrieval.models import Plan, plan_models
 from crosslook.retrieval.record import describe_run, write_folder
 from crosslook.retrieval.robustness import CALIBRATION, SCORING, study_robustness
 from crosslook.retrieval.settings import StudySettings
@@ -138,7 +139,7 @@ def _measure_robustness(
     findings: Findings,
 ) -> None:
     descriptors = describe(spec, patches, settings, plan)
-    extractor = open_planned(spec, settings)
+    extractor = open_model(spec, settings)
     try:
         found = study_robustness(
             extractor,
@@ -163,7 +164,7 @@ def open_patches(settings: StudySettings) -> PatchSet:
         pairs,
         patch=settings.patch,
         stride=settings.stride,
-        reading=Reading.parse(settings.sar, settings.optical),
+        reading=Reading.parse(settings.reading()),
         max_invalid=settings.max_invalid,
         alignment=read_alignment(settings.alignment) if settings.alignment else None,
         name=settings.pairs.resolve().name,
@@ -175,7 +176,7 @@ def divide_patches(patches: PatchSet, settings: StudySettings) -> list[Division]
     divisions = []
     if settings.split in ("held-out", "both"):
         divisions.append(
-            divide(patches.patches, settings.calibration_share, settings.seed, settings.split_by)
+            divide(patches.patches, settings.calibration_fraction, settings.seed, settings.split_by)
         )
     if settings.split in ("transductive", "both"):
         divisions.append(transductive(patches.patches))

@@ -1,0 +1,205 @@
+"""From settings models to commands: options, arguments, help and run files.
+
+A command is a function whose parameters are settings models. What is typed,
+and what a run file says, is given to the models by the names of their fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from inspect import get_annotations
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import click
+
+Table = Mapping[str, "tuple[str, str] | tuple[str, Mapping[str, tuple[str, str]]]"]
+STOPPED = 130
+
+
+class Commands(click.Group):
+    """Commands by name, each imported when it is asked for.
+
+    Parameters
+    ----------
+    table : mapping of str to (str, str) or (str, mapping)
+        Where a command lies, as ``module:function``, and its help in one
+        line; or the help of a group, and the table of its commands.
+    """
+
+    def __init__(self, name: str, table: Table, **more: Any) -> None:
+        super().__init__(name, no_args_is_help=True, **more)
+        self.table = table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the table."""
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Build one command."""
+        if name not in self.table:
+            return None
+        first, second = self.table[name]
+        if isinstance(second, Mapping):
+            return Commands(name, second, help=first)
+        module, _, function = first.partition(":")
+        return make_command(name, getattr(import_module(module), function))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands by the table alone: nothing is imported."""
+        rows = [(n, f if isinstance(s, Mapping) else s) for n, (f, s) in self.table.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def make_command(name: str, function: Callable[..., None]) -> click.Command:
+    """Build the command of a function whose parameters are settings models."""
+    models = [kind for key, kind in get_type_hints(function).items() if key != "return"]
+    fields = [(n, f) for model in models for n, f in _in_order(model)]
+    params = [_parameter(n, f) for n, f in fields]
+    if any(isinstance(one, click.Option) for one in params):
+        params.append(
+            click.Option(
+                ["--config"],
+                metavar="FILE",
+                help="YAML file of these options and arguments; what is typed here wins.",
+            )
+        )
+
+    def run(config: str | None = None, **typed: Any) -> None:
+        from crosslook.cli.run_file import read_run_file
+        from crosslook.options import unknown_key
+
+        known = [n for n, _ in fields]
+        values = read_run_file(Path(config), dict(fields)) if config else {}
+        values |= {n: v for n, v in typed.items() if v is not None and v != ()}
+        for key in values:
+            if key not in known:
+                raise unknown_key(key, known)
+        for n, field in fields:
+            _require(name, n, field, values)
+        function(
+            *(
+                model(**{n: v for n, v in values.items() if n in model.model_fields})
+                for model in models
+            )
+        )
+
+    return _Command(name, params=params, callback=run, help=function.__doc__)
+
+
+class _Command(click.Command):
+    """A command whose help explains its arguments too."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List arguments, then options."""
+        given = [one for one in self.params if isinstance(one, _Argument)]
+        if given:
+            with formatter.section("Arguments"):
+                formatter.write_dl([(one.make_metavar(ctx), one.description) for one in given])
+        super().format_options(ctx, formatter)
+
+
+class _Argument(click.Argument):
+    """An argument with a help text."""
+
+    def __init__(self, name: str, description: str, **more: Any) -> None:
+        super().__init__([name], required=False, **more)
+        self.description = description
+
+
+def _in_order(model: Any) -> Iterator[tuple[str, Any]]:
+    """Fields of a model, its own before those of its bases, all in the order of the file."""
+    given: set[str] = set()
+    for base in model.__mro__:
+        for name in get_annotations(base):
+            if name in model.model_fields and name not in given:
+                given.add(name)
+                yield name, model.model_fields[name]
+
+
+def _parameter(name: str, field: Any) -> click.Parameter:
+    from crosslook.options import cli_of
+
+    cli = cli_of(field)
+    kind = _without_none(field.annotation)
+    many = get_origin(kind) is tuple
+    if cli.positional:
+        metavar = cli.metavar or name.upper()
+        return _Argument(name, field.description, metavar=metavar, nargs=-1 if many else 1)
+    flag = option_name(name, field)
+    if kind is bool:
+        return click.Option([f"{flag}/--no-{flag[2:]}", name], default=None, help=_help(field))
+    fixed = len(get_args(kind)) if many and Ellipsis not in get_args(kind) else 1
+    return click.Option(
+        [flag, name],
+        nargs=fixed,
+        multiple=get_origin(kind) is dict,
+        metavar=cli.metavar or _metavar(kind),
+        help=_help(field),
+    )
+
+
+def option_name(name: str, field: Any) -> str:
+    """The option of a field, as ``--max-invalid``."""
+    from crosslook.options import cli_of
+
+    return f"--{cli_of(field).name or name.replace('_', '-')}"
+
+
+def _help(field: Any) -> str:
+    """Description, choices or bounds, and default of an option."""
+    from crosslook.options import choices_of, cli_of, describe_range
+
+    kind = _without_none(field.annotation)
+    cli = cli_of(field)
+    notes = []
+    if get_origin(kind) is tuple and choices_of(kind):
+        notes.append(f"of {', '.join(choices_of(kind))}")
+    elif bounds := describe_range(field):
+        notes.append(bounds)
+    if field.is_required() or cli.needed:
+        notes.append("required")
+    elif default := cli.default or _shown(field.get_default(call_default_factory=True)):
+        notes.append(f"default: {default}")
+    described = str(field.description)
+    return described + (f"  [{'; '.join(notes)}]" if notes else "")
+
+
+def _shown(default: Any) -> str:
+    if default is None or default is False:
+        return ""
+    if default is True:
+        return "on"
+    if isinstance(default, float):
+        return f"{default:g}"
+    return ",".join(map(str, default)) if isinstance(default, tuple | dict) else str(default)
+
+
+def _metavar(kind: Any) -> str:
+    from crosslook.options import choices_of
+
+    if get_origin(kind) is tuple:
+        return "A,B,..."
+    if choices := choices_of(kind):
+        return f"[{'|'.join(choices)}]"
+    names: dict[Any, str] = {int: "INTEGER", float: "NUMBER", Path: "PATH"}
+    return names.get(kind, "TEXT")
+
+
+def _without_none(kind: Any) -> Any:
+    """The type of a field that may be None; of several the first."""
+    kinds = [one for one in get_args(kind) if one is not type(None)]
+    return kinds[0] if type(None) in get_args(kind) else kind
+
+
+def _require(command: str, name: str, field: Any, values: dict[str, Any]) -> None:
+    from crosslook.errors import SettingError
+    from crosslook.options import cli_of
+
+    cli = cli_of(field)
+    if name in values or not (field.is_required() or cli.needed):
+        return
+    what = (cli.metavar or name.upper()) if cli.positional else option_name(name, field)
+    raise SettingError(f"{what} is missing; see 'crosslook {command} --help'.")
