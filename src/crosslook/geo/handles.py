@@ -11,6 +11,7 @@ raster has an affine grid.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -25,6 +26,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
+from rasterio.warp import calculate_default_transform, reproject
 
 from crosslook.errors import GridError, RasterError
 from crosslook.geo.grid import shape_of
@@ -161,7 +163,7 @@ def _state_of(place: Place) -> tuple[int, int]:
     """Time of change and size of a local or stored file; nothing for what only GDAL reaches."""
     if is_gdal_name(place) or str(place).startswith(("http://", "https://")):
         return 0, 0
-    path = Path(place) if isinstance(place, str) else place
+    path = Path(str(place).partition("#")[0]) if ".json#" in str(place) else Path(place)
     try:
         with reaching(path):
             status = path.stat()
@@ -241,15 +243,15 @@ def _rectified(data: Any, source: Recipe) -> Any:
         crs = "EPSG:4326"
         lon, lat = data.rpcs.long_off, data.rpcs.lat_off
         extras["SRC_METHOD"] = "RPC"
-        if source.dem is not None:
-            extras["RPC_DEM"] = for_gdal(source.dem)[0]
-        elif source.height is not None:
+        if source.height is not None:
             extras["RPC_HEIGHT"] = str(source.height)
     target = (
         _local_map(float(lon), float(lat))
         if rasterio.CRS.from_user_input(crs).is_geographic
         else crs
     )
+    if source.dem is not None and not points:
+        return _over_terrain(data, source.dem, target)
     missing = {} if data.nodata is None else {"src_nodata": data.nodata}
     view = WarpedVRT(
         data, src_crs=crs, crs=target, resampling=Resampling.bilinear, dtype="float32",
@@ -258,6 +260,39 @@ def _rectified(data: Any, source: Recipe) -> Any:
     if view.width < 2 or view.height < 2:
         raise GridError(f"{source.name}: its control points do not span an area.")
     return view
+
+
+def _over_terrain(data: Any, dem: str, target: str) -> Any:
+    """Rectify by polynomials over an elevation model, into a file that has no name.
+
+    rasterio's virtual rasters change the case of the model's name, so they
+    cannot find it; a real file is written instead, tile by tile.
+    """
+    options = {"RPC_DEM": for_gdal(dem)[0]}
+    place, width, height = calculate_default_transform(
+        "EPSG:4326", target, data.width, data.height, rpcs=data.rpcs, **options
+    )
+    profile = {
+        "driver": "GTiff", "count": data.count, "height": height, "width": width,
+        "dtype": "float32", "crs": target, "transform": place, "nodata": float("nan"),
+        "tiled": True, "bigtiff": "if_safer",
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rectified.tif"
+        bands = list(range(1, data.count + 1))
+        with rasterio.open(path, "w", **profile) as file:
+            reproject(
+                rasterio.band(data, bands),
+                rasterio.band(file, bands),
+                src_crs="EPSG:4326",
+                rpcs=data.rpcs,
+                src_nodata=data.nodata,
+                dst_nodata=float("nan"),
+                resampling=Resampling.bilinear,
+                tolerance=_EXACT_PX,
+                **options,
+            )
+        return rasterio.open(path)  # stays readable when its name is gone
 
 
 def _local_map(lon: float, lat: float) -> str:
