@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from crosslook.atlas.prior import make_prior, whole_sample
-from crosslook.atlas.query import Query, make_poses, passes_for, prepare_query, refinement_for
+from crosslook.atlas.query import Query, bent, make_poses, passes_for, prepare_query, refinement_for
 from crosslook.atlas.search import Asked, Found, OpenLevels, search_poses
 from crosslook.atlas.settings import LocateCall, LocateSettings
 from crosslook.atlas.store import Atlas, open_atlas
@@ -270,7 +270,7 @@ def _choose(tried: Sequence[MatchResult]) -> MatchResult:
 def _match_at(job: _Job, searched: _Searched, number: int) -> MatchResult:
     atlas, query, candidates = job.atlas, searched.query, searched.candidates
     one, others = candidates[number], candidates[:number] + candidates[number + 1 :]
-    native = one.placed.compose(scaling(query.factor).inverse)
+    native = bent(one.placed.compose(scaling(query.factor).inverse), query.image, atlas)
     corner, shape = _surroundings(native, query.image)
     part = atlas.image(corner, shape)
     move = Transform(translation(-corner[0], -corner[1]), "shift")

@@ -17,9 +17,10 @@ from crosslook.geo.image import ImageFile
 from crosslook.geo.picture import Picture
 from crosslook.match.channels import Channels, dense_channels
 from crosslook.match.refine import LEVELS, SHARE, PyramidLevel
-from crosslook.match.result import outline
+from crosslook.match.result import outline, placement
+from crosslook.match.robust_fit import fit_exact
 from crosslook.match.tie_points import Pass
-from crosslook.match.transform import Transform, scaling, similarity, translation
+from crosslook.match.transform import Transform, grid_points, scaling, similarity, translation
 from crosslook.match.warp import warp
 from crosslook.types import Array, FloatArray
 
@@ -56,6 +57,7 @@ LEAST_SIDE = 64
 ROTATION_STEP, SCALE_STEP = 2.5, 0.025
 _LARGEST = 1024
 _MOST_SCALE = 32.0
+_FLAT_ENOUGH_PX = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,6 +217,32 @@ def centred(channels: Channels) -> FloatArray:
     count = max(1, int(channels.valid.sum()))
     mean = (values.sum(axis=(1, 2), dtype=np.float64) / count).astype(np.float32)
     return np.asarray((values - mean[:, None, None]) * channels.valid, np.float32)
+
+
+def bent(placed: Transform, image: ImageFile, atlas: Atlas) -> Transform:
+    """The map of a query's pixels with the curvature of its own projection.
+
+    A candidate is placed by an affine map. Between two CRSs the exact shape of
+    a large image is not affine: it is taken from where the image says that it
+    lies, and moved to where it was found.
+
+    Parameters
+    ----------
+    placed : Transform
+        Affine, pixels of ``image`` to pixels of the atlas.
+    """
+    if not is_placed(image.grid) or image.grid.crs == atlas.grid.pixels.crs:
+        return placed
+    own = placement(image.grid, atlas.grid.pixels)
+    points = grid_points(*image.shape)
+    try:
+        there = own(points)
+    except GridError:  # it says a place that the CRS of the atlas does not hold
+        return placed
+    flat = fit_exact(points, there, "affine")
+    if np.linalg.norm(flat(points) - there, axis=1).max() <= _FLAT_ENOUGH_PX:
+        return placed
+    return placed.compose(flat.inverse).compose(own)
 
 
 def _scale_of(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array) -> Transform:
