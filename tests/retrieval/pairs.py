@@ -22,9 +22,14 @@ def texture(seed: int, size: int = SIZE) -> np.ndarray:
 
 
 def write_raster(
-    path: Path, data: np.ndarray, *, crs: str | None = "EPSG:32633", **profile: object
+    path: Path,
+    data: np.ndarray,
+    *,
+    crs: str | None = "EPSG:32633",
+    east: float = 5e5,
+    **profile: object,
 ) -> None:
-    """Write bands (n, H, W); 10 m pixels with the origin at 500000, 5000000."""
+    """Write bands (n, H, W); 10 m pixels with the origin at ``east``, 5000000."""
     path.parent.mkdir(parents=True, exist_ok=True)
     settings = {
         "driver": "GTiff",
@@ -32,7 +37,7 @@ def write_raster(
         "height": data.shape[1],
         "width": data.shape[2],
         "dtype": data.dtype.name,
-        **({"crs": crs, "transform": from_origin(5e5, 5e6, 10, 10)} if crs else {}),
+        **({"crs": crs, "transform": from_origin(east, 5e6, 10, 10)} if crs else {}),
         **profile,
     }
     with rasterio.open(path, "w", **settings) as file:
@@ -46,6 +51,7 @@ def write_pairs(folder: Path, scenes: int = 5, size: int = SIZE) -> Path:
         speckle = np.random.default_rng(100 + scene).gamma(4, 1 / 4, ground.shape)
         sar = np.clip(ground * speckle * 120, 1, 255).astype(np.uint8)
         optical = np.stack([(1 - ground) * 200 + 20] * 3).astype(np.uint8)
-        write_raster(folder / "sar" / f"scene{scene}.tif", sar[None])
-        write_raster(folder / "optical" / f"scene{scene}.tif", optical)
+        east = 5e5 + 20 * size * scene
+        write_raster(folder / "sar" / f"scene{scene}.tif", sar[None], east=east)
+        write_raster(folder / "optical" / f"scene{scene}.tif", optical, east=east)
     return folder

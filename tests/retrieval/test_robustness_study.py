@@ -18,7 +18,7 @@ from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.measure.perturbations import PERTURBATIONS
 from crosslook.retrieval.measure.robustness import Robustness
 from crosslook.retrieval.robustness import perturbations_of, study_robustness
-from crosslook.retrieval.split import divide
+from crosslook.retrieval.split import divide, find_units
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +36,10 @@ def curves(folder: Path, patch: int) -> Robustness:
         pool(extractor.extract(patches.read(m, everything)), "flatten") for m in ("sar", "optical")
     ]
     described = Descriptors("hog:cell=8", "builtin", "flatten", *both)
-    division = divide(patches.patches, 0.4, 0)
+    units = find_units(patches.patches)
+    division = divide(units, 0.4, 0)
     days = dict.fromkeys(patches.scenes, 2.0)
-    return study_robustness(extractor, described, patches, division, 0, 100, days)
+    return study_robustness(extractor, described, patches, division, units.names, 0, 100, days)
 
 
 def test_all_curves_of_a_study(folder: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import warnings
 from collections.abc import Sequence
@@ -13,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from crosslook.atomic import check_writable, write_bytes, write_text
+from crosslook.atomic import check_writable, write_bytes, write_csv
 from crosslook.errors import GridError, InputError, MatchError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
@@ -311,9 +309,9 @@ class Audit:
         check_writable(folder)
         names = [field.name for field in fields(AuditRow)]
         table = [[_text(value) for value in asdict(row).values()] for row in self.rows]
-        write_text(folder / "audit.csv", _csv(names, table))
+        write_csv(folder / "audit.csv", names, table)
         shifts = [[r.scene, f"{r.row:.3f}", f"{r.col:.3f}"] for r in self.rows if r.trusted]
-        write_text(folder / "alignment.csv", _csv(["scene", "row", "col"], shifts))
+        write_csv(folder / "alignment.csv", ["scene", "row", "col"], shifts)
         written = [folder / "audit.csv", folder / "alignment.csv"]
         if self.worst:
             write_bytes(folder / "worst.png", self.worst)
@@ -441,14 +439,6 @@ def _median_row(rows: list[AuditRow]) -> AuditRow:
     hilly = max(kept, key=lambda row: -1.0 if np.isnan(row.relief_px) else row.relief_px)
     trusted = sum(row.trusted for row in rows) * 2 > len(rows)
     return replace(kept[0], **middle, trusted=trusted, relief_degrees=hilly.relief_degrees)
-
-
-def _csv(header: list[str], rows: list[list[str]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _text(value: object) -> str:
