@@ -30,7 +30,7 @@ class MapCalibration:
 
     Each channel of each map loses its mean over the cells (what is left says
     where, not how much) and is divided by the deviation that this channel has
-    in the calibration scenes, per modality. ``basis`` (C, c), where there are
+    in the calibration units, per modality. ``basis`` (C, c), where there are
     too many channels, keeps the principal directions of both modalities.
     """
 
@@ -46,7 +46,7 @@ class MapCalibration:
 
 
 def fit_maps(sar: FloatArray, optical: FloatArray, most_channels: int = 256) -> MapCalibration:
-    """Fit a :class:`MapCalibration` on the maps of the calibration scenes.
+    """Fit a :class:`MapCalibration` on the maps of the calibration units.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def fit_maps(sar: FloatArray, optical: FloatArray, most_channels: int = 256) -> 
     if len(sar) == 0 or sar.shape[2] * sar.shape[3] < 2:
         raise MatchError(
             f"feature maps of shape {sar.shape} cannot be shifted against each other; "
-            "fine verification needs maps of several cells and calibration scenes."
+            "fine verification needs maps of several cells and calibration units."
         )
     scale: dict[Modality, FloatArray] = {
         "sar": _deviation(sar),
@@ -242,7 +242,7 @@ def coarse_pooling(channels: int, height: int, width: int) -> str:
 def flat_scores(
     stage: StageFeatures, fit: Indices, measured: Indices, neighbours: int
 ) -> StageScores:
-    """Score by pooled descriptors, standardised on the calibration scenes.
+    """Score by pooled descriptors, standardised on the calibration units.
 
     Where the pooling keeps places, each channel of a map first loses its mean
     over the cells; a pooling of one value per channel keeps it.

@@ -115,7 +115,7 @@ class Fusion:
     """A fitted fusion: ``sum_m weights[m] * score_m / spread[m]``.
 
     ``score_m`` is the member's corrected score; ``spread`` is its deviation
-    over the non-pairs of the calibration scenes, so that a weight means the
+    over the non-pairs of the calibration units, so that a weight means the
     same for every extractor. ``weights`` are 0 or more and sum to 1.
     """
 

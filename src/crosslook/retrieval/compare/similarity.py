@@ -2,7 +2,7 @@
 
 Both corrections have the form ``scale * cosine - query - gallery`` with one
 number per query and per gallery item, so they cost no second matrix. Their
-banks are descriptors of the calibration scenes, never the measured ones.
+banks are descriptors of the calibration units, never the measured ones.
 
 Exact similarity and ranks, in one pass over blocks of queries.
 
@@ -301,7 +301,7 @@ def fit_scoring(
     name : str
         ``cosine``, ``csls`` or ``inverted-softmax``.
     query_bank, gallery_bank : float32 arrays, shapes (n, D) and (m, D)
-        Calibrated descriptors of the calibration scenes.
+        Calibrated descriptors of the calibration units.
     neighbours : int
         For ``csls``; at most the size of a bank is used.
     temperature : float

@@ -43,7 +43,7 @@ class Gallery:
     units : int64 array, shape (N,)
         The unit of each; the bootstrap draws units.
     calibration, scoring
-        As fitted on the calibration scenes; queries go through them too.
+        As fitted on the calibration units; queries go through them too.
     """
 
     optical: FloatArray
