@@ -44,6 +44,11 @@ def write_raster(
         file.write(data)
 
 
+def east_of(scene: int, size: int = SIZE) -> float:
+    """Where a scene begins: beside the one before, since the same place would be one ground."""
+    return 5e5 + 20 * size * scene
+
+
 def write_pairs(folder: Path, scenes: int = 5, size: int = SIZE) -> Path:
     """Write aligned pairs: the optical image darkens where the SAR brightens."""
     for scene in range(scenes):
@@ -51,7 +56,7 @@ def write_pairs(folder: Path, scenes: int = 5, size: int = SIZE) -> Path:
         speckle = np.random.default_rng(100 + scene).gamma(4, 1 / 4, ground.shape)
         sar = np.clip(ground * speckle * 120, 1, 255).astype(np.uint8)
         optical = np.stack([(1 - ground) * 200 + 20] * 3).astype(np.uint8)
-        east = 5e5 + 20 * size * scene
+        east = east_of(scene, size)
         write_raster(folder / "sar" / f"scene{scene}.tif", sar[None], east=east)
         write_raster(folder / "optical" / f"scene{scene}.tif", optical, east=east)
     return folder
