@@ -55,6 +55,21 @@ class OutputError(CrosslookError):
     """An output folder cannot be written or already holds something else."""
 
 
+class FeatureError(CrosslookError):
+    """An extractor gave NaN or infinite features.
+
+    ``index`` is the first image of the stack that has them.
+    """
+
+    def __init__(self, message: str, index: int) -> None:
+        super().__init__(message)
+        self.index = index
+
+    def __reduce__(self) -> tuple[type[FeatureError], tuple[str, int]]:
+        """Travel between processes with both values."""
+        return type(self), (str(self), self.index)
+
+
 class StoreError(CrosslookError):
     """A feature store or atlas on disk is damaged or of another version."""
 

@@ -98,7 +98,8 @@ class Row:
 
     ``n_query`` and ``n_gallery`` count descriptors; ``chance`` is the value
     that guessing would give, NaN where there is no such thing; ``k`` is 0
-    where the metric has none.
+    where the metric has none. ``splits`` counts the repeated splits that the
+    value is the mean over; its interval then holds their variance too.
     """
 
     dataset: str
@@ -118,6 +119,7 @@ class Row:
     n_query: int
     n_gallery: int
     chance: float
+    splits: int = 1
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,14 @@ def texture(seed: int, size: int = SIZE) -> np.ndarray:
 
 
 def write_raster(
-    path: Path, data: np.ndarray, *, crs: str | None = "EPSG:32633", **profile: object
+    path: Path,
+    data: np.ndarray,
+    *,
+    crs: str | None = "EPSG:32633",
+    east: float = 5e5,
+    **profile: object,
 ) -> None:
-    """Write bands (n, H, W); 10 m pixels with the origin at 500000, 5000000."""
+    """Write bands (n, H, W); 10 m pixels with the origin at ``east``, 5000000."""
     path.parent.mkdir(parents=True, exist_ok=True)
     settings = {
         "driver": "GTiff",
@@ -32,11 +37,16 @@ def write_raster(
         "height": data.shape[1],
         "width": data.shape[2],
         "dtype": data.dtype.name,
-        **({"crs": crs, "transform": from_origin(5e5, 5e6, 10, 10)} if crs else {}),
+        **({"crs": crs, "transform": from_origin(east, 5e6, 10, 10)} if crs else {}),
         **profile,
     }
     with rasterio.open(path, "w", **settings) as file:
         file.write(data)
+
+
+def east_of(scene: int, size: int = SIZE) -> float:
+    """Where a scene begins: beside the one before, since the same place would be one ground."""
+    return 5e5 + 20 * size * scene
 
 
 def write_pairs(folder: Path, scenes: int = 5, size: int = SIZE) -> Path:
@@ -46,6 +56,7 @@ def write_pairs(folder: Path, scenes: int = 5, size: int = SIZE) -> Path:
         speckle = np.random.default_rng(100 + scene).gamma(4, 1 / 4, ground.shape)
         sar = np.clip(ground * speckle * 120, 1, 255).astype(np.uint8)
         optical = np.stack([(1 - ground) * 200 + 20] * 3).astype(np.uint8)
-        write_raster(folder / "sar" / f"scene{scene}.tif", sar[None])
-        write_raster(folder / "optical" / f"scene{scene}.tif", optical)
+        east = east_of(scene, size)
+        write_raster(folder / "sar" / f"scene{scene}.tif", sar[None], east=east)
+        write_raster(folder / "optical" / f"scene{scene}.tif", optical, east=east)
     return folder

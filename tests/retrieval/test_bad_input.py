@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from pairs import SIZE, write_pairs, write_raster
+from pairs import SIZE, east_of, write_pairs, write_raster
 
 from crosslook.cli import app
 from crosslook.errors import CrosslookError
@@ -62,11 +62,11 @@ def truncated(pairs: Path) -> None:
 
 
 def all_nodata(pairs: Path) -> None:
-    write_raster(pairs / SAR, np.zeros((1, SIZE, SIZE), np.uint8), nodata=0)
+    write_raster(pairs / SAR, np.zeros((1, SIZE, SIZE), np.uint8), east=east_of(1), nodata=0)
 
 
 def all_nan(pairs: Path) -> None:
-    write_raster(pairs / SAR, np.full((1, SIZE, SIZE), np.nan, np.float32))
+    write_raster(pairs / SAR, np.full((1, SIZE, SIZE), np.nan, np.float32), east=east_of(1))
 
 
 def elsewhere(pairs: Path) -> None:
@@ -133,7 +133,7 @@ def test_float_nan_in_part_of_a_scene_drops_patches_and_counts_them(
 ) -> None:
     sar = np.random.default_rng(0).gamma(4, 1, (1, SIZE, SIZE)).astype(np.float32)
     sar[:, :32] = np.nan
-    write_raster(pairs / SAR, sar)
+    write_raster(pairs / SAR, sar, east=east_of(1))
     out = tmp_path / "run"
     command = ["study", str(pairs), "--out", str(out), "--patch", "32", "--extractors", "raw"]
     result = CliRunner().invoke(app, [*command, "--draws", "100", "--no-structure"])

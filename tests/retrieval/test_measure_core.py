@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest, norm
+from scipy.stats import t as t_distribution
 from sklearn.metrics import roc_auc_score
 
 from crosslook.retrieval.compare.similarity import normalise
@@ -20,11 +23,18 @@ from crosslook.retrieval.measure.gap import (
     relative_gap,
     skewness,
 )
-from crosslook.retrieval.measure.resampling import bootstrap_mean, bootstrap_median
+from crosslook.retrieval.measure.resampling import (
+    bootstrap_mean,
+    bootstrap_median,
+    bootstrap_share,
+    jackknife,
+    pool_splits,
+)
 from crosslook.retrieval.measure.retrieval import (
     accepted_neighbours,
+    chance_beyond,
+    chance_median,
     chance_mrr,
-    chance_recall,
     match_curve,
     measure_retrieval,
 )
@@ -58,7 +68,7 @@ def test_retrieval_worked_by_hand() -> None:
     assert found["median-rank", 0].estimate.value == 2
     assert found["recall", 10].chance == pytest.approx(10 / 60)
     assert found["mrr", 0].chance == pytest.approx(sum(1 / r for r in range(1, 61)) / 60)
-    assert found["median-rank", 0].chance == pytest.approx(30.5)
+    assert found["median-rank", 0].chance == 30  # the lower of the two in the middle
 
 
 def test_recall_beyond_the_gallery_is_left_out() -> None:
@@ -71,11 +81,29 @@ def test_the_match_curve_is_recall_at_every_k() -> None:
 
 
 def test_chance_of_several_accepted_items() -> None:
-    assert chance_recall(3, 10) == pytest.approx(0.3)
-    assert chance_recall(2, 10, 3) == pytest.approx(1 - math.comb(7, 2) / math.comb(10, 2))
+    single, three = (chance_beyond(10, np.array([m])) for m in (1, 3))
+    assert 1 - single[3] == pytest.approx(0.3)
+    assert 1 - three[2] == pytest.approx(1 - math.comb(7, 2) / math.comb(10, 2))
+    assert 1 - chance_beyond(10, np.array([1, 3]))[2] == pytest.approx((0.2 + 1 - three[2]) / 2)
+    # Exact, by all orders: the best of 3 accepted among 10 has rank r in C(10 - r, 2) of C(10, 3).
+    exact = [math.comb(10 - r, 2) / math.comb(10, 3) for r in range(1, 9)]
+    assert chance_mrr(three) == pytest.approx(sum(p / r for r, p in enumerate(exact, 1)))
+
+
+def test_the_chance_of_a_tolerant_median_is_a_median() -> None:
+    """Of 10 items 3 are accepted: rank 1, 2, 3 with 36, 28, 21 of 120; a mean would say 2.75."""
+    rows = measure_retrieval(
+        np.array([1, 2]), np.array([0, 1]), 10, "sar->optical", 0, draws=100,
+        accept_counts=np.array([3, 3]),
+    )  # fmt: skip
+    found = {m.metric: m.chance for m in rows}
+    assert found["tolerant-median-rank"] == 2
     rng = np.random.default_rng(0)
-    best = rng.permuted(np.tile(np.arange(1, 11), (20000, 1)), axis=1)[:, :3].min(axis=1)
-    assert chance_mrr(10, 3) == pytest.approx((1 / best).mean(), abs=0.01)
+    best = rng.permuted(np.tile(np.arange(1, 101), (20000, 1)), axis=1)
+    mixed = np.concatenate([best[:10000, :1].min(axis=1), best[10000:, :9].min(axis=1)])
+    beyond = chance_beyond(100, np.array([1, 9]))
+    assert chance_median(beyond) == pytest.approx(np.median(mixed), abs=1)
+    assert chance_mrr(beyond) == pytest.approx((1 / mixed).mean(), abs=0.005)
 
 
 def test_neighbours_are_of_the_same_scene_and_near() -> None:
@@ -98,11 +126,11 @@ def test_the_interval_of_a_mean_covers_it_as_often_as_it_says() -> None:
     assert 0.88 <= hits / 200 <= 0.99
 
 
-def test_scenes_are_the_units() -> None:
+def test_units_are_what_is_drawn() -> None:
     values = np.repeat([0.0, 1.0], 500)
-    by_scene = bootstrap_mean(values, np.repeat([0, 1], 500), 0)
+    by_unit = bootstrap_mean(values, np.repeat([0, 1], 500), 0)
     by_item = bootstrap_mean(values, np.arange(1000), 0)
-    assert by_scene.high - by_scene.low > 5 * (by_item.high - by_item.low)
+    assert by_unit.high - by_unit.low > 5 * (by_item.high - by_item.low)
 
 
 def test_one_scene_has_no_interval() -> None:
@@ -137,11 +165,84 @@ def test_cka_of_known_spaces() -> None:
     x = random((80, 6))
     turn = np.linalg.qr(random((6, 6), 1))[0]
     assert linear_cka(grams(x, (3 * x @ turn + 2).astype(np.float32))) == pytest.approx(1, abs=1e-4)
-    assert linear_cka(grams(x, random((80, 6), 2))) < 0.3
-    centred = [y - y.mean(axis=0) for y in (x, random((80, 6), 3))]
-    top = np.linalg.norm(centred[0].T @ centred[1]) ** 2
-    bottom = np.linalg.norm(centred[0].T @ centred[0]) * np.linalg.norm(centred[1].T @ centred[1])
-    assert linear_cka(grams(x, random((80, 6), 3))) == pytest.approx(top / bottom, rel=1e-4)
+    assert abs(linear_cka(grams(x, random((80, 6), 2)))) < 0.1
+
+
+def test_independent_features_have_no_alignment_however_long() -> None:
+    """The plain form gives .93 here: with more dimensions than pairs everything aligns."""
+    sar, optical = normalise(random((60, 800))), normalise(random((60, 800), 1))
+    centred = [x - x.mean(axis=0) for x in (sar, optical)]
+    plain = [x @ x.T for x in centred]
+    biased = (plain[0] * plain[1]).sum() / np.prod([np.linalg.norm(g) for g in plain])
+    assert biased > 0.9
+    found = {m.metric: m for m in measure_gap(sar, optical, np.arange(60) // 5, 0, draws=100)}
+    cka = found["linear-cka"]
+    assert abs(cka.estimate.value) < 0.05
+    assert cka.estimate.low < 0 < cka.estimate.high
+    assert abs(cka.chance) < 0.02
+
+
+def test_alignment_is_the_ratio_of_unbiased_criteria() -> None:
+    """Song et al. 2012, their sum over all quadruples of different items, by brute force."""
+    x, y = random((7, 3)), random((7, 3), 1) + random((7, 3))
+
+    def criterion(k: np.ndarray, other: np.ndarray) -> float:
+        terms = [
+            k[i, j] * other[i, j] + k[i, j] * other[q, r] - 2 * k[i, j] * other[i, q]
+            for i, j, q, r in itertools.permutations(range(len(k)), 4)
+        ]
+        return float(np.mean(terms))
+
+    k, other = (v.astype(np.float64) @ v.T for v in (x, y))
+    expected = criterion(k, other) / np.sqrt(criterion(k, k) * criterion(other, other))
+    assert linear_cka(grams(x, y)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_chance_of_mutual_neighbours_is_met_by_random_features() -> None:
+    hits, count = [], 20
+    for seed in range(200):
+        scores = np.random.default_rng(seed).normal(size=(count, count)).astype(np.float32)
+        hits.append(mutual_nearest(scores))
+    sar, optical = normalise(random((count, 30))), normalise(random((count, 30), 1))
+    rows = measure_gap(sar, optical, np.arange(count) // 4, 0, draws=100)
+    chance = next(m.chance for m in rows if m.metric == "mutual-nearest-neighbours")
+    assert chance == pytest.approx(1 / 39)
+    assert np.mean(hits) == pytest.approx(chance, abs=3 * np.std(hits) / np.sqrt(200))
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_a_proportion_of_all_or_none_has_the_exact_interval_of_its_units(value: int) -> None:
+    hits, units = np.full(200, value), np.arange(200) // 10
+    estimate = bootstrap_share(hits, units, 0)
+    exact = binomtest(20 * value, 20).proportion_ci(method="exact")
+    assert (estimate.low, estimate.high) == pytest.approx((exact.low, exact.high))
+    left_out = jackknife(lambda i: float(hits[i].mean()), units, 0, bounds=(0, 1), share=True)
+    assert left_out == estimate
+    rows = measure_retrieval(np.full(200, 2 - value), units, 60, "sar->optical", 0, draws=100)
+    assert rows[0].estimate == estimate
+    assert bootstrap_share(hits == 2, np.zeros(200), 0).value == 0.0  # one unit: no interval
+    assert math.isnan(bootstrap_share(hits == 2, np.zeros(200), 0).low)
+
+
+def test_repeated_splits_by_hand() -> None:
+    """Rubin's rules: T = W + (1 + 1/m) B, t with (m - 1) (1 + W / ((1 + 1/m) B))^2 degrees."""
+    z = float(norm.ppf(0.975))
+    given = [Estimate(v, v - 0.02 * z, v + 0.04 * z) for v in (0.5, 0.6, 0.7)]
+    pooled = pool_splits(given, (-9.0, 9.0))
+    between = (1 + 1 / 3) * 0.01
+    for within, reach in (
+        (0.02**2, pooled.value - pooled.low),
+        (0.04**2, pooled.high - pooled.value),
+    ):
+        freedom = 2 * (1 + within / between) ** 2
+        assert reach == pytest.approx(
+            t_distribution.ppf(0.975, freedom) * np.sqrt(within + between)
+        )
+    assert pooled.value == pytest.approx(0.6)
+    same = pool_splits([given[0]] * 4, (0.0, 1.0))
+    assert (same.low, same.high) == pytest.approx((given[0].low, given[0].high))
+    assert pool_splits([Estimate(1.0, 0.9, 1.0)] * 3, (0.0, 1.0)).high == 1.0
+    assert pool_splits(given[:1], (0.0, 1.0)) == given[0]
 
 
 def test_the_probe_tells_shifted_sensors_apart_and_not_equal_ones() -> None:

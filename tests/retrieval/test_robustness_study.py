@@ -18,7 +18,7 @@ from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.measure.perturbations import PERTURBATIONS
 from crosslook.retrieval.measure.robustness import Robustness
 from crosslook.retrieval.robustness import perturbations_of, study_robustness
-from crosslook.retrieval.split import divide
+from crosslook.retrieval.split import divide, find_units
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +36,10 @@ def curves(folder: Path, patch: int) -> Robustness:
         pool(extractor.extract(patches.read(m, everything)), "flatten") for m in ("sar", "optical")
     ]
     described = Descriptors("hog:cell=8", "builtin", "flatten", *both)
-    division = divide(patches.patches, 0.4, 0)
+    units = find_units(patches.patches)
+    division = divide(units, 0.4, 0)
     days = dict.fromkeys(patches.scenes, 2.0)
-    return study_robustness(extractor, described, patches, division, 0, 100, days)
+    return study_robustness(extractor, described, patches, division, units.names, 0, 100, days)
 
 
 def test_all_curves_of_a_study(folder: Path) -> None:
@@ -80,4 +81,11 @@ def test_speckle_follows_the_radiometry(folder: Path) -> None:
         2 * spread("tone=log,clip=-50:0"), rel=0.01
     )
     assert spread("tone=log,clip=-25:0") == pytest.approx(1.1 / 25, rel=0.05)
-    assert spread("log=no") == pytest.approx(0.5 * 0.5 / 4, rel=0.05)
+    # Of an amplitude 16 looks spread an eighth, here of one in the middle of the limits.
+    sides = PatchSet.open(pairs, patch=64, reading=Reading(SarRadiometry.parse("tone=linear")))
+    (low,), (high,) = (
+        getattr(next(iter(sides.scenes.values())).sides["sar"].stretch, end)
+        for end in ("low", "high")
+    )
+    middle = (low + high) / 2 / (high - low)
+    assert spread("tone=linear") == pytest.approx(middle / 8, rel=0.05)

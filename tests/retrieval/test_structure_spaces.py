@@ -40,7 +40,7 @@ def test_two_identical_clouds_differ_in_no_way() -> None:
     np.testing.assert_allclose(structure.pca.sar, structure.pca.optical, atol=1e-4)
     apart = np.linalg.norm(structure.umap.sar - structure.umap.optical, axis=1)
     assert np.median(apart) < 0.2 * np.ptp(structure.umap.sar, axis=0).max()
-    np.testing.assert_allclose(np.diagonal(structure.by_scene.values), 1.0, atol=1e-5)
+    np.testing.assert_allclose(np.diagonal(structure.by_unit.values), 1.0, atol=1e-5)
 
 
 def test_two_shifted_clouds_are_told_apart_by_sensor() -> None:
@@ -81,16 +81,16 @@ def test_one_cluster_per_place_is_found() -> None:
     structure, found = look(sar, optical)
     for method in ("kmeans", "density"):
         for score in ("ari", "nmi", "purity"):
-            assert found[f"{method}-{score}/scene"].value == pytest.approx(1.0)
+            assert found[f"{method}-{score}/unit"].value == pytest.approx(1.0)
         assert abs(found[f"{method}-ari/modality"].value) < 0.02
         assert found[f"{method}-purity/modality"].value == 0.5
         assert found[f"{method}-clusters"].value == 10
-    assert found["silhouette/scene"].value > 0.9
-    assert chance_of(structure, "silhouette/scene") < 0.05
-    blocks = structure.by_scene.values.reshape(10, 12, 10, 12).mean(axis=(1, 3))
+    assert found["silhouette/unit"].value > 0.9
+    assert chance_of(structure, "silhouette/unit") < 0.05
+    blocks = structure.by_unit.values.reshape(10, 12, 10, 12).mean(axis=(1, 3))
     assert np.diagonal(blocks).min() > 0.9
     assert (blocks - np.diag(np.diagonal(blocks))).max() < 0.7
-    np.testing.assert_allclose(structure.by_scene.borders, np.arange(12, SIZE, 12))
+    np.testing.assert_allclose(structure.by_unit.borders, np.arange(12, SIZE, 12))
 
 
 def test_equal_seeds_give_equal_results_and_a_sample_is_said() -> None:

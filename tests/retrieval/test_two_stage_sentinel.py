@@ -53,7 +53,8 @@ def evaluate(sar: FeatureMap, optical: FeatureMap) -> dict[tuple[str, int], floa
     scenes = np.repeat(np.arange(len(sar) // 16), 16)
     chosen = np.random.default_rng(0).permutation(scenes.max() + 1)[:9]
     fits = np.isin(scenes, chosen)
-    coarse, fine = (StageFeatures(spec, sar, optical) for spec in parse_two_stage("hog:grid=8+hog"))
+    spec = parse_two_stage("hog:grid=8+hog")
+    coarse, fine = (StageFeatures(stage, sar, optical) for stage in (spec.coarse, spec.fine))
     result: TwoStageResult = evaluate_two_stage(
         coarse, fine, scenes, np.flatnonzero(fits), np.flatnonzero(~fits), draws=100
     )

@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 
 from crosslook.errors import MatchError, SettingError, SpecError
-from crosslook.retrieval.dense_scores import StageFeatures
+from crosslook.extract.spec import split_specs
+from crosslook.retrieval.dense_scores import StageFeatures, coarse_pooling
 from crosslook.retrieval.measure.definitions import define
-from crosslook.retrieval.stage_spec import StageSpec, parse_two_stage
+from crosslook.retrieval.stage_spec import StageSpec, TwoStageSpec, parse_two_stage
 from crosslook.retrieval.two_stage import (
     TwoStageResult,
     TwoStageSettings,
-    best_matches,
+    answer,
     evaluate_two_stage,
     final_hits,
+    judged_length,
     partner_ranks,
     rank_fusion_hits,
     recommend,
@@ -86,8 +88,16 @@ def test_the_rows_agree_with_each_other(direction: str) -> None:
     assert rows["fine-alone-cost", 0] == per_pair / 15 * 60
     best = result.recommended[direction]
     assert rows["recommended-k", best] == best
-    found = (result.matches[direction] == np.arange(60)).mean()
-    assert found == pytest.approx(rows["final", best])
+    answers = result.answers[direction]
+    assert (answers.rank == 1).mean() == pytest.approx(rows["final", best])
+    right = answers.top_indices[:, 0] == np.arange(60)
+    assert right[answers.rank == 1].all()
+    assert (answers.rank[~right] > 1).all()
+    for k in (5, 20, 60):
+        gain = rows["final", k] - rows["fine-alone", 1]
+        assert rows["gain-over-fine-alone", k] == pytest.approx(gain)
+        gain = rows["final", k] - rows["reversed-final", k]
+        assert rows["gain-over-reversed", k] == pytest.approx(gain)
     for metric in result.metrics:
         e = metric.estimate
         assert e.low <= e.value <= e.high
@@ -146,9 +156,14 @@ def test_hits_by_hand() -> None:
     ]
     fused = rank_fusion_hits(coarse, fine, (1, 3))
     assert fused[0].tolist() == [False, True, False]
-    # Ranks of query 0: partner 3 + 1, item 1 at 1 + 3: a tie, counted against it.
-    assert not fused[1][0]
-    assert best_matches(coarse, fine, 3).tolist() == [0, 1, 2]
+    # Ranks of query 0: partner 3 + 1, item 1 at 1 + 3: the same sum, and the fine score decides.
+    assert fused[1][0]
+    # Query 2: the partner is last of both.
+    assert not fused[1][2]
+    answers = answer(coarse, fine, 3)
+    assert answers.top_indices[:, 0].tolist() == [0, 1, 2]
+    assert answers.rank.tolist() == [1, 3, 1]  # ties of query 1 stand before its partner
+    assert answer(coarse, fine, 2).rank.tolist() == [3, 2, 3]  # coarse ranks beyond the shortlist
     assert partner_ranks(np.ones((4, 4), np.float32)).tolist() == [4] * 4
 
 
@@ -158,21 +173,58 @@ def test_the_smallest_k_near_the_best_is_recommended() -> None:
     assert recommend((5, 10), [0.9, 0.8]) == 5
 
 
-def test_stages_are_parsed() -> None:
-    assert parse_two_stage("hog:grid=8+hog:cell=8") == (
-        StageSpec("hog", "grid:8"),
-        StageSpec("hog:cell=8"),
+def test_a_coarse_stage_is_pooled_unless_it_says_otherwise() -> None:
+    """Whole maps of 256 x 64 x 64 would cost 1,048,576 an item; verifying shortlists costs less."""
+    assert coarse_pooling(256, 64, 64) == "grid:4"
+    assert coarse_pooling(4, 32, 32) == "grid:8"
+    assert coarse_pooling(1280, 16, 16) == "grid:1"
+    sar, optical = pictures(4, 1.0, 0)
+    auto, flat = stage(StageSpec("a", "auto"), sar, optical), stage(StageSpec("a"), sar, optical)
+    rows = table(evaluate_two_stage(auto, flat, SCENES, FIT, MEASURED))
+    assert rows["coarse-alone-cost", 0] == 60 * 4 * 8 * 8
+    assert rows["reversed-cost", 5] < rows["fine-alone-cost", 0]
+    bare = evaluate_two_stage(
+        auto, flat, SCENES, FIT, MEASURED, settings=TwoStageSettings(reverse=False)
     )
-    assert parse_two_stage("sd-unet:t=261,grid=4,block=1+untrained:dinov2:vits14,pool=mean") == (
-        StageSpec("sd-unet:t=261,block=1", "grid:4"),
-        StageSpec("untrained:dinov2:vits14", "mean"),
+    assert not any("reversed" in m.metric for m in bare.metrics)
+    assert bare.notes == []
+
+
+def test_the_judged_shortlist_does_not_look_at_the_results() -> None:
+    assert judged_length((5, 10, 20, 50), 400) == 20
+    assert judged_length((5, 10, 20, 50), 40) == 5
+
+
+def test_stages_are_parsed() -> None:
+    assert parse_two_stage("hog:grid=8+hog:cell=8") == TwoStageSpec(
+        StageSpec("hog", "grid:8"), StageSpec("hog:cell=8")
+    )
+    found = parse_two_stage("sd-unet:t=261,grid=4,block=1+untrained:dinov2:vits14,pool=mean")
+    assert found.coarse == StageSpec("sd-unet:t=261,block=1", "grid:4")
+    assert found.fine == StageSpec("untrained:dinov2:vits14", "mean")
+    (text,) = split_specs("sam2+sd-vae,ks=50:5,radius=16,reverse=no")
+    assert parse_two_stage(text) == TwoStageSpec(
+        StageSpec("sam2", "auto"), StageSpec("sd-vae"), (5, 50), 16.0, False
     )
     assert StageSpec("hog", "grid:8").grid == 8
     assert StageSpec("hog").grid == 0
 
 
 @pytest.mark.parametrize(
-    "text", ["hog", "hog+", "a+b+c", "hog:grid=0+hog", "hog:pool=max+hog", "hog:grid=2,pool=mean+a"]
+    "text",
+    [
+        "hog",
+        "hog+",
+        "a+b+c",
+        "hog:grid=0+hog",
+        "hog:pool=max+hog",
+        "hog:grid=2,pool=mean+a",
+        "hog+hog:ks=0:5",
+        "hog+hog:ks=five",
+        "hog+hog:radius=-1",
+        "hog+hog:radius=far",
+        "hog+hog:reverse=maybe",
+    ],
 )
 def test_bad_stages_are_refused(text: str) -> None:
     with pytest.raises(SpecError):

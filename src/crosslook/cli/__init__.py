@@ -78,7 +78,7 @@ TABLE: Table = {
     ),
     "compare": (
         "crosslook.cli.report:compare",
-        "Say which differences between runs stand, by a paired bootstrap over scenes.",
+        "Say which differences between runs stand, by a paired bootstrap over units.",
     ),
 }
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ class ScenePair:
     """One SAR image and the optical image of the same ground.
 
     ``id`` is unique within a set; ``group`` is a coarser unit (tile, season,
-    region), the id itself where none is known.
+    region), read from names such as ``GF3_city_12`` where nothing else tells it,
+    and the id itself where none is known.
     """
 
     id: str
@@ -285,7 +286,38 @@ def open_pairs(source: str | Path, layout: str = "auto") -> list[ScenePair]:
             raise LayoutError(f"{source} does not exist; give a folder, a CSV or a Parquet table.")
     if not found:
         raise LayoutError(f"no pairs in {source}; it needs SAR and optical files of equal stem.")
-    return sorted(found, key=lambda pair: pair.id)
+    return _with_regions(sorted(found, key=lambda pair: pair.id))
+
+
+_NUMBERED = re.compile(r"^(.*[^\W\d_].*?|\d+)[_-](?:p|patch|tile|crop)?\d+$", re.IGNORECASE)
+_FEWEST_REGIONS = 3
+
+
+def region_of(name: str) -> str | None:
+    """The region in the name of a patch cut beforehand: all before its last number.
+
+    >>> region_of("GF3_city_12"), region_of("0031_p7"), region_of("scene7")
+    ('GF3_city', '0031', None)
+    """
+    match = _NUMBERED.match(name)
+    return match.group(1) if match else None
+
+
+def _with_regions(pairs: list[ScenePair]) -> list[ScenePair]:
+    """Group pairs by the region in their names, where no group is known.
+
+    Only where every name has one, three or more differ, and regions hold two
+    pairs or more on average: ``img_1 ... img_900`` says nothing of where.
+    """
+    if any(pair.group != pair.id for pair in pairs):
+        return pairs
+    regions = [region_of(pair.id) for pair in pairs]
+    known = {region for region in regions if region is not None}
+    if None in regions or not _FEWEST_REGIONS <= len(known) <= len(pairs) / 2:
+        return pairs
+    return [
+        replace(pair, group=region or pair.id) for pair, region in zip(pairs, regions, strict=True)
+    ]
 
 
 def pair_up(

@@ -141,6 +141,9 @@ class PatchSet:
         Side of a patch in pixels.
     synthetic : bool
         Whether any scene is simulated.
+    contents : mapping of modality to tuple of str
+        Digest of the pixels of each patch as they are read; empty for a patch
+        of one value, which any other such patch equals.
     """
 
     name: str
@@ -151,6 +154,7 @@ class PatchSet:
     reading: Reading
     scenes: Mapping[str, Scene] = field(repr=False)
     digests: Mapping[Modality, str] = field(repr=False)
+    contents: Mapping[Modality, tuple[str, ...]] = field(repr=False, default_factory=dict)
 
     @classmethod
     def open(
@@ -218,7 +222,8 @@ class PatchSet:
         digests = {m: _digest(m, how, scenes, looked) for m in MODALITIES}
         synthetic = any(scene.synthetic for scene in scenes)
         by_id = {scene.pair.id: scene for scene in scenes}
-        return cls(name, patches, dropped, patch, synthetic, how, by_id, digests)
+        contents = {m: tuple(d for one in looked for d in one.pixels[m]) for m in MODALITIES}
+        return cls(name, patches, dropped, patch, synthetic, how, by_id, digests, contents)
 
     def describe_radiometry(self) -> dict[str, Any]:
         """Settings of both modalities, and the limits that each kind of image got."""
@@ -260,20 +265,24 @@ class _Looked:
     patches: list[Patch]
     dropped: dict[str, int]
     content: dict[Modality, str]
+    pixels: dict[Modality, list[str]]
 
 
 def _look(scene: Scene, patch: int, stride: int, max_invalid: float) -> _Looked:
     pair, grid = scene.pair, scene.grid
     kept: list[Patch] = []
     dropped: dict[str, int] = {}
+    pixels: dict[Modality, list[str]] = {modality: [] for modality in MODALITIES}
     crs = crs_text(grid)
     for window in tile(*shape_of(grid), patch, stride, pair.id):
         reason = None
+        seen: dict[Modality, str] = {}
         for modality in MODALITIES:
-            invalid = np.isnan(scene.read(modality, window)).any(axis=0).mean()
-            if invalid > max_invalid:
+            image = scene.read(modality, window)
+            if np.isnan(image).any(axis=0).mean() > max_invalid:
                 reason = f"invalid {modality} pixels"
                 break
+            seen[modality] = _hash_pixels(image)
         if reason is not None:
             dropped[reason] = dropped.get(reason, 0) + 1
             continue
@@ -282,8 +291,10 @@ def _look(scene: Scene, patch: int, stride: int, max_invalid: float) -> _Looked:
         name = f"{pair.id}/{window.row}_{window.col}"
         position = None if crs is None else (float(x), float(y))
         kept.append(Patch(name, pair.id, pair.group, window, position, crs))
+        for modality, digest in seen.items():
+            pixels[modality].append(digest)
     content: dict[Modality, str] = {"sar": digest_of(pair.sar), "optical": digest_of(pair.optical)}
-    return _Looked(_thinned(scene), kept, dropped, content)
+    return _Looked(_thinned(scene), kept, dropped, content, pixels)
 
 
 def _thinned(scene: Scene) -> Scene:
@@ -339,6 +350,12 @@ def _digest(
         kept = (one.content[modality], resampled, side.bands, shift, side.stretch, windows)
         digest.update(repr(kept).encode())
     return digest.hexdigest()
+
+
+def _hash_pixels(image: FloatArray) -> str:
+    if np.nanmin(image) == np.nanmax(image):
+        return ""
+    return hashlib.sha256(image.tobytes()).hexdigest()[:32]
 
 
 def _filled(image: FloatArray) -> FloatArray:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from crosslook.errors import InputError
+from crosslook.errors import FeatureError, InputError
 from crosslook.extract.spec import ExtractorSpec, Option, parse_spec
 from crosslook.types import FeatureMap, FloatArray
 
@@ -102,6 +102,8 @@ class Extractor(ABC):
         ------
         InputError
             If the shape is another one or a value is NaN or outside 0..1.
+        FeatureError
+            If a feature is NaN or infinite: it would be nearest to everything.
         """
         _check(images)
         geometry = self.geometry(images.shape[2], images.shape[3])
@@ -114,7 +116,22 @@ class Extractor(ABC):
         values = np.concatenate([part[0] for part in parts])
         vectors = [part[1] for part in parts if part[1] is not None]
         vector = np.concatenate(vectors) if vectors else None
+        self._refuse_non_finite(values, vector)
         return FeatureMap(values, geometry.stride, vector)
+
+    def _refuse_non_finite(self, values: FloatArray, vector: FloatArray | None) -> None:
+        finite = np.asarray(np.isfinite(values).reshape(len(values), -1).all(axis=1))
+        if vector is not None:
+            finite &= np.isfinite(vector).all(axis=1)
+        if not finite.all():
+            half = self.dtype == "float16"
+            wider = ", or run it with --dtype float32 or bfloat16" if half else ""
+            raise FeatureError(
+                f"'{self.spec}' gives NaN or infinite features for {int((~finite).sum())} of "
+                f"{len(finite)} images (weights {self.revision}, {self.dtype}). Check its weights"
+                f"{wider}.",
+                int(np.flatnonzero(~finite)[0]),
+            )
 
     def geometry(self, height: int, width: int) -> Geometry:
         """Say how an image of this size is resized and padded.

@@ -13,7 +13,13 @@ from typing import Any
 
 from crosslook.errors import OutputError
 from crosslook.extract.registry import open_model
-from crosslook.extract.run import Patches, missing_shards, open_features, shard_indices
+from crosslook.extract.run import (
+    Patches,
+    extract_shard,
+    missing_shards,
+    open_features,
+    shard_indices,
+)
 from crosslook.extract.store import FeatureSet
 from crosslook.options import ModelOptions
 from crosslook.ray_work import run_on_ray
@@ -50,10 +56,10 @@ class ShardWorker:
         for shard in (int(number) for number in batch["shard"]):
             # Asked again: a shard may be here from a worker that died later.
             if not self.features.has(shard):
-                images = self.job.patches.read(
-                    self.job.modality, shard_indices(self.job.patches, shard)
-                )
-                self.features.write(shard, self.extractor.extract(images))
+                patches, modality = self.job.patches, self.job.modality
+                images = patches.read(modality, shard_indices(patches, shard))
+                found = extract_shard(self.extractor, patches, modality, shard, images)
+                self.features.write(shard, found)
         return batch
 
 

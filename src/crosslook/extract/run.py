@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from crosslook.errors import FeatureError
 from crosslook.extract.base import Extractor
 from crosslook.extract.store import FeatureSet, open_set
 from crosslook.progress import track
@@ -47,8 +48,27 @@ def extract_patches(
     images = read_ahead(lambda indices: patches.read(modality, indices), jobs)
     label = f"{extractor.spec} {modality}"
     for shard, stack in zip(missing, track(images, label, len(missing)), strict=True):
-        features.write(shard, extractor.extract(stack))
+        features.write(shard, extract_shard(extractor, patches, modality, shard, stack))
     return features
+
+
+def extract_shard(
+    extractor: Extractor, patches: Patches, modality: Modality, shard: int, images: FloatArray
+) -> FeatureMap:
+    """Extract the features of a shard from its images (n, 3, p, p).
+
+    Raises
+    ------
+    FeatureError
+        If a feature is NaN or infinite; names the patch.
+    """
+    try:
+        return extractor.extract(images)
+    except FeatureError as error:
+        at = shard_indices(patches, shard)[error.index]
+        raise FeatureError(
+            f"{modality} patch '{patches.patches[at].id}': {error}", error.index
+        ) from None
 
 
 def open_features(

@@ -16,7 +16,7 @@ import numpy as np
 from crosslook.errors import SpecError, WeightsError
 from crosslook.extract.base import Geometry, pad_to_multiple, resize_to_multiple
 from crosslook.extract.checkpoint import fill, from_pretrained, quiet_libraries
-from crosslook.extract.sd_vae import encode, latent_cell, load_encoder
+from crosslook.extract.sd_vae import encode, encoder_dtype, latent_cell, load_encoder
 from crosslook.extract.source import Source
 from crosslook.extract.spec import ExtractorSpec, Option
 from crosslook.extract.torch_base import TorchExtractor
@@ -115,12 +115,18 @@ class SdUnet(TorchExtractor):
         prompt = embed_prompt(self.source, str(self.options["prompt"]), dtype)
         model = torch.nn.ModuleDict(
             {
-                "vae": load_encoder(self.source.part("vae"), dtype),
+                "vae": self._load_encoder(),
                 "unet": self._load_unet(dtype),
             }
         )
         model.register_buffer("prompt", prompt)
         return model
+
+    def _load_encoder(self) -> Any:
+        import torch
+
+        source = self.source.part("vae")
+        return load_encoder(source, getattr(torch, encoder_dtype(source, self.runtime.dtype)))
 
     def _load_unet(self, dtype: Any) -> Any:
         import torch
@@ -142,7 +148,7 @@ class SdUnet(TorchExtractor):
     def _forward(self, model: Any, images: Any) -> tuple[Any, None]:
         import torch
 
-        latents = encode(model["vae"], images)
+        latents = encode(model["vae"], images).to(images.dtype)
         t, count = int(self.options["t"]), int(self.options["noises"])
         if t == 0:
             return self._read(model, latents, t), None

@@ -9,10 +9,12 @@ gives nearly the same latents at about a fiftieth of the work.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from crosslook.extract.base import Geometry, pad_to_multiple, resize_to_multiple
 from crosslook.extract.checkpoint import fill, quiet_libraries
+from crosslook.extract.runtime import Runtime
 from crosslook.extract.source import Source
 from crosslook.extract.spec import Option
 from crosslook.extract.torch_base import TorchExtractor
@@ -29,6 +31,13 @@ class SdVae(TorchExtractor):
     MEAN = (0.5, 0.5, 0.5)
     STD = (0.5, 0.5, 0.5)
     BYTES_PER_PIXEL: ClassVar[float] = 4000.0
+
+    def __init__(
+        self, spec: str, options: dict[str, Any], source: Source, runtime: Runtime
+    ) -> None:
+        # The key then names the dtype that the features are made in.
+        dtype = encoder_dtype(source, runtime.dtype)
+        super().__init__(spec, options, source, replace(runtime, dtype=dtype))
 
     def geometry(self, height: int, width: int) -> Geometry:
         """Whole latent cells; the image keeps its size unless ``side`` is given."""
@@ -50,6 +59,16 @@ def latent_cell(source: Source) -> int:
     return int(2 ** (len(widths) - 1))
 
 
+def encoder_dtype(source: Source, dtype: str) -> str:
+    """The dtype that an encoder runs in: float32 where float16 overflows in it.
+
+    The configuration says so by ``force_upcast``, as that of SDXL does: its
+    activations leave the range of float16 and become NaN.
+    """
+    forced = dtype == "float16" and source.config.get("force_upcast") is True
+    return "float32" if forced else dtype
+
+
 def load_encoder(source: Source, dtype: Any) -> Any:
     """Load the encoder of an autoencoder; its decoder is neither read nor kept."""
     import torch
@@ -65,8 +84,8 @@ def load_encoder(source: Source, dtype: Any) -> Any:
 
 
 def encode(model: Any, images: Any) -> Any:
-    """Images in -1..1 to scaled latents, as the diffusion model sees them."""
-    encoded = model.encode(images)
+    """Images in -1..1 to scaled latents in the model's dtype, as the diffusion model sees them."""
+    encoded = model.encode(images.to(model.dtype))
     latents = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
     shift = getattr(model.config, "shift_factor", None) or 0.0
     return (latents - shift) * model.config.scaling_factor

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import hashlib
 import math
 import warnings
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from crosslook.atomic import check_writable, write_bytes, write_text
+from crosslook.atomic import check_writable, write_bytes, write_csv
 from crosslook.errors import GridError, InputError, MatchError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
@@ -32,6 +31,7 @@ from crosslook.match.warp import warp
 from crosslook.options import after_one
 from crosslook.progress import track
 from crosslook.retrieval.compare.correlation import correlate, find_peaks
+from crosslook.storage import reaching
 from crosslook.types import Array, Window
 
 _COARSE = 4
@@ -280,16 +280,21 @@ class Audit:
     worst : bytes
         PNG of the trusted scene that is farthest off, as published and as
         corrected; empty where no scene is trusted.
+    duplicates : tuple of tuple of str
+        Scenes that hold one and the same image on a side: each a partner of the
+        other's, and a miss for whoever counts them apart.
     """
 
     rows: tuple[AuditRow, ...]
     worst: bytes
+    duplicates: tuple[tuple[str, ...], ...] = ()
 
     def summary(self) -> dict[str, float]:
         """Counts, and median and 90 % quantile of the shift over trusted scenes.
 
         ``relief_over_6_px`` counts the trusted scenes where relief spreads tie
         points by more than that: there no one shift is the truth.
+        ``one_image_twice`` counts the scenes that share an image with another.
         """
         distance = [row.distance for row in self.rows if row.trusted]
         relief = [row.relief_px for row in self.rows if row.trusted]
@@ -299,10 +304,11 @@ class Audit:
             "median_px": float(np.median(distance)) if distance else float("nan"),
             "p90_px": float(np.quantile(distance, 0.9)) if distance else float("nan"),
             "relief_over_6_px": float(sum(value > HILLY_PX for value in relief)),
+            "one_image_twice": float(sum(map(len, self.duplicates))),
         }
 
     def write(self, out: str | Path) -> list[Path]:
-        """Write ``audit.csv``, ``alignment.csv`` and ``worst.png``.
+        """Write ``audit.csv``, ``alignment.csv``, ``worst.png``, and ``duplicates.csv`` of any.
 
         ``alignment.csv`` has ``scene,row,col`` for the trusted scenes alone;
         ``study --alignment FILE`` applies it.
@@ -311,14 +317,32 @@ class Audit:
         check_writable(folder)
         names = [field.name for field in fields(AuditRow)]
         table = [[_text(value) for value in asdict(row).values()] for row in self.rows]
-        write_text(folder / "audit.csv", _csv(names, table))
+        write_csv(folder / "audit.csv", names, table)
         shifts = [[r.scene, f"{r.row:.3f}", f"{r.col:.3f}"] for r in self.rows if r.trusted]
-        write_text(folder / "alignment.csv", _csv(["scene", "row", "col"], shifts))
+        write_csv(folder / "alignment.csv", ["scene", "row", "col"], shifts)
         written = [folder / "audit.csv", folder / "alignment.csv"]
         if self.worst:
             write_bytes(folder / "worst.png", self.worst)
             written.append(folder / "worst.png")
+        if self.duplicates:
+            lines = [[n, scene] for n, scenes in enumerate(self.duplicates, 1) for scene in scenes]
+            write_csv(folder / "duplicates.csv", ["image", "scene"], lines)
+            written.append(folder / "duplicates.csv")
         return written
+
+
+def shared_images(pairs: Sequence[Pair]) -> tuple[tuple[str, ...], ...]:
+    """Scenes whose SAR or optical files hold the same bytes, each group once, in order."""
+    holders: dict[str, list[str]] = {}
+    for pair in pairs:
+        for path in (pair.sar, pair.optical):
+            with reaching(path):
+                if not path.is_file():  # a product of several files
+                    continue
+                with path.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+            holders.setdefault(digest, []).append(pair.id)
+    return tuple(dict.fromkeys(tuple(ids) for ids in holders.values() if len(ids) > 1))
 
 
 @after_one(AuditSettings)
@@ -359,7 +383,7 @@ def audit(pairs: Sequence[Pair], settings: AuditSettings) -> Audit:
     if trusted:
         number = max(trusted, key=lambda n: rows[n].distance)
         worst = _drawn(_opened(pairs[number], reading), (rows[number].row, rows[number].col))
-    return Audit(tuple(rows), worst)
+    return Audit(tuple(rows), worst, shared_images(pairs))
 
 
 def _drawn(images: tuple[ImageFile, ImageFile], shift: tuple[float, float]) -> bytes:
@@ -441,14 +465,6 @@ def _median_row(rows: list[AuditRow]) -> AuditRow:
     hilly = max(kept, key=lambda row: -1.0 if np.isnan(row.relief_px) else row.relief_px)
     trusted = sum(row.trusted for row in rows) * 2 > len(rows)
     return replace(kept[0], **middle, trusted=trusted, relief_degrees=hilly.relief_degrees)
-
-
-def _csv(header: list[str], rows: list[list[str]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _text(value: object) -> str:

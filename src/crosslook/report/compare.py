@@ -1,38 +1,49 @@
 """``crosslook compare``: a table on the terminal and a CSV.
 
-Which differences between runs stand: a paired bootstrap over scenes.
+Which differences between runs stand: a paired bootstrap over units.
 
 Both runs answer the same queries, so the difference of every query is taken
-first and scenes are drawn afterwards; what the two share cancels (Efron and
+first and units are drawn afterwards; what the two share cancels (Efron and
 Tibshirani 1993, chapter 16).
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from crosslook.atomic import write_text
+from crosslook.atomic import write_csv
 from crosslook.errors import InputError
+from crosslook.report.tables import Setup, named_setup
 from crosslook.retrieval.measure.resampling import bootstrap_mean
-from crosslook.retrieval.run_folder import MatchTable, read_matches, read_patches
+from crosslook.retrieval.run_folder import MatchTable, read_matches, read_patches, read_run
+from crosslook.retrieval.split import find_units
 from crosslook.types import Estimate
+
+_DEFAULT = {"calibration": "standardize", "scoring": "csls"}
 
 
 @dataclass(frozen=True)
 class Difference:
     """Recall at 1 of ``second`` minus that of ``first``, on shared queries.
 
-    ``stands`` is true where the interval excludes zero.
+    Attributes
+    ----------
+    n_query : int
+        Queries that both runs measured.
+    galleries : tuple of int
+        Items that either searched.
+    same_gallery : bool
+        Whether both searched the very same items. If not, recall differs by the
+        galleries too, and nothing stands.
+    stands : bool
+        Whether the galleries are the same and the interval excludes zero.
     """
 
     first: str
@@ -40,11 +51,13 @@ class Difference:
     direction: str
     difference: Estimate
     n_query: int
+    galleries: tuple[int, int]
+    same_gallery: bool
 
     @property
     def stands(self) -> bool:
-        """Whether the interval excludes zero."""
-        return self.difference.low > 0 or self.difference.high < 0
+        """Whether the galleries are the same and the interval excludes zero."""
+        return self.same_gallery and (self.difference.low > 0 or self.difference.high < 0)
 
 
 @dataclass(frozen=True)
@@ -52,11 +65,16 @@ class _Answers:
     name: str
     direction: str
     right: dict[str, bool]
-    scenes: dict[str, str]
+    units: dict[str, str]
 
 
 def compare_runs(runs: Sequence[Path], seed: int = 0) -> list[Difference]:
-    """Compare the best setup of every extractor of every run with each other.
+    """Compare every extractor of every run with each other, under its chosen setup.
+
+    The setup is the one that the run chose on its calibration units; a run
+    without a choice is compared by ``standardize`` and ``csls`` where it has
+    them, else by the first setup in its table. Never by what did best on the
+    queries that are compared.
 
     Parameters
     ----------
@@ -72,7 +90,7 @@ def compare_runs(runs: Sequence[Path], seed: int = 0) -> list[Difference]:
     """
     if len(runs) < 2:
         raise InputError(f"{len(runs)} run(s) given; a comparison needs at least two.")
-    answers = [answer for run in runs for answer in _best_of_run(run)]
+    answers = [answer for run in runs for answer in _answers_of_run(run)]
     found = []
     for first, second in combinations(answers, 2):
         if first.direction != second.direction:
@@ -84,36 +102,55 @@ def compare_runs(runs: Sequence[Path], seed: int = 0) -> list[Difference]:
                 "data, patch size and seed."
             )
         change = [float(second.right[q]) - float(first.right[q]) for q in shared]
-        scenes = [first.scenes[q] for q in shared]
-        estimate = bootstrap_mean(change, scenes, seed)
-        found.append(Difference(first.name, second.name, first.direction, estimate, len(shared)))
+        estimate = bootstrap_mean(change, [first.units[q] for q in shared], seed)
+        found.append(
+            Difference(
+                first.name,
+                second.name,
+                first.direction,
+                estimate,
+                len(shared),
+                (len(first.right), len(second.right)),
+                len(shared) == len(first.right) == len(second.right),
+            )
+        )
     return found
 
 
-def _best_of_run(run: Path) -> list[_Answers]:
-    patches = read_patches(run)
-    best: dict[tuple[str, str], MatchTable] = {}
-    for table in read_matches(run):
-        key = (table.extractor, table.direction)
-        if key not in best or _recall(table.rank) > _recall(best[key].rank):
-            best[key] = table
+def _answers_of_run(run: Path) -> list[_Answers]:
+    patches, told = read_patches(run), read_run(run)
+    units = find_units(patches, told["settings"].get("split_by", "auto")).names
     return [
         _Answers(
-            f"{run.name}: {table.extractor} ({table.calibration}, {table.scoring})",
+            f"{run.name}: {named_setup(_setup(table))} ({table.calibration}, {table.scoring})",
             table.direction,
             {patches[i].id: bool(r == 1) for i, r in _pairs(table)},
-            {patches[i].id: patches[i].scene for i, _ in _pairs(table)},
+            {patches[i].id: units[i] for i, _ in _pairs(table)},
         )
-        for table in best.values()
+        for table in _chosen_tables(read_matches(run), told)
     ]
+
+
+def _chosen_tables(tables: Sequence[MatchTable], told: Mapping[str, Any]) -> list[MatchTable]:
+    """One table per extractor, pooling and direction, chosen without looking at the ranks."""
+    splits: Sequence[Mapping[str, Any]] = told.get("splits", ())
+    chosen: Mapping[str, Any] = next((s["chosen"] for s in splits if s["chosen"]), {})
+    found: dict[tuple[str, str, str], MatchTable] = {}
+    for table in tables:
+        key = (table.extractor, table.pooling, table.direction)
+        pick = chosen.get(table.extractor, _DEFAULT)
+        wanted = (pick["calibration"], pick["scoring"]) == (table.calibration, table.scoring)
+        if wanted or key not in found:
+            found[key] = table
+    return list(found.values())
+
+
+def _setup(table: MatchTable) -> Setup:
+    return Setup(table.extractor, table.pooling, table.calibration, table.scoring, "")
 
 
 def _pairs(table: MatchTable) -> list[tuple[int, int]]:
     return list(zip(table.query_index.tolist(), table.rank.tolist(), strict=True))
-
-
-def _recall(rank: NDArray[np.int64]) -> float:
-    return float((rank == 1).mean())
 
 
 def print_comparison(
@@ -121,30 +158,30 @@ def print_comparison(
 ) -> list[Difference]:
     """Compare runs, print which differences stand, and write all as CSV."""
     found = compare_runs(runs, seed)
-    table = Table(title="Recall at 1: second minus first (95 % interval, paired over scenes)")
+    table = Table(title="Recall at 1: second minus first (95 % interval, paired over units)")
     for name in ("first", "second", "direction", "difference", "stands"):
         table.add_column(name, overflow="fold")
     for item in found:
         d = item.difference
         shown = f"{d.value:+.3f} ({d.low:+.3f} to {d.high:+.3f})"
-        table.add_row(
-            item.first, item.second, item.direction, shown, "yes" if item.stands else "no"
-        )
-    write_text(out, _csv(found))
+        table.add_row(item.first, item.second, item.direction, shown, _verdict(item))
+    names = ["first", "second", "direction", "difference", "low", "high", "n", "first_gallery",
+             "second_gallery", "same_gallery", "stands"]  # fmt: skip
+    write_csv(out, names, (_line(item) for item in found))
     console = console or Console()
     console.print(table)
     console.print(f"all of it: {out}", highlight=False)
     return found
 
 
-def _csv(found: Sequence[Difference]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["first", "second", "direction", "difference", "low", "high", "n", "stands"])
-    for item in found:
-        d = item.difference
-        writer.writerow(
-            [item.first, item.second, item.direction, d.value, d.low, d.high, item.n_query,
-             item.stands]
-        )  # fmt: skip
-    return text.getvalue()
+def _verdict(item: Difference) -> str:
+    if not item.same_gallery:
+        first, second = item.galleries
+        return f"other galleries ({first} and {second} items): not comparable"
+    return "yes" if item.stands else "no"
+
+
+def _line(item: Difference) -> list[object]:
+    d = item.difference
+    return [item.first, item.second, item.direction, d.value, d.low, d.high, item.n_query,
+            *item.galleries, item.same_gallery, item.stands]  # fmt: skip

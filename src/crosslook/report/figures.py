@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,9 +47,9 @@ def pair_histogram(tables: Sequence[HistogramTable]) -> Figure:
                 {
                     "type": "scatter",
                     "mode": "lines",
-                    "name": f"{kind}, {_named(table.calibration)}",
-                    "x": _short(middle),
-                    "y": _short(counts / max(1, counts.sum())),
+                    "name": f"{kind}, {named(table.calibration)}",
+                    "x": shorten(middle),
+                    "y": shorten(counts / max(1, counts.sum())),
                     "line": {"color": colour, "dash": dash, "shape": "hvh", "width": 2},
                 }
             )
@@ -72,12 +72,13 @@ def _curve(curve: CurveTable, colour: str, is_best: bool) -> dict[str, Any]:
         "mode": "lines",
         "name": name,
         "x": ks.tolist(),
-        "y": _short(curve.values[ks - 1]),
+        "y": shorten(curve.values[ks - 1]),
         "line": {"color": colour, "dash": "solid" if is_best else "dot", "width": 2.5},
     }
 
 
-def _named(calibration: str) -> str:
+def named(calibration: str) -> str:
+    """Write a calibration for a legend."""
     return "uncalibrated" if calibration == "none" else calibration
 
 
@@ -85,5 +86,6 @@ def _cycle(count: int) -> list[str]:
     return [COLOURS[i % len(COLOURS)] for i in range(count)]
 
 
-def _short(values: Any) -> list[float]:
+def shorten(values: Iterable[Any]) -> list[float]:
+    """Round numbers to what a figure can show, so that the report stays small."""
     return [round(float(value), 5) for value in values]

@@ -19,7 +19,7 @@ from crosslook.report.more_sections import (
     structure_section,
     two_stage_section,
 )
-from crosslook.report.paper import write_csv, write_figures, write_latex
+from crosslook.report.paper import write_figures, write_latex, write_row_table
 from crosslook.report.sections import (
     Part,
     Section,
@@ -31,7 +31,15 @@ from crosslook.report.sections import (
     retrieval_table,
     shown_matches,
 )
-from crosslook.report.tables import Setup, best_setups, interval, number, recall_rows
+from crosslook.report.tables import (
+    BEST,
+    Headline,
+    headlines,
+    interval,
+    named_setup,
+    number,
+    recall_rows,
+)
 from crosslook.report.views import views_section
 from crosslook.retrieval.run_folder import (
     read_curves,
@@ -59,8 +67,8 @@ def write_report(run: Path) -> Path:
     from plotly.offline import get_plotlyjs
 
     told, rows = read_run(run), read_rows(run)
-    best = best_setups(rows)
-    sections = _sections(run, rows, best)
+    lead = headlines(rows, told)
+    sections = _sections(run, rows, lead)
     templates = files("crosslook.report") / "templates"
     environment = Environment(loader=PackageLoader("crosslook.report"), autoescape=True)
     environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False}
@@ -68,7 +76,7 @@ def write_report(run: Path) -> Path:
         run=told,
         dropped=sum(told["dropped"].values()),
         marks=_marks(told, rows),
-        summary=_summary(rows, best, told),
+        summary=_summary(rows, lead, told),
         sections=sections,
         finite=_finite,
         hover=hover_pictures(run),
@@ -78,8 +86,8 @@ def write_report(run: Path) -> Path:
     )
     path = run / "report.html"
     write_text(path, text)
-    write_csv(run, rows)
-    write_latex(run, rows)
+    write_row_table(run, rows)
+    write_latex(run, rows, told)
     write_figures(run, _figures(sections))
     return path
 
@@ -93,7 +101,7 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _sections(run: Path, rows: Sequence[Row], best: Sequence[Setup]) -> list[Section]:
+def _sections(run: Path, rows: Sequence[Row], lead: Sequence[Headline]) -> list[Section]:
     histograms = read_histograms(run)
     parts = [
         Part(
@@ -122,16 +130,17 @@ def _sections(run: Path, rows: Sequence[Row], best: Sequence[Setup]) -> list[Sec
             "Retrieval",
             "Each patch of one sensor looks for its partner among all measured patches of the "
             "other. Compare with chance, and with the uncalibrated line of the same extractor. "
-            "The best comparison of an extractor is chosen on these very queries, so it is a "
-            "little optimistic; the table has all of them.",
+            "The comparison that stands for an extractor was chosen on the calibration units, "
+            "which are not measured; the best of all on these very queries is marked, since "
+            "picking it makes it a little optimistic.",
             [
                 Part(
                     "Cumulative match curves, SAR to optical",
-                    figure=match_curves(read_curves(run), best),
+                    figure=match_curves(read_curves(run), [line.setup for line in lead]),
                 ),
                 Part(table=retrieval_table(rows)),
                 *_losses(rows),
-                *_pictures(run, best),
+                *_pictures(run, lead),
             ],
             definitions_of("retrieval", rows),
         ),
@@ -162,12 +171,12 @@ def _losses(rows: Sequence[Row]) -> list[Part]:
     return [Part("What the index loses", text, table=measure_table(lost, "retrieval"))]
 
 
-def _pictures(run: Path, best: Sequence[Setup]) -> list[Part]:
-    table = best_match_table(read_matches(run), best[0]) if best else None
+def _pictures(run: Path, lead: Sequence[Headline]) -> list[Part]:
+    table = best_match_table(read_matches(run), lead[0].setup) if lead else None
     if table is None:
         return []
     patches, thumbnails = read_patches(run), read_thumbnails(run)
-    name = f"{best[0].extractor} ({best[0].how})"
+    name = f"{named_setup(lead[0].setup)} ({lead[0].setup.how})"
     return [
         Part(
             f"The ten best matches of {name}",
@@ -180,25 +189,25 @@ def _pictures(run: Path, best: Sequence[Setup]) -> list[Part]:
     ]
 
 
-def _summary(rows: Sequence[Row], best: Sequence[Setup], told: dict[str, Any]) -> list[str]:
+def _summary(rows: Sequence[Row], lead: Sequence[Headline], told: dict[str, Any]) -> list[str]:
     recall = recall_rows(rows, "sar->optical")
     lines = []
-    for setup in best:
-        row = recall[setup]
+    for line in lead:
+        row = line.row
         plain = next(
-            (
-                r
-                for s, r in recall.items()
-                if s.is_plain and (s.extractor, s.split) == (setup.extractor, setup.split)
-            ),
-            None,
+            (r for s, r in recall.items() if s.is_plain and s.family == line.setup.family), None
         )
         before = f", {number(plain.value)} uncalibrated" if plain and plain is not row else ""
+        mark = f", {BEST}" if line.optimistic else ""
         lines.append(
-            f"{setup.extractor} finds {number(row.value)} of the optical partners at rank 1 "
-            f"({interval(row)}; {setup.how}{before}) among {row.n_gallery}; chance is "
+            f"{line.name} finds {number(row.value)} of the optical partners at rank 1 "
+            f"({interval(row)}; {line.how}{mark}{before}) among {row.n_gallery}; chance is "
             f"{number(row.chance, 4)}."
         )
+    lines += [
+        f"Uncalibrated: {modality} images were {words}, nothing else."
+        for modality, words in told.get("stretched", {}).items()
+    ]
     lines += [_gain_line(r) for r in rows if _is_gain(r)]
     for name, why in told["skipped"].items():
         lines.append(f"Skipped: {name}. {why}")

@@ -7,7 +7,13 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from crosslook.report.claims import judge_claims, pair_distances, plain_recalls, rank_correlation
+from crosslook.report.claims import (
+    judge_advice,
+    judge_claims,
+    pair_distances,
+    plain_recalls,
+    rank_correlation,
+)
 from crosslook.report.sections import Part, Section, Table, definitions_of, measure_table
 from crosslook.report.structure_figures import (
     disturbances,
@@ -45,8 +51,10 @@ def claims_section(rows: Sequence[Row]) -> list[Section]:
         Section(
             "claims",
             "Alignment beside retrieval",
-            "Distances are those of uncalibrated pairs, smaller is better aligned. A claim is "
-            "decided only where intervals do not overlap.",
+            "Distances are those of uncalibrated pairs, smaller is better aligned. Claims are "
+            "judged among the pretrained models alone, by the difference of every two on the same "
+            "pairs: decided only where its interval over units excludes zero. Baselines and "
+            "untrained controls are shown beside them.",
             [Part(table=Table(columns, lines, {1, 2, 3, 4}), text=text), Part(table=told)],
         )
     ]
@@ -96,10 +104,14 @@ def two_stage_section(rows: Sequence[Row]) -> list[Section]:
         title = f"{name}, SAR to optical"
         parts.append(Part(title, text=text, figure=two_stage_curves(mine)))
         parts.append(Part(f"{title}: recall over cost", figure=two_stage_cost(mine)))
+    told = [[c.text, c.verdict, c.why] for c in judge_advice(rows)]
+    if told:
+        parts.insert(0, Part("The advice, judged", table=Table(["advice", "verdict", "why"], told)))
     parts.append(Part("All two-stage rows", table=measure_table(rows, "two-stage")))
     how = (
         "A coarse shortlist of K candidates, then fine verification. The ceiling is the share "
-        "of partners that the shortlist still holds; no verification can go beyond it."
+        "of partners that the shortlist still holds; no verification can go beyond it. The advice "
+        "is judged by paired differences over units at a length that the gallery fixes."
     )
     return [Section("two-stage", "Two stages", how, parts, definitions_of("two-stage", rows))]
 

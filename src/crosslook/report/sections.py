@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from crosslook.report.figures import Figure
-from crosslook.report.tables import Setup, arrow, interval, number, recall_rows, setup_of
-from crosslook.retrieval.measure.definitions import DEFINITIONS, Definition, define
+from crosslook.report.tables import (
+    BEST,
+    Setup,
+    arrow,
+    best_setups,
+    interval,
+    number,
+    recall_rows,
+    setup_of,
+)
+from crosslook.retrieval.choose import CHOSEN
+from crosslook.retrieval.measure.definition import Definition
+from crosslook.retrieval.measure.definitions import DEFINITIONS, define
 from crosslook.retrieval.run_folder import MatchTable
 from crosslook.types import DIRECTIONS, Patch, Row
 
@@ -70,7 +81,9 @@ def retrieval_table(rows: Sequence[Row]) -> Table:
                "recall at 10", "MRR", "median rank", "gallery", "chance"]  # fmt: skip
     lines = []
     for direction in DIRECTIONS:
-        for setup, row in recall_rows(rows, direction).items():
+        recall = recall_rows(rows, direction)
+        best = [s for s in best_setups(rows, direction) if _rivals(recall, s)]
+        for setup, row in recall.items():
             own = {
                 (r.metric.partition("/")[0], r.k): r
                 for r in rows
@@ -81,7 +94,9 @@ def retrieval_table(rows: Sequence[Row]) -> Table:
                 [
                     setup.extractor,
                     setup.pooling,
-                    setup.how + (" (transductive)" if setup.split == "transductive" else ""),
+                    setup.how
+                    + (" (transductive)" if setup.split == "transductive" else "")
+                    + (f" ({BEST})" if setup in best else ""),
                     arrow(direction),
                     number(row.value),
                     interval(row),
@@ -91,6 +106,11 @@ def retrieval_table(rows: Sequence[Row]) -> Table:
                 ]
             )
     return Table(columns, lines, {4, 5, 6, 7, 8, 9, 10})
+
+
+def _rivals(recall: Mapping[Setup, Row], setup: Setup) -> bool:
+    """Whether a setup was picked from several."""
+    return sum(s.family == setup.family and s.calibration != CHOSEN for s in recall) > 1
 
 
 def index_losses(rows: Sequence[Row]) -> list[Row]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from crosslook.report.figures import COLOURS, Figure
+from crosslook.report.figures import COLOURS, Figure, named, shorten
 from crosslook.retrieval.measure.robustness import parse_level
 from crosslook.retrieval.run_folder import EmbeddingTable, HeatTable
 from crosslook.types import Patch, Row
@@ -26,7 +26,7 @@ def embedding_scatter(tables: Sequence[EmbeddingTable], patches: Sequence[Patch]
         colourings.append(("group", _codes(tables, [p.group for p in patches])))
     planes = [
         {
-            "label": f"{t.method.upper()}, {_named(t.calibration)}",
+            "label": f"{t.method.upper()}, {named(t.calibration)}",
             "method": "restyle",
             "args": [{"visible": [i // 3 == number for i in range(len(traces))]}],
         }
@@ -139,8 +139,8 @@ def _plane(table: EmbeddingTable, visible: bool) -> list[dict[str, Any]]:
     x: list[float | None] = []
     y: list[float | None] = []
     for a, b in zip(table.sar, table.optical, strict=True):
-        x += [_short(a[0]), _short(b[0]), None]
-        y += [_short(a[1]), _short(b[1]), None]
+        x += [*shorten((a[0], b[0])), None]
+        y += [*shorten((a[1], b[1])), None]
     line = {"color": "rgba(128,128,128,0.25)", "width": 1}
     traces: list[dict[str, Any]] = [
         {"type": "scatter", "mode": "lines", "name": "pairs", "x": x, "y": y, "line": line,
@@ -153,8 +153,8 @@ def _plane(table: EmbeddingTable, visible: bool) -> list[dict[str, Any]]:
                 "type": "scatter",
                 "mode": "markers",
                 "name": name,
-                "x": [_short(v) for v in at[:, 0]],
-                "y": [_short(v) for v in at[:, 1]],
+                "x": shorten(at[:, 0]),
+                "y": shorten(at[:, 1]),
                 "customdata": table.index.tolist(),
                 "hoverinfo": "none",
                 "marker": {"color": colour, "symbol": symbol, "size": 6, "colorscale": "Viridis"},
@@ -175,15 +175,15 @@ def _curve(
         "mode": "lines+markers",
         "name": name,
         "x": [level for level, _ in ordered],
-        "y": [_short(row.value) for row in rows],
+        "y": shorten(row.value for row in rows),
         "line": {"color": colour, "dash": dash, "width": 2},
     }
     if known:
         trace["error_y"] = {
             "type": "data",
             "symmetric": False,
-            "array": [_short(row.ci_high - row.value) for row in rows],
-            "arrayminus": [_short(row.value - row.ci_low) for row in rows],
+            "array": shorten(row.ci_high - row.value for row in rows),
+            "arrayminus": shorten(row.value - row.ci_low for row in rows),
             "thickness": 1,
         }
     return trace
@@ -197,11 +197,3 @@ def _lines(traces: list[dict[str, Any]], x: str, y: str, log: bool) -> Figure:
         "data": traces,
         "layout": {"xaxis": axis, "yaxis": {"title": {"text": y}, "range": [0, 1.02]}},
     }
-
-
-def _named(calibration: str) -> str:
-    return "uncalibrated" if calibration == "none" else calibration
-
-
-def _short(value: Any) -> float:
-    return round(float(value), 4)

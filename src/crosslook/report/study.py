@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from crosslook.report.html import write_report
-from crosslook.retrieval.run_folder import read_rows
+from crosslook.report.tables import BEST, best_setups, headlines, recall_rows
+from crosslook.retrieval.run_folder import read_rows, read_run
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.study import run_study
 from crosslook.storage import as_path
@@ -45,41 +46,41 @@ def study_and_report(settings: StudySettings, console: Console | None = None) ->
 
 
 def print_study(rows: Sequence[Row], run: Path, console: Console | None = None) -> None:
-    """Print recall at 1 of every extractor, uncalibrated beside its best."""
-    recall = [r for r in rows if _is_headline(r)]
-    table = Table(title="SAR to optical: recall at 1 (95 % interval over scenes)")
-    for name in ("extractor", "uncalibrated", "best calibrated", "by"):
+    """Print recall at 1 of every extractor: uncalibrated, as chosen, and the best of all."""
+    told = read_run(run)
+    recall = recall_rows(rows, "sar->optical")
+    best = {setup.family: setup for setup in best_setups(rows)}
+    table = Table(title="SAR to optical: recall at 1 (95 % interval over units)")
+    for name in ("extractor", "uncalibrated", "calibrated", "chosen", f"{BEST}*"):
         table.add_column(name, overflow="fold")
-    for key in dict.fromkeys((r.extractor, r.pooling, r.split) for r in recall):
-        own = [r for r in recall if (r.extractor, r.pooling, r.split) == key]
-        plain = [r for r in own if r.calibration == "none" and r.scoring == "cosine"]
-        best = max(own, key=lambda r: r.value)
-        mark = "" if best.split == "held-out" else f" ({best.split})"
-        how = "nothing" if best in plain else f"{best.calibration}, {best.scoring}"
-        name = f"{key[0]}, {key[1]}" if key[1].startswith("fusion") else key[0]
-        before = _with_interval(plain[0]) if plain else "-"
-        table.add_row(name, before, _with_interval(best), how + mark)
+    lead = headlines(rows, told)
+    for line in lead:
+        family = line.setup.family
+        plain = next((r for s, r in recall.items() if s.is_plain and s.family == family), None)
+        mark = "" if line.setup.split == "held-out" else f" ({line.setup.split})"
+        top = best[family]
+        table.add_row(
+            line.name,
+            _with_interval(plain) if plain else "-",
+            "-" if line.optimistic else _with_interval(line.row),
+            "-" if line.optimistic else line.how + mark,
+            "-" if line.row is recall[top] and not line.optimistic
+            else f"{recall[top].value:.3f} {top.how}{mark}",
+        )  # fmt: skip
     console = console or Console()
     console.print(table)
-    if recall:
+    if lead:
+        row = lead[0].row
+        console.print(f"gallery {row.n_gallery}, chance {row.chance:.4f}", highlight=False)
         console.print(
-            f"gallery {recall[0].n_gallery}, chance {recall[0].chance:.4f}", highlight=False
-        )
-        console.print(
-            "best calibrated: chosen on these queries, so a little optimistic; rows has all",
+            "calibrated: by the setup chosen on the calibration units; "
+            "*: picked on the measured queries, so a little optimistic",
             highlight=False,
         )
+    for modality, words in told.get("stretched", {}).items():
+        console.print(f"uncalibrated {modality}: {words}, nothing else", highlight=False)
     for name, path in (("rows", "results.parquet"), ("report", "report.html")):
         console.print(f"{name:<8}{run / path}", highlight=False, soft_wrap=True)
-
-
-def _is_headline(row: Row) -> bool:
-    return (
-        row.measure == "retrieval"
-        and row.direction == "sar->optical"
-        and row.metric.partition("/")[0] == "recall"
-        and row.k == 1
-    )
 
 
 def _with_interval(row: Row) -> str:

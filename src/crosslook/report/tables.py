@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from crosslook.retrieval.choose import CHOSEN
 from crosslook.types import Row
+
+BEST = "best of all on these queries"
+"""The mark of a setup that was picked by what it reached: a little optimistic."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,14 @@ class Setup:
     @property
     def how(self) -> str:
         """The comparison in words."""
+        if self.calibration == CHOSEN:
+            return "chosen on the calibration units"
         return "uncalibrated" if self.is_plain else f"{self.calibration}, {self.scoring}"
+
+    @property
+    def family(self) -> tuple[str, str, str]:
+        """What setups must share to be alternatives: extractor, pooling and split."""
+        return self.extractor, self.pooling, self.split
 
     @property
     def is_plain(self) -> bool:
@@ -48,14 +61,95 @@ def recall_rows(rows: Sequence[Row], direction: str, k: int = 1) -> dict[Setup, 
 
 
 def best_setups(rows: Sequence[Row], direction: str = "sar->optical") -> list[Setup]:
-    """Pick the best calibrated setup of every extractor by recall at 1, best first."""
+    """Pick the best of all setups of every extractor by recall at 1, best first.
+
+    Best on the very queries that it is measured on, so optimistic: wherever it
+    is shown, it is marked.
+    """
     recall = recall_rows(rows, direction)
-    best: dict[tuple[str, str], Setup] = {}
+    best: dict[tuple[str, str, str], Setup] = {}
     for setup, row in recall.items():
-        key = (setup.extractor, setup.split)
-        if key not in best or row.value > recall[best[key]].value:
+        key = setup.family
+        if setup.calibration != CHOSEN and (key not in best or row.value > recall[best[key]].value):
             best[key] = setup
     return sorted(best.values(), key=lambda setup: -recall[setup].value)
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The row that stands for an extractor.
+
+    Attributes
+    ----------
+    row : Row
+        Recall at 1.
+    setup : Setup
+        What the row is of; of a chosen one what was chosen in the first split.
+    how : str
+        That in words, over all splits.
+    optimistic : bool
+        Picked on the measured queries, since nothing was set aside to choose on.
+    """
+
+    row: Row
+    setup: Setup
+    how: str
+    optimistic: bool
+
+    @property
+    def name(self) -> str:
+        """The extractor, with the weights of a fusion."""
+        return named_setup(self.setup)
+
+
+def headlines(
+    rows: Sequence[Row], told: Mapping[str, Any], direction: str = "sar->optical"
+) -> list[Headline]:
+    """Pick *the* row of every extractor, best first.
+
+    The setup chosen on the calibration units, or the only one there is; where
+    nothing could be chosen, the best of all, marked as optimistic.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+    told : mapping
+        The run's ``run.json``, which says what was chosen.
+    direction : str
+    """
+    recall = recall_rows(rows, direction)
+    found = []
+    for best in best_setups(rows, direction):
+        own = [setup for setup in recall if setup.family == best.family]
+        chosen = next((setup for setup in own if setup.calibration == CHOSEN), None)
+        if chosen is not None:
+            actual, how = _chosen_setup(chosen, told)
+            found.append(Headline(recall[chosen], actual, how, False))
+        else:
+            found.append(Headline(recall[best], best, best.how, len(own) > 1))
+    return sorted(found, key=lambda line: -line.row.value)
+
+
+def _chosen_setup(setup: Setup, told: Mapping[str, Any]) -> tuple[Setup, str]:
+    """What stands behind a chosen setup: that of the first split, and all in words."""
+    picked = [
+        Setup(setup.extractor, setup.pooling, c["calibration"], c["scoring"], setup.split)
+        for split in told.get("splits", ())
+        if split["split"] == setup.split and (c := split["chosen"].get(setup.extractor))
+    ]
+    if not picked:
+        return setup, setup.how
+    counts = Counter(one.how for one in picked).most_common()
+    if len(counts) == 1:
+        return picked[0], counts[0][0]
+    shares = "; ".join(f"{how} in {count}" for how, count in counts)
+    return picked[0], f"{shares} of {len(picked)} splits"
+
+
+def named_setup(setup: Setup) -> str:
+    """Write the extractor of a setup, with the weights of a fusion."""
+    fused = setup.pooling.startswith("fusion")
+    return f"{setup.extractor}, {setup.pooling}" if fused else setup.extractor
 
 
 def number(value: float, digits: int = 3) -> str:

@@ -8,6 +8,7 @@ correlation over the shifts within a radius does not.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from crosslook.errors import MatchError
 from crosslook.retrieval.compare.calibration import fit_calibration
 from crosslook.retrieval.compare.pooling import pool
-from crosslook.retrieval.compare.similarity import normalise
+from crosslook.retrieval.compare.similarity import csls_offsets, normalise
 from crosslook.retrieval.stage_spec import StageSpec
 from crosslook.types import FeatureMap, FloatArray, Indices, Modality
 
@@ -29,7 +30,7 @@ class MapCalibration:
 
     Each channel of each map loses its mean over the cells (what is left says
     where, not how much) and is divided by the deviation that this channel has
-    in the calibration scenes, per modality. ``basis`` (C, c), where there are
+    in the calibration units, per modality. ``basis`` (C, c), where there are
     too many channels, keeps the principal directions of both modalities.
     """
 
@@ -45,7 +46,7 @@ class MapCalibration:
 
 
 def fit_maps(sar: FloatArray, optical: FloatArray, most_channels: int = 256) -> MapCalibration:
-    """Fit a :class:`MapCalibration` on the maps of the calibration scenes.
+    """Fit a :class:`MapCalibration` on the maps of the calibration units.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ def fit_maps(sar: FloatArray, optical: FloatArray, most_channels: int = 256) -> 
     if len(sar) == 0 or sar.shape[2] * sar.shape[3] < 2:
         raise MatchError(
             f"feature maps of shape {sar.shape} cannot be shifted against each other; "
-            "fine verification needs maps of several cells and calibration scenes."
+            "fine verification needs maps of several cells and calibration units."
         )
     scale: dict[Modality, FloatArray] = {
         "sar": _deviation(sar),
@@ -228,16 +229,28 @@ class StageScores:
     cost: int
 
 
+_COARSE_CELLS = 8
+_COARSE_VALUES = 4096
+
+
+def coarse_pooling(channels: int, height: int, width: int) -> str:
+    """The finest ``grid:N`` of at most 8 x 8 cells and 4,096 values, for ``auto``."""
+    fitting = int(math.sqrt(_COARSE_VALUES / channels))
+    return f"grid:{max(1, min(_COARSE_CELLS, fitting, height, width))}"
+
+
 def flat_scores(
     stage: StageFeatures, fit: Indices, measured: Indices, neighbours: int
 ) -> StageScores:
-    """Score by pooled descriptors, standardised on the calibration scenes.
+    """Score by pooled descriptors, standardised on the calibration units.
 
     Where the pooling keeps places, each channel of a map first loses its mean
     over the cells; a pooling of one value per channel keeps it.
     """
-    sar = _pooled(stage.sar, stage.spec.pooling)
-    optical = _pooled(stage.optical, stage.spec.pooling)
+    pooling = stage.spec.pooling
+    if pooling == "auto":
+        pooling = coarse_pooling(*stage.sar.values.shape[1:])
+    sar, optical = _pooled(stage.sar, pooling), _pooled(stage.optical, pooling)
     calibration = fit_calibration("standardize", sar[fit], optical[fit])
     sar = normalise(calibration.apply(sar, "sar"))
     optical = normalise(calibration.apply(optical, "optical"))
@@ -292,7 +305,7 @@ def stage_maps(stage: StageFeatures) -> tuple[FloatArray, FloatArray, float]:
 
 def has_maps(stage: StageFeatures) -> bool:
     """Whether a stage keeps more than one cell, so that it can verify."""
-    if stage.spec.pooling == "flatten":
+    if stage.spec.pooling in ("flatten", "auto"):
         return bool(np.prod(stage.sar.values.shape[2:]) > 1)
     return stage.spec.grid > 1
 
@@ -308,13 +321,6 @@ def _pooled(features: FeatureMap, pooling: str) -> FloatArray:
 def _correct(
     scores: FloatArray, to_bank: FloatArray, from_bank: FloatArray, neighbours: int, cost: int
 ) -> StageScores:
-    row = _mean_of_best(to_bank, neighbours)
-    col = _mean_of_best(from_bank.T, neighbours)
-    corrected = np.float32(2) * scores - row[:, None] - col[None, :]
-    spread = float(np.std(2.0 * to_bank - row[:, None]))
-    return StageScores(corrected, max(spread, 1e-12), cost)
-
-
-def _mean_of_best(scores: FloatArray, count: int) -> FloatArray:
-    kept = min(count, scores.shape[1])
-    return np.asarray(np.partition(scores, -kept, axis=1)[:, -kept:].mean(axis=1), np.float32)
+    offsets = csls_offsets(to_bank, from_bank, neighbours)
+    spread = float(np.std(offsets.scale * to_bank - offsets.query[:, None]))
+    return StageScores(offsets.apply(scores.copy()), max(spread, 1e-12), cost)

@@ -9,14 +9,14 @@ import numpy as np
 
 from crosslook.data.patches import PatchSet
 from crosslook.extract.registry import open_model
-from crosslook.extract.run import Patches, extract_patches, iterate, read_maps
+from crosslook.extract.run import Patches, extract_patches, iterate
 from crosslook.extract.store import FeatureSet
 from crosslook.retrieval.compare.pooling import pool
 from crosslook.retrieval.models import Plan
 from crosslook.retrieval.settings import StudySettings
 from crosslook.scratch import scratch
 from crosslook.storage import is_remote, open_folder
-from crosslook.types import MODALITIES, FeatureMap, FloatArray, Modality
+from crosslook.types import MODALITIES, FloatArray, Modality
 
 MAX_DIMENSIONS = 2**16
 """Longest descriptor that ``auto`` makes: 736 of them take 190 MB."""
@@ -83,15 +83,6 @@ def describe(spec: str, patches: PatchSet, settings: StudySettings, plan: Plan) 
         pool_set(sar, patches, pooling, settings.out),
         pool_set(optical, patches, pooling, settings.out),
     )
-
-
-def whole_maps(
-    spec: str, patches: PatchSet, settings: StudySettings, plan: Plan
-) -> tuple[FeatureMap, FeatureMap]:
-    """Extract both modalities and read all feature maps (SAR, optical)."""
-    sar, optical = extract_both(spec, patches, settings, plan)
-    everything = range(len(patches.patches))
-    return read_maps(sar, patches, everything), read_maps(optical, patches, everything)
 
 
 def extract_both(

@@ -1,16 +1,18 @@
-"""The structure of a study: numbers, embeddings and heat maps of each feature space."""
+"""What a study measures of one extractor under one division of its units."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crosslook.retrieval.choose import CHOSEN, choose_setup
 from crosslook.retrieval.compare.calibration import Calibration, fit_calibration
 from crosslook.retrieval.compare.similarity import Ranks, fit_scoring, normalise, rank_partners
 from crosslook.retrieval.descriptors import Descriptors
+from crosslook.retrieval.differences import Plain, is_pretrained, measure_differences, plain_of
 from crosslook.retrieval.indexed import Ranked, Sides, known_metrics, rank_indexed
 from crosslook.retrieval.measure.gap import measure_gap, pair_histograms
 from crosslook.retrieval.measure.retrieval import (
@@ -26,8 +28,9 @@ from crosslook.retrieval.run_folder import (
     HistogramTable,
     MatchTable,
 )
+from crosslook.retrieval.same_ground import SameGround
 from crosslook.retrieval.settings import StudySettings
-from crosslook.retrieval.split import Division
+from crosslook.retrieval.split import Division, Units
 from crosslook.retrieval.views import FeatureView
 from crosslook.scratch import scratch
 from crosslook.types import (
@@ -35,6 +38,7 @@ from crosslook.types import (
     MODALITIES,
     Direction,
     FloatArray,
+    Indices,
     Metric,
     Modality,
     Patch,
@@ -55,6 +59,7 @@ class Findings:
     embeddings: list[EmbeddingTable] = field(default_factory=list)
     heat_maps: list[HeatTable] = field(default_factory=list)
     views: list[FeatureView] = field(default_factory=list)
+    chosen: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,24 +106,53 @@ class Calibrated:
 
 
 class Evaluator:
-    """Evaluates descriptors on one patch set under one division of its scenes."""
+    """Evaluates descriptors on one patch set under one division of its units.
+
+    Attributes
+    ----------
+    found : Findings
+        What it adds to.
+    shown : bool
+        Whether figures and matches are of this division; of others only rows are kept.
+    units : int64 array, shape (n,)
+        Unit of each measured patch.
+    accepted : list of int64 arrays, or None
+        Per measured patch those that show its ground; None where all differ.
+    neighbours : list of int64 arrays, or None
+        These and the neighbours within the tolerance; None where they add nothing.
+    first : int64 array
+        One measured patch per ground, positions in the measured ones.
+    """
 
     def __init__(
-        self, dataset: str, patches: Sequence[Patch], division: Division, settings: StudySettings
+        self,
+        dataset: str,
+        patches: Sequence[Patch],
+        units: Units,
+        ground: SameGround,
+        division: Division,
+        settings: StudySettings,
+        shown: bool = True,
     ) -> None:
         self.dataset = dataset
         self.patches = patches
+        self.all_units = units
         self.division = division
         self.settings = settings
+        self.shown = shown
+        self.found = Findings()
         self.measured = [patches[i] for i in division.measured]
-        names = [patch.scene for patch in self.measured]
-        self.scenes: NDArray[np.int64] = np.unique(names, return_inverse=True)[1].astype(np.int64)
+        names = [units.names[i] for i in division.measured]
+        self.units: NDArray[np.int64] = np.unique(names, return_inverse=True)[1].astype(np.int64)
+        self.accepted = ground.accepted(division.measured)
+        self.first = ground.first(division.measured)
         near = accepted_neighbours(self.measured, settings.tolerance_px)
         # Without any neighbour in reach the tolerant rows would repeat the exact ones.
-        self.neighbours = near if any(len(items) > 1 for items in near) else None
+        self.neighbours = _joined(near, self.accepted) if any(len(n) > 1 for n in near) else None
+        self._plain: dict[str, Plain] = {}
 
     def calibrate(self, descriptors: Descriptors, name: str) -> Calibrated:
-        """Fit a calibration on its scenes and apply it to the whole set."""
+        """Fit a calibration on its units and apply it to the whole set."""
         fit, at = self.division.fit, self.division.measured
         calibration = fit_calibration(name, descriptors.sar[fit], descriptors.optical[fit])
         sides = [self._apply(calibration, descriptors, m, at) for m in MODALITIES]
@@ -144,21 +178,63 @@ class Evaluator:
             out[start : start + len(part)] = part
         return out if out is not None else np.empty((0, raw.shape[1]), np.float32)
 
-    def evaluate(self, descriptors: Descriptors, calibrated: Calibrated, found: Findings) -> None:
+    def evaluate(self, descriptors: Descriptors, calibrated: Calibrated) -> None:
         """Add gap and retrieval of one extractor under one calibration."""
-        self._add_gap(descriptors, calibrated, found)
+        name = calibrated.calibration
+        self._add_gap(descriptors, calibrated)
         for scoring in self.settings.scorings:
             for direction in DIRECTIONS:
                 ranked = self._rank(calibrated, scoring, direction, self.settings.index)
-                self.add_ranks(
-                    descriptors, calibrated.calibration, scoring, direction, ranked.ranks, found
-                )
+                self.add_ranks(descriptors, name, scoring, direction, ranked.ranks)
                 metrics = ranked.loss
-                if ranked.tolerant is not None and self.neighbours is not None:
-                    metrics = metrics + self._retrieval(
-                        ranked.tolerant, direction, [len(items) for items in self.neighbours]
+                if ranked.tolerant is not None:
+                    metrics = metrics + self._retrieval(ranked.tolerant, direction, self.neighbours)
+                self.found.rows += self.rows(descriptors, name, scoring, metrics)
+                is_plain = (name, scoring, direction) == ("none", "cosine", "sar->optical")
+                if is_plain and is_pretrained(descriptors.extractor):
+                    self._plain[descriptors.extractor] = plain_of(
+                        calibrated.sar, calibrated.optical, ranked.ranks.rank
                     )
-                found.rows += self.rows(descriptors, calibrated.calibration, scoring, metrics)
+
+    def add_chosen(self, descriptors: Descriptors) -> None:
+        """Choose a setup on the calibration units and offer its rows as those of the extractor."""
+        settings, division = self.settings, self.division
+        if division.split == "transductive":
+            return  # the calibration units are the measured ones
+        setup = choose_setup(
+            descriptors,
+            division.fit,
+            self.all_units.names,
+            settings.calibrations,
+            settings.scorings,
+            settings.seed,
+        )
+        if setup is None:
+            return
+        own = [
+            row
+            for row in self.found.rows
+            if row.measure == "retrieval"
+            and (row.extractor, row.pooling) == (descriptors.extractor, descriptors.pooling)
+            and (row.calibration, row.scoring) == setup
+        ]
+        self.found.rows += [replace(row, calibration=CHOSEN, scoring=CHOSEN) for row in own]
+        self.found.chosen[descriptors.extractor] = {
+            "pooling": descriptors.pooling,
+            "calibration": setup[0],
+            "scoring": setup[1],
+        }
+
+    def add_differences(self) -> None:
+        """Add the paired differences of the pretrained extractors, uncalibrated."""
+        settings = self.settings
+        found = measure_differences(self._plain, self.units, settings.seed, settings.draws)
+        for row in [r for r in self.found.rows if r.metric == "pair-distance"]:
+            # The row of an extractor names its revision and pooling.
+            if row.extractor in found and row.calibration == "none":
+                empty: FloatArray = np.empty((0, 0), np.float32)
+                name = Descriptors(row.extractor, row.revision, row.pooling, empty, empty)
+                self.found.rows += self.rows(name, "none", "cosine", found.pop(row.extractor))
 
     def add_ranks(
         self,
@@ -167,14 +243,13 @@ class Evaluator:
         scoring: str,
         direction: Direction,
         ranks: Ranks,
-        found: Findings,
     ) -> None:
         """Add the rows, matches and curve of one ranking."""
-        at, n_gallery = self.division.measured, len(self.measured)
-        metrics = self._retrieval(ranks, direction)
+        at, n_gallery, found = self.division.measured, len(self.measured), self.found
+        metrics = self._retrieval(ranks, direction, self.accepted)
         found.rows += self.rows(descriptors, calibration, scoring, metrics)
-        if self.division.split == "transductive" and self.settings.split == "both":
-            return  # the figures show the held-out split
+        if not self.shown:
+            return
         name = (descriptors.extractor, descriptors.pooling, calibration, scoring, direction)
         found.matches.append(
             MatchTable(
@@ -192,16 +267,17 @@ class Evaluator:
         )
 
     def _retrieval(
-        self, ranks: Ranks, direction: Direction, accepted: Sequence[int] | None = None
+        self, ranks: Ranks, direction: Direction, accepted: Sequence[Indices] | None
     ) -> list[Metric]:
         metrics = measure_retrieval(
             ranks.rank,
-            self.scenes,
+            self.units,
             len(self.measured),
             direction,
             self.settings.seed,
             draws=self.settings.draws,
-            accept_counts=None if accepted is None else np.array(accepted),
+            accept_counts=None if accepted is None else np.array([len(a) for a in accepted]),
+            tolerant=accepted is not None and accepted is self.neighbours,
         )
         return metrics if ranks.depth is None else known_metrics(metrics, self.settings.index)
 
@@ -232,12 +308,17 @@ class Evaluator:
             for metric in metrics
         ]
 
-    def _add_gap(self, descriptors: Descriptors, calibrated: Calibrated, found: Findings) -> None:
+    def _add_gap(self, descriptors: Descriptors, calibrated: Calibrated) -> None:
         seed, sar, optical = self.settings.seed, calibrated.sar, calibrated.optical
-        metrics = measure_gap(sar, optical, self.scenes, seed, self.settings.draws)
-        found.rows += self.rows(descriptors, calibrated.calibration, "cosine", metrics)
+        units = self.units
+        if self.accepted is not None:  # a second patch of one ground is no non-pair
+            sar, optical, units = sar[self.first], optical[self.first], units[self.first]
+        metrics = measure_gap(sar, optical, units, seed, self.settings.draws)
+        self.found.rows += self.rows(descriptors, calibrated.calibration, "cosine", metrics)
+        if not self.shown:
+            return
         histogram = pair_histograms(sar, optical, seed)
-        found.histograms.append(
+        self.found.histograms.append(
             HistogramTable(
                 descriptors.extractor,
                 descriptors.pooling,
@@ -258,7 +339,7 @@ class Evaluator:
     ) -> Ranked:
         """Rank the measured gallery, strictly and with neighbours accepted.
 
-        Score corrections have the calibration scenes as banks.
+        Score corrections have the calibration units as banks.
         """
         query, items = calibrated.sides(direction)
         fitted = fit_scoring(scoring, *calibrated.banks(direction))
@@ -266,12 +347,18 @@ class Evaluator:
         offsets = fitted.offsets(query, items)
         seed, draws = self.settings.seed, self.settings.draws
         if kind != "exact":
-            sides = Sides(query, items, offsets, self.scenes, direction)
+            sides = Sides(query, items, offsets, self.units, direction, self.accepted)
             return rank_indexed(kind, sides, self.neighbours, seed, draws)
-        ranks = rank_partners(query, items, partner, offsets)
+        ranks = rank_partners(query, items, partner, offsets, accept=self.accepted)
         if self.neighbours is None:
             return Ranked(ranks)
         return Ranked(ranks, rank_partners(query, items, partner, offsets, accept=self.neighbours))
+
+
+def _joined(near: list[Indices], same: list[Indices] | None) -> list[Indices]:
+    if same is None:
+        return near
+    return [np.union1d(a, b) if len(b) > 1 else a for a, b in zip(near, same, strict=True)]
 
 
 CALIBRATIONS = ("none", "standardize")
@@ -281,21 +368,23 @@ _FEWEST_PAIRS = 4
 
 
 def evaluate_structure(
-    descriptors: Descriptors, calibrated: Calibrated, evaluator: Evaluator, found: Findings
+    descriptors: Descriptors, calibrated: Calibrated, evaluator: Evaluator
 ) -> None:
     """Add structure rows, embeddings and heat maps of the measured patches.
 
     Fewer than four measured pairs have no structure, and add nothing.
     """
-    at = evaluator.division.measured
+    at, found = evaluator.division.measured, evaluator.found
     if len(at) < _FEWEST_PAIRS:
         return
     groups = [patch.group for patch in evaluator.measured]
-    labelled = any(patch.group != patch.scene for patch in evaluator.measured)
+    labelled = evaluator.all_units.kind != "group" and any(
+        patch.group != patch.scene for patch in evaluator.measured
+    )
     structure = measure_structure(
         calibrated.sar,
         calibrated.optical,
-        evaluator.scenes,
+        evaluator.units,
         evaluator.settings.seed,
         groups=groups if labelled and len(set(groups)) > 1 else None,
     )
@@ -309,5 +398,5 @@ def evaluate_structure(
     ]
     found.heat_maps += [
         HeatTable(*name, heat.order_by, heat.values, heat.borders)
-        for heat in (structure.by_scene, structure.by_cluster)
+        for heat in (structure.by_unit, structure.by_cluster)
     ]

@@ -30,13 +30,18 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Sides:
-    """Unit queries and gallery (n, D) whose partners have the same number."""
+    """Unit queries and gallery (n, D) whose partners have the same number.
+
+    ``units`` (n,) are drawn by intervals; ``same`` lists per query the items
+    that show the same ground, where some do.
+    """
 
     query: FloatArray
     gallery: FloatArray
     offsets: Offsets
-    scenes: NDArray[np.int64]
+    units: NDArray[np.int64]
     direction: Direction
+    same: Sequence[Indices] | None = None
 
 
 def rank_indexed(
@@ -52,7 +57,7 @@ def rank_indexed(
     """
     index = ApproximateIndex(kind, sides.gallery, sides.offsets)
     partner = np.arange(len(sides.query))
-    ranks = rank_through_index(index, sides.query, partner)
+    ranks = rank_through_index(index, sides.query, partner, accept=sides.same)
     tolerant = None
     if accept is not None:
         tolerant = rank_through_index(index, sides.query, partner, accept=accept)
@@ -72,11 +77,12 @@ def _loss(kind: str, sides: Sides, ranks: Ranks, seed: int, draws: int) -> list[
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.permutation(len(sides.query))[:LOSS_QUERIES])
     offsets = replace(sides.offsets, query=sides.offsets.query[chosen])
-    exact = rank_partners(sides.query[chosen], sides.gallery, chosen, offsets)
-    scenes, count = sides.scenes[chosen], len(sides.gallery)
+    same = None if sides.same is None else [sides.same[i] for i in chosen]
+    exact = rank_partners(sides.query[chosen], sides.gallery, chosen, offsets, accept=same)
+    units, count = sides.units[chosen], len(sides.gallery)
 
     def metric(name: str, k: int, values: NDArray[Any], chance: float) -> Metric:
-        estimate = bootstrap_mean(values, scenes, seed, draws)
+        estimate = bootstrap_mean(values, units, seed, draws)
         text = f"{name}/{kind}"
         return Metric("retrieval", text, estimate, len(chosen), count, chance, sides.direction, k)
 

@@ -12,10 +12,11 @@ from typing import Any
 from crosslook import __version__
 from crosslook.data.patches import PatchSet
 from crosslook.progress import Timer
-from crosslook.retrieval.evaluate import Findings
+from crosslook.retrieval.evaluate import Evaluator, Findings
 from crosslook.retrieval.models import Plan
+from crosslook.retrieval.same_ground import SameGround
 from crosslook.retrieval.settings import StudySettings
-from crosslook.retrieval.split import Division
+from crosslook.retrieval.split import Units
 from crosslook.types import MODALITIES
 
 _VERSIONS_OF = (
@@ -30,7 +31,9 @@ def describe_run(
     settings: StudySettings,
     plan: Plan,
     patches: PatchSet,
-    divisions: Sequence[Division],
+    units: Units,
+    ground: SameGround,
+    evaluators: Sequence[Evaluator],
     timer: Timer,
 ) -> dict[str, Any]:
     """Build the content of ``run.json``."""
@@ -46,8 +49,19 @@ def describe_run(
         "scenes": len({patch.scene for patch in patches.patches}),
         "dropped": patches.dropped,
         "radiometry": patches.describe_radiometry(),
+        "stretched": describe_stretch(patches),
         "fingerprint": {modality: patches.fingerprint(modality) for modality in MODALITIES},
-        "calibration_scenes": {d.split: list(d.fit_scenes) for d in divisions},
+        "units": {"kind": units.kind, "count": units.count},
+        "same_ground": [list(ids) for ids in ground.sets],
+        "splits": [
+            {
+                "split": e.division.split,
+                "seed": e.settings.seed,
+                "calibration_units": list(e.division.fit_units),
+                "chosen": e.found.chosen,
+            }
+            for e in evaluators
+        ],
         "versions": _versions(),
         "hardware": {
             "machine": platform.machine(),
@@ -56,6 +70,28 @@ def describe_run(
         },
         "timings": timer.seconds,
     }
+
+
+def describe_stretch(patches: PatchSet) -> dict[str, str]:
+    """What was done to the pixels before any extractor, in words, by modality.
+
+    Limits fitted to each scene already remove some of what calibration removes,
+    so 'uncalibrated' must say what stands behind it.
+    """
+    words: dict[str, str] = {}
+    for modality in MODALITIES:
+        how = patches.reading.of(modality)
+        limits = {scene.sides[modality].stretch for scene in patches.scenes.values()}
+        if how.per == "scene" and len(limits) > 1:
+            words[modality] = "stretched per scene, between limits fitted to each"
+        elif len(limits) == 1:
+            words[modality] = "stretched per set, between the same limits for every scene"
+        else:
+            words[modality] = (
+                f"stretched per set, between the same limits for every scene of one kind "
+                f"({len(limits)} kinds)"
+            )
+    return words
 
 
 def _versions() -> dict[str, str]:

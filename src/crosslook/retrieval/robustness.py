@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from crosslook.retrieval.measure.robustness import (
     measure_robustness,
 )
 from crosslook.retrieval.split import Division
-from crosslook.types import FloatArray, Indices, Modality, Window
+from crosslook.types import FloatArray, Indices, Metric, Modality, Window
 
 CALIBRATION = "standardize"
 SCORING = "csls"
@@ -34,24 +34,25 @@ def study_robustness(
     descriptors: Descriptors,
     patches: PatchSet,
     division: Division,
+    units: Sequence[str],
     seed: int,
     draws: int,
     days: Mapping[str, float] | None = None,
 ) -> Robustness:
-    """Measure all curves of one extractor, calibrated by ``CALIBRATION`` and ``SCORING``.
+    """Measure all curves of one extractor by ``CALIBRATION`` and ``SCORING``.
 
     Parameters
     ----------
     extractor : Extractor
-        Open; its spec is that of the descriptors.
+        Open, that of the descriptors.
     descriptors : Descriptors
-        Of the whole, undisturbed patch set.
-    patches : PatchSet
+        Of the whole, undisturbed set ``patches``.
     division : Division
+    units : sequence of str
+        Of each patch of the set.
     seed, draws : int
         Of samples, perturbations and intervals.
-    days : mapping of scene to days, optional
-        Between SAR and optical image; no curve without it.
+    days : mapping of scene to days between its images, optional
     """
 
     def describe(images: FloatArray) -> FloatArray:
@@ -60,13 +61,9 @@ def study_robustness(
     def read_context(indices: Indices, margin: int) -> FloatArray:
         return np.stack([_context(patches, int(i), margin) for i in indices])
 
-    def read(modality: Modality, indices: Indices) -> FloatArray:
-        return patches.read(modality, indices.tolist())
-
-    measured, fit = division.measured, division.fit
-    names = [patches.patches[i].scene for i in measured]
-    scenes = np.unique(names, return_inverse=True)[1].astype(np.int64)
-    gallery, queries = _gallery(descriptors, division, scenes)
+    measured = division.measured
+    where = np.unique([units[i] for i in measured], return_inverse=True)[1].astype(np.int64)
+    gallery, queries = _gallery(descriptors, division, where)
     result = measure_robustness(
         read_context,
         describe,
@@ -77,18 +74,14 @@ def study_robustness(
         draws=draws,
         perturbations=perturbations_of(patches),
     )
-    offsets = gallery.scoring.offsets(queries, gallery.optical)
-    partner = np.arange(len(measured), dtype=np.int64)
-    ranks = rank_partners(queries, gallery.optical, partner, offsets=offsets, top=1).rank
-    count = len(measured)
-    result.metrics += measure_gallery_size(ranks, scenes, count, DIRECTION, seed, draws=draws)
-    result.metrics += measure_date_gap(ranks, names, days or {}, count, seed, draws=draws)
+    scenes = [patches.patches[i].scene for i in measured]
+    result.metrics += _by_gallery(gallery, queries, scenes, days or {}, seed, draws)
     sizes = measure_patch_size(
-        read,
+        lambda modality, indices: patches.read(modality, indices.tolist()),
         describe,
-        fit,
+        division.fit,
         measured,
-        scenes,
+        where,
         patches.size,
         seed,
         calibration=CALIBRATION,
@@ -96,6 +89,25 @@ def study_robustness(
         draws=draws,
     )
     return Robustness(result.metrics + sizes.metrics, result.left_out | sizes.left_out)
+
+
+def _by_gallery(
+    gallery: Gallery,
+    queries: FloatArray,
+    scenes: Sequence[str],
+    days: Mapping[str, float],
+    seed: int,
+    draws: int,
+) -> list[Metric]:
+    """Recall over the size of the gallery and over the days between the images."""
+    count = len(queries)
+    offsets = gallery.scoring.offsets(queries, gallery.optical)
+    partner = np.arange(count, dtype=np.int64)
+    ranks = rank_partners(queries, gallery.optical, partner, offsets=offsets, top=1).rank
+    return [
+        *measure_gallery_size(ranks, gallery.units, count, DIRECTION, seed, draws=draws),
+        *measure_date_gap(ranks, scenes, days, count, seed, units=gallery.units, draws=draws),
+    ]
 
 
 def perturbations_of(patches: PatchSet) -> dict[str, Perturbation]:
@@ -108,7 +120,7 @@ def perturbations_of(patches: PatchSet) -> dict[str, Perturbation]:
 
 
 def _gallery(
-    descriptors: Descriptors, division: Division, scenes: Indices
+    descriptors: Descriptors, division: Division, units: Indices
 ) -> tuple[Gallery, FloatArray]:
     fit, measured = division.fit, division.measured
     calibration = fit_calibration(CALIBRATION, descriptors.sar[fit], descriptors.optical[fit])
@@ -117,7 +129,7 @@ def _gallery(
         return normalise(calibration.apply(descriptors.of(modality)[rows], modality))
 
     scoring = fit_scoring(SCORING, unit("sar", fit), unit("optical", fit))
-    gallery = Gallery(unit("optical", measured), scenes, calibration, scoring)
+    gallery = Gallery(unit("optical", measured), units, calibration, scoring)
     return gallery, unit("sar", measured)
 
 

@@ -65,6 +65,10 @@ class HistogramTable:
     non_pairs: Indices
 
 
+FORMAT = 2
+"""Raise it whenever a column or what it means changes: 2 has ``splits``, rows of chosen setups
+and of differences, and the same ground in other files counted as a partner."""
+
 _NAMES = ("extractor", "pooling", "calibration", "scoring", "direction")
 
 
@@ -239,7 +243,9 @@ def _split(table: pa.Table, names: Sequence[str] = _NAMES) -> list[tuple[dict[st
 
 
 def write_table(path: Path, table: pa.Table) -> None:
-    """Write a table whole."""
+    """Write a table whole, the number of its format in its metadata."""
+    known = table.schema.metadata or {}
+    table = table.replace_schema_metadata({**known, "crosslook_format": str(FORMAT)})
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
@@ -252,10 +258,17 @@ def read_table(path: Path) -> pa.Table:
     InputError
         If it is missing.
     StoreError
-        If it is damaged.
+        If it is damaged, or of a later format.
     """
     try:
-        return pq.read_table(path)
+        table = pq.read_table(path)
+        written = int((table.schema.metadata or {}).get(b"crosslook_format", b"1"))
+        if written > FORMAT:
+            raise StoreError(
+                f"{path} has format {written} and this version reads up to {FORMAT}; "
+                "read it with the version that wrote it, or a newer one."
+            )
+        return table
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing; is {path.parent} the folder of a study?") from error
     except (OSError, pa.ArrowInvalid) as error:
@@ -285,7 +298,7 @@ class EmbeddingTable:
 class HeatTable:
     """Mean cosines of blocks of SAR (rows) and optical (columns), (b, b).
 
-    ``borders`` are the places, in blocks, where the next scene or cluster begins.
+    ``borders`` are the places, in blocks, where the next unit or cluster begins.
     """
 
     extractor: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, model_validator
 
 from crosslook.extract.spec import split_specs
 from crosslook.options import Cli, ModelOptions, RayOptions, ReadingOptions, SeedOption
@@ -24,6 +24,30 @@ def _split_words(value: Any) -> Any:
         return tuple(word.strip() for word in value.split(",") if word.strip())
     return value
 
+
+def _list_seeds(value: Any) -> Any:
+    if isinstance(value, int):
+        value = (value,)
+    if isinstance(value, str):
+        value = [seed for part in value.split(",") for seed in _range(part.strip())]
+    seeds = [int(seed) for seed in value]
+    if len(set(seeds)) != len(seeds) or any(seed < 0 for seed in seeds):
+        raise ValueError("seeds must be different whole numbers from 0, as 0..9 or 0,1,2")
+    return tuple(seeds)
+
+
+def _range(text: str) -> range | list[str]:
+    first, dots, last = text.partition("..")
+    return range(int(first), int(last) + 1) if dots else [text] if text else []
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "article": {
+        "extractors": ("sd-vae", "sd-unet", "dinov2", "clip", "sam2"),
+        "two_stage": ("sam2+sd-vae",),
+    }
+}
+"""What a preset stands for; a setting that is given wins."""
 
 Specs = Annotated[tuple[str, ...], BeforeValidator(_split_specs)]
 
@@ -78,8 +102,9 @@ class StudySettings(SeedOption, ReadingOptions, ModelOptions, RayOptions):
     split: Literal["held-out", "transductive", "both"] = Field(
         default="held-out", description="Which scenes calibrations are fitted on."
     )
-    split_by: Literal["scene", "group"] = Field(
-        default="scene", description="Unit that is never divided."
+    split_by: Literal["auto", "scene", "group"] = Field(
+        default="auto",
+        description="Unit of split and intervals; auto takes groups where three or more are known.",
     )
     tolerance: Annotated[float | None, Cli(metavar="PIXELS", default="half a patch")] = Field(
         default=None, ge=0.0, description="A neighbour this near counts as the partner."
@@ -99,6 +124,29 @@ class StudySettings(SeedOption, ReadingOptions, ModelOptions, RayOptions):
     robustness: bool = Field(
         default=False, description="Curves over offset, rotation, scale, speckle, sizes."
     )
+    preset: Annotated[Literal["", "article"], Cli(metavar="NAME", default="none")] = Field(
+        default="",
+        description="Settings of a known study, each of which may be given otherwise: article, "
+        "the five models of the published one and its advice.",
+    )
+    seeds: Annotated[
+        tuple[int, ...], BeforeValidator(_list_seeds), Cli(metavar="0..9", default="the seed")
+    ] = Field(
+        default=(),
+        description="Repeat split and measures with these seeds; rows hold means with their total "
+        "variance.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_preset(cls, values: Any) -> Any:
+        chosen = PRESETS.get(values.get("preset", ""), {}) if isinstance(values, dict) else {}
+        return {**chosen, **values}
+
+    @property
+    def split_seeds(self) -> tuple[int, ...]:
+        """Seeds of the splits, the first of which the figures show."""
+        return self.seeds or (self.seed,)
 
     @property
     def step(self) -> int:

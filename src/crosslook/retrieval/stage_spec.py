@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,8 @@ _PLAIN = ("flatten", "mean", "gem", "vector")
 class StageSpec:
     """An extractor and how its maps are pooled in one stage.
 
-    ``pooling`` is ``flatten``, ``grid:N``, ``mean``, ``gem`` or ``vector``.
+    ``pooling`` is ``flatten``, ``grid:N``, ``mean``, ``gem``, ``vector``, or
+    ``auto``: as fine a grid as keeps a coarse descriptor short.
     """
 
     extractor: str
@@ -27,23 +29,39 @@ class StageSpec:
         return int(self.pooling.removeprefix("grid:")) if self.pooling.startswith("grid:") else 0
 
     def __str__(self) -> str:
-        shown = "" if self.pooling == "flatten" else f"[{self.pooling}]"
+        shown = "" if self.pooling in ("flatten", "auto") else f"[{self.pooling}]"
         return f"{self.extractor}{shown}"
 
 
-def parse_two_stage(text: str) -> tuple[StageSpec, StageSpec]:
-    """Parse ``COARSE+FINE``.
+@dataclass(frozen=True)
+class TwoStageSpec:
+    """Two stages and how they are run; None where nothing was typed.
+
+    ``ks`` are lengths of the shortlist, ``radius`` the search radius of the fine
+    stage in pixels; ``reverse`` measures the swapped order too.
+    """
+
+    coarse: StageSpec
+    fine: StageSpec
+    ks: tuple[int, ...] | None = None
+    radius: float | None = None
+    reverse: bool = True
+
+
+def parse_two_stage(text: str) -> TwoStageSpec:
+    """Parse ``COARSE+FINE[,ks=5:20:50][,radius=PX][,reverse=no]``.
 
     Each stage is an extractor spec in which ``grid=N`` or ``pool=NAME`` may
-    stand among the options.
+    stand among the options. A coarse stage without either is pooled, since its
+    whole map would cost more to search than verifying everything.
 
-    >>> parse_two_stage("hog:grid=8+hog:cell=8")[0]
-    StageSpec(extractor='hog', pooling='grid:8')
+    >>> parse_two_stage("hog:grid=8+hog:cell=8,ks=5:20").ks
+    (5, 20)
 
     Raises
     ------
     SpecError
-        If there are not two stages, or a pooling is unknown.
+        If there are not two stages, or an option is not allowed.
     """
     parts = text.split("+")
     if len(parts) != 2 or not all(part.strip() for part in parts):
@@ -51,32 +69,66 @@ def parse_two_stage(text: str) -> tuple[StageSpec, StageSpec]:
             f"'{text}' is not COARSE+FINE: two extractor specs joined by one '+', "
             "for example hog:grid=8+hog:cell=8 or sam2+sd-vae."
         )
-    return parse_stage(parts[0]), parse_stage(parts[1])
+    last, typed = _without(parts[1], ("ks", "radius", "reverse"))
+    ks, radius = _lengths(text, typed.get("ks")), _pixels(text, typed.get("radius"))
+    if (reverse := typed.get("reverse", "yes")) not in ("yes", "no"):
+        raise SpecError(f"reverse={reverse} in '{text}' is unknown; write yes or no.")
+    coarse = parse_stage(parts[0], "auto")
+    return TwoStageSpec(coarse, parse_stage(last, "flatten"), ks, radius, reverse == "yes")
 
 
-def parse_stage(text: str) -> StageSpec:
-    """Parse one stage; ``grid`` and ``pool`` leave the extractor's own options."""
+def _lengths(text: str, typed: str | None) -> tuple[int, ...] | None:
+    if typed is None:
+        return None
+    parts = typed.split(":")
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise SpecError(f"ks={typed} in '{text}': write whole numbers from 1, as ks=5:20:50.")
+    return tuple(sorted({int(part) for part in parts}))
+
+
+def _pixels(text: str, typed: str | None) -> float | None:
+    try:
+        radius = None if typed is None else float(typed)
+    except ValueError:
+        radius = -1.0
+    if radius is not None and not 0 <= radius < math.inf:
+        raise SpecError(f"radius={typed} in '{text}' is no distance; write pixels from 0.")
+    return radius
+
+
+def _without(text: str, keys: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """Take options that are not the extractor's out of a spec."""
     spec = parse_spec(text)
     options = dict(spec.options)
-    grid, pool = options.pop("grid", None), options.pop("pool", None)
-    if grid is not None and pool is not None:
-        raise SpecError(f"'{text}' names both grid and pool; give one of them.")
+    taken = {key: options.pop(key) for key in keys if key in options}
     head = f"{UNTRAINED}:{spec.name}" if spec.untrained else spec.name
     tail = [spec.variant] if spec.variant else []
     tail += [f"{key}={value}" for key, value in options.items()]
-    extractor = f"{head}:{','.join(tail)}" if tail else head
+    return (f"{head}:{','.join(tail)}" if tail else head), taken
+
+
+def parse_stage(text: str, pooling: str = "flatten") -> StageSpec:
+    """Parse one stage; ``grid`` and ``pool`` leave the extractor's own options.
+
+    ``pooling`` is that of a stage which names none.
+    """
+    extractor, options = _without(text, ("grid", "pool"))
+    grid, pool = options.pop("grid", None), options.pop("pool", None)
+    if grid is not None and pool is not None:
+        raise SpecError(f"'{text}' names both grid and pool; give one of them.")
     if grid is not None:
         if not grid.isdecimal() or int(grid) < 1:
             raise SpecError(f"grid={grid} in '{text}' is no number of cells; give 1 or more.")
         return StageSpec(extractor, f"grid:{int(grid)}")
     if pool is not None and pool not in _PLAIN:
         raise SpecError(f"pool={pool} in '{text}' is unknown; allowed: {', '.join(_PLAIN)}.")
-    return StageSpec(extractor, pool or "flatten")
+    return StageSpec(extractor, pool or pooling)
 
 
 def stages_of(text: str) -> list[str]:
     """Extractors of ``COARSE+FINE``, each once."""
-    return list(dict.fromkeys(stage.extractor for stage in parse_two_stage(text)))
+    spec = parse_two_stage(text)
+    return list(dict.fromkeys(stage.extractor for stage in (spec.coarse, spec.fine)))
 
 
 def members_of(text: str) -> list[str]:

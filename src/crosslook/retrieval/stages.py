@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -11,59 +12,97 @@ from crosslook.retrieval.compare.fusion import Member, fit_fusion
 from crosslook.retrieval.compare.similarity import Ranks
 from crosslook.retrieval.dense_scores import StageFeatures
 from crosslook.retrieval.descriptors import Descriptors
-from crosslook.retrieval.evaluate import Calibrated, Evaluator, Findings
+from crosslook.retrieval.evaluate import Calibrated, Evaluator
 from crosslook.retrieval.measure.resampling import bootstrap_mean
-from crosslook.retrieval.stage_spec import StageSpec, members_of, parse_two_stage
-from crosslook.retrieval.two_stage import TwoStageResult, evaluate_two_stage
-from crosslook.types import DIRECTIONS, Direction, FeatureMap, FloatArray, Metric
+from crosslook.retrieval.run_folder import MatchTable
+from crosslook.retrieval.stage_spec import members_of, parse_two_stage
+from crosslook.retrieval.two_stage import (
+    TwoStageResult,
+    TwoStageSettings,
+    choose_patches,
+    evaluate_two_stage,
+)
+from crosslook.types import DIRECTIONS, Direction, FeatureMap, FloatArray, Indices, Metric
 
 FUSED_CALIBRATION = "standardize"
 FUSED_SCORING: Literal["csls"] = "csls"
 
 
-def evaluate_two_stages(
-    text: str,
-    maps: Mapping[str, tuple[FeatureMap, FeatureMap]],
-    evaluator: Evaluator,
-    found: Findings,
-) -> TwoStageResult:
-    """Add the rows of one ``COARSE+FINE``; ``maps`` holds (sar, optical) per spec."""
-    coarse, fine = parse_two_stage(text)
+ReadMaps = Callable[[str, Indices], tuple[FeatureMap, FeatureMap]]
+"""Maps (SAR, optical) of an extractor of chosen patches, in the given order."""
+
+
+def evaluate_two_stages(text: str, read: ReadMaps, evaluator: Evaluator) -> TwoStageResult:
+    """Add the rows and matches of one ``COARSE+FINE``; only the maps it needs are read."""
+    spec, settings = parse_two_stage(text), evaluator.settings
+    how = TwoStageSettings(reverse=spec.reverse)
+    how = replace(how, ks=spec.ks or how.ks)
+    how = replace(how, radius=how.radius if spec.radius is None else spec.radius)
+    division = evaluator.division
+    measured = division.measured[evaluator.first]
+    bank, items = choose_patches(division.fit, measured, how, settings.seed)
+    used = np.concatenate([bank, items])
+    maps = {name: read(name, used) for name in {spec.coarse.extractor, spec.fine.extractor}}
     result = evaluate_two_stage(
-        _features(coarse, maps),
-        _features(fine, maps),
-        np.array([patch.scene for patch in evaluator.patches]),
-        evaluator.division.fit,
-        evaluator.division.measured,
-        seed=evaluator.settings.seed,
-        draws=evaluator.settings.draws,
+        StageFeatures(spec.coarse, *maps[spec.coarse.extractor]),
+        StageFeatures(spec.fine, *maps[spec.fine.extractor]),
+        np.array(evaluator.all_units.names)[used],
+        np.arange(len(bank)),
+        np.arange(len(bank), len(used)),
+        settings=how,
+        seed=settings.seed,
+        draws=settings.draws,
     )
+    if len(items) < len(measured):
+        result.notes.append(
+            f"{len(items)} of {len(measured)} measured pairs, drawn by the seed, are queries and "
+            "gallery."
+        )
     empty: FloatArray = np.empty((0, 0), np.float32)
-    name = Descriptors(text, "", f"{coarse.pooling}+dense", empty, empty)
-    found.rows += evaluator.rows(name, FUSED_CALIBRATION, FUSED_SCORING, result.metrics)
+    name = Descriptors(text, "", f"{spec.coarse.pooling}+dense", empty, empty)
+    rows = evaluator.rows(name, FUSED_CALIBRATION, FUSED_SCORING, result.metrics)
+    evaluator.found.rows += rows
+    if evaluator.shown:
+        evaluator.found.matches += _match_tables(name, result, items)
     return result
 
 
-def evaluate_fusion(
-    text: str, members: Mapping[str, Descriptors], evaluator: Evaluator, found: Findings
-) -> None:
+def _match_tables(name: Descriptors, result: TwoStageResult, items: Indices) -> list[MatchTable]:
+    return [
+        MatchTable(
+            name.extractor,
+            name.pooling,
+            FUSED_CALIBRATION,
+            FUSED_SCORING,
+            direction,
+            items,
+            result.answers[direction].rank,
+            items[result.answers[direction].top_indices],
+            result.answers[direction].top_scores,
+            result.answers[direction].partner_score,
+        )
+        for direction in DIRECTIONS
+    ]
+
+
+def evaluate_fusion(text: str, members: Mapping[str, Descriptors], evaluator: Evaluator) -> None:
     """Add a fusion with equal and with fitted weights, as if it were an extractor."""
     names = members_of(text)
     own = [evaluator.calibrate(members[name], FUSED_CALIBRATION) for name in names]
     division = evaluator.division
     parts = [Member(name, *c.whole(division)) for name, c in zip(names, own, strict=True)]
-    scenes = np.array([patch.scene for patch in evaluator.patches])
+    units = np.array(evaluator.all_units.names)
     for weights in ("equal", "fitted"):
         for direction in DIRECTIONS:
             fusion = fit_fusion(
                 parts,
                 division.fit,
-                scenes,
+                units,
                 weights=weights,
                 direction=direction,
                 scoring=FUSED_SCORING,
             )
-            ranks = fusion.rank(division.measured)
+            ranks = fusion.rank(division.measured, accept=evaluator.accepted)
             shown = Descriptors(
                 fusion.name,
                 "",
@@ -72,8 +111,8 @@ def evaluate_fusion(
                 parts[0].optical,
             )
             gain = _gain(own, direction, ranks, evaluator)
-            found.rows += evaluator.rows(shown, FUSED_CALIBRATION, FUSED_SCORING, [gain])
-            evaluator.add_ranks(shown, FUSED_CALIBRATION, FUSED_SCORING, direction, ranks, found)
+            evaluator.found.rows += evaluator.rows(shown, FUSED_CALIBRATION, FUSED_SCORING, [gain])
+            evaluator.add_ranks(shown, FUSED_CALIBRATION, FUSED_SCORING, direction, ranks)
 
 
 def _gain(
@@ -84,11 +123,6 @@ def _gain(
     best = max(alone, key=lambda hits: float(hits.mean()))
     change = (ranks.rank == 1).astype(float) - best
     settings = evaluator.settings
-    estimate = bootstrap_mean(change, evaluator.scenes, settings.seed, settings.draws)
+    estimate = bootstrap_mean(change, evaluator.units, settings.seed, settings.draws)
     count = len(change)
     return Metric("retrieval", "gain-over-best-member", estimate, count, count, 0.0, direction, 1)
-
-
-def _features(stage: StageSpec, maps: Mapping[str, tuple[FeatureMap, FeatureMap]]) -> StageFeatures:
-    sar, optical = maps[stage.extractor]
-    return StageFeatures(stage, sar, optical)

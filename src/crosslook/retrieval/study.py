@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 from crosslook.atomic import check_writable, sweep
@@ -11,19 +14,24 @@ from crosslook.data.pairs import open_pairs
 from crosslook.data.patches import PatchSet
 from crosslook.data.tables import days_between, read_alignment
 from crosslook.extract.registry import open_model
+from crosslook.extract.run import read_maps
+from crosslook.extract.store import FeatureSet
 from crosslook.geo.reading import Reading
 from crosslook.progress import Timer
 from crosslook.retrieval.compare.approximate import DEPTH, load_faiss
-from crosslook.retrieval.descriptors import Descriptors, describe, whole_maps
-from crosslook.retrieval.evaluate import CALIBRATIONS, Evaluator, Findings, evaluate_structure
+from crosslook.retrieval.descriptors import Descriptors, describe, extract_both
+from crosslook.retrieval.evaluate import CALIBRATIONS, Evaluator, evaluate_structure
 from crosslook.retrieval.models import Plan, plan_models
 from crosslook.retrieval.record import describe_run, write_folder
+from crosslook.retrieval.repeats import pool_rows
 from crosslook.retrieval.robustness import CALIBRATION, SCORING, study_robustness
+from crosslook.retrieval.same_ground import SameGround, find_same_ground
 from crosslook.retrieval.settings import StudySettings
-from crosslook.retrieval.split import Division, divide, transductive
-from crosslook.retrieval.stage_spec import members_of, parse_two_stage
+from crosslook.retrieval.split import Units, divide, find_units, transductive
+from crosslook.retrieval.stage_spec import members_of, stages_of
 from crosslook.retrieval.stages import evaluate_fusion, evaluate_two_stages
 from crosslook.retrieval.views import feature_views
+from crosslook.types import FeatureMap, Indices, Row
 
 
 def run_study(settings: StudySettings, console: Console | None = None) -> Path:
@@ -50,67 +58,76 @@ def run_study(settings: StudySettings, console: Console | None = None) -> Path:
     timer = Timer()
     with timer("reading"):
         patches = open_patches(settings)
-        divisions = divide_patches(patches, settings)
+        units = find_units(patches.patches, settings.split_by)
+        ground = same_ground(patches)
+        evaluators = divide_patches(patches, units, ground, settings)
     check_writable(settings.out)
     sweep(settings.out)
-    _say_what(patches, plan, console)
-    findings = Findings()
-    evaluators = [
-        Evaluator(patches.name, patches.patches, division, settings) for division in divisions
-    ]
-    if settings.tolerance and evaluators[0].neighbours is None:
-        plan.notes.append(
-            f"no patch has a neighbour within {settings.tolerance:g} px: no tolerant rows."
-        )
-    if settings.index != "exact":
-        plan.notes.append(
-            f"retrieval went through {settings.index}: ranks beyond {DEPTH} are not known "
-            f"and read {DEPTH + 1}; two stages and fusions are exact."
-        )
+    _note(plan, units, ground, evaluators, settings)
+    _say_what(patches, units, plan, console)
+    kept = _evaluate_extractors(plan, patches, settings, evaluators, timer)
+    _evaluate_fusions(plan, kept, evaluators, timer)
+    _evaluate_two_stages(plan, patches, settings, evaluators, timer)
+    if settings.robustness:
+        for spec in plan.specs:
+            with timer(f"robustness {spec}"):
+                _measure_robustness(spec, patches, settings, evaluators[0], plan)
+    findings = evaluators[0].found
+    findings.rows = _all_rows(evaluators)
+    told = describe_run(settings, plan, patches, units, ground, evaluators, timer)
+    write_folder(settings.out, patches, findings, told)
+    return settings.out
+
+
+def _all_rows(evaluators: list[Evaluator]) -> list[Row]:
+    held_out = [e.found.rows for e in evaluators if e.division.split == "held-out"]
+    others = [e.found.rows for e in evaluators if e.division.split != "held-out"]
+    pooled = pool_rows(held_out) if held_out else []
+    return pooled + [row for rows in others for row in rows]
+
+
+def _evaluate_extractors(
+    plan: Plan,
+    patches: PatchSet,
+    settings: StudySettings,
+    evaluators: list[Evaluator],
+    timer: Timer,
+) -> dict[str, Descriptors]:
+    """Evaluate one extractor after the other; keep the descriptors that fusions need."""
     kept: dict[str, Descriptors] = {}
     for spec in plan.specs:
         with timer(f"extract {spec}"):
             descriptors = describe(spec, patches, settings, plan)
         with timer(f"evaluate {spec}"):
             for evaluator in evaluators:
-                _evaluate(evaluator, descriptors, findings)
+                _evaluate(evaluator, descriptors)
         if settings.structure:
             with timer(f"views {spec}"):
                 division = evaluators[0].division
-                findings.views += feature_views(spec, patches, settings, plan, division)
+                evaluators[0].found.views += feature_views(spec, patches, settings, plan, division)
         if any(spec in members_of(text) for text in settings.fusion):
             kept[spec] = descriptors
-    _evaluate_fusions(plan, kept, evaluators, findings, timer)
-    _evaluate_two_stages(plan, patches, settings, evaluators, findings, timer)
-    if settings.robustness:
-        for spec in plan.specs:
-            with timer(f"robustness {spec}"):
-                _measure_robustness(spec, patches, settings, evaluators[0], plan, findings)
-    told = describe_run(settings, plan, patches, divisions, timer)
-    write_folder(settings.out, patches, findings, told)
-    return settings.out
+    for evaluator in evaluators:
+        evaluator.add_differences()
+    return kept
 
 
-def _evaluate(evaluator: Evaluator, descriptors: Descriptors, findings: Findings) -> None:
+def _evaluate(evaluator: Evaluator, descriptors: Descriptors) -> None:
     for name in evaluator.settings.calibrations:
         calibrated = evaluator.calibrate(descriptors, name)
-        evaluator.evaluate(descriptors, calibrated, findings)
-        shown = evaluator.division.split != "transductive" or evaluator.settings.split != "both"
-        if evaluator.settings.structure and shown and name in CALIBRATIONS:
-            evaluate_structure(descriptors, calibrated, evaluator, findings)
+        evaluator.evaluate(descriptors, calibrated)
+        if evaluator.settings.structure and evaluator.shown and name in CALIBRATIONS:
+            evaluate_structure(descriptors, calibrated, evaluator)
+    evaluator.add_chosen(descriptors)
 
 
 def _evaluate_fusions(
-    plan: Plan,
-    kept: dict[str, Descriptors],
-    evaluators: list[Evaluator],
-    findings: Findings,
-    timer: Timer,
+    plan: Plan, kept: dict[str, Descriptors], evaluators: list[Evaluator], timer: Timer
 ) -> None:
     for text in plan.fusion:
         with timer(f"fuse {text}"):
             for evaluator in evaluators:
-                evaluate_fusion(text, kept, evaluator, findings)
+                evaluate_fusion(text, kept, evaluator)
 
 
 def _evaluate_two_stages(
@@ -118,41 +135,47 @@ def _evaluate_two_stages(
     patches: PatchSet,
     settings: StudySettings,
     evaluators: list[Evaluator],
-    findings: Findings,
     timer: Timer,
 ) -> None:
     for text in plan.two_stage:
         with timer(f"two stages {text}"):
-            specs = {stage.extractor for stage in parse_two_stage(text)}
-            maps = {spec: whole_maps(spec, patches, settings, plan) for spec in sorted(specs)}
+            sets = {spec: extract_both(spec, patches, settings, plan) for spec in stages_of(text)}
+
+            def read(
+                spec: str, at: Indices, sets: Mapping[str, tuple[FeatureSet, FeatureSet]] = sets
+            ) -> tuple[FeatureMap, FeatureMap]:
+                sar, optical = sets[spec]
+                return read_maps(sar, patches, at.tolist()), read_maps(
+                    optical, patches, at.tolist()
+                )
+
+            notes: dict[str, None] = {}
             for evaluator in evaluators:
-                result = evaluate_two_stages(text, maps, evaluator, findings)
-                plan.notes += [f"two stages {text}: {note}" for note in result.notes]
+                notes |= dict.fromkeys(evaluate_two_stages(text, read, evaluator).notes)
+            plan.notes += [f"two stages {text}: {note}" for note in notes]
 
 
 def _measure_robustness(
-    spec: str,
-    patches: PatchSet,
-    settings: StudySettings,
-    evaluator: Evaluator,
-    plan: Plan,
-    findings: Findings,
+    spec: str, patches: PatchSet, settings: StudySettings, evaluator: Evaluator, plan: Plan
 ) -> None:
     descriptors = describe(spec, patches, settings, plan)
+    division = evaluator.division
+    division = replace(division, measured=division.measured[evaluator.first])
     extractor = open_model(spec, settings)
     try:
         found = study_robustness(
             extractor,
             descriptors,
             patches,
-            evaluator.division,
-            settings.seed,
+            division,
+            evaluator.all_units.names,
+            evaluator.settings.seed,
             settings.draws,
             days_between(settings.pairs),
         )
     finally:
         extractor.close()
-    findings.rows += evaluator.rows(descriptors, CALIBRATION, SCORING, found.metrics)
+    evaluator.found.rows += evaluator.rows(descriptors, CALIBRATION, SCORING, found.metrics)
     for what, why in found.left_out.items():
         plan.notes.append(f"robustness of {spec}: no {what}: {why}")
 
@@ -171,22 +194,74 @@ def open_patches(settings: StudySettings) -> PatchSet:
     )
 
 
-def divide_patches(patches: PatchSet, settings: StudySettings) -> list[Division]:
-    """Divide the patches as ``split`` says: held-out, transductive or both."""
-    divisions = []
+def same_ground(patches: PatchSet) -> SameGround:
+    """Find the patches of a set that show the same ground in different files."""
+    pixels = {
+        name: float(np.sqrt(abs(scene.grid.transform.determinant)))
+        for name, scene in patches.scenes.items()
+        if scene.grid.crs is not None
+    }
+    return find_same_ground(patches.patches, pixels, patches.contents)
+
+
+def divide_patches(
+    patches: PatchSet, units: Units, ground: SameGround, settings: StudySettings
+) -> list[Evaluator]:
+    """Divide the patches as ``split`` and ``seeds`` say; figures are of the first division."""
+    parts = []
     if settings.split in ("held-out", "both"):
-        divisions.append(
-            divide(patches.patches, settings.calibration_fraction, settings.seed, settings.split_by)
-        )
+        share = settings.calibration_fraction
+        parts += [(divide(units, share, seed), seed) for seed in settings.split_seeds]
     if settings.split in ("transductive", "both"):
-        divisions.append(transductive(patches.patches))
-    return divisions
+        parts.append((transductive(units), settings.split_seeds[0]))
+    return [
+        Evaluator(
+            patches.name,
+            patches.patches,
+            units,
+            ground,
+            division,
+            settings.model_copy(update={"seed": seed}),
+            shown=number == 0,
+        )
+        for number, (division, seed) in enumerate(parts)
+    ]
 
 
-def _say_what(patches: PatchSet, plan: Plan, console: Console) -> None:
+def _note(
+    plan: Plan,
+    units: Units,
+    ground: SameGround,
+    evaluators: list[Evaluator],
+    settings: StudySettings,
+) -> None:
+    """Tell in the run what a reader of its numbers must know."""
+    plan.notes += [*units.notes, *ground.notes]
+    if settings.tolerance and evaluators[0].neighbours is None:
+        plan.notes.append(
+            f"no patch has a neighbour within {settings.tolerance:g} px: no tolerant rows."
+        )
+    if settings.index != "exact":
+        plan.notes.append(
+            f"retrieval went through {settings.index}: ranks beyond {DEPTH} are not known "
+            f"and read {DEPTH + 1}; two stages and fusions are exact."
+        )
+    if len(settings.seeds) > 1:
+        plan.notes.append(
+            f"values are means over {len(settings.seeds)} splits and intervals hold the variance "
+            "within and between them; figures, structure and robustness are of the first split."
+        )
+
+
+def _say_what(patches: PatchSet, units: Units, plan: Plan, console: Console) -> None:
     kept, dropped = len(patches.patches), sum(patches.dropped.values())
     why = "; ".join(f"{count} {reason}" for reason, count in patches.dropped.items() if count)
     tail = f"; {dropped} patches dropped ({why})" if dropped else ""
-    console.print(f"{kept} patch pairs of {patches.size} px{tail}", highlight=False)
+    console.print(
+        f"{kept} patch pairs of {patches.size} px in {units.count} {units.kind}s{tail}",
+        highlight=False,
+    )
     for spec, reason in plan.skipped.items():
         console.print(f"skipped {spec}: {reason}", highlight=False)
+    for note in plan.notes:
+        console.print(f"note: {note}", highlight=False)

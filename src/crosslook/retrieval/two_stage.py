@@ -1,11 +1,11 @@
 """A coarse shortlist, then fine verification by dense correlation.
 
 >>> from crosslook.retrieval.stage_spec import parse_two_stage           # doctest: +SKIP
->>> coarse, fine = parse_two_stage("hog:grid=8+hog:cell=8")       # doctest: +SKIP
+>>> spec = parse_two_stage("hog:grid=8+hog:cell=8")               # doctest: +SKIP
 >>> result = evaluate_two_stage(                                   # doctest: +SKIP
-...     StageFeatures(coarse, sar_maps, optical_maps),
-...     StageFeatures(fine, sar_fine, optical_fine),
-...     scenes, division.fit, division.measured, seed=0,
+...     StageFeatures(spec.coarse, sar_maps, optical_maps),
+...     StageFeatures(spec.fine, sar_fine, optical_fine),
+...     units, division.fit, division.measured, seed=0,
 ... )
 >>> rows += [to_row(metric) for metric in result.metrics]          # doctest: +SKIP
 
@@ -18,7 +18,8 @@ counts against the partner everywhere.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,8 +32,7 @@ from crosslook.retrieval.dense_scores import (
     has_maps,
     shifted_scores,
 )
-from crosslook.retrieval.measure.gap import sample
-from crosslook.retrieval.measure.resampling import bootstrap_mean
+from crosslook.retrieval.measure.resampling import bootstrap_mean, bootstrap_share, sample
 from crosslook.types import DIRECTIONS, Direction, Estimate, FloatArray, Indices, Metric
 
 _RANK_CONSTANT = 60.0
@@ -58,7 +58,8 @@ def final_hits(coarse: FloatArray, fine: FloatArray, ks: tuple[int, ...]) -> lis
 def rank_fusion_hits(coarse: FloatArray, fine: FloatArray, ks: tuple[int, ...]) -> list[Hits]:
     """The same, decided by reciprocal rank fusion of both scores in the shortlist.
 
-    Cormack, Clarke and Buettcher, SIGIR 2009: ``1 / (60 + rank)``, summed.
+    Cormack, Clarke and Buettcher, SIGIR 2009: ``1 / (60 + rank)``, summed. Sums
+    of two ranks are often equal: the fine score decides between those.
     """
     rank = partner_ranks(coarse)
     order = _order(coarse, max(ks))
@@ -68,17 +69,59 @@ def rank_fusion_hits(coarse: FloatArray, fine: FloatArray, ks: tuple[int, ...]) 
         by_fine = np.argsort(np.argsort(-gathered[:, :k], axis=1, kind="stable"), axis=1)
         fused = 1 / (_RANK_CONSTANT + 1 + np.arange(k)) + 1 / (_RANK_CONSTANT + 1 + by_fine)
         own = order[:, :k] == np.arange(len(fine))[:, None]
-        partner = np.where(own, fused, -np.inf).max(axis=1)
-        rivals = np.where(own, -np.inf, fused).max(axis=1)
-        found.append((rank <= k) & (rivals < partner))
+        partner = np.where(own, fused, -np.inf).max(axis=1, keepdims=True)
+        finest = np.where(own, gathered[:, :k], -np.inf).max(axis=1, keepdims=True)
+        # Sums of the same two ranks may differ in the last bit by their order.
+        equal = np.isclose(fused, partner, rtol=1e-12, atol=0.0)
+        beaten = np.where(equal, gathered[:, :k] >= finest, fused > partner) & ~own
+        found.append((rank <= k) & ~beaten.any(axis=1))
     return found
 
 
-def best_matches(coarse: FloatArray, fine: FloatArray, k: int) -> NDArray[np.int64]:
-    """Gallery index that a shortlist of ``k`` ends with, shape (Nq,)."""
-    order = _order(coarse, k)
-    best = np.take_along_axis(fine, order, axis=1).argmax(axis=1)
-    return np.asarray(order[np.arange(len(order)), best], np.int64)
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a shortlist ends with, query by query.
+
+    Attributes
+    ----------
+    rank : int64 array, shape (Nq,)
+        Of the partner among the shortlist by the fine score; where the shortlist
+        lacks it, its coarse rank, which lies beyond.
+    top_indices, top_scores : arrays, shape (Nq, top)
+        Best of the shortlist by the fine score, best first.
+    partner_score : float32 array, shape (Nq,)
+        Fine score of the partner.
+    """
+
+    rank: NDArray[np.int64]
+    top_indices: NDArray[np.int64]
+    top_scores: FloatArray
+    partner_score: FloatArray
+
+
+def answer(coarse: FloatArray, fine: FloatArray, k: int, top: int = 10) -> Answers:
+    """Answer every query by a shortlist of ``k`` and the fine score."""
+    rank, order = partner_ranks(coarse), _order(coarse, k)
+    gathered = np.take_along_axis(fine, order, axis=1)
+    best = np.argsort(-gathered, axis=1, kind="stable")[:, :top]
+    partner = np.diagonal(fine).copy()
+    others = order != np.arange(len(fine))[:, None]
+    within = 1 + ((gathered >= partner[:, None]) & others).sum(axis=1)
+    return Answers(
+        np.where(rank <= k, within, rank).astype(np.int64),
+        np.take_along_axis(order, best, axis=1),
+        np.take_along_axis(gathered, best, axis=1),
+        partner,
+    )
+
+
+def judged_length(ks: Sequence[int], size: int) -> int:
+    """The shortlist by which two stages are judged: the longest of at most a tenth of the gallery.
+
+    Fixed by the sizes alone; the one that did best would be chosen on the
+    queries that it is judged by.
+    """
+    return max((k for k in ks if k <= size / 10), default=min(ks))
 
 
 def recommend(ks: tuple[int, ...], recalls: list[float], tolerance: float = 0.005) -> int:
@@ -113,6 +156,8 @@ class TwoStageSettings:
     most : int
         Measured pairs; of more, a sample drawn by the seed (fine alone costs
         the square).
+    reverse : bool
+        Measure the swapped order too.
     """
 
     ks: tuple[int, ...] = (5, 10, 20, 50, 100, 200)
@@ -120,6 +165,7 @@ class TwoStageSettings:
     coarse_radius: float = 0.0
     neighbours: int = 10
     most: int = 1500
+    reverse: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
@@ -148,8 +194,8 @@ class TwoStageResult:
         Measured patches, indices into all.
     recommended : dict of str to int
         K per direction, by the rule of :func:`crosslook.retrieval.two_stage.recommend`.
-    matches : dict of str to int64 array, shape (M,)
-        Per direction, the position in ``items`` each query ends with at that K.
+    answers : dict of str to Answers
+        Per direction at that K; indices are positions in ``items``.
     notes : list of str
         What was left out, and why.
     """
@@ -157,14 +203,14 @@ class TwoStageResult:
     metrics: list[Metric]
     items: NDArray[np.int64]
     recommended: dict[str, int]
-    matches: dict[str, NDArray[np.int64]]
+    answers: dict[str, Answers]
     notes: list[str]
 
 
 def evaluate_two_stage(
     coarse: StageFeatures,
     fine: StageFeatures,
-    scenes: ArrayLike,
+    units: ArrayLike,
     fit: Indices,
     measured: Indices,
     *,
@@ -178,14 +224,14 @@ def evaluate_two_stage(
     ----------
     coarse, fine : StageFeatures
         Features of all patches; row i of both modalities shows one place.
-    scenes : array, shape (N,)
-        Scene of each patch.
+    units : array, shape (N,)
+        Unit of each patch.
     fit, measured : int64 arrays
         Patches that fit calibrations and banks, and patches that are measured:
         every one is a query once, and all of them are the gallery.
     settings : TwoStageSettings, optional
     seed : int
-        Of samples and of the bootstrap over scenes.
+        Of samples and of the bootstrap over units.
     draws : int
         Of the bootstrap.
 
@@ -195,46 +241,58 @@ def evaluate_two_stage(
         If the fine stage keeps no map of cells, or patches are missing.
     """
     how = settings or TwoStageSettings()
+    bank, items = choose_patches(fit, measured, how, seed)
+    notes = []
+    if len(items) < len(measured):
+        notes.append(f"{len(items)} of {len(measured)} measured pairs, drawn by the seed.")
+    first, second = _both_scores(coarse, fine, bank, items, how)
+    ks = tuple(k for k in how.ks if k <= len(items)) or (len(items),)
+    rows = _Rows(np.asarray(units)[items], ks, seed, draws)
+    swapped = None
+    if how.reverse and has_maps(coarse):
+        swapped = _both_scores(_pooled_first(fine), coarse, bank, items, how)
+    elif how.reverse:
+        notes.append(f"No reversed order: '{coarse.spec}' keeps no map of cells to verify with.")
+    for direction in DIRECTIONS:
+        rows.add_all(first, second, swapped, direction)
+    answers: dict[str, Answers] = {
+        d: answer(_side(first, d), _side(second, d), rows.recommended[d]) for d in DIRECTIONS
+    }
+    return TwoStageResult(rows.metrics, items, rows.recommended, answers, notes)
+
+
+def choose_patches(
+    fit: Indices, measured: Indices, how: TwoStageSettings, seed: int
+) -> tuple[Indices, Indices]:
+    """Draw the bank and the measured patches that are used: no other map is needed.
+
+    Raises
+    ------
+    MatchError
+        If there are too few.
+    """
     if len(fit) == 0 or len(measured) < 2:
         raise MatchError(
             f"{len(fit)} calibration and {len(measured)} measured patches; two stages need "
             "at least 1 and 2. Give more scenes."
         )
-    bank = fit[sample(len(fit), _BANK, seed)]
-    items = measured[sample(len(measured), how.most, seed)]
-    names = np.asarray(scenes)[items]
-    notes = []
-    if len(items) < len(measured):
-        notes.append(f"{len(items)} of {len(measured)} measured pairs, drawn by the seed.")
-    first = _coarse_scores(coarse, bank, items, how)
-    second = shifted_scores(fine, bank, items, how.neighbours, how.radius)
-    rows = _Rows(names, tuple(k for k in how.ks if k <= len(items)) or (len(items),), seed, draws)
-    for direction in DIRECTIONS:
-        rows.add_alone("coarse", first, direction)
-        rows.add_alone("fine", second, direction)
-        rows.add_order("", first, second, direction)
-        rows.add_fusions(first, second, direction)
-    if has_maps(coarse):
-        back_first = _coarse_scores(fine, bank, items, how)
-        back_second = shifted_scores(coarse, bank, items, how.neighbours, how.radius)
-        for direction in DIRECTIONS:
-            rows.add_order("reversed-", back_first, back_second, direction)
-    else:
-        notes.append(f"No reversed order: '{coarse.spec}' keeps no map of cells to verify with.")
-    matches: dict[str, Indices] = {
-        d: best_matches(_side(first, d), _side(second, d), rows.recommended[d]) for d in DIRECTIONS
-    }
-    return TwoStageResult(rows.metrics, items, rows.recommended, matches, notes)
+    return fit[sample(len(fit), _BANK, seed)], measured[sample(len(measured), how.most, seed)]
+
+
+def _pooled_first(fine: StageFeatures) -> StageFeatures:
+    """The fine stage as it makes a shortlist: pooled, unless it names a pooling."""
+    pooling = "auto" if fine.spec.pooling == "flatten" else fine.spec.pooling
+    return replace(fine, spec=replace(fine.spec, pooling=pooling))
 
 
 class _Rows:
     """Gathers the metrics of one evaluation."""
 
     def __init__(
-        self, scenes: NDArray[np.generic], ks: tuple[int, ...], seed: int, draws: int
+        self, units: NDArray[np.generic], ks: tuple[int, ...], seed: int, draws: int
     ) -> None:
-        self.scenes, self.ks, self.seed, self.draws = scenes, ks, seed, draws
-        self.size = len(scenes)
+        self.units, self.ks, self.seed, self.draws = units, ks, seed, draws
+        self.size = len(units)
         self.metrics: list[Metric] = []
         self.recommended: dict[str, int] = {}
 
@@ -246,9 +304,31 @@ class _Rows:
                 self._share(f"{name}-alone", ranks <= k, k, k / self.size, direction)
         self._exact(f"{name}-alone-cost", self.size * scores.cost, 0, direction)
 
+    def add_all(
+        self,
+        first: StageScores,
+        second: StageScores,
+        swapped: tuple[StageScores, StageScores] | None,
+        direction: Direction,
+    ) -> None:
+        """Everything of one direction, and what two stages gain, query by query."""
+        self.add_alone("coarse", first, direction)
+        self.add_alone("fine", second, direction)
+        hits = self.add_order("", first, second, direction)
+        self.add_fusions(first, second, direction)
+        alone = partner_ranks(_side(second, direction)) == 1
+        rivals = {"gain-over-fine-alone": [alone] * len(hits)}
+        if swapped is not None:
+            rivals["gain-over-reversed"] = self.add_order("reversed-", *swapped, direction)
+        for name, others in rivals.items():
+            for k, own, other in zip(self.ks, hits, others, strict=True):
+                change = own.astype(np.float64) - other
+                estimate = bootstrap_mean(change, self.units, self.seed, self.draws)
+                self._add(name, estimate, k, 0.0, direction)
+
     def add_order(
         self, prefix: str, first: StageScores, second: StageScores, direction: Direction
-    ) -> None:
+    ) -> list[Hits]:
         """Ceiling, final recall and cost for every K; the recommended K."""
         ranks = partner_ranks(_side(first, direction))
         hits = final_hits(_side(first, direction), _side(second, direction), self.ks)
@@ -261,6 +341,7 @@ class _Rows:
             best = recommend(self.ks, [float(hit.mean()) for hit in hits])
             self.recommended[direction] = best
             self._exact("recommended-k", best, best, direction)
+        return hits
 
     def add_fusions(self, first: StageScores, second: StageScores, direction: Direction) -> None:
         """Final recall when both scores decide within the shortlist."""
@@ -275,7 +356,7 @@ class _Rows:
                 self._share(name, hit, k, 1 / self.size, direction)
 
     def _share(self, name: str, hits: Hits, k: int, chance: float, direction: Direction) -> None:
-        estimate = bootstrap_mean(hits, self.scenes, self.seed, self.draws)
+        estimate = bootstrap_share(hits, self.units, self.seed, self.draws)
         self._add(name, estimate, k, chance, direction)
 
     def _exact(self, name: str, value: float, k: int, direction: Direction) -> None:
@@ -287,6 +368,19 @@ class _Rows:
     ) -> None:
         size = self.size
         self.metrics.append(Metric("two-stage", name, estimate, size, size, chance, direction, k))
+
+
+def _both_scores(
+    coarse: StageFeatures,
+    fine: StageFeatures,
+    bank: Indices,
+    items: Indices,
+    how: TwoStageSettings,
+) -> tuple[StageScores, StageScores]:
+    return (
+        _coarse_scores(coarse, bank, items, how),
+        shifted_scores(fine, bank, items, how.neighbours, how.radius),
+    )
 
 
 def _coarse_scores(

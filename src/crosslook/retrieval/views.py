@@ -77,7 +77,7 @@ def feature_views(
 ) -> list[FeatureView]:
     """Make the views of patches spread evenly over the measured ones.
 
-    Channels are standardised per sensor on patches of the calibration scenes.
+    Channels are standardised per sensor on patches of the calibration units.
     A map of a single cell has nothing to show and gives no view.
     """
     sar_set, optical_set = extract_both(spec, patches, settings, plan)

@@ -1,7 +1,7 @@
 """Calibration: what makes the descriptors of two sensors comparable.
 
 Each modality is moved, scaled or whitened by its own statistics, so no pair
-and no label is needed. Everything is fitted on the calibration scenes only.
+and no label is needed. Everything is fitted on the calibration units only.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def fit_calibration(
         ``standardize`` also divides every dimension by its deviation;
         ``whiten`` turns the shrunk covariance into the identity (ZCA).
     sar, optical : float32 arrays, shapes (n, D) and (m, D)
-        Descriptors of the calibration scenes; rows need not be pairs.
+        Descriptors of the calibration units; rows need not be pairs.
     shrinkage : float
         For ``whiten``: share of the mean variance in the covariance,
         ``(1 - s) * C + s * trace(C) / D * I`` (Ledoit and Wolf 2004), 0..1.
@@ -172,7 +172,7 @@ def _check(x: FloatArray, modality: str) -> None:
         raise CalibrationError(f"the {modality} descriptors hold NaN or infinity.")
     if np.ptp(x, axis=0).max() == 0:
         raise CalibrationError(
-            f"all {len(x)} {modality} descriptors of the calibration scenes are the same; "
+            f"all {len(x)} {modality} descriptors of the calibration units are the same; "
             "check that the images are not constant."
         )
 

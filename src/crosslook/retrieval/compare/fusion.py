@@ -20,11 +20,13 @@ from numpy.typing import ArrayLike, NDArray
 from crosslook.errors import CalibrationError, InputError, SettingError, did_you_mean
 from crosslook.retrieval.compare.similarity import (
     BLOCK_SCORES,
+    CSLS_SCALE,
     MOST_ROWS,
     Offsets,
     Ranks,
     best_of,
     fit_scoring,
+    rank_in,
     similarity_blocks,
 )
 from crosslook.types import Direction, FloatArray, Indices
@@ -113,7 +115,7 @@ class Fusion:
     """A fitted fusion: ``sum_m weights[m] * score_m / spread[m]``.
 
     ``score_m`` is the member's corrected score; ``spread`` is its deviation
-    over the non-pairs of the calibration scenes, so that a weight means the
+    over the non-pairs of the calibration units, so that a weight means the
     same for every extractor. ``weights`` are 0 or more and sum to 1.
     """
 
@@ -147,15 +149,20 @@ class Fusion:
                     total[inner] += np.float32(factor) * scores
             yield rows, total
 
-    def rank(self, measured: Indices, top: int = 10) -> Ranks:
-        """Rank every measured patch's partner among all measured ones."""
+    def rank(
+        self, measured: Indices, top: int = 10, accept: Sequence[Indices] | None = None
+    ) -> Ranks:
+        """Rank every measured patch's partner among all measured ones.
+
+        ``accept`` is that of :func:`~crosslook.retrieval.compare.similarity.rank_partners`.
+        """
         count, best = len(measured), min(top, len(measured))
         rank, found = np.empty(count, np.int64), np.empty(count, np.float32)
         indices = np.empty((count, best), np.int64)
         scores = np.empty((count, best), np.float32)
         for rows, block in self.blocks(measured):
             found[rows] = block[np.arange(len(block)), np.arange(rows.start, rows.stop)]
-            rank[rows] = (block >= found[rows, None]).sum(axis=1)
+            rank[rows] = rank_in(block, found[rows], None if accept is None else accept[rows])
             indices[rows], scores[rows] = best_of(block, best)
         return Ranks(rank, found, indices, scores)
 
@@ -171,27 +178,27 @@ class Fusion:
 def fit_fusion(
     members: Sequence[Member],
     fit: Indices,
-    scenes: ArrayLike,
+    units: ArrayLike,
     *,
     direction: Direction = "sar->optical",
     weights: str = "fitted",
     scoring: Literal["cosine", "csls"] = "csls",
 ) -> Fusion:
-    """Fit a fusion on the calibration scenes alone.
+    """Fit a fusion on the calibration units alone.
 
     Parameters
     ----------
     members : sequence of Member
         At least two.
     fit : int64 array
-        Patches of the calibration scenes.
-    scenes : array, shape (N,)
-        Scene of each patch. Banks of the fitted scores leave out the query's
-        own scene, as they do when unseen scenes are measured.
+        Patches of the calibration units.
+    units : array, shape (N,)
+        Unit of each patch. Banks of the fitted scores leave out the query's
+        own unit, as they do when unseen units are measured.
     direction : str
     weights : str
         ``equal``, or ``fitted``: those that make the partners of the
-        calibration scenes most likely (:func:`fit_weights`).
+        calibration units most likely (:func:`fit_weights`).
     scoring : str
         ``csls`` or ``cosine``.
 
@@ -202,9 +209,9 @@ def fit_fusion(
     InputError
         If members differ in their number of patches.
     CalibrationError
-        If fewer than two scenes are there to fit on.
+        If fewer than two units are there to fit on.
     """
-    names = np.asarray(scenes)
+    names = np.asarray(units)
     _check(members, fit, names, weights, scoring)
     known = [_left_out_scores(member, fit, names[fit], direction, scoring) for member in members]
     off = ~np.eye(len(fit), dtype=bool)
@@ -216,24 +223,24 @@ def fit_fusion(
 
 
 def _left_out_scores(
-    member: Member, fit: Indices, scenes: NDArray[np.generic], direction: Direction, scoring: str
+    member: Member, fit: Indices, units: NDArray[np.generic], direction: Direction, scoring: str
 ) -> FloatArray:
-    """Scores among the calibration patches, each scene corrected by the others."""
+    """Scores among the calibration patches, each unit corrected by the others."""
     queries, gallery = (side[fit] for side in member.sides(direction))
     cosine = queries @ gallery.T
     if scoring == "cosine":
         return np.asarray(cosine, np.float32)
     query, other = np.empty(len(fit), np.float32), np.empty(len(fit), np.float32)
-    for scene in np.unique(scenes):
-        own = scenes == scene
+    for unit in np.unique(units):
+        own = units == unit
         bank = fit_scoring(scoring, queries[~own], gallery[~own])
         offsets = bank.offsets(queries[own], gallery[own])
         query[own], other[own] = offsets.query, offsets.gallery
-    return np.asarray(2 * cosine - query[:, None] - other[None, :], np.float32)
+    return Offsets(CSLS_SCALE, query, other).apply(np.asarray(cosine, np.float32))
 
 
 def _check(
-    members: Sequence[Member], fit: Indices, scenes: NDArray[np.generic], weights: str, scoring: str
+    members: Sequence[Member], fit: Indices, units: NDArray[np.generic], weights: str, scoring: str
 ) -> None:
     if weights not in WEIGHTS:
         raise SettingError(
@@ -245,13 +252,13 @@ def _check(
     if len(members) < 2:
         raise SettingError(f"{len(members)} extractor(s) to fuse; name at least two.")
     sizes = {len(side) for member in members for side in (member.sar, member.optical)}
-    if sizes != {len(scenes)}:
+    if sizes != {len(units)}:
         raise InputError(
-            f"members hold {sorted(sizes)} patches and {len(scenes)} scenes are named; all "
+            f"members hold {sorted(sizes)} patches and {len(units)} units are named; all "
             "must describe the same patches in the same order."
         )
-    if len(np.unique(scenes[fit])) < 2:
+    if len(np.unique(units[fit])) < 2:
         raise CalibrationError(
-            "a fusion is fitted across calibration scenes and needs at least two; "
-            "set more scenes aside."
+            "a fusion is fitted across calibration units and needs at least two; "
+            "set more units aside."
         )

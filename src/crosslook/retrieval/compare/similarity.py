@@ -2,7 +2,7 @@
 
 Both corrections have the form ``scale * cosine - query - gallery`` with one
 number per query and per gallery item, so they cost no second matrix. Their
-banks are descriptors of the calibration scenes, never the measured ones.
+banks are descriptors of the calibration units, never the measured ones.
 
 Exact similarity and ranks, in one pass over blocks of queries.
 
@@ -41,6 +41,13 @@ class Offsets:
     scale: float
     query: FloatArray
     gallery: FloatArray
+
+    def apply(self, scores: FloatArray) -> FloatArray:
+        """Correct cosines (Nq, Ng) where they lie, and return them."""
+        scores *= np.float32(self.scale)
+        scores -= self.query[:, None]
+        scores -= self.gallery[None, :]
+        return scores
 
 
 @dataclass(frozen=True)
@@ -99,9 +106,7 @@ def similarity_blocks(
         rows = slice(start, min(start + step, len(query)))
         scores = np.matmul(query[rows], gallery.T, out=held[: rows.stop - start])
         if offsets is not None:
-            scores *= np.float32(offsets.scale)
-            scores -= offsets.query[rows, None]
-            scores -= offsets.gallery[None, :]
+            replace(offsets, query=offsets.query[rows]).apply(scores)
         yield rows, scores
 
 
@@ -147,10 +152,7 @@ def rank_partners(
             own = block[np.arange(len(block)), partner[rows]]
             ranks.partner_score[rows] = own
             ranks.top_indices[rows], ranks.top_scores[rows] = best_of(block, best)
-            if accept is None:
-                ranks.rank[rows] = np.count_nonzero(block >= own[:, None], axis=1)
-            else:
-                ranks.rank[rows] = _tolerant_ranks(block, accept[rows])
+            ranks.rank[rows] = rank_in(block, own, None if accept is None else accept[rows])
 
     _in_threads(fill, count, _rows_per_block(gallery))
     return ranks
@@ -205,15 +207,51 @@ def _low_bar(scores: FloatArray, count: int) -> FloatArray:
     return np.partition(groups, _GROUPS - count, axis=1)[:, _GROUPS - count, None]
 
 
-def _tolerant_ranks(block: FloatArray, accept: Sequence[Indices]) -> Indices:
-    ranks = np.empty(len(block), np.int64)
-    for row, (scores, items) in enumerate(zip(block, accept, strict=True)):
-        best = scores[items].max()
-        ranks[row] = 1 + (scores >= best).sum() - (scores[items] >= best).sum()
+def rank_in(block: FloatArray, own: FloatArray, accept: Sequence[Indices] | None) -> Indices:
+    """Rank of the partner, or of the best accepted item, in each row of scores.
+
+    Parameters
+    ----------
+    block : float32 array, shape (n, Ng)
+    own : float32 array, shape (n,)
+        The partner's score, read from the block.
+    accept : sequence of int64 arrays, optional
+        As in :func:`rank_partners`.
+    """
+    ranks: Indices = np.count_nonzero(block >= own[:, None], axis=1).astype(np.int64)
+    for row, items in enumerate(accept or ()):
+        if len(items) > 1:
+            scores = block[row]
+            best = scores[items].max()
+            ranks[row] = 1 + (scores >= best).sum() - (scores[items] >= best).sum()
     return ranks
 
 
 SCORINGS = ("cosine", "csls", "inverted-softmax")
+CSLS_SCALE = 2.0
+
+
+def csls_offsets(to_bank: FloatArray, from_bank: FloatArray, neighbours: int) -> Offsets:
+    """CSLS of scores that are no products of descriptors, as those of maps over shifts.
+
+    Parameters
+    ----------
+    to_bank : float32 array, shape (Nq, m)
+        Scores of the queries against the bank of the gallery's side.
+    from_bank : float32 array, shape (n, Ng)
+        Scores of the bank of the queries' side against the gallery.
+    neighbours : int
+        The mean of so many best is taken; at most the size of a bank.
+    """
+    return Offsets(
+        CSLS_SCALE, mean_of_best(to_bank, neighbours), mean_of_best(from_bank.T, neighbours)
+    )
+
+
+def mean_of_best(scores: FloatArray, count: int) -> FloatArray:
+    """Mean of the ``count`` best scores of each row, at most all of them; shape (n,)."""
+    kept = min(count, scores.shape[1])
+    return np.asarray(np.partition(scores, -kept, axis=1)[:, -kept:].mean(axis=1), np.float32)
 
 
 @dataclass(frozen=True)
@@ -238,7 +276,7 @@ class Scoring:
         zeros = np.zeros(len(query), np.float32)
         if self.name == "csls":
             return Offsets(
-                2.0,
+                CSLS_SCALE,
                 _mean_of_nearest(query, self.gallery_bank, self.neighbours),
                 _mean_of_nearest(gallery, self.query_bank, self.neighbours),
             )
@@ -263,7 +301,7 @@ def fit_scoring(
     name : str
         ``cosine``, ``csls`` or ``inverted-softmax``.
     query_bank, gallery_bank : float32 arrays, shapes (n, D) and (m, D)
-        Calibrated descriptors of the calibration scenes.
+        Calibrated descriptors of the calibration units.
     neighbours : int
         For ``csls``; at most the size of a bank is used.
     temperature : float
@@ -292,10 +330,9 @@ def fit_scoring(
 
 
 def _mean_of_nearest(items: FloatArray, bank: FloatArray, count: int) -> FloatArray:
-    nearest = min(count, len(bank))
     out = np.empty(len(items), np.float32)
     for rows, scores in similarity_blocks(items, bank):
-        out[rows] = np.partition(scores, -nearest, axis=1)[:, -nearest:].mean(axis=1)
+        out[rows] = mean_of_best(scores, count)
     return out
 
 

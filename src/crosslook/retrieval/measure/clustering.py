@@ -1,4 +1,4 @@
-"""Clusters of the joint space, scored against sensor, scene and label."""
+"""Clusters of the joint space, scored against sensor, unit and label."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Clusters:
     Attributes
     ----------
     kmeans : int64 array, shape (2 N,)
-        k-means with as many clusters as there are scenes.
+        k-means with as many clusters as there are units.
     density : int64 array, shape (2 N,)
         HDBSCAN; -1 for those in no cluster.
     """
@@ -77,31 +77,31 @@ def agreement(clusters: Labels, labels: Labels) -> dict[str, float]:
 
 
 def measure_clusters(
-    clusters: Clusters, scenes: ArrayLike, seed: int, groups: ArrayLike | None = None
+    clusters: Clusters, units: ArrayLike, seed: int, groups: ArrayLike | None = None
 ) -> list[Metric]:
-    """Score both clusterings against modality, scene and label.
+    """Score both clusterings against modality, unit and label.
 
     Parameters
     ----------
     clusters : Clusters
-    scenes : array, shape (N,)
-        Scene of each pair.
+    units : array, shape (N,)
+        Unit of each pair.
     seed : int
-        Shuffles labels for the chance levels, deals scenes for the intervals.
+        Shuffles labels for the chance levels, deals units for the intervals.
     groups : array, shape (N,), optional
-        A label of each pair beside its scene.
+        A label of each pair beside its unit.
 
     Returns
     -------
     list of Metric
-        ``<kmeans|density>-<ari|nmi|purity>/<modality|scene|label>``, the number
+        ``<kmeans|density>-<ari|nmi|purity>/<modality|unit|label>``, the number
         of clusters and the share of descriptors that density leaves in none.
-        The clusters are held fixed in the intervals; only scenes are left out.
+        The clusters are held fixed in the intervals; only units are left out.
     """
     found: list[Metric] = []
-    twice = np.tile(np.unique(np.asarray(scenes), return_inverse=True)[1], 2)
+    twice = np.tile(np.unique(np.asarray(units), return_inverse=True)[1], 2)
     for method, members in (("kmeans", clusters.kmeans), ("density", clusters.density)):
-        for name, labels in joint_labels(scenes, groups).items():
+        for name, labels in joint_labels(units, groups).items():
             found += _scores(f"{method}-{{}}/{name}", members, labels, twice, seed)
         count = float(len(np.unique(members[members >= 0])))
         exact = Estimate(count, math.nan, math.nan)
@@ -113,7 +113,7 @@ def measure_clusters(
     return found
 
 
-def _scores(name: str, members: Labels, labels: Labels, scenes: Labels, seed: int) -> list[Metric]:
+def _scores(name: str, members: Labels, labels: Labels, units: Labels, seed: int) -> list[Metric]:
     rng = np.random.default_rng(seed)
     shuffled = [agreement(members, rng.permutation(labels)) for _ in range(_SHUFFLES)]
     found = []
@@ -123,7 +123,7 @@ def _scores(name: str, members: Labels, labels: Labels, scenes: Labels, seed: in
             return agreement(members[items], labels[items])[score]
 
         low = -1.0 if score == "ari" else 0.0
-        estimate = jackknife(statistic, scenes, seed, bounds=(low, 1.0))
+        estimate = jackknife(statistic, units, seed, bounds=(low, 1.0))
         chance = 0.0 if score == "ari" else float(np.mean([s[score] for s in shuffled]))
         found.append(_metric(name.format(score), estimate, len(members), chance))
     return found

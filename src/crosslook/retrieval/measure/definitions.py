@@ -1,40 +1,21 @@
 """The one place where every metric is defined: formula, source, how to read it.
 
-Definitions of the structure and two-stage metrics; part of ``definitions``.
-
 What stands behind a slash in a metric's name says of what it is: a modality,
-or the labels that it is taken against (modality, scene, label).
+or the labels that it is taken against (modality, unit, label).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
 
-
-@dataclass(frozen=True)
-class Definition:
-    """What a metric is.
-
-    ``better`` says which way is good; ``neither`` where the value only
-    describes.
-    """
-
-    title: str
-    formula: str
-    source: str
-    low: float
-    high: float
-    better: Literal["higher", "lower", "neither"]
-    reading: str
-
+from crosslook.retrieval.measure.definition import Definition
+from crosslook.retrieval.measure.two_stage_definitions import TWO_STAGE
 
 _JOINT = "Over both modalities together, unit descriptors. "
 
 
 def _cluster_scores(method: str, title: str, source: str) -> dict[str, Definition]:
-    against = "Against modality: clusters are sensors; against scene: clusters are places."
+    against = "Against modality: clusters are sensors; against unit: clusters are places."
     return {
         f"{method}-ari": Definition(
             f"Adjusted Rand index of {title}",
@@ -70,7 +51,7 @@ def _cluster_scores(method: str, title: str, source: str) -> dict[str, Definitio
             0.0,
             math.inf,
             "neither",
-            "k-means is given the number of scenes; density finds its own.",
+            "k-means is given the number of units; density finds its own.",
         ),
     }
 
@@ -84,7 +65,7 @@ STRUCTURE = {
         -1.0,
         1.0,
         "neither",
-        _JOINT + "By modality: near 0 wanted, 1 means two separate sensors; by scene: high wanted.",
+        _JOINT + "By modality: near 0 wanted, 1 means two separate sensors; by unit: high wanted.",
     ),
     "fisher-ratio": Definition(
         "Fisher's ratio of places to pairs",
@@ -132,88 +113,6 @@ STRUCTURE = {
         1.0,
         "neither",
         "They count as one cluster of their own in the scores.",
-    ),
-}
-
-
-def _share(title: str, formula: str, reading: str, source: str = "") -> Definition:
-    return Definition(
-        title,
-        formula,
-        source or "a cascade: Viola and Jones, CVPR 2001",
-        0.0,
-        1.0,
-        "higher",
-        reading,
-    )
-
-
-def _cost(title: str, formula: str) -> Definition:
-    return Definition(
-        title,
-        formula,
-        "counted, not timed",
-        0.0,
-        math.inf,
-        "lower",
-        "Multiplications for one query, features given; the same on every machine.",
-    )
-
-
-TWO_STAGE = {
-    "ceiling": _share(
-        "Ceiling",
-        "share of queries whose partner is among the K best of the coarse stage",
-        "No verification can lift the final recall above it.",
-    ),
-    "final": _share(
-        "Final recall",
-        "share of queries whose partner is shortlisted and scores best in the fine stage",
-        "k is the length of the shortlist; the answer is always the first one.",
-    ),
-    "cost": _cost("Cost of a query", "N x coarse + K x fine multiplications"),
-    "fused-sum": _share(
-        "Final recall by the standardised sum",
-        "as final, by coarse / sd + fine / sd; sd over the scores against the calibration bank",
-        "Better than final where the coarse stage knows what the fine one does not.",
-    ),
-    "fused-rank": _share(
-        "Final recall by reciprocal rank fusion",
-        "as final, by 1 / (60 + coarse rank) + 1 / (60 + fine rank)",
-        "Ranks need no common units; they forget by how much one score leads.",
-        "Cormack et al., SIGIR 2009",
-    ),
-    "coarse-alone": _share(
-        "Coarse stage alone",
-        "recall at k of the coarse score over the whole gallery",
-        "What the shortlist alone would answer.",
-    ),
-    "fine-alone": _share(
-        "Fine stage alone",
-        "recall at k of the fine score over the whole gallery",
-        "What verification of everything would reach, at its full cost.",
-    ),
-    "coarse-alone-cost": _cost("Cost of the coarse stage alone", "N x coarse multiplications"),
-    "fine-alone-cost": _cost("Cost of the fine stage alone", "N x fine multiplications"),
-    "reversed-ceiling": _share(
-        "Ceiling, stages swapped",
-        "as the ceiling, the fine extractor's descriptor making the shortlist",
-        "Whether the order of the two extractors matters.",
-    ),
-    "reversed-final": _share(
-        "Final recall, stages swapped",
-        "as final, the coarse extractor's maps verifying",
-        "Whether the order of the two extractors matters.",
-    ),
-    "reversed-cost": _cost("Cost of a query, stages swapped", "N x coarse + K x fine"),
-    "recommended-k": Definition(
-        "Recommended shortlist",
-        "smallest K whose final recall is at most 0.005 below the best over all K",
-        "a rule of this project",
-        1.0,
-        math.inf,
-        "neither",
-        "Longer shortlists cost more and find no more.",
     ),
 }
 
@@ -338,7 +237,7 @@ GAP = {
     ),
     "modality-probe": Definition(
         "Accuracy of a linear modality probe",
-        "cross-validated accuracy of a ridge classifier of the sensor, folds by scene",
+        "cross-validated accuracy of a ridge classifier of the sensor, folds by unit",
         "Alain and Bengio, ICLR workshop 2017",
         0.0,
         1.0,
@@ -346,13 +245,15 @@ GAP = {
         "0.5: the sensors cannot be told apart; 1: a plane separates them.",
     ),
     "linear-cka": Definition(
-        "Linear centred kernel alignment",
-        "<K_s, K_o> / (||K_s|| ||K_o||), K the centred Gram matrices",
-        "Kornblith et al., ICML 2019",
-        0.0,
+        "Debiased linear centred kernel alignment",
+        "<K_s, K_o> / (||K_s|| ||K_o||), K the U-centred Gram matrices (diagonal 0)",
+        "Kornblith et al., ICML 2019; unbiased by Song et al., JMLR 2012, and Nguyen et al., "
+        "ICLR 2021; chance is the mean over 20 permutations of the partners",
+        -1.0,
         1.0,
         "higher",
-        "1: both sensors see the same similarities between places.",
+        "1: both sensors see the same similarities between places. 0: independent features, of "
+        "any length; the plain form, which is not shown, nears 1 for long ones.",
     ),
     "mutual-nearest-neighbours": Definition(
         "Mutual nearest neighbours",
@@ -361,7 +262,7 @@ GAP = {
         0.0,
         1.0,
         "higher",
-        "A match that holds in both directions at once.",
+        "A match that holds in both directions at once; chance is 1 / (2N - 1).",
     ),
     "occurrence-skew": Definition(
         "Skew of the k-occurrence",
@@ -387,7 +288,7 @@ RETRIEVAL = {
     "recall-loss": Definition(
         "Recall that an approximate index loses",
         "mean over queries of [exactly right at k] - [right at k through the index]",
-        "paired bootstrap over scenes; Efron and Tibshirani 1993, chapter 16",
+        "paired bootstrap over units; Efron and Tibshirani 1993, chapter 16",
         -1.0,
         1.0,
         "lower",
@@ -423,7 +324,7 @@ RETRIEVAL = {
     "gain-over-best-member": Definition(
         "Gain of a fusion over its best member",
         "mean over queries of [fusion right at rank 1] - [best member right at rank 1]",
-        "paired bootstrap over scenes; Efron and Tibshirani 1993, chapter 16",
+        "paired bootstrap over units; Efron and Tibshirani 1993, chapter 16",
         -1.0,
         1.0,
         "higher",
@@ -460,8 +361,32 @@ RETRIEVAL = {
     ),
 }
 
+_PAIRED = "paired bootstrap over units; Efron and Tibshirani 1993, chapter 16"
+
+DIFFERENCE = {
+    "pair-distance": Definition(
+        "Difference of the distance of pairs",
+        "mean_i [(1 - cos(s_i, o_i)) of this extractor - that of the other], uncalibrated",
+        _PAIRED,
+        -2.0,
+        2.0,
+        "lower",
+        "Below 0 this extractor's pairs are nearer; the interval decides the claims.",
+    ),
+    "recall": Definition(
+        "Difference of recall at 1",
+        "mean_i [right at rank 1 by this extractor - by the other], uncalibrated",
+        _PAIRED,
+        -1.0,
+        1.0,
+        "higher",
+        "Above 0 this extractor retrieves better; the interval decides the claims.",
+    ),
+}
+
 DEFINITIONS: dict[str, dict[str, Definition]] = {
     "gap": GAP,
+    "difference": DIFFERENCE,
     "retrieval": RETRIEVAL,
     "structure": STRUCTURE,
     "two-stage": TWO_STAGE,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.retrieval.measure.resampling import DRAWS, bootstrap_mean
+from crosslook.retrieval.measure.resampling import DRAWS, bootstrap_share
 from crosslook.types import Indices, Metric
 
 Values = NDArray[np.float64]
@@ -34,7 +34,7 @@ class BetaBinomial:
 
 def measure_gallery_size(
     ranks: Indices,
-    scenes: Indices,
+    units: Indices,
     n_gallery: int,
     direction: str,
     seed: int,
@@ -57,8 +57,8 @@ def measure_gallery_size(
     ----------
     ranks : int64 array, shape (Nq,)
         Rank of the partner among ``n_gallery``, 1 the best.
-    scenes : int64 array, shape (Nq,)
-        The unit of the bootstrap; the model's parameters are held fixed.
+    units : int64 array, shape (Nq,)
+        The bootstrap draws them; the model's parameters are held fixed.
     n_gallery, direction, seed, draws
         As in :func:`~crosslook.retrieval.measure.retrieval.measure_retrieval`.
     smaller, larger : sequence of int
@@ -77,7 +77,7 @@ def measure_gallery_size(
         Metric(
             "robustness",
             name,
-            bootstrap_mean(values, scenes, seed, draws),
+            bootstrap_share(values, units, seed, draws),
             len(beaten),
             size,
             1.0 / size,

@@ -13,19 +13,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.retrieval.measure.hubness import occurrences
-from crosslook.retrieval.measure.resampling import DRAWS, bootstrap_mean, jackknife
+from crosslook.retrieval.measure.resampling import (
+    DRAWS,
+    bootstrap_mean,
+    bootstrap_share,
+    jackknife,
+    sample,
+)
 from crosslook.types import DIRECTIONS, Estimate, FloatArray, Indices, Metric
 
 _FOLDS = 5
 _RIDGE = 1e-2
+_PERMUTATIONS = 20
+_FEWEST_FOR_CKA = 4
 
 
 def probe_accuracy(
-    sar: FloatArray, optical: FloatArray, scenes: NDArray[np.int64], seed: int
+    sar: FloatArray, optical: FloatArray, units: NDArray[np.int64], seed: int
 ) -> Estimate:
-    """Cross-validate a ridge classifier of the modality, by scene.
+    """Cross-validate a ridge classifier of the modality, by unit.
 
-    All patches of a scene, of both sensors, are in the same fold, so the probe
+    All patches of a unit, of both sensors, are in the same fold, so the probe
     cannot know a place. 0.5: the sensors cannot be told apart linearly; 1.0:
     they always can (Alain and Bengio, ICLR workshop 2017). The ridge solution
     is computed from the Gram matrix, so the length of a descriptor hardly
@@ -34,11 +42,11 @@ def probe_accuracy(
     Parameters
     ----------
     sar, optical : float32 arrays, shape (N, D)
-    scenes : int64 array, shape (N,)
+    units : int64 array, shape (N,)
     seed : int
-        Deals scenes to folds and draws the interval.
+        Deals units to folds and draws the interval.
     """
-    names, which = np.unique(scenes, return_inverse=True)
+    names, which = np.unique(units, return_inverse=True)
     if len(names) < 2:
         return Estimate(float("nan"), float("nan"), float("nan"))
     folds = np.random.default_rng(seed).permutation(len(names)) % min(_FOLDS, len(names))
@@ -55,7 +63,7 @@ def probe_accuracy(
         inner[np.diag_indices_from(inner)] += ridge
         weights = np.linalg.solve(inner, label[train])
         right[test] = (gram[np.ix_(test, train)] @ weights > 0) == (label[test] > 0)
-    return bootstrap_mean(right, np.tile(which, 2), seed)
+    return bootstrap_share(right, np.tile(which, 2), seed)
 
 
 MOST_ITEMS = 1000
@@ -89,7 +97,7 @@ class Grams:
 
 
 def measure_gap(
-    sar: FloatArray, optical: FloatArray, scenes: Indices, seed: int, draws: int = DRAWS
+    sar: FloatArray, optical: FloatArray, units: Indices, seed: int, draws: int = DRAWS
 ) -> list[Metric]:
     """Measure the gap; definitions and sources are in ``definitions.py``.
 
@@ -97,34 +105,41 @@ def measure_gap(
     ----------
     sar, optical : float32 arrays, shape (N, D)
         Unit rows; row i of both is one pair.
-    scenes : int64 array, shape (N,)
-        Scene of each pair.
+    units : int64 array, shape (N,)
+        Unit of each pair.
     seed, draws : int
         Of the intervals, and of the sample where N exceeds ``MOST_ITEMS``.
     """
     cosine = (sar * optical).sum(axis=1)
-    paired = bootstrap_mean(1 - cosine, scenes, seed, draws)
+    paired = bootstrap_mean(1 - cosine, units, seed, draws)
     at = sample(len(sar), MOST_ITEMS, seed)
-    s, o, where = sar[at], optical[at], scenes[at]
+    s, o, where = sar[at], optical[at], units[at]
     # Everything below follows from products, so a longer descriptor costs little.
     grams = Grams(s @ s.T, s @ o.T, o @ o.T)
     scores = grams.between
-
-    def over_scenes(statistic: Callable[[Grams], float], high: float) -> Estimate:
-        return jackknife(lambda i: statistic(grams.at(i)), where, seed, bounds=(0.0, high))
-
+    cone = (0.0, np.inf)
     statistics: list[tuple[str, Estimate, float]] = [
         ("pair-distance", paired, float("nan")),
         ("non-pair-distance", _non_pair_distance(scores, where, seed, draws), float("nan")),
         ("pair-auroc", _pair_auroc(scores, where, seed, draws), 0.5),
-        ("centroid-distance", over_scenes(centroid_distance, 2.0), 0.0),
-        ("relative-gap", over_scenes(relative_gap, np.inf), 0.0),
+        ("centroid-distance", _over_units(grams, centroid_distance, where, seed, (0.0, 2.0)), 0.0),
+        ("relative-gap", _over_units(grams, relative_gap, where, seed, cone), 0.0),
         ("modality-probe", probe_accuracy(s, o, where, seed), 0.5),
-        ("linear-cka", over_scenes(linear_cka, 1.0), float("nan")),
+        (
+            "linear-cka",
+            _over_units(grams, linear_cka, where, seed, (-1.0, 1.0)),
+            cka_chance(grams, seed),
+        ),
         (
             "mutual-nearest-neighbours",
-            over_scenes(lambda g: mutual_nearest(g.between), 1.0),
-            1.0 / len(at),
+            jackknife(
+                lambda i: mutual_nearest(grams.between[np.ix_(i, i)]),
+                where,
+                seed,
+                bounds=(0.0, 1.0),
+                share=True,
+            ),
+            1.0 / (2 * len(at) - 1),
         ),
     ]
     found = [
@@ -143,6 +158,16 @@ def measure_gap(
     return found
 
 
+def _over_units(
+    grams: Grams,
+    statistic: Callable[[Grams], float],
+    units: Indices,
+    seed: int,
+    bounds: tuple[float, float],
+) -> Estimate:
+    return jackknife(lambda i: statistic(grams.at(i)), units, seed, bounds=bounds)
+
+
 def centroid_distance(grams: Grams) -> float:
     """Euclidean distance between the means of the vectors, 0..2 for unit ones."""
     squared = grams.sar.mean() + grams.optical.mean() - 2 * grams.between.mean()
@@ -159,10 +184,43 @@ def relative_gap(grams: Grams) -> float:
 
 
 def linear_cka(grams: Grams) -> float:
-    """Linear centred kernel alignment from the N x N Gram matrices, 0..1."""
-    sar, optical = _double_centre(grams.sar), _double_centre(grams.optical)
-    norm = np.linalg.norm(sar) * np.linalg.norm(optical)
-    return float((sar * optical).sum() / max(float(norm), 1e-300))
+    """Debiased linear centred kernel alignment from the N x N Gram matrices.
+
+    Of the unbiased estimators of the Hilbert-Schmidt independence criterion
+    (Song et al., JMLR 2012; for CKA: Nguyen et al., ICLR 2021, and Murphy et
+    al., 2024): 0 in expectation for independent features, however long they
+    are, where the plain form nears 1; at most 1, and below 0 by chance. NaN of
+    fewer than four pairs, or where one side does not vary.
+    """
+    return _alignment(_u_centre(grams.sar), _u_centre(grams.optical))
+
+
+def cka_chance(grams: Grams, seed: int) -> float:
+    """Alignment when partners are dealt at random: mean over seeded permutations."""
+    sar, optical = _u_centre(grams.sar), _u_centre(grams.optical)
+    rng = np.random.default_rng(seed)
+    orders = (rng.permutation(len(sar)) for _ in range(_PERMUTATIONS))
+    return float(np.mean([_alignment(sar, optical[np.ix_(order, order)]) for order in orders]))
+
+
+def _alignment(sar: NDArray[np.float64], optical: NDArray[np.float64]) -> float:
+    if len(sar) < _FEWEST_FOR_CKA:
+        return float("nan")
+    own = float((sar * sar).sum()) * float((optical * optical).sum())
+    return float((sar * optical).sum()) / float(np.sqrt(own)) if own > 0 else float("nan")
+
+
+def _u_centre(gram: FloatArray) -> NDArray[np.float64]:
+    """U-centred matrix, diagonal zero: its products are unbiased (Szekely and Rizzo 2014)."""
+    exact = gram.astype(np.float64)
+    count = len(exact)
+    if count < _FEWEST_FOR_CKA:
+        return exact
+    np.fill_diagonal(exact, 0.0)
+    sums = exact.sum(axis=0) / (count - 2)
+    exact += exact.sum() / ((count - 1) * (count - 2)) - sums - sums[:, None]
+    np.fill_diagonal(exact, 0.0)
+    return exact
 
 
 def mutual_nearest(scores: FloatArray) -> float:
@@ -190,29 +248,14 @@ def pair_histograms(
     return PairHistogram(edges, pairs, everything - pairs)
 
 
-def sample(count: int, most: int, seed: int) -> Indices:
-    """Return all indices, or ``most`` of them drawn by the seed, in order."""
-    if count <= most:
-        return np.arange(count, dtype=np.int64)
-    drawn = np.random.default_rng(seed).choice(count, most, replace=False)
-    return np.sort(drawn).astype(np.int64)
-
-
-def _double_centre(gram: FloatArray) -> NDArray[np.float64]:
-    exact = gram.astype(np.float64)
-    exact -= exact.mean(axis=0)
-    exact -= exact.mean(axis=1, keepdims=True)
-    return exact
-
-
-def _non_pair_distance(scores: FloatArray, scenes: Indices, seed: int, draws: int) -> Estimate:
+def _non_pair_distance(scores: FloatArray, units: Indices, seed: int, draws: int) -> Estimate:
     others = (scores.sum(axis=1) - scores.diagonal()) / max(len(scores) - 1, 1)
-    return bootstrap_mean(1 - others, scenes, seed, draws)
+    return bootstrap_mean(1 - others, units, seed, draws)
 
 
-def _pair_auroc(scores: FloatArray, scenes: Indices, seed: int, draws: int) -> Estimate:
+def _pair_auroc(scores: FloatArray, units: Indices, seed: int, draws: int) -> Estimate:
     """Probability that a pair scores above a non-pair; ties count half."""
     apart = np.sort(scores[~np.eye(len(scores), dtype=bool)])
     pairs = scores.diagonal()
     below = np.searchsorted(apart, pairs, "left") + np.searchsorted(apart, pairs, "right")
-    return bootstrap_mean(below / (2 * max(len(apart), 1)), scenes, seed, draws)
+    return bootstrap_mean(below / (2 * max(len(apart), 1)), units, seed, draws)

@@ -1,4 +1,4 @@
-"""Similarity of the two modalities as a small picture, ordered by scene or cluster."""
+"""Similarity of the two modalities as a small picture, ordered by unit or cluster."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class HeatMap:
     Attributes
     ----------
     order_by : str
-        ``scene`` or ``cluster``.
+        ``unit`` or ``cluster``.
     values : float32 array, shape (b, b)
         Block means; the same order on both sides, so that partners lie on the
         diagonal.
     order : int64 array, shape (N,)
         Pair at each place before the blocks were averaged.
     borders : float64 array
-        Where the next scene or cluster begins, in blocks, 0 and b left out.
+        Where the next unit or cluster begins, in blocks, 0 and b left out.
     """
 
     order_by: str

@@ -25,7 +25,7 @@ def occurrences(queries: FloatArray, gallery: FloatArray, k: int) -> NDArray[np.
 
 
 def measure_hubness(
-    sar: FloatArray, optical: FloatArray, scenes: ArrayLike, seed: int, k: int = _NEIGHBOURS
+    sar: FloatArray, optical: FloatArray, units: ArrayLike, seed: int, k: int = _NEIGHBOURS
 ) -> list[Metric]:
     """Robin Hood index of the k-occurrence, both directions.
 
@@ -37,7 +37,7 @@ def measure_hubness(
     Parameters
     ----------
     sar, optical : float32 arrays, shape (N, D)
-    scenes : array, shape (N,)
+    units : array, shape (N,)
     seed : int
     k : int
         Neighbours; fewer where the gallery is smaller.
@@ -51,7 +51,7 @@ def measure_hubness(
         uneven = np.abs(counts - counts.mean()) / (2 * counts.mean())
         estimate = jackknife(
             lambda items, uneven=uneven: float(uneven[items].mean()),  # type: ignore[misc]
-            scenes,
+            units,
             seed,
             bounds=(0.0, 1.0),
         )

@@ -10,7 +10,7 @@ from crosslook.errors import SettingError
 from crosslook.retrieval.compare.calibration import fit_calibration
 from crosslook.retrieval.compare.similarity import fit_scoring, normalise, rank_partners
 from crosslook.retrieval.measure.perturbations import centre
-from crosslook.retrieval.measure.resampling import DRAWS, bootstrap_mean
+from crosslook.retrieval.measure.resampling import DRAWS, bootstrap_share, sample
 from crosslook.retrieval.measure.robustness import DIRECTION, Describe, Robustness
 from crosslook.types import MODALITIES, FloatArray, Indices, Metric, Modality
 
@@ -27,7 +27,7 @@ def measure_patch_size(
     describe: Describe,
     fit: Indices,
     measured: Indices,
-    scenes: Indices,
+    units: Indices,
     size: int,
     seed: int,
     *,
@@ -49,15 +49,15 @@ def measure_patch_size(
     fit, measured : int64 arrays
         Patches that calibrations are fitted on (at most 200 are used) and
         those that are searched (at most 500), drawn by the seed.
-    scenes : int64 array, shape (len(measured),)
-        The scene of each measured patch.
+    units : int64 array, shape (len(measured),)
+        The unit of each measured patch.
     size : int
         Side of a patch; it, its half, quarter ... down to 32 px are measured.
     """
     result = Robustness()
-    chosen = _some(len(measured), MOST_GALLERY, seed)
-    searched, where = measured[chosen], scenes[chosen]
-    bank = fit[_some(len(fit), MOST_FIT, seed)]
+    chosen = sample(len(measured), MOST_GALLERY, seed)
+    searched, where = measured[chosen], units[chosen]
+    bank = fit[sample(len(fit), MOST_FIT, seed)]
     side = size
     while side >= min(size, LEAST_SIZE):
         try:
@@ -70,17 +70,10 @@ def measure_patch_size(
             result.left_out[f"patch={side}"] = str(error)
             break
         ranks = _search(found, calibration, scoring)
+        found_first = bootstrap_share(ranks == 1, where, seed, draws)
+        count, name = len(ranks), "recall@1/patch"
         result.metrics.append(
-            Metric(
-                "robustness",
-                "recall@1/patch",
-                bootstrap_mean(ranks == 1, where, seed, draws),
-                len(ranks),
-                len(ranks),
-                1 / len(ranks),
-                DIRECTION,
-                side,
-            )
+            Metric("robustness", name, found_first, count, count, 1 / count, DIRECTION, side)
         )
         side //= 2
     return result
@@ -107,8 +100,3 @@ def _describe_cut(
             for i in range(0, len(indices), _CHUNK)
         ]
     )
-
-
-def _some(count: int, most: int, seed: int) -> Indices:
-    drawn = np.random.default_rng(seed).permutation(count)[:most]
-    return np.sort(drawn).astype(np.int64)

@@ -1,32 +1,40 @@
-"""Delete-a-block jackknife over scenes, for statistics that dislike duplicates.
+"""Delete-a-block jackknife over units, for statistics that dislike duplicates.
 
-A bootstrap draws scenes more than once; rank, entropy and cluster agreement
-then see copies that were never measured. The jackknife only leaves scenes out.
+A bootstrap draws units more than once; rank, entropy and cluster agreement
+then see copies that were never measured. The jackknife only leaves units out.
 Efron and Stein, "The jackknife estimate of variance", Annals of Statistics 1981.
 
-Confidence intervals by resampling scenes.
+Confidence intervals by resampling units (regions, units).
 
-Patches of one scene look alike, so they are not independent: whole scenes are
+Patches of one unit look alike, so they are not independent: whole units are
 drawn, with replacement. Percentile interval of the cluster bootstrap
 (Efron and Tibshirani 1993, chapter 13; Field and Welsh, JRSS B 2007).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from crosslook.types import Estimate
+from crosslook.types import Estimate, Indices
 
 LEVEL = 0.95
 DRAWS = 1000
 _WEIGHTS_AT_ONCE = 1 << 21  # of items in draws, so that memory does not grow with their product
 
 
-def draw_scenes(count: int, draws: int, seed: int) -> NDArray[np.float64]:
-    """Return how often each of ``count`` scenes is in each draw, (draws, count)."""
+def sample(count: int, most: int, seed: int) -> Indices:
+    """Return all indices, or ``most`` of them drawn by the seed, in order."""
+    if count <= most:
+        return np.arange(count, dtype=np.int64)
+    drawn = np.random.default_rng(seed).choice(count, most, replace=False)
+    return np.sort(drawn).astype(np.int64)
+
+
+def draw_units(count: int, draws: int, seed: int) -> NDArray[np.float64]:
+    """Return how often each of ``count`` units is in each draw, (draws, count)."""
     rng = np.random.default_rng(seed)
     picked = rng.integers(0, count, size=(draws, count))
     weights = np.zeros((draws, count))
@@ -35,16 +43,16 @@ def draw_scenes(count: int, draws: int, seed: int) -> NDArray[np.float64]:
 
 
 def bootstrap_mean(
-    values: ArrayLike, scenes: ArrayLike, seed: int, draws: int = DRAWS, level: float = LEVEL
+    values: ArrayLike, units: ArrayLike, seed: int, draws: int = DRAWS, level: float = LEVEL
 ) -> Estimate:
-    """Estimate the mean of per-item values, with an interval over scenes.
+    """Estimate the mean of per-item values, with an interval over units.
 
     Parameters
     ----------
     values : array, shape (n,)
         One value per query or pair.
-    scenes : array, shape (n,)
-        The scene of each.
+    units : array, shape (n,)
+        The unit of each.
     seed : int
         Of the draws.
     draws, level
@@ -53,30 +61,61 @@ def bootstrap_mean(
     Returns
     -------
     Estimate
-        Bounds are NaN where there is only one scene to draw from.
+        Bounds are NaN where there is only one unit to draw from.
     """
     x = np.asarray(values, np.float64)
-    _, which = np.unique(np.asarray(scenes), return_inverse=True)
+    _, which = np.unique(np.asarray(units), return_inverse=True)
     totals = np.bincount(which, weights=x)
     sizes = np.bincount(which).astype(np.float64)
     if len(sizes) < 2:
         return Estimate(float(x.mean()), float("nan"), float("nan"))
-    weights = draw_scenes(len(sizes), draws, seed)
+    weights = draw_units(len(sizes), draws, seed)
     return interval(float(x.mean()), (weights @ totals) / (weights @ sizes), level)
 
 
-def bootstrap_median(
-    values: ArrayLike, scenes: ArrayLike, seed: int, draws: int = DRAWS, level: float = LEVEL
+def bootstrap_share(
+    hits: ArrayLike, units: ArrayLike, seed: int, draws: int = DRAWS, level: float = LEVEL
 ) -> Estimate:
-    """Estimate the (lower) median of per-item values, with an interval over scenes."""
+    """Estimate a proportion, with an interval over units.
+
+    As :func:`bootstrap_mean`, but where all or none are hits every draw is the
+    same and says nothing: then the interval is the exact one of as many trials
+    as there are units (Clopper and Pearson, Biometrika 1934), ``1 - 0.025^(1/n)``
+    wide at 95 %. It is conservative, since a unit holds more than one trial.
+
+    Parameters
+    ----------
+    hits : bool array, shape (n,)
+    units : array, shape (n,)
+    seed, draws, level
+        As in :func:`bootstrap_mean`.
+    """
+    estimate = bootstrap_mean(hits, units, seed, draws, level)
+    return _sure(estimate, len(np.unique(np.asarray(units))), level)
+
+
+def _sure(estimate: Estimate, units: int, level: float) -> Estimate:
+    """Give a proportion of 0 or 1 the interval of ``units`` trials; NaN of one unit stays."""
+    if estimate.value not in (0.0, 1.0) or estimate.low != estimate.high:
+        return estimate
+    reach = 1.0 - ((1.0 - level) / 2) ** (1.0 / units)
+    return Estimate(
+        estimate.value, *((1.0 - reach, 1.0) if estimate.value == 1.0 else (0.0, reach))
+    )
+
+
+def bootstrap_median(
+    values: ArrayLike, units: ArrayLike, seed: int, draws: int = DRAWS, level: float = LEVEL
+) -> Estimate:
+    """Estimate the (lower) median of per-item values, with an interval over units."""
     x = np.asarray(values, np.float64)
-    _, which = np.unique(np.asarray(scenes), return_inverse=True)
+    _, which = np.unique(np.asarray(units), return_inverse=True)
     order = np.argsort(x, kind="stable")
     value = float(x[order][(len(x) - 1) // 2])
     count = int(which.max()) + 1
     if count < 2:
         return Estimate(value, float("nan"), float("nan"))
-    drawn, at = draw_scenes(count, draws, seed), which[order]
+    drawn, at = draw_units(count, draws, seed), which[order]
     step = max(1, _WEIGHTS_AT_ONCE // len(x))
     middle = np.concatenate([_middles(drawn[i : i + step], at) for i in range(0, draws, step)])
     return interval(value, x[order][middle], level)
@@ -101,16 +140,17 @@ _BLOCKS = 10
 
 def jackknife(
     statistic: Callable[[NDArray[np.int64]], float],
-    scenes: ArrayLike,
+    units: ArrayLike,
     seed: int,
     *,
     bounds: tuple[float, float] = (-np.inf, np.inf),
     level: float = 0.95,
     blocks: int = _BLOCKS,
+    share: bool = False,
 ) -> Estimate:
-    """Estimate a statistic of ``n`` items with an interval over scenes.
+    """Estimate a statistic of ``n`` items with an interval over units.
 
-    Scenes are dealt at random into at most ``blocks`` blocks; the statistic is
+    Units are dealt at random into at most ``blocks`` blocks; the statistic is
     computed without each of them in turn. With pseudo-variance
     ``(b - 1) / b * sum (theta_i - mean theta)^2`` the interval is that of
     Student's t with ``b - 1`` degrees of freedom.
@@ -119,24 +159,27 @@ def jackknife(
     ----------
     statistic : callable
         Takes item indices, int64 ``(m,)``, gives a number.
-    scenes : array, shape (n,)
-        The scene of each item.
+    units : array, shape (n,)
+        The unit of each item.
     seed : int
-        Deals the scenes.
+        Deals the units.
     bounds : tuple of float
         The range of the statistic; the interval is clipped to it.
     level : float
         Confidence, 0..1.
     blocks : int
         At most so many parts are left out in turn.
+    share : bool
+        The statistic is a proportion: 0 and 1 get the interval of
+        :func:`bootstrap_share`.
 
     Returns
     -------
     Estimate
-        Bounds are NaN where fewer than two scenes are there, or where the
+        Bounds are NaN where fewer than two units are there, or where the
         statistic is not finite.
     """
-    names, which = np.unique(np.asarray(scenes), return_inverse=True)
+    names, which = np.unique(np.asarray(units), return_inverse=True)
     everything = np.arange(len(which), dtype=np.int64)
     value = statistic(everything)
     count = min(blocks, len(names))
@@ -150,10 +193,53 @@ def jackknife(
     spread = float(np.sqrt((count - 1) / count * np.sum((without - without.mean()) ** 2)))
     reach = _student(level, count - 1) * spread
     low, high = np.clip([value - reach, value + reach], *bounds)
-    return Estimate(value, float(low), float(high))
+    estimate = Estimate(value, float(low), float(high))
+    return _sure(estimate, len(names), level) if share else estimate
 
 
-def _student(level: float, freedom: int) -> float:
+def pool_splits(
+    estimates: Sequence[Estimate], bounds: tuple[float, float], level: float = LEVEL
+) -> Estimate:
+    """Join the estimates of repeated splits: their mean, with the total variance.
+
+    Rubin's rules ("Multiple Imputation for Nonresponse in Surveys", 1987, ch.
+    3): variance within a split, from the half-widths of its interval on either
+    side, plus ``1 + 1/m`` times the variance between the ``m`` splits; Student's
+    t with ``(m - 1) (1 + within / between')^2`` degrees of freedom. Splits share
+    their units, so averaging does not make the part within any smaller.
+
+    Parameters
+    ----------
+    estimates : sequence of Estimate
+        One per split.
+    bounds : tuple of float
+        The range of the statistic.
+    level : float
+        Confidence of the given intervals, and of the result.
+
+    Returns
+    -------
+    Estimate
+        Bounds are NaN where those of a split are.
+    """
+    from scipy.special import ndtri
+
+    table = np.array([(e.value, e.low, e.high) for e in estimates], np.float64)
+    value, count = float(table[:, 0].mean()), len(table)
+    if count == 1 or not np.isfinite(table).all():
+        return Estimate(value, float(table[:, 1].mean()), float(table[:, 2].mean()))
+    between = (1 + 1 / count) * float(table[:, 0].var(ddof=1))
+    reach = []
+    for side in (1, 2):
+        within = float((((table[:, side] - table[:, 0]) / ndtri(0.5 + level / 2)) ** 2).mean())
+        freedom = (count - 1) * (1 + within / between) ** 2 if between > 0 else np.inf
+        wide = _student(level, freedom) if np.isfinite(freedom) else ndtri(0.5 + level / 2)
+        reach.append(float(wide * np.sqrt(within + between)))
+    low, high = np.clip([value - reach[0], value + reach[1]], *bounds)
+    return Estimate(value, min(float(low), value), max(float(high), value))
+
+
+def _student(level: float, freedom: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, 0.5 + level / 2))

@@ -7,7 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.retrieval.measure.resampling import DRAWS, bootstrap_mean, bootstrap_median
+from crosslook.retrieval.measure.resampling import (
+    DRAWS,
+    bootstrap_mean,
+    bootstrap_median,
+    bootstrap_share,
+)
 from crosslook.types import Estimate, Indices, Metric, Patch
 
 RECALL_AT = (1, 5, 10, 50)
@@ -15,13 +20,14 @@ RECALL_AT = (1, 5, 10, 50)
 
 def measure_retrieval(
     ranks: Indices,
-    scenes: Indices,
+    units: Indices,
     n_gallery: int,
     direction: str,
     seed: int,
     *,
     draws: int = DRAWS,
     accept_counts: Indices | None = None,
+    tolerant: bool | None = None,
 ) -> list[Metric]:
     """Summarise ranks; definitions and sources are in ``definitions.py``.
 
@@ -29,8 +35,8 @@ def measure_retrieval(
     ----------
     ranks : int64 array, shape (Nq,)
         Rank of the partner, 1 the best.
-    scenes : int64 array, shape (Nq,)
-        Scene of each query, the unit of the bootstrap.
+    units : int64 array, shape (Nq,)
+        Unit of each query; the bootstrap draws units.
     n_gallery : int
         Items that were searched.
     direction : str
@@ -38,8 +44,10 @@ def measure_retrieval(
     seed, draws : int
         Of the bootstrap.
     accept_counts : int64 array, shape (Nq,), optional
-        How many items count as found for each query; turns the metrics into
-        the tolerant ones.
+        How many items count as found for each query; 1 by default.
+    tolerant : bool, optional
+        Name the metrics tolerant: neighbours are accepted, not only the same
+        ground. By default where counts are given.
 
     Returns
     -------
@@ -48,17 +56,18 @@ def measure_retrieval(
         reciprocal rank and median rank.
     """
     counts = np.ones(len(ranks), np.int64) if accept_counts is None else accept_counts
-    prefix = "" if accept_counts is None else "tolerant-"
+    neighbours = accept_counts is not None if tolerant is None else tolerant
+    prefix = "tolerant-" if neighbours else ""
+    beyond = chance_beyond(n_gallery, counts)
     found: list[tuple[str, int, Estimate, float]] = []
     for k in RECALL_AT:
         if k <= n_gallery:
-            estimate = bootstrap_mean(ranks <= k, scenes, seed, draws)
-            chance = float(np.mean([chance_recall(k, n_gallery, int(c)) for c in counts]))
-            found.append(("recall", k, estimate, chance))
-    reciprocal = bootstrap_mean(1.0 / ranks, scenes, seed, draws)
-    found.append(("mrr", 0, reciprocal, chance_mrr(n_gallery, float(counts.mean()))))
-    median = bootstrap_median(ranks, scenes, seed, draws)
-    found.append(("median-rank", 0, median, (n_gallery + 1) / (float(counts.mean()) + 1)))
+            estimate = bootstrap_share(ranks <= k, units, seed, draws)
+            found.append(("recall", k, estimate, 1.0 - float(beyond[k])))
+    reciprocal = bootstrap_mean(1.0 / ranks, units, seed, draws)
+    found.append(("mrr", 0, reciprocal, chance_mrr(beyond)))
+    median = bootstrap_median(ranks, units, seed, draws)
+    found.append(("median-rank", 0, median, chance_median(beyond)))
     return [
         Metric("retrieval", prefix + name, estimate, len(ranks), n_gallery, chance, direction, k)
         for name, k, estimate, chance in found
@@ -71,24 +80,42 @@ def match_curve(ranks: Indices, n_gallery: int) -> NDArray[np.float64]:
     return np.asarray(np.cumsum(counts) / len(ranks), np.float64)
 
 
-def chance_recall(k: int, n_gallery: int, accepted: int = 1) -> float:
-    """Recall at k of a random order: 1 - C(N - m, k) / C(N, k) for m accepted items."""
-    missed = 1.0
-    for i in range(k):
-        missed *= max(0, n_gallery - accepted - i) / (n_gallery - i)
-    return 1.0 - missed
+def chance_beyond(n_gallery: int, counts: Indices) -> NDArray[np.float64]:
+    """Probability that the best accepted item of a random order has a rank above ``r``.
+
+    ``C(N - m, r) / C(N, r)`` of a query with ``m`` accepted items among ``N``
+    (negative hypergeometric), averaged over the queries.
+
+    Parameters
+    ----------
+    n_gallery : int
+    counts : int64 array, shape (Nq,)
+        Accepted items of each query, at least 1.
+
+    Returns
+    -------
+    float64 array, shape (n_gallery + 1,)
+        By ``r`` from 0; the last one is 0.
+    """
+    place = np.arange(n_gallery, dtype=np.float64)
+    total = np.zeros(n_gallery + 1)
+    for accepted, queries in zip(*np.unique(counts, return_counts=True), strict=True):
+        missed = np.maximum(n_gallery - accepted - place, 0.0) / (n_gallery - place)
+        total += queries * np.append(1.0, np.cumprod(missed))
+    return np.asarray(total / max(1, len(counts)), np.float64)
 
 
-def chance_mrr(n_gallery: int, accepted: float = 1.0) -> float:
-    """Expected reciprocal rank of a random order; H(N) / N for one accepted item."""
-    m = max(1, round(accepted))
-    # P(best rank > r) = prod (N - m - i) / (N - i); summed by parts.
-    survival, expected = 1.0, 0.0
-    for r in range(1, n_gallery - m + 2):
-        following = survival * (n_gallery - m - r + 1) / (n_gallery - r + 1)
-        expected += (survival - following) / r
-        survival = following
-    return expected
+def chance_mrr(beyond: NDArray[np.float64]) -> float:
+    """Expected reciprocal rank of a random order (see :func:`chance_beyond`).
+
+    ``H(N) / N`` where each query has one accepted item.
+    """
+    return float((-np.diff(beyond) / np.arange(1, len(beyond))).sum())
+
+
+def chance_median(beyond: NDArray[np.float64]) -> float:
+    """Lower median of the rank in a random order: the first that half of the queries reach."""
+    return float(np.argmax(beyond <= 0.5 + 1e-12))
 
 
 def accepted_neighbours(patches: Sequence[Patch], distance: float) -> list[Indices]:
@@ -97,14 +124,18 @@ def accepted_neighbours(patches: Sequence[Patch], distance: float) -> list[Indic
     Distance is between centres, in pixels of the optical grid, the larger of
     rows and columns; a patch itself is always listed.
     """
+    from scipy.spatial import KDTree
+
     centres = np.array(
         [(p.window.row + p.window.height / 2, p.window.col + p.window.width / 2) for p in patches]
     )
-    scenes = np.unique([p.scene for p in patches], return_inverse=True)[1]
+    members: dict[str, list[int]] = {}
+    for at, patch in enumerate(patches):
+        members.setdefault(patch.scene, []).append(at)
     out: list[Indices] = [np.empty(0, np.int64)] * len(patches)
-    for scene in range(int(scenes.max()) + 1 if len(patches) else 0):
-        members = np.flatnonzero(scenes == scene)
-        for at in members:
-            apart = np.abs(centres[members] - centres[at]).max(axis=1)
-            out[at] = members[apart <= distance]
+    for own in members.values():
+        tree = KDTree(centres[own])
+        near = tree.query_ball_point(centres[own], distance, p=np.inf, return_sorted=True)
+        for at, found in zip(own, near, strict=True):
+            out[at] = np.asarray(own, np.int64)[found]
     return out

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from crosslook.progress import track
 from crosslook.retrieval.compare.calibration import Calibration
 from crosslook.retrieval.compare.similarity import Scoring, normalise, rank_partners
 from crosslook.retrieval.measure.perturbations import PERTURBATIONS, Perturbation
-from crosslook.retrieval.measure.resampling import DRAWS, bootstrap_mean
+from crosslook.retrieval.measure.resampling import DRAWS, bootstrap_mean, bootstrap_share
 from crosslook.types import FloatArray, Indices, Metric
 
 Describe = Callable[[FloatArray], FloatArray]
@@ -39,14 +40,14 @@ class Gallery:
     ----------
     optical : float32 array, shape (N, D)
         Calibrated unit descriptors.
-    scenes : int64 array, shape (N,)
-        The scene of each, the unit of the bootstrap.
+    units : int64 array, shape (N,)
+        The unit of each; the bootstrap draws units.
     calibration, scoring
-        As fitted on the calibration scenes; queries go through them too.
+        As fitted on the calibration units; queries go through them too.
     """
 
     optical: FloatArray
-    scenes: Indices
+    units: Indices
     calibration: Calibration
     scoring: Scoring
 
@@ -101,18 +102,17 @@ def measure_robustness(
     margins = {name: _margin(p, size) for name, p in perturbations.items()}
     result = Robustness()
     rows, context = _draw(read_context, measured, max(margins.values(), default=0), seed, sample)
-    chosen = dict(perturbations)
     if not len(rows):
-        for name, margin in margins.items():
-            if perturbations[name].geometric:
-                del chosen[name]
-                result.left_out[name] = (
-                    f"no patch has {margin} px of its scene around it; "
-                    "larger scenes or smaller patches are needed"
-                )
+        result.left_out = {
+            name: f"no patch has {margin} px of its scene around it; "
+            "larger scenes or smaller patches are needed"
+            for name, margin in margins.items()
+            if perturbations[name].geometric
+        }
         rows, context = _draw(read_context, measured, 0, seed, sample)
     if not len(rows):
         return Robustness(left_out=dict.fromkeys(perturbations, "no patch is free of gaps"))
+    chosen = {n: p for n, p in perturbations.items() if n not in result.left_out}
     steps = [(name, level) for name, p in chosen.items() for level in p.levels]
     for name, level in track(steps, "Measuring robustness"):
         rng = np.random.default_rng([seed, zlib.crc32(f"{name}={level:g}".encode())])
@@ -135,9 +135,9 @@ def _summarise(
     offsets = gallery.scoring.offsets(unit, gallery.optical)
     ranks = rank_partners(unit, gallery.optical, rows, offsets=offsets, top=1).rank
     cosine = (unit * gallery.optical[rows]).sum(axis=1)
-    scenes, n, size = gallery.scenes[rows], len(rows), len(gallery.optical)
-    found = bootstrap_mean(ranks == 1, scenes, seed, draws)
-    near = bootstrap_mean(cosine, scenes, seed, draws)
+    units, n, size = gallery.units[rows], len(rows), len(gallery.optical)
+    found = bootstrap_share(ranks == 1, units, seed, draws)
+    near = bootstrap_mean(cosine, units, seed, draws)
     return [
         Metric("robustness", f"recall@1/{label}", found, n, size, 1 / size, DIRECTION, 1),
         Metric("robustness", f"pair-cosine/{label}", near, n, size, float("nan"), DIRECTION),
@@ -193,6 +193,7 @@ def measure_date_gap(
     n_gallery: int,
     seed: int,
     *,
+    units: ArrayLike | None = None,
     draws: int = DRAWS,
     bins: Sequence[int] = DAY_BINS,
 ) -> list[Metric]:
@@ -206,20 +207,22 @@ def measure_date_gap(
     days : mapping
         Days between SAR and optical per scene; scenes that are not in it are
         left out, so data without dates give no row.
+    units : array, shape (Nq,), optional
+        Unit of each query; its scene by default.
     n_gallery, seed, draws
         As in :func:`~crosslook.retrieval.measure.retrieval.measure_retrieval`.
     bins : sequence of int
         Upper ends, rising; a gap of at most the first falls into the first.
     """
     gaps = np.array([abs(days.get(scene, np.nan)) for scene in scenes], np.float64)
-    names = np.asarray(scenes)
+    names = np.asarray(scenes if units is None else units)
     metrics = []
     low = -np.inf
     for high in bins:
         inside = (gaps > low) & (gaps <= high)
         low = high
         if inside.any():
-            estimate = bootstrap_mean(ranks[inside] == 1, names[inside], seed, draws)
+            estimate = bootstrap_share(ranks[inside] == 1, names[inside], seed, draws)
             count = int(inside.sum())
             metrics.append(
                 Metric(

@@ -61,60 +61,58 @@ def fisher_ratio(sar: FloatArray, optical: FloatArray) -> float:
 def measure_separability(
     sar: FloatArray,
     optical: FloatArray,
-    scenes: ArrayLike,
+    units: ArrayLike,
     seed: int,
     groups: ArrayLike | None = None,
 ) -> list[Metric]:
-    """Silhouettes by modality, scene and label, and Fisher's ratio.
+    """Silhouettes by modality, unit and label, and Fisher's ratio.
 
     Parameters
     ----------
     sar, optical : float32 arrays, shape (N, D)
-    scenes : array, shape (N,)
+    units : array, shape (N,)
     seed : int
-        Shuffles labels and pairs for the chance levels, deals scenes.
+        Shuffles labels and pairs for the chance levels, deals units.
     groups : array, shape (N,), optional
-        A label of each pair beside its scene.
+        A label of each pair beside its unit.
 
     Returns
     -------
     list of Metric
-        ``silhouette/modality``, ``silhouette/scene``, ``silhouette/label`` (the
+        ``silhouette/modality``, ``silhouette/unit``, ``silhouette/label`` (the
         last two only where more than one is there) and ``fisher-ratio``.
     """
     both = np.concatenate([sar, optical])
     distances = _cosine_distances(both)
     found: list[Metric] = []
-    for name, labels in joint_labels(scenes, groups).items():
-        estimate, chance = _silhouette(distances, labels, scenes, seed)
+    for name, labels in joint_labels(units, groups).items():
+        estimate, chance = _silhouette(distances, labels, units, seed)
         found.append(
             Metric("structure", f"silhouette/{name}", estimate, len(both), len(both), chance)
         )
     between, within = _pair_parts(sar, optical)
     estimate = jackknife(
-        lambda items: _ratio(between[items], within[items]), scenes, seed, bounds=(0.0, math.inf)
+        lambda items: _ratio(between[items], within[items]), units, seed, bounds=(0.0, math.inf)
     )
     chance = _pairing_chance(sar, optical, seed)
     found.append(Metric("structure", "fisher-ratio", estimate, len(sar), len(sar), chance))
     return found
 
 
-def joint_labels(
-    scenes: ArrayLike, groups: ArrayLike | None = None
-) -> dict[str, NDArray[np.int64]]:
+def joint_labels(units: ArrayLike, groups: ArrayLike | None = None) -> dict[str, NDArray[np.int64]]:
     """Labels of the 2 N descriptors (all sar, then all optical), by name.
 
-    ``modality`` always; ``scene`` and ``label`` where there are at least two,
-    and ``label`` only where it says something else than the scene.
+    ``modality`` always; ``unit`` and ``label`` where there are at least two,
+    and ``label`` only where it says something else than the unit.
     """
-    scene = _codes(scenes)
-    found = {"modality": np.repeat(np.arange(2, dtype=np.int64), len(scene))}
-    if scene.max(initial=0) > 0:
-        found["scene"] = np.tile(scene, 2)
+    unit = _codes(units)
+    found = {"modality": np.repeat(np.arange(2, dtype=np.int64), len(unit))}
+    if unit.max(initial=0) > 0:
+        found["unit"] = np.tile(unit, 2)
     if groups is not None:
         group = _codes(groups)
-        pairs = len(np.unique(np.column_stack([scene, group]), axis=0))
-        same = pairs == scene.max(initial=0) + 1 == group.max(initial=0) + 1
+        pairs = len(np.unique(np.column_stack([unit, group]), axis=0))
+        same = pairs == unit.max(initial=0) + 1 == group.max(initial=0) + 1
         if group.max(initial=0) > 0 and not same:
             found["label"] = np.tile(group, 2)
     return found
@@ -125,10 +123,10 @@ def _codes(names: ArrayLike) -> NDArray[np.int64]:
 
 
 def _silhouette(
-    distances: FloatArray, labels: NDArray[np.int64], scenes: ArrayLike, seed: int
+    distances: FloatArray, labels: NDArray[np.int64], units: ArrayLike, seed: int
 ) -> tuple[Estimate, float]:
     values = _silhouettes(distances, labels)
-    twice = np.tile(_codes(scenes), 2)
+    twice = np.tile(_codes(units), 2)
     estimate = jackknife(lambda items: float(values[items].mean()), twice, seed, bounds=(-1, 1))
     rng = np.random.default_rng(seed)
     shuffled = [
@@ -138,8 +136,8 @@ def _silhouette(
 
 
 def _cosine_distances(descriptors: FloatArray) -> FloatArray:
-    units = normalise(descriptors)
-    return np.asarray(1.0 - np.clip(units @ units.T, -1.0, 1.0), np.float32)
+    directions = normalise(descriptors)
+    return np.asarray(1.0 - np.clip(directions @ directions.T, -1.0, 1.0), np.float32)
 
 
 def _silhouettes(distances: FloatArray, labels: NDArray[np.int64]) -> NDArray[np.float64]:

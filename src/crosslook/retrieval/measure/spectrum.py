@@ -62,7 +62,7 @@ def anisotropy(descriptors: FloatArray) -> float:
 
 
 def measure_spectrum(
-    sar: FloatArray, optical: FloatArray, scenes: ArrayLike, seed: int
+    sar: FloatArray, optical: FloatArray, units: ArrayLike, seed: int
 ) -> list[Metric]:
     """Effective rank and anisotropy of each modality.
 
@@ -70,14 +70,14 @@ def measure_spectrum(
     ----------
     sar, optical : float32 arrays, shape (N, D)
         Descriptors; row i of both shows one place.
-    scenes : array, shape (N,)
-        Scene of each pair; the intervals leave scenes out (jackknife).
+    units : array, shape (N,)
+        Unit of each pair; the intervals leave units out (jackknife).
     seed : int
-        Deals scenes into blocks.
+        Deals units into blocks.
     """
     found: list[Metric] = []
     for modality, descriptors in zip(MODALITIES, (sar, optical), strict=True):
-        for name, estimate in _estimates(descriptors, scenes, seed).items():
+        for name, estimate in _estimates(descriptors, units, seed).items():
             found.append(
                 Metric(
                     "structure",
@@ -91,10 +91,10 @@ def measure_spectrum(
     return found
 
 
-def _estimates(descriptors: FloatArray, scenes: ArrayLike, seed: int) -> dict[str, Estimate]:
+def _estimates(descriptors: FloatArray, units: ArrayLike, seed: int) -> dict[str, Estimate]:
     centred = descriptors.astype(np.float64) - descriptors.mean(axis=0, dtype=np.float64)
     gram = centred @ centred.T  # one product; each block of the jackknife recentres it
-    units = normalise(descriptors).astype(np.float64)
+    directions = normalise(descriptors).astype(np.float64)
 
     def rank(items: NDArray[np.int64]) -> float:
         part = gram[np.ix_(items, items)]
@@ -102,11 +102,11 @@ def _estimates(descriptors: FloatArray, scenes: ArrayLike, seed: int) -> dict[st
         return _rank_of(np.sqrt(np.clip(np.linalg.eigvalsh(part), 0.0, None)))
 
     def cone(items: NDArray[np.int64]) -> float:
-        return _mean_cosine(units[items])
+        return _mean_cosine(directions[items])
 
     return {
-        "effective-rank": jackknife(rank, scenes, seed, bounds=(0.0, math.inf)),
-        "anisotropy": jackknife(cone, scenes, seed, bounds=(-1.0, 1.0)),
+        "effective-rank": jackknife(rank, units, seed, bounds=(0.0, math.inf)),
+        "anisotropy": jackknife(cone, units, seed, bounds=(-1.0, 1.0)),
     }
 
 
@@ -119,7 +119,7 @@ def _rank_of(values: Spectrum) -> float:
     return float(np.exp(-np.sum(shares * np.log(shares))))
 
 
-def _mean_cosine(units: NDArray[np.float64]) -> float:
-    total, count = units.sum(axis=0), len(units)
-    own = float((units**2).sum())
+def _mean_cosine(directions: NDArray[np.float64]) -> float:
+    total, count = directions.sum(axis=0), len(directions)
+    own = float((directions**2).sum())
     return float((total @ total - own) / max(1, count * (count - 1)))

@@ -1,6 +1,6 @@
 """What the joint feature space of both sensors looks like: numbers and figures.
 
->>> structure = measure_structure(sar, optical, scenes, seed=0)   # doctest: +SKIP
+>>> structure = measure_structure(sar, optical, units, seed=0)   # doctest: +SKIP
 >>> rows += [to_row(metric) for metric in structure.metrics]       # doctest: +SKIP
 >>> plot(structure.umap.sar, structure.umap.optical)               # doctest: +SKIP
 """
@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from crosslook.errors import InputError
 from crosslook.retrieval.measure.clustering import Clusters, find_clusters, measure_clusters
 from crosslook.retrieval.measure.embedding import Embedding, embed_pca, embed_umap, principal_axes
-from crosslook.retrieval.measure.gap import sample
 from crosslook.retrieval.measure.heat_map import HeatMap, heat_map
 from crosslook.retrieval.measure.hubness import measure_hubness
+from crosslook.retrieval.measure.resampling import sample
 from crosslook.retrieval.measure.separability import measure_separability
 from crosslook.retrieval.measure.spectrum import explained_shares, measure_spectrum
 from crosslook.types import FloatArray, Metric
@@ -41,7 +41,7 @@ class Structure:
         Whether ``items`` is a sample; a report says so.
     pca, umap : Embedding
         Plane coordinates of ``items``.
-    by_scene, by_cluster : HeatMap
+    by_unit, by_cluster : HeatMap
         Their ``order`` points into ``items``; the cluster is that of the
         optical descriptor under k-means.
     clusters : Clusters
@@ -55,7 +55,7 @@ class Structure:
     sampled: bool
     pca: Embedding
     umap: Embedding
-    by_scene: HeatMap
+    by_unit: HeatMap
     by_cluster: HeatMap
     clusters: Clusters
     spectra: dict[str, NDArray[np.float64]]
@@ -64,7 +64,7 @@ class Structure:
 def measure_structure(
     sar: FloatArray,
     optical: FloatArray,
-    scenes: ArrayLike,
+    units: ArrayLike,
     seed: int,
     *,
     groups: ArrayLike | None = None,
@@ -77,12 +77,12 @@ def measure_structure(
     sar, optical : float32 arrays, shape (N, D)
         Descriptors, calibrated or not; row i of both shows one place. Cosine
         geometry is used throughout, so lengths do not matter.
-    scenes : array, shape (N,)
-        Scene of each pair, names or numbers.
+    units : array, shape (N,)
+        Unit of each pair, names or numbers: one cluster of k-means for each.
     seed : int
         Draws the sample, starts k-means and UMAP, shuffles for chance levels.
     groups : array, shape (N,), optional
-        A label of each pair beside its scene (tile, land cover, season).
+        A label of each pair beside its unit (tile, land cover, season).
     most : int
         Look at so many pairs at most.
 
@@ -92,7 +92,7 @@ def measure_structure(
         If shapes do not fit, fewer than four pairs are there, or a value is
         not finite.
     """
-    names = np.asarray(scenes)
+    names = np.asarray(units)
     labels = None if groups is None else np.asarray(groups)
     _check(sar, optical, names, labels)
     items = sample(len(sar), most, seed)
@@ -112,7 +112,7 @@ def measure_structure(
         len(items) < len(sar),
         embed_pca(reduced),
         embed_umap(reduced, seed),
-        heat_map(first, second, at, "scene"),
+        heat_map(first, second, at, "unit"),
         heat_map(first, second, clusters.kmeans[len(items) :], "cluster"),
         clusters,
         {"sar": explained_shares(first), "optical": explained_shares(second)},
@@ -122,14 +122,14 @@ def measure_structure(
 def _check(
     sar: FloatArray,
     optical: FloatArray,
-    scenes: NDArray[np.generic],
+    units: NDArray[np.generic],
     groups: NDArray[np.generic] | None,
 ) -> None:
-    labelled = groups is None or groups.shape == scenes.shape
-    if sar.ndim != 2 or sar.shape != optical.shape or scenes.shape != sar.shape[:1] or not labelled:
+    labelled = groups is None or groups.shape == units.shape
+    if sar.ndim != 2 or sar.shape != optical.shape or units.shape != sar.shape[:1] or not labelled:
         raise InputError(
-            f"descriptors {sar.shape} and {optical.shape} with {scenes.shape} scenes: equal "
-            "(N, D), one scene and one label per pair are needed."
+            f"descriptors {sar.shape} and {optical.shape} with {units.shape} units: equal "
+            "(N, D), one unit and one label per pair are needed."
         )
     if len(sar) < 4:
         raise InputError(f"{len(sar)} pairs have no structure to speak of; give at least 4.")

@@ -1,0 +1,82 @@
+"""The advice on two stages, judged on constructed maps whose answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from crosslook.report.claims import judge_advice, two_stage_advice
+from crosslook.report.more_sections import two_stage_section
+from crosslook.retrieval.dense_scores import StageFeatures
+from crosslook.retrieval.stage_spec import StageSpec
+from crosslook.retrieval.two_stage import TwoStageSettings, evaluate_two_stage
+from crosslook.types import FeatureMap, FloatArray, Row
+
+GROUPS, MEMBERS, FIT = 12, 5, 40
+COUNT = FIT + GROUPS * MEMBERS
+UNITS = np.r_[np.arange(FIT) // 5, 100 + np.arange(GROUPS * MEMBERS) // MEMBERS]
+
+
+def maps(what: str, seed: int) -> tuple[FloatArray, FloatArray]:
+    """Maps that know the group of a place, its number in the group, or both."""
+    rng = np.random.default_rng(seed)
+    shape = (4, 12, 12)
+    group, member = rng.normal(size=(GROUPS, *shape)), rng.normal(size=(MEMBERS, *shape))
+    measured = {
+        "group": np.repeat(group, MEMBERS, axis=0),
+        "member": np.tile(member, (GROUPS, 1, 1, 1)),
+        "both": rng.normal(size=(GROUPS * MEMBERS, *shape)),
+    }[what]
+    place = np.concatenate([rng.normal(size=(FIT, *shape)), measured])
+    sides = (place + 0.3 * rng.normal(size=place.shape) for _ in range(2))
+    first, second = (side.astype(np.float32) for side in sides)
+    return first, second
+
+
+def rows(coarse: str, fine: str) -> list[Row]:
+    # The same knowledge is the same features: neither order can be better.
+    seeds = (0, 0) if coarse == fine else (0, 1)
+    specs = StageSpec("sam2", "grid:6"), StageSpec("sd-vae", "grid:6")
+    how = zip(specs, (coarse, fine), seeds, strict=True)
+    stages = [
+        StageFeatures(spec, *(FeatureMap(side, 8.0) for side in maps(what, seed)))
+        for spec, what, seed in how
+    ]
+    result = evaluate_two_stage(
+        *stages, UNITS, np.arange(FIT), np.arange(FIT, COUNT),
+        settings=TwoStageSettings(ks=(5, 30), radius=8.0), draws=300,
+    )  # fmt: skip
+    head = ("set", "sam2+sd-vae", "", "auto+dense", "standardize", "csls", "held-out")
+    return [
+        Row(*head, m.measure, m.direction, m.metric, m.k, m.estimate.value, m.estimate.low,
+            m.estimate.high, m.n_query, m.n_gallery, m.chance)
+        for m in result.metrics
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("coarse", "fine", "verdict"),
+    [
+        ("group", "member", "true"),  # five of a group are shortlisted, one of them is told
+        ("member", "group", "false"),  # twelve share a number, and the shortlist holds five
+        ("both", "both", "undecided"),
+    ],
+)
+def test_the_advice_is_judged(coarse: str, fine: str, verdict: str) -> None:
+    found = rows(coarse, fine)
+    (claim,) = judge_advice(found)
+    (advice,) = two_stage_advice(found)
+    assert claim.verdict == verdict
+    assert advice.k == 5
+    assert 0 < advice.cost < 1
+    assert "against sd-vae alone" in claim.why
+    assert "against the swapped order" in claim.why
+    (section,) = two_stage_section(found)
+    assert section.parts[0].table is not None
+    assert section.parts[0].table.lines == [[claim.text, claim.verdict, claim.why]]
+
+
+def test_without_the_swapped_order_the_advice_stays_open() -> None:
+    found = [r for r in rows("group", "member") if "reversed" not in r.metric]
+    assert [c.verdict for c in judge_advice(found)] == ["undecided"]
+    assert judge_advice([]) == []
