@@ -119,21 +119,38 @@ JOBS: dict[str, Callable[[Path], list[str]]] = {
 
 
 def run(work: Path, name: str) -> None:
-    call = [sys.executable, "-m", "crosslook", *JOBS[name](work)]
+    call = [sys.executable, __file__, "--child", *JOBS[name](work)]
     started = perf_counter()
-    process = subprocess.Popen(call, cwd=work, stdout=subprocess.PIPE, text=True)
-    words = process.stdout.read() if process.stdout else ""
-    _, status, used = os.wait4(process.pid, 0)
+    done = subprocess.run(call, cwd=work, capture_output=True, text=True, check=False)
     seconds = perf_counter() - started
-    spent = used.ru_utime + used.ru_stime
+    words = done.stdout.strip().splitlines() or ["(no words)"]
+    peak, spent = done.stderr.strip().splitlines()[-1].split()
     print(
-        f"{name}: {seconds:.1f} s ({spent:.1f} s of a processor), "
-        f"{used.ru_maxrss / 1024:.0f} MiB, exit {os.waitstatus_to_exitcode(status)}"
+        f"{name}: {seconds:.1f} s ({spent} s of a processor), {peak} MiB, "
+        f"exit {done.returncode}\n    {words[0]}",
+        flush=True,
     )
-    print("    " + words.strip().splitlines()[0] if words.strip() else "    (no words)")
+
+
+def child(call: list[str]) -> int:
+    """Run a command as a user would, then tell its peak of memory and its processor time."""
+    from crosslook.atlas.unit_costs import peak_memory_bytes
+    from crosslook.cli import main as run_command
+
+    sys.argv = ["crosslook", *call]
+    code = 0
+    try:
+        run_command()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    spent = sum(os.times()[:2])
+    print(f"{peak_memory_bytes() // 2**20} {spent:.1f}", file=sys.stderr)
+    return code
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["--child"]:
+        sys.exit(child(sys.argv[2:]))
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--work", type=Path, help="folder to keep [a temporary one]")
     parser.add_argument("--only", choices=list(JOBS))

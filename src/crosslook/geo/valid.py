@@ -27,7 +27,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from crosslook.geo.grid import shape_of
 from crosslook.geo.raster import Source
@@ -39,10 +38,11 @@ _OVERVIEW = 512
 _LEAST_PIXELS = 64
 _LARGEST_HOLE = 25
 _CHEAP_PIXELS = 36_000_000  # an image of so many may be touched everywhere once
-_SITES = 12  # lattice points along each side of a larger one
+_SITES = 10  # lattice points along each side of a larger one
 _SITE_SIDE = 48
 _STRIP_PIXELS = 4_000_000
 _STRAIGHT = 0.9
+_CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 _FAR = 1.0  # a fill lies at least so many ranges (1 to 99 %) of the rest away
 
 MARGIN = 8
@@ -133,7 +133,7 @@ def survey(source: Source, bands: tuple[int, ...], zeros: str = "auto") -> Surve
     outside = _zeros_outside(used, lost, zeros, spacing)
     fraction = float((lost if outside is None else lost | outside).mean())
     if outside is not None and spacing > 1:
-        outside = np.asarray(ndimage.binary_dilation(outside, np.ones((3, 3), bool)), np.bool_)
+        outside = _grown(outside, np.ones((3, 3), np.uint8))
     return Survey(
         _values_of(sample, empty, fill, outside is not None),
         spacing,
@@ -264,20 +264,20 @@ def _border_regions(
     """
     if not alike.any():
         return None
-    labels, count = ndimage.label(alike)
-    large = np.bincount(labels.ravel(), minlength=count + 1) >= least
+    count, labels = cv2.connectedComponents(alike.astype(np.uint8), connectivity=4)
+    large = np.bincount(labels.ravel(), minlength=count) >= least
     large[0] = False
     border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
     border = border[large[border]]
     if swath:
         border = np.array([n for n in border if _swath_shaped(labels == n)], np.intp)
-    keep = np.zeros(count + 1, bool)
+    keep = np.zeros(count, bool)
     keep[border] = True
-    holes, found = ndimage.label(missing)
-    if found:  # only large ones: a lake beside a stray NaN is not the outside
+    found, holes = cv2.connectedComponents(missing.astype(np.uint8), connectivity=4)
+    if found > 1:  # only large ones: a lake beside a stray NaN is not the outside
         wide = np.bincount(holes.ravel()) >= _LEAST_PIXELS
         wide[0] = False
-        keep[np.unique(labels[ndimage.binary_dilation(wide[holes]) & alike])] = True
+        keep[np.unique(labels[_grown(wide[holes], _CROSS) & alike])] = True
     keep &= large
     return np.asarray(keep[labels], np.bool_) if keep.any() else None
 
@@ -294,9 +294,17 @@ def _swath_shaped(region: NDArray[np.bool_]) -> bool:
     return max(_solidity(region), _solidity(~region)) >= _STRAIGHT
 
 
+def _grown(region: NDArray[np.bool_], shape: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """The region and what a kernel of this shape reaches from it."""
+    return np.asarray(cv2.dilate(region.astype(np.uint8), shape) > 0, np.bool_)
+
+
 def _solidity(region: NDArray[np.bool_]) -> float:
     """Area over the area of the convex hull, 0..1."""
-    edge = region & ~ndimage.binary_erosion(region)
+    inner = cv2.erode(
+        region.astype(np.uint8), _CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=0
+    )
+    edge = region & (inner == 0)
     points = np.argwhere(edge).astype(np.float32)
     if len(points) < 3:
         return 1.0
