@@ -133,15 +133,21 @@ def _temporary(target: Path, folder: Path) -> Iterator[Path]:
         # The mode is that of any new file: the user's umask decides who may read it.
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temporary
-    except OSError as error:
-        raise OutputError(_cannot_write(target, error)) from error
-    finally:
+        temporary.unlink(missing_ok=True)
+    except BaseException as error:
         _discard(temporary)
+        # Not all that GDAL raises where a disk is full is an OSError.
+        if isinstance(error, OSError) or type(error).__module__.startswith("rasterio."):
+            raise OutputError(_cannot_write(target, error)) from error
+        raise
+    _under_way.discard(temporary)
 
 
 def _discard(temporary: Path) -> None:
+    """Remove a temporary file and what its writer put beside it, as GDAL does for overviews."""
     with suppress(OSError):
-        temporary.unlink(missing_ok=True)
+        for path in temporary.parent.glob(f"{temporary.name.removesuffix(temporary.suffix)}*"):
+            path.unlink(missing_ok=True)
     _under_way.discard(temporary)
 
 
@@ -172,8 +178,11 @@ def _sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _cannot_write(target: Path, error: OSError) -> str:
+def _cannot_write(target: Path, error: BaseException) -> str:
+    while error.__cause__ is not None:  # the last error of GDAL's points to the first one only
+        error = error.__cause__
+    reason = getattr(error, "strerror", None) or str(error).rstrip(".") or type(error).__name__
     return (
-        f"cannot write {target}: {error.strerror or error}. "
+        f"cannot write {target}: {reason}. "
         "Choose another folder or free some space, then run the same command again."
     )

@@ -5,12 +5,12 @@ Nothing heavy is imported here: from the first moment on, Ctrl-C is answered.
 
 from __future__ import annotations
 
-import _thread
 import errno
 import logging
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,6 +30,7 @@ BUG = 70
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _GOES_ON = {"study", "demo", "simulate", "audit", "atlas build", "weights fetch"}
+_AGAIN_SECONDS = 0.05  # enough to leave the callback
 _signals: list[int] = []
 
 
@@ -61,6 +62,7 @@ def run(load: Callable[[], Callable[[], object]]) -> NoReturn:
     finally:
         discard_unfinished()
     _flush()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done; what follows takes no time
     sys.exit(code)
 
 
@@ -99,7 +101,7 @@ def _say_stopped() -> int:
     if any(command == name or command.startswith(f"{name} ") for name in _GOES_ON):
         rest = "Start the same command again: it goes on where it was."
     elif command.startswith("locate "):
-        rest = "Queries that were done have their files; locate the others."
+        rest = "A query that was done has its files; start again with the others."
     else:
         rest = "No half-written file is left."
     return _say(f"stopped. {rest}", 128 + _signals[0])
@@ -151,7 +153,10 @@ def _again(lost: UnraisableHookArgs) -> None:
     """Ask again where the interruption fell into a callback that cannot raise it."""
     if lost.exc_type is Stopped:
         number = _signals.pop()
-        _thread.interrupt_main(signal.Signals(number))
+        main = threading.main_thread().ident or 0
+        later = threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, [main, number])
+        later.daemon = True
+        later.start()
     elif _debugging():
         sys.__unraisablehook__(lost)
 
@@ -159,13 +164,18 @@ def _again(lost: UnraisableHookArgs) -> None:
 def _silence() -> None:
     """Keep what libraries say off the terminal: what matters is raised or said in our words.
 
-    ``RuntimeWarning`` of sums over nothing, rasters without georeference (they
-    are allowed), deprecations between libraries, fonts that are indexed.
+    Warnings and logs of Python code (rasters without georeference, sums over
+    nothing, deprecations between libraries, fonts that are indexed), and what
+    code in C prints on the standard error (GDAL, libtiff, the processes of
+    Ray): that goes nowhere, while Python keeps a standard error of its own.
     """
+    with suppress(OSError, ValueError):
+        if sys.stderr.fileno() == 2:
+            own = os.fdopen(os.dup(2), "w", 1, sys.stderr.encoding, "backslashreplace")
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            sys.stderr = own
     logging.captureWarnings(True)
     logging.getLogger().addHandler(logging.NullHandler())
-    own = logging.getLogger("crosslook")
-    own.addHandler(logging.StreamHandler())
-    own.propagate = False
-    # What GDAL prints where no Python code listens, as when a damaged file is closed.
-    os.environ.setdefault("CPL_LOG", os.devnull)
+    ours = logging.getLogger("crosslook")
+    ours.addHandler(logging.StreamHandler())
+    ours.propagate = False
