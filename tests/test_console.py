@@ -29,13 +29,13 @@ def start(call: list[str]) -> subprocess.Popen[str]:
 
 def stop(process: subprocess.Popen[str], ready: Callable[[], object]) -> tuple[int, str]:
     """Press Ctrl-C when the work is ``ready`` for it; return exit code and standard error."""
-    until = time.monotonic() + 120
+    until = time.monotonic() + 200
     while not ready():
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
         assert time.monotonic() < until
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=200)
     return process.returncode, said
 
 
@@ -127,7 +127,7 @@ def test_a_request_to_terminate_is_answered_too(tmp_path: Path) -> None:
     while not out.exists():
         time.sleep(0.01)
     process.terminate()
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=200)
     assert (process.returncode, said) == (143, GOES_ON)
     assert not list(out.rglob(".*"))
 
@@ -138,7 +138,7 @@ def ended(body: str, debug: str = "") -> subprocess.CompletedProcess[str]:
     code = f"import os, signal, sys, time\ndef command():\n{lines}"
     code += "from crosslook.console import run\nrun(lambda: command)\n"
     env = {**os.environ, "CROSSLOOK_DEBUG": debug}
-    return subprocess.run([*PYTHON, code], env=env, capture_output=True, text=True, timeout=60)
+    return subprocess.run([*PYTHON, code], env=env, capture_output=True, text=True, timeout=200)
 
 
 @pytest.mark.parametrize(

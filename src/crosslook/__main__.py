@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 from crosslook.console import run
 
 if TYPE_CHECKING:
-    from typer import Typer
+    from crosslook.cli.command import Commands
 
 
 def main() -> NoReturn:
@@ -15,7 +15,7 @@ def main() -> NoReturn:
     run(_app)
 
 
-def _app() -> Typer:
+def _app() -> Commands:
     from crosslook.cli import app
 
     return app

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from crosslook.atlas.build import build_atlas
 from crosslook.atlas.store import Atlas, open_atlas
