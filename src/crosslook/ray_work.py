@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from typing import Any
 
 from crosslook.errors import MissingExtraError
 from crosslook.progress import track
@@ -48,11 +50,25 @@ def run_on_ray(
         raise MissingExtraError(
             "--engine ray needs Ray: pip install 'crosslook[ray]', or use --engine local."
         ) from None
+    _quieten(ray)
     if not ray.is_initialized():
-        ray.init(address=address, include_dashboard=False, log_to_driver=False)
+        ray.init(
+            address=address,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
     data = ray.data.from_items(list(items), override_num_blocks=len(items))
     done = data.map_batches(
         worker, fn_constructor_args=(job,), batch_size=1, concurrency=workers, num_gpus=gpus
     )
     for _ in track(done.iter_batches(batch_size=1), label, len(items)):
         pass
+
+
+def _quieten(ray: Any) -> None:
+    """Keep Ray's own story off the terminal; an error of a worker is raised here anyway."""
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False  # crosslook shows its own
+    logging.getLogger("ray.data").setLevel(logging.ERROR)

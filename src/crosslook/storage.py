@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from crosslook.atomic import write_bytes
+from crosslook.atomic import write_bytes, write_new
 from crosslook.errors import CrosslookError, InputError, MissingExtraError, OutputError
 
 Place = str | Path
@@ -31,6 +31,9 @@ class Folder(Protocol):
 
     def write(self, name: str, data: bytes) -> None:
         """Write a whole file; OutputError where that fails, leaving no part."""
+
+    def write_new(self, name: str, data: bytes) -> bool:
+        """Write a whole file unless it is there; tell whether this call wrote it."""
 
     def child(self, name: str) -> Folder:
         """Return a folder inside this one."""
@@ -56,6 +59,10 @@ class LocalFolder:
     def write(self, name: str, data: bytes) -> None:
         """Write a whole file by a rename."""
         write_bytes(self.path / name, data)
+
+    def write_new(self, name: str, data: bytes) -> bool:
+        """Write a whole file unless it is there; of several writers at once one succeeds."""
+        return write_new(self.path / name, data)
 
     def child(self, name: str) -> LocalFolder:
         """Return a folder inside this one."""
@@ -93,6 +100,13 @@ class RemoteFolder:
             raise OutputError(
                 f"cannot write {self.url}/{name}: {error}. Check the address and the credentials."
             ) from error
+
+    def write_new(self, name: str, data: bytes) -> bool:
+        """Upload unless it is there; stores do not keep two writers at one moment apart."""
+        if self.has(name):
+            return False
+        self.write(name, data)
+        return True
 
     def child(self, name: str) -> RemoteFolder:
         """Return a prefix inside this one."""

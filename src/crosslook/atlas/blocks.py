@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from crosslook.atlas.levels import Level, block_features, halo_of
 from crosslook.atlas.manifest import AtlasGrid, Block, LevelStatistics
-from crosslook.errors import InputError
+from crosslook.errors import InputError, StoreError
 from crosslook.extract.base import Extractor
 from crosslook.geo.grid import window_of
 from crosslook.geo.mosaic import Basemap, bands_of, read_window, span
@@ -82,6 +82,7 @@ DONE = "block.json"
 IMAGE, VALID = "image.npy", "valid.npy"
 _SPREAD_SAMPLE = 512
 _FILL = np.float32(0.5)
+_STATISTICS = {"cells", "sum", "square", "spread"}
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,32 @@ class BlockJob:
     @cached_property
     def _bounds(self) -> NDArray[np.float64]:
         return np.array([one.bounds for one in self.maps], np.float64)
+
+
+def read_done(store: Folder, block: Block, levels: int) -> dict[str, Any]:
+    """Read ``block.json`` of a block of ``levels`` levels.
+
+    Raises
+    ------
+    StoreError
+        If it is damaged.
+    """
+    folder = block_folder(store, block)
+    try:
+        done = json.loads(folder.read(DONE))
+        if done["valid_pixels"] > 0:
+            low, high = done["range"]
+            wanted = {IMAGE, *map(level_file, range(levels))}
+            if not wanted <= done["files"].keys() or not 0 <= low <= high <= 255:
+                raise ValueError("files are missing")
+            if [part.keys() for part in done["statistics"]] != [_STATISTICS] * levels:
+                raise ValueError("statistics are missing")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(
+            f"{folder}/{DONE} is damaged ({error}). "
+            "Remove that file and run atlas build again: the block is made anew."
+        ) from error
+    return dict(done)
 
 
 def block_folder(store: Folder, block: Block) -> Folder:

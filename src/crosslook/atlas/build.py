@@ -22,10 +22,11 @@ from crosslook.atlas.blocks import (
     LevelSum,
     block_folder,
     make_block,
+    read_done,
     touched_blocks,
 )
 from crosslook.atlas.levels import make_level
-from crosslook.atlas.manifest import FORMAT, NAME, AtlasGrid, Block, Manifest
+from crosslook.atlas.manifest import FORMAT, NAME, PLAN, AtlasGrid, Block, Manifest, read_plan
 from crosslook.atlas.settings import BuildSettings
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.atomic import check_writable, sweep
@@ -82,7 +83,6 @@ def build_with_ray(
 
 
 BLOCK = 2048
-_PLAN = "build.json"
 
 
 @after_two(BuildSettings)
@@ -159,14 +159,13 @@ def _grid_key(grid: AtlasGrid) -> list[Any]:
 def _claim(store: Folder, plan: dict[str, Any]) -> None:
     """Write the plan of a new atlas, or see that an old one is the same."""
     text = json.dumps(plan, indent=1, sort_keys=True)
-    if store.has(_PLAN):
-        if json.loads(store.read(_PLAN)) != json.loads(text):
-            raise OutputError(
-                f"'{store}' holds an atlas of other basemaps or settings. "
-                "Choose another folder, or remove it first."
-            )
+    if store.write_new(PLAN, text.encode()):
         return
-    store.write(_PLAN, text.encode())
+    if read_plan(store.read(PLAN), str(store)) != json.loads(text):
+        raise OutputError(
+            f"'{store}' holds an atlas of other basemaps or settings. "
+            "Choose another folder, or remove it first."
+        )
 
 
 def _manifest(
@@ -180,7 +179,7 @@ def _manifest(
     filled: dict[Block, dict[str, str]] = {}
     valid, lowest, highest = 0, 255, 0
     for block in blocks:  # one at a time: an atlas may have a great many
-        done = json.loads(block_folder(store, block).read(DONE))
+        done = read_done(store, block, len(sums))
         if not done["valid_pixels"]:
             continue
         filled[block] = done["files"]

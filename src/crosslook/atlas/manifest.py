@@ -19,6 +19,8 @@ FORMAT = 3
 """Raise it whenever the bytes of a block or their meaning change."""
 
 NAME = "atlas.json"
+PLAN = "build.json"
+"""What is being built, from which files; tells whether a build goes on or is another one."""
 Block = tuple[int, int]
 
 
@@ -159,6 +161,26 @@ def read_manifest(data: bytes, name: str) -> Manifest:
         raise StoreError(
             f"{NAME} of atlas '{name}' is damaged ({error}). Build the atlas again."
         ) from error
+
+
+def read_plan(data: bytes, name: str) -> dict[str, Any]:
+    """Parse ``build.json`` of the atlas called ``name``.
+
+    Raises
+    ------
+    StoreError
+        If it is damaged.
+    """
+    try:
+        plan = json.loads(data)
+        if not {"format", "files", "grid"} <= plan.keys():
+            raise ValueError("keys are missing")
+    except (ValueError, AttributeError) as error:
+        raise StoreError(
+            f"{PLAN} of atlas '{name}' is damaged ({error}), so what its blocks were made of is "
+            "not known. Remove the folder and build again, or build into another one."
+        ) from error
+    return dict(plan)
 
 
 def _parse(values: dict[str, Any]) -> Manifest:

@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.atlas.blocks import IMAGE, VALID, block_folder, level_file
-from crosslook.atlas.manifest import NAME, AtlasGrid, Block, Manifest, read_manifest
+from crosslook.atlas.manifest import (
+    NAME,
+    PLAN,
+    AtlasGrid,
+    Block,
+    Manifest,
+    read_manifest,
+    read_plan,
+)
 from crosslook.errors import InputError, SettingError, StoreError, did_you_mean
 from crosslook.geo.grid import window_of
 from crosslook.geo.image import ImageFile, as_image
@@ -196,11 +204,10 @@ def open_atlas(place: str | Path) -> Atlas:
     """
     folder = open_folder(place)
     if not folder.has(NAME):
-        hint = (
-            "its building was not finished: run atlas build again"
-            if folder.has("build.json")
-            else "build one with atlas build"
-        )
+        hint = "build one with atlas build"
+        if folder.has(PLAN):
+            read_plan(folder.read(PLAN), str(place))  # no advice to go on with a damaged one
+            hint = "its building was not finished: run atlas build again"
         raise InputError(f"'{place}' holds no atlas; {hint}.")
     return Atlas(read_manifest(folder.read(NAME), str(place)), folder)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from crosslook.cli.command import Commands, Table
-from crosslook.errors import CrosslookError
+from crosslook.console import run
 
 TABLE: Table = {
     "study": (
@@ -109,9 +107,5 @@ app = Commands(
 
 
 def main() -> None:
-    """Run the command line; errors of the family become one line and a code."""
-    try:
-        app()
-    except CrosslookError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
+    """Run the command line and exit with its code."""
+    run(lambda: app)

@@ -9,7 +9,7 @@ import click
 from pydantic import Field
 
 from crosslook.cli.outcome import NO_MATCH, say
-from crosslook.match.settings import AuditSettings, RegisterCall
+from crosslook.match.settings import AuditCall, RegisterCall
 from crosslook.options import Cli, Settings
 
 
@@ -23,13 +23,10 @@ class RegisterInputs(Settings):
 
 
 class AuditInputs(Settings):
-    """Which pairs, and where the answer goes."""
+    """Which pairs."""
 
     pairs: Annotated[str, Cli(positional=True)] = Field(
         description="As for study: folder, table or public set."
-    )
-    out: Annotated[Path, Cli(metavar="FOLDER")] = Field(
-        description="Folder for the table, the pictures, the alignment file."
     )
     layout: Annotated[str, Cli(metavar="NAME")] = Field(
         default="auto", description="Layout of a public set."
@@ -45,13 +42,16 @@ def register(inputs: RegisterInputs, settings: RegisterCall) -> None:
         raise click.exceptions.Exit(NO_MATCH)
 
 
-def audit(inputs: AuditInputs, settings: AuditSettings) -> None:
+def audit(inputs: AuditInputs, settings: AuditCall) -> None:
     """Measure whether the pairs of a data set are really aligned."""
     from crosslook.data.pairs import open_pairs
     from crosslook.match.audit import audit as run
 
     found = run(open_pairs(inputs.pairs, inputs.layout), settings)
-    files = found.write(inputs.out)
     for name, value in found.summary().items():
         click.echo(f"{name.replace('_', ' ')}: {value:g}")
-    click.echo(f"{len(files)} files in {inputs.out}")
+    click.echo(f"see {settings.out}")
+    for scene, why in found.failed.items():
+        click.echo(f"failed {scene}: {why}", err=True)
+    if found.failed:
+        raise click.exceptions.Exit(1)

@@ -44,7 +44,7 @@ from crosslook.geo.radiometry import (
 from crosslook.geo.raster import Raster, RasterArray, RasterFile, Source
 from crosslook.geo.reading import Reading, fit_stretch
 from crosslook.geo.valid import MARGIN, Survey, fill_small_holes, survey
-from crosslook.storage import Place, as_path, as_place, is_gdal_name, name_of, reaching
+from crosslook.storage import Place, as_path, as_place, is_gdal_name, reaching
 from crosslook.types import FloatArray, Modality, Window
 
 _STRIP_PIXELS = 4_000_000
@@ -413,7 +413,6 @@ def digest_of(place: Place) -> str:
     """
     digest = hashlib.sha256()
     for part in RasterFile(as_place(place)).parts():
-        digest.update(name_of(part).encode())
         file = _file_of(part)
         try:
             with reaching(file), as_path(file).open("rb") as opened:

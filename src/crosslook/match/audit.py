@@ -3,251 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import math
+import json
 import warnings
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from crosslook.atomic import check_writable, write_bytes, write_csv
-from crosslook.errors import GridError, InputError, MatchError
+from crosslook import __version__
+from crosslook.atomic import check_writable, write_bytes, write_csv, write_text
+from crosslook.errors import CrosslookError, GridError, InputError, MatchError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
-from crosslook.geo.image import ImageFile, on_optical_grid, open_image
-from crosslook.geo.picture import Picture
+from crosslook.geo.image import ImageFile, digest_of, on_optical_grid, open_image
 from crosslook.geo.reading import Reading
-from crosslook.match.align import PASSES, align
-from crosslook.match.channels import dense_channels
 from crosslook.match.pictures import shift_picture
-from crosslook.match.refine import InformationMeasure, information_measure, reduce_picture
-from crosslook.match.relief import CLEAR_RATIO, HILLY_PX, Relief, measure_relief
-from crosslook.match.settings import AuditSettings
-from crosslook.match.tie_points import Pass, find_tie_points, score_maps
-from crosslook.match.transform import Transform, identity, translation
-from crosslook.match.warp import warp
-from crosslook.options import after_one
+from crosslook.match.relief import HILLY_PX
+from crosslook.match.residual import AuditRow, measure_scene
+from crosslook.match.settings import AuditCall, AuditSettings
+from crosslook.options import after_one, record
 from crosslook.progress import track
-from crosslook.retrieval.compare.correlation import correlate, find_peaks
-from crosslook.storage import reaching
-from crosslook.types import Array, Window
-
-_COARSE = 4
-_MOST_STEPS = 12
-
-
-def gradient_shift(
-    sar: Picture, optical: Picture, extractor: Extractor, radius: float
-) -> tuple[Array, float]:
-    """Shift by correlating the features of the whole SAR picture.
-
-    Returns
-    -------
-    shift : float64 array, shape (2,)
-        Row and column in pixels: SAR (r, c) shows what optical has at
-        (r, c) + shift.
-    ratio : float
-        Peak over second peak.
-
-    Raises
-    ------
-    MatchError
-        If the pictures are smaller than four times ``radius``.
-    """
-    _check(sar, optical, radius)
-    here, there = dense_channels(sar, extractor), dense_channels(optical, extractor)
-    reach = math.ceil(radius / there.stride)
-    template = here.values[:, reach:-reach, reach:-reach]
-    peaks = find_peaks(correlate(template[None], there.values[None]), exclusion=reach / 4)
-    return (peaks.position[0] - reach) * there.stride, float(peaks.ratio[0])
-
-
-def information_shift(sar: Picture, optical: Picture, radius: float) -> tuple[Array, float]:
-    """Find the shift of greatest mutual information, to a fraction of a pixel.
-
-    Returns
-    -------
-    shift : float64 array, shape (2,)
-        As in :func:`gradient_shift`.
-    score : float
-        Height of the grid's best value over its mean, in its deviations.
-
-    Raises
-    ------
-    MatchError
-        If the pictures are smaller than four times ``radius``.
-    """
-    _check(sar, optical, radius)
-    small = reduce_picture(sar, _COARSE), reduce_picture(optical, _COARSE)
-    measure = information_measure(*small, 0.7)
-    steps = np.arange(-math.ceil(radius / _COARSE), math.ceil(radius / _COARSE) + 1)
-    grid = np.array(
-        [
-            [measure(Transform(translation(float(r), float(c)), "shift")) for c in steps]
-            for r in steps
-        ]
-    )
-    row, col = np.unravel_index(int(grid.argmax()), grid.shape)
-    shift = np.array([steps[row], steps[col]], np.float64) * _COARSE
-    for factor in (2, 1):
-        pair = reduce_picture(sar, factor), reduce_picture(optical, factor)
-        shift = _climb(information_measure(*pair, 1.0), shift / factor) * factor
-    score = float((grid.max() - grid.mean()) / max(float(grid.std()), 1e-9))
-    return shift, score
-
-
-def _climb(measure: InformationMeasure, start: Array) -> Array:
-    """Walk to the best whole shift nearby, then fit a parabola along each axis."""
-    known: dict[tuple[int, int], float] = {}
-
-    def at(row: int, col: int) -> float:
-        if (row, col) not in known:
-            place = translation(float(row), float(col))
-            known[row, col] = measure(Transform(place, "shift"))
-        return known[row, col]
-
-    row, col = (round(float(value)) for value in start)
-    for _ in range(_MOST_STEPS):
-        around = [(row + r, col + c) for r in (-1, 0, 1) for c in (-1, 0, 1)]
-        best = max(around, key=lambda place: at(*place))
-        if at(*best) <= at(row, col):
-            break
-        row, col = best
-    return np.array(
-        [
-            row + _vertex(at(row - 1, col), at(row, col), at(row + 1, col)),
-            col + _vertex(at(row, col - 1), at(row, col), at(row, col + 1)),
-        ]
-    )
-
-
-def _vertex(before: float, peak: float, after: float) -> float:
-    bend = before - 2 * peak + after
-    return 0.5 * (before - after) / bend if bend < 0 else 0.0
-
-
-def _check(sar: Picture, optical: Picture, radius: float) -> None:
-    if sar.shape != optical.shape or min(sar.shape) < 4 * radius:
-        raise MatchError(
-            f"a shift of up to {radius:g} px cannot be looked for between pictures of {sar.shape} "
-            f"and {optical.shape}; one shape of at least {4 * radius:g} px a side is needed."
-        )
-
-
-AGREE_PX = 1.5
-_MIN_INLIERS = 60
-_OFF_ZERO_PX = 4.0
-_RELIEF_PASS = Pass(template=112.0, radius=28.0, step=56.0, threshold=3.0)
-
-
-@dataclass(frozen=True)
-class AuditRow:
-    """Residual shift of one scene in optical pixels.
-
-    SAR pixel (r, c) shows the ground that the optical image has at
-    (r + row, c + col). ``row`` and ``col`` are the mean of both measures.
-
-    Attributes
-    ----------
-    information_row, information_col, gradient_row, gradient_col : float
-        By mutual information and by correlation of oriented gradients.
-    disagreement : float
-        Distance between the two.
-    trusted : bool
-        True where they differ by at most 1.5 px.
-    rotation_degrees, scale : float
-        From tie points over the scene; NaN where fewer than 60 agree or the
-        two shifts do not.
-    relief_px, relief_degrees : float
-        How far tie points spread along one line, and its direction, from the
-        columns towards the rows (:class:`~crosslook.match.relief.Relief`). NaN
-        where too few tell or no line holds half of them. It is measured against
-        the one shift, so a turn or a scale between the images counts too. Parts
-        of the scene lie that far apart, whatever the two measures agree on.
-    """
-
-    scene: str
-    row: float
-    col: float
-    information_row: float
-    information_col: float
-    gradient_row: float
-    gradient_col: float
-    disagreement: float
-    trusted: bool
-    rotation_degrees: float
-    scale: float
-    relief_px: float
-    relief_degrees: float
-
-    @property
-    def distance(self) -> float:
-        """Length of the residual shift in pixels."""
-        return float(np.hypot(self.row, self.col))
-
-
-def measure_scene(
-    scene: str,
-    sar: Picture,
-    optical: Picture,
-    *,
-    radius: float,
-    shift_features: Extractor,
-    part_features: Extractor,
-    seed: int = 0,
-) -> AuditRow:
-    """Measure the shift of one pair, on one grid, in two ways; then rotation and relief."""
-    information, _ = information_shift(sar, optical, radius)
-    gradient, _ = gradient_shift(sar, optical, shift_features, radius)
-    apart = float(np.linalg.norm(information - gradient))
-    mean = (information + gradient) / 2
-    shift = (float(mean[0]), float(mean[1]))
-    rotation, scale = float("nan"), float("nan")
-    if apart <= AGREE_PX:
-        rotation, scale = _rotation(sar, optical, part_features, shift, seed)
-    relief = _relief(sar, optical, part_features, shift)
-    return AuditRow(
-        scene=scene,
-        row=shift[0],
-        col=shift[1],
-        information_row=float(information[0]),
-        information_col=float(information[1]),
-        gradient_row=float(gradient[0]),
-        gradient_col=float(gradient[1]),
-        disagreement=apart,
-        trusted=apart <= AGREE_PX,
-        rotation_degrees=rotation,
-        scale=scale,
-        relief_px=float("nan") if relief is None else relief.spread,
-        relief_degrees=float("nan") if relief is None else relief.degrees,
-    )
-
-
-def _rotation(
-    sar: Picture, optical: Picture, extractor: Extractor, shift: tuple[float, float], seed: int
-) -> tuple[float, float]:
-    found = align(sar, optical, extractor, identity(), "similarity", PASSES, seed)
-    if found.transform is None or found.evidence.inliers < _MIN_INLIERS:
-        return float("nan"), float("nan")
-    middle = np.array(sar.shape, np.float64) / 2
-    moved = found.transform.describe(middle)
-    if np.hypot(moved["row_px"] - shift[0], moved["col_px"] - shift[1]) > _OFF_ZERO_PX:
-        return float("nan"), float("nan")
-    return moved["rotation_degrees"], moved["scale"]
-
-
-def _relief(
-    sar: Picture, optical: Picture, extractor: Extractor, shift: tuple[float, float]
-) -> Relief | None:
-    moved = Transform(translation(*shift), "shift")
-    here = dense_channels(warp(sar, moved, optical.shape), extractor)
-    there = dense_channels(optical, extractor)
-    points = find_tie_points(score_maps(here, there, _RELIEF_PASS), moved)
-    clear = points.ratio >= CLEAR_RATIO
-    return measure_relief((points.optical - moved(points.sar))[clear])
-
+from crosslook.types import Window
 
 LARGE_SIDE, WINDOW_SIDE = 4096, 1536
 _LEAST_COVERED = 0.5
@@ -280,6 +59,8 @@ class Audit:
     worst : bytes
         PNG of the trusted scene that is farthest off, as published and as
         corrected; empty where no scene is trusted.
+    failed : dict of scene to str
+        Why it could not be measured.
     duplicates : tuple of tuple of str
         Scenes that hold one and the same image on a side: each a partner of the
         other's, and a miss for whoever counts them apart.
@@ -287,6 +68,7 @@ class Audit:
 
     rows: tuple[AuditRow, ...]
     worst: bytes
+    failed: Mapping[str, str] = field(default_factory=dict)
     duplicates: tuple[tuple[str, ...], ...] = ()
 
     def summary(self) -> dict[str, float]:
@@ -294,7 +76,6 @@ class Audit:
 
         ``relief_over_6_px`` counts the trusted scenes where relief spreads tie
         points by more than that: there no one shift is the truth.
-        ``one_image_twice`` counts the scenes that share an image with another.
         """
         distance = [row.distance for row in self.rows if row.trusted]
         relief = [row.relief_px for row in self.rows if row.trusted]
@@ -304,86 +85,168 @@ class Audit:
             "median_px": float(np.median(distance)) if distance else float("nan"),
             "p90_px": float(np.quantile(distance, 0.9)) if distance else float("nan"),
             "relief_over_6_px": float(sum(value > HILLY_PX for value in relief)),
+            "failed": float(len(self.failed)),
             "one_image_twice": float(sum(map(len, self.duplicates))),
         }
 
     def write(self, out: str | Path) -> list[Path]:
-        """Write ``audit.csv``, ``alignment.csv``, ``worst.png``, and ``duplicates.csv`` of any.
+        """Write ``audit.csv``, ``alignment.csv`` and the others where they have something to say.
 
+        Scenes that failed stand in ``failed.csv``, images held twice in
+        ``duplicates.csv``, the trusted scene that is farthest off is ``worst.png``.
         ``alignment.csv`` has ``scene,row,col`` for the trusted scenes alone;
-        ``study --alignment FILE`` applies it.
+        ``study --alignment FILE`` applies it. What an earlier audit left
+        under these names is replaced or removed.
         """
         folder = Path(out)
         check_writable(folder)
-        names = [field.name for field in fields(AuditRow)]
+        names = [one.name for one in fields(AuditRow)]
         table = [[_text(value) for value in asdict(row).values()] for row in self.rows]
-        write_csv(folder / "audit.csv", names, table)
         shifts = [[r.scene, f"{r.row:.3f}", f"{r.col:.3f}"] for r in self.rows if r.trusted]
-        write_csv(folder / "alignment.csv", ["scene", "row", "col"], shifts)
-        written = [folder / "audit.csv", folder / "alignment.csv"]
+        failed = [[scene, why] for scene, why in self.failed.items()]
+        twice = [[n, scene] for n, scenes in enumerate(self.duplicates, 1) for scene in scenes]
+        tables: dict[str, tuple[list[str], list[list[Any]]]] = {
+            "audit.csv": (names, table),
+            "alignment.csv": (["scene", "row", "col"], shifts),
+            "failed.csv": (["scene", "reason"], failed),
+            "duplicates.csv": (["image", "scene"], twice),
+        }
+        for name, (header, lines) in tables.items():
+            if lines or name in ("audit.csv", "alignment.csv"):
+                write_csv(folder / name, header, lines)
+            else:
+                (folder / name).unlink(missing_ok=True)
         if self.worst:
             write_bytes(folder / "worst.png", self.worst)
-            written.append(folder / "worst.png")
-        if self.duplicates:
-            lines = [[n, scene] for n, scenes in enumerate(self.duplicates, 1) for scene in scenes]
-            write_csv(folder / "duplicates.csv", ["image", "scene"], lines)
-            written.append(folder / "duplicates.csv")
-        return written
+        else:
+            (folder / "worst.png").unlink(missing_ok=True)
+        return [path for name in (*tables, "worst.png") if (path := folder / name).exists()]
 
 
-def shared_images(pairs: Sequence[Pair]) -> tuple[tuple[str, ...], ...]:
-    """Scenes whose SAR or optical files hold the same bytes, each group once, in order."""
-    holders: dict[str, list[str]] = {}
-    for pair in pairs:
-        for path in (pair.sar, pair.optical):
-            with reaching(path):
-                if not path.is_file():  # a product of several files
-                    continue
-                with path.open("rb") as file:
-                    digest = hashlib.file_digest(file, "sha256").hexdigest()
-            holders.setdefault(digest, []).append(pair.id)
-    return tuple(dict.fromkeys(tuple(ids) for ids in holders.values() if len(ids) > 1))
+_SO_FAR = "audit.partial.json"
+_FORMAT = 1
+"""Raise it whenever a measure changes: rows of an audit that was stopped are then made anew."""
 
 
-@after_one(AuditSettings)
-def audit(pairs: Sequence[Pair], settings: AuditSettings) -> Audit:
+class _RowsSoFar:
+    """The rows of an audit that is under way, in a file of its folder.
+
+    Keyed by what the two files hold and by what changes the numbers: a scene
+    that was replaced is measured again. None for ``folder`` keeps nothing.
+    """
+
+    def __init__(self, folder: Path | None, options: Sequence[object]) -> None:
+        self._path = None if folder is None else folder / _SO_FAR
+        self._options = repr((_FORMAT, __version__, *options))
+        self._rows: dict[str, dict[str, Any]] = {}
+        if self._path is not None and self._path.exists():
+            with suppress(OSError, TypeError, ValueError):  # a damaged file costs time, no more
+                self._rows = dict(json.loads(self._path.read_bytes()))
+
+    def key(self, content: tuple[str, str]) -> str:
+        """Name the row of a pair by the content of its two images."""
+        return hashlib.sha256(repr((*content, self._options)).encode()).hexdigest()
+
+    def get(self, key: str, scene: str) -> AuditRow | None:
+        """Return the row, if it was measured."""
+        try:
+            return AuditRow(**{**self._rows[key], "scene": scene})
+        except (KeyError, TypeError):
+            return None
+
+    def add(self, key: str, row: AuditRow) -> None:
+        """Keep a row: from the next line of code on it is not lost."""
+        self._rows[key] = asdict(row)
+        if self._path is not None:
+            write_text(self._path, json.dumps(self._rows))
+
+    def finish(self) -> None:
+        """Remove the file: every scene is measured, and the tables are written."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+
+@after_one(AuditCall)
+def audit(pairs: Sequence[Pair], settings: AuditCall) -> Audit:
     """Measure the residual shift of every scene in two independent ways.
+
+    A scene that cannot be measured is named in ``failed``; the others are
+    measured all the same. Scenes of more than 4,096 pixels are measured in
+    nine windows of 1,536; the median of those whose two measures agree is told.
+
+    With ``out``, rows are kept there in ``audit.partial.json`` while the audit
+    is under way, so that one that was stopped goes on; the file stays where
+    scenes failed, for the next try, and is removed otherwise.
 
     Parameters
     ----------
     pairs : sequence with ``id``, ``sar`` and ``optical``
-    settings : AuditSettings
-        Or its fields as keywords.
-
-    Scenes of more than 4,096 pixels are measured in nine windows of 1,536; the
-    median of those whose two measures agree is told.
+    settings : AuditCall
+        Or its fields as keywords; ``out`` is where :meth:`Audit.write` writes.
 
     Raises
     ------
     InputError
         If there is no pair.
-    GridError
-        If a pair does not overlap.
-    MatchError
-        If a scene is smaller than four times ``radius``, constant or nodata.
+    GridError, MatchError, RasterError
+        If no scene at all can be measured: no overlap, smaller than four
+        times ``radius``, constant, nodata or unreadable.
+    OutputError
+        If ``out`` cannot be written.
     """
     if not pairs:
         raise InputError("no pair to audit. Give a folder or table with at least one scene.")
+    folder = None if settings.out is None else Path(settings.out)
+    if folder is not None:
+        check_writable(folder)
     reading = Reading.parse(settings.reading())
     extractors = (
         open_model(settings.shift_features, settings),
         open_model(settings.part_features, settings),
     )
-    rows = [
-        _measured(pair.id, _opened(pair, reading), settings, extractors)
-        for pair in track(pairs, "Auditing", total=len(pairs))
-    ]
-    trusted = [number for number, row in enumerate(rows) if row.trusted]
-    worst = b""
-    if trusted:
-        number = max(trusted, key=lambda n: rows[n].distance)
-        worst = _drawn(_opened(pairs[number], reading), (rows[number].row, rows[number].col))
-    return Audit(tuple(rows), worst, shared_images(pairs))
+    so_far = _RowsSoFar(folder, (record(settings, AuditSettings), *(e.key for e in extractors)))
+    rows: dict[int, AuditRow] = {}
+    failed: dict[str, CrosslookError] = {}
+    holders: dict[str, list[str]] = {}
+    for number, pair in enumerate(track(pairs, "Auditing", total=len(pairs))):
+        try:
+            content = digest_of(pair.sar), digest_of(pair.optical)
+            for digest in content:
+                holders.setdefault(digest, []).append(pair.id)
+            key = so_far.key(content)
+            row = so_far.get(key, pair.id)
+            if row is None:
+                row = _measured(pair.id, _opened(pair, reading), settings, extractors)
+        except CrosslookError as error:
+            failed[pair.id] = error
+            continue
+        so_far.add(key, row)
+        rows[number] = row
+    if not rows:
+        raise next(iter(failed.values()))
+    reasons = {scene: str(error) for scene, error in failed.items()}
+    found = Audit(
+        tuple(rows.values()), _worst(pairs, rows, reading), reasons, shared_images(holders)
+    )
+    if folder is not None:
+        found.write(folder)
+        if not failed:
+            so_far.finish()
+    return found
+
+
+def shared_images(holders: Mapping[str, list[str]]) -> tuple[tuple[str, ...], ...]:
+    """Scenes that share an image, each group once, in order."""
+    return tuple(dict.fromkeys(tuple(ids) for ids in holders.values() if len(ids) > 1))
+
+
+def _worst(pairs: Sequence[Pair], rows: Mapping[int, AuditRow], reading: Reading) -> bytes:
+    """PNG of the trusted scene that is farthest off; ``rows`` are by number of the pair."""
+    trusted = [number for number, row in rows.items() if row.trusted]
+    if not trusted:
+        return b""
+    number = max(trusted, key=lambda n: rows[n].distance)
+    return _drawn(_opened(pairs[number], reading), (rows[number].row, rows[number].col))
 
 
 def _drawn(images: tuple[ImageFile, ImageFile], shift: tuple[float, float]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -41,4 +42,12 @@ class AuditSettings(SeedOption, ReadingOptions, ModelOptions):
     )
     part_features: Annotated[str, Cli(metavar="SPEC")] = Field(
         default="hog:cell=4,blur=1", description="Features that give its rotation and relief."
+    )
+
+
+class AuditCall(AuditSettings):
+    """The same, and where the files go."""
+
+    out: Annotated[Path | str | None, Cli(metavar="FOLDER", needed=True)] = Field(
+        default=None, description="Folder for the table, the pictures, the alignment file."
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from crosslook.atomic import atomic_path
+from crosslook.atomic import atomic_path, check_writable
 from crosslook.data.simulate.optical import render_optical
 from crosslook.data.simulate.scene import SceneSettings, make_scene_settings
 from crosslook.data.simulate.write import TAG, profile_of, tags_of
@@ -53,6 +53,7 @@ def write_basemap(
     if path.suffix.lower() not in (".tif", ".tiff"):
         raise SettingError(f"{path.name}: the basemap is a GeoTIFF; the name must end in .tif.")
     _refuse_foreign(path)
+    check_writable(path.parent)
     profile = profile_of((_WEST, _NORTH), settings.gsd, 3, "uint8")
     profile |= {"tiled": True, "blockxsize": 256, "blockysize": 256, "interleave": "pixel"}
     windows = list(_blocks(settings, block))

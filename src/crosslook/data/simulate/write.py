@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.atomic import atomic_path, check_writable, write_text
+from crosslook.atomic import atomic_path, check_writable, is_temporary, sweep, write_text
 from crosslook.data.simulate.noise import mix
 from crosslook.data.simulate.scene import (
     SceneSettings,
@@ -28,7 +28,8 @@ MOST_PAIRS = 100_000
 
 _WEST, _NORTH = 300_000.0, 5_500_000.0
 _PER_ROW = 10
-_TRUTH = "truth.json"
+_TRUTH, _TABLE = "truth.json", "truth.csv"
+_PARTS = ("optical", "sar")
 
 
 def write_pairs(out: Path | str, count: int, **options: Any) -> list[str]:
@@ -38,7 +39,9 @@ def write_pairs(out: Path | str, count: int, **options: Any) -> list[str]:
     float32 linear intensity. Both claim the same UTM grid: where a shift,
     rotation or scale is set, the SAR file's georeference is wrong by it.
     ``truth.csv`` has the matrix of every pair, ``truth.json`` the settings
-    beside them. Files from an earlier call are replaced.
+    beside them. Files from an earlier call are replaced; a call that was
+    stopped or killed is gone on with: ``truth.csv`` is written when the rest
+    is there.
 
     Parameters
     ----------
@@ -65,23 +68,29 @@ def write_pairs(out: Path | str, count: int, **options: Any) -> list[str]:
     if not 1 <= count <= MOST_PAIRS:
         raise SettingError(f"count is {count}; 1 to {MOST_PAIRS} pairs are allowed.")
     scenes = {f"sim-{i:04d}": _settings_of(base, i) for i in range(count)}
-    _make_room(folder, set(scenes))
+    truth = _truth_json(scenes)
+    _refuse_foreign(folder)
     check_writable(folder)
-    # The truth goes first: it tells a later call that the files are ours.
-    write_text(folder / _TRUTH, _truth_json(scenes))
-    write_text(folder / "truth.csv", _truth_csv(scenes))
+    sweep(folder)
+    if (folder / _TABLE).exists() or not _is_truth(folder, truth):
+        _clear(folder)
+        # Before the pairs: it tells a later call that the files are ours, and of which settings.
+        write_text(folder / _TRUTH, truth)
     for index, (name, settings) in enumerate(
         track(scenes.items(), "Simulating pairs", total=count)
     ):
-        write_pair(folder, name, _render(settings), _place(index, settings))
+        if not all(_is_made(path, settings) for path in _files(folder, name)):
+            write_pair(folder, name, _render(settings), _place(index, settings))
+    write_text(folder / _TABLE, _truth_csv(scenes))
     return list(scenes)
 
 
 def write_pair(folder: Path, name: str, pair: SimulatedPair, corner: tuple[float, float]) -> None:
     """Write one pair into ``optical/`` and ``sar/``; ``corner`` is west, north in UTM."""
     gsd = pair.settings.gsd
-    for part, bands in (("optical", pair.optical), ("sar", pair.sar[None])):
-        with atomic_path(folder / part / f"{name}.tif") as path:
+    images: tuple[NDArray[Any], NDArray[Any]] = (pair.optical, pair.sar[None])
+    for target, bands in zip(_files(folder, name), images, strict=True):
+        with atomic_path(target) as path:
             _write_raster(path, bands, corner, gsd, pair.settings)
 
 
@@ -143,24 +152,51 @@ def _place(index: int, settings: SceneSettings) -> tuple[float, float]:
     return _WEST + col * step, _NORTH - row * step
 
 
-def _make_room(folder: Path, wanted: set[str]) -> None:
-    """Remove what an earlier call wrote and this one will not; refuse the rest."""
+def _files(folder: Path, name: str) -> tuple[Path, Path]:
+    """Optical and SAR file of a pair."""
+    optical, sar = (folder / part / f"{name}.tif" for part in _PARTS)
+    return optical, sar
+
+
+def _is_made(path: Path, settings: SceneSettings) -> bool:
+    """Tell whether a file is there, whole, and of these settings."""
+    import rasterio
+
+    try:
+        with rasterio.open(path) as file:
+            return bool(file.tags().items() >= tags_of(settings).items())
+    except rasterio.errors.RasterioIOError:
+        return False
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """See that the folders of the pairs hold nothing but pairs, and what a killed call left."""
     ours = _known(folder)
-    stale = []
-    for part in ("optical", "sar"):
+    for part in _PARTS:
         for path in sorted((folder / part).glob("*")) if (folder / part).is_dir() else []:
-            if path.name.startswith(".sim-"):  # half a file of a call that was killed
-                stale.append(path)
-                continue
-            if path.suffix != ".tif" or path.stem not in ours:
+            pair = path.suffix == ".tif" and path.stem in ours
+            if not pair and not is_temporary(path):
                 raise OutputError(
                     f"{path} was not written by the simulator. "
                     "Choose an empty folder, so that nothing is lost or mixed."
                 )
-            if path.stem not in wanted:
-                stale.append(path)
-    for path in stale:
-        path.unlink()
+
+
+def _clear(folder: Path) -> None:
+    """Remove the pairs of an earlier call.
+
+    The table goes first, the truth is replaced afterwards: killed in between,
+    the earlier call is one that was not finished.
+    """
+    (folder / _TABLE).unlink(missing_ok=True)
+    for name in _known(folder):
+        for path in _files(folder, name):
+            path.unlink(missing_ok=True)
+
+
+def _is_truth(folder: Path, text: str) -> bool:
+    path = folder / _TRUTH
+    return path.exists() and path.read_text(encoding="utf-8") == text
 
 
 def _known(folder: Path) -> set[str]:

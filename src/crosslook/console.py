@@ -1,0 +1,181 @@
+"""The command line as a process: quiet, one line for whatever ends it, an exit code.
+
+Nothing heavy is imported here: from the first moment on, Ctrl-C is answered.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+from crosslook.atomic import discard_unfinished
+from crosslook.errors import CrosslookError
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
+DEBUG = "CROSSLOOK_DEBUG"
+"""Environment variable: ``1`` shows warnings, library logs and tracebacks."""
+BUG = 70
+"""Exit code of an error that nobody foresaw (EX_SOFTWARE of sysexits.h)."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_GOES_ON = {"study", "demo", "simulate", "audit", "atlas build", "weights fetch"}
+_AGAIN_SECONDS = 0.05  # enough to leave the callback
+_signals: list[int] = []
+
+
+class Stopped(BaseException):
+    """Ctrl-C, or another polite request to end.
+
+    No ``KeyboardInterrupt``, which libraries catch and answer in their own words.
+    """
+
+
+def run(load: Callable[[], Callable[[], object]]) -> NoReturn:
+    """Run the command that ``load`` imports, and end the process.
+
+    Errors of the family become one line and their code. Ctrl-C says what is
+    kept and exits with 130 (a request to terminate with 143); anything else
+    is one line and 70. No temporary file is left in any of these cases.
+    """
+    _listen()
+    if not _debugging():
+        _silence()
+    code = BUG
+    try:
+        load()()
+        code = 0
+    except SystemExit as end:  # what the command itself chose
+        code = _code_of(end)
+    except BaseException as error:
+        code = _tell(error)
+    finally:
+        discard_unfinished()
+    _flush()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done; what follows takes no time
+    sys.exit(code)
+
+
+def _tell(error: BaseException) -> int:
+    """Say in one line what ended the command; return its exit code."""
+    if _signals:  # libraries may have turned the interruption into an error of theirs
+        return _say_stopped()
+    if _debugging():
+        traceback.print_exception(error)
+    if isinstance(error, CrosslookError):
+        return _say(f"error: {error}", error.exit_code)
+    if isinstance(error, BrokenPipeError):  # 'crosslook ... | head' has read enough
+        return 1
+    if isinstance(error, MemoryError):
+        return _say(
+            "error: the memory of this machine is not enough. Close other programs, or use "
+            "smaller images, fewer patches or a smaller extractor.",
+            1,
+        )
+    if isinstance(error, OSError) and error.errno in _FULL:
+        place = f" ({error.filename})" if error.filename else ""
+        return _say(
+            f"error: the disk is full{place}: {error.strerror}. "
+            "Free some space, then run the same command again.",
+            1,
+        )
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return _say(
+        f"unexpected error: {what}; set {DEBUG}=1 to see where; please report it",
+        BUG,
+    )
+
+
+def _say_stopped() -> int:
+    command = " ".join(word for word in sys.argv[1:] if not word.startswith("-"))
+    if any(command == name or command.startswith(f"{name} ") for name in _GOES_ON):
+        rest = "Start the same command again: it goes on where it was."
+    elif command.startswith("locate "):
+        rest = "A query that was done has its files; start again with the others."
+    else:
+        rest = "No half-written file is left."
+    return _say(f"stopped. {rest}", 128 + _signals[0])
+
+
+def _say(text: str, code: int) -> int:
+    with suppress(OSError):  # where nobody reads it any more
+        print(text, file=sys.stderr, flush=True)
+    return code
+
+
+def _code_of(end: SystemExit) -> int:
+    if _signals and end.code != 0:
+        return _say_stopped()
+    if isinstance(end.code, int) or end.code is None:
+        return end.code or 0
+    return _say(str(end.code), 1)
+
+
+def _flush() -> None:
+    """See whether what was printed has arrived; a reader that left is no error to tell."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _debugging() -> bool:
+    return os.environ.get(DEBUG, "") not in ("", "0")
+
+
+def _listen() -> None:
+    """Answer Ctrl-C and requests to terminate, unless whoever started us has them ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
+    sys.unraisablehook = _again
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    if _signals:  # a second time: whatever still waits does not matter
+        discard_unfinished()
+        os._exit(_say_stopped())
+    _signals.append(number)
+    raise Stopped
+
+
+def _again(lost: UnraisableHookArgs) -> None:
+    """Ask again where the interruption fell into a callback that cannot raise it."""
+    if lost.exc_type is Stopped:
+        number = _signals.pop()
+        main = threading.main_thread().ident or 0
+        later = threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, [main, number])
+        later.daemon = True
+        later.start()
+    elif _debugging():
+        sys.__unraisablehook__(lost)
+
+
+def _silence() -> None:
+    """Keep what libraries say off the terminal: what matters is raised or said in our words.
+
+    Warnings and logs of Python code (rasters without georeference, sums over
+    nothing, deprecations between libraries, fonts that are indexed), and what
+    code in C prints on the standard error (GDAL, libtiff, the processes of
+    Ray): that goes nowhere, while Python keeps a standard error of its own.
+    """
+    with suppress(OSError, ValueError):
+        if sys.stderr.fileno() == 2:
+            own = os.fdopen(os.dup(2), "w", 1, sys.stderr.encoding, "backslashreplace")
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            sys.stderr = own
+    logging.captureWarnings(True)
+    logging.getLogger().addHandler(logging.NullHandler())
+    ours = logging.getLogger("crosslook")
+    ours.addHandler(logging.StreamHandler())
+    ours.propagate = False

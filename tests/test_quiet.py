@@ -1,0 +1,94 @@
+"""Nothing but crosslook's own lines reaches the terminal, whatever the files are like."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import rasterio
+
+from crosslook.data.simulate.basemap import write_basemap
+from crosslook.data.simulate.scene import make_pair
+from crosslook.data.simulate.write import write_pair
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pairs as PNGs without georeference and as GeoTIFFs, an SLC, a damaged file, a basemap."""
+    folder = tmp_path_factory.mktemp("files")
+    for part in ("sar", "optical"):
+        (folder / "png" / part).mkdir(parents=True)
+    for number in range(5):
+        pair = make_pair(256, number)
+        sar = np.clip(np.sqrt(pair.sar) * 400, 1, 255).astype(np.uint8)
+        cv2.imwrite(str(folder / "png" / "sar" / f"{number}.png"), sar)
+        cv2.imwrite(str(folder / "png" / "optical" / f"{number}.png"), pair.optical[::-1].T)
+        write_pair(folder / "tif", str(number), pair, (500_000.0, 5_400_000.0))
+    with rasterio.open(folder / "tif" / "sar" / "0.tif") as file:
+        profile, power = file.profile, file.read()
+    profile.update(dtype="complex64", compress=None)
+    with rasterio.open(folder / "slc.tif", "w", **profile) as file:
+        file.write(np.sqrt(power).astype(np.complex64))
+    whole = (folder / "tif" / "optical" / "0.tif").read_bytes()
+    (folder / "cut.tif").write_bytes(whole[: len(whole) // 2])
+    write_basemap(folder / "map.tif", 700, 0)
+    build = ["atlas", "build", "map.tif", "--out", "atlas"]
+    assert run(build, folder).stderr == ""
+    return folder
+
+
+def run(call: list[str], folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "crosslook", *call]
+    known = {**os.environ, **env}
+    return subprocess.run(command, cwd=folder, env=known, capture_output=True, text=True)
+
+
+STUDY = ["--extractors", "hog:cell=8", "--patch", "64", "--draws", "100"]
+IMAGES = ["tif/sar/0.tif", "tif/optical/0.tif"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ["study", "png", *STUDY, "--structure"],
+        ["register", "png/sar/0.png", "png/optical/0.png", "--force"],
+        ["register", *IMAGES],
+        ["register", "slc.tif", IMAGES[1]],
+        ["audit", "png", "--radius", "16"],
+        ["locate", "png/sar/0.png", "--gsd", "10", "--atlas", "atlas"],
+        ["simulate", "--count", "1", "--size", "64"],
+    ],
+    ids=lambda call: " ".join(call[:2]),
+)
+def test_commands_say_nothing_on_the_standard_error(call: list[str], files: Path) -> None:
+    found = run([*call, "--out", "-".join(call[:2]).replace("/", "_")], files)
+    assert found.returncode in (0, 3)
+    assert found.stderr == ""
+    assert "Warning" not in found.stdout
+
+
+def test_a_damaged_file_is_one_line_of_ours(files: Path) -> None:
+    found = run(["register", IMAGES[0], "cut.tif", "--out", "cut"], files)
+    assert found.returncode == 1
+    assert found.stderr.startswith("error: cut.tif cannot be")
+    assert found.stderr.count("\n") == 1
+
+
+def test_ray_is_quiet_too(files: Path) -> None:
+    pytest.importorskip("ray")
+    ray = ["--engine", "ray", "--workers", "1", "--no-structure"]
+    found = run(["study", "png", *STUDY, *ray, "--out", "ray"], files)
+    assert found.returncode == 0
+    ours = ("hog:cell=8 sar (ray)", "hog:cell=8 optical (ray)")  # how far it is, on a slow machine
+    assert not [line for line in found.stderr.splitlines() if not line.startswith(ours)]
+
+
+def test_debugging_brings_it_back(files: Path) -> None:
+    """Else the tests above would prove nothing."""
+    call = ["register", "png/sar/0.png", "png/optical/0.png", "--force", "--out", "debug"]
+    assert "NotGeoreferencedWarning" in run(call, files, CROSSLOOK_DEBUG="1").stderr
