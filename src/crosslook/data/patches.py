@@ -198,11 +198,7 @@ class PatchSet:
         """
         how = reading or Reading()
         shifts = alignment or {}
-        if shifts and not any(pair.id in shifts for pair in pairs):
-            raise InputError(
-                f"none of the {len(shifts)} scenes of the alignment is among the pairs "
-                f"('{min(shifts)}' against '{pairs[0].id}'); use the ids of the pairs."
-            )
+        _check_alignment(shifts, pairs)
 
         def look(pair: ScenePair) -> _Looked:
             scene = open_scene(pair, how, shifts.get(pair.id, (0.0, 0.0)))
@@ -211,8 +207,7 @@ class PatchSet:
         with ThreadPoolExecutor(_THREADS) as pool:
             looked = list(track(pool.map(look, pairs), "Reading scenes", len(pairs)))
         patches = tuple(p for one in looked for p in one.patches)
-        reasons = sorted({reason for one in looked for reason in one.dropped})
-        dropped = {r: sum(one.dropped.get(r, 0) for one in looked) for r in reasons}
+        dropped = _added_up([one.dropped for one in looked])
         if not patches:
             raise InputError(
                 f"no patch is left of {sum(dropped.values())}: too many invalid pixels. "
@@ -257,6 +252,19 @@ class PatchSet:
             patch = self.patches[index]
             out[at] = _filled(self.scenes[patch.scene].read(modality, patch.window))
         return out
+
+
+def _added_up(counts: Sequence[dict[str, int]]) -> dict[str, int]:
+    names = sorted({name for one in counts for name in one})
+    return {name: sum(one.get(name, 0) for one in counts) for name in names}
+
+
+def _check_alignment(shifts: Mapping[str, object], pairs: Sequence[ScenePair]) -> None:
+    if shifts and not any(pair.id in shifts for pair in pairs):
+        raise InputError(
+            f"none of the {len(shifts)} scenes of the alignment is among the pairs "
+            f"('{min(shifts)}' against '{pairs[0].id}'); use the ids of the pairs."
+        )
 
 
 @dataclass(frozen=True)

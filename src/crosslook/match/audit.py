@@ -207,21 +207,12 @@ def audit(pairs: Sequence[Pair], settings: AuditCall) -> Audit:
     so_far = _RowsSoFar(folder, (record(settings, AuditSettings), *(e.key for e in extractors)))
     rows: dict[int, AuditRow] = {}
     failed: dict[str, CrosslookError] = {}
-    holders: dict[str, list[str]] = {}
+    holders: dict[str, list[str]] = {}  # scenes by the content of their images
     for number, pair in enumerate(track(pairs, "Auditing", total=len(pairs))):
         try:
-            content = digest_of(pair.sar), digest_of(pair.optical)
-            for digest in content:
-                holders.setdefault(digest, []).append(pair.id)
-            key = so_far.key(content)
-            row = so_far.get(key, pair.id)
-            if row is None:
-                row = _measured(pair.id, _opened(pair, reading), settings, extractors)
+            rows[number] = _row_of(pair, settings, extractors, so_far, holders)
         except CrosslookError as error:
             failed[pair.id] = error
-            continue
-        so_far.add(key, row)
-        rows[number] = row
     if not rows:
         raise next(iter(failed.values()))
     reasons = {scene: str(error) for scene, error in failed.items()}
@@ -233,6 +224,26 @@ def audit(pairs: Sequence[Pair], settings: AuditCall) -> Audit:
         if not failed:
             so_far.finish()
     return found
+
+
+def _row_of(
+    pair: Pair,
+    settings: AuditSettings,
+    extractors: tuple[Extractor, Extractor],
+    so_far: _RowsSoFar,
+    holders: dict[str, list[str]],
+) -> AuditRow:
+    """Measure a scene, or find its row among those of an audit that was stopped."""
+    content = digest_of(pair.sar), digest_of(pair.optical)
+    for digest in content:
+        holders.setdefault(digest, []).append(pair.id)
+    key = so_far.key(content)
+    row = so_far.get(key, pair.id)
+    if row is None:
+        images = _opened(pair, Reading.parse(settings.reading()))
+        row = _measured(pair.id, images, settings, extractors)
+    so_far.add(key, row)
+    return row
 
 
 def shared_images(holders: Mapping[str, list[str]]) -> tuple[tuple[str, ...], ...]:

@@ -225,14 +225,8 @@ def register(
     frame = working_frame(*images, _placed(*images))
     read = lap()
     extractor = open_model(settings.extractor, settings)
-    found = align(
-        frame.sar,
-        frame.optical,
-        extractor,
-        frame.start,
-        settings.model,
-        seed=settings.seed,
-    )
+    pictures = frame.sar, frame.optical
+    found = align(*pictures, extractor, frame.start, settings.model, seed=settings.seed)
     result = make_result(
         found,
         frame,

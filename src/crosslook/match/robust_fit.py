@@ -158,16 +158,22 @@ def fit_robust(
         return None
     transform = Transform(matrix, base)
     if model == "tps":
-        affine, field = fit_thin_plate(source[inlier], target[inlier], _SPLINE_SMOOTHING)
-        transform = Transform(affine, "tps", field)
-        try:
-            transform.inverse(target)
-        except MatchError:  # folds: bend less, down to the plain affine map
-            transform = Transform(matrix, "tps")
+        transform = _spline(matrix, source, target, inlier)
         distance = np.linalg.norm(transform(source) - target, axis=1)
     support = float((magsac_weight(distance, loose) * trust).sum())
     residual = float(np.sqrt((distance[inlier] ** 2).mean()))
     return Fit(transform, inlier, residual, support)
+
+
+def _spline(matrix: Array, source: Array, target: Array, inlier: NDArray[np.bool_]) -> Transform:
+    """The thin plate through the inliers, or the affine map where the plate would fold."""
+    affine, field = fit_thin_plate(source[inlier], target[inlier], _SPLINE_SMOOTHING)
+    transform = Transform(affine, "tps", field)
+    try:
+        transform.inverse(target)
+    except MatchError:
+        return Transform(matrix, "tps")
+    return transform
 
 
 def magsac_weight(distance: Array, threshold: float) -> Array:
