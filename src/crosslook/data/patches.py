@@ -170,8 +170,7 @@ class PatchSet:
     ) -> PatchSet:
         """Tile scene pairs and keep the windows with enough valid pixels.
 
-        Windows are looked at one by one, so memory does not grow with the
-        scenes. A window is dropped where more than ``max_invalid`` of it is
+        A window is dropped where more than ``max_invalid`` of it is
         invalid in either modality: nodata, NaN, outside the swath, or shifted
         in from outside the scene.
 
@@ -181,8 +180,7 @@ class PatchSet:
         patch, stride : int
             Pixels of the optical grid; the stride is the patch by default.
         reading : Reading, optional
-            Bands and radiometry. Limits are shared by all scenes of one kind,
-            unless ``per`` says ``scene``.
+            All scenes of one kind share limits, unless ``per`` says ``scene``.
         max_invalid : float
             0..1.
         alignment : mapping of scene id to (row, col), optional
@@ -215,10 +213,10 @@ class PatchSet:
             )
         scenes = _sharing_limits([one.scene for one in looked], how)
         digests = {m: _digest(m, how, scenes, looked) for m in MODALITIES}
-        synthetic = any(scene.synthetic for scene in scenes)
-        by_id = {scene.pair.id: scene for scene in scenes}
+        marked = any(scene.synthetic for scene in scenes)
+        by_id = {one.pair.id: one for one in scenes}
         contents = {m: tuple(d for one in looked for d in one.pixels[m]) for m in MODALITIES}
-        return cls(name, patches, dropped, patch, synthetic, how, by_id, digests, contents)
+        return cls(name, patches, dropped, patch, marked, how, by_id, digests, contents)
 
     def describe_radiometry(self) -> dict[str, Any]:
         """Settings of both modalities, and the limits that each kind of image got."""

@@ -158,7 +158,9 @@ class RasterFile(Recipe):
             self._check_bands(bands, data.count)
             try:
                 raw = data.read(list(bands), window=region, out_shape=out_shape)
-                whole = all(MaskFlags.all_valid in data.mask_flag_enums[b - 1] for b in bands)
+                # NaN for no data tells all that a mask would, without warping it once more.
+                whole = data.nodata is not None and np.isnan(data.nodata)
+                whole |= all(MaskFlags.all_valid in data.mask_flag_enums[b - 1] for b in bands)
                 masks = None
                 if not whole:
                     masks = data.read_masks(list(bands), window=region, out_shape=out_shape)
