@@ -9,12 +9,12 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from crosslook.atomic import check_writable, write_bytes, write_text
-from crosslook.errors import GridError, InputError, MatchError
+from crosslook.errors import CrosslookError, GridError, InputError, MatchError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
 from crosslook.geo.image import ImageFile, on_optical_grid, open_image
@@ -24,7 +24,9 @@ from crosslook.match.align import PASSES, align
 from crosslook.match.channels import dense_channels
 from crosslook.match.pictures import shift_picture
 from crosslook.match.refine import InformationMeasure, information_measure, reduce_picture
+from crosslook.match.register import Pair
 from crosslook.match.relief import CLEAR_RATIO, HILLY_PX, Relief, measure_relief
+from crosslook.match.result import Failure
 from crosslook.match.settings import AuditSettings
 from crosslook.match.tie_points import Pass, find_tie_points, score_maps
 from crosslook.match.transform import Transform, identity, translation
@@ -253,22 +255,6 @@ LARGE_SIDE, WINDOW_SIDE = 4096, 1536
 _LEAST_COVERED = 0.5
 
 
-class Pair(Protocol):
-    """What an audit needs of a scene pair."""
-
-    @property
-    def id(self) -> str:
-        """Name of the scene."""
-
-    @property
-    def sar(self) -> Path:
-        """File of the SAR image."""
-
-    @property
-    def optical(self) -> Path:
-        """File of the optical image."""
-
-
 @dataclass(frozen=True)
 class Audit:
     """The residual shifts of a data set.
@@ -280,10 +266,13 @@ class Audit:
     worst : bytes
         PNG of the trusted scene that is farthest off, as published and as
         corrected; empty where no scene is trusted.
+    failures : tuple of Failure
+        Scenes that could not be measured.
     """
 
     rows: tuple[AuditRow, ...]
     worst: bytes
+    failures: tuple[Failure, ...] = ()
 
     def summary(self) -> dict[str, float]:
         """Counts, and median and 90 % quantile of the shift over trusted scenes.
@@ -338,10 +327,10 @@ def audit(pairs: Sequence[Pair], settings: AuditSettings) -> Audit:
     ------
     InputError
         If there is no pair.
-    GridError
-        If a pair does not overlap.
-    MatchError
-        If a scene is smaller than four times ``radius``, constant or nodata.
+    GridError, MatchError, RasterError
+        If no scene can be measured, the first one's error: the images do not
+        overlap, cannot be read, are smaller than four times ``radius``,
+        constant or nodata. Where some can, these errors are ``failures``.
     """
     if not pairs:
         raise InputError("no pair to audit. Give a folder or table with at least one scene.")
@@ -350,16 +339,21 @@ def audit(pairs: Sequence[Pair], settings: AuditSettings) -> Audit:
         open_model(settings.shift_features, settings),
         open_model(settings.part_features, settings),
     )
-    rows = [
-        _measured(pair.id, _opened(pair, reading), settings, extractors)
-        for pair in track(pairs, "Auditing", total=len(pairs))
-    ]
-    trusted = [number for number, row in enumerate(rows) if row.trusted]
+    rows: dict[int, AuditRow] = {}
+    failures = []
+    for number, pair in enumerate(track(pairs, "Auditing", total=len(pairs))):
+        try:
+            rows[number] = _measured(pair.id, _opened(pair, reading), settings, extractors)
+        except CrosslookError as error:
+            failures.append(Failure(pair.id, error))
+    if not rows:
+        raise failures[0].error
+    trusted = [number for number, row in rows.items() if row.trusted]
     worst = b""
     if trusted:
         number = max(trusted, key=lambda n: rows[n].distance)
         worst = _drawn(_opened(pairs[number], reading), (rows[number].row, rows[number].col))
-    return Audit(tuple(rows), worst)
+    return Audit(tuple(rows.values()), worst, tuple(failures))
 
 
 def _drawn(images: tuple[ImageFile, ImageFile], shift: tuple[float, float]) -> bytes:

@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.atomic import atomic_path, check_writable, write_text
+from crosslook import __version__
+from crosslook.atomic import atomic_path, check_writable, sweep, write_text
 from crosslook.data.simulate.noise import mix
 from crosslook.data.simulate.scene import (
     SceneSettings,
     SimulatedPair,
     make_pair,
-    make_scene_settings,
     truth_matrix,
 )
+from crosslook.data.simulate.settings import SceneOptions
 from crosslook.errors import OutputError, SettingError
+from crosslook.options import after_two
 from crosslook.progress import track
 
 TAG = "CROSSLOOK_SYNTHETIC"
@@ -29,24 +31,27 @@ MOST_PAIRS = 100_000
 _WEST, _NORTH = 300_000.0, 5_500_000.0
 _PER_ROW = 10
 _TRUTH = "truth.json"
+_PARTS = ("optical", "sar")
 
 
-def write_pairs(out: Path | str, count: int, **options: Any) -> list[str]:
+@after_two(SceneOptions)
+def write_pairs(out: Path | str, count: int, settings: SceneOptions) -> list[str]:
     """Write pairs of separate worlds as GeoTIFFs, with their truth.
 
     ``out/optical/<id>.tif`` is uint8 red, green, blue; ``out/sar/<id>.tif``
     float32 linear intensity. Both claim the same UTM grid: where a shift,
     rotation or scale is set, the SAR file's georeference is wrong by it.
     ``truth.csv`` has the matrix of every pair, ``truth.json`` the settings
-    beside them. Files from an earlier call are replaced.
+    beside them. An earlier call of the same settings that was stopped is gone
+    on with; the files of another one are replaced.
 
     Parameters
     ----------
     out : path
     count : int
         Pairs, 1 to 100,000.
-    **options
-        The fields of :class:`~crosslook.data.simulate.scene.SceneSettings`.
+    settings : SceneOptions
+        Or its fields as keywords.
 
     Returns
     -------
@@ -61,20 +66,26 @@ def write_pairs(out: Path | str, count: int, **options: Any) -> list[str]:
         If the folder cannot be written or holds anything else.
     """
     folder = Path(out)
-    base = make_scene_settings(**options)
+    base = SceneSettings(**settings.model_dump(include=set(SceneOptions.model_fields)))
     if not 1 <= count <= MOST_PAIRS:
         raise SettingError(f"count is {count}; 1 to {MOST_PAIRS} pairs are allowed.")
     scenes = {f"sim-{i:04d}": _settings_of(base, i) for i in range(count)}
-    _make_room(folder, set(scenes))
+    sweep(folder)
+    truth = _truth_json(scenes)
+    kept = set(scenes) if _is_text(folder / _TRUTH, truth) else set()
+    _make_room(folder, kept)
     check_writable(folder)
     # The truth goes first: it tells a later call that the files are ours.
-    write_text(folder / _TRUTH, _truth_json(scenes))
+    write_text(folder / _TRUTH, truth)
     write_text(folder / "truth.csv", _truth_csv(scenes))
-    for index, (name, settings) in enumerate(
-        track(scenes.items(), "Simulating pairs", total=count)
-    ):
-        write_pair(folder, name, _render(settings), _place(index, settings))
+    for index, (name, scene) in enumerate(track(scenes.items(), "Simulating pairs", total=count)):
+        if not all((folder / part / f"{name}.tif").exists() for part in _PARTS):
+            write_pair(folder, name, _render(scene), _place(index, scene))
     return list(scenes)
+
+
+def _is_text(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_bytes() == text.encode()
 
 
 def write_pair(folder: Path, name: str, pair: SimulatedPair, corner: tuple[float, float]) -> None:
@@ -124,16 +135,15 @@ def _write_raster(
 
 
 def _settings_of(base: SceneSettings, index: int) -> SceneSettings:
-    fields = {name: getattr(base, name) for name in base.__dataclass_fields__}
-    if index:
-        # A world of its own per scene; the first is the seed's, as in make_pair.
-        fields["seed"] = int(mix(base.seed & 0xFFFFFFFF, base.seed >> 32, index))
-    return SceneSettings(**fields)
+    if not index:
+        return base
+    # A world of its own per scene; the first is the seed's, as in make_pair.
+    seed = int(mix(base.seed & 0xFFFFFFFF, base.seed >> 32, index))
+    return base.model_copy(update={"seed": seed})
 
 
 def _render(settings: SceneSettings) -> SimulatedPair:
-    fields = {name: getattr(settings, name) for name in settings.__dataclass_fields__}
-    return make_pair(**fields)
+    return make_pair(**settings.model_dump())
 
 
 def _place(index: int, settings: SceneSettings) -> tuple[float, float]:
@@ -143,21 +153,18 @@ def _place(index: int, settings: SceneSettings) -> tuple[float, float]:
     return _WEST + col * step, _NORTH - row * step
 
 
-def _make_room(folder: Path, wanted: set[str]) -> None:
-    """Remove what an earlier call wrote and this one will not; refuse the rest."""
+def _make_room(folder: Path, kept: set[str]) -> None:
+    """Remove what an earlier call wrote, but for the scenes that are kept; refuse the rest."""
     ours = _known(folder)
     stale = []
-    for part in ("optical", "sar"):
+    for part in _PARTS:
         for path in sorted((folder / part).glob("*")) if (folder / part).is_dir() else []:
-            if path.name.startswith(".sim-"):  # half a file of a call that was killed
-                stale.append(path)
-                continue
             if path.suffix != ".tif" or path.stem not in ours:
                 raise OutputError(
                     f"{path} was not written by the simulator. "
                     "Choose an empty folder, so that nothing is lost or mixed."
                 )
-            if path.stem not in wanted:
+            if path.stem not in kept:
                 stale.append(path)
     for path in stale:
         path.unlink()
@@ -183,6 +190,7 @@ def _truth_json(scenes: dict[str, SceneSettings]) -> str:
     }
     told = {
         "synthetic": True,
+        "crosslook": __version__,
         "convention": "sar_to_optical acts on (row, column, 1); pixel centres at +0.5",
         "pairs": pairs,
     }
