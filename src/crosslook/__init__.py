@@ -8,8 +8,8 @@ The public calls, each imported when it is first used:
     A basemap made searchable; one opened atlas serves many queries.
 ``locate(query, atlas, ...)``, ``locate_all(queries, atlas, ...)``
     Find where on an atlas a SAR image lies; many images in few passes.
-``register(sar, optical, ...)``
-    Bring a SAR image onto an optical one.
+``register(sar, optical, ...)``, ``register_all(pairs, ...)``
+    Bring a SAR image onto an optical one; the same for many pairs.
 ``audit(pairs, ...)``
     Tell whether the pairs of a data set are really aligned.
 ``open_extractor(spec, ...)``
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from crosslook.data.simulate.write import write_pairs
     from crosslook.extract.registry import open_extractor
     from crosslook.match.audit import audit
-    from crosslook.match.register import register
+    from crosslook.match.register import register, register_all
     from crosslook.report.study import study
     from crosslook.types import FeatureMap
 
@@ -53,6 +53,7 @@ __all__ = [
     "open_extractor",
     "open_pairs",
     "register",
+    "register_all",
     "study",
     "write_pairs",
 ]
@@ -69,6 +70,7 @@ _HOME = {
     "open_extractor": "crosslook.extract.registry",
     "open_pairs": "crosslook.data.pairs",
     "register": "crosslook.match.register",
+    "register_all": "crosslook.match.register",
     "study": "crosslook.report.study",
     "write_pairs": "crosslook.data.simulate.write",
 }

@@ -225,7 +225,7 @@ class ModelOptions(Settings):
 class SeedOption(Settings):
     """The seed; the same one gives the same bytes."""
 
-    seed: int = Field(default=0, ge=0, description="Seed of everything drawn.")
+    seed: int = Field(default=0, ge=0, le=2**63 - 1, description="Seed of everything drawn.")
 
 
 class RayOptions(Settings):
@@ -373,18 +373,22 @@ def describe_range(field: FieldInfo) -> str:
         }
     low, high = "", ""
     if "ge" in bounds:
-        low = f"{bounds['ge']:.12g}"
+        low = _number(bounds["ge"])
     elif "gt" in bounds:
-        low = f"above {bounds['gt']:.12g}"
+        low = f"above {_number(bounds['gt'])}"
     if "le" in bounds:
-        high = f"{bounds['le']:.12g}"
+        high = _number(bounds["le"])
     elif "lt" in bounds:
-        high = f"below {bounds['lt']:.12g}"
+        high = f"below {_number(bounds['lt'])}"
     if low and high:
         return f"{low} to {high}"
     if "le" in bounds:
         return f"at most {high}"
     return high or (f"at least {low}" if "ge" in bounds else low)
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 def choices_of(kind: Any) -> tuple[str, ...]:

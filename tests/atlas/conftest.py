@@ -10,7 +10,7 @@ import pytest
 from crosslook.atlas.build import build_atlas
 from crosslook.atlas.store import Atlas
 from crosslook.data.simulate.basemap import write_basemap
-from crosslook.data.simulate.scene import make_scene_settings
+from crosslook.data.simulate.scene import SceneSettings
 
 SIZE, SEED, SMALL_BLOCK = 1280, 11, 512
 
@@ -19,7 +19,7 @@ SIZE, SEED, SMALL_BLOCK = 1280, 11, 512
 def basemap(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("basemap") / "map.tif"
     write_basemap(path, SIZE, SEED, relief=20.0)
-    assert make_scene_settings(size=SIZE, seed=SEED).gsd == 10.0
+    assert SceneSettings(size=SIZE, seed=SEED).gsd == 10.0
     return path
 
 

@@ -26,7 +26,7 @@ def test_a_killed_worker_costs_only_its_block(
     atlas: Atlas, basemap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ray = pytest.importorskip("ray", reason="ray is not installed")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
     pixels, maps = plan_grid([basemap])
     grid = AtlasGrid(pixels, 512)
     marker = tmp_path / "killed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from dataclasses import asdict, replace
@@ -166,15 +167,14 @@ def test_many_queries_are_found_as_each_alone(atlas: Atlas) -> None:
 
 def test_a_bad_query_does_not_lose_the_others(atlas: Atlas, tmp_path: Path) -> None:
     good = [chip(origin)[0] for origin in PLACES[:2]]
-    flat = replace(good[0], bands=np.full_like(good[0].bands, 4.0), name="flat")
-    small = replace(good[0], bands=good[0].bands[:, :30, :30], valid=good[0].valid[:30, :30])
+    flat = RasterArray.of(np.full_like(good[0].stored, 4.0), name="flat")
+    small = RasterArray.of(good[0].stored[:, :30, :30], name="small")
     absent = tmp_path / "absent.tif"
     found = list(locate_all([absent, good[0], flat, small, good[1]], atlas, gsd=METRES))
     assert [isinstance(one, Failure) for one in found] == [True, False, True, True, False]
-    errors = [one.error for one in found if isinstance(one, Failure)]
-    assert [type(error) for error in errors] == [RasterError, MatchError, MatchError]
-    assert isinstance(found[2], Failure)
-    assert found[2].name == "flat"
+    failures = [one for one in found if isinstance(one, Failure)]
+    assert [one.name for one in failures] == ["absent.tif", "flat", "small"]
+    assert [type(one.error) for one in failures] == [RasterError, MatchError, MatchError]
     for one, image in zip((found[1], found[4]), good, strict=True):
         assert isinstance(one, MatchResult)
         assert one.evidence == locate(image, atlas, gsd=METRES).evidence
@@ -293,15 +293,21 @@ def test_the_command_line_says_where_and_answers_by_its_exit_code(
     several = ["locate", str(path), str(second), *call[2:], "--gsd", "10"]
     done = CliRunner().invoke(app, several)
     assert done.exit_code == 0, done.output
-    assert [line.split(":")[0] for line in done.output.splitlines()] == ["query.png", "second.png"]
+    *lines, last = done.output.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["query.png", "second.png"]
+    assert last.startswith("2 of 2 images went through")
     assert (tmp_path / "out" / "second" / "match.json").exists()
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no image")
     done = CliRunner().invoke(app, ["locate", str(bad), str(path), *call[2:], "--gsd", "10"])
     assert done.exit_code == 1
     assert done.output.startswith("query.png: match")
-    assert "1 of 2 images failed:\n  " + str(bad) in done.output
+    assert "1 of 2 images failed:\n  bad.png: " in done.output
     assert (tmp_path / "out" / "query" / "match.json").exists()
+    rows = list(csv.DictReader((tmp_path / "out" / "matches.csv").read_text().splitlines()))
+    assert [row["name"] for row in rows] == ["bad.png", "query.png"]
+    assert [row["verdict"] for row in rows] == ["", "match"]
+    assert "cannot be opened" in rows[0]["error"]
     twice = CliRunner().invoke(app, ["locate", str(path), str(path), *call[2:], "--gsd", "10"])
     assert isinstance(twice.exception, SettingError)
     held = CliRunner().invoke(app, ["atlas", "info", atlas.name])

@@ -52,7 +52,11 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(SOURCE, root / "crosslook", ignore=shutil.ignore_patterns("__pycache__"))
     for name, after, added in (
         ("settings", '    """How queries are looked for in an atlas."""\n', FIELD),
-        ("locate", "    refuse_reading(settings.reading())\n", USE),
+        (
+            "locate",
+            "def _open(place: str | Path | Atlas, settings: LocateSettings) -> _Job:\n",
+            USE,
+        ),
     ):
         path = root / "crosslook" / "atlas" / f"{name}.py"
         text = path.read_text(encoding="utf-8")
@@ -166,12 +170,12 @@ def test_python_calls_show_their_keywords_and_check_them() -> None:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (["register", "a.tif", "--out", "x"], "OPTICAL is missing; see 'crosslook register"),
+        (["register", "--out", "x"], "SAR OPTICAL | PAIRS is missing; see 'crosslook register"),
         (["register", "a.tif", "b.tif"], "--out is missing"),
         (["atlas", "build", "--out", "x"], "BASEMAP... is missing"),
         (["locate", "q.tif", "--out", "x"], "--atlas is missing"),
-        (["study", "p", "--out", "x", "--bands", "3,2,1"], "bands: "),
-        (["study", "p", "--out", "x", "--bands", "1", "--optical", "bands=2"], "give one"),
+        (["register", "a", "b", "--out", "x", "--bands", "0"], "--bands 0 is not allowed"),
+        (["register", "a", "b", "--out", "x", "--bands", "1", "--optical", "bands=2"], "give one"),
         (["study", "p", "--out", "x", "--weights", "dinov2"], "NAME=FOLDER"),
         (["locate", "q", "--atlas", "a", "--out", "x", "--near", "1", "2"], "needs --radius"),
         (["simulate", "--out", "x", "--shift", "4", "x"], "shift: "),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +67,35 @@ def test_earlier_pairs_are_replaced_but_nothing_foreign(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"mine\.tif"):
         write_pairs(tmp_path, 2, size=32)
     assert foreign.read_bytes() == b"precious"
+
+
+def test_a_killed_call_is_gone_on_with(tmp_path: Path) -> None:
+    """A process is killed while it writes; its half file goes, its whole ones stay."""
+    call = (
+        "import os, signal, sys\n"
+        "import crosslook.data.simulate.write as writing\n"
+        "plain, done = writing._write_raster, []\n"
+        "def deadly(path, *more):\n"
+        "    done.append(path)\n"
+        "    if len(done) == 4:\n"
+        "        path.write_bytes(b'half')\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    plain(path, *more)\n"
+        "writing._write_raster = deadly\n"
+        "writing.write_pairs(sys.argv[1], 3, size=32)\n"
+    )
+    killed = tmp_path / "killed"
+    done = subprocess.run([sys.executable, "-c", call, str(killed)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert len(list((killed / "sar").iterdir())) == 2, "one whole file, one half"
+    first = (killed / "sar" / "sim-0000.tif").stat().st_mtime_ns
+    write_pairs(killed, 3, size=32)
+    assert (killed / "sar" / "sim-0000.tif").stat().st_mtime_ns == first
+    write_pairs(tmp_path / "whole", 3, size=32)
+    names = sorted(p.relative_to(killed) for p in killed.rglob("*") if p.is_file())
+    assert len(names) == 8
+    for name in names:
+        assert (killed / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_foreign_truth_is_kept(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_a_killed_worker_costs_only_its_shard(
 ) -> None:
     import ray
 
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
     marker = tmp_path / "killed"
     patches = DeadlyPatches(6 * SHARD, 3 * SHARD + 1, marker)
     job = RayJob("hog:cell=8", patches, "sar", str(tmp_path / "ray"))

@@ -9,9 +9,10 @@ from typing import Annotated
 from pydantic import Field
 
 from crosslook.atlas.settings import LocateCall
-from crosslook.cli.outcome import finish
+from crosslook.cli.outcome import Item, finish_batch, finish_one
 from crosslook.errors import SettingError
 from crosslook.options import Cli, Settings
+from crosslook.storage import name_of
 
 
 class LocateInputs(Settings):
@@ -28,33 +29,37 @@ class LocateInputs(Settings):
 def locate(inputs: LocateInputs, settings: LocateCall) -> None:
     """Find where on an atlas SAR images lie; exit code 3 where that is not sure.
 
-    The files of several queries go into a folder each, named by their stems.
-    One that cannot be read or matched does not stop the others: all such are
-    listed at the end, and the exit code is 1.
+    The files of several queries go into a folder each, named by their stems,
+    and the results of all into matches.csv. One that cannot be read or matched
+    does not stop the others: all such are listed at the end, and the exit code
+    is 1.
     """
-    from crosslook.atlas.locate import locate_all
+    from crosslook.atlas import locate as locating
 
-    queries = inputs.queries
-    folders = folders_of(queries, Path(settings.out or ""))
-    results = locate_all(queries, inputs.atlas, settings)
-    finish(results, folders, force=settings.force)
+    out = Path(settings.out or "")
+    if len(inputs.queries) == 1:
+        finish_one(locating.locate(inputs.queries[0], inputs.atlas, settings), out)
+        return
+    items = items_of(inputs.queries, out)
+    results = locating.locate_all(inputs.queries, inputs.atlas, settings)
+    finish_batch(results, items, out, force=settings.force)
 
 
-def folders_of(queries: Sequence[str], out: Path) -> list[Path]:
-    """Where the files of every query go: ``out`` for one, ``out/<stem>`` for several.
+def items_of(queries: Sequence[str], out: Path) -> list[Item]:
+    """Names of the queries, and where the files of each go: ``out/<stem>``.
 
     Raises
     ------
     SettingError
         If two queries have the same stem.
     """
-    if len(queries) == 1:
-        return [out]
-    folders = [out / Path(query).stem for query in queries]
+    names = [name_of(query) for query in queries]
+    items = [Item(name, out / Path(name).stem) for name in names]
+    folders = [item.folder for item in items]
     twice = [folder.name for folder in folders if folders.count(folder) > 1]
     if twice:
         raise SettingError(
             f"two queries are called '{twice[0]}', and their files would go to one folder. "
             "Rename one, or locate it by itself."
         )
-    return folders
+    return items

@@ -1,77 +1,138 @@
-"""What ``register`` and ``locate`` print, and their exit code."""
+"""What ``register`` and ``locate`` write and print, and their exit code."""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from crosslook.errors import MatchError
+from crosslook.atomic import write_text
+from crosslook.errors import CrosslookError, MatchError
 
 if TYPE_CHECKING:
     from crosslook.match.result import Failure, MatchResult
 
 NO_MATCH = 3
-"""Exit code of a run that worked and found no match, or none that is sure."""
+"""Exit code of a run that worked and gave no match, or none that is sure."""
+
+TABLE = "matches.csv"
+_COLUMNS = (
+    "name", "verdict", "confidence", "longitude", "latitude",
+    "expected_error_px", "expected_error_m", "folder", "error",
+)  # fmt: skip
 
 
-def finish(
-    results: Iterable[MatchResult | Failure], folders: Sequence[Path], *, force: bool = False
-) -> None:
-    """Write and print results as they come; exit with 1 after failures, with 3 after doubt.
+@dataclass(frozen=True)
+class Item:
+    """One image of a batch: what it is called, and where its files go."""
 
-    A single failure of a single image is raised as it is.
-    """
-    from crosslook.match.result import Failure
+    name: str
+    folder: Path
 
-    failures: list[Failure] = []
-    sure = True
-    for result, folder in zip(results, folders, strict=True):
-        if isinstance(result, Failure):
-            failures.append(result)
-            continue
-        try:
-            result.write(folder, force=force)
-        except MatchError as error:  # there is nothing to force
-            failures.append(Failure(result.sar.name, error))
-            continue
-        sure &= say(result, folder, name=len(folders) > 1)
-    if failures and len(folders) == 1:
-        raise failures[0].error
-    if failures:
-        click.echo(f"{len(failures)} of {len(folders)} images failed:", err=True)
-        for failure in failures:
-            click.echo(f"  {failure.name}: {failure.error}", err=True)
-        raise click.exceptions.Exit(1)
-    if not sure:
+
+def finish_one(result: MatchResult, out: Path) -> None:
+    """Print the result of a single image; exit with 3 unless it is a match."""
+    if not say(result, out):
         raise click.exceptions.Exit(NO_MATCH)
 
 
-def say(found: MatchResult, out: Path, *, name: bool = False) -> bool:
-    """Print verdict, confidence, place and error, with the image's name on demand.
+def finish_batch(
+    results: Iterable[MatchResult | Failure],
+    items: Sequence[Item],
+    out: Path,
+    *,
+    force: bool = False,
+) -> None:
+    """Write and print results as they come, and all of them in a table at the end.
+
+    The table is written too where the run is stopped. The exit code is 1 where
+    an image failed, else 3 where one is no match or not surely one.
+    """
+    rows: list[dict[str, object]] = []
+    try:
+        for item, result in zip(items, results, strict=True):
+            rows.append(_finish_item(item, result, force=force))
+    finally:
+        if rows:
+            write_text(out / TABLE, _table(rows))
+    failed = [row for row in rows if row["error"]]
+    click.echo(f"{len(rows) - len(failed)} of {len(rows)} images went through; see {out / TABLE}")
+    if failed:
+        click.echo(f"{len(failed)} of {len(rows)} images failed:", err=True)
+        for row in failed:
+            click.echo(f"  {row['name']}: {row['error']}", err=True)
+        raise click.exceptions.Exit(1)
+    if any(row["verdict"] != "match" for row in rows):
+        raise click.exceptions.Exit(NO_MATCH)
+
+
+def _finish_item(item: Item, result: MatchResult | Failure, *, force: bool) -> dict[str, object]:
+    """Write and print one result of a batch; its row of the table."""
+    from crosslook.match.result import Failure
+
+    if isinstance(result, Failure):
+        return _failed(item, result.error)
+    try:
+        result.write(item.folder, force=force)
+    except MatchError as error:  # there is nothing to force
+        return _failed(item, error)
+    say(result, item.folder, name=item.name)
+    longitude, latitude = (result.centre or {}).get("lonlat", ("", ""))
+    return {
+        "name": item.name,
+        "verdict": result.verdict,
+        "confidence": round(result.confidence, 4),
+        "longitude": longitude,
+        "latitude": latitude,
+        "expected_error_px": result.expected_error_px,
+        "expected_error_m": result.expected_error_m,
+        "folder": item.folder,
+        "error": "",
+    }
+
+
+def _failed(item: Item, error: CrosslookError) -> dict[str, object]:
+    return {"name": item.name, "error": str(error)}
+
+
+def _table(rows: list[dict[str, object]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
+    """Print verdict, confidence, place and error, with the image's name in a batch.
 
     Returns
     -------
     bool
         Whether it is a match.
     """
-    parts = [f"{found.verdict}: confidence {found.confidence:.2f}"]
+    parts = [f"{result.verdict}: confidence {result.confidence:.2f}"]
     if name:
-        parts[0] = f"{found.sar.name}: {parts[0]}"
-    centre = found.centre
+        parts[0] = f"{name}: {parts[0]}"
+    centre = result.centre
     if centre is not None and "lonlat" in centre:
         longitude, latitude = centre["lonlat"]
         parts.append(f"centre {longitude:.6f} {latitude:.6f}")
-    if found.expected_error_px is not None:
-        metres = found.expected_error_m
+    if result.expected_error_px is not None:
+        metres = result.expected_error_m
         ground = "" if metres is None else f" ({metres:.1f} m)"
-        parts.append(f"expected error {found.expected_error_px:.1f} px{ground}")
+        parts.append(f"expected error {result.expected_error_px:.1f} px{ground}")
     click.echo(f"{', '.join(parts)}; see {out}")
-    if found.is_hilly:
+    for note in result.notes:
+        click.echo(f"note: {note}")
+    if result.is_hilly:
         click.echo(
-            f"relief seems to move parts of it by {found.relief_px:.0f} px along one line; "
+            f"relief seems to move parts of it by {result.relief_px:.0f} px along one line; "
             "--model tps may follow the ground better"
         )
-    return found.verdict == "match"
+    return result.verdict == "match"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from crosslook.errors import GridError, MatchError
+from crosslook.errors import CrosslookError, GridError, MatchError
+from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
 from crosslook.geo.grid import is_placed, rim
 from crosslook.geo.image import ImageFile, open_image
@@ -17,12 +19,12 @@ from crosslook.geo.reading import Reading
 from crosslook.match.align import Alignment, align
 from crosslook.match.files import RESAMPLING
 from crosslook.match.judge import Verdict, expected_error, judge
-from crosslook.match.result import MatchResult, placement
+from crosslook.match.result import Failure, MatchResult, placement
 from crosslook.match.settings import RegisterCall, RegisterSettings
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform, identity, scaling, translation
 from crosslook.match.warp import warp
-from crosslook.options import after_two, record
+from crosslook.options import after_one, after_two, record
 from crosslook.progress import Timer
 from crosslook.storage import Place
 from crosslook.types import Window
@@ -182,6 +184,39 @@ def make_result(
     )
 
 
+class Pair(Protocol):
+    """What is needed of a scene pair."""
+
+    @property
+    def id(self) -> str:
+        """Name of the scene."""
+
+    @property
+    def sar(self) -> Place:
+        """The SAR image."""
+
+    @property
+    def optical(self) -> Place:
+        """The optical image."""
+
+
+@after_one(RegisterSettings)
+def register_all(
+    pairs: Iterable[Pair], settings: RegisterSettings
+) -> Iterator[MatchResult | Failure]:
+    """Register many pairs, as :func:`register` does one, and yield what each gives, in order.
+
+    A pair that cannot be read or matched gives a
+    :class:`~crosslook.match.result.Failure`; the others go on.
+    """
+    extractor = open_model(settings.extractor, settings)
+    for pair in pairs:
+        try:
+            yield _registered(pair.sar, pair.optical, settings, extractor)
+        except CrosslookError as error:
+            yield Failure(pair.id, error)
+
+
 @after_two(RegisterCall)
 def register(
     sar_image: Place | RasterArray | ImageFile,
@@ -219,15 +254,27 @@ def register(
         If the two do not overlap, overlap by less than 128 pixels, are
         constant or hold nothing but nodata.
     """
+    extractor = open_model(settings.extractor, settings)
+    result = _registered(sar_image, optical_image, settings, extractor)
+    if settings.out is not None:
+        result.write(settings.out, force=settings.force)
+    return result
+
+
+def _registered(
+    sar_image: Place | RasterArray | ImageFile,
+    optical_image: Place | RasterArray | ImageFile,
+    settings: RegisterSettings,
+    extractor: Extractor,
+) -> MatchResult:
     lap = Timer().lap
     reading = Reading.parse(settings.reading())
     images = open_image(sar_image, "sar", reading), open_image(optical_image, "optical", reading)
     frame = working_frame(*images, _placed(*images))
     read = lap()
-    extractor = open_model(settings.extractor, settings)
     pictures = frame.sar, frame.optical
     found = align(*pictures, extractor, frame.start, settings.model, seed=settings.seed)
-    result = make_result(
+    return make_result(
         found,
         frame,
         images,
@@ -235,9 +282,6 @@ def register(
         timings={"read": read},
         verdict=judge(found.evidence),
     )
-    if settings.out is not None:
-        result.write(settings.out, force=settings.force)
-    return result
 
 
 def _placed(sar: ImageFile, optical: ImageFile) -> Transform:

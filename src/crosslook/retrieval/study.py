@@ -182,12 +182,13 @@ def _measure_robustness(
 
 def open_patches(settings: StudySettings) -> PatchSet:
     """Open the patch set that the settings name."""
+    reading = Reading.parse(settings.reading())
     pairs = open_pairs(settings.pairs, layout=settings.layout)
     return PatchSet.open(
         pairs,
         patch=settings.patch,
         stride=settings.stride,
-        reading=Reading.parse(settings.reading()),
+        reading=reading,
         max_invalid=settings.max_invalid,
         alignment=read_alignment(settings.alignment) if settings.alignment else None,
         name=settings.pairs.resolve().name,

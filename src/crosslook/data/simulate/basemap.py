@@ -9,7 +9,7 @@ from typing import Any
 
 from crosslook.atomic import atomic_path, check_writable
 from crosslook.data.simulate.optical import render_optical
-from crosslook.data.simulate.scene import SceneSettings, make_scene_settings
+from crosslook.data.simulate.scene import SceneSettings
 from crosslook.data.simulate.write import TAG, profile_of, tags_of
 from crosslook.errors import OutputError, SettingError
 from crosslook.progress import track
@@ -47,7 +47,7 @@ def write_basemap(
     from rasterio.windows import Window as FileWindow
 
     path = Path(out_path)
-    settings = make_scene_settings(size=size, seed=seed, **options)
+    settings = SceneSettings(size=size, seed=seed, **options)
     if block % 256 or not 256 <= block <= 8192:
         raise SettingError(f"block is {block}; a multiple of 256 from 256 to 8192 is allowed.")
     if path.suffix.lower() not in (".tif", ".tiff"):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +15,9 @@ from numpy.typing import NDArray
 from crosslook.data.simulate.ground import Ground, World, grow, make_ground
 from crosslook.data.simulate.landcover import BUILDING, FIELD, MAX_OBJECT_HEIGHT
 from crosslook.data.simulate.noise import gamma_noise, mix, pixel_hash, uniform
+from crosslook.data.simulate.settings import Look
 from crosslook.types import FloatArray, Window
 
-Look = Literal["east", "west"]
 Mask = NDArray[np.bool_]
 Pixels = NDArray[np.int32]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,85 +11,13 @@ from numpy.typing import NDArray
 
 from crosslook.data.simulate.ground import World
 from crosslook.data.simulate.optical import OpticalSettings, render_optical
-from crosslook.data.simulate.sar import Look, SarSettings, add_speckle, render_backscatter
-from crosslook.errors import SettingError
+from crosslook.data.simulate.sar import SarSettings, add_speckle, render_backscatter
+from crosslook.data.simulate.settings import SceneOptions
 from crosslook.types import FloatArray, Window
 
-_BOUNDS: dict[str, tuple[float, float]] = {
-    "size": (16, 65_536),
-    "seed": (0, 2**63 - 1),
-    "gsd": (0.5, 60.0),
-    "looks": (0.5, math.inf),
-    "rotation": (-180.0, 180.0),
-    "scale": (0.5, 2.0),
-    "relief": (0.0, 1000.0),
-    "incidence": (20.0, 60.0),
-    "sun_azimuth": (0.0, 360.0),
-    "sun_elevation": (15.0, 85.0),
-}
-_FARTHEST = 2**30
 
-
-@dataclass(frozen=True)
-class SceneSettings:
-    """What a synthetic scene is; every value is checked.
-
-    Attributes
-    ----------
-    size : int
-        Side in pixels, 16 to 65,536.
-    seed : int
-        Of the world; the same seed gives the same bytes.
-    gsd : float
-        Metres per pixel, 0.5 to 60.
-    looks : float
-        Of the speckle, from 0.5; ``inf`` for none.
-    shift : tuple of float
-        Rows and columns, at most half a scene, by which the SAR image is off.
-    rotation, scale : float
-        Degrees (-180 to 180) and factor (0.5 to 2) by which it is off, about
-        the scene's centre; see :func:`truth_matrix`.
-    origin : tuple of int
-        Row and column of the upper left pixel in the endless world of the
-        seed; a scene at (100, 0) shows the ground 100 rows further south.
-    relief : float
-        Metres, 0 to 1000.
-    look : str
-        ``east`` or ``west``.
-    incidence, sun_azimuth, sun_elevation : float
-        Degrees: 20 to 60, 0 to 360, 15 to 85.
-    """
-
-    size: int = 1024
-    seed: int = 0
-    gsd: float = 10.0
-    looks: float = 4.0
-    shift: tuple[float, float] = (0.0, 0.0)
-    rotation: float = 0.0
-    scale: float = 1.0
-    origin: tuple[int, int] = (0, 0)
-    relief: float = 120.0
-    look: Look = "east"
-    incidence: float = 38.0
-    sun_azimuth: float = 150.0
-    sun_elevation: float = 45.0
-
-    def __post_init__(self) -> None:
-        for name, (low, high) in _BOUNDS.items():
-            value = getattr(self, name)
-            if not low <= value <= high:  # NaN fails too
-                raise SettingError(f"{name} is {value}; {low:g} to {high:g} is allowed.")
-        if self.look not in ("east", "west"):
-            raise SettingError(f"look is '{self.look}'; allowed are: east, west.")
-        if len(self.shift) != 2 or not all(abs(part) <= self.size / 2 for part in self.shift):
-            raise SettingError(
-                f"shift is {self.shift}; two numbers of at most half the size "
-                f"({self.size / 2:g} pixels) are allowed."
-            )
-        if len(self.origin) != 2 or not all(abs(part) <= _FARTHEST for part in self.origin):
-            raise SettingError(
-                f"origin is {self.origin}; two whole numbers of at most {_FARTHEST} are allowed."
-            )
+class SceneSettings(SceneOptions):
+    """The options of a scene, and the parts of the simulator that they stand for."""
 
     @property
     def world(self) -> World:
@@ -113,8 +41,7 @@ class SceneSettings:
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as JSON can hold them."""
-        told = asdict(self)
-        return {k: "inf" if v == math.inf else v for k, v in told.items()}
+        return {k: "inf" if v == math.inf else v for k, v in self.model_dump().items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,19 +79,10 @@ def make_pair(size: int = 1024, seed: int = 0, **options: Any) -> SimulatedPair:
     SettingError
         For a name or value that is not allowed.
     """
-    settings = make_scene_settings(size=size, seed=seed, **options)
+    settings = SceneSettings(size=size, seed=seed, **options)
     optical = render_optical(settings.world, settings.window, settings.optical)
     sar = render_sar(settings)
     return SimulatedPair(optical, sar, truth_matrix(settings), settings)
-
-
-def make_scene_settings(**options: Any) -> SceneSettings:
-    """Build settings; an unknown name is a :class:`SettingError`."""
-    unknown = set(options) - set(SceneSettings.__dataclass_fields__)
-    if unknown:
-        allowed = ", ".join(SceneSettings.__dataclass_fields__)
-        raise SettingError(f"unknown scene setting '{min(unknown)}'; allowed are: {allowed}.")
-    return replace(SceneSettings(), **options)
 
 
 def truth_matrix(settings: SceneSettings) -> NDArray[np.float64]:

@@ -15,10 +15,11 @@ from crosslook.data.simulate.scene import (
     SceneSettings,
     SimulatedPair,
     make_pair,
-    make_scene_settings,
     truth_matrix,
 )
+from crosslook.data.simulate.settings import SceneOptions
 from crosslook.errors import OutputError, SettingError
+from crosslook.options import after_two
 from crosslook.progress import track
 
 TAG = "CROSSLOOK_SYNTHETIC"
@@ -32,7 +33,8 @@ _TRUTH, _TABLE = "truth.json", "truth.csv"
 _PARTS = ("optical", "sar")
 
 
-def write_pairs(out: Path | str, count: int, **options: Any) -> list[str]:
+@after_two(SceneOptions)
+def write_pairs(out: Path | str, count: int, settings: SceneOptions) -> list[str]:
     """Write pairs of separate worlds as GeoTIFFs, with their truth.
 
     ``out/optical/<id>.tif`` is uint8 red, green, blue; ``out/sar/<id>.tif``
@@ -48,8 +50,8 @@ def write_pairs(out: Path | str, count: int, **options: Any) -> list[str]:
     out : path
     count : int
         Pairs, 1 to 100,000.
-    **options
-        The fields of :class:`~crosslook.data.simulate.scene.SceneSettings`.
+    settings : SceneOptions
+        Or its fields as keywords.
 
     Returns
     -------
@@ -64,7 +66,7 @@ def write_pairs(out: Path | str, count: int, **options: Any) -> list[str]:
         If the folder cannot be written or holds anything else.
     """
     folder = Path(out)
-    base = make_scene_settings(**options)
+    base = SceneSettings(**settings.model_dump(include=set(SceneOptions.model_fields)))
     if not 1 <= count <= MOST_PAIRS:
         raise SettingError(f"count is {count}; 1 to {MOST_PAIRS} pairs are allowed.")
     scenes = {f"sim-{i:04d}": _settings_of(base, i) for i in range(count)}
@@ -76,11 +78,9 @@ def write_pairs(out: Path | str, count: int, **options: Any) -> list[str]:
         _clear(folder)
         # Before the pairs: it tells a later call that the files are ours, and of which settings.
         write_text(folder / _TRUTH, truth)
-    for index, (name, settings) in enumerate(
-        track(scenes.items(), "Simulating pairs", total=count)
-    ):
-        if not all(_is_made(path, settings) for path in _files(folder, name)):
-            write_pair(folder, name, _render(settings), _place(index, settings))
+    for index, (name, scene) in enumerate(track(scenes.items(), "Simulating pairs", total=count)):
+        if not all(_is_made(path, scene) for path in _files(folder, name)):
+            write_pair(folder, name, _render(scene), _place(index, scene))
     write_text(folder / _TABLE, _truth_csv(scenes))
     return list(scenes)
 

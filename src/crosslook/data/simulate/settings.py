@@ -1,0 +1,74 @@
+"""What a synthetic scene is: the options of ``simulate`` and of its Python calls."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from crosslook.errors import SettingError
+from crosslook.options import Cli, SeedOption
+
+Look = Literal["east", "west"]
+_FARTHEST = 2**30
+
+
+class SceneOptions(SeedOption):
+    """A scene of a synthetic world, and how it was seen.
+
+    The SAR image is off by ``shift``, ``rotation`` and ``scale`` about the
+    scene's centre; see :func:`~crosslook.data.simulate.scene.truth_matrix`.
+    """
+
+    size: Annotated[int, Cli(metavar="PIXELS")] = Field(
+        default=1024, ge=16, le=65_536, description="Side of a scene."
+    )
+    gsd: Annotated[float, Cli(metavar="METRES")] = Field(
+        default=10.0, ge=0.5, le=60.0, description="Size of a pixel."
+    )
+    looks: float = Field(
+        default=4.0,
+        ge=0.5,
+        allow_inf_nan=True,
+        description="Looks of the speckle; more is smoother, inf has none.",
+    )
+    shift: Annotated[tuple[float, float], Cli(metavar="ROWS COLS")] = Field(
+        default=(0.0, 0.0),
+        description="Pixels by which the SAR georeference is off, at most half a scene.",
+    )
+    rotation: Annotated[float, Cli(metavar="DEGREES")] = Field(
+        default=0.0, ge=-180.0, le=180.0, description="Rotation by which it is off."
+    )
+    scale: Annotated[float, Cli(metavar="FACTOR")] = Field(
+        default=1.0, ge=0.5, le=2.0, description="Scale by which it is off."
+    )
+    origin: Annotated[tuple[int, int], Cli(metavar="ROW COL")] = Field(
+        default=(0, 0),
+        description="First pixel in the endless world of the seed; 100 0 lies 100 rows south.",
+    )
+    relief: Annotated[float, Cli(metavar="METRES")] = Field(
+        default=120.0, ge=0.0, le=1000.0, description="Height of the hills."
+    )
+    look: Look = Field(default="east", description="Direction in which the radar looks.")
+    incidence: Annotated[float, Cli(metavar="DEGREES")] = Field(
+        default=38.0, ge=20.0, le=60.0, description="Incidence angle of the radar."
+    )
+    sun_azimuth: Annotated[float, Cli(metavar="DEGREES")] = Field(
+        default=150.0, ge=0.0, le=360.0, description="Where the sun stands, from north."
+    )
+    sun_elevation: Annotated[float, Cli(metavar="DEGREES")] = Field(
+        default=45.0, ge=15.0, le=85.0, description="How high the sun stands."
+    )
+
+    @model_validator(mode="after")
+    def _within_reach(self) -> Self:
+        if not all(abs(part) <= self.size / 2 for part in self.shift):
+            raise SettingError(
+                f"shift is {self.shift}; two numbers of at most half the size "
+                f"({self.size / 2:g} pixels) are allowed."
+            )
+        if not all(abs(part) <= _FARTHEST for part in self.origin):
+            raise SettingError(
+                f"origin is {self.origin}; two whole numbers of at most {_FARTHEST} are allowed."
+            )
+        return self

@@ -1,0 +1,85 @@
+"""Batches on the command line: a bad pair does not lose the others; Ctrl-C says what next."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from click.testing import CliRunner
+
+from crosslook.cli import app
+from crosslook.data.simulate.write import write_pairs
+from crosslook.errors import SettingError
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four pairs 6 rows off: one SAR image is constant, one no image at all."""
+    folder = tmp_path_factory.mktemp("pairs")
+    write_pairs(folder, 4, size=384, relief=20.0, gsd=60.0, shift=(6.0, -3.0))
+    with rasterio.open(folder / "sar" / "sim-0001.tif", "r+") as file:
+        file.write(np.full((1, 384, 384), 2.0, np.float32))
+    (folder / "sar" / "sim-0002.tif").write_bytes(b"no image")
+    return folder
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def test_pairs_are_registered_and_the_bad_ones_named(pairs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = CliRunner().invoke(app, ["register", str(pairs), "--out", str(out)])
+    assert done.exit_code == 1
+    rows = table(out / "matches.csv")
+    assert [row["name"] for row in rows] == [f"sim-000{n}" for n in range(4)]
+    assert [row["verdict"] for row in rows] == ["match", "", "", "match"]
+    assert "constant" in rows[1]["error"]
+    assert "cannot be opened" in rows[2]["error"]
+    assert sorted(p.name for p in out.iterdir()) == ["matches.csv", "sim-0000", "sim-0003"]
+    assert "2 of 4 images failed:\n  sim-0001: " in done.output
+    one = tmp_path / "one"
+    files = [str(pairs / kind / "sim-0000.tif") for kind in ("sar", "optical")]
+    alone = CliRunner().invoke(app, ["register", *files, "--out", str(one)])
+    assert alone.exit_code == 0, alone.output
+    for name in ("aligned.tif", "tie_points.csv"):
+        assert (one / name).read_bytes() == (out / "sim-0000" / name).read_bytes()
+
+
+def test_an_audit_goes_on_past_a_bad_pair(pairs: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["audit", str(pairs), "--out", str(tmp_path)])
+    assert done.exit_code == 1
+    rows = table(tmp_path / "audit.csv")
+    assert [row["scene"] for row in rows] == ["sim-0000", "sim-0003"]
+    assert [float(row["row"]) for row in rows] == pytest.approx([6.0, 6.0], abs=0.5)
+    assert "failed: sim-0001: " in done.output
+    assert "failed: sim-0002: " in done.output
+
+
+def test_what_is_no_pair_of_images_is_refused(tmp_path: Path) -> None:
+    for images, words in ((["a", "b", "c"], "3 images"), (["a", "b", "--layout", "x"], "--layout")):
+        done = CliRunner().invoke(app, ["register", *images, "--out", str(tmp_path / "out")])
+        assert isinstance(done.exception, SettingError)
+        assert words in str(done.exception)
+
+
+def test_ctrl_c_says_that_the_work_goes_on(tmp_path: Path) -> None:
+    out = tmp_path / "pairs"
+    call = ["-m", "crosslook", "simulate", "--out", str(out), "--count", "500", "--size", "256"]
+    running = subprocess.Popen([sys.executable, *call], stderr=subprocess.PIPE, text=True)
+    limit = time.monotonic() + 60
+    while not (out / "sar" / "sim-0001.tif").exists() and time.monotonic() < limit:
+        time.sleep(0.05)
+    os.kill(running.pid, signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert said.strip().endswith("start the same command again, and it goes on.")
+    assert "Traceback" not in said
