@@ -90,5 +90,6 @@ def test_ray_is_quiet_too(files: Path) -> None:
 
 def test_debugging_brings_it_back(files: Path) -> None:
     """Else the tests above would prove nothing."""
-    call = ["register", "png/sar/0.png", "png/optical/0.png", "--force", "--out", "debug"]
-    assert "NotGeoreferencedWarning" in run(call, files, CROSSLOOK_DEBUG="1").stderr
+    call = ["register", "absent.png", "png/optical/0.png", "--out", "debug"]
+    assert "Traceback" not in run(call, files).stderr
+    assert "Traceback" in run(call, files, CROSSLOOK_DEBUG="1").stderr

@@ -31,6 +31,7 @@ from crosslook.errors import (
 )
 from crosslook.extract.registry import open_extractor
 from crosslook.geo.grid import from_lonlat, make_grid, to_lonlat, to_map, window_of
+from crosslook.geo.image import ImageFile, open_image
 from crosslook.geo.raster import RasterArray
 from crosslook.match.result import Failure, MatchResult
 from crosslook.match.transform import Transform, grid_points, mean_distance, translation
@@ -46,6 +47,10 @@ def chip(origin: tuple[int, int], **options: Any) -> tuple[RasterArray, Transfor
     image = RasterArray.of(made.sar, name="chip")
     move = Transform(translation(*map(float, origin)), "shift")
     return image, move.compose(Transform(made.truth, "similarity"))
+
+
+def opened(origin: tuple[int, int]) -> ImageFile:
+    return open_image(chip(origin)[0], "sar")
 
 
 def in_map(result: MatchResult) -> Transform:
@@ -207,7 +212,7 @@ def test_a_rival_wins_only_by_a_verdict_better_than_no_match(atlas: Atlas) -> No
 def test_torch_searches_as_scipy_does(atlas: Atlas) -> None:
     pytest.importorskip("torch", reason="the models extra is not installed")
     level = atlas.manifest.levels[0]
-    pose = make_poses(prepare_query(chip(PLACES[0])[0], atlas, METRES, np.zeros((1, 2))), 5.0, 0.0)
+    pose = make_poses(prepare_query(opened(PLACES[0]), atlas, METRES, np.zeros((1, 2))), 5.0, 0.0)
     templates = [make_template(p, level, open_extractor(level.spec))[0] for p in pose]
     by_scipy = Searcher(atlas, 0, ScipyTransforms()).search(templates, 20)
     by_torch = Searcher(atlas, 0, TorchTransforms("cpu")).search(templates, 20)
@@ -219,7 +224,7 @@ def test_torch_searches_as_scipy_does(atlas: Atlas) -> None:
 
 def test_transforms_that_are_not_kept_give_the_same_peaks(atlas: Atlas) -> None:
     level = atlas.manifest.levels[0]
-    pose = make_poses(prepare_query(chip(PLACES[0])[0], atlas, METRES, np.zeros((1, 2))), 0.0, 0.0)
+    pose = make_poses(prepare_query(opened(PLACES[0]), atlas, METRES, np.zeros((1, 2))), 0.0, 0.0)
     templates = [make_template(p, level, open_extractor(level.spec))[0] for p in pose]
     forgetful = ScipyTransforms()
     forgetful.keep_bytes = 0

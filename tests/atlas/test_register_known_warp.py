@@ -15,7 +15,8 @@ from rasterio.transform import Affine
 
 from crosslook.data.simulate.scene import make_pair
 from crosslook.errors import GridError, MatchError, RasterError, SettingError
-from crosslook.geo.grid import from_lonlat, make_grid
+from crosslook.geo.grid import from_lonlat, make_grid, to_lonlat, to_map
+from crosslook.geo.image import open_image
 from crosslook.geo.raster import RasterArray
 from crosslook.match.register import register
 from crosslook.match.result import MatchResult
@@ -90,10 +91,10 @@ def test_files_agree_with_the_result(found: MatchResult, tmp_path: Path) -> None
     match = json.loads((tmp_path / "match.json").read_text())
     forward, back = (Transform.from_dict(match[key]) for key in ("transform", "inverse"))
     np.testing.assert_allclose(forward.matrix @ back.matrix, np.eye(3), atol=1e-9)
-    to_lonlat = Transformer.from_crs(match["crs"], "OGC:CRS84", always_xy=True)
+    degrees = Transformer.from_crs(match["crs"], "OGC:CRS84", always_xy=True)
     for pixel, xy, lonlat in zip(*match["footprint"].values(), strict=True):
-        np.testing.assert_allclose(GRID.to_map(np.array([pixel]))[0], xy, atol=1e-6)
-        np.testing.assert_allclose(to_lonlat.transform(*xy), lonlat, atol=1e-9)
+        np.testing.assert_allclose(to_map(found.optical.grid, np.array([pixel]))[0], xy, atol=1e-6)
+        np.testing.assert_allclose(degrees.transform(*xy), lonlat, atol=1e-9)
     page = (tmp_path / "swipe.html").read_text()
     assert "{{" not in page
     assert "http" not in page
@@ -122,11 +123,13 @@ def test_tie_point_files_hold_the_same_points(found: MatchResult, tmp_path: Path
 def test_the_aligned_file_lies_on_the_optical_grid_with_nodata_kept(
     found: MatchResult, pair: tuple[RasterArray, RasterArray, Transform], tmp_path: Path
 ) -> None:
-    holed = pair[0].valid.copy()
-    holed[150:200, 160:220] = False
-    replace(found, sar=replace(pair[0], valid=holed, nodata=-9.0)).write(tmp_path)
+    holed = pair[0].stored.copy()
+    holed[:, 150:200, 160:220] = -9.0
+    grid = pair[0].header.grid
+    with_hole = open_image(RasterArray.of(holed, None, grid, "x", nodata=-9.0), "sar")
+    replace(found, sar=with_hole).write(tmp_path)
     with rasterio.open(tmp_path / "aligned.tif") as file:
-        assert file.transform == Affine(*GRID.affine)
+        assert file.transform == Affine(*GRID[1])
         assert file.crs.to_epsg() == 32632
         assert file.nodata == -9.0
         assert file.tags()["RESAMPLING"] == "bilinear"
@@ -153,8 +156,8 @@ def test_another_crs_and_resolution_give_the_same_place(
         "height": SIZE,
         "width": SIZE,
         "dtype": "float32",
-        "crs": GRID.crs,
-        "transform": Affine(*GRID.affine),
+        "crs": GRID[0],
+        "transform": Affine(*GRID[1]),
     }
     with rasterio.open(source, "w", **profile) as file:
         file.write(pair[0].stored)
@@ -169,7 +172,7 @@ def test_another_crs_and_resolution_give_the_same_place(
     assert other.transform is not None
     assert found.transform is not None
     middle = np.array([[SIZE / 2, SIZE / 2]])
-    lonlat = GRID.to_lonlat(middle)
+    lonlat = to_lonlat(pair[0].header.grid, middle)
     there = other.transform(from_lonlat(other.sar.grid, lonlat))
     assert np.linalg.norm(there - found.transform(middle)) < 1.5
 
@@ -177,7 +180,7 @@ def test_another_crs_and_resolution_give_the_same_place(
 def test_plain_pictures_match_without_positions(
     pair: tuple[RasterArray, RasterArray, Transform], tmp_path: Path
 ) -> None:
-    result = register(replace(pair[0], reference=None), replace(pair[1], reference=None))
+    result = register(RasterArray.of(pair[0].stored), RasterArray.of(pair[1].stored))
     assert result.centre is not None
     assert set(result.centre) == {"pixel"}
     assert result.expected_error_m is None
@@ -210,15 +213,16 @@ def test_bad_input_is_one_clear_error(
     far = (GRID[0], (10.0, 0.0, 900_000.0, 0.0, -10.0, 5_400_000.0))
     small = image(sar.stored[:, :90, :90])
     empty = replace(sar, valid=np.zeros_like(sar.valid))
+    plain = RasterArray.of(sar.stored)
     flat = image(np.full_like(sar.stored, 3.0), name="flat")
     cases: list[tuple[RasterArray | Path, RasterArray, type[Exception], str]] = [
-        (replace(sar, reference=far), optical, MatchError, "do not overlap"),
-        (replace(sar, reference=None), optical, GridError, "has none"),
+        (image(sar.stored, far), optical, MatchError, "do not overlap"),
+        (plain, optical, GridError, "has none"),
         (small, optical, MatchError, "at least 128"),
-        (empty, optical, MatchError, "no valid pixel"),
+        (empty, optical, RasterError, "no usable pixel"),
         (flat, optical, MatchError, "constant"),
         (sar, image(np.full_like(optical.stored, 9)), MatchError, "constant"),
-        (tmp_path / "absent.tif", optical, RasterError, "cannot be read"),
+        (tmp_path / "absent.tif", optical, RasterError, "cannot open"),
     ]
     for here, there, kind, words in cases:
         with pytest.raises(kind, match=words):

@@ -16,6 +16,8 @@ from crosslook.atlas.ready_blocks import SHARE, principal_channels
 from crosslook.atlas.search import Asked, OpenLevels, Searcher, finest_level, search_poses, searcher
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.extract.registry import open_extractor
+from crosslook.geo.image import open_image
+from crosslook.geo.raster import RasterArray
 from crosslook.options import ModelOptions
 
 METRES = 10.0
@@ -24,7 +26,9 @@ ORIGIN = np.zeros((1, 2))
 
 def asked(atlas: Atlas, side: int, rotation: float = 0.0) -> Asked:
     """A query cut from the image of the atlas itself, at (112, 240)."""
-    image = replace(atlas.image((112, 240), (side, side)), reference=None)
+    image = open_image(
+        RasterArray.of(atlas.image((112, 240), (side, side)).source.stored), "optical"
+    )
     query = prepare_query(image, atlas, METRES, ORIGIN)
     return Asked(make_poses(query, rotation, 0.0), None)
 

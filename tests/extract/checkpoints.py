@@ -126,7 +126,7 @@ def sd_vae(folder: Path, other: bool = False) -> Path:
         block_out_channels=widths, norm_num_groups=4, latent_channels=6 if other else 4,
         down_block_types=("DownEncoderBlock2D",) * len(widths),
         up_block_types=("UpDecoderBlock2D",) * len(widths),
-        scaling_factor=0.3 if other else 0.18215, **flux,
+        scaling_factor=0.3 if other else 0.18215, force_upcast=False, **flux,
     )  # fmt: skip
     shaken(model).save_pretrained(folder)
     return folder

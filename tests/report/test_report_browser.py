@@ -113,6 +113,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "notes": [],
         "patches": COUNT,
         "scenes": 4,
+        "units": {"kind": "scene", "count": 4},
+        "splits": [{"seed": 0}],
     }
     run_folder.write_run(run, told)
     write_report(run)

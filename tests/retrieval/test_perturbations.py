@@ -71,9 +71,11 @@ def test_scale_shows_more_or_less_ground() -> None:
 def test_speckle_has_its_looks(looks: float) -> None:
     flat = np.full((1, 3, 256, 256), 0.2, np.float32)
     rng = np.random.default_rng(0)
-    power = (speckle(None).apply(flat, 256, looks, rng)[0, 0] / 0.2).astype(float) ** 2
+    power = (speckle().apply(flat, 256, looks, rng)[0, 0] / 0.2).astype(float) ** 2
     assert power.mean() ** 2 / power.var() == pytest.approx(looks, rel=0.05)
-    logged = speckle(40.0).apply(flat + np.float32(0.4), 256, looks, rng)[0, 0].astype(float)
+    logged = (
+        speckle("log", 0.0, 40.0).apply(flat + np.float32(0.4), 256, looks, rng)[0, 0].astype(float)
+    )
     power = 10 ** ((logged - 0.6) * 40 / 10)
     assert power.mean() ** 2 / power.var() == pytest.approx(looks, rel=0.05)
 

@@ -95,8 +95,8 @@ def test_heat_map_blocks_are_means_of_cosines() -> None:
 
 def test_labels_that_repeat_the_scene_are_left_out() -> None:
     scenes = ["a", "a", "b", "b"]
-    assert set(joint_labels(scenes, ["x", "x", "y", "y"])) == {"modality", "scene"}
-    assert set(joint_labels(scenes, ["x", "y", "x", "y"])) == {"modality", "scene", "label"}
+    assert set(joint_labels(scenes, ["x", "x", "y", "y"])) == {"modality", "unit"}
+    assert set(joint_labels(scenes, ["x", "y", "x", "y"])) == {"modality", "unit", "label"}
     assert set(joint_labels(["a"] * 4)) == {"modality"}
 
 

@@ -115,7 +115,9 @@ def test_a_changed_setting_changes_rows_and_features(
     store = run / "features"
     before = {p.name for p in store.iterdir()}
     done = subprocess.run(
-        study(pairs, out, "--store", str(store), "--sar", "log=yes"), capture_output=True, text=True
+        study(pairs, out, "--store", str(store), "--sar", "tone=log"),
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     added = {p.name for p in store.iterdir()} - before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import cv2
@@ -12,7 +13,7 @@ from crosslook.atlas.ready_blocks import MOST_CELLS
 from crosslook.atlas.store import Atlas
 from crosslook.errors import GridError, MatchError, SettingError
 from crosslook.extract.base import Extractor
-from crosslook.geo.grid import ground_axes, is_placed
+from crosslook.geo.grid import between, ground_axes, is_placed
 from crosslook.geo.image import ImageFile
 from crosslook.geo.picture import Picture
 from crosslook.match.channels import Channels, dense_channels
@@ -246,17 +247,24 @@ def bent(placed: Transform, image: ImageFile, atlas: Atlas) -> Transform:
 
 
 def _scale_of(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array) -> Transform:
-    """Steps of the query in pixels of the atlas: both measured in metres on the ground.
+    """Steps of the query in pixels of the atlas.
 
-    So each axis has its own scale, as in an atlas in degrees, and north is north
-    in both.
+    Within one CRS as the two affine maps say; else both are measured in metres
+    on the ground, where the query says that it lies. So each axis has its own
+    scale, as in an atlas in degrees, and north is north in both.
     """
+    pixels = atlas.grid.pixels
     if is_placed(image.grid):
         if gsd is not None:
             raise SettingError(
                 f"'{image.name}' has a georeference that tells its pixel size; leave --gsd out."
             )
-        own = ground_axes(image.grid, np.array(image.shape, np.float64) / 2)
+        if image.grid.crs == pixels.crs:
+            return _linear(placement(image.grid, pixels))
+        middle = np.array([image.shape], np.float64) / 2
+        own = ground_axes(image.grid, middle[0])
+        with suppress(GridError):  # a place that the CRS of the atlas does not hold
+            near = between(image.grid, pixels, middle)
     elif gsd is None:
         raise GridError(
             f"'{image.name}' has no georeference, so its pixel size is not known. "
@@ -266,7 +274,7 @@ def _scale_of(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array) ->
         raise SettingError(f"--gsd is {gsd}; metres per pixel above 0 are needed.")
     else:
         own = np.array([[0.0, gsd], [-gsd, 0.0]])
-    ground = np.mean([ground_axes(atlas.grid.pixels, point) for point in near], axis=0)
+    ground = np.mean([ground_axes(pixels, point) for point in near], axis=0)
     matrix = np.eye(3)
     matrix[:2, :2] = np.linalg.solve(ground, own)
     return Transform(matrix, "affine")

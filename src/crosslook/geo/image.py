@@ -298,7 +298,11 @@ class ImageFile:
 
 
 def open_image(
-    place: Place | RasterArray | ImageFile, modality: Modality, reading: Reading | None = None
+    place: Place | RasterArray | ImageFile,
+    modality: Modality,
+    reading: Reading | None = None,
+    *,
+    allow_empty: bool = False,
 ) -> ImageFile:
     """Open an image: choose its bands, survey it, fit its radiometry.
 
@@ -308,6 +312,8 @@ def open_image(
     modality : str
         ``sar`` or ``optical``.
     reading : Reading, optional
+    allow_empty : bool
+        Take an image without any valid pixel too, as tiles of a mosaic may be.
 
     Raises
     ------
@@ -328,16 +334,16 @@ def open_image(
     looked = survey(source, bands, radiometry.zeros)
     if not product and any(looked.empty) and not radiometry.bands and modality == "sar":
         bands, looked = _without_empty(source, radiometry, every)
-    if not looked.sample.shape[1]:
+    nothing = not looked.sample.shape[1]
+    if nothing and not allow_empty:
         raise RasterError(
             f"{source.header.name} has no usable pixel: all is nodata, NaN or zeros outside the "
             "swath. Leave it out or get the file again."
         )
-    scale = radiometry.scale_of(header, looked.sample)
-    return ImageFile(
-        source, modality, bands, radiometry, looked, scale,
-        fit_stretch(radiometry, header, scale, looked.sample), header.grid,
-    )  # fmt: skip
+    sample = np.zeros((len(bands), 1), np.float32) if nothing else looked.sample
+    scale = radiometry.scale_of(header, sample)
+    stretch = fit_stretch(radiometry, header, scale, sample)
+    return ImageFile(source, modality, bands, radiometry, looked, scale, stretch, header.grid)
 
 
 def as_image(

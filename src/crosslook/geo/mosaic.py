@@ -131,7 +131,7 @@ def plan_grid(
     steps = None if resolution is None else (resolution, resolution)
     maps: list[Basemap] = []
     for place in track(places, "Reading basemaps", len(places)):
-        image = _thinned(open_image(place, "optical", reading))
+        image = _thinned(open_image(place, "optical", reading, allow_empty=True))
         if not is_placed(image.grid):
             raise GridError(
                 f"basemap '{image.name}' has no georeference, so places on it have no "
@@ -304,6 +304,8 @@ def _sharing_limits(maps: Sequence[Basemap]) -> list[Basemap]:
         if len(images) == 1:
             continue
         pooled = np.concatenate([image.survey.sample for image in images], axis=1)
+        if not pooled.shape[1]:
+            continue
         first = images[0]
         shared = fit_stretch(first.radiometry, first.header, first.scale, pooled)
         wide = np.subtract(shared.high, shared.low)
