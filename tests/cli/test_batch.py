@@ -81,5 +81,5 @@ def test_ctrl_c_says_that_the_work_goes_on(tmp_path: Path) -> None:
     os.kill(running.pid, signal.SIGINT)
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130
-    assert said.strip().endswith("start the same command again, and it goes on.")
+    assert said.strip().endswith("Start the same command again: it goes on where it was.")
     assert "Traceback" not in said

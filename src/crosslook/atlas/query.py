@@ -13,7 +13,7 @@ from crosslook.atlas.ready_blocks import MOST_CELLS
 from crosslook.atlas.store import Atlas
 from crosslook.errors import GridError, MatchError, SettingError
 from crosslook.extract.base import Extractor
-from crosslook.geo.grid import between, ground_axes, is_placed
+from crosslook.geo.grid import between, ground_axes, is_placed, metres_per_pixel
 from crosslook.geo.image import ImageFile
 from crosslook.geo.picture import Picture
 from crosslook.match.channels import Channels, dense_channels
@@ -272,8 +272,9 @@ def _scale_of(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array) ->
         )
     elif not gsd > 0:
         raise SettingError(f"--gsd is {gsd}; metres per pixel above 0 are needed.")
-    else:
-        own = np.array([[0.0, gsd], [-gsd, 0.0]])
+    else:  # a plain picture lies along the axes of the map
+        sides = np.mean([metres_per_pixel(pixels, point) for point in near], axis=0)
+        return Transform(np.diag([*(gsd / sides), 1.0]), "affine")
     ground = np.mean([ground_axes(pixels, point) for point in near], axis=0)
     matrix = np.eye(3)
     matrix[:2, :2] = np.linalg.solve(ground, own)

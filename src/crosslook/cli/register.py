@@ -79,6 +79,6 @@ def audit(inputs: AuditInputs, settings: AuditCall) -> None:
         click.echo(f"{name.replace('_', ' ')}: {value:g}")
     click.echo(f"see {settings.out}")
     for scene, why in found.failed.items():
-        click.echo(f"failed {scene}: {why}", err=True)
+        click.echo(f"failed: {scene}: {why}", err=True)
     if found.failed:
         raise click.exceptions.Exit(1)

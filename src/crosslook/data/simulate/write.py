@@ -133,16 +133,15 @@ def _write_raster(
 
 
 def _settings_of(base: SceneSettings, index: int) -> SceneSettings:
-    fields = {name: getattr(base, name) for name in base.__dataclass_fields__}
-    if index:
-        # A world of its own per scene; the first is the seed's, as in make_pair.
-        fields["seed"] = int(mix(base.seed & 0xFFFFFFFF, base.seed >> 32, index))
-    return SceneSettings(**fields)
+    if not index:
+        return base
+    # A world of its own per scene; the first is the seed's, as in make_pair.
+    seed = int(mix(base.seed & 0xFFFFFFFF, base.seed >> 32, index))
+    return base.model_copy(update={"seed": seed})
 
 
 def _render(settings: SceneSettings) -> SimulatedPair:
-    fields = {name: getattr(settings, name) for name in settings.__dataclass_fields__}
-    return make_pair(**fields)
+    return make_pair(**settings.model_dump())
 
 
 def _place(index: int, settings: SceneSettings) -> tuple[float, float]:
