@@ -106,7 +106,7 @@ def test_one_bad_scene_is_named_and_the_others_are_measured_once(
     assert said.exit_code == 1
     words = said.output.replace(str(bad), bad.name)
     assert "failed: 1" in words
-    assert "failed sim-0002: sim-0002.tif cannot be" in words
+    assert "failed: sim-0002: sim-0002.tif cannot be" in words
     assert measured == ["sim-0000", "sim-0001", "sim-0003"]
     files = files_of(tmp_path / "out")
     assert files["failed.csv"].startswith(b"scene,reason\nsim-0002,")
