@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from crosslook.cli import app
 from crosslook.data.pairs import open_pairs
 from crosslook.data.simulate.write import write_pairs
-from crosslook.errors import RasterError
+from crosslook.errors import OutputError, RasterError
 from crosslook.match import audit as module
 from crosslook.match.audit import AuditRow, audit
 
@@ -125,5 +125,17 @@ def test_an_audit_of_bad_scenes_alone_is_an_error(pairs: Path, tmp_path: Path) -
     for path in (pairs / "sar").iterdir():
         path.write_bytes(b"no image")
     with pytest.raises(RasterError, match="cannot be opened"):
+        audit(open_pairs(pairs), radius=16, out=tmp_path / "out")
+    assert not files_of(tmp_path / "out")
+
+
+def test_a_full_disk_is_no_fault_of_a_scene(
+    pairs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(*_: object) -> None:
+        raise OutputError("cannot write: no space left")
+
+    monkeypatch.setattr(module, "write_text", full)
+    with pytest.raises(OutputError, match="no space"):
         audit(open_pairs(pairs), radius=16, out=tmp_path / "out")
     assert not files_of(tmp_path / "out")

@@ -17,16 +17,6 @@ import click
 Table = Mapping[str, "tuple[str, str] | tuple[str, Mapping[str, tuple[str, str]]]"]
 
 
-class Stopped(click.ClickException):
-    """Ctrl-C: what was begun can be gone on with."""
-
-    exit_code = 130
-
-    def show(self, file: Any = None) -> None:
-        """Say what to do next, on the error output."""
-        click.echo(f"\n{self.format_message()}", err=True, file=file)
-
-
 class Commands(click.Group):
     """Commands by name, each imported when it is asked for.
 
@@ -54,15 +44,6 @@ class Commands(click.Group):
             return Commands(name, second, help=first)
         module, _, function = first.partition(":")
         return make_command(name, getattr(import_module(module), function))
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; Ctrl-C says that the work can go on."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise Stopped(
-                "stopped. What is finished is kept: start the same command again, and it goes on."
-            ) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by the table alone: nothing is imported."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from crosslook import __version__
 from crosslook.atomic import check_writable, write_bytes, write_csv, write_text
-from crosslook.errors import CrosslookError, GridError, InputError, MatchError
+from crosslook.errors import CrosslookError, GridError, InputError, MatchError, OutputError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
 from crosslook.geo.image import ImageFile, digest_of, on_optical_grid, open_image
@@ -211,6 +211,8 @@ def audit(pairs: Sequence[Pair], settings: AuditCall) -> Audit:
     for number, pair in enumerate(track(pairs, "Auditing", total=len(pairs))):
         try:
             rows[number] = _row_of(pair, settings, extractors, so_far, holders)
+        except OutputError:  # no fault of the scene
+            raise
         except CrosslookError as error:
             failed[pair.id] = error
     if not rows:
@@ -242,7 +244,7 @@ def _row_of(
     if row is None:
         images = _opened(pair, Reading.parse(settings.reading()))
         row = _measured(pair.id, images, settings, extractors)
-    so_far.add(key, row)
+        so_far.add(key, row)
     return row
 
 
