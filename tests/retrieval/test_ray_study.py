@@ -12,6 +12,7 @@ import crosslook
 
 
 @pytest.mark.sentinel
+@pytest.mark.timeout(900)  # Ray runs its workers at the lowest priority
 def test_the_sentinel_study_is_the_same_though_a_worker_is_killed(
     sentinel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
