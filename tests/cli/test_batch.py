@@ -31,6 +31,10 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def heed_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def table(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text().splitlines()))
 
@@ -74,7 +78,13 @@ def test_what_is_no_pair_of_images_is_refused(tmp_path: Path) -> None:
 def test_ctrl_c_says_that_the_work_goes_on(tmp_path: Path) -> None:
     out = tmp_path / "pairs"
     call = ["-m", "crosslook", "simulate", "--out", str(out), "--count", "500", "--size", "256"]
-    running = subprocess.Popen([sys.executable, *call], stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        [sys.executable, *call],
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where tests run in the background of a shell, Ctrl-C is ignored otherwise.
+        preexec_fn=heed_ctrl_c,
+    )
     limit = time.monotonic() + 60
     while not (out / "sar" / "sim-0001.tif").exists() and time.monotonic() < limit:
         time.sleep(0.05)
