@@ -64,8 +64,8 @@ def test_an_audit_goes_on_past_a_bad_pair(pairs: Path, tmp_path: Path) -> None:
     rows = table(tmp_path / "audit.csv")
     assert [row["scene"] for row in rows] == ["sim-0000", "sim-0003"]
     assert [float(row["row"]) for row in rows] == pytest.approx([6.0, 6.0], abs=0.5)
-    assert "failed sim-0001: " in done.output
-    assert "failed sim-0002: " in done.output
+    assert "failed: sim-0001: " in done.output
+    assert "failed: sim-0002: " in done.output
 
 
 def test_what_is_no_pair_of_images_is_refused(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
         ground = "" if metres is None else f" ({metres:.1f} m)"
         parts.append(f"expected error {result.expected_error_px:.1f} px{ground}")
     click.echo(f"{', '.join(parts)}; see {out}")
-    if result.verdict == "no match":
+    if result.verdict == "no match" and result.window is None:  # of a search it says nothing
         click.echo(
             "the image may lie farther than 64 pixels from where it says, or be turned by more "
             "than 3 degrees: crosslook locate searches a whole basemap, at any rotation"
