@@ -138,6 +138,9 @@ def is_remote(place: str | Path) -> bool:
     return "://" in str(place)
 
 
+ONLY_GDAL = ("http://", "https://", "gs://", "az://")
+"""Addresses of images that are read through GDAL alone: no other package need reach them."""
+
 _CONTAINER = re.compile(r"^[A-Za-z][A-Za-z0-9_]+:")
 
 

@@ -31,7 +31,15 @@ from rasterio.warp import calculate_default_transform, reproject
 from crosslook.errors import GridError, RasterError
 from crosslook.geo.grid import shape_of
 from crosslook.geo.products import Opening, normalised, quiet, resolve
-from crosslook.storage import Place, as_path, for_gdal, is_gdal_name, name_of, reaching
+from crosslook.storage import (
+    ONLY_GDAL,
+    Place,
+    as_path,
+    for_gdal,
+    is_gdal_name,
+    name_of,
+    reaching,
+)
 
 _GDAL_CACHE_MIB = 64
 _EXACT_PX = 0.01  # GDAL may approximate a projection by this much
@@ -161,7 +169,7 @@ def reason(error: Exception) -> str:
 
 def _state_of(place: Place) -> tuple[int, int]:
     """Time of change and size of a local or stored file; nothing for what only GDAL reaches."""
-    if is_gdal_name(place) or str(place).startswith(("http://", "https://")):
+    if is_gdal_name(place) or str(place).startswith(ONLY_GDAL):
         return 0, 0
     path = as_path(str(place).partition("#")[0] if ".json#" in str(place) else place)
     try:

@@ -31,7 +31,15 @@ from crosslook.geo.products import SUFFIXES, product_bands, stac_items
 from crosslook.geo.raster import RasterFile
 from crosslook.geo.reading import Reading, fit_stretch
 from crosslook.progress import track
-from crosslook.storage import Place, as_path, as_place, is_gdal_name, is_remote, reaching
+from crosslook.storage import (
+    ONLY_GDAL,
+    Place,
+    as_path,
+    as_place,
+    is_gdal_name,
+    is_remote,
+    reaching,
+)
 from crosslook.types import Window
 
 Bounds = tuple[float, float, float, float]
@@ -198,7 +206,7 @@ def fingerprint(places: Sequence[Place]) -> list[list[Any]]:
     found: list[list[Any]] = []
     for place in places:
         for part in RasterFile(place).parts():
-            if is_gdal_name(part) or part.startswith(("http://", "https://")):
+            if is_gdal_name(part) or part.startswith(ONLY_GDAL):
                 found.append([part.partition("?")[0].rpartition("/")[2], 0, 0])
                 continue
             path = as_path(part)

@@ -18,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
+from urllib.request import urlopen
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 import numpy as np
@@ -40,6 +41,9 @@ _VISIBLE = {
     "landsat": ("B04", "B03", "B02"),
     "tm": ("B03", "B02", "B01"),
 }
+_ITEM = re.compile(r"#(\d+)\.json$")  # an item of a collection, as `stac_items` names it
+_MOST_JSON = 64 << 20
+_PATIENCE = 60.0  # seconds
 _COLOURS = ("red", "green", "blue")
 _AMPLITUDE = ("complex64", "complex128", "complex_int16", "cint16", "cint32", "complex_int32")
 
@@ -103,7 +107,7 @@ def product_bands(place: Place) -> dict[str, str] | None:
     text = str(place)
     if is_gdal_name(text):
         return None
-    if text.lower().endswith(".json"):
+    if _is_json(text):
         return _stac_bands(text)
     if is_remote(text):
         return None
@@ -115,12 +119,22 @@ def product_bands(place: Place) -> dict[str, str] | None:
 
 def stac_items(place: Place) -> list[str] | None:
     """Places of the items of a STAC item collection; None for anything else."""
-    if not str(place).lower().endswith(".json"):
+    if not _is_json(str(place)):
         return None
     loaded = _load_json(str(place))
     if loaded.get("type") != "FeatureCollection":
         return None
     return [f"{place}#{number}.json" for number in range(len(loaded.get("features", [])))]
+
+
+def _is_json(text: str) -> bool:
+    """Whether a place is a JSON file, be it one of a signed address or an item of a collection."""
+    return _address(text).lower().endswith(".json") or bool(_ITEM.search(text))
+
+
+def _address(text: str) -> str:
+    """A web address without the query that signs it; anything else as it is."""
+    return text.partition("?")[0] if is_remote(text) else text
 
 
 def _folder_bands(folder: Path) -> dict[str, str] | None:
@@ -191,10 +205,11 @@ def _numbered(text: str) -> str:
 
 def _stac_bands(place: str) -> dict[str, str]:
     """Assets of a STAC item by band: common names where known, else the asset's key."""
-    collection, hash_mark, number = place.removesuffix(".json").partition("#")
-    item = _load_json(collection if hash_mark else place)
-    if hash_mark:
-        item = item["features"][int(number)]
+    one = _ITEM.search(place)
+    base = place[: one.start()] if one else place
+    item = _load_json(base)
+    if one:
+        item = item["features"][int(one[1])]
     elif item.get("type") == "FeatureCollection":
         if len(item.get("features", [])) != 1:
             raise InputError(
@@ -202,7 +217,6 @@ def _stac_bands(place: str) -> dict[str, str]:
                 "needed here. Give one item, or build an atlas of all."
             )
         item = item["features"][0]
-    base = collection if hash_mark else place
     found: dict[str, str] = {}
     for key, asset in item.get("assets", {}).items():
         href = _located(str(asset.get("href", "")), base)
@@ -237,17 +251,27 @@ def _located(href: str, base: str) -> str:
 
 @lru_cache(maxsize=64)
 def _load_json(place: str) -> dict[str, Any]:
-    path = as_path(place)
     try:
-        with reaching(path):
-            loaded = json.loads(path.read_bytes())
+        with reaching(place):
+            loaded = json.loads(_bytes_of(place))
     except OSError as error:
-        raise InputError(f"cannot read {place}: {error.strerror or error}.") from error
+        raise InputError(f"cannot read {_address(place)}: {error.strerror or error}.") from error
     except ValueError as error:
-        raise InputError(f"{place} is not JSON: {error}.") from error
+        raise InputError(f"{_address(place)} is not JSON: {error}.") from error
     if not isinstance(loaded, dict) or "type" not in loaded:
-        raise InputError(f"{place} is no STAC item or item collection.")
+        raise InputError(f"{_address(place)} is no STAC item or item collection.")
     return loaded
+
+
+def _bytes_of(place: str) -> bytes:
+    """All of a small file; web addresses by the standard library, so that no extra is needed."""
+    if not place.startswith(("http://", "https://")):
+        return as_path(place).read_bytes()
+    with urlopen(place, timeout=_PATIENCE) as answer:
+        data: bytes = answer.read(_MOST_JSON + 1)
+    if len(data) > _MOST_JSON:
+        raise InputError(f"{_address(place)} is over {_MOST_JSON >> 20} MiB: no STAC item.")
+    return data
 
 
 def stack(files: Sequence[str], names: Sequence[str]) -> str:

@@ -1,0 +1,153 @@
+"""Images and STAC items on web servers and in object stores, over servers of this machine."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import re
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pairs import texture, write_raster
+
+from crosslook.errors import CrosslookError
+from crosslook.geo.image import open_image
+from crosslook.geo.mosaic import find_basemaps
+from crosslook.match.register import register
+
+SIGNATURE = "sv=1&sig=a%2Bb"
+
+
+class Store(SimpleHTTPRequestHandler):
+    """Serves ranges, as stores do; what lies in ``signed`` only to who shows the signature."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def _answer(self, *, body: bool) -> None:
+        path, _, query = self.path.partition("?")
+        file = Path(self.translate_path(path))
+        if "/signed/" in path and query != SIGNATURE:
+            self.send_error(403)
+            return
+        if not file.is_file():
+            self.send_error(404)
+            return
+        data = file.read_bytes()
+        total = len(data)
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if asked:
+            first, last = int(asked[1]), min(int(asked[2] or total - 1), total - 1)
+            data = data[first : last + 1]
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {first}-{last}/{total}")
+        else:
+            self.send_response(200)
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if body:
+            self.wfile.write(data)
+
+
+def serve(folder: str, tell: Connection) -> None:
+    """Show a folder until killed, and say at which port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Store, directory=folder))
+    tell.send(server.server_port)
+    server.serve_forever()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A folder and the address of the server that shows it."""
+    folder = tmp_path_factory.mktemp("store")
+    optical = np.stack([texture(7, 400) * 200 + 20] * 3).astype(np.uint8)
+    for name in ("signed", "open"):
+        write_raster(folder / name / "map.tif", optical)
+        write_raster(folder / name / "sar.tif", optical[:1])
+        item = {
+            "type": "Feature",
+            "assets": {
+                "visual": {
+                    "href": f"./map.tif{'?' + SIGNATURE if name == 'signed' else ''}",
+                    "type": "image/tiff",
+                }
+            },
+        }
+        (folder / name / "item.json").write_text(json.dumps(item))
+    # In a process of its own: rasterio may hold the interpreter while GDAL waits for an answer.
+    spawn = multiprocessing.get_context("spawn")
+    told, tell = spawn.Pipe(duplex=False)
+    server = spawn.Process(target=serve, args=(str(folder), tell), daemon=True)
+    server.start()
+    assert told.poll(60), "the server did not start"
+    yield folder, f"http://127.0.0.1:{told.recv()}"
+    server.kill()
+    server.join()
+
+
+@pytest.fixture
+def addresses(store: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Address of the folder ``open`` or ``signed`` by scheme, and how a name ends there."""
+    _, server = store
+    monkeypatch.setenv("CPL_GS_ENDPOINT", f"{server}/")
+    monkeypatch.setenv("GS_NO_SIGN_REQUEST", "YES")
+    monkeypatch.setenv(
+        "AZURE_STORAGE_CONNECTION_STRING",
+        f"DefaultEndpointsProtocol=http;AccountName=unused;AccountKey=dGVzdA==;BlobEndpoint={server}",
+    )
+    return {
+        "http": f"{server}/open/{{}}",
+        "signed": f"{server}/signed/{{}}?{SIGNATURE}",
+        "gs": "gs://open/{}",
+        "az": "az://open/{}",
+    }
+
+
+@pytest.mark.parametrize("scheme", ["http", "signed", "gs", "az"])
+def test_an_address_gives_the_pixels_of_the_file(
+    store: tuple[Path, str], addresses: dict[str, str], scheme: str
+) -> None:
+    there = open_image(addresses[scheme].format("map.tif"), "optical")
+    here = open_image(store[0] / "open" / "map.tif", "optical")
+    np.testing.assert_array_equal(there.read().values, here.read().values)
+
+
+@pytest.mark.parametrize("scheme", ["http", "signed"])
+def test_stac_items_of_an_address_are_read_with_their_assets(
+    store: tuple[Path, str], addresses: dict[str, str], scheme: str
+) -> None:
+    there = open_image(addresses[scheme].format("item.json"), "optical")
+    here = open_image(store[0] / "open" / "map.tif", "optical")
+    np.testing.assert_array_equal(there.read().values, here.read().values)
+    place = addresses[scheme].format("item.json")
+    assert find_basemaps([place]) == [place]
+
+
+@pytest.mark.parametrize("scheme", ["http", "signed", "gs", "az"])
+def test_images_of_an_address_are_registered(
+    addresses: dict[str, str], scheme: str, tmp_path: Path
+) -> None:
+    found = register(*(addresses[scheme].format(f"{name}.tif") for name in ("sar", "map")))
+    assert found.verdict == "match"
+    found.write(tmp_path / "out")
+    assert SIGNATURE not in (tmp_path / "out" / "match.json").read_text(), "a secret"
+
+
+def test_what_an_address_refuses_is_one_clear_error(store: tuple[Path, str]) -> None:
+    for name in ("signed/map.tif", "open/nothing.tif", "signed/item.json"):
+        with pytest.raises(CrosslookError, match=r"403|404") as error:
+            open_image(f"{store[1]}/{name}", "optical").read()
+        assert name.rpartition("/")[2] in str(error.value)
