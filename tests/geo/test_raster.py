@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from rasters import UTM, ramp, write
 
 from crosslook.errors import RasterError
+from crosslook.geo.grid import make_grid, whole_offset, window_of
 from crosslook.geo.handles import OpenRasters
 from crosslook.geo.raster import RasterFile
 from crosslook.types import Window
@@ -117,3 +119,29 @@ def test_threads_share_the_open_rasters(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(value, range(300))) == [i % 6 for i in range(300)]
     assert len(rasters) <= 2
+
+
+@pytest.mark.parametrize("missing", [None, 8.0])
+def test_a_grid_of_the_same_pixels_is_read_without_resampling(
+    tmp_path: Path, missing: float | None
+) -> None:
+    data = ramp("uint8")
+    path = write(tmp_path / "a.tif", data, nodata=3)
+    own = RasterFile(path)
+    moved = window_of(own.header.grid, (-4, 6), (50, 30))
+    found = replace(own.on(moved), missing=missing).read(None, (1, 2))
+    expected = np.full((2, 50, 30), np.nan, np.float32)
+    expected[:, 4:34] = np.where(np.isin(data, [3, missing or 3]), np.nan, data)[:, :, 6:36]
+    np.testing.assert_array_equal(found, expected)
+    half = window_of(own.header.grid, (0, 0), (30, 40)).translate_pix(0.5, 0.0)
+    assert whole_offset(own.header.grid, half) is None
+    np.testing.assert_allclose(own.on(half).read(None, (1,))[0, 5, 6:-2], data[0, 5, 6:-2] + 0.5)
+
+
+def test_pixels_a_little_larger_are_not_the_same(tmp_path: Path) -> None:
+    own = RasterFile(write(tmp_path / "a.tif", ramp("uint8"))).header.grid
+    assert whole_offset(own, own) == (0, 0)
+    for growth, offset in ((1 + 1e-5, (0, 0)), (1 + 1e-3, None)):
+        larger = make_grid(UTM, (10 * growth, 0, 5e5, 0, -10 * growth, 5e6), 30, 40)
+        assert whole_offset(own, larger) == offset
+    assert whole_offset(own, make_grid("EPSG:32634", (10, 0, 5e5, 0, -10, 5e6), 30, 40)) is None

@@ -118,6 +118,21 @@ def same_grid(first: GeoBox, second: GeoBox, tolerance: float = 0.01) -> bool:
     return bool(np.linalg.norm(moved - at, axis=1).max() <= tolerance)
 
 
+def whole_offset(source: GeoBox, target: GeoBox) -> tuple[int, int] | None:
+    """Row and column of the target's first pixel among those of the source.
+
+    None unless the pixels of both coincide, to a hundredth of one, over the
+    whole of the target: then one is read for the other, without resampling.
+    """
+    if source.crs != target.crs or not (is_placed(source) and is_placed(target)):
+        return None
+    at = from_map(source, to_map(target, corners(target)))
+    first = np.rint(at[0])
+    if (np.abs(at - corners(target) - first) > 0.01).any():
+        return None
+    return int(first[0]), int(first[1])
+
+
 def corners(grid: GeoBox) -> Array:
     """The four outer corners as pixels, shape (4, 2)."""
     height, width = shape_of(grid)

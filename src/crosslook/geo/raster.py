@@ -14,7 +14,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 
 from crosslook.errors import RasterError
-from crosslook.geo.grid import make_grid, plain_grid, shape_of, text_of_crs
+from crosslook.geo.grid import make_grid, plain_grid, shape_of, text_of_crs, whole_offset
 from crosslook.geo.handles import OPEN, Recipe, needs_rectifying, reading, reason
 from crosslook.geo.products import resolve
 from crosslook.types import FloatArray, Window
@@ -123,6 +123,8 @@ class RasterFile(Recipe):
         head = self.header
         height, width = shape_of(head.grid)
         window = Window(0, 0, height, width) if window is None else window
+        if self._unmoved is not None and shape is None:
+            return self._read_unmoved(window, bands, *self._unmoved)
         inside = _inside(window, height, width)
         out = np.full((len(bands), *(shape or (window.height, window.width))), np.nan, np.float32)
         if inside.height <= 0 or inside.width <= 0:
@@ -140,6 +142,26 @@ class RasterFile(Recipe):
         top, left = inside.row - window.row, inside.col - window.col
         out[:, top : top + inside.height, left : left + inside.width] = values
         return out
+
+    @cached_property
+    def _unmoved(self) -> tuple[int, int] | None:
+        """Where a grid onto which the raster is brought begins among its own pixels, if on them."""
+        if self.onto is None:
+            return None
+        return whole_offset(replace(self, onto=None).header.grid, self.onto)
+
+    def _read_unmoved(
+        self, window: Window, bands: tuple[int, ...], down: int, right: int
+    ) -> FloatArray:
+        """Read a grid whose pixels are the raster's own: several times faster than to resample."""
+        own = replace(self, onto=None)
+        moved = Window(window.row + down, window.col + right, window.height, window.width)
+        values = own.read(moved, bands)
+        if self.missing is not None:
+            for at, band in enumerate(bands):
+                scale, offset = own.header.scales[band - 1], own.header.offsets[band - 1]
+                values[at, values[at] == np.float32(self.missing) * scale + offset] = np.nan
+        return values
 
     def read_stored(
         self, window: Window, bands: tuple[int, ...]
