@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+
 from pairs import write_pairs
 
 COMMAND = [sys.executable, "-m", "crosslook"]

@@ -1,0 +1,42 @@
+"""Draw ``docs/images/aligned.png``: SAR image, basemap and aligned result, simulated.
+
+python tools/readme_picture.py
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "docs" / "_ext"))
+
+import crosslook  # noqa: E402
+from show import checkerboard, read, row  # noqa: E402
+
+
+def main() -> None:
+    """Simulate the pair of the README, register it, and draw the three."""
+    with TemporaryDirectory() as folder:
+        crosslook.write_pairs(
+            folder, 1, size=512, shift=(20.0, -14.0), rotation=2.0, relief=40.0, seed=7
+        )
+        sar, optical = (f"{folder}/{side}/sim-0000.tif" for side in ("sar", "optical"))
+        result = crosslook.register(sar, optical, out=f"{folder}/out")
+        aligned, ground = read(f"{folder}/out/aligned.tif"), read(optical)
+        figure = row(
+            {
+                "SAR image, its georeference wrong": checkerboard(read(sar), ground, 4),
+                "optical basemap": ground,
+                f"aligned: {result.verdict}, confidence {result.confidence:.2f}": checkerboard(
+                    aligned, ground, 4
+                ),
+            },
+            3.6,
+        )
+        figure.savefig(ROOT / "docs" / "images" / "aligned.png", dpi=90)
+
+
+if __name__ == "__main__":
+    main()
