@@ -21,6 +21,7 @@ from crosslook.geo.mosaic import plan_grid
 from crosslook.storage import open_folder
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_killed_worker_costs_only_its_block(
     atlas: Atlas, basemap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -16,6 +16,7 @@ from crosslook.storage import LocalFolder
 pytest.importorskip("ray", reason="ray is not installed")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_killed_worker_costs_only_its_shard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -11,6 +11,7 @@ from deadly_worker import MARKER, DeadlyWorker
 import crosslook
 
 
+@pytest.mark.slow
 @pytest.mark.sentinel
 @pytest.mark.timeout(900)  # Ray runs its workers at the lowest priority
 def test_the_sentinel_study_is_the_same_though_a_worker_is_killed(

@@ -87,6 +87,7 @@ def test_run_json_tells_how_to_get_it_again(run: Path) -> None:
     assert told["settings"]["seed"] == 0
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_ten_moments_gives_the_same_bytes(
     pairs: Path, run: Path, tmp_path: Path
 ) -> None:

@@ -189,6 +189,7 @@ def _measured(run: Path) -> list[int]:
     return [int(i) for i in read_matches(run)[0].query_index]
 
 
+@pytest.mark.slow
 def test_repeated_splits_give_means_and_wider_intervals(tmp_path: Path) -> None:
     folder = precut(tmp_path / "pairs", regions=8)
     store = str(tmp_path / "store")
