@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pairs import texture, write_raster
 
 from crosslook.errors import CrosslookError
 from crosslook.geo.image import open_image
 from crosslook.geo.mosaic import find_basemaps
 from crosslook.match.register import register
+from tests.helpers.pairs import texture, write_raster
 
 SIGNATURE = "sv=1&sig=a%2Bb"
 

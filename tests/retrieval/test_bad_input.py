@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from pairs import SIZE, east_of, write_pairs, write_raster
 
 from crosslook.cli import app
 from crosslook.errors import CrosslookError
+from tests.helpers.pairs import SIZE, east_of, write_pairs, write_raster
 
 SAR = Path("sar/scene1.tif")
 

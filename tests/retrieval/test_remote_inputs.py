@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pairs import texture, write_pairs, write_raster
 
 import crosslook
 from crosslook.errors import CrosslookError, InputError, LayoutError, RasterError
 from crosslook.storage import as_path
+from tests.helpers.pairs import texture, write_pairs, write_raster
 
 WANTED = {"extractors": ["hog:cell=16"], "patch": 64, "structure": False, "draws": 100}
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from pairs import write_pairs
+
+from tests.helpers.pairs import write_pairs
 
 COMMAND = [sys.executable, "-m", "crosslook"]
 

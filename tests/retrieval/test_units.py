@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pairs import texture, write_raster
 
 from crosslook.data.pairs import open_pairs, region_of
 from crosslook.errors import CalibrationError, SettingError
@@ -19,6 +18,7 @@ from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.split import divide, find_units
 from crosslook.retrieval.study import run_study
 from crosslook.types import Patch, Row, Window
+from tests.helpers.pairs import texture, write_raster
 
 SIDE = 48
 
