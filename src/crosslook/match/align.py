@@ -6,11 +6,13 @@ from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
+from scipy.special import betainc
 
 from crosslook.extract.base import Extractor
 from crosslook.geo.picture import Picture
 from crosslook.match.channels import dense_channels
-from crosslook.match.judge import Evidence
+from crosslook.match.judge import FARTHEST, Evidence
+from crosslook.match.pose_search import PoseRange, search_poses, whole_image
 from crosslook.match.refine import (
     LEVELS,
     SHARE,
@@ -21,18 +23,20 @@ from crosslook.match.refine import (
 )
 from crosslook.match.relief import CLEAR_RATIO, Relief, is_consistent, measure_relief
 from crosslook.match.robust_fit import Fit, fit_robust
-from crosslook.match.settings import Model
 from crosslook.match.tie_points import Pass, TiePoints, VoteRange, find_tie_points, score_maps, vote
-from crosslook.match.transform import Transform, identity
+from crosslook.match.transform import Model, Transform, grid_points, identity, mean_distance
 from crosslook.match.warp import warp
 from crosslook.progress import Timer
+from crosslook.types import Array
 
 PASSES = (
     Pass(template=128.0, radius=60.0, step=48.0, threshold=10.0),
     Pass(template=112.0, radius=20.0, step=48.0, threshold=8.0),
     Pass(template=128.0, radius=12.0, step=32.0, threshold=3.5),
 )
-_FARTHEST = 50.0
+_OVERLAP_WORTH = 4.0
+_MOST_CHANCE = 100.0
+_LEAST_HALF = 4
 _LEAST_TRUST = 0.01
 _SHIFT_ONLY = VoteRange(0.0, 0.0, 0.0, 0.0)
 
@@ -101,7 +105,7 @@ def align(
         return Alignment(None, points, _no_evidence(points), seconds)
     refined = refine(sar, optical, fit.transform, levels, share=share)
     seconds["refinement"] = lap()
-    evidence = _evidence(sar, optical, points, fit, refined)
+    evidence = _evidence(sar, optical, points, fit, refined, start or identity(), passes[-1])
     seconds["evidence"] = lap()
     return Alignment(refined.transform, points, evidence, seconds)
 
@@ -123,13 +127,10 @@ def _search(
         points = find_tie_points(score_maps(moved, fixed, settings), current)
         return _fit(points, start, wanted, settings, seed)
 
-    moved = dense_channels(warp(sar, start, optical.shape), extractor)
-    maps = score_maps(moved, fixed, passes[0])
-    ranges = _SHIFT_ONLY if model == "shift" else VoteRange()
-    points, fit = _fit(find_tie_points(maps, start), start, early, passes[0], seed)
-    first = [vote(maps, ranges, optical.shape).compose(start)]
-    first += [] if fit is None else [fit.transform]
+    first = _first(sar, optical, extractor, start, model, passes[0], seed, fixed)
     found = [attempt(current, passes[1], early) for current in first]
+    if not found:
+        return no_points(), None
     points, fit = max(found, key=lambda pair: 0.0 if pair[1] is None else pair[1].support)
     for settings in passes[2:]:
         if fit is None:
@@ -137,6 +138,24 @@ def _search(
         wanted = model if settings is passes[-1] else early
         points, fit = attempt(fit.transform, settings, wanted)
     return points, fit
+
+
+def _first(sar, optical, extractor, start, model, settings, seed, fixed):
+    import os
+    mode = os.environ.get("MODE", "vote")
+    early: Model = "shift" if model == "shift" else "similarity"
+    out = []
+    if "vote" in mode:
+        moved = dense_channels(warp(sar, start, optical.shape), extractor)
+        maps = score_maps(moved, fixed, settings)
+        ranges = _SHIFT_ONLY if model == "shift" else VoteRange()
+        points, fit = _fit(find_tie_points(maps, start), start, early, settings, seed)
+        out = [vote(maps, ranges, optical.shape).compose(start)]
+        out += [] if fit is None else [fit.transform]
+    if "pose" in mode:
+        wanted = PoseRange(3.0, (0.97, 1.03), shift=64.0, rotation_step=1.5, scale_step=0.02)
+        out += [c.transform for c in search_poses(sar, optical, start, wanted, int(os.environ.get("COUNT", "2")))]
+    return out
 
 
 def _fit(
@@ -151,23 +170,75 @@ def _fit(
 
 
 def _evidence(
-    sar: Picture, optical: Picture, points: TiePoints, fit: Fit, refined: Refinement
+    sar: Picture,
+    optical: Picture,
+    points: TiePoints,
+    fit: Fit,
+    refined: Refinement,
+    start: Transform,
+    last: Pass,
 ) -> Evidence:
     kept = points.inlier
-    hull = cv2.convexHull(points.optical[kept].astype(np.float32))
     area = optical.shape[0] * optical.shape[1]
+    inside, tried = _hull(points.optical[kept]), _hull(points.optical)
     relief = _relief(points, fit)
+    excess, chance = against_chance(points, last)
+    whole, lead = whole_image(sar, optical, refined.transform)
     return Evidence(
         inliers=float(kept.sum()),
         inlier_share=float(kept.mean()),
-        spread=float(min(1.0, cv2.contourArea(hull) / area)),
+        spread=min(1.0, inside / area),
         score=float(np.median(points.score[kept])),
         peak_ratio=float(np.median(points.ratio)),
         residual=fit.residual,
-        agreement=min(refined.moved, _FARTHEST),
+        agreement=min(refined.moved, FARTHEST),
         information=information_score(sar, optical, refined.transform),
         relief=0.0 if relief is None else relief.spread,
+        excess=excess,
+        chance=chance,
+        coverage=inside / max(tried, 1.0),
+        halves=_halves(points, start, last, optical.shape),
+        whole=whole,
+        lead=lead,
     )
+
+
+def _hull(points: Array) -> float:
+    """Area of the convex hull of positions (n, 2), square pixels."""
+    return float(cv2.contourArea(cv2.convexHull(points.astype(np.float32))))
+
+
+def against_chance(points: TiePoints, last: Pass) -> tuple[float, float]:
+    """Share of inliers beyond chance, and ``-log10`` of how probable so many are.
+
+    A wrong tie point lies anywhere within the radius searched, so it agrees
+    with a fit in ``(threshold / radius)^2`` of the cases, more or less. Of
+    templates that overlap only as many count as would lie side by side.
+    """
+    agree = min(0.9, float(np.pi * last.threshold**2 / (2.0 * last.radius) ** 2))
+    share = float(points.inlier.mean())
+    independent = len(points) * min(1.0, (last.step / last.template) ** 2 * _OVERLAP_WORTH)
+    # Two points' worth of agreement is what the fit itself brings about.
+    hits = max(0.0, share * independent - 2.0)
+    tail = float(betainc(max(hits, 1e-9), independent - hits + 1.0, agree)) if hits > 0 else 1.0
+    chance = -float(np.log10(max(tail, 1e-100)))
+    return max(0.0, (share - agree) / (1.0 - agree)), min(_MOST_CHANCE, chance)
+
+
+def _halves(points: TiePoints, start: Transform, last: Pass, shape: tuple[int, int]) -> float:
+    """Mean distance between fits to the tie points of the two colours of a checkerboard."""
+    square = np.floor(points.optical / last.template).astype(int).sum(axis=1) % 2 == 0
+    trust = np.maximum(points.ratio - 1.0, _LEAST_TRUST)
+    placed = start(points.sar)
+    fits = [
+        fit_robust(placed[m], points.optical[m], "similarity", last.threshold, trust[m])
+        for m in (square, ~square)
+        if m.sum() >= _LEAST_HALF
+    ]
+    if len(fits) < 2 or fits[0] is None or fits[1] is None:
+        return FARTHEST
+    apart = mean_distance(fits[0].transform, fits[1].transform, grid_points(*shape))
+    return min(apart, FARTHEST)
 
 
 def _relief(points: TiePoints, fit: Fit) -> Relief | None:
@@ -178,4 +249,4 @@ def _relief(points: TiePoints, fit: Fit) -> Relief | None:
 
 def _no_evidence(points: TiePoints) -> Evidence:
     ratio = float(np.median(points.ratio)) if len(points) else 1.0
-    return Evidence(0.0, 0.0, 0.0, 0.0, ratio, _FARTHEST, _FARTHEST, 0.0)
+    return Evidence(0.0, 0.0, 0.0, 0.0, ratio, FARTHEST, FARTHEST, 0.0)

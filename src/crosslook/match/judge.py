@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from crosslook.types import Array
 
+FARTHEST = 50.0
+"""Pixels at which distances in the evidence are capped."""
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -47,6 +50,24 @@ class Evidence:
         0 where nothing was searched.
     search_margin : float
         That sum over the second-best place's, less one; 0 where nothing was searched.
+    excess : float
+        Share of inliers beyond the share that chance gives within the area
+        searched: 0 for wrong matches of any size, 1 where all agree.
+    chance : float
+        ``-log10`` of the probability that as many of the independent
+        templates agree by chance; capped at 100.
+    coverage : float
+        Area of the hull of the inliers over that of all tie points, 0..1.
+    halves : float
+        Mean distance between the fits to two halves of the tie points that
+        share hardly a pixel, optical pixels; capped at 50.
+    whole : float
+        Correlation of the image as one template at the match, in deviations
+        above the mean over places up to sixteen cells away; an image of any
+        size has about 64 cells a side.
+    lead : float
+        By how many such deviations it stands above the best of those places
+        that is no neighbour.
     """
 
     inliers: float
@@ -60,6 +81,12 @@ class Evidence:
     relief: float = 0.0
     search_score: float = 0.0
     search_margin: float = 0.0
+    excess: float = 0.0
+    chance: float = 0.0
+    coverage: float = 0.0
+    halves: float = FARTHEST
+    whole: float = 0.0
+    lead: float = 0.0
 
 
 _FLOOR = 1.0
@@ -129,8 +156,24 @@ def judge(evidence: Evidence, kind: Kind = "register") -> Verdict:
 def verdict_features(evidence: Evidence, kind: Kind = "register") -> Array:
     """What the logistic sees: bounded, monotone forms of the evidence.
 
-    Shape (6,) for ``register``; (8,) for ``locate``, which adds the search.
+    Shape (9,) for ``register``, none of which grows with the image; (8,) for
+    ``locate``, whose chips are of about one size.
     """
+    if kind == "register":
+        return np.array(
+            [
+                evidence.excess,
+                np.log1p(evidence.chance),
+                evidence.coverage,
+                evidence.score * 10.0,
+                np.log1p(evidence.agreement),
+                np.log1p(evidence.halves),
+                np.clip(evidence.information, -3.0, 6.0) / 3.0,
+                np.clip(evidence.whole, 0.0, 12.0) / 3.0,
+                np.clip(evidence.lead, -3.0, 6.0),
+            ],
+            np.float64,
+        )
     common = [
         np.log1p(evidence.inliers),
         evidence.inlier_share,
@@ -139,8 +182,6 @@ def verdict_features(evidence: Evidence, kind: Kind = "register") -> Array:
         np.log1p(evidence.agreement),
         np.clip(evidence.information, -3.0, 6.0) / 3.0,
     ]
-    if kind == "register":
-        return np.array(common, np.float64)
     search = [evidence.search_score * 10.0, np.log1p(max(evidence.search_margin, 0.0)) * 10.0]
     return np.array([*common, *search], np.float64)
 
