@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
 from crosslook.data.simulate.scene import make_pair
-from crosslook.geo.image import GeoImage
+from crosslook.geo.image import open_image
+from crosslook.geo.picture import Picture
+from crosslook.geo.raster import RasterArray
 from crosslook.match.transform import (
     Transform,
     grid_points,
@@ -93,18 +95,22 @@ class Case:
             points = points[self.valid[tuple(points.astype(int).T)]]
         return min(mean_distance(found, self.truth, points), FAILED_PX)
 
-    def images(self, *, wrong: bool = False) -> tuple[GeoImage, GeoImage]:
+    def images(self, *, wrong: bool = False) -> tuple[RasterArray, RasterArray]:
         """SAR and optical image as the library takes them, without georeference."""
         optical = self.optical
         if wrong:
             if self.wrong is None:
                 raise ValueError(f"{self.scene} has no wrong partner")
             optical = self.wrong
-        valid = np.ones(self.sar.shape, np.bool_) if self.valid is None else self.valid
-        full = np.ones(optical.shape[1:], np.bool_)
+        sar = RasterArray.of(self.sar, self.valid, name=self.scene)
+        return sar, RasterArray.of(optical, name=self.scene)
+
+    def pictures(self, *, wrong: bool = False) -> tuple[Picture, Picture]:
+        """The same, ready for matching."""
+        sar, optical = self.images(wrong=wrong)
         return (
-            GeoImage(self.sar[None], valid, None, None, self.scene),
-            GeoImage(optical, full, None, None, self.scene),
+            open_image(sar, "sar").read().picture("sar"),
+            open_image(optical, "optical").read().picture("optical"),
         )
 
 

@@ -10,8 +10,8 @@ from scipy.special import betainc
 
 from crosslook.extract.base import Extractor
 from crosslook.geo.picture import Picture
-from crosslook.match.channels import dense_channels
-from crosslook.match.judge import FARTHEST, Evidence
+from crosslook.match.channels import Channels, dense_channels
+from crosslook.match.judge import FARTHEST, Evidence, judge
 from crosslook.match.pose_search import PoseRange, search_poses, whole_image
 from crosslook.match.refine import (
     LEVELS,
@@ -23,7 +23,15 @@ from crosslook.match.refine import (
 )
 from crosslook.match.relief import CLEAR_RATIO, Relief, is_consistent, measure_relief
 from crosslook.match.robust_fit import Fit, fit_robust
-from crosslook.match.tie_points import Pass, TiePoints, VoteRange, find_tie_points, score_maps, vote
+from crosslook.match.tie_points import (
+    Pass,
+    TiePoints,
+    VoteRange,
+    find_tie_points,
+    no_tie_points,
+    score_maps,
+    vote,
+)
 from crosslook.match.transform import Model, Transform, grid_points, identity, mean_distance
 from crosslook.match.warp import warp
 from crosslook.progress import Timer
@@ -72,6 +80,7 @@ def align(
     seed: int = 0,
     levels: tuple[PyramidLevel, ...] = LEVELS,
     share: float = SHARE,
+    placed: Transform | None = None,
 ) -> Alignment:
     """Bring a SAR picture onto an optical one from a rough start.
 
@@ -96,10 +105,13 @@ def align(
         Of the refinement, coarse to fine.
     share : float
         Of the way to the optimum of the refinement that is gone, 0..1.
+    placed : Transform, optional
+        Where the image lies to the radius of the second pass, if that is
+        known: the first pass is left out.
     """
     lap = Timer().lap
     seconds = {}
-    points, fit = _search(sar, optical, extractor, start or identity(), model, passes, seed)
+    points, fit = _search(sar, optical, extractor, start or identity(), model, passes, seed, placed)
     seconds["tie points"] = lap()
     if fit is None:
         return Alignment(None, points, _no_evidence(points), seconds)
@@ -110,6 +122,53 @@ def align(
     return Alignment(refined.transform, points, evidence, seconds)
 
 
+def align_wide(
+    sar: Picture,
+    optical: Picture,
+    extractor: Extractor,
+    start: Transform,
+    wanted: PoseRange,
+    model: Model = "similarity",
+    seed: int = 0,
+    tries: int = 2,
+) -> Alignment:
+    """Search all places and poses of a range, and align from the best ones.
+
+    Parameters
+    ----------
+    sar, optical, extractor, model, seed
+        As for :func:`align`.
+    start : Transform
+        What rotation 0, scale 1 and shift 0 of the range mean.
+    wanted : PoseRange
+    tries : int
+        Poses that are aligned from, best first, until one is a match.
+
+    Returns
+    -------
+    Alignment
+        The one whose evidence is surest; without transform where nothing
+        overlaps by half.
+    """
+    lap = Timer().lap
+    poses = search_poses(sar, optical, start, wanted, tries)
+    searched = {"pose search": lap()}
+    best: Alignment | None = None
+    surest = -1.0
+    for pose in poses:
+        one = align(
+            sar, optical, extractor, pose.transform, model, seed=seed, placed=pose.transform
+        )
+        verdict = judge(one.evidence)
+        if verdict.confidence > surest:
+            best, surest = one, verdict.confidence
+        if verdict.label == "match":
+            break
+    if best is None:
+        return Alignment(None, no_tie_points(), _no_evidence(no_tie_points()), searched)
+    return replace(best, seconds={**searched, **best.seconds})
+
+
 def _search(
     sar: Picture,
     optical: Picture,
@@ -118,6 +177,7 @@ def _search(
     model: Model,
     passes: tuple[Pass, ...],
     seed: int,
+    placed: Transform | None,
 ) -> tuple[TiePoints, Fit | None]:
     fixed = dense_channels(optical, extractor)
     early: Model = "shift" if model == "shift" else "similarity"
@@ -127,10 +187,11 @@ def _search(
         points = find_tie_points(score_maps(moved, fixed, settings), current)
         return _fit(points, start, wanted, settings, seed)
 
-    first = _first(sar, optical, extractor, start, model, passes[0], seed, fixed)
+    if placed is None:
+        first = _first(sar, fixed, optical.shape, extractor, start, model, passes[0], seed)
+    else:
+        first = [placed]
     found = [attempt(current, passes[1], early) for current in first]
-    if not found:
-        return no_points(), None
     points, fit = max(found, key=lambda pair: 0.0 if pair[1] is None else pair[1].support)
     for settings in passes[2:]:
         if fit is None:
@@ -140,22 +201,24 @@ def _search(
     return points, fit
 
 
-def _first(sar, optical, extractor, start, model, settings, seed, fixed):
-    import os
-    mode = os.environ.get("MODE", "vote")
+def _first(
+    sar: Picture,
+    fixed: Channels,
+    shape: tuple[int, int],
+    extractor: Extractor,
+    start: Transform,
+    model: Model,
+    settings: Pass,
+    seed: int,
+) -> list[Transform]:
+    """Where the first pass puts the image: by vote, and by the best peaks."""
     early: Model = "shift" if model == "shift" else "similarity"
-    out = []
-    if "vote" in mode:
-        moved = dense_channels(warp(sar, start, optical.shape), extractor)
-        maps = score_maps(moved, fixed, settings)
-        ranges = _SHIFT_ONLY if model == "shift" else VoteRange()
-        points, fit = _fit(find_tie_points(maps, start), start, early, settings, seed)
-        out = [vote(maps, ranges, optical.shape).compose(start)]
-        out += [] if fit is None else [fit.transform]
-    if "pose" in mode:
-        wanted = PoseRange(3.0, (0.97, 1.03), shift=64.0, rotation_step=1.5, scale_step=0.02)
-        out += [c.transform for c in search_poses(sar, optical, start, wanted, int(os.environ.get("COUNT", "2")))]
-    return out
+    moved = dense_channels(warp(sar, start, shape), extractor)
+    maps = score_maps(moved, fixed, settings)
+    ranges = _SHIFT_ONLY if model == "shift" else VoteRange()
+    fit = _fit(find_tie_points(maps, start), start, early, settings, seed)[1]
+    voted = vote(maps, ranges, shape).compose(start)
+    return [voted] if fit is None else [voted, fit.transform]
 
 
 def _fit(

@@ -37,7 +37,8 @@ _UNREDUCED = 64
 _CELLS = 64
 _LEAST_OVERLAP = 0.5
 _BINS = 8
-_INFORMATION_WEIGHT = 0.3
+_SHARES = (1.0, 1.0, 0.3)  # of fine cells, coarse cells, mutual information
+_SCALE_POWER = 0.75  # 1 for noise alone; what is alike at large scales by chance asks for less
 _WORKERS = 1  # the spectra are small: threads would wait for each other
 _ROUND = 16  # cells; so that poses of about one size share a spectrum
 
@@ -132,9 +133,13 @@ def search_poses(
         where nothing overlaps by half.
     """
     search = PoseSearch(sar, optical, start, wanted)
-    coarse = [search.glance(pose, 2) for pose in wanted.poses()]
-    fine = [search.glance(one.pose, 1) for one in _best(coarse, _MOST_FINE)]
-    full = [search.look(one.pose) for one in _best(fine, _MOST_FULL)]
+    poses = wanted.poses()
+    if len(poses) > _MOST_FINE:
+        poses = [one.pose for one in _best([search.glance(p, 2) for p in poses], _MOST_FINE)]
+    fine = _best([search.glance(p, 1) for p in poses], _MOST_FULL)
+    if wanted.rotation_step > _CLOSE_DEGREES:
+        fine = [search.sharpen(one) for one in fine]
+    full = [search.look(one.pose) for one in _best(fine, _MOST_FULL // 2)]
     out: list[PoseCandidate] = []
     for one in _best(full, len(full)):
         found = search.candidate(one)
@@ -144,7 +149,8 @@ def search_poses(
     return out[:count]
 
 
-_MOST_FINE, _MOST_FULL = 48, 12
+_MOST_FINE, _MOST_FULL = 60, 20
+_CLOSE_DEGREES = 2.0
 Pose = tuple[float, float, bool]
 Spectrum = NDArray[np.complex64]
 
@@ -202,6 +208,7 @@ class PoseSearch:
         self._spectra: dict[tuple[int, tuple[int, int]], Spectrum] = {}
         self._levels: dict[int, FloatArray] = {}
         self._own: dict[tuple[int, int], Channels] = {}
+        self._deviations: tuple[float, ...] | None = None
         self._reduced: dict[int, Picture] = {}
 
     def transform(self, pose: Pose) -> Transform:
@@ -221,7 +228,17 @@ class PoseSearch:
         cell = self.cell * multiple
         template, corner = self._turned(pose, cell)
         scores, filled, origin = self._correlate(template, cell)
-        return _peak(pose, scores, self._allowed(filled, origin, cell, corner), origin, cell)
+        weighted = scores * _weight(filled, pose)
+        return _peak(pose, weighted, self._allowed(filled, origin, cell, corner), origin, cell)
+
+    def sharpen(self, peak: _Peak) -> _Peak:
+        """The best of a pose and those a third of a step away in rotation, then in scale."""
+        best = peak
+        for turn, grow in (self.wanted.rotation_step / 3, 0.0), (0.0, self.wanted.scale_step / 3):
+            rotation, scale, flipped = best.pose
+            sides = [(rotation + k * turn, scale * (1 + k * grow), flipped) for k in (-1, 1)]
+            best = _best([best, *(self.glance(pose, 1) for pose in sides)], 1)[0]
+        return best
 
     def look(self, pose: Pose) -> _Peak:
         """The best place of a pose by gradients in two cells and mutual information together."""
@@ -247,13 +264,20 @@ class PoseSearch:
         allowed = self._allowed(filled, origin, cell, corner)
         if not allowed.any():
             return scores, allowed, origin
-        total = _standardised(scores, allowed)
+        weight = _weight(filled, pose)
         wide = dense_channels(picture, _gradients(2 * cell))
-        more, _, first = self._correlate(wide, 2 * cell)
-        total += _standardised(_sampled(more, first, total.shape, origin, 0.5), allowed)
-        more, first = self._information(picture, cell)
-        level = _standardised(_sampled(more, first, total.shape, origin, 1.0), allowed)
-        return total + _INFORMATION_WEIGHT * level, allowed, origin
+        coarser, _, first = self._correlate(wide, 2 * cell)
+        coarser = _sampled(coarser, first, scores.shape, origin, 0.5)
+        information, first = self._information(picture, cell)
+        information = _sampled(information, first, scores.shape, origin, 1.0)
+        parts = (scores * weight, coarser * weight, information)
+        if self._deviations is None:
+            # Of the first pose, for all: a flat map of a wrong one must not count for more.
+            self._deviations = tuple(max(float(one[allowed].std()), 1e-9) for one in parts)
+        total = np.zeros_like(scores)
+        for one, share, deviation in zip(parts, _SHARES, self._deviations, strict=True):
+            total += share * (one - one[allowed].mean()) / deviation
+        return total, allowed, origin
 
     def candidate(self, peak: _Peak) -> PoseCandidate:
         """The transform that a peak stands for."""
@@ -443,9 +467,9 @@ def _entropy(share: Array, axis: int | tuple[int, int]) -> Array:
     return np.asarray(-(share * np.log(share)).sum(axis=axis), np.float64)
 
 
-def _standardised(scores: Array, inside: NDArray[np.bool_]) -> Array:
-    values = scores[inside]
-    return np.asarray((scores - values.mean()) / max(float(values.std()), 1e-9), np.float64)
+def _weight(filled: Array, pose: Pose) -> Array:
+    """What a cosine counts for: chance gives large ones where few cells are compared."""
+    return np.asarray(np.sqrt(np.clip(filled, 0.0, 1.0)) * pose[1] ** _SCALE_POWER, np.float64)
 
 
 def _sampled(
