@@ -23,6 +23,7 @@ from crosslook.match.refine import (
 )
 from crosslook.match.relief import CLEAR_RATIO, Relief, is_consistent, measure_relief
 from crosslook.match.robust_fit import Fit, fit_robust
+from crosslook.match.settings import Model
 from crosslook.match.tie_points import (
     Pass,
     TiePoints,
@@ -32,7 +33,7 @@ from crosslook.match.tie_points import (
     score_maps,
     vote,
 )
-from crosslook.match.transform import Model, Transform, grid_points, identity, mean_distance
+from crosslook.match.transform import Transform, grid_points, identity, mean_distance
 from crosslook.match.warp import warp
 from crosslook.progress import Timer
 from crosslook.types import Array
@@ -153,12 +154,14 @@ def align_wide(
     lap = Timer().lap
     poses = search_poses(sar, optical, start, wanted, tries)
     searched = {"pose search": lap()}
+    count = float(len(wanted.poses()))
     best: Alignment | None = None
     surest = -1.0
     for pose in poses:
         one = align(
             sar, optical, extractor, pose.transform, model, seed=seed, placed=pose.transform
         )
+        one = replace(one, evidence=replace(one.evidence, poses=count))
         verdict = judge(one.evidence)
         if verdict.confidence > surest:
             best, surest = one, verdict.confidence

@@ -68,6 +68,9 @@ class Evidence:
     lead : float
         By how many such deviations it stands above the best of those places
         that is no neighbour.
+    poses : float
+        Rotations, scales and flips that were searched; 1 where only the start
+        was followed. The best of many looks better than one.
     """
 
     inliers: float
@@ -87,6 +90,7 @@ class Evidence:
     halves: float = FARTHEST
     whole: float = 0.0
     lead: float = 0.0
+    poses: float = 1.0
 
 
 _FLOOR = 1.0
@@ -156,7 +160,7 @@ def judge(evidence: Evidence, kind: Kind = "register") -> Verdict:
 def verdict_features(evidence: Evidence, kind: Kind = "register") -> Array:
     """What the logistic sees: bounded, monotone forms of the evidence.
 
-    Shape (9,) for ``register``, none of which grows with the image; (8,) for
+    Shape (10,) for ``register``, none of which grows with the image; (8,) for
     ``locate``, whose chips are of about one size.
     """
     if kind == "register":
@@ -171,6 +175,7 @@ def verdict_features(evidence: Evidence, kind: Kind = "register") -> Array:
                 np.clip(evidence.information, -3.0, 6.0) / 3.0,
                 np.clip(evidence.whole, 0.0, 12.0) / 3.0,
                 np.clip(evidence.lead, -3.0, 6.0),
+                np.log10(evidence.poses),
             ],
             np.float64,
         )

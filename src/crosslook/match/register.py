@@ -20,6 +20,7 @@ from crosslook.match.align import Alignment, align
 from crosslook.match.files import RESAMPLING
 from crosslook.match.judge import Verdict, expected_error, judge
 from crosslook.match.result import Failure, MatchResult, placement
+from crosslook.match.pose_search import PoseRange
 from crosslook.match.settings import RegisterCall, RegisterSettings
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform, identity, scaling, translation
@@ -34,6 +35,9 @@ MIN_SIDE = 128
 _EDGE_STEPS = 21
 MARGIN = 64
 """Optical pixels around the footprint that are matched too."""
+
+WIDENED = PoseRange(rotation=30.0, scale=(0.8, 1.25))
+"""What is searched over the whole overlap where the start leads nowhere."""
 
 
 @dataclass(frozen=True, eq=False)
