@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,28 +93,42 @@ class Evidence:
     poses: float = 1.0
 
 
-_FLOOR = 1.0
-_CAP = 50.0
 _FLAT_PX = 3.0  # spread of tie points that noise alone gives
-_DEVIATIONS = 2.56  # between the 10 % and the 90 % quantile of a normal law
+_LEAST_ERROR = 0.2
 
 
 def expected_error(evidence: Evidence) -> float:
-    """Mean error over the image to expect, in optical pixels.
-
-    Root of the sum of squares of four parts: half the distance between the
-    estimates from gradients and from mutual information, the spread of the
-    inliers over the root of their number of independent ones (a quarter, as
-    templates overlap), the deviation that relief adds, and one pixel that no
-    evidence shows, the error of good matches on real scenes.
-    """
-    independent = max(1.0, evidence.inliers / 4)
-    scatter = evidence.residual / np.sqrt(independent)
-    relief = max(0.0, evidence.relief - _FLAT_PX) / _DEVIATIONS
-    total = np.sqrt((evidence.agreement / 2) ** 2 + (2 * scatter) ** 2 + relief**2 + _FLOOR**2)
-    return float(min(total, _CAP))
+    """What the mean error over the image stays below in 68 of 100 matches, optical pixels."""
+    return _error_quantile(evidence, "68")
 
 
+def error_bound(evidence: Evidence) -> float:
+    """The same for 95 of 100 matches; never below :func:`expected_error`."""
+    return max(expected_error(evidence), _error_quantile(evidence, "95"))
+
+
+def error_features(evidence: Evidence) -> Array:
+    """What the quantiles of the error rest on, each larger where the error is; shape (6,)."""
+    return np.array(
+        [
+            np.log1p(evidence.agreement),
+            np.log1p(evidence.halves),
+            np.log1p(evidence.residual),
+            np.log1p(max(0.0, evidence.relief - _FLAT_PX)),
+            1.0 - min(evidence.lead, _MOST_LEAD) / _MOST_LEAD,
+            1.0 - evidence.excess,
+        ],
+        np.float64,
+    )
+
+
+def _error_quantile(evidence: Evidence, which: str) -> float:
+    fitted = _error_coefficients()[which]
+    log = float(error_features(evidence) @ np.array(fitted["weight"])) + fitted["intercept"]
+    return float(np.clip(np.exp(log), _LEAST_ERROR, FARTHEST))
+
+
+_MOST_LEAD = 6.0
 Label = Literal["match", "uncertain", "no match"]
 Kind = Literal["register", "locate"]
 _FILE = Path(__file__).with_name("verdict.json")
@@ -174,7 +188,7 @@ def verdict_features(evidence: Evidence, kind: Kind = "register") -> Array:
                 np.log1p(evidence.halves),
                 np.clip(evidence.information, -3.0, 6.0) / 3.0,
                 np.clip(evidence.whole, 0.0, 12.0) / 3.0,
-                np.clip(evidence.lead, -3.0, 6.0),
+                np.clip(evidence.lead, -3.0, _MOST_LEAD),
                 np.log10(evidence.poses),
             ],
             np.float64,
@@ -189,6 +203,12 @@ def verdict_features(evidence: Evidence, kind: Kind = "register") -> Array:
     ]
     search = [evidence.search_score * 10.0, np.log1p(max(evidence.search_margin, 0.0)) * 10.0]
     return np.array([*common, *search], np.float64)
+
+
+@lru_cache(maxsize=1)
+def _error_coefficients() -> dict[str, dict[str, Any]]:
+    errors: dict[str, dict[str, Any]] = json.loads(_FILE.read_text(encoding="utf-8"))["error"]
+    return errors
 
 
 @lru_cache(maxsize=2)
