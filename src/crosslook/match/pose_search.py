@@ -226,7 +226,7 @@ class PoseSearch:
     def glance(self, pose: Pose, multiple: int) -> _Peak:
         """The best place of a pose by features that were extracted once, and then turned."""
         cell = self.cell * multiple
-        template, corner = self._turned(pose, cell)
+        template, corner = self.turned(pose, cell)
         scores, filled, origin = self._correlate(template, cell)
         weighted = scores * _weight(filled, pose)
         return _peak(pose, weighted, self._allowed(filled, origin, cell, corner), origin, cell)
@@ -258,14 +258,14 @@ class PoseSearch:
         return scores[cut], allowed[cut], rows[keep[0]], cols[keep[1]]
 
     def _score(self, pose: Pose) -> tuple[Array, NDArray[np.bool_], tuple[int, int]]:
-        picture, corner = self._warped(pose)
+        picture, corner = self.warped(pose)
         cell = self.cell
-        scores, filled, origin = self._correlate(dense_channels(picture, _gradients(cell)), cell)
+        scores, filled, origin = self._correlate(dense_channels(picture, gradients(cell)), cell)
         allowed = self._allowed(filled, origin, cell, corner)
         if not allowed.any():
             return scores, allowed, origin
         weight = _weight(filled, pose)
-        wide = dense_channels(picture, _gradients(2 * cell))
+        wide = dense_channels(picture, gradients(2 * cell))
         coarser, _, first = self._correlate(wide, 2 * cell)
         coarser = _sampled(coarser, first, scores.shape, origin, 0.5)
         information, first = self._information(picture, cell)
@@ -309,12 +309,12 @@ class PoseSearch:
         move = translation(-low[0], -low[1])
         return Transform(move @ onto, "homography"), (int(size[0]), int(size[1])), low
 
-    def _warped(self, pose: Pose) -> tuple[Picture, Array]:
+    def warped(self, pose: Pose) -> tuple[Picture, Array]:
         """The SAR image under a pose on the reduced grid, and where its corner lies there."""
         onto, shape, corner = self._frame(pose, self.cell)
         return warp(self._small(self._shrink(pose)), onto, shape), corner
 
-    def _turned(self, pose: Pose, cell: int) -> tuple[Channels, Array]:
+    def turned(self, pose: Pose, cell: int) -> tuple[Channels, Array]:
         """Features of the SAR image under a pose, and where their corner lies.
 
         The bins of a histogram of orientations turn with the image: what lay
@@ -323,7 +323,7 @@ class PoseSearch:
         onto, shape, corner = self._frame(pose, cell)
         shrink = self._shrink(pose)
         if (shrink, cell) not in self._own:
-            self._own[shrink, cell] = dense_channels(self._small(shrink), _gradients(cell))
+            self._own[shrink, cell] = dense_channels(self._small(shrink), gradients(cell))
         own = self._own[shrink, cell]
         rows, cols = (max(1, length // cell) for length in shape)
         grow, reduce = np.diag([own.stride, own.stride, 1.0]), np.diag([1.0, 1.0, cell])
@@ -362,7 +362,7 @@ class PoseSearch:
     def _spectrum(self, cell: int, shape: tuple[int, int]) -> tuple[Spectrum, tuple[int, int]]:
         """Of the optical features, their energy and their validity, padded for a template."""
         if cell not in self._fixed:
-            found = dense_channels(self.optical, _gradients(cell))
+            found = dense_channels(self.optical, gradients(cell))
             energy = np.einsum("chw,chw->hw", found.values, found.values)
             valid = found.valid.astype(np.float32)
             self._fixed[cell] = np.concatenate([found.values, energy[None], valid[None]])
@@ -415,7 +415,8 @@ class PoseSearch:
 
 
 @lru_cache(maxsize=8)
-def _gradients(cell: int) -> Extractor:
+def gradients(cell: int) -> Extractor:
+    """The features that a search correlates, in cells of so many reduced pixels."""
     return open_extractor(f"hog:cell={cell},blur={0.5 if cell == 2 else 1.0}")
 
 
