@@ -23,7 +23,7 @@ from time import perf_counter
 import cv2
 
 from crosslook.extract.registry import open_extractor
-from crosslook.match.align import align, align_wide
+from crosslook.match.align import align_near, align_wide
 from crosslook.match.pose_search import PoseRange
 from crosslook.match.register import WIDENED
 from crosslook.match.settings import DEFAULT_EXTRACTOR
@@ -66,7 +66,7 @@ def line(group: str, case: Case, wanted: PoseRange | None, own: bool) -> dict[st
     pictures = case.pictures(wrong=not own)
     started = perf_counter()
     if wanted is None:
-        found = align(*pictures, extractor)
+        found = align_near(*pictures, extractor, identity())
     else:
         found = align_wide(*pictures, extractor, identity(), wanted)
     seconds = perf_counter() - started

@@ -43,6 +43,10 @@ PASSES = (
     Pass(template=112.0, radius=20.0, step=48.0, threshold=8.0),
     Pass(template=128.0, radius=12.0, step=32.0, threshold=3.5),
 )
+CLOSE = PoseRange(3.0, (0.97, 1.03), shift=64.0, rotation_step=1.5, scale_step=0.031)
+"""Poses tried around a start that leads nowhere by templates."""
+
+_CLEARLY = 0.2
 _OVERLAP_WORTH = 4.0
 _MOST_CHANCE = 100.0
 _LEAST_HALF = 4
@@ -117,10 +121,60 @@ def align(
     if fit is None:
         return Alignment(None, points, _no_evidence(points), seconds)
     refined = refine(sar, optical, fit.transform, levels, share=share)
+    if placed is not None:
+        refined = _or_placed(sar, optical, refined, placed, fit, levels, share)
     seconds["refinement"] = lap()
     evidence = _evidence(sar, optical, points, fit, refined, start or identity(), passes[-1])
     seconds["evidence"] = lap()
     return Alignment(refined.transform, points, evidence, seconds)
+
+
+def _or_placed(
+    sar: Picture,
+    optical: Picture,
+    refined: Refinement,
+    placed: Transform,
+    fit: Fit,
+    levels: tuple[PyramidLevel, ...],
+    share: float,
+) -> Refinement:
+    """Where the whole image fits clearly better as it was placed, that, and not the tie points.
+
+    On ground with little structure the few clear templates lead astray what
+    all of the image together had found.
+    """
+    if (
+        whole_image(sar, optical, placed)[0]
+        < whole_image(sar, optical, refined.transform)[0] + _CLEARLY
+    ):
+        return refined
+    other = refine(sar, optical, placed, levels, share=share)
+    apart = mean_distance(fit.transform, other.transform, grid_points(*sar.shape))
+    return replace(other, moved=apart)
+
+
+def align_near(
+    sar: Picture,
+    optical: Picture,
+    extractor: Extractor,
+    start: Transform,
+    model: Model = "similarity",
+    seed: int = 0,
+) -> Alignment:
+    """Align from a start; where that is no match, from the best pose close to it.
+
+    Templates find what is beside its place here and there, as over relief;
+    the image as one template finds what no part of it shows.
+    """
+    near = align(sar, optical, extractor, start, model, seed=seed)
+    verdict = judge(near.evidence)
+    if verdict.label == "match":
+        return near
+    other = align_wide(sar, optical, extractor, start, CLOSE, model, seed, tries=1)
+    names = sorted({*near.seconds, *other.seconds})
+    seconds = {n: near.seconds.get(n, 0.0) + other.seconds.get(n, 0.0) for n in names}
+    better = other if judge(other.evidence).confidence > verdict.confidence else near
+    return replace(better, seconds=seconds)
 
 
 def align_wide(

@@ -16,7 +16,7 @@ from crosslook.geo.image import ImageFile, open_image
 from crosslook.geo.picture import Picture
 from crosslook.geo.raster import RasterArray
 from crosslook.geo.reading import Reading
-from crosslook.match.align import Alignment, align, align_wide
+from crosslook.match.align import Alignment, align_near, align_wide
 from crosslook.match.files import RESAMPLING
 from crosslook.match.judge import Verdict, error_bound, expected_error, judge
 from crosslook.match.pose_search import PoseRange
@@ -321,7 +321,7 @@ def _searched(
         return replace(told, seconds=read | told.seconds), frame, "told"
     frame = working_frame(*images, placed)
     read = {"read": lap()}
-    near = align(frame.sar, frame.optical, extractor, frame.start, model, seed=seed)
+    near = align_near(frame.sar, frame.optical, extractor, frame.start, model, seed)
     near = replace(near, seconds=read | near.seconds)
     sure = judge(near.evidence)
     if settings.near_only or sure.label == "match":
