@@ -43,6 +43,24 @@ PASSES = (
     Pass(template=112.0, radius=20.0, step=48.0, threshold=8.0),
     Pass(template=128.0, radius=12.0, step=32.0, threshold=3.5),
 )
+
+
+def passes_of(side: float) -> tuple[Pass, ...]:
+    """Passes for an image of so many pixels along its shorter side.
+
+    A small image needs smaller templates, so that several of them lie side by
+    side and can contradict each other.
+    """
+    wide, last = (
+        max(64.0, min(most, share * side)) for most, share in ((112.0, 0.45), (128.0, 0.4))
+    )
+    return (
+        PASSES[0],
+        replace(PASSES[1], template=wide, step=min(48.0, wide / 2)),
+        replace(PASSES[2], template=last, step=last / 4),
+    )
+
+
 CLOSE = PoseRange(3.0, (0.97, 1.03), shift=64.0, rotation_step=1.5, scale_step=0.031)
 """Poses tried around a start that leads nowhere by templates."""
 
@@ -81,7 +99,7 @@ def align(
     extractor: Extractor,
     start: Transform | None = None,
     model: Model = "similarity",
-    passes: tuple[Pass, ...] = PASSES,
+    passes: tuple[Pass, ...] | None = None,
     seed: int = 0,
     levels: tuple[PyramidLevel, ...] = LEVELS,
     share: float = SHARE,
@@ -102,8 +120,8 @@ def align(
         What is fitted between the SAR image as ``start`` places it and the
         optical image; passes before the last fit a similarity (a shift for
         ``shift``).
-    passes : tuple of Pass
-        Coarse to fine.
+    passes : tuple of Pass, optional
+        Coarse to fine; by default :func:`passes_of` the smaller image.
     seed : int
         Of the robust fit.
     levels : tuple of PyramidLevel
@@ -116,6 +134,9 @@ def align(
     """
     lap = Timer().lap
     seconds = {}
+    if passes is None:
+        extent = np.ptp((start or identity())(grid_points(*sar.shape)), axis=0) * 9 / 8
+        passes = passes_of(float(min(*extent, *optical.shape)))
     points, fit = _search(sar, optical, extractor, start or identity(), model, passes, seed, placed)
     seconds["tie points"] = lap()
     if fit is None:
