@@ -119,19 +119,18 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
     parts = [f"{result.verdict}: confidence {result.confidence:.2f}"]
     if name:
         parts[0] = f"{name}: {parts[0]}"
-    missing = result.verdict == "no match"
-    centre = None if missing else result.centre
+    centre = result.centre
     if centre is not None and "lonlat" in centre:
         longitude, latitude = centre["lonlat"]
         parts.append(f"centre {longitude:.6f} {latitude:.6f}")
-    if result.expected_error_px is not None and not missing:
+    if result.expected_error_px is not None:
         metres = result.expected_error_m
         ground = "" if metres is None else f" ({metres:.1f} m)"
         parts.append(f"expected error {result.expected_error_px:.1f} px{ground}")
     click.echo(f"{', '.join(parts)}; see {out}")
     if result.search == "widened":
         click.echo("near its start the image fits nowhere, so the whole overlap was searched")
-    if missing and result.reason:
+    if result.reason:
         click.echo(result.reason)
     for note in result.notes:
         click.echo(f"note: {note}")

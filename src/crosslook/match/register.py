@@ -177,12 +177,13 @@ def make_result(
     pixel = frame.optical_factor
     seconds = {**timings, **found.seconds}
     lost = found.transform is None
+    none = lost or verdict.label == "no match"  # so nothing has an accuracy
     return MatchResult(
         verdict="no match" if lost else verdict.label,
         confidence=0.0 if lost else verdict.confidence,
         transform=None if found.transform is None else frame.to_native(found.transform),
-        expected_error_px=None if lost else round(expected_error(found.evidence) * pixel, 3),
-        error_bound_px=None if lost else round(error_bound(found.evidence) * pixel, 3),
+        expected_error_px=None if none else round(expected_error(found.evidence) * pixel, 3),
+        error_bound_px=None if none else round(error_bound(found.evidence) * pixel, 3),
         tie_points=frame.points_to_native(found.tie_points),
         evidence=found.evidence,
         sar=images[0],

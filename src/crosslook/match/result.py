@@ -116,16 +116,16 @@ class MatchResult:
 
     @property
     def centre(self) -> dict[str, tuple[float, float]] | None:
-        """Centre of the SAR image as ``pixel``, ``map`` and ``lonlat``."""
-        if self.transform is None:
+        """Centre of the SAR image as ``pixel``, ``map`` and ``lonlat``; None of no match."""
+        if self.transform is None or self.verdict == "no match":
             return None
         middle = np.array([self.sar.shape], np.float64) / 2
         return {k: v[0] for k, v in self._positions(self.transform(middle)).items()}
 
     @property
     def footprint(self) -> dict[str, list[tuple[float, float]]] | None:
-        """Closed outline of the SAR image in the same three kinds of position."""
-        if self.transform is None:
+        """Closed outline of the SAR image in the same three kinds of position; None of no match."""
+        if self.transform is None or self.verdict == "no match":
             return None
         return self._positions(self.transform(outline(*self.sar.shape)))
 
