@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,15 +13,18 @@ from hypothesis import strategies as st
 
 from crosslook.atlas import search as searching
 from crosslook.atlas.build import build_atlas
+from crosslook.atlas.levels import Level
 from crosslook.atlas.locate import locate, locate_all
-from crosslook.atlas.query import cut_poses, make_poses, prepare_query
+from crosslook.atlas.query import Pose, cut_poses, make_poses, prepare_query
 from crosslook.atlas.search import Asked, OpenLevels, search_poses, searcher
 from crosslook.atlas.store import Atlas
 from crosslook.data.simulate.basemap import write_basemap
 from crosslook.data.simulate.scene import make_pair
+from crosslook.errors import MatchError
+from crosslook.extract.base import Extractor
 from crosslook.geo.image import open_image
 from crosslook.geo.raster import RasterArray
-from crosslook.match.result import MatchResult
+from crosslook.match.result import Failure, MatchResult
 from crosslook.match.transform import Transform, grid_points, mean_distance, translation
 from crosslook.options import ModelOptions
 
@@ -154,3 +158,24 @@ def test_queries_of_all_sizes_go_together(small: Atlas) -> None:
     for one, (_, truth) in zip(found, queries, strict=True):
         assert isinstance(one, MatchResult)
         assert off(one, truth, small) < 2.5
+
+
+def test_a_query_that_cannot_be_searched_for_does_not_lose_the_others(
+    small: Atlas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = searching.make_template
+
+    def refuse(pose: Pose, level: Level, extractor: Extractor) -> Any:
+        if pose.source.shape == (180, 180):
+            raise MatchError("no features")
+        return make(pose, level, extractor)
+
+    monkeypatch.setattr(searching, "make_template", refuse)
+    sides = (200, 180, 256)
+    found = list(locate_all([chip((200, 300), s)[0] for s in sides], small, gsd=METRES))
+    assert [isinstance(one, Failure) for one in found] == [False, True, False]
+    assert isinstance(found[1], Failure)
+    assert (found[1].name, str(found[1].error)) == ("chip-180", "no features")
+    for one, side in zip(found[::2], sides[::2], strict=True):
+        assert isinstance(one, MatchResult)
+        assert off(one, chip((200, 300), side)[1], small) < 2.5

@@ -240,19 +240,36 @@ def _locate_pass(prepared: list[_Prepared | Failure], job: _Job) -> Iterator[Mat
     """Search for all queries of a pass at once, then match one by one."""
     lap = Timer().lap
     good = [one for one in prepared if not isinstance(one, Failure)]
-    places = iter(search_poses(job.levels, [one.asked for one in good], CANDIDATES, job.coarse))
+    places = iter(_places(job, good))
     searched = lap() / max(1, len(good))
     for one in prepared:
         if isinstance(one, Failure):
             yield one
             continue
-        level, found = next(places)
+        place = next(places)
+        if isinstance(place, CrosslookError):
+            yield Failure(one.query.image.name, place)
+            continue
         try:
-            yield _explained(_matched(job, one, level, found, searched), one, job)
+            yield _explained(_matched(job, one, *place, searched), one, job)
         except StoreError:
             raise  # of the atlas, so of all queries
         except CrosslookError as error:
             yield Failure(one.query.image.name, error)
+
+
+def _places(
+    job: _Job, prepared: Sequence[_Prepared]
+) -> Sequence[tuple[int, list[Found]] | CrosslookError]:
+    """Search for all at once; where one cannot be searched for, one by one."""
+    try:
+        return search_poses(job.levels, [one.asked for one in prepared], CANDIDATES, job.coarse)
+    except StoreError:
+        raise  # of the atlas, so of all queries
+    except CrosslookError as error:
+        if len(prepared) == 1:
+            return [error]
+        return [place for one in prepared for place in _places(job, [one])]
 
 
 def _matched(
