@@ -4,13 +4,18 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-min lint format bench docs dist qgis clean
+.PHONY: demo test test-slow test-all test-min lint format bench docs dist qgis clean
 
 demo: $(READY)
 	$(BIN)/crosslook demo --out demo-run
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -n 2 -m slow
+
+test-all: test test-slow
 
 lint: $(READY)
 	$(BIN)/ruff check .

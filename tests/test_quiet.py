@@ -79,6 +79,7 @@ def test_a_damaged_file_is_one_line_of_ours(files: Path) -> None:
     assert found.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)  # Ray runs its workers at the lowest priority
 def test_ray_is_quiet_too(files: Path) -> None:
     pytest.importorskip("ray")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from deadly_grid import DeadlyGrid
 
 from crosslook.atlas.blocks import BlockJob, make_block
 from crosslook.atlas.build import build_atlas, build_with_ray
@@ -19,14 +18,16 @@ from crosslook.errors import InputError
 from crosslook.extract.registry import open_extractor
 from crosslook.geo.mosaic import plan_grid
 from crosslook.storage import open_folder
+from tests.helpers.deadly_grid import DeadlyGrid
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_killed_worker_costs_only_its_block(
     atlas: Atlas, basemap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ray = pytest.importorskip("ray", reason="ray is not installed")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]), prepend=os.pathsep)
     pixels, maps = plan_grid([basemap])
     grid = AtlasGrid(pixels, 512)
     marker = tmp_path / "killed"

@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
-from rasters import write
 
 from crosslook.data.pairs import LAYOUTS, open_pairs
 from crosslook.data.tables import read_alignment
 from crosslook.errors import InputError, LayoutError, SettingError
+from tests.helpers.rasters import write
 
 IMAGE = np.full((1, 8, 8), 9, np.uint8)
 _ROI = "ROIs1158_spring"

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rasters import write
 
 from crosslook.data.pairs import ScenePair, open_pairs
 from crosslook.data.patches import PatchSet, tile
 from crosslook.errors import InputError, RasterError
 from crosslook.geo.radiometry import OpticalRadiometry, SarRadiometry
 from crosslook.geo.reading import Reading
+from tests.helpers.rasters import write
 
 SIZE = 128
 RAW = Reading(SarRadiometry(scale="stored", clip=(0, 255)))

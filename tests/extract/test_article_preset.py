@@ -45,6 +45,7 @@ def test_the_preset_names_what_the_article_ran() -> None:
     assert other.extractors == ("hog",)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_the_article_in_one_word(
     models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checkpoints import images, shaken
 
 from crosslook.errors import InputError, SettingError, SpecError, WeightsError
 from crosslook.extract.registry import ROWS, check_spec, describe_rows, open_extractor
+from tests.helpers.checkpoints import images, shaken
 
 EVERY = pytest.mark.parametrize("name", [row.name for row in ROWS])
 

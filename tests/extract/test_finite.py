@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checkpoints import images
 
 from crosslook.errors import FeatureError
 from crosslook.extract.raw import Raw
@@ -18,6 +17,7 @@ from crosslook.extract.registry import open_extractor
 from crosslook.extract.run import extract_patches
 from crosslook.storage import open_folder
 from crosslook.types import FloatArray, Modality, Patch, Window
+from tests.helpers.checkpoints import images
 
 COUNT, BAD = 70, 66
 

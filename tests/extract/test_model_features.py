@@ -10,8 +10,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="the models extra is not installed")
 pytest.importorskip("diffusers", reason="the models extra is not installed")
 
-from checkpoints import images, shaken  # noqa: E402
-from models import Checkpoints  # noqa: E402
+from tests.helpers.checkpoints import images, shaken  # noqa: E402
+from tests.helpers.models import Checkpoints  # noqa: E402
 
 BOTH = pytest.mark.parametrize("other", [False, True])
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checkpoints import images
 
 from crosslook.errors import SpecError, WeightsError
 from crosslook.extract.registry import ROWS, extractor_class, open_extractor
 from crosslook.types import FeatureMap
+from tests.helpers.checkpoints import images
 
 OTHER_VALUE: dict[str, dict[str, Any]] = {
     "raw": {"cell": 8},

@@ -10,11 +10,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="the models extra is not installed")
 pytest.importorskip("diffusers", reason="the models extra is not installed")
 
-from checkpoints import images  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from crosslook.extract.registry import ROWS, find_row, open_extractor  # noqa: E402
 from crosslook.extract.source import UNTRAINED_REVISION, published_config  # noqa: E402
+from tests.helpers.checkpoints import images  # noqa: E402
 
 HUB_VARIANTS = [
     (row.name, name) for row in ROWS for name, variant in row.variants.items() if variant.hub_id

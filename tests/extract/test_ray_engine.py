@@ -6,23 +6,24 @@ import os
 from pathlib import Path
 
 import pytest
-from ray_patches import DeadlyPatches
 
 from crosslook.extract.ray_engine import RayJob, extract_with_ray
 from crosslook.extract.registry import open_extractor
 from crosslook.extract.run import SHARD, extract_patches, shard_count
 from crosslook.storage import LocalFolder
+from tests.helpers.ray_patches import DeadlyPatches
 
 pytest.importorskip("ray", reason="ray is not installed")
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_killed_worker_costs_only_its_shard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import ray
 
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]), prepend=os.pathsep)
     marker = tmp_path / "killed"
     patches = DeadlyPatches(6 * SHARD, 3 * SHARD + 1, marker)
     job = RayJob("hog:cell=8", patches, "sar", str(tmp_path / "ray"))

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checkpoints import images
 
 from crosslook.errors import SettingError, WeightsError
 from crosslook.extract import fetch as fetching
@@ -18,6 +17,7 @@ from crosslook.extract.fetch import choose_files, fetch, weights_status, where
 from crosslook.extract.registry import describe_rows, find_row, open_extractor
 from crosslook.extract.rows import Variant
 from crosslook.extract.weights import cache_folder, missing
+from tests.helpers.checkpoints import images
 
 FIVE = ["sd-vae", "sd-unet", "dinov2", "clip", "sam2"]
 

@@ -19,7 +19,7 @@ from crosslook.errors import CrosslookError
 from crosslook.geo.image import open_image
 from crosslook.geo.mosaic import find_basemaps
 from crosslook.match.register import register
-from pairs import texture, write_raster
+from tests.helpers.pairs import texture, write_raster
 
 SIGNATURE = "sv=1&sig=a%2Bb"
 

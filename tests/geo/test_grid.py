@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
 from rasterio.transform import from_origin
-from rasters import UTM, write
 
 from crosslook.errors import GridError, SettingError
 from crosslook.geo.grid import (
@@ -37,6 +36,7 @@ from crosslook.geo.image import ImageFile, on_optical_grid, open_image
 from crosslook.match.result import placement
 from crosslook.match.transform import Transform, scaling
 from crosslook.types import Window
+from tests.helpers.rasters import UTM, write
 
 NORTH_UP = from_origin(5e5, 5e6, 10, 10)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from affine import Affine
-from kinds import CRS, PLACE, SIDE, ground, save
 from pyproj import Transformer
 from rasterio.transform import from_origin
 
@@ -15,6 +14,7 @@ from crosslook.errors import GridError, InputError, SettingError
 from crosslook.geo.grid import crs_of, crs_text, pixel_size, shape_of, to_lonlat
 from crosslook.geo.mosaic import find_basemaps, fingerprint, plan_grid, read_window
 from crosslook.geo.raster import RasterFile
+from tests.helpers.kinds import CRS, PLACE, SIDE, ground, save
 
 
 def whole(places: list[Path], **options: object) -> tuple[np.ndarray, np.ndarray, object]:

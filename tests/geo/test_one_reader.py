@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from kinds import KINDS, PLACE, SIDE, Kind, ground, save
 
 from crosslook.data.pairs import ScenePair
 from crosslook.data.patches import open_scene
@@ -16,6 +15,7 @@ from crosslook.geo.image import open_image
 from crosslook.geo.raster import RasterFile
 from crosslook.match.register import register
 from crosslook.types import Window
+from tests.helpers.kinds import KINDS, PLACE, SIDE, Kind, ground, save
 
 
 @pytest.fixture(params=sorted(KINDS))

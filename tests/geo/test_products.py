@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from kinds import CRS, PLACE, SIDE, ground, save
 from rasterio.rpc import RPC
 from rasterio.transform import from_origin
 
@@ -20,6 +19,7 @@ from crosslook.geo.products import product_bands
 from crosslook.geo.raster import RasterFile
 from crosslook.geo.reading import Reading
 from crosslook.options import ReadingText
+from tests.helpers.kinds import CRS, PLACE, SIDE, ground, save
 
 LEVELS = {"B02": 1000, "B03": 2000, "B04": 3000, "B08": 4000, "B8A": 5000}
 

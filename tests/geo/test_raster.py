@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rasters import UTM, ramp, write
 
 from crosslook.errors import RasterError
 from crosslook.geo.grid import make_grid, whole_offset, window_of
 from crosslook.geo.handles import OpenRasters
 from crosslook.geo.raster import RasterFile
 from crosslook.types import Window
+from tests.helpers.rasters import UTM, ramp, write
 
 
 def read(path: Path, window: Window | None = None, bands: tuple[int, ...] = ()) -> np.ndarray:

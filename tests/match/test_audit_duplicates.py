@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from rasters import write
 
 from crosslook.data.pairs import ScenePair
 from crosslook.match.audit import audit
+from tests.helpers.rasters import write
 
 
 def test_an_image_under_two_names_is_counted_and_named(tmp_path: Path) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from crosslook.match.judge import Evidence, expected_error
 from crosslook.match.relief import is_consistent, measure_relief
 
 
@@ -43,13 +40,6 @@ def test_scatter_and_too_few_points_are_no_relief() -> None:
     scatter = np.random.default_rng(1).uniform(-24, 24, (200, 2))
     assert measure_relief(scatter) is None
     assert measure_relief(_points(0.0, 10.0)[:11]) is None
-
-
-def test_expected_error_grows_with_relief_alone_and_not_with_noise() -> None:
-    flat = Evidence(60.0, 0.8, 0.5, 0.1, 1.5, 1.2, 1.0, 3.0)
-    noisy, hilly = replace(flat, relief=3.0), replace(flat, relief=15.8)
-    assert expected_error(noisy) == expected_error(flat)
-    assert expected_error(hilly) ** 2 == pytest.approx(expected_error(flat) ** 2 + 25.0)
 
 
 def test_many_points_are_measured_as_few_are() -> None:

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from crosslook.cli import app
 from crosslook.errors import CrosslookError
-from pairs import SIZE, east_of, write_pairs, write_raster
+from tests.helpers.pairs import SIZE, east_of, write_pairs, write_raster
 
 SAR = Path("sar/scene1.tif")
 

@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
-from deadly_worker import MARKER, DeadlyWorker
 
 import crosslook
+from tests.helpers.deadly_worker import MARKER, DeadlyWorker
 
 
+@pytest.mark.slow
 @pytest.mark.sentinel
 @pytest.mark.timeout(900)  # Ray runs its workers at the lowest priority
 def test_the_sentinel_study_is_the_same_though_a_worker_is_killed(
@@ -19,7 +20,7 @@ def test_the_sentinel_study_is_the_same_though_a_worker_is_killed(
     ray = pytest.importorskip("ray", reason="ray is not installed")
     marker = tmp_path / "killed"
     monkeypatch.setenv(MARKER, str(marker))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]), prepend=os.pathsep)
     monkeypatch.setattr("crosslook.extract.ray_engine.ShardWorker", DeadlyWorker)
     wanted = {"extractors": ["hog:cell=32"], "structure": False, "draws": 100}
     crosslook.study(sentinel, tmp_path / "local", **wanted)

@@ -10,7 +10,7 @@ import pytest
 import crosslook
 from crosslook.errors import CrosslookError, InputError, LayoutError, RasterError
 from crosslook.storage import as_path
-from pairs import texture, write_pairs, write_raster
+from tests.helpers.pairs import texture, write_pairs, write_raster
 
 WANTED = {"extractors": ["hog:cell=16"], "patch": 64, "structure": False, "draws": 100}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pairs import write_pairs
+from tests.helpers.pairs import write_pairs
 
 COMMAND = [sys.executable, "-m", "crosslook"]
 
@@ -88,6 +88,7 @@ def test_run_json_tells_how_to_get_it_again(run: Path) -> None:
     assert told["settings"]["seed"] == 0
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_ten_moments_gives_the_same_bytes(
     pairs: Path, run: Path, tmp_path: Path
 ) -> None:

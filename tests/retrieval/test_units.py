@@ -18,7 +18,7 @@ from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.split import divide, find_units
 from crosslook.retrieval.study import run_study
 from crosslook.types import Patch, Row, Window
-from pairs import texture, write_raster
+from tests.helpers.pairs import texture, write_raster
 
 SIDE = 48
 
@@ -189,6 +189,7 @@ def _measured(run: Path) -> list[int]:
     return [int(i) for i in read_matches(run)[0].query_index]
 
 
+@pytest.mark.slow
 def test_repeated_splits_give_means_and_wider_intervals(tmp_path: Path) -> None:
     folder = precut(tmp_path / "pairs", regions=8)
     store = str(tmp_path / "store")

@@ -112,9 +112,9 @@ class Register(_Match):
 
     NAME, TITLE = "register", "Register a SAR image on an optical one"
     HELP = (
-        "Brings a SAR image onto an optical one of roughly the same place: shifts of up to 64 "
-        "pixels, rotations of up to 3 degrees, scales of up to 3 per cent. Says how sure that is, "
-        "and writes the aligned image where it is a match."
+        "Brings a SAR image onto an optical one of the same place. Where the georeference leads to "
+        "no match, the whole overlap is searched; further options, as --rotation 90, say how far. "
+        "Says how sure the answer is, and writes the aligned image where it is a match."
     )
 
     def initAlgorithm(self, configuration=None):

@@ -128,11 +128,10 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
         ground = "" if metres is None else f" ({metres:.1f} m)"
         parts.append(f"expected error {result.expected_error_px:.1f} px{ground}")
     click.echo(f"{', '.join(parts)}; see {out}")
-    if result.verdict == "no match" and result.window is None:  # of a search it says nothing
-        click.echo(
-            "the image may lie farther than 64 pixels from where it says, or be turned by more "
-            "than 3 degrees: crosslook locate searches a whole basemap, at any rotation"
-        )
+    if result.search == "widened":
+        click.echo("near its start the image fits nowhere, so the whole overlap was searched")
+    if result.reason:
+        click.echo(result.reason)
     for note in result.notes:
         click.echo(f"note: {note}")
     if result.is_hilly:

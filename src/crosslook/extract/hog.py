@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from crosslook.extract.base import Extractor, Geometry, pad_to_multiple
 from crosslook.extract.spec import Option
@@ -57,12 +57,18 @@ class Hog(Extractor):
         soft = bool(self.options["soft"])
         out = np.empty((len(images), bins, height // cell, width // cell), np.float32)
         # The products are small: threads would wait for each other longer than they work.
-        with threadpool_limits(1, user_api="blas"):
+        with _thread_pools().limit(limits=1, user_api="blas"):
             for image, cells in zip(images, out, strict=True):
                 oriented = oriented_gradients(image.mean(axis=0), bins, float(self.options["blur"]))
                 histograms = _gather(oriented, cell, soft)
                 cells[:] = _normalise_blocks(histograms, float(self.options["clip"]))
         return out, None
+
+
+@lru_cache(maxsize=1)
+def _thread_pools() -> ThreadpoolController:
+    """The loaded thread pools; to look for them takes as long as the features of a small image."""
+    return ThreadpoolController()
 
 
 def oriented_gradients(grey: FloatArray, bins: int, blur: float) -> FloatArray:

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
+from scipy.special import betainc
 
 from crosslook.extract.base import Extractor
 from crosslook.geo.picture import Picture
-from crosslook.match.channels import dense_channels
-from crosslook.match.judge import Evidence
+from crosslook.match.channels import Channels, dense_channels
+from crosslook.match.judge import FARTHEST, Evidence, judge
+from crosslook.match.pose_search import PoseRange, search_poses, whole_image
 from crosslook.match.refine import (
     LEVELS,
     SHARE,
@@ -22,17 +24,50 @@ from crosslook.match.refine import (
 from crosslook.match.relief import CLEAR_RATIO, Relief, is_consistent, measure_relief
 from crosslook.match.robust_fit import Fit, fit_robust
 from crosslook.match.settings import Model
-from crosslook.match.tie_points import Pass, TiePoints, VoteRange, find_tie_points, score_maps, vote
-from crosslook.match.transform import Transform, identity
+from crosslook.match.tie_points import (
+    Pass,
+    TiePoints,
+    VoteRange,
+    find_tie_points,
+    no_tie_points,
+    score_maps,
+    vote,
+)
+from crosslook.match.transform import Transform, grid_points, identity, mean_distance
 from crosslook.match.warp import warp
 from crosslook.progress import Timer
+from crosslook.types import Array
 
 PASSES = (
     Pass(template=128.0, radius=60.0, step=48.0, threshold=10.0),
     Pass(template=112.0, radius=20.0, step=48.0, threshold=8.0),
     Pass(template=128.0, radius=12.0, step=32.0, threshold=3.5),
 )
-_FARTHEST = 50.0
+
+
+def passes_of(side: float) -> tuple[Pass, ...]:
+    """Passes for an image of so many pixels along its shorter side.
+
+    A small image needs smaller templates, so that several of them lie side by
+    side and can contradict each other.
+    """
+    wide, last = (
+        max(64.0, min(most, share * side)) for most, share in ((112.0, 0.45), (128.0, 0.4))
+    )
+    return (
+        PASSES[0],
+        replace(PASSES[1], template=wide, step=min(48.0, wide / 2)),
+        replace(PASSES[2], template=last, step=last / 4),
+    )
+
+
+CLOSE = PoseRange(3.0, (0.97, 1.03), shift=64.0, rotation_step=1.5, scale_step=0.031)
+"""Poses tried around a start that leads nowhere by templates."""
+
+_CLEARLY = 0.2
+_OVERLAP_WORTH = 4.0
+_MOST_CHANCE = 100.0
+_LEAST_HALF = 4
 _LEAST_TRUST = 0.01
 _SHIFT_ONLY = VoteRange(0.0, 0.0, 0.0, 0.0)
 
@@ -64,10 +99,11 @@ def align(
     extractor: Extractor,
     start: Transform | None = None,
     model: Model = "similarity",
-    passes: tuple[Pass, ...] = PASSES,
+    passes: tuple[Pass, ...] | None = None,
     seed: int = 0,
     levels: tuple[PyramidLevel, ...] = LEVELS,
     share: float = SHARE,
+    placed: Transform | None = None,
 ) -> Alignment:
     """Bring a SAR picture onto an optical one from a rough start.
 
@@ -84,26 +120,131 @@ def align(
         What is fitted between the SAR image as ``start`` places it and the
         optical image; passes before the last fit a similarity (a shift for
         ``shift``).
-    passes : tuple of Pass
-        Coarse to fine.
+    passes : tuple of Pass, optional
+        Coarse to fine; by default :func:`passes_of` the smaller image.
     seed : int
         Of the robust fit.
     levels : tuple of PyramidLevel
         Of the refinement, coarse to fine.
     share : float
         Of the way to the optimum of the refinement that is gone, 0..1.
+    placed : Transform, optional
+        Where the image lies to the radius of the second pass, if that is
+        known: the first pass is left out.
     """
     lap = Timer().lap
     seconds = {}
-    points, fit = _search(sar, optical, extractor, start or identity(), model, passes, seed)
+    if passes is None:
+        extent = np.ptp((start or identity())(grid_points(*sar.shape)), axis=0) * 9 / 8
+        passes = passes_of(float(min(*extent, *optical.shape)))
+    points, fit = _search(sar, optical, extractor, start or identity(), model, passes, seed, placed)
     seconds["tie points"] = lap()
     if fit is None:
         return Alignment(None, points, _no_evidence(points), seconds)
     refined = refine(sar, optical, fit.transform, levels, share=share)
+    if placed is not None:
+        refined = _or_placed(sar, optical, refined, placed, fit, levels, share)
     seconds["refinement"] = lap()
-    evidence = _evidence(sar, optical, points, fit, refined)
+    evidence = _evidence(sar, optical, points, fit, refined, start or identity(), passes[-1])
     seconds["evidence"] = lap()
     return Alignment(refined.transform, points, evidence, seconds)
+
+
+def _or_placed(
+    sar: Picture,
+    optical: Picture,
+    refined: Refinement,
+    placed: Transform,
+    fit: Fit,
+    levels: tuple[PyramidLevel, ...],
+    share: float,
+) -> Refinement:
+    """Where the whole image fits clearly better as it was placed, that, and not the tie points.
+
+    On ground with little structure the few clear templates lead astray what
+    all of the image together had found.
+    """
+    if (
+        whole_image(sar, optical, placed)[0]
+        < whole_image(sar, optical, refined.transform)[0] + _CLEARLY
+    ):
+        return refined
+    other = refine(sar, optical, placed, levels, share=share)
+    apart = mean_distance(fit.transform, other.transform, grid_points(*sar.shape))
+    return replace(other, moved=apart)
+
+
+def align_near(
+    sar: Picture,
+    optical: Picture,
+    extractor: Extractor,
+    start: Transform,
+    model: Model = "similarity",
+    seed: int = 0,
+) -> Alignment:
+    """Align from a start; where that is no match, from the best pose close to it.
+
+    Templates find what is beside its place here and there, as over relief;
+    the image as one template finds what no part of it shows.
+    """
+    near = align(sar, optical, extractor, start, model, seed=seed)
+    verdict = judge(near.evidence)
+    if verdict.label == "match":
+        return near
+    other = align_wide(sar, optical, extractor, start, CLOSE, model, seed, tries=1)
+    names = sorted({*near.seconds, *other.seconds})
+    seconds = {n: near.seconds.get(n, 0.0) + other.seconds.get(n, 0.0) for n in names}
+    better = other if judge(other.evidence).confidence > verdict.confidence else near
+    return replace(better, seconds=seconds)
+
+
+def align_wide(
+    sar: Picture,
+    optical: Picture,
+    extractor: Extractor,
+    start: Transform,
+    wanted: PoseRange,
+    model: Model = "similarity",
+    seed: int = 0,
+    tries: int = 2,
+) -> Alignment:
+    """Search all places and poses of a range, and align from the best ones.
+
+    Parameters
+    ----------
+    sar, optical, extractor, model, seed
+        As for :func:`align`.
+    start : Transform
+        What rotation 0, scale 1 and shift 0 of the range mean.
+    wanted : PoseRange
+    tries : int
+        Poses that are aligned from, best first, until one is a match.
+
+    Returns
+    -------
+    Alignment
+        The one whose evidence is surest; without transform where nothing
+        overlaps by half.
+    """
+    lap = Timer().lap
+    poses = search_poses(sar, optical, start, wanted, tries)
+    searched = {"pose search": lap()}
+    count = float(len(wanted.poses()))
+    best: Alignment | None = None
+    surest = -1.0
+    for pose in poses:
+        one = align(
+            sar, optical, extractor, pose.transform, model, seed=seed, placed=pose.transform
+        )
+        one = replace(one, evidence=replace(one.evidence, poses=count))
+        verdict = judge(one.evidence)
+        if verdict.confidence > surest:
+            best, surest = one, verdict.confidence
+        if verdict.label == "match":
+            break
+    if best is None:
+        return Alignment(None, no_tie_points(), _no_evidence(no_tie_points()), searched)
+    return replace(best, seconds={**searched, **best.seconds})
 
 
 def _search(
@@ -114,6 +255,7 @@ def _search(
     model: Model,
     passes: tuple[Pass, ...],
     seed: int,
+    placed: Transform | None,
 ) -> tuple[TiePoints, Fit | None]:
     fixed = dense_channels(optical, extractor)
     early: Model = "shift" if model == "shift" else "similarity"
@@ -123,12 +265,10 @@ def _search(
         points = find_tie_points(score_maps(moved, fixed, settings), current)
         return _fit(points, start, wanted, settings, seed)
 
-    moved = dense_channels(warp(sar, start, optical.shape), extractor)
-    maps = score_maps(moved, fixed, passes[0])
-    ranges = _SHIFT_ONLY if model == "shift" else VoteRange()
-    points, fit = _fit(find_tie_points(maps, start), start, early, passes[0], seed)
-    first = [vote(maps, ranges, optical.shape).compose(start)]
-    first += [] if fit is None else [fit.transform]
+    if placed is None:
+        first = _first(sar, fixed, optical.shape, extractor, start, model, passes[0], seed)
+    else:
+        first = [placed]
     found = [attempt(current, passes[1], early) for current in first]
     points, fit = max(found, key=lambda pair: 0.0 if pair[1] is None else pair[1].support)
     for settings in passes[2:]:
@@ -137,6 +277,26 @@ def _search(
         wanted = model if settings is passes[-1] else early
         points, fit = attempt(fit.transform, settings, wanted)
     return points, fit
+
+
+def _first(
+    sar: Picture,
+    fixed: Channels,
+    shape: tuple[int, int],
+    extractor: Extractor,
+    start: Transform,
+    model: Model,
+    settings: Pass,
+    seed: int,
+) -> list[Transform]:
+    """Where the first pass puts the image: by vote, and by the best peaks."""
+    early: Model = "shift" if model == "shift" else "similarity"
+    moved = dense_channels(warp(sar, start, shape), extractor)
+    maps = score_maps(moved, fixed, settings)
+    ranges = _SHIFT_ONLY if model == "shift" else VoteRange()
+    fit = _fit(find_tie_points(maps, start), start, early, settings, seed)[1]
+    voted = vote(maps, ranges, shape).compose(start)
+    return [voted] if fit is None else [voted, fit.transform]
 
 
 def _fit(
@@ -151,23 +311,75 @@ def _fit(
 
 
 def _evidence(
-    sar: Picture, optical: Picture, points: TiePoints, fit: Fit, refined: Refinement
+    sar: Picture,
+    optical: Picture,
+    points: TiePoints,
+    fit: Fit,
+    refined: Refinement,
+    start: Transform,
+    last: Pass,
 ) -> Evidence:
     kept = points.inlier
-    hull = cv2.convexHull(points.optical[kept].astype(np.float32))
     area = optical.shape[0] * optical.shape[1]
+    inside, tried = _hull(points.optical[kept]), _hull(points.optical)
     relief = _relief(points, fit)
+    excess, chance = against_chance(points, last)
+    whole, lead = whole_image(sar, optical, refined.transform)
     return Evidence(
         inliers=float(kept.sum()),
         inlier_share=float(kept.mean()),
-        spread=float(min(1.0, cv2.contourArea(hull) / area)),
+        spread=min(1.0, inside / area),
         score=float(np.median(points.score[kept])),
         peak_ratio=float(np.median(points.ratio)),
         residual=fit.residual,
-        agreement=min(refined.moved, _FARTHEST),
+        agreement=min(refined.moved, FARTHEST),
         information=information_score(sar, optical, refined.transform),
         relief=0.0 if relief is None else relief.spread,
+        excess=excess,
+        chance=chance,
+        coverage=inside / max(tried, 1.0),
+        halves=_halves(points, start, last, optical.shape),
+        whole=whole,
+        lead=lead,
     )
+
+
+def _hull(points: Array) -> float:
+    """Area of the convex hull of positions (n, 2), square pixels."""
+    return float(cv2.contourArea(cv2.convexHull(points.astype(np.float32))))
+
+
+def against_chance(points: TiePoints, last: Pass) -> tuple[float, float]:
+    """Share of inliers beyond chance, and ``-log10`` of how probable so many are.
+
+    A wrong tie point lies anywhere within the radius searched, so it agrees
+    with a fit in ``(threshold / radius)^2`` of the cases, more or less. Of
+    templates that overlap only as many count as would lie side by side.
+    """
+    agree = min(0.9, float(np.pi * last.threshold**2 / (2.0 * last.radius) ** 2))
+    share = float(points.inlier.mean())
+    independent = len(points) * min(1.0, (last.step / last.template) ** 2 * _OVERLAP_WORTH)
+    # Two points' worth of agreement is what the fit itself brings about.
+    hits = max(0.0, share * independent - 2.0)
+    tail = float(betainc(max(hits, 1e-9), independent - hits + 1.0, agree)) if hits > 0 else 1.0
+    chance = -float(np.log10(max(tail, 1e-100)))
+    return max(0.0, (share - agree) / (1.0 - agree)), min(_MOST_CHANCE, chance)
+
+
+def _halves(points: TiePoints, start: Transform, last: Pass, shape: tuple[int, int]) -> float:
+    """Mean distance between fits to the tie points of the two colours of a checkerboard."""
+    square = np.floor(points.optical / last.template).astype(int).sum(axis=1) % 2 == 0
+    trust = np.maximum(points.ratio - 1.0, _LEAST_TRUST)
+    placed = start(points.sar)
+    fits = [
+        fit_robust(placed[m], points.optical[m], "similarity", last.threshold, trust[m])
+        for m in (square, ~square)
+        if m.sum() >= _LEAST_HALF
+    ]
+    if len(fits) < 2 or fits[0] is None or fits[1] is None:
+        return FARTHEST
+    apart = mean_distance(fits[0].transform, fits[1].transform, grid_points(*shape))
+    return min(apart, FARTHEST)
 
 
 def _relief(points: TiePoints, fit: Fit) -> Relief | None:
@@ -178,4 +390,4 @@ def _relief(points: TiePoints, fit: Fit) -> Relief | None:
 
 def _no_evidence(points: TiePoints) -> Evidence:
     ratio = float(np.median(points.ratio)) if len(points) else 1.0
-    return Evidence(0.0, 0.0, 0.0, 0.0, ratio, _FARTHEST, _FARTHEST, 0.0)
+    return Evidence(0.0, 0.0, 0.0, 0.0, ratio, FARTHEST, FARTHEST, 0.0)

@@ -6,12 +6,15 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.types import Array
+
+FARTHEST = 50.0
+"""Pixels at which distances in the evidence are capped."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,27 @@ class Evidence:
         0 where nothing was searched.
     search_margin : float
         That sum over the second-best place's, less one; 0 where nothing was searched.
+    excess : float
+        Share of inliers beyond the share that chance gives within the area
+        searched: 0 for wrong matches of any size, 1 where all agree.
+    chance : float
+        ``-log10`` of the probability that as many of the independent
+        templates agree by chance; capped at 100.
+    coverage : float
+        Area of the hull of the inliers over that of all tie points, 0..1.
+    halves : float
+        Mean distance between the fits to two halves of the tie points that
+        share hardly a pixel, optical pixels; capped at 50.
+    whole : float
+        Correlation of the image as one template at the match, in deviations
+        above the mean over places up to sixteen cells away; an image of any
+        size has about 64 cells a side.
+    lead : float
+        By how many such deviations it stands above the best of those places
+        that is no neighbour.
+    poses : float
+        Rotations, scales and flips that were searched; 1 where only the start
+        was followed. The best of many looks better than one.
     """
 
     inliers: float
@@ -60,30 +84,51 @@ class Evidence:
     relief: float = 0.0
     search_score: float = 0.0
     search_margin: float = 0.0
+    excess: float = 0.0
+    chance: float = 0.0
+    coverage: float = 0.0
+    halves: float = FARTHEST
+    whole: float = 0.0
+    lead: float = 0.0
+    poses: float = 1.0
 
 
-_FLOOR = 1.0
-_CAP = 50.0
 _FLAT_PX = 3.0  # spread of tie points that noise alone gives
-_DEVIATIONS = 2.56  # between the 10 % and the 90 % quantile of a normal law
+_LEAST_ERROR = 0.2
 
 
 def expected_error(evidence: Evidence) -> float:
-    """Mean error over the image to expect, in optical pixels.
-
-    Root of the sum of squares of four parts: half the distance between the
-    estimates from gradients and from mutual information, the spread of the
-    inliers over the root of their number of independent ones (a quarter, as
-    templates overlap), the deviation that relief adds, and one pixel that no
-    evidence shows, the error of good matches on real scenes.
-    """
-    independent = max(1.0, evidence.inliers / 4)
-    scatter = evidence.residual / np.sqrt(independent)
-    relief = max(0.0, evidence.relief - _FLAT_PX) / _DEVIATIONS
-    total = np.sqrt((evidence.agreement / 2) ** 2 + (2 * scatter) ** 2 + relief**2 + _FLOOR**2)
-    return float(min(total, _CAP))
+    """What the mean error over the image stays below in 68 of 100 matches, optical pixels."""
+    return _error_quantile(evidence, "68")
 
 
+def error_bound(evidence: Evidence) -> float:
+    """The same for 95 of 100 matches; never below :func:`expected_error`."""
+    return max(expected_error(evidence), _error_quantile(evidence, "95"))
+
+
+def error_features(evidence: Evidence) -> Array:
+    """What the quantiles of the error rest on, each larger where the error is; shape (6,)."""
+    return np.array(
+        [
+            np.log1p(evidence.agreement),
+            np.log1p(evidence.halves),
+            np.log1p(evidence.residual),
+            np.log1p(max(0.0, evidence.relief - _FLAT_PX)),
+            1.0 - min(evidence.lead, _MOST_LEAD) / _MOST_LEAD,
+            1.0 - evidence.excess,
+        ],
+        np.float64,
+    )
+
+
+def _error_quantile(evidence: Evidence, which: str) -> float:
+    fitted = _error_coefficients()[which]
+    log = float(error_features(evidence) @ np.array(fitted["weight"])) + fitted["intercept"]
+    return float(np.clip(np.exp(log), _LEAST_ERROR, FARTHEST))
+
+
+_MOST_LEAD = 6.0
 Label = Literal["match", "uncertain", "no match"]
 Kind = Literal["register", "locate"]
 _FILE = Path(__file__).with_name("verdict.json")
@@ -129,8 +174,25 @@ def judge(evidence: Evidence, kind: Kind = "register") -> Verdict:
 def verdict_features(evidence: Evidence, kind: Kind = "register") -> Array:
     """What the logistic sees: bounded, monotone forms of the evidence.
 
-    Shape (6,) for ``register``; (8,) for ``locate``, which adds the search.
+    Shape (10,) for ``register``, none of which grows with the image; (8,) for
+    ``locate``, whose chips are of about one size.
     """
+    if kind == "register":
+        return np.array(
+            [
+                evidence.excess,
+                np.log1p(evidence.chance),
+                evidence.coverage,
+                evidence.score * 10.0,
+                np.log1p(evidence.agreement),
+                np.log1p(evidence.halves),
+                np.clip(evidence.information, -3.0, 6.0) / 3.0,
+                np.clip(evidence.whole, 0.0, 12.0) / 3.0,
+                np.clip(evidence.lead, -3.0, _MOST_LEAD),
+                np.log10(evidence.poses),
+            ],
+            np.float64,
+        )
     common = [
         np.log1p(evidence.inliers),
         evidence.inlier_share,
@@ -139,10 +201,14 @@ def verdict_features(evidence: Evidence, kind: Kind = "register") -> Array:
         np.log1p(evidence.agreement),
         np.clip(evidence.information, -3.0, 6.0) / 3.0,
     ]
-    if kind == "register":
-        return np.array(common, np.float64)
     search = [evidence.search_score * 10.0, np.log1p(max(evidence.search_margin, 0.0)) * 10.0]
     return np.array([*common, *search], np.float64)
+
+
+@lru_cache(maxsize=1)
+def _error_coefficients() -> dict[str, dict[str, Any]]:
+    errors: dict[str, dict[str, Any]] = json.loads(_FILE.read_text(encoding="utf-8"))["error"]
+    return errors
 
 
 @lru_cache(maxsize=2)

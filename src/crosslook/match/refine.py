@@ -64,8 +64,8 @@ def information_measure(
 ) -> InformationMeasure:
     """Prepare the measure; ``blur`` (pixels) softens speckle and aliasing first."""
     return InformationMeasure(
-        np.where(sar.valid, _levels(sar, blur, bins), np.float32(_OUTSIDE)),
-        np.where(optical.valid, _levels(optical, blur, bins), -1.0).astype(np.int64),
+        np.where(sar.valid, grey_levels(sar, blur, bins), np.float32(_OUTSIDE)),
+        np.where(optical.valid, grey_levels(optical, blur, bins), -1.0).astype(np.int64),
         bins,
     )
 
@@ -94,7 +94,7 @@ def _joint(moved: FloatArray, fixed: NDArray[np.int64], bins: int) -> Array:
     return np.asarray(result, np.float64)
 
 
-def _levels(picture: Picture, blur: float, bins: int) -> FloatArray:
+def grey_levels(picture: Picture, blur: float, bins: int) -> FloatArray:
     """Equalised grey levels as floats in 0..bins - 1."""
     values = picture.values
     if blur > 0:

@@ -11,16 +11,18 @@ import numpy as np
 from crosslook.errors import CrosslookError, GridError, MatchError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
-from crosslook.geo.grid import is_placed, rim
+from crosslook.geo.grid import is_placed, mean_metres, rim
 from crosslook.geo.image import ImageFile, open_image
 from crosslook.geo.picture import Picture
 from crosslook.geo.raster import RasterArray
 from crosslook.geo.reading import Reading
-from crosslook.match.align import Alignment, align
+from crosslook.match.align import Alignment, align_near, align_wide
 from crosslook.match.files import RESAMPLING
-from crosslook.match.judge import Verdict, expected_error, judge
+from crosslook.match.judge import Verdict, error_bound, expected_error, judge
+from crosslook.match.pose_search import PoseRange
+from crosslook.match.reason import Search, likely_cause
 from crosslook.match.result import Failure, MatchResult, placement
-from crosslook.match.settings import RegisterCall, RegisterSettings
+from crosslook.match.settings import RegisterCall, RegisterSettings, factors
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform, identity, scaling, translation
 from crosslook.match.warp import warp
@@ -32,8 +34,12 @@ from crosslook.types import Window
 MAX_SIDE = 2048
 MIN_SIDE = 128
 _EDGE_STEPS = 21
+_FOLLOWED_DEGREES, _FOLLOWED_SCALE = 3.0, 1.03
 MARGIN = 64
 """Optical pixels around the footprint that are matched too."""
+
+WIDENED = PoseRange(rotation=30.0, scale=(0.8, 1.25))
+"""What is searched over the whole overlap where the start leads nowhere."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +84,9 @@ class Frame:
         )
 
 
-def working_frame(sar: ImageFile, optical: ImageFile, placed: Transform) -> Frame:
+def working_frame(
+    sar: ImageFile, optical: ImageFile, placed: Transform, margin: int = MARGIN
+) -> Frame:
     """Choose the grid on which two images are compared, and read both there.
 
     It is that of the optical image around the SAR footprint, coarser where
@@ -89,6 +97,8 @@ def working_frame(sar: ImageFile, optical: ImageFile, placed: Transform) -> Fram
     ----------
     placed : Transform
         SAR pixels to optical pixels, roughly.
+    margin : int
+        Optical pixels around the SAR footprint that are read too.
 
     Raises
     ------
@@ -97,7 +107,7 @@ def working_frame(sar: ImageFile, optical: ImageFile, placed: Transform) -> Fram
         is constant or nodata.
     """
     scale = placed.local_scale(np.array(sar.shape, np.float64) / 2)
-    window = _overlap(sar, optical, placed)
+    window = _overlap(sar, optical, placed, margin)
     factor = max(1, round(scale), -(-max(window.height, window.width) // MAX_SIDE))
     part = _sar_part(sar, window, placed)
     sar_factor = max(1, round(factor / scale))
@@ -120,7 +130,7 @@ def working_frame(sar: ImageFile, optical: ImageFile, placed: Transform) -> Fram
     return Frame(sar_picture, picture, start, sar_factor, factor, *corners, brought)
 
 
-def _overlap(sar: ImageFile, optical: ImageFile, placed: Transform) -> Window:
+def _overlap(sar: ImageFile, optical: ImageFile, placed: Transform, margin: int) -> Window:
     """Optical pixels that the SAR image may cover."""
     ring = placed(rim(sar.grid))
     low, high = ring.min(axis=0), ring.max(axis=0)
@@ -132,8 +142,8 @@ def _overlap(sar: ImageFile, optical: ImageFile, placed: Transform) -> Window:
             f"image has {height} x {width}. Give an optical image of the same place, or use "
             "locate to search for it."
         )
-    top, left = np.clip(np.floor(low) - MARGIN, 0, None).astype(int)
-    bottom, right = np.minimum(np.ceil(high) + MARGIN, (height, width)).astype(int)
+    top, left = np.clip(np.floor(low) - margin, 0, None).astype(int)
+    bottom, right = np.minimum(np.ceil(high) + margin, (height, width)).astype(int)
     return Window(int(top), int(left), int(bottom - top), int(right - left))
 
 
@@ -167,11 +177,13 @@ def make_result(
     pixel = frame.optical_factor
     seconds = {**timings, **found.seconds}
     lost = found.transform is None
+    none = lost or verdict.label == "no match"  # so nothing has an accuracy
     return MatchResult(
         verdict="no match" if lost else verdict.label,
         confidence=0.0 if lost else verdict.confidence,
         transform=None if found.transform is None else frame.to_native(found.transform),
-        expected_error_px=None if lost else round(expected_error(found.evidence) * pixel, 3),
+        expected_error_px=None if none else round(expected_error(found.evidence) * pixel, 3),
+        error_bound_px=None if none else round(error_bound(found.evidence) * pixel, 3),
         tie_points=frame.points_to_native(found.tie_points),
         evidence=found.evidence,
         sar=images[0],
@@ -228,9 +240,14 @@ def register(
     The georeferences say where to start; without any, both images start at
     the same upper left corner with pixels of one size. Shifts up to 64
     pixels of the working grid, rotations up to 3 degrees and scales up to 3 per
-    cent are captured. The working grid is that of the optical image around
-    the SAR footprint, coarser where the SAR image is, and reduced so that no
-    side exceeds 2,048 pixels; errors are still given in optical pixels.
+    cent are followed from there. ``shift``, ``rotation``, ``scale`` and
+    ``flip`` search further (:mod:`crosslook.match.pose_search`); without any of
+    them, a start that leads to no match is given up for a search over the
+    whole overlap, 30 degrees to either side and a scale of 0.8 to 1.25, unless
+    ``near_only`` forbids it. ``search`` of the result says which it was. The
+    working grid is that of the optical image around the SAR footprint, coarser
+    where the SAR image is, and reduced so that no side exceeds 2,048 pixels;
+    errors are still given in optical pixels.
 
     Parameters
     ----------
@@ -270,17 +287,80 @@ def _registered(
     lap = Timer().lap
     reading = Reading.parse(settings.reading())
     images = open_image(sar_image, "sar", reading), open_image(optical_image, "optical", reading)
-    frame = working_frame(*images, _placed(*images))
-    read = lap()
-    pictures = frame.sar, frame.optical
-    found = align(*pictures, extractor, frame.start, settings.model, seed=settings.seed)
-    return make_result(
+    opened = lap()
+    found, frame, search = _searched(images, settings, extractor)
+    verdict = judge(found.evidence)
+    cause = ""
+    if verdict.label == "no match" or found.transform is None:
+        cause = likely_cause(frame.sar, frame.optical, frame.start, found, search)
+    result = make_result(
         found,
         frame,
         images,
         settings=record(settings, RegisterSettings),
-        timings={"read": read},
-        verdict=judge(found.evidence),
+        timings={"open": opened},
+        verdict=verdict,
+    )
+    return replace(result, search=search, reason=cause)
+
+
+def _searched(
+    images: tuple[ImageFile, ImageFile], settings: RegisterSettings, extractor: Extractor
+) -> tuple[Alignment, Frame, Search]:
+    """Align near the start or as told; where that is no match, over the whole overlap."""
+    placed = _placed(*images)
+    model, seed = settings.model, settings.seed
+    lap = Timer().lap
+    if settings.is_wide:
+        shift = _in_pixels(images, placed, settings.shift)
+        margin = MARGIN if shift is None else MARGIN + int(np.ceil(shift))
+        frame = working_frame(*images, placed, margin)
+        wanted = _range_of(settings, None if shift is None else shift / frame.optical_factor)
+        read = {"read": lap()}
+        pictures = frame.sar, frame.optical
+        told = align_wide(*pictures, extractor, frame.start, wanted, model, seed)
+        return replace(told, seconds=read | told.seconds), frame, "told"
+    frame = working_frame(*images, placed)
+    read = {"read": lap()}
+    near = align_near(frame.sar, frame.optical, extractor, frame.start, model, seed)
+    near = replace(near, seconds=read | near.seconds)
+    sure = judge(near.evidence)
+    if settings.near_only or sure.label == "match":
+        return near, frame, "near"
+    around = working_frame(*images, placed, _spare(images[0], placed))
+    wide = align_wide(around.sar, around.optical, extractor, around.start, WIDENED, model, seed)
+    names = {*near.seconds, *wide.seconds}
+    seconds = {n: near.seconds.get(n, 0.0) + wide.seconds.get(n, 0.0) for n in sorted(names)}
+    if judge(wide.evidence).confidence > sure.confidence:
+        return replace(wide, seconds=seconds), around, "widened"
+    return replace(near, seconds=seconds), frame, "widened"
+
+
+def _spare(sar: ImageFile, placed: Transform) -> int:
+    """Optical pixels around the footprint that the working grid holds without being reduced."""
+    extent = float(np.ptp(placed(rim(sar.grid)), axis=0).max())
+    scale = placed.local_scale(np.array(sar.shape, np.float64) / 2)
+    return max(MARGIN, int((MAX_SIDE * max(1, round(scale)) - extent) / 2) - 1)
+
+
+def _in_pixels(
+    images: tuple[ImageFile, ImageFile], placed: Transform, shift: float | None
+) -> float | None:
+    """A shift in optical pixels; it is given in metres where the images have a place."""
+    sar, optical = images
+    if shift is None or not is_placed(optical.grid):
+        return shift
+    return shift / mean_metres(optical.grid, placed(np.array([sar.shape], np.float64) / 2))
+
+
+def _range_of(settings: RegisterSettings, shift: float | None) -> PoseRange:
+    """What is told, and never less than is followed without being told."""
+    low, high = factors(settings.scale)
+    return PoseRange(
+        max(settings.rotation, _FOLLOWED_DEGREES),
+        (min(low, 1 / _FOLLOWED_SCALE), max(high, _FOLLOWED_SCALE)),
+        settings.flip,
+        shift,
     )
 
 

@@ -32,6 +32,7 @@ from crosslook.match.files import (
 )
 from crosslook.match.judge import Evidence
 from crosslook.match.pictures import jpeg_of, overlay, side_by_side, write_overlay, write_swipe
+from crosslook.match.reason import Search
 from crosslook.match.relief import HILLY_PX
 from crosslook.match.robust_fit import fit_exact
 from crosslook.match.tie_points import TiePoints
@@ -63,7 +64,8 @@ class MatchResult:
     transform : Transform or None
         SAR pixels to optical pixels; None where nothing was found.
     expected_error_px, expected_error_m : float or None
-        Mean error to expect over the image, in optical pixels and on the ground.
+        What the mean error over the image stays below in 68 of 100 cases, in
+        optical pixels and on the ground.
     tie_points : TiePoints
     evidence : Evidence
     sar, optical : ImageFile
@@ -78,6 +80,13 @@ class MatchResult:
         The part of an atlas that the optical image is; None for a file.
     working_pixel : int
         Optical pixels along a side of a pixel of the grid that was matched on.
+    error_bound_px : float or None
+        What the error over the image stays below in 95 of 100 cases, optical pixels.
+    search : str
+        ``near`` the start, ``told`` by options, or ``widened`` because near
+        the start there was no match.
+    reason : str
+        Of no match: the likeliest cause and what to do next.
     """
 
     verdict: Label
@@ -93,6 +102,9 @@ class MatchResult:
     settings: dict[str, Any] = field(default_factory=dict)
     window: Window | None = None
     working_pixel: int = 1
+    error_bound_px: float | None = None
+    search: Search = "near"
+    reason: str = ""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -106,16 +118,16 @@ class MatchResult:
 
     @property
     def centre(self) -> dict[str, tuple[float, float]] | None:
-        """Centre of the SAR image as ``pixel``, ``map`` and ``lonlat``."""
-        if self.transform is None:
+        """Centre of the SAR image as ``pixel``, ``map`` and ``lonlat``; None of no match."""
+        if self.transform is None or self.verdict == "no match":
             return None
         middle = np.array([self.sar.shape], np.float64) / 2
         return {k: v[0] for k, v in self._positions(self.transform(middle)).items()}
 
     @property
     def footprint(self) -> dict[str, list[tuple[float, float]]] | None:
-        """Closed outline of the SAR image in the same three kinds of position."""
-        if self.transform is None:
+        """Closed outline of the SAR image in the same three kinds of position; None of no match."""
+        if self.transform is None or self.verdict == "no match":
             return None
         return self._positions(self.transform(outline(*self.sar.shape)))
 
@@ -133,6 +145,8 @@ class MatchResult:
         transform, inverse = self.transform, self.inverse
         return {
             "verdict": self.verdict,
+            "reason": self.reason,
+            "search": self.search,
             "confidence": round(self.confidence, 4),
             "centre": self.centre,
             "footprint": self.footprint,
@@ -141,6 +155,7 @@ class MatchResult:
             "movement": None if transform is None else self._movement(transform),
             "expected_error_px": self.expected_error_px,
             "expected_error_m": self.expected_error_m,
+            "error_bound_px": self.error_bound_px,
             "evidence": asdict(self.evidence),
             "tie_points": {
                 "count": len(self.tie_points),

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, field_validator
 
-from crosslook.options import Cli, ModelOptions, ReadingOptions, SeedOption, WritingOptions
+from crosslook.errors import SettingError
+from crosslook.options import (
+    Cli,
+    ModelOptions,
+    ReadingOptions,
+    SeedOption,
+    Settings,
+    WritingOptions,
+)
 
 Model = Literal["shift", "similarity", "affine", "homography", "tps"]
 DEFAULT_EXTRACTOR = "hog:cell=3,blur=1"
@@ -19,7 +27,76 @@ class FitOptions(SeedOption):
     model: Model = Field(default="similarity", description="Transform that is fitted.")
 
 
-class RegisterSettings(FitOptions, ReadingOptions, ModelOptions):
+_MOST_SCALE = 8.0
+
+
+def _as_range(value: Any) -> Any:
+    """A pair of factors as ``LOW:HIGH``, a number as its text."""
+    if isinstance(value, list | tuple):
+        return ":".join(map(str, value))
+    return str(value) if isinstance(value, int | float) else value
+
+
+class ReachOptions(Settings):
+    """How far a SAR image may lie from where it is said to lie."""
+
+    shift: Annotated[float | None, Cli(metavar="DISTANCE")] = Field(
+        default=None,
+        gt=0.0,
+        description="Largest shift: metres, or pixels where no image has a place.",
+    )
+    rotation: Annotated[float, Cli(metavar="DEGREES")] = Field(
+        default=0.0, ge=0.0, le=180.0, description="Largest rotation to either side."
+    )
+    scale: Annotated[str, BeforeValidator(_as_range), Cli(metavar="FRACTION|LOW:HIGH")] = Field(
+        default="", description="Largest change of scale, as 0.1 (10 %), or factors, as 0.7:1.4."
+    )
+    flip: bool = Field(default=False, description="Try the mirror image too.")
+    near_only: bool = Field(
+        default=False, description="Do not search further where the start leads to no match."
+    )
+
+    @field_validator("scale")
+    @classmethod
+    def _check_scale(cls, value: str) -> str:
+        factors(value)
+        return value
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether a search beyond the start is asked for."""
+        return bool(self.shift or self.rotation or self.scale or self.flip)
+
+
+def factors(text: str) -> tuple[float, float]:
+    """Lowest and highest factor that ``0.1`` or ``0.7:1.4`` means; (1, 1) for an empty text.
+
+    Raises
+    ------
+    SettingError
+        If it is neither, or beyond an eighth to eight times.
+    """
+    if not text:
+        return 1.0, 1.0
+    try:
+        numbers = [float(part) for part in text.split(":")]
+    except ValueError:
+        numbers = []
+    if len(numbers) == 1 and 0.0 <= numbers[0] < 1.0:
+        low, high = 1.0 / (1.0 + numbers[0]), 1.0 + numbers[0]
+    elif len(numbers) == 2:
+        low, high = numbers
+    else:
+        low, high = 1.0, 0.0
+    if not 1.0 / _MOST_SCALE <= low <= high <= _MOST_SCALE:
+        raise SettingError(
+            f"scale is '{text}'; a fraction from 0 to below 1, as 0.1, or two factors from "
+            f"{1 / _MOST_SCALE:g} to {_MOST_SCALE:g}, the lower one first, as 0.7:1.4, is allowed."
+        )
+    return low, high
+
+
+class RegisterSettings(FitOptions, ReachOptions, ReadingOptions, ModelOptions):
     """How one image is brought onto another."""
 
     extractor: Annotated[str, Cli(metavar="SPEC")] = Field(

@@ -48,6 +48,12 @@ class TiePoints:
         return replace(self, inlier=inlier)
 
 
+def no_tie_points() -> TiePoints:
+    """None at all."""
+    empty = np.zeros((0, 2))
+    return TiePoints(empty, empty, np.zeros(0), np.zeros(0), np.zeros(0, np.bool_))
+
+
 @dataclass(frozen=True)
 class Pass:
     """One round of the search, coarse to fine.
@@ -142,8 +148,7 @@ def find_tie_points(maps: ScoreMaps, current: Transform) -> TiePoints:
         marked as inliers.
     """
     if len(maps.scores) == 0:
-        empty = np.zeros((0, 2))
-        return TiePoints(empty, empty, np.zeros(0), np.zeros(0), np.zeros(0, np.bool_))
+        return no_tie_points()
     peaks = find_peaks(maps.scores, exclusion=max(2.0, maps.side / 8))
     keep = ~peaks.border & (peaks.score > 0)
     centre = maps.centres[keep]

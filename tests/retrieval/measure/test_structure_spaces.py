@@ -30,6 +30,7 @@ def chance_of(structure: Structure, name: str) -> float:
     return next(m.chance for m in structure.metrics if m.metric == name)
 
 
+@pytest.mark.slow
 def test_two_identical_clouds_differ_in_no_way() -> None:
     same = cloud(0)
     structure, found = look(same, same.copy())

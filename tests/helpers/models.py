@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from checkpoints import MAKERS
-
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_extractor
+from tests.helpers.checkpoints import MAKERS
 
 SMALL_OPTIONS = {"sam2": {"side": "64"}, "sd-unet": {"noises": "2"}}
 """Options that keep a test quick; a test may override them."""

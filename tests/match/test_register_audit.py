@@ -131,6 +131,7 @@ def test_a_trusted_sentinel_scene_agrees_with_the_published_estimate(sentinel: P
     assert np.hypot(row.row - -1.195, row.col - -4.995) < 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.sentinel
 def test_relief_on_real_scenes_lies_along_the_range_of_the_radar(sentinel: Path) -> None:
     """A descending pass at 34 degrees north heads 193 degrees: its range is 13 degrees off."""

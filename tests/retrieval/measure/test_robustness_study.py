@@ -42,6 +42,7 @@ def curves(folder: Path, patch: int) -> Robustness:
     return study_robustness(extractor, described, patches, division, units.names, 0, 100, days)
 
 
+@pytest.mark.slow
 def test_all_curves_of_a_study(folder: Path) -> None:
     result = curves(folder, 64)
     found = {(m.metric, m.k): m for m in result.metrics}
@@ -67,6 +68,7 @@ def test_scenes_no_larger_than_a_patch(folder: Path) -> None:
     assert any(m.metric == "recall@1/looks=1" for m in result.metrics)
 
 
+@pytest.mark.slow
 def test_speckle_follows_the_radiometry(folder: Path) -> None:
     pairs = open_pairs(folder)
     flat = np.full((1, 3, 128, 128), 0.5, np.float32)

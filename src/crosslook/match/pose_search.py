@@ -1,0 +1,496 @@
+"""Where and how turned a SAR image lies in an optical one, over all positions and poses.
+
+The whole SAR image is one template. It is brought under every rotation, scale
+and flip asked for, and correlated with the optical image at all positions by
+FFT, counting only where both hold something. Coarse cells sort out the poses,
+finer ones and mutual information decide between those that are left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from crosslook.extract.base import Extractor
+from crosslook.extract.registry import open_extractor
+from crosslook.geo.picture import Picture
+from crosslook.match.channels import Channels, dense_channels
+from crosslook.match.refine import grey_levels, reduce_picture
+from crosslook.match.transform import (
+    Transform,
+    grid_points,
+    mean_distance,
+    similarity,
+    translation,
+)
+from crosslook.match.warp import opencv_matrix, warp
+from crosslook.types import Array, FloatArray
+
+_UNREDUCED = 64
+"""Side of a SAR image that is searched at its own resolution; reduced by 2 where 4 times that."""
+
+_CELLS = 64
+_LEAST_OVERLAP = 0.5
+_BINS = 8
+_SHARES = (1.0, 1.0, 0.3)  # of fine cells, coarse cells, mutual information
+_SCALE_POWER = 0.75  # 1 for noise alone; what is alike at large scales by chance asks for less
+_WORKERS = 1  # the spectra are small: threads would wait for each other
+_ROUND = 16  # cells; so that poses of about one size share a spectrum
+
+
+@dataclass(frozen=True)
+class PoseRange:
+    """What a search tries beyond its start.
+
+    Attributes
+    ----------
+    rotation : float
+        Degrees to either side.
+    scale : (lowest, highest)
+        Factors.
+    flip : bool
+        Mirrored images too.
+    shift : float or None
+        Optical pixels; None for the whole of the optical image.
+    rotation_step, scale_step : float
+        Degrees, and relative.
+    """
+
+    rotation: float = 0.0
+    scale: tuple[float, float] = (1.0, 1.0)
+    flip: bool = False
+    shift: float | None = None
+    rotation_step: float = 4.0
+    scale_step: float = 0.0905
+
+    def poses(self) -> list[tuple[float, float, bool]]:
+        """Rotation, scale and flip of every pose."""
+        low, high = np.log(self.scale)
+        count = int(np.ceil((high - low) / np.log1p(self.scale_step) - 1e-9))
+        scales = np.exp(np.linspace(low, high, count + 1)) if count else np.exp([(low + high) / 2])
+        turns = _rotations(self.rotation, self.rotation_step)
+        flips = (False, True) if self.flip else (False,)
+        return [(float(r), float(s), f) for f in flips for r in turns for s in scales]
+
+
+def _rotations(limit: float, step: float) -> Array:
+    count = int(np.ceil(2 * limit / step - 1e-9))
+    if limit >= 180.0:
+        return np.asarray(np.arange(count) * (360.0 / count) - 180.0, np.float64)
+    return np.asarray(np.linspace(-limit, limit, count + 1), np.float64) if count else np.zeros(1)
+
+
+@dataclass(frozen=True)
+class PoseCandidate:
+    """A place and pose of the SAR image.
+
+    Attributes
+    ----------
+    transform : Transform
+        SAR pixels to optical pixels.
+    score : float
+        Height of its peak, in standard deviations of its score map.
+    rotation, scale : float
+        Degrees and factor beyond the start.
+    flipped : bool
+    """
+
+    transform: Transform
+    score: float
+    rotation: float
+    scale: float
+    flipped: bool
+
+
+def search_poses(
+    sar: Picture,
+    optical: Picture,
+    start: Transform,
+    wanted: PoseRange,
+    count: int = 3,
+) -> list[PoseCandidate]:
+    """Find the poses and places under which a SAR image fits an optical one best.
+
+    Parameters
+    ----------
+    sar, optical : Picture
+    start : Transform
+        SAR to optical pixels: what rotation 0 and scale 1 mean, and, where
+        ``wanted`` limits the shift, from where.
+    wanted : PoseRange
+    count : int
+        Candidates wanted.
+
+    Returns
+    -------
+    list of PoseCandidate
+        Best first, no two of them within a few pixels of each other; empty
+        where nothing overlaps by half.
+    """
+    search = PoseSearch(sar, optical, start, wanted)
+    poses = wanted.poses()
+    if len(poses) > _MOST_FINE:
+        poses = [one.pose for one in _best([search.glance(p, 2) for p in poses], _MOST_FINE)]
+    fine = _best([search.glance(p, 1) for p in poses], _MOST_FULL)
+    if wanted.rotation_step > _CLOSE_DEGREES:
+        fine = [search.sharpen(one) for one in fine]
+    full = [search.look(one.pose) for one in _best(fine, _MOST_FULL // 2)]
+    out: list[PoseCandidate] = []
+    for one in _best(full, len(full)):
+        found = search.candidate(one)
+        points = grid_points(*sar.shape)
+        if all(mean_distance(found.transform, o.transform, points) > search.apart for o in out):
+            out.append(found)
+    return out[:count]
+
+
+_MOST_FINE, _MOST_FULL = 60, 20
+_CLOSE_DEGREES = 2.0
+Pose = tuple[float, float, bool]
+Spectrum = NDArray[np.complex64]
+
+
+def whole_image(sar: Picture, optical: Picture, transform: Transform) -> tuple[float, float]:
+    """How far the whole image stands out at a match among the places around it.
+
+    Returns
+    -------
+    (float, float)
+        Its score at the match (the best within two cells) in deviations
+        above the mean of all places up to sixteen cells away, and how far
+        that is above the best place beyond four cells.
+    """
+    search = PoseSearch(sar, optical, transform, PoseRange())
+    scores, allowed, rows, cols = search.around((0.0, 1.0, False), _AROUND)
+    distance = np.hypot(rows[:, None], cols)
+    here, far = allowed & (distance <= _HERE), allowed & (distance > _FAR)
+    if not here.any() or not far.any():
+        return 0.0, 0.0
+    level = (scores - scores[far].mean()) / max(float(scores[far].std()), 1e-9)
+    best = float(level[here].max())
+    return best, best - float(level[far].max())
+
+
+_AROUND, _HERE, _FAR = 16, 2.0, 4.0
+
+
+@dataclass(frozen=True)
+class _Peak:
+    """Best place of a pose; ``corner`` of its warped image in reduced optical pixels."""
+
+    pose: Pose
+    score: float
+    corner: tuple[float, float]
+
+
+def _best(peaks: list[_Peak], count: int) -> list[_Peak]:
+    found = [one for one in peaks if np.isfinite(one.score)]
+    return sorted(found, key=lambda one: -one.score)[:count]
+
+
+class PoseSearch:
+    """The reduced images of one search, and the optical one's spectra."""
+
+    def __init__(self, sar: Picture, optical: Picture, start: Transform, wanted: PoseRange) -> None:
+        extent = float(np.ptp(start(grid_points(*sar.shape)), axis=0).max()) * 9 / 8
+        self.factor = max(1, round(float(np.sqrt(extent / _UNREDUCED))))
+        self.sar, self.start, self.wanted = sar, start, wanted
+        self.optical = reduce_picture(optical, self.factor)
+        self.cell = int(np.clip(round(extent / self.factor / _CELLS), 2, 8))
+        self.scale = start.local_scale(np.array(sar.shape, np.float64) / 2)
+        self.apart = 3.0 * self.factor * self.cell
+        self._fixed: dict[int, FloatArray] = {}
+        self._spectra: dict[tuple[int, tuple[int, int]], Spectrum] = {}
+        self._levels: dict[int, FloatArray] = {}
+        self._own: dict[tuple[int, int], Channels] = {}
+        self._deviations: tuple[float, ...] | None = None
+        self._reduced: dict[int, Picture] = {}
+
+    def transform(self, pose: Pose) -> Transform:
+        """SAR pixels to optical pixels, the centre where the start has it."""
+        rotation, scale, flipped = pose
+        middle = np.array(self.sar.shape, np.float64) / 2
+        there = self.start(middle)
+        move = similarity((0.0, 0.0), rotation, scale, (there[0], there[1])).compose(self.start)
+        if flipped:
+            mirror = np.eye(3)
+            mirror[1, 1], mirror[1, 2] = -1.0, 2 * middle[1]
+            move = move.compose(Transform(mirror, "affine"))
+        return move
+
+    def glance(self, pose: Pose, multiple: int) -> _Peak:
+        """The best place of a pose by features that were extracted once, and then turned."""
+        cell = self.cell * multiple
+        template, corner = self.turned(pose, cell)
+        scores, filled, origin = self._correlate(template, cell)
+        weighted = scores * _weight(filled, pose)
+        return _peak(pose, weighted, self._allowed(filled, origin, cell, corner), origin, cell)
+
+    def sharpen(self, peak: _Peak) -> _Peak:
+        """The best of a pose and those a third of a step away in rotation, then in scale."""
+        best = peak
+        for turn, grow in (self.wanted.rotation_step / 3, 0.0), (0.0, self.wanted.scale_step / 3):
+            rotation, scale, flipped = best.pose
+            sides = [(rotation + k * turn, scale * (1 + k * grow), flipped) for k in (-1, 1)]
+            best = _best([best, *(self.glance(pose, 1) for pose in sides)], 1)[0]
+        return best
+
+    def look(self, pose: Pose) -> _Peak:
+        """The best place of a pose by gradients in two cells and mutual information together."""
+        scores, allowed, origin = self._score(pose)
+        return _peak(pose, scores, allowed, origin, self.cell)
+
+    def around(self, pose: Pose, reach: int) -> tuple[Array, NDArray[np.bool_], Array, Array]:
+        """Scores and what is allowed of them within ``reach`` cells, and their offsets in cells."""
+        scores, allowed, origin = self._score(pose)
+        corner = self._frame(pose, self.cell)[2]
+        rows, cols = (
+            np.arange(n) + o - c / self.cell
+            for n, o, c in zip(scores.shape, origin, corner, strict=True)
+        )
+        keep = [np.abs(rows) <= reach, np.abs(cols) <= reach]
+        cut = np.ix_(*keep)
+        return scores[cut], allowed[cut], rows[keep[0]], cols[keep[1]]
+
+    def _score(self, pose: Pose) -> tuple[Array, NDArray[np.bool_], tuple[int, int]]:
+        picture, corner = self.warped(pose)
+        cell = self.cell
+        scores, filled, origin = self._correlate(dense_channels(picture, gradients(cell)), cell)
+        allowed = self._allowed(filled, origin, cell, corner)
+        if not allowed.any():
+            return scores, allowed, origin
+        weight = _weight(filled, pose)
+        wide = dense_channels(picture, gradients(2 * cell))
+        coarser, _, first = self._correlate(wide, 2 * cell)
+        coarser = _sampled(coarser, first, scores.shape, origin, 0.5)
+        information, first = self._information(picture, cell)
+        information = _sampled(information, first, scores.shape, origin, 1.0)
+        parts = (scores * weight, coarser * weight, information)
+        if self._deviations is None:
+            # Of the first pose, for all: a flat map of a wrong one must not count for more.
+            self._deviations = tuple(max(float(one[allowed].std()), 1e-9) for one in parts)
+        total = np.zeros_like(scores)
+        for one, share, deviation in zip(parts, _SHARES, self._deviations, strict=True):
+            total += share * (one - one[allowed].mean()) / deviation
+        return total, allowed, origin
+
+    def candidate(self, peak: _Peak) -> PoseCandidate:
+        """The transform that a peak stands for."""
+        corner = self._frame(peak.pose, self.cell)[2]
+        shift = (np.array(peak.corner) - corner) * self.factor
+        move = Transform(translation(shift[0], shift[1]), "shift")
+        return PoseCandidate(move.compose(self.transform(peak.pose)), peak.score, *peak.pose)
+
+    def _shrink(self, pose: Pose) -> int:
+        """By how much the SAR image is reduced before it is brought under a pose."""
+        return max(1, int(self.factor / (self.scale * pose[1]) + 0.3))
+
+    def _small(self, shrink: int) -> Picture:
+        if shrink not in self._reduced:
+            self._reduced[shrink] = reduce_picture(self.sar, shrink)
+        return self._reduced[shrink]
+
+    def _frame(self, pose: Pose, cell: int) -> tuple[Transform, tuple[int, int], Array]:
+        """Map from the reduced SAR image, shape of its frame, and where its corner lies."""
+        shrink = self._shrink(pose)
+        height, width = self._small(shrink).shape
+        grow, reduce = np.diag([shrink, shrink, 1.0]), np.diag([1.0, 1.0, self.factor])
+        onto = reduce @ self.transform(pose).matrix @ grow
+        ends = np.array([[0, 0, height, height], [0, width, 0, width], [1, 1, 1, 1]], np.float64)
+        ring = onto @ ends
+        ring = ring[:2] / ring[2]
+        low = np.floor(ring.min(axis=1))
+        size = np.maximum(np.ceil(ring.max(axis=1)) - low, 4 * cell).astype(int)
+        move = translation(-low[0], -low[1])
+        return Transform(move @ onto, "homography"), (int(size[0]), int(size[1])), low
+
+    def warped(self, pose: Pose) -> tuple[Picture, Array]:
+        """The SAR image under a pose on the reduced grid, and where its corner lies there."""
+        onto, shape, corner = self._frame(pose, self.cell)
+        return warp(self._small(self._shrink(pose)), onto, shape), corner
+
+    def turned(self, pose: Pose, cell: int) -> tuple[Channels, Array]:
+        """Features of the SAR image under a pose, and where their corner lies.
+
+        The bins of a histogram of orientations turn with the image: what lay
+        between two bins is shared by both.
+        """
+        onto, shape, corner = self._frame(pose, cell)
+        shrink = self._shrink(pose)
+        if (shrink, cell) not in self._own:
+            self._own[shrink, cell] = dense_channels(self._small(shrink), gradients(cell))
+        own = self._own[shrink, cell]
+        rows, cols = (max(1, length // cell) for length in shape)
+        grow, reduce = np.diag([own.stride, own.stride, 1.0]), np.diag([1.0, 1.0, cell])
+        matrix = opencv_matrix(Transform(reduce @ onto.matrix @ grow, "homography"))
+        planes = np.concatenate([own.values, own.valid[None].astype(np.float32)])
+        moved = np.stack([cv2.warpPerspective(plane, matrix, (cols, rows)) for plane in planes])
+        valid = moved[-1] > 0.5
+        values = np.tensordot(_mixing(onto, len(own.values)), moved[:-1], axes=1) * valid
+        return Channels(np.asarray(values, np.float32), valid, float(cell)), corner
+
+    def _correlate(self, template: Channels, cell: int) -> tuple[Array, Array, tuple[int, int]]:
+        """Scores at all positions, how much of the template counts, and the first position."""
+        own = template.valid.astype(np.float32)
+        energy = np.einsum("chw,chw->hw", template.values, template.values)
+        stack = np.concatenate([template.values, energy[None], own[None]])
+        height, width = own.shape
+        fixed, size = self._spectrum(cell, (height, width))
+        spectrum = np.conj(fft.rfft2(stack, size, workers=_WORKERS))
+        count = len(template.values)
+        joint = np.stack(
+            [
+                np.einsum("chw,chw->hw", fixed[:count], spectrum[:count]),
+                fixed[count + 1] * spectrum[count],
+                fixed[count] * spectrum[count + 1],
+                fixed[count + 1] * spectrum[count + 1],
+            ]
+        )
+        rows, cols = self._fixed[cell].shape[1:]
+        down, right = np.arange(-height + 1, rows), np.arange(-width + 1, cols)
+        raw, theirs, ours, overlap = fft.irfft2(joint, size, workers=_WORKERS)[:, down][:, :, right]
+        both = np.sqrt(np.maximum(theirs, 0.0) * np.maximum(ours, 0.0))
+        floor = 1e-3 * max(float(both.max()), 1e-12)
+        filled = overlap / max(float(min(own.sum(), self._fixed[cell][-1].sum())), 1.0)
+        return raw / np.maximum(both, floor), filled, (-height + 1, -width + 1)
+
+    def _spectrum(self, cell: int, shape: tuple[int, int]) -> tuple[Spectrum, tuple[int, int]]:
+        """Of the optical features, their energy and their validity, padded for a template."""
+        if cell not in self._fixed:
+            found = dense_channels(self.optical, gradients(cell))
+            energy = np.einsum("chw,chw->hw", found.values, found.values)
+            valid = found.valid.astype(np.float32)
+            self._fixed[cell] = np.concatenate([found.values, energy[None], valid[None]])
+        fixed = self._fixed[cell]
+        size = _fast_size(fixed.shape[1:], shape)
+        key = (cell, size)
+        if key not in self._spectra:
+            self._spectra[key] = fft.rfft2(fixed, size, workers=_WORKERS)
+        return self._spectra[key], size
+
+    def _information(self, picture: Picture, cell: int) -> tuple[Array, tuple[int, int]]:
+        """Mutual information at all positions, times the overlap, and the first position.
+
+        The joint histogram of every position is a correlation of the masks of
+        two grey levels (Oefverstedt et al., "Fast computation of mutual
+        information in the frequency domain", 2022).
+        """
+        if cell not in self._levels:
+            self._levels[cell] = _level_masks(reduce_picture(self.optical, cell))
+        fixed, moving = self._levels[cell], _level_masks(reduce_picture(picture, cell))
+        size = _fast_size(fixed.shape[1:], moving.shape[1:])
+        theirs = fft.rfft2(fixed, size, workers=_WORKERS)
+        ours = np.conj(fft.rfft2(moving, size, workers=_WORKERS))
+        rows, cols = fixed.shape[1:]
+        down, right = (
+            np.arange(-n + 1, m) for n, m in zip(moving.shape[1:], (rows, cols), strict=True)
+        )
+        joint = np.stack(
+            [fft.irfft2(theirs * one, size, workers=_WORKERS)[:, down][:, :, right] for one in ours]
+        )
+        np.maximum(joint, 1e-2, out=joint)
+        total = joint.sum(axis=(0, 1))
+        joint /= total
+        parts = [_entropy(joint.sum(axis=1), 0), _entropy(joint.sum(axis=0), 0)]
+        ratio = (parts[0] + parts[1] - _entropy(joint, (0, 1))) * total
+        return ratio, (-moving.shape[1] + 1, -moving.shape[2] + 1)
+
+    def _allowed(
+        self, filled: Array, first: tuple[int, int], cell: int, corner: Array
+    ) -> NDArray[np.bool_]:
+        """Positions where enough overlaps and that lie within the shift."""
+        allowed = filled >= _LEAST_OVERLAP
+        if self.wanted.shift is not None:
+            rows, cols = (
+                (np.arange(n) + f) * cell - c
+                for n, f, c in zip(filled.shape, first, corner, strict=True)
+            )
+            allowed &= np.hypot(rows[:, None], cols) * self.factor <= self.wanted.shift
+        return np.asarray(allowed, np.bool_)
+
+
+@lru_cache(maxsize=8)
+def gradients(cell: int) -> Extractor:
+    """The features that a search correlates, in cells of so many reduced pixels."""
+    return open_extractor(f"hog:cell={cell},blur={0.5 if cell == 2 else 1.0}")
+
+
+def _mixing(onto: Transform, bins: int) -> FloatArray:
+    """Matrix (bins, bins) that turns histograms of unsigned orientations as a map does."""
+    linear = onto.matrix[:2, :2]
+    flipped = np.linalg.det(linear) < 0
+    # Columns run along angle 0, rows along 90 degrees.
+    angle = np.degrees(np.arctan2(linear[0, 1], linear[1, 1]))
+    source = np.arange(bins) * 180.0 / bins
+    # A mirror image is one whose columns run the other way, and then turned.
+    target = ((angle + 180.0 - source if flipped else angle + source) % 180.0) * bins / 180.0
+    mixing = np.zeros((bins, bins), np.float32)
+    low = np.floor(target).astype(int)
+    part = target - low
+    each = np.arange(bins)
+    mixing[low % bins, each] += 1.0 - part
+    mixing[(low + 1) % bins, each] += part
+    return mixing
+
+
+def _peak(
+    pose: Pose, scores: Array, allowed: NDArray[np.bool_], origin: tuple[int, int], cell: int
+) -> _Peak:
+    """The highest of the allowed scores."""
+    if not allowed.any():
+        return _Peak(pose, -np.inf, (0.0, 0.0))
+    best = np.where(allowed, scores, -np.inf)
+    row, col = np.unravel_index(int(best.argmax()), best.shape)
+    place = (float(row + origin[0]) * cell, float(col + origin[1]) * cell)
+    return _Peak(pose, float(best[row, col]), place)
+
+
+def _fast_size(fixed: tuple[int, ...], moving: tuple[int, ...]) -> tuple[int, int]:
+    rows, cols = (
+        fft.next_fast_len(-(-(a + b) // _ROUND) * _ROUND, real=True)
+        for a, b in zip(fixed, moving, strict=True)
+    )
+    return int(rows), int(cols)
+
+
+def _level_masks(picture: Picture) -> FloatArray:
+    """One mask (bins, H, W) of each of the equalised grey levels."""
+    level = np.where(picture.valid, np.round(grey_levels(picture, 1.0, _BINS)), -1.0)
+    return np.asarray(level == np.arange(_BINS)[:, None, None], np.float32)
+
+
+def _entropy(share: Array, axis: int | tuple[int, int]) -> Array:
+    return np.asarray(-(share * np.log(share)).sum(axis=axis), np.float64)
+
+
+def _weight(filled: Array, pose: Pose) -> Array:
+    """What a cosine counts for: chance gives large ones where few cells are compared."""
+    return np.asarray(np.sqrt(np.clip(filled, 0.0, 1.0)) * pose[1] ** _SCALE_POWER, np.float64)
+
+
+def _sampled(
+    scores: Array,
+    first: tuple[int, int],
+    shape: tuple[int, ...],
+    origin: tuple[int, int],
+    ratio: float,
+) -> Array:
+    """Scores of coarser cells at the positions of finer ones; ``ratio`` coarse per fine."""
+    rows, cols = (
+        ((np.arange(n) + o) * ratio - f).astype(np.float32)
+        for n, o, f in zip(shape, origin, first, strict=True)
+    )
+    at_cols, at_rows = np.meshgrid(cols, rows)
+    sampled = cv2.remap(
+        scores.astype(np.float32),
+        at_cols,
+        at_rows,
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(sampled, np.float64)

@@ -1,0 +1,133 @@
+"""Why images do not match, as far as they tell, and what to try next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import cv2
+import numpy as np
+
+from crosslook.geo.picture import Picture
+from crosslook.match.transform import Transform
+from crosslook.match.warp import warp
+
+if TYPE_CHECKING:
+    from crosslook.match.align import Alignment
+
+Search = Literal["near", "told", "widened"]
+_LEAST_VALID = 0.25
+_LEAST_TEXTURE = 0.15  # white noise has 0.07, single-look ground with fields and roads 0.2
+_SOFT_PX = 4.0
+_LOOKS_ALIKE = 4.0
+
+
+def likely_cause(
+    sar: Picture, optical: Picture, start: Transform, found: Alignment, search: Search
+) -> str:
+    """Name the likeliest cause of no match, and the next step.
+
+    Checked in order: too few valid pixels, too little texture in either
+    image, a start or a scale out of reach, images that show different places.
+
+    Parameters
+    ----------
+    sar, optical : Picture
+        As they were compared.
+    start : Transform
+        SAR to optical pixels, where the search began.
+    found : Alignment
+    search : str
+        How far it went.
+    """
+    moved = warp(sar, start, optical.shape)
+    shared = float((moved.valid & optical.valid).sum())
+    whole = float(min(sar.valid.size * start.local_scale((0.0, 0.0)) ** 2, optical.valid.size))
+    if shared < _LEAST_VALID * whole and search != "told":
+        return (
+            f"too few valid pixels: both images hold data in {shared / whole:.0%} of the area that "
+            "they share. Give images that cover more of each other, or check nodata."
+        )
+    for name, picture in (("SAR", sar), ("optical", optical)):
+        kept = texture(picture)
+        if kept < _LEAST_TEXTURE:
+            return (
+                f"too little texture: {kept:.0%} of the contrast of the {name} image is left "
+                f"without detail below {_SOFT_PX:g} pixels; water, sand and snow look so. "
+                "Give a larger image, or one that holds fields, roads or coasts."
+            )
+    if search == "near":
+        return (
+            "the start may be out of reach: only shifts to 64 pixels, rotations to 3 degrees "
+            "and scales to 3 % were tried. Leave --near-only out, or say more with --shift, "
+            "--rotation and --scale."
+        )
+    if search == "widened":
+        return (
+            "no place within the whole overlap fits, at rotations to 30 degrees and scales of 0.8 "
+            "to 1.25: the images may show different places, or differ by more than that. Check "
+            "the pair, try --rotation 180 --scale 0.5:2, or locate on a larger basemap."
+        )
+    if found.evidence.lead > 0.0 and found.evidence.whole > _LOOKS_ALIKE:
+        return (
+            "one place fits better than the others, but not surely: the scales may differ by more "
+            "than was tried. Widen --scale, or give images closer in time and pixel size."
+        )
+    return (
+        "nothing within the range that was searched fits: the images may not overlap there. "
+        "Widen --shift, --rotation or --scale, or locate on a larger basemap."
+    )
+
+
+def likely_absence(sar: Picture, *, limited: bool, turned: bool) -> str:
+    """Name the likeliest cause of a query being found nowhere on an atlas, and the next step.
+
+    Parameters
+    ----------
+    sar : Picture
+        The query.
+    limited : bool
+        Whether a prior kept the search from a part of the atlas.
+    turned : bool
+        Whether rotations and scales were tried.
+    """
+    held = float(sar.valid.mean())
+    if held < _LEAST_VALID:
+        return (
+            f"too few valid pixels: the query holds data in {held:.0%} of its area. "
+            "Cut it to where it holds data, or check nodata."
+        )
+    kept = texture(sar)
+    if kept < _LEAST_TEXTURE:
+        return (
+            f"too little texture: {kept:.0%} of the contrast of the query is left "
+            f"without detail below {_SOFT_PX:g} pixels; water, sand and snow look so. "
+            "Give a larger query, or one that holds fields, roads or coasts."
+        )
+    if not turned:
+        return (
+            "nothing on the atlas fits it as it lies: it may be turned or of another pixel size "
+            "than is told, or lie elsewhere. Try --rotation 180 --scale 0.1, check --gsd, and see "
+            "atlas info for what the atlas holds."
+        )
+    if limited:
+        return (
+            "nothing within the prior fits it: it may lie outside. Widen --radius or --bbox, or "
+            "leave them out."
+        )
+    return (
+        "nothing on the atlas fits it, turned or not: it may show another place. See atlas info "
+        "for what the atlas holds, and build one with a basemap of more ground."
+    )
+
+
+def texture(picture: Picture) -> float:
+    """Share of the standard deviation that a blur of 4 pixels leaves, 0..1.
+
+    Speckle and flat ground lose nearly all of it, structures keep theirs.
+    """
+    if not picture.valid.any():
+        return 0.0
+    values = np.where(picture.valid, picture.values, np.median(picture.values[picture.valid]))
+    soft = cv2.GaussianBlur(values.astype(np.float32), (0, 0), _SOFT_PX)
+    before, after = (float(v[picture.valid].std()) for v in (picture.values, soft))
+    return after / max(before, 1e-9)

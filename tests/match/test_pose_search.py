@@ -1,0 +1,126 @@
+"""A known pose is found again, wherever it lies; evidence tells right from wrong at any size."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from crosslook.geo.picture import Picture
+from crosslook.match.channels import dense_channels
+from crosslook.match.pose_search import PoseRange, PoseSearch, gradients, search_poses, whole_image
+from crosslook.match.transform import (
+    Transform,
+    grid_points,
+    identity,
+    mean_distance,
+    similarity,
+    translation,
+)
+from crosslook.match.warp import warp
+
+
+def ground(side: int, seed: int = 0) -> Picture:
+    """Blurred noise at two scales: structure without repetition."""
+    rng = np.random.default_rng(seed)
+    values = sum(
+        cv2.GaussianBlur(rng.normal(size=(side, side)).astype(np.float32), (0, 0), s) * s
+        for s in (2.0, 6.0)
+    )
+    low, high = np.percentile(values, [1, 99])
+    stretched = np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
+    return Picture(stretched, np.ones((side, side), np.bool_))
+
+
+def moved(optical: Picture, truth: Transform, side: int) -> Picture:
+    """The SAR image under which ``truth`` maps to the optical one, its contrast reversed."""
+    seen = warp(optical, truth.inverse, (side, side))
+    noise = np.random.default_rng(9).normal(0, 0.1, (side, side))
+    return Picture(np.clip(1 - seen.values + noise, 0, 1).astype(np.float32), seen.valid)
+
+
+def test_poses_cover_their_range_within_the_steps() -> None:
+    poses = PoseRange(rotation=90.0, scale=(0.7, 1.4), flip=True).poses()
+    turns, scales = sorted({p[0] for p in poses}), sorted({p[1] for p in poses})
+    assert (turns[0], turns[-1]) == (-90.0, 90.0)
+    assert scales[0] == pytest.approx(0.7)
+    assert scales[-1] == pytest.approx(1.4)
+    assert np.diff(turns).max() <= 4.0 + 1e-9
+    assert np.diff(np.log(scales)).max() <= np.log1p(0.0905) + 1e-9
+    assert {p[2] for p in poses} == {False, True}
+    assert len(PoseRange().poses()) == 1
+    around = sorted({p[0] for p in PoseRange(rotation=180.0).poses()})
+    assert around[0] == -180.0
+    assert around[-1] < 180.0  # the same as -180
+
+
+@pytest.mark.parametrize(
+    ("rotation", "scale", "shift", "flip"),
+    [
+        (37.0, 1.0, (20.0, -31.0), False),
+        (-75.0, 1.25, (-9.0, 4.0), False),
+        (12.0, 0.9, (5.0, 8.0), True),
+    ],
+)
+def test_a_known_pose_is_found(
+    rotation: float, scale: float, shift: tuple[float, float], flip: bool
+) -> None:
+    optical = ground(320)
+    centre = (160.0, 160.0)
+    into = Transform(translation(64.0, 64.0), "shift")
+    truth = similarity(shift, rotation, scale, centre).compose(into)
+    if flip:
+        mirror = np.array([[1.0, 0.0, 0.0], [0.0, -1.0, 192.0], [0.0, 0.0, 1.0]])
+        truth = truth.compose(Transform(mirror, "affine"))
+    sar = moved(optical, truth, 192)
+    found = search_poses(sar, optical, into, PoseRange(90.0, (0.75, 1.33), flip))[0]
+    assert found.flipped is flip
+    assert found.rotation == pytest.approx(rotation, abs=3.0)
+    assert found.scale == pytest.approx(scale, rel=0.06)
+    assert mean_distance(found.transform, truth, grid_points(192, 192)) < 12.0
+
+
+def test_a_limit_of_the_shift_holds() -> None:
+    optical = ground(320)
+    start = Transform(translation(64.0, 64.0), "shift")
+    truth = Transform(translation(64.0 + 60.0, 64.0), "shift")
+    sar = moved(optical, truth, 192)
+    free = search_poses(sar, optical, start, PoseRange())[0]
+    bound = search_poses(sar, optical, start, PoseRange(shift=20.0))[0]
+    assert mean_distance(free.transform, truth, grid_points(192, 192)) < 4.0
+    assert mean_distance(bound.transform, start, grid_points(192, 192)) <= 24.0
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+def test_turned_features_are_those_of_the_turned_image(flipped: bool) -> None:
+    sar = ground(256, 3)
+    search = PoseSearch(sar, ground(256), identity(), PoseRange())
+    pose = (33.0, 1.1, flipped)
+    turned, _ = search.turned(pose, search.cell)
+    picture, _ = search.warped(pose)
+    exact = dense_channels(picture, gradients(search.cell))
+    rows, cols = (min(a, b) for a, b in zip(turned.valid.shape, exact.valid.shape, strict=True))
+    both = turned.valid[:rows, :cols] & exact.valid[:rows, :cols]
+    a, b = turned.values[:, :rows, :cols][:, both], exact.values[:, :rows, :cols][:, both]
+    cosine = float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
+    wrong = float((a[::-1] * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
+    assert cosine > 0.7
+    assert wrong < 0.3
+
+
+@pytest.mark.parametrize("side", [160, 512])
+def test_a_whole_image_stands_out_at_the_right_place_alone(side: int) -> None:
+    optical = ground(side, 1)
+    sar = moved(optical, identity(), side)
+    whole, lead = whole_image(sar, optical, identity())
+    assert whole > 5.0
+    assert lead > 2.0
+    whole, lead = whole_image(ground(side, 2), optical, identity())
+    assert whole < 4.0
+    assert lead < 1.0
+
+
+def test_images_that_hardly_overlap_have_no_pose() -> None:
+    sar, optical = ground(160, 1), ground(160, 2)
+    empty = Picture(optical.values, np.zeros_like(optical.valid))
+    assert search_poses(sar, empty, identity(), PoseRange()) == []

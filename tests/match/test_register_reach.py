@@ -1,0 +1,92 @@
+"""``register`` beyond its start: as told, by itself, or not at all."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from crosslook.geo.raster import RasterArray
+from crosslook.match.register import register
+from crosslook.match.transform import Transform, grid_points, mean_distance, similarity
+from crosslook.match.warp import opencv_matrix
+
+SIDE = 256
+
+
+def pair(truth: Transform, seed: int = 0) -> tuple[RasterArray, RasterArray]:
+    """A SAR image that ``truth`` brings onto its optical one; contrast reversed, speckled."""
+    rng = np.random.default_rng(seed)
+    ground = sum(
+        cv2.GaussianBlur(rng.normal(size=(SIDE, SIDE)).astype(np.float32), (0, 0), s) * s
+        for s in (2.0, 6.0)
+    )
+    low, high = np.percentile(ground, [1, 99])
+    optical = np.clip((ground - low) / (high - low), 0.02, 1.0).astype(np.float32)
+    matrix, size = opencv_matrix(truth.inverse), (SIDE, SIDE)
+    seen = cv2.warpPerspective(optical, matrix, size)
+    inside = cv2.warpPerspective(np.ones_like(optical), matrix, size) > 0.999
+    sar = (1.05 - seen) * rng.gamma(8.0, 1 / 8.0, seen.shape)
+    return (
+        RasterArray.of((sar * 200).astype(np.float32), inside, name="sar"),
+        RasterArray.of((optical * 250).astype(np.uint8), name="optical"),
+    )
+
+
+def rotated(degrees: float, scale: float = 1.0) -> Transform:
+    return similarity((6.0, -9.0), degrees, scale, (SIDE / 2, SIDE / 2))
+
+
+def error(found: Transform | None, truth: Transform) -> float:
+    assert found is not None
+    return mean_distance(found, truth, grid_points(SIDE, SIDE))
+
+
+def test_a_start_within_reach_is_not_searched_from() -> None:
+    found = register(*pair(rotated(1.0)))
+    assert (found.verdict, found.search, found.reason) == ("match", "near", "")
+    assert error(found.transform, rotated(1.0)) < 2.0
+    assert found.expected_error_px is not None
+    assert found.error_bound_px is not None
+    assert found.expected_error_px <= found.error_bound_px
+
+
+def test_a_start_out_of_reach_is_widened_and_says_so() -> None:
+    truth = rotated(21.0)
+    images = pair(truth)
+    found = register(*images)
+    assert (found.verdict, found.search) == ("match", "widened")
+    assert error(found.transform, truth) < 3.0
+    assert found.to_dict()["search"] == "widened"
+    near = register(*images, near_only=True)
+    assert near.verdict == "no match"
+    assert near.search == "near"
+    assert "--near-only" in near.reason
+    assert near.centre is None
+    assert near.expected_error_px is None
+
+
+@pytest.mark.parametrize(("degrees", "scale"), [(75.0, 1.25), (-140.0, 0.85)])
+def test_what_is_told_is_searched(degrees: float, scale: float) -> None:
+    truth = rotated(degrees, scale)
+    found = register(*pair(truth), rotation=abs(degrees) + 10.0, scale=(0.8, 1.3))
+    assert (found.verdict, found.search) == ("match", "told")
+    assert error(found.transform, truth) < 3.0
+
+
+def test_a_mirror_image_is_found_where_it_may_be_one() -> None:
+    sar, optical = pair(rotated(0.0))
+    mirror = RasterArray.of(sar.stored[:, :, ::-1].copy(), sar.valid[:, ::-1].copy(), name="sar")
+    found = register(mirror, optical, flip=True)
+    assert found.verdict == "match"
+    assert found.transform is not None
+    assert np.linalg.det(found.transform.matrix[:2, :2]) < 0
+
+
+def test_different_places_are_no_match_with_a_reason() -> None:
+    sar, _ = pair(rotated(0.0), 1)
+    _, optical = pair(rotated(0.0), 2)
+    found = register(sar, optical)
+    assert found.verdict == "no match"
+    assert found.search == "widened"
+    assert "different places" in found.reason

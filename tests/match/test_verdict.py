@@ -1,0 +1,122 @@
+"""Evidence that does not grow with the image; the cause of no match; what may be asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from crosslook.errors import SettingError
+from crosslook.geo.picture import Picture
+from crosslook.match.align import Alignment, against_chance
+from crosslook.match.judge import Evidence, error_bound, expected_error, judge
+from crosslook.match.reason import likely_cause, texture
+from crosslook.match.settings import RegisterSettings, factors
+from crosslook.match.tie_points import Pass, TiePoints, no_tie_points
+from crosslook.match.transform import identity, similarity
+
+LAST = Pass(template=128.0, radius=12.0, step=32.0, threshold=3.5)
+GOOD = Evidence(
+    25.0, 1.0, 0.3, 0.12, 3.0, 1.1, 1.0, 3.0,
+    excess=1.0, chance=4.0, coverage=0.9, halves=1.0, whole=8.0, lead=4.5,
+)  # fmt: skip
+BAD = Evidence(
+    12.0, 0.5, 0.2, 0.04, 2.0, 1.5, 12.0, 0.2,
+    excess=0.4, chance=0.2, coverage=0.5, halves=12.0, whole=2.0, lead=-1.0,
+)  # fmt: skip
+
+
+def points(count: int, share: float) -> TiePoints:
+    """``count`` tie points of which a share are inliers."""
+    inlier = np.arange(count) < round(share * count)
+    return TiePoints(
+        np.zeros((count, 2)), np.zeros((count, 2)), np.ones(count), np.ones(count), inlier
+    )
+
+
+@pytest.mark.parametrize("count", [25, 400, 3600])
+def test_agreement_by_chance_is_no_evidence_at_any_size(count: int) -> None:
+    chance = np.pi * 3.5**2 / 24.0**2
+    excess, rarity = against_chance(points(count, chance), LAST)
+    assert excess == pytest.approx(0.0, abs=0.05)
+    assert rarity < 1.0
+
+
+def test_agreement_of_many_is_rarer_than_that_of_few() -> None:
+    few, many = (against_chance(points(count, 0.8), LAST) for count in (25, 400))
+    assert few[0] == pytest.approx(many[0], abs=0.02)
+    assert many[1] > few[1] > 1.0
+    assert many[1] <= 100.0
+
+
+def test_the_verdict_tells_clear_cases_and_more_poses_make_it_careful() -> None:
+    assert judge(GOOD).label == "match"
+    assert judge(BAD).label == "no match"
+    assert judge(replace(GOOD, inliers=0.0)).label == "no match"
+    searched = judge(replace(GOOD, poses=500.0)).confidence
+    assert searched <= judge(GOOD).confidence
+
+
+@pytest.mark.parametrize(
+    "better",
+    [{"excess": 0.9}, {"lead": 3.0}, {"whole": 7.0}, {"halves": 1.0}, {"agreement": 1.0}],
+)
+def test_better_evidence_never_lowers_the_confidence(better: dict[str, float]) -> None:
+    assert judge(replace(BAD, **better)).confidence >= judge(BAD).confidence
+
+
+def test_errors_to_expect_grow_with_what_shows_them() -> None:
+    assert expected_error(GOOD) < error_bound(GOOD)
+    for worse in ({"agreement": 9.0}, {"halves": 9.0}, {"residual": 3.0}, {"relief": 15.0}):
+        doubtful = replace(GOOD, **worse)
+        assert expected_error(doubtful) >= expected_error(GOOD)
+        assert error_bound(doubtful) >= error_bound(GOOD)
+    assert error_bound(Evidence(0.0, 0.0, 0.0, 0.0, 1.0, 50.0, 50.0, 0.0)) <= 50.0
+
+
+def structured(side: int = 200) -> Picture:
+    """Squares: contrast that a blur leaves."""
+    rows, cols = np.indices((side, side)) // 25
+    values = ((rows * 7 + cols * 3) % 5 / 4.0).astype(np.float32)
+    return Picture(values, np.ones((side, side), np.bool_))
+
+
+def nothing() -> Alignment:
+    return Alignment(None, no_tie_points(), BAD)
+
+
+def test_texture_is_what_a_blur_leaves() -> None:
+    noise = np.random.default_rng(0).uniform(size=(200, 200)).astype(np.float32)
+    assert texture(Picture(noise, np.ones((200, 200), np.bool_))) < 0.15
+    assert texture(structured()) > 0.6
+
+
+def test_the_likeliest_cause_is_named_with_a_next_step() -> None:
+    good = structured()
+    noise = np.random.default_rng(0).uniform(size=(200, 200)).astype(np.float32)
+    flat = Picture(noise, np.ones((200, 200), np.bool_))
+    hollow = Picture(good.values, np.arange(200)[:, None] + np.zeros((1, 200)) < 30)
+    start = identity()
+    assert "too little texture" in likely_cause(flat, good, start, nothing(), "near")
+    assert "the optical image" in likely_cause(good, flat, start, nothing(), "near")
+    assert "too few valid pixels" in likely_cause(hollow, good, start, nothing(), "widened")
+    assert "--rotation" in likely_cause(good, good, start, nothing(), "near")
+    assert "different places" in likely_cause(good, good, start, nothing(), "widened")
+    assert "may not overlap" in likely_cause(good, good, start, nothing(), "told")
+    alike = replace(nothing(), evidence=replace(BAD, lead=0.5, whole=5.0))
+    assert "--scale" in likely_cause(good, good, start, alike, "told")
+    far = similarity((500.0, 500.0))
+    assert "too few valid pixels" in likely_cause(good, good, far, nothing(), "near")
+
+
+def test_a_scale_is_a_fraction_or_two_factors() -> None:
+    assert factors("") == (1.0, 1.0)
+    assert factors("0.25") == (0.8, 1.25)
+    assert factors("0.7:1.4") == (0.7, 1.4)
+    assert RegisterSettings(scale=(0.7, 1.4)).scale == "0.7:1.4"
+    assert RegisterSettings(scale=0.1).is_wide
+    assert not RegisterSettings().is_wide
+    for wrong in ("wide", "1.5", "1.4:0.7", "0.01:2", "1:2:3"):
+        with pytest.raises(SettingError, match=r"0\.7:1\.4"):
+            RegisterSettings(scale=wrong)
