@@ -6,7 +6,6 @@ import shlex
 from pathlib import Path
 
 from qgis.core import (
-    QgsProcessing,
     QgsProcessingAlgorithm,
     QgsProcessingContext,
     QgsProcessingOutputNumber,
@@ -209,10 +208,7 @@ def _load(context, path, title, name):
     """Let QGIS add a result to the project when the algorithm is done."""
     project = context.project()
     if project is not None:
-        kind = QgsProcessing.TypeRaster if path.suffix == ".tif" else QgsProcessing.TypeVector
         details = QgsProcessingContext.LayerDetails(title, project, name)
-        if hasattr(details, "layerTypeHint"):
-            details.layerTypeHint = kind
         context.addLayerToLoadOnCompletion(str(path), details)
 
 
