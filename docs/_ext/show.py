@@ -16,7 +16,7 @@ def stretched(values: np.ndarray) -> np.ndarray:
     """Bring a band (H, W) to 0..1 for the eye: root of the amplitude, 2nd to 98th percentile."""
     toned = np.sqrt(np.sqrt(np.maximum(values.astype(np.float64), 0)))
     low, high = np.nanpercentile(toned[toned > 0], (2, 98))
-    return np.asarray(np.clip((toned - low) / (high - low), 0, 1))
+    return np.asarray(np.clip(np.nan_to_num((toned - low) / (high - low)), 0, 1))
 
 
 def read(path: Path | str) -> np.ndarray:

@@ -80,9 +80,7 @@ found["aligned"] = {
     "valid": layer.isValid(), "crs": layer.crs().authid(), "size": [layer.width(), layer.height()],
 }  # fmt: skip
 found["points"] = QgsVectorLayer(found["TIE_POINTS"], "points", "ogr").featureCount()
-found["georeferenced_px"] = georeferenced(
-    work / "registered/tie_points.points", found["TIE_POINTS"]
-)
+found["georeferenced_px"] = georeferenced(work / "registered" / "tie_points.points")
 told["register"] = found
 told["locate"], _ = run("locate", {
     "SAR": str(pairs / "sar/sim-0001.tif"), "ATLAS": str(work / "atlas"),

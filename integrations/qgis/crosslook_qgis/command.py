@@ -75,6 +75,7 @@ def run(arguments, feedback):
         last = line or last
         _show(line, feedback)
     code = process.wait()
+    process.stdout.close()
     if feedback.isCanceled():
         raise QgsProcessingException(last or "Cancelled.")
     if code not in (0, NO_MATCH):
