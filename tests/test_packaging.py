@@ -99,10 +99,14 @@ def options() -> Iterator[str]:
                 yield from (*parameter.opts, *parameter.secondary_opts)
 
 
-@pytest.mark.parametrize(
-    "page",
-    [*sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("docs/**/*.md")), "README.md"],
-)
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted(path for path in ROOT.glob("docs/**/*.md") if "_build" not in path.parts),
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_options_that_pages_name_exist(page: Path) -> None:
     """Every ``--option`` behind ``crosslook COMMAND`` is one of some command."""
     known = set(options())

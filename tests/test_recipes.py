@@ -19,7 +19,7 @@ from tests.helpers.rasters import write
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "crosslook"
 STEP = re.compile(
-    r"^<!-- recipe (\w+): (new|after|before|replace) ([\w/.]+)(?:: (.+))? -->\n"
+    r"^<!-- recipe (\w+): (new|after|before|replace) ([\w/.]+)(?:: ([^\n]+))? -->\n"
     r"```python\n(.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
