@@ -93,6 +93,11 @@ class RasterFile(Recipe):
         """The same raster brought onto another grid."""
         return replace(self, onto=grid, resampling=resampling)
 
+    def tags(self) -> dict[str, str]:
+        """The tags of the file, as it says them."""
+        with OPEN.use(self) as (_, data):
+            return dict(data.tags())
+
     def parts(self) -> tuple[str, ...]:
         """Files that the pixels lie in: those of a product or of a virtual raster too."""
         with OPEN.use(self) as data:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from crosslook.errors import SettingError
 from crosslook.options import (
@@ -18,6 +18,8 @@ from crosslook.options import (
 )
 
 Model = Literal["shift", "similarity", "affine", "homography", "tps"]
+TransformModel = Literal[Model, "relief"]
+RegisterModel = Literal["auto", Model, "relief"]
 DEFAULT_EXTRACTOR = "hog:cell=3,blur=1"
 
 
@@ -96,9 +98,39 @@ def factors(text: str) -> tuple[float, float]:
     return low, high
 
 
-class RegisterSettings(FitOptions, ReachOptions, ReadingOptions, ModelOptions):
+class ReliefOptions(ReadingOptions):
+    """What is known of the ground and of how the sensor looked, for hills."""
+
+    dem: Annotated[Path | None, Cli(metavar="FILE")] = Field(
+        default=None,
+        description="Elevation model: for --model relief (or auto), and for images with RPCs.",
+    )
+    heading: Annotated[float | None, Cli(metavar="DEGREES", default="as hills are displaced")] = (
+        Field(
+            default=None,
+            ge=-360.0,
+            le=360.0,
+            description="Flight direction of a right-looking sensor, clockwise from north.",
+        )
+    )
+    incidence: Annotated[float | None, Cli(metavar="DEGREES", default="fitted")] = Field(
+        default=None, ge=10.0, le=80.0, description="Incidence angle, with --dem."
+    )
+
+    @model_validator(mode="after")
+    def _incidence_needs_heights(self) -> Self:
+        if self.incidence is not None and self.dem is None:
+            raise SettingError("--incidence says nothing without heights; give --dem too.")
+        return self
+
+
+class RegisterSettings(SeedOption, ReachOptions, ReliefOptions, ModelOptions):
     """How one image is brought onto another."""
 
+    model: RegisterModel = Field(
+        default="auto",
+        description="Transform that is fitted; auto takes the simplest that predicts best.",
+    )
     extractor: Annotated[str, Cli(metavar="SPEC")] = Field(
         default=DEFAULT_EXTRACTOR, description="Features that are correlated."
     )
