@@ -18,7 +18,6 @@ from crosslook.geo.picture import Picture
 from crosslook.geo.raster import RasterArray
 from crosslook.geo.reading import Reading
 from crosslook.match.align import Alignment, align, align_near, align_wide
-from crosslook.match.files import RESAMPLING
 from crosslook.match.geometry import FLAT_MODELS, Geometry, choose_geometry
 from crosslook.match.judge import Verdict, error_bound, expected_error, judge
 from crosslook.match.pose_search import PoseRange
@@ -36,6 +35,7 @@ from crosslook.match.terrain import heights_on, look_of
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform, identity, scaling, translation
 from crosslook.match.warp import warp
+from crosslook.match.warped_file import RESAMPLING
 from crosslook.options import after_one, after_two, record
 from crosslook.progress import Timer
 from crosslook.storage import Place

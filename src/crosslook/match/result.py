@@ -24,7 +24,6 @@ from crosslook.geo.grid import (
 from crosslook.geo.image import ImageFile
 from crosslook.match.files import (
     tie_point_rows,
-    write_aligned,
     write_csv,
     write_geojson,
     write_qgis,
@@ -43,6 +42,7 @@ from crosslook.match.transform import (
     identity,
     narrowest,
 )
+from crosslook.match.warped_file import write_aligned
 from crosslook.types import Array, Window
 
 Label = Literal["match", "uncertain", "no match"]

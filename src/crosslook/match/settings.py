@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from crosslook.errors import SettingError
 from crosslook.options import (
     Cli,
+    GroundOptions,
     ModelOptions,
     ReadingOptions,
     SeedOption,
@@ -138,6 +139,32 @@ class RegisterSettings(SeedOption, ReachOptions, ReliefOptions, ModelOptions):
 
 class RegisterCall(WritingOptions, RegisterSettings):
     """The same, and where the files go."""
+
+
+class ApplySettings(GroundOptions):
+    """What is made of other files of the same acquisition."""
+
+    grid: Literal["native", "optical"] = Field(
+        default="native",
+        description="Pixels of their own size on the optical grid, or those of the optical image.",
+    )
+    kind: Annotated[Literal["tif", "vrt"], Cli(name="as")] = Field(
+        default="tif",
+        description="Pixels, or the file as it is with control points that place it.",
+    )
+    resampling: Literal["auto", "nearest", "bilinear", "average"] = Field(
+        default="auto",
+        description="nearest keeps classes; average takes means where pixels grow; auto decides.",
+    )
+    force: bool = Field(default=False, description="Use a match that is not sure too.")
+
+
+class ApplyCall(ApplySettings):
+    """The same, and where the files go."""
+
+    out: Annotated[Path | str | None, Cli(metavar="FOLDER", needed=True)] = Field(
+        default=None, description="Folder for the files, each under its own name."
+    )
 
 
 class AuditSettings(SeedOption, ReadingOptions, ModelOptions):

@@ -83,7 +83,7 @@ def heights_on(optical: ImageFile, window: Window, factor: int, settings: Relief
 
 def _tags(image: ImageFile) -> dict[str, str]:
     source = image.source
-    found = source.tags() if isinstance(source, RasterFile) else {}
+    found = source.labels.tags if isinstance(source, RasterFile) else {}
     return {name.lower(): text for name, text in found.items()}
 
 
