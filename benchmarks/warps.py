@@ -1,6 +1,6 @@
 """Known warps of Sentinel windows, and whether ``register`` follows them.
 
-    python benchmarks/warps.py SENTINEL [--kinds anisotropic,shear,...] [--count 40] [--out FILE.csv]
+    python benchmarks/warps.py SENTINEL [--kinds A,B,...] [--count 40] [--out FILE.csv]
 
 Each case is a window of random ground whose SAR image is brought under a known
 map: one axis scaled by up to 10 per cent against the other, a shear of up to

@@ -179,5 +179,5 @@ def test_refusals(tmp_path: Path) -> None:
     itself = crosslook.apply_match(match_json(tmp_path), [file], out=tmp_path)[0]
     assert isinstance(itself, Failure)
     (tmp_path / "match.json").write_text("[]")
-    with pytest.raises(InputError, match="no match.json"):
+    with pytest.raises(InputError, match=r"no match\.json"):
         crosslook.apply_match(tmp_path, [file], out=tmp_path / "out")

@@ -38,7 +38,7 @@ _STILL_PX = 1.0
 _CAP_PX = 6.0
 _LEAST_POINTS = 12
 _LEAST_IN_SQUARE = 3
-_SLIGHT_PX, _MUCH_PX = 0.05, 0.2
+_SLIGHT_PX, _MUCH_PX = 0.05, 0.1
 _HILLY_PX = 5.0  # a spread along one line that is worth following
 _DENSE = 44  # templates along a side, at most
 
@@ -152,27 +152,25 @@ def choose_geometry(
         None where too few tie points agree for any of them.
     """
     search = _Search(sar, optical, extractor, start, seed)
-    points, grown = search.grow(current)
+    points = search.grow(current)
     if len(points) < _LEAST_POINTS:
         return None
-    template, bent = search.template, None
-    if "relief" in wanted and (len(wanted) == 1 or _is_hilly(points, current)):
-        bent = follow_relief(sar, optical, extractor, current, look, heights)
-    if bent is not None:
-        points, template = bent.points, bent.template
-    squares = _Squares(points, template)
-    errors: dict[TransformModel, Array | None] = {
-        m: squares.left_out(search.fitting(m, points)) for m in FLAT_MODELS if m in wanted
-    }
-    if bent is not None:
-        errors["relief"] = squares.left_out(_fitting_relief(bent))
-    rivals = _table(errors)
+    flat = tuple(m for m in FLAT_MODELS if m in wanted)
+    rivals = _compete(search, flat, points, search.template)
     winner = _simplest(rivals)
+    if "relief" in wanted and (winner is None or search.is_hilly(winner, points)):
+        bent = follow_relief(sar, optical, extractor, current, look, heights)
+        if bent is not None:
+            # On its own points, which reach further along the range than those before.
+            rivals = _compete(search, flat, bent.points, bent.template, bent)
+            winner = _simplest(rivals)
+            if winner == "relief":
+                return Geometry(bent.transform, bent.points, rivals, bent)
     if winner is None:
         return None
-    if winner == "relief" and bent is not None:
-        return Geometry(bent.transform, bent.points, rivals, bent)
-    found = search.finish(winner, points, grown)
+    if winner == "similarity" and len(wanted) > 1:
+        return Geometry(current, points, rivals, None)  # which is sharpened already
+    found = search.finish(winner, points)
     return None if found is None else Geometry(*found, rivals, None)
 
 
@@ -214,8 +212,8 @@ class _Search:
         fit = fit_robust(self.start(points.sar), points.optical, model, threshold, trust, self.seed)
         return fit and replace(fit, transform=fit.transform.compose(self.start))
 
-    def grow(self, current: Transform) -> tuple[TiePoints, Transform]:
-        """Tie points around an affine map that no longer moves, and that map."""
+    def grow(self, current: Transform) -> TiePoints:
+        """Tie points around an affine map that no longer moves."""
         side = self.template
         settings = Pass(side, _RADIUS, max(side / 3, max(self.optical.shape) / _DENSE), _LOOSE_PX)
         grid = grid_points(*self.sar.shape)
@@ -226,7 +224,7 @@ class _Search:
                 break
             current = fit.transform
             points = self.points(current, settings)
-        return points, current
+        return points
 
     def fitting(self, model: Model, points: TiePoints) -> Fitting:
         """For :meth:`_Squares.left_out`."""
@@ -237,11 +235,19 @@ class _Search:
 
         return sent
 
+    def is_hilly(self, model: TransformModel, points: TiePoints) -> bool:
+        """Whether what a flat model leaves spreads along one line."""
+        fit = self.fit(_flat(model), points, _LOOSE_PX)
+        if fit is None:
+            return True
+        relief = measure_relief(points.optical - fit.transform(points.sar))
+        return relief is not None and relief.spread > _HILLY_PX
+
     def finish(
-        self, model: TransformModel, points: TiePoints, grown: Transform
+        self, model: TransformModel, points: TiePoints
     ) -> tuple[Transform, TiePoints] | None:
         """The winner through larger templates around it, sharpened by mutual information."""
-        flat = next(m for m in FLAT_MODELS if m == model)
+        flat = _flat(model)
         fit = self.fit(flat, points, _LOOSE_PX)
         if fit is None:
             return None
@@ -301,6 +307,28 @@ class _Squares:
         return np.array(means) if means else None
 
 
+def _flat(model: TransformModel) -> Model:
+    """The model as a robust fit takes it."""
+    return next(m for m in FLAT_MODELS if m == model)
+
+
+def _compete(
+    search: _Search,
+    models: tuple[Model, ...],
+    points: TiePoints,
+    template: float,
+    bent: ReliefFit | None = None,
+) -> tuple[Rival, ...]:
+    """Every model on the same tie points, and the relief beside them."""
+    squares = _Squares(points, template)
+    errors: dict[TransformModel, Array | None] = {
+        m: squares.left_out(search.fitting(m, points)) for m in models
+    }
+    if bent is not None:
+        errors["relief"] = squares.left_out(_fitting_relief(bent))
+    return _table(errors)
+
+
 def _table(errors: dict[TransformModel, Array | None]) -> tuple[Rival, ...]:
     """Every rival against the best one, square by square."""
     known = {model: error for model, error in errors.items() if error is not None}
@@ -321,7 +349,7 @@ def _table(errors: dict[TransformModel, Array | None]) -> tuple[Rival, ...]:
 def _simplest(rivals: tuple[Rival, ...]) -> TransformModel | None:
     """The first that is no more than a standard error worse than the best.
 
-    Next to nothing is never worse; a fifth of a pixel always is, as a few
+    Next to nothing is never worse; a tenth of a pixel always is, as a few
     squares full of outliers have large standard errors.
 
     Where points are too few to leave any out, a model that is alone stands.
@@ -331,8 +359,3 @@ def _simplest(rivals: tuple[Rival, ...]) -> TransformModel | None:
         return rivals[0].model if len(rivals) == 1 else None
     good = [r for r in known if r.worse_px <= min(max(r.standard_error_px, _SLIGHT_PX), _MUCH_PX)]
     return good[0].model
-
-
-def _is_hilly(points: TiePoints, current: Transform) -> bool:
-    relief = measure_relief(points.optical - current(points.sar))
-    return relief is not None and relief.spread > _HILLY_PX

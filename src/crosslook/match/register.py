@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ from crosslook.geo.reading import Reading
 from crosslook.match.align import Alignment, align, align_near, align_wide
 from crosslook.match.geometry import FLAT_MODELS, Geometry, choose_geometry
 from crosslook.match.judge import Verdict, error_bound, expected_error, judge
+from crosslook.match.points import start_by_points
 from crosslook.match.pose_search import PoseRange
 from crosslook.match.reason import Search, likely_cause
 from crosslook.match.result import Failure, MatchResult, placement
@@ -300,6 +302,10 @@ def _registered(
     lap = Timer().lap
     reading = Reading.parse(settings.reading())
     images = open_image(sar_image, "sar", reading), open_image(optical_image, "optical", reading)
+    if settings.mask is not None:
+        images = images[0].masked(settings.mask), images[1]
+    if settings.optical_mask is not None:
+        images = images[0], images[1].masked(settings.optical_mask)
     opened = lap()
     found, frame, search, geometry = _searched(images, settings, extractor)
     verdict = judge(found.evidence)
@@ -322,7 +328,7 @@ def _searched(
     images: tuple[ImageFile, ImageFile], settings: RegisterSettings, extractor: Extractor
 ) -> tuple[Alignment, Frame, Search, Geometry | None]:
     """Align near the start or as told; where that is no match, over the whole overlap."""
-    placed = _placed(*images)
+    placed = _placed(*images, settings.points)
     model, seed = _aligned_by(settings.model), settings.seed
     shape = partial(_shaped, images=images, settings=settings, extractor=extractor)
     lap = Timer().lap
@@ -441,11 +447,15 @@ def _range_of(settings: RegisterSettings, shift: float | None) -> PoseRange:
     )
 
 
-def _placed(sar: ImageFile, optical: ImageFile) -> Transform:
+def _placed(sar: ImageFile, optical: ImageFile, points: Path | None) -> Transform:
+    """Where to start: by the points given, else by the georeferences."""
+    if points is not None:
+        return start_by_points(points, sar.grid, optical.grid)
     if is_placed(sar.grid) != is_placed(optical.grid):
         has, lacks = (sar, optical) if is_placed(sar.grid) else (optical, sar)
         raise GridError(
             f"'{has.name}' has a CRS, '{lacks.name}' has none: where to start is not known. "
-            "Give two georeferenced images, or two plain ones that begin at the same corner."
+            "Give two georeferenced images, or two plain ones that begin at the same corner, "
+            "or points that both show (--points)."
         )
     return placement(sar.grid, optical.grid)

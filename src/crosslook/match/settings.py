@@ -125,7 +125,22 @@ class ReliefOptions(ReadingOptions):
         return self
 
 
-class RegisterSettings(SeedOption, ReachOptions, ReliefOptions, ModelOptions):
+class HintOptions(Settings):
+    """What a user knows of two images beyond their files."""
+
+    mask: Annotated[Path | None, Cli(metavar="FILE")] = Field(
+        default=None, description="Raster that is 0 where the SAR image is not to be matched."
+    )
+    optical_mask: Annotated[Path | None, Cli(metavar="FILE")] = Field(
+        default=None, description="The same of the optical image, as of its clouds."
+    )
+    points: Annotated[Path | None, Cli(metavar="FILE")] = Field(
+        default=None,
+        description="Points to start from: CSV as tie_points.csv, or .points of QGIS.",
+    )
+
+
+class RegisterSettings(HintOptions, SeedOption, ReachOptions, ReliefOptions, ModelOptions):
     """How one image is brought onto another."""
 
     model: RegisterModel = Field(
