@@ -49,6 +49,10 @@ TABLE: Table = {
         "crosslook.cli.register:register",
         "Bring a SAR image onto an optical one; exit code 3 where they do not match.",
     ),
+    "apply": (
+        "crosslook.cli.apply:apply",
+        "Bring other files of the same acquisition where a match puts the SAR image.",
+    ),
     "audit": (
         "crosslook.cli.register:audit",
         "Measure whether the pairs of a data set are really aligned.",

@@ -24,7 +24,6 @@ from crosslook.geo.grid import (
 from crosslook.geo.image import ImageFile
 from crosslook.match.files import (
     tie_point_rows,
-    write_aligned,
     write_csv,
     write_geojson,
     write_qgis,
@@ -43,6 +42,7 @@ from crosslook.match.transform import (
     identity,
     narrowest,
 )
+from crosslook.match.warped_file import write_aligned
 from crosslook.types import Array, Window
 
 Label = Literal["match", "uncertain", "no match"]
@@ -85,6 +85,9 @@ class MatchResult:
         the start there was no match.
     reason : str
         Of no match: the likeliest cause and what to do next.
+    geometry : dict or None
+        Models that competed, by how well they predict tie points left out;
+        None where one was given that has no rival, or too few points agreed.
     """
 
     verdict: Label
@@ -103,6 +106,7 @@ class MatchResult:
     error_bound_px: float | None = None
     search: Search = "near"
     reason: str = ""
+    geometry: dict[str, Any] | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -150,6 +154,7 @@ class MatchResult:
             "footprint": self.footprint,
             "transform": None if transform is None else transform.to_dict(),
             "inverse": None if inverse is None else inverse.to_dict(),
+            "geometry": self.geometry,
             "movement": None if transform is None else self._movement(transform),
             "expected_error_px": self.expected_error_px,
             "expected_error_m": self.expected_error_m,
@@ -177,7 +182,7 @@ class MatchResult:
     @property
     def is_hilly(self) -> bool:
         """Whether it is a match that one transform, not a spline, fits ill for relief."""
-        rigid = self.transform is not None and self.transform.model != "tps"
+        rigid = self.transform is not None and self.transform.field is None
         return self.verdict == "match" and rigid and self.evidence.relief > HILLY_PX
 
     def write(self, out: str | Path, *, force: bool = False) -> list[Path]:
