@@ -293,7 +293,8 @@ def _matched(
 
 
 def _explained(result: MatchResult, one: _Prepared, job: _Job) -> MatchResult:
-    """A match as it is; no match with its likeliest cause."""
+    """A result that says where was searched, and of no match the likeliest cause."""
+    result = replace(result, search="atlas")
     if result.verdict != "no match":
         return result
     settings = job.settings
