@@ -58,6 +58,8 @@ class Recipe:
     missing : float or None
         A stored number that stands for no data though the file does not say so;
         heeded when the raster is brought onto another grid.
+    label : str
+        What to call it instead of its file, where that has a name of no meaning.
     """
 
     place: Place
@@ -67,11 +69,12 @@ class Recipe:
     height: float | None = None
     dem: str | None = None
     missing: float | None = None
+    label: str = ""
 
     @property
     def name(self) -> str:
         """What messages and outputs call it."""
-        return name_of(self.place)
+        return self.label or name_of(self.place)
 
 
 class _Entry:

@@ -25,7 +25,7 @@ from crosslook.match.settings import Model
 from crosslook.match.tie_points import Pass, TiePoints, VoteRange, find_tie_points, score_maps, vote
 from crosslook.match.transform import Transform, identity
 from crosslook.match.warp import warp
-from crosslook.progress import Timer
+from crosslook.progress import Timer, stage
 
 PASSES = (
     Pass(template=128.0, radius=60.0, step=48.0, threshold=10.0),
@@ -95,10 +95,12 @@ def align(
     """
     lap = Timer().lap
     seconds = {}
+    stage("tie points")
     points, fit = _search(sar, optical, extractor, start or identity(), model, passes, seed)
     seconds["tie points"] = lap()
     if fit is None:
         return Alignment(None, points, _no_evidence(points), seconds)
+    stage("refinement")
     refined = refine(sar, optical, fit.transform, levels, share=share)
     seconds["refinement"] = lap()
     evidence = _evidence(sar, optical, points, fit, refined)

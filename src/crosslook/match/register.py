@@ -25,7 +25,7 @@ from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform, identity, scaling, translation
 from crosslook.match.warp import warp
 from crosslook.options import after_one, after_two, record
-from crosslook.progress import Timer
+from crosslook.progress import Timer, stage
 from crosslook.storage import Place
 from crosslook.types import Window
 
@@ -261,16 +261,36 @@ def register(
     return result
 
 
+def register_from(
+    sar_image: Place | RasterArray | ImageFile,
+    optical_image: Place | RasterArray | ImageFile,
+    start: Transform,
+    settings: RegisterSettings,
+) -> MatchResult:
+    """Register as :func:`register` does, but begin where ``start`` puts the SAR image.
+
+    Parameters
+    ----------
+    start : Transform
+        SAR pixels to optical pixels, good to 60 pixels of the working grid: two
+        or three tie points set by hand give one.
+    """
+    extractor = open_model(settings.extractor, settings)
+    return _registered(sar_image, optical_image, settings, extractor, start)
+
+
 def _registered(
     sar_image: Place | RasterArray | ImageFile,
     optical_image: Place | RasterArray | ImageFile,
     settings: RegisterSettings,
     extractor: Extractor,
+    start: Transform | None = None,
 ) -> MatchResult:
     lap = Timer().lap
+    stage("read")
     reading = Reading.parse(settings.reading())
     images = open_image(sar_image, "sar", reading), open_image(optical_image, "optical", reading)
-    frame = working_frame(*images, _placed(*images))
+    frame = working_frame(*images, _placed(*images) if start is None else start)
     read = lap()
     pictures = frame.sar, frame.optical
     found = align(*pictures, extractor, frame.start, settings.model, seed=settings.seed)
