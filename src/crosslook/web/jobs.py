@@ -30,6 +30,9 @@ State = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED = ("done", "failed", "cancelled")
 _QUICK = ("inspect", "maps")
 """Kinds that someone waits for in front of the page: they go before the others."""
+_KEPT = 100
+"""Jobs of these kinds that are kept: nobody comes back to them."""
+_MOST_TRIES = 2
 _ID = re.compile(r"[0-9a-f]{16}")
 _FILE = "job.json"
 
@@ -62,6 +65,8 @@ class Job:
         What the task returned.
     decision : str
         ``accepted``, ``refused`` or nothing yet, as a person said.
+    tries : int
+        How often it was under way when a server ended.
     """
 
     id: str
@@ -79,6 +84,7 @@ class Job:
     ended: float = 0.0
     result: dict[str, Any] = field(default_factory=dict)
     decision: str = ""
+    tries: int = 0
 
     def public(self) -> dict[str, Any]:
         """What the API shows: all but the places on disk."""
@@ -94,7 +100,7 @@ class Jobs:
     ----------
     folder : Path
         A job's files lie in ``folder/<id>``; jobs of an earlier server are
-        there again, those that waited are queued anew.
+        there again, those that waited or ran are queued anew.
     workers : int
         Processes at most.
     limits : dict
@@ -130,6 +136,10 @@ class Jobs:
             self._queue.append(job)
             self._save(job)
             self._change.notify_all()
+            quick = [one for one in self._jobs.values() if one.kind in _QUICK]
+        ended = [one for one in quick if one.state in ENDED]
+        for old in sorted(ended, key=lambda one: one.created)[: max(0, len(quick) - _KEPT)]:
+            self.remove(old.id)
         return job
 
     def get(self, name: str) -> Job:
@@ -266,9 +276,15 @@ class Jobs:
                 if job.id != path.parent.name or not _ID.fullmatch(job.id):
                     continue
                 self._jobs[job.id] = job
-                if job.state in ("queued", "running"):
+                if job.state == "running":
+                    job.tries += 1
+                if job.tries >= _MOST_TRIES and job.state == "running":
+                    job.state, job.error = "failed", "the explorer ended twice while this ran"
+                    self._save(job)
+                elif job.state in ("queued", "running"):
                     job.state, job.stage, job.started = "queued", "", 0.0
                     self._queue.append(job)
+                    self._save(job)
 
 
 def _turn(job: Job) -> tuple[bool, float]:

@@ -278,6 +278,7 @@ def _bound(settings: ExploreSettings) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((settings.host, settings.port))
+        listening.listen(256)  # who comes before the server is up waits
     except OSError as error:
         listening.close()
         raise OutputError(

@@ -186,7 +186,7 @@ def describe_atlas(atlas: Atlas) -> dict[str, Any]:
         "levels": [{"spec": level.spec, "cell": level.cell} for level in manifest.levels],
         "sources": list(manifest.sources),
         "created": manifest.created,
-        "version": manifest.version,
+        "built_by": manifest.version,
         "lattice": lattice(atlas),
     }
 

@@ -29,8 +29,8 @@ export async function show(root, name, query) {
   footprints();
 
   function side() {
-    const lon = h("input", { type: "number", step: "any", id: "lon", "aria-label": "Longitude" });
-    const lat = h("input", { type: "number", step: "any", id: "lat", "aria-label": "Latitude" });
+    const lon = h("input", { type: "number", step: "any", id: "lon", placeholder: "longitude", "aria-label": "Longitude" });
+    const lat = h("input", { type: "number", step: "any", id: "lat", placeholder: "latitude", "aria-label": "Latitude" });
     const corner = ["West", "South", "East", "North"].map((n) => h("input", { type: "number", step: "any", "aria-label": n, placeholder: n }));
     side.corner = corner;
     const draw = h("button", { class: "second", "aria-pressed": "false", onclick: () => {

@@ -8,7 +8,7 @@ async function page(root, query, kind) {
   const [there, options] = await Promise.all([ask("/library"), ask(`/options/${kind}`)]);
   const state = { kind, there, images: [], gone: false };
   const locating = kind === "locate";
-  const slots = locating ? [["sar", "SAR images", true]] : [["sar", "SAR image", false], ["optical", "Optical image", false]];
+  const slots = locating ? [["sar", "SAR images", true]] : [["sar", "SAR image", false], ["optical", "optical image", false]];
   const go = h("button", { class: "large-button", disabled: true }, locating ? "Locate" : "Register");
   const said = h("p", { class: "none", "aria-live": "polite" });
   const form = optionsForm(options, query, () => { for (const one of state.images) one.changed(); });
@@ -34,7 +34,7 @@ async function page(root, query, kind) {
     for (const name of ["dragenter", "dragover"]) drop.addEventListener(name, (e) => { e.preventDefault(); drop.classList.add("over"); });
     for (const name of ["dragleave", "drop"]) drop.addEventListener(name, () => drop.classList.remove("over"));
     drop.addEventListener("drop", (e) => { e.preventDefault(); take([...e.dataTransfer.files], modality, many); });
-    return h("section", { "data-slot": modality }, locating ? null : h("h2", {}, title), drop, list);
+    return h("section", { "data-slot": modality }, locating ? null : h("h2", {}, sentence(title)), drop, list);
   }
 
   function take(files, modality, many) {

@@ -1,6 +1,7 @@
 // A match: progress, then the place on the map, what spoke for it, and what a person makes of it.
 import { ask, badge, bytes, fact, fill, h, keep, later, notice, number, sentence } from "./dom.js";
 import { PixelMap, tiledAtlas } from "./map.js";
+import { synthetic } from "./start.js";
 
 export async function show(root, name, query) {
   let job = await ask(`/jobs/${name}`);
@@ -49,8 +50,8 @@ async function drawMatch(root, job, query) {
     ask(`/jobs/${job.id}/files`)]);
   const box = h("div", { class: "large" });
   const stage = h("div", { class: "stage" });
-  const side = h("aside", { class: "side" });
-  fill(root, h("div", { class: "title" }, h("h1", {}, job.title), badge(match.verdict), job.kind === "refit" ? h("span", { class: "badge plain" }, "from tie points by hand") : null), h("div", { class: "split" }, stage, side));
+  const side = h("aside", { class: "side tall" }), below = h("div", { class: "stage" });
+  fill(root, h("div", { class: "title" }, h("h1", {}, job.title), badge(match.verdict), atlas ? synthetic(atlas) : null, job.kind === "refit" ? h("span", { class: "badge plain" }, "from tie points by hand") : null), h("div", { class: "split" }, stage, side, below));
   stage.append(box);
   const view = (file) => `/jobs/${job.id}/view/${file}`;
   const map = atlas ? tiledAtlas(box, atlas) : new PixelMap(box, { height: match.images.optical.shape[0], width: match.images.optical.shape[1], gsd: match.expected_error_m && match.expected_error_px ? match.expected_error_m / match.expected_error_px : null });
@@ -63,8 +64,8 @@ async function drawMatch(root, job, query) {
   requestAnimationFrame(() => { if (scale) map.look({ row, col, scale }); else home(); });
   map.onmove = later((v) => keep({ at: [v.row.toFixed(0), v.col.toFixed(0), v.scale.toPrecision(3)].join(",") }), 400);
   fill(side, verdictCard(job, match), decisionCard(job), filesCard(job, files));
-  if (place.cards?.length) stage.append(alternatives(job, match, place, map, view));
-  stage.append(byHand(job, match, place, map, view));
+  if (place.cards?.length) below.append(alternatives(job, match, place, map, view));
+  below.append(byHand(job, match, place, map, view));
   return { leave() { layers.stop(); map.close(); }, key: (e) => layers.key(e) };
 }
 

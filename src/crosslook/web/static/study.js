@@ -29,7 +29,12 @@ export async function show(root, name, query) {
   pick.value = other ?? "";
   fill(root, h("div", { class: "title" }, h("h1", {}, "Study"), h("label", { class: "inline" }, "beside it ", pick)), panes);
   const sides = [await pane(panes, name, query, "")];
-  if (other) sides.push(await pane(panes, other, query, "2"));
+  if (other) {
+    sides.push(await pane(panes, other, query, "2"));
+    // Runs over the same patches are looked at together.
+    const [a, b] = sides;
+    if (a.run.dataset === b.run.dataset && a.run.patches === b.run.patches) { a.linked = b.choose; b.linked = a.choose; }
+  }
   return { leave() { for (const one of sides) one.leave(); }, key: (e) => sides[0].key(e) };
 }
 
@@ -42,7 +47,7 @@ async function pane(panes, name, query, tail) {
   const setup = select("Compared by", run.setups.map((s, n) => [n, `${s.extractor}, ${s.calibration}, ${s.scoring}, ${s.direction.replace("->", " to ")}`]), at("setup", run.best), () => { remember({ setup: setup.value }); drawTable(); if (state.patch !== null) choose(state.patch); });
   const first = Math.max(0, run.embeddings.findIndex((e) => e[2] === "umap" && e[0] === run.setups[run.best]?.extractor));
   const embedding = select("Space", run.embeddings.map((e, n) => [n, `${e[0]}, ${e[1]}, ${e[2] === "umap" ? "UMAP" : "PCA"}`]), at("space", first), () => { remember({ space: embedding.value }); drawSpace(); });
-  const heat = select("Heat map", run.heat_maps.map((e, n) => [n, `${e[0]}, ${e[1]}, by ${e[2]}`]), at("heat", 0), () => { remember({ heat: heat.value }); drawHeat(); });
+  const heat = select("Heat map", run.heat_maps.map((e, n) => [n, `${e[0]}, ${e[1]}, by ${e[2]}`]), at("heat", Math.max(0, run.heat_maps.findIndex((e) => e[0] === run.setups[run.best]?.extractor && e[1] === run.setups[run.best]?.calibration))), () => { remember({ heat: heat.value }); drawHeat(); });
   const scene = select("Scene", [["", "all"], ...run.scenes.map((s) => [s, s])], query.get(`scene${tail}`) ?? "", () => { remember({ scene: scene.value }); drawTable(); drawSpace(); });
   const low = h("input", { type: "number", min: 1, value: at("from", 1), class: "short", "aria-label": "Rank from", oninput: later(() => { remember({ from: low.value }); drawTable(); }) });
   const high = h("input", { type: "number", min: 1, value: query.get(`to${tail}`) ?? "", class: "short", placeholder: "any", "aria-label": "Rank to", oninput: later(() => { remember({ to: high.value }); drawTable(); }) });
@@ -61,8 +66,9 @@ async function pane(panes, name, query, tail) {
   const retheme = () => { drawSpace(); drawHeat(); };
   addEventListener("themechange", retheme);
   await Promise.all([drawSpace(), drawHeat(), drawTable()]);
-  if (query.has(`patch${tail}`)) choose(at("patch", 0));
-  return {
+  const me = {
+    run,
+    choose: (index) => choose(index, null, true),
     leave() { state.gone = true; removeEventListener("themechange", retheme); for (const one of [space, map]) if (one.data) Plotly.purge(one); },
     key(event) {
       const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
@@ -73,6 +79,8 @@ async function pane(panes, name, query, tail) {
       return true;
     },
   };
+  if (query.has(`patch${tail}`)) choose(at("patch", 0), null, true);
+  return me;
 
   async function drawSpace() {
     if (!run.embeddings.length) return;
@@ -126,10 +134,15 @@ async function pane(panes, name, query, tail) {
 
   function mark() {
     for (const row of table.querySelectorAll("tr.pick")) row.toggleAttribute("aria-selected", Number(row.dataset.index) === state.patch);
-    table.querySelector("tr[aria-selected]")?.scrollIntoView({ block: "nearest" });
+    const row = table.querySelector("tr[aria-selected]");
+    if (!row) return;
+    // Not scrollIntoView, which would move the page under the reader too.
+    if (row.offsetTop < table.scrollTop + 30) table.scrollTop = row.offsetTop - 30;
+    else if (row.offsetTop + row.offsetHeight > table.scrollTop + table.clientHeight) table.scrollTop = row.offsetTop + row.offsetHeight - table.clientHeight;
   }
 
-  async function choose(index, against = null) {
+  async function choose(index, against = null, quiet = false) {
+    if (!quiet) me.linked?.(index);
     state.patch = index;
     remember({ patch: index });
     mark();
