@@ -78,6 +78,10 @@ TABLE: Table = {
         "crosslook.cli.report:report",
         "Write the HTML report and the figures of a run again, from its files.",
     ),
+    "explore": (
+        "crosslook.cli.explore:explore",
+        "A local web page: atlas maps, dropped images located, runs and audits to click through.",
+    ),
     "compare": (
         "crosslook.cli.report:compare",
         "Say which differences between runs stand, by a paired bootstrap over units.",

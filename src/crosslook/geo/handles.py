@@ -68,6 +68,8 @@ class Recipe:
         heeded when the raster is brought onto another grid.
     indexed : bool
         Leave a palette its numbers instead of its colours.
+    label : str
+        What to call it instead of its file, where that has a name of no meaning.
     """
 
     place: Place
@@ -78,11 +80,12 @@ class Recipe:
     dem: str | None = None
     missing: float | None = None
     indexed: bool = False
+    label: str = ""
 
     @property
     def name(self) -> str:
         """What messages and outputs call it."""
-        return name_of(self.place)
+        return self.label or name_of(self.place)
 
 
 class _Entry:

@@ -324,7 +324,7 @@ class ImageFile:
 
 
 def open_image(
-    place: Place | RasterArray | ImageFile,
+    place: Place | RasterArray | RasterFile | ImageFile,
     modality: Modality,
     reading: Reading | None = None,
     *,
@@ -334,7 +334,7 @@ def open_image(
 
     Parameters
     ----------
-    place : path, address, name that GDAL knows, product folder, STAC item, or array
+    place : path, address, name that GDAL knows, product folder, STAC item, array or raster
     modality : str
         ``sar`` or ``optical``.
     reading : Reading, optional
@@ -476,9 +476,9 @@ def _file_of(part: str) -> str:
 
 
 def _source_of(
-    place: Place | RasterArray, radiometry: Radiometry, reading: Reading
+    place: Place | RasterArray | RasterFile, radiometry: Radiometry, reading: Reading
 ) -> RasterArray | RasterFile:
-    if isinstance(place, RasterArray):
+    if isinstance(place, RasterArray | RasterFile):
         return place
     at = as_place(place)
     names: Sequence[str] = ()

@@ -36,7 +36,7 @@ from crosslook.match.tie_points import (
 )
 from crosslook.match.transform import Transform, grid_points, identity, mean_distance
 from crosslook.match.warp import warp
-from crosslook.progress import Timer
+from crosslook.progress import Timer, stage
 from crosslook.types import Array
 
 PASSES = (
@@ -138,10 +138,12 @@ def align(
     if passes is None:
         extent = np.ptp((start or identity())(grid_points(*sar.shape)), axis=0) * 9 / 8
         passes = passes_of(float(min(*extent, *optical.shape)))
+    stage("tie points")
     points, fit = _search(sar, optical, extractor, start or identity(), model, passes, seed, placed)
     seconds["tie points"] = lap()
     if fit is None:
         return Alignment(None, points, _no_evidence(points), seconds)
+    stage("refinement")
     refined = refine(sar, optical, fit.transform, levels, share=share)
     if placed is not None:
         refined = _or_placed(sar, optical, refined, placed, fit, levels, share)

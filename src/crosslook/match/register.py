@@ -39,7 +39,7 @@ from crosslook.match.transform import Transform, identity, scaling, translation
 from crosslook.match.warp import warp
 from crosslook.match.warped_file import RESAMPLING
 from crosslook.options import after_one, after_two, record
-from crosslook.progress import Timer
+from crosslook.progress import Timer, stage
 from crosslook.storage import Place
 from crosslook.types import Window
 
@@ -293,13 +293,33 @@ def register(
     return result
 
 
+def register_from(
+    sar_image: Place | RasterArray | ImageFile,
+    optical_image: Place | RasterArray | ImageFile,
+    start: Transform,
+    settings: RegisterSettings,
+) -> MatchResult:
+    """Register as :func:`register` does, but begin where ``start`` puts the SAR image.
+
+    Parameters
+    ----------
+    start : Transform
+        SAR pixels to optical pixels, good to 60 pixels of the working grid: two
+        or three tie points set by hand give one.
+    """
+    extractor = open_model(settings.extractor, settings)
+    return _registered(sar_image, optical_image, settings, extractor, start)
+
+
 def _registered(
     sar_image: Place | RasterArray | ImageFile,
     optical_image: Place | RasterArray | ImageFile,
     settings: RegisterSettings,
     extractor: Extractor,
+    start: Transform | None = None,
 ) -> MatchResult:
     lap = Timer().lap
+    stage("read")
     reading = Reading.parse(settings.reading())
     images = open_image(sar_image, "sar", reading), open_image(optical_image, "optical", reading)
     if settings.mask is not None:
@@ -307,7 +327,7 @@ def _registered(
     if settings.optical_mask is not None:
         images = images[0], images[1].masked(settings.optical_mask)
     opened = lap()
-    found, frame, search, geometry = _searched(images, settings, extractor)
+    found, frame, search, geometry = _searched(images, settings, extractor, start)
     verdict = judge(found.evidence)
     cause = ""
     if verdict.label == "no match" or found.transform is None:
@@ -325,10 +345,13 @@ def _registered(
 
 
 def _searched(
-    images: tuple[ImageFile, ImageFile], settings: RegisterSettings, extractor: Extractor
+    images: tuple[ImageFile, ImageFile],
+    settings: RegisterSettings,
+    extractor: Extractor,
+    start: Transform | None = None,
 ) -> tuple[Alignment, Frame, Search, Geometry | None]:
     """Align near the start or as told; where that is no match, over the whole overlap."""
-    placed = _placed(*images, settings.points)
+    placed = _placed(*images, settings.points) if start is None else start
     model, seed = _aligned_by(settings.model), settings.seed
     shape = partial(_shaped, images=images, settings=settings, extractor=extractor)
     lap = Timer().lap
