@@ -1,13 +1,16 @@
-# Two commands do everything: `make demo` and `make test`. Both make their own
-# environment in .venv from the versions pinned in constraints.txt.
+# Three commands do everything: `make demo`, `make explore` and `make test`. Each makes
+# its own environment in .venv from the versions pinned in constraints.txt.
 PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow test-all test-min lint format bench docs dist qgis clean
+.PHONY: demo explore test test-slow test-all test-min lint format bench docs dist qgis clean
 
 demo: $(READY)
 	$(BIN)/crosslook demo --out demo-run
+
+explore: $(READY)
+	$(BIN)/crosslook explore --demo
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 -m "not slow"
@@ -54,7 +57,7 @@ qgis:
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[models,faiss,remote,ray,test,lint,docs,dist]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[models,faiss,remote,ray,web,test,lint,docs,dist]"
 	touch $(READY)
 
 clean:

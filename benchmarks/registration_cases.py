@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -243,15 +243,25 @@ def _grounds(root: Path) -> list[_Ground]:
     return out
 
 
-def windows(root: Path, side: int, count: int, seed: int = 0) -> Iterator[Case]:
+def windows(
+    root: Path,
+    side: int,
+    count: int,
+    seed: int = 0,
+    *,
+    draw: Callable[[np.random.Generator, int], Transform] = WINDOW_REACH.draw,
+    spare: int = _ROOM,
+) -> Iterator[Case]:
     """Random windows of Sentinel ground of any side; large ones span several scenes.
 
-    The wrong partner lies elsewhere and is mirrored at random.
+    ``draw`` gives the transform by which the SAR window is moved; it must not
+    reach further than ``spare`` pixels beyond the window. The wrong partner
+    lies elsewhere and is mirrored at random.
     """
     grounds = _grounds(root)
     free, any_place = (
         [(g, r, c) for g, ground in enumerate(grounds) for r, c in _places(ground, side, room)]
-        for room in (_ROOM, 0)
+        for room in (spare, 0)
     )
     for number in range(count):
         rng = np.random.default_rng([seed, side, number])
@@ -262,15 +272,15 @@ def windows(root: Path, side: int, count: int, seed: int = 0) -> Iterator[Case]:
         wrong = grounds[other[0]].read("optical", other[1], other[2], side)
         wrong = wrong[:, :: int(rng.choice([-1, 1])), :: int(rng.choice([-1, 1]))]
         ground = grounds[g]
-        into = Transform(translation(_ROOM, _ROOM), "shift").compose(WINDOW_REACH.draw(rng, side))
-        sar = ground.read("sar", top - _ROOM, left - _ROOM, side + 2 * _ROOM)[0]
+        into = Transform(translation(spare, spare), "shift").compose(draw(rng, side))
+        sar = ground.read("sar", top - spare, left - spare, side + 2 * spare)[0]
         matrix, size = opencv_matrix(into.inverse), (side, side)
         yield Case(
             ground.cells[((top + side // 2) // SCENE, (left + side // 2) // SCENE)],
             (top, left),
             cv2.warpPerspective(sar, matrix, size, flags=cv2.INTER_CUBIC),
             ground.read("optical", top, left, side),
-            Transform(translation(-_ROOM, -_ROOM), "shift").compose(into),
+            Transform(translation(-spare, -spare), "shift").compose(into),
             wrong=np.ascontiguousarray(wrong),
         )
 

@@ -10,6 +10,8 @@ The public calls, each imported when it is first used:
     Find where on an atlas a SAR image lies; many images in few passes.
 ``register(sar, optical, ...)``, ``register_all(pairs, ...)``
     Bring a SAR image onto an optical one; the same for many pairs.
+``apply_match(match, files, ...)``
+    Bring other bands, masks and resolutions along where a match puts the image.
 ``audit(pairs, ...)``
     Tell whether the pairs of a data set are really aligned.
 ``open_extractor(spec, ...)``
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from crosslook.data.simulate.scene import make_pair
     from crosslook.data.simulate.write import write_pairs
     from crosslook.extract.registry import open_extractor
+    from crosslook.match.apply import apply_match
     from crosslook.match.audit import audit
     from crosslook.match.register import register, register_all
     from crosslook.report.study import study
@@ -44,6 +47,7 @@ __version__ = "0.1.0"
 __all__ = [
     "FeatureMap",
     "PatchSet",
+    "apply_match",
     "audit",
     "build_atlas",
     "locate",
@@ -61,6 +65,7 @@ __all__ = [
 _HOME = {
     "FeatureMap": "crosslook.types",
     "PatchSet": "crosslook.data.patches",
+    "apply_match": "crosslook.match.apply",
     "audit": "crosslook.match.audit",
     "build_atlas": "crosslook.atlas.build",
     "locate": "crosslook.atlas.locate",

@@ -29,7 +29,7 @@ BUG = 70
 """Exit code of an error that nobody foresaw (EX_SOFTWARE of sysexits.h)."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_GOES_ON = {"study", "demo", "simulate", "audit", "atlas build", "weights fetch"}
+_GOES_ON = {"study", "demo", "simulate", "audit", "atlas build", "weights fetch", "explore"}
 _AGAIN_SECONDS = 0.05  # enough to leave the callback
 _signals: list[int] = []
 

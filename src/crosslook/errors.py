@@ -29,6 +29,14 @@ class GridError(InputError):
     """The grids of two rasters cannot be brought together."""
 
 
+class NotFoundError(InputError):
+    """Something was asked for by a name that nothing has."""
+
+
+class TooLargeError(InputError):
+    """Data from outside is larger than the limit that was set."""
+
+
 class SettingError(CrosslookError):
     """An option, key or name is not one of the allowed ones."""
 

@@ -1,10 +1,10 @@
-"""Progress and time of long work: shown on a terminal, silent elsewhere."""
+"""Progress and time of long work: shown on a terminal, told to who listens, silent elsewhere."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager, suppress
 from time import perf_counter
 from typing import TypeVar
@@ -12,6 +12,27 @@ from typing import TypeVar
 Item = TypeVar("Item")
 _SHOW_AFTER_SECONDS = 2.0
 _EVERY = "CROSSLOOK_PROGRESS_SECONDS"
+Listener = Callable[[str, int, int], None]
+_listeners: list[Listener] = []
+
+
+def stage(name: str) -> None:
+    """Tell who listens that a stage of the work begins; nobody is the usual case."""
+    for listener in _listeners:
+        listener(name, 0, 0)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Call ``listener(stage, done, total)`` as work in this process goes on.
+
+    ``total`` is 0 for a stage that is not counted. Nothing is drawn meanwhile.
+    """
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
 
 
 def track(items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
@@ -23,10 +44,19 @@ def track(items: Iterable[Item], label: str, total: int | None = None) -> Iterat
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
-    if sys.stderr.isatty():
+    if _listeners:
+        yield from _told(items, label, total or 0)
+    elif sys.stderr.isatty():
         yield from _bar(items, label, total)
     else:
         yield from _lines(items, label, total)
+
+
+def _told(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
+    for done, item in enumerate(items):
+        for listener in _listeners:
+            listener(label, done, total)
+        yield item
 
 
 def _bar(items: Iterable[Item], label: str, total: int | None) -> Iterator[Item]:

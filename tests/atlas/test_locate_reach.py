@@ -149,7 +149,7 @@ def test_no_match_has_no_place_and_says_what_may_be_the_cause(atlas: Atlas, tmp_
         match = json.loads((tmp_path / image.header.name / "match.json").read_text())
         for name in ("centre", "footprint", "expected_error_px", "expected_error_m"):
             assert match[name] is None
-        assert match["reason"] == result.reason
+        assert (match["reason"], match["search"]) == (result.reason, "atlas")
 
 
 def test_queries_of_all_sizes_go_together(small: Atlas) -> None:

@@ -24,7 +24,7 @@ from qgis.core import (
 
 from .command import NO_MATCH, run
 
-MODELS = ("similarity", "shift", "affine", "homography", "tps")
+MODELS = ("auto", "similarity", "shift", "affine", "homography", "relief", "tps")
 
 
 class _Algorithm(QgsProcessingAlgorithm):

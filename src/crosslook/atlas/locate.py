@@ -21,7 +21,7 @@ from crosslook.atlas.query import (
     refinement_for,
 )
 from crosslook.atlas.ready_blocks import MOST_CELLS
-from crosslook.atlas.search import Asked, Found, OpenLevels, search_poses
+from crosslook.atlas.search import Asked, Found, OpenLevels, score_surface, search_poses
 from crosslook.atlas.settings import LocateCall, LocateSettings
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.atlas.verify import Candidate, FineLevel, verify
@@ -32,17 +32,17 @@ from crosslook.geo.grid import to_lonlat, to_map
 from crosslook.geo.image import ImageFile, open_image
 from crosslook.geo.raster import RasterArray
 from crosslook.geo.reading import Reading
-from crosslook.match.align import align
+from crosslook.match.align import Alignment, align
 from crosslook.match.judge import judge
 from crosslook.match.reason import likely_absence
-from crosslook.match.register import MARGIN, make_result, working_frame
+from crosslook.match.register import MARGIN, Frame, make_result, working_frame
 from crosslook.match.result import Failure, MatchResult, outline
 from crosslook.match.settings import DEFAULT_EXTRACTOR
 from crosslook.match.transform import Transform, scaling, translation
 from crosslook.options import after_two, record
-from crosslook.progress import Timer
+from crosslook.progress import Timer, stage
 from crosslook.storage import Place, name_of
-from crosslook.types import Window
+from crosslook.types import FloatArray, Window
 
 CANDIDATES = 50
 _MOST_TRIED = 3
@@ -204,6 +204,7 @@ def _prepare(
 
 def _prepare_one(query: Place | RasterArray | ImageFile, job: _Job) -> _Prepared:
     lap = Timer().lap
+    stage("read")
     atlas, settings = job.atlas, job.settings
     image = open_image(query, "sar", job.reading)
     prior = make_prior(atlas, image, settings.near, settings.radius_km, settings.bbox)
@@ -240,6 +241,7 @@ def _locate_pass(prepared: list[_Prepared | Failure], job: _Job) -> Iterator[Mat
     """Search for all queries of a pass at once, then match one by one."""
     lap = Timer().lap
     good = [one for one in prepared if not isinstance(one, Failure)]
+    stage("search")
     places = iter(_places(job, good))
     searched = lap() / max(1, len(good))
     for one in prepared:
@@ -250,6 +252,7 @@ def _locate_pass(prepared: list[_Prepared | Failure], job: _Job) -> Iterator[Mat
         if isinstance(place, CrosslookError):
             yield Failure(one.query.image.name, place)
             continue
+        stage("verification")
         try:
             yield _explained(_matched(job, one, *place, searched), one, job)
         except StoreError:
@@ -293,7 +296,8 @@ def _matched(
 
 
 def _explained(result: MatchResult, one: _Prepared, job: _Job) -> MatchResult:
-    """A match as it is; no match with its likeliest cause."""
+    """A result that says where was searched, and of no match the likeliest cause."""
+    result = replace(result, search="atlas")
     if result.verdict != "no match":
         return result
     settings = job.settings
@@ -353,22 +357,7 @@ def _match_at(job: _Job, searched: _Searched, number: int) -> MatchResult:
     atlas, query, candidates = job.atlas, searched.query, searched.candidates
     one, others = candidates[number], candidates[:number] + candidates[number + 1 :]
     native = bent(one.placed.compose(scaling(query.factor).inverse), query.image, atlas)
-    corner, shape = _surroundings(native, query.image, atlas)
-    part = atlas.image(corner, shape)
-    move = Transform(translation(-corner[0], -corner[1]), "shift")
-    frame = working_frame(query.image, part, move.compose(native))
-    levels, share = refinement_for(frame.optical.shape)
-    found = align(
-        frame.sar,
-        frame.optical,
-        job.extractor,
-        frame.start,
-        job.settings.model,
-        passes=passes_for(frame.sar.shape),
-        seed=job.settings.seed,
-        levels=levels,
-        share=share,
-    )
+    found, frame, window, part = _aligned_at(job, query.image, native)
     second = others[0].total if others else 0.0
     evidence = replace(
         found.evidence,
@@ -383,8 +372,84 @@ def _match_at(job: _Job, searched: _Searched, number: int) -> MatchResult:
         timings=searched.seconds,
         verdict=judge(evidence, "locate"),
         alternatives=tuple(_describe(atlas, query, other) for other in others[:_ALTERNATIVES]),
-        window=Window(*corner, *shape),
+        window=window,
     )
+
+
+def _aligned_at(
+    job: _Job, image: ImageFile, native: Transform
+) -> tuple[Alignment, Frame, Window, ImageFile]:
+    """The last stages where ``native`` puts an image, and the part of the atlas there."""
+    atlas = job.atlas
+    corner, shape = _surroundings(native, image, atlas)
+    part = atlas.image(corner, shape)
+    move = Transform(translation(-corner[0], -corner[1]), "shift")
+    frame = working_frame(image, part, move.compose(native))
+    levels, share = refinement_for(frame.optical.shape)
+    found = align(
+        frame.sar,
+        frame.optical,
+        job.extractor,
+        frame.start,
+        job.settings.model,
+        passes=passes_for(frame.sar.shape),
+        seed=job.settings.seed,
+        levels=levels,
+        share=share,
+    )
+    return found, frame, Window(*corner, *shape), part
+
+
+def locate_from(
+    query: Place | RasterArray | ImageFile,
+    atlas: str | Path | Atlas,
+    start: Transform,
+    settings: LocateSettings,
+) -> MatchResult:
+    """Match as the last stages of :func:`locate` do, where ``start`` puts the query.
+
+    Nothing is searched, so the verdict is that of a registration.
+
+    Parameters
+    ----------
+    start : Transform
+        Pixels of the query to pixels of the atlas, good to 60 pixels: two or
+        three tie points set by hand give one.
+    """
+    job = _open(atlas, settings)
+    lap = Timer().lap
+    stage("read")
+    image = open_image(query, "sar", job.reading)
+    seconds = {"read": lap()}
+    found, frame, window, part = _aligned_at(job, image, start)
+    return make_result(
+        found,
+        frame,
+        (image, part),
+        settings=job.record(0),
+        timings=seconds,
+        verdict=judge(found.evidence),
+        window=window,
+    )
+
+
+def surface_of(
+    query: Place | RasterArray | ImageFile,
+    atlas: str | Path | Atlas,
+    settings: LocateSettings,
+    most: int = 256,
+) -> tuple[FloatArray, float]:
+    """How well a query fits everywhere on an atlas: the scores that :func:`locate` searches.
+
+    Returns
+    -------
+    scores : float32 array, shape (h, w)
+        The best cosine, -1..1, of any pose with its middle in each square.
+    side : float
+        Atlas pixels along a side of a square; the first begins at pixel (0, 0).
+    """
+    job = _open(atlas, settings)
+    return score_surface(job.levels, _prepare_one(query, job).asked, most, job.coarse)
 
 
 def _surroundings(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crosslook.atlas.manifest import Block
 from crosslook.atlas.peaks import Peak, PeakHeap, Peaks, find_maxima
@@ -21,7 +22,7 @@ from crosslook.atlas.ready_blocks import (
     choose_transforms,
 )
 from crosslook.atlas.store import Atlas
-from crosslook.errors import StoreError
+from crosslook.errors import MatchError, StoreError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
 from crosslook.extract.spec import parse_spec
@@ -181,6 +182,63 @@ class Searcher:
         apart: int,
     ) -> Peaks:
         """Best places in a block, by where the middle of a template lies."""
+        scores, which = self._best_scores(block, ready, group, inside)
+        origin = (block[0] * self.side, block[1] * self.side)
+        values, middle = find_maxima(scores, apart)
+        template = which[middle[:, 0], middle[:, 1]]
+        half = np.array([sought.shape for sought in group]) // 2
+        place = np.empty((len(middle), 3), np.int64)
+        place[:, :2] = middle + origin - half[template]
+        place[:, 2] = template
+        return Peaks(values, place)
+
+    def surface(
+        self, templates: Sequence[Template], most: int, inside: Box | None = None
+    ) -> tuple[FloatArray, float]:
+        """Scores of all positions of an atlas, as a small map of the best in each square.
+
+        Parameters
+        ----------
+        templates : sequence of Template
+            Of one query; at each position the best of them counts.
+        most : int
+            Cells of the map along its longer side, at most.
+        inside : (top, left, bottom, right), optional
+            As in :meth:`search`.
+
+        Returns
+        -------
+        scores : float32 array, shape (h, w)
+            Row and column are those of the middle of the query; 0 where the
+            atlas holds nothing.
+        side : float
+            Atlas cells of the level along a side of a square.
+        """
+        group = [self._seek(template) for template in templates]
+        rows, cols = self.atlas.grid.blocks
+        # Squares divide a block, so that none lies in two.
+        step = self.side
+        while (
+            step > 1
+            and self.side % (step // 2) == 0
+            and (max(rows, cols) * self.side // (step // 2) <= most)
+        ):
+            step //= 2
+        count = self.side // step
+        out = np.zeros((rows * count, cols * count), np.float32)
+        for block in self.atlas.manifest.blocks:
+            if not self._meets(block, inside, group):
+                continue
+            scores, _ = self._best_scores(block, self.ready.get(block), group, inside)
+            squares = scores.reshape(count, step, count, step).max(axis=(1, 3))
+            top, left = block[0] * count, block[1] * count
+            out[top : top + count, left : left + count] = squares
+        return out, float(step)
+
+    def _best_scores(
+        self, block: Block, ready: ReadyBlock, group: Sequence[_Sought], inside: Box | None
+    ) -> tuple[FloatArray, NDArray[np.int16]]:
+        """The best score of any template at each position of a block, and which one has it."""
         origin = (block[0] * self.side, block[1] * self.side)
         scores = np.zeros((self.side, self.side), np.float32)
         which = np.zeros(scores.shape, np.int16)
@@ -190,13 +248,7 @@ class Searcher:
                 _blank_outside(other, origin, inside, sought.aside)
             which[other > scores] = number
             np.maximum(scores, other, out=scores)
-        values, middle = find_maxima(scores, apart)
-        template = which[middle[:, 0], middle[:, 1]]
-        half = np.array([sought.shape for sought in group]) // 2
-        place = np.empty((len(middle), 3), np.int64)
-        place[:, :2] = middle + origin - half[template]
-        place[:, 2] = template
-        return Peaks(values, place)
+        return scores, which
 
     def _scores(self, ready: ReadyBlock, sought: _Sought) -> FloatArray:
         """Scores (side, side) of the positions whose middle lies in the block."""
@@ -345,6 +397,34 @@ def search_poses(
         found = _search_level(levels, number, [asked[n] for n in mine], count)
         places.update(zip(mine, found, strict=True))
     return [(number, places[n]) for n, number in enumerate(numbers)]
+
+
+def score_surface(
+    levels: OpenLevels, one: Asked, most: int, level: int | None = None
+) -> tuple[FloatArray, float]:
+    """How well a query fits everywhere: what :func:`search_poses` takes the best places of.
+
+    Returns
+    -------
+    scores : float32 array, shape (h, w)
+        See :meth:`Searcher.surface`.
+    side : float
+        Atlas pixels along a side of a square.
+    """
+    number = finest_level(levels.atlas, one, levels.options.device) if level is None else level
+    cell = levels.atlas.manifest.levels[number].cell
+    extractor, kind = levels[number], levels.atlas.manifest.levels[number]
+    inside = None if one.prior is None else one.prior.in_cells(cell)
+    seeker = searcher(levels.atlas, number, levels.options.device)
+    best: FloatArray | None = None
+    step = 1.0
+    for (part,) in _chunks([len(one.poses)], seeker.at_once):
+        templates = [make_template(pose, kind, extractor)[0] for pose in one.poses[part]]
+        scores, step = seeker.surface(templates, most, inside)
+        best = scores if best is None else np.maximum(best, scores)
+    if best is None:
+        raise MatchError("no pose is left to search under; widen the rotation or the scale.")
+    return best, step * cell
 
 
 def _search_level(

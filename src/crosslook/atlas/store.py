@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 
 from crosslook.atlas.blocks import IMAGE, VALID, block_folder, level_file
 from crosslook.atlas.manifest import (
@@ -125,6 +126,17 @@ class Atlas:
 
     def image(self, corner: tuple[int, int], shape: tuple[int, int]) -> ImageFile:
         """Cut a window of pixels, which may reach beyond the atlas."""
+        bands, valid = self.pixels(corner, shape)
+        return as_image(bands, valid, self.window(corner, shape), Path(self.name).name)
+
+    def window(self, corner: tuple[int, int], shape: tuple[int, int]) -> GeoBox:
+        """The grid of a window."""
+        return window_of(self.grid.pixels, corner, shape)
+
+    def pixels(
+        self, corner: tuple[int, int], shape: tuple[int, int]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Stored pixels (B, h, w) of a window, and which of them (h, w) hold data."""
         bands = np.zeros((self.manifest.bands, *shape), np.uint8)
         valid = np.zeros(shape, np.bool_)
         side = self.grid.block
@@ -139,8 +151,7 @@ class Atlas:
             else:
                 rows = np.unpackbits(packed[there[0]], axis=1, count=side)
                 valid[here] = rows[:, there[1]] > 0
-        place = window_of(self.grid.pixels, corner, shape)
-        return as_image(bands, valid, place, Path(self.name).name)
+        return bands, valid
 
     def area_km2(self) -> float:
         """Ground that holds data, by the pixel size at the middle of every block."""

@@ -49,6 +49,10 @@ TABLE: Table = {
         "crosslook.cli.register:register",
         "Bring a SAR image onto an optical one; exit code 3 where they do not match.",
     ),
+    "apply": (
+        "crosslook.cli.apply:apply",
+        "Bring other files of the same acquisition where a match puts the SAR image.",
+    ),
     "audit": (
         "crosslook.cli.register:audit",
         "Measure whether the pairs of a data set are really aligned.",
@@ -73,6 +77,10 @@ TABLE: Table = {
     "report": (
         "crosslook.cli.report:report",
         "Write the HTML report and the figures of a run again, from its files.",
+    ),
+    "explore": (
+        "crosslook.cli.explore:explore",
+        "A local web page: atlas maps, dropped images located, runs and audits to click through.",
     ),
     "compare": (
         "crosslook.cli.report:compare",

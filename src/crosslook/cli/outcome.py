@@ -137,6 +137,6 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
     if result.is_hilly:
         click.echo(
             f"relief seems to move parts of it by {result.relief_px:.0f} px along one line; "
-            "--model tps may follow the ground better"
+            "register --model relief may follow the ground better"
         )
     return result.verdict == "match"

@@ -66,6 +66,10 @@ class Recipe:
     missing : float or None
         A stored number that stands for no data though the file does not say so;
         heeded when the raster is brought onto another grid.
+    indexed : bool
+        Leave a palette its numbers instead of its colours.
+    label : str
+        What to call it instead of its file, where that has a name of no meaning.
     """
 
     place: Place
@@ -75,11 +79,13 @@ class Recipe:
     height: float | None = None
     dem: str | None = None
     missing: float | None = None
+    indexed: bool = False
+    label: str = ""
 
     @property
     def name(self) -> str:
         """What messages and outputs call it."""
-        return name_of(self.place)
+        return self.label or name_of(self.place)
 
 
 class _Entry:
@@ -198,7 +204,7 @@ def _open(source: Recipe) -> list[Any]:
     with quiet(), reading(source.place):
         handles = [_open_file(source, opening)]
         try:
-            if (unusual := normalised(handles[0])) is not None:
+            if (unusual := normalised(handles[0], indexed=source.indexed)) is not None:
                 handles.append(rasterio.open(unusual))
             if needs_rectifying(handles[-1]):
                 handles.append(_rectified(handles[-1], source))

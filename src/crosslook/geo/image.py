@@ -109,6 +109,8 @@ class ImageFile:
     stretch : Stretch
     own_grid : GeoBox
         Of its own pixels, which ``source`` may bring onto another grid.
+    mask : RasterFile or None
+        Where it is 0, ``read`` takes pixels for no data; what is stored is not touched.
     """
 
     source: Source
@@ -119,6 +121,7 @@ class ImageFile:
     scale: Scale
     stretch: Stretch
     own_grid: GeoBox
+    mask: RasterFile | None = None
 
     @property
     def header(self) -> Raster:
@@ -165,6 +168,26 @@ class ImageFile:
     def restretched(self, stretch: Stretch) -> ImageFile:
         """The same file under other limits, as when a set of images shares them."""
         return replace(self, stretch=stretch)
+
+    def masked(self, place: Place) -> ImageFile:
+        """The same file, of which only pixels are matched where a mask is not 0.
+
+        Raises
+        ------
+        GridError
+            If the mask has other pixels and no place on the map.
+        """
+        mask = RasterFile(as_place(place), indexed=True)
+        grid = mask.header.grid
+        if is_placed(grid) and is_placed(self.grid):
+            if not same_grid(grid, self.grid):
+                mask = mask.on(self.grid, "nearest")
+        elif shape_of(grid) != self.shape:
+            raise GridError(
+                f"the mask {mask.name} ({describe_grid(grid)}) and {self.name} "
+                f"({describe_grid(self.grid)}) have other pixels; give one of the same size."
+            )
+        return replace(self, mask=mask)
 
     def on(self, grid: GeoBox, resampling: str = "bilinear") -> ImageFile:
         """The same file brought onto another grid, window by window."""
@@ -241,6 +264,9 @@ class ImageFile:
         if self.scale == "power":
             valid &= (seen > 0).all(axis=0)
         holes = fill_small_holes(seen, valid)
+        if self.mask is not None:  # after the holes, so that small spots stay masked
+            kept = self.mask.read(inside, (1,))[0]
+            valid = valid & np.isfinite(kept) & (kept != 0)
         rows = slice(max(top, window.row), min(bottom, window.row + window.height))
         cols = slice(max(left, window.col), min(right, window.col + window.width))
         if rows.start >= rows.stop or cols.start >= cols.stop:
@@ -298,7 +324,7 @@ class ImageFile:
 
 
 def open_image(
-    place: Place | RasterArray | ImageFile,
+    place: Place | RasterArray | RasterFile | ImageFile,
     modality: Modality,
     reading: Reading | None = None,
     *,
@@ -308,7 +334,7 @@ def open_image(
 
     Parameters
     ----------
-    place : path, address, name that GDAL knows, product folder, STAC item, or array
+    place : path, address, name that GDAL knows, product folder, STAC item, array or raster
     modality : str
         ``sar`` or ``optical``.
     reading : Reading, optional
@@ -450,9 +476,9 @@ def _file_of(part: str) -> str:
 
 
 def _source_of(
-    place: Place | RasterArray, radiometry: Radiometry, reading: Reading
+    place: Place | RasterArray | RasterFile, radiometry: Radiometry, reading: Reading
 ) -> RasterArray | RasterFile:
-    if isinstance(place, RasterArray):
+    if isinstance(place, RasterArray | RasterFile):
         return place
     at = as_place(place)
     names: Sequence[str] = ()

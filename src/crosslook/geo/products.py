@@ -295,13 +295,16 @@ def stack(files: Sequence[str], names: Sequence[str]) -> str:
     return "" if root is None else tostring(root, encoding="unicode")
 
 
-def normalised(data: Any) -> str | None:
-    """Write the virtual raster of an open file whose pixels are no numbers yet; None for others."""
+def normalised(data: Any, *, indexed: bool = False) -> str | None:
+    """Write the virtual raster of an open file whose pixels are no numbers yet; None for others.
+
+    ``indexed`` takes the numbers of a palette for what they are.
+    """
     root = _vrt_head(data)
     if data.dtypes[0] in _AMPLITUDE:
         for band in range(1, data.count + 1):
             _add_band(root, data, data.name, band, str(data.descriptions[band - 1] or ""))
-    elif data.colorinterp[0] is ColorInterp.palette:
+    elif data.colorinterp[0] is ColorInterp.palette and not indexed:
         _add_colours(root, data)
     else:
         return None

@@ -61,6 +61,35 @@ class Raster:
     is_magnitude: bool = False
 
 
+_OF_LAYOUT = ("AREA_OR_POINT", "OVR_RESAMPLING_ALG")
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Names and tags that go with the pixels wherever they are brought.
+
+    Attributes
+    ----------
+    tags : dict of str to str
+        Of the file.
+    bands : tuple of dict
+        Tags of each band.
+    descriptions, units : tuple of (str or None)
+        Of each band.
+    colours : tuple of ColorInterp
+        What each band is shown as.
+    palette : dict or None
+        Number to colour, where the numbers stand for colours or classes.
+    """
+
+    tags: dict[str, str]
+    bands: tuple[dict[str, str], ...]
+    descriptions: tuple[str | None, ...]
+    units: tuple[str | None, ...]
+    colours: tuple[ColorInterp, ...]
+    palette: dict[int, tuple[int, ...]] | None
+
+
 class Source(Protocol):
     """Pixels that can be read in windows: a file or an array."""
 
@@ -92,6 +121,22 @@ class RasterFile(Recipe):
     def on(self, grid: GeoBox | None, resampling: str = "bilinear") -> RasterFile:
         """The same raster brought onto another grid."""
         return replace(self, onto=grid, resampling=resampling)
+
+    @cached_property
+    def labels(self) -> Labels:
+        """What the file says of itself and its bands beyond numbers."""
+        with OPEN.use(self) as (file, data):
+            each = range(1, self.header.bands + 1)
+            own = file.count == data.count
+            palette = file.colorinterp[0] is ColorInterp.palette
+            return Labels(
+                tags={k: str(v) for k, v in file.tags().items() if k not in _OF_LAYOUT},
+                bands=tuple(dict(file.tags(n)) if own else {} for n in each),
+                descriptions=tuple(file.descriptions[n - 1] if own else None for n in each),
+                units=tuple(file.units[n - 1] if own else None for n in each),
+                colours=tuple(data.colorinterp[n - 1] for n in each),
+                palette=dict(file.colormap(1)) if palette and self.indexed else None,
+            )
 
     def parts(self) -> tuple[str, ...]:
         """Files that the pixels lie in: those of a product or of a virtual raster too."""

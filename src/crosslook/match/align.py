@@ -12,7 +12,8 @@ from crosslook.extract.base import Extractor
 from crosslook.geo.picture import Picture
 from crosslook.match.channels import Channels, dense_channels
 from crosslook.match.judge import FARTHEST, Evidence, judge
-from crosslook.match.pose_search import PoseRange, search_poses, whole_image
+from crosslook.match.pose_range import PoseRange
+from crosslook.match.pose_search import search_poses, whole_image
 from crosslook.match.refine import (
     LEVELS,
     SHARE,
@@ -35,7 +36,7 @@ from crosslook.match.tie_points import (
 )
 from crosslook.match.transform import Transform, grid_points, identity, mean_distance
 from crosslook.match.warp import warp
-from crosslook.progress import Timer
+from crosslook.progress import Timer, stage
 from crosslook.types import Array
 
 PASSES = (
@@ -137,10 +138,12 @@ def align(
     if passes is None:
         extent = np.ptp((start or identity())(grid_points(*sar.shape)), axis=0) * 9 / 8
         passes = passes_of(float(min(*extent, *optical.shape)))
+    stage("tie points")
     points, fit = _search(sar, optical, extractor, start or identity(), model, passes, seed, placed)
     seconds["tie points"] = lap()
     if fit is None:
         return Alignment(None, points, _no_evidence(points), seconds)
+    stage("refinement")
     refined = refine(sar, optical, fit.transform, levels, share=share)
     if placed is not None:
         refined = _or_placed(sar, optical, refined, placed, fit, levels, share)
@@ -229,7 +232,7 @@ def align_wide(
     lap = Timer().lap
     poses = search_poses(sar, optical, start, wanted, tries)
     searched = {"pose search": lap()}
-    count = float(len(wanted.poses()))
+    count = float(wanted.count)
     best: Alignment | None = None
     surest = -1.0
     for pose in poses:

@@ -80,12 +80,31 @@ def edges_over(base: Pixels, other: Pixels) -> Pixels:
 
 def side_by_side(sar: ImageFile, optical: ImageFile, transform: Transform) -> tuple[Pixels, Pixels]:
     """Optical and warped SAR as RGB (H, W, 3), cut to the SAR footprint."""
+    _, ground, moved = on_footprint(sar, optical, transform)
+    grey = np.where(moved.valid, moved.values * 255, 0).astype(np.uint8)
+    return colours_of(ground), np.repeat(grey[..., None], 3, axis=2)
+
+
+def on_footprint(
+    sar: ImageFile, optical: ImageFile, transform: Transform, most: int = _MAX_SIDE
+) -> tuple[Window, Image, Picture]:
+    """The optical pixels under a SAR image, and the SAR image warped onto them.
+
+    Returns
+    -------
+    window : Window
+        What is covered, in optical pixels.
+    ground : Image
+        At most ``most`` pixels along a side.
+    moved : Picture
+        The SAR image on the same pixels.
+    """
     height, width = optical.shape
     ring = transform(rim(sar.grid))
     top, left = np.clip(np.floor(ring.min(axis=0)).astype(int), 0, (height - 1, width - 1))
     bottom, right = np.clip(np.ceil(ring.max(axis=0)).astype(int), 1, (height, width))
     window = Window(int(top), int(left), max(1, int(bottom - top)), max(1, int(right - left)))
-    factor = max(1, -(-max(window.height, window.width) // _MAX_SIDE))
+    factor = max(1, -(-max(window.height, window.width) // most))
     ground = optical.read(window, factor)
     finer = max(1, round(factor / transform.local_scale(np.array(sar.shape) / 2)))
     radar = sar.read(None, finer)
@@ -94,9 +113,7 @@ def side_by_side(sar: ImageFile, optical: ImageFile, transform: Transform) -> tu
         .inverse.compose(transform.shifted((0.0, 0.0), (-float(window.row), -float(window.col))))
         .compose(scaling(finer))
     )
-    moved = warp(radar.picture("sar"), cut, ground.shape)
-    grey = np.where(moved.valid, moved.values * 255, 0).astype(np.uint8)
-    return colours_of(ground), np.repeat(grey[..., None], 3, axis=2)
+    return window, ground, warp(radar.picture("sar"), cut, ground.shape)
 
 
 def colours_of(image: Image) -> Pixels:

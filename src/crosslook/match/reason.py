@@ -14,7 +14,7 @@ from crosslook.match.warp import warp
 if TYPE_CHECKING:
     from crosslook.match.align import Alignment
 
-Search = Literal["near", "told", "widened"]
+Search = Literal["near", "told", "widened", "atlas"]
 _LEAST_VALID = 0.25
 _LEAST_TEXTURE = 0.15  # white noise has 0.07, single-look ground with fields and roads 0.2
 _SOFT_PX = 4.0

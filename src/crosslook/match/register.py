@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,18 +18,28 @@ from crosslook.geo.image import ImageFile, open_image
 from crosslook.geo.picture import Picture
 from crosslook.geo.raster import RasterArray
 from crosslook.geo.reading import Reading
-from crosslook.match.align import Alignment, align_near, align_wide
-from crosslook.match.files import RESAMPLING
+from crosslook.match.align import Alignment, align, align_near, align_wide
+from crosslook.match.geometry import FLAT_MODELS, Geometry, choose_geometry
 from crosslook.match.judge import Verdict, error_bound, expected_error, judge
-from crosslook.match.pose_search import PoseRange
+from crosslook.match.points import start_by_points
+from crosslook.match.pose_range import PoseRange
 from crosslook.match.reason import Search, likely_cause
 from crosslook.match.result import Failure, MatchResult, placement
-from crosslook.match.settings import RegisterCall, RegisterSettings, factors
+from crosslook.match.settings import (
+    Model,
+    RegisterCall,
+    RegisterModel,
+    RegisterSettings,
+    TransformModel,
+    factors,
+)
+from crosslook.match.terrain import heights_on, look_of
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform, identity, scaling, translation
 from crosslook.match.warp import warp
+from crosslook.match.warped_file import RESAMPLING
 from crosslook.options import after_one, after_two, record
-from crosslook.progress import Timer
+from crosslook.progress import Timer, stage
 from crosslook.storage import Place
 from crosslook.types import Window
 
@@ -37,6 +49,9 @@ _EDGE_STEPS = 21
 _FOLLOWED_DEGREES, _FOLLOWED_SCALE = 3.0, 1.03
 MARGIN = 64
 """Optical pixels around the footprint that are matched too."""
+
+_SHAPES = 25.0
+"""What a free choice of unequal pixels and shear counts for, as poses that were tried."""
 
 WIDENED = PoseRange(rotation=30.0, scale=(0.8, 1.25))
 """What is searched over the whole overlap where the start leads nowhere."""
@@ -240,8 +255,8 @@ def register(
     The georeferences say where to start; without any, both images start at
     the same upper left corner with pixels of one size. Shifts up to 64
     pixels of the working grid, rotations up to 3 degrees and scales up to 3 per
-    cent are followed from there. ``shift``, ``rotation``, ``scale`` and
-    ``flip`` search further (:mod:`crosslook.match.pose_search`); without any of
+    cent are followed from there. ``shift``, ``rotation``, ``scale``,
+    ``aspect`` and ``flip`` search further (:mod:`crosslook.match.pose_search`); without any of
     them, a start that leads to no match is given up for a search over the
     whole overlap, 30 degrees to either side and a scale of 0.8 to 1.25, unless
     ``near_only`` forbids it. ``search`` of the result says which it was. The
@@ -278,17 +293,41 @@ def register(
     return result
 
 
+def register_from(
+    sar_image: Place | RasterArray | ImageFile,
+    optical_image: Place | RasterArray | ImageFile,
+    start: Transform,
+    settings: RegisterSettings,
+) -> MatchResult:
+    """Register as :func:`register` does, but begin where ``start`` puts the SAR image.
+
+    Parameters
+    ----------
+    start : Transform
+        SAR pixels to optical pixels, good to 60 pixels of the working grid: two
+        or three tie points set by hand give one.
+    """
+    extractor = open_model(settings.extractor, settings)
+    return _registered(sar_image, optical_image, settings, extractor, start)
+
+
 def _registered(
     sar_image: Place | RasterArray | ImageFile,
     optical_image: Place | RasterArray | ImageFile,
     settings: RegisterSettings,
     extractor: Extractor,
+    start: Transform | None = None,
 ) -> MatchResult:
     lap = Timer().lap
+    stage("read")
     reading = Reading.parse(settings.reading())
     images = open_image(sar_image, "sar", reading), open_image(optical_image, "optical", reading)
+    if settings.mask is not None:
+        images = images[0].masked(settings.mask), images[1]
+    if settings.optical_mask is not None:
+        images = images[0], images[1].masked(settings.optical_mask)
     opened = lap()
-    found, frame, search = _searched(images, settings, extractor)
+    found, frame, search, geometry = _searched(images, settings, extractor, start)
     verdict = judge(found.evidence)
     cause = ""
     if verdict.label == "no match" or found.transform is None:
@@ -301,15 +340,20 @@ def _registered(
         timings={"open": opened},
         verdict=verdict,
     )
-    return replace(result, search=search, reason=cause)
+    told = None if geometry is None else geometry.to_dict(frame.optical_factor)
+    return replace(result, search=search, reason=cause, geometry=told)
 
 
 def _searched(
-    images: tuple[ImageFile, ImageFile], settings: RegisterSettings, extractor: Extractor
-) -> tuple[Alignment, Frame, Search]:
+    images: tuple[ImageFile, ImageFile],
+    settings: RegisterSettings,
+    extractor: Extractor,
+    start: Transform | None = None,
+) -> tuple[Alignment, Frame, Search, Geometry | None]:
     """Align near the start or as told; where that is no match, over the whole overlap."""
-    placed = _placed(*images)
-    model, seed = settings.model, settings.seed
+    placed = _placed(*images, settings.points) if start is None else start
+    model, seed = _aligned_by(settings.model), settings.seed
+    shape = partial(_shaped, images=images, settings=settings, extractor=extractor)
     lap = Timer().lap
     if settings.is_wide:
         shift = _in_pixels(images, placed, settings.shift)
@@ -319,21 +363,83 @@ def _searched(
         read = {"read": lap()}
         pictures = frame.sar, frame.optical
         told = align_wide(*pictures, extractor, frame.start, wanted, model, seed)
-        return replace(told, seconds=read | told.seconds), frame, "told"
+        told, geometry = shape(replace(told, seconds=read | told.seconds), frame)
+        return told, frame, "told", geometry
     frame = working_frame(*images, placed)
     read = {"read": lap()}
     near = align_near(frame.sar, frame.optical, extractor, frame.start, model, seed)
-    near = replace(near, seconds=read | near.seconds)
+    near, geometry = shape(replace(near, seconds=read | near.seconds), frame)
     sure = judge(near.evidence)
     if settings.near_only or sure.label == "match":
-        return near, frame, "near"
+        return near, frame, "near", geometry
     around = working_frame(*images, placed, _spare(images[0], placed))
     wide = align_wide(around.sar, around.optical, extractor, around.start, WIDENED, model, seed)
+    wide, other = shape(wide, around)
     names = {*near.seconds, *wide.seconds}
     seconds = {n: near.seconds.get(n, 0.0) + wide.seconds.get(n, 0.0) for n in sorted(names)}
     if judge(wide.evidence).confidence > sure.confidence:
-        return replace(wide, seconds=seconds), around, "widened"
-    return replace(near, seconds=seconds), frame, "widened"
+        return replace(wide, seconds=seconds), around, "widened", other
+    return replace(near, seconds=seconds), frame, "widened", geometry
+
+
+def _aligned_by(model: RegisterModel) -> Model:
+    """What the search and its evidence fit; the rest is found from there.
+
+    The verdict was fitted on the evidence of similarities, and holds for
+    evidence gathered in the same way alone. So whatever follows is chosen
+    after it, and the evidence stays that of the similarity.
+    """
+    return model if model in ("shift", "tps") else "similarity"
+
+
+def _shaped(
+    found: Alignment,
+    frame: Frame,
+    *,
+    images: tuple[ImageFile, ImageFile],
+    settings: RegisterSettings,
+    extractor: Extractor,
+) -> tuple[Alignment, Geometry | None]:
+    """Follow what the similarity of an alignment cannot, as the settings ask for."""
+    model = settings.model
+    if found.transform is None or model in ("shift", "similarity", "tps"):
+        return found, None
+    lap = Timer().lap
+    sure = judge(found.evidence).label == "match"
+    wanted: tuple[TransformModel, ...] = (*FLAT_MODELS, "relief") if sure else FLAT_MODELS
+    if model != "auto":
+        wanted = (model,)
+    heights = None
+    if settings.dem is not None and "relief" in wanted:
+        rows, cols = (length * frame.optical_factor for length in frame.optical.shape)
+        window = Window(*frame.origin, rows, cols)
+        heights = heights_on(images[1], window, frame.optical_factor, settings)
+    geometry = choose_geometry(
+        frame.sar,
+        frame.optical,
+        extractor,
+        frame.start,
+        found.transform,
+        wanted,
+        look_of(*images, frame.optical_factor, settings),
+        heights,
+        settings.seed,
+    )
+    seconds = found.seconds | {"geometry": lap()}
+    if geometry is None or (model == "auto" and geometry.transform.model == "similarity"):
+        return replace(found, seconds=seconds), geometry  # it has been sharpened already
+    shaped = replace(
+        found, transform=geometry.transform, tie_points=geometry.points, seconds=seconds
+    )
+    if sure or model == "relief":
+        return shaped, geometry
+    # Unequal pixels or shear may be all that kept it from being a match.
+    bent = warp(frame.sar, geometry.transform, frame.optical.shape)
+    again = align(bent, frame.optical, extractor, identity(), seed=settings.seed, placed=identity())
+    evidence = replace(again.evidence, poses=max(found.evidence.poses, _SHAPES))
+    if judge(evidence).confidence > judge(found.evidence).confidence:
+        return replace(shaped, evidence=evidence), geometry
+    return replace(found, seconds=seconds), None
 
 
 def _spare(sar: ImageFile, placed: Transform) -> int:
@@ -361,14 +467,19 @@ def _range_of(settings: RegisterSettings, shift: float | None) -> PoseRange:
         (min(low, 1 / _FOLLOWED_SCALE), max(high, _FOLLOWED_SCALE)),
         settings.flip,
         shift,
+        aspect=factors(settings.aspect),
     )
 
 
-def _placed(sar: ImageFile, optical: ImageFile) -> Transform:
+def _placed(sar: ImageFile, optical: ImageFile, points: Path | None) -> Transform:
+    """Where to start: by the points given, else by the georeferences."""
+    if points is not None:
+        return start_by_points(points, sar.grid, optical.grid)
     if is_placed(sar.grid) != is_placed(optical.grid):
         has, lacks = (sar, optical) if is_placed(sar.grid) else (optical, sar)
         raise GridError(
             f"'{has.name}' has a CRS, '{lacks.name}' has none: where to start is not known. "
-            "Give two georeferenced images, or two plain ones that begin at the same corner."
+            "Give two georeferenced images, or two plain ones that begin at the same corner, "
+            "or points that both show (--points)."
         )
     return placement(sar.grid, optical.grid)

@@ -68,10 +68,10 @@ def measure_relief(displacement: Array) -> Relief | None:
         return None
     best, degrees, middle = 0.0, 0.0, 0.0
     for angle in np.arange(0.0, 180.0, _STEP_DEGREES):
-        support, centre = _densest(displacement @ _line(angle)[1])
+        support, centre = _densest(displacement @ direction_of(angle)[1])
         if support > best:
             best, degrees, middle = support, float(angle), centre
-    along, across = (displacement @ axis for axis in _line(degrees))
+    along, across = (displacement @ axis for axis in direction_of(degrees))
     on_line = np.abs(across - middle) <= _ON_LINE_PX
     share = float(on_line.mean())
     if share < _LEAST_SHARE:
@@ -105,10 +105,10 @@ def is_consistent(position: Array, displacement: Array) -> NDArray[np.bool_]:
     return np.asarray(close, np.bool_)
 
 
-def _line(degrees: float) -> tuple[Array, Array]:
-    """Unit vectors along a line and across it, (row, column)."""
+def direction_of(degrees: float) -> Array:
+    """Unit vectors (row, column) along a line and across it, shape (2, 2)."""
     sine, cosine = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
-    return np.array([sine, cosine]), np.array([cosine, -sine])
+    return np.array([[sine, cosine], [cosine, -sine]])
 
 
 def _densest(values: Array) -> tuple[float, float]:

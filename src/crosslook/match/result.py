@@ -25,7 +25,6 @@ from crosslook.geo.grid import (
 from crosslook.geo.image import ImageFile
 from crosslook.match.files import (
     tie_point_rows,
-    write_aligned,
     write_csv,
     write_geojson,
     write_qgis,
@@ -44,6 +43,7 @@ from crosslook.match.transform import (
     identity,
     narrowest,
 )
+from crosslook.match.warped_file import write_aligned
 from crosslook.notebook import card, image
 from crosslook.types import Array, Window
 
@@ -83,10 +83,13 @@ class MatchResult:
     error_bound_px : float or None
         What the error over the image stays below in 95 of 100 cases, optical pixels.
     search : str
-        ``near`` the start, ``told`` by options, or ``widened`` because near
-        the start there was no match.
+        ``near`` the start, ``told`` by options, ``widened`` because near the
+        start there was no match, or over an ``atlas``.
     reason : str
         Of no match: the likeliest cause and what to do next.
+    geometry : dict or None
+        Models that competed, by how well they predict tie points left out;
+        None where one was given that has no rival, or too few points agreed.
     """
 
     verdict: Label
@@ -105,6 +108,7 @@ class MatchResult:
     error_bound_px: float | None = None
     search: Search = "near"
     reason: str = ""
+    geometry: dict[str, Any] | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -152,6 +156,7 @@ class MatchResult:
             "footprint": self.footprint,
             "transform": None if transform is None else transform.to_dict(),
             "inverse": None if inverse is None else inverse.to_dict(),
+            "geometry": self.geometry,
             "movement": None if transform is None else self._movement(transform),
             "expected_error_px": self.expected_error_px,
             "expected_error_m": self.expected_error_m,
@@ -179,7 +184,7 @@ class MatchResult:
     @property
     def is_hilly(self) -> bool:
         """Whether it is a match that one transform, not a spline, fits ill for relief."""
-        rigid = self.transform is not None and self.transform.model != "tps"
+        rigid = self.transform is not None and self.transform.field is None
         return self.verdict == "match" and rigid and self.evidence.relief > HILLY_PX
 
     def write(self, out: str | Path, *, force: bool = False) -> list[Path]:

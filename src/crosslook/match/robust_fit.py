@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.errors import MatchError
+from crosslook.match.displacement import fit_thin_plate
 from crosslook.match.settings import Model
-from crosslook.match.transform import Transform, fit_thin_plate
+from crosslook.match.transform import Transform
 from crosslook.types import Array
 
 

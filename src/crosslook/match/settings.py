@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from crosslook.errors import SettingError
 from crosslook.options import (
     Cli,
+    GroundOptions,
     ModelOptions,
     ReadingOptions,
     SeedOption,
@@ -18,6 +19,8 @@ from crosslook.options import (
 )
 
 Model = Literal["shift", "similarity", "affine", "homography", "tps"]
+TransformModel = Literal[Model, "relief"]
+RegisterModel = Literal["auto", Model, "relief"]
 DEFAULT_EXTRACTOR = "hog:cell=3,blur=1"
 
 
@@ -51,12 +54,16 @@ class ReachOptions(Settings):
     scale: Annotated[str, BeforeValidator(_as_range), Cli(metavar="FRACTION|LOW:HIGH")] = Field(
         default="", description="Largest change of scale, as 0.1 (10 %), or factors, as 0.7:1.4."
     )
+    aspect: Annotated[str, BeforeValidator(_as_range), Cli(metavar="FRACTION|LOW:HIGH")] = Field(
+        default="",
+        description="Largest change of height over width, where pixels are not square; as --scale.",
+    )
     flip: bool = Field(default=False, description="Try the mirror image too.")
     near_only: bool = Field(
         default=False, description="Do not search further where the start leads to no match."
     )
 
-    @field_validator("scale")
+    @field_validator("scale", "aspect")
     @classmethod
     def _check_scale(cls, value: str) -> str:
         factors(value)
@@ -65,7 +72,7 @@ class ReachOptions(Settings):
     @property
     def is_wide(self) -> bool:
         """Whether a search beyond the start is asked for."""
-        return bool(self.shift or self.rotation or self.scale or self.flip)
+        return bool(self.shift or self.rotation or self.scale or self.aspect or self.flip)
 
 
 def factors(text: str) -> tuple[float, float]:
@@ -90,15 +97,61 @@ def factors(text: str) -> tuple[float, float]:
         low, high = 1.0, 0.0
     if not 1.0 / _MOST_SCALE <= low <= high <= _MOST_SCALE:
         raise SettingError(
-            f"scale is '{text}'; a fraction from 0 to below 1, as 0.1, or two factors from "
-            f"{1 / _MOST_SCALE:g} to {_MOST_SCALE:g}, the lower one first, as 0.7:1.4, is allowed."
+            f"scale or aspect is '{text}'; a fraction from 0 to below 1, as 0.1, or two factors "
+            f"from {1 / _MOST_SCALE:g} to {_MOST_SCALE:g}, the lower one first, as 0.7:1.4, "
+            "is allowed."
         )
     return low, high
 
 
-class RegisterSettings(FitOptions, ReachOptions, ReadingOptions, ModelOptions):
+class ReliefOptions(ReadingOptions):
+    """What is known of the ground and of how the sensor looked, for hills."""
+
+    dem: Annotated[Path | None, Cli(metavar="FILE")] = Field(
+        default=None,
+        description="Elevation model: for --model relief (or auto), and for images with RPCs.",
+    )
+    heading: Annotated[float | None, Cli(metavar="DEGREES", default="as hills are displaced")] = (
+        Field(
+            default=None,
+            ge=-360.0,
+            le=360.0,
+            description="Flight direction of a right-looking sensor, clockwise from north.",
+        )
+    )
+    incidence: Annotated[float | None, Cli(metavar="DEGREES", default="fitted")] = Field(
+        default=None, ge=10.0, le=80.0, description="Incidence angle, with --dem."
+    )
+
+    @model_validator(mode="after")
+    def _incidence_needs_heights(self) -> Self:
+        if self.incidence is not None and self.dem is None:
+            raise SettingError("--incidence says nothing without heights; give --dem too.")
+        return self
+
+
+class HintOptions(Settings):
+    """What a user knows of two images beyond their files."""
+
+    mask: Annotated[Path | None, Cli(metavar="FILE")] = Field(
+        default=None, description="Raster that is 0 where the SAR image is not to be matched."
+    )
+    optical_mask: Annotated[Path | None, Cli(metavar="FILE")] = Field(
+        default=None, description="The same of the optical image, as of its clouds."
+    )
+    points: Annotated[Path | None, Cli(metavar="FILE")] = Field(
+        default=None,
+        description="Points to start from: CSV as tie_points.csv, or .points of QGIS.",
+    )
+
+
+class RegisterSettings(HintOptions, SeedOption, ReachOptions, ReliefOptions, ModelOptions):
     """How one image is brought onto another."""
 
+    model: RegisterModel = Field(
+        default="auto",
+        description="Transform that is fitted; auto takes the simplest that predicts best.",
+    )
     extractor: Annotated[str, Cli(metavar="SPEC")] = Field(
         default=DEFAULT_EXTRACTOR, description="Features that are correlated."
     )
@@ -106,6 +159,32 @@ class RegisterSettings(FitOptions, ReachOptions, ReadingOptions, ModelOptions):
 
 class RegisterCall(WritingOptions, RegisterSettings):
     """The same, and where the files go."""
+
+
+class ApplySettings(GroundOptions):
+    """What is made of other files of the same acquisition."""
+
+    grid: Literal["native", "optical"] = Field(
+        default="native",
+        description="Pixels of their own size on the optical grid, or those of the optical image.",
+    )
+    kind: Annotated[Literal["tif", "vrt"], Cli(name="as")] = Field(
+        default="tif",
+        description="Pixels, or the file as it is with control points that place it.",
+    )
+    resampling: Literal["auto", "nearest", "bilinear", "average"] = Field(
+        default="auto",
+        description="nearest keeps classes; average takes means where pixels grow; auto decides.",
+    )
+    force: bool = Field(default=False, description="Use a match that is not sure too.")
+
+
+class ApplyCall(ApplySettings):
+    """The same, and where the files go."""
+
+    out: Annotated[Path | str | None, Cli(metavar="FOLDER", needed=True)] = Field(
+        default=None, description="Folder for the files, each under its own name."
+    )
 
 
 class AuditSettings(SeedOption, ReadingOptions, ModelOptions):

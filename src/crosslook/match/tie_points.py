@@ -47,6 +47,16 @@ class TiePoints:
         """The same points with another inlier mask."""
         return replace(self, inlier=inlier)
 
+    def only(self, kept: NDArray[np.bool_]) -> TiePoints:
+        """Those of them that a mask (n,) keeps."""
+        return TiePoints(
+            self.sar[kept],
+            self.optical[kept],
+            self.score[kept],
+            self.ratio[kept],
+            self.inlier[kept],
+        )
+
 
 def no_tie_points() -> TiePoints:
     """None at all."""

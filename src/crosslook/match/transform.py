@@ -13,87 +13,11 @@ from odc.geo.geobox import GeoBox
 
 from crosslook.errors import MatchError, SettingError, did_you_mean
 from crosslook.geo.grid import between, crs_text, make_grid, shape_of
-from crosslook.match.settings import Model
+from crosslook.match.displacement import ReliefField, ThinPlate
+from crosslook.match.settings import TransformModel
 from crosslook.types import Array
 
-
-@dataclass(frozen=True, eq=False)
-class ThinPlate:
-    """A displacement field ``p -> U(|frame(p) - knots|) @ weights``.
-
-    Bookstein, "Principal warps: thin-plate splines and the decomposition of
-    deformations", PAMI 1989; ``U(r) = r^2 log r``. The affine part of the
-    spline lives in the matrix of the transform that carries this field.
-
-    Attributes
-    ----------
-    knots : float64 array, shape (n, 2)
-        Row and column, in units of ``frame``.
-    weights : float64 array, shape (n, 2)
-        Output displacement, pixels.
-    frame : float64 array, shape (3, 3)
-        Affine map applied to a position before distances are taken; it keeps
-        the numbers near one and lets a spline be composed with affine maps.
-    """
-
-    knots: Array
-    weights: Array
-    frame: Array
-
-    def displacement(self, points: Array) -> Array:
-        """Displacement (n, 2) in pixels at positions (n, 2)."""
-        framed = points @ self.frame[:2, :2].T + self.frame[:2, 2]
-        out = np.empty_like(points)
-        for start in range(0, len(points), 65536):  # bounds memory for whole images
-            part = slice(start, start + 65536)
-            out[part] = kernel(framed[part], self.knots) @ self.weights
-        return out
-
-
-def kernel(points: Array, knots: Array) -> Array:
-    """``r^2 log r`` between positions (n, 2) and knots (m, 2), shape (n, m)."""
-    squared = ((points[:, None, :] - knots[None, :, :]) ** 2).sum(axis=2)
-    result: Array = 0.5 * squared * np.log(np.maximum(squared, 1e-300))
-    return result
-
-
-def fit_thin_plate(source: Array, target: Array, smoothing: float) -> tuple[Array, ThinPlate]:
-    """Fit a smoothing thin-plate spline from ``source`` to ``target``.
-
-    Parameters
-    ----------
-    source, target : float64 array, shape (n, 2)
-        Positions, row and column, in pixels; n >= 3, not on one line.
-    smoothing : float
-        0 interpolates; larger values bend less (Wahba, "Spline models for
-        observational data", 1990), in units of the kernel at the spread of
-        the points.
-
-    Returns
-    -------
-    matrix : float64 array, shape (3, 3)
-        The affine part.
-    field : ThinPlate
-        The bent part, added to it.
-    """
-    centre, spread = source.mean(axis=0), float(source.std()) or 1.0
-    frame = np.diag([1.0 / spread, 1.0 / spread, 1.0])
-    frame[:2, 2] = -centre / spread
-    knots = (source - centre) / spread
-    n = len(knots)
-    system = np.zeros((n + 3, n + 3))
-    system[:n, :n] = kernel(knots, knots) + smoothing * n * np.eye(n)
-    system[:n, n], system[:n, n + 1 :] = 1.0, knots
-    system[n:, :n] = system[:n, n:].T
-    right = np.zeros((n + 3, 2))
-    right[:n] = target
-    solved = np.asarray(np.linalg.lstsq(system, right, rcond=None)[0], np.float64)
-    affine = np.eye(3)
-    affine[:2, :2], affine[:2, 2] = solved[n + 1 :].T, solved[n]
-    return affine @ frame, ThinPlate(knots, solved[:n], frame)
-
-
-MODELS: tuple[Model, ...] = get_args(Model)
+MODELS: tuple[TransformModel, ...] = get_args(TransformModel)
 
 _TOLERANCE_PX = 1e-9
 _MAX_ITERATIONS = 200
@@ -162,15 +86,16 @@ class Transform:
     Positions are (row, column), continuous, pixel centres at +0.5. A position
     ``p`` goes to ``H(q) + D(q)``: ``q`` is ``p`` itself or, between two CRSs,
     where the projection puts it; ``H`` is the projective map of ``matrix``,
-    ``D`` the thin-plate displacement, absent but for the model ``tps``.
+    ``D`` a displacement, absent but for the models ``tps`` (a thin plate) and
+    ``relief`` (:class:`~crosslook.match.displacement.ReliefField`).
 
     Attributes
     ----------
     matrix : float64 array, shape (3, 3)
         Acts on (row, column, 1).
     model : str
-        ``shift``, ``similarity``, ``affine``, ``homography`` or ``tps``.
-    field : ThinPlate or None
+        ``shift``, ``similarity``, ``affine``, ``homography``, ``tps`` or ``relief``.
+    field : ThinPlate, ReliefField or None
     inverted : bool
         True when all the rest describes the opposite direction; a spline needs
         this, as it has no closed inverse, and a projection, as it comes first.
@@ -178,8 +103,8 @@ class Transform:
     """
 
     matrix: NDArray[np.float64]
-    model: Model = "similarity"
-    field: ThinPlate | None = None
+    model: TransformModel = "similarity"
+    field: ThinPlate | ReliefField | None = None
     inverted: bool = False
     projection: Projection | None = None
 
@@ -240,12 +165,10 @@ class Transform:
         if self.field is None and first.field is None:
             return Transform(self.matrix @ first.matrix, model)
         if self.field is not None and first.field is None and _is_affine(first.matrix):
-            moved = replace(self.field, frame=self.field.frame @ first.matrix)
-            return Transform(self.matrix @ first.matrix, "tps", moved)
+            return Transform(self.matrix @ first.matrix, model, self.field.after(first.matrix))
         if first.field is not None and self.field is None and _is_affine(self.matrix):
-            scaled = replace(first.field, weights=first.field.weights @ self.matrix[:2, :2].T)
-            return Transform(self.matrix @ first.matrix, "tps", scaled)
-        raise MatchError("a spline can be composed with shift, similarity and affine only.")
+            return Transform(self.matrix @ first.matrix, model, first.field.before(self.matrix))
+        raise MatchError("a spline or relief composes with shift, similarity and affine only.")
 
     def shifted(self, sar: tuple[float, float], optical: tuple[float, float]) -> Transform:
         """The same map for positions counted from other origins.
@@ -277,26 +200,23 @@ class Transform:
             # Applied to a position before the matrix, or after its inverse where inverted.
             out["projection"] = {**self.projection.to_dict(), "inverted": self.inverted}
         if self.field is not None:
-            out["spline"] = {
-                "kernel": "r^2 log r",
-                "inverted": self.inverted,
-                "frame": self.field.frame.tolist(),
-                "knots": self.field.knots.tolist(),
-                "weights": self.field.weights.tolist(),
-            }
+            name = "relief" if isinstance(self.field, ReliefField) else "spline"
+            out[name] = {"inverted": self.inverted, **self.field.to_dict()}
         return out
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Transform:
         """Rebuild what :meth:`to_dict` gave."""
-        spline = values.get("spline")
-        field = None
+        spline, relief = values.get("spline"), values.get("relief")
+        field: ThinPlate | ReliefField | None = None
         if spline is not None:
-            field = ThinPlate(*(np.array(spline[k]) for k in ("knots", "weights", "frame")))
+            field = ThinPlate.from_dict(spline)
+        elif relief is not None:
+            field = ReliefField.from_dict(relief)
         projected = values.get("projection")
-        inverted = bool((spline or projected or {}).get("inverted"))
+        inverted = bool((spline or relief or projected or {}).get("inverted"))
         projection = None if projected is None else Projection.from_dict(projected)
-        model = cast("Model", values["model"])
+        model = cast("TransformModel", values["model"])
         return cls(np.array(values["matrix"]), model, field, inverted, projection)
 
     def _forward(self, points: Array) -> Array:
@@ -318,6 +238,8 @@ class Transform:
         found = _project(back, points)
         if self.field is None:
             return found
+        if isinstance(self.field, ReliefField):
+            return _project(back, points - self.field.at(found))
         for _ in range(_MAX_ITERATIONS):
             error = points - self._bent(found)
             if float(np.abs(error).max(initial=0.0)) < _TOLERANCE_PX:
@@ -342,7 +264,7 @@ def describe_map(mapped: Callable[[Array], Array], point: ArrayLike) -> dict[str
     }
 
 
-def identity(model: Model = "similarity") -> Transform:
+def identity(model: TransformModel = "similarity") -> Transform:
     """The map that moves nothing."""
     return Transform(np.eye(3), model)
 
@@ -384,7 +306,7 @@ def similarity(
     return Transform(back @ turn @ to_centre, "similarity")
 
 
-def narrowest(matrix: Array, tolerance: float = 1e-9) -> Model:
+def narrowest(matrix: Array, tolerance: float = 1e-9) -> TransformModel:
     """The least general model that a matrix belongs to."""
     if not _is_affine(matrix):
         return "homography"
@@ -424,5 +346,5 @@ def _is_affine(matrix: Array) -> bool:
     return bool(np.all(matrix[2] == (0.0, 0.0, 1.0)))
 
 
-def _wider(first: Model, second: Model) -> Model:
+def _wider(first: TransformModel, second: TransformModel) -> TransformModel:
     return MODELS[max(MODELS.index(first), MODELS.index(second))]

@@ -9,7 +9,7 @@ from crosslook.geo.picture import Picture
 from crosslook.match.transform import Transform
 from crosslook.types import Array, FloatArray
 
-_SPLINE_STEP = 16  # a thin plate is solved on this grid and interpolated between
+_STEP = 16  # a projection is solved on this grid and interpolated between, a field on its own
 
 
 def warp(picture: Picture, transform: Transform, shape: tuple[int, int]) -> Picture:
@@ -68,11 +68,12 @@ def opencv_matrix(transform: Transform) -> Array:
 
 def source_positions(transform: Transform, shape: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
     """Row and column of the source for every pixel centre of the target grid."""
-    nodes = [np.arange(0, length + 2 * _SPLINE_STEP, _SPLINE_STEP) for length in shape]
+    step = _STEP if transform.field is None else max(1, round(transform.field.spacing))
+    nodes = [np.arange(0, length + 2 * step, step) for length in shape]
     grid = np.stack(np.meshgrid(*nodes, indexing="ij"), axis=-1).reshape(-1, 2)
     coarse = transform.inverse(grid.astype(np.float64)).reshape(len(nodes[0]), len(nodes[1]), 2)
-    rows = ((np.arange(shape[0]) + 0.5) / _SPLINE_STEP).astype(np.float32)
-    cols = ((np.arange(shape[1]) + 0.5) / _SPLINE_STEP).astype(np.float32)
+    rows = ((np.arange(shape[0]) + 0.5) / step).astype(np.float32)
+    cols = ((np.arange(shape[1]) + 0.5) / step).astype(np.float32)
     at_cols, at_rows = np.meshgrid(cols, rows)
     fine = [
         cv2.remap(coarse[..., axis].astype(np.float32), at_cols, at_rows, cv2.INTER_LINEAR)

@@ -397,6 +397,6 @@ def evaluate_structure(
         for method, plan in plans.items()
     ]
     found.heat_maps += [
-        HeatTable(*name, heat.order_by, heat.values, heat.borders)
+        HeatTable(*name, heat.order_by, heat.values, heat.borders, index[heat.order])
         for heat in (structure.by_unit, structure.by_cluster)
     ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ _NAMES = ("extractor", "pooling", "calibration", "scoring", "direction")
 
 def write_rows(run: Path, rows: Sequence[Row]) -> None:
     """Write ``results.parquet``, columns in the order of :class:`Row`, sorted."""
-    names = [field.name for field in fields(Row)]
+    names = [one.name for one in fields(Row)]
     # NaN compares with nothing, so values stay out of the sort key.
     keys = [n for n in names if n not in ("value", "ci_low", "ci_high", "chance")]
     ordered = sorted(rows, key=lambda row: tuple(getattr(row, key) for key in keys))
@@ -298,7 +298,9 @@ class EmbeddingTable:
 class HeatTable:
     """Mean cosines of blocks of SAR (rows) and optical (columns), (b, b).
 
-    ``borders`` are the places, in blocks, where the next unit or cluster begins.
+    ``borders`` are the places, in blocks, where the next unit or cluster begins;
+    ``order`` (n,) the patches in the order of the map before they were averaged,
+    block b those from ``b * n // blocks`` on; empty in runs that did not keep it.
     """
 
     extractor: str
@@ -306,6 +308,12 @@ class HeatTable:
     order_by: str
     values: FloatArray
     borders: NDArray[np.float64]
+    order: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def members(self, block: int) -> NDArray[np.int64]:
+        """The patches that were averaged in a block; none where the run did not keep them."""
+        count, blocks = len(self.order), len(self.values)
+        return self.order[block * count // blocks : (block + 1) * count // blocks]
 
 
 def write_embeddings(run: Path, tables: Sequence[EmbeddingTable]) -> None:
@@ -353,6 +361,7 @@ def write_heat_maps(run: Path, tables: Sequence[HeatTable]) -> None:
                 "block": np.arange(len(t.values)),
                 "values": list(t.values),
                 "borders": [t.borders] * len(t.values),
+                "members": [t.members(block) for block in range(len(t.values))],
             }
             for t in tables
         ],
@@ -370,6 +379,7 @@ def read_heat_maps(run: Path) -> list[HeatTable]:
             *key,
             np.array([line["values"] for line in lines], np.float32),
             np.array(lines[0]["borders"], np.float64),
+            np.array([i for line in lines for i in line.get("members", [])], np.int64),
         )
         for key, lines in found.items()
     ]

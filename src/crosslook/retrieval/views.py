@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from crosslook.retrieval.run_folder import write_table
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.split import Division
 from crosslook.retrieval.thumbnails import SIDE
-from crosslook.types import FloatArray
+from crosslook.types import FloatArray, Indices
 
 Colours = NDArray[np.uint8]
 VIEWS_FILE = "feature_views.parquet"
@@ -65,10 +66,10 @@ def write_views(run: Path, views: list[FeatureView]) -> None:
         "index": [view.index for view in views],
         "row": [view.cell[0] for view in views],
         "col": [view.cell[1] for view in views],
-        "sar": pa.array([_encode(view.sar) for view in views], pa.binary()),
-        "optical": pa.array([_encode(view.optical) for view in views], pa.binary()),
-        "response": pa.array([_encode(_response(view)) for view in views], pa.binary()),
     }
+    pictures = [view_pictures(view) for view in views]
+    for name in ("sar", "optical", "response"):
+        columns[name] = pa.array([one[name] for one in pictures], pa.binary())
     write_table(run / VIEWS_FILE, pa.table(columns))
 
 
@@ -80,12 +81,24 @@ def feature_views(
     Channels are standardised per sensor on patches of the calibration units.
     A map of a single cell has nothing to show and gives no view.
     """
-    sar_set, optical_set = extract_both(spec, patches, settings, plan)
     places = np.linspace(0, len(division.measured) - 1, SHOWN + 2)[1:-1].round().astype(int)
     chosen = sorted({int(division.measured[place]) for place in places})
-    fit = division.fit[:: max(1, len(division.fit) // _FITTED_ON)].tolist()
+    return views_of(spec, patches, settings, plan, division.fit, chosen)
+
+
+def views_of(
+    spec: str,
+    patches: PatchSet,
+    settings: StudySettings,
+    plan: Plan,
+    fit: Indices,
+    chosen: Sequence[int],
+) -> list[FeatureView]:
+    """Make the views of chosen patches; ``fit`` are the patches of the calibration units."""
+    sar_set, optical_set = extract_both(spec, patches, settings, plan)
+    few = fit[:: max(1, len(fit) // _FITTED_ON)].tolist()
     scale = fit_map_scale(
-        read_maps(sar_set, patches, fit).values, read_maps(optical_set, patches, fit).values
+        read_maps(sar_set, patches, few).values, read_maps(optical_set, patches, few).values
     )
     sar = scale.sar(read_maps(sar_set, patches, chosen).values)
     optical = scale.optical(read_maps(optical_set, patches, chosen).values)
@@ -97,6 +110,15 @@ def feature_views(
         colours = pca_colours(first, second)
         found.append(FeatureView(spec, index, cell, *colours, cell_response(first, second, cell)))
     return found
+
+
+def view_pictures(view: FeatureView) -> dict[str, bytes]:
+    """JPEGs of a view: ``sar``, ``optical`` and ``response``."""
+    return {
+        "sar": _encode(view.sar),
+        "optical": _encode(view.optical),
+        "response": _encode(_response(view)),
+    }
 
 
 def _response(view: FeatureView) -> Colours:

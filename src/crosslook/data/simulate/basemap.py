@@ -15,7 +15,8 @@ from crosslook.errors import OutputError, SettingError
 from crosslook.progress import track
 from crosslook.types import Window
 
-_WEST, _NORTH = 200_000.0, 5_500_000.0
+WEST, NORTH = 200_000.0, 5_500_000.0
+"""Upper left corner of every basemap, in metres of its CRS."""
 
 
 def write_basemap(
@@ -54,7 +55,7 @@ def write_basemap(
         raise SettingError(f"{path.name}: the basemap is a GeoTIFF; the name must end in .tif.")
     _refuse_foreign(path)
     check_writable(path.parent)
-    profile = profile_of((_WEST, _NORTH), settings.gsd, 3, "uint8")
+    profile = profile_of((WEST, NORTH), settings.gsd, 3, "uint8")
     profile |= {"tiled": True, "blockxsize": 256, "blockysize": 256, "interleave": "pixel"}
     windows = list(_blocks(settings, block))
     with (

@@ -1,13 +1,14 @@
 """The SAR image: backscatter, layover, shadow, double bounce and speckle.
 
-The sensor looks along the rows. The image is terrain-corrected: the ground
-stays in its place, only what stands on it is displaced towards the sensor.
+The sensor looks along the rows. The image is terrain-corrected, so the ground
+stays in its place and only what stands on it is displaced towards the sensor;
+or it is not, and hills are displaced as well.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,8 @@ _WALL = 0.35
 _DOUBLE_BOUNCE = 2.5
 _LEAST_WALL = 2.5
 _NOISE_FLOOR = 10 ** (-2.6)
+_MOST_RELIEF = 2.7  # metres between the lowest and the highest ground, per metre of relief
+_PARTS = 8  # of a pixel, so that a stretched slope has no gaps
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,37 @@ class SarSettings:
         Degrees from the vertical.
     looks : float
         Number of looks of the speckle; ``inf`` for none.
+    uncorrected : bool
+        Leave the terrain displaced.
     """
 
     look: Look = "east"
     incidence: float = 38.0
     looks: float = 4.0
+    uncorrected: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Displacement:
+    """What an image that is not terrain-corrected does to each pixel of ground; all (H, W).
+
+    Attributes
+    ----------
+    columns : float32
+        What is at (row, col), ground, roof or crown, is seen at column
+        ``col - columns`` of the same row.
+    layover : bool
+        Seen where other ground is seen too.
+    shadow : bool
+        Not seen at all.
+    height : float32
+        Metres of the terrain.
+    """
+
+    columns: FloatArray
+    layover: Mask
+    shadow: Mask
+    height: FloatArray
 
 
 def render_backscatter(world: World, window: Window, settings: SarSettings) -> FloatArray:
@@ -57,9 +86,8 @@ def render_backscatter(world: World, window: Window, settings: SarSettings) -> F
     The result for a window equals that part of any larger one.
     """
     tangent = math.tan(math.radians(settings.incidence))
-    shadow_reach = math.ceil(MAX_OBJECT_HEIGHT * tangent / world.gsd)
     layover_reach = math.ceil(MAX_OBJECT_HEIGHT / tangent / world.gsd) + 1
-    margin = max(shadow_reach, layover_reach) + 2
+    margin = _margin(world, settings)
     ground = make_ground(world, grow(window, margin))
     scattered = _scatter(ground)
     surface, terrain = ground.surface, ground.terrain.height
@@ -67,17 +95,86 @@ def render_backscatter(world: World, window: Window, settings: SarSettings) -> F
     if settings.look == "west":
         scattered, surface, terrain = scattered[:, ::-1], surface[:, ::-1], terrain[:, ::-1]
         objects, label = objects[:, ::-1], label[:, ::-1]
-    scattered = scattered * _slope_factor(terrain, world.gsd, settings.incidence)
-    hidden = _hidden(surface, world.gsd / tangent, shadow_reach)
+    if settings.uncorrected:
+        hidden = _shaded(surface, world.gsd / tangent)
+    else:
+        scattered = scattered * _slope_factor(terrain, world.gsd, settings.incidence)
+        reach = math.ceil(MAX_OBJECT_HEIGHT * tangent / world.gsd)
+        hidden = _hidden(surface, world.gsd / tangent, reach)
     # What stands high answers nearer to the sensor than its place.
     shift = np.rint(objects / np.float32(tangent * world.gsd)).astype(np.int32)
     image = np.where(hidden | (shift > 0), 0.0, scattered).astype(np.float32)
     image += _laid_over(np.where(hidden, 0, scattered), shift, layover_reach)
     image += _walls(objects, label == BUILDING, shift, world.gsd, layover_reach)
+    if settings.uncorrected:
+        image = _carried(image, terrain / np.float32(tangent * world.gsd))
     image = image + np.float32(_NOISE_FLOOR)
     if settings.look == "west":
         image = image[:, ::-1]
     return np.ascontiguousarray(image[margin:-margin, margin:-margin], np.float32)
+
+
+def terrain_displacement(world: World, window: Window, settings: SarSettings) -> Displacement:
+    """Where an image that is not terrain-corrected shows the ground of a window, exactly."""
+    tangent = math.tan(math.radians(settings.incidence))
+    margin = _margin(world, replace(settings, uncorrected=True))
+    ground = make_ground(world, grow(window, margin))
+    surface, height, objects = ground.surface, ground.terrain.height, ground.cover.height
+    west = settings.look == "west"
+    if west:
+        surface, height, objects = surface[:, ::-1], height[:, ::-1], objects[:, ::-1]
+    pixel = np.float32(tangent * world.gsd)
+    moved = height / pixel + np.rint(objects / pixel)
+    seen = np.arange(height.shape[1], dtype=np.float32) - moved
+    beyond = np.maximum.accumulate(seen, axis=1)
+    before = np.minimum.accumulate(seen[:, ::-1], axis=1)[:, ::-1]
+    layover = np.zeros(seen.shape, bool)
+    layover[:, 1:] |= beyond[:, :-1] >= seen[:, 1:]
+    layover[:, :-1] |= before[:, 1:] <= seen[:, :-1]
+    shadow = _shaded(surface, world.gsd / tangent)
+    cut = slice(margin, -margin), slice(margin, -margin)
+    columns = -moved[:, ::-1] if west else moved
+    masks = (layover[:, ::-1], shadow[:, ::-1]) if west else (layover, shadow)
+    level = height[:, ::-1] if west else height
+    return Displacement(columns[cut], masks[0][cut], masks[1][cut], level[cut])
+
+
+def _margin(world: World, settings: SarSettings) -> int:
+    """Pixels around a window from which something may lie over it or shade it."""
+    tangent = math.tan(math.radians(settings.incidence))
+    high = MAX_OBJECT_HEIGHT + (_MOST_RELIEF * world.relief if settings.uncorrected else 0.0)
+    return max(math.ceil(high * tangent / world.gsd), math.ceil(high / tangent / world.gsd) + 1) + 2
+
+
+def _shaded(surface: FloatArray, rise: float) -> Mask:
+    """Whether anything nearer to the sensor, however far, stands in the ray's way."""
+    level = surface + np.arange(surface.shape[1], dtype=np.float64) * rise
+    dark = np.zeros(surface.shape, bool)
+    dark[:, 1:] = np.maximum.accumulate(level, axis=1)[:, :-1] > level[:, 1:]
+    return dark
+
+
+def _carried(image: FloatArray, moved: FloatArray) -> FloatArray:
+    """Each pixel's power where its terrain answers, ``moved`` columns nearer to the sensor.
+
+    Slopes that face the sensor pile up, and so are bright; the others thin out.
+    """
+    height, width = image.shape
+    at = (np.arange(width * _PARTS) + 0.5) / _PARTS - 0.5
+    low = np.clip(np.floor(at).astype(int), 0, width - 2)
+    part = (at - low).astype(np.float32)
+    shift = moved[:, low] * (1 - part) + moved[:, low + 1] * part
+    place = at - shift
+    first = np.floor(place).astype(np.int64)
+    rest = place - first
+    power = np.repeat(image, _PARTS, axis=1) / np.float32(_PARTS)
+    out = np.zeros(height * width)
+    rows = np.arange(height, dtype=np.int64)[:, None] * width
+    for column, share in ((first, 1.0 - rest), (first + 1, rest)):
+        inside = (column >= 0) & (column < width)
+        index = (rows + column)[inside]
+        out += np.bincount(index, (power * share)[inside], height * width)
+    return np.asarray(out.reshape(height, width), np.float32)
 
 
 def add_speckle(

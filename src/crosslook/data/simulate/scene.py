@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from crosslook.data.simulate.ground import World
 from crosslook.data.simulate.optical import OpticalSettings, render_optical
-from crosslook.data.simulate.sar import SarSettings, add_speckle, render_backscatter
+from crosslook.data.simulate.sar import (
+    Displacement,
+    SarSettings,
+    add_speckle,
+    render_backscatter,
+    terrain_displacement,
+)
 from crosslook.data.simulate.settings import SceneOptions
 from crosslook.types import FloatArray, Window
 
@@ -37,7 +43,7 @@ class SceneSettings(SceneOptions):
     @property
     def sar(self) -> SarSettings:
         """The SAR sensor."""
-        return SarSettings(self.look, self.incidence, self.looks)
+        return SarSettings(self.look, self.incidence, self.looks, self.uncorrected)
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as JSON can hold them."""
@@ -58,12 +64,27 @@ class SimulatedPair:
         Takes SAR pixel positions (row, column, 1) to optical ones; positions
         are continuous, pixel centres at +0.5.
     settings : SceneSettings
+
+    Notes
+    -----
+    Over hills that are left displaced ``truth`` is that of the ground at
+    height 0; :attr:`displacement` has the rest.
     """
 
     optical: NDArray[np.uint8]
     sar: FloatArray
     truth: NDArray[np.float64]
     settings: SceneSettings
+
+    @property
+    def displacement(self) -> Displacement:
+        """By how much hills are displaced in the SAR image, per optical pixel; 0 if corrected."""
+        given = self.settings
+        found = terrain_displacement(given.world, given.window, given.sar)
+        if given.uncorrected:
+            return found
+        none = np.zeros_like(found.columns)
+        return replace(found, columns=none, layover=np.zeros(none.shape, np.bool_))
 
 
 def make_pair(size: int = 1024, seed: int = 0, **options: Any) -> SimulatedPair:

@@ -53,6 +53,10 @@ class SceneOptions(SeedOption):
     incidence: Annotated[float, Cli(metavar="DEGREES")] = Field(
         default=38.0, ge=20.0, le=60.0, description="Incidence angle of the radar."
     )
+    uncorrected: bool = Field(
+        default=False,
+        description="Leave hills displaced, as in a product that is not terrain-corrected.",
+    )
     sun_azimuth: Annotated[float, Cli(metavar="DEGREES")] = Field(
         default=150.0, ge=0.0, le=360.0, description="Where the sun stands, from north."
     )

@@ -1,0 +1,177 @@
+"""The explorer on a large atlas: tiles at every zoom, the first paint of a match, many uploads.
+
+    python benchmarks/explorer.py FOLDER [--size 10240]
+
+Builds a simulated atlas of the given side under FOLDER (once), serves it, and measures
+
+- tiles: 200 of each zoom chosen by a seed, each asked for once, from a server that has just
+  started (cold: blocks are checked and reduced when they are first needed) and again warm,
+- first paint: from the moment at which a job says that it is done to the SAR image on the map
+  (headless Chromium, where there is one),
+- 20 uploads of a chip at once, each looked at; answers, seconds, and the memory of all processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from crosslook.atlas.build import build_atlas
+from crosslook.data.simulate.basemap import write_basemap
+from crosslook.data.simulate.scene import make_pair
+from crosslook.data.simulate.write import write_pair
+
+SEED, CHIP = 5, 256
+PLACES = ((3000, 4100), (700, 900), (1500, 300))
+
+
+class Server:
+    """An explorer of its own."""
+
+    def __init__(self, out: Path, atlas: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "crosslook", "explore", str(atlas), "--port", "0",
+             "--no-browser", "--out", str(out)],
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        self.address = self.process.stdout.readline().split()[-1].rstrip("/")
+
+    def ask(self, path: str, body: Any = None) -> Any:
+        """Bytes, or parsed JSON."""
+        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        kind = "application/octet-stream" if isinstance(body, bytes) else "application/json"
+        request = urllib.request.Request(self.address + path, data, {"content-type": kind})
+        with urllib.request.urlopen(request, timeout=300) as answer:
+            content = answer.read()
+            is_json = "json" in answer.headers["content-type"]
+        return json.loads(content) if is_json else content
+
+    def memory(self) -> float:
+        """MiB of the server and its workers."""
+        one = psutil.Process(self.process.pid)
+        return sum(p.memory_info().rss for p in [one, *one.children(recursive=True)]) / 2**20
+
+    def stop(self) -> None:
+        """End it."""
+        self.process.terminate()
+        self.process.wait()
+
+
+def tiles(server: Server, name: str, size: int) -> None:
+    about = server.ask(f"/atlases/{name}")
+    rng = np.random.default_rng(0)
+    for label in ("cold", "warm"):
+        for zoom in range(about["zooms"] + 1):
+            side = 256 * 2 ** (about["zooms"] - zoom)
+            count = -(-size // side)
+            every = rng.permutation(count * count)[:200]
+            seconds = []
+            for number in every:
+                row, col = divmod(int(number), count)
+                start = time.perf_counter()
+                server.ask(f"/atlases/{name}/tiles/{zoom}/{row}/{col}")
+                seconds.append(time.perf_counter() - start)
+            ms = sorted(1000 * s for s in seconds)
+            print(f"{label} zoom {zoom}: n {len(ms)}, median {statistics.median(ms):.1f} ms, "
+                  f"95 % {ms[int(0.95 * (len(ms) - 1))]:.1f}, worst {ms[-1]:.1f}")  # fmt: skip
+
+
+def follow(server: Server, job: dict[str, Any]) -> dict[str, Any]:
+    while job["state"] in ("queued", "running"):
+        time.sleep(0.02)
+        job = server.ask(f"/jobs/{job['id']}")
+    return job
+
+
+def first_paint(server: Server, name: str, chip: bytes) -> None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        print("first paint: no Chromium on this machine")
+        return
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        for _ in range(3):
+            upload = server.ask("/uploads?name=chip.tif", chip)["id"]
+            job = server.ask("/locate", {"query": upload, "atlas": name, "settings": {}})
+            page = chromium.new_page()
+            page.goto(f"{server.address}/#/match/{job['id']}")
+            done = follow(server, job)
+            page.wait_for_function(
+                "document.querySelector('.ground .layer')?.naturalWidth > 0", polling=20
+            )
+            late = time.time() - done["ended"]
+            verdict = done["result"]["match"]["verdict"]
+            took = done["ended"] - done["started"]
+            print(f"first paint: {late:.2f} s after the result ({verdict}, job {took:.2f} s)")
+            page.close()
+        chromium.close()
+
+
+def uploads(server: Server, chip: bytes) -> None:
+    before, worst, alive = server.memory(), [0.0], []
+    states: list[str] = []
+
+    def one(number: int) -> None:
+        upload = server.ask(f"/uploads?name={number}.tif", chip)["id"]
+        job = server.ask("/inspect", {"image": upload})
+        states.append(follow(server, job)["state"])
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(20)]
+    start = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        asked = time.perf_counter()
+        server.ask("/library")
+        alive.append(time.perf_counter() - asked)
+        worst[0] = max(worst[0], server.memory())
+    took = time.perf_counter() - start
+    mib = len(chip) / 2**20
+    print(f"20 uploads of {mib:.1f} MiB: {states.count('done')} done in {took:.1f} s; "
+          f"memory {before:.0f} to at most {worst[0]:.0f} MiB; the page answers within "
+          f"{1000 * max(alive):.0f} ms")  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--size", type=int, default=10_240)
+    given = parser.parse_args()
+    folder = given.folder.resolve()
+    basemap = folder / f"map-{given.size}.tif"
+    atlas = folder / f"atlas-{given.size}"
+    if not basemap.exists():
+        write_basemap(basemap, given.size, SEED, relief=20.0)
+    build_atlas([basemap], atlas)
+    for number, place in enumerate(PLACES):
+        pair = make_pair(CHIP, SEED, origin=place, relief=20.0)
+        write_pair(folder / "chips", f"{number}", pair, (203_000.0, 5_497_000.0))
+    large = make_pair(1024, SEED, relief=20.0)
+    write_pair(folder / "chips", "large", large, (203_000.0, 5_497_000.0))
+    shutil.rmtree(folder / "out", ignore_errors=True)
+    server = Server(folder / "out", atlas)
+    try:
+        tiles(server, atlas.name, given.size)
+        first_paint(server, atlas.name, (folder / "chips" / "sar" / "0.tif").read_bytes())
+        uploads(server, (folder / "chips" / "sar" / "large.tif").read_bytes())
+    finally:
+        server.stop()
+
+
+if __name__ == "__main__":
+    main()

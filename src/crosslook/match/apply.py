@@ -1,0 +1,278 @@
+"""Bring other files of the same acquisition along where a match puts the SAR image."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element, SubElement, fromstring, tostring
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+from rasterio.errors import RasterioError
+from rasterio.shutil import copy as copy_raster
+
+from crosslook.atomic import atomic_path, check_writable
+from crosslook.errors import CrosslookError, GridError, InputError, MatchError, OutputError
+from crosslook.geo.grid import crs_of, is_placed, make_grid, rim, shape_of, to_map, window_of
+from crosslook.geo.image import open_image
+from crosslook.geo.products import quiet
+from crosslook.geo.raster import RasterFile
+from crosslook.geo.reading import Reading
+from crosslook.match.result import Failure, MatchResult, placement
+from crosslook.match.settings import ApplyCall
+from crosslook.match.transform import Transform, grid_points, narrowest, scaling
+from crosslook.match.warped_file import Layer, nodata_of, write_warped
+from crosslook.options import after_two
+from crosslook.storage import Place, as_place, name_of
+
+_CLASSES = 8  # distinct whole numbers up to which they are taken for classes
+_LOOKED_AT = 512
+_NEAR_WHOLE = 0.05
+_POINTS, _MORE_POINTS = 9, 21  # control points along a side, of a flat and of a bent map
+_SAME_SHAPE_PX = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Match:
+    """What of a match is needed to bring other files along.
+
+    Attributes
+    ----------
+    transform : Transform
+        SAR pixels to optical pixels.
+    sar, optical : GeoBox
+        The grids that these are counted on.
+    verdict, name : str
+        ``name`` is that of the optical image.
+    """
+
+    transform: Transform
+    sar: GeoBox
+    optical: GeoBox
+    verdict: str
+    name: str
+
+
+def read_match(match: Place | MatchResult) -> Match:
+    """Take a match from its ``match.json``, or as ``register`` and ``locate`` return it.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or none that crosslook wrote.
+    MatchError
+        If there was no match.
+    """
+    if isinstance(match, MatchResult):
+        values = json.loads(json.dumps(match.to_dict(), default=str))
+    else:
+        values = _load(Path(match))
+    if values.get("transform") is None or values.get("verdict") == "no match":
+        raise MatchError("there was no match, so nothing can be brought along by it.")
+    try:
+        sar, optical = (_grid(values["images"][name]) for name in ("sar", "optical"))
+        transform = Transform.from_dict(values["transform"])
+        return Match(
+            transform, sar, optical, values["verdict"], values["images"]["optical"]["name"]
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{match} lacks what a match.json holds ({error!r}). Run register again."
+        ) from error
+
+
+def _load(path: Path) -> dict[str, Any]:
+    file = path / "match.json" if path.is_dir() else path
+    try:
+        loaded = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"cannot read {file}: {error}. Give the match.json that register wrote."
+        ) from error
+    if not isinstance(loaded, dict):
+        raise InputError(f"{file} is no match.json. Give the one that register wrote.")
+    return loaded
+
+
+def _grid(image: dict[str, Any]) -> GeoBox:
+    height, width = image["shape"]
+    affine = image["affine"] or (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+    return make_grid(image["crs"], tuple(affine), int(height), int(width))
+
+
+@after_two(ApplyCall)
+def apply_match(
+    match: Place | MatchResult, files: Sequence[Place], settings: ApplyCall
+) -> list[Path | Failure]:
+    """Bring other bands, polarisations, masks and resolutions where a match puts the SAR image.
+
+    Each file is placed by its own georeference relative to that of the SAR
+    image or, where neither has one, by its size, which must be the same up to
+    a factor. It is written under its own name, clipped to its footprint, with
+    its numbers, scale, offset, band names, units, palette and tags. Palettes,
+    and whole numbers of which there are eight at most, keep their numbers;
+    others are bilinear, or means where pixels grow.
+
+    Parameters
+    ----------
+    match : path of ``match.json`` or of its folder, or MatchResult
+    files : sequence of path
+    settings : ApplyCall
+        Or its fields as keywords.
+
+    Returns
+    -------
+    list of (Path or Failure)
+        What became of each file, in order; one that fails does not stop the others.
+
+    Raises
+    ------
+    InputError
+        If ``match`` cannot be read.
+    MatchError
+        If it is no match, or not a sure one and ``force`` is not set.
+    OutputError
+        If the folder cannot be written, or two files have one name.
+    """
+    found = read_match(match)
+    if found.verdict != "match" and not settings.force:
+        raise MatchError(
+            f"the verdict is '{found.verdict}', so what it would align may lie elsewhere. "
+            "--force uses it all the same."
+        )
+    out = Path(settings.out or ".")
+    check_writable(out)
+    targets = [out / f"{Path(name_of(as_place(file))).stem}.{settings.kind}" for file in files]
+    for target in targets:
+        if targets.count(target) > 1:
+            raise OutputError(f"several files would become {target}; bring them along one by one.")
+    done: list[Path | Failure] = []
+    for file, target in zip(files, targets, strict=True):
+        try:
+            _refuse_itself(file, target)
+            _bring(found, file, target, settings)
+            done.append(target)
+        except CrosslookError as error:
+            done.append(Failure(name_of(as_place(file)), error))
+    return done
+
+
+def _refuse_itself(file: Place, target: Path) -> None:
+    if target.exists() and Path(str(file)).exists() and target.samefile(str(file)):
+        raise OutputError(f"{target} is the file itself; choose another folder with --out.")
+
+
+def _bring(match: Match, file: Place, target: Path, settings: ApplyCall) -> None:
+    source = RasterFile(
+        as_place(file), height=settings.height, dem=settings.reading().dem, indexed=True
+    )
+    transform = match.transform.compose(_onto_sar(source, match.sar))
+    if settings.kind == "vrt":
+        _write_vrt(target, source, transform, match.optical)
+        return
+    grid, onto = _target(match.optical, transform, source, native=settings.grid == "native")
+    tags = {"SOURCE": source.name, "ALIGNED_TO": match.name, "VERDICT": match.verdict}
+    write_warped(target, _layer(source, settings), onto, grid, tags)
+
+
+def _onto_sar(source: RasterFile, sar: GeoBox) -> Transform:
+    """Pixels of a file to those of the SAR image that was matched."""
+    grid = source.header.grid
+    if is_placed(grid) and is_placed(sar):
+        return placement(grid, sar)
+    if is_placed(grid) != is_placed(sar):
+        has, lacks = ("the file", "the SAR image") if is_placed(grid) else ("the SAR image", "it")
+        raise GridError(
+            f"{source.name}: {has} has a CRS and {lacks} has none, so how they lie is not known."
+        )
+    here, there = np.array(shape_of(grid)), np.array(shape_of(sar))
+    factor = float(np.sqrt(np.prod(there / here)))
+    if (np.abs(here * factor - there) > _SAME_SHAPE_PX * max(1.0, factor)).any():
+        raise GridError(
+            f"{source.name} has {here[0]} x {here[1]} pixels and the SAR image {there[0]} x "
+            f"{there[1]}: without a georeference the two must show the same ground."
+        )
+    rows, cols = there / here
+    matrix = np.diag([rows, cols, 1.0])
+    return Transform(matrix, narrowest(matrix))
+
+
+def _target(
+    optical: GeoBox, transform: Transform, source: RasterFile, *, native: bool
+) -> tuple[GeoBox, Transform]:
+    """The grid that is written, over the footprint alone, and the map from the file onto it."""
+    grid = source.header.grid
+    size = 1.0
+    if native:
+        size = transform.local_scale(np.array(shape_of(grid), np.float64) / 2)
+        ratio = max(size, 1.0 / size)
+        if abs(ratio - round(ratio)) <= _NEAR_WHOLE * ratio:  # so that grids nest
+            size = float(round(ratio)) if size >= 1.0 else 1.0 / round(ratio)
+    onto = scaling(1.0 / size).compose(transform)
+    ring = onto(rim(grid))
+    low = np.floor(ring.min(axis=0) + 1e-6).astype(int)
+    high = np.maximum(np.ceil(ring.max(axis=0) - 1e-6).astype(int), low + 1)
+    a, b, c, d, e, f = tuple(optical.affine)[:6]
+    scaled = make_grid(optical.crs, (a * size, b * size, c, d * size, e * size, f), 1, 1)
+    shape = (int(high[0] - low[0]), int(high[1] - low[1]))
+    place = window_of(scaled, (int(low[0]), int(low[1])), shape)
+    return place, onto.shifted((0.0, 0.0), (-float(low[0]), -float(low[1])))
+
+
+def _layer(source: RasterFile, settings: ApplyCall) -> Layer:
+    """How the numbers of a file may be mixed, and which of them are data."""
+    header = source.header
+    resampling = settings.resampling
+    if resampling == "auto":
+        resampling = "nearest" if _is_classes(source) else "average"
+    if resampling == "nearest":
+        return Layer(source, nodata_of(header.dtype, header.nodata), "nearest")
+    image = open_image(source.place, "sar", Reading.parse(settings.reading()))
+    return Layer(image, nodata_of(header.dtype, image.nodata), resampling)
+
+
+def _is_classes(source: RasterFile) -> bool:
+    """Whether the numbers stand for classes: a palette, or a few whole numbers."""
+    if source.labels.palette is not None:
+        return True
+    if np.dtype(source.header.dtype).kind not in "uib":
+        return False
+    shape = shape_of(source.header.grid)
+    small = (min(shape[0], _LOOKED_AT), min(shape[1], _LOOKED_AT))
+    seen = source.read(None, (1,), small)
+    return len(np.unique(seen[np.isfinite(seen)])) <= _CLASSES
+
+
+def _write_vrt(target: Path, source: RasterFile, transform: Transform, optical: GeoBox) -> None:
+    """A virtual raster of the file as it is, with control points on the optical map."""
+    header = source.header
+    if header.placed_by not in ("affine", "nothing"):
+        raise GridError(
+            f"{source.name} is placed by {header.placed_by}, which control points cannot follow "
+            "exactly. Leave --as vrt out, so that its pixels are written."
+        )
+    count = _POINTS if transform.field is None else _MORE_POINTS
+    points = grid_points(*shape_of(header.grid), count)
+    there = transform(points)
+    placed = is_placed(optical)
+    spots = to_map(optical, there) if placed else np.column_stack([there[:, 1], -there[:, 0]])
+    crs = crs_of(optical).to_wkt() if placed else ""
+    listed = Element("GCPList", {"Projection": crs})
+    for number, ((row, col), (x, y)) in enumerate(zip(points, spots, strict=True), 1):
+        numbers = {"Pixel": col, "Line": row, "X": x, "Y": y}
+        values = {name: repr(float(value)) for name, value in numbers.items()}
+        SubElement(listed, "GCP", {"Id": str(number), **values})
+    try:
+        with atomic_path(target) as path, quiet():
+            copy_raster(str(source.place), path, driver="VRT")
+            root = fromstring(path.read_text(encoding="utf-8"))
+            for name in ("SRS", "GeoTransform", "GCPList"):
+                for old in root.findall(name):
+                    root.remove(old)
+            root.insert(0, listed)
+            path.write_text(tostring(root, encoding="unicode"), encoding="utf-8")
+    except RasterioError as error:
+        raise OutputError(f"{target} cannot be written: {error}.") from error

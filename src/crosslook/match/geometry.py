@@ -1,0 +1,361 @@
+"""Which map two images ask for: models compete for tie points that were left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crosslook.extract.base import Extractor
+from crosslook.geo.picture import Picture
+from crosslook.match.channels import Channels, dense_channels
+from crosslook.match.refine import refine
+from crosslook.match.relief import is_consistent, measure_relief
+from crosslook.match.relief_fit import (
+    CLEAR,
+    NOTHING_KNOWN,
+    Look,
+    ReliefFit,
+    fit_field,
+    follow_relief,
+)
+from crosslook.match.robust_fit import Fit, fit_robust
+from crosslook.match.settings import Model, TransformModel
+from crosslook.match.tie_points import Pass, TiePoints, find_tie_points, score_maps
+from crosslook.match.transform import Transform, grid_points, mean_distance
+from crosslook.match.warp import warp
+from crosslook.types import Array
+
+FLAT_MODELS: tuple[Model, ...] = ("shift", "similarity", "affine", "homography")
+_RADIUS, _LOOSE_PX = 20.0, 8.0
+_LAST_RADIUS, _TIGHT_PX = 10.0, 3.5
+_ROUNDS = 4
+_STILL_PX = 1.0
+_CAP_PX = 6.0
+_LEAST_POINTS = 12
+_LEAST_IN_SQUARE = 3
+_SLIGHT_PX, _MUCH_PX = 0.05, 0.1
+_HILLY_PX = 5.0  # a spread along one line that is worth following
+_DENSE = 44  # templates along a side, at most
+
+
+@dataclass(frozen=True)
+class Rival:
+    """How well one model predicts tie points that it was not fitted to.
+
+    Attributes
+    ----------
+    model : str
+    error_px : float
+        Mean distance over the squares that were left out, each point's
+        distance capped at 6 px; optical pixels. NaN where too few points agree.
+    worse_px : float
+        By how much that is above the best rival's, and the standard error of
+        this over the squares.
+    standard_error_px : float
+    """
+
+    model: TransformModel
+    error_px: float
+    worse_px: float
+    standard_error_px: float
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """The model that won, and by what.
+
+    Attributes
+    ----------
+    transform : Transform
+        SAR to optical pixels.
+    points : TiePoints
+        What it rests on.
+    rivals : tuple of Rival
+        Simplest first; one where a model was given.
+    relief : ReliefFit or None
+    """
+
+    transform: Transform
+    points: TiePoints
+    rivals: tuple[Rival, ...]
+    relief: ReliefFit | None
+
+    def to_dict(self, pixel: int) -> dict[str, Any]:
+        """For ``match.json``: the rivals, and of relief what was found of the sensor.
+
+        ``pixel`` is the side in optical pixels of those that errors are counted in.
+        """
+        out: dict[str, Any] = {"working_pixel": pixel, "rivals": self._table()}
+        if self.relief is not None:
+            found = self.relief.per_metre
+            out["relief"] = {
+                "range_degrees": round(self.relief.direction, 2),
+                "length_px": [
+                    round(s.length, 1) if np.isfinite(s.noise) else None
+                    for s in self.relief.field.smoothness
+                ],
+                "px_per_metre": None if found is None else round(float(np.hypot(*found)), 5),
+            }
+        return out
+
+    def _table(self) -> list[dict[str, Any]]:
+        return [
+            {"model": rival.model}
+            | {
+                name: round(value, 3) if np.isfinite(value) else None
+                for name, value in asdict(rival).items()
+                if name != "model"
+            }
+            for rival in self.rivals
+        ]
+
+
+def choose_geometry(
+    sar: Picture,
+    optical: Picture,
+    extractor: Extractor,
+    start: Transform,
+    current: Transform,
+    wanted: tuple[TransformModel, ...],
+    look: Look = NOTHING_KNOWN,
+    heights: Array | None = None,
+    seed: int = 0,
+) -> Geometry | None:
+    """Follow what a similarity cannot, as far as tie points that are left out ask for it.
+
+    Passes of small templates go round from ``current`` until an affine map no
+    longer moves, so that unequal pixels and shear are followed. Then each
+    model is fitted to the points in one half of a checkerboard of squares and
+    measured on the other half, no pixel of a template being in both; the
+    simplest one that is no more than a standard error worse than the best
+    wins (Breiman et al., "Classification and regression trees", 1984).
+
+    Parameters
+    ----------
+    sar, optical, extractor, start
+        As for :func:`~crosslook.match.align.align`.
+    current : Transform
+        What it found: good over a part of the image at least.
+    wanted : tuple of str
+        Models that compete; ``relief`` where the ground shows it, or alone.
+    look, heights
+        As for :func:`~crosslook.match.relief_fit.follow_relief`.
+
+    Returns
+    -------
+    Geometry or None
+        None where too few tie points agree for any of them.
+    """
+    search = _Search(sar, optical, extractor, start, seed)
+    points = search.grow(current)
+    if len(points) < _LEAST_POINTS:
+        return None
+    flat = tuple(m for m in FLAT_MODELS if m in wanted)
+    rivals = _compete(search, flat, points, search.template)
+    winner = _simplest(rivals)
+    if "relief" in wanted and (winner is None or search.is_hilly(winner, points)):
+        bent = follow_relief(sar, optical, extractor, current, look, heights)
+        if bent is not None:
+            # On its own points, which reach further along the range than those before.
+            rivals = _compete(search, flat, bent.points, bent.template, bent)
+            winner = _simplest(rivals)
+            if winner == "relief":
+                return Geometry(bent.transform, bent.points, rivals, bent)
+    if winner is None:
+        return None
+    if winner == "similarity" and len(wanted) > 1:
+        return Geometry(current, points, rivals, None)  # which is sharpened already
+    found = search.finish(winner, points)
+    return None if found is None else Geometry(*found, rivals, None)
+
+
+Fitting = Callable[[NDArray[np.bool_]], Array | None]
+"""From the points that are fitted to where the result sends all of them; None of too few."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """Both pictures, and the passes of small templates over them."""
+
+    sar: Picture
+    optical: Picture
+    extractor: Extractor
+    start: Transform
+    seed: int
+
+    @property
+    def template(self) -> float:
+        """Side of a template, so small that several lie side by side in half of the image."""
+        return max(40.0, min(64.0, 0.125 * min(self.optical.shape)))
+
+    @cached_property
+    def _fixed(self) -> Channels:
+        return dense_channels(self.optical, self.extractor)
+
+    def points(self, current: Transform, settings: Pass) -> TiePoints:
+        """Clear tie points that are displaced as those around them."""
+        moved = dense_channels(warp(self.sar, current, self.optical.shape), self.extractor)
+        found = find_tie_points(score_maps(moved, self._fixed, settings), current)
+        keep = found.ratio >= CLEAR
+        displacement = found.optical - current(found.sar)
+        keep[keep] = is_consistent(found.optical[keep], displacement[keep])
+        return found.only(keep)
+
+    def fit(self, model: Model, points: TiePoints, threshold: float) -> Fit | None:
+        """The model from the SAR image as it starts to the optical one, and from its pixels."""
+        trust = np.maximum(points.ratio - 1.0, 0.01)
+        fit = fit_robust(self.start(points.sar), points.optical, model, threshold, trust, self.seed)
+        return fit and replace(fit, transform=fit.transform.compose(self.start))
+
+    def grow(self, current: Transform) -> TiePoints:
+        """Tie points around an affine map that no longer moves."""
+        side = self.template
+        settings = Pass(side, _RADIUS, max(side / 3, max(self.optical.shape) / _DENSE), _LOOSE_PX)
+        grid = grid_points(*self.sar.shape)
+        points = self.points(current, settings)
+        for _ in range(_ROUNDS):
+            fit = self.fit("affine", points, _LOOSE_PX) if len(points) >= _LEAST_POINTS else None
+            if fit is None or mean_distance(fit.transform, current, grid) < _STILL_PX:
+                break
+            current = fit.transform
+            points = self.points(current, settings)
+        return points
+
+    def fitting(self, model: Model, points: TiePoints) -> Fitting:
+        """For :meth:`_Squares.left_out`."""
+
+        def sent(kept: NDArray[np.bool_]) -> Array | None:
+            fit = self.fit(model, points.only(kept), _LOOSE_PX)
+            return None if fit is None else fit.transform(points.sar)
+
+        return sent
+
+    def is_hilly(self, model: TransformModel, points: TiePoints) -> bool:
+        """Whether what a flat model leaves spreads along one line."""
+        fit = self.fit(_flat(model), points, _LOOSE_PX)
+        if fit is None:
+            return True
+        relief = measure_relief(points.optical - fit.transform(points.sar))
+        return relief is not None and relief.spread > _HILLY_PX
+
+    def finish(
+        self, model: TransformModel, points: TiePoints
+    ) -> tuple[Transform, TiePoints] | None:
+        """The winner through larger templates around it, sharpened by mutual information."""
+        flat = _flat(model)
+        fit = self.fit(flat, points, _LOOSE_PX)
+        if fit is None:
+            return None
+        side = 1.5 * self.template
+        last = self.points(fit.transform, Pass(side, _LAST_RADIUS, side / 4, _TIGHT_PX))
+        again = self.fit(flat, last, _TIGHT_PX)
+        if again is not None:
+            points, fit = last, again
+        refined = refine(self.sar, self.optical, fit.transform).transform
+        return refined, points.marked(fit.inlier)
+
+
+def _fitting_relief(bent: ReliefFit) -> Fitting:
+    """The field as smooth as it was chosen; what terrain predicts stays as it was fitted."""
+    smooth = bent.field.smoothness
+    sar, optical = bent.points.sar, bent.points.optical
+    flat = bent.transform(sar) - bent.field(optical)
+    rest = optical - flat
+
+    def sent(kept: NDArray[np.bool_]) -> Array | None:
+        if kept.sum() < _LEAST_POINTS:
+            return None
+        field = fit_field(optical[kept], rest[kept], bent.direction, bent.template, smooth)
+        return flat + field(optical)
+
+    return sent
+
+
+class _Squares:
+    """Tie points in the two colours of a checkerboard.
+
+    A square is two templates wide and only the points in its inner half count,
+    so that no template reaches into a square of the other colour.
+    """
+
+    def __init__(self, points: TiePoints, template: float) -> None:
+        at = points.optical / (2.0 * template)
+        square = np.floor(at).astype(int)
+        self.inner = (np.abs(at - square - 0.5) <= 0.25).all(axis=1)
+        self.colour = square.sum(axis=1) % 2
+        self.square = square[:, 0] * 10_000 + square[:, 1]
+        self.points = points
+        ids, count = np.unique(self.square[self.inner], return_counts=True)
+        self.ids = ids[count >= _LEAST_IN_SQUARE]
+
+    def left_out(self, fitting: Fitting) -> Array | None:
+        """Mean capped error of each square under the fit to those of the other colour."""
+        error = np.zeros(len(self.points))
+        for colour in (0, 1):
+            sent = fitting(self.inner & (self.colour == colour))
+            if sent is None:
+                return None
+            off = np.linalg.norm(sent - self.points.optical, axis=1)
+            other = self.colour != colour
+            error[other] = np.minimum(off, _CAP_PX)[other]
+        means = [error[self.inner & (self.square == one)].mean() for one in self.ids]
+        return np.array(means) if means else None
+
+
+def _flat(model: TransformModel) -> Model:
+    """The model as a robust fit takes it."""
+    return next(m for m in FLAT_MODELS if m == model)
+
+
+def _compete(
+    search: _Search,
+    models: tuple[Model, ...],
+    points: TiePoints,
+    template: float,
+    bent: ReliefFit | None = None,
+) -> tuple[Rival, ...]:
+    """Every model on the same tie points, and the relief beside them."""
+    squares = _Squares(points, template)
+    errors: dict[TransformModel, Array | None] = {
+        m: squares.left_out(search.fitting(m, points)) for m in models
+    }
+    if bent is not None:
+        errors["relief"] = squares.left_out(_fitting_relief(bent))
+    return _table(errors)
+
+
+def _table(errors: dict[TransformModel, Array | None]) -> tuple[Rival, ...]:
+    """Every rival against the best one, square by square."""
+    known = {model: error for model, error in errors.items() if error is not None}
+    best = min(known.values(), key=lambda error: float(error.mean()), default=None)
+    nan = float("nan")
+    out = []
+    for model in errors:
+        error = known.get(model)
+        if error is None or best is None:
+            out.append(Rival(model, nan, nan, nan))
+            continue
+        apart = error - best
+        noise = float(apart.std(ddof=1) / np.sqrt(len(apart))) if len(apart) > 1 else 0.0
+        out.append(Rival(model, float(error.mean()), float(apart.mean()), noise))
+    return tuple(out)
+
+
+def _simplest(rivals: tuple[Rival, ...]) -> TransformModel | None:
+    """The first that is no more than a standard error worse than the best.
+
+    Next to nothing is never worse; a tenth of a pixel always is, as a few
+    squares full of outliers have large standard errors.
+
+    Where points are too few to leave any out, a model that is alone stands.
+    """
+    known = [r for r in rivals if np.isfinite(r.error_px)]
+    if not known:
+        return rivals[0].model if len(rivals) == 1 else None
+    good = [r for r in known if r.worse_px <= min(max(r.standard_error_px, _SLIGHT_PX), _MUCH_PX)]
+    return good[0].model

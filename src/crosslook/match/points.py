@@ -1,0 +1,120 @@
+"""Points that a user set in both images, as a place to start from."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+
+from crosslook.errors import InputError
+from crosslook.geo.grid import change_crs, crs_of, from_map, is_placed, near_grid
+from crosslook.match.result import placement
+from crosslook.match.robust_fit import fit_exact
+from crosslook.match.settings import Model
+from crosslook.match.transform import Transform, identity
+from crosslook.types import Array
+
+_CSV = ("sar_row", "sar_col", "optical_row", "optical_col")
+_QGIS = (("mapX", "mapY", "sourceX", "sourceY"), ("mapX", "mapY", "pixelX", "pixelY"))
+_AFFINE_FROM = 6  # points; fewer that were set by hand would shear
+_FAR_PX = 1e7
+
+
+def start_by_points(path: Path, sar: GeoBox, optical: GeoBox) -> Transform:
+    """The map that points of a file ask for, SAR pixels to optical pixels.
+
+    One point shifts the image from where its georeference puts it, two to five
+    turn and scale it too, more are fitted by an affine map.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or its points give no map.
+    """
+    here, there = read_points(path, sar, optical)
+    both = is_placed(sar) == is_placed(optical)
+    placed = placement(sar, optical) if both else identity("shift")
+    model: Model = "shift" if len(here) == 1 else "similarity"
+    if len(here) >= _AFFINE_FROM:
+        model = "affine"
+    fit = fit_exact(placed(here), there, model)
+    scale = float(np.abs(np.linalg.det(fit.matrix[:2, :2])))
+    if not 1e-4 < scale < 1e4:
+        raise InputError(
+            f"the points of {path} lie on one place or one line, so they give no map. "
+            "Set points that are spread over the image."
+        )
+    return fit.compose(placed)
+
+
+def read_points(path: Path, sar: GeoBox, optical: GeoBox) -> tuple[Array, Array]:
+    """Positions (n, 2) in SAR and in optical pixels.
+
+    A CSV has the columns ``sar_row, sar_col, optical_row, optical_col`` and
+    maybe ``inlier``; a file of QGIS's georeferencer ``mapX, mapY, sourceX,
+    sourceY`` (``pixelX, pixelY`` in older ones) and maybe ``enable``. Points
+    that are switched off there are left out.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {path}: {error}. Give a CSV or a .points file.") from error
+    notes = [line for line in lines if line.startswith("#")]
+    rows = csv.DictReader(line for line in lines if line.strip() and not line.startswith("#"))
+    columns = [name.strip() for name in rows.fieldnames or ()]
+    rows.fieldnames = columns
+    names = next((one for one in (_CSV, *_QGIS) if set(one) <= set(columns)), None)
+    if names is None:
+        raise InputError(
+            f"{path} has the columns {', '.join(columns) or 'none'}; {', '.join(_CSV)} or "
+            f"those of QGIS ({', '.join(_QGIS[0])}) are needed."
+        )
+    switch = "inlier" if names == _CSV else "enable"
+    found = [
+        [_number(row, name, path) for name in names]
+        for row in rows
+        if (row.get(switch) or "1").strip().lower() not in ("0", "false")
+    ]
+    if not found:
+        raise InputError(f"{path} holds no point that is switched on.")
+    numbers = np.array(found)
+    if names == _CSV:
+        return numbers[:, :2], numbers[:, 2:]
+    return _of_map(numbers[:, 2:], sar, None), _of_map(numbers[:, :2], optical, _crs_in(notes))
+
+
+def _number(row: dict[str, str | None], name: str, path: Path) -> float:
+    text = row.get(name)
+    try:
+        value = float(text or "")
+    except ValueError:
+        value = float("nan")
+    if not abs(value) < _FAR_PX * 100:
+        raise InputError(f"{path}: {name} is '{text}'; a number is needed.")
+    return value
+
+
+def _crs_in(notes: list[str]) -> CRS | None:
+    """The CRS that a file of QGIS names in its first line."""
+    for line in notes:
+        name, _, text = line.lstrip("#").partition(":")
+        if name.strip().upper() == "CRS":
+            try:
+                return CRS.from_user_input(text.strip())
+            except CRSError:
+                return None
+    return None
+
+
+def _of_map(positions: Array, grid: GeoBox, crs: CRS | None) -> Array:
+    """Map positions to pixels; of a plain image they are column and minus row."""
+    if not is_placed(grid):
+        return np.column_stack([-positions[:, 1], positions[:, 0]])
+    own = crs_of(grid)
+    if crs is not None and crs != own:
+        positions = change_crs(positions, crs.to_wkt(), own.to_wkt())
+    return from_map(grid, near_grid(grid, positions))

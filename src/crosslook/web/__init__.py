@@ -1,0 +1,1 @@
+"""The explorer: a local web page and a JSON API on which all results can be seen."""

@@ -1,0 +1,111 @@
+"""Audits as the page shows them: rows, pictures of both sides, and marks of a person."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crosslook.atomic import write_text
+from crosslook.data.pairs import open_pairs
+from crosslook.errors import InputError, SettingError
+from crosslook.geo.image import on_optical_grid, open_image
+from crosslook.match.audit import audit
+from crosslook.match.pictures import colours_of
+from crosslook.types import Modality
+from crosslook.web.images import jpeg_of
+from crosslook.web.library import Library, Shown
+
+MARKS = ("good", "bad", "")
+_MOST_SIDE = 512
+_TEXT = ("scene",)
+
+
+def audit_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Audit a set of pairs."""
+    found = audit(open_pairs(Path(work["pairs"])), out=folder / "files")
+    summary = {n: None if np.isnan(v) else v for n, v in found.summary().items()}
+    return {"summary": summary, "folder": "files"}
+
+
+def read_audit(library: Library, shown: Shown, marks: Path) -> dict[str, Any]:
+    """Rows of an audit as written, worst first, with marks and where pictures come from."""
+    try:
+        text = (shown.path / "audit.csv").read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"the audit '{shown.id}' cannot be read: {error.strerror}.") from error
+    rows = [
+        {n: _value(n, v) for n, v in line.items()} for line in csv.DictReader(io.StringIO(text))
+    ]
+    rows.sort(key=lambda row: -float(np.hypot(row["row"] or 0.0, row["col"] or 0.0)))
+    return {
+        "id": shown.id,
+        "rows": rows,
+        "failed": _failed(shown.path / "failed.csv"),
+        "pairs": library.pairs_with({str(row["scene"]) for row in rows}),
+        "marks": read_marks(marks),
+        "synthetic": shown.synthetic,
+    }
+
+
+def _failed(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+
+
+def _value(name: str, text: str) -> str | float | None:
+    if name in _TEXT:
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def read_marks(path: Path) -> dict[str, str]:
+    """Marks by scene."""
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def write_mark(path: Path, scene: str, mark: str) -> dict[str, str]:
+    """Mark a scene, or take its mark away.
+
+    Raises
+    ------
+    SettingError
+        If the mark is not one of the allowed ones.
+    """
+    if mark not in MARKS:
+        raise SettingError(f"unknown mark '{mark[:32]}'; good, bad or nothing is allowed.")
+    marks = read_marks(path)
+    marks.pop(scene, None)
+    if mark:
+        marks[scene] = mark
+    write_text(path, json.dumps(marks, sort_keys=True) + "\n")
+    return marks
+
+
+def marks_csv(path: Path) -> str:
+    """The marks as a table of ``scene,mark``; text that a spreadsheet would run is defused."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["scene", "mark"])
+    for scene, mark in sorted(read_marks(path).items()):
+        writer.writerow([f"'{scene}" if scene[:1] in "=+-@\t" else scene, mark])
+    return out.getvalue()
+
+
+def scene_picture(library: Library, name: str, scene: str, modality: Modality) -> bytes:
+    """JPEG of one side of a pair on the optical grid, its middle where it is large."""
+    pair = library.pair(name, scene)
+    optical = open_image(pair.optical, "optical")
+    image = (
+        optical if modality == "optical" else on_optical_grid(open_image(pair.sar, "sar"), optical)
+    )
+    factor = max(1, -(-max(image.shape) // _MOST_SIDE))
+    return jpeg_of(colours_of(image.read(None, factor)))

@@ -1,0 +1,148 @@
+"""Who may talk to the server: hosts, origins, the token, sizes; and headers on every answer."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import MutableMapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+COOKIE = "crosslook_token"
+_MOST_JSON = 2**20
+_CHANGES = ("POST", "PUT", "PATCH", "DELETE")
+_POLICY = (
+    "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
+    "connect-src 'self'; frame-src 'self'; object-src 'none'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'self'"
+)
+_HEADERS = {
+    "content-security-policy": _POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+}
+
+
+class Guard:
+    """Lets in what comes from a page of this server, or carries its token.
+
+    Parameters
+    ----------
+    app : ASGIApp
+    host : str
+        What the server listens on. For the loopback address other names in
+        ``Host`` are refused, so that no page elsewhere reaches it by a name of its own.
+    token : str
+        Asked for in a cookie, as a bearer, or once in the address; empty for none.
+    """
+
+    def __init__(self, app: ASGIApp, host: str, token: str) -> None:
+        self.app = app
+        self.host = host
+        self.token = token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or pass on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
+        refusal = self._refusal(scope, headers)
+        if refusal is None and self.token and self._is_invited(scope):
+            await _redirect(send, self.token)
+            return
+        if refusal is not None:
+            await _answer(send, *refusal)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _add_headers(message)
+            await send(message)
+
+        await self.app(scope, receive, send_guarded)
+
+    def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
+        """Status and reason where a request is refused."""
+        host = headers.get("host", "")
+        name = _name_of(host)
+        if not self.token and name not in (*LOOPBACK, self.host):
+            return 421, f"this explorer is not called '{name[:64]}'; use http://127.0.0.1."
+        if scope["method"] in _CHANGES:
+            origin = headers.get("origin")
+            if origin is not None and urlsplit(origin).netloc != host:
+                return 403, "a page from elsewhere may not change anything here."
+            refused = _too_much(scope["path"], headers)
+            if refused is not None:
+                return refused
+        if self.token and not self._knows(headers) and not self._is_invited(scope):
+            return 401, (
+                "a token is needed: open the address that 'crosslook explore' printed, or send "
+                "it as 'Authorization: Bearer TOKEN'."
+            )
+        return None
+
+    def _knows(self, headers: dict[str, str]) -> bool:
+        given = headers.get("authorization", "").removeprefix("Bearer ").strip()
+        cookies: SimpleCookie = SimpleCookie()
+        try:
+            cookies.load(headers.get("cookie", ""))
+        except CookieError:
+            cookies = SimpleCookie()
+        kept = cookies[COOKIE].value if COOKIE in cookies else ""
+        return any(secrets.compare_digest(one.encode(), self.token.encode())
+                   for one in (given, kept))  # fmt: skip
+
+    def _is_invited(self, scope: Scope) -> bool:
+        """Whether the address of the start page carries the token."""
+        asked = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
+        right = secrets.compare_digest(asked.encode(), self.token.encode())
+        return right and bool(asked) and scope["path"] == "/" and scope["method"] == "GET"
+
+
+def _name_of(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _too_much(path: str, headers: dict[str, str]) -> tuple[int, str] | None:
+    """Requests are small, but for uploads, which count as they come."""
+    if path == "/uploads":
+        return None
+    length = headers.get("content-length", "")
+    if "transfer-encoding" in headers or (length and not length.isdigit()):
+        return 411, "the length of the request must be told beforehand."
+    if length and int(length) > _MOST_JSON:
+        return 413, "the request is larger than 1 MiB; images go to /uploads first."
+    return None
+
+
+def _add_headers(message: MutableMapping[str, Any]) -> None:
+    present = {name.lower() for name, _ in message["headers"]}
+    for name, value in _HEADERS.items():
+        if name.encode() not in present:
+            message["headers"].append((name.encode(), value.encode()))
+
+
+async def _answer(send: Send, status: int, reason: str) -> None:
+    body = json.dumps({"error": reason}).encode()
+    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    start: dict[str, Any] = {"type": "http.response.start", "status": status, "headers": headers}
+    _add_headers(start)
+    await send(start)
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _redirect(send: Send, token: str) -> None:
+    cookie = f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict"
+    headers = [(b"location", b"/"), (b"set-cookie", cookie.encode()), (b"content-length", b"0")]
+    await send({"type": "http.response.start", "status": 303, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,271 @@
+"""Images that users bring: kept under names of our own, opened within limits, shown."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import shutil
+import time
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from crosslook.atomic import write_bytes, write_text
+from crosslook.errors import InputError, NotFoundError, RasterError, TooLargeError
+from crosslook.geo.grid import crs_text, is_placed, mean_metres, shape_of, to_lonlat
+from crosslook.geo.image import Image, ImageFile, open_image
+from crosslook.geo.raster import RasterFile
+from crosslook.geo.reading import Reading
+from crosslook.match.pictures import colours_of
+from crosslook.match.settings import RegisterSettings
+from crosslook.progress import stage
+from crosslook.types import Modality
+
+MEBI = 2**20
+_BINS = 48
+_MOST_SIDE = 768
+_ID = re.compile(r"[0-9a-f]{16}")
+_FILE = "upload.json"
+_KINDS = (
+    (b"II*\0", ".tif"), (b"MM\0*", ".tif"), (b"II+\0", ".tif"), (b"MM\0+", ".tif"),
+    (b"\x89PNG\r\n\x1a\n", ".png"), (b"\xff\xd8\xff", ".jpg"),
+    (b"\x00\x00\x00\x0cjP  ", ".jp2"), (b"\xff\x4f\xff\x51", ".jp2"),
+)  # fmt: skip
+"""First bytes of the kinds that are let in. Kinds that name other files, as VRTs do, are not."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that was uploaded.
+
+    Attributes
+    ----------
+    id : str
+        Sixteen hexadecimal digits; its folder is called so.
+    name : str
+        What the user calls it; shown, and never part of a path.
+    suffix : str
+        By its content.
+    bytes : int
+    created : float
+        Seconds since 1970.
+    """
+
+    id: str
+    name: str
+    suffix: str
+    bytes: int
+    created: float
+
+
+class Uploads:
+    """Uploaded files in ``folder/<id>/image<suffix>``.
+
+    Parameters
+    ----------
+    folder : Path
+    most_bytes : int
+        Of one file.
+    most_stored : int
+        Bytes of all of them.
+    """
+
+    def __init__(self, folder: Path, most_bytes: int, most_stored: int) -> None:
+        self.folder = folder
+        self.most_bytes = most_bytes
+        self.most_stored = most_stored
+        self._coming = 0
+
+    async def take(self, name: str, announced: int, chunks: AsyncIterator[bytes]) -> Upload:
+        """Write what comes in to disk, a chunk in memory at a time.
+
+        Raises
+        ------
+        TooLargeError
+            If more comes, or is announced, than is allowed; nothing is kept.
+        InputError
+            If it is no image of a kind that is let in.
+        """
+        self._check(announced)
+        one = secrets.token_hex(8)
+        folder = self.folder / one
+        folder.mkdir(parents=True)
+        path, size = folder / "incoming", 0
+        try:
+            with path.open("wb") as file:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    self._coming += len(chunk)
+                    try:
+                        self._check(size)
+                        file.write(chunk)
+                    finally:
+                        self._coming -= len(chunk)
+            with path.open("rb") as file:
+                suffix = _kind_of(file.read(16))
+            path.rename(folder / f"image{suffix}")
+            upload = Upload(one, plain_name(name), suffix, size, time.time())
+            write_text(folder / _FILE, json.dumps(asdict(upload)) + "\n")
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return upload
+
+    def get(self, name: str) -> Upload:
+        """Find an upload; NotFoundError where there is none of that id."""
+        if _ID.fullmatch(name):
+            path = self.folder / name / _FILE
+            if path.is_file():
+                return Upload(**json.loads(path.read_text(encoding="utf-8")))
+        raise NotFoundError(f"there is no upload '{name[:32]}'; drop the image again.")
+
+    def all(self) -> list[Upload]:
+        """All uploads, the newest first."""
+        found = [self.get(path.parent.name) for path in self.folder.glob(f"*/{_FILE}")]
+        return sorted(found, key=lambda one: -one.created)
+
+    def path_of(self, upload: Upload) -> Path:
+        """Where the file lies."""
+        return self.folder / upload.id / f"image{upload.suffix}"
+
+    def remove(self, name: str) -> None:
+        """Remove an upload."""
+        shutil.rmtree(self.folder / self.get(name).id)
+
+    def work_of(self, name: str) -> dict[str, str]:
+        """What a worker needs to open it."""
+        upload = self.get(name)
+        return {"path": str(self.path_of(upload).resolve()), "name": upload.name}
+
+    def _check(self, size: int) -> None:
+        if size > self.most_bytes:
+            raise TooLargeError(
+                f"the file is larger than {self.most_bytes // MEBI} MiB, the limit of this "
+                "explorer. Cut the image or reduce it, or start the explorer with a larger "
+                "--max-upload."
+            )
+        if size + self.stored() > self.most_stored:
+            raise TooLargeError(
+                f"uploads already take {self.stored() // MEBI} MiB of the "
+                f"{self.most_stored // MEBI} MiB that are allowed. Remove some, or start the "
+                "explorer with a larger --max-stored."
+            )
+
+    def stored(self) -> int:
+        """Bytes of all uploads."""
+        return sum(path.stat().st_size for path in self.folder.glob("*/image.*"))
+
+
+def plain_name(name: str) -> str:
+    """A name to show: the last part of a path, without control characters, at most 120 long."""
+    last = re.split(r"[\\/]", name)[-1]
+    return "".join(c for c in last if c.isprintable())[:120].strip() or "image"
+
+
+def _kind_of(first: bytes) -> str:
+    for start, suffix in _KINDS:
+        if first.startswith(start):
+            return suffix
+    raise InputError(
+        "this is no image of a kind that is read here: GeoTIFF, PNG, JPEG or JPEG 2000 is needed."
+    )
+
+
+def open_upload(
+    work: dict[str, str], modality: Modality, reading: Reading, max_pixels: int
+) -> ImageFile:
+    """Open an uploaded image after a look at its header.
+
+    Raises
+    ------
+    RasterError
+        If it is damaged, or has more pixels than allowed over all bands.
+    """
+    source = RasterFile(Path(work["path"]), height=reading.height, label=work["name"])
+    height, width = shape_of(source.header.grid)
+    pixels = height * width * source.header.bands
+    if pixels > max_pixels:
+        raise RasterError(
+            f"'{work['name']}' has {height} x {width} pixels in {source.header.bands} band(s), "
+            f"{pixels / 1e6:,.0f} million numbers; this explorer reads up to "
+            f"{max_pixels / 1e6:,.0f} million. Cut or reduce it, or start the explorer with a "
+            "larger --max-pixels."
+        )
+    return open_image(source, modality, reading)
+
+
+def reading_of(settings: dict[str, Any]) -> Reading:
+    """The part of a job's settings that says how images are read."""
+    known = {n: settings[n] for n in ("sar", "optical", "bands", "height") if n in settings}
+    return Reading.parse(RegisterSettings(**known).reading())
+
+
+def inspect(work: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """What was read of an image: header, radiometry, histogram, valid part, and a picture."""
+    stage("read")
+    modality: Modality = work["modality"]
+    reading = reading_of(work["settings"])
+    image = open_upload(work["image"], modality, reading, work["max_pixels"])
+    factor = max(1, -(-max(image.shape) // _MOST_SIDE))
+    shown = image.read(None, factor)
+    write_bytes(folder / "view" / "picture.png", png_of(colours_of(shown), shown.valid))
+    return {**describe_image(image), "histogram": _histogram(shown), "factor": factor,
+            "valid": float(shown.valid.mean()), "shown": list(shown.shape)}  # fmt: skip
+
+
+def describe_image(image: ImageFile) -> dict[str, Any]:
+    """Header and radiometry of an image, as JSON can hold them."""
+    header, placed = image.header, is_placed(image.grid)
+    middle = np.array([image.shape], np.float64) / 2
+    numbers = image.survey.sample[0]
+    numbers = numbers[np.isfinite(numbers)]
+    spread = np.percentile(numbers, [1, 50, 99]).tolist() if numbers.size else []
+    return {
+        "name": image.name,
+        "shape": list(image.shape),
+        "bands": header.bands,
+        "labels": list(header.labels),
+        "used": list(image.bands),
+        "dtype": header.dtype,
+        "scale": image.scale,
+        "crs": crs_text(image.grid) if placed else None,
+        "placed_by": header.placed_by,
+        "gsd": float(mean_metres(image.grid, middle)) if placed else None,
+        "centre": [float(v) for v in to_lonlat(image.grid, middle)[0]] if placed else None,
+        "nodata": None if image.nodata is None or np.isnan(image.nodata) else image.nodata,
+        "radiometry": image.radiometry.describe(),
+        "limits": {"low": list(image.stretch.low), "high": list(image.stretch.high)},
+        "percentiles": spread,
+        "notes": list(image.notes),
+    }
+
+
+def _histogram(image: Image) -> dict[str, Any]:
+    """Counts of the values after radiometry, 0..1, of each band over valid pixels."""
+    counts = [
+        np.histogram(np.clip(band[image.valid], 0, 1), _BINS, (0.0, 1.0))[0].tolist()
+        for band in image.values[:3]
+    ]
+    return {"bins": _BINS, "counts": counts}
+
+
+def png_of(colours: NDArray[np.uint8], valid: NDArray[np.bool_]) -> bytes:
+    """PNG of an RGB image (H, W, 3), transparent where not valid."""
+    alpha = np.where(valid, 255, 0).astype(np.uint8)
+    return encoded(".png", np.dstack([colours[:, :, ::-1], alpha]), cv2.IMWRITE_PNG_COMPRESSION, 3)
+
+
+def jpeg_of(colours: NDArray[np.uint8], quality: int = 88) -> bytes:
+    """JPEG of an RGB image (H, W, 3)."""
+    return encoded(".jpg", colours[:, :, ::-1], cv2.IMWRITE_JPEG_QUALITY, quality)
+
+
+def encoded(suffix: str, pixels: NDArray[np.uint8], option: int, value: int) -> bytes:
+    """Bytes of an image (H, W, C) in blue, green, red as OpenCV writes them."""
+    return bytes(cv2.imencode(suffix, np.ascontiguousarray(pixels), [option, value])[1])

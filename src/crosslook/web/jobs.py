@@ -1,0 +1,362 @@
+"""Jobs on a bounded pool of processes: queued, watched, cancelled, kept on disk.
+
+A job runs in a process of its own pool slot. What it reads may be hostile: a
+process that dies takes its job along and nothing else, and the next job gets a
+new one. A cancelled job's process is killed, which frees all its memory.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import re
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any, Literal
+
+from crosslook.atomic import write_text
+from crosslook.errors import CrosslookError, NotFoundError, SettingError
+from crosslook.web.worker import serve
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+ENDED = ("done", "failed", "cancelled")
+_QUICK = ("inspect", "maps")
+"""Kinds that someone waits for in front of the page: they go before the others."""
+_KEPT = 100
+"""Jobs of these kinds that are kept: nobody comes back to them."""
+_MOST_TRIES = 2
+_ID = re.compile(r"[0-9a-f]{16}")
+_FILE = "job.json"
+
+
+@dataclass
+class Job:
+    """One request, and how far it is.
+
+    Attributes
+    ----------
+    id : str
+        Sixteen hexadecimal digits.
+    kind : str
+        One of :data:`crosslook.web.worker.TASKS`.
+    title : str
+        For people.
+    request : dict
+        As it was asked for.
+    work : dict
+        The same with the places on disk that its names stand for.
+    state, stage : str
+        The stage is the name that the work itself gives.
+    done, total : int
+        Steps of the stage; ``total`` is 0 where it is not counted.
+    error : str
+        Why it failed.
+    created, started, ended : float
+        Seconds since 1970; 0 where it has not come to that.
+    result : dict
+        What the task returned.
+    decision : str
+        ``accepted``, ``refused`` or nothing yet, as a person said.
+    tries : int
+        How often it was under way when a server ended.
+    """
+
+    id: str
+    kind: str
+    title: str
+    request: dict[str, Any]
+    work: dict[str, Any] = field(default_factory=dict)
+    state: State = "queued"
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    error: str = ""
+    created: float = 0.0
+    started: float = 0.0
+    ended: float = 0.0
+    result: dict[str, Any] = field(default_factory=dict)
+    decision: str = ""
+    tries: int = 0
+
+    def public(self) -> dict[str, Any]:
+        """What the API shows: all but the places on disk."""
+        shown = asdict(self)
+        del shown["work"]
+        return shown
+
+
+class Jobs:
+    """The jobs of a folder and the processes that run them.
+
+    Parameters
+    ----------
+    folder : Path
+        A job's files lie in ``folder/<id>``; jobs of an earlier server are
+        there again, those that waited or ran are queued anew.
+    workers : int
+        Processes at most.
+    limits : dict
+        What :mod:`crosslook.web.worker` heeds.
+    ended : callable, optional
+        Called with each job that has ended, in the thread of its slot.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        workers: int,
+        limits: dict[str, int],
+        ended: Callable[[Job], None] | None = None,
+    ) -> None:
+        self.folder = folder
+        self._limits = limits
+        self._ended = ended
+        self._jobs: dict[str, Job] = {}
+        self._queue: list[Job] = []
+        self._change = threading.Condition()
+        self._closing = False
+        self._load()
+        self._slots = [_Slot(self, number) for number in range(workers)]
+        for slot in self._slots:
+            slot.start()
+
+    def add(self, kind: str, title: str, request: dict[str, Any], work: dict[str, Any]) -> Job:
+        """Queue a job."""
+        job = Job(secrets.token_hex(8), kind, title, request, work, created=time.time())
+        with self._change:
+            self._jobs[job.id] = job
+            self._queue.append(job)
+            self._save(job)
+            self._change.notify_all()
+            quick = [one for one in self._jobs.values() if one.kind in _QUICK]
+        ended = [one for one in quick if one.state in ENDED]
+        for old in sorted(ended, key=lambda one: one.created)[: max(0, len(quick) - _KEPT)]:
+            self.remove(old.id)
+        return job
+
+    def get(self, name: str) -> Job:
+        """Find a job.
+
+        Raises
+        ------
+        InputError
+            If there is none of that name.
+        """
+        job = self._jobs.get(name)
+        if job is None:
+            raise NotFoundError(f"there is no job '{name[:32]}'; it may have been removed.")
+        return job
+
+    def all(self) -> list[Job]:
+        """All jobs, the newest first."""
+        with self._change:
+            return sorted(self._jobs.values(), key=lambda job: -job.created)
+
+    def place_of(self, job: Job) -> Path:
+        """The folder of a job."""
+        return self.folder / job.id
+
+    def ahead_of(self, job: Job) -> int:
+        """How many jobs are run before this one, those that run now included."""
+        with self._change:
+            if job.state != "queued":
+                return 0
+            running = sum(other.state == "running" for other in self._jobs.values())
+            order = sorted(self._queue, key=_turn)
+            return running + (order.index(job) if job in order else 0)
+
+    def cancel(self, name: str) -> Job:
+        """Take a job out of the queue, or kill the process that runs it."""
+        job = self.get(name)
+        with self._change:
+            if job.state in ENDED:
+                return job
+            was_running = job.state == "running"
+            job.state, job.ended = "cancelled", time.time()
+            job.error = "cancelled; its memory was given back at once"
+            if job in self._queue:
+                self._queue.remove(job)
+            self._save(job)
+            if was_running:
+                for slot in self._slots:
+                    if slot.job is job:
+                        slot.kill()
+        return job
+
+    def remove(self, name: str) -> None:
+        """Cancel a job and remove its files."""
+        job = self.cancel(name)
+        with self._change:
+            self._jobs.pop(job.id, None)
+        shutil.rmtree(self.place_of(job), ignore_errors=True)
+
+    def decide(self, name: str, decision: str) -> Job:
+        """Note what a person thinks of a result.
+
+        Raises
+        ------
+        SettingError
+            If the word is not one of the allowed ones.
+        """
+        if decision not in ("accepted", "refused", ""):
+            raise SettingError(
+                f"unknown decision '{decision[:32]}'; accepted, refused or nothing is allowed."
+            )
+        job = self.get(name)
+        with self._change:
+            job.decision = decision
+            self._save(job)
+        return job
+
+    def close(self) -> None:
+        """End all processes; jobs that run are queued again by the next server."""
+        with self._change:
+            self._closing = True
+            self._change.notify_all()
+            for slot in self._slots:
+                slot.kill()
+        for slot in self._slots:
+            slot.join(timeout=5)
+
+    def take(self) -> Job | None:
+        """The next job for a slot; waits for one, None when all is over."""
+        with self._change:
+            while not self._queue and not self._closing:
+                self._change.wait()
+            if self._closing:
+                return None
+            job = min(self._queue, key=_turn)
+            self._queue.remove(job)
+            job.state, job.started = "running", time.time()
+            self._save(job)
+            return job
+
+    def progress(self, job: Job, stage: str, done: int, total: int) -> None:
+        """Note how far a job is."""
+        job.stage, job.done, job.total = stage, done, total
+
+    def finish(self, job: Job, state: State, *, result: dict[str, Any], error: str) -> None:
+        """Note how a job ended, unless it was cancelled or the server ends meanwhile."""
+        with self._change:
+            if job.state == "cancelled" or self._closing:
+                return
+            job.state, job.result, job.error, job.ended = state, result, error, time.time()
+            job.stage = ""
+            if job.id in self._jobs:
+                self._save(job)
+        if self._ended is not None:
+            self._ended(job)
+
+    def new_process(self) -> tuple[SpawnProcess, Connection]:
+        """A process that waits for work, and our end of its pipe."""
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=serve, args=(theirs, self._limits), daemon=True)
+        process.start()
+        theirs.close()
+        return process, ours
+
+    def _save(self, job: Job) -> None:
+        folder = self.place_of(job)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / _FILE, json.dumps(asdict(job), indent=1) + "\n")
+
+    def _load(self) -> None:
+        for path in sorted(self.folder.glob(f"*/{_FILE}")):
+            with suppress(OSError, ValueError, TypeError):  # a damaged one is not shown
+                job = Job(**json.loads(path.read_text(encoding="utf-8")))
+                if job.id != path.parent.name or not _ID.fullmatch(job.id):
+                    continue
+                self._jobs[job.id] = job
+                if job.state == "running":
+                    job.tries += 1
+                if job.tries >= _MOST_TRIES and job.state == "running":
+                    job.state, job.error = "failed", "the explorer ended twice while this ran"
+                    self._save(job)
+                elif job.state in ("queued", "running"):
+                    job.state, job.stage, job.started = "queued", "", 0.0
+                    self._queue.append(job)
+                    self._save(job)
+
+
+def _turn(job: Job) -> tuple[bool, float]:
+    return job.kind not in _QUICK, job.created
+
+
+class _Slot(threading.Thread):
+    """Runs one job after the other in a process that it starts anew when it has died."""
+
+    def __init__(self, jobs: Jobs, number: int) -> None:
+        super().__init__(name=f"slot {number}", daemon=True)
+        self.jobs = jobs
+        self.job: Job | None = None
+        self._process: SpawnProcess | None = None
+        self._pipe: Connection | None = None
+
+    def run(self) -> None:
+        """Work until the server ends."""
+        self._ready()
+        while (job := self.jobs.take()) is not None:
+            self.job = job
+            try:
+                self._run(job)
+            except CrosslookError as error:
+                self.jobs.finish(job, "failed", result={}, error=str(error))
+            self.job = None
+        self.kill()
+
+    def kill(self) -> None:
+        """End the process, at once."""
+        if self._process is not None:
+            self._process.kill()
+
+    def _ready(self) -> Connection:
+        if self._process is None or self._pipe is None or not self._process.is_alive():
+            if self._process is not None:
+                self._process.join()
+            self._process, self._pipe = self.jobs.new_process()
+        return self._pipe
+
+    def _run(self, job: Job) -> None:
+        pipe = self._ready()
+        folder = self.jobs.place_of(job)
+        try:
+            if job.state == "cancelled":
+                return
+            pipe.send((job.kind, job.work, str(folder)))
+            while True:
+                kind, *values = pipe.recv()
+                if kind == "stage":
+                    self.jobs.progress(job, *values)
+                else:
+                    result, error = values
+                    state: State = "failed" if error else "done"
+                    self.jobs.finish(job, state, result=result, error=error)
+                    return
+        except (EOFError, OSError):
+            self._say_dead(job)
+
+    def _say_dead(self, job: Job) -> None:
+        code = None
+        if self._process is not None:
+            self._process.join(timeout=5)
+            code = self._process.exitcode
+        self._process = self._pipe = None
+        how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+        self.jobs.finish(
+            job,
+            "failed",
+            result={},
+            error=f"the process that worked on this ended before it was done ({how}), perhaps "
+            "for want of memory. Nothing else is lost and other jobs go on: start it again, or "
+            "with a smaller image.",
+        )
+        self._ready()

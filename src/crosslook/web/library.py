@@ -1,0 +1,172 @@
+"""What the explorer was given to show: atlases, runs, matches, audits, sets of pairs."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from crosslook.atlas.manifest import NAME
+from crosslook.atlas.store import Atlas, open_atlas
+from crosslook.data.pairs import ScenePair, open_pairs
+from crosslook.errors import CrosslookError, InputError, NotFoundError
+from crosslook.storage import open_folder
+from crosslook.web.tiles import Tiles
+
+Kind = Literal["atlas", "run", "match", "audit", "pairs"]
+_FILES: tuple[tuple[str, Kind], ...] = (
+    ("results.parquet", "run"),
+    ("match.json", "match"),
+    ("audit.csv", "audit"),
+)
+_HEADS: dict[Kind, str] = {
+    "atlas": "atlases", "run": "runs", "match": "matches", "audit": "audits", "pairs": "pairs"
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A folder that is shown, under an id that stands in addresses."""
+
+    id: str
+    kind: Kind
+    place: str
+    synthetic: bool = False
+
+    @property
+    def path(self) -> Path:
+        """The folder; local for all kinds but atlases."""
+        return Path(self.place)
+
+
+class Library:
+    """All that is shown; more may come while the server runs."""
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
+        self._shown: dict[str, Shown] = {}
+        self._tiles: dict[str, Tiles] = {}
+        self._pairs: dict[str, dict[str, ScenePair]] = {}
+        self._lock = threading.Lock()
+        self.closing = False
+
+    def add(self, place: str, *, synthetic: bool = False) -> Shown:
+        """Take in a folder.
+
+        Raises
+        ------
+        InputError
+            If it is nothing that can be shown.
+        """
+        kind = kind_of(place)
+        with self._lock:
+            for one in self._shown.values():
+                if one.place == place:
+                    return one
+            shown = Shown(self._new_id(place), kind, place, synthetic)
+            if kind == "atlas":
+                self._tiles[shown.id] = Tiles(open_atlas(place), self._cache)
+            elif kind == "pairs":
+                self._pairs[shown.id] = {pair.id: pair for pair in open_pairs(Path(place))}
+            self._shown[shown.id] = shown
+        if kind == "atlas" and "://" not in place:
+            self._in_background(self._tiles[shown.id].warm)
+        return shown
+
+    def all(self, kind: Kind | None = None) -> list[Shown]:
+        """What is shown, in the order in which it came."""
+        return [one for one in list(self._shown.values()) if kind in (None, one.kind)]
+
+    def get(self, kind: Kind, name: str) -> Shown:
+        """Find one by its id.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        one = self._shown.get(name)
+        if one is None or one.kind != kind:
+            known = ", ".join(other.id for other in self.all(kind)) or "none"
+            raise NotFoundError(f"there is no {kind} '{name[:64]}' here; {_HEADS[kind]}: {known}.")
+        return one
+
+    def tiles(self, name: str) -> Tiles:
+        """The tiles of an atlas."""
+        return self._tiles[self.get("atlas", name).id]
+
+    def atlas(self, name: str) -> Atlas:
+        """An opened atlas."""
+        return self.tiles(name).atlas
+
+    def pair(self, name: str, scene: str) -> ScenePair:
+        """A pair of a set; NotFoundError where there is none of that name."""
+        pairs = self._pairs[self.get("pairs", name).id]
+        if scene not in pairs:
+            raise NotFoundError(f"there is no scene '{scene[:64]}' in '{name}'.")
+        return pairs[scene]
+
+    def pairs_with(self, scenes: set[str]) -> str | None:
+        """Id of the set of pairs that holds most of some scenes; None where none holds half."""
+        best = max(self._pairs, key=lambda name: len(scenes & set(self._pairs[name])), default=None)
+        if best is None or 2 * len(scenes & set(self._pairs[best])) < max(1, len(scenes)):
+            return None
+        return best
+
+    def scenes(self, name: str) -> list[str]:
+        """The scenes of a set of pairs."""
+        return list(self._pairs[self.get("pairs", name).id])
+
+    def describe(self) -> dict[str, Any]:
+        """What there is, for the start page."""
+        found: dict[str, Any] = {head: [] for head in _HEADS.values()}
+        for one in self.all():
+            line: dict[str, Any] = {"id": one.id, "synthetic": one.synthetic}
+            if one.kind == "pairs":
+                line["scenes"] = len(self._pairs[one.id])
+            if one.kind == "atlas":
+                atlas = self.atlas(one.id)
+                line |= {"shape": list(atlas.grid.shape), "area_km2": atlas.area_km2()}
+            found[_HEADS[one.kind]].append(line)
+        return found
+
+    def _new_id(self, place: str) -> str:
+        name = place.rstrip("/").rpartition("/")[2]
+        plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:48] or "folder"
+        number, found = 2, plain
+        while found in self._shown:
+            found, number = f"{plain}-{number}", number + 1
+        return found
+
+    def _in_background(self, work: Callable[[Callable[[], bool]], None]) -> None:
+        threading.Thread(target=work, args=(lambda: self.closing,), daemon=True).start()
+
+
+def kind_of(place: str) -> Kind:
+    """What a folder holds, by its files.
+
+    Raises
+    ------
+    InputError
+        If it is nothing that can be shown.
+    """
+    if open_folder(place).has(NAME):
+        return "atlas"
+    for name, kind in _FILES:
+        if (Path(place) / name).is_file():
+            return kind
+    why = "there is no such folder"
+    if Path(place).exists():
+        try:
+            open_pairs(Path(place))
+        except CrosslookError as error:
+            why = f"as pairs it cannot be read either: {error}"
+        else:
+            return "pairs"
+    raise InputError(
+        f"'{place}' holds no atlas, run, match or audit ({why.rstrip('.')}). Give a folder that "
+        "atlas build, study, locate, register or audit wrote, or a set of pairs."
+    )

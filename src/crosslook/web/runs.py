@@ -1,0 +1,187 @@
+"""A run folder as the page asks for it: setups, figures, queries, the nearest of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crosslook.errors import NotFoundError
+from crosslook.report.tables import headlines, interval, number
+from crosslook.retrieval.run_folder import (
+    EmbeddingTable,
+    HeatTable,
+    MatchTable,
+    read_embeddings,
+    read_heat_maps,
+    read_matches,
+    read_patches,
+    read_rows,
+    read_run,
+)
+from crosslook.retrieval.thumbnails import read_thumbnails
+from crosslook.types import Modality, Patch, Row
+
+_FEATURES = ("extractor", "pooling", "calibration", "scoring", "direction")
+_MOST_LINES = 500
+
+
+class Run:
+    """The tables of a run, read when they are first asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.told = read_run(path)
+        self.patches: Sequence[Patch] = read_patches(path)
+        self.rows: list[Row] = read_rows(path)
+        self.matches: list[MatchTable] = read_matches(path)
+        self.embeddings: list[EmbeddingTable] = read_embeddings(path)
+        self.heat_maps: list[HeatTable] = read_heat_maps(path)
+        self.thumbnails = read_thumbnails(path)
+
+    def describe(self) -> dict[str, Any]:
+        """Dataset, headline rows, and what there is to look at."""
+        lead = headlines(self.rows, self.told)
+        return {
+            "dataset": self.told["dataset"],
+            "synthetic": self.told["synthetic"],
+            "patches": len(self.patches),
+            "scenes": sorted({patch.scene for patch in self.patches}),
+            "extractors": self.told["extractors"],
+            "notes": self.told["notes"],
+            "skipped": self.told["skipped"],
+            "headlines": [
+                {
+                    "extractor": line.name,
+                    "how": line.how,
+                    "recall": number(line.row.value),
+                    "interval": interval(line.row),
+                    "gallery": line.row.n_gallery,
+                    "chance": number(line.row.chance, 4),
+                }
+                for line in lead
+            ],
+            "setups": [setup_name(table) for table in self.matches],
+            "embeddings": [[t.extractor, t.calibration, t.method] for t in self.embeddings],
+            "heat_maps": [[t.extractor, t.calibration, t.order_by] for t in self.heat_maps],
+            "best": self._best(),
+        }
+
+    def _best(self) -> int:
+        """Number of the setup that finds most; for what is shown first."""
+        first = [
+            float((t.rank == 1).mean()) if t.direction == "sar->optical" else -1.0
+            for t in self.matches
+        ]
+        return int(np.argmax(first)) if first else 0
+
+    def embedding(self, number_: int) -> dict[str, Any]:
+        """Points of an embedding, by its number."""
+        table = _at(self.embeddings, number_, "embedding")
+        return {
+            "index": table.index.tolist(),
+            "sar": np.round(table.sar.astype(float), 4).tolist(),
+            "optical": np.round(table.optical.astype(float), 4).tolist(),
+            "scene": [self.patches[i].scene for i in table.index],
+            "id": [self.patches[i].id for i in table.index],
+        }
+
+    def heat_map(self, number_: int) -> dict[str, Any]:
+        """A heat map with the patches of each of its blocks."""
+        table = _at(self.heat_maps, number_, "heat map")
+        return {
+            "values": np.round(table.values.astype(float), 4).tolist(),
+            "borders": table.borders.tolist(),
+            "members": [table.members(block).tolist() for block in range(len(table.values))],
+        }
+
+    def queries(
+        self, setup: int, scene: str, lowest: int, highest: int, worst: bool
+    ) -> dict[str, Any]:
+        """The queries of a setup by rank of their partner, filtered by scene and rank."""
+        table = _at(self.matches, setup, "setup")
+        lines = [
+            {
+                "index": int(query),
+                "id": self.patches[query].id,
+                "scene": self.patches[query].scene,
+                "rank": int(rank),
+                "partner_score": round(float(partner), 4),
+                "first": int(top[0]),
+                "first_score": round(float(scores[0]), 4),
+            }
+            for query, rank, partner, top, scores in zip(
+                table.query_index, table.rank, table.partner_score,
+                table.top_indices, table.top_scores, strict=True,
+            )
+            if lowest <= rank <= highest and (not scene or self.patches[query].scene == scene)
+        ]  # fmt: skip
+        lines.sort(key=lambda line: (-line["rank"] if worst else line["rank"], line["index"]))
+        return {"count": len(lines), "lines": lines[:_MOST_LINES]}
+
+    def patch(self, index: int, setup: int) -> dict[str, Any]:
+        """A patch, the rank of its partner and the ten nearest under a setup."""
+        patch = _at(self.patches, index, "patch")
+        table = _at(self.matches, setup, "setup")
+        found = np.flatnonzero(table.query_index == index)
+        shown: dict[str, Any] = {
+            "index": index,
+            "id": patch.id,
+            "scene": patch.scene,
+            "group": patch.group,
+            "position": patch.position,
+            "crs": patch.crs,
+            "setup": setup_name(table),
+            "thumbnail": index in self.thumbnails,
+            "rank": None,
+            "nearest": [],
+        }
+        if len(found):
+            at = int(found[0])
+            shown["rank"] = int(table.rank[at])
+            shown["partner_score"] = round(float(table.partner_score[at]), 4)
+            shown["nearest"] = [
+                {
+                    "index": int(other),
+                    "id": self.patches[other].id,
+                    "score": round(float(score), 4),
+                    "partner": int(other) == index,
+                    "thumbnail": int(other) in self.thumbnails,
+                }
+                for other, score in zip(table.top_indices[at], table.top_scores[at], strict=True)
+            ]
+        return shown
+
+    def thumbnail(self, index: int, modality: Modality) -> bytes:
+        """JPEG of one side of a patch; NotFoundError where the run kept none."""
+        if index not in self.thumbnails:
+            raise NotFoundError(f"the run keeps no picture of patch {index}.")
+        return bytes(self.thumbnails[index][modality])
+
+
+def setup_name(table: MatchTable) -> dict[str, str]:
+    """What was compared, and how."""
+    return {name: getattr(table, name) for name in _FEATURES}
+
+
+def _at(items: Sequence[Any], number_: int, what: str) -> Any:
+    if not 0 <= number_ < len(items):
+        raise NotFoundError(f"there is no {what} {number_}; the run has {len(items)}.")
+    return items[number_]
+
+
+def open_run(path: Path) -> Run:
+    """A run, read again when its rows have changed."""
+    try:
+        changed = (path / "results.parquet").stat().st_mtime_ns
+    except OSError as error:
+        raise NotFoundError(f"the run {path.name} is not there any more.") from error
+    return _opened(path, changed)
+
+
+@lru_cache(maxsize=4)
+def _opened(path: Path, changed: int) -> Run:
+    return Run(path)

@@ -1,0 +1,288 @@
+"""The server of the explorer: pages, JSON, tiles, on one machine."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import webbrowser
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from secrets import token_urlsafe
+from typing import Any
+
+import click
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+
+from crosslook import __version__
+from crosslook.atomic import check_writable
+from crosslook.errors import (
+    CrosslookError,
+    NotFoundError,
+    OutputError,
+    TooLargeError,
+)
+from crosslook.web import api, show
+from crosslook.web.demo import FOLDERS, PARTS
+from crosslook.web.guard import LOOPBACK, Guard
+from crosslook.web.images import MEBI, Uploads
+from crosslook.web.jobs import Job, Jobs
+from crosslook.web.library import Library
+from crosslook.web.settings import ExploreSettings
+
+_STATIC = files("crosslook.web") / "static"
+_GIBI = 2**30
+
+
+@dataclass
+class Explorer:
+    """All that a server holds: what is shown, uploads, jobs."""
+
+    settings: ExploreSettings
+    library: Library
+    uploads: Uploads
+    jobs: Jobs
+    token: str
+
+    @classmethod
+    def open(cls, settings: ExploreSettings) -> Explorer:
+        """Open the folder of results and everything that is to be shown.
+
+        Raises
+        ------
+        InputError
+            If a place is nothing that can be shown.
+        OutputError
+            If the folder cannot be written, or another explorer uses it.
+        """
+        out = settings.out.resolve()
+        check_writable(out)
+        _lock(out)
+        library = Library(out / "tiles")
+        for place in settings.places:
+            library.add(place if "://" in place else str(Path(place).resolve()))
+        uploads = Uploads(out / "uploads", settings.max_upload * MEBI, settings.max_stored * _GIBI)
+        for folder in ("uploads", "jobs", "marks"):
+            (out / folder).mkdir(exist_ok=True)
+        limits = {"max_pixels": settings.max_pixels * 1_000_000}
+
+        def ended(job: Job) -> None:
+            _take_in(library, out, job)
+
+        jobs = Jobs(out / "jobs", settings.workers, limits, ended)
+        _take_in_demo(library, out)
+        for job in jobs.all():
+            if job.state == "done":
+                _take_in(library, out, job)
+        explorer = cls(settings, library, uploads, jobs, _token_for(settings.host))
+        if settings.demo:
+            explorer.make_demo()
+        return explorer
+
+    @property
+    def demo(self) -> Path:
+        """Where the demo lies."""
+        return self.settings.out.resolve() / "demo"
+
+    def make_demo(self) -> list[Job]:
+        """Start the two jobs of the demo, unless all is there or they are under way."""
+        work = {"demo": str(self.demo)}
+        open_ = {job.kind: job for job in self.jobs.all() if job.state in ("queued", "running")}
+        made = []
+        for kind, (title, last) in PARTS.items():
+            if kind in open_:
+                made.append(open_[kind])
+            elif not (self.demo / last).is_file():
+                made.append(self.jobs.add(kind, title, {}, work))
+        return made
+
+    def close(self) -> None:
+        """End the jobs' processes."""
+        self.library.closing = True
+        self.jobs.close()
+
+
+_locks: list[Any] = []
+
+
+def _lock(out: Path) -> None:
+    """One explorer per folder: two would run each other's jobs."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        return
+    file = (out / ".lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise OutputError(
+            f"another explorer uses {out}. End it, or give another folder by --out."
+        ) from None
+    _locks.append(file)  # held while the process lives
+
+
+def _token_for(host: str) -> str:
+    return "" if host in LOOPBACK else token_urlsafe(24)
+
+
+def _take_in(library: Library, out: Path, job: Job) -> None:
+    """Show what a job has made, also what a part of the demo did before it failed."""
+    with suppress(CrosslookError):  # as where its folder was removed by hand
+        if job.kind == "audit" and job.state == "done":
+            library.add(str(out / "jobs" / job.id / "files"))
+    if job.kind in ("demo", "demo-study"):
+        _take_in_demo(library, out)
+
+
+def _take_in_demo(library: Library, out: Path) -> None:
+    for name in FOLDERS:
+        folder = out / "demo" / name
+        if folder.is_dir():
+            with suppress(CrosslookError):  # not whole yet
+                library.add(str(folder), synthetic=True)
+
+
+def make_app(explorer: Explorer) -> FastAPI:
+    """Build the application."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        explorer.close()
+
+    app = FastAPI(
+        title="crosslook explorer",
+        version=__version__,
+        description="Locate and register SAR images, and look at studies and audits. "
+        "Upload an image to /uploads, name it in /locate or /register, follow /jobs/{id}.",
+        docs_url=None,  # that page would come from another machine; ours is at /#api
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    settings = explorer.settings
+    marks = settings.out.resolve() / "marks"
+    _add_errors(app)
+    app.include_router(api.make_router(explorer.uploads, explorer.jobs, explorer.library))
+    app.include_router(show.make_router(explorer.library, explorer.jobs, marks))
+    _add_pages(app, explorer)
+    app.add_middleware(Guard, host=settings.host, token=explorer.token)
+    return app
+
+
+def _add_errors(app: FastAPI) -> None:
+    """Every error is ``{"error": words}``."""
+
+    @app.exception_handler(CrosslookError)
+    def known(_: Request, error: CrosslookError) -> JSONResponse:
+        status = 400
+        if isinstance(error, NotFoundError):
+            status = 404
+        elif isinstance(error, TooLargeError):
+            status = 413
+        return JSONResponse({"error": str(error)}, status, {"connection": "close"})
+
+    @app.exception_handler(RequestValidationError)
+    def wrong(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:])
+        return JSONResponse({"error": f"{where or 'the request'}: {first['msg']}."}, 422)
+
+    @app.exception_handler(HTTPException)
+    def plain(_: Request, error: HTTPException) -> JSONResponse:
+        words = "there is nothing at this address." if error.status_code == 404 else error.detail
+        return JSONResponse({"error": words}, error.status_code)
+
+
+def _add_pages(app: FastAPI, explorer: Explorer) -> None:
+    settings = explorer.settings
+    with as_file(_STATIC) as folder:
+        app.mount("/static", StaticFiles(directory=folder), name="static")
+
+        @app.get("/", include_in_schema=False)
+        def start() -> FileResponse:
+            return FileResponse(folder / "index.html", headers={"cache-control": "no-cache"})
+
+    @app.get("/plotly.js", include_in_schema=False)
+    def plotly() -> Response:
+        from plotly.offline import get_plotlyjs
+
+        keep = {"cache-control": "private, max-age=86400"}
+        return Response(get_plotlyjs(), media_type="text/javascript", headers=keep)
+
+    @app.get("/library", tags=["explorer"])
+    def library() -> dict[str, Any]:
+        """What there is to see, and the limits of this explorer."""
+        return {
+            **explorer.library.describe(),
+            "limits": {
+                "upload_bytes": settings.max_upload * MEBI,
+                "pixels": settings.max_pixels * 1_000_000,
+                "workers": settings.workers,
+            },
+            "chips": sorted(api.files_in(explorer.demo / "chips").keys() - {"truth.json"}),
+            "version": __version__,
+        }
+
+    @app.post("/demo", tags=["explorer"], status_code=202)
+    def demo() -> list[dict[str, Any]]:
+        """Simulate an atlas, chips of it, a run and an audit; two jobs, none where all is there."""
+        return [job.public() for job in explorer.make_demo()]
+
+    @app.get("/demo/chips/{name}", tags=["explorer"])
+    def chip(name: str) -> FileResponse:
+        """A chip of the demo to try out, or truth.json, which says where they lie."""
+        return FileResponse(api.file_of(explorer.demo / "chips", name))
+
+
+def serve(settings: ExploreSettings) -> None:
+    """Serve until somebody ends it.
+
+    Raises
+    ------
+    InputError, OutputError
+        If a place cannot be shown, or the port or folder cannot be had.
+    """
+    listening = _bound(settings)
+    explorer = Explorer.open(settings)
+    port = listening.getsockname()[1]
+    name = settings.host if settings.host not in ("0.0.0.0", "::") else socket.gethostname()
+    address = f"http://{f'[{name}]' if ':' in name else name}:{port}/"
+    if explorer.token:
+        address += f"?token={explorer.token}"
+    click.echo(f"explorer: {address}")
+    click.echo(f"results: {settings.out}; end it by Ctrl-C")
+    if settings.browser:
+        threading.Timer(0.5, webbrowser.open, [address]).start()
+    config = uvicorn.Config(
+        make_app(explorer), log_level="warning", lifespan="on", timeout_graceful_shutdown=2,
+        server_header=False, access_log=False,
+    )  # fmt: skip
+    try:
+        uvicorn.Server(config).run(sockets=[listening])
+    finally:
+        explorer.close()
+
+
+def _bound(settings: ExploreSettings) -> socket.socket:
+    """A listening socket, had before anything is said of it."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.host, settings.port))
+        listening.listen(256)  # who comes before the server is up waits
+    except OSError as error:
+        listening.close()
+        raise OutputError(
+            f"cannot listen on {settings.host} port {settings.port} ({error.strerror}). "
+            "Give another --port, or 0 for any that is free."
+        ) from None
+    return listening

@@ -1,0 +1,259 @@
+// A match: progress, then the place on the map, what spoke for it, and what a person makes of it.
+import { ask, badge, bytes, fact, fill, h, keep, later, notice, number, sentence } from "./dom.js";
+import { PixelMap, tiledAtlas } from "./map.js";
+import { synthetic } from "./start.js";
+
+export async function show(root, name, query) {
+  let job = await ask(`/jobs/${name}`);
+  const page = { leave() { page.gone = true; page.inner?.leave?.(); }, key: (e) => page.inner?.key?.(e) };
+  while (["queued", "running"].includes(job.state)) {
+    drawWaiting(root, job);
+    await new Promise((done) => setTimeout(done, 300));
+    if (location.hash.split("?")[0] !== `#/match/${name}`) return page;
+    job = await ask(`/jobs/${name}`);
+  }
+  if (job.state !== "done") { drawFailed(root, job); return page; }
+  page.inner = await drawMatch(root, job, query);
+  return page;
+}
+
+const STAGES = { read: "reading the image", search: "searching the atlas", verification: "comparing the best places", "tie points": "finding tie points", refinement: "refining the fit", writing: "writing the files" };
+const ORDER = ["read", "search", "verification", "tie points", "refinement", "writing"];
+
+function drawWaiting(root, job) {
+  const stages = job.kind === "locate" ? ORDER : ORDER.filter((s) => s !== "search" && s !== "verification");
+  const at = stages.indexOf(job.stage);
+  let box = root.querySelector(".waiting");
+  if (!box) {
+    box = h("section", { class: "card waiting", "aria-live": "polite" });
+    fill(root, box);
+  }
+  const said = job.state === "queued" ? `Waiting; ${job.ahead} job(s) before it.` : sentence(STAGES[job.stage] ?? job.stage ?? "starting");
+  const state = JSON.stringify([job.state, job.stage, job.ahead]);
+  if (box.dataset.state === state) return;
+  box.dataset.state = state;
+  fill(box, h("h1", {}, job.title), h("ol", { class: "stages" }, stages.map((s, n) => h("li", { class: n < at ? "done" : n === at ? "now" : "" }, STAGES[s]))),
+    h("p", {}, said), h("p", { class: "row" },
+      h("button", { class: "second", onclick: async () => { await ask(`/jobs/${job.id}/cancel`, { method: "POST" }); } }, "Cancel"), h("a", { href: "#/results" }, "The queue")));
+}
+
+function drawFailed(root, job) {
+  fill(root, h("section", { class: "card" }, h("h1", {}, job.title), h("p", { class: job.state === "failed" ? "bad-text" : "" }, sentence(job.error)),
+    h("p", { class: "row" }, h("button", { onclick: async () => { const next = await ask(`/jobs/${job.id}/again`, { method: "POST" }); location.hash = `#/match/${next.id}`; } }, "Start it again"), h("a", { class: "button second", href: "#/locate" }, "Another image"))));
+}
+
+async function drawMatch(root, job, query) {
+  const match = job.result.match;
+  const [place, atlas, files] = await Promise.all([
+    ask(`/jobs/${job.id}/view/place.json`),
+    job.request.atlas ? ask(`/atlases/${encodeURIComponent(job.request.atlas)}`).catch(() => null) : null,
+    ask(`/jobs/${job.id}/files`)]);
+  const box = h("div", { class: "large" });
+  const stage = h("div", { class: "stage" });
+  const side = h("aside", { class: "side tall" }), below = h("div", { class: "stage" });
+  fill(root, h("div", { class: "title" }, h("h1", {}, job.title), badge(match.verdict), atlas ? synthetic(atlas) : null, job.kind === "refit" ? h("span", { class: "badge plain" }, "from tie points by hand") : null), h("div", { class: "split" }, stage, side, below));
+  stage.append(box);
+  const view = (file) => `/jobs/${job.id}/view/${file}`;
+  const map = atlas ? tiledAtlas(box, atlas) : new PixelMap(box, { height: match.images.optical.shape[0], width: match.images.optical.shape[1], gsd: match.expected_error_m && match.expected_error_px ? match.expected_error_m / match.expected_error_px : null });
+  if (place.optical) { const [row, col, height, width] = place.optical; map.image("optical", { url: view("optical.png"), row, col, height, width }); }
+  const layers = drawLayers(map, place, match, view, query);
+  stage.append(layers.node);
+  const around = place.sar ?? place.optical ?? [0, 0, map.options.height, map.options.width];
+  const home = () => { const m = 0.25 * Math.max(around[2], around[3]); map.fit(around[0] - m, around[1] - m, around[2] + 2 * m, around[3] + 2 * m); };
+  const [row, col, scale] = (query.get("at") ?? "").split(",").map(Number);
+  requestAnimationFrame(() => { if (scale) map.look({ row, col, scale }); else home(); });
+  map.onmove = later((v) => keep({ at: [v.row.toFixed(0), v.col.toFixed(0), v.scale.toPrecision(3)].join(",") }), 400);
+  fill(side, verdictCard(job, match), decisionCard(job), filesCard(job, files));
+  if (place.cards?.length) below.append(alternatives(job, match, place, map, view));
+  below.append(byHand(job, match, place, map, view));
+  return { leave() { layers.stop(); map.close(); }, key: (e) => layers.key(e) };
+}
+
+// Layers over the map: the SAR image under a swipe, tie points, score surface, outline.
+function drawLayers(map, place, match, view, query) {
+  const state = { cut: Number(query.get("swipe") ?? 1), opacity: Number(query.get("opacity") ?? 1), on: true, blink: 0 };
+  const show = (name, fallback) => (query.has(name) ? query.get(name) === "1" : fallback);
+  const swipe = h("input", { type: "range", min: 0, max: 1, step: 0.005, value: state.cut, id: "swipe", oninput: () => { state.cut = Number(swipe.value); apply(); } });
+  const opacity = h("input", { type: "range", min: 0, max: 1, step: 0.02, value: state.opacity, id: "opacity", oninput: () => { state.opacity = Number(opacity.value); apply(); } });
+  const blink = h("button", { class: "second", "aria-pressed": "false", title: "Blink by itself (B); the space bar shows and hides", onclick: toggleBlink }, "Blink");
+  const line = h("div", { class: "swipe-line", hidden: true });
+  map.box.append(line);
+  const remember = later(() => keep({ swipe: state.cut === 1 ? null : state.cut, opacity: state.opacity === 1 ? null : state.opacity }));
+  if (place.sar) { const [row, col, height, width] = place.sar; map.image("sar", { url: view("sar.png"), row, col, height, width }); }
+  const surface = place.surface;
+  const checks = [
+    check("points", "Tie points", true, (on) => map.shapes("points", on ? place.tie_points.filter((p) => p[5]).map(dot) : [])),
+    check("outliers", "Outliers", false, (on) => map.shapes("outliers", on ? place.tie_points.filter((p) => !p[5]).map(dot) : [])),
+    place.footprint ? check("outline", "Outline", true, (on) => map.shapes("outline", on ? [{ kind: "path", points: place.footprint, class: `footprint ${match.verdict === "match" ? "good" : "unsure"}` }] : [])) : null,
+    surface ? check("surface", "Score surface", false, (on) => map.image("surface", on ? { url: view("surface.png"), row: 0, col: 0, height: surface.shape[0] * surface.side, width: surface.shape[1] * surface.side, opacity: 0.8 } : null)) : null,
+  ];
+  apply();
+  return {
+    node: h("div", { class: "card layers" }, place.sar ? [
+      h("label", { class: "slider", for: "swipe" }, h("span", {}, "Swipe"), swipe), h("label", { class: "slider", for: "opacity" }, h("span", {}, "Opacity"), opacity), blink] : h("p", { class: "none" }, "No place was found, so there is nothing to lay over the map."),
+      h("div", { class: "checks" }, checks), legend(),
+      h("p", { class: "none keys" }, h("kbd", {}, "space"), " shows and hides · ", h("kbd", {}, "B"), " blinks · ", h("kbd", {}, "←"), h("kbd", {}, "→"), " swipe · ", h("kbd", {}, "+"), h("kbd", {}, "−"), h("kbd", {}, "0"), " zoom")),
+    stop() { clearInterval(state.blink); },
+    key(event) {
+      if (event.key === " ") { state.on = !state.on; apply(); return true; }
+      if (event.key === "b" || event.key === "B") { toggleBlink(); return true; }
+      if ((event.key === "ArrowLeft" || event.key === "ArrowRight") && document.activeElement?.type !== "range" && place.sar) {
+        state.cut = Math.min(1, Math.max(0, state.cut + (event.key === "ArrowRight" ? 0.02 : -0.02)));
+        swipe.value = state.cut;
+        apply();
+        return true;
+      }
+      return false;
+    },
+  };
+
+  function toggleBlink() {
+    const on = !state.blink;
+    clearInterval(state.blink);
+    state.blink = on ? setInterval(() => { state.on = !state.on; apply(); }, 600) : 0;
+    state.on = true;
+    blink.setAttribute("aria-pressed", on);
+    apply();
+  }
+
+  function apply() {
+    if (place.sar) map.image("sar", { cut: state.cut, opacity: state.on ? state.opacity : 0 });
+    line.hidden = state.cut >= 1 || state.cut <= 0 || !place.sar;
+    line.style.left = `${100 * state.cut}%`;
+    remember();
+  }
+
+  function check(key, text, fallback, act) {
+    const box = h("input", { type: "checkbox", id: `layer-${key}`, checked: show(key, fallback), onchange: () => { keep({ [key]: box.checked ? "1" : "0" }); act(box.checked); } });
+    act(box.checked);
+    return h("label", { class: "check" }, box, ` ${text}`);
+  }
+}
+
+const STEPS = [[1, "r1", "up to 1 px"], [2, "r2", "up to 2 px"], [4, "r3", "up to 4 px"], [Infinity, "r4", "beyond"]];
+
+function dot([, , row, col, residual, inlier, score]) {
+  const step = residual === null ? "r4" : STEPS.find(([limit]) => residual <= limit)[1];
+  return { kind: "dot", row, col, r: inlier ? 4.5 : 3.5, class: inlier ? `tie ${step}` : "tie out", title: `residual ${residual === null ? "–" : residual.toFixed(2)} px, score ${score.toFixed(2)}${inlier ? "" : ", left out"}` };
+}
+
+function legend() {
+  return h("ul", { class: "legend", "aria-label": "Residual of tie points" }, STEPS.map(([, kind, text]) => h("li", {}, h("span", { class: `swatch ${kind}` }), text)));
+}
+
+function verdictCard(job, match) {
+  const lonlat = match.centre?.lonlat;
+  const total = Object.values(match.timings_s ?? {}).length ? match.timings_s.total : null;
+  const words = { match: "This is the place.", uncertain: "This may be the place; look before you rely on it.", "no match": "No place can be relied on." }[match.verdict];
+  return h("section", { class: "card verdict" }, h("h2", {}, words),
+    h("div", { class: "meter", role: "img", "aria-label": `Confidence ${match.confidence.toFixed(2)}` }, h("div", { class: match.verdict === "match" ? "good" : match.verdict === "uncertain" ? "unsure" : "bad", style: { width: `${100 * match.confidence}%` } })),
+    h("p", { class: "none" }, `confidence ${match.confidence.toFixed(2)}: the probability that the match is right`),
+    h("ul", { class: "reasons" }, job.result.words.map((one) => h("li", { class: one.sign }, h("span", { class: "sign", "aria-label": one.sign }, { for: "✓", against: "✗", note: "·" }[one.sign]), one.text))),
+    h("dl", { class: "facts" },
+      lonlat ? fact("centre", h("span", {}, `${lonlat[0].toFixed(6)} ${lonlat[1].toFixed(6)}`)) : null,
+      match.expected_error_px !== null && match.expected_error_px !== undefined ? fact("expected error", `${number(match.expected_error_px, 1)} px${match.expected_error_m ? `, ${number(match.expected_error_m, 0)} m` : ""}`) : null,
+      match.movement && !match.window ? fact("moved by", `${number(match.movement.row_px, 1)} rows, ${number(match.movement.col_px, 1)} columns`) : null,
+      match.movement ? fact("rotation, scale", `${number(match.movement.rotation_degrees, 2)}°, ${number(match.movement.scale, 4)}`) : null,
+      match.transform ? fact("model", match.transform.model) : null,
+      total ? fact("took", `${number(total, 2)} s`) : null),
+    h("details", {}, h("summary", {}, "All evidence"), h("dl", { class: "facts" }, Object.entries(match.evidence).map(([n, v]) => fact(n.replaceAll("_", " "), typeof v === "number" ? number(v, 3) : String(v))))));
+}
+
+function decisionCard(job) {
+  const node = h("section", { class: "card" });
+  const draw = () => fill(node, h("h2", {}, "Your decision"), h("div", { class: "row" }, ["accepted", "refused"].map((word) => h("button", { class: job.decision === word ? "" : "second", "aria-pressed": job.decision === word, onclick: async () => {
+    job = await ask(`/jobs/${job.id}/decision`, { json: { decision: job.decision === word ? "" : word } });
+    draw();
+  } }, { accepted: "Accept", refused: "Refuse" }[word])), h("small", {}, job.decision ? `${job.decision}; kept with the result` : "not decided yet")));
+  draw();
+  return node;
+}
+
+function filesCard(job, files) {
+  return h("section", { class: "card" }, h("h2", {}, "Files"), h("p", {}, h("a", { class: "button", href: `/jobs/${job.id}/zip`, download: "" }, "Download all as zip")),
+    h("ul", { class: "plain files" }, files.map((f) => h("li", {}, h("a", { href: `/jobs/${job.id}/files/${encodeURIComponent(f.name)}`, download: "" }, f.name), h("small", {}, bytes(f.bytes))))),
+    files.some((f) => f.name === "aligned.tif") ? null : h("p", { class: "none" }, "No aligned.tif: a warped image misleads where a match is not sure. Start it again with 'Write aligned.tif ... too' if you want it."));
+}
+
+function alternatives(job, match, place, map, view) {
+  const best = match.evidence.search_score;
+  const go = (row, col, half) => { map.fit(row - 1.4 * half, col - 1.4 * half, 2.8 * half, 2.8 * half); map.box.scrollIntoView({ block: "nearest" }); };
+  return h("section", { class: "card" }, h("h2", {}, "Other places that were considered"), h("div", { class: "cards" },
+    place.sar ? h("figure", { class: "alt" }, h("img", { src: view("query.png"), alt: "The SAR image" }), h("figcaption", {}, h("strong", {}, "the SAR image"), h("small", {}, `chosen place: score ${number(best, 3)}`))) : null,
+    place.cards.map((card, n) => h("figure", { class: "alt" }, h("button", { class: "picture", "aria-label": `Show place ${n + 2} on the map`, onclick: () => go(card.atlas_pixel[0], card.atlas_pixel[1], card.half) }, h("img", { src: view(`alternative-${n}.jpg`), alt: `Ground at place ${n + 2}`, style: { transform: `rotate(${0}deg)` } })),
+      h("figcaption", {}, h("strong", {}, `place ${n + 2}`), h("small", {}, behind(card, best)), h("small", {}, `search ${number(card.coarse, 3)}, finer ${number(card.fine, 3)}, in parts ${number(card.parts, 3)}`))))));
+}
+
+function behind(card, best) {
+  const gap = best - card.total;
+  return gap >= 0 ? `behind by ${number(gap, 3)}: score ${number(card.total, 3)}` : `scored ${number(-gap, 3)} higher, but matched worse`;
+}
+
+// Two or three tie points set by hand: pick in the SAR image, then drag on the map.
+function byHand(job, match, place, map, view) {
+  const [height, width] = place.sar_shape;
+  const small = h("div", { class: "small-map" });
+  const table = h("div");
+  const points = [];
+  const send = h("button", { disabled: true, onclick: go }, "Fit again from these");
+  const said = h("p", { class: "none", "aria-live": "polite" }, "Click a spot in the SAR image; its point appears on the map, and you drag it to where it belongs. Two points fit a similarity, three an affine map.");
+  let query = null;
+  const node = h("details", { class: "card", ontoggle: () => {
+    if (!node.open || query) return;
+    query = new PixelMap(small, { height, width, label: "The SAR image. Arrow keys move it, Enter picks its middle." });
+    query.image("query", { url: view("query.png"), row: 0, col: 0, height, width });
+    query.onpick = pick;
+    requestAnimationFrame(() => query.fit());
+  } }, h("summary", {}, "Set tie points by hand"), said, h("div", { class: "hand" }, small, h("div", {}, table, h("p", { class: "row" }, send, h("button", { class: "second", onclick: clear }, "Clear")))));
+  return node;
+
+  function pick(row, col) {
+    if (points.length === 3) { fill(said, "Three points are enough; clear them to start anew."); return; }
+    if (row < 0 || col < 0 || row > height || col > width) return;
+    const at = forward(match, place, row, col) ?? [map.view.row, map.view.col];
+    const point = { sar: [row, col], optical: at };
+    const name = String(points.length + 1);
+    query.shapes(`p${name}`, [{ kind: "dot", row, col, r: 6, class: "picked" }]);
+    point.handle = map.handle(at[0], at[1], name, (r, c) => { point.optical = [r, c]; draw(); });
+    points.push(point);
+    draw();
+  }
+
+  function draw() {
+    send.disabled = points.length < 2;
+    fill(table, points.length ? h("table", {}, h("thead", {}, h("tr", {}, ["", "SAR row", "column", "map row", "column"].map((t) => h("th", {}, t)))), h("tbody", {}, points.map((p, n) => h("tr", {}, h("td", {}, n + 1), ...[...p.sar, ...p.optical].map((v, k) => h("td", {}, h("input", { type: "number", step: "any", class: "short", value: v.toFixed(1), "aria-label": `point ${n + 1}, ${["SAR row", "SAR column", "map row", "map column"][k]}`, onchange: (e) => { (k < 2 ? p.sar : p.optical)[k % 2] = Number(e.target.value); if (k > 1) { [p.handle.row, p.handle.col] = p.optical; map.draw(); } } }))))))) : null);
+  }
+
+  function clear() {
+    points.length = 0;
+    map.unhandle();
+    for (const n of [1, 2, 3]) query?.shapes(`p${n}`, []);
+    draw();
+  }
+
+  async function go() {
+    send.disabled = true;
+    try {
+      const next = await ask(`/jobs/${job.id}/points`, { json: { points: points.map((p) => [...p.sar, ...p.optical.map((v, k) => (job.request.atlas ? v : v - place.origin[k]))]) } });
+      location.hash = `#/match/${next.id}`;
+    } catch (error) { notice(error.message, "error"); send.disabled = false; }
+  }
+}
+
+// Where the match puts a SAR pixel, by its matrix alone: near enough to begin a drag.
+function forward(match, place, row, col) {
+  const matrix = match.transform?.matrix;
+  if (!matrix || match.transform.projection) return null;
+  const [a, b, w] = matrix.map((line) => line[0] * row + line[1] * col + line[2]);
+  return [a / w + place.origin[0], b / w + place.origin[1]];
+}
+
+// A match that the command line wrote: its own pictures, its verdict in words.
+export async function showWritten(root, name) {
+  const told = await ask(`/matches/${encodeURIComponent(name)}`);
+  const file = (f) => `/matches/${encodeURIComponent(name)}/files/${encodeURIComponent(f)}`;
+  fill(root, h("div", { class: "title" }, h("h1", {}, told.id), badge(told.match.verdict)), h("div", { class: "split" },
+    h("div", { class: "stage" }, told.files.includes("overlay.png") ? h("figure", { class: "card" }, h("img", { class: "full", src: file("overlay.png"), alt: "Left a checkerboard of both images, right the edges of the SAR image over the optical one" }), h("figcaption", {}, "Left a checkerboard of both, right the edges of the SAR image over the optical one.")) : h("p", { class: "card none" }, "No pictures were written: a warped image misleads where a match is not sure.")),
+    h("aside", { class: "side" }, verdictCard({ result: { words: told.words } }, told.match), h("section", { class: "card" }, h("h2", {}, "Files"), h("ul", { class: "plain files" }, told.files.map((f) => h("li", {}, h("a", { href: file(f), download: "" }, f))))))));
+  return {};
+}

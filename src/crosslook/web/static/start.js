@@ -1,0 +1,87 @@
+// The first page: what is here, and the demo where nothing is.
+import { ago, ask, fill, h, number, badge } from "./dom.js";
+import { world } from "./world.js";
+
+export async function show(root) {
+  const body = h("div");
+  fill(root, h("div", { class: "hero" },
+    h("div", {}, h("h1", {}, "Where does this radar image lie?"),
+      h("p", { class: "lead" }, "Drop SAR images and see where they lie on a basemap, how sure that is, and why. Look through studies and audits. Nothing leaves this machine."),
+      h("p", {}, h("a", { class: "button", href: "#/locate" }, "Locate an image"), " ", h("a", { class: "button second", href: "#/register" }, "Register a pair")))), body);
+  let timer = 0, gone = false;
+  async function refresh() {
+    const [there, jobs] = await Promise.all([ask("/library"), ask("/jobs")]);
+    if (gone) return;
+    const demo = jobs.find((job) => job.kind.startsWith("demo") && ["queued", "running"].includes(job.state));
+    await draw(body, there, jobs, demo, refresh);
+    if (!gone) timer = setTimeout(refresh, demo ? 800 : 5000);
+  }
+  await refresh();
+  return { leave() { gone = true; clearTimeout(timer); } };
+}
+
+let drawn = "";
+
+async function draw(body, there, jobs, demo, refresh) {
+  const state = JSON.stringify([there, jobs, demo]);
+  if (state === drawn && body.childElementCount) return;
+  drawn = state;
+  const atlases = await Promise.all(there.atlases.map((one) => ask(`/atlases/${encodeURIComponent(one.id)}`)));
+  const places = atlases.map((one) => {
+    const middle = one.lattice.lonlat[Math.floor(one.lattice.nodes / 2)][Math.floor(one.lattice.nodes / 2)];
+    return { lon: middle[0], lat: middle[1], name: one.id, href: `#/atlas/${encodeURIComponent(one.id)}` };
+  });
+  const empty = !["atlases", "runs", "matches", "audits", "pairs"].some((name) => there[name].length);
+  fill(body, demoCard(there, jobs, demo, refresh, empty),
+    h("div", { class: "columns" },
+      h("section", { class: "card world-card" }, h("h2", {}, "Atlases"), await world(places),
+        list(atlases, (one) => [h("a", { href: `#/atlas/${encodeURIComponent(one.id)}` }, one.id), synthetic(one),
+          h("small", {}, `${number(one.area_km2, 0)} km², ${number(one.shape[1], 0)} × ${number(one.shape[0], 0)} px of ${number(one.gsd, 1)} m`)],
+        "None yet. Build one with crosslook atlas build and name it to crosslook explore.")),
+      h("div", {},
+        section("Results", jobs.filter((job) => ["locate", "register", "refit"].includes(job.kind)).slice(0, 6),
+          (job) => [h("a", { href: `#/match/${job.id}` }, job.title), " ", job.result.verdict ? badge(job.result.verdict) : h("span", { class: "badge plain" }, job.state), h("small", {}, ago(job.created))],
+          "Images that are located or registered stand here, also after a restart."),
+        section("Matches of the command line", there.matches, (one) => h("a", { href: `#/shown/${encodeURIComponent(one.id)}` }, one.id), ""),
+        section("Studies", there.runs, (one) => [h("a", { href: `#/run/${encodeURIComponent(one.id)}` }, one.id), synthetic(one)], "None yet. Name the folder of a crosslook study."),
+        section("Audits", there.audits, (one) => [h("a", { href: `#/audit/${encodeURIComponent(one.id)}` }, one.id), synthetic(one)], "None yet. Name the folder of a crosslook audit."),
+        section("Sets of pairs", there.pairs, (one) => [one.id, synthetic(one), h("small", {}, `${one.scenes} scenes`), h("button", { class: "small second", onclick: () => audit(one.id) }, "Audit")], ""))));
+}
+
+async function audit(pairs) {
+  const job = await ask("/audits", { json: { pairs } });
+  location.hash = `#/results?job=${job.id}`;
+}
+
+function demoCard(there, jobs, demo, refresh, empty) {
+  if (demo) {
+    const part = demo.total ? `${demo.done} of ${demo.total}` : "";
+    return h("section", { class: "card accent" }, h("h2", {}, "Making the simulated demo"),
+      h("p", {}, `${demo.stage || "starting"} ${part}`), h("progress", demo.total ? { max: demo.total, value: demo.done } : {}));
+  }
+  const failed = jobs.find((job) => job.kind.startsWith("demo"));
+  if (there.atlases.some((one) => one.synthetic)) {
+    const id = there.atlases.find((one) => one.synthetic).id;
+    return h("section", { class: "card accent demo" }, h("h2", {}, "The demo is ready"),
+      h("p", {}, "A simulated land, seen by a simulated camera and a simulated radar. Take one of the radar chips and see where it lies."),
+      h("p", { class: "row" }, there.chips.map((name, n) => h("a", { class: "button", href: `#/locate?atlas=${encodeURIComponent(id)}&chip=${encodeURIComponent(name)}` }, `Locate chip ${n + 1}`)),
+        h("a", { class: "button second", href: `#/atlas/${encodeURIComponent(id)}` }, "Open the map")));
+  }
+  return h("section", { class: empty ? "card accent" : "card" }, h("h2", {}, empty ? "Nothing to show yet" : "Try the demo"),
+    failed?.state === "failed" ? h("p", { class: "bad-text" }, failed.error) : null,
+    h("p", {}, "The demo simulates a basemap, radar chips of it, a study and an audit, in half a minute. It is marked as simulated wherever it is shown."),
+    h("button", { onclick: async () => { await ask("/demo", { method: "POST" }); refresh(); } }, "Make the demo"));
+}
+
+function section(title, items, draw, none) {
+  if (!items.length && !none) return null;
+  return h("section", { class: "card" }, h("h2", {}, title), list(items, draw, none));
+}
+
+function list(items, draw, none) {
+  return items.length ? h("ul", { class: "plain" }, items.map((one) => h("li", {}, draw(one)))) : h("p", { class: "none" }, none);
+}
+
+export function synthetic(one) {
+  return one.synthetic ? h("span", { class: "badge plain" }, "simulated") : null;
+}

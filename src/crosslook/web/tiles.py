@@ -1,0 +1,212 @@
+"""Tiles of an atlas, straight from its blocks.
+
+A tile shows the pixels that are matched, on the grid of the atlas itself: no
+warp, no other radiometry. Up to a factor of eight tiles are reduced from the
+blocks; beyond, from a small copy of each block that is made once and kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from crosslook.atlas.manifest import Block
+from crosslook.atlas.store import Atlas
+from crosslook.atomic import atomic_path
+from crosslook.errors import CrosslookError, NotFoundError
+from crosslook.geo.grid import from_lonlat, to_lonlat
+from crosslook.web.images import encoded, jpeg_of, png_of
+
+SIDE = 256
+_SMALL = 8  # pixels along a side of a block that become one of its small copy
+_KEPT_TILES, _KEPT_BLOCKS = 600, 400
+_NODES = 17
+_COVERED = 0.5
+
+Pixels = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+
+
+class Tiles:
+    """The tiles of one atlas.
+
+    Parameters
+    ----------
+    atlas : Atlas
+    folder : Path
+        Where small copies of blocks are kept; they may be removed at any time.
+    """
+
+    def __init__(self, atlas: Atlas, folder: Path) -> None:
+        self.atlas = atlas
+        text = atlas.name + atlas.manifest.created + repr(sorted(atlas.manifest.blocks.items()))
+        self.version = hashlib.sha256(text.encode()).hexdigest()[:12]
+        self._folder = folder / self.version
+        self._small: OrderedDict[Block, Pixels] = OrderedDict()
+        self._tiles: OrderedDict[tuple[int, int, int], tuple[str, bytes]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def zooms(self) -> int:
+        """The zoom at which a pixel is a pixel; at 0 one tile holds all."""
+        longest = max(self.atlas.grid.shape)
+        return max(0, int(np.ceil(np.log2(longest / SIDE))))
+
+    def warm(self, stop: Callable[[], bool]) -> None:
+        """Make the small copies of all blocks, until all are there or ``stop`` says so."""
+        for block in self.atlas.manifest.blocks:
+            if stop():
+                return
+            with suppress(CrosslookError):  # told where someone looks at it
+                self._small_of(block)
+
+    def tile(self, zoom: int, row: int, col: int) -> tuple[str, bytes]:
+        """Media type and bytes of a tile; PNG where a part holds nothing, else JPEG.
+
+        Raises
+        ------
+        InputError
+            If there is no such tile.
+        StoreError
+            If a block is damaged.
+        """
+        if not (0 <= zoom <= self.zooms and 0 <= row < 2**zoom and 0 <= col < 2**zoom):
+            raise NotFoundError(f"there is no tile {zoom}/{row}/{col}; zooms are 0..{self.zooms}.")
+        key = (zoom, row, col)
+        with self._lock:
+            if key in self._tiles:
+                self._tiles.move_to_end(key)
+                return self._tiles[key]
+        made = self._make(2 ** (self.zooms - zoom), row, col)
+        with self._lock:
+            self._tiles[key] = made
+            while len(self._tiles) > _KEPT_TILES:
+                self._tiles.popitem(last=False)
+        return made
+
+    def _make(self, factor: int, row: int, col: int) -> tuple[str, bytes]:
+        corner, side = (row * SIDE * factor, col * SIDE * factor), SIDE * factor
+        if factor <= _SMALL:
+            bands, valid = reduced(*self.atlas.pixels(corner, (side, side)), factor)
+        else:
+            bands, valid = self._from_small(corner, side, factor // _SMALL)
+        colours = np.ascontiguousarray(bands[[0, 1, 2] if len(bands) > 2 else [0, 0, 0]])
+        image = colours.transpose(1, 2, 0)
+        if valid.all():
+            return "image/jpeg", jpeg_of(image)
+        if not valid.any():
+            return "image/png", _NOTHING
+        return "image/png", png_of(image, valid)
+
+    def _from_small(self, corner: tuple[int, int], side: int, factor: int) -> Pixels:
+        """A tile from the small copies of the blocks under it."""
+        block = self.atlas.grid.block
+        cells = block // _SMALL
+        first = [at // block for at in corner]
+        last = [-(-(at + side) // block) for at in corner]
+        count = (last[0] - first[0], last[1] - first[1])
+        bands = np.zeros((self.atlas.manifest.bands, count[0] * cells, count[1] * cells), np.uint8)
+        valid = np.zeros(bands.shape[1:], np.bool_)
+        for here in self.atlas.manifest.blocks:
+            if not (first[0] <= here[0] < last[0] and first[1] <= here[1] < last[1]):
+                continue
+            top, left = (here[0] - first[0]) * cells, (here[1] - first[1]) * cells
+            at = slice(top, top + cells), slice(left, left + cells)
+            bands[:, *at], valid[at] = self._small_of(here)
+        top, left = (a // _SMALL - f * cells for a, f in zip(corner, first, strict=True))
+        part = slice(top, top + side // _SMALL), slice(left, left + side // _SMALL)
+        return reduced(bands[:, *part], valid[part], factor)
+
+    def _small_of(self, block: Block) -> Pixels:
+        """A block at an eighth, from memory, from the folder, or made."""
+        with self._lock:
+            if block in self._small:
+                self._small.move_to_end(block)
+                return self._small[block]
+        path = self._folder / f"{block[0]}-{block[1]}.npy"
+        side = self.atlas.grid.block
+        bands = self.atlas.manifest.bands
+        stored: NDArray[np.uint8] | None = None
+        with suppress(OSError, ValueError):
+            stored = np.load(path, allow_pickle=False)
+        if stored is None or stored.shape != (bands + 1, side // _SMALL, side // _SMALL):
+            corner = (block[0] * side, block[1] * side)
+            made = reduced(*self.atlas.pixels(corner, (side, side)), _SMALL)
+            stored = np.concatenate([made[0], made[1][None].astype(np.uint8)])
+            with atomic_path(path) as temporary:
+                np.save(temporary, stored)
+        small = stored[:bands], stored[bands] > 0
+        with self._lock:
+            self._small[block] = small
+            while len(self._small) > _KEPT_BLOCKS:
+                self._small.popitem(last=False)
+        return small
+
+
+def reduced(bands: NDArray[np.uint8], valid: NDArray[np.bool_], factor: int) -> Pixels:
+    """Mean of squares of ``factor`` pixels, over those that hold data; half must."""
+    if factor == 1:
+        return bands, valid
+    size = (bands.shape[2] // factor, bands.shape[1] // factor)
+    if valid.all():
+        small = [cv2.resize(band, size, interpolation=cv2.INTER_AREA) for band in bands]
+        return np.stack(small), np.ones(size[::-1], np.bool_)
+    cover = cv2.resize(valid.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    means = [
+        cv2.resize(band.astype(np.float32) * valid, size, interpolation=cv2.INTER_AREA)
+        / np.maximum(cover, 1e-6)
+        for band in bands
+    ]
+    return np.clip(np.rint(np.stack(means)), 0, 255).astype(np.uint8), cover >= _COVERED
+
+
+def describe_atlas(atlas: Atlas) -> dict[str, Any]:
+    """What the page needs to draw an atlas: size, blocks, places on Earth."""
+    manifest, grid = atlas.manifest, atlas.grid
+    height, width = grid.shape
+    middle = np.array([[height / 2, width / 2]])
+    return {
+        "shape": [height, width],
+        "block": grid.block,
+        "blocks": sorted([list(block) for block in manifest.blocks]),
+        "block_grid": list(grid.blocks),
+        "crs": str(grid.pixels.crs),
+        "gsd": float(grid.ground_metres(middle)),
+        "area_km2": float(atlas.area_km2()),
+        "valid": manifest.valid_pixels / (height * width),
+        "bands": manifest.bands,
+        "levels": [{"spec": level.spec, "cell": level.cell} for level in manifest.levels],
+        "sources": list(manifest.sources),
+        "created": manifest.created,
+        "built_by": manifest.version,
+        "lattice": lattice(atlas),
+    }
+
+
+def lattice(atlas: Atlas) -> dict[str, Any]:
+    """Longitude and latitude on a lattice of pixels, for reading coordinates off the map."""
+    height, width = atlas.grid.shape
+    rows, cols = np.linspace(0, height, _NODES), np.linspace(0, width, _NODES)
+    at = np.stack(np.meshgrid(rows, cols, indexing="ij"), axis=-1).reshape(-1, 2)
+    lonlat = to_lonlat(atlas.grid.pixels, at)
+    return {"nodes": _NODES, "lonlat": np.round(lonlat, 8).reshape(_NODES, _NODES, 2).tolist()}
+
+
+def pixel_at(atlas: Atlas, lon: float, lat: float) -> dict[str, Any]:
+    """The pixel of a place, and whether the atlas holds it."""
+    row, col = (float(v) for v in from_lonlat(atlas.grid.pixels, np.array([[lon, lat]]))[0])
+    if not np.isfinite([row, col]).all():
+        return {"row": None, "col": None, "inside": False}
+    height, width = atlas.grid.shape
+    return {"row": row, "col": col, "inside": bool(0 <= row < height and 0 <= col < width)}
+
+
+_NOTHING = encoded(".png", np.zeros((1, 1, 4), np.uint8), cv2.IMWRITE_PNG_COMPRESSION, 9)

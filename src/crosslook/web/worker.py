@@ -1,0 +1,101 @@
+"""A process of the explorer: takes work from a pipe, tells its progress, answers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import warnings
+from contextlib import suppress
+from importlib import import_module
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from crosslook.console import DEBUG
+from crosslook.errors import CrosslookError
+from crosslook.progress import listening
+
+TASKS = {
+    "inspect": "crosslook.web.images:inspect",
+    "locate": "crosslook.web.matching:locate_task",
+    "register": "crosslook.web.matching:register_task",
+    "refit": "crosslook.web.matching:refit_task",
+    "maps": "crosslook.web.maps:maps_task",
+    "demo": "crosslook.web.demo:demo_task",
+    "demo-study": "crosslook.web.demo:demo_study_task",
+    "audit": "crosslook.web.audits:audit_task",
+}
+_TELL_SECONDS = 0.05
+
+
+def serve(pipe: Connection, limits: dict[str, int]) -> None:
+    """Work until the other end is closed.
+
+    Parameters
+    ----------
+    pipe : Connection
+        Gives ``(kind, work, folder)``; takes ``("stage", name, done, total)``
+        and at the end ``("end", result, error)``.
+    limits : dict
+        ``max_pixels``, pixels over all bands of an image that is opened.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server says when it is over
+    with suppress(OSError, AttributeError):
+        os.nice(5)  # the page answers first
+    if os.environ.get(DEBUG, "") in ("", "0"):
+        warnings.simplefilter("ignore")
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 1)
+        os.dup2(nothing, 2)
+    _load()
+    while True:
+        try:
+            kind, work, folder = pipe.recv()
+        except (EOFError, OSError):
+            return
+        last = ["", 0.0]
+
+        def tell(name: str, done: int, total: int, last: list[Any] = last) -> None:
+            now = time.monotonic()
+            if name != last[0] or now - last[1] > _TELL_SECONDS:
+                last[:] = [name, now]
+                pipe.send(("stage", name, done, total))
+
+        with listening(tell):
+            result, error = _do(kind, {**work, **limits}, Path(folder))
+        try:
+            pipe.send(("end", result, error))
+        except OSError:
+            return
+
+
+def _load() -> None:
+    """Import what every job needs, before anybody waits for it."""
+    for name in ("crosslook.web.matching", "crosslook.web.images"):
+        import_module(name)
+
+
+def _do(kind: str, work: dict[str, Any], folder: Path) -> tuple[dict[str, Any], str]:
+    """Result and error of a job; one of them is empty."""
+    try:
+        module, _, name = TASKS[kind].partition(":")
+        return getattr(import_module(module), name)(work, folder), ""
+    except CrosslookError as error:
+        return {}, _plain(str(error), work)
+    except MemoryError:
+        return {}, "the memory of this machine is not enough; use a smaller image."
+    except Exception as error:
+        if os.environ.get(DEBUG, "") not in ("", "0"):
+            raise
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        return {}, f"unexpected error: {_plain(what, work)}; please report it"
+
+
+def _plain(text: str, work: dict[str, Any]) -> str:
+    """A message without the places on disk that the user never named."""
+    for image in ("query", "sar", "optical", "image"):
+        one = work.get(image)
+        if isinstance(one, dict) and "path" in one:
+            text = text.replace(str(one["path"]), str(one["name"]))
+    return text

@@ -1,0 +1,229 @@
+"""Maps that no similarity is: models compete, and hills are followed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from crosslook.data.simulate.scene import make_pair
+from crosslook.data.simulate.write import write_pair
+from crosslook.errors import GridError, InputError, SettingError
+from crosslook.geo.raster import RasterArray
+from crosslook.match.displacement import relief_field
+from crosslook.match.register import register
+from crosslook.match.relief_fit import FLAT, Smoothness, choose_smoothness, fit_field
+from crosslook.match.robust_fit import fit_exact
+from crosslook.match.settings import RegisterSettings
+from crosslook.match.transform import Transform, grid_points, mean_distance, similarity
+from crosslook.match.warp import opencv_matrix
+
+SIDE = 320
+
+
+def pair(truth: Transform, seed: int = 0, side: int = SIDE) -> tuple[RasterArray, RasterArray]:
+    """A SAR image that ``truth`` brings onto its optical one; contrast reversed, speckled."""
+    rng = np.random.default_rng(seed)
+    ground = sum(
+        cv2.GaussianBlur(rng.normal(size=(side, side)).astype(np.float32), (0, 0), s) * s
+        for s in (2.0, 5.0)
+    )
+    low, high = np.percentile(ground, [1, 99])
+    optical = np.clip((ground - low) / (high - low), 0.02, 1.0).astype(np.float32)
+    matrix, size = opencv_matrix(truth.inverse), (side, side)
+    seen = cv2.warpPerspective(optical, matrix, size)
+    inside = cv2.warpPerspective(np.ones_like(optical), matrix, size) > 0.999
+    sar = (1.05 - seen) * rng.gamma(8.0, 1 / 8.0, seen.shape)
+    return (
+        RasterArray.of((sar * 200).astype(np.float32), inside, name="sar"),
+        RasterArray.of((optical * 250).astype(np.uint8), name="optical"),
+    )
+
+
+def affine(linear: list[list[float]], shift: tuple[float, float] = (5.0, -4.0)) -> Transform:
+    matrix = np.eye(3)
+    matrix[:2, :2] = linear
+    middle = np.full(2, SIDE / 2)
+    matrix[:2, 2] = middle + shift - matrix[:2, :2] @ middle
+    return Transform(matrix, "affine")
+
+
+def corners_moved() -> Transform:
+    corners = np.array([[0, 0], [0, SIDE], [SIDE, 0], [SIDE, SIDE]], np.float64)
+    moved = corners + np.array([[9, -8], [-7, 10], [-10, -6], [8, 9]])
+    return fit_exact(corners, moved, "homography")
+
+
+def error(found: Transform | None, truth: Transform) -> float:
+    assert found is not None
+    return mean_distance(found, truth, grid_points(SIDE, SIDE))
+
+
+@pytest.mark.parametrize(
+    ("truth", "model"),
+    [
+        (similarity((6.0, -9.0), 1.0, 1.01, (SIDE / 2, SIDE / 2)), "similarity"),
+        (affine([[1.05, 0.0], [0.0, 0.96]]), "affine"),
+        (affine([[1.0, 0.09], [0.0, 1.0]]), "affine"),
+        (corners_moved(), "homography"),
+    ],
+)
+def test_the_simplest_model_that_predicts_is_taken(truth: Transform, model: str) -> None:
+    found = register(*pair(truth), near_only=True)
+    assert found.verdict == "match"
+    assert found.transform is not None
+    assert found.transform.model == model
+    assert error(found.transform, truth) < 1.0
+    assert found.geometry is not None
+    rows = {row["model"]: row for row in found.to_dict()["geometry"]["rivals"]}
+    assert rows[model]["worse_px"] <= 0.1
+    simpler = [m for m in ("shift", "similarity", "affine") if m != model][: len(rows)]
+    for one in simpler[: ["shift", "similarity", "affine", "homography"].index(model)]:
+        assert rows[one]["worse_px"] > rows[model]["worse_px"]
+
+
+def test_a_model_that_is_given_has_no_rivals() -> None:
+    truth = affine([[1.04, 0.0], [0.0, 0.97]])
+    found = register(*pair(truth), model="affine", near_only=True)
+    assert found.transform is not None
+    assert found.transform.model == "affine"
+    assert error(found.transform, truth) < 1.0
+    assert found.geometry is not None
+    assert [row["model"] for row in found.geometry["rivals"]] == ["affine"]
+
+
+def hills(tmp_path: Path, seed: int = 1, relief: float = 140.0) -> tuple[Path, Path, Path]:
+    """SAR image whose hills are displaced, optical image and elevation model, georeferenced."""
+    import rasterio
+
+    made = make_pair(size=384, seed=seed, relief=relief, uncorrected=True)
+    write_pair(tmp_path, "hills", made, (300_000.0, 5_500_000.0))
+    optical, sar = (tmp_path / part / "hills.tif" for part in ("optical", "sar"))
+    with rasterio.open(optical) as file:
+        profile = {**file.profile, "count": 1, "dtype": "float32", "photometric": None}
+    profile = {k: v for k, v in profile.items() if k not in ("photometric", "predictor", "nodata")}
+    with rasterio.open(tmp_path / "dem.tif", "w", **profile) as file:
+        file.write(made.displacement.height, 1)
+    return sar, optical, tmp_path / "dem.tif"
+
+
+def followed(found: Transform | None, seed: int = 1, relief: float = 140.0) -> float:
+    """Share of the ground in neither layover nor shadow that is found within 2 px."""
+    assert found is not None
+    truth = make_pair(size=384, seed=seed, relief=relief, uncorrected=True).displacement
+    rows, cols = np.mgrid[2:384:4, 2:384:4].reshape(2, -1)
+    seen = ~(truth.layover | truth.shadow)[rows, cols]
+    ground = np.column_stack([rows, cols]) + 0.5
+    there = ground - np.column_stack([np.zeros(len(rows)), truth.columns[rows, cols]])
+    off = np.linalg.norm(found.inverse(ground) - there, axis=1)[seen]
+    return float((off <= 2.0).mean())
+
+
+def test_hills_are_followed_with_and_without_heights(tmp_path: Path) -> None:
+    sar, optical, dem = hills(tmp_path)
+    flat = register(sar, optical, model="similarity", near_only=True)
+    bent = register(sar, optical, model="relief", near_only=True)
+    known = register(sar, optical, model="relief", dem=dem, near_only=True)
+    shares = [followed(one.transform) for one in (flat, bent, known)]
+    assert shares[0] < 0.4
+    assert shares[1] > 0.75
+    assert shares[2] > 0.88
+    assert known.geometry is not None
+    per_metre = 1 / np.tan(np.radians(38.0)) / 10
+    assert known.geometry["relief"]["px_per_metre"] == pytest.approx(per_metre, rel=0.15)
+    assert abs(known.geometry["relief"]["range_degrees"]) < 10
+    # The way there and back is one way, and the tie points lie on it.
+    points = bent.tie_points
+    assert bent.transform is not None
+    back = bent.transform.inverse(bent.transform(points.sar))
+    assert np.abs(back - points.sar).max() < 1e-6
+    given = register(
+        sar, optical, model="relief", dem=dem, heading=0.0, incidence=38.0, near_only=True
+    )
+    assert followed(given.transform) > 0.88
+
+
+def test_a_field_is_level_away_from_points_and_has_no_fold() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.uniform(0, 400, (300, 2))
+    wave = 8 * np.sin(points[:, 1] / 40)
+    noise = rng.normal(0, 0.5, (300, 2))
+    field = fit_field(points, np.column_stack([np.zeros(300), wave]) + noise, 0.0, 40.0)
+    inside = rng.uniform(40, 360, (200, 2))
+    off = field(inside) - np.column_stack([np.zeros(200), 8 * np.sin(inside[:, 1] / 40)])
+    assert np.median(np.linalg.norm(off, axis=1)) < 0.8
+    assert np.abs(field(np.array([[5000.0, 5000.0]]))).max() < 1e-6
+
+
+def test_noise_gets_no_field() -> None:
+    rng = np.random.default_rng(1)
+    points = rng.uniform(0, 400, (200, 2))
+    assert choose_smoothness(points, rng.normal(0, 1, 200), 48.0) == FLAT
+    chosen = choose_smoothness(points, 6 * np.sin(points[:, 0] / 60), 48.0)
+    assert isinstance(chosen, Smoothness)
+    assert chosen != FLAT
+
+
+def test_relief_goes_there_and_back_and_through_json() -> None:
+    rows, cols = np.mgrid[0:40, 0:40]
+    values = np.zeros((40, 40, 2))
+    values[..., 1] = 10 * np.exp(-((rows - 20) ** 2 + (cols - 18) ** 2) / 60)
+    base = similarity((3.0, 5.0), 20.0, 1.1, (80.0, 80.0))
+    bent = Transform(base.matrix, "relief", relief_field(values, 4.0, base.matrix))
+    points = np.random.default_rng(0).uniform(10, 140, (100, 2))
+    assert np.abs(bent.inverse(bent(points)) - points).max() < 1e-6
+    moved = similarity((7.0, 2.0), 10.0, 0.5).compose(bent.compose(similarity((1.0, 1.0), 5.0)))
+    first = similarity((1.0, 1.0), 5.0)
+    expected = similarity((7.0, 2.0), 10.0, 0.5)(bent(first(points)))
+    assert np.abs(moved(points) - expected).max() < 1e-6
+    again = Transform.from_dict(moved.to_dict())
+    assert np.abs(again(points) - moved(points)).max() < 2e-3
+    assert again.model == "relief"
+
+
+def test_points_and_masks_that_are_given_are_used(tmp_path: Path) -> None:
+    truth = similarity((90.0, -70.0), 24.0, 1.0, (SIDE / 2, SIDE / 2))
+    sar, optical = pair(truth)
+    at = np.array([[100.0, 100.0], [200.0, 150.0], [120.0, 240.0]])
+    there = truth(at) + 2.0
+    rows = [",".join(map(str, [*a, *b])) for a, b in zip(at, there, strict=True)]
+    table = tmp_path / "points.csv"
+    table.write_text("sar_row,sar_col,optical_row,optical_col\n" + "\n".join(rows))
+    lost = register(sar, optical, near_only=True)
+    assert lost.verdict != "match"
+    found = register(sar, optical, near_only=True, points=table)
+    assert found.verdict == "match"
+    assert error(found.transform, truth) < 2.0
+    qgis = tmp_path / "set.points"
+    lines = [f"{b[1]},{-b[0]},{a[1]},{-a[0]},{1}" for a, b in zip(at, there, strict=True)]
+    qgis.write_text("mapX,mapY,sourceX,sourceY,enable\n" + "\n".join([*lines, "1,1,1,1,0"]))
+    assert register(sar, optical, near_only=True, points=qgis).verdict == "match"
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="columns"):
+        register(sar, optical, points=tmp_path / "bad.csv")
+
+
+def test_what_is_masked_is_not_matched(tmp_path: Path) -> None:
+    import rasterio
+
+    sar, optical = pair(similarity((5.0, 5.0)))
+    half = np.zeros((SIDE, SIDE), np.uint8)
+    half[:, SIDE // 2 :] = 1
+    mask = tmp_path / "mask.tif"
+    with rasterio.open(
+        mask, "w", driver="GTiff", count=1, height=SIDE, width=SIDE, dtype="uint8"
+    ) as file:
+        file.write(half, 1)
+    found = register(sar, optical, mask=mask, near_only=True)
+    assert found.tie_points.sar[:, 1].min() > SIDE / 2
+    assert error(found.transform, similarity((5.0, 5.0))) < 2.0
+    narrow = RasterArray.of(optical.stored[:, :, :-10].copy(), name="narrow")
+    with pytest.raises(GridError, match="mask"):
+        register(sar, narrow, optical_mask=mask)
+
+
+def test_options_that_say_nothing_are_refused() -> None:
+    with pytest.raises(SettingError, match="--dem"):
+        RegisterSettings(incidence=38.0)
