@@ -24,7 +24,7 @@ import cv2
 
 from crosslook.extract.registry import open_extractor
 from crosslook.match.align import align_near, align_wide
-from crosslook.match.pose_search import PoseRange
+from crosslook.match.pose_range import PoseRange
 from crosslook.match.register import WIDENED
 from crosslook.match.settings import DEFAULT_EXTRACTOR
 from crosslook.match.transform import identity

@@ -8,7 +8,8 @@ import pytest
 
 from crosslook.geo.picture import Picture
 from crosslook.match.channels import dense_channels
-from crosslook.match.pose_search import PoseRange, PoseSearch, gradients, search_poses, whole_image
+from crosslook.match.pose_range import PoseRange, stretched
+from crosslook.match.pose_search import PoseSearch, gradients, search_poses, whole_image
 from crosslook.match.transform import (
     Transform,
     grid_points,
@@ -78,6 +79,16 @@ def test_a_known_pose_is_found(
     assert found.rotation == pytest.approx(rotation, abs=3.0)
     assert found.scale == pytest.approx(scale, rel=0.06)
     assert mean_distance(found.transform, truth, grid_points(192, 192)) < 12.0
+
+
+def test_a_stretch_keeps_the_middle_and_the_area() -> None:
+    start = similarity((7.0, -3.0), 25.0, 1.1)
+    high = stretched(start, 1.44, (100, 60))
+    middle = np.array([50.0, 30.0])
+    np.testing.assert_allclose(high(middle), start(middle))
+    linear = np.linalg.solve(start.matrix[:2, :2], high.matrix[:2, :2])
+    np.testing.assert_allclose(linear, np.diag([1.2, 1 / 1.2]), atol=1e-12)
+    assert PoseRange(aspect=(0.8, 1.25)).count == len(PoseRange(scale=(0.8, 1.25)).poses())
 
 
 def test_a_limit_of_the_shift_holds() -> None:

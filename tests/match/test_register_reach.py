@@ -74,6 +74,15 @@ def test_what_is_told_is_searched(degrees: float, scale: float) -> None:
     assert error(found.transform, truth) < 3.0
 
 
+def test_pixels_that_are_not_square_are_found_where_they_may_be() -> None:
+    stretch = Transform(np.diag([1.25, 0.9, 1.0]), "affine")
+    truth = rotated(20.0).compose(stretch)
+    images = pair(truth)
+    found = register(*images, rotation=24.0, aspect=(1.2, 1.5))
+    assert (found.verdict, found.search) == ("match", "told")
+    assert error(found.transform, truth) < 3.0
+
+
 def test_a_mirror_image_is_found_where_it_may_be_one() -> None:
     sar, optical = pair(rotated(0.0))
     mirror = RasterArray.of(sar.stored[:, :, ::-1].copy(), sar.valid[:, ::-1].copy(), name="sar")

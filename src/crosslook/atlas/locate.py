@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,17 @@ from typing import Any
 import numpy as np
 
 from crosslook.atlas.prior import make_prior, whole_sample
-from crosslook.atlas.query import Query, bent, make_poses, passes_for, prepare_query, refinement_for
+from crosslook.atlas.query import (
+    Pose,
+    Query,
+    bent,
+    cut_poses,
+    make_poses,
+    passes_for,
+    prepare_query,
+    refinement_for,
+)
+from crosslook.atlas.ready_blocks import MOST_CELLS
 from crosslook.atlas.search import Asked, Found, OpenLevels, search_poses
 from crosslook.atlas.settings import LocateCall, LocateSettings
 from crosslook.atlas.store import Atlas, open_atlas
@@ -25,6 +34,7 @@ from crosslook.geo.raster import RasterArray
 from crosslook.geo.reading import Reading
 from crosslook.match.align import align
 from crosslook.match.judge import judge
+from crosslook.match.reason import likely_absence
 from crosslook.match.register import MARGIN, make_result, working_frame
 from crosslook.match.result import Failure, MatchResult, outline
 from crosslook.match.settings import DEFAULT_EXTRACTOR
@@ -40,6 +50,7 @@ _CLOSE = 1.35  # a candidate is matched too where the best one's score is less t
 _ALTERNATIVES = 4
 _MOST_MARGIN = 9.0
 _MOST_POSES = 32  # searched for in one pass, over all its queries
+_LEAST_HELD = 0.5  # valid share of a part that is searched with
 
 
 @after_two(LocateCall)
@@ -53,7 +64,9 @@ def locate(
     points, robust fit and refinement as in
     :func:`crosslook.match.register.register` at the best of those, and, until
     one is a match, at up to two more that score nearly as high; a verdict from
-    the evidence of all.
+    the evidence of all. A query larger than the atlas is searched for in
+    parts; one of more than 64 cells a side too where the most detailed 64 lead
+    to no match, since they may lie beyond the atlas (under up to 32 poses).
 
     Parameters
     ----------
@@ -154,11 +167,12 @@ def _open(place: str | Path | Atlas, settings: LocateSettings) -> _Job:
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """A query ready to be searched for, and the seconds that took."""
+    """A query ready to be searched for, whole or in parts, and the seconds that took."""
 
     query: Query
     asked: Asked
     seconds: float
+    in_parts: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +210,24 @@ def _prepare_one(query: Place | RasterArray | ImageFile, job: _Job) -> _Prepared
     where = whole_sample(atlas) if prior is None else prior.sample()
     prepared = prepare_query(image, atlas, settings.gsd, where)
     poses = make_poses(prepared, settings.rotation, settings.scale)
-    return _Prepared(prepared, Asked(poses, prior), lap())
+    larger = bool((poses[0].extent > np.array(atlas.grid.shape) + 0.5).any())
+    if larger:
+        poses = _parts(poses, job)
+    return _Prepared(prepared, Asked(poses, prior), lap(), in_parts=larger)
+
+
+def _parts(poses: Sequence[Pose], job: _Job) -> list[Pose]:
+    """Parts no larger than a template or the atlas."""
+    number = 0 if job.coarse is None else job.coarse
+    side = MOST_CELLS * job.atlas.manifest.levels[number].cell
+    return cut_poses(poses, min(side, *job.atlas.grid.shape), _LEAST_HELD) or list(poses)
+
+
+def _may_lap(one: _Prepared, level: int, job: _Job) -> bool:
+    """Whether a search saw a part of the query alone, and the others can be tried."""
+    seen = MOST_CELLS * job.atlas.manifest.levels[level].cell
+    few = len(one.asked.poses) <= _MOST_POSES
+    return few and not one.in_parts and bool((one.asked.poses[0].extent > seen).any())
 
 
 def _name(query: Place | RasterArray | ImageFile) -> str:
@@ -209,22 +240,68 @@ def _locate_pass(prepared: list[_Prepared | Failure], job: _Job) -> Iterator[Mat
     """Search for all queries of a pass at once, then match one by one."""
     lap = Timer().lap
     good = [one for one in prepared if not isinstance(one, Failure)]
-    places = iter(search_poses(job.levels, [one.asked for one in good], CANDIDATES, job.coarse))
+    places = iter(_places(job, good))
     searched = lap() / max(1, len(good))
     for one in prepared:
         if isinstance(one, Failure):
             yield one
             continue
-        level, found = next(places)
-        lap()
+        place = next(places)
+        if isinstance(place, CrosslookError):
+            yield Failure(one.query.image.name, place)
+            continue
         try:
-            candidates = _verified(job, one, found)
-            seconds = {"read": one.seconds, "search": searched, "verification": lap()}
-            yield _match(job, _Searched(one.query, candidates, level, seconds))
+            yield _explained(_matched(job, one, *place, searched), one, job)
         except StoreError:
             raise  # of the atlas, so of all queries
         except CrosslookError as error:
             yield Failure(one.query.image.name, error)
+
+
+def _places(
+    job: _Job, prepared: Sequence[_Prepared]
+) -> Sequence[tuple[int, list[Found]] | CrosslookError]:
+    """Search for all at once; where one cannot be searched for, one by one."""
+    try:
+        return search_poses(job.levels, [one.asked for one in prepared], CANDIDATES, job.coarse)
+    except StoreError:
+        raise  # of the atlas, so of all queries
+    except CrosslookError as error:
+        if len(prepared) == 1:
+            return [error]
+        return [place for one in prepared for place in _places(job, [one])]
+
+
+def _matched(
+    job: _Job, one: _Prepared, level: int, found: list[Found], searched: float
+) -> MatchResult:
+    """Match at what was found; where a part was searched with, and in vain, at what others find."""
+    lap = Timer().lap
+    candidates = _verified(job, one, found)
+    seconds = {"read": one.seconds, "search": searched, "verification": lap()}
+    result = _match(job, _Searched(one.query, candidates, level, seconds))
+    if result.verdict == "match" or not _may_lap(one, level, job):
+        return result
+    lap()
+    parts = replace(one, asked=replace(one.asked, poses=_parts(one.asked.poses, job)))
+    level, found = search_poses(job.levels, [parts.asked], CANDIDATES, job.coarse or 0)[0]
+    seconds = {"read": one.seconds, "search": searched + lap()}
+    candidates = _verified(job, parts, found)
+    seconds["verification"] = lap()
+    other = _match(job, _Searched(one.query, candidates, level, seconds))
+    return _choose([result, other])
+
+
+def _explained(result: MatchResult, one: _Prepared, job: _Job) -> MatchResult:
+    """A result that says where was searched, and of no match the likeliest cause."""
+    result = replace(result, search="atlas")
+    if result.verdict != "no match":
+        return result
+    settings = job.settings
+    turned = settings.rotation > 0 and settings.scale > 0
+    limited = one.asked.prior is not None
+    reason = likely_absence(one.query.picture, limited=limited, turned=turned)
+    return replace(result, reason=reason)
 
 
 def _verified(job: _Job, one: _Prepared, found: list[Found]) -> list[Candidate]:
@@ -240,14 +317,20 @@ def _verified(job: _Job, one: _Prepared, found: list[Found]) -> list[Candidate]:
 def _match(job: _Job, searched: _Searched) -> MatchResult:
     """The last stages, at the best candidate and, unless that is a match, at those hardly worse."""
     candidates, seconds = searched.candidates, searched.seconds
-    tried = [_match_at(job, searched, 0)]
+    tried: list[MatchResult] = []
     close = sum(one.total * _CLOSE >= candidates[0].total for one in candidates)
-    for number in range(1, min(close, _MOST_TRIED)):
+    for number in range(len(candidates)):
+        if number >= min(close, _MOST_TRIED) and tried:
+            break
+        # A place on ground that cannot be matched, say of one colour, is no place.
+        try:
+            tried.append(_match_at(job, searched, number))
+        except MatchError:
+            if number == len(candidates) - 1 and not tried:
+                raise
+            continue
         if tried[-1].verdict == "match":
             break
-        # A rival on ground that cannot be matched, say of one colour, is no rival.
-        with suppress(MatchError):
-            tried.append(_match_at(job, searched, number))
     best = _choose(tried)
     timings = dict(best.timings)
     for other in tried:
@@ -271,7 +354,7 @@ def _match_at(job: _Job, searched: _Searched, number: int) -> MatchResult:
     atlas, query, candidates = job.atlas, searched.query, searched.candidates
     one, others = candidates[number], candidates[:number] + candidates[number + 1 :]
     native = bent(one.placed.compose(scaling(query.factor).inverse), query.image, atlas)
-    corner, shape = _surroundings(native, query.image)
+    corner, shape = _surroundings(native, query.image, atlas)
     part = atlas.image(corner, shape)
     move = Transform(translation(-corner[0], -corner[1]), "shift")
     frame = working_frame(query.image, part, move.compose(native))
@@ -305,11 +388,14 @@ def _match_at(job: _Job, searched: _Searched, number: int) -> MatchResult:
     )
 
 
-def _surroundings(placed: Transform, image: ImageFile) -> tuple[tuple[int, int], tuple[int, int]]:
+def _surroundings(
+    placed: Transform, image: ImageFile, atlas: Atlas
+) -> tuple[tuple[int, int], tuple[int, int]]:
     """First pixel and shape of the part of the atlas that an image may cover."""
     ring = placed(outline(*image.shape))
-    low = np.floor(ring.min(axis=0)).astype(int) - MARGIN
-    high = np.ceil(ring.max(axis=0)).astype(int) + MARGIN
+    edge = np.array(atlas.grid.shape) + MARGIN
+    low = np.clip(np.floor(ring.min(axis=0)).astype(int) - MARGIN, -MARGIN, edge - 1)
+    high = np.clip(np.ceil(ring.max(axis=0)).astype(int) + MARGIN, low + 1, edge)
     return (int(low[0]), int(low[1])), (int(high[0] - low[0]), int(high[1] - low[1]))
 
 

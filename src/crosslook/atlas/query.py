@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -57,7 +58,9 @@ LEAST_SIDE = 64
 
 ROTATION_STEP, SCALE_STEP = 2.5, 0.025
 _LARGEST = 1024
+_MOST_PARTS = 20  # along a side
 _MOST_SCALE = 32.0
+_HALF_TURN = 180.0
 _FLAT_ENOUGH_PX = 0.1
 
 
@@ -85,22 +88,41 @@ class Query:
 
 @dataclass(frozen=True, eq=False)
 class Pose:
-    """A query under one rotation and scale.
+    """A query, or a part of it, under one rotation and scale.
 
     Attributes
     ----------
     rotation, scale : float
         Degrees and factor, beyond what the query itself tells.
-    picture : Picture
-        The part of the turned query that is searched with.
+    source : Picture
+        The query, not turned.
     placed : Transform
-        Pixels of the query's picture to pixels of this one.
+        Pixels of ``source`` to pixels of the pose's picture.
+    shape : (rows, columns) of that picture
     """
 
     rotation: float
     scale: float
-    picture: Picture
+    source: Picture
     placed: Transform
+    shape: tuple[int, int]
+
+    @property
+    def picture(self) -> Picture:
+        """What is searched with; made anew at each call, since a search may try thousands."""
+        if self.shape == self.source.shape and np.allclose(self.placed.matrix, np.eye(3), 0, 1e-9):
+            return self.source
+        return warp(self.source, self.placed, self.shape)
+
+    @property
+    def middle(self) -> Array:
+        """Where the middle of the whole query lies in the picture, or beside it; shape (2,)."""
+        return self.placed(np.array(self.source.shape, np.float64) / 2)
+
+    @property
+    def extent(self) -> Array:
+        """Rows and columns that the whole query covers, whatever is searched with; shape (2,)."""
+        return np.asarray(np.ptp(self.placed(outline(*self.source.shape)), axis=0), np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,9 +133,12 @@ class Template:
     ----------
     values : float32 array, shape (C, h, w)
         Calibrated, mean 0 per channel, zero where not valid; at most 64 cells a side.
+    aside : (float, float)
+        Cells from the middle of the whole query to that of the template.
     """
 
     values: FloatArray
+    aside: tuple[float, float] = (0.0, 0.0)
 
 
 def prepare_query(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array) -> Query:
@@ -135,7 +160,7 @@ def prepare_query(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array
     SettingError
         If both do, or ``gsd`` is not positive.
     MatchError
-        If the query is constant, all nodata, or larger or far smaller than the atlas.
+        If the query is constant, all nodata, or its pixels or itself far too small or large.
     """
     base = _scale_of(image, atlas, gsd, near)
     middle = np.array(image.shape, np.float64) / 2
@@ -145,7 +170,7 @@ def prepare_query(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array
             f"one pixel of '{image.name}' is {scale:.3g} pixels of the atlas; "
             f"1/{_MOST_SCALE:g}..{_MOST_SCALE:g} can be compared. Check --gsd."
         )
-    _check_size(image, base, atlas)
+    _check_size(image, base)
     factor = max(1, round(1 / scale))
     picture = image.read(None, factor).picture("sar")
     return Query(image, picture, _linear(base.compose(scaling(factor))), factor)
@@ -166,15 +191,50 @@ def make_poses(query: Query, rotation: float, scale: float) -> list[Pose]:
     SettingError
         If a range is negative or too wide.
     """
-    if not 0 <= rotation <= 180:
+    if not 0 <= rotation <= _HALF_TURN:
         raise SettingError(f"the range of rotation is {rotation}; 0..180 degrees are allowed.")
     if not 0 <= scale <= 0.5:
         raise SettingError(f"the range of scale is {scale}; 0..0.5 is allowed (0.1 is 10 %).")
     return [
         _pose(query, float(turn), float(growth))
-        for turn in _steps(rotation, ROTATION_STEP)
+        for turn in _turns(rotation)
         for growth in 1.0 + _steps(scale, SCALE_STEP)
     ]
+
+
+def cut_poses(poses: Sequence[Pose], side: int, held: float) -> list[Pose]:
+    """Cut poses into parts that overlap by half.
+
+    A part of a query may lie in an atlas where the whole does not, and whether
+    a query is larger than the atlas or laps over its edge is not known before.
+
+    Parameters
+    ----------
+    poses : sequence of Pose
+    side : int
+        Of a part, pixels of the atlas.
+    held : float
+        Least share of valid pixels of a part that is kept, 0..1.
+    """
+    parts = []
+    for pose in poses:
+        ring = pose.placed(outline(*pose.source.shape))
+        low, high = np.floor(ring.min(axis=0)), np.ceil(ring.max(axis=0))
+        starts = [_spread(a, b, side) for a, b in zip(low, high, strict=True)]
+        for row, col in ((r, c) for r in starts[0] for c in starts[1]):
+            shape = [int(min(side, b - a)) for a, b in zip((row, col), high, strict=True)]
+            move = Transform(translation(-row, -col), "shift")
+            part = replace(pose, placed=move.compose(pose.placed), shape=(shape[0], shape[1]))
+            if part.picture.valid.mean() >= held:
+                parts.append(part)
+    return parts
+
+
+def _spread(low: float, high: float, side: int) -> list[float]:
+    """Where parts of a length begin."""
+    spare = max(0.0, high - low - side)
+    count = min(_MOST_PARTS, int(np.ceil(spare / (side / 2))) + 1)
+    return [float(v) for v in np.round(np.linspace(low, low + spare, count))]
 
 
 def make_template(
@@ -185,12 +245,15 @@ def make_template(
     Of a query with more than 64 cells a side that part is kept which has the
     most contrast.
     """
-    channels = on_cells(dense_channels(pose.picture, extractor), pose.picture.shape, level.cell)
+    picture = pose.picture
+    channels = on_cells(dense_channels(picture, extractor), picture.shape, level.cell)
     values = centred(channels)
     energy = np.einsum("chw,chw->hw", values, values)
     start = _richest(energy, min(MOST_CELLS, energy.shape[0]), min(MOST_CELLS, energy.shape[1]))
     rows, cols = (slice(first, first + MOST_CELLS) for first in start)
-    return Template(np.ascontiguousarray(values[:, rows, cols])), start
+    kept = np.ascontiguousarray(values[:, rows, cols])
+    aside = np.array(start) + np.array(kept.shape[1:]) / 2 - pose.middle / level.cell
+    return Template(kept, (float(aside[0]), float(aside[1]))), start
 
 
 def on_cells(channels: Channels, shape: tuple[int, int], cell: int) -> Channels:
@@ -281,14 +344,8 @@ def _scale_of(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array) ->
     return Transform(matrix, "affine")
 
 
-def _check_size(image: ImageFile, base: Transform, atlas: Atlas) -> None:
+def _check_size(image: ImageFile, base: Transform) -> None:
     extent = np.ptp(base(outline(*image.shape)), axis=0)
-    if (extent > np.array(atlas.grid.shape) + 0.5).any():
-        raise MatchError(
-            f"the query '{image.name}' covers {extent[0]:.0f} x {extent[1]:.0f} pixels of the "
-            f"atlas, which has {atlas.grid.shape[0]} x {atlas.grid.shape[1]}: it cannot lie "
-            "within. Give a smaller query or a larger atlas; check --gsd."
-        )
     if extent.min() < LEAST_SIDE:
         raise MatchError(
             f"the query '{image.name}' covers {extent[0]:.0f} x {extent[1]:.0f} pixels of the "
@@ -306,10 +363,7 @@ def _pose(query: Query, rotation: float, scale: float) -> Pose:
     cut = np.minimum(size, _LARGEST)
     origin = low + (size - cut) // 2
     placed = Transform(translation(-origin[0], -origin[1]), "shift").compose(turned)
-    shape = (int(cut[0]), int(cut[1]))
-    if np.allclose(placed.matrix, np.eye(3), atol=1e-9) and shape == query.picture.shape:
-        return Pose(rotation, scale, query.picture, placed)
-    return Pose(rotation, scale, warp(query.picture, placed, shape), placed)
+    return Pose(rotation, scale, query.picture, placed, (int(cut[0]), int(cut[1])))
 
 
 def _linear(transform: Transform) -> Transform:
@@ -322,6 +376,12 @@ def _linear(transform: Transform) -> Transform:
 def _steps(limit: float, step: float) -> Array:
     count = int(np.ceil(limit / step - 1e-9))
     return np.asarray(np.linspace(-limit, limit, 2 * count + 1), np.float64)
+
+
+def _turns(limit: float) -> Array:
+    """Rotations tried; half a turn to the left is half a turn to the right."""
+    turns = _steps(limit, ROTATION_STEP)
+    return turns[1:] if limit >= _HALF_TURN else turns
 
 
 def _richest(energy: FloatArray, height: int, width: int) -> tuple[int, int]:

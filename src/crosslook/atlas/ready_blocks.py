@@ -225,6 +225,8 @@ class ReadyBlocks:
         Cells of a block.
     size : int
         Of its transform: the block and an overlap, rounded to a fast length.
+    spectrum_bytes : int
+        What a transformed template takes.
     block_bytes : int
         What a block that is kept takes at most.
     keeps : bool
@@ -238,8 +240,8 @@ class ReadyBlocks:
         self.side = atlas.grid.block // atlas.manifest.levels[level].cell
         self.size = fft.next_fast_len(self.side + MOST_CELLS, real=True)
         self._basis = principal_channels(atlas, level)
-        spectrum = 8 * len(self._basis) * self.size * (self.size // 2 + 1)
-        self.block_bytes = spectrum + 8 * self.size**2 + 4 * _KEPT_SHAPES * self.side**2
+        self.spectrum_bytes = 8 * len(self._basis) * self.size * (self.size // 2 + 1)
+        self.block_bytes = self.spectrum_bytes + 8 * self.size**2 + 4 * _KEPT_SHAPES * self.side**2
         self.keeps = self.block_bytes * len(atlas.manifest.blocks) <= transforms.keep_bytes
         self._held: dict[Block, ReadyBlock] = {}
         self._lock = Lock()

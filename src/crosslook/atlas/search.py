@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -31,14 +31,17 @@ from crosslook.types import FloatArray
 Box = tuple[float, float, float, float]
 
 _FINISHED = 1e-6
+_SOUGHT_BYTES = 128 << 20
+_FEWEST = 8
 
 
 @dataclass(frozen=True, eq=False)
 class _Sought:
-    """A template of energy 1, transformed, and its shape."""
+    """A template of energy 1, transformed, its shape and where it lies in its query."""
 
     shape: tuple[int, int]
     spectrum: Any
+    aside: tuple[float, float]
 
 
 class Searcher:
@@ -103,10 +106,36 @@ class Searcher:
         As :meth:`search` for every group, but a block that is not kept is
         read and transformed once for all of them.
         """
+        heaps = [PeakHeap() for _ in groups]
+        self.gather(groups, insides, apart, heaps, [0] * len(groups))
+        return [heap.best(count, apart) for heap in heaps]
+
+    def gather(
+        self,
+        groups: Sequence[Sequence[Template]],
+        insides: Sequence[Box | None],
+        apart: int,
+        heaps: Sequence[PeakHeap],
+        first: Sequence[int],
+    ) -> None:
+        """Add the peaks of some templates of each query to what was found before.
+
+        Parameters
+        ----------
+        groups, insides, apart
+            As for :meth:`search_groups`.
+        heaps : sequence of PeakHeap
+            One a query.
+        first : sequence of int
+            Number of the first template of each group among those of its query.
+        """
         sought = [[self._seek(template) for template in group] for group in groups]
 
         def one(block: Block) -> list[Peaks | None]:
-            wanted = [self._meets(block, inside) for inside in insides]
+            wanted = [
+                bool(group) and self._meets(block, inside, group)
+                for group, inside in zip(sought, insides, strict=True)
+            ]
             if not any(wanted):
                 return [None for _ in groups]
             ready = self.ready.get(block)
@@ -115,32 +144,33 @@ class Searcher:
                 for group, inside, meets in zip(sought, insides, wanted, strict=True)
             ]
 
-        heaps = [PeakHeap() for _ in groups]
-        blocks = list(self.atlas.manifest.blocks)
         with ThreadPoolExecutor(self.transforms.threads) as pool:
-            for part in pool.map(one, blocks):
-                for heap, peaks in zip(heaps, part, strict=True):
+            for part in pool.map(one, list(self.atlas.manifest.blocks)):
+                for heap, peaks, number in zip(heaps, part, first, strict=True):
                     if peaks is not None:
+                        peaks.place[:, 2] += number
                         heap.add(peaks)
-        return [heap.best(count, apart) for heap in heaps]
 
-    def _meets(self, block: Block, inside: Box | None) -> bool:
+    @property
+    def at_once(self) -> int:
+        """Templates that are searched for together: their spectra take a bounded memory."""
+        return max(_FEWEST, int(_SOUGHT_BYTES // self.ready.spectrum_bytes))
+
+    def _meets(self, block: Block, inside: Box | None, group: Sequence[_Sought]) -> bool:
         if inside is None:
             return True
-        top, left = block[0] * self.side, block[1] * self.side
-        return (
-            top < inside[2]
-            and left < inside[3]
-            and top + self.side > inside[0]
-            and left + self.side > inside[1]
-        )
+        aside = np.array([one.aside for one in group])
+        first = np.array(block) * self.side
+        low = np.array(inside[:2]) + aside.min(axis=0)
+        high = np.array(inside[2:]) + aside.max(axis=0)
+        return bool((first < high).all() and (first + self.side > low).all())
 
     def _seek(self, template: Template) -> _Sought:
         values = self.ready.project(template.values)
         energy = float(np.einsum("chw,chw->", values, values))
         values *= np.float32(1.0 / np.sqrt(max(energy, _FINISHED)))
         shape = (int(values.shape[1]), int(values.shape[2]))
-        return _Sought(shape, self.transforms.template(values, self.ready.size))
+        return _Sought(shape, self.transforms.template(values, self.ready.size), template.aside)
 
     def _peaks(
         self,
@@ -151,15 +181,15 @@ class Searcher:
         apart: int,
     ) -> Peaks:
         """Best places in a block, by where the middle of a template lies."""
-        scores = self._scores(ready, group[0])
+        origin = (block[0] * self.side, block[1] * self.side)
+        scores = np.zeros((self.side, self.side), np.float32)
         which = np.zeros(scores.shape, np.int16)
-        for number, sought in enumerate(group[1:], 1):
+        for number, sought in enumerate(group):
             other = self._scores(ready, sought)
+            if inside is not None:
+                _blank_outside(other, origin, inside, sought.aside)
             which[other > scores] = number
             np.maximum(scores, other, out=scores)
-        origin = (block[0] * self.side, block[1] * self.side)
-        if inside is not None:
-            _blank_outside(scores, origin, inside)
         values, middle = find_maxima(scores, apart)
         template = which[middle[:, 0], middle[:, 1]]
         half = np.array([sought.shape for sought in group]) // 2
@@ -184,10 +214,12 @@ def searcher(atlas: Atlas, level: int, device: Device = "auto") -> Searcher:
     return found
 
 
-def _blank_outside(scores: FloatArray, origin: Block, inside: Box) -> None:
+def _blank_outside(
+    scores: FloatArray, origin: Block, inside: Box, aside: tuple[float, float]
+) -> None:
     # A middle at cell (r, c) lies at its upper left corner, or half a cell beyond.
-    rows = np.arange(scores.shape[0]) + origin[0]
-    cols = np.arange(scores.shape[1]) + origin[1]
+    rows = np.arange(scores.shape[0]) + (origin[0] - aside[0])
+    cols = np.arange(scores.shape[1]) + (origin[1] - aside[1])
     scores[(rows < inside[0]) | (rows > inside[2])] = 0
     scores[:, (cols < inside[1]) | (cols > inside[3])] = 0
 
@@ -233,7 +265,7 @@ def finest_level(atlas: Atlas, one: Asked, device: Device = "auto") -> int:
     """
     levels = atlas.manifest.levels
     if len(one.poses) == 1:
-        side = max(one.poses[0].picture.shape)
+        side = max(one.poses[0].shape)
         for number in range(len(levels) - 1, 0, -1):
             alike = parse_spec(levels[number].spec).name == parse_spec(levels[0].spec).name
             finer = alike and levels[number].cell < levels[0].cell
@@ -320,17 +352,42 @@ def _search_level(
 ) -> list[list[Found]]:
     level = levels.atlas.manifest.levels[number]
     extractor = levels[number]
-    made = [[make_template(pose, level, extractor) for pose in one.poses] for one in asked]
-    groups = [[template for template, _ in group] for group in made]
-    insides = [None if one.prior is None else one.prior.in_cells(level.cell) for one in asked]
+    search = searcher(levels.atlas, number, levels.options.device)
     apart = max(4, round(_APART / level.cell))
-    peaks = searcher(levels.atlas, number, levels.options.device).search_groups(
-        groups, count, insides, apart
-    )
+    insides = [None if one.prior is None else one.prior.in_cells(level.cell) for one in asked]
+    heaps = [PeakHeap() for _ in asked]
+    starts: list[list[tuple[int, int]]] = [[] for _ in asked]
+    for part in _chunks([len(one.poses) for one in asked], search.at_once):
+        made = [
+            [make_template(pose, level, extractor) for pose in one.poses[numbers]]
+            for one, numbers in zip(asked, part, strict=True)
+        ]
+        groups = [[template for template, _ in group] for group in made]
+        search.gather(groups, insides, apart, heaps, [numbers.start for numbers in part])
+        for mine, group in zip(starts, made, strict=True):
+            mine += [start for _, start in group]
     return [
-        [_found(peak, group[peak.template][1], level.cell) for peak in found]
-        for group, found in zip(made, peaks, strict=True)
+        [_found(p, mine[p.template], level.cell) for p in heap.best(count, apart)]
+        for heap, mine in zip(heaps, starts, strict=True)
     ]
+
+
+def _chunks(counts: Sequence[int], most: int) -> Iterator[list[slice]]:
+    """Slices of the poses of every query, together of at most so many; those of one in order."""
+    part = [slice(0, 0) for _ in counts]
+    room = most
+    for number, count in enumerate(counts):
+        first = 0
+        while first < count:
+            last = min(count, first + room)
+            part[number] = slice(first, last)
+            room -= last - first
+            first = last
+            if not room:
+                yield part
+                part, room = [slice(0, 0) for _ in counts], most
+    if room < most:
+        yield part
 
 
 def _found(peak: Peak, start: tuple[int, int], cell: int) -> Found:

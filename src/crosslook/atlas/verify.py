@@ -93,6 +93,8 @@ class Candidate:
         Of the pose.
     corner : (row, column)
         Of the pose's picture, atlas pixels.
+    middle : (row, column)
+        Of the whole query, atlas pixels.
     """
 
     pose: int
@@ -103,6 +105,7 @@ class Candidate:
     rotation: float
     scale: float
     corner: tuple[float, float]
+    middle: tuple[float, float]
 
     @property
     def total(self) -> float:
@@ -184,6 +187,7 @@ class _View:
         windows, starts = self._windows([(one.row, one.col) for one in mine])
         peaks = find_peaks(correlate(self.template[None], windows), 2.0)
         candidates = []
+        middle = self.pose.middle
         for one, start, at, score in zip(mine, starts, peaks.position, peaks.score, strict=True):
             corner = (np.array(start) + at) * self.fine.cell - self.cut
             move = Transform(translation(float(corner[0]), float(corner[1])), "shift")
@@ -197,6 +201,7 @@ class _View:
                     rotation=self.pose.rotation,
                     scale=self.pose.scale,
                     corner=(float(corner[0]), float(corner[1])),
+                    middle=(float(corner[0] + middle[0]), float(corner[1] + middle[1])),
                 )
             )
         return candidates
@@ -236,4 +241,4 @@ def _middle(picture: Picture, cell: int) -> tuple[Picture, tuple[int, int]]:
 
 
 def _apart(one: Candidate, other: Candidate) -> float:
-    return float(np.abs(np.subtract(one.corner, other.corner)).max())
+    return float(np.abs(np.subtract(one.middle, other.middle)).max())

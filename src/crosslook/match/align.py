@@ -12,7 +12,8 @@ from crosslook.extract.base import Extractor
 from crosslook.geo.picture import Picture
 from crosslook.match.channels import Channels, dense_channels
 from crosslook.match.judge import FARTHEST, Evidence, judge
-from crosslook.match.pose_search import PoseRange, search_poses, whole_image
+from crosslook.match.pose_range import PoseRange
+from crosslook.match.pose_search import search_poses, whole_image
 from crosslook.match.refine import (
     LEVELS,
     SHARE,
@@ -229,7 +230,7 @@ def align_wide(
     lap = Timer().lap
     poses = search_poses(sar, optical, start, wanted, tries)
     searched = {"pose search": lap()}
-    count = float(len(wanted.poses()))
+    count = float(wanted.count)
     best: Alignment | None = None
     surest = -1.0
     for pose in poses:

@@ -20,6 +20,7 @@ from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_extractor
 from crosslook.geo.picture import Picture
 from crosslook.match.channels import Channels, dense_channels
+from crosslook.match.pose_range import Pose, PoseRange, stretched
 from crosslook.match.refine import grey_levels, reduce_picture
 from crosslook.match.transform import (
     Transform,
@@ -41,48 +42,6 @@ _SHARES = (1.0, 1.0, 0.3)  # of fine cells, coarse cells, mutual information
 _SCALE_POWER = 0.75  # 1 for noise alone; what is alike at large scales by chance asks for less
 _WORKERS = 1  # the spectra are small: threads would wait for each other
 _ROUND = 16  # cells; so that poses of about one size share a spectrum
-
-
-@dataclass(frozen=True)
-class PoseRange:
-    """What a search tries beyond its start.
-
-    Attributes
-    ----------
-    rotation : float
-        Degrees to either side.
-    scale : (lowest, highest)
-        Factors.
-    flip : bool
-        Mirrored images too.
-    shift : float or None
-        Optical pixels; None for the whole of the optical image.
-    rotation_step, scale_step : float
-        Degrees, and relative.
-    """
-
-    rotation: float = 0.0
-    scale: tuple[float, float] = (1.0, 1.0)
-    flip: bool = False
-    shift: float | None = None
-    rotation_step: float = 4.0
-    scale_step: float = 0.0905
-
-    def poses(self) -> list[tuple[float, float, bool]]:
-        """Rotation, scale and flip of every pose."""
-        low, high = np.log(self.scale)
-        count = int(np.ceil((high - low) / np.log1p(self.scale_step) - 1e-9))
-        scales = np.exp(np.linspace(low, high, count + 1)) if count else np.exp([(low + high) / 2])
-        turns = _rotations(self.rotation, self.rotation_step)
-        flips = (False, True) if self.flip else (False,)
-        return [(float(r), float(s), f) for f in flips for r in turns for s in scales]
-
-
-def _rotations(limit: float, step: float) -> Array:
-    count = int(np.ceil(2 * limit / step - 1e-9))
-    if limit >= 180.0:
-        return np.asarray(np.arange(count) * (360.0 / count) - 180.0, np.float64)
-    return np.asarray(np.linspace(-limit, limit, count + 1), np.float64) if count else np.zeros(1)
 
 
 @dataclass(frozen=True)
@@ -132,26 +91,32 @@ def search_poses(
         Best first, no two of them within a few pixels of each other; empty
         where nothing overlaps by half.
     """
-    search = PoseSearch(sar, optical, start, wanted)
-    poses = wanted.poses()
+    points = grid_points(*sar.shape)
+    found: list[PoseCandidate] = []
+    for aspect in wanted.aspects():
+        search = PoseSearch(sar, optical, stretched(start, aspect, sar.shape), wanted)
+        found += _search_stretch(search)
+    out: list[PoseCandidate] = []
+    for one in sorted(found, key=lambda one: -one.score):
+        if all(mean_distance(one.transform, o.transform, points) > search.apart for o in out):
+            out.append(one)
+    return out[:count]
+
+
+def _search_stretch(search: PoseSearch) -> list[PoseCandidate]:
+    """The best poses of one stretch, coarse to fine."""
+    poses = search.wanted.poses()
     if len(poses) > _MOST_FINE:
         poses = [one.pose for one in _best([search.glance(p, 2) for p in poses], _MOST_FINE)]
     fine = _best([search.glance(p, 1) for p in poses], _MOST_FULL)
-    if wanted.rotation_step > _CLOSE_DEGREES:
+    if search.wanted.rotation_step > _CLOSE_DEGREES:
         fine = [search.sharpen(one) for one in fine]
     full = [search.look(one.pose) for one in _best(fine, _MOST_FULL // 2)]
-    out: list[PoseCandidate] = []
-    for one in _best(full, len(full)):
-        found = search.candidate(one)
-        points = grid_points(*sar.shape)
-        if all(mean_distance(found.transform, o.transform, points) > search.apart for o in out):
-            out.append(found)
-    return out[:count]
+    return [search.candidate(one) for one in _best(full, len(full))]
 
 
 _MOST_FINE, _MOST_FULL = 60, 20
 _CLOSE_DEGREES = 2.0
-Pose = tuple[float, float, bool]
 Spectrum = NDArray[np.complex64]
 
 

@@ -1,4 +1,4 @@
-"""Why two images do not match, as far as they tell, and what to try next."""
+"""Why images do not match, as far as they tell, and what to try next."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from crosslook.match.warp import warp
 if TYPE_CHECKING:
     from crosslook.match.align import Alignment
 
-Search = Literal["near", "told", "widened"]
+Search = Literal["near", "told", "widened", "atlas"]
 _LEAST_VALID = 0.25
-_LEAST_TEXTURE = 0.3
+_LEAST_TEXTURE = 0.15  # white noise has 0.07, single-look ground with fields and roads 0.2
 _SOFT_PX = 4.0
 _LOOKS_ALIKE = 4.0
 
@@ -75,6 +75,48 @@ def likely_cause(
     return (
         "nothing within the range that was searched fits: the images may not overlap there. "
         "Widen --shift, --rotation or --scale, or locate on a larger basemap."
+    )
+
+
+def likely_absence(sar: Picture, *, limited: bool, turned: bool) -> str:
+    """Name the likeliest cause of a query being found nowhere on an atlas, and the next step.
+
+    Parameters
+    ----------
+    sar : Picture
+        The query.
+    limited : bool
+        Whether a prior kept the search from a part of the atlas.
+    turned : bool
+        Whether rotations and scales were tried.
+    """
+    held = float(sar.valid.mean())
+    if held < _LEAST_VALID:
+        return (
+            f"too few valid pixels: the query holds data in {held:.0%} of its area. "
+            "Cut it to where it holds data, or check nodata."
+        )
+    kept = texture(sar)
+    if kept < _LEAST_TEXTURE:
+        return (
+            f"too little texture: {kept:.0%} of the contrast of the query is left "
+            f"without detail below {_SOFT_PX:g} pixels; water, sand and snow look so. "
+            "Give a larger query, or one that holds fields, roads or coasts."
+        )
+    if not turned:
+        return (
+            "nothing on the atlas fits it as it lies: it may be turned or of another pixel size "
+            "than is told, or lie elsewhere. Try --rotation 180 --scale 0.1, check --gsd, and see "
+            "atlas info for what the atlas holds."
+        )
+    if limited:
+        return (
+            "nothing within the prior fits it: it may lie outside. Widen --radius or --bbox, or "
+            "leave them out."
+        )
+    return (
+        "nothing on the atlas fits it, turned or not: it may show another place. See atlas info "
+        "for what the atlas holds, and build one with a basemap of more ground."
     )
 
 

@@ -22,7 +22,7 @@ from crosslook.match.align import Alignment, align, align_near, align_wide
 from crosslook.match.geometry import FLAT_MODELS, Geometry, choose_geometry
 from crosslook.match.judge import Verdict, error_bound, expected_error, judge
 from crosslook.match.points import start_by_points
-from crosslook.match.pose_search import PoseRange
+from crosslook.match.pose_range import PoseRange
 from crosslook.match.reason import Search, likely_cause
 from crosslook.match.result import Failure, MatchResult, placement
 from crosslook.match.settings import (
@@ -255,14 +255,18 @@ def register(
     The georeferences say where to start; without any, both images start at
     the same upper left corner with pixels of one size. Shifts up to 64
     pixels of the working grid, rotations up to 3 degrees and scales up to 3 per
-    cent are followed from there. ``shift``, ``rotation``, ``scale`` and
-    ``flip`` search further (:mod:`crosslook.match.pose_search`); without any of
+    cent are followed from there. ``shift``, ``rotation``, ``scale``,
+    ``aspect`` and ``flip`` search further (:mod:`crosslook.match.pose_search`); without any of
     them, a start that leads to no match is given up for a search over the
     whole overlap, 30 degrees to either side and a scale of 0.8 to 1.25, unless
     ``near_only`` forbids it. ``search`` of the result says which it was. The
     working grid is that of the optical image around the SAR footprint, coarser
     where the SAR image is, and reduced so that no side exceeds 2,048 pixels;
-    errors are still given in optical pixels.
+    errors are still given in optical pixels. What a similarity cannot follow,
+    unequal pixels, shear, perspective and hills, is followed where that
+    predicts tie points better (:mod:`crosslook.match.geometry`); ``geometry``
+    of the result has the comparison. Verdict and errors stay those of the
+    similarity, on which they were fitted.
 
     Parameters
     ----------
@@ -444,6 +448,7 @@ def _range_of(settings: RegisterSettings, shift: float | None) -> PoseRange:
         (min(low, 1 / _FOLLOWED_SCALE), max(high, _FOLLOWED_SCALE)),
         settings.flip,
         shift,
+        aspect=factors(settings.aspect),
     )
 
 

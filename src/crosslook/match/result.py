@@ -81,8 +81,8 @@ class MatchResult:
     error_bound_px : float or None
         What the error over the image stays below in 95 of 100 cases, optical pixels.
     search : str
-        ``near`` the start, ``told`` by options, or ``widened`` because near
-        the start there was no match.
+        ``near`` the start, ``told`` by options, ``widened`` because near the
+        start there was no match, or over an ``atlas``.
     reason : str
         Of no match: the likeliest cause and what to do next.
     geometry : dict or None

@@ -54,12 +54,16 @@ class ReachOptions(Settings):
     scale: Annotated[str, BeforeValidator(_as_range), Cli(metavar="FRACTION|LOW:HIGH")] = Field(
         default="", description="Largest change of scale, as 0.1 (10 %), or factors, as 0.7:1.4."
     )
+    aspect: Annotated[str, BeforeValidator(_as_range), Cli(metavar="FRACTION|LOW:HIGH")] = Field(
+        default="",
+        description="Largest change of height over width, where pixels are not square; as --scale.",
+    )
     flip: bool = Field(default=False, description="Try the mirror image too.")
     near_only: bool = Field(
         default=False, description="Do not search further where the start leads to no match."
     )
 
-    @field_validator("scale")
+    @field_validator("scale", "aspect")
     @classmethod
     def _check_scale(cls, value: str) -> str:
         factors(value)
@@ -68,7 +72,7 @@ class ReachOptions(Settings):
     @property
     def is_wide(self) -> bool:
         """Whether a search beyond the start is asked for."""
-        return bool(self.shift or self.rotation or self.scale or self.flip)
+        return bool(self.shift or self.rotation or self.scale or self.aspect or self.flip)
 
 
 def factors(text: str) -> tuple[float, float]:
@@ -93,8 +97,9 @@ def factors(text: str) -> tuple[float, float]:
         low, high = 1.0, 0.0
     if not 1.0 / _MOST_SCALE <= low <= high <= _MOST_SCALE:
         raise SettingError(
-            f"scale is '{text}'; a fraction from 0 to below 1, as 0.1, or two factors from "
-            f"{1 / _MOST_SCALE:g} to {_MOST_SCALE:g}, the lower one first, as 0.7:1.4, is allowed."
+            f"scale or aspect is '{text}'; a fraction from 0 to below 1, as 0.1, or two factors "
+            f"from {1 / _MOST_SCALE:g} to {_MOST_SCALE:g}, the lower one first, as 0.7:1.4, "
+            "is allowed."
         )
     return low, high
 
