@@ -161,7 +161,8 @@ def choose_geometry(
     rivals = _compete(search, flat, points, search.template)
     winner = _simplest(rivals)
     if "relief" in wanted and (winner is None or search.is_hilly(winner, points)):
-        bent = follow_relief(sar, optical, extractor, current, look, heights)
+        base = search.base(winner, points, current)
+        bent = follow_relief(sar, optical, extractor, base, look, heights)
         if bent is not None:
             # On its own points, which reach further along the range than those before.
             rivals = _compete(search, flat, bent.points, bent.template, bent)
@@ -236,6 +237,15 @@ class _Search:
             return None if fit is None else fit.transform(points.sar)
 
         return sent
+
+    def base(
+        self, winner: TransformModel | None, points: TiePoints, current: Transform
+    ) -> Transform:
+        """What the relief bends: an affine map where a similarity predicts worse."""
+        if winner in (None, "shift", "similarity"):
+            return current
+        fit = self.fit("affine", points, _LOOSE_PX)
+        return current if fit is None else fit.transform
 
     def is_hilly(self, model: TransformModel, points: TiePoints) -> bool:
         """Whether what a flat model leaves spreads along one line."""
