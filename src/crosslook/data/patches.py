@@ -15,8 +15,9 @@ from odc.geo.geobox import GeoBox
 from crosslook.data.pairs import ScenePair
 from crosslook.errors import InputError
 from crosslook.geo.grid import crs_text, shape_of, to_map
-from crosslook.geo.image import Image, ImageFile, digest_of, on_optical_grid, open_image
+from crosslook.geo.image import Image, ImageFile, on_optical_grid, open_image
 from crosslook.geo.radiometry import Stretch, three_channels
+from crosslook.geo.raster import digest_of
 from crosslook.geo.reading import Reading, fit_stretch
 from crosslook.progress import track
 from crosslook.types import MODALITIES, FloatArray, Modality, Patch, Window
