@@ -98,4 +98,5 @@ def _plain(text: str, work: dict[str, Any]) -> str:
         one = work.get(image)
         if isinstance(one, dict) and "path" in one:
             text = text.replace(str(one["path"]), str(one["name"]))
+            text = text.replace(f"{Path(one['path']).name}: ", "")
     return text
