@@ -45,6 +45,8 @@ class Extractor(ABC):
     ----------
     OPTIONS : dict of str to Option
         What may stand behind the colon of a spec.
+    VECTOR : bool or None
+        Whether it gives a global embedding; None where only its weights know.
     MEAN, STD : tuple of float
         Per channel; an image ``x`` in 0..1 becomes ``(x - MEAN) / STD``.
     revision : str
@@ -53,6 +55,7 @@ class Extractor(ABC):
     """
 
     OPTIONS: ClassVar[dict[str, Option]] = {}
+    VECTOR: ClassVar[bool | None] = False
     MEAN: tuple[float, float, float] = (0.0, 0.0, 0.0)
     STD: tuple[float, float, float] = (1.0, 1.0, 1.0)
 

@@ -20,6 +20,8 @@ from crosslook.extract.weights import shards
 _CONVERTED_AT_ONCE = 16
 _STORED = {"torch.float32": "F32", "torch.bfloat16": "BF16", "torch.float16": "F16"}
 _STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
+_BARE = "taef2_encoder.pth"
+"""A file of weights that is published alone, without a configuration."""
 
 
 def from_pretrained(cls: Any, source: Source, config: Any, dtype: Any) -> Any:
@@ -220,6 +222,8 @@ def _weight_files(folder: Path) -> list[Path]:
             index = folder / f"{stem}.{suffix}.index.json"
             if index.is_file():
                 return [folder / name for name in shards(index)]
+    if (folder / _BARE).is_file():
+        return [folder / _BARE]
     raise WeightsError(f"{folder} holds no weight file; looked for {_STEMS[0]}.safetensors.")
 
 

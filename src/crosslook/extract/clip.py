@@ -31,6 +31,7 @@ class Clip(TorchExtractor):
         "layer": LAYER,
         "side": Option(0, "longer side of the input in pixels, 0 for the trained one", low=0),
     }
+    VECTOR = True
     MEAN = CLIP_MEAN
     STD = CLIP_STD
     BYTES_PER_PIXEL: ClassVar[float] = 1200.0

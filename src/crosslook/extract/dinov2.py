@@ -31,6 +31,7 @@ class Dinov2(TorchExtractor):
         "layer": LAYER,
         "side": Option(0, "longer side of the input in pixels, 0 for the image's own", low=0),
     }
+    VECTOR = True
     MEAN = IMAGENET_MEAN
     STD = IMAGENET_STD
     BYTES_PER_PIXEL: ClassVar[float] = 800.0

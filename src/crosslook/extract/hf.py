@@ -40,6 +40,7 @@ class HubModel(TorchExtractor):
             ("auto", *_STATISTICS),
         ),
     }  # fmt: skip
+    VECTOR = None
     BYTES_PER_PIXEL: ClassVar[float] = 2000.0
 
     def _validate(self) -> None:

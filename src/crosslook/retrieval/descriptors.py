@@ -11,7 +11,8 @@ from crosslook.data.patches import PatchSet
 from crosslook.extract.registry import open_model
 from crosslook.extract.run import Patches, extract_patches, iterate
 from crosslook.extract.store import FeatureSet
-from crosslook.retrieval.compare.pooling import pool
+from crosslook.retrieval.compare.pooling import dense_shifts, pool
+from crosslook.retrieval.compare.shifts import Shifts
 from crosslook.retrieval.models import Plan
 from crosslook.retrieval.settings import StudySettings
 from crosslook.scratch import scratch
@@ -27,6 +28,7 @@ class Descriptors:
     """Pooled features of all patches of a set, both modalities, in order.
 
     ``sar`` and ``optical`` are float32 (N, D); row i of both is one pair.
+    ``shifts`` says that they are maps, compared over small shifts (``dense:R``).
     """
 
     extractor: str
@@ -34,6 +36,7 @@ class Descriptors:
     pooling: str
     sar: FloatArray
     optical: FloatArray
+    shifts: Shifts | None = None
 
     def of(self, modality: Modality) -> FloatArray:
         """The matrix of one modality."""
@@ -72,16 +75,20 @@ def pool_set(features: FeatureSet, patches: Patches, pooling: str, folder: Path)
 DEFAULT_WORKERS = 2
 
 
-def describe(spec: str, patches: PatchSet, settings: StudySettings, plan: Plan) -> Descriptors:
-    """Extract both modalities through the store and pool them."""
+def describe(
+    spec: str, patches: PatchSet, settings: StudySettings, plan: Plan, pooling: str = ""
+) -> Descriptors:
+    """Extract both modalities through the store and pool them, as the settings say by default."""
     sar, optical = extract_both(spec, patches, settings, plan)
-    pooling = resolve_pooling(settings.pooling, sar.read(0).values.shape)
+    shape = sar.read(0).values.shape
+    pooling = resolve_pooling(pooling or settings.pooling, shape)
     return Descriptors(
         spec,
         plan.revisions[spec],
         pooling,
         pool_set(sar, patches, pooling, settings.out),
         pool_set(optical, patches, pooling, settings.out),
+        dense_shifts(pooling, shape),
     )
 
 

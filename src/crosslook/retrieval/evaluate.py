@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.retrieval.choose import CHOSEN, choose_setup
 from crosslook.retrieval.compare.calibration import Calibration, fit_calibration
+from crosslook.retrieval.compare.shifts import Shifts
 from crosslook.retrieval.compare.similarity import Ranks, fit_scoring, normalise, rank_partners
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.differences import Plain, is_pretrained, measure_differences, plain_of
@@ -72,6 +74,8 @@ class Calibrated:
         Of the measured patches; row i of both is one pair.
     sar_bank, optical_bank : float32 arrays, shape (m, D)
         Of the patches that the calibration was fitted on.
+    shifts : Shifts or None
+        How they are compared, where not by plain products.
     """
 
     calibration: str
@@ -79,6 +83,7 @@ class Calibrated:
     optical: FloatArray
     sar_bank: FloatArray
     optical_bank: FloatArray
+    shifts: Shifts | None = None
 
     def sides(self, direction: Direction) -> tuple[FloatArray, FloatArray]:
         """Queries and gallery of a direction."""
@@ -92,14 +97,14 @@ class Calibrated:
             return self.sar_bank, self.optical_bank
         return self.optical_bank, self.sar_bank
 
-    def whole(self, division: Division) -> tuple[FloatArray, FloatArray]:
-        """SAR and optical descriptors of all patches, in order."""
+    def whole(self, division: Division, folder: Path) -> tuple[FloatArray, FloatArray]:
+        """SAR and optical descriptors of all patches, in order; on disk where they are large."""
         if division.split == "transductive":
             return self.sar, self.optical
         count = len(division.fit) + len(division.measured)
         out = []
         for bank, measured in ((self.sar_bank, self.sar), (self.optical_bank, self.optical)):
-            side = np.empty((count, bank.shape[1]), np.float32)
+            side = scratch((count, bank.shape[1]), folder)
             side[division.fit], side[division.measured] = bank, measured
             out.append(side)
         return out[0], out[1]
@@ -155,11 +160,11 @@ class Evaluator:
         """Fit a calibration on its units and apply it to the whole set."""
         fit, at = self.division.fit, self.division.measured
         calibration = fit_calibration(name, descriptors.sar[fit], descriptors.optical[fit])
-        sides = [self._apply(calibration, descriptors, m, at) for m in MODALITIES]
+        sar, optical = (self._apply(calibration, descriptors, m, at) for m in MODALITIES)
         if self.division.split == "transductive":
-            return Calibrated(name, *sides, *sides)
+            return Calibrated(name, sar, optical, sar, optical, descriptors.shifts)
         banks = [self._apply(calibration, descriptors, m, fit) for m in MODALITIES]
-        return Calibrated(name, *sides, *banks)
+        return Calibrated(name, sar, optical, banks[0], banks[1], descriptors.shifts)
 
     def _apply(
         self,
@@ -184,7 +189,7 @@ class Evaluator:
         self._add_gap(descriptors, calibrated)
         for scoring in self.settings.scorings:
             for direction in DIRECTIONS:
-                ranked = self._rank(calibrated, scoring, direction, self.settings.index)
+                ranked = self._rank(calibrated, scoring, direction)
                 self.add_ranks(descriptors, name, scoring, direction, ranked.ranks)
                 metrics = ranked.loss
                 if ranked.tolerant is not None:
@@ -330,29 +335,26 @@ class Evaluator:
             )
         )
 
-    def rank(self, calibrated: Calibrated, scoring: str, direction: Direction) -> Ranks:
-        """Rank the measured gallery for every measured query, exactly whatever ``index`` says."""
-        return self._rank(calibrated, scoring, direction, "exact").ranks
-
-    def _rank(
-        self, calibrated: Calibrated, scoring: str, direction: Direction, kind: str
-    ) -> Ranked:
+    def _rank(self, calibrated: Calibrated, scoring: str, direction: Direction) -> Ranked:
         """Rank the measured gallery, strictly and with neighbours accepted.
 
         Score corrections have the calibration units as banks.
         """
         query, items = calibrated.sides(direction)
-        fitted = fit_scoring(scoring, *calibrated.banks(direction))
+        shifts = calibrated.shifts
+        fitted = fit_scoring(scoring, *calibrated.banks(direction), shifts=shifts)
         partner = np.arange(len(query))
         offsets = fitted.offsets(query, items)
-        seed, draws = self.settings.seed, self.settings.draws
-        if kind != "exact":
+        settings = self.settings
+        if settings.index != "exact":
             sides = Sides(query, items, offsets, self.units, direction, self.accepted)
-            return rank_indexed(kind, sides, self.neighbours, seed, draws)
-        ranks = rank_partners(query, items, partner, offsets, accept=self.accepted)
+            seed, draws = settings.seed, settings.draws
+            return rank_indexed(settings.index, sides, self.neighbours, seed, draws)
+        pair = query, items, partner, offsets
+        ranks = rank_partners(*pair, accept=self.accepted, shifts=shifts)
         if self.neighbours is None:
             return Ranked(ranks)
-        return Ranked(ranks, rank_partners(query, items, partner, offsets, accept=self.neighbours))
+        return Ranked(ranks, rank_partners(*pair, accept=self.neighbours, shifts=shifts))
 
 
 def _joined(near: list[Indices], same: list[Indices] | None) -> list[Indices]:

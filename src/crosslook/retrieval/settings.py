@@ -78,7 +78,9 @@ class StudySettings(SeedOption, ReadingOptions, ModelOptions, RayOptions):
         default=None, description="CSV of shifts: scene, row, col."
     )
     pooling: Annotated[str, Cli(metavar="NAME")] = Field(
-        default="auto", description="auto, flatten, grid:N, mean, gem or vector."
+        default="auto",
+        description="auto, flatten, grid:N, mean, gem, vector, or dense:R: maps compared over "
+        "shifts of up to R cells.",
     )
     calibrations: Annotated[
         tuple[Literal["none", "center", "standardize", "whiten"], ...],
@@ -119,7 +121,9 @@ class StudySettings(SeedOption, ReadingOptions, ModelOptions, RayOptions):
         default=(), description="A shortlist, then verification by dense correlation."
     )
     fusion: Annotated[Specs, Cli(metavar="A+B[+C],...")] = Field(
-        default=(), description="Several extractors as one."
+        default=(),
+        description="Several extractors as one; a member may name its own pooling, as "
+        "hog:pool=dense:1.",
     )
     robustness: bool = Field(
         default=False, description="Curves over offset, rotation, scale, speckle, sizes."

@@ -28,7 +28,7 @@ from crosslook.retrieval.robustness import CALIBRATION, SCORING, study_robustnes
 from crosslook.retrieval.same_ground import SameGround, find_same_ground
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.split import Units, divide, find_units, transductive
-from crosslook.retrieval.stage_spec import members_of, stages_of
+from crosslook.retrieval.stage_spec import members_of, parse_member, stages_of
 from crosslook.retrieval.stages import evaluate_fusion, evaluate_two_stages
 from crosslook.retrieval.views import feature_views
 from crosslook.types import FeatureMap, Indices, Row
@@ -55,13 +55,13 @@ def run_study(settings: StudySettings, console: Console | None = None) -> Path:
     plan = plan_models(settings)
     if settings.index != "exact":
         load_faiss()  # told now, not after the features are made
+    check_writable(settings.out)
     timer = Timer()
     with timer("reading"):
         patches = open_patches(settings)
         units = find_units(patches.patches, settings.split_by)
         ground = same_ground(patches)
         evaluators = divide_patches(patches, units, ground, settings)
-    check_writable(settings.out)
     sweep(settings.out)
     _note(plan, units, ground, evaluators, settings)
     _say_what(patches, units, plan, console)
@@ -105,11 +105,19 @@ def _evaluate_extractors(
             with timer(f"views {spec}"):
                 division = evaluators[0].division
                 evaluators[0].found.views += feature_views(spec, patches, settings, plan, division)
-        if any(spec in members_of(text) for text in settings.fusion):
-            kept[spec] = descriptors
+        for text in _members_with(spec, plan.fusion):
+            pooling = parse_member(text).pooling
+            same = pooling in ("", descriptors.pooling)
+            kept[text] = descriptors if same else describe(spec, patches, settings, plan, pooling)
     for evaluator in evaluators:
         evaluator.add_differences()
     return kept
+
+
+def _members_with(spec: str, fusions: list[str]) -> list[str]:
+    """Members of fusions that are an extractor under one pooling or another, each once."""
+    members = dict.fromkeys(member for text in fusions for member in members_of(text))
+    return [text for text in members if parse_member(text).extractor == spec]
 
 
 def _evaluate(evaluator: Evaluator, descriptors: Descriptors) -> None:

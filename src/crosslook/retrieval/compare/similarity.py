@@ -23,6 +23,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from crosslook.errors import CalibrationError, InputError, SettingError, did_you_mean
+from crosslook.retrieval.compare.shifts import ShiftedGallery, Shifts
 from crosslook.types import FloatArray, Indices
 
 BLOCK_SCORES = 2**24
@@ -81,7 +82,10 @@ def normalise(descriptors: FloatArray) -> FloatArray:
 
 
 def similarity_blocks(
-    query: FloatArray, gallery: FloatArray, offsets: Offsets | None = None
+    query: FloatArray,
+    gallery: FloatArray,
+    offsets: Offsets | None = None,
+    shifts: Shifts | None = None,
 ) -> Iterator[tuple[slice, FloatArray]]:
     """Yield (query rows, scores against the whole gallery) block by block.
 
@@ -91,6 +95,9 @@ def similarity_blocks(
     ----------
     query, gallery : float32 arrays, shapes (Nq, D) and (Ng, D)
         Unit rows, so that a product is a cosine.
+    offsets : Offsets, optional
+    shifts : Shifts, optional
+        The rows are maps, whose greatest cosine over small shifts is the score.
 
     Raises
     ------
@@ -100,11 +107,16 @@ def similarity_blocks(
     if query.shape[1] != gallery.shape[1] or len(gallery) == 0:
         raise InputError(f"queries {query.shape} do not fit a gallery {gallery.shape}.")
     step = _rows_per_block(gallery)
+    moved = None if shifts is None else ShiftedGallery(gallery, shifts)
     # One buffer for all blocks: fresh pages would cost as much as ranking does.
     held = np.empty((min(step, len(query)), len(gallery)), np.float32)
     for start in range(0, len(query), step):
         rows = slice(start, min(start + step, len(query)))
-        scores = np.matmul(query[rows], gallery.T, out=held[: rows.stop - start])
+        scores = held[: rows.stop - start]
+        if moved is None:
+            np.matmul(query[rows], gallery.T, out=scores)
+        else:
+            moved.best(query[rows], scores)
         if offsets is not None:
             replace(offsets, query=offsets.query[rows]).apply(scores)
         yield rows, scores
@@ -117,6 +129,7 @@ def rank_partners(
     offsets: Offsets | None = None,
     top: int = 10,
     accept: Sequence[Indices] | None = None,
+    shifts: Shifts | None = None,
 ) -> Ranks:
     """Rank the partner of every query among the gallery.
 
@@ -134,6 +147,8 @@ def rank_partners(
         Per query, gallery items that also count as found, the partner among
         them: the best of them is ranked, and the others do not stand in its
         way.
+    shifts : Shifts, optional
+        As in :func:`similarity_blocks`.
     """
     count, best = len(query), min(top, len(gallery))
     ranks = Ranks(
@@ -145,7 +160,7 @@ def rank_partners(
 
     def fill(part: slice) -> None:
         here = None if offsets is None else replace(offsets, query=offsets.query[part])
-        for inner, block in similarity_blocks(query[part], gallery, here):
+        for inner, block in similarity_blocks(query[part], gallery, here, shifts):
             rows = slice(part.start + inner.start, part.start + inner.stop)
             # The partner's score is read from the block it is compared in:
             # products of another shape may differ in the last bit.
@@ -263,6 +278,7 @@ class Scoring:
     gallery_bank: FloatArray
     neighbours: int
     temperature: float
+    shifts: Shifts | None = None
 
     def offsets(self, query: FloatArray, gallery: FloatArray) -> Offsets:
         """Return the correction of unit queries (Nq, D) and gallery (Ng, D).
@@ -277,12 +293,13 @@ class Scoring:
         if self.name == "csls":
             return Offsets(
                 CSLS_SCALE,
-                _mean_of_nearest(query, self.gallery_bank, self.neighbours),
-                _mean_of_nearest(gallery, self.query_bank, self.neighbours),
+                _mean_of_nearest(query, self.gallery_bank, self.neighbours, self.shifts),
+                _mean_of_nearest(gallery, self.query_bank, self.neighbours, self.shifts),
             )
         if self.name == "inverted-softmax":
             scale = 1.0 / self.temperature
-            return Offsets(scale, zeros, _log_sum_exp(gallery, self.query_bank, scale))
+            softmax = _log_sum_exp(gallery, self.query_bank, scale, self.shifts)
+            return Offsets(scale, zeros, softmax)
         return Offsets(1.0, zeros, np.zeros(len(gallery), np.float32))
 
 
@@ -293,6 +310,7 @@ def fit_scoring(
     *,
     neighbours: int = 10,
     temperature: float = 0.05,
+    shifts: Shifts | None = None,
 ) -> Scoring:
     """Make a scoring from banks of unit descriptors.
 
@@ -306,6 +324,8 @@ def fit_scoring(
         For ``csls``; at most the size of a bank is used.
     temperature : float
         For ``inverted-softmax``; above 0.
+    shifts : Shifts, optional
+        As in :func:`similarity_blocks`.
 
     Raises
     ------
@@ -326,19 +346,23 @@ def fit_scoring(
         )
     if name != "cosine" and min(len(query_bank), len(gallery_bank)) == 0:
         raise CalibrationError(f"scoring '{name}' has an empty bank; set more scenes aside.")
-    return Scoring(name, query_bank, gallery_bank, neighbours, temperature)
+    return Scoring(name, query_bank, gallery_bank, neighbours, temperature, shifts)
 
 
-def _mean_of_nearest(items: FloatArray, bank: FloatArray, count: int) -> FloatArray:
+def _mean_of_nearest(
+    items: FloatArray, bank: FloatArray, count: int, shifts: Shifts | None
+) -> FloatArray:
     out = np.empty(len(items), np.float32)
-    for rows, scores in similarity_blocks(items, bank):
+    for rows, scores in similarity_blocks(items, bank, None, shifts):
         out[rows] = mean_of_best(scores, count)
     return out
 
 
-def _log_sum_exp(items: FloatArray, bank: FloatArray, scale: float) -> FloatArray:
+def _log_sum_exp(
+    items: FloatArray, bank: FloatArray, scale: float, shifts: Shifts | None
+) -> FloatArray:
     out = np.empty(len(items), np.float32)
-    for rows, scores in similarity_blocks(items, bank):
+    for rows, scores in similarity_blocks(items, bank, None, shifts):
         scores *= np.float32(scale)
         top = scores.max(axis=1, keepdims=True)
         out[rows] = (top + np.log(np.exp(scores - top).sum(axis=1, keepdims=True)))[:, 0]
