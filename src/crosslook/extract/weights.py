@@ -17,19 +17,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from crosslook.errors import SettingError, SpecError, WeightsError, did_you_mean
-from crosslook.extract.rows import ROWS, ExtractorRow, Variant
+from crosslook.extract.rows import ANY_CHECKPOINT, ROWS, ExtractorRow, Variant, all_rows
 from crosslook.extract.source import UNTRAINED_REVISION, Source, published_config, read_config
 from crosslook.extract.spec import ExtractorSpec, parse_spec
-
-_ANY_CHECKPOINT = (
-    ("config.json",),
-    (
-        "model.safetensors",
-        "model.safetensors.index.json",
-        "pytorch_model.bin",
-        "pytorch_model.bin.index.json",
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -62,7 +52,7 @@ def find_variant(row: ExtractorRow, parsed: ExtractorSpec) -> tuple[str, Variant
                 "'hf' needs a model: hf:<hub id or folder>, as hf:facebook/dinov2-base."
             )
         return parsed.variant, Variant(
-            parsed.variant, "of the checkpoint", 0, 0, 0.0, files=_ANY_CHECKPOINT
+            parsed.variant, "of the checkpoint", 0, 0, 0.0, files=ANY_CHECKPOINT
         )
     name = parsed.variant or next(iter(row.variants))
     if name not in row.variants:
@@ -138,7 +128,7 @@ def check_overrides(overrides: Mapping[str, Path]) -> None:
     SettingError
         Naming what is allowed.
     """
-    known = [row.name for row in ROWS if row.variants]
+    known = [row.name for row in all_rows() if row.variants or row.plugin]
     known += [f"{row.name}:{name}" for row in ROWS for name in row.variants]
     for name in overrides:
         if name not in known and not name.startswith("hf:"):
@@ -161,15 +151,19 @@ def snapshot_folder(hub_id: str, revision: str) -> Path:
     """Folder of a revision in the cache, whether it is there or not."""
     repository = cache_folder() / f"models--{hub_id.replace('/', '--')}"
     reference = repository / "refs" / revision
-    commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision
-    return repository / "snapshots" / commit
+    if reference.is_file():
+        return repository / "snapshots" / reference.read_text(encoding="utf-8").strip()
+    # A cache that was copied or fetched by commit may lack the name of the branch.
+    snapshots = sorted(repository.glob("snapshots/*")) if revision == "main" else []
+    return snapshots[0] if len(snapshots) == 1 else repository / "snapshots" / revision
 
 
 def _row(name: str) -> ExtractorRow:
-    for row in ROWS:
+    rows = all_rows()
+    for row in rows:
         if row.name == name:
             return row
-    names = [row.name for row in ROWS]
+    names = [row.name for row in rows]
     raise SpecError(
         f"unknown extractor '{name}'; known are: {', '.join(names)}." + did_you_mean(name, names)
     )
@@ -189,7 +183,9 @@ def _folder(row: ExtractorRow, name: str, variant: Variant, overrides: Mapping[s
         return (where / file).parent
     base = _overridden(row, name, overrides)
     if base is None:
-        return snapshot_folder(variant.hub_id, variant.revision) / variant.folder
+        names = (variant.hub_id, *variant.formerly)
+        folders = [snapshot_folder(one, variant.revision) / variant.folder for one in names]
+        return next((folder for folder in folders if folder.is_dir()), folders[0])
     inner = base / variant.folder
     return inner if inner.is_dir() else base
 
@@ -204,7 +200,8 @@ def _absent(folder: Path, variant: Variant) -> list[str]:
         if not here:
             absent.append(" or ".join(names[:2]))
         elif here[0].endswith(".index.json"):
-            absent += [part for part in shards(folder / here[0]) if not (folder / part).is_file()]
+            index = folder / here[0]
+            absent += [part for part in shards(index) if not (index.parent / part).is_file()]
     return absent
 
 
@@ -250,10 +247,10 @@ def _revision(folder: Path, variant: Variant) -> str:
     digest = hashlib.sha256()
     for names in variant.files:
         name = next(name for name in names if (folder / name).is_file())
-        files = [name, *shards(folder / name)] if name.endswith(".index.json") else [name]
-        for file in files:
-            stat = (folder / file).stat()
-            digest.update(_content(folder / file, stat.st_size, stat.st_mtime_ns))
+        parts = shards(folder / name) if name.endswith(".index.json") else []
+        for file in [folder / name, *((folder / name).parent / part for part in parts)]:
+            stat = file.stat()
+            digest.update(_content(file, stat.st_size, stat.st_mtime_ns))
     return f"sha256-{digest.hexdigest()[:16]}"
 
 

@@ -23,7 +23,10 @@ from crosslook.types import FeatureMap
 
 @dataclass
 class Plan:
-    """What a run does: extractors, two stages, fusions; what is left out and why."""
+    """What a run does: extractors, two stages, fusions; what is left out and why.
+
+    ``features`` names the folders of the store that hold what was extracted.
+    """
 
     specs: list[str]
     two_stage: list[str]
@@ -31,6 +34,7 @@ class Plan:
     skipped: dict[str, str] = field(default_factory=dict)
     revisions: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    features: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def plan_models(settings: StudySettings) -> Plan:

@@ -89,7 +89,8 @@ def _match_tables(name: Descriptors, result: TwoStageResult, items: Indices) -> 
 def evaluate_fusion(text: str, members: Mapping[str, Descriptors], evaluator: Evaluator) -> None:
     """Add a fusion with equal and with fitted weights, as if it were an extractor."""
     names = members_of(text)
-    own = [evaluator.calibrate(members[name], FUSED_CALIBRATION) for name in names]
+    reduced = [evaluator.reduce(members[name]) for name in names]
+    own = [evaluator.calibrate(one, FUSED_CALIBRATION) for one in reduced]
     division = evaluator.division
     folder = evaluator.settings.out
     parts = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from crosslook.data.patches import PatchSet
+from crosslook.extract.registry import open_model
 from crosslook.extract.run import read_maps
-from crosslook.retrieval.descriptors import extract_both
+from crosslook.retrieval.descriptors import extract_both, patches_for
 from crosslook.retrieval.measure.feature_views import (
     cell_response,
     fit_map_scale,
@@ -24,7 +26,7 @@ from crosslook.retrieval.run_folder import write_table
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.split import Division
 from crosslook.retrieval.thumbnails import SIDE
-from crosslook.types import FloatArray
+from crosslook.types import MODALITIES, FloatArray, Modality
 
 Colours = NDArray[np.uint8]
 VIEWS_FILE = "feature_views.parquet"
@@ -80,15 +82,12 @@ def feature_views(
     Channels are standardised per sensor on patches of the calibration units.
     A map of a single cell has nothing to show and gives no view.
     """
-    sar_set, optical_set = extract_both(spec, patches, settings, plan)
     places = np.linspace(0, len(division.measured) - 1, SHOWN + 2)[1:-1].round().astype(int)
     chosen = sorted({int(division.measured[place]) for place in places})
     fit = division.fit[:: max(1, len(division.fit) // _FITTED_ON)].tolist()
-    scale = fit_map_scale(
-        read_maps(sar_set, patches, fit).values, read_maps(optical_set, patches, fit).values
-    )
-    sar = scale.sar(read_maps(sar_set, patches, chosen).values)
-    optical = scale.optical(read_maps(optical_set, patches, chosen).values)
+    read = _map_reader(spec, patches, settings, plan)
+    scale = fit_map_scale(*(read(modality, fit) for modality in MODALITIES))
+    sar, optical = scale.sar(read("sar", chosen)), scale.optical(read("optical", chosen))
     if min(sar.shape[2:]) < 2:
         return []
     found = []
@@ -97,6 +96,26 @@ def feature_views(
         colours = pca_colours(first, second)
         found.append(FeatureView(spec, index, cell, *colours, cell_response(first, second, cell)))
     return found
+
+
+def _map_reader(
+    spec: str, patches: PatchSet, settings: StudySettings, plan: Plan
+) -> Callable[[Modality, Sequence[int]], FloatArray]:
+    """Maps (n, C, h, w) of chosen patches: from the store, or made again where it has none."""
+    if settings.keep == "maps":
+        sets = dict(zip(MODALITIES, extract_both(spec, patches, settings, plan), strict=True))
+        return lambda modality, at: read_maps(sets[modality], patches, at).values
+
+    def extract(modality: Modality, at: Sequence[int]) -> FloatArray:
+        extractor = open_model(spec, settings)
+        try:
+            return extractor.extract(
+                patches_for(extractor, patches).read(modality, at), modality
+            ).values
+        finally:
+            extractor.close()
+
+    return extract
 
 
 def _response(view: FeatureView) -> Colours:

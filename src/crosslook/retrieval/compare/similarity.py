@@ -33,6 +33,7 @@ MOST_ROWS = 256
 MOST_THREADS = 4
 """Blocks ranked at once; each holds its scores and a mask of them."""
 _GROUPS = 128
+_PAIRS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,16 @@ class Offsets:
     scale: float
     query: FloatArray
     gallery: FloatArray
+
+    @classmethod
+    def none(cls, queries: int, items: int) -> Offsets:
+        """No correction: the cosine itself."""
+        return cls(1.0, np.zeros(queries, np.float32), np.zeros(items, np.float32))
+
+    @property
+    def reversed(self) -> Offsets:
+        """Those of the other direction, where a correction treats both sides alike."""
+        return Offsets(self.scale, self.gallery, self.query)
 
     def apply(self, scores: FloatArray) -> FloatArray:
         """Correct cosines (Nq, Ng) where they lie, and return them."""
@@ -81,6 +92,15 @@ def normalise(descriptors: FloatArray) -> FloatArray:
     return np.asarray(descriptors / np.maximum(length, 1e-12), np.float32)
 
 
+def paired_cosines(sar: FloatArray, optical: FloatArray) -> FloatArray:
+    """Cosine of each pair of unit rows (n, D), a part at a time: shape (n,)."""
+    out = np.empty(len(sar), np.float32)
+    for start in range(0, len(sar), _PAIRS_AT_ONCE):
+        rows = slice(start, start + _PAIRS_AT_ONCE)
+        out[rows] = (sar[rows] * optical[rows]).sum(axis=1)
+    return out
+
+
 def similarity_blocks(
     query: FloatArray,
     gallery: FloatArray,
@@ -104,10 +124,19 @@ def similarity_blocks(
     InputError
         If the two have different dimensions or the gallery is empty.
     """
+    moved = None if shifts is None else ShiftedGallery(gallery, shifts)
+    for rows, scores in _products(query, gallery, moved):
+        if offsets is not None:
+            replace(offsets, query=offsets.query[rows]).apply(scores)
+        yield rows, scores
+
+
+def _products(
+    query: FloatArray, gallery: FloatArray, moved: ShiftedGallery | None
+) -> Iterator[tuple[slice, FloatArray]]:
     if query.shape[1] != gallery.shape[1] or len(gallery) == 0:
         raise InputError(f"queries {query.shape} do not fit a gallery {gallery.shape}.")
     step = _rows_per_block(gallery)
-    moved = None if shifts is None else ShiftedGallery(gallery, shifts)
     # One buffer for all blocks: fresh pages would cost as much as ranking does.
     held = np.empty((min(step, len(query)), len(gallery)), np.float32)
     for start in range(0, len(query), step):
@@ -117,8 +146,6 @@ def similarity_blocks(
             np.matmul(query[rows], gallery.T, out=scores)
         else:
             moved.best(query[rows], scores)
-        if offsets is not None:
-            replace(offsets, query=offsets.query[rows]).apply(scores)
         yield rows, scores
 
 
@@ -150,27 +177,71 @@ def rank_partners(
     shifts : Shifts, optional
         As in :func:`similarity_blocks`.
     """
+    how = [Offsets.none(len(query), len(gallery)) if offsets is None else offsets]
+    [[ranks]] = rank_all(query, gallery, partner, how, [accept], top, shifts)
+    return ranks
+
+
+def rank_all(
+    query: FloatArray,
+    gallery: FloatArray,
+    partner: Indices,
+    offsets: Sequence[Offsets],
+    accepts: Sequence[Sequence[Indices] | None] = (None,),
+    top: int = 10,
+    shifts: Shifts | None = None,
+) -> list[list[Ranks]]:
+    """Rank under several score corrections and several rules of what is found.
+
+    The products are made once for all of them; arguments are those of
+    :func:`rank_partners`.
+
+    Returns
+    -------
+    list of list of Ranks
+        Per correction, per rule.
+    """
     count, best = len(query), min(top, len(gallery))
-    ranks = Ranks(
+    found = [[_empty_ranks(count, best) for _ in accepts] for _ in offsets]
+    moved = None if shifts is None else ShiftedGallery(gallery, shifts)
+
+    def fill(part: slice) -> None:
+        for inner, cosines in _products(query[part], gallery, moved):
+            rows = slice(part.start + inner.start, part.start + inner.stop)
+            for number, (how, ranks) in enumerate(zip(offsets, found, strict=True)):
+                # The last correction may overwrite what no one reads any more.
+                block = cosines if number == len(offsets) - 1 else cosines.copy()
+                replace(how, query=how.query[rows]).apply(block)
+                _fill_ranks(ranks, accepts, rows, block, partner)
+
+    _in_threads(fill, count, _rows_per_block(gallery))
+    return found
+
+
+def _empty_ranks(count: int, best: int) -> Ranks:
+    return Ranks(
         np.empty(count, np.int64),
         np.empty(count, np.float32),
         np.empty((count, best), np.int64),
         np.empty((count, best), np.float32),
     )
 
-    def fill(part: slice) -> None:
-        here = None if offsets is None else replace(offsets, query=offsets.query[part])
-        for inner, block in similarity_blocks(query[part], gallery, here, shifts):
-            rows = slice(part.start + inner.start, part.start + inner.stop)
-            # The partner's score is read from the block it is compared in:
-            # products of another shape may differ in the last bit.
-            own = block[np.arange(len(block)), partner[rows]]
-            ranks.partner_score[rows] = own
-            ranks.top_indices[rows], ranks.top_scores[rows] = best_of(block, best)
-            ranks.rank[rows] = rank_in(block, own, None if accept is None else accept[rows])
 
-    _in_threads(fill, count, _rows_per_block(gallery))
-    return ranks
+def _fill_ranks(
+    ranks: Sequence[Ranks],
+    accepts: Sequence[Sequence[Indices] | None],
+    rows: slice,
+    block: FloatArray,
+    partner: Indices,
+) -> None:
+    # The partner's score is read from the block it is compared in:
+    # products of another shape may differ in the last bit.
+    own = block[np.arange(len(block)), partner[rows]]
+    best = best_of(block, ranks[0].top_indices.shape[1])
+    for one, accept in zip(ranks, accepts, strict=True):
+        one.partner_score[rows] = own
+        one.top_indices[rows], one.top_scores[rows] = best
+        one.rank[rows] = rank_in(block, own, None if accept is None else accept[rows])
 
 
 def _rows_per_block(gallery: FloatArray) -> int:
@@ -243,6 +314,8 @@ def rank_in(block: FloatArray, own: FloatArray, accept: Sequence[Indices] | None
 
 
 SCORINGS = ("cosine", "csls", "inverted-softmax")
+SYMMETRIC = ("cosine", "csls")
+"""Scorings whose correction of one direction is that of the other, sides exchanged."""
 CSLS_SCALE = 2.0
 
 
@@ -289,7 +362,6 @@ class Scoring:
         ``inverted-softmax``: ``cos(q, g) / T - log sum_b exp(cos(b, g) / T)``
         over the bank ``b`` of queries (Smith et al., ICLR 2017).
         """
-        zeros = np.zeros(len(query), np.float32)
         if self.name == "csls":
             return Offsets(
                 CSLS_SCALE,
@@ -297,10 +369,10 @@ class Scoring:
                 _mean_of_nearest(gallery, self.query_bank, self.neighbours, self.shifts),
             )
         if self.name == "inverted-softmax":
-            scale = 1.0 / self.temperature
+            scale, zeros = 1.0 / self.temperature, np.zeros(len(query), np.float32)
             softmax = _log_sum_exp(gallery, self.query_bank, scale, self.shifts)
             return Offsets(scale, zeros, softmax)
-        return Offsets(1.0, zeros, np.zeros(len(gallery), np.float32))
+        return Offsets.none(len(query), len(gallery))
 
 
 def fit_scoring(
