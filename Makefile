@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo explore test test-slow test-all lint format bench clean
+.PHONY: demo explore test test-slow test-all lint format bench bench-gpu clean
 
 demo: $(READY)
 	$(BIN)/crosslook demo --out demo-run
@@ -31,6 +31,9 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+bench-gpu: $(READY)
+	$(BIN)/python benchmarks/gpu.py
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

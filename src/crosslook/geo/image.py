@@ -353,7 +353,8 @@ def open_image(
     header = source.header
     product = isinstance(source, RasterFile) and bool(source.bands)
     every = tuple(range(1, header.bands + 1))
-    bands = every[:3] if product else radiometry.choose(header)
+    named = every if radiometry.bands else every[:3]
+    bands = named if product else radiometry.choose(header)
     looked = survey(source, bands, radiometry.zeros)
     if not product and any(looked.empty) and not radiometry.bands and modality == "sar":
         bands, looked = _without_empty(source, radiometry, every)
