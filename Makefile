@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo explore test test-slow test-all lint format bench bench-gpu clean
+.PHONY: demo explore test test-slow test-all test-min lint format bench bench-gpu docs dist qgis clean
 
 demo: $(READY)
 	$(BIN)/crosslook demo --out demo-run
@@ -35,10 +35,33 @@ bench: $(READY)
 bench-gpu: $(READY)
 	$(BIN)/python benchmarks/gpu.py
 
+# The documentation, executed on simulated pairs, offline; a warning fails it.
+docs: $(READY)
+	$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+# Wheel and sdist; the wheel installed into nothing runs the lines of README.md.
+dist: $(READY)
+	$(BIN)/python tools/check_dist.py --constraint constraints.txt
+
+# The tests with the lowest versions that pyproject.toml allows.
+MIN := .venv-min/.ready
+test-min: $(MIN)
+	.venv-min/bin/python -m pytest -n 2
+
+$(MIN): pyproject.toml constraints-min.txt
+	$(PYTHON) -m venv .venv-min
+	.venv-min/bin/python -m pip install --quiet --constraint constraints-min.txt --editable ".[models,faiss,remote,ray,test]"
+	touch $(MIN)
+
+# The plugin for QGIS as a zip, for 'Install from ZIP'.
+qgis:
+	$(PYTHON) integrations/qgis/pack.py
+
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[models,faiss,remote,ray,web,test,lint]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[models,faiss,remote,ray,web,test,lint,docs,dist]"
 	touch $(READY)
 
 clean:
-	rm -rf .venv demo-run
+	rm -rf .venv .venv-min demo-run dist docs/_build docs/reference/generated

@@ -18,6 +18,7 @@ LEAVES = {
     "errors",
     "atomic",
     "console",
+    "notebook",
     "progress",
     "scratch",
     "storage",

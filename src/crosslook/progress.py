@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import perf_counter
 from typing import TypeVar
 
 Item = TypeVar("Item")
 _SHOW_AFTER_SECONDS = 2.0
+_EVERY = "CROSSLOOK_PROGRESS_SECONDS"
 Listener = Callable[[str, int, int], None]
 _listeners: list[Listener] = []
 
@@ -38,7 +40,7 @@ def track(items: Iterable[Item], label: str, total: int | None = None) -> Iterat
 
     Nothing is drawn for work that ends within two seconds. Where the standard
     error is no terminal (a log file, a pipe) a line is written every thirty
-    seconds instead of a bar.
+    seconds instead of a bar, or as often as ``CROSSLOOK_PROGRESS_SECONDS`` says.
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
@@ -90,12 +92,20 @@ def _bar(items: Iterable[Item], label: str, total: int | None) -> Iterator[Item]
 def _lines(items: Iterable[Item], label: str, total: int | None) -> Iterator[Item]:
     from time import monotonic
 
+    every = _seconds_between_lines()
     last = monotonic()
     for done, item in enumerate(items, start=1):
         yield item
-        if monotonic() - last > 30:
+        if monotonic() - last > every:
             last = monotonic()
             print(f"{label}: {done}/{total or '?'}", file=sys.stderr, flush=True)
+
+
+def _seconds_between_lines() -> float:
+    """Thirty, unless a program that shows the progress itself wants them more often."""
+    with suppress(ValueError):
+        return float(os.environ.get(_EVERY, "30"))
+    return 30.0
 
 
 class Timer:

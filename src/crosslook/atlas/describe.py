@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from crosslook.atlas.blocks import VALID
 from crosslook.atlas.prior import whole_sample
 from crosslook.atlas.store import Atlas
 from crosslook.geo.grid import crs_text, to_lonlat
 
-_SOURCES = 3
-
 
 def describe(atlas: Atlas) -> str:
     """Area, grid, extractors, size, sources and date of an atlas, a line each."""
-    manifest = atlas.manifest
-    grid = manifest.grid
+    grid = atlas.grid
     rows, cols = grid.shape
     sample = whole_sample(atlas)
     corners = to_lonlat(grid.pixels, sample)
     west, south = corners.min(axis=0)
     east, north = corners.max(axis=0)
-    names = ", ".join(manifest.sources[:_SOURCES])
-    more = len(manifest.sources) - _SOURCES
+    facts = atlas.facts()
+    after = {name: facts.pop(name) for name in ("sources", "built")}
     lines = {
-        "area": f"{atlas.area_km2():,.1f} km2 of data",
+        "area": facts.pop("area"),
         "bounds": f"{west:.6f} {south:.6f} {east:.6f} {north:.6f} (west south east north)",
         "grid": (
             f"{rows} x {cols} pixels of {grid.ground_metres(sample):.2f} m, {crs_text(grid.pixels)}"
         ),
-        "blocks": (
-            f"{len(manifest.blocks)} of {int(np.prod(grid.blocks))} hold data, "
-            f"{grid.block} pixels a side"
-        ),
-        **{
-            f"level {number}": f"{level.spec}, {level.cell} pixels a cell"
-            for number, level in enumerate(manifest.levels)
-        },
+        **facts,
         "size": f"{stored_bytes(atlas) / 1e6:,.0f} MB",
-        "sources": names + (f" and {more} more" if more > 0 else ""),
-        "built": f"{manifest.created} by crosslook {manifest.version}",
+        **after,
     }
     return "\n".join(f"{name:10}{value}" for name, value in lines.items())
 

@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -24,12 +25,15 @@ from crosslook.atlas.manifest import (
     read_manifest,
     read_plan,
 )
-from crosslook.errors import InputError, SettingError, StoreError, did_you_mean
-from crosslook.geo.grid import window_of
+from crosslook.errors import CrosslookError, InputError, SettingError, StoreError, did_you_mean
+from crosslook.geo.grid import crs_text, window_of
 from crosslook.geo.image import ImageFile, as_image
 from crosslook.match.channels import Channels, contrast_weight
+from crosslook.notebook import card, image
 from crosslook.storage import Folder, LocalFolder, open_folder
 
+_SOURCES = 3  # named; of others the number is told
+_SHOWN_BLOCKS, _THUMBNAIL = 4, 480
 _REMOTE_FILES = 64  # arrays of a remote atlas that are held in memory
 
 
@@ -156,6 +160,44 @@ class Atlas:
         inside = np.minimum(centres, np.array(self.grid.shape) - 0.5)
         metres = self.grid.ground_metres(inside)
         return self.manifest.valid_pixels * metres**2 / 1e6
+
+    def facts(self) -> dict[str, str]:
+        """What the manifest says of the atlas, in words."""
+        manifest, side = self.manifest, self.grid.block
+        names = ", ".join(manifest.sources[:_SOURCES])
+        more = len(manifest.sources) - _SOURCES
+        return {
+            "area": f"{self.area_km2():,.1f} km2 of data",
+            "blocks": f"{len(manifest.blocks)} of {int(np.prod(self.grid.blocks))} hold data, "
+            f"{side} pixels a side",
+            **{
+                f"level {number}": f"{level.spec}, {level.cell} pixels a cell"
+                for number, level in enumerate(manifest.levels)
+            },
+            "sources": names + (f" and {more} more" if more > 0 else ""),
+            "built": f"{manifest.created} by crosslook {manifest.version}",
+        }
+
+    def _repr_html_(self) -> str:
+        """Show the facts in a notebook, and a small atlas itself."""
+        rows, cols = self.grid.shape
+        facts = {"grid": f"{rows} x {cols} pixels, {crs_text(self.grid.pixels)}", **self.facts()}
+        shown = ""
+        if len(self.manifest.blocks) <= _SHOWN_BLOCKS:  # all their files are read and checked
+            with suppress(CrosslookError):
+                shown = image(self._thumbnail(), "the basemap")
+        return card(f"Atlas {self.name}", facts, shown)
+
+    def _thumbnail(self) -> bytes:
+        """PNG of the whole basemap, at most 480 pixels a side."""
+        import cv2
+
+        whole = self.image((0, 0), self.grid.shape)
+        step = max(1, -(-max(self.grid.shape) // _THUMBNAIL))
+        small = whole.read(None, step).values
+        bands = small[:3] if len(small) >= 3 else small[[0, 0, 0]]
+        pixels = (np.clip(np.nan_to_num(bands), 0, 1) * 255).round().astype(np.uint8)
+        return bytes(cv2.imencode(".png", pixels[::-1].transpose(1, 2, 0))[1])
 
     def _array(self, block: Block, name: str) -> NDArray[Any] | None:
         """A file of a block, checked; None where the block has none."""

@@ -25,6 +25,7 @@ from crosslook.match.pictures import shift_picture
 from crosslook.match.relief import HILLY_PX
 from crosslook.match.residual import AuditRow, measure_scene
 from crosslook.match.settings import AuditCall, AuditSettings
+from crosslook.notebook import card, grid, image
 from crosslook.options import after_one, record
 from crosslook.progress import track
 from crosslook.types import Window
@@ -123,7 +124,21 @@ class Audit:
             (folder / "worst.png").unlink(missing_ok=True)
         return [path for name in (*tables, "worst.png") if (path := folder / name).exists()]
 
+    def _repr_html_(self) -> str:
+        """Show the counts, the scenes and the worst of them in a notebook."""
+        facts = {name.replace("_", " "): f"{value:g}" for name, value in self.summary().items()}
+        rows = [
+            [r.scene, f"{r.row:.2f}", f"{r.col:.2f}", "yes" if r.trusted else "no"]
+            for r in self.rows[:_MOST_SHOWN]
+        ]
+        header = ["scene", "rows off", "columns off", "trusted"]
+        worst = (
+            image(self.worst, "the worst scene, as published and corrected") if self.worst else ""
+        )
+        return card("Residual shifts", facts, grid(header, rows), worst)
 
+
+_MOST_SHOWN = 12
 _SO_FAR = "audit.partial.json"
 _FORMAT = 1
 """Raise it whenever a measure changes: rows of an audit that was stopped are then made anew."""

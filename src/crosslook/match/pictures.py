@@ -26,11 +26,21 @@ _TEMPLATE = Path(__file__).with_name("swipe.html")
 
 
 def write_overlay(target: Path, optical: Pixels, sar: Pixels) -> None:
+    """Write :func:`overlay` as PNG."""
+    write_bytes(target, _encode(overlay(optical, sar), ".png"))
+
+
+def overlay(optical: Pixels, sar: Pixels) -> Pixels:
     """Left a checkerboard of both (H, W, 3), right the SAR image's edges over the optical one."""
     board = checkerboard(optical, sar)
     edges = edges_over(optical, sar)
     gap = np.full((board.shape[0], 8, 3), 255, np.uint8)
-    write_bytes(target, _encode(np.hstack([board, gap, edges]), ".png"))
+    return np.hstack([board, gap, edges])
+
+
+def jpeg_of(image: Pixels) -> bytes:
+    """An image (H, W, 3) as JPEG."""
+    return _encode(image, ".jpg")
 
 
 def write_swipe(target: Path, optical: Pixels, sar: Pixels, title: str, verdict: str) -> None:
@@ -113,7 +123,7 @@ def colours_of(image: Image) -> Pixels:
 
 
 def _data_url(image: Pixels) -> str:
-    data = base64.b64encode(_encode(image, ".jpg")).decode("ascii")
+    data = base64.b64encode(jpeg_of(image)).decode("ascii")
     return f"data:image/jpeg;base64,{data}"
 
 

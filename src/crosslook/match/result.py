@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +30,7 @@ from crosslook.match.files import (
     write_qgis,
 )
 from crosslook.match.judge import Evidence
-from crosslook.match.pictures import side_by_side, write_overlay, write_swipe
+from crosslook.match.pictures import jpeg_of, overlay, side_by_side, write_overlay, write_swipe
 from crosslook.match.reason import Search
 from crosslook.match.relief import HILLY_PX
 from crosslook.match.robust_fit import fit_exact
@@ -43,6 +44,7 @@ from crosslook.match.transform import (
     narrowest,
 )
 from crosslook.match.warped_file import write_aligned
+from crosslook.notebook import card, image
 from crosslook.types import Array, Window
 
 Label = Literal["match", "uncertain", "no match"]
@@ -188,6 +190,29 @@ class MatchResult:
     def write(self, out: str | Path, *, force: bool = False) -> list[Path]:
         """Write all files of the match into ``out``; see :func:`write_match`."""
         return write_match(self, Path(out), force=force)
+
+    def _repr_html_(self) -> str:
+        """Show the verdict in a notebook, and the overlay where it is a match."""
+        facts = {"confidence": f"{self.confidence:.2f}"}
+        if self.centre is not None and "lonlat" in self.centre:
+            facts["centre"] = "{:.6f} {:.6f}".format(*self.centre["lonlat"])
+        if self.expected_error_px is not None:
+            metres = self.expected_error_m
+            ground = "" if metres is None else f" ({metres:.1f} m)"
+            facts["expected error"] = f"{self.expected_error_px:.1f} px{ground}"
+        if self.transform is not None:
+            moved = self._movement(self.transform).items()
+            facts[self.transform.model] = ", ".join(f"{k} {v:.4g}" for k, v in moved)
+        points = self.tie_points
+        facts["tie points"] = f"{len(points)}, {int(points.inlier.sum())} of them inliers"
+        facts |= {f"note {n}": note for n, note in enumerate(self.notes, 1)}
+        shown = ""
+        if self.verdict == "match" and self.transform is not None:
+            with suppress(CrosslookError):  # a file that is gone by now
+                pictures = side_by_side(self.sar, self.optical, self.transform)
+                words = "checkerboard of both, and edges of the SAR image over the optical one"
+                shown = image(jpeg_of(overlay(*pictures)), words, "jpeg")
+        return card(f"{self.sar.name} on {self.optical.name}: {self.verdict}", facts, shown)
 
     def _movement(self, transform: Transform) -> dict[str, float]:
         """Shift, rotation and scale against where the georeference puts the image."""

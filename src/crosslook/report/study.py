@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
+from crosslook.notebook import card, grid
 from crosslook.report.html import write_report
 from crosslook.report.tables import BEST, best_setups, headlines, recall_rows
 from crosslook.retrieval.estimate import StudyEstimate, describe_estimate, estimate_study
@@ -19,23 +20,55 @@ from crosslook.retrieval.study import run_study
 from crosslook.storage import as_path
 from crosslook.types import Row
 
+if TYPE_CHECKING:
+    _Path = Path
+else:
+    _Path = type(Path())  # before Python 3.12 Path itself cannot be derived from
 
-def study(pairs: str | Path, out: str | Path, **settings: Any) -> Path:
+
+class Run(_Path):
+    """The folder of a study: a path, which shows its headline in a notebook."""
+
+    def _repr_html_(self) -> str:
+        """Show recall at 1 of every extractor, by the setup that was chosen for it."""
+        rows, told = read_rows(self), read_run(self)
+        plain = {s.family: r for s, r in recall_rows(rows, "sar->optical").items() if s.is_plain}
+        lead = headlines(rows, told)
+        lines = [
+            [
+                line.name,
+                _with_interval(plain[line.setup.family]) if line.setup.family in plain else "-",
+                _with_interval(line.row) + (f" ({BEST})" if line.optimistic else ""),
+                line.how,
+            ]
+            for line in lead
+        ]
+        facts = {"set": str(told.get("dataset", ""))}
+        if lead:
+            row = lead[0].row
+            facts |= {"gallery": f"{row.n_gallery}, chance {row.chance:.4f}"}
+        facts |= {"report": str(self / "report.html")}
+        header = ["extractor", "uncalibrated", "calibrated", "by"]
+        title = "SAR to optical: recall at 1 (95 % interval over units)"
+        return card(title, facts, grid(header, lines))
+
+
+def study(pairs: str | Path, out: str | Path, **settings: Any) -> Run:
     """Study paired data; ``settings`` are the keys of ``StudySettings``.
 
     >>> study("pairs", "run", extractors=["raw", "hog"])  # doctest: +SKIP
 
     Returns
     -------
-    Path
-        The run folder: ``results.parquet``, ``run.json``, ``report.html`` ...
+    Run
+        The path of the run folder: ``results.parquet``, ``run.json``, ``report.html`` ...
 
     Raises
     ------
     CrosslookError
         See :func:`crosslook.retrieval.study.run_study`.
     """
-    return study_and_report(StudySettings(pairs=as_path(pairs), out=Path(out), **settings))
+    return Run(study_and_report(StudySettings(pairs=as_path(pairs), out=Path(out), **settings)))
 
 
 def study_and_report(settings: StudySettings, console: Console | None = None) -> Path:

@@ -1,0 +1,95 @@
+"""Simulated scenes in the layouts of real products, for the pages on how to read them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from affine import Affine
+from rasterio.control import GroundControlPoint
+
+import crosslook
+
+CRS = "EPSG:32633"
+PLACE = Affine(10, 0, 4e5, 0, -10, 5.2e6)
+
+
+def scene(size: int = 512, **options: Any) -> Any:
+    """Make the pair that all pages show, its SAR image a few pixels off."""
+    return crosslook.make_pair(size, 21, shift=(5.0, -7.0), **options)
+
+
+def save(path: str | Path, bands: np.ndarray, place: Affine | None = PLACE, **more: Any) -> Path:
+    """Write (H, W) or (bands, H, W) as GeoTIFF, control points instead of a map on request."""
+    target, bands = Path(path), bands if bands.ndim == 3 else bands[None]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    points, names = more.pop("gcps", None), more.pop("names", ())
+    where = {} if place is None else {"crs": more.pop("crs", CRS), "transform": place}
+    shape = {"count": len(bands), "height": bands.shape[1], "width": bands.shape[2]}
+    with rasterio.open(
+        target, "w", driver="GTiff", dtype=bands.dtype.name, **shape, **where, **more
+    ) as file:
+        file.write(bands)
+        if points:
+            file.gcps = points
+        for number, name in enumerate(names, 1):
+            file.set_band_description(number, name)
+    return target
+
+
+def basemap(path: str | Path = "basemap.tif") -> Path:
+    """Write the optical image of the scene."""
+    return save(path, scene().optical)
+
+
+def ground_range(folder: str | Path) -> Path:
+    """Write a folder as a Sentinel-1 GRD product: 16 bits, placed by a lattice of points."""
+    amplitude = np.sqrt(scene().sar)
+    pixels = np.clip(amplitude / np.quantile(amplitude, 0.999) * 900, 1, 65535).astype(np.uint16)
+    side = pixels.shape[0]
+    steps = np.linspace(0, side, 6)
+    # A descending pass, as it is recorded: the first line lies north, not quite east-west.
+    turn = PLACE @ Affine.rotation(-9, (side / 2, side / 2))
+    points = [GroundControlPoint(r, c, *(turn @ (c, r))) for r in steps for c in steps]
+    turned = np.zeros_like(pixels)
+    back = ~PLACE @ turn
+    rows, cols = np.indices(pixels.shape) + 0.5
+    to = back @ (cols, rows)
+    inside = (to[0] >= 0) & (to[0] < side) & (to[1] >= 0) & (to[1] < side)
+    turned[inside] = pixels[to[1][inside].astype(int), to[0][inside].astype(int)]
+    for polarisation, gain in (("vv", 1.0), ("vh", 0.4)):
+        name = f"s1a-iw-grd-{polarisation}-20260101t000000-20260101t000025-000000-000000-001.tiff"
+        gained = (turned * gain).astype(np.uint16)
+        save(
+            Path(folder, "measurement", name),
+            gained,
+            None,
+            gcps=(points, rasterio.CRS.from_string(CRS)),
+        )
+    Path(folder, "manifest.safe").write_text("<xfdu/>", encoding="utf-8")
+    return Path(folder)
+
+
+def bands_of(optical: np.ndarray) -> dict[str, np.ndarray]:
+    """Reflectance times 10,000 of blue, green, red and, from green, a near infrared."""
+    red, green, blue = (band.astype(np.float32) * 11 + 200 for band in optical)
+    return {"blue": blue, "green": green, "red": red, "nir": 0.6 * green + 900}
+
+
+def item(folder: str | Path) -> Path:
+    """Write a STAC item whose assets lie beside it."""
+    assets = {}
+    for name, values in bands_of(scene().optical).items():
+        save(Path(folder, f"{name}.tif"), values.astype(np.uint16))
+        assets[name] = {
+            "href": f"{name}.tif",
+            "type": "image/tiff; application=geotiff",
+            "eo:bands": [{"name": name, "common_name": name}],
+        }
+    told = {"type": "Feature", "stac_version": "1.0.0", "id": "simulated", "assets": assets}
+    target = Path(folder, "item.json")
+    target.write_text(json.dumps(told, indent=1), encoding="utf-8")
+    return target
