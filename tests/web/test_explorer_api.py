@@ -12,6 +12,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,8 +35,12 @@ def located(explorer: Any, number: int = 1, **settings: Any) -> dict[str, Any]:
 
 def workers(explorer: Any) -> list[psutil.Process]:
     """The processes that read images, without what Python keeps to track them."""
-    below = psutil.Process(explorer.process.pid).children(recursive=True)
-    return [one for one in below if "spawn_main" in " ".join(one.cmdline())]
+    found = []
+    for one in psutil.Process(explorer.process.pid).children(recursive=True):
+        with suppress(psutil.Error):  # it has ended meanwhile
+            if "spawn_main" in " ".join(one.cmdline()):
+                found.append(one)
+    return found
 
 
 def test_json_is_that_of_the_command_line(explorer: Any, tmp_path: Path) -> None:
