@@ -202,7 +202,7 @@ def rank_all(
         Per correction, per rule.
     """
     count, best = len(query), min(top, len(gallery))
-    found = [[_empty_ranks(count, best) for _ in accepts] for _ in offsets]
+    found = [[empty_ranks(count, best) for _ in accepts] for _ in offsets]
     moved = None if shifts is None else ShiftedGallery(gallery, shifts)
 
     def fill(part: slice) -> None:
@@ -218,7 +218,8 @@ def rank_all(
     return found
 
 
-def _empty_ranks(count: int, best: int) -> Ranks:
+def empty_ranks(count: int, best: int) -> Ranks:
+    """Ranks of ``count`` queries to be filled, with room for the ``best`` items of each."""
     return Ranks(
         np.empty(count, np.int64),
         np.empty(count, np.float32),
