@@ -152,6 +152,27 @@ def test_a_gpu_ranks_as_the_processor_does(monkeypatch: pytest.MonkeyPatch) -> N
     assert device_search.search_device("cpu", gallery) is None
 
 
+def test_no_more_threads_run_than_cores_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is bound to one core of many: two threads would wait for each other."""
+    import os
+
+    from threadpoolctl import threadpool_info
+
+    from crosslook.retrieval.compare import similarity
+
+    if not hasattr(os, "sched_getaffinity"):
+        pytest.skip("this system binds no processes to cores")
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {5})
+    seen: list[int] = []
+
+    def work(part: slice) -> None:
+        seen.extend(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas")
+
+    similarity._in_threads(work, 1000, 256)
+    assert set(seen) == {1}
+
+
 def test_directions_keep_the_cosines_of_what_lies_in_few_dimensions() -> None:
     rng = np.random.default_rng(2)
     basis = rng.normal(size=(6, 90))
