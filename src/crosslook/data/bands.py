@@ -30,6 +30,7 @@ CONVENTIONS: dict[tuple[Modality, int], tuple[str, ...]] = {
 }
 """Names of the bands of files that name none, by their number."""
 
+_COLOURS = ("gray", "grey", "red", "green", "blue", "alpha", "palette", "undefined")
 _MOST_OPEN = 64
 
 
@@ -114,7 +115,8 @@ def band_places(header: Raster, modality: Modality, names: Sequence[str]) -> tup
     InputError
         If it has neither.
     """
-    labels = [label for label in header.labels if label]
+    # What a TIFF says of display alone is no name of a band.
+    labels = [label for label in header.labels if label and label not in _COLOURS]
     if all(name.lower() in labels for name in names):
         return tuple(names)
     usual = CONVENTIONS.get((modality, header.bands), ())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
@@ -162,12 +163,11 @@ class Extractor(ABC):
         else:
             _check(images)
         geometry = self.geometry(images.shape[2], images.shape[3])
+        alone = len(family) == 1 and family[0] is self
         parts: list[list[Features]] = []
-        start = 0
-        while start < len(images):
-            step = self._batch(geometry)
-            parts.append(self._run(images[start : start + step], geometry, family))
-            start += step
+        for prepared in self._batches(images, geometry):
+            read = [self._features(prepared)] if alone else self._swept(prepared, family)
+            parts.append([(np.ascontiguousarray(v, dtype=np.float32), w) for v, w in read])
         found = []
         for number, member in enumerate(family):
             own = [part[number] for part in parts]
@@ -226,18 +226,44 @@ class Extractor(ABC):
     def _prepare(self, images: FloatArray, geometry: Geometry) -> FloatArray:
         return prepare(images, geometry)
 
-    def _run(
-        self, images: FloatArray, geometry: Geometry, family: Sequence[Extractor]
-    ) -> list[Features]:
+    @property
+    def ahead(self) -> bool:
+        """Whether a batch is prepared while the one before is worked on.
+
+        That pays where the work is done by another device than the preparation.
+        """
+        return False
+
+    def _batches(self, images: FloatArray, geometry: Geometry) -> Iterator[FloatArray]:
+        """Prepared and normalised batches, in order; their size may shrink on the way."""
+        if not self.ahead:
+            start = 0
+            while start < len(images):
+                step = self._batch(geometry)
+                yield self._normalised(images[start : start + step], geometry)
+                start += step
+            return
+        with ThreadPoolExecutor(1) as pool:
+            start = min(self._batch(geometry), len(images))
+            pending = pool.submit(self._normalised, images[:start], geometry)
+            while True:
+                prepared, step = pending.result(), self._batch(geometry)
+                more = images[start : start + step]
+                if len(more):
+                    pending = pool.submit(self._normalised, more, geometry)
+                    start += len(more)
+                yield prepared
+                if not len(more):
+                    return
+
+    def _normalised(self, images: FloatArray, geometry: Geometry) -> FloatArray:
         prepared = self._prepare(images, geometry)
         if any(self.MEAN) or set(self.STD) != {1.0}:
             mean = np.asarray(self.MEAN, np.float32)[:, None, None]
             std = np.asarray(self.STD, np.float32)[:, None, None]
             prepared = prepared - mean
             prepared /= std
-        alone = len(family) == 1 and family[0] is self
-        found = [self._features(prepared)] if alone else self._swept(prepared, family)
-        return [(np.ascontiguousarray(values, dtype=np.float32), vec) for values, vec in found]
+        return prepared
 
     def _swept(self, images: FloatArray, family: Sequence[Extractor]) -> list[Features]:
         """The hook of a class that names ``SWEPT``: one pass for all members."""

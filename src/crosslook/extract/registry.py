@@ -221,7 +221,7 @@ def _describe(
         return RowInfo(
             "hf:<hub id or folder>" if hub else row.name,
             row.summary,
-            "any" if hub else "0",
+            "any" if hub or row.plugin else "0",
             str(row.channels or "any"),
             f"{row.stride:g}" if row.stride else "any",
             row.input, row.licence, extra, "depends" if hub else "none needed",

@@ -116,6 +116,16 @@ def exact_products(runtime: Runtime) -> Iterator[None]:
         cudnn.allow_tf32, products.allow_tf32 = before
 
 
+def available_cores() -> int:
+    """Cores that this process may use: fewer than the machine has under a batch system.
+
+    Threads beyond them wait for each other in loops that take the time of the work.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell an allocation that failed from any other error of torch."""
     text = str(error).lower()

@@ -111,6 +111,11 @@ class TorchExtractor(Extractor):
         # cores. At float32 it gains nothing, and the default layout gives the library's bits.
         return self.runtime.dtype != "float32"
 
+    @property
+    def ahead(self) -> bool:
+        """On a GPU the next images are prepared meanwhile."""
+        return self.runtime.kind != "cpu"
+
     def _validate(self) -> None:
         """Check the options against the configuration that was found."""
         return

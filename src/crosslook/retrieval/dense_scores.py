@@ -135,9 +135,12 @@ def verify(
 
 
 def _shifted(gallery: FloatArray, radius: int) -> ShiftedGallery:
-    count, channels, height, width = gallery.shape
-    flat = np.ascontiguousarray(gallery, np.float32).reshape(count, -1)
-    return ShiftedGallery(flat, Shifts((channels, height, width), radius))
+    flat = np.ascontiguousarray(gallery, np.float32).reshape(len(gallery), -1)
+    return ShiftedGallery(flat, _shifts_of(gallery, radius))
+
+
+def _shifts_of(maps: FloatArray, radius: int) -> Shifts:
+    return Shifts((maps.shape[1], maps.shape[2], maps.shape[3]), radius)
 
 
 def regrid(values: FloatArray, side: int) -> FloatArray:
@@ -246,7 +249,7 @@ def shifted_scores(
         scores[:count, count:],
         scores[count:, :count],
         neighbours,
-        _shifted(sar[:0], cells).how.multiplications,
+        _shifts_of(sar, cells).multiplications,
     )
 
 

@@ -17,6 +17,7 @@ from crosslook.retrieval.compare.calibration import (
     fit_directions,
     thin,
 )
+from crosslook.retrieval.compare.device_search import rank_on_device, search_device
 from crosslook.retrieval.compare.shifts import Shifts
 from crosslook.retrieval.compare.similarity import (
     SYMMETRIC,
@@ -416,7 +417,9 @@ class Evaluator:
                 rank_indexed(settings.index, side, self.neighbours, seed, draws) for side in sides
             ]
         rules = [self.accepted, *([] if self.neighbours is None else [self.neighbours])]
-        found = rank_all(query, items, np.arange(len(query)), offsets, rules, shifts=shifts)
+        asked = query, items, np.arange(len(query)), offsets, rules
+        device = None if shifts else search_device(settings.device, items)
+        found = rank_on_device(device, *asked) if device else rank_all(*asked, shifts=shifts)
         return [Ranked(ranks[0], ranks[1] if len(ranks) > 1 else None) for ranks in found]
 
 

@@ -75,9 +75,10 @@ def picked_queries(table: MatchTable, best: bool) -> list[int]:
 
 
 SHOWN_MATCHES = 10
-FORMAT = 2
+FORMAT = 3
 """Raise it whenever a column or what it means changes: 2 has ``splits``, rows of chosen setups
-and of differences, and the same ground in other files counted as a partner."""
+and of differences, and the same ground in other files counted as a partner; 3 has the bounds of
+patches, and pictures of what is shown alone in large sets."""
 
 _BOUNDS = ("left", "bottom", "right", "top")
 _NAMES = ("extractor", "pooling", "calibration", "scoring", "direction")

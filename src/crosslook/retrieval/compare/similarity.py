@@ -14,7 +14,6 @@ memory a machine has.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from crosslook.errors import CalibrationError, InputError, SettingError, did_you_mean
+from crosslook.extract.runtime import available_cores
 from crosslook.retrieval.compare.shifts import ShiftedGallery, Shifts
 from crosslook.types import FloatArray, Indices
 
@@ -202,7 +202,7 @@ def rank_all(
         Per correction, per rule.
     """
     count, best = len(query), min(top, len(gallery))
-    found = [[_empty_ranks(count, best) for _ in accepts] for _ in offsets]
+    found = [[empty_ranks(count, best) for _ in accepts] for _ in offsets]
     moved = None if shifts is None else ShiftedGallery(gallery, shifts)
 
     def fill(part: slice) -> None:
@@ -218,7 +218,8 @@ def rank_all(
     return found
 
 
-def _empty_ranks(count: int, best: int) -> Ranks:
+def empty_ranks(count: int, best: int) -> Ranks:
+    """Ranks of ``count`` queries to be filled, with room for the ``best`` items of each."""
     return Ranks(
         np.empty(count, np.int64),
         np.empty(count, np.float32),
@@ -254,7 +255,7 @@ def _in_threads(work: Callable[[slice], None], count: int, step: int) -> None:
     A thread ranks while another multiplies; in a row, both cores would wait
     for the ranking of each block.
     """
-    cores = os.cpu_count() or 1
+    cores = available_cores()
     threads = max(1, min(cores, MOST_THREADS, -(-count // step)))
     size = max(1, -(-count // (threads * step))) * step
     parts = [slice(start, min(start + size, count)) for start in range(0, max(1, count), size)]
