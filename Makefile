@@ -47,7 +47,7 @@ dist: $(READY)
 # The tests with the lowest versions that pyproject.toml allows.
 MIN := .venv-min/.ready
 test-min: $(MIN)
-	.venv-min/bin/python -m pytest -n 2
+	.venv-min/bin/python -m pytest -n 2 -m "not slow"
 
 $(MIN): pyproject.toml constraints-min.txt
 	$(PYTHON) -m venv .venv-min

@@ -63,6 +63,6 @@ myst_heading_anchors = 3
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(HERE / "_build" / "executed")
 nb_execution_in_temp = True
-nb_execution_timeout = 600
+nb_execution_timeout = 1800  # seconds a cell; a busy machine is no error
 nb_execution_raise_on_error = True
 nb_merge_streams = True

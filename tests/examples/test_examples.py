@@ -16,7 +16,7 @@ TRUE: dict[str, Callable[[Any], bool]] = {
     "register_a_folder": lambda v: v["sim-0002"] == "failed" and len(v) == 3,
     "locate_on_a_basemap": lambda off: off < 5,
     "study_extractors": lambda recall: recall["hog:cell=8"] > recall["raw"],
-    "audit_a_data_set": lambda told: told["trusted"] == 2 and abs(told["median_px"] - 13**0.5) < 1,
+    "audit_a_data_set": lambda told: all(abs(row - 4) < 0.5 for row, _ in told.values()),
     "use_the_features": lambda recall: recall[1] > recall[0],
 }
 
