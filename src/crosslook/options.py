@@ -144,7 +144,9 @@ class GroundOptions(Settings):
         description="Height of the ground above the ellipsoid, for images with RPCs.",
     )
     dem: Annotated[Path | None, Cli(metavar="FILE")] = Field(
-        default=None, description="Elevation model for images with RPCs, instead of --height."
+        default=None,
+        description="Elevation model: for images with RPCs, instead of --height, and for what "
+        "hills displace, where register follows it.",
     )
 
     @model_validator(mode="after")

@@ -81,7 +81,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_ten_lines_add_a_model_that_keeps_the_contract(site: Path, models: Any) -> None:
-    import test_contract as contract
+    from tests.extract import test_contract as contract
 
     install(site, "tenlines", {"steps": "tenlines:Steps"}, TEN_LINES)
     contract.test_maps_have_the_agreed_form(models, "steps")
@@ -96,6 +96,7 @@ def test_ten_lines_add_a_model_that_keeps_the_contract(site: Path, models: Any) 
     assert "steps" in shown.output
 
 
+@pytest.mark.slow
 def test_the_report_treats_it_like_ours(site: Path, tmp_path: Path) -> None:
     from crosslook.report.html import write_report
 

@@ -65,6 +65,7 @@ def passes(extractor: Extractor) -> list[int]:
     return calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), FAMILIES)
 def test_one_pass_gives_what_each_would_give_alone(
     models: Any, name: str, options: list[dict[str, int]]

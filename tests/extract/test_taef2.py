@@ -10,7 +10,7 @@ import pytest
 
 from crosslook.errors import WeightsError
 from crosslook.extract.fetch import fetch
-from crosslook.extract.registry import open_extractor
+from crosslook.extract.registry import find_row, open_extractor
 from tests.helpers.checkpoints import images
 
 torch = pytest.importorskip("torch", reason="the models extra is not installed")
@@ -84,6 +84,8 @@ def test_the_latents_are_those_of_the_layers_by_hand(tmp_path: Path) -> None:
     assert found.stride == 8
     np.testing.assert_allclose(found.values, expected, atol=1e-4 * np.abs(expected).max())
     assert opened.revision.startswith("sha256-")
+    count = sum(tensor.numel() for tensor in state.values())
+    assert count == find_row("sd-vae").variants["taef2"].parameters
 
 
 def test_the_untrained_twin_needs_no_file() -> None:

@@ -128,6 +128,7 @@ def followed(found: Transform | None, seed: int = 1, relief: float = 140.0) -> f
     return float((off <= 2.0).mean())
 
 
+@pytest.mark.slow
 def test_hills_are_followed_with_and_without_heights(tmp_path: Path) -> None:
     sar, optical, dem = hills(tmp_path)
     flat = register(sar, optical, model="similarity", near_only=True)

@@ -77,6 +77,7 @@ def test_planted_parallax_is_called_relief_and_its_direction_is_found(tmp_path: 
     assert float(written["hilly"]["relief_px"]) == pytest.approx(found["hilly"].relief_px, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_hilly_match_says_so_and_relief_follows_the_ground(tmp_path: Path) -> None:
     low, high = _write_flat_and_hilly(tmp_path)
     images = {
@@ -130,6 +131,7 @@ def check_files(found: Audit, out: Path) -> None:
         assert [line["scene"] for line in csv.DictReader(file)] == [r.scene for r in found.rows]
 
 
+@pytest.mark.slow
 @pytest.mark.sentinel
 def test_a_trusted_sentinel_scene_agrees_with_the_published_estimate(sentinel: Path) -> None:
     name = "T11SLT_049.tif"

@@ -22,6 +22,8 @@ from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.study import run_study
 from tests.helpers.pairs import write_pairs
 
+pytestmark = pytest.mark.slow
+
 QUICK: dict[str, Any] = {
     "patch": 32, "draws": 100, "structure": False, "calibrations": "none,standardize",
 }  # fmt: skip

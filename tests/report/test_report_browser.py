@@ -167,6 +167,7 @@ def test_the_same_run_gives_the_same_bytes(run: Path) -> None:
     assert [path.read_bytes() for path in paths] == before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_in_a_browser(run: Path, width: int, scheme: str) -> None:

@@ -65,6 +65,7 @@ def test_items_are_drawn_evenly_over_units() -> None:
     assert len({units[i] for i in draw_evenly(list(map(str, range(40))), 7, 0)}) <= 7
 
 
+@pytest.mark.slow
 def test_a_limit_opens_no_more_files_than_patches_are_wanted(
     pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +198,7 @@ def test_whitening_of_the_strongest_directions_is_that_of_all_where_no_more_are_
     np.testing.assert_allclose(capped, exact, atol=2e-3 * np.abs(exact).max())
 
 
+@pytest.mark.slow
 def test_a_study_in_few_dimensions_says_so(pairs: Path, tmp_path: Path) -> None:
     run = run_study(StudySettings(pairs=pairs, out=tmp_path / "run", pca=8, **QUICK))
     rows = [r for r in read_rows(run) if r.metric == "recall" and r.k == 1]
@@ -207,6 +209,7 @@ def test_a_study_in_few_dimensions_says_so(pairs: Path, tmp_path: Path) -> None:
             StudySettings(pairs=pairs, out=tmp_path / "x", pca=8, **{**QUICK, **wrong})
 
 
+@pytest.mark.slow
 def test_half_precision_takes_half_the_disk_and_changes_little(pairs: Path, tmp_path: Path) -> None:
     sizes, recalls = [], []
     for stored in ("float32", "float16"):
@@ -227,6 +230,7 @@ def test_what_half_precision_cannot_hold_is_refused(tmp_path: Path) -> None:
     assert not features.has(0)
 
 
+@pytest.mark.slow
 def test_pooled_features_give_the_rows_of_whole_maps(pairs: Path, tmp_path: Path) -> None:
     sizes, rows = [], []
     settings = {**QUICK, "pooling": "grid:2", "structure": True, "extractors": "hog:cell=8"}
@@ -242,6 +246,7 @@ def test_pooled_features_give_the_rows_of_whole_maps(pairs: Path, tmp_path: Path
             StudySettings(pairs=pairs, out=tmp_path / "x", keep="pooled", **{**settings, **wrong})
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_at_the_last_model_keeps_the_others(
     pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +270,7 @@ def test_a_run_that_fails_at_the_last_model_keeps_the_others(
     assert told(out)["complete"] is True
 
 
+@pytest.mark.slow
 def test_a_large_set_has_a_picture_of_every_match_that_is_shown(
     pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,6 +317,7 @@ def test_an_estimate_tells_time_memory_and_disk_and_runs_nothing(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_what_the_disk_cannot_hold_is_refused(
     pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,8 @@ import psutil
 import pytest
 import rasterio
 
+pytestmark = pytest.mark.slow
+
 
 def chip(explorer: Any, number: int = 1) -> Path:
     return Path(explorer.out) / "demo" / "chips" / f"demo-chip-{number}.tif"
@@ -133,7 +135,6 @@ def test_tiles_are_the_atlas(explorer: Any) -> None:
     assert about["version"] != about["built_by"]
 
 
-@pytest.mark.slow
 def test_results_are_there_after_a_restart(
     prepared: Path, explorer: Any, serve: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -349,7 +350,6 @@ def test_what_cannot_be_shown_is_told(tmp_path: Path) -> None:
     assert len(shown.stderr.splitlines()) == 1
 
 
-@pytest.mark.slow
 def test_a_written_match_and_an_audit_job(
     explorer: Any, serve: Callable[..., Any], tmp_path: Path
 ) -> None:
