@@ -22,6 +22,8 @@ import psutil
 import pytest
 import rasterio
 
+pytestmark = pytest.mark.timeout(600)  # the first one waits for the demo
+
 
 def chip(explorer: Any, number: int = 1) -> Path:
     return Path(explorer.out) / "demo" / "chips" / f"demo-chip-{number}.tif"

@@ -24,7 +24,10 @@ QUIET = [
     "--disable-sync",
 ]
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(1)</script>.tif"
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+pytestmark = [
+    pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine"),
+    pytest.mark.timeout(600),  # the first one waits for the demo
+]
 
 
 @pytest.fixture(scope="module")
