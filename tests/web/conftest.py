@@ -32,7 +32,11 @@ class Served:
              "--out", str(out), *options],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1,
         )  # fmt: skip
-        self.said = self._line()
+        try:
+            self.said = self._line()
+        except BaseException:  # also a test that took too long
+            self.process.kill()
+            raise
         found = re.search(r"http://\S+", self.said)
         assert found, self.said
         self.address = found.group().rstrip("/")
