@@ -22,7 +22,11 @@ import psutil
 import pytest
 import rasterio
 
+<<<<<<< HEAD
 pytestmark = pytest.mark.slow
+=======
+pytestmark = pytest.mark.timeout(600)  # the first one waits for the demo
+>>>>>>> explorer
 
 
 def chip(explorer: Any, number: int = 1) -> Path:
