@@ -66,3 +66,4 @@ nb_execution_in_temp = True
 nb_execution_timeout = 1800  # seconds a cell; a busy machine is no error
 nb_execution_raise_on_error = True
 nb_merge_streams = True
+nb_output_stderr = "remove"  # progress and warnings of libraries
