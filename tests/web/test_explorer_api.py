@@ -22,11 +22,10 @@ import psutil
 import pytest
 import rasterio
 
-<<<<<<< HEAD
-pytestmark = pytest.mark.slow
-=======
-pytestmark = pytest.mark.timeout(600)  # the first one waits for the demo
->>>>>>> explorer
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),  # the first one waits for the demo
+]
 
 
 def chip(explorer: Any, number: int = 1) -> Path:
