@@ -25,11 +25,9 @@ QUIET = [
 ]
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(1)</script>.tif"
 pytestmark = [
-pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine"),
     pytest.mark.timeout(600),  # the first one waits for the demo
-]
 ]
 
 
