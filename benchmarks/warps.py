@@ -10,7 +10,7 @@ side (all three with a shift of up to 24 px), any rotation (told by
 window lies is known to a pixel or two only, and hills displace it further. So
 the error is given twice: against where the scene is known to lie, and against
 the answer to the same window without the warp, which tells how well the warp
-alone was followed.
+alone was followed. Of a relief the map of level ground is measured.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from crosslook.match.transform import (
     translation,
 )
 from crosslook.progress import track
-from registration_cases import MAX_SHIFT, Case, windows
+from registration_cases import MAX_SHIFT, Case, level, windows
 from sensors import WITHIN, Line, write_lines
 
 Draw = Callable[[np.random.Generator, int], Transform]
@@ -143,6 +143,7 @@ def _against(
     """Mean distance from where the answer to the unwarped window sends the warped one."""
     if as_it_lies is None or found is None:
         return case.error(found)
+    found, as_it_lies = level(found), level(as_it_lies)
     points = grid_points(*case.sar.shape)
     unwarped = base.truth.inverse(case.truth(points))  # where the pixels lie in the plain window
     return min(float(np.linalg.norm(found(points) - as_it_lies(unwarped), axis=1).mean()), 999.0)

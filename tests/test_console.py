@@ -90,6 +90,7 @@ def commands(pairs: Path, basemap: Path, out: Path) -> dict[str, tuple[list[str]
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["study", "build", "simulate", "audit"])
 def test_ctrl_c_says_that_the_work_goes_on_and_it_does(
     name: str, pairs: Path, basemap: Path, tmp_path: Path

@@ -83,6 +83,7 @@ def test_an_audit_shows_its_scenes() -> None:
     assert "table" in check(Audit((), b"", {"a": HOSTILE})._repr_html_())
 
 
+@pytest.mark.slow
 def test_a_run_is_a_path_that_shows_its_headline(tmp_path: Path) -> None:
     crosslook.write_pairs(tmp_path / "pairs", 6, size=128, seed=1)
     run = crosslook.study(

@@ -52,6 +52,7 @@ STUDY = ["--extractors", "hog:cell=8", "--patch", "64", "--draws", "100"]
 IMAGES = ["tif/sar/0.tif", "tif/optical/0.tif"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "call",
     [

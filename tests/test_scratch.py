@@ -42,6 +42,7 @@ def test_a_full_disk_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
         scratch((500, 7), tmp_path)
 
 
+@pytest.mark.slow
 def test_a_study_on_disk_gives_the_same_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,7 +40,9 @@ from pydantic.fields import FieldInfo
 
 from crosslook.errors import SettingError, did_you_mean
 
-Device = Literal["auto", "cpu", "cuda", "mps"]
+Device = str
+"""``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``."""
+DEVICES = ("auto", "cpu", "cuda", "mps")
 Dtype = Literal["float32", "bfloat16", "float16"]
 
 
@@ -142,7 +144,9 @@ class GroundOptions(Settings):
         description="Height of the ground above the ellipsoid, for images with RPCs.",
     )
     dem: Annotated[Path | None, Cli(metavar="FILE")] = Field(
-        default=None, description="Elevation model for images with RPCs, instead of --height."
+        default=None,
+        description="Elevation model: for images with RPCs, instead of --height, and for what "
+        "hills displace, where register follows it.",
     )
 
     @model_validator(mode="after")
@@ -209,13 +213,37 @@ def _folders(value: Any) -> Any:
     return folders
 
 
+def _known_device(value: Any) -> Any:
+    check_device(value) if isinstance(value, str) else None
+    return value
+
+
+def check_device(device: str) -> tuple[str, int | None]:
+    """Kind and number of a device; whether it is there only torch knows.
+
+    Raises
+    ------
+    SettingError
+        If there is no such name.
+    """
+    kind, colon, number = device.partition(":")
+    if kind not in DEVICES or (colon and (kind != "cuda" or not number.isdecimal())):
+        raise SettingError(
+            f"unknown device '{device}'; allowed: {', '.join(DEVICES)}, cuda:N."
+            + did_you_mean(kind, DEVICES)
+        )
+    return kind, int(number) if number else None
+
+
 class ModelOptions(Settings):
     """Where models come from and how they run; the same in every command that runs any."""
 
     weights: Annotated[dict[str, Path], BeforeValidator(_folders), Cli(metavar="NAME=FOLDER")] = (
         Field(default_factory=dict, description="A local checkpoint of a model; repeatable.")
     )
-    device: Device = Field(default="auto", description="Where models and searches run.")
+    device: Annotated[
+        Device, BeforeValidator(_known_device), Cli(metavar="[auto|cpu|cuda|cuda:N|mps]")
+    ] = Field(default="auto", description="Where models and searches run.")
     dtype: Dtype = Field(default="float32", description="Numbers that models compute in.")
     batch_size: Annotated[int | None, Cli(default="fitted to the memory")] = Field(
         default=None, ge=1, description="Images per step of a model."

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from crosslook.errors import MissingExtraError
+from crosslook.errors import MissingExtraError, SettingError
+from crosslook.options import check_device
 from crosslook.progress import track
 
 
@@ -44,6 +45,41 @@ def run_on_ray(
     MissingExtraError
         If Ray is not installed.
     """
+    ray = _started(address)
+    data = ray.data.from_items(list(items), override_num_blocks=len(items))
+    done = data.map_batches(
+        worker, fn_constructor_args=(job,), batch_size=1, concurrency=workers, num_gpus=gpus
+    )
+    for _ in track(done.iter_batches(batch_size=1), label, len(items)):
+        pass
+
+
+def worker_device(device: str, address: str | None) -> tuple[str, int | None]:
+    """Where workers run a model for which the driver says ``device``, and GPUs for each.
+
+    ``auto`` is settled by the cluster, not by the driver's machine: Ray hides
+    the GPUs of a worker that asks for none. A number is of the driver's machine;
+    a worker has the one that Ray gives it.
+
+    Raises
+    ------
+    SettingError
+        If a GPU is asked for and no machine of the cluster has one, or for ``mps``.
+    """
+    kind, _ = check_device(device)
+    if kind in ("cpu", "mps"):
+        if kind == "mps":
+            raise SettingError("--engine ray runs on CPUs and CUDA GPUs; use --device cpu or cuda.")
+        return "cpu", None
+    there = float(_started(address).cluster_resources().get("GPU", 0.0)) >= 1
+    if kind == "cuda" and not there:
+        raise SettingError(
+            f"--device {device}: no machine of the Ray cluster has a GPU; use --device cpu."
+        )
+    return ("cuda", 1) if there else ("cpu", None)
+
+
+def _started(address: str | None) -> Any:
     try:
         import ray
     except ImportError:
@@ -58,12 +94,7 @@ def run_on_ray(
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    data = ray.data.from_items(list(items), override_num_blocks=len(items))
-    done = data.map_batches(
-        worker, fn_constructor_args=(job,), batch_size=1, concurrency=workers, num_gpus=gpus
-    )
-    for _ in track(done.iter_batches(batch_size=1), label, len(items)):
-        pass
+    return ray
 
 
 def _quieten(ray: Any) -> None:

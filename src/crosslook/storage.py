@@ -38,6 +38,10 @@ class Folder(Protocol):
     def child(self, name: str) -> Folder:
         """Return a folder inside this one."""
 
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+
 
 class LocalFolder:
     """A folder of this machine."""
@@ -67,6 +71,11 @@ class LocalFolder:
     def child(self, name: str) -> LocalFolder:
         """Return a folder inside this one."""
         return LocalFolder(self.path / name)
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self.path.name
 
     def __str__(self) -> str:
         return str(self.path)
@@ -111,6 +120,11 @@ class RemoteFolder:
     def child(self, name: str) -> RemoteFolder:
         """Return a prefix inside this one."""
         return RemoteFolder(f"{self.url}/{name}")
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self.url.rpartition("/")[2]
 
     def __str__(self) -> str:
         return self.url

@@ -50,6 +50,8 @@ class Patch:
         World (x, y) of the patch centre in ``crs``; None without georeference.
     crs : str or None
         CRS of ``position``, as an authority string or WKT.
+    bounds : tuple of float or None
+        Left, bottom, right and top of the patch in ``crs``.
     """
 
     id: str
@@ -58,6 +60,7 @@ class Patch:
     window: Window
     position: tuple[float, float] | None = None
     crs: str | None = None
+    bounds: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,7 @@ def peak_of_manifest(blocks: int) -> int:
     return peak
 
 
+@pytest.mark.slow
 def test_the_manifest_grows_by_little_per_block() -> None:
     few, many = peak_of_manifest(400), peak_of_manifest(2000)
     per_block = (many - few) / 1600

@@ -13,7 +13,15 @@ from crosslook.atlas.levels import Level
 from crosslook.atlas.peaks import Peak, PeakHeap, Peaks, find_maxima, join
 from crosslook.atlas.query import make_poses, make_template, prepare_query
 from crosslook.atlas.ready_blocks import SHARE, principal_channels
-from crosslook.atlas.search import Asked, OpenLevels, Searcher, finest_level, search_poses, searcher
+from crosslook.atlas.search import (
+    Asked,
+    OpenLevels,
+    Searcher,
+    finest_level,
+    score_surface,
+    search_poses,
+    searcher,
+)
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.extract.registry import open_extractor
 from crosslook.geo.image import open_image
@@ -137,3 +145,19 @@ def test_queries_of_several_levels_keep_their_order(atlas: Atlas) -> None:
         assert abs(places[0].row - 112) <= 8
         assert abs(places[0].col - 240) <= 8
         assert [places] == [p for _, p in search_poses(levels, [query], 5)]
+
+
+@pytest.mark.parametrize("most", [8, 24, 1000])
+def test_the_score_surface_holds_the_peaks_of_the_search(atlas: Atlas, most: int) -> None:
+    one = asked(atlas, 192, rotation=5.0)
+    levels = OpenLevels(atlas, ModelOptions())
+    ((level, found),) = search_poses(levels, [one], 5, 0)
+    scores, side = score_surface(levels, one, most, level)
+    cell = atlas.manifest.levels[level].cell
+    assert side >= cell
+    assert max(scores.shape) <= max(most, max(atlas.grid.blocks))
+    assert scores.max() == pytest.approx(found[0].score, abs=1e-6)
+    # The middle of the query that was cut at (112, 240).
+    row, col = (np.array(np.unravel_index(int(scores.argmax()), scores.shape)) + 0.5) * side
+    assert abs(row - 112 - 96) <= side
+    assert abs(col - 240 - 96) <= side

@@ -75,6 +75,7 @@ def run(root: Path, *call: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_new_option_of_locate_is_one_line_and_one_use(grown: Path, tmp_path: Path) -> None:
     locate = ("-m", "crosslook", "locate")
     _, shown = run(grown, *locate, "--help")

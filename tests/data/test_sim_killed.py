@@ -76,6 +76,7 @@ def test_an_earlier_call_of_other_settings_does_not_mix_in(tmp_path: Path) -> No
     assert files_of(tmp_path / "killed") == files_of(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "crosslook", "simulate", "--size", "128", "--count", "6"]
     begun = time.monotonic()

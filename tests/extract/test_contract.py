@@ -130,7 +130,13 @@ def test_a_device_that_is_not_there_is_refused(models: Any) -> None:
     from crosslook.extract.runtime import resolve_runtime
 
     with pytest.raises(SettingError, match="Did you mean 'cuda'"):
-        resolve_runtime("cuda:1", "float32", None)
+        resolve_runtime("cudda:1", "float32", None)
+    for wrong in ("cuda:", "cuda:x", "cpu:1"):
+        with pytest.raises(SettingError, match="cuda:N"):
+            resolve_runtime(wrong, "float32", None)
+    if not torch.cuda.is_available():
+        with pytest.raises(SettingError, match="device 'cuda:1' is not available"):
+            resolve_runtime("cuda:1", "float32", None)
     if not torch.backends.mps.is_available():
         with pytest.raises(SettingError, match="--device cpu"):
             resolve_runtime("mps", "float32", None)

@@ -24,7 +24,7 @@ OTHER_VALUE: dict[str, dict[str, Any]] = {
     "dinov2": {"layer": 2, "side": 48},
     "clip": {"layer": 2, "side": 48},
     "sam2": {"level": 8, "side": 128},
-    "hf": {"side": 48, "stats": "clip"},
+    "hf": {"layer": 1, "side": 48, "stats": "clip"},
 }
 MODELS = sorted(set(OTHER_VALUE) - {"raw", "hog"})
 

@@ -40,3 +40,26 @@ def test_a_killed_worker_costs_only_its_shard(
     for shard in range(shard_count(patches)):
         name = f"{shard:06d}.npz"
         assert features.folder.read(name) == local.folder.read(name)
+
+
+def test_the_cluster_settles_where_workers_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver's machine says nothing of the workers': its GPU number and its lack of one."""
+    from types import SimpleNamespace
+
+    from crosslook import ray_work
+    from crosslook.errors import SettingError
+
+    def cluster(gpus: float) -> None:
+        fake = SimpleNamespace(cluster_resources=lambda: {"CPU": 4.0, "GPU": gpus})
+        monkeypatch.setattr(ray_work, "_started", lambda address: fake)
+
+    cluster(2)
+    assert ray_work.worker_device("cuda:3", None) == ("cuda", 1)
+    assert ray_work.worker_device("auto", None) == ("cuda", 1)
+    assert ray_work.worker_device("cpu", None) == ("cpu", None)
+    cluster(0)
+    assert ray_work.worker_device("auto", None) == ("cpu", None)
+    with pytest.raises(SettingError, match="no machine of the Ray cluster has a GPU"):
+        ray_work.worker_device("cuda", None)
+    with pytest.raises(SettingError, match="--device cpu or cuda"):
+        ray_work.worker_device("mps", None)

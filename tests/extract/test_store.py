@@ -99,3 +99,29 @@ def test_maps_come_in_the_order_asked_for(tmp_path: Path) -> None:
     chosen = read_maps(features, patches, wanted)
     assert np.array_equal(chosen.values, everything[wanted])
     assert chosen.stride == 8
+
+
+def test_batches_prepared_ahead_are_those_prepared_in_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on a GPU, also where the size of a batch shrinks on the way."""
+    from crosslook.extract.hog import Hog
+
+    stack = np.random.default_rng(0).random((11, 3, 32, 32), np.float32)
+    expected = open_extractor("hog").extract(stack).values
+    extractor = open_extractor("hog")
+    sizes = iter([4, 4, 2, 2, 2, 2, 2, 2])
+    seen: list[int] = []
+    real = Hog._features
+
+    def features(self: Hog, images: np.ndarray) -> object:
+        seen.append(len(images))
+        return real(self, images)
+
+    monkeypatch.setattr(Hog, "ahead", property(lambda _: True))
+    monkeypatch.setattr(Hog, "_features", features)
+    monkeypatch.setattr(Hog, "_batch", lambda *_: next(sizes))
+    np.testing.assert_array_equal(extractor.extract(stack).values, expected)
+    assert sum(seen) == 11
+    assert max(seen) == 4
+    assert 2 in seen

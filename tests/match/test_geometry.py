@@ -11,13 +11,20 @@ import pytest
 from crosslook.data.simulate.scene import make_pair
 from crosslook.data.simulate.write import write_pair
 from crosslook.errors import GridError, InputError, SettingError
+from crosslook.geo.grid import make_grid
 from crosslook.geo.raster import RasterArray
 from crosslook.match.displacement import relief_field
 from crosslook.match.register import register
 from crosslook.match.relief_fit import FLAT, Smoothness, choose_smoothness, fit_field
 from crosslook.match.robust_fit import fit_exact
 from crosslook.match.settings import RegisterSettings
-from crosslook.match.transform import Transform, grid_points, mean_distance, similarity
+from crosslook.match.transform import (
+    Projection,
+    Transform,
+    grid_points,
+    mean_distance,
+    similarity,
+)
 from crosslook.match.warp import opencv_matrix
 
 SIDE = 320
@@ -121,6 +128,7 @@ def followed(found: Transform | None, seed: int = 1, relief: float = 140.0) -> f
     return float((off <= 2.0).mean())
 
 
+@pytest.mark.slow
 def test_hills_are_followed_with_and_without_heights(tmp_path: Path) -> None:
     sar, optical, dem = hills(tmp_path)
     flat = register(sar, optical, model="similarity", near_only=True)
@@ -181,6 +189,13 @@ def test_relief_goes_there_and_back_and_through_json() -> None:
     again = Transform.from_dict(moved.to_dict())
     assert np.abs(again(points) - moved(points)).max() < 2e-3
     assert again.model == "relief"
+    # Between two CRSs the projection comes first, in both directions.
+    here = make_grid("EPSG:4326", (1e-4, 0, 15.0, 0, -1e-4, 49.0), 160, 160)
+    there = make_grid("EPSG:32633", (10.0, 0, 500_000.0, 0, -10.0, 5_427_700.0), 160, 160)
+    placed = Transform(np.eye(3), "shift", projection=Projection(here, there))
+    whole = bent.compose(placed)
+    assert np.abs(whole(points) - bent(placed(points))).max() < 1e-6
+    assert np.abs(whole.inverse(whole(points)) - points).max() < 1e-5
 
 
 def test_points_and_masks_that_are_given_are_used(tmp_path: Path) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
 from crosslook.match.robust_fit import MINIMUM, fit_robust, magsac_weight
-from crosslook.match.transform import MODELS, Transform, grid_points, mean_distance, similarity
+from crosslook.match.settings import Model
+from crosslook.match.transform import Transform, grid_points, mean_distance, similarity
 
 GRID = grid_points(512, 512)
+MODELS = get_args(Model)
 
 
 def planted(model: str) -> Transform:

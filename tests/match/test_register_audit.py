@@ -77,14 +77,18 @@ def test_planted_parallax_is_called_relief_and_its_direction_is_found(tmp_path: 
     assert float(written["hilly"]["relief_px"]) == pytest.approx(found["hilly"].relief_px, abs=1e-3)
 
 
-def test_a_hilly_match_says_so_and_a_spline_follows_the_ground(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_hilly_match_says_so_and_relief_follows_the_ground(tmp_path: Path) -> None:
     low, high = _write_flat_and_hilly(tmp_path)
     images = {
         name: [str(tmp_path / sensor / f"{name}.tif") for sensor in ("sar", "optical")]
         for name in ("flat", "hilly")
     }
     said = {
-        name: CliRunner().invoke(app, ["register", *pair, "--out", str(tmp_path / "out" / name)])
+        name: CliRunner().invoke(
+            app,
+            ["register", *pair, "--out", str(tmp_path / "out" / name), "--model", "similarity"],
+        )
         for name, pair in images.items()
     }
     assert [found.exit_code for found in said.values()] == [0, 0]
@@ -95,6 +99,10 @@ def test_a_hilly_match_says_so_and_a_spline_follows_the_ground(tmp_path: Path) -
     assert bent.evidence.relief < rigid.evidence.relief / 2
     assert rigid.is_hilly
     assert not bent.is_hilly
+    followed = register(*images["hilly"])
+    assert followed.transform is not None
+    assert followed.transform.model == "relief"
+    assert not followed.is_hilly
 
 
 def _write_flat_and_hilly(folder: Path) -> tuple[float, float]:
@@ -123,6 +131,7 @@ def check_files(found: Audit, out: Path) -> None:
         assert [line["scene"] for line in csv.DictReader(file)] == [r.scene for r in found.rows]
 
 
+@pytest.mark.slow
 @pytest.mark.sentinel
 def test_a_trusted_sentinel_scene_agrees_with_the_published_estimate(sentinel: Path) -> None:
     name = "T11SLT_049.tif"

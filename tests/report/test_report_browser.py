@@ -129,6 +129,18 @@ def test_structure_files_come_back(run: Path) -> None:
     (heat,) = run_folder.read_heat_maps(run)
     assert heat.values.shape == (COUNT, COUNT)
     assert heat.borders.tolist() == [6.0, 12.0]
+    assert heat.order.size == 0  # as in runs from before it was kept
+
+
+def test_blocks_of_a_heat_map_tell_their_patches(tmp_path: Path) -> None:
+    order = np.random.default_rng(0).permutation(11)
+    values = np.zeros((4, 4), np.float32)
+    table = run_folder.HeatTable("hog", "none", "unit", values, np.array([2.0]), order)
+    run_folder.write_heat_maps(tmp_path, [table])
+    (back,) = run_folder.read_heat_maps(tmp_path)
+    assert back.order.tolist() == order.tolist()
+    assert [len(back.members(block)) for block in range(4)] == [2, 3, 3, 3]
+    assert np.concatenate([back.members(b) for b in range(4)]).tolist() == order.tolist()
 
 
 def test_report_escapes_and_marks(run: Path) -> None:
@@ -155,6 +167,7 @@ def test_the_same_run_gives_the_same_bytes(run: Path) -> None:
     assert [path.read_bytes() for path in paths] == before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_in_a_browser(run: Path, width: int, scheme: str) -> None:

@@ -112,6 +112,11 @@ def test_bad_pairs(
         (["--calibrations", "standardise"], ["standardise"]),
         (["--pooling", "grid:99"], ["grid"]),
         (["--pooling", "flat"], ["flat"]),
+        (["--pooling", "vector"], ["'raw' at 32 px", "global embedding"]),
+        (["--pooling", "dense:2"], ["'raw' at 32 px", "2 x 2 cells", "from 1 to 1"]),
+        (["--pooling", "dense:1", "--robustness"], ["--robustness", "dense:1"]),
+        (["--fusion", "raw:pool=dense:9+raw:grid=1"], ["'raw' at 32 px", "dense:9"]),
+        (["--fusion", "raw:pool=dence:1+raw"], ["dence:1", "dense:R"]),
         (["--sar", "scal=linear"], ["scale"]),
         (["--dtype", "float8"], ["float8"]),
         (["--patch", "3"], ["patch"]),
@@ -178,3 +183,10 @@ def test_a_full_disk(pairs: Path, tmp_path: Path) -> None:
 def test_a_read_only_folder(pairs: Path) -> None:
     message = refused(pairs, Path("/proc/crosslook-run"))
     assert "/proc/crosslook-run" in message
+
+
+def test_what_cannot_work_is_refused_before_a_pair_is_opened(tmp_path: Path) -> None:
+    """The pairs are not there: whatever is told first was checked without them."""
+    nowhere = tmp_path / "absent"
+    assert "global embedding" in refused(nowhere, tmp_path / "run", "--pooling", "vector")
+    assert "/proc/crosslook-run" in refused(nowhere, Path("/proc/crosslook-run"))

@@ -34,6 +34,7 @@ def sides(s3: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]
     return local, upload(local, s3.replace("/set", "/inputs/set"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["", "/table.csv"])
 def test_a_study_of_remote_pairs_gives_the_same_rows(
     sides: tuple[Path, str], tmp_path: Path, source: str

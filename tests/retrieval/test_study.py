@@ -110,6 +110,7 @@ def test_a_run_killed_at_ten_moments_gives_the_same_bytes(
     assert not [p for p in out.rglob(".*") if p.is_file()], "a temporary file was left"
 
 
+@pytest.mark.slow
 def test_a_changed_setting_changes_rows_and_features(
     pairs: Path, run: Path, tmp_path: Path
 ) -> None:
@@ -127,6 +128,7 @@ def test_a_changed_setting_changes_rows_and_features(
     assert (out / "results.parquet").read_bytes() != (run / "results.parquet").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_run_file_gives_the_same_rows(pairs: Path, run: Path, tmp_path: Path) -> None:
     config = tmp_path / "run.yaml"
     config.write_text(

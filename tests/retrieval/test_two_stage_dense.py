@@ -8,13 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crosslook.errors import MatchError
+from crosslook.retrieval.compare.shifts import Shifts, radius_in_cells, shifts
 from crosslook.retrieval.dense_scores import (
     dense_scores,
     fit_maps,
-    multiplications,
-    radius_in_cells,
     regrid,
-    shifts,
     verify,
 )
 from crosslook.types import FloatArray
@@ -97,8 +95,8 @@ def test_many_channels_are_reduced_without_changing_what_matters() -> None:
 
 
 def test_costs_and_radii() -> None:
-    assert multiplications((2, 4, 5), 0) == 40
-    assert multiplications((1, 3, 3), 1) == 9 + 4 * 6 + 4 * 4
+    assert Shifts((2, 4, 5), 0).multiplications == 40
+    assert Shifts((1, 3, 3), 1).multiplications == 9 + 4 * 6 + 4 * 4
     assert shifts(9, (4, 4))[0] == (0, 0)
     assert len(shifts(9, (4, 4))) == 25  # half of a side is always shared
     assert [radius_in_cells(24, s) for s in (8, 16, 32)] == [3, 1, 1]

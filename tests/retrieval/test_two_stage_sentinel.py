@@ -15,6 +15,8 @@ from crosslook.retrieval.stage_spec import parse_two_stage
 from crosslook.retrieval.two_stage import TwoStageResult, evaluate_two_stage
 from crosslook.types import FeatureMap, FloatArray
 
+pytestmark = pytest.mark.slow
+
 SIZE, OFFSET = 256, 16
 
 

@@ -157,6 +157,7 @@ def test_the_same_ground_is_found_by_place_and_by_pixels() -> None:
     assert far.label[1] == 1  # pixels of another size
 
 
+@pytest.mark.slow
 def test_an_image_under_two_names_is_a_partner_and_no_miss(tmp_path: Path) -> None:
     """By the pessimistic rule both ties are misses; the whole set then loses 2 of its hits."""
     folder = precut(tmp_path / "pairs", georeferenced=True)

@@ -32,7 +32,11 @@ class Served:
              "--out", str(out), *options],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1,
         )  # fmt: skip
-        self.said = self._line()
+        try:
+            self.said = self._line()
+        except BaseException:  # also a test that took too long
+            self.process.kill()
+            raise
         found = re.search(r"http://\S+", self.said)
         assert found, self.said
         self.address = found.group().rstrip("/")
@@ -100,10 +104,9 @@ class Served:
 
 
 def _small_run(pairs: Path, run: Path) -> None:
-    """A real study without structure (which takes long), and plain figures in its place."""
+    """A real study without structure and report (which take long), plain figures in their place."""
     from rich.console import Console
 
-    from crosslook.report.html import write_report
     from crosslook.retrieval import run_folder
     from crosslook.retrieval.settings import StudySettings
     from crosslook.retrieval.study import run_study
@@ -125,7 +128,6 @@ def _small_run(pairs: Path, run: Path) -> None:
     run_folder.write_heat_maps(
         run, [run_folder.HeatTable(*name, "unit", values, np.array([4.0]), index)]
     )
-    write_report(run)
 
 
 @pytest.fixture(scope="session")

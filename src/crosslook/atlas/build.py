@@ -12,6 +12,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from crosslook.geo.mosaic import bands_of, find_basemaps, fingerprint, plan_grid
 from crosslook.geo.reading import Reading
 from crosslook.options import after_two
 from crosslook.progress import track
-from crosslook.ray_work import run_on_ray
+from crosslook.ray_work import run_on_ray, worker_device
 from crosslook.storage import Folder, Place, is_remote, name_of, open_folder
 
 
@@ -71,7 +72,8 @@ def build_with_ray(
         If blocks are still missing after Ray says that it is done.
     """
     items = [{"row": row, "col": col} for row, col in blocks]
-    gpus = 1 if job.models.device == "cuda" else None
+    device, gpus = worker_device(job.models.device, address)
+    job = replace(job, models=job.models.model_copy(update={"device": device}))
     run_on_ray(BlockWorker, job, items, "Building the atlas (ray)", workers, address, gpus)
     store = open_folder(job.store)
     left = sum(not block_folder(store, block).has(DONE) for block in blocks)

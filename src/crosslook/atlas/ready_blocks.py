@@ -185,7 +185,7 @@ def choose_transforms(device: Device = "auto") -> Transforms:
         raise MissingExtraError(
             f"device '{device}' needs torch: pip install 'crosslook[models]', or use --device cpu."
         ) from None
-    return TorchTransforms("cuda") if kind == "cuda" else ScipyTransforms()
+    return TorchTransforms(kind) if kind.startswith("cuda") else ScipyTransforms()
 
 
 MOST_CELLS = 64

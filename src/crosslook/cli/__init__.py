@@ -86,6 +86,14 @@ TABLE: Table = {
         "crosslook.cli.report:compare",
         "Say which differences between runs stand, by a paired bootstrap over units.",
     ),
+    "export": (
+        "crosslook.cli.report:export",
+        "Write descriptors as GeoParquet in the columns of Major TOM's embeddings.",
+    ),
+    "leaderboard": (
+        "crosslook.cli.report:leaderboard",
+        "Set runs and data sets into one table, refusing what cannot be compared.",
+    ),
 }
 
 

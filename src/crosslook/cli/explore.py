@@ -7,7 +7,7 @@ from crosslook.web.settings import ExploreSettings
 
 
 def explore(settings: ExploreSettings) -> None:
-    """Open a local web page on which everything can be done and seen.
+    """A local web page: atlas maps, dropped images located, runs and audits to click through.
 
     Nothing leaves this machine. Give what atlas build, study, locate, register
     or audit wrote, or sets of pairs; or --demo for a simulated place to try.

@@ -132,6 +132,9 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
         click.echo("near its start the image fits nowhere, so the whole overlap was searched")
     if result.reason:
         click.echo(result.reason)
+    bent = result.transform is None or result.transform.model == "relief"
+    if result.settings.get("model") == "relief" and not bent:
+        click.echo("no relief was followed: too few clear tie points are displaced along one line")
     for note in result.notes:
         click.echo(f"note: {note}")
     if result.is_hilly:

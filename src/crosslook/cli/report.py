@@ -1,4 +1,4 @@
-"""``crosslook report`` and ``crosslook compare``."""
+"""``crosslook report``, ``compare``, ``export`` and ``leaderboard``."""
 
 from __future__ import annotations
 
@@ -26,6 +26,40 @@ class CompareSettings(SeedOption):
     out: Annotated[Path, Cli(metavar="FILE")] = Field(
         default=Path("comparison.csv"), description="CSV of the differences."
     )
+
+
+class ExportInputs(ReportInputs):
+    """Which run, and where its descriptors go."""
+
+    to: Annotated[Path, Cli(metavar="FOLDER")] = Field(description="Folder for GeoParquet files.")
+
+
+class LeaderboardInputs(Settings):
+    """Which runs stand in one table, and where it goes."""
+
+    runs: Annotated[tuple[Path, ...], Cli(positional=True, metavar="RUN...", needed=True)] = Field(
+        default=(), description="Folders of studies."
+    )
+    out: Annotated[Path, Cli(metavar="FOLDER")] = Field(
+        default=Path("leaderboard"), description="Folder for CSV, LaTeX and HTML."
+    )
+
+
+def export(inputs: ExportInputs) -> None:
+    """Write descriptors as GeoParquet in the columns of Major TOM's embeddings."""
+    from crosslook.report.export import export_run
+
+    for path in export_run(inputs.run, inputs.to):
+        click.echo(path)
+
+
+def leaderboard(inputs: LeaderboardInputs) -> None:
+    """Set runs and data sets into one table, refusing what cannot be compared."""
+    from crosslook.report.leaderboard import leaderboard as gather
+    from crosslook.report.leaderboard import write_leaderboard
+
+    for path in write_leaderboard(gather(list(inputs.runs)), inputs.out):
+        click.echo(path)
 
 
 def report(inputs: ReportInputs) -> None:

@@ -15,8 +15,9 @@ from odc.geo.geobox import GeoBox
 from crosslook.data.pairs import ScenePair
 from crosslook.errors import InputError
 from crosslook.geo.grid import crs_text, shape_of, to_map
-from crosslook.geo.image import Image, ImageFile, digest_of, on_optical_grid, open_image
+from crosslook.geo.image import Image, ImageFile, on_optical_grid, open_image
 from crosslook.geo.radiometry import Stretch, three_channels
+from crosslook.geo.raster import digest_of
 from crosslook.geo.reading import Reading, fit_stretch
 from crosslook.progress import track
 from crosslook.types import MODALITIES, FloatArray, Modality, Patch, Window
@@ -70,8 +71,12 @@ class Scene:
 
     def read(self, modality: Modality, window: Window) -> FloatArray:
         """Read a window as (3, h, w) in 0..1, NaN where invalid."""
+        return three_channels(self.read_bands(modality, window))
+
+    def read_bands(self, modality: Modality, window: Window) -> FloatArray:
+        """Read a window as (bands, h, w) after radiometry, NaN where invalid."""
         shift = self.shift if modality == "sar" else (0.0, 0.0)
-        return three_channels(_shifted(self.sides[modality], window, shift))
+        return _shifted(self.sides[modality], window, shift)
 
 
 def open_scene(
@@ -218,6 +223,25 @@ class PatchSet:
         contents = {m: tuple(d for one in looked for d in one.pixels[m]) for m in MODALITIES}
         return cls(name, patches, dropped, patch, marked, how, by_id, digests, contents)
 
+    def at(self, chosen: Sequence[int]) -> PatchSet:
+        """The same set with these patches alone, in order.
+
+        Limits of the radiometry stay those of all scenes.
+        """
+        patches = tuple(self.patches[i] for i in chosen)
+        names = {patch.scene for patch in patches}
+        ids = "\n".join(patch.id for patch in patches).encode()
+        return replace(
+            self,
+            patches=patches,
+            scenes={name: scene for name, scene in self.scenes.items() if name in names},
+            digests={
+                m: hashlib.sha256(digest.encode() + ids).hexdigest()
+                for m, digest in self.digests.items()
+            },
+            contents={m: tuple(found[i] for i in chosen) for m, found in self.contents.items()},
+        )
+
     def describe_radiometry(self) -> dict[str, Any]:
         """Settings of both modalities, and the limits that each kind of image got."""
         found: dict[str, Any] = {}
@@ -248,7 +272,7 @@ class PatchSet:
         out = np.empty((len(indices), 3, self.size, self.size), np.float32)
         for at, index in enumerate(indices):
             patch = self.patches[index]
-            out[at] = _filled(self.scenes[patch.scene].read(modality, patch.window))
+            out[at] = fill_invalid(self.scenes[patch.scene].read(modality, patch.window))
         return out
 
 
@@ -292,11 +316,17 @@ def _look(scene: Scene, patch: int, stride: int, max_invalid: float) -> _Looked:
         if reason is not None:
             dropped[reason] = dropped.get(reason, 0) + 1
             continue
-        middle = np.array([[window.row + window.height / 2, window.col + window.width / 2]])
-        x, y = to_map(grid, middle)[0]
+        top, left, high, wide = window.row, window.col, window.height, window.width
+        middle = [(top + high / 2, left + wide / 2)]
+        rim = [(top, left), (top, left + wide), (top + high, left), (top + high, left + wide)]
+        at = to_map(grid, np.array(middle + rim))
+        low, most = at[1:].min(axis=0), at[1:].max(axis=0)
+        x, y = at[0]
         name = f"{pair.id}/{window.row}_{window.col}"
         position = None if crs is None else (float(x), float(y))
-        kept.append(Patch(name, pair.id, pair.group, window, position, crs))
+        bounds = (float(low[0]), float(low[1]), float(most[0]), float(most[1]))
+        placed = None if crs is None else bounds
+        kept.append(Patch(name, pair.id, pair.group, window, position, crs, placed))
         for modality, digest in seen.items():
             pixels[modality].append(digest)
     content: dict[Modality, str] = {"sar": digest_of(pair.sar), "optical": digest_of(pair.optical)}
@@ -364,7 +394,8 @@ def _hash_pixels(image: FloatArray) -> str:
     return hashlib.sha256(image.tobytes()).hexdigest()[:32]
 
 
-def _filled(image: FloatArray) -> FloatArray:
+def fill_invalid(image: FloatArray) -> FloatArray:
+    """Give NaN of an image (C, h, w) the median of its channel, where they lie; return it."""
     invalid = np.isnan(image)
     if not invalid.any():
         return image

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from crosslook.errors import InputError
+from crosslook.types import Modality
 
 
 def read_alignment(path: Path) -> dict[str, tuple[float, float]]:
@@ -56,18 +57,39 @@ def days_between(pairs: Path) -> dict[str, float]:
     ``sar_date`` and ``optical_date`` (2020-11-04, 04.11.2020 or 20201104).
     Without that file, or for lines without readable dates, nothing is said.
     """
+    found: dict[str, float] = {}
+    for scene, dates in _dates(pairs).items():
+        sar, optical = dates["sar"], dates["optical"]
+        if sar is not None and optical is not None:
+            found[scene] = float(abs((sar - optical).days))
+    return found
+
+
+def acquisition_dates(pairs: Path) -> dict[str, dict[Modality, str]]:
+    """When each image was taken, by scene and modality, as ``20201104T000000``; empty where unsaid.
+
+    From the same file as :func:`days_between`.
+    """
+    return {
+        scene: {m: "" if day is None else f"{day:%Y%m%d}T000000" for m, day in dates.items()}
+        for scene, dates in _dates(pairs).items()
+    }
+
+
+def _dates(pairs: Path) -> dict[str, dict[Modality, date | None]]:
     path = pairs / TABLE if pairs.is_dir() else pairs.with_name(TABLE)
     if not path.is_file():
         return {}
     with path.open(encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
-    found: dict[str, float] = {}
-    for line in lines:
-        sar, optical = _date(line.get("sar_date")), _date(line.get("optical_date"))
-        scene = line.get("scene")
-        if scene and sar is not None and optical is not None:
-            found[scene] = float(abs((sar - optical).days))
-    return found
+    return {
+        line["scene"]: {
+            "sar": _date(line.get("sar_date")),
+            "optical": _date(line.get("optical_date")),
+        }
+        for line in lines
+        if line.get("scene")
+    }
 
 
 def _date(text: str | None) -> date | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
@@ -11,7 +13,10 @@ import numpy as np
 
 from crosslook.errors import FeatureError, InputError
 from crosslook.extract.spec import ExtractorSpec, Option, parse_spec
-from crosslook.types import FeatureMap, FloatArray
+from crosslook.types import FeatureMap, FloatArray, Modality
+
+Features = tuple[FloatArray, FloatArray | None]
+"""Values (n, C, h, w) and vector (n, D) or None."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,16 @@ class Extractor(ABC):
     ----------
     OPTIONS : dict of str to Option
         What may stand behind the colon of a spec.
+    VECTOR : bool or None
+        Whether it gives a global embedding; None where only its weights know.
+    SWEPT : str
+        Option of which one pass can give several values (``layer``); empty for none.
+    BANDS : mapping of modality to tuple of str
+        Bands that it asks for by name, both modalities: it then gets SAR in
+        decibels and optical bands as reflectance, of as many channels; empty for
+        three channels in 0..1. What it gets is told by :attr:`modality`.
+    PRETRAINED : bool
+        Whether its weights were learned: claims are judged among such.
     MEAN, STD : tuple of float
         Per channel; an image ``x`` in 0..1 becomes ``(x - MEAN) / STD``.
     revision : str
@@ -53,6 +68,10 @@ class Extractor(ABC):
     """
 
     OPTIONS: ClassVar[dict[str, Option]] = {}
+    VECTOR: ClassVar[bool | None] = False
+    SWEPT: ClassVar[str] = ""
+    BANDS: ClassVar[Mapping[Modality, tuple[str, ...]]] = {}
+    PRETRAINED: ClassVar[bool] = False
     MEAN: tuple[float, float, float] = (0.0, 0.0, 0.0)
     STD: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
@@ -62,6 +81,7 @@ class Extractor(ABC):
         self.revision = "builtin"
         self.dtype = "float32"
         self.batch_size = 32
+        self.modality: Modality | None = None
 
     @classmethod  # noqa: B027
     def check_options(cls, parsed: ExtractorSpec, options: dict[str, Any]) -> None:
@@ -85,13 +105,16 @@ class Extractor(ABC):
         }
 
     @final
-    def extract(self, images: FloatArray) -> FeatureMap:
+    def extract(self, images: FloatArray, modality: Modality | None = None) -> FeatureMap:
         """Extract features of a stack of images.
 
         Parameters
         ----------
         images : float32 array, shape (N, 3, H, W)
-            Values in 0..1, channels red, green, blue (or one grey value thrice).
+            Values in 0..1, channels red, green, blue (or one grey value thrice);
+            of an extractor with ``BANDS`` those bands in their units.
+        modality : str, optional
+            What the images are; needed by an extractor with ``BANDS`` alone.
 
         Returns
         -------
@@ -105,19 +128,62 @@ class Extractor(ABC):
         FeatureError
             If a feature is NaN or infinite: it would be nearest to everything.
         """
-        _check(images)
+        return self._extract(images, [self], modality)[0]
+
+    @final
+    def extract_family(
+        self,
+        images: FloatArray,
+        family: Sequence[Extractor],
+        modality: Modality | None = None,
+    ) -> list[FeatureMap]:
+        """Extract under several values of the option ``SWEPT``, from one forward pass.
+
+        Parameters
+        ----------
+        images : float32 array, shape (N, 3, H, W)
+            As :meth:`extract` takes them.
+        family : sequence of Extractor
+            Of this class and with these options, but for the swept one; this
+            extractor, the deepest of them, does the work.
+
+        Returns
+        -------
+        list of FeatureMap
+            In the order of ``family``; what each would give alone, up to rounding.
+        """
+        return self._extract(images, family, modality)
+
+    def _extract(
+        self, images: FloatArray, family: Sequence[Extractor], modality: Modality | None
+    ) -> list[FeatureMap]:
+        self.modality = modality
+        if self.BANDS:
+            _check_bands(images, self.BANDS, modality, self.spec)
+        else:
+            _check(images)
         geometry = self.geometry(images.shape[2], images.shape[3])
-        parts: list[tuple[FloatArray, FloatArray | None]] = []
-        start = 0
-        while start < len(images):
-            step = self._batch(geometry)
-            parts.append(self._run(images[start : start + step], geometry))
-            start += step
-        values = np.concatenate([part[0] for part in parts])
-        vectors = [part[1] for part in parts if part[1] is not None]
-        vector = np.concatenate(vectors) if vectors else None
-        self._refuse_non_finite(values, vector)
-        return FeatureMap(values, geometry.stride, vector)
+        alone = len(family) == 1 and family[0] is self
+        parts: list[list[Features]] = []
+        for prepared in self._batches(images, geometry):
+            read = [self._features(prepared)] if alone else self._swept(prepared, family)
+            parts.append([(np.ascontiguousarray(v, dtype=np.float32), w) for v, w in read])
+        found = []
+        for number, member in enumerate(family):
+            own = [part[number] for part in parts]
+            values = np.concatenate([one[0] for one in own])
+            vectors = [one[1] for one in own if one[1] is not None]
+            vector = np.concatenate(vectors) if vectors else None
+            member._refuse_non_finite(values, vector)
+            # A swept layer may have cells of another size than the one that leads.
+            cell = geometry.cell if member is self else geometry.padded[0] / values.shape[2]
+            found.append(FeatureMap(values, cell / geometry.scale, vector))
+        return found
+
+    @property
+    def depth(self) -> float:
+        """How late in the model it reads: of a family, the deepest does the work."""
+        return 0.0
 
     def _refuse_non_finite(self, values: FloatArray, vector: FloatArray | None) -> None:
         finite = np.asarray(np.isfinite(values).reshape(len(values), -1).all(axis=1))
@@ -160,15 +226,48 @@ class Extractor(ABC):
     def _prepare(self, images: FloatArray, geometry: Geometry) -> FloatArray:
         return prepare(images, geometry)
 
-    def _run(self, images: FloatArray, geometry: Geometry) -> tuple[FloatArray, FloatArray | None]:
+    @property
+    def ahead(self) -> bool:
+        """Whether a batch is prepared while the one before is worked on.
+
+        That pays where the work is done by another device than the preparation.
+        """
+        return False
+
+    def _batches(self, images: FloatArray, geometry: Geometry) -> Iterator[FloatArray]:
+        """Prepared and normalised batches, in order; their size may shrink on the way."""
+        if not self.ahead:
+            start = 0
+            while start < len(images):
+                step = self._batch(geometry)
+                yield self._normalised(images[start : start + step], geometry)
+                start += step
+            return
+        with ThreadPoolExecutor(1) as pool:
+            start = min(self._batch(geometry), len(images))
+            pending = pool.submit(self._normalised, images[:start], geometry)
+            while True:
+                prepared, step = pending.result(), self._batch(geometry)
+                more = images[start : start + step]
+                if len(more):
+                    pending = pool.submit(self._normalised, more, geometry)
+                    start += len(more)
+                yield prepared
+                if not len(more):
+                    return
+
+    def _normalised(self, images: FloatArray, geometry: Geometry) -> FloatArray:
         prepared = self._prepare(images, geometry)
         if any(self.MEAN) or set(self.STD) != {1.0}:
             mean = np.asarray(self.MEAN, np.float32)[:, None, None]
             std = np.asarray(self.STD, np.float32)[:, None, None]
             prepared = prepared - mean
             prepared /= std
-        values, vector = self._features(prepared)
-        return np.ascontiguousarray(values, dtype=np.float32), vector
+        return prepared
+
+    def _swept(self, images: FloatArray, family: Sequence[Extractor]) -> list[Features]:
+        """The hook of a class that names ``SWEPT``: one pass for all members."""
+        raise NotImplementedError(f"{type(self).__name__} sweeps no option")
 
 
 def pad_to_multiple(height: int, width: int, cell: int) -> Geometry:
@@ -219,6 +318,31 @@ def _resize(images: FloatArray, size: tuple[int, int]) -> FloatArray:
     # Bicubic overshoots; a model's input range is 0..1 like that of the patch.
     stack: FloatArray = np.stack(resized).transpose(0, 3, 1, 2)
     return np.clip(stack, 0.0, 1.0)
+
+
+def family_of(spec: str, swept: str) -> tuple[object, ...]:
+    """What extractors share that one pass serves: their specs, but for the swept option."""
+    parsed = parse_spec(spec)
+    options = tuple(sorted((k, v) for k, v in parsed.options.items() if k != swept))
+    return parsed.name, parsed.variant, parsed.untrained, options
+
+
+def _check_bands(
+    images: FloatArray,
+    bands: Mapping[Modality, tuple[str, ...]],
+    modality: Modality | None,
+    spec: str,
+) -> None:
+    if modality is None or modality not in bands:
+        raise InputError(f"'{spec}' asks for bands by name; say whether images are sar or optical.")
+    wanted = bands[modality]
+    if images.ndim != 4 or images.shape[1] != len(wanted) or 0 in images.shape:
+        raise InputError(
+            f"images have shape {images.shape}; '{spec}' needs (N, {len(wanted)}, H, W): "
+            f"{', '.join(wanted)}."
+        )
+    if images.dtype != np.float32 or not np.isfinite(images).all():
+        raise InputError(f"images for '{spec}' must be float32 without NaN.")
 
 
 def _check(images: FloatArray) -> None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 from crosslook.errors import WeightsError
 from crosslook.extract.source import Source
@@ -20,6 +21,8 @@ from crosslook.extract.weights import shards
 _CONVERTED_AT_ONCE = 16
 _STORED = {"torch.float32": "F32", "torch.bfloat16": "BF16", "torch.float16": "F16"}
 _STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
+_BARE = "taef2_encoder.pth"
+"""A file of weights that is published alone, without a configuration."""
 
 
 def from_pretrained(cls: Any, source: Source, config: Any, dtype: Any) -> Any:
@@ -45,13 +48,29 @@ def from_pretrained(cls: Any, source: Source, config: Any, dtype: Any) -> Any:
             )
         except _damage() as error:
             raise _damaged(source.folder, error) from error
-    wrong = [*info["missing_keys"], *info["mismatched_keys"]]
+    wrong = [k for k in (*info["missing_keys"], *info["mismatched_keys"]) if not _spare(model, k)]
     if wrong:
         raise WeightsError(
             f"{source.folder} lacks {len(wrong)} parameters of {cls.__name__}, the first is "
             f"'{sorted(map(str, wrong))[0]}'. It is another model, or only a part of it."
         )
     return model
+
+
+def _spare(model: Any, key: Any) -> bool:
+    """Whether a parameter belongs to a pooler, without which the map is whole.
+
+    A checkpoint trained with a classifier has none. Random weights would be no
+    embedding, so the model goes on without it.
+    """
+    parts = str(key if isinstance(key, str) else key[0]).split(".")
+    if "pooler" not in parts:
+        return False
+    owner = model
+    for part in parts[: parts.index("pooler")]:
+        owner = getattr(owner, part)
+    owner.pooler = None
+    return True
 
 
 def _weights(cls: Any, source: Source, config: Any, dtype: Any) -> dict[str, Any]:
@@ -66,7 +85,8 @@ def _weights(cls: Any, source: Source, config: Any, dtype: Any) -> dict[str, Any
     folder = source.folder
     # hf: names no class, and leaves the choice of it to the library, by the folder.
     if folder is None or not hasattr(cls, "_from_config") or not _converts(folder, dtype):
-        return {"pretrained_model_name_or_path": folder, "local_files_only": True}
+        half = {"variant": "fp16"} if folder is not None and _is_half(folder) else {}
+        return {"pretrained_model_name_or_path": folder, "local_files_only": True, **half}
     with torch.device("meta"):
         parts = {name.partition(".")[0] for name in cls._from_config(config).state_dict()}
     stored = {name.partition(".")[0] for name, _ in _tensors(folder, dtype)}
@@ -170,7 +190,9 @@ def _tensors(folder: Path, dtype: Any) -> Iterator[tuple[str, Callable[[], Any]]
         else:
             import torch
 
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            # Files from before torch 1.6 are no archives, and cannot be mapped.
+            how = {"map_location": "cpu", "weights_only": True, "mmap": is_zipfile(path)}
+            state = torch.load(path, **how)
             for name, tensor in state.items():
                 yield name, partial(_identity, tensor)
 
@@ -212,15 +234,25 @@ def _identity(tensor: Any) -> Any:
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    for suffix in ("safetensors", "bin"):
-        for stem in _STEMS:
-            path = folder / f"{stem}.{suffix}"
-            if path.is_file():
-                return [path]
-            index = folder / f"{stem}.{suffix}.index.json"
-            if index.is_file():
-                return [folder / name for name in shards(index)]
+    for half in ("", ".fp16"):
+        for suffix in ("safetensors", "bin"):
+            for stem in _STEMS:
+                path = folder / f"{stem}{half}.{suffix}"
+                if path.is_file():
+                    return [path]
+                for name in (
+                    f"{stem}.{suffix}.index{half}.json",
+                    f"{stem}{half}.{suffix}.index.json",
+                ):
+                    if (folder / name).is_file():
+                        return [folder / part for part in shards(folder / name)]
+    if (folder / _BARE).is_file():
+        return [folder / _BARE]
     raise WeightsError(f"{folder} holds no weight file; looked for {_STEMS[0]}.safetensors.")
+
+
+def _is_half(folder: Path) -> bool:
+    return ".fp16" in _weight_files(folder)[0].name
 
 
 def _damage() -> tuple[type[Exception], ...]:

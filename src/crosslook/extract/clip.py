@@ -6,11 +6,12 @@ supervision", ICML 2021 (arXiv:2103.00020).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from crosslook.extract.base import Geometry, resize_to_multiple
 from crosslook.extract.checkpoint import from_pretrained
+from crosslook.extract.source import check_processor
 from crosslook.extract.spec import Option
 from crosslook.extract.torch_base import LAYER, TorchExtractor, check_layer, token_map
 
@@ -31,11 +32,14 @@ class Clip(TorchExtractor):
         "layer": LAYER,
         "side": Option(0, "longer side of the input in pixels, 0 for the trained one", low=0),
     }
+    VECTOR = True
+    SWEPT = "layer"
     MEAN = CLIP_MEAN
     STD = CLIP_STD
     BYTES_PER_PIXEL: ClassVar[float] = 1200.0
 
     def _validate(self) -> None:
+        check_processor(self.source, self.MEAN, self.STD, "hf:FOLDER")
         self._config = vision_config(self.source.config)
         self._layers = check_layer(self.spec, self.options["layer"], self._config)
 
@@ -55,13 +59,36 @@ class Clip(TorchExtractor):
             self.runtime.torch_dtype,
         )
 
+    @property
+    def depth(self) -> float:
+        """Blocks that are run."""
+        return float(self._layers)
+
     def _forward(self, model: Any, images: Any) -> tuple[Any, Any]:
+        output = self._call(model, images)
+        return self._laid_out(output.last_hidden_state, images), output.image_embeds
+
+    def _forward_family(
+        self, model: Any, images: Any, family: Sequence[Any]
+    ) -> list[tuple[Any, Any]]:
+        states = self._call(model, images, output_hidden_states=True).hidden_states
+        norm = model.vision_model.post_layernorm
+        found = []
+        for member in family:
+            tokens = states[member._layers]
+            vector = model.visual_projection(norm(tokens[:, 0]))
+            found.append((self._laid_out(tokens, images), vector))
+        return found
+
+    def _call(self, model: Any, images: Any, **more: Any) -> Any:
         height, width = images.shape[2], images.shape[3]
         trained = model.config.image_size
-        output = model(images, interpolate_pos_encoding=(height, width) != (trained, trained))
-        cell = model.config.patch_size
-        tokens = output.last_hidden_state
-        return token_map(tokens, (height // cell, width // cell)), output.image_embeds
+        apart = (height, width) != (trained, trained)
+        return model(images, interpolate_pos_encoding=apart, **more)
+
+    def _laid_out(self, tokens: Any, images: Any) -> Any:
+        cell = int(self._config["patch_size"])
+        return token_map(tokens, (images.shape[2] // cell, images.shape[3] // cell))
 
 
 def vision_config(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,12 @@ need registers", ICLR 2024 (arXiv:2309.16588).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from crosslook.extract.base import Geometry, resize_to_multiple
 from crosslook.extract.checkpoint import from_pretrained
+from crosslook.extract.source import check_processor
 from crosslook.extract.spec import Option
 from crosslook.extract.torch_base import LAYER, TorchExtractor, check_layer, token_map
 
@@ -31,11 +33,14 @@ class Dinov2(TorchExtractor):
         "layer": LAYER,
         "side": Option(0, "longer side of the input in pixels, 0 for the image's own", low=0),
     }
+    VECTOR = True
+    SWEPT = "layer"
     MEAN = IMAGENET_MEAN
     STD = IMAGENET_STD
     BYTES_PER_PIXEL: ClassVar[float] = 800.0
 
     def _validate(self) -> None:
+        check_processor(self.source, self.MEAN, self.STD, "hf:FOLDER")
         self._layers = check_layer(self.spec, self.options["layer"], self.source.config)
 
     def geometry(self, height: int, width: int) -> Geometry:
@@ -59,8 +64,23 @@ class Dinov2(TorchExtractor):
             self.runtime.torch_dtype,
         )
 
+    @property
+    def depth(self) -> float:
+        """Blocks that are run."""
+        return float(self._layers)
+
     def _forward(self, model: Any, images: Any) -> tuple[Any, Any]:
-        tokens = model(images).last_hidden_state
+        return self._laid_out(model(images).last_hidden_state, images)
+
+    def _forward_family(
+        self, model: Any, images: Any, family: Sequence[Any]
+    ) -> list[tuple[Any, Any]]:
+        states = model(images, output_hidden_states=True).hidden_states
+        return [
+            self._laid_out(model.layernorm(states[member._layers]), images) for member in family
+        ]
+
+    def _laid_out(self, tokens: Any, images: Any) -> tuple[Any, Any]:
         cell = int(self.source.config["patch_size"])
         grid = (images.shape[2] // cell, images.shape[3] // cell)
         return token_map(tokens, grid), tokens[:, 0]

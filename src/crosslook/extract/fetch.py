@@ -87,6 +87,9 @@ def fetch(spec: str, say: Callable[[str], None] = print) -> Path:
         folder = locate(row, parsed).checkpoint
         say(f"{spec}: already here, in {folder}")
         return folder
+    if variant.page:
+        how = download_command(f"{row.name}:{parsed.variant}", variant)
+        raise WeightsError(f"the weights of {spec} are on no hub: {how}.")
     if _offline():
         raise WeightsError(
             f"HF_HUB_OFFLINE is set, so {variant.hub_id} is not fetched. Unset it, or run where "

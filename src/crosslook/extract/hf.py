@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
-from crosslook.errors import WeightsError
+from crosslook.errors import SpecError, WeightsError
 from crosslook.extract.base import Geometry, resize_to_multiple
 from crosslook.extract.checkpoint import from_pretrained, quiet_libraries, seeded
 from crosslook.extract.clip import CLIP_MEAN, CLIP_STD
 from crosslook.extract.dinov2 import IMAGENET_MEAN, IMAGENET_STD
-from crosslook.extract.source import read_json
+from crosslook.extract.source import read_processor, value_factor
 from crosslook.extract.spec import Option
-from crosslook.extract.torch_base import TorchExtractor, token_map
+from crosslook.extract.torch_base import LAYER, TorchExtractor, token_map
 
 Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]
 _STATISTICS: dict[str, Statistics] = {
@@ -22,6 +23,7 @@ _STATISTICS: dict[str, Statistics] = {
     "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
+_FINAL_NORMS = ("layernorm", "post_layernorm", "norm")
 _RESAMPLE: dict[int, Literal["bilinear", "bicubic"]] = {2: "bilinear", 3: "bicubic"}
 
 
@@ -34,17 +36,20 @@ class HubModel(TorchExtractor):
     """
 
     OPTIONS: ClassVar[dict[str, Option]] = {
+        "layer": LAYER,
         "side": Option(0, "longer side of the input in pixels, 0 for the trained one", low=0),
         "stats": Option(
             "auto", "statistics of the input; auto reads preprocessor_config.json",
             ("auto", *_STATISTICS),
         ),
     }  # fmt: skip
+    VECTOR = None
+    SWEPT = "layer"
     BYTES_PER_PIXEL: ClassVar[float] = 2000.0
 
     def _validate(self) -> None:
         self._cells: dict[int, float] = {}
-        self._processor = self._read_processor()
+        self._processor = read_processor(self.source.folder)
         self.MEAN, self.STD = self._statistics()
         self.RESAMPLE = _RESAMPLE.get(int(self._processor.get("resample") or 3), "bicubic")
 
@@ -71,6 +76,8 @@ class HubModel(TorchExtractor):
                 f"{transformers.__version__} does not know. If it needs code from its repository, "
                 "it cannot be used: crosslook never runs such code."
             )
+        if "mask_ratio" in config or kind == "vit_mae":
+            config["mask_ratio"] = 0.0  # features are of the whole image
         wanted = transformers.CONFIG_MAPPING[kind](**config)
         dtype = self.runtime.torch_dtype
         if self.source.folder is None:
@@ -83,34 +90,81 @@ class HubModel(TorchExtractor):
             raise self._refusal(f"it reads {model.main_input_name}, not images")
         return model
 
+    @property
+    def depth(self) -> float:
+        """The layer that is read; the last of all by default."""
+        layer = int(self.options["layer"])
+        return math.inf if layer == -1 else float(layer)
+
     def _forward(self, model: Any, images: Any) -> tuple[Any, Any | None]:
-        output = self._call(model, images)
-        tokens = getattr(output, "last_hidden_state", None)
+        return self._forward_family(model, images, [self])[0]
+
+    def _forward_family(
+        self, model: Any, images: Any, family: Sequence[Any]
+    ) -> list[tuple[Any, Any | None]]:
+        inner = any(member.options["layer"] != -1 for member in family)
+        output = self._call(model, images, inner)
+        return [
+            member._laid_out(*member._chosen(model, output), images.shape[2]) for member in family
+        ]
+
+    def _chosen(self, model: Any, output: Any) -> tuple[Any, Any | None]:
+        """Tokens or map that the option ``layer`` names, and the pooled output of the last."""
+        layer = int(self.options["layer"])
+        if layer == -1:
+            pooled = getattr(output, "pooler_output", None)
+            vector = pooled.flatten(1) if pooled is not None else None
+            return getattr(output, "last_hidden_state", None), vector
+        states = getattr(output, "hidden_states", None) or ()
+        if layer >= len(states):
+            raise SpecError(
+                f"'{self.spec}': layer={layer} must lie in 1..{len(states) - 1}, or be -1 for "
+                "the last."
+            )
+        tokens = states[layer]
+        norm = next((n for name in _FINAL_NORMS if (n := getattr(model, name, None))), None)
+        return (norm(tokens) if norm is not None and tokens.ndim == 3 else tokens), None
+
+    def _laid_out(self, tokens: Any, vector: Any | None, side: int) -> tuple[Any, Any | None]:
         if tokens is None or tokens.ndim not in (3, 4):
             shape = None if tokens is None else tuple(tokens.shape)
-            raise self._refusal(f"its last hidden state has shape {shape}, no map or tokens")
-        pooled = getattr(output, "pooler_output", None)
-        vector = pooled.flatten(1) if pooled is not None else None
+            raise self._refusal(f"its hidden state has shape {shape}, no map or tokens")
         if tokens.ndim == 4:
             return tokens, vector
-        return token_map(tokens, self._grid(tokens.shape[1], images.shape[2])), vector
+        return token_map(tokens, self._grid(tokens.shape[1], side)), vector
 
-    def _call(self, model: Any, images: Any) -> Any:
-        extra = {}
-        if "interpolate_pos_encoding" in inspect.signature(model.forward).parameters:
+    def _call(self, model: Any, images: Any, inner: bool) -> Any:
+        extra: dict[str, Any] = {"output_hidden_states": True} if inner else {}
+        known = inspect.signature(model.forward).parameters
+        if "interpolate_pos_encoding" in known:
             side = self._trained_side(self._vision_config())
             extra["interpolate_pos_encoding"] = images.shape[2:] != (side, side)
+        if "noise" in known:
+            extra["noise"] = self._in_order(images)
         try:
             return model(pixel_values=images, **extra)
         except (ValueError, TypeError, AssertionError) as error:
             raise self._refusal(f"it does not take {images.shape[2]} px: {error}") from error
+
+    def _in_order(self, images: Any) -> Any:
+        """Noise by which a masked autoencoder keeps its tokens where they are.
+
+        It hides the tokens of greatest noise and shuffles the rest; with nothing
+        to hide, rising numbers leave all in place.
+        """
+        import torch
+
+        patch = _number(self._vision_config().get("patch_size"))
+        count = (images.shape[2] // patch) * (images.shape[3] // patch)
+        return torch.arange(count, device=images.device).float().expand(len(images), count)
 
     def _grid(self, count: int, side: int) -> tuple[int, int]:
         config = self._vision_config()
         if patch := _number(config.get("patch_size")):
             cells = side // patch
             prefix = count - cells * cells
-            if 0 <= prefix <= 1 + int(config.get("num_register_tokens") or 0):
+            # A class token, that of a distilled model, registers.
+            if 0 <= prefix <= 2 + int(config.get("num_register_tokens") or 0):
                 return cells, cells
         cells = math.isqrt(count)
         if cells * cells != count or side % cells:
@@ -144,32 +198,30 @@ class HubModel(TorchExtractor):
             size = size.get("height") or size.get("shortest_edge")
         return _number(config.get("image_size")) or _number(size) or 224
 
-    def _read_processor(self) -> dict[str, Any]:
-        if self.source.folder is None:
-            return {}
-        for name in ("preprocessor_config.json", "processor_config.json"):
-            path = self.source.folder / name
-            if path.is_file():
-                content = read_json(path)
-                return dict(content.get("image_processor", content))
-        return {}
-
     def _statistics(self) -> Statistics:
         asked = str(self.options["stats"])
         if asked != "auto":
             return _STATISTICS[asked]
         if self.source.folder is None:
             return _STATISTICS["imagenet"]
-        found = self._processor
-        if found.get("do_normalize") is False:
-            return _STATISTICS["none"]
-        if "image_mean" not in found or "image_std" not in found:
-            raise WeightsError(
-                f"{self.source.folder} has no preprocessor_config.json with image_mean and "
-                "image_std; fetch it, or name the statistics: "
-                f"{self.spec},stats=imagenet (or clip, half, none)."
-            )
-        return tuple(found["image_mean"]), tuple(found["image_std"])
+        factor = value_factor(self._processor, str(self.source.folder))
+        mean, std = (0.0,) * 3, (1.0,) * 3
+        if self._processor.get("do_normalize") is not False:
+            if "image_mean" not in self._processor or "image_std" not in self._processor:
+                raise WeightsError(
+                    f"{self.source.folder} has no preprocessor_config.json with image_mean and "
+                    "image_std; fetch it, or name the statistics: "
+                    f"{self.spec},stats=imagenet (or clip, half, none)."
+                )
+            mean, std = self._processor["image_mean"], self._processor["image_std"]
+        # Pixels come in 0..1: (factor * x - mean) / std.
+        (m0, m1, m2), (s0, s1, s2) = mean, std
+        return (m0 / factor, m1 / factor, m2 / factor), (s0 / factor, s1 / factor, s2 / factor)
+
+    @property
+    def key(self) -> dict[str, str]:
+        """With the statistics of the input, which a file beside the weights may change."""
+        return {**super().key, "input": f"{self.MEAN}/{self.STD}/{self.RESAMPLE}"}
 
 
 def _number(value: Any) -> int:

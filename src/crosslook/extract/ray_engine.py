@@ -8,12 +8,13 @@ Ray starts another and gives it that shard again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from crosslook.errors import OutputError
 from crosslook.extract.registry import open_model
 from crosslook.extract.run import (
+    Kept,
     Patches,
     extract_shard,
     missing_shards,
@@ -22,7 +23,7 @@ from crosslook.extract.run import (
 )
 from crosslook.extract.store import FeatureSet
 from crosslook.options import ModelOptions
-from crosslook.ray_work import run_on_ray
+from crosslook.ray_work import run_on_ray, worker_device
 from crosslook.storage import open_folder
 from crosslook.types import Modality
 
@@ -40,6 +41,7 @@ class RayJob:
     modality: Modality
     store: str
     models: ModelOptions = field(default_factory=ModelOptions)
+    stored: str = "float32"
 
 
 class ShardWorker:
@@ -49,7 +51,8 @@ class ShardWorker:
         self.job = job
         self.extractor = open_model(job.spec, job.models)
         store = open_folder(job.store)
-        self.features = open_features(self.extractor, job.patches, job.modality, store)
+        kept = Kept(job.stored)
+        self.features = open_features(self.extractor, job.patches, job.modality, store, kept)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Extract and store the shards named in a batch."""
@@ -58,7 +61,7 @@ class ShardWorker:
             if not self.features.has(shard):
                 patches, modality = self.job.patches, self.job.modality
                 images = patches.read(modality, shard_indices(patches, shard))
-                found = extract_shard(self.extractor, patches, modality, shard, images)
+                [found] = extract_shard([self.extractor], patches, modality, shard, images)
                 self.features.write(shard, found)
         return batch
 
@@ -82,18 +85,15 @@ def extract_with_ray(job: RayJob, workers: int = 2, address: str | None = None) 
     OutputError
         If shards are still missing after Ray says that it is done.
     """
-    head = ShardWorker(job)
+    # Here only names and keys are needed; the device is that of the workers.
+    head = ShardWorker(replace(job, models=job.models.model_copy(update={"device": "cpu"})))
     missing = missing_shards(head.features, job.patches)
     if missing:
-        run_on_ray(
-            ShardWorker,
-            job,
-            [{"shard": shard} for shard in missing],
-            f"{job.spec} {job.modality} (ray)",
-            workers,
-            address,
-            gpus=1 if job.models.device == "cuda" else None,
-        )
+        device, gpus = worker_device(job.models.device, address)
+        there = replace(job, models=job.models.model_copy(update={"device": device}))
+        items = [{"shard": shard} for shard in missing]
+        label = f"{job.spec} {job.modality} (ray)"
+        run_on_ray(ShardWorker, there, items, label, workers, address, gpus)
     head.extractor.close()
     left = missing_shards(head.features, job.patches)
     if left:

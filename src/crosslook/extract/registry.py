@@ -11,7 +11,7 @@ from typing import Any
 
 from crosslook.errors import MissingExtraError, SpecError, did_you_mean
 from crosslook.extract.base import Extractor
-from crosslook.extract.rows import ROWS, ExtractorRow, Variant
+from crosslook.extract.rows import ROWS, ExtractorRow, Variant, all_rows
 from crosslook.extract.spec import ExtractorSpec, parse_spec, read_options
 from crosslook.extract.weights import check_overrides, find_variant, locate, missing
 from crosslook.options import ModelOptions
@@ -53,10 +53,11 @@ def find_row(name: str) -> ExtractorRow:
     SpecError
         If there is none; names the known ones and the nearest.
     """
-    for row in ROWS:
+    rows = all_rows()
+    for row in rows:
         if row.name == name:
             return row
-    names = [row.name for row in ROWS]
+    names = [row.name for row in rows]
     raise SpecError(
         f"unknown extractor '{name}'; known are: {', '.join(names)}." + did_you_mean(name, names)
     )
@@ -65,7 +66,18 @@ def find_row(name: str) -> ExtractorRow:
 def extractor_class(row: ExtractorRow) -> type[Extractor]:
     """Import the class of a row; torch is not imported by it."""
     module, _, name = row.path.partition(":")
-    found: type[Extractor] = getattr(import_module(module), name)
+    try:
+        found: type[Extractor] = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        if not row.plugin:
+            raise
+        raise SpecError(
+            f"'{row.name}' of the package {row.plugin} cannot be loaded: {error}."
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Extractor)):
+        raise SpecError(
+            f"'{row.name}' of the package {row.plugin} is no subclass of crosslook's Extractor."
+        )
     return found
 
 
@@ -116,6 +128,8 @@ def open_extractor(
         If the extra that the row names is not installed.
     """
     row, parsed, cls, options = _resolve(spec)
+    if row.plugin:
+        return _open_plugin(row, spec, options, (device, dtype, batch_size), weights or {})
     if not row.needs:
         return cls(spec, options)
     from crosslook.extract.runtime import resolve_runtime
@@ -126,6 +140,29 @@ def open_extractor(
     check_overrides(weights or {})
     source = locate(row, parsed, weights)
     return cls(spec, options, source, resolve_runtime(device, dtype, batch_size))
+
+
+def _open_plugin(
+    row: ExtractorRow,
+    spec: str,
+    options: dict[str, Any],
+    where: tuple[str, str, int | None],
+    weights: Mapping[str, Path],
+) -> Extractor:
+    """Open the extractor of another package; its version stands for its weights."""
+    cls = extractor_class(row)
+    check_overrides(weights)
+    if find_spec("torch") is not None:
+        from crosslook.extract.runtime import resolve_runtime
+        from crosslook.extract.source import Source
+        from crosslook.extract.torch_base import TorchExtractor
+
+        if issubclass(cls, TorchExtractor):
+            source = Source(row.name, "", row.plugin, weights.get(row.name))
+            return cls(spec, options, source, resolve_runtime(*where))
+    extractor = cls(spec, options)
+    extractor.revision = row.plugin
+    return extractor
 
 
 def open_model(spec: str, options: ModelOptions) -> Extractor:
@@ -167,7 +204,7 @@ def _resolve(spec: str) -> tuple[ExtractorRow, ExtractorSpec, type[Extractor], d
 
 
 def _all_variants() -> Iterator[tuple[ExtractorRow, str, Variant | None]]:
-    for row in ROWS:
+    for row in all_rows():
         if not row.variants:
             yield row, "", None
         for name, variant in row.variants.items():
@@ -184,7 +221,7 @@ def _describe(
         return RowInfo(
             "hf:<hub id or folder>" if hub else row.name,
             row.summary,
-            "any" if hub else "0",
+            "any" if hub or row.plugin else "0",
             str(row.channels or "any"),
             f"{row.stride:g}" if row.stride else "any",
             row.input, row.licence, extra, "depends" if hub else "none needed",

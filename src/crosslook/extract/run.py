@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from crosslook.errors import FeatureError
+from crosslook.errors import FeatureError, OutputError
 from crosslook.extract.base import Extractor
+from crosslook.extract.runtime import available_cores
 from crosslook.extract.store import FeatureSet, open_set
 from crosslook.progress import track
-from crosslook.storage import Folder
+from crosslook.storage import Folder, LocalFolder
 from crosslook.types import FeatureMap, FloatArray, Modality, Patch
 
+_MOST_AHEAD = 3
 SHARD = 64
 """Patches per shard: small enough to lose little, large enough to be quick."""
 
@@ -33,29 +38,102 @@ class Patches(Protocol):
         """Images of these patches, float32 (n, 3, p, p) in 0..1."""
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What of the features goes into the store.
+
+    Attributes
+    ----------
+    stored : str
+        ``float32`` or ``float16``.
+    pooling : str
+        What ``shrink`` does; empty where maps are kept as they are.
+    shrink : callable or None
+        Makes of feature maps what is kept of them.
+    """
+
+    stored: str = "float32"
+    pooling: str = ""
+    shrink: Callable[[FeatureMap], FeatureMap] | None = None
+
+    @property
+    def key(self) -> dict[str, str]:
+        """What it adds to the key of a feature set; nothing by default."""
+        found = {} if self.stored == "float32" else {"stored": self.stored}
+        return found | ({"pooling": self.pooling} if self.pooling else {})
+
+
+WHOLE = Kept()
+
+
 def extract_patches(
-    extractor: Extractor, patches: Patches, modality: Modality, store: Folder
+    extractor: Extractor,
+    patches: Patches,
+    modality: Modality,
+    store: Folder,
+    kept: Kept = WHOLE,
 ) -> FeatureSet:
     """Make sure that every shard of the patch set is in the store.
 
     Shards that are there already are left alone, so a run that was killed
-    goes on where it stopped. One thread reads the next shard's pixels while
+    goes on where it stopped. Threads read the next shards' pixels while
     the extractor works on this one.
     """
-    features = open_features(extractor, patches, modality, store)
-    missing = missing_shards(features, patches)
+    return extract_family([extractor], patches, modality, store, kept)[0]
+
+
+def extract_family(
+    family: Sequence[Extractor],
+    patches: Patches,
+    modality: Modality,
+    store: Folder,
+    kept: Kept = WHOLE,
+) -> list[FeatureSet]:
+    """The same for extractors of which one pass serves all (``Extractor.extract_family``)."""
+    sets = [open_features(one, patches, modality, store, kept) for one in family]
+    missing = [
+        shard for shard in range(shard_count(patches)) if not all(s.has(shard) for s in sets)
+    ]
     jobs = [shard_indices(patches, shard) for shard in missing]
     images = read_ahead(lambda indices: patches.read(modality, indices), jobs)
-    label = f"{extractor.spec} {modality}"
-    for shard, stack in zip(missing, track(images, label, len(missing)), strict=True):
-        features.write(shard, extract_shard(extractor, patches, modality, shard, stack))
-    return features
+    more = f" and {len(family) - 1} more" if len(family) > 1 else ""
+    label = f"{family[0].spec}{more} {modality}"
+    for done, (shard, stack) in enumerate(
+        zip(missing, track(images, label, len(missing)), strict=True)
+    ):
+        if done == 1:
+            _refuse_a_full_disk(store, sets, missing, label)
+        maps = extract_shard(family, patches, modality, shard, stack)
+        for features, one in zip(sets, maps, strict=True):
+            if not features.has(shard):
+                features.write(shard, one if kept.shrink is None else kept.shrink(one))
+    return sets
+
+
+def _refuse_a_full_disk(
+    store: Folder, sets: Sequence[FeatureSet], missing: Sequence[int], label: str
+) -> None:
+    """Tell by the first shard whether the disk holds all, before hours are spent."""
+    if not isinstance(store, LocalFolder):
+        return
+    need = sum(features.size(missing[0]) for features in sets) * (len(missing) - 1)
+    free = shutil.disk_usage(store.path).free
+    if need > free:
+        raise OutputError(
+            f"the features of {label} need {need / 1e9:.1f} GB more in {store} and "
+            f"{free / 1e9:.1f} GB are free. Choose another --store, --stored float16, "
+            "--keep pooled, or --limit."
+        )
 
 
 def extract_shard(
-    extractor: Extractor, patches: Patches, modality: Modality, shard: int, images: FloatArray
-) -> FeatureMap:
-    """Extract the features of a shard from its images (n, 3, p, p).
+    family: Sequence[Extractor],
+    patches: Patches,
+    modality: Modality,
+    shard: int,
+    images: FloatArray,
+) -> list[FeatureMap]:
+    """Extract the features of a shard from its images (n, 3, p, p), for each of a family.
 
     Raises
     ------
@@ -63,7 +141,10 @@ def extract_shard(
         If a feature is NaN or infinite; names the patch.
     """
     try:
-        return extractor.extract(images)
+        if len(family) == 1:
+            return [family[0].extract(images, modality)]
+        deepest = max(family, key=lambda one: one.depth)
+        return deepest.extract_family(images, family, modality)
     except FeatureError as error:
         at = shard_indices(patches, shard)[error.index]
         raise FeatureError(
@@ -72,11 +153,15 @@ def extract_shard(
 
 
 def open_features(
-    extractor: Extractor, patches: Patches, modality: Modality, store: Folder
+    extractor: Extractor,
+    patches: Patches,
+    modality: Modality,
+    store: Folder,
+    kept: Kept = WHOLE,
 ) -> FeatureSet:
     """Open the feature set of an extractor on one modality of a patch set."""
     key = {**extractor.key, "modality": modality, "patches": patches.fingerprint(modality)}
-    return open_set(store, key)
+    return open_set(store, key | kept.key)
 
 
 def missing_shards(features: FeatureSet, patches: Patches) -> list[int]:
@@ -120,14 +205,20 @@ def read_maps(features: FeatureSet, patches: Patches, indices: Sequence[int]) ->
 def read_ahead(
     read: Callable[[Sequence[int]], FloatArray], jobs: Sequence[Sequence[int]]
 ) -> Iterator[FloatArray]:
-    """Yield ``read(job)`` for each job, reading one job ahead in a thread."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        pending = pool.submit(read, jobs[0]) if jobs else None
-        for following in [*jobs[1:], None]:
-            if pending is None:
+    """Yield ``read(job)`` for each job in order, the next ones read in threads meanwhile.
+
+    As many are read at once as there are cores to read beside the extractor, up to
+    three; a GPU waits for its pixels otherwise.
+    """
+    ahead = max(1, min(_MOST_AHEAD, available_cores() // 2))
+    with ThreadPoolExecutor(max_workers=ahead) as pool:
+        pending = deque(pool.submit(read, job) for job in jobs[:ahead])
+        for job in [*jobs[ahead:], *[None] * ahead]:
+            if not pending:
                 return
-            stack = pending.result()
-            pending = pool.submit(read, following) if following is not None else None
+            stack = pending.popleft().result()
+            if job is not None:
+                pending.append(pool.submit(read, job))
             yield stack
 
 

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, get_args
 
 from crosslook.errors import SettingError, did_you_mean
-from crosslook.options import Device, Dtype
+from crosslook.options import Dtype, check_device
 
-DEVICES: tuple[Device, ...] = get_args(Device)
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 _LARGEST_BATCH = {"cuda": 64, "mps": 16, "cpu": 8}
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """A device (``cuda``, ``mps`` or ``cpu``), a dtype, and a batch size or none."""
+    """A device (``cuda``, ``cuda:1``, ``mps`` or ``cpu``), a dtype, a batch size or none.
+
+    ``by_itself`` says that ``auto`` chose the device: where a model cannot run
+    on it, another one may be taken.
+    """
 
     device: str = "cpu"
     dtype: str = "float32"
     batch_size: int | None = None
+    by_itself: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The device without its number."""
+        return self.device.partition(":")[0]
 
     @property
     def torch_dtype(self) -> Any:
@@ -39,10 +50,10 @@ class Runtime:
         if self.batch_size is not None:
             return self.batch_size
         most = 0.5 * _memory(self.device)
-        if self.device == "cpu":
+        if self.kind == "cpu":
             most = min(most, cpu_bytes)
         fitting = int(most / max(image_bytes, 1.0))
-        return max(1, min(fitting, _LARGEST_BATCH[self.device]))
+        return max(1, min(fitting, _LARGEST_BATCH[self.kind]))
 
 
 def resolve_runtime(device: str, dtype: str, batch_size: int | None) -> Runtime:
@@ -56,11 +67,7 @@ def resolve_runtime(device: str, dtype: str, batch_size: int | None) -> Runtime:
     """
     import torch
 
-    if device not in DEVICES:
-        raise SettingError(
-            f"unknown device '{device}'; allowed: {', '.join(DEVICES)}."
-            + did_you_mean(device, DEVICES)
-        )
+    kind, number = check_device(device)
     if dtype not in DTYPES:
         raise SettingError(
             f"unknown dtype '{dtype}'; allowed: {', '.join(DTYPES)}." + did_you_mean(dtype, DTYPES)
@@ -72,13 +79,51 @@ def resolve_runtime(device: str, dtype: str, batch_size: int | None) -> Runtime:
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
-    kind = next(name for name, found in there.items() if found) if device == "auto" else device
+    if kind == "auto":
+        first = next(name for name, found in there.items() if found)
+        return Runtime(first, dtype, batch_size, by_itself=True)
     if not there[kind]:
         raise SettingError(
-            f"device '{kind}' is not available to torch here; use --device cpu, "
+            f"device '{device}' is not available to torch here; use --device cpu, "
             "or install a torch build for it."
         )
-    return Runtime(kind, dtype, batch_size)
+    if number is not None and number >= torch.cuda.device_count():
+        raise SettingError(
+            f"device '{device}' is not there: torch sees {torch.cuda.device_count()} GPU(s), "
+            "counted from 0."
+        )
+    return Runtime(device, dtype, batch_size)
+
+
+@contextmanager
+def exact_products(runtime: Runtime) -> Iterator[None]:
+    """Keep float32 at float32: no TF32, whose products have ten bits of mantissa.
+
+    torch switches it on for convolutions by default; a user's own setting is
+    brought back afterwards.
+    """
+    if runtime.dtype != "float32" or runtime.kind != "cuda":
+        yield
+        return
+    import torch
+
+    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, products.allow_tf32
+    cudnn.allow_tf32 = products.allow_tf32 = False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32, products.allow_tf32 = before
+
+
+def available_cores() -> int:
+    """Cores that this process may use: fewer than the machine has under a batch system.
+
+    Threads beyond them wait for each other in loops that take the time of the work.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -92,7 +137,7 @@ def release_memory(device: str) -> None:
     import gc
 
     gc.collect()
-    if device == "cuda":
+    if device.startswith("cuda"):
         import torch
 
         torch.cuda.empty_cache()
@@ -103,10 +148,10 @@ def release_memory(device: str) -> None:
 
 
 def _memory(device: str) -> float:
-    if device == "cuda":
+    if device.startswith("cuda"):
         import torch
 
-        return float(torch.cuda.get_device_properties(0).total_memory)
+        return float(torch.cuda.get_device_properties(torch.device(device)).total_memory)
     pages = os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**21
     size = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
     return float(pages * size)

@@ -7,11 +7,13 @@ Ravi et al., "SAM 2: segment anything in images and videos", ICLR 2025
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from crosslook.extract.base import Geometry
 from crosslook.extract.checkpoint import from_pretrained
 from crosslook.extract.dinov2 import IMAGENET_MEAN, IMAGENET_STD
+from crosslook.extract.source import check_processor
 from crosslook.extract.spec import Option
 from crosslook.extract.torch_base import TorchExtractor
 
@@ -31,10 +33,14 @@ class Sam2(TorchExtractor):
         "level": Option(16, "stride of the map in pixels of the model's input", _LEVELS),
         "side": Option(1024, "longer side of the input in pixels", low=32, high=4096),
     }
+    SWEPT = "level"
     MEAN = IMAGENET_MEAN
     STD = IMAGENET_STD
     RESAMPLE = "bilinear"
     BYTES_PER_PIXEL: ClassVar[float] = 600.0
+
+    def _validate(self) -> None:
+        check_processor(self.source, self.MEAN, self.STD, "a checkpoint of the published kind")
 
     def geometry(self, height: int, width: int) -> Geometry:
         """Resize the longer side to ``side``, in whole cells of the coarsest stage."""
@@ -73,8 +79,13 @@ class Sam2(TorchExtractor):
         return encoder
 
     def _forward(self, model: Any, images: Any) -> tuple[Any, None]:
+        return self._forward_family(model, images, [self])[0]
+
+    def _forward_family(
+        self, model: Any, images: Any, family: Sequence[Any]
+    ) -> list[tuple[Any, None]]:
         pyramid = model(images).fpn_hidden_states
-        return pyramid[_LEVELS.index(int(self.options["level"]))], None
+        return [(pyramid[_LEVELS.index(int(one.options["level"]))], None) for one in family]
 
 
 def _no_positions() -> Any:

@@ -2,19 +2,27 @@
 
 Tang et al., "Emergent correspondence from image diffusion" (DIFT), NeurIPS
 2023 (arXiv:2306.03881): timestep 261, up block 1, mean over 8 noises, empty
-prompt. Stracke et al., "CleanDIFT", CVPR 2025 (arXiv:2412.03439), reads
-features without noise, which ``t=0`` does here.
+prompt, found at 768 px with Stable Diffusion 2.1. Stracke et al., "CleanDIFT",
+CVPR 2025 (arXiv:2412.03439), train a model to do without noise; a stock model,
+as here, is worst with little of it.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from crosslook.errors import SpecError, WeightsError
-from crosslook.extract.base import Geometry, pad_to_multiple, resize_to_multiple
+from crosslook.extract.base import (
+    Extractor,
+    Features,
+    Geometry,
+    pad_to_multiple,
+    resize_to_multiple,
+)
 from crosslook.extract.checkpoint import fill, from_pretrained, quiet_libraries
 from crosslook.extract.sd_vae import encode, encoder_dtype, latent_cell, load_encoder
 from crosslook.extract.source import Source
@@ -77,6 +85,7 @@ class SdUnet(TorchExtractor):
         "prompt": Option("", "text condition; empty by default"),
         "side": Option(0, "longer side of the input in pixels, 0 for the image's own", low=0),
     }
+    SWEPT = "block"
     MEAN = (0.5, 0.5, 0.5)
     STD = (0.5, 0.5, 0.5)
     BYTES_PER_PIXEL: ClassVar[float] = 4000.0
@@ -140,31 +149,57 @@ class SdUnet(TorchExtractor):
         unet.conv_out = torch.nn.Identity()
         return fill(unet, source, dtype)
 
-    def _features(self, images: FloatArray) -> tuple[FloatArray, FloatArray | None]:
+    @property
+    def depth(self) -> float:
+        """Up blocks that are run."""
+        return float(self.options["block"])
+
+    def _many(self, images: FloatArray, family: Sequence[Extractor]) -> list[Features]:
         # Before the images are rounded to the dtype: every dtype then meets the same noise.
         self._seeds = [content_seed(image) for image in images]
-        return super()._features(images)
+        return super()._many(images, family)
 
     def _forward(self, model: Any, images: Any) -> tuple[Any, None]:
+        return self._forward_family(model, images, [self])[0]
+
+    def _forward_family(
+        self, model: Any, images: Any, family: Sequence[Any]
+    ) -> list[tuple[Any, None]]:
         import torch
 
+        blocks = [int(member.options["block"]) for member in family]
         latents = encode(model["vae"], images).to(images.dtype)
         t, count = int(self.options["t"]), int(self.options["noises"])
         if t == 0:
-            return self._read(model, latents, t), None
+            return [(values, None) for values in self._read(model, latents, t, blocks)]
         keep = signal_share(self.source.config["scheduler"], t)
         noises = [seeded_noise(seed, count, latents.shape[1:]) for seed in self._seeds]
         noise = torch.stack(noises, dim=1).to(latents)
-        total = torch.zeros((), device=latents.device)
+        totals: list[Any] = [0.0] * len(blocks)
         for draw in noise:
             noisy = keep**0.5 * latents + (1 - keep) ** 0.5 * draw
-            total = total + self._read(model, noisy, t).float()
-        return total / count, None
+            read = self._read(model, noisy, t, blocks)
+            totals = [total + values.float() for total, values in zip(totals, read, strict=True)]
+        return [(total / count, None) for total in totals]
 
-    def _read(self, model: Any, latents: Any, t: int) -> Any:
-        prompt = model.prompt.expand(len(latents), -1, -1)
-        # The output layers are taken out, so the UNet returns the last up block it has.
-        return model["unet"](latents, t, encoder_hidden_states=prompt).sample
+    def _read(self, model: Any, latents: Any, t: int, blocks: Sequence[int]) -> list[Any]:
+        """Outputs of up blocks, of which the last one ends the work."""
+        prompt, unet = model.prompt.expand(len(latents), -1, -1), model["unet"]
+        seen: dict[int, Any] = {}
+
+        def keeper(block: int) -> Callable[..., None]:
+            def keep(module: Any, given: Any, output: Any) -> None:
+                seen[block] = output
+
+            return keep
+
+        hooks = [unet.up_blocks[b].register_forward_hook(keeper(b)) for b in set(blocks)]
+        try:
+            unet(latents, t, encoder_hidden_states=prompt)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return [seen[block] for block in blocks]
 
 
 def content_seed(image: FloatArray) -> int:

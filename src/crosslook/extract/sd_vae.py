@@ -4,7 +4,8 @@ Rombach et al., "High-resolution image synthesis with latent diffusion models",
 CVPR 2022 (arXiv:2112.10752). The feature is the mean of the posterior times
 the scaling factor (after the shift, where there is one), never a sample: that
 is what the diffusion model itself sees. ``taesd`` is a distilled encoder that
-gives nearly the same latents at about a fiftieth of the work.
+gives nearly the same latents at about a fiftieth of the work; ``taef2`` is one
+distilled from the autoencoder of FLUX.2, with 32 channels.
 """
 
 from __future__ import annotations
@@ -77,10 +78,31 @@ def load_encoder(source: Source, dtype: Any) -> Any:
     tiny = source.config.get("_class_name") == "AutoencoderTiny"
     with torch.device("meta"), quiet_libraries():
         model = (AutoencoderTiny if tiny else AutoencoderKL).from_config(dict(source.config))
+        blocks = source.config.get("pooled_blocks", ())
+        for at in blocks:
+            _add_pool(model.encoder.layers[at])
     model.decoder = None
     if not tiny:
         model.post_quant_conv = None
-    return fill(model, source, dtype, _current_name)
+    return fill(model, source, dtype, _bare_name if blocks else _current_name)
+
+
+def _add_pool(block: Any) -> None:
+    """Add ``x + pool(x)`` before a residual block, which diffusers' class does not have."""
+    from torch import nn
+
+    width = int(block.conv[0].in_channels)
+    block.pool = nn.Sequential(
+        nn.Conv2d(width, 4 * width, 1, bias=False),
+        nn.GroupNorm(4, 4 * width),
+        nn.ReLU(),
+        nn.Conv2d(4 * width, width, 1, bias=False),
+    )
+    block.register_forward_pre_hook(lambda module, given: (given[0] + module.pool(given[0]),))
+
+
+def _bare_name(name: str) -> str:
+    return f"encoder.layers.{name}"
 
 
 def encode(model: Any, images: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -97,3 +97,60 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise WeightsError(f"{path} holds no JSON object. Fetch the model again.")
     return content
+
+
+def read_processor(folder: Path | None) -> dict[str, Any]:
+    """What a checkpoint says of its input: ``preprocessor_config.json``, empty without one."""
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        if folder is not None and (folder / name).is_file():
+            content = read_json(folder / name)
+            return dict(content.get("image_processor", content))
+    return {}
+
+
+def value_factor(processor: Mapping[str, Any], place: str) -> float:
+    """What pixels in 0..1 are multiplied with before the mean is taken away; mostly 1.
+
+    Raises
+    ------
+    WeightsError
+        If the processor does what is not done here: an offset, or blue before red.
+    """
+    for key in ("rescale_offset", "offset", "do_flip_channel_order"):
+        if processor.get(key):
+            raise WeightsError(
+                f"preprocessor_config.json in {place} sets {key}, which crosslook does not do. "
+                "Name the statistics that fit, as stats=imagenet, half or none."
+            )
+    if processor.get("do_rescale") is False:
+        return 255.0
+    factor = 255.0 * float(processor.get("rescale_factor") or 1 / 255)
+    return 1.0 if abs(factor - 1.0) < 1e-6 else factor
+
+
+def check_processor(
+    source: Source, mean: Sequence[float], std: Sequence[float], other: str
+) -> None:
+    """Refuse a checkpoint whose own statistics are not those of its kind.
+
+    Raises
+    ------
+    WeightsError
+        Naming the two, and the extractor that applies them.
+    """
+    own = read_processor(source.folder)
+    if not own or own.get("do_normalize") is False:
+        return
+    factor = value_factor(own, str(source.folder))
+    for name, expected in (("image_mean", mean), ("image_std", std)):
+        seen = own.get(name)
+        if seen is None:
+            continue
+        same = len(seen) == len(expected) and all(
+            abs(a / factor - b) < 1e-3 for a, b in zip(seen, expected, strict=True)
+        )
+        if not same:
+            raise WeightsError(
+                f"{source.folder} was trained with {name} {seen} (times {factor:g}), and this "
+                f"extractor applies {list(expected)}. Use {other}, which applies its own."
+            )

@@ -4,13 +4,17 @@ Grammar: ``[untrained:]name[:variant][,key=value...]`` or
 ``[untrained:]name:key=value,...``; for ``hf`` the part after the first colon,
 up to the first comma, is a hub id or a folder.
 Examples: ``hog``, ``hog:cell=8``, ``dinov2:vits14,layer=9``,
-``hf:google/siglip2-base-patch16-224``, ``untrained:dinov2``.
+``hf:google/siglip2-base-patch16-224``, ``untrained:dinov2``. Sweeps,
+``dinov2:layer=1..12`` or ``sd-unet:t=0,261;block=0..2``, stand for one spec each
+combination (:func:`expand_sweep`).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +104,7 @@ def _range_text(option: Option) -> str:
 
 
 UNTRAINED = "untrained"
+_MOST_SWEPT = 100
 
 
 @dataclass(frozen=True)
@@ -145,19 +150,77 @@ def split_specs(text: str) -> list[str]:
 
     >>> split_specs("raw,sd-unet:t=261,block=1,hog")
     ['raw', 'sd-unet:t=261,block=1', 'hog']
+    >>> split_specs("sam2:level=4,8,16,dinov2:layer=1..3")
+    ['sam2:level=4,8,16', 'dinov2:layer=1..3']
     """
     specs: list[str] = []
     for part in (piece.strip() for piece in text.split(",")):
         if not part:
             continue
         head = part.split("=", 1)[0]
-        if "=" in part and ":" not in head and specs:
+        if specs and "=" in specs[-1] and part[:1].isdigit():
+            specs[-1] += f",{part}"  # a further value of a swept option
+        elif "=" in part and ":" not in head and specs:
             specs[-1] += ("," if ":" in specs[-1] else ":") + part
         else:
             specs.append(part)
     if not specs:
         raise SpecError("no extractor was named; see 'crosslook extractors'.")
     return specs
+
+
+def expand_sweep(text: str) -> list[str]:
+    """Write a spec whose options have several values as one spec for each combination.
+
+    Values are lists or ranges; options after a list are separated by ``;``.
+
+    >>> expand_sweep("sd-unet:t=0,261;block=0..1")
+    ['sd-unet:t=0,block=0', 'sd-unet:t=0,block=1', 'sd-unet:t=261,block=0', \
+'sd-unet:t=261,block=1']
+    >>> expand_sweep("dinov2:vits14,layer=9")
+    ['dinov2:vits14,layer=9']
+
+    Raises
+    ------
+    SpecError
+        If a range is none, or stands for more than 100 values.
+    """
+    head, *pieces = re.split("[,;]", text)
+    # The first option may stand right behind the name: hog:cell=4,8.
+    front, colon, first = head.rpartition(":")
+    if "=" in first:
+        head, pieces = front, [first, *pieces]
+    options: list[tuple[str, list[str]]] = []
+    for piece in (one.strip() for one in pieces):
+        key, equals, value = piece.partition("=")
+        if equals:
+            options.append((key, _range_of(text, value)))
+        elif options:
+            options[-1][1].extend(_range_of(text, piece))
+        else:
+            return [text]  # not the form of a sweep: the parser says what is wrong
+    if not options or (all(len(values) == 1 for _, values in options) and ";" not in text):
+        return [text]
+    joint = ":" if colon and "=" in first else ","
+    return [
+        head + joint + ",".join(f"{key}={v}" for (key, _), v in zip(options, chosen, strict=True))
+        for chosen in product(*(values for _, values in options))
+    ]
+
+
+def _range_of(text: str, value: str) -> list[str]:
+    first, dots, last = value.partition("..")
+    if not dots:
+        return [value]
+    try:
+        numbers = [str(n) for n in range(int(first), int(last) + 1)]
+    except ValueError:
+        numbers = []
+    if not 1 <= len(numbers) <= _MOST_SWEPT:
+        raise SpecError(
+            f"'{value}' in '{text}' is no range of 1 to {_MOST_SWEPT} whole numbers, as 1..12."
+        )
+    return numbers
 
 
 def _is_folder(text: str) -> bool:

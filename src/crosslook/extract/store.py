@@ -15,10 +15,12 @@ import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from crosslook.errors import InputError, StoreError
+from crosslook.errors import FeatureError, InputError, StoreError
 from crosslook.storage import Folder
 from crosslook.types import FeatureMap, FloatArray
 
@@ -46,14 +48,25 @@ class FeatureSet:
         """Tell whether a whole shard is there."""
         return self.folder.has(_name(shard))
 
+    def size(self, shard: int) -> int:
+        """Bytes of a shard that is there."""
+        return len(self.folder.read(_name(shard)))
+
     def write(self, shard: int, features: FeatureMap) -> None:
-        """Write one shard atomically."""
+        """Write one shard atomically, in the numbers that the key names.
+
+        Raises
+        ------
+        FeatureError
+            If a feature is too large for half precision.
+        """
         buffer = io.BytesIO()
-        vector = {} if features.vector is None else {"vector": features.vector}
+        values = self._stored(features.values)
+        vector = {} if features.vector is None else {"vector": self._stored(features.vector)}
         np.savez(
             buffer,
             allow_pickle=False,
-            values=features.values,
+            values=values,
             stride=np.float64(features.stride),
             **vector,
         )
@@ -70,13 +83,30 @@ class FeatureSet:
         try:
             data = io.BytesIO(self.folder.read(_name(shard)))
             with np.load(data, allow_pickle=False) as arrays:
-                vector: FloatArray | None = arrays.get("vector")
-                return FeatureMap(arrays["values"], float(arrays["stride"]), vector)
+                vector = arrays["vector"].astype(np.float32) if "vector" in arrays else None
+                values = arrays["values"].astype(np.float32, copy=False)
+                return FeatureMap(values, float(arrays["stride"]), vector)
         except (InputError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise StoreError(
                 f"feature shard {self.folder}/{_name(shard)} is damaged ({error}). "
                 "Remove it and run again."
             ) from error
+
+    def _stored(self, values: FloatArray) -> NDArray[np.floating[Any]]:
+        kind = str(self.key.get("stored", "float32"))
+        if kind == "float32":
+            return values
+        with np.errstate(over="ignore"):
+            small = values.astype(kind)
+        bad = ~np.isfinite(small).reshape(len(small), -1).all(axis=1)
+        if bad.any():
+            raise FeatureError(
+                f"features of {self.key.get('name', 'the extractor')} reach "
+                f"{float(np.abs(values).max()):.3g}, which half precision cannot hold; "
+                "use --stored float32.",
+                int(np.flatnonzero(bad)[0]),
+            )
+        return small
 
 
 def open_set(store: Folder, key: Mapping[str, object]) -> FeatureSet:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from crosslook.errors import CrosslookError, SpecError
-from crosslook.extract.base import Extractor, Geometry, pad
-from crosslook.extract.runtime import Runtime, is_out_of_memory, release_memory
+from crosslook.extract.base import Extractor, Features, Geometry, pad
+from crosslook.extract.runtime import (
+    Runtime,
+    exact_products,
+    is_out_of_memory,
+    release_memory,
+)
 from crosslook.extract.source import Source
 from crosslook.extract.spec import Option
 from crosslook.types import FloatArray
@@ -67,6 +73,7 @@ class TorchExtractor(Extractor):
         Activations of a step on a CPU at most.
     """
 
+    PRETRAINED: ClassVar[bool] = True
     RESAMPLE: Literal["bicubic", "bilinear"] = "bicubic"
     BYTES_PER_PIXEL: ClassVar[float] = 4000.0
     CPU_STEP_BYTES: ClassVar[float] = 256e6
@@ -104,6 +111,11 @@ class TorchExtractor(Extractor):
         # cores. At float32 it gains nothing, and the default layout gives the library's bits.
         return self.runtime.dtype != "float32"
 
+    @property
+    def ahead(self) -> bool:
+        """On a GPU the next images are prepared meanwhile."""
+        return self.runtime.kind != "cpu"
+
     def _validate(self) -> None:
         """Check the options against the configuration that was found."""
         return
@@ -138,25 +150,57 @@ class TorchExtractor(Extractor):
             align_corners=False,
         )
         # Bicubic overshoots; a model's input range is 0..1 like that of the patch.
-        return pad(resized.clamp_(0.0, 1.0).numpy(), geometry)
+        return pad((resized if self.BANDS else resized.clamp_(0.0, 1.0)).numpy(), geometry)
 
-    def _features(self, images: FloatArray) -> tuple[FloatArray, FloatArray | None]:
+    def _features(self, images: FloatArray) -> Features:
+        return self._many(images, [self])[0]
+
+    def _swept(self, images: FloatArray, family: Sequence[Extractor]) -> list[Features]:
+        return self._many(images, family)
+
+    def _forward_family(
+        self, model: Any, images: Any, family: Sequence[Any]
+    ) -> list[tuple[Any, Any | None]]:
+        """As :meth:`_forward`, for members of which each reads at its own place."""
+        raise NotImplementedError(f"{type(self).__name__} sweeps no option")
+
+    def _many(self, images: FloatArray, family: Sequence[Extractor]) -> list[Features]:
         import torch
 
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), exact_products(self.runtime):
                 tensor = torch.from_numpy(images).to(self.runtime.device, self.runtime.torch_dtype)
                 if self._channels_last:
                     tensor = tensor.contiguous(memory_format=_channels_last())
-                values, vector = self._forward(self.model, tensor)
-                return _to_numpy(values), None if vector is None else _to_numpy(vector)
+                if len(family) == 1 and family[0] is self:
+                    found = [self._forward(self.model, tensor)]
+                else:
+                    found = self._forward_family(self.model, tensor, family)
+                return [(_to_numpy(v), None if w is None else _to_numpy(w)) for v, w in found]
+        except NotImplementedError as error:
+            if self.runtime.kind != "mps":
+                raise
+            reason, again = str(error).splitlines()[0], self._without_mps
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            reason = str(error).splitlines()[0]
-        return self._in_halves(images, reason)
+            reason, again = str(error).splitlines()[0], self._in_halves
+        return again(images, reason, family)
 
-    def _in_halves(self, images: FloatArray, reason: str) -> tuple[FloatArray, FloatArray | None]:
+    def _without_mps(
+        self, images: FloatArray, reason: str, family: Sequence[Extractor]
+    ) -> list[Features]:
+        """Go on with the CPU where ``auto`` took an Apple GPU that lacks an operation."""
+        if not self.runtime.by_itself:
+            raise CrosslookError(f"'{self.spec}' cannot run on 'mps' ({reason}). Use --device cpu.")
+        _LOG.warning("%s: 'mps' cannot run it (%s); going on with the CPU.", self.spec, reason)
+        self.close()
+        self.runtime, self._fitting = replace(self.runtime, device="cpu"), None
+        return self._many(images, family)
+
+    def _in_halves(
+        self, images: FloatArray, reason: str, family: Sequence[Extractor]
+    ) -> list[Features]:
         # Outside the except block, so that the failed attempt's tensors are free.
         release_memory(self.runtime.device)
         if len(images) == 1:
@@ -171,11 +215,14 @@ class TorchExtractor(Extractor):
             "%s: a batch of %d does not fit the memory; going on with %d.",
             self.spec, len(images), half,
         )  # fmt: skip
-        first, second = self._features(images[:half]), self._features(images[half:])
-        vector = None
-        if first[1] is not None and second[1] is not None:
-            vector = np.concatenate([first[1], second[1]])
-        return np.concatenate([first[0], second[0]]), vector
+        parts = self._many(images[:half], family), self._many(images[half:], family)
+        found: list[Features] = []
+        for first, second in zip(*parts, strict=True):
+            vector = None
+            if first[1] is not None and second[1] is not None:
+                vector = np.concatenate([first[1], second[1]])
+            found.append((np.concatenate([first[0], second[0]]), vector))
+        return found
 
 
 def _channels_last() -> Any:

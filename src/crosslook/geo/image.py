@@ -8,11 +8,8 @@ same file is the same pixels everywhere.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -44,7 +41,7 @@ from crosslook.geo.radiometry import (
 from crosslook.geo.raster import Raster, RasterArray, RasterFile, Source
 from crosslook.geo.reading import Reading, fit_stretch
 from crosslook.geo.valid import MARGIN, Survey, fill_small_holes, survey
-from crosslook.storage import Place, as_path, as_place, is_gdal_name, reaching
+from crosslook.storage import Place, as_place
 from crosslook.types import FloatArray, Modality, Window
 
 _STRIP_PIXELS = 4_000_000
@@ -356,7 +353,8 @@ def open_image(
     header = source.header
     product = isinstance(source, RasterFile) and bool(source.bands)
     every = tuple(range(1, header.bands + 1))
-    bands = every[:3] if product else radiometry.choose(header)
+    named = every if radiometry.bands else every[:3]
+    bands = named if product else radiometry.choose(header)
     looked = survey(source, bands, radiometry.zeros)
     if not product and any(looked.empty) and not radiometry.bands and modality == "sar":
         bands, looked = _without_empty(source, radiometry, every)
@@ -433,46 +431,6 @@ def _refusal(sar: ImageFile, optical: ImageFile, why: str) -> GridError:
         f"the grids of a pair cannot be brought together: {sar.name} ({describe_grid(sar.grid)}) "
         f"and {optical.name} ({describe_grid(optical.grid)}): {why}."
     )
-
-
-def digest_of(place: Place) -> str:
-    """SHA-256 of the content of all files that an image lies in.
-
-    Raises
-    ------
-    RasterError
-        If one cannot be read.
-    """
-    digest = hashlib.sha256()
-    for part in RasterFile(as_place(place)).parts():
-        file = _file_of(part)
-        try:
-            with reaching(file), as_path(file).open("rb") as opened:
-                digest.update(hashlib.file_digest(opened, "sha256").digest())
-        except OSError as error:
-            raise RasterError(f"cannot read {file}: {error.strerror or error}.") from error
-    return digest.hexdigest()
-
-
-def _file_of(part: str) -> str:
-    """The file that holds what GDAL calls by a name of its own."""
-    if not is_gdal_name(part):
-        return part
-    for scheme, prefix in (
-        ("", "/vsicurl/"),
-        ("s3://", "/vsis3/"),
-        ("gs://", "/vsigs/"),
-        ("az://", "/vsiaz/"),
-    ):
-        if part.startswith(prefix):
-            return scheme + part.removeprefix(prefix)
-    inside = re.sub(r"^/vsi\w+/", "", part).strip('"')
-    for text in (inside, *(m.strip('"') for m in re.split(r":(?=[/\".]|\w:)", part))):
-        path = Path(text)
-        for candidate in (path, *path.parents):
-            if candidate.is_file():
-                return str(candidate)
-    return part
 
 
 def _source_of(

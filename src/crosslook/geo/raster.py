@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +20,7 @@ from crosslook.errors import RasterError
 from crosslook.geo.grid import make_grid, plain_grid, shape_of, text_of_crs, whole_offset
 from crosslook.geo.handles import OPEN, Recipe, needs_rectifying, reading, reason
 from crosslook.geo.products import resolve
+from crosslook.storage import Place, as_path, as_place, is_gdal_name, reaching
 from crosslook.types import FloatArray, Window
 
 
@@ -381,3 +385,43 @@ def _synthetic(data: Any) -> bool:
         if "synthetic" in str(value).lower():
             return True
     return False
+
+
+def digest_of(place: Place) -> str:
+    """SHA-256 of the content of all files that an image lies in.
+
+    Raises
+    ------
+    RasterError
+        If one cannot be read.
+    """
+    digest = hashlib.sha256()
+    for part in RasterFile(as_place(place)).parts():
+        file = _file_of(part)
+        try:
+            with reaching(file), as_path(file).open("rb") as opened:
+                digest.update(hashlib.file_digest(opened, "sha256").digest())
+        except OSError as error:
+            raise RasterError(f"cannot read {file}: {error.strerror or error}.") from error
+    return digest.hexdigest()
+
+
+def _file_of(part: str) -> str:
+    """The file that holds what GDAL calls by a name of its own."""
+    if not is_gdal_name(part):
+        return part
+    for scheme, prefix in (
+        ("", "/vsicurl/"),
+        ("s3://", "/vsis3/"),
+        ("gs://", "/vsigs/"),
+        ("az://", "/vsiaz/"),
+    ):
+        if part.startswith(prefix):
+            return scheme + part.removeprefix(prefix)
+    inside = re.sub(r"^/vsi\w+/", "", part).strip('"')
+    for text in (inside, *(m.strip('"') for m in re.split(r":(?=[/\".]|\w:)", part))):
+        path = Path(text)
+        for candidate in (path, *path.parents):
+            if candidate.is_file():
+                return str(candidate)
+    return part

@@ -18,7 +18,8 @@ from crosslook.atomic import check_writable, write_bytes, write_csv, write_text
 from crosslook.errors import CrosslookError, GridError, InputError, MatchError, OutputError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
-from crosslook.geo.image import ImageFile, digest_of, on_optical_grid, open_image
+from crosslook.geo.image import ImageFile, on_optical_grid, open_image
+from crosslook.geo.raster import digest_of
 from crosslook.geo.reading import Reading
 from crosslook.match.pictures import shift_picture
 from crosslook.match.relief import HILLY_PX

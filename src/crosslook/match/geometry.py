@@ -36,6 +36,7 @@ _LAST_RADIUS, _TIGHT_PX = 10.0, 3.5
 _ROUNDS = 4
 _STILL_PX = 1.0
 _CAP_PX = 6.0
+_CREDIBLE_PX = 4.5  # points that agree by chance are about 5 px off, as far as they are counted
 _LEAST_POINTS = 12
 _LEAST_IN_SQUARE = 3
 _SLIGHT_PX, _MUCH_PX = 0.05, 0.1
@@ -149,7 +150,8 @@ def choose_geometry(
     Returns
     -------
     Geometry or None
-        None where too few tie points agree for any of them.
+        None where too few tie points agree for any of them, or, of several,
+        with none of them better than by chance.
     """
     search = _Search(sar, optical, extractor, start, seed)
     points = search.grow(current)
@@ -159,14 +161,15 @@ def choose_geometry(
     rivals = _compete(search, flat, points, search.template)
     winner = _simplest(rivals)
     if "relief" in wanted and (winner is None or search.is_hilly(winner, points)):
-        bent = follow_relief(sar, optical, extractor, current, look, heights)
+        base = search.base(winner, points, current)
+        bent = follow_relief(sar, optical, extractor, base, look, heights)
         if bent is not None:
             # On its own points, which reach further along the range than those before.
             rivals = _compete(search, flat, bent.points, bent.template, bent)
             winner = _simplest(rivals)
             if winner == "relief":
                 return Geometry(bent.transform, bent.points, rivals, bent)
-    if winner is None:
+    if winner is None or (len(wanted) > 1 and _best_error(rivals) > _CREDIBLE_PX):
         return None
     if winner == "similarity" and len(wanted) > 1:
         return Geometry(current, points, rivals, None)  # which is sharpened already
@@ -234,6 +237,15 @@ class _Search:
             return None if fit is None else fit.transform(points.sar)
 
         return sent
+
+    def base(
+        self, winner: TransformModel | None, points: TiePoints, current: Transform
+    ) -> Transform:
+        """What the relief bends: an affine map where a similarity predicts worse."""
+        if winner in (None, "shift", "similarity"):
+            return current
+        fit = self.fit("affine", points, _LOOSE_PX)
+        return current if fit is None else fit.transform
 
     def is_hilly(self, model: TransformModel, points: TiePoints) -> bool:
         """Whether what a flat model leaves spreads along one line."""
@@ -305,6 +317,11 @@ class _Squares:
             error[other] = np.minimum(off, _CAP_PX)[other]
         means = [error[self.inner & (self.square == one)].mean() for one in self.ids]
         return np.array(means) if means else None
+
+
+def _best_error(rivals: tuple[Rival, ...]) -> float:
+    """Of the best rival; infinite where none is known."""
+    return min((r.error_px for r in rivals if np.isfinite(r.error_px)), default=np.inf)
 
 
 def _flat(model: TransformModel) -> Model:

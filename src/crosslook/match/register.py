@@ -262,7 +262,11 @@ def register(
     ``near_only`` forbids it. ``search`` of the result says which it was. The
     working grid is that of the optical image around the SAR footprint, coarser
     where the SAR image is, and reduced so that no side exceeds 2,048 pixels;
-    errors are still given in optical pixels.
+    errors are still given in optical pixels. What a similarity cannot follow,
+    unequal pixels, shear, perspective and hills, is followed where that
+    predicts tie points better (:mod:`crosslook.match.geometry`); ``geometry``
+    of the result has the comparison. Verdict and errors stay those of the
+    similarity, on which they were fitted.
 
     Parameters
     ----------
@@ -363,18 +367,18 @@ def _searched(
         read = {"read": lap()}
         pictures = frame.sar, frame.optical
         told = align_wide(*pictures, extractor, frame.start, wanted, model, seed)
-        told, geometry = shape(replace(told, seconds=read | told.seconds), frame)
+        told, geometry = shape(replace(told, seconds=read | told.seconds), frame, told.transform)
         return told, frame, "told", geometry
     frame = working_frame(*images, placed)
     read = {"read": lap()}
     near = align_near(frame.sar, frame.optical, extractor, frame.start, model, seed)
-    near, geometry = shape(replace(near, seconds=read | near.seconds), frame)
+    near, geometry = shape(replace(near, seconds=read | near.seconds), frame, frame.start)
     sure = judge(near.evidence)
     if settings.near_only or sure.label == "match":
         return near, frame, "near", geometry
     around = working_frame(*images, placed, _spare(images[0], placed))
     wide = align_wide(around.sar, around.optical, extractor, around.start, WIDENED, model, seed)
-    wide, other = shape(wide, around)
+    wide, other = shape(wide, around, wide.transform)
     names = {*near.seconds, *wide.seconds}
     seconds = {n: near.seconds.get(n, 0.0) + wide.seconds.get(n, 0.0) for n in sorted(names)}
     if judge(wide.evidence).confidence > sure.confidence:
@@ -395,18 +399,24 @@ def _aligned_by(model: RegisterModel) -> Model:
 def _shaped(
     found: Alignment,
     frame: Frame,
+    start: Transform | None,
     *,
     images: tuple[ImageFile, ImageFile],
     settings: RegisterSettings,
     extractor: Extractor,
 ) -> tuple[Alignment, Geometry | None]:
-    """Follow what the similarity of an alignment cannot, as the settings ask for."""
+    """Follow what the similarity of an alignment cannot, as the settings ask for.
+
+    ``start`` is what a shift is counted from: the georeference or, after a
+    search of poses, which may have mirrored the image, what was found.
+    """
     model = settings.model
-    if found.transform is None or model in ("shift", "similarity", "tps"):
+    if found.transform is None or start is None or model in ("shift", "similarity", "tps"):
         return found, None
     lap = Timer().lap
     sure = judge(found.evidence).label == "match"
-    wanted: tuple[TransformModel, ...] = (*FLAT_MODELS, "relief") if sure else FLAT_MODELS
+    flat = FLAT_MODELS if start is frame.start else FLAT_MODELS[1:]
+    wanted: tuple[TransformModel, ...] = (*flat, "relief") if sure else flat
     if model != "auto":
         wanted = (model,)
     heights = None
@@ -418,7 +428,7 @@ def _shaped(
         frame.sar,
         frame.optical,
         extractor,
-        frame.start,
+        start,
         found.transform,
         wanted,
         look_of(*images, frame.optical_factor, settings),
@@ -426,7 +436,7 @@ def _shaped(
         settings.seed,
     )
     seconds = found.seconds | {"geometry": lap()}
-    if geometry is None or (model == "auto" and geometry.transform.model == "similarity"):
+    if geometry is None or (model == "auto" and geometry.transform is found.transform):
         return replace(found, seconds=seconds), geometry  # it has been sharpened already
     shaped = replace(
         found, transform=geometry.transform, tie_points=geometry.points, seconds=seconds

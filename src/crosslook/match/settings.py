@@ -107,10 +107,6 @@ def factors(text: str) -> tuple[float, float]:
 class ReliefOptions(ReadingOptions):
     """What is known of the ground and of how the sensor looked, for hills."""
 
-    dem: Annotated[Path | None, Cli(metavar="FILE")] = Field(
-        default=None,
-        description="Elevation model: for --model relief (or auto), and for images with RPCs.",
-    )
     heading: Annotated[float | None, Cli(metavar="DEGREES", default="as hills are displaced")] = (
         Field(
             default=None,

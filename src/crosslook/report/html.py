@@ -31,6 +31,7 @@ from crosslook.report.sections import (
     retrieval_table,
     shown_matches,
 )
+from crosslook.report.sweeps import sweep_section
 from crosslook.report.tables import (
     BEST,
     Headline,
@@ -145,7 +146,7 @@ def _sections(run: Path, rows: Sequence[Row], lead: Sequence[Headline]) -> list[
             definitions_of("retrieval", rows),
         ),
     ]
-    found += claims_section(rows) + structure_section(run, rows)
+    found += sweep_section(rows, lead) + claims_section(rows) + structure_section(run, rows)
     found += views_section(run) + two_stage_section(rows) + robustness_section(rows)
     return found
 

@@ -6,8 +6,6 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from crosslook.report.figures import Figure
 from crosslook.report.tables import (
     BEST,
@@ -22,10 +20,8 @@ from crosslook.report.tables import (
 from crosslook.retrieval.choose import CHOSEN
 from crosslook.retrieval.measure.definition import Definition
 from crosslook.retrieval.measure.definitions import DEFINITIONS, define
-from crosslook.retrieval.run_folder import MatchTable
+from crosslook.retrieval.run_folder import MatchTable, picked_queries
 from crosslook.types import DIRECTIONS, Patch, Row
-
-SHOWN_MATCHES = 10
 
 
 @dataclass(frozen=True)
@@ -175,13 +171,6 @@ def shown_matches(
     return [_match(table, int(at), patches, thumbnails) for at in order]
 
 
-def picked_queries(table: MatchTable, best: bool) -> list[int]:
-    """Positions in the table of the queries that are shown."""
-    margin = table.partner_score - _best_other(table)
-    order = np.lexsort((-margin, table.rank)) if best else np.lexsort((margin, -table.rank))
-    return [int(at) for at in order[:SHOWN_MATCHES]]
-
-
 def definitions_of(measure: str, rows: Sequence[Row]) -> list[Definition]:
     """Definitions of the metrics that stand in these rows, each once."""
     names = dict.fromkeys(row.metric for row in rows if row.measure == measure)
@@ -196,12 +185,6 @@ def best_match_table(tables: Sequence[MatchTable], setup: Setup) -> MatchTable |
         if same == wanted and table.direction == "sar->optical":
             return table
     return None
-
-
-def _best_other(table: MatchTable) -> np.ndarray:
-    is_partner = table.top_indices == table.query_index[:, None]
-    scores = np.where(is_partner, -np.inf, table.top_scores)
-    return np.asarray(scores.max(axis=1))
 
 
 def _match(

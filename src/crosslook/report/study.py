@@ -13,6 +13,7 @@ from rich.table import Table
 from crosslook.notebook import card, grid
 from crosslook.report.html import write_report
 from crosslook.report.tables import BEST, best_setups, headlines, recall_rows
+from crosslook.retrieval.estimate import StudyEstimate, describe_estimate, estimate_study
 from crosslook.retrieval.run_folder import read_rows, read_run
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.study import run_study
@@ -71,11 +72,35 @@ def study(pairs: str | Path, out: str | Path, **settings: Any) -> Run:
 
 
 def study_and_report(settings: StudySettings, console: Console | None = None) -> Path:
-    """Run a study, write its report, and print recall at 1 of every extractor."""
+    """Run a study, write its report, and print recall at 1 of every extractor.
+
+    With ``estimate`` only what it would take is printed.
+    """
+    if settings.estimate:
+        print_estimate(estimate_study(settings), console)
+        return settings.out
     run = run_study(settings, console)
     write_report(run)
     print_study(read_rows(run), run, console)
     return run
+
+
+def print_estimate(found: StudyEstimate, console: Console | None = None) -> None:
+    """Print what a study will take."""
+    table = Table(title=f"{found.patches} patch pairs in {found.units} units, on this machine")
+    table.add_column("step", overflow="fold")
+    table.add_column("time", justify="right")
+    for line in describe_estimate(found):
+        table.add_row(*line)
+    console = console or Console()
+    console.print(table)
+    console.print(
+        f"memory {found.memory / 2**30:.1f} GiB of its own; disk {found.stored / 1e9:.2f} GB of "
+        f"features and {found.scratch / 1e9:.2f} GB while it runs",
+        highlight=False,
+    )
+    for note in found.notes:
+        console.print(f"note: {note}", highlight=False)
 
 
 def print_study(rows: Sequence[Row], run: Path, console: Console | None = None) -> None:

@@ -95,10 +95,11 @@ def _reciprocal_ranks(
         total = np.zeros(len(partner))
         for direction in DIRECTIONS:
             query, gallery = MODALITIES if direction == "sar->optical" else MODALITIES[::-1]
-            fitted = fit_scoring(scoring, sides[query][~left_out], sides[gallery][~left_out])
+            banks = sides[query][~left_out], sides[gallery][~left_out]
+            fitted = fit_scoring(scoring, *banks, shifts=descriptors.shifts)
             pair = sides[query][left_out], sides[gallery]
-            ranks = rank_partners(*pair, partner, fitted.offsets(*pair), top=1).rank
-            total += 0.5 / ranks
+            how = fitted.offsets(*pair)
+            total += 0.5 / rank_partners(*pair, partner, how, 1, shifts=descriptors.shifts).rank
         found.append(total)
     return np.array(found)
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from crosslook.errors import MatchError
 from crosslook.retrieval.compare.calibration import fit_calibration
 from crosslook.retrieval.compare.pooling import pool
+from crosslook.retrieval.compare.shifts import ShiftedGallery, Shifts, radius_in_cells
 from crosslook.retrieval.compare.similarity import csls_offsets, normalise
 from crosslook.retrieval.stage_spec import StageSpec
 from crosslook.types import FeatureMap, FloatArray, Indices, Modality
@@ -97,16 +98,12 @@ def dense_scores(queries: FloatArray, gallery: FloatArray, radius: int) -> Float
     Returns
     -------
     float32 array, shape (Nq, Ng)
-        In -1..1. Exact; memory is that of one shifted copy of each side and
+        In -1..1. Exact; memory is that of one shifted copy of the queries and
         two matrices of this shape.
     """
     _check_maps(queries, gallery)
-    best = np.full((len(queries), len(gallery)), -1.0, np.float32)
-    for down, right in shifts(radius, queries.shape[2:]):
-        first = _units(_overlap(queries, down, right))
-        second = _units(_overlap(gallery, -down, -right))
-        np.maximum(best, first @ second.T, out=best)
-    return best
+    out = np.empty((len(queries), len(gallery)), np.float32)
+    return _shifted(gallery, radius).best(queries.reshape(len(queries), -1), out)
 
 
 def verify(
@@ -128,37 +125,22 @@ def verify(
         has at (i + row, j + col).
     """
     _check_maps(query[None], shortlist)
-    tried = shifts(radius, query.shape[1:])
-    scores = np.stack(
-        [
-            _units(_overlap(shortlist, -down, -right))
-            @ _units(_overlap(query[None], down, right))[0]
-            for down, right in tried
-        ]
-    )
+    every = [
+        (shift, s[0].copy()) for shift, s in _shifted(shortlist, radius).each(query.reshape(1, -1))
+    ]
+    scores = np.stack([one for _, one in every])
     best = scores.argmax(axis=0)
-    return scores[best, np.arange(len(shortlist))], -np.array(tried, np.int64)[best]
+    tried = np.array([shift for shift, _ in every], np.int64)
+    return scores[best, np.arange(len(shortlist))], -tried[best]
 
 
-def shifts(radius: int, cells: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Shifts that are tried, the shortest first, so that ties stay near zero."""
-    down, right = (min(radius, side // 2) for side in cells)
-    every = [(r, c) for r in range(-down, down + 1) for c in range(-right, right + 1)]
-    return sorted(every, key=lambda s: (s[0] ** 2 + s[1] ** 2, s))
+def _shifted(gallery: FloatArray, radius: int) -> ShiftedGallery:
+    flat = np.ascontiguousarray(gallery, np.float32).reshape(len(gallery), -1)
+    return ShiftedGallery(flat, _shifts_of(gallery, radius))
 
 
-def multiplications(shape: tuple[int, ...], radius: int) -> int:
-    """Multiplications that one pair of maps (C, h, w) costs over all shifts."""
-    channels, height, width = shape
-    return sum(
-        channels * (height - abs(down)) * (width - abs(right))
-        for down, right in shifts(radius, (height, width))
-    )
-
-
-def radius_in_cells(radius: float, stride: float) -> int:
-    """Whole cells within ``radius`` pixels; at least one where it is above 0."""
-    return max(1, int(radius / stride)) if radius > 0 else 0
+def _shifts_of(maps: FloatArray, radius: int) -> Shifts:
+    return Shifts((maps.shape[1], maps.shape[2], maps.shape[3]), radius)
 
 
 def regrid(values: FloatArray, side: int) -> FloatArray:
@@ -176,18 +158,6 @@ def remove_means(values: FloatArray) -> FloatArray:
 def _deviation(values: FloatArray) -> FloatArray:
     variance = np.mean(remove_means(values) ** 2, axis=(0, 2, 3), dtype=np.float64)
     return np.maximum(np.sqrt(variance), _FLOOR).astype(np.float32)
-
-
-def _overlap(values: FloatArray, down: int, right: int) -> FloatArray:
-    height, width = values.shape[2:]
-    rows = slice(max(0, down), height + min(0, down))
-    cols = slice(max(0, right), width + min(0, right))
-    return np.asarray(values[:, :, rows, cols].reshape(len(values), -1), np.float32)
-
-
-def _units(rows: FloatArray) -> FloatArray:
-    length = np.sqrt(np.einsum("nd,nd->n", rows, rows))[:, None]
-    return np.asarray(rows / np.maximum(length, np.float32(_FLOOR)), np.float32)
 
 
 def _check_maps(queries: FloatArray, gallery: FloatArray) -> None:
@@ -279,7 +249,7 @@ def shifted_scores(
         scores[:count, count:],
         scores[count:, :count],
         neighbours,
-        multiplications(sar.shape[1:], cells),
+        _shifts_of(sar, cells).multiplications,
     )
 
 

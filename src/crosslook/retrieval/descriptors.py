@@ -7,16 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
+from crosslook.data.bands import NamedBands
 from crosslook.data.patches import PatchSet
-from crosslook.extract.registry import open_model
-from crosslook.extract.run import Patches, extract_patches, iterate
+from crosslook.extract.base import Extractor, family_of
+from crosslook.extract.registry import extractor_class, find_row, open_model
+from crosslook.extract.run import Kept, Patches, extract_family, iterate
+from crosslook.extract.spec import parse_spec
 from crosslook.extract.store import FeatureSet
-from crosslook.retrieval.compare.pooling import pool
+from crosslook.retrieval.compare.pooling import dense_shifts, pool
+from crosslook.retrieval.compare.shifts import Shifts
 from crosslook.retrieval.models import Plan
 from crosslook.retrieval.settings import StudySettings
 from crosslook.scratch import scratch
 from crosslook.storage import is_remote, open_folder
-from crosslook.types import MODALITIES, FloatArray, Modality
+from crosslook.types import MODALITIES, FeatureMap, FloatArray, Modality
 
 MAX_DIMENSIONS = 2**16
 """Longest descriptor that ``auto`` makes: 736 of them take 190 MB."""
@@ -27,6 +31,7 @@ class Descriptors:
     """Pooled features of all patches of a set, both modalities, in order.
 
     ``sar`` and ``optical`` are float32 (N, D); row i of both is one pair.
+    ``shifts`` says that they are maps, compared over small shifts (``dense:R``).
     """
 
     extractor: str
@@ -34,6 +39,7 @@ class Descriptors:
     pooling: str
     sar: FloatArray
     optical: FloatArray
+    shifts: Shifts | None = None
 
     def of(self, modality: Modality) -> FloatArray:
         """The matrix of one modality."""
@@ -72,16 +78,21 @@ def pool_set(features: FeatureSet, patches: Patches, pooling: str, folder: Path)
 DEFAULT_WORKERS = 2
 
 
-def describe(spec: str, patches: PatchSet, settings: StudySettings, plan: Plan) -> Descriptors:
-    """Extract both modalities through the store and pool them."""
+def describe(
+    spec: str, patches: PatchSet, settings: StudySettings, plan: Plan, pooling: str = ""
+) -> Descriptors:
+    """Extract both modalities through the store and pool them, as the settings say by default."""
     sar, optical = extract_both(spec, patches, settings, plan)
-    pooling = resolve_pooling(settings.pooling, sar.read(0).values.shape)
+    shape = sar.read(0).values.shape
+    pooling = resolve_pooling(pooling or settings.pooling, shape)
+    whole = settings.keep == "maps"
     return Descriptors(
         spec,
         plan.revisions[spec],
         pooling,
-        pool_set(sar, patches, pooling, settings.out),
-        pool_set(optical, patches, pooling, settings.out),
+        pool_set(sar, patches, pooling if whole else "flatten", settings.out),
+        pool_set(optical, patches, pooling if whole else "flatten", settings.out),
+        dense_shifts(pooling, shape),
     )
 
 
@@ -92,15 +103,38 @@ def extract_both(
     place = str(settings.store or settings.out / "features")
     if settings.engine == "ray":
         return _extract_with_ray(spec, patches, settings, plan, place)
-    extractor = open_model(spec, settings)
+    store, kept = open_folder(place), kept_of(settings)
+    swept = extractor_class(find_row(parse_spec(spec).name)).SWEPT
+    # One pass serves all that differ in this option alone; the others then find their shards.
+    same = [s for s in plan.specs if swept and family_of(s, swept) == family_of(spec, swept)]
+    family = [open_model(one, settings) for one in dict.fromkeys([spec, *same])]
+    seen = patches_for(family[0], patches)
     try:
-        store = open_folder(place)
-        sar = extract_patches(extractor, patches, "sar", store)
-        optical = extract_patches(extractor, patches, "optical", store)
+        sar = extract_family(family, seen, "sar", store, kept)[0]
+        optical = extract_family(family, seen, "optical", store, kept)[0]
     finally:
-        extractor.close()
-    plan.revisions[spec] = extractor.revision
+        for one in family:
+            one.close()
+    plan.revisions |= {one.spec: one.revision for one in family}
+    plan.features[spec] = {"sar": sar.folder.name, "optical": optical.folder.name}
     return sar, optical
+
+
+def patches_for(extractor: Extractor, patches: PatchSet) -> PatchSet | NamedBands:
+    """The patches as an extractor asks for them: three channels, or bands by name."""
+    return NamedBands(patches, extractor.BANDS) if extractor.BANDS else patches
+
+
+def kept_of(settings: StudySettings) -> Kept:
+    """What of the features the store keeps, as the settings say."""
+    if settings.keep == "maps":
+        return Kept(settings.stored)
+
+    def shrink(features: FeatureMap) -> FeatureMap:
+        pooled = pool(features, settings.pooling)
+        return FeatureMap(pooled[:, :, None, None], features.stride, None)
+
+    return Kept(settings.stored, settings.pooling, shrink)
 
 
 def _extract_with_ray(
@@ -110,11 +144,14 @@ def _extract_with_ray(
 
     # Workers may run in another folder.
     store = place if is_remote(place) else str(Path(place).resolve())
+    bands = extractor_class(find_row(parse_spec(spec).name)).BANDS
     sets = []
     for modality in MODALITIES:
-        job = RayJob(spec, patches, modality, store, settings)
+        seen = NamedBands(patches, bands) if bands else patches
+        job = RayJob(spec, seen, modality, store, settings, settings.stored)
         sets.append(
             extract_with_ray(job, settings.workers or DEFAULT_WORKERS, settings.ray_address)
         )
     plan.revisions[spec] = str(sets[0].key["revision"])
+    plan.features[spec] = {m: one.folder.name for m, one in zip(MODALITIES, sets, strict=True)}
     return sets[0], sets[1]

@@ -9,8 +9,9 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from crosslook.extract.registry import find_row
+from crosslook.extract.registry import extractor_class, find_row
 from crosslook.extract.spec import parse_spec
+from crosslook.retrieval.compare.similarity import paired_cosines
 from crosslook.retrieval.measure.resampling import bootstrap_mean
 from crosslook.types import FloatArray, Indices, Metric
 
@@ -34,12 +35,12 @@ class Plain:
 def is_pretrained(spec: str) -> bool:
     """Whether a spec names learned weights: neither a baseline nor an untrained control."""
     parsed = parse_spec(spec)
-    return bool(find_row(parsed.name).extra) and not parsed.untrained
+    return extractor_class(find_row(parsed.name)).PRETRAINED and not parsed.untrained
 
 
 def plain_of(sar: FloatArray, optical: FloatArray, ranks: Indices) -> Plain:
     """Gather what is compared from unit descriptors (n, D) and the ranks of partners (n,)."""
-    return Plain((1 - (sar * optical).sum(axis=1)).astype(np.float32), ranks == 1)
+    return Plain((1 - paired_cosines(sar, optical)).astype(np.float32), ranks == 1)
 
 
 def measure_differences(

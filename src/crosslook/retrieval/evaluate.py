@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.retrieval.choose import CHOSEN, choose_setup
-from crosslook.retrieval.compare.calibration import Calibration, fit_calibration
-from crosslook.retrieval.compare.similarity import Ranks, fit_scoring, normalise, rank_partners
+from crosslook.retrieval.compare.calibration import (
+    FITTED_ROWS,
+    Calibration,
+    fit_calibration,
+    fit_directions,
+    thin,
+)
+from crosslook.retrieval.compare.device_search import rank_on_device, search_device
+from crosslook.retrieval.compare.shifts import Shifts
+from crosslook.retrieval.compare.similarity import (
+    SYMMETRIC,
+    Offsets,
+    Ranks,
+    fit_scoring,
+    normalise,
+    rank_all,
+)
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.differences import Plain, is_pretrained, measure_differences, plain_of
 from crosslook.retrieval.indexed import Ranked, Sides, known_metrics, rank_indexed
@@ -45,7 +61,7 @@ from crosslook.types import (
     Row,
 )
 
-_PART = 4096  # rows calibrated at once
+_PART = 1024  # rows calibrated at once
 
 
 @dataclass
@@ -72,6 +88,8 @@ class Calibrated:
         Of the measured patches; row i of both is one pair.
     sar_bank, optical_bank : float32 arrays, shape (m, D)
         Of the patches that the calibration was fitted on.
+    shifts : Shifts or None
+        How they are compared, where not by plain products.
     """
 
     calibration: str
@@ -79,6 +97,7 @@ class Calibrated:
     optical: FloatArray
     sar_bank: FloatArray
     optical_bank: FloatArray
+    shifts: Shifts | None = None
 
     def sides(self, direction: Direction) -> tuple[FloatArray, FloatArray]:
         """Queries and gallery of a direction."""
@@ -92,14 +111,14 @@ class Calibrated:
             return self.sar_bank, self.optical_bank
         return self.optical_bank, self.sar_bank
 
-    def whole(self, division: Division) -> tuple[FloatArray, FloatArray]:
-        """SAR and optical descriptors of all patches, in order."""
+    def whole(self, division: Division, folder: Path) -> tuple[FloatArray, FloatArray]:
+        """SAR and optical descriptors of all patches, in order; on disk where they are large."""
         if division.split == "transductive":
             return self.sar, self.optical
         count = len(division.fit) + len(division.measured)
         out = []
         for bank, measured in ((self.sar_bank, self.sar), (self.optical_bank, self.optical)):
-            side = np.empty((count, bank.shape[1]), np.float32)
+            side = scratch((count, bank.shape[1]), folder)
             side[division.fit], side[division.measured] = bank, measured
             out.append(side)
         return out[0], out[1]
@@ -151,15 +170,40 @@ class Evaluator:
         self.neighbours = _joined(near, self.accepted) if any(len(n) > 1 for n in near) else None
         self._plain: dict[str, Plain] = {}
 
+    def reduce(self, descriptors: Descriptors) -> Descriptors:
+        """Project on the principal directions of the calibration units, where ``pca`` says so."""
+        settings, fit = self.settings, self.division.fit
+        if not settings.pca or descriptors.sar.shape[1] <= settings.pca:
+            return descriptors
+        basis = fit_directions(
+            [descriptors.of(m)[thin(fit, FITTED_ROWS)] for m in MODALITIES], settings.pca
+        )
+        sides = [scratch((len(self.patches), basis.shape[1]), settings.out) for _ in MODALITIES]
+        for side, modality in zip(sides, MODALITIES, strict=True):
+            raw = descriptors.of(modality)
+            for start in range(0, len(raw), _PART):
+                side[start : start + _PART] = raw[start : start + _PART] @ basis
+        pooling = f"{descriptors.pooling}, pca:{basis.shape[1]}"
+        return replace(descriptors, pooling=pooling, sar=sides[0], optical=sides[1])
+
     def calibrate(self, descriptors: Descriptors, name: str) -> Calibrated:
         """Fit a calibration on its units and apply it to the whole set."""
         fit, at = self.division.fit, self.division.measured
-        calibration = fit_calibration(name, descriptors.sar[fit], descriptors.optical[fit])
-        sides = [self._apply(calibration, descriptors, m, at) for m in MODALITIES]
+        rows = thin(fit, FITTED_ROWS) if name == "whiten" else fit
+        calibration = fit_calibration(name, *(self._rows(descriptors, m, rows) for m in MODALITIES))
+        sar, optical = (self._apply(calibration, descriptors, m, at) for m in MODALITIES)
         if self.division.split == "transductive":
-            return Calibrated(name, *sides, *sides)
+            return Calibrated(name, sar, optical, sar, optical, descriptors.shifts)
         banks = [self._apply(calibration, descriptors, m, fit) for m in MODALITIES]
-        return Calibrated(name, *sides, *banks)
+        return Calibrated(name, sar, optical, banks[0], banks[1], descriptors.shifts)
+
+    def _rows(self, descriptors: Descriptors, modality: Modality, rows: Indices) -> FloatArray:
+        """Some rows, on disk where they are many."""
+        raw = descriptors.of(modality)
+        out = scratch((len(rows), raw.shape[1]), self.settings.out)
+        for start in range(0, len(rows), _PART):
+            out[start : start + _PART] = raw[rows[start : start + _PART]]
+        return out
 
     def _apply(
         self,
@@ -180,21 +224,32 @@ class Evaluator:
 
     def evaluate(self, descriptors: Descriptors, calibrated: Calibrated) -> None:
         """Add gap and retrieval of one extractor under one calibration."""
-        name = calibrated.calibration
         self._add_gap(descriptors, calibrated)
-        for scoring in self.settings.scorings:
-            for direction in DIRECTIONS:
-                ranked = self._rank(calibrated, scoring, direction, self.settings.index)
-                self.add_ranks(descriptors, name, scoring, direction, ranked.ranks)
-                metrics = ranked.loss
-                if ranked.tolerant is not None:
-                    metrics = metrics + self._retrieval(ranked.tolerant, direction, self.neighbours)
-                self.found.rows += self.rows(descriptors, name, scoring, metrics)
-                is_plain = (name, scoring, direction) == ("none", "cosine", "sar->optical")
-                if is_plain and is_pretrained(descriptors.extractor):
-                    self._plain[descriptors.extractor] = plain_of(
-                        calibrated.sar, calibrated.optical, ranked.ranks.rank
-                    )
+        first = self._offsets(calibrated)
+        for direction in DIRECTIONS:
+            ranked = self._rank(calibrated, direction, first)
+            for scoring, one in zip(self.settings.scorings, ranked, strict=True):
+                self._add_ranked(descriptors, calibrated, scoring, direction, one)
+
+    def _add_ranked(
+        self,
+        descriptors: Descriptors,
+        calibrated: Calibrated,
+        scoring: str,
+        direction: Direction,
+        ranked: Ranked,
+    ) -> None:
+        name = calibrated.calibration
+        self.add_ranks(descriptors, name, scoring, direction, ranked.ranks)
+        metrics = ranked.loss
+        if ranked.tolerant is not None:
+            metrics = metrics + self._retrieval(ranked.tolerant, direction, self.neighbours)
+        self.found.rows += self.rows(descriptors, name, scoring, metrics)
+        is_plain = (name, scoring, direction) == ("none", "cosine", "sar->optical")
+        if is_plain and is_pretrained(descriptors.extractor):
+            self._plain[descriptors.extractor] = plain_of(
+                calibrated.sar, calibrated.optical, ranked.ranks.rank
+            )
 
     def add_chosen(self, descriptors: Descriptors) -> None:
         """Choose a setup on the calibration units and offer its rows as those of the extractor."""
@@ -330,29 +385,42 @@ class Evaluator:
             )
         )
 
-    def rank(self, calibrated: Calibrated, scoring: str, direction: Direction) -> Ranks:
-        """Rank the measured gallery for every measured query, exactly whatever ``index`` says."""
-        return self._rank(calibrated, scoring, direction, "exact").ranks
+    def _offsets(self, calibrated: Calibrated) -> dict[str, Offsets]:
+        """Score corrections of SAR to optical, with the calibration units as banks."""
+        direction = DIRECTIONS[0]
+        sides, banks = calibrated.sides(direction), calibrated.banks(direction)
+        return {
+            name: fit_scoring(name, *banks, shifts=calibrated.shifts).offsets(*sides)
+            for name in self.settings.scorings
+        }
 
     def _rank(
-        self, calibrated: Calibrated, scoring: str, direction: Direction, kind: str
-    ) -> Ranked:
-        """Rank the measured gallery, strictly and with neighbours accepted.
-
-        Score corrections have the calibration units as banks.
-        """
+        self, calibrated: Calibrated, direction: Direction, first: Mapping[str, Offsets]
+    ) -> list[Ranked]:
+        """Rank the measured gallery under every scoring, strictly and with neighbours accepted."""
         query, items = calibrated.sides(direction)
-        fitted = fit_scoring(scoring, *calibrated.banks(direction))
-        partner = np.arange(len(query))
-        offsets = fitted.offsets(query, items)
-        seed, draws = self.settings.seed, self.settings.draws
-        if kind != "exact":
-            sides = Sides(query, items, offsets, self.units, direction, self.accepted)
-            return rank_indexed(kind, sides, self.neighbours, seed, draws)
-        ranks = rank_partners(query, items, partner, offsets, accept=self.accepted)
-        if self.neighbours is None:
-            return Ranked(ranks)
-        return Ranked(ranks, rank_partners(query, items, partner, offsets, accept=self.neighbours))
+        settings, shifts = self.settings, calibrated.shifts
+        offsets = []
+        for name in settings.scorings:
+            if direction == DIRECTIONS[0] or name in SYMMETRIC:
+                own = first[name]
+                offsets.append(own if direction == DIRECTIONS[0] else own.reversed)
+            else:
+                fitted = fit_scoring(name, *calibrated.banks(direction), shifts=shifts)
+                offsets.append(fitted.offsets(query, items))
+        if settings.index != "exact":
+            sides = [
+                Sides(query, items, one, self.units, direction, self.accepted) for one in offsets
+            ]
+            seed, draws = settings.seed, settings.draws
+            return [
+                rank_indexed(settings.index, side, self.neighbours, seed, draws) for side in sides
+            ]
+        rules = [self.accepted, *([] if self.neighbours is None else [self.neighbours])]
+        asked = query, items, np.arange(len(query)), offsets, rules
+        device = None if shifts else search_device(settings.device, items)
+        found = rank_on_device(device, *asked) if device else rank_all(*asked, shifts=shifts)
+        return [Ranked(ranks[0], ranks[1] if len(ranks) > 1 else None) for ranks in found]
 
 
 def _joined(near: list[Indices], same: list[Indices] | None) -> list[Indices]:

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from crosslook.errors import WeightsError
-from crosslook.extract.registry import check_spec
+import numpy as np
+
+from crosslook.errors import SettingError, WeightsError
+from crosslook.extract.registry import check_spec, open_model
 from crosslook.extract.weights import missing
+from crosslook.retrieval.compare.pooling import pool
 from crosslook.retrieval.settings import StudySettings
-from crosslook.retrieval.stage_spec import check_stages, members_of, stages_of
+from crosslook.retrieval.stage_spec import (
+    check_stages,
+    members_of,
+    parse_member,
+    parse_two_stage,
+    stages_of,
+)
+from crosslook.types import FeatureMap
 
 
 @dataclass
 class Plan:
-    """What a run does: extractors, two stages, fusions; what is left out and why."""
+    """What a run does: extractors, two stages, fusions; what is left out and why.
+
+    ``features`` names the folders of the store that hold what was extracted.
+    """
 
     specs: list[str]
     two_stage: list[str]
@@ -21,6 +34,7 @@ class Plan:
     skipped: dict[str, str] = field(default_factory=dict)
     revisions: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    features: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def plan_models(settings: StudySettings) -> Plan:
@@ -54,7 +68,7 @@ def plan_models(settings: StudySettings) -> Plan:
     plan = Plan(left, [], [], skipped)
     for texts, needs, kept in (
         (settings.two_stage, stages_of, plan.two_stage),
-        (settings.fusion, members_of, plan.fusion),
+        (settings.fusion, fused_extractors, plan.fusion),
     ):
         for text in texts:
             lacking = [name for name in needs(text) if name in skipped]
@@ -62,4 +76,37 @@ def plan_models(settings: StudySettings) -> Plan:
                 plan.skipped[text] = f"needs {', '.join(lacking)}, whose weights are missing"
             else:
                 kept.append(text)
+    _check_poolings(plan, settings)
     return plan
+
+
+def _check_poolings(plan: Plan, settings: StudySettings) -> None:
+    """Refuse what a model or its map cannot give, by geometry alone: no weight is read."""
+    wanted = {(spec, settings.pooling) for spec in plan.specs}
+    for text in plan.fusion:
+        wanted |= {(m.extractor, m.pooling) for m in map(parse_member, members_of(text))}
+    for text in plan.two_stage:
+        both = parse_two_stage(text)
+        wanted |= {(stage.extractor, stage.pooling) for stage in (both.coarse, both.fine)}
+    if "dense" in settings.pooling and (settings.index != "exact" or settings.robustness):
+        other = "--robustness" if settings.robustness else f"--index {settings.index}"
+        raise SettingError(
+            f"{other} compares plain descriptors, and --pooling {settings.pooling} compares maps "
+            "over shifts; choose one of the two."
+        )
+    for spec, pooling in sorted(wanted):
+        extractor = open_model(spec, settings)
+        if extractor.VECTOR is None or pooling in ("", "auto"):
+            continue  # only its weights say what it gives; nothing to check
+        geometry = extractor.geometry(settings.patch, settings.patch)
+        rows, cols = (round(side / geometry.cell) for side in geometry.padded)
+        vector = np.zeros((1, 1), np.float32) if extractor.VECTOR else None
+        try:
+            pool(FeatureMap(np.zeros((1, 1, rows, cols), np.float32), 1.0, vector), pooling)
+        except SettingError as error:
+            raise SettingError(f"'{spec}' at {settings.patch} px: {error}") from None
+
+
+def fused_extractors(text: str) -> list[str]:
+    """Extractors of a fusion, each once."""
+    return list(dict.fromkeys(parse_member(member).extractor for member in members_of(text)))

@@ -24,7 +24,8 @@ _VERSIONS_OF = (
     "umap-learn", "torch", "transformers", "diffusers",
 )  # fmt: skip
 
-MOST_THUMBNAILS = 2000
+ALL_PICTURED = 2000
+"""A set of so many patches has a picture of each; a larger one of those that are shown."""
 
 
 def describe_run(
@@ -43,6 +44,7 @@ def describe_run(
         "synthetic": patches.synthetic,
         "settings": settings.model_dump(mode="json"),
         "extractors": {spec: plan.revisions.get(spec, "") for spec in plan.specs},
+        "features": plan.features,
         "skipped": plan.skipped,
         "notes": plan.notes,
         "patches": len(patches.patches),
@@ -111,7 +113,8 @@ def write_folder(run: Path, patches: PatchSet, findings: Findings, told: dict[st
     from crosslook.retrieval.views import write_views
 
     run_folder.write_patches(run, patches.patches)
-    write_thumbnails(run, patches, range(min(len(patches.patches), MOST_THUMBNAILS)))
+    if told["complete"]:
+        write_thumbnails(run, patches, shown_patches(len(patches.patches), findings))
     run_folder.write_matches(run, findings.matches)
     run_folder.write_curves(run, findings.curves)
     run_folder.write_histograms(run, findings.histograms)
@@ -120,3 +123,24 @@ def write_folder(run: Path, patches: PatchSet, findings: Findings, told: dict[st
     write_views(run, findings.views)
     run_folder.write_run(run, told)
     run_folder.write_rows(run, findings.rows)
+
+
+def shown_patches(count: int, findings: Findings) -> list[int]:
+    """The patches that a report may show, of ``count``: all of a small set.
+
+    Of a large one those of the embeddings and the views, and the best and worst
+    queries of every comparison with what they found.
+    """
+    if count <= ALL_PICTURED:
+        return list(range(count))
+    from crosslook.retrieval.run_folder import picked_queries
+
+    shown = {view.index for view in findings.views}
+    for embedding in findings.embeddings:
+        shown |= set(embedding.index.tolist())
+    for table in findings.matches:
+        for best in (True, False):
+            at = picked_queries(table, best)
+            shown |= set(table.query_index[at].tolist())
+            shown |= set(table.top_indices[at, 0].tolist())
+    return sorted(shown)

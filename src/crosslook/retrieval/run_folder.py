@@ -65,10 +65,22 @@ class HistogramTable:
     non_pairs: Indices
 
 
-FORMAT = 2
-"""Raise it whenever a column or what it means changes: 2 has ``splits``, rows of chosen setups
-and of differences, and the same ground in other files counted as a partner."""
+def picked_queries(table: MatchTable, best: bool) -> list[int]:
+    """Positions of the ten best or worst queries: by rank, then by margin over the best other."""
+    is_partner = table.top_indices == table.query_index[:, None]
+    other = np.where(is_partner, -np.inf, table.top_scores).max(axis=1)
+    margin = table.partner_score - other
+    order = np.lexsort((-margin, table.rank)) if best else np.lexsort((margin, -table.rank))
+    return [int(at) for at in order[:SHOWN_MATCHES]]
 
+
+SHOWN_MATCHES = 10
+FORMAT = 3
+"""Raise it whenever a column or what it means changes: 2 has ``splits``, rows of chosen setups
+and of differences, and the same ground in other files counted as a partner; 3 has the bounds of
+patches, and pictures of what is shown alone in large sets."""
+
+_BOUNDS = ("left", "bottom", "right", "top")
 _NAMES = ("extractor", "pooling", "calibration", "scoring", "direction")
 
 
@@ -119,12 +131,16 @@ def write_patches(run: Path, patches: Sequence[Patch]) -> None:
         "x": pa.array([p.position[0] if p.position else None for p in patches], pa.float64()),
         "y": pa.array([p.position[1] if p.position else None for p in patches], pa.float64()),
         "crs": pa.array([p.crs for p in patches], pa.string()),
+        **{
+            name: pa.array([p.bounds[at] if p.bounds else None for p in patches], pa.float64())
+            for at, name in enumerate(_BOUNDS)
+        },
     }
     write_table(run / "patches.parquet", pa.table(columns))
 
 
 def read_patches(run: Path) -> list[Patch]:
-    """Read ``patches.parquet``."""
+    """Read ``patches.parquet``; that of an earlier version has no bounds."""
     return [
         Patch(
             line["id"],
@@ -133,6 +149,7 @@ def read_patches(run: Path) -> list[Patch]:
             Window(line["row"], line["col"], line["height"], line["width"]),
             None if line["x"] is None else (line["x"], line["y"]),
             line["crs"],
+            None if line.get("left") is None else tuple(line[name] for name in _BOUNDS),
         )
         for line in read_table(run / "patches.parquet").to_pylist()
     ]
@@ -143,11 +160,11 @@ def write_matches(run: Path, tables: Sequence[MatchTable]) -> None:
     parts = [
         pa.table(
             {
-                **{name: [getattr(t, name)] * len(t.rank) for name in _NAMES},
+                **_same(t, _NAMES, len(t.rank)),
                 "query_index": t.query_index,
                 "rank": t.rank,
-                "top_indices": list(t.top_indices),
-                "top_scores": list(t.top_scores),
+                "top_indices": _lists(t.top_indices),
+                "top_scores": _lists(t.top_scores),
                 "partner_score": t.partner_score,
             }
         )
@@ -167,8 +184,8 @@ def read_matches(run: Path) -> list[MatchTable]:
                 **name,
                 query_index=columns["query_index"].to_numpy(),
                 rank=columns["rank"].to_numpy(),
-                top_indices=np.stack(columns["top_indices"].to_numpy()),
-                top_scores=np.stack(columns["top_scores"].to_numpy()),
+                top_indices=_square(columns["top_indices"]),
+                top_scores=_square(columns["top_scores"]),
                 partner_score=columns["partner_score"].to_numpy(),
             )
         )
@@ -180,7 +197,7 @@ def write_curves(run: Path, tables: Sequence[CurveTable]) -> None:
     parts = [
         pa.table(
             {
-                **{name: [getattr(t, name)] * len(t.values) for name in _NAMES},
+                **_same(t, _NAMES, len(t.values)),
                 "k": np.arange(1, len(t.values) + 1),
                 "value": t.values,
             }
@@ -202,7 +219,7 @@ def write_histograms(run: Path, tables: Sequence[HistogramTable]) -> None:
     parts = [
         pa.table(
             {
-                **{name: [getattr(t, name)] * len(t.pairs) for name in _NAMES[:4]},
+                **_same(t, _NAMES[:4], len(t.pairs)),
                 "low": t.edges[:-1],
                 "high": t.edges[1:],
                 "pairs": t.pairs,
@@ -233,13 +250,30 @@ def read_histograms(run: Path) -> list[HistogramTable]:
 
 def _split(table: pa.Table, names: Sequence[str] = _NAMES) -> list[tuple[dict[str, Any], pa.Table]]:
     """Cut a table where the named columns change."""
-    keys = list(zip(*(table[name].to_pylist() for name in names), strict=True))
-    starts = [i for i, key in enumerate(keys) if i == 0 or key != keys[i - 1]]
-    ends = [*starts[1:], len(keys)]
+    changes = np.zeros(len(table), bool)
+    changes[:1] = True
+    for name in names:
+        codes = table[name].combine_chunks().dictionary_encode().indices.to_numpy()
+        changes[1:] |= codes[1:] != codes[:-1]
+    starts = np.flatnonzero(changes)
+    ends = np.append(starts[1:], len(table))
     return [
-        (dict(zip(names, keys[a], strict=True)), table.slice(a, b - a))
-        for a, b in zip(starts, ends, strict=True)
+        ({name: table[name][int(a)].as_py() for name in names}, table.slice(a, b - a))
+        for a, b in zip(starts.tolist(), ends.tolist(), strict=True)
     ]
+
+
+def _lists(values: NDArray[Any]) -> pa.ListArray:
+    """Rows of a matrix as a column of lists, without an object for each."""
+    count, width = values.shape
+    offsets = pa.array(np.arange(count + 1, dtype=np.int32) * width)
+    return pa.ListArray.from_arrays(offsets, pa.array(np.ascontiguousarray(values).ravel()))
+
+
+def _square(column: pa.ChunkedArray) -> NDArray[Any]:
+    """The matrix behind a column of lists of one length."""
+    flat: NDArray[Any] = column.combine_chunks().flatten().to_numpy()
+    return flat.reshape(len(column), -1)
 
 
 def write_table(path: Path, table: pa.Table) -> None:
@@ -385,8 +419,9 @@ def read_heat_maps(run: Path) -> list[HeatTable]:
     ]
 
 
-def _same(table: object, names: Sequence[str], count: int) -> dict[str, list[str]]:
-    return {name: [getattr(table, name)] * count for name in names}
+def _same(table: object, names: Sequence[str], count: int) -> dict[str, pa.Array]:
+    """Columns that say the same on every line."""
+    return {name: pa.repeat(pa.scalar(getattr(table, name)), count) for name in names}
 
 
 def _write(path: Path, parts: Sequence[dict[str, Any]]) -> None:

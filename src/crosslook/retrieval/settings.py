@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, model_validator
 
-from crosslook.extract.spec import split_specs
+from crosslook.errors import SettingError
+from crosslook.extract.spec import expand_sweep, split_specs
 from crosslook.options import Cli, ModelOptions, RayOptions, ReadingOptions, SeedOption
 from crosslook.storage import as_path
 
@@ -49,6 +50,14 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """What a preset stands for; a setting that is given wins."""
 
+_WHOLE = ("auto", "flatten", "dense")
+
+
+def _expand(value: Any) -> Any:
+    texts = split_specs(value) if isinstance(value, str) else value
+    return tuple(spec for text in texts for spec in expand_sweep(text))
+
+
 Specs = Annotated[tuple[str, ...], BeforeValidator(_split_specs)]
 
 
@@ -61,8 +70,11 @@ class StudySettings(SeedOption, ReadingOptions, ModelOptions, RayOptions):
     out: Annotated[Path, Cli(metavar="RUN")] = Field(
         description="Folder for rows, figures and the report."
     )
-    extractors: Annotated[Specs, Cli(metavar="SPEC,...")] = Field(
-        default=("raw", "hog"), description="Extractors, as raw,hog:cell=8."
+    extractors: Annotated[tuple[str, ...], BeforeValidator(_expand), Cli(metavar="SPEC,...")] = (
+        Field(
+            default=("raw", "hog"),
+            description="Extractors, as raw,hog:cell=8, or sweeps, as dinov2:layer=1..12.",
+        )
     )
     layout: Annotated[str, Cli(metavar="NAME")] = Field(
         default="auto", description="Layout of a public set."
@@ -74,11 +86,21 @@ class StudySettings(SeedOption, ReadingOptions, ModelOptions, RayOptions):
     max_invalid: Annotated[float, Cli(metavar="FRACTION")] = Field(
         default=0.05, ge=0.0, lt=1.0, description="Patches with more invalid pixels are dropped."
     )
+    limit: Annotated[int | None, Cli(metavar="N", default="all")] = Field(
+        default=None, ge=4, description="Patches at most, drawn by the seed, evenly over units."
+    )
     alignment: Annotated[Place | None, Cli(metavar="FILE")] = Field(
         default=None, description="CSV of shifts: scene, row, col."
     )
     pooling: Annotated[str, Cli(metavar="NAME")] = Field(
-        default="auto", description="auto, flatten, grid:N, mean, gem or vector."
+        default="auto",
+        description="auto, flatten, grid:N, mean, gem, vector, or dense:R: maps compared over "
+        "shifts of up to R cells.",
+    )
+    pca: Annotated[int | None, Cli(metavar="D", default="all dimensions")] = Field(
+        default=None,
+        ge=2,
+        description="Project descriptors on D principal directions of the calibration units.",
     )
     calibrations: Annotated[
         tuple[Literal["none", "center", "standardize", "whiten"], ...],
@@ -114,15 +136,27 @@ class StudySettings(SeedOption, ReadingOptions, ModelOptions, RayOptions):
     store: Annotated[str | None, Cli(metavar="FOLDER", default="OUT/features")] = Field(
         default=None, description="Folder or address of the feature store."
     )
+    stored: Literal["float32", "float16"] = Field(
+        default="float32", description="Numbers that features are stored in."
+    )
+    keep: Literal["maps", "pooled"] = Field(
+        default="maps",
+        description="What is stored: whole feature maps, or pooled descriptors alone.",
+    )
     structure: bool = Field(default=True, description="Measure the feature space.")
     two_stage: Annotated[Specs, Cli(metavar="COARSE+FINE,...")] = Field(
         default=(), description="A shortlist, then verification by dense correlation."
     )
     fusion: Annotated[Specs, Cli(metavar="A+B[+C],...")] = Field(
-        default=(), description="Several extractors as one."
+        default=(),
+        description="Several extractors as one; a member may name its own pooling, as "
+        "hog:pool=dense:1.",
     )
     robustness: bool = Field(
         default=False, description="Curves over offset, rotation, scale, speckle, sizes."
+    )
+    estimate: bool = Field(
+        default=False, description="Tell time, memory and disk, and run nothing."
     )
     preset: Annotated[Literal["", "article"], Cli(metavar="NAME", default="none")] = Field(
         default="",
@@ -142,6 +176,25 @@ class StudySettings(SeedOption, ReadingOptions, ModelOptions, RayOptions):
     def _fill_preset(cls, values: Any) -> Any:
         chosen = PRESETS.get(values.get("preset", ""), {}) if isinstance(values, dict) else {}
         return {**chosen, **values}
+
+    @model_validator(mode="after")
+    def _can_be_pooled(self) -> Self:
+        if self.keep == "pooled" and self.pooling.partition(":")[0] in _WHOLE:
+            raise SettingError(
+                f"--keep pooled stores what --pooling makes, and '{self.pooling}' keeps every "
+                "cell; name a pooling that is smaller: grid:N, mean, gem or vector."
+            )
+        if self.keep == "pooled" and (self.two_stage or self.robustness or self.engine == "ray"):
+            raise SettingError(
+                "--keep pooled leaves no maps for --two-stage, and serves neither --robustness "
+                "nor --engine ray; use --keep maps."
+            )
+        if self.pca is not None and (self.robustness or self.pooling.startswith("dense")):
+            raise SettingError(
+                "--pca leaves no maps to compare over shifts, and --robustness describes new "
+                "patches by whole descriptors; leave --pca out."
+            )
+        return self
 
     @property
     def split_seeds(self) -> tuple[int, ...]:

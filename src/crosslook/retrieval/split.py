@@ -73,6 +73,28 @@ def find_units(patches: Sequence[Patch], by: str = "auto") -> Units:
     return Units(by, names, tuple(notes))
 
 
+def draw_evenly(units: Sequence[str], most: int, seed: int) -> Indices:
+    """Draw ``most`` items, as evenly over the units as their sizes allow: indices, in order.
+
+    Each unit in turn gives one of its items, drawn by the seed, until there are
+    enough; small units give all they have. Of more units than items, a seeded
+    draw of units gives one each.
+    """
+    names = np.asarray(units)
+    if len(names) <= most:
+        return np.arange(len(names), dtype=np.int64)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(names))
+    which = np.unique(names, return_inverse=True)[1][order]
+    # The round in which an item's turn comes: how many of its unit stand before it.
+    by_unit = np.argsort(which, kind="stable")
+    starts = np.searchsorted(which[by_unit], which[by_unit])
+    turn = np.empty(len(names), np.int64)
+    turn[by_unit] = np.arange(len(names)) - starts
+    first = np.argsort(turn, kind="stable")[:most]
+    return np.sort(order[first]).astype(np.int64)
+
+
 @dataclass(frozen=True)
 class Division:
     """Indices of patches: ``fit`` for calibrations, ``measured`` for the rest."""

@@ -29,7 +29,7 @@ class StageSpec:
         return int(self.pooling.removeprefix("grid:")) if self.pooling.startswith("grid:") else 0
 
     def __str__(self) -> str:
-        shown = "" if self.pooling in ("flatten", "auto") else f"[{self.pooling}]"
+        shown = "" if self.pooling in ("", "flatten", "auto") else f"[{self.pooling}]"
         return f"{self.extractor}{shown}"
 
 
@@ -107,7 +107,23 @@ def _without(text: str, keys: Sequence[str]) -> tuple[str, dict[str, str]]:
     return (f"{head}:{','.join(tail)}" if tail else head), taken
 
 
-def parse_stage(text: str, pooling: str = "flatten") -> StageSpec:
+def parse_member(text: str) -> StageSpec:
+    """Parse a member of a fusion: as a stage, and ``pool=dense:R`` too.
+
+    A member that names no pooling has that of the study: its ``pooling`` is empty.
+
+    >>> parse_member("hog:cell=8,pool=dense:1").pooling
+    'dense:1'
+    """
+    return parse_stage(text, "", (*_PLAIN, "dense:R"))
+
+
+def _is_dense(pool: str, allowed: Sequence[str]) -> bool:
+    name, _, radius = pool.partition(":")
+    return "dense:R" in allowed and name == "dense" and radius.isdecimal() and int(radius) > 0
+
+
+def parse_stage(text: str, pooling: str = "flatten", allowed: Sequence[str] = _PLAIN) -> StageSpec:
     """Parse one stage; ``grid`` and ``pool`` leave the extractor's own options.
 
     ``pooling`` is that of a stage which names none.
@@ -120,8 +136,8 @@ def parse_stage(text: str, pooling: str = "flatten") -> StageSpec:
         if not grid.isdecimal() or int(grid) < 1:
             raise SpecError(f"grid={grid} in '{text}' is no number of cells; give 1 or more.")
         return StageSpec(extractor, f"grid:{int(grid)}")
-    if pool is not None and pool not in _PLAIN:
-        raise SpecError(f"pool={pool} in '{text}' is unknown; allowed: {', '.join(_PLAIN)}.")
+    if pool is not None and pool not in allowed and not _is_dense(pool, allowed):
+        raise SpecError(f"pool={pool} in '{text}' is unknown; allowed: {', '.join(allowed)}.")
     return StageSpec(extractor, pool or pooling)
 
 
@@ -132,7 +148,7 @@ def stages_of(text: str) -> list[str]:
 
 
 def members_of(text: str) -> list[str]:
-    """Extractors of a fusion ``A+B+C``, each once."""
+    """Members of a fusion ``A+B+C``, each once, as they are typed (:func:`parse_member`)."""
     return list(dict.fromkeys(part.strip() for part in text.split("+") if part.strip()))
 
 
@@ -153,7 +169,7 @@ def check_stages(
         members = members_of(text)
         if len(members) < 2:
             raise SettingError(f"--fusion {text}: join at least two extractors by '+', as hog+raw.")
-        for name in members:
+        for name in (parse_member(member).extractor for member in members):
             if name not in specs:
                 raise SettingError(
                     f"--fusion {text}: '{name}' is not among --extractors "

@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from crosslook.retrieval.compare.fusion import Member, fit_fusion
+from crosslook.retrieval.compare.fusion import WEIGHTS, Member, fit_fusions, rank_fusions
 from crosslook.retrieval.compare.similarity import Ranks
 from crosslook.retrieval.dense_scores import StageFeatures
 from crosslook.retrieval.descriptors import Descriptors
-from crosslook.retrieval.evaluate import Calibrated, Evaluator
+from crosslook.retrieval.evaluate import Evaluator
 from crosslook.retrieval.measure.resampling import bootstrap_mean
 from crosslook.retrieval.run_folder import MatchTable
 from crosslook.retrieval.stage_spec import members_of, parse_two_stage
@@ -88,38 +89,36 @@ def _match_tables(name: Descriptors, result: TwoStageResult, items: Indices) -> 
 def evaluate_fusion(text: str, members: Mapping[str, Descriptors], evaluator: Evaluator) -> None:
     """Add a fusion with equal and with fitted weights, as if it were an extractor."""
     names = members_of(text)
-    own = [evaluator.calibrate(members[name], FUSED_CALIBRATION) for name in names]
+    reduced = [evaluator.reduce(members[name]) for name in names]
+    own = [evaluator.calibrate(one, FUSED_CALIBRATION) for one in reduced]
     division = evaluator.division
-    parts = [Member(name, *c.whole(division)) for name, c in zip(names, own, strict=True)]
+    folder = evaluator.settings.out
+    parts = [
+        Member(name, *c.whole(division, folder), c.shifts)
+        for name, c in zip(names, own, strict=True)
+    ]
     units = np.array(evaluator.all_units.names)
-    for weights in ("equal", "fitted"):
-        for direction in DIRECTIONS:
-            fusion = fit_fusion(
-                parts,
-                division.fit,
-                units,
-                weights=weights,
-                direction=direction,
-                scoring=FUSED_SCORING,
-            )
-            ranks = fusion.rank(division.measured, accept=evaluator.accepted)
+    for direction in DIRECTIONS:
+        fusions = fit_fusions(
+            parts, division.fit, units, direction=direction, scoring=FUSED_SCORING
+        )
+        # A member alone is a fusion that gives it all the weight: no score is made twice.
+        single = [replace(fusions[0], weights=weights) for weights in np.eye(len(parts))]
+        ranked = rank_fusions([*fusions, *single], division.measured, accept=evaluator.accepted)
+        alone = [ranks.rank == 1 for ranks in ranked[len(fusions) :]]
+        for weights, ranks in zip(WEIGHTS, ranked, strict=False):
             shown = Descriptors(
-                fusion.name,
-                "",
-                f"fusion ({weights})",
-                parts[0].sar,
-                parts[0].optical,
+                fusions[0].name, "", f"fusion ({weights})", parts[0].sar, parts[0].optical
             )
-            gain = _gain(own, direction, ranks, evaluator)
+            gain = _gain(alone, direction, ranks, evaluator)
             evaluator.found.rows += evaluator.rows(shown, FUSED_CALIBRATION, FUSED_SCORING, [gain])
             evaluator.add_ranks(shown, FUSED_CALIBRATION, FUSED_SCORING, direction, ranks)
 
 
 def _gain(
-    members: Sequence[Calibrated], direction: Direction, ranks: Ranks, evaluator: Evaluator
+    alone: Sequence[NDArray[np.bool_]], direction: Direction, ranks: Ranks, evaluator: Evaluator
 ) -> Metric:
     """Recall at 1 of a fusion minus that of its best member, query by query."""
-    alone = [evaluator.rank(member, FUSED_SCORING, direction).rank == 1 for member in members]
     best = max(alone, key=lambda hits: float(hits.mean()))
     change = (ranks.rank == 1).astype(float) - best
     settings = evaluator.settings

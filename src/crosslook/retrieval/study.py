@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +10,12 @@ import numpy as np
 from rich.console import Console
 
 from crosslook.atomic import check_writable, sweep
-from crosslook.data.pairs import open_pairs
+from crosslook.data.pairs import ScenePair, open_pairs
 from crosslook.data.patches import PatchSet
 from crosslook.data.tables import days_between, read_alignment
-from crosslook.extract.registry import open_model
+from crosslook.extract.registry import extractor_class, find_row, open_model
 from crosslook.extract.run import read_maps
+from crosslook.extract.spec import parse_spec
 from crosslook.extract.store import FeatureSet
 from crosslook.geo.reading import Reading
 from crosslook.progress import Timer
@@ -27,8 +28,8 @@ from crosslook.retrieval.repeats import pool_rows
 from crosslook.retrieval.robustness import CALIBRATION, SCORING, study_robustness
 from crosslook.retrieval.same_ground import SameGround, find_same_ground
 from crosslook.retrieval.settings import StudySettings
-from crosslook.retrieval.split import Units, divide, find_units, transductive
-from crosslook.retrieval.stage_spec import members_of, stages_of
+from crosslook.retrieval.split import Units, divide, draw_evenly, find_units, transductive
+from crosslook.retrieval.stage_spec import members_of, parse_member, stages_of
 from crosslook.retrieval.stages import evaluate_fusion, evaluate_two_stages
 from crosslook.retrieval.views import feature_views
 from crosslook.types import FeatureMap, Indices, Row
@@ -39,7 +40,7 @@ def run_study(settings: StudySettings, console: Console | None = None) -> Path:
 
     Every setting, model and scene is checked before any long work. Features
     go through the store shard by shard, so a run that was killed goes on; the
-    tables are written at the end, each file whole.
+    tables are written whenever an extractor is done, each file whole.
 
     Returns
     -------
@@ -55,27 +56,31 @@ def run_study(settings: StudySettings, console: Console | None = None) -> Path:
     plan = plan_models(settings)
     if settings.index != "exact":
         load_faiss()  # told now, not after the features are made
+    check_writable(settings.out)
     timer = Timer()
     with timer("reading"):
         patches = open_patches(settings)
         units = find_units(patches.patches, settings.split_by)
         ground = same_ground(patches)
         evaluators = divide_patches(patches, units, ground, settings)
-    check_writable(settings.out)
     sweep(settings.out)
     _note(plan, units, ground, evaluators, settings)
     _say_what(patches, units, plan, console)
-    kept = _evaluate_extractors(plan, patches, settings, evaluators, timer)
+
+    def save(complete: bool = False) -> None:
+        """Write what is known so far: a run that fails at the last model keeps the others."""
+        told = describe_run(settings, plan, patches, units, ground, evaluators, timer)
+        found = replace(evaluators[0].found, rows=_all_rows(evaluators))
+        write_folder(settings.out, patches, found, {**told, "complete": complete})
+
+    kept = _evaluate_extractors(plan, patches, settings, evaluators, timer, save)
     _evaluate_fusions(plan, kept, evaluators, timer)
     _evaluate_two_stages(plan, patches, settings, evaluators, timer)
     if settings.robustness:
         for spec in plan.specs:
             with timer(f"robustness {spec}"):
                 _measure_robustness(spec, patches, settings, evaluators[0], plan)
-    findings = evaluators[0].found
-    findings.rows = _all_rows(evaluators)
-    told = describe_run(settings, plan, patches, units, ground, evaluators, timer)
-    write_folder(settings.out, patches, findings, told)
+    save(complete=True)
     return settings.out
 
 
@@ -92,8 +97,12 @@ def _evaluate_extractors(
     settings: StudySettings,
     evaluators: list[Evaluator],
     timer: Timer,
+    save: Callable[[], None],
 ) -> dict[str, Descriptors]:
-    """Evaluate one extractor after the other; keep the descriptors that fusions need."""
+    """Evaluate one extractor after the other; keep the descriptors that fusions need.
+
+    What is known is saved after each but the last one, behind which the rest comes.
+    """
     kept: dict[str, Descriptors] = {}
     for spec in plan.specs:
         with timer(f"extract {spec}"):
@@ -105,14 +114,26 @@ def _evaluate_extractors(
             with timer(f"views {spec}"):
                 division = evaluators[0].division
                 evaluators[0].found.views += feature_views(spec, patches, settings, plan, division)
-        if any(spec in members_of(text) for text in settings.fusion):
-            kept[spec] = descriptors
+        for text in _members_with(spec, plan.fusion):
+            pooling = parse_member(text).pooling
+            same = pooling in ("", descriptors.pooling)
+            kept[text] = descriptors if same else describe(spec, patches, settings, plan, pooling)
+        if spec != plan.specs[-1]:
+            with timer("writing"):
+                save()
     for evaluator in evaluators:
         evaluator.add_differences()
     return kept
 
 
-def _evaluate(evaluator: Evaluator, descriptors: Descriptors) -> None:
+def _members_with(spec: str, fusions: list[str]) -> list[str]:
+    """Members of fusions that are an extractor under one pooling or another, each once."""
+    members = dict.fromkeys(member for text in fusions for member in members_of(text))
+    return [text for text in members if parse_member(text).extractor == spec]
+
+
+def _evaluate(evaluator: Evaluator, whole: Descriptors) -> None:
+    descriptors = evaluator.reduce(whole)
     for name in evaluator.settings.calibrations:
         calibrated = evaluator.calibrate(descriptors, name)
         evaluator.evaluate(descriptors, calibrated)
@@ -158,6 +179,11 @@ def _evaluate_two_stages(
 def _measure_robustness(
     spec: str, patches: PatchSet, settings: StudySettings, evaluator: Evaluator, plan: Plan
 ) -> None:
+    if extractor_class(find_row(parse_spec(spec).name)).BANDS:
+        plan.notes.append(
+            f"robustness of {spec}: not measured, since disturbances are of images in 0..1."
+        )
+        return
     descriptors = describe(spec, patches, settings, plan)
     division = evaluator.division
     division = replace(division, measured=division.measured[evaluator.first])
@@ -182,13 +208,25 @@ def _measure_robustness(
 
 def open_patches(settings: StudySettings) -> PatchSet:
     """Open the patch set that the settings name."""
-    reading = Reading.parse(settings.reading())
     pairs = open_pairs(settings.pairs, layout=settings.layout)
+    limit = settings.limit or len(pairs)
+    if len(pairs) > limit:  # no more files are opened than patches are wanted
+        chosen = draw_evenly([pair.group for pair in pairs], limit, settings.seed)
+        pairs = [pairs[i] for i in chosen]
+    patches = open_sample(pairs, settings)
+    if len(patches.patches) <= limit or settings.limit is None:
+        return patches
+    units = find_units(patches.patches, settings.split_by)
+    return patches.at(draw_evenly(units.names, limit, settings.seed).tolist())
+
+
+def open_sample(pairs: Sequence[ScenePair], settings: StudySettings) -> PatchSet:
+    """Open the patch set of some pairs, read as the settings say."""
     return PatchSet.open(
         pairs,
         patch=settings.patch,
         stride=settings.stride,
-        reading=reading,
+        reading=Reading.parse(settings.reading()),
         max_invalid=settings.max_invalid,
         alignment=read_alignment(settings.alignment) if settings.alignment else None,
         name=settings.pairs.resolve().name,

@@ -38,7 +38,9 @@ def write_thumbnails(run: Path, patches: ReadsPatches, indices: Iterable[int]) -
 
 
 def read_thumbnails(run: Path) -> dict[int, dict[str, bytes]]:
-    """Read the JPEG bytes of both sides, by patch index."""
+    """Read the JPEG bytes of both sides, by patch index; none of a run that was not finished."""
+    if not (run / _FILE).is_file():
+        return {}
     table = read_table(run / _FILE).to_pylist()
     return {line["index"]: {m: line[m] for m in MODALITIES} for line in table}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from crosslook.data.patches import PatchSet
+from crosslook.extract.registry import open_model
 from crosslook.extract.run import read_maps
-from crosslook.retrieval.descriptors import extract_both
+from crosslook.retrieval.descriptors import extract_both, patches_for
 from crosslook.retrieval.measure.feature_views import (
     cell_response,
     fit_map_scale,
@@ -25,7 +26,7 @@ from crosslook.retrieval.run_folder import write_table
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.split import Division
 from crosslook.retrieval.thumbnails import SIDE
-from crosslook.types import FloatArray, Indices
+from crosslook.types import MODALITIES, FloatArray, Indices, Modality
 
 Colours = NDArray[np.uint8]
 VIEWS_FILE = "feature_views.parquet"
@@ -95,13 +96,10 @@ def views_of(
     chosen: Sequence[int],
 ) -> list[FeatureView]:
     """Make the views of chosen patches; ``fit`` are the patches of the calibration units."""
-    sar_set, optical_set = extract_both(spec, patches, settings, plan)
     few = fit[:: max(1, len(fit) // _FITTED_ON)].tolist()
-    scale = fit_map_scale(
-        read_maps(sar_set, patches, few).values, read_maps(optical_set, patches, few).values
-    )
-    sar = scale.sar(read_maps(sar_set, patches, chosen).values)
-    optical = scale.optical(read_maps(optical_set, patches, chosen).values)
+    read = _map_reader(spec, patches, settings, plan)
+    scale = fit_map_scale(*(read(modality, few) for modality in MODALITIES))
+    sar, optical = scale.sar(read("sar", chosen)), scale.optical(read("optical", chosen))
     if min(sar.shape[2:]) < 2:
         return []
     found = []
@@ -119,6 +117,26 @@ def view_pictures(view: FeatureView) -> dict[str, bytes]:
         "optical": _encode(view.optical),
         "response": _encode(_response(view)),
     }
+
+
+def _map_reader(
+    spec: str, patches: PatchSet, settings: StudySettings, plan: Plan
+) -> Callable[[Modality, Sequence[int]], FloatArray]:
+    """Maps (n, C, h, w) of chosen patches: from the store, or made again where it has none."""
+    if settings.keep == "maps":
+        sets = dict(zip(MODALITIES, extract_both(spec, patches, settings, plan), strict=True))
+        return lambda modality, at: read_maps(sets[modality], patches, at).values
+
+    def extract(modality: Modality, at: Sequence[int]) -> FloatArray:
+        extractor = open_model(spec, settings)
+        try:
+            return extractor.extract(
+                patches_for(extractor, patches).read(modality, at), modality
+            ).values
+        finally:
+            extractor.close()
+
+    return extract
 
 
 def _response(view: FeatureView) -> Colours:

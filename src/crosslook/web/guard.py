@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 COOKIE = "crosslook_token"
 _MOST_JSON = 2**20
+_DRAINED = 2**22
 _CHANGES = ("POST", "PUT", "PATCH", "DELETE")
 _POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
@@ -58,6 +59,7 @@ class Guard:
             await _redirect(send, self.token)
             return
         if refusal is not None:
+            await _drain(receive)
             await _answer(send, *refusal)
             return
 
@@ -132,9 +134,23 @@ def _add_headers(message: MutableMapping[str, Any]) -> None:
             message["headers"].append((name.encode(), value.encode()))
 
 
+async def _drain(receive: Receive) -> None:
+    """Take in a little of what is refused: a client that still sends would miss the answer."""
+    left = _DRAINED
+    while left > 0:
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if message["type"] != "http.request" or not message.get("more_body"):
+            return
+
+
 async def _answer(send: Send, status: int, reason: str) -> None:
     body = json.dumps({"error": reason}).encode()
-    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
     start: dict[str, Any] = {"type": "http.response.start", "status": status, "headers": headers}
     _add_headers(start)
     await send(start)

@@ -80,7 +80,6 @@ class Uploads:
         self.folder = folder
         self.most_bytes = most_bytes
         self.most_stored = most_stored
-        self._coming = 0
 
     async def take(self, name: str, announced: int, chunks: AsyncIterator[bytes]) -> Upload:
         """Write what comes in to disk, a chunk in memory at a time.
@@ -92,7 +91,8 @@ class Uploads:
         InputError
             If it is no image of a kind that is let in.
         """
-        self._check(announced)
+        kept = self.stored()
+        self._check(announced, kept)
         one = secrets.token_hex(8)
         folder = self.folder / one
         folder.mkdir(parents=True)
@@ -101,12 +101,8 @@ class Uploads:
             with path.open("wb") as file:
                 async for chunk in chunks:
                     size += len(chunk)
-                    self._coming += len(chunk)
-                    try:
-                        self._check(size)
-                        file.write(chunk)
-                    finally:
-                        self._coming -= len(chunk)
+                    self._check(size, kept)
+                    file.write(chunk)
             with path.open("rb") as file:
                 suffix = _kind_of(file.read(16))
             path.rename(folder / f"image{suffix}")
@@ -143,23 +139,23 @@ class Uploads:
         upload = self.get(name)
         return {"path": str(self.path_of(upload).resolve()), "name": upload.name}
 
-    def _check(self, size: int) -> None:
+    def _check(self, size: int, kept: int) -> None:
         if size > self.most_bytes:
             raise TooLargeError(
                 f"the file is larger than {self.most_bytes // MEBI} MiB, the limit of this "
                 "explorer. Cut the image or reduce it, or start the explorer with a larger "
                 "--max-upload."
             )
-        if size + self.stored() > self.most_stored:
+        if size + kept > self.most_stored:
             raise TooLargeError(
-                f"uploads already take {self.stored() // MEBI} MiB of the "
+                f"uploads already take {kept // MEBI} MiB of the "
                 f"{self.most_stored // MEBI} MiB that are allowed. Remove some, or start the "
                 "explorer with a larger --max-stored."
             )
 
     def stored(self) -> int:
-        """Bytes of all uploads."""
-        return sum(path.stat().st_size for path in self.folder.glob("*/image.*"))
+        """Bytes of all uploads, those that are coming in included."""
+        return sum(path.stat().st_size for path in self.folder.glob("*/i[mn]*"))
 
 
 def plain_name(name: str) -> str:

@@ -122,7 +122,7 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         self._queue: list[Job] = []
         self._change = threading.Condition()
-        self._closing = False
+        self.closing = False
         self._load()
         self._slots = [_Slot(self, number) for number in range(workers)]
         for slot in self._slots:
@@ -219,7 +219,7 @@ class Jobs:
     def close(self) -> None:
         """End all processes; jobs that run are queued again by the next server."""
         with self._change:
-            self._closing = True
+            self.closing = True
             self._change.notify_all()
             for slot in self._slots:
                 slot.kill()
@@ -229,9 +229,9 @@ class Jobs:
     def take(self) -> Job | None:
         """The next job for a slot; waits for one, None when all is over."""
         with self._change:
-            while not self._queue and not self._closing:
+            while not self._queue and not self.closing:
                 self._change.wait()
-            if self._closing:
+            if self.closing:
                 return None
             job = min(self._queue, key=_turn)
             self._queue.remove(job)
@@ -246,7 +246,7 @@ class Jobs:
     def finish(self, job: Job, state: State, *, result: dict[str, Any], error: str) -> None:
         """Note how a job ended, unless it was cancelled or the server ends meanwhile."""
         with self._change:
-            if job.state == "cancelled" or self._closing:
+            if job.state == "cancelled" or self.closing:
                 return
             job.state, job.result, job.error, job.ended = state, result, error, time.time()
             job.stage = ""
@@ -359,4 +359,5 @@ class _Slot(threading.Thread):
             "for want of memory. Nothing else is lost and other jobs go on: start it again, or "
             "with a smaller image.",
         )
-        self._ready()
+        if not self.jobs.closing:
+            self._ready()

@@ -50,6 +50,7 @@ class Library:
         self._shown: dict[str, Shown] = {}
         self._tiles: dict[str, Tiles] = {}
         self._pairs: dict[str, dict[str, ScenePair]] = {}
+        self._about: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
         self.closing = False
 
@@ -68,9 +69,13 @@ class Library:
                     return one
             shown = Shown(self._new_id(place), kind, place, synthetic)
             if kind == "atlas":
-                self._tiles[shown.id] = Tiles(open_atlas(place), self._cache)
+                atlas = open_atlas(place)
+                self._tiles[shown.id] = Tiles(atlas, self._cache)
+                about = {"shape": list(atlas.grid.shape), "area_km2": atlas.area_km2()}
+                self._about[shown.id] = about
             elif kind == "pairs":
                 self._pairs[shown.id] = {pair.id: pair for pair in open_pairs(Path(place))}
+                self._about[shown.id] = {"scenes": len(self._pairs[shown.id])}
             self._shown[shown.id] = shown
         if kind == "atlas" and "://" not in place:
             self._in_background(self._tiles[shown.id].warm)
@@ -124,12 +129,7 @@ class Library:
         """What there is, for the start page."""
         found: dict[str, Any] = {head: [] for head in _HEADS.values()}
         for one in self.all():
-            line: dict[str, Any] = {"id": one.id, "synthetic": one.synthetic}
-            if one.kind == "pairs":
-                line["scenes"] = len(self._pairs[one.id])
-            if one.kind == "atlas":
-                atlas = self.atlas(one.id)
-                line |= {"shape": list(atlas.grid.shape), "area_km2": atlas.area_km2()}
+            line = {"id": one.id, "synthetic": one.synthetic, **self._about.get(one.id, {})}
             found[_HEADS[one.kind]].append(line)
         return found
 

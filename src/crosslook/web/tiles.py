@@ -1,8 +1,8 @@
 """Tiles of an atlas, straight from its blocks.
 
 A tile shows the pixels that are matched, on the grid of the atlas itself: no
-warp, no other radiometry. Up to a factor of eight tiles are reduced from the
-blocks; beyond, from a small copy of each block that is made once and kept.
+warp, no other radiometry. Below a factor of eight tiles are reduced from the
+blocks; from there on from a small copy of each block that is made once and kept.
 """
 
 from __future__ import annotations
@@ -56,9 +56,14 @@ class Tiles:
 
     @property
     def zooms(self) -> int:
-        """The zoom at which a pixel is a pixel; at 0 one tile holds all."""
+        """The zoom at which a pixel is a pixel.
+
+        At 0 one tile holds all, or, in an atlas so large that a block would
+        be less than a pixel, a block is one.
+        """
         longest = max(self.atlas.grid.shape)
-        return max(0, int(np.ceil(np.log2(longest / SIDE))))
+        least = int(np.log2(self.atlas.grid.block))
+        return min(least, max(0, int(np.ceil(np.log2(longest / SIDE)))))
 
     def warm(self, stop: Callable[[], bool]) -> None:
         """Make the small copies of all blocks, until all are there or ``stop`` says so."""
@@ -78,14 +83,16 @@ class Tiles:
         StoreError
             If a block is damaged.
         """
-        if not (0 <= zoom <= self.zooms and 0 <= row < 2**zoom and 0 <= col < 2**zoom):
+        factor = 2 ** max(0, self.zooms - zoom)
+        rows, cols = (-(-length // (SIDE * factor)) for length in self.atlas.grid.shape)
+        if not (0 <= zoom <= self.zooms and 0 <= row < rows and 0 <= col < cols):
             raise NotFoundError(f"there is no tile {zoom}/{row}/{col}; zooms are 0..{self.zooms}.")
         key = (zoom, row, col)
         with self._lock:
             if key in self._tiles:
                 self._tiles.move_to_end(key)
                 return self._tiles[key]
-        made = self._make(2 ** (self.zooms - zoom), row, col)
+        made = self._make(factor, row, col)
         with self._lock:
             self._tiles[key] = made
             while len(self._tiles) > _KEPT_TILES:
@@ -94,10 +101,10 @@ class Tiles:
 
     def _make(self, factor: int, row: int, col: int) -> tuple[str, bytes]:
         corner, side = (row * SIDE * factor, col * SIDE * factor), SIDE * factor
-        if factor <= _SMALL:
+        if factor < _SMALL:
             bands, valid = reduced(*self.atlas.pixels(corner, (side, side)), factor)
         else:
-            bands, valid = self._from_small(corner, side, factor // _SMALL)
+            bands, valid = self._from_small(corner, side, factor)
         colours = np.ascontiguousarray(bands[[0, 1, 2] if len(bands) > 2 else [0, 0, 0]])
         image = colours.transpose(1, 2, 0)
         if valid.all():
@@ -107,23 +114,26 @@ class Tiles:
         return "image/png", png_of(image, valid)
 
     def _from_small(self, corner: tuple[int, int], side: int, factor: int) -> Pixels:
-        """A tile from the small copies of the blocks under it."""
+        """A tile from the small copies of the blocks under it, each reduced before they are joined.
+
+        Tile and block are powers of two, so one holds the other whole.
+        """
         block = self.atlas.grid.block
-        cells = block // _SMALL
+        cells = block // factor
         first = [at // block for at in corner]
-        last = [-(-(at + side) // block) for at in corner]
-        count = (last[0] - first[0], last[1] - first[1])
-        bands = np.zeros((self.atlas.manifest.bands, count[0] * cells, count[1] * cells), np.uint8)
+        count = max(1, side // block)
+        bands = np.zeros((self.atlas.manifest.bands, count * cells, count * cells), np.uint8)
         valid = np.zeros(bands.shape[1:], np.bool_)
-        for here in self.atlas.manifest.blocks:
-            if not (first[0] <= here[0] < last[0] and first[1] <= here[1] < last[1]):
-                continue
-            top, left = (here[0] - first[0]) * cells, (here[1] - first[1]) * cells
-            at = slice(top, top + cells), slice(left, left + cells)
-            bands[:, *at], valid[at] = self._small_of(here)
-        top, left = (a // _SMALL - f * cells for a, f in zip(corner, first, strict=True))
-        part = slice(top, top + side // _SMALL), slice(left, left + side // _SMALL)
-        return reduced(bands[:, *part], valid[part], factor)
+        for row in range(first[0], first[0] + count):
+            for col in range(first[1], first[1] + count):
+                if (row, col) not in self.atlas.manifest.blocks:
+                    continue
+                top, left = (row - first[0]) * cells, (col - first[1]) * cells
+                at = slice(top, top + cells), slice(left, left + cells)
+                bands[:, *at], valid[at] = reduced(*self._small_of((row, col)), factor // _SMALL)
+        top, left = (a // factor - f * cells for a, f in zip(corner, first, strict=True))
+        part = slice(top, top + SIDE), slice(left, left + SIDE)
+        return bands[:, *part], valid[part]
 
     def _small_of(self, block: Block) -> Pixels:
         """A block at an eighth, from memory, from the folder, or made."""

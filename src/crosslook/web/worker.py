@@ -6,7 +6,6 @@ import os
 import signal
 import time
 import warnings
-from contextlib import suppress
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -41,8 +40,6 @@ def serve(pipe: Connection, limits: dict[str, int]) -> None:
         ``max_pixels``, pixels over all bands of an image that is opened.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server says when it is over
-    with suppress(OSError, AttributeError):
-        os.nice(5)  # the page answers first
     if os.environ.get(DEBUG, "") in ("", "0"):
         warnings.simplefilter("ignore")
         nothing = os.open(os.devnull, os.O_WRONLY)
@@ -98,4 +95,5 @@ def _plain(text: str, work: dict[str, Any]) -> str:
         one = work.get(image)
         if isinstance(one, dict) and "path" in one:
             text = text.replace(str(one["path"]), str(one["name"]))
+            text = text.replace(f"{Path(one['path']).name}: ", "")
     return text

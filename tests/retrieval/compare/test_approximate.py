@@ -108,6 +108,7 @@ def test_offsets_of_one_query_do_not_reach_another() -> None:
     np.testing.assert_allclose(ranks.top_scores[7], exact.top_scores[7], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_study_through_an_index_says_what_it_loses(kind: str, tmp_path: Path) -> None:
     import pandas as pd
@@ -131,6 +132,7 @@ def test_a_study_through_an_index_says_what_it_loses(kind: str, tmp_path: Path) 
     assert f"retrieval went through {kind}" in report
 
 
+@pytest.mark.slow
 def test_a_fusion_is_compared_with_exact_members(tmp_path: Path) -> None:
     """Members ranked through an index once made every fusion look better than it was."""
     import pandas as pd

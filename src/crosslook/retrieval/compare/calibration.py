@@ -6,17 +6,26 @@ and no label is needed. Everything is fitted on the calibration units only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crosslook.errors import CalibrationError, SettingError, did_you_mean
-from crosslook.types import FloatArray, Modality
+from crosslook.types import FloatArray, Indices, Modality
 
 _FLAT = 1e-6
 """A dimension whose deviation is below this share of the largest is constant."""
+_NOTHING = 1e-10
+"""A direction whose variance is below this share of the largest is rounding."""
+MOST_DIRECTIONS = 1024
+"""Directions that ``whiten`` turns, at most; all others are taken to have the shrunk variance."""
+FITTED_ROWS = 8192
+"""Descriptors that directions are fitted on at most, evenly over the calibration units."""
+_PASSES = 4
+_AT_ONCE = 1024
 
 
 class Transform(Protocol):
@@ -89,7 +98,8 @@ def fit_calibration(
     name : str
         ``none``; ``center`` subtracts the mean of the modality;
         ``standardize`` also divides every dimension by its deviation;
-        ``whiten`` turns the shrunk covariance into the identity (ZCA).
+        ``whiten`` turns the shrunk covariance into the identity (ZCA), in its
+        1,024 strongest directions at most.
     sar, optical : float32 arrays, shapes (n, D) and (m, D)
         Descriptors of the calibration units; rows need not be pairs.
     shrinkage : float
@@ -123,35 +133,81 @@ def _center(x: FloatArray, shrinkage: float) -> Transform:
 
 
 def _standardize(x: FloatArray, shrinkage: float) -> Transform:
-    deviation = x.std(axis=0, dtype=np.float64)
+    mean, square = _mean(x), np.zeros(x.shape[1])
+    for part in _parts(x):
+        square += ((part - mean).astype(np.float64) ** 2).sum(axis=0)
+    deviation = np.sqrt(square / len(x))
     flat = deviation <= _FLAT * deviation.max()
     # A constant dimension says nothing; it is switched off, not blown up.
     inverse = np.where(flat, 0.0, 1.0 / np.where(flat, 1.0, deviation))
-    return _Affine(_mean(x), inverse.astype(np.float32))
+    return _Affine(mean, inverse.astype(np.float32))
 
 
 def _whiten(x: FloatArray, shrinkage: float) -> Transform:
     mean = _mean(x)
-    centred = (x - mean).astype(np.float64)
+    centred = x - mean
     n, dimensions = centred.shape
-    directions, variances = _principal(centred)
-    average = float((centred**2).sum()) / n / dimensions
+    directions, variances = _principal(centred, MOST_DIRECTIONS)
+    average = float(np.einsum("nd,nd->", centred, centred, dtype=np.float64)) / n / dimensions
     gain = 1.0 / np.sqrt((1 - shrinkage) * variances + shrinkage * average)
     rest = 1.0 / np.sqrt(shrinkage * average)
-    return _Whitening(mean, directions.astype(np.float32), gain.astype(np.float32), float(rest))
+    return _Whitening(mean, directions, gain.astype(np.float32), float(rest))
 
 
-def _principal(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Directions (r, D) and variances (r,) from the smaller Gram matrix."""
+def fit_directions(sides: Sequence[FloatArray], count: int) -> FloatArray:
+    """Directions (D, count) that keep most of the descriptors of both modalities.
+
+    The principal ones of all rows together, without taking a mean away, so that
+    cosines before any calibration stay as near as so many numbers allow
+    (Jolliffe, "Principal Component Analysis", 2002, ch. 14.2.3).
+
+    Parameters
+    ----------
+    sides : sequence of float32 arrays, shape (n, D)
+        Of the calibration units alone.
+    count : int
+        Fewer where there are not as many rows or dimensions.
+    """
+    return np.ascontiguousarray(_principal(np.concatenate(sides), count)[0].T)
+
+
+def thin(rows: Indices, most: int) -> Indices:
+    """At most so many rows, evenly over all: over all units, which lie one after the other."""
+    if len(rows) <= most:
+        return rows
+    return np.asarray(rows[np.linspace(0, len(rows) - 1, most).round().astype(np.int64)])
+
+
+def _principal(centred: FloatArray, most: int) -> tuple[FloatArray, NDArray[np.float64]]:
+    """At most so many directions (r, D) and their variances (r,), the strongest first.
+
+    Exact from the smaller Gram matrix; where more directions are there than are
+    kept, by a randomised range finder with seeded draws (Halko, Martinsson and
+    Tropp, SIAM Review 2011), which costs no matrix of either size squared.
+    """
     n, dimensions = centred.shape
-    if n <= dimensions:
-        values, left = np.linalg.eigh(centred @ centred.T / n)
-        keep = values > values[-1] * 1e-10
-        directions = (left[:, keep].T @ centred) / np.sqrt(values[keep] * n)[:, None]
-        return directions, values[keep]
-    values, vectors = np.linalg.eigh(centred.T @ centred / n)
-    keep = values > values[-1] * 1e-10
-    return vectors[:, keep].T, values[keep]
+    if min(n, dimensions) > most:
+        from sklearn.utils.extmath import randomized_svd
+
+        _, lengths, right = randomized_svd(centred, most, n_iter=_PASSES, random_state=0)
+        variances = lengths.astype(np.float64) ** 2 / n
+    else:
+        exact = centred.astype(np.float64)
+        if n <= dimensions:
+            variances, left = np.linalg.eigh(exact @ exact.T / n)
+            scale = np.sqrt(np.maximum(variances, variances[-1] * _NOTHING) * n)
+            right = (left.T @ exact) / scale[:, None]
+        else:
+            variances, vectors = np.linalg.eigh(exact.T @ exact / n)
+            right = vectors.T
+        right, variances = right[::-1], variances[::-1]
+    keep = variances > variances[0] * _NOTHING
+    return np.asarray(right[keep], np.float32), variances[keep]
+
+
+def _parts(x: FloatArray) -> Iterator[FloatArray]:
+    for start in range(0, len(x), _AT_ONCE):
+        yield x[start : start + _AT_ONCE]
 
 
 def _identity(x: FloatArray, shrinkage: float) -> Transform:
@@ -168,7 +224,7 @@ def _check(x: FloatArray, modality: str) -> None:
             f"{len(x)} {modality} descriptor(s) to fit a calibration on; at least 2 are needed. "
             "Set more scenes aside, or use --calibrations none."
         )
-    if not np.isfinite(x).all():
+    if not all(np.isfinite(part).all() for part in _parts(x)):
         raise CalibrationError(f"the {modality} descriptors hold NaN or infinity.")
     if np.ptp(x, axis=0).max() == 0:
         raise CalibrationError(

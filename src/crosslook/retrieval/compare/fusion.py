@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crosslook.errors import CalibrationError, InputError, SettingError, did_you_mean
+from crosslook.retrieval.compare.shifts import ShiftedGallery, Shifts
 from crosslook.retrieval.compare.similarity import (
     BLOCK_SCORES,
     CSLS_SCALE,
@@ -32,6 +33,8 @@ from crosslook.retrieval.compare.similarity import (
 from crosslook.types import Direction, FloatArray, Indices
 
 _RIDGE = 1e-3
+_NEIGHBOURS = 10
+_MOST_KNOWN = 2000  # calibration patches whose scores weights and units are fitted on
 
 
 def fit_weights(scores: Sequence[FloatArray]) -> NDArray[np.float64]:
@@ -96,12 +99,14 @@ class Member:
     """One extractor of a fusion.
 
     ``sar`` and ``optical`` are calibrated unit descriptors (N, D) of all
-    patches; N is the same for all members, D need not be.
+    patches; N is the same for all members, D need not be. ``shifts`` says that
+    they are maps to be compared over small shifts.
     """
 
     name: str
     sar: FloatArray
     optical: FloatArray
+    shifts: Shifts | None = None
 
     def sides(self, direction: Direction) -> tuple[FloatArray, FloatArray]:
         """Queries and gallery of a direction."""
@@ -137,16 +142,7 @@ class Fusion:
         ``measured`` are the patches that are both queries and gallery; only
         one block of rows is in memory at a time.
         """
-        sides = [self._prepared(member, measured) for member in self.members]
-        step = int(np.clip(BLOCK_SCORES // max(1, len(measured)), 1, MOST_ROWS))
-        for start in range(0, len(measured), step):
-            rows = slice(start, min(start + step, len(measured)))
-            total = np.zeros((rows.stop - start, len(measured)), np.float32)
-            parts = zip(sides, self.weights / self.spread, strict=True)
-            for (queries, gallery, offsets), factor in parts:
-                here = Offsets(offsets.scale, offsets.query[rows], offsets.gallery)
-                for inner, scores in similarity_blocks(queries[rows], gallery, here):
-                    total[inner] += np.float32(factor) * scores
+        for rows, [total] in _fused_blocks([self], measured):
             yield rows, total
 
     def rank(
@@ -156,23 +152,67 @@ class Fusion:
 
         ``accept`` is that of :func:`~crosslook.retrieval.compare.similarity.rank_partners`.
         """
-        count, best = len(measured), min(top, len(measured))
-        rank, found = np.empty(count, np.int64), np.empty(count, np.float32)
-        indices = np.empty((count, best), np.int64)
-        scores = np.empty((count, best), np.float32)
-        for rows, block in self.blocks(measured):
-            found[rows] = block[np.arange(len(block)), np.arange(rows.start, rows.stop)]
-            rank[rows] = rank_in(block, found[rows], None if accept is None else accept[rows])
-            indices[rows], scores[rows] = best_of(block, best)
-        return Ranks(rank, found, indices, scores)
+        return rank_fusions([self], measured, top, accept)[0]
 
-    def _prepared(
-        self, member: Member, measured: Indices
-    ) -> tuple[FloatArray, FloatArray, Offsets]:
-        queries, gallery = member.sides(self.direction)
-        scoring = fit_scoring(self.scoring, queries[self.fit], gallery[self.fit])
-        kept = queries[measured], gallery[measured]
-        return (*kept, scoring.offsets(*kept))
+
+def rank_fusions(
+    fusions: Sequence[Fusion],
+    measured: Indices,
+    top: int = 10,
+    accept: Sequence[Indices] | None = None,
+) -> list[Ranks]:
+    """Rank by several weights of the same members: their scores are computed once."""
+    count, best = len(measured), min(top, len(measured))
+    found = [
+        Ranks(
+            np.empty(count, np.int64),
+            np.empty(count, np.float32),
+            np.empty((count, best), np.int64),
+            np.empty((count, best), np.float32),
+        )
+        for _ in fusions
+    ]
+    for rows, blocks in _fused_blocks(fusions, measured):
+        for ranks, block in zip(found, blocks, strict=True):
+            own = block[np.arange(len(block)), np.arange(rows.start, rows.stop)]
+            ranks.partner_score[rows] = own
+            ranks.rank[rows] = rank_in(block, own, None if accept is None else accept[rows])
+            ranks.top_indices[rows], ranks.top_scores[rows] = best_of(block, best)
+    return found
+
+
+def _fused_blocks(
+    fusions: Sequence[Fusion], measured: Indices
+) -> Iterator[tuple[slice, list[FloatArray]]]:
+    first = fusions[0]
+    sides = [_prepared(first, member, measured) for member in first.members]
+    factors = [np.asarray(f.weights / f.spread, np.float32) for f in fusions]
+    step = int(np.clip(BLOCK_SCORES // max(1, len(measured)), 1, MOST_ROWS))
+    scores = np.empty((min(step, len(measured)), len(measured)), np.float32)
+    for start in range(0, len(measured), step):
+        rows = slice(start, min(start + step, len(measured)))
+        here = scores[: rows.stop - start]
+        totals = [np.zeros_like(here) for _ in fusions]
+        for at, (queries, gallery, offsets, moved) in enumerate(sides):
+            if moved is None:
+                np.matmul(queries[rows], gallery.T, out=here)
+            else:
+                moved.best(queries[rows], here)
+            Offsets(offsets.scale, offsets.query[rows], offsets.gallery).apply(here)
+            for total, factor in zip(totals, factors, strict=True):
+                total += factor[at] * here
+        yield rows, totals
+
+
+def _prepared(
+    fusion: Fusion, member: Member, measured: Indices
+) -> tuple[FloatArray, FloatArray, Offsets, ShiftedGallery | None]:
+    queries, gallery = member.sides(fusion.direction)
+    bank = queries[fusion.fit], gallery[fusion.fit]
+    scoring = fit_scoring(fusion.scoring, *bank, neighbours=_NEIGHBOURS, shifts=member.shifts)
+    kept = queries[measured], gallery[measured]
+    moved = None if member.shifts is None else ShiftedGallery(kept[1], member.shifts)
+    return (*kept, scoring.offsets(*kept), moved)
 
 
 def fit_fusion(
@@ -184,7 +224,21 @@ def fit_fusion(
     weights: str = "fitted",
     scoring: Literal["cosine", "csls"] = "csls",
 ) -> Fusion:
-    """Fit a fusion on the calibration units alone.
+    """Fit a fusion on the calibration units alone: :func:`fit_fusions` of one kind of weights."""
+    how = (weights,)
+    return fit_fusions(members, fit, units, direction=direction, weights=how, scoring=scoring)[0]
+
+
+def fit_fusions(
+    members: Sequence[Member],
+    fit: Indices,
+    units: ArrayLike,
+    *,
+    direction: Direction = "sar->optical",
+    weights: Sequence[str] = WEIGHTS,
+    scoring: Literal["cosine", "csls"] = "csls",
+) -> list[Fusion]:
+    """Fit fusions of the same members on the calibration units alone.
 
     Parameters
     ----------
@@ -196,8 +250,8 @@ def fit_fusion(
         Unit of each patch. Banks of the fitted scores leave out the query's
         own unit, as they do when unseen units are measured.
     direction : str
-    weights : str
-        ``equal``, or ``fitted``: those that make the partners of the
+    weights : sequence of str
+        One fusion for each: ``equal``, or ``fitted``: those that make the partners of the
         calibration units most likely (:func:`fit_weights`).
     scoring : str
         ``csls`` or ``cosine``.
@@ -212,14 +266,20 @@ def fit_fusion(
         If fewer than two units are there to fit on.
     """
     names = np.asarray(units)
-    _check(members, fit, names, weights, scoring)
-    known = [_left_out_scores(member, fit, names[fit], direction, scoring) for member in members]
-    off = ~np.eye(len(fit), dtype=bool)
+    for how in weights:
+        _check(members, fit, names, how, scoring)
+    # Evenly over the units, which stand one after the other.
+    some = fit[:: -(-len(fit) // _MOST_KNOWN)]
+    known = [_left_out_scores(member, some, names[some], direction, scoring) for member in members]
+    off = ~np.eye(len(some), dtype=bool)
     spread = np.array([max(float(scores[off].std()), 1e-12) for scores in known])
-    share = np.full(len(members), 1 / len(members))
-    if weights == "fitted":
-        share = fit_weights([s / np.float32(d) for s, d in zip(known, spread, strict=True)])
-    return Fusion(tuple(members), share, spread, scoring, fit, direction)
+    found = []
+    for how in weights:
+        share = np.full(len(members), 1 / len(members))
+        if how == "fitted":
+            share = fit_weights([s / np.float32(d) for s, d in zip(known, spread, strict=True)])
+        found.append(Fusion(tuple(members), share, spread, scoring, fit, direction))
+    return found
 
 
 def _left_out_scores(
@@ -227,16 +287,22 @@ def _left_out_scores(
 ) -> FloatArray:
     """Scores among the calibration patches, each unit corrected by the others."""
     queries, gallery = (side[fit] for side in member.sides(direction))
-    cosine = queries @ gallery.T
+    cosine = np.empty((len(fit), len(fit)), np.float32)
+    for rows, block in similarity_blocks(queries, gallery, None, member.shifts):
+        cosine[rows] = block
     if scoring == "cosine":
-        return np.asarray(cosine, np.float32)
-    query, other = np.empty(len(fit), np.float32), np.empty(len(fit), np.float32)
-    for unit in np.unique(units):
-        own = units == unit
-        bank = fit_scoring(scoring, queries[~own], gallery[~own])
-        offsets = bank.offsets(queries[own], gallery[own])
-        query[own], other[own] = offsets.query, offsets.gallery
-    return Offsets(CSLS_SCALE, query, other).apply(np.asarray(cosine, np.float32))
+        return cosine
+    # An unseen unit is corrected by the others alone.
+    others = np.where(units[:, None] == units[None, :], np.float32(-np.inf), cosine)
+    corrections = [_mean_of_finite(side, _NEIGHBOURS) for side in (others, others.T)]
+    return Offsets(CSLS_SCALE, *corrections).apply(cosine)
+
+
+def _mean_of_finite(scores: FloatArray, count: int) -> FloatArray:
+    """Mean of the ``count`` best finite scores of each row, fewer where there are no more."""
+    kept = min(count, scores.shape[1])
+    best = np.partition(scores, -kept, axis=1)[:, -kept:]
+    return np.asarray(np.mean(best, axis=1, where=np.isfinite(best)), np.float32)
 
 
 def _check(

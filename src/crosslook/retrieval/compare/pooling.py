@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from crosslook.errors import SettingError, did_you_mean
+from crosslook.retrieval.compare.shifts import Shifts
 from crosslook.types import FeatureMap, FloatArray
 
-POOLINGS = ("flatten", "grid:N", "mean", "gem", "gem:P", "vector")
+POOLINGS = ("flatten", "grid:N", "mean", "gem", "gem:P", "vector", "dense:R")
 _GEM_POWER = 3.0
 _GEM_FLOOR = 1e-6
 
@@ -26,6 +27,8 @@ def pool(features: FeatureMap, pooling: str) -> FloatArray:
         ``gem`` or ``gem:P``: generalised mean ``mean(max(x, 1e-6)^P)^(1/P)``
         with P = 3 by default, C values (Radenovic et al., PAMI 2019).
         ``vector``: the model's own global embedding.
+        ``dense:R``: as ``flatten``; retrieval compares such maps over shifts of
+        up to R cells (:func:`dense_shifts`).
 
     Returns
     -------
@@ -39,6 +42,9 @@ def pool(features: FeatureMap, pooling: str) -> FloatArray:
     """
     name, _, argument = pooling.partition(":")
     values = features.values
+    if name == "dense":
+        dense_shifts(pooling, values.shape)
+        return values.reshape(len(values), -1)
     if name == "flatten" and not argument:
         return values.reshape(len(values), -1)
     if name == "mean" and not argument:
@@ -58,8 +64,31 @@ def pool(features: FeatureMap, pooling: str) -> FloatArray:
         return features.vector
     raise SettingError(
         f"unknown pooling '{pooling}'; allowed are: auto, {', '.join(POOLINGS)}."
-        + did_you_mean(name, ["flatten", "grid", "mean", "gem", "vector"])
+        + did_you_mean(name, ["flatten", "grid", "mean", "gem", "vector", "dense"])
     )
+
+
+def dense_shifts(pooling: str, shape: tuple[int, ...]) -> Shifts | None:
+    """How maps of ``shape`` (N, C, h, w) are compared under a pooling; None for flat products.
+
+    Raises
+    ------
+    SettingError
+        If ``dense:R`` has a radius that leaves less than half of a side shared.
+    """
+    name, _, argument = pooling.partition(":")
+    if name != "dense":
+        return None
+    radius, most = _number(pooling, argument), min(shape[2:]) // 2
+    if radius != int(radius) or radius > most:
+        raise SettingError(
+            f"pooling '{pooling}' does not fit a map of {shape[2]} x {shape[3]} cells; "
+            f"R must be a whole number from 1 to {most}, so that half of a side is shared."
+            if most
+            else f"pooling '{pooling}' needs maps of several cells; this one has "
+            f"{shape[2]} x {shape[3]}."
+        )
+    return Shifts((shape[1], shape[2], shape[3]), int(radius))
 
 
 def _grid(values: FloatArray, side: float) -> FloatArray:

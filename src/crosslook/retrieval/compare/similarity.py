@@ -14,7 +14,6 @@ memory a machine has.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -23,6 +22,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from crosslook.errors import CalibrationError, InputError, SettingError, did_you_mean
+from crosslook.extract.runtime import available_cores
+from crosslook.retrieval.compare.shifts import ShiftedGallery, Shifts
 from crosslook.types import FloatArray, Indices
 
 BLOCK_SCORES = 2**24
@@ -32,6 +33,7 @@ MOST_ROWS = 256
 MOST_THREADS = 4
 """Blocks ranked at once; each holds its scores and a mask of them."""
 _GROUPS = 128
+_PAIRS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,16 @@ class Offsets:
     scale: float
     query: FloatArray
     gallery: FloatArray
+
+    @classmethod
+    def none(cls, queries: int, items: int) -> Offsets:
+        """No correction: the cosine itself."""
+        return cls(1.0, np.zeros(queries, np.float32), np.zeros(items, np.float32))
+
+    @property
+    def reversed(self) -> Offsets:
+        """Those of the other direction, where a correction treats both sides alike."""
+        return Offsets(self.scale, self.gallery, self.query)
 
     def apply(self, scores: FloatArray) -> FloatArray:
         """Correct cosines (Nq, Ng) where they lie, and return them."""
@@ -80,8 +92,20 @@ def normalise(descriptors: FloatArray) -> FloatArray:
     return np.asarray(descriptors / np.maximum(length, 1e-12), np.float32)
 
 
+def paired_cosines(sar: FloatArray, optical: FloatArray) -> FloatArray:
+    """Cosine of each pair of unit rows (n, D), a part at a time: shape (n,)."""
+    out = np.empty(len(sar), np.float32)
+    for start in range(0, len(sar), _PAIRS_AT_ONCE):
+        rows = slice(start, start + _PAIRS_AT_ONCE)
+        out[rows] = (sar[rows] * optical[rows]).sum(axis=1)
+    return out
+
+
 def similarity_blocks(
-    query: FloatArray, gallery: FloatArray, offsets: Offsets | None = None
+    query: FloatArray,
+    gallery: FloatArray,
+    offsets: Offsets | None = None,
+    shifts: Shifts | None = None,
 ) -> Iterator[tuple[slice, FloatArray]]:
     """Yield (query rows, scores against the whole gallery) block by block.
 
@@ -91,12 +115,25 @@ def similarity_blocks(
     ----------
     query, gallery : float32 arrays, shapes (Nq, D) and (Ng, D)
         Unit rows, so that a product is a cosine.
+    offsets : Offsets, optional
+    shifts : Shifts, optional
+        The rows are maps, whose greatest cosine over small shifts is the score.
 
     Raises
     ------
     InputError
         If the two have different dimensions or the gallery is empty.
     """
+    moved = None if shifts is None else ShiftedGallery(gallery, shifts)
+    for rows, scores in _products(query, gallery, moved):
+        if offsets is not None:
+            replace(offsets, query=offsets.query[rows]).apply(scores)
+        yield rows, scores
+
+
+def _products(
+    query: FloatArray, gallery: FloatArray, moved: ShiftedGallery | None
+) -> Iterator[tuple[slice, FloatArray]]:
     if query.shape[1] != gallery.shape[1] or len(gallery) == 0:
         raise InputError(f"queries {query.shape} do not fit a gallery {gallery.shape}.")
     step = _rows_per_block(gallery)
@@ -104,9 +141,11 @@ def similarity_blocks(
     held = np.empty((min(step, len(query)), len(gallery)), np.float32)
     for start in range(0, len(query), step):
         rows = slice(start, min(start + step, len(query)))
-        scores = np.matmul(query[rows], gallery.T, out=held[: rows.stop - start])
-        if offsets is not None:
-            replace(offsets, query=offsets.query[rows]).apply(scores)
+        scores = held[: rows.stop - start]
+        if moved is None:
+            np.matmul(query[rows], gallery.T, out=scores)
+        else:
+            moved.best(query[rows], scores)
         yield rows, scores
 
 
@@ -117,6 +156,7 @@ def rank_partners(
     offsets: Offsets | None = None,
     top: int = 10,
     accept: Sequence[Indices] | None = None,
+    shifts: Shifts | None = None,
 ) -> Ranks:
     """Rank the partner of every query among the gallery.
 
@@ -134,28 +174,75 @@ def rank_partners(
         Per query, gallery items that also count as found, the partner among
         them: the best of them is ranked, and the others do not stand in its
         way.
+    shifts : Shifts, optional
+        As in :func:`similarity_blocks`.
+    """
+    how = [Offsets.none(len(query), len(gallery)) if offsets is None else offsets]
+    [[ranks]] = rank_all(query, gallery, partner, how, [accept], top, shifts)
+    return ranks
+
+
+def rank_all(
+    query: FloatArray,
+    gallery: FloatArray,
+    partner: Indices,
+    offsets: Sequence[Offsets],
+    accepts: Sequence[Sequence[Indices] | None] = (None,),
+    top: int = 10,
+    shifts: Shifts | None = None,
+) -> list[list[Ranks]]:
+    """Rank under several score corrections and several rules of what is found.
+
+    The products are made once for all of them; arguments are those of
+    :func:`rank_partners`.
+
+    Returns
+    -------
+    list of list of Ranks
+        Per correction, per rule.
     """
     count, best = len(query), min(top, len(gallery))
-    ranks = Ranks(
+    found = [[empty_ranks(count, best) for _ in accepts] for _ in offsets]
+    moved = None if shifts is None else ShiftedGallery(gallery, shifts)
+
+    def fill(part: slice) -> None:
+        for inner, cosines in _products(query[part], gallery, moved):
+            rows = slice(part.start + inner.start, part.start + inner.stop)
+            for number, (how, ranks) in enumerate(zip(offsets, found, strict=True)):
+                # The last correction may overwrite what no one reads any more.
+                block = cosines if number == len(offsets) - 1 else cosines.copy()
+                replace(how, query=how.query[rows]).apply(block)
+                _fill_ranks(ranks, accepts, rows, block, partner)
+
+    _in_threads(fill, count, _rows_per_block(gallery))
+    return found
+
+
+def empty_ranks(count: int, best: int) -> Ranks:
+    """Ranks of ``count`` queries to be filled, with room for the ``best`` items of each."""
+    return Ranks(
         np.empty(count, np.int64),
         np.empty(count, np.float32),
         np.empty((count, best), np.int64),
         np.empty((count, best), np.float32),
     )
 
-    def fill(part: slice) -> None:
-        here = None if offsets is None else replace(offsets, query=offsets.query[part])
-        for inner, block in similarity_blocks(query[part], gallery, here):
-            rows = slice(part.start + inner.start, part.start + inner.stop)
-            # The partner's score is read from the block it is compared in:
-            # products of another shape may differ in the last bit.
-            own = block[np.arange(len(block)), partner[rows]]
-            ranks.partner_score[rows] = own
-            ranks.top_indices[rows], ranks.top_scores[rows] = best_of(block, best)
-            ranks.rank[rows] = rank_in(block, own, None if accept is None else accept[rows])
 
-    _in_threads(fill, count, _rows_per_block(gallery))
-    return ranks
+def _fill_ranks(
+    ranks: Sequence[Ranks],
+    accepts: Sequence[Sequence[Indices] | None],
+    rows: slice,
+    block: FloatArray,
+    partner: Indices,
+) -> None:
+    # The partner's score is read from the block it is compared in:
+    # products of another shape may differ in the last bit.
+    own = block[np.arange(len(block)), partner[rows]]
+    best = best_of(block, ranks[0].top_indices.shape[1])
+    for one, accept in zip(ranks, accepts, strict=True):
+        one.partner_score[rows] = own
+        one.top_indices[rows], one.top_scores[rows] = best
+        one.rank[rows] = rank_in(block, own, None if accept is None else accept[rows])
 
 
 def _rows_per_block(gallery: FloatArray) -> int:
@@ -168,7 +255,7 @@ def _in_threads(work: Callable[[slice], None], count: int, step: int) -> None:
     A thread ranks while another multiplies; in a row, both cores would wait
     for the ranking of each block.
     """
-    cores = os.cpu_count() or 1
+    cores = available_cores()
     threads = max(1, min(cores, MOST_THREADS, -(-count // step)))
     size = max(1, -(-count // (threads * step))) * step
     parts = [slice(start, min(start + size, count)) for start in range(0, max(1, count), size)]
@@ -228,6 +315,8 @@ def rank_in(block: FloatArray, own: FloatArray, accept: Sequence[Indices] | None
 
 
 SCORINGS = ("cosine", "csls", "inverted-softmax")
+SYMMETRIC = ("cosine", "csls")
+"""Scorings whose correction of one direction is that of the other, sides exchanged."""
 CSLS_SCALE = 2.0
 
 
@@ -263,6 +352,7 @@ class Scoring:
     gallery_bank: FloatArray
     neighbours: int
     temperature: float
+    shifts: Shifts | None = None
 
     def offsets(self, query: FloatArray, gallery: FloatArray) -> Offsets:
         """Return the correction of unit queries (Nq, D) and gallery (Ng, D).
@@ -273,17 +363,17 @@ class Scoring:
         ``inverted-softmax``: ``cos(q, g) / T - log sum_b exp(cos(b, g) / T)``
         over the bank ``b`` of queries (Smith et al., ICLR 2017).
         """
-        zeros = np.zeros(len(query), np.float32)
         if self.name == "csls":
             return Offsets(
                 CSLS_SCALE,
-                _mean_of_nearest(query, self.gallery_bank, self.neighbours),
-                _mean_of_nearest(gallery, self.query_bank, self.neighbours),
+                _mean_of_nearest(query, self.gallery_bank, self.neighbours, self.shifts),
+                _mean_of_nearest(gallery, self.query_bank, self.neighbours, self.shifts),
             )
         if self.name == "inverted-softmax":
-            scale = 1.0 / self.temperature
-            return Offsets(scale, zeros, _log_sum_exp(gallery, self.query_bank, scale))
-        return Offsets(1.0, zeros, np.zeros(len(gallery), np.float32))
+            scale, zeros = 1.0 / self.temperature, np.zeros(len(query), np.float32)
+            softmax = _log_sum_exp(gallery, self.query_bank, scale, self.shifts)
+            return Offsets(scale, zeros, softmax)
+        return Offsets.none(len(query), len(gallery))
 
 
 def fit_scoring(
@@ -293,6 +383,7 @@ def fit_scoring(
     *,
     neighbours: int = 10,
     temperature: float = 0.05,
+    shifts: Shifts | None = None,
 ) -> Scoring:
     """Make a scoring from banks of unit descriptors.
 
@@ -306,6 +397,8 @@ def fit_scoring(
         For ``csls``; at most the size of a bank is used.
     temperature : float
         For ``inverted-softmax``; above 0.
+    shifts : Shifts, optional
+        As in :func:`similarity_blocks`.
 
     Raises
     ------
@@ -326,19 +419,23 @@ def fit_scoring(
         )
     if name != "cosine" and min(len(query_bank), len(gallery_bank)) == 0:
         raise CalibrationError(f"scoring '{name}' has an empty bank; set more scenes aside.")
-    return Scoring(name, query_bank, gallery_bank, neighbours, temperature)
+    return Scoring(name, query_bank, gallery_bank, neighbours, temperature, shifts)
 
 
-def _mean_of_nearest(items: FloatArray, bank: FloatArray, count: int) -> FloatArray:
+def _mean_of_nearest(
+    items: FloatArray, bank: FloatArray, count: int, shifts: Shifts | None
+) -> FloatArray:
     out = np.empty(len(items), np.float32)
-    for rows, scores in similarity_blocks(items, bank):
+    for rows, scores in similarity_blocks(items, bank, None, shifts):
         out[rows] = mean_of_best(scores, count)
     return out
 
 
-def _log_sum_exp(items: FloatArray, bank: FloatArray, scale: float) -> FloatArray:
+def _log_sum_exp(
+    items: FloatArray, bank: FloatArray, scale: float, shifts: Shifts | None
+) -> FloatArray:
     out = np.empty(len(items), np.float32)
-    for rows, scores in similarity_blocks(items, bank):
+    for rows, scores in similarity_blocks(items, bank, None, shifts):
         scores *= np.float32(scale)
         top = scores.max(axis=1, keepdims=True)
         out[rows] = (top + np.log(np.exp(scores - top).sum(axis=1, keepdims=True)))[:, 0]

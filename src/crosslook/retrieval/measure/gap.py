@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from crosslook.retrieval.compare.similarity import paired_cosines
 from crosslook.retrieval.measure.hubness import occurrences
 from crosslook.retrieval.measure.resampling import (
     DRAWS,
@@ -110,7 +111,7 @@ def measure_gap(
     seed, draws : int
         Of the intervals, and of the sample where N exceeds ``MOST_ITEMS``.
     """
-    cosine = (sar * optical).sum(axis=1)
+    cosine = paired_cosines(sar, optical)
     paired = bootstrap_mean(1 - cosine, units, seed, draws)
     at = sample(len(sar), MOST_ITEMS, seed)
     s, o, where = sar[at], optical[at], units[at]

@@ -13,7 +13,8 @@ drawn, with replacement. Percentile interval of the cluster bootstrap
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +24,7 @@ from crosslook.types import Estimate, Indices
 LEVEL = 0.95
 DRAWS = 1000
 _WEIGHTS_AT_ONCE = 1 << 21  # of items in draws, so that memory does not grow with their product
+_KEPT = 1 << 25  # weights kept between calls, at two bytes each
 
 
 def sample(count: int, most: int, seed: int) -> Indices:
@@ -33,13 +35,41 @@ def sample(count: int, most: int, seed: int) -> Indices:
     return np.sort(drawn).astype(np.int64)
 
 
-def draw_units(count: int, draws: int, seed: int) -> NDArray[np.float64]:
-    """Return how often each of ``count`` units is in each draw, (draws, count)."""
+def draw_units(count: int, draws: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """Yield how often each of ``count`` units is in each draw: parts (some draws, count).
+
+    The numbers are the same however they are cut. They are kept between calls
+    where they are few; a study draws the same ones for everything that it says.
+    """
+    if count * draws <= _KEPT:
+        kept = _kept_draws(count, draws, seed)
+        step = max(1, _WEIGHTS_AT_ONCE // count)
+        for start in range(0, draws, step):
+            yield kept[start : start + step].astype(np.float64)
+        return
+    for part in _draw(count, draws, seed):
+        yield part.astype(np.float64)
+
+
+def _draw(count: int, draws: int, seed: int) -> Iterator[NDArray[np.uint32]]:
     rng = np.random.default_rng(seed)
-    picked = rng.integers(0, count, size=(draws, count))
-    weights = np.zeros((draws, count))
-    np.add.at(weights, (np.arange(draws)[:, None], picked), 1.0)
-    return weights
+    step = max(1, _WEIGHTS_AT_ONCE // count)
+    for start in range(0, draws, step):
+        picked = rng.integers(0, count, size=(min(step, draws - start), count))
+        # One count over all draws of the part: each has numbers of its own.
+        picked += np.arange(len(picked))[:, None] * count
+        counted = np.bincount(picked.ravel(), minlength=picked.size)
+        yield counted.reshape(picked.shape).astype(np.uint32)
+
+
+@lru_cache(maxsize=1)
+def _kept_draws(count: int, draws: int, seed: int) -> NDArray[np.uint16]:
+    kept = np.empty((draws, count), np.uint16)  # 1,000 draws of 33,000 units are 64 MiB
+    start = 0
+    for part in _draw(count, draws, seed):
+        kept[start : start + len(part)] = part
+        start += len(part)
+    return kept
 
 
 def bootstrap_mean(
@@ -69,8 +99,8 @@ def bootstrap_mean(
     sizes = np.bincount(which).astype(np.float64)
     if len(sizes) < 2:
         return Estimate(float(x.mean()), float("nan"), float("nan"))
-    weights = draw_units(len(sizes), draws, seed)
-    return interval(float(x.mean()), (weights @ totals) / (weights @ sizes), level)
+    drawn = [(w @ totals) / (w @ sizes) for w in draw_units(len(sizes), draws, seed)]
+    return interval(float(x.mean()), np.concatenate(drawn), level)
 
 
 def bootstrap_share(
@@ -115,9 +145,14 @@ def bootstrap_median(
     count = int(which.max()) + 1
     if count < 2:
         return Estimate(value, float("nan"), float("nan"))
-    drawn, at = draw_units(count, draws, seed), which[order]
-    step = max(1, _WEIGHTS_AT_ONCE // len(x))
-    middle = np.concatenate([_middles(drawn[i : i + step], at) for i in range(0, draws, step)])
+    at, step = which[order], max(1, _WEIGHTS_AT_ONCE // len(x))
+    middle = np.concatenate(
+        [
+            _middles(part[i : i + step], at)
+            for part in draw_units(count, draws, seed)
+            for i in range(0, len(part), step)
+        ]
+    )
     return interval(value, x[order][middle], level)
 
 

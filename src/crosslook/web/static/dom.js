@@ -59,6 +59,7 @@ export async function ask(path, options = {}) {
 
 export function sentence(text) {
   const plain = String(text).trim();
+  if (!/^[a-z]+[\s,;:]/.test(plain)) return plain; // a name, not a word
   return plain.charAt(0).toUpperCase() + plain.slice(1);
 }
 

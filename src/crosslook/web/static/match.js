@@ -8,7 +8,7 @@ export async function show(root, name, query) {
   const page = { leave() { page.gone = true; page.inner?.leave?.(); }, key: (e) => page.inner?.key?.(e) };
   while (["queued", "running"].includes(job.state)) {
     drawWaiting(root, job);
-    await new Promise((done) => setTimeout(done, 300));
+    await new Promise((done) => setTimeout(done, 200));
     if (location.hash.split("?")[0] !== `#/match/${name}`) return page;
     job = await ask(`/jobs/${name}`);
   }

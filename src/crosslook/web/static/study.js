@@ -56,7 +56,7 @@ async function pane(panes, name, query, tail) {
   const detail = h("section", { class: "card detail", "aria-live": "polite" }, h("p", { class: "none" }, "Click a point, a cell of the heat map or a row of the table."));
   const count = h("small");
   const node = h("div", { class: "run" }, h("div", { class: "title" }, h("h2", {}, run.id), run.synthetic ? synthetic(run) : null, h("small", {}, `${run.dataset}: ${run.patches} patch pairs, ${run.scenes.length} scenes`), h("a", { href: `${base}/report`, target: "_blank", rel: "noopener" }, "The report")),
-    h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["extractor", "compared by", "recall at 1", "95 %", "gallery", "chance"].map((t) => h("th", {}, t)))), h("tbody", {}, run.headlines.map((l) => h("tr", {}, [l.extractor, l.how, l.recall, l.interval, l.gallery, l.chance].map((v, k) => h("td", { class: k > 1 ? "num" : "" }, v))))))),
+    h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["extractor", "compared by", "recall at 1", "95 %", "gallery", "chance"].map((t, k) => h("th", { class: k > 1 ? "num" : "" }, t)))), h("tbody", {}, run.headlines.map((l) => h("tr", {}, [l.extractor, l.how, l.recall, l.interval, l.gallery, l.chance].map((v, k) => h("td", { class: k > 1 ? "num" : "" }, v))))))),
     h("div", { class: "study-grid" },
       run.embeddings.length ? h("section", { class: "card" }, h("div", { class: "row" }, embedding.node, sensor.node), space) : null,
       run.heat_maps.length ? h("section", { class: "card" }, h("div", { class: "row" }, heat.node), map) : null,
@@ -127,7 +127,7 @@ async function pane(panes, name, query, tail) {
     if (state.gone) return;
     lines = found.lines;
     fill(count, `${found.count} queries, worst first`);
-    fill(table, h("table", {}, h("thead", {}, h("tr", {}, ["patch", "rank", "partner", "first", "score"].map((t) => h("th", {}, t)))), h("tbody", {}, lines.map((l) => h("tr", { class: "pick", "data-index": l.index, tabindex: 0, onclick: () => choose(l.index, l.first === l.index ? null : l.first), onkeydown: (e) => { if (e.key === "Enter") choose(l.index, l.first === l.index ? null : l.first); } },
+    fill(table, h("table", {}, h("thead", {}, h("tr", {}, ["patch", "rank", "partner", "first", "score"].map((t, k) => h("th", { class: k ? "num" : "" }, t)))), h("tbody", {}, lines.map((l) => h("tr", { class: "pick", "data-index": l.index, tabindex: 0, onclick: () => choose(l.index, l.first === l.index ? null : l.first), onkeydown: (e) => { if (e.key === "Enter") choose(l.index, l.first === l.index ? null : l.first); } },
       h("td", {}, l.id), h("td", { class: "num" }, l.rank), h("td", { class: "num" }, l.partner_score.toFixed(3)), h("td", { class: "num" }, l.first === l.index ? "itself" : `#${l.first}`), h("td", { class: "num" }, l.first_score.toFixed(3)))))));
     mark();
   }

@@ -1,0 +1,117 @@
+"""``make bench-gpu``: what only a GPU can tell, in one command.
+
+    python benchmarks/gpu.py [--models sd-vae,dinov2] [--images 256]
+
+Three checks: features of the five models at float32 on CUDA equal to 1e-4 of the
+CPU's (weights are random, of published size), search by ``torch.fft`` equal to
+1e-4 of scipy's, and the models at bfloat16 in images a second. Where torch sees
+no GPU it says what it needs and ends with exit code 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from time import perf_counter
+
+import numpy as np
+
+MODELS = ("sd-vae", "sd-unet", "dinov2", "clip", "sam2")
+SIDE, TOLERANCE = 256, 1e-4
+NEEDS = """make bench-gpu needs an NVIDIA GPU that torch can use; {seen}.
+  GPU memory   8 GiB are enough for all five models at bfloat16 (sd-unet is the largest)
+  driver       one for the CUDA version of the installed torch ({torch})
+  then         pip install torch --index-url https://download.pytorch.org/whl/cu126
+  no weights   models run with random ones of published size"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--images", type=int, default=256, help="images of the timing")
+    given = parser.parse_args()
+    import torch
+
+    if not torch.cuda.is_available():
+        seen = "its torch is built without CUDA" if not torch.version.cuda else "it sees none"
+        print(NEEDS.format(seen=seen, torch=torch.__version__))
+        raise SystemExit(2)
+    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}", flush=True)
+    models = given.models.split(",")
+    fine = [same_features(name) for name in models]
+    fine.append(same_search())
+    for name in models:
+        speed(name, given.images)
+    if not all(fine):
+        sys.exit(1)
+
+
+def pictures(count: int) -> np.ndarray:
+    """Random images (count, 3, 256, 256), smooth enough to be no mere noise."""
+    rng = np.random.default_rng(0)
+    coarse = rng.random((count, 3, SIDE // 8, SIDE // 8), np.float32)
+    return np.kron(coarse, np.ones((1, 1, 8, 8), np.float32))
+
+
+def same_features(name: str) -> bool:
+    """Compare the features of two images on both devices."""
+    from crosslook.extract.registry import open_extractor
+
+    found = []
+    for device in ("cpu", "cuda"):
+        extractor = open_extractor(f"untrained:{name}", device=device)
+        found.append(extractor.extract(pictures(2)).values)
+        extractor.close()
+    apart = float(np.abs(found[0] - found[1]).max() / np.abs(found[0]).max())
+    print(f"features {name}: {apart:.1e} of the largest (at most {TOLERANCE:.0e})", flush=True)
+    return apart <= TOLERANCE
+
+
+def same_search() -> bool:
+    """Compare the correlation of one template with one block."""
+    from crosslook.atlas.ready_blocks import ScipyTransforms, TorchTransforms
+
+    rng = np.random.default_rng(0)
+    size, side = 320, 32
+    block = rng.standard_normal((9, size - side, size - side), np.float32)
+    template = block[:, 40 : 40 + side, 50 : 50 + side].copy()
+    found, seconds = [], []
+    for transforms in (ScipyTransforms(), TorchTransforms("cuda")):
+        one, other = transforms.block(block, size), transforms.template(template, size)
+        transforms.correlate(one, other, size, slice(0, size - side))
+        started = perf_counter()
+        found.append(transforms.correlate(one, other, size, slice(0, size - side)))
+        seconds.append(perf_counter() - started)
+    apart = float(np.abs(found[0] - found[1]).max() / np.abs(found[0]).max())
+    print(
+        f"search by torch.fft: {apart:.1e} of the largest (at most {TOLERANCE:.0e}); a block "
+        f"takes {1e3 * seconds[0]:.2f} ms on the CPU and {1e3 * seconds[1]:.2f} ms on the GPU",
+        flush=True,
+    )
+    return apart <= TOLERANCE
+
+
+def speed(name: str, count: int) -> None:
+    """Images a second at bfloat16, once the model is on the GPU."""
+    import torch
+
+    from crosslook.extract.registry import open_extractor
+
+    extractor = open_extractor(f"untrained:{name}", device="cuda", dtype="bfloat16")
+    images = pictures(count)
+    extractor.extract(images[: min(8, count)])
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    started = perf_counter()
+    extractor.extract(images)
+    seconds = perf_counter() - started
+    memory = torch.cuda.max_memory_allocated() / 2**30
+    print(
+        f"bfloat16 {name}: {count / seconds:.0f} images of {SIDE} px a second, {memory:.1f} GiB",
+        flush=True,
+    )
+    extractor.close()
+
+
+if __name__ == "__main__":
+    main()

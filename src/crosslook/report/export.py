@@ -1,0 +1,217 @@
+"""Descriptors of a run as GeoParquet, in the columns of Major TOM's embeddings.
+
+Czerkawski, Kluczek and Bojanowski, "Global and dense embeddings of Earth: Major
+TOM floating in the latent space" (arXiv:2412.05600); the grid is that of Francis
+and Czerkawski, "Major TOM: expandable datasets for Earth observation", IGARSS
+2024: rows of about 10 km from the equator, columns of about 10 km from Greenwich.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from crosslook.atomic import atomic_path, check_writable
+from crosslook.data.tables import acquisition_dates
+from crosslook.errors import InputError
+from crosslook.extract.store import FeatureSet
+from crosslook.retrieval.compare.pooling import pool
+from crosslook.retrieval.descriptors import resolve_pooling
+from crosslook.retrieval.run_folder import read_patches, read_run
+from crosslook.storage import open_folder
+from crosslook.types import MODALITIES, FloatArray, Patch
+
+GRID_METRES = 10_000.0
+_EARTH_RADIUS = 6_378_137.0
+
+SCHEMA = pa.schema(
+    [
+        ("unique_id", pa.string()),
+        ("embedding", pa.list_(pa.float32())),
+        ("timestamp", pa.string()),
+        ("product_id", pa.string()),
+        ("grid_cell", pa.string()),
+        ("grid_row_u", pa.int16()),
+        ("grid_col_r", pa.int16()),
+        ("geometry", pa.binary()),
+        ("centre_lat", pa.float32()),
+        ("centre_lon", pa.float32()),
+        ("utm_footprint", pa.string()),
+        ("utm_crs", pa.string()),
+        ("pixel_bbox", pa.list_(pa.int32())),
+        ("patch_id", pa.string()),
+        ("modality", pa.string()),
+    ]
+)
+"""Major TOM's columns, and what joins a line to the other tables of a run."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a patch lies: corners (5, 2) in its CRS and in longitude and latitude."""
+
+    own: NDArray[np.float64]
+    degrees: NDArray[np.float64]
+
+
+def export_run(run: Path, folder: Path) -> list[Path]:
+    """Write one file for every extractor and modality of a run.
+
+    Embeddings are pooled as the run pooled them, uncalibrated, as they come from
+    the feature store. Patches without georeference have no geometry; lines have a
+    time where ``scenes.csv`` beside the pairs says when an image was taken.
+
+    Returns
+    -------
+    list of Path
+        ``<extractor>-<modality>.parquet``.
+
+    Raises
+    ------
+    InputError
+        If the run does not say where its features are, or they are gone.
+    """
+    told, patches = read_run(run), read_patches(run)
+    stored = told.get("features") or {}
+    if not stored:
+        raise InputError(
+            f"{run} does not say where its features are; run the study again with this version."
+        )
+    check_writable(folder)
+    settings = told["settings"]
+    store = open_folder(str(settings.get("store") or run / "features"))
+    dates = acquisition_dates(Path(settings["pairs"]))
+    places = [place_of(patch) for patch in patches]
+    found = []
+    for spec, by_modality in sorted(stored.items()):
+        for modality in MODALITIES:
+            features = FeatureSet(store.child(by_modality[modality]), {})
+            if not features.has(0):
+                raise InputError(
+                    f"the features of {spec} are not in {store}; run the study again into {run}."
+                )
+            path = folder / f"{re.sub('[^A-Za-z0-9._=-]+', '-', spec)}-{modality}.parquet"
+            times = {scene: both[modality] for scene, both in dates.items() if both[modality]}
+            parts = _tables(features, patches, places, times, modality, settings)
+            _write(path, parts)
+            found.append(path)
+    return found
+
+
+def _tables(
+    features: FeatureSet,
+    patches: Sequence[Patch],
+    places: Sequence[Place | None],
+    times: dict[str, str],
+    modality: str,
+    settings: dict[str, Any],
+) -> Iterator[pa.Table]:
+    """One table per shard, so that memory does not grow with the run."""
+    start, shard = 0, 0
+    while start < len(patches):
+        part = features.read(shard)
+        pooled = settings.get("keep", "maps") == "pooled"
+        how = "flatten" if pooled else resolve_pooling(settings["pooling"], part.values.shape)
+        rows = slice(start, start + len(part))
+        lines = zip(patches[rows], places[rows], pool(part, how), strict=True)
+        yield pa.Table.from_pylist(
+            [_line(p, place, e, times.get(p.scene), modality) for p, place, e in lines], SCHEMA
+        )
+        start, shard = start + len(part), shard + 1
+
+
+def _line(
+    patch: Patch, place: Place | None, embedding: FloatArray, time: str | None, modality: str
+) -> dict[str, Any]:
+    window = patch.window
+    line: dict[str, Any] = {
+        "embedding": embedding,
+        "timestamp": time,
+        "product_id": patch.scene,
+        "pixel_bbox": [window.col, window.row, window.col + window.width,
+                       window.row + window.height],
+        "patch_id": patch.id,
+        "modality": modality,
+    }  # fmt: skip
+    if place is not None:
+        lon, lat = (place.degrees[:4].min(axis=0) + place.degrees[:4].max(axis=0)) / 2
+        row, col = grid_cell(lat, lon)
+        line |= {
+            "grid_cell": cell_name(row, col),
+            "grid_row_u": row,
+            "grid_col_r": col,
+            "geometry": well_known_binary(place.degrees),
+            "centre_lat": lat,
+            "centre_lon": lon,
+            "utm_footprint": _well_known_text(place.own),
+            "utm_crs": patch.crs,
+        }
+    digest = hashlib.sha256(np.ascontiguousarray(embedding).tobytes())
+    for value in (line.get("utm_footprint"), time, patch.scene, patch.id, modality):
+        digest.update(f"/{value}".encode())
+    return line | {"unique_id": digest.hexdigest()}
+
+
+def place_of(patch: Patch) -> Place | None:
+    """Corners of a patch; None without a georeference."""
+    if patch.bounds is None or patch.crs is None:
+        return None
+    from pyproj import Transformer
+
+    left, bottom, right, top = patch.bounds
+    own = np.array([(right, top), (right, bottom), (left, bottom), (left, top), (right, top)])
+    to_degrees = Transformer.from_crs(patch.crs, "OGC:CRS84", always_xy=True)
+    return Place(own, np.column_stack(to_degrees.transform(own[:, 0], own[:, 1])))
+
+
+def grid_cell(latitude: float, longitude: float) -> tuple[int, int]:
+    """Row and column of the cell of the Major TOM grid of 10 km that a place lies in.
+
+    Rows count from the equator to the north, columns from Greenwich to the east,
+    in steps that divide half a meridian, and the parallel at the foot of the row,
+    into whole numbers.
+
+    >>> grid_cell(-82.731987, -178.492844)
+    (-922, -249)
+    """
+    rows = math.ceil(math.pi * _EARTH_RADIUS / GRID_METRES)
+    row = math.floor(latitude / (180.0 / rows))
+    foot = math.radians(row * 180.0 / rows)
+    around = 2 * math.pi * _EARTH_RADIUS * math.cos(foot)
+    columns = max(1, math.ceil(around / GRID_METRES))
+    return row, math.floor(longitude / (360.0 / columns))
+
+
+def cell_name(row: int, col: int) -> str:
+    """Name of a cell, as ``922D_249L``: up or down, right or left."""
+    return f"{abs(row)}{'U' if row >= 0 else 'D'}_{abs(col)}{'R' if col >= 0 else 'L'}"
+
+
+def well_known_binary(ring: NDArray[np.float64]) -> bytes:
+    """A polygon of one ring (n, 2), closed, as little-endian WKB."""
+    head = np.array([3, 1, len(ring)], "<u4").tobytes()
+    return b"\x01" + head + np.ascontiguousarray(ring, "<f8").tobytes()
+
+
+def _well_known_text(ring: NDArray[np.float64]) -> str:
+    return f"POLYGON (({', '.join(f'{x!r} {y!r}' for x, y in ring.tolist())}))"
+
+
+def _write(path: Path, parts: Iterator[pa.Table]) -> None:
+    column = {"encoding": "WKB", "geometry_types": ["Polygon"]}  # no CRS named: OGC:CRS84
+    geo = {"version": "1.0.0", "primary_column": "geometry", "columns": {"geometry": column}}
+    schema = SCHEMA.with_metadata({"geo": json.dumps(geo)})
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+        for part in parts:
+            writer.write_table(part.cast(schema))

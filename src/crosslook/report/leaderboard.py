@@ -1,0 +1,193 @@
+"""Runs and data sets as one table, as far as they can be compared."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape as escape_html
+from pathlib import Path
+from typing import Any
+
+from crosslook.atomic import write_csv, write_text
+from crosslook.errors import InputError
+from crosslook.report.paper import escape
+from crosslook.report.tables import Headline, headlines, interval, number
+from crosslook.retrieval.run_folder import read_patches, read_rows, read_run
+
+_SAME = ("patch", "split", "split_by", "calibration_fraction", "seed", "seeds")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An extractor on a data set: the row that stands for it."""
+
+    run: str
+    dataset: str
+    name: str
+    pooling: str
+    line: Headline
+
+
+def leaderboard(runs: Sequence[Path], direction: str = "sar->optical") -> list[Entry]:
+    """Gather recall at 1 of every extractor of every run, by its chosen setup.
+
+    Raises
+    ------
+    InputError
+        If two runs on one data set measured other queries or galleries, a run is
+        not finished, fitted on what it measured, searched through an approximate
+        index, or two runs say something else of one extractor on one data set.
+    """
+    entries: dict[tuple[str, str, str], Entry] = {}
+    measured: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for run in runs:
+        told, rows = read_run(run), read_rows(run)
+        _refuse(run, told)
+        dataset = str(told["dataset"])
+        seen = _what_was_measured(run, told)
+        other = measured.setdefault(dataset, (run.name, seen))
+        if other[1] != seen:
+            apart = [name for name, a, b in zip((*_SAME, "patches"), other[1], seen, strict=True)
+                     if a != b]  # fmt: skip
+            raise InputError(
+                f"{other[0]} and {run.name} measured '{dataset}' with another "
+                f"{', '.join(apart)}: their recalls are of other queries or galleries and "
+                "cannot stand in one table. Run one of them again with the settings of the other."
+            )
+        for line in headlines(rows, told, direction):
+            entry = Entry(run.name, dataset, line.name, line.setup.pooling, line)
+            key = (dataset, entry.name, entry.pooling)
+            before = entries.setdefault(key, entry)
+            if before.line.row != line.row:
+                raise InputError(
+                    f"{before.run} and {run.name} say something else of {entry.name} on "
+                    f"'{dataset}' ({before.line.row.value:.3f} and {line.row.value:.3f}; revisions "
+                    f"'{before.line.row.revision}' and '{line.row.revision}'). Leave one out."
+                )
+    return list(entries.values())
+
+
+def _refuse(run: Path, told: dict[str, Any]) -> None:
+    settings = told["settings"]
+    why = None
+    if told.get("complete") is False:
+        why = "was not finished; run it again, it goes on where it stopped"
+    elif settings["split"] == "transductive":
+        why = "was fitted on what it measured (--split transductive)"
+    elif settings.get("index", "exact") != "exact":
+        why = f"searched through {settings['index']}, whose ranks are not exact"
+    if why:
+        raise InputError(f"{run.name} cannot stand beside others: it {why}.")
+
+
+def _what_was_measured(run: Path, told: dict[str, Any]) -> tuple[str, ...]:
+    settings = told["settings"]
+    ids = "\n".join(patch.id for patch in read_patches(run))
+    return (
+        *(str(settings.get(name)) for name in _SAME),
+        hashlib.sha256(ids.encode()).hexdigest(),
+    )
+
+
+def write_leaderboard(entries: Sequence[Entry], folder: Path) -> list[Path]:
+    """Write ``leaderboard.csv``, ``.tex`` and ``.html``: a line per extractor, best first."""
+    columns = list(dict.fromkeys(entry.dataset for entry in entries))
+    lines = _lines(entries, columns)
+    paths = [folder / f"leaderboard.{kind}" for kind in ("csv", "tex", "html")]
+    _write_csv(paths[0], entries)
+    write_text(paths[1], _latex(columns, lines, entries))
+    write_text(paths[2], _html(columns, lines, entries))
+    return paths
+
+
+def _lines(
+    entries: Sequence[Entry], columns: Sequence[str]
+) -> list[tuple[str, list[Entry | None]]]:
+    """Cells by extractor; ordered by the mean over its data sets, most data sets first."""
+    found: dict[tuple[str, str], dict[str, Entry]] = {}
+    for entry in entries:
+        found.setdefault((entry.name, entry.pooling), {})[entry.dataset] = entry
+    names = [name for name, _ in found]
+
+    def order(item: tuple[tuple[str, str], dict[str, Entry]]) -> tuple[int, float]:
+        values = [entry.line.row.value for entry in item[1].values()]
+        return -len(values), -sum(values) / len(values)
+
+    return [
+        (f"{name}, {pooling}" if names.count(name) > 1 else name,
+         [cells.get(column) for column in columns])
+        for (name, pooling), cells in sorted(found.items(), key=order)
+    ]  # fmt: skip
+
+
+def _write_csv(path: Path, entries: Sequence[Entry]) -> None:
+    names = [
+        *("dataset", "extractor", "pooling", "comparison", "recall_at_1", "ci_low", "ci_high"),
+        *("n_query", "n_gallery", "chance", "splits", "optimistic", "revision", "run"),
+    ]
+    ordered = sorted(entries, key=lambda e: (e.dataset, -e.line.row.value, e.name))
+    write_csv(path, names, (_cells(entry) for entry in ordered))
+
+
+def _cells(entry: Entry) -> list[object]:
+    row = entry.line.row
+    return [entry.dataset, entry.name, entry.pooling, entry.line.how, row.value, row.ci_low,
+            row.ci_high, row.n_query, row.n_gallery, row.chance, row.splits,
+            entry.line.optimistic, row.revision, entry.run]  # fmt: skip
+
+
+def _heading(column: str, entries: Sequence[Entry]) -> str:
+    row = next(entry.line.row for entry in entries if entry.dataset == column)
+    return f"{column} (gallery {row.n_gallery}, chance {number(row.chance, 4)})"
+
+
+def _text(entry: Entry | None, mark: str) -> str:
+    if entry is None:
+        return "–"
+    shown = f"{number(entry.line.row.value)} ({interval(entry.line.row)})"
+    return shown + (mark if entry.line.optimistic else "")
+
+
+_CAPTION = "Recall at 1, SAR to optical, 95 % interval over units."
+_OPTIMISTIC = "picked on the measured queries: optimistic"
+
+
+def _latex(
+    columns: Sequence[str],
+    lines: Sequence[tuple[str, list[Entry | None]]],
+    entries: Sequence[Entry],
+) -> str:
+    head = " & ".join(["Extractor", *(escape(_heading(c, entries)) for c in columns)])
+    body = [
+        " & ".join([escape(name), *(_text(c, r"$^\dagger$") for c in cells)]) + r" \\"
+        for name, cells in lines
+    ]
+    optimistic = any(entry.line.optimistic for entry in entries)
+    note = rf" $^\dagger$ {_OPTIMISTIC}" if optimistic else ""
+    foot = rf"\multicolumn{{{len(columns) + 1}}}{{l}}{{{escape(_CAPTION)}{note}}} \\"
+    rows = [rf"\begin{{tabular}}{{l{'r' * len(columns)}}}", r"\toprule", head + r" \\", r"\midrule"]
+    return "\n".join([*rows, *body, r"\midrule", foot, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _html(
+    columns: Sequence[str],
+    lines: Sequence[tuple[str, list[Entry | None]]],
+    entries: Sequence[Entry],
+) -> str:
+    head = "".join(f"<th>{escape_html(_heading(c, entries))}</th>" for c in columns)
+    body = "\n".join(
+        f"<tr><th>{escape_html(name)}</th>"
+        + "".join(f"<td>{escape_html(_text(cell, ' †'))}</td>" for cell in cells)
+        + "</tr>"
+        for name, cells in lines
+    )
+    note = f"<p>† {_OPTIMISTIC}</p>" if any(e.line.optimistic for e in entries) else ""
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Leaderboard</title>'
+        "<style>body{font:16px sans-serif;margin:2rem}table{border-collapse:collapse}"
+        "th,td{padding:.3rem .8rem;text-align:right}th:first-child{text-align:left}"
+        "thead th{border-bottom:2px solid}</style></head><body><h1>Leaderboard</h1>"
+        f"<p>{_CAPTION}</p><table><thead><tr><th>Extractor</th>{head}</tr></thead>"
+        f"<tbody>\n{body}\n</tbody></table>{note}</body></html>\n"
+    )

@@ -1,0 +1,81 @@
+"""Tiles against a plain mean over the whole atlas: every zoom, gaps, odd sizes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from crosslook.errors import NotFoundError
+from crosslook.web.tiles import SIDE, Tiles
+
+BLOCK, ROWS, COLS = 512, 1900, 2300
+MISSING = (1, 2)
+
+
+def atlas() -> Any:
+    """A smooth image (JPEG keeps it) of 4 x 5 blocks, one of which is not there."""
+    rows, cols = np.mgrid[:2048, :2560].astype(np.float32)
+    image = np.stack([rows / 10, cols / 11, (rows + cols) / 20]).astype(np.uint8)
+    valid = np.zeros((2048, 2560), np.bool_)
+    valid[:ROWS, :COLS] = True
+    top, left = (BLOCK * n for n in MISSING)
+    valid[top : top + BLOCK, left : left + BLOCK] = False
+    image *= valid
+    blocks = {(r, c): {"image": f"{r}{c}"} for r in range(4) for c in range(5) if (r, c) != MISSING}
+
+    def pixels(corner: tuple[int, int], shape: tuple[int, int]) -> tuple[Any, Any]:
+        ends = [at + length for at, length in zip(corner, shape, strict=True)]
+        grown = [(0, max(0, end - size)) for end, size in zip(ends, valid.shape, strict=True)]
+        at = slice(corner[0], ends[0]), slice(corner[1], ends[1])
+        return np.pad(image, ((0, 0), *grown))[:, *at], np.pad(valid, grown)[at]
+
+    return SimpleNamespace(
+        name="fake", pixels=pixels, image=image, valid=valid,
+        manifest=SimpleNamespace(created="today", blocks=blocks, bands=3),
+        grid=SimpleNamespace(shape=(ROWS, COLS), block=BLOCK),
+    )  # fmt: skip
+
+
+def decoded(data: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Colours (h, w, 3) and whether there is anything (h, w)."""
+    found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if found.shape == (1, 1, 4):
+        found = np.zeros((SIDE, SIDE, 4), np.uint8)
+    there = found[:, :, 3] > 0 if found.shape[2] == 4 else np.ones(found.shape[:2], np.bool_)
+    return found[:, :, 2::-1].astype(float), there
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_every_tile_is_the_mean_of_its_pixels(tmp_path: Path, again: bool) -> None:
+    source = atlas()
+    if again:  # from the small copies that an earlier server kept
+        Tiles(source, tmp_path).warm(lambda: False)
+    tiles = Tiles(source, tmp_path)
+    assert tiles.zooms == 4
+    for zoom in range(tiles.zooms + 1):
+        factor = 2 ** (tiles.zooms - zoom)
+        side = SIDE * factor
+        for row in range(-(-ROWS // side)):
+            for col in range(-(-COLS // side)):
+                colours, there = decoded(tiles.tile(zoom, row, col)[1])
+                pixels, valid = source.pixels((row * side, col * side), (side, side))
+                shape = (SIDE, factor, SIDE, factor)
+                cover = valid.reshape(shape).sum(axis=(1, 3))
+                means = (pixels * valid).astype(float).reshape(3, *shape).sum(axis=(2, 4))
+                means = (means / np.maximum(cover, 1)).transpose(1, 2, 0)
+                whole = cover == factor * factor
+                assert there[whole].all()
+                assert not there[cover == 0].any()
+                assert np.abs(colours - means)[whole].max(initial=0) < 8
+
+
+def test_tiles_beyond_the_atlas_are_not_there(tmp_path: Path) -> None:
+    tiles = Tiles(atlas(), tmp_path)
+    for zoom, row, col in ((5, 0, 0), (-1, 0, 0), (4, 8, 0), (4, 0, 9), (0, 0, 1)):
+        with pytest.raises(NotFoundError, match="there is no tile"):
+            tiles.tile(zoom, row, col)
