@@ -76,12 +76,15 @@ def main() -> None:
         home, work = Path(folder, "env"), Path(folder, "work")
         work.mkdir()
         venv.create(home, with_pip=True)
-        held = ["--constraint", str(given.constraint.resolve())] if given.constraint else []
-        pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", *held, str(wheel)]
-        subprocess.run(pip, check=True, cwd=work)
-        print(f"[{perf_counter() - start:.0f} s] pip install {wheel.name}", flush=True)
+        # Without PYTHONPATH: pip would find the source tree, and install nothing.
         clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         clean["PATH"] = f"{home / 'bin'}{os.pathsep}{clean['PATH']}"
+        held = ["--constraint", str(given.constraint.resolve())] if given.constraint else []
+        pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", *held, str(wheel)]
+        subprocess.run(pip, check=True, cwd=work, env=clean)
+        print(f"[{perf_counter() - start:.0f} s] pip install {wheel.name}", flush=True)
+        if not (home / "bin" / "crosslook").exists():
+            sys.exit("pip installed no crosslook command into the new environment")
         for line in commands():
             if line.startswith("crosslook "):
                 run(line, work, clean)
