@@ -37,10 +37,11 @@ DEFAULT_PEERS = [name for name in PEERS if name not in BY_HAND]
 def run(case: Case, method: str) -> tuple[float, float, dict[str, float]]:
     """Error in pixels, seconds and, for crosslook, what the verdict rests on."""
     extra: dict[str, float] = {}
-    if method == CROSSLOOK:
+    name, _, model = method.partition(":")
+    if name == CROSSLOOK:
         sar, optical = case.images()
         started = perf_counter()
-        result = register(sar, optical)
+        result = register(sar, optical, model=model) if model else register(sar, optical)
         seconds = perf_counter() - started
         found = result.transform
         extra = {"confidence": result.confidence, "expected": result.expected_error_px or 50.0}
@@ -65,7 +66,11 @@ def main() -> None:
         "--limit", type=int, default=None, help="cases, evenly spread; all by default"
     )
     parser.add_argument("--sensors", type=Path, default=None, help="pairs of other sensors")
-    parser.add_argument("--methods", default=",".join([*DEFAULT_PEERS, CROSSLOOK]))
+    parser.add_argument(
+        "--methods",
+        default=",".join([*DEFAULT_PEERS, CROSSLOOK]),
+        help="of peers, and crosslook or crosslook:MODEL",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=None, help="CSV with one line per case")
     given = parser.parse_args()

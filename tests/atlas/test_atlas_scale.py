@@ -88,6 +88,7 @@ def test_the_manifest_grows_by_little_per_block() -> None:
     assert per_block < 1500, "a hundred gigapixels, 23,842 blocks, then take 36 MB"
 
 
+@pytest.mark.slow
 def test_pieces_far_apart_make_an_atlas_of_a_hundred_gigapixels(
     tmp_path: Path, small_blocks: None
 ) -> None:

@@ -105,6 +105,7 @@ def build_at_once(basemap: Path, out: Path, cells: list[int]) -> list[str]:
         return list(pool.map(run, cells))
 
 
+@pytest.mark.slow
 def test_two_builders_of_one_atlas_give_the_bytes_of_one(
     basemap: Path, atlas: Atlas, tmp_path: Path
 ) -> None:
@@ -116,6 +117,7 @@ def test_two_builders_of_one_atlas_give_the_bytes_of_one(
             assert (tmp_path / "a" / name).read_bytes() == (Path(atlas.name) / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_two_builders_of_different_atlases_do_not_mix(basemap: Path, tmp_path: Path) -> None:
     said = sorted(build_at_once(basemap, tmp_path / "a", [8, 16]))
     assert said[0] == ""

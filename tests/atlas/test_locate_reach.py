@@ -138,6 +138,7 @@ def test_any_rotation_is_found_where_it_is_told(atlas: Atlas) -> None:
     assert off(result, truth, atlas) < 2.5
 
 
+@pytest.mark.slow
 def test_no_match_has_no_place_and_says_what_may_be_the_cause(atlas: Atlas, tmp_path: Path) -> None:
     elsewhere = RasterArray.of(make_pair(256, 400, relief=20.0).sar, name="elsewhere")
     noise = np.random.default_rng(1).gamma(1.0, 1.0, (1, 256, 256)).astype(np.float32)
@@ -152,6 +153,7 @@ def test_no_match_has_no_place_and_says_what_may_be_the_cause(atlas: Atlas, tmp_
         assert (match["reason"], match["search"]) == (result.reason, "atlas")
 
 
+@pytest.mark.slow
 def test_queries_of_all_sizes_go_together(small: Atlas) -> None:
     queries = [chip((200, 300), 200), chip((-130, -90), 900), chip((60, 90), 500)]
     found = list(locate_all([image for image, _ in queries], small, gsd=METRES))

@@ -33,6 +33,7 @@ def costs() -> UnitCosts:
     return measure_costs(side=BLOCK)
 
 
+@pytest.mark.slow
 def test_the_plan_agrees_with_real_builds_of_three_sizes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, costs: UnitCosts
 ) -> None:

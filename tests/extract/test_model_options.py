@@ -122,6 +122,7 @@ def test_a_dot_moves_the_response_of_convolutions_with_it(
         assert abs(np.mean(centroids[:, axis] - true[:, axis])) < reach
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("name", MODELS)
 def test_half_precision_is_near_and_is_another_key(models: Any, name: str, dtype: str) -> None:

@@ -181,6 +181,7 @@ def test_files_without_the_bands_or_the_units_are_refused(tmp_path: Path) -> Non
         NamedBands(patches, WANTED).read("sar", [0])
 
 
+@pytest.mark.slow
 def test_a_model_that_asks_for_bands_is_studied_beside_others(site: Path, tmp_path: Path) -> None:
     install(site, "byname", {"ratios": "byname:Ratios"}, BY_NAME)
     pairs = satellite_pairs(tmp_path / "pairs")
