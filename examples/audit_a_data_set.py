@@ -11,8 +11,8 @@ import crosslook
 def main(folder: Path) -> dict[str, tuple[float, float]]:
     """Audit two scenes that are off by 4 rows; return what was measured, rows and columns.
 
-    What is left in the columns is no shift: the radar looks east, and draws the
-    sides of houses and hedges that face it.
+    What is left in the columns was not put in: probably because the radar looks
+    east, and draws the sides of houses and hedges that face it.
     """
     crosslook.write_pairs(folder / "pairs", 2, size=384, shift=(4.0, 0.0), relief=20.0, seed=0)
     found = crosslook.audit(crosslook.open_pairs(folder / "pairs"), out=folder / "audit")
