@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +12,10 @@ from crosslook.report.html import write_report
 from crosslook.retrieval import run_folder
 from crosslook.retrieval.thumbnails import write_thumbnails
 from crosslook.types import Modality, Patch, Row, Window
+from tests.helpers.chromium import BROWSER, QUIET
 
 COUNT = 24
 HOSTILE = "<script>alert(1)</script>"
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 class Noise:

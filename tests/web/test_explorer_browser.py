@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 import zipfile
 from collections.abc import Iterator
@@ -13,16 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from tests.helpers.chromium import BROWSER, QUIET
+
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(1)</script>.tif"
 pytestmark = [
     pytest.mark.slow,
