@@ -67,3 +67,5 @@ nb_execution_timeout = 1800  # seconds a cell; a busy machine is no error
 nb_execution_raise_on_error = True
 nb_merge_streams = True
 nb_output_stderr = "remove"  # progress and warnings of libraries
+# Kernels make what they start write in italics, which the lexer of outputs does not know.
+suppress_warnings = ["misc.highlighting_failure"]
