@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -25,28 +24,9 @@ from crosslook.match.transform import (
     mean_distance,
     similarity,
 )
-from crosslook.match.warp import opencv_matrix
+from tests.helpers.textured import textured_pair
 
 SIDE = 320
-
-
-def pair(truth: Transform, seed: int = 0, side: int = SIDE) -> tuple[RasterArray, RasterArray]:
-    """A SAR image that ``truth`` brings onto its optical one; contrast reversed, speckled."""
-    rng = np.random.default_rng(seed)
-    ground = sum(
-        cv2.GaussianBlur(rng.normal(size=(side, side)).astype(np.float32), (0, 0), s) * s
-        for s in (2.0, 5.0)
-    )
-    low, high = np.percentile(ground, [1, 99])
-    optical = np.clip((ground - low) / (high - low), 0.02, 1.0).astype(np.float32)
-    matrix, size = opencv_matrix(truth.inverse), (side, side)
-    seen = cv2.warpPerspective(optical, matrix, size)
-    inside = cv2.warpPerspective(np.ones_like(optical), matrix, size) > 0.999
-    sar = (1.05 - seen) * rng.gamma(8.0, 1 / 8.0, seen.shape)
-    return (
-        RasterArray.of((sar * 200).astype(np.float32), inside, name="sar"),
-        RasterArray.of((optical * 250).astype(np.uint8), name="optical"),
-    )
 
 
 def affine(linear: list[list[float]], shift: tuple[float, float] = (5.0, -4.0)) -> Transform:
@@ -78,7 +58,7 @@ def error(found: Transform | None, truth: Transform) -> float:
     ],
 )
 def test_the_simplest_model_that_predicts_is_taken(truth: Transform, model: str) -> None:
-    found = register(*pair(truth), near_only=True)
+    found = register(*textured_pair(truth), near_only=True)
     assert found.verdict == "match"
     assert found.transform is not None
     assert found.transform.model == model
@@ -93,7 +73,7 @@ def test_the_simplest_model_that_predicts_is_taken(truth: Transform, model: str)
 
 def test_a_model_that_is_given_has_no_rivals() -> None:
     truth = affine([[1.04, 0.0], [0.0, 0.97]])
-    found = register(*pair(truth), model="affine", near_only=True)
+    found = register(*textured_pair(truth), model="affine", near_only=True)
     assert found.transform is not None
     assert found.transform.model == "affine"
     assert error(found.transform, truth) < 1.0
@@ -200,7 +180,7 @@ def test_relief_goes_there_and_back_and_through_json() -> None:
 
 def test_points_and_masks_that_are_given_are_used(tmp_path: Path) -> None:
     truth = similarity((90.0, -70.0), 24.0, 1.0, (SIDE / 2, SIDE / 2))
-    sar, optical = pair(truth)
+    sar, optical = textured_pair(truth)
     at = np.array([[100.0, 100.0], [200.0, 150.0], [120.0, 240.0]])
     there = truth(at) + 2.0
     rows = [",".join(map(str, [*a, *b])) for a, b in zip(at, there, strict=True)]
@@ -223,7 +203,7 @@ def test_points_and_masks_that_are_given_are_used(tmp_path: Path) -> None:
 def test_what_is_masked_is_not_matched(tmp_path: Path) -> None:
     import rasterio
 
-    sar, optical = pair(similarity((5.0, 5.0)))
+    sar, optical = textured_pair(similarity((5.0, 5.0)))
     half = np.zeros((SIDE, SIDE), np.uint8)
     half[:, SIDE // 2 :] = 1
     mask = tmp_path / "mask.tif"

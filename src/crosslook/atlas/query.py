@@ -24,6 +24,7 @@ from crosslook.match.robust_fit import fit_exact
 from crosslook.match.tie_points import Pass
 from crosslook.match.transform import Transform, grid_points, scaling, similarity, translation
 from crosslook.match.warp import warp
+from crosslook.retrieval.compare.correlation import box_sums
 from crosslook.types import Array, FloatArray
 
 _SMALL = 448
@@ -385,12 +386,6 @@ def _turns(limit: float) -> Array:
 
 
 def _richest(energy: FloatArray, height: int, width: int) -> tuple[int, int]:
-    total = np.pad(energy.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    sums = (
-        total[height:, width:]
-        - total[:-height, width:]
-        - total[height:, :-width]
-        + total[:-height, :-width]
-    )
+    sums = box_sums(energy[None].astype(np.float64), height, width)[0]
     row, col = np.unravel_index(int(sums.argmax()), sums.shape)
     return int(row), int(col)

@@ -8,7 +8,6 @@ the search, since it lives where it is used.
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass, field
 from threading import Lock
@@ -21,7 +20,7 @@ from scipy import fft
 from crosslook.atlas.manifest import Block
 from crosslook.atlas.store import Atlas
 from crosslook.errors import MissingExtraError
-from crosslook.extract.runtime import resolve_runtime
+from crosslook.extract.runtime import available_cores, resolve_runtime
 from crosslook.options import Device
 from crosslook.types import FloatArray
 
@@ -98,7 +97,7 @@ class ScipyTransforms:
     """On this machine's cores; blocks run in threads, so each block takes one."""
 
     def __init__(self) -> None:
-        self.threads = os.cpu_count() or 1
+        self.threads = available_cores()
         self.keep_bytes = CPU_KEEP_BYTES
 
     def block(self, values: FloatArray, size: int) -> Any:
