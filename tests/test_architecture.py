@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "crosslook"
-ORDER = ["geo", "data", "extract", "retrieval", "match", "atlas", "report", "web", "cli"]
+ORDER = ["geo", "data", "extract", "retrieval", "match", "atlas", "report", "explore", "cli"]
 LEAVES = {
     "types",
     "options",

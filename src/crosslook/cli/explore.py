@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crosslook.errors import MissingExtraError
-from crosslook.web.settings import ExploreSettings
+from crosslook.explore.settings import ExploreSettings
 
 
 def explore(settings: ExploreSettings) -> None:
@@ -13,7 +13,7 @@ def explore(settings: ExploreSettings) -> None:
     or audit wrote, or sets of pairs; or --demo for a simulated place to try.
     """
     try:
-        from crosslook.web.server import serve
+        from crosslook.explore.server import serve
     except ModuleNotFoundError as error:
         if error.name not in ("fastapi", "uvicorn", "starlette"):
             raise

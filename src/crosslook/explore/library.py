@@ -13,8 +13,8 @@ from crosslook.atlas.manifest import NAME
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.data.pairs import ScenePair, open_pairs
 from crosslook.errors import CrosslookError, InputError, NotFoundError
+from crosslook.explore.tiles import Tiles
 from crosslook.storage import open_folder
-from crosslook.web.tiles import Tiles
 
 Kind = Literal["atlas", "run", "match", "audit", "pairs"]
 _FILES: tuple[tuple[str, Kind], ...] = (

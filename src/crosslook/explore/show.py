@@ -11,13 +11,13 @@ from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel
 
 from crosslook.errors import NotFoundError
-from crosslook.web import audits
-from crosslook.web.api import file_of, files_in
-from crosslook.web.jobs import Jobs
-from crosslook.web.library import Library
-from crosslook.web.runs import Run, open_run
-from crosslook.web.tiles import describe_atlas, pixel_at
-from crosslook.web.words import explain
+from crosslook.explore import audits
+from crosslook.explore.api import file_of, files_in
+from crosslook.explore.jobs import Jobs
+from crosslook.explore.library import Library
+from crosslook.explore.runs import Run, open_run
+from crosslook.explore.tiles import describe_atlas, pixel_at
+from crosslook.explore.words import explain
 
 _KEEP = {"cache-control": "private, max-age=86400"}
 _ALONE = {

@@ -14,10 +14,10 @@ from pydantic import BaseModel, Field
 from starlette.background import BackgroundTask
 
 from crosslook.errors import NotFoundError, SettingError
-from crosslook.web.images import Upload, Uploads
-from crosslook.web.jobs import Job, Jobs
-from crosslook.web.library import Library
-from crosslook.web.options import checked, describe_options, schema_of
+from crosslook.explore.images import Upload, Uploads
+from crosslook.explore.jobs import Job, Jobs
+from crosslook.explore.library import Library
+from crosslook.explore.options import checked, describe_options, schema_of
 
 _MEDIA = {".png": "image/png", ".jpg": "image/jpeg", ".json": "application/json"}
 Modality = Literal["sar", "optical"]

@@ -15,6 +15,8 @@ from crosslook.atlas.settings import LocateSettings
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.atomic import write_bytes, write_text
 from crosslook.errors import MatchError, SettingError
+from crosslook.explore.images import jpeg_of, open_upload, png_of, reading_of
+from crosslook.explore.words import explain
 from crosslook.geo.image import ImageFile
 from crosslook.match.files import tie_point_rows
 from crosslook.match.pictures import colours_of, on_footprint
@@ -25,8 +27,6 @@ from crosslook.match.settings import RegisterSettings
 from crosslook.match.transform import Transform
 from crosslook.progress import stage
 from crosslook.types import FloatArray, Window
-from crosslook.web.images import jpeg_of, open_upload, png_of, reading_of
-from crosslook.web.words import explain
 
 _SURFACE_CELLS = 192
 _MOST_SIDE = 1600

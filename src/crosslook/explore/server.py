@@ -29,15 +29,15 @@ from crosslook.errors import (
     OutputError,
     TooLargeError,
 )
-from crosslook.web import api, show
-from crosslook.web.demo import FOLDERS, PARTS
-from crosslook.web.guard import LOOPBACK, Guard
-from crosslook.web.images import MEBI, Uploads
-from crosslook.web.jobs import Job, Jobs
-from crosslook.web.library import Library
-from crosslook.web.settings import ExploreSettings
+from crosslook.explore import api, show
+from crosslook.explore.demo import FOLDERS, PARTS
+from crosslook.explore.guard import LOOPBACK, Guard
+from crosslook.explore.images import MEBI, Uploads
+from crosslook.explore.jobs import Job, Jobs
+from crosslook.explore.library import Library
+from crosslook.explore.settings import ExploreSettings
 
-_STATIC = files("crosslook.web") / "static"
+_STATIC = files("crosslook.explore") / "static"
 _GIBI = 2**30
 
 

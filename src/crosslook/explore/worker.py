@@ -16,14 +16,14 @@ from crosslook.errors import CrosslookError
 from crosslook.progress import listening
 
 TASKS = {
-    "inspect": "crosslook.web.images:inspect",
-    "locate": "crosslook.web.matching:locate_task",
-    "register": "crosslook.web.matching:register_task",
-    "refit": "crosslook.web.matching:refit_task",
-    "maps": "crosslook.web.maps:maps_task",
-    "demo": "crosslook.web.demo:demo_task",
-    "demo-study": "crosslook.web.demo:demo_study_task",
-    "audit": "crosslook.web.audits:audit_task",
+    "inspect": "crosslook.explore.images:inspect",
+    "locate": "crosslook.explore.matching:locate_task",
+    "register": "crosslook.explore.matching:register_task",
+    "refit": "crosslook.explore.matching:refit_task",
+    "maps": "crosslook.explore.maps:maps_task",
+    "demo": "crosslook.explore.demo:demo_task",
+    "demo-study": "crosslook.explore.demo:demo_study_task",
+    "audit": "crosslook.explore.audits:audit_task",
 }
 _TELL_SECONDS = 0.05
 
@@ -69,7 +69,7 @@ def serve(pipe: Connection, limits: dict[str, int]) -> None:
 
 def _load() -> None:
     """Import what every job needs, before anybody waits for it."""
-    for name in ("crosslook.web.matching", "crosslook.web.images"):
+    for name in ("crosslook.explore.matching", "crosslook.explore.images"):
         import_module(name)
 
 

@@ -13,12 +13,12 @@ import numpy as np
 from crosslook.atomic import write_text
 from crosslook.data.pairs import open_pairs
 from crosslook.errors import InputError, SettingError
+from crosslook.explore.images import jpeg_of
+from crosslook.explore.library import Library, Shown
 from crosslook.geo.image import on_optical_grid, open_image
 from crosslook.match.audit import audit
 from crosslook.match.pictures import colours_of
 from crosslook.types import Modality
-from crosslook.web.images import jpeg_of
-from crosslook.web.library import Library, Shown
 
 MARKS = ("good", "bad", "")
 _MOST_SIDE = 512

@@ -135,8 +135,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of results that holds the demo: its atlas and chips as they are made for people."""
     from crosslook.data.pairs import open_pairs
     from crosslook.data.simulate.write import write_pairs
+    from crosslook.explore.demo import demo_task
     from crosslook.match.audit import audit
-    from crosslook.web.demo import demo_task
 
     out = tmp_path_factory.mktemp("explorer")
     demo = out / "demo"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from crosslook.errors import NotFoundError
-from crosslook.web.tiles import SIDE, Tiles
+from crosslook.explore.tiles import SIDE, Tiles
 
 BLOCK, ROWS, COLS = 512, 1900, 2300
 MISSING = (1, 2)

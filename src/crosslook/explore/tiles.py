@@ -23,8 +23,8 @@ from crosslook.atlas.manifest import Block
 from crosslook.atlas.store import Atlas
 from crosslook.atomic import atomic_path
 from crosslook.errors import CrosslookError, NotFoundError
+from crosslook.explore.images import encoded, jpeg_of, png_of
 from crosslook.geo.grid import from_lonlat, to_lonlat
-from crosslook.web.images import encoded, jpeg_of, png_of
 
 SIDE = 256
 _SMALL = 8  # pixels along a side of a block that become one of its small copy

@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 from crosslook.atomic import write_text
 from crosslook.errors import CrosslookError, NotFoundError, SettingError
-from crosslook.web.worker import serve
+from crosslook.explore.worker import serve
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED = ("done", "failed", "cancelled")
@@ -46,7 +46,7 @@ class Job:
     id : str
         Sixteen hexadecimal digits.
     kind : str
-        One of :data:`crosslook.web.worker.TASKS`.
+        One of :data:`crosslook.explore.worker.TASKS`.
     title : str
         For people.
     request : dict
@@ -104,7 +104,7 @@ class Jobs:
     workers : int
         Processes at most.
     limits : dict
-        What :mod:`crosslook.web.worker` heeds.
+        What :mod:`crosslook.explore.worker` heeds.
     ended : callable, optional
         Called with each job that has ended, in the thread of its slot.
     """

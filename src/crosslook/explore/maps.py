@@ -9,6 +9,7 @@ import numpy as np
 
 from crosslook.atomic import write_bytes
 from crosslook.errors import NotFoundError, SettingError
+from crosslook.explore.images import png_of
 from crosslook.progress import stage
 from crosslook.retrieval.models import plan_models
 from crosslook.retrieval.run_folder import read_run
@@ -16,7 +17,6 @@ from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.split import find_units
 from crosslook.retrieval.study import open_patches
 from crosslook.retrieval.views import view_pictures, views_of
-from crosslook.web.images import png_of
 
 _OPEN: dict[str, Any] = {}
 

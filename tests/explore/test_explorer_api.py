@@ -373,9 +373,9 @@ def test_a_written_match_and_an_audit_job(
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     from crosslook.cli.explore import explore
     from crosslook.errors import MissingExtraError
-    from crosslook.web.settings import ExploreSettings
+    from crosslook.explore.settings import ExploreSettings
 
-    monkeypatch.delitem(sys.modules, "crosslook.web.server", raising=False)
+    monkeypatch.delitem(sys.modules, "crosslook.explore.server", raising=False)
     monkeypatch.setitem(sys.modules, "fastapi", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'crosslook\[web\]'"):
         explore(ExploreSettings())
