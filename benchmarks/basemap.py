@@ -69,12 +69,12 @@ def ask(folder: Path, size: int, queries: int) -> dict[str, float]:
         sar = chip(atlas, (row, col), rng, (folder / NOISE).exists())
         image = RasterArray.of(sar, name="chip")
         started = perf_counter()
-        found = locate(image, atlas, gsd=10.0)
+        result = locate(image, atlas, gsd=10.0)
         seconds.append(perf_counter() - started)
         errors.append(np.inf)
-        if found.transform is not None:
-            at = found.window
-            placed = Transform(translation(at.row, at.col), "shift").compose(found.transform)
+        if result.transform is not None:
+            at = result.window
+            placed = Transform(translation(at.row, at.col), "shift").compose(result.transform)
             truth = Transform(translation(row, col), "shift")
             errors[-1] = mean_distance(placed, truth, grid_points(SIDE, SIDE))
     return {
@@ -102,10 +102,10 @@ STAGES = {"import": nothing, "simulate": simulate, "build": build, "ask": ask}
 
 def child(stage: str, folder: Path, size: int, queries: int) -> None:
     started = perf_counter()
-    found = STAGES[stage](folder, size, queries)
-    found["seconds"] = round(perf_counter() - started, 1)
-    found["peak_mb"] = peak_memory_bytes() // 2**20
-    print(json.dumps(found))
+    measured = STAGES[stage](folder, size, queries)
+    measured["seconds"] = round(perf_counter() - started, 1)
+    measured["peak_mb"] = peak_memory_bytes() // 2**20
+    print(json.dumps(measured))
 
 
 def run(stage: str, folder: Path, size: int, queries: int) -> dict[str, Any]:
@@ -116,8 +116,8 @@ def run(stage: str, folder: Path, size: int, queries: int) -> dict[str, Any]:
         text=True,
         check=True,
     )
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return measured
 
 
 def main() -> None:
@@ -139,8 +139,8 @@ def main() -> None:
             if given.ground == "noise":
                 (folder / NOISE).touch()
             for stage in ("simulate", "build", "ask"):
-                found = run(stage, folder, size, given.queries)
-                print(f"{size} x {size} ({size**2 / 1e6:.0f} Mpx) {stage}: {found}", flush=True)
+                measured = run(stage, folder, size, given.queries)
+                print(f"{size} x {size} ({size**2 / 1e6:.0f} Mpx) {stage}: {measured}", flush=True)
 
 
 if __name__ == "__main__":

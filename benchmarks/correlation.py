@@ -57,10 +57,10 @@ class RandomAtlas:
 
 def floors(searcher: Searcher, templates: list[Template]) -> tuple[float, float]:
     """Seconds of the bare transforms, and of these with the products."""
-    size, transforms = searcher.ready.size, searcher.transforms
+    size, backend = searcher.ready.size, searcher.backend
     blocks = [searcher.ready.get(b) for b in searcher.atlas.manifest.blocks]
     values = [searcher.ready.project(t.values) for t in templates]
-    spectra = [transforms.template(one, size) for one in values]
+    spectra = [backend.template(one, size) for one in values]
     sums = [b.spectrum[0].copy() for b in blocks]
 
     def back(one: Any) -> None:
@@ -69,12 +69,12 @@ def floors(searcher: Searcher, templates: list[Template]) -> tuple[float, float]
 
     def whole(one: Any) -> None:
         for spectrum in spectra:
-            transforms.correlate(one.spectrum, spectrum, size, slice(None))
+            backend.correlate(one.spectrum, spectrum, size, slice(None))
 
     def run(work: Any, items: list[Any]) -> None:
         for one in values:
-            transforms.template(one, size)
-        with ThreadPoolExecutor(transforms.threads) as pool:
+            backend.template(one, size)
+        with ThreadPoolExecutor(backend.threads) as pool:
             list(pool.map(work, items))
 
     return best_of(lambda: run(back, sums), 9), best_of(lambda: run(whole, blocks), 9)

@@ -38,7 +38,7 @@ from registration_cases import (
 )
 
 FRACTION = {192: 1.0, 256: 1.0, 384: 1.0, 512: 1.0, 1024: 0.5, 2048: 0.25}
-TOLD = PoseRange(rotation=90.0, scale=(0.7, 1.4))
+REQUESTED = PoseRange(rotation=90.0, scale=(0.7, 1.4))
 
 
 def cases(data: Path, count: int, seed: int) -> Iterator[tuple[str, Case, PoseRange | None]]:
@@ -54,7 +54,7 @@ def cases(data: Path, count: int, seed: int) -> Iterator[tuple[str, Case, PoseRa
         for case in simulated_cases(side, max(2, count // 4), seed):
             yield f"simulated-{side}", case, None
     for number, case in enumerate(sensor_cases(data / "sensors", seed, wide=True)):
-        yield "sensors", case, TOLD if number % 2 else WIDENED
+        yield "sensors", case, REQUESTED if number % 2 else WIDENED
     for side in (256, 512):
         for case in windows(data / "sentinel", side, count // 2, seed + 1):
             yield f"window-{side}", case, WIDENED
@@ -63,17 +63,17 @@ def cases(data: Path, count: int, seed: int) -> Iterator[tuple[str, Case, PoseRa
 def line(group: str, case: Case, wanted: PoseRange | None, own: bool) -> dict[str, float | str]:
     """One row: what was asked, how far the answer is off, and its evidence."""
     extractor = open_extractor(DEFAULT_EXTRACTOR)
-    pictures = case.pictures(wrong=not own)
+    images = case.grey_images(wrong=not own)
     started = perf_counter()
     if wanted is None:
-        found = align_near(*pictures, extractor, identity())
+        alignment = align_near(*images, extractor, identity())
     else:
-        found = align_wide(*pictures, extractor, identity(), wanted)
+        alignment = align_wide(*images, extractor, identity(), wanted)
     seconds = perf_counter() - started
     return {
         "seconds": round(seconds, 3),
-        "error": case.error(found.transform if own else None),
-        **{name: round(value, 5) for name, value in asdict(found.evidence).items()},
+        "error": case.error(alignment.transform if own else None),
+        **{name: round(value, 5) for name, value in asdict(alignment.evidence).items()},
     }
 
 

@@ -138,9 +138,9 @@ def uploads(server: Server, chip: bytes) -> None:
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
-        asked = time.perf_counter()
+        sent = time.perf_counter()
         server.ask("/library")
-        alive.append(time.perf_counter() - asked)
+        alive.append(time.perf_counter() - sent)
         worst[0] = max(worst[0], server.memory())
     took = time.perf_counter() - start
     mib = len(chip) / 2**20

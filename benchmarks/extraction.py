@@ -122,9 +122,9 @@ def run(name: str, count: int, sentinel: Path | None, pairs: int) -> dict[str, f
     from PIL import Image
 
     images = _images(count)
-    pictures = [Image.fromarray((i.transpose(1, 2, 0) * 255).astype(np.uint8)) for i in images]
+    images_pil = [Image.fromarray((i.transpose(1, 2, 0) * 255).astype(np.uint8)) for i in images]
     with torch.inference_mode():
-        seconds = _plain_seconds(name, pictures[0])
+        seconds = _plain_seconds(name, images_pil[0])
     spec = f"untrained:{name}"
     sides = [] if sentinel is None else real_patches(sentinel, pairs)
     exact = open_extractor(spec, device="cpu")
@@ -134,19 +134,19 @@ def run(name: str, count: int, sentinel: Path | None, pairs: int) -> dict[str, f
     fast = open_extractor(spec, device="cpu", dtype="bfloat16")
     got = fast.extract(images[:2]).values
     ours = best_of(lambda: fast.extract(images), 2) / count
-    found = {"plain_s": seconds, "crosslook_s": ours, "cosine": _cosine(wanted, got)}
+    measured = {"plain_s": seconds, "crosslook_s": ours, "cosine": _cosine(wanted, got)}
     if sides:
         after = [fast.extract(side).values for side in sides]
-        found["cosine_real"] = min(_cosine(a, b) for a, b in zip(before, after, strict=True))
+        measured["cosine_real"] = min(_cosine(a, b) for a, b in zip(before, after, strict=True))
         exactly, closely = hits(*before), hits(*after)
         estimate = bootstrap_mean(exactly, np.arange(pairs), 0)
-        found |= {"recall": estimate.value, "low": estimate.low, "high": estimate.high}
-        found["recall_fast"] = float(closely.mean())
-    return found
+        measured |= {"recall": estimate.value, "low": estimate.low, "high": estimate.high}
+        measured["recall_fast"] = float(closely.mean())
+    return measured
 
 
 def real_patches(sentinel: Path, pairs: int) -> list[FloatArray]:
-    """SAR and optical patches (n, 3, 256, 256), the middle of evenly spread scenes."""
+    """SAR and optical patches (n, 3, 256, 256), the centre of evenly spread scenes."""
     scenes = open_pairs(sentinel)
     chosen = [scenes[i] for i in np.linspace(0, len(scenes) - 1, pairs).round().astype(int)]
     patches = PatchSet.open(chosen, patch=SIDE, stride=3 * SIDE // 2)
@@ -166,9 +166,9 @@ def hits(sar: FloatArray, optical: FloatArray) -> FloatArray:
     return (ranks.rank == 1).astype(np.float32)
 
 
-def _plain_seconds(name: str, picture: Any) -> float:
+def _plain_seconds(name: str, image: Any) -> float:
     prepare, model = plain(name)
-    return best_of(lambda: model(prepare(picture)), 3)
+    return best_of(lambda: model(prepare(image)), 3)
 
 
 def _images(count: int) -> FloatArray:
@@ -203,21 +203,22 @@ def main() -> None:
         if given.sentinel is not None:
             call += ["--sentinel", str(given.sentinel), "--pairs", str(given.pairs)]
         done = subprocess.run(call, stdout=subprocess.PIPE, text=True, check=True)
-        found = json.loads(done.stdout.splitlines()[-1])
+        measured = json.loads(done.stdout.splitlines()[-1])
         print(
-            f"{name:8} plain {found['plain_s']:7.3f} s, crosslook {found['crosslook_s']:7.3f} s "
-            f"an image, ratio {found['plain_s'] / found['crosslook_s']:.2f}, "
-            f"cosine {found['cosine']:.5f}",
+            f"{name:8} plain {measured['plain_s']:7.3f} s, "
+            f"crosslook {measured['crosslook_s']:7.3f} s an image, "
+            f"ratio {measured['plain_s'] / measured['crosslook_s']:.2f}, "
+            f"cosine {measured['cosine']:.5f}",
             flush=True,
         )
-        if "recall" in found:
-            inside = found["low"] <= found["recall_fast"] <= found["high"]
+        if "recall" in measured:
+            inside = measured["low"] <= measured["recall_fast"] <= measured["high"]
             print(
-                f"         recall at 1 of {given.pairs} pairs {found['recall']:.3f} "
-                f"({found['low']:.3f} to {found['high']:.3f}) at float32, "
-                f"{found['recall_fast']:.3f} as measured here"
+                f"         recall at 1 of {given.pairs} pairs {measured['recall']:.3f} "
+                f"({measured['low']:.3f} to {measured['high']:.3f}) at float32, "
+                f"{measured['recall_fast']:.3f} as measured here"
                 f"{'' if inside else ': OUTSIDE'}; chance {1 / given.pairs:.3f}; "
-                f"cosine {found['cosine_real']:.5f}",
+                f"cosine {measured['cosine_real']:.5f}",
                 flush=True,
             )
 

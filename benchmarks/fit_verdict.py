@@ -99,9 +99,9 @@ def _answers(
         fold = {scene: str(n % FOLDS) for n, scene in enumerate(scenes)}
         return right, np.ones(len(rows), np.bool_), np.array([fold[r["scene"]] for r in rows])
     error = np.array([float(row["error"]) for row in rows])
-    found = np.array([float(row["inliers"]) > 0 for row in rows])
-    right = (error <= RIGHT_PX) & found
-    return right, found & (right | (error > WRONG_PX)), np.array([r["source"] for r in rows])
+    matched = np.array([float(row["inliers"]) > 0 for row in rows])
+    right = (error <= RIGHT_PX) & matched
+    return right, matched & (right | (error > WRONG_PX)), np.array([r["source"] for r in rows])
 
 
 def _same_place(rows: Rows) -> NDArray[np.bool_]:
@@ -111,8 +111,8 @@ def _same_place(rows: Rows) -> NDArray[np.bool_]:
 
 def fit_logistic(features: Array, right: NDArray[np.bool_], signs: Array) -> tuple[Array, float]:
     """Weights and intercept of a ridge logistic whose weights have the given signs, or are 0."""
-    spread = features.std(axis=0) + 1e-9
-    scaled = (features - features.mean(axis=0)) / spread
+    std = features.std(axis=0) + 1e-9
+    scaled = (features - features.mean(axis=0)) / std
     sign = np.where(right, 1.0, -1.0)
 
     def loss(values: Array) -> tuple[float, Array]:
@@ -123,7 +123,7 @@ def fit_logistic(features: Array, right: NDArray[np.bool_], signs: Array) -> tup
 
     bounds = [(0.0, None) if s > 0 else (None, 0.0) for s in signs] + [(None, None)]
     best = minimize(loss, np.zeros(len(signs) + 1), jac=True, bounds=bounds, method="L-BFGS-B").x
-    weight = best[:-1] / spread
+    weight = best[:-1] / std
     return weight, float(best[-1] - weight @ features.mean(axis=0))
 
 
@@ -135,8 +135,8 @@ def fit_quantile(features: Array, log_error: Array, level: float) -> tuple[Array
     )
     system = np.hstack([features, np.ones((count, 1)), np.eye(count), -np.eye(count)])
     bounds = [(0, None)] * terms + [(None, None)] + [(0, None)] * (2 * count)
-    found = linprog(cost, A_eq=system, b_eq=log_error, bounds=bounds, method="highs").x
-    return found[:terms], float(found[terms])
+    solution = linprog(cost, A_eq=system, b_eq=log_error, bounds=bounds, method="highs").x
+    return solution[:terms], float(solution[terms])
 
 
 def _predictor(features: Array, right: NDArray[np.bool_], kind: Kind) -> Callable[[Array], Array]:
@@ -173,10 +173,10 @@ def _fit_errors(
             return lambda given: given @ weight + intercept
 
         held_out = _held_out(group, fit, features)
-        _share(f"error within the {name} % quantile, sensor left out", log <= held_out)
+        _fraction(f"error within the {name} % quantile, sensor left out", log <= held_out)
         for source in np.unique(group):
             mine = group == source
-            _share(f"  {source}", (log <= held_out)[mine])
+            _fraction(f"  {source}", (log <= held_out)[mine])
         weight, intercept = fit_quantile(features, log, level)
         fitted[name] = {
             "weight": [round(float(v), 5) for v in weight],
@@ -201,16 +201,16 @@ def _report(
         print(name, f"AUROC {roc_auc_score(right[mine], sure[mine]):.4f}", end="")
         clear = mine & (right | ~near)
         print(f", without what is in between {roc_auc_score(right[clear], sure[clear]):.4f}")
-        _share("  right answers called a match", sure[mine & right] >= match)
-        _share("  wrong answers called a match", sure[mine & ~right] >= match)
-        _share("  of these other places called a match", sure[mine & ~near] >= match)
-        _share("  other places called uncertain or more", sure[mine & ~near] >= uncertain)
+        _fraction("  right answers called a match", sure[mine & right] >= match)
+        _fraction("  wrong answers called a match", sure[mine & ~right] >= match)
+        _fraction("  of these other places called a match", sure[mine & ~near] >= match)
+        _fraction("  other places called uncertain or more", sure[mine & ~near] >= uncertain)
     for low, high in BINS:
         inside = _inside(sure, low, high)
         if inside.any():
             mean = sure[inside].mean()
-            _share(f"confidence {low:.1f} to {high:.1f}, mean {mean:.3f}: right", right[inside])
-            _share("  the right place", near[inside])
+            _fraction(f"confidence {low:.1f} to {high:.1f}, mean {mean:.3f}: right", right[inside])
+            _fraction("  the right place", near[inside])
 
 
 def _inside(sure: Array, low: float, high: float) -> NDArray[np.bool_]:
@@ -224,7 +224,7 @@ def _draw(
     kind: Kind,
     target: Path,
 ) -> None:
-    """Share of right answers over their confidence, in bins of equal width, with intervals."""
+    """Fraction of right answers over their confidence, in bins of equal width, with intervals."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 4.4), layout="constrained")
@@ -253,7 +253,7 @@ def _draw(
     left_out = "sensor" if kind == "register" else "scene"
     axes.set(
         xlabel=f"confidence ({left_out} left out)",
-        ylabel="share, 95 %" if kind == "register" else "share of right answers, 95 %",
+        ylabel="share, 95 %" if kind == "register" else "fraction of right answers, 95 %",
         title=f"{kind}: {len(right)} answers",
         xlim=(-0.02, 1.04),
         ylim=(-0.02, 1.04),
@@ -262,7 +262,7 @@ def _draw(
     figure.savefig(target, dpi=110)
 
 
-def _share(label: str, hits: NDArray[np.bool_]) -> None:
+def _fraction(label: str, hits: NDArray[np.bool_]) -> None:
     if not len(hits):
         return
     low, high = binomtest(int(hits.sum()), len(hits)).proportion_ci(method="wilson")

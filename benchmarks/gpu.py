@@ -46,7 +46,7 @@ def main() -> None:
         sys.exit(1)
 
 
-def pictures(count: int) -> np.ndarray:
+def random_images(count: int) -> np.ndarray:
     """Random images (count, 3, 256, 256), smooth enough to be no mere noise."""
     rng = np.random.default_rng(0)
     coarse = rng.random((count, 3, SIDE // 8, SIDE // 8), np.float32)
@@ -57,32 +57,32 @@ def same_features(name: str) -> bool:
     """Compare the features of two images on both devices."""
     from crosslook.extract.registry import open_extractor
 
-    found = []
+    features = []
     for device in ("cpu", "cuda"):
         extractor = open_extractor(f"untrained:{name}", device=device)
-        found.append(extractor.extract(pictures(2)).values)
+        features.append(extractor.extract(random_images(2)).values)
         extractor.close()
-    apart = float(np.abs(found[0] - found[1]).max() / np.abs(found[0]).max())
+    apart = float(np.abs(features[0] - features[1]).max() / np.abs(features[0]).max())
     print(f"features {name}: {apart:.1e} of the largest (at most {TOLERANCE:.0e})", flush=True)
     return apart <= TOLERANCE
 
 
 def same_search() -> bool:
     """Compare the correlation of one template with one block."""
-    from crosslook.atlas.ready_blocks import ScipyTransforms, TorchTransforms
+    from crosslook.atlas.ready_blocks import ScipyFFT, TorchFFT
 
     rng = np.random.default_rng(0)
     size, side = 320, 32
     block = rng.standard_normal((9, size - side, size - side), np.float32)
     template = block[:, 40 : 40 + side, 50 : 50 + side].copy()
-    found, seconds = [], []
-    for transforms in (ScipyTransforms(), TorchTransforms("cuda")):
-        one, other = transforms.block(block, size), transforms.template(template, size)
-        transforms.correlate(one, other, size, slice(0, size - side))
+    results, seconds = [], []
+    for backend in (ScipyFFT(), TorchFFT("cuda")):
+        one, other = backend.block(block, size), backend.template(template, size)
+        backend.correlate(one, other, size, slice(0, size - side))
         started = perf_counter()
-        found.append(transforms.correlate(one, other, size, slice(0, size - side)))
+        results.append(backend.correlate(one, other, size, slice(0, size - side)))
         seconds.append(perf_counter() - started)
-    apart = float(np.abs(found[0] - found[1]).max() / np.abs(found[0]).max())
+    apart = float(np.abs(results[0] - results[1]).max() / np.abs(results[0]).max())
     print(
         f"search by torch.fft: {apart:.1e} of the largest (at most {TOLERANCE:.0e}); a block "
         f"takes {1e3 * seconds[0]:.2f} ms on the CPU and {1e3 * seconds[1]:.2f} ms on the GPU",
@@ -98,7 +98,7 @@ def speed(name: str, count: int) -> None:
     from crosslook.extract.registry import open_extractor
 
     extractor = open_extractor(f"untrained:{name}", device="cuda", dtype="bfloat16")
-    images = pictures(count)
+    images = random_images(count)
     extractor.extract(images[: min(8, count)])
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()

@@ -20,8 +20,8 @@ import numpy as np
 
 from crosslook.data.simulate.scene import make_pair
 from crosslook.extract.registry import open_extractor
+from crosslook.geo.grey import GreyImage
 from crosslook.geo.image import open_image
-from crosslook.geo.picture import Picture
 from crosslook.geo.raster import RasterArray
 from crosslook.match.align import align
 from crosslook.match.relief_fit import NOTHING_KNOWN, ReliefFit, fit_field, follow_relief
@@ -36,12 +36,12 @@ FOLDS = 5
 
 
 def simulated(seed: int, relief: float, side: int) -> None:
-    """Print the share of ground found within 2 px."""
+    """Print the fraction of ground found within 2 px."""
     made = make_pair(size=side, seed=seed, relief=relief, uncorrected=True)
     truth = made.displacement
-    sar = open_image(RasterArray.of(made.sar, name="sar"), "sar").read().picture("sar")
+    sar = open_image(RasterArray.of(made.sar, name="sar"), "sar").read().grey_image("sar")
     optical = open_image(RasterArray.of(made.optical, name="o"), "optical").read()
-    ground = optical.picture("optical")
+    ground = optical.grey_image("optical")
     extractor = open_extractor(DEFAULT_EXTRACTOR)
     start = align(sar, ground, extractor).transform
     if start is None:
@@ -58,14 +58,17 @@ def simulated(seed: int, relief: float, side: int) -> None:
         for known in (None, heights)
     )
     maps = [start, *(fit.transform if fit else start for fit in fits)]
-    shares = [_share(found, at, there) for found in maps]
+    fractions = [_fraction(transform, at, there) for transform in maps]
     words = ("similarity", "relief", "with heights")
-    told = ", ".join(f"{w} {s:.3f}" for w, s in zip(words, shares, strict=True))
-    print(f"seed {seed}, {high - low:.0f} px of relief: within {WITHIN_PX:g} px {told}", flush=True)
+    words_of = ", ".join(f"{w} {s:.3f}" for w, s in zip(words, fractions, strict=True))
+    print(
+        f"seed {seed}, {high - low:.0f} px of relief: within {WITHIN_PX:g} px {words_of}",
+        flush=True,
+    )
 
 
-def _share(found: Transform, at: Array, there: Array) -> float:
-    return float((np.linalg.norm(found.inverse(at) - there, axis=1) <= WITHIN_PX).mean())
+def _fraction(transform: Transform, at: Array, there: Array) -> float:
+    return float((np.linalg.norm(transform.inverse(at) - there, axis=1) <= WITHIN_PX).mean())
 
 
 def real(root: Path) -> None:
@@ -73,7 +76,7 @@ def real(root: Path) -> None:
     extractor = open_extractor(DEFAULT_EXTRACTOR)
     ratios = []
     for scene in sorted(all_shifts(root)):
-        sar, optical = (_picture(root, kind, scene) for kind in ("sar", "optical"))
+        sar, optical = (_grey_image(root, kind, scene) for kind in ("sar", "optical"))
         start = align(sar, optical, extractor).transform
         fit = None if start is None else follow_relief(sar, optical, extractor, start)
         if start is None or fit is None:
@@ -105,9 +108,9 @@ def _left_out(fit: ReliefFit, displacement: Array) -> Array:
     return error
 
 
-def _picture(root: Path, kind: str, scene: str) -> Picture:
+def _grey_image(root: Path, kind: str, scene: str) -> GreyImage:
     modality = "sar" if kind == "sar" else "optical"
-    return open_image(root / kind / f"{scene}.tif", modality).read().picture(modality)
+    return open_image(root / kind / f"{scene}.tif", modality).read().grey_image(modality)
 
 
 def main() -> None:

@@ -65,14 +65,16 @@ class Chip:
 
 def make_chip(root: Path, scene: str, side: int, rng: np.random.Generator, args: Any) -> Chip:
     """Cut a chip whose pixels all lie within the scene."""
-    turn = rng.uniform(-args.rotation, args.rotation)
-    growth = 1.0 + rng.uniform(-args.scale, args.scale)
-    reach = side / 2 * growth * (abs(np.cos(np.radians(turn))) + abs(np.sin(np.radians(turn))))
-    middle = rng.uniform(reach, 1024 - reach, 2)
+    rotation = rng.uniform(-args.rotation, args.rotation)
+    scale = 1.0 + rng.uniform(-args.scale, args.scale)
+    reach = (
+        side / 2 * scale * (abs(np.cos(np.radians(rotation))) + abs(np.sin(np.radians(rotation))))
+    )
+    centre = rng.uniform(reach, 1024 - reach, 2)
     if not args.rotation and not args.scale:
-        middle = np.round(middle)
+        centre = np.round(centre)
     into = similarity(
-        (middle[0] - side / 2, middle[1] - side / 2), turn, growth, (side / 2, side / 2)
+        (centre[0] - side / 2, centre[1] - side / 2), rotation, scale, (side / 2, side / 2)
     )
     sar = RasterFile(root / "sar" / f"{scene}.tif").read(None, (1,))[0]
     cut = cv2.warpPerspective(sar, opencv_matrix(into.inverse), (side, side), flags=cv2.INTER_CUBIC)
@@ -132,15 +134,15 @@ def _atlas(root: Path, scenes: list[str], out: Path) -> Atlas:
 
 def _line(chip: Chip, atlas: Atlas, root: Path, present: bool, args: Any) -> dict[str, object]:
     truth = truth_in(chip, atlas, root)
-    middle = np.array([[args.side / 2, args.side / 2]])
-    gsd = atlas.grid.ground_metres(truth(middle))
-    found, seconds, result = ask(chip, atlas, gsd, args)
+    position = np.array([[args.side / 2, args.side / 2]])
+    gsd = atlas.grid.ground_metres(truth(position))
+    transform, seconds, result = ask(chip, atlas, gsd, args)
     centre = error = FAILED_PX
     offset = np.full(2, FAILED_PX)
-    if found is not None:
-        offset = (found(middle) - truth(middle))[0]
+    if transform is not None:
+        offset = (transform(position) - truth(position))[0]
         centre = float(np.linalg.norm(offset))
-        error = mean_distance(found, truth, grid_points(args.side, args.side))
+        error = mean_distance(transform, truth, grid_points(args.side, args.side))
     return {
         "scene": chip.scene,
         "present": int(present),
@@ -159,7 +161,7 @@ def _line(chip: Chip, atlas: Atlas, root: Path, present: bool, args: Any) -> dic
     }
 
 
-def _share(name: str, hits: np.ndarray) -> None:
+def _fraction(name: str, hits: np.ndarray) -> None:
     if len(hits) == 0:
         print(f"{name:44}none")
         return
@@ -170,19 +172,19 @@ def _share(name: str, hits: np.ndarray) -> None:
 def report(lines: list[dict[str, object]], flat: set[str] | None = None) -> None:
     """Print shares with their intervals (Wilson); ``flat`` names scenes of little relief."""
     here = [line for line in lines if line["present"]]
-    _share("centre within 32 px", np.array([line["right"] for line in here]))
+    _fraction("centre within 32 px", np.array([line["right"] for line in here]))
     known = [line for line in here if line["trusted"]]
     close = np.array([line["error"] for line in known], np.float64) <= CLOSE_PX
-    _share("within 5 px over the chip, trusted scenes", close)
+    _fraction("within 5 px over the chip, trusted scenes", close)
     called = np.array([line["verdict"] == "match" for line in known])
-    _share("the same, of those called a match", close[called])
+    _fraction("the same, of those called a match", close[called])
     if flat is not None:
         level = np.array([line["scene"] in flat for line in known])
-        _share(f"the same, of scenes with relief up to {HILLY_PX:g} px", close[level])
-        _share("the same, of these called a match", close[level & called])
+        _fraction(f"the same, of scenes with relief up to {HILLY_PX:g} px", close[level])
+        _fraction("the same, of these called a match", close[level & called])
     _relief([line for line, near in zip(known, close, strict=True) if not near])
     sure = np.array([line["verdict"] == "match" for line in here])
-    _share("verdict 'match' where the scene is there", sure)
+    _fraction("verdict 'match' where the scene is there", sure)
     seconds = np.array([line["seconds"] for line in lines], np.float64)
     print(
         f"{'seconds a query: median, mean, largest':44}"
@@ -190,7 +192,7 @@ def report(lines: list[dict[str, object]], flat: set[str] | None = None) -> None
     )
     wrong = np.array([line["verdict"] == "match" for line in lines if not line["right"]])
     if len(wrong):
-        _share("verdict 'match' where the place is wrong", wrong)
+        _fraction("verdict 'match' where the place is wrong", wrong)
     if any(not line["present"] for line in lines):
         from sklearn.metrics import roc_auc_score
 
@@ -217,8 +219,8 @@ def _relief(beyond: list[dict[str, object]]) -> None:
     across = np.abs(offset @ np.array([RANGE[1], -RANGE[0]]))
     print(f"of the {len(sure)} beyond 5 px that are called a match:")
     name = f"  along the range, +-{ALONG_DEGREES:g} deg (chance {ALONG_DEGREES / 90:.2f})"
-    _share(name, np.degrees(np.arctan2(across, along)) <= ALONG_DEGREES)
-    _share("  across the range within 5 px", across <= CLOSE_PX)
+    _fraction(name, np.degrees(np.arctan2(across, along)) <= ALONG_DEGREES)
+    _fraction("  across the range within 5 px", across <= CLOSE_PX)
     print(f"  median along and across: {np.median(along):.1f}, {np.median(across):.1f} px")
 
 

@@ -92,11 +92,11 @@ def load(name: str, folder: Path, dtype: str) -> dict[str, float]:
     )
     start = peak_memory_bytes()
     model: Any = extractor.model  # type: ignore[attr-defined]
-    held = sum(t.numel() * t.element_size() for t in model.state_dict().values())
+    weight_bytes = sum(t.numel() * t.element_size() for t in model.state_dict().values())
     loaded = peak_memory_bytes() - start
     side = 256
     extractor.extract(np.random.default_rng(0).random((1, 3, side, side), dtype=np.float32))
-    return {"weights": held, "loaded": loaded, "one_image": peak_memory_bytes() - start}
+    return {"weights": weight_bytes, "loaded": loaded, "one_image": peak_memory_bytes() - start}
 
 
 def main() -> None:
@@ -123,8 +123,8 @@ def main() -> None:
                 stdout=subprocess.PIPE,
                 text=True,
             )
-        found = json.loads(done.stdout.splitlines()[-1])
-        mib = {key: value / 2**20 for key, value in found.items()}
+        measured = json.loads(done.stdout.splitlines()[-1])
+        mib = {key: value / 2**20 for key, value in measured.items()}
         print(
             f"{name:8} {given.dtype}: {mib['weights']:.0f} MiB of weights held, peak of loading "
             f"{mib['loaded']:.0f} MiB ({mib['loaded'] / mib['weights']:.2f} times), with one "

@@ -31,10 +31,10 @@ def main() -> None:
             place = Path(folder)
             write_noise(place / "map.tif", side)
             built = run_stage("build", place, LevelOptions())
-            asked = run_stage("ask", place, LevelOptions())
+            queried = run_stage("ask", place, LevelOptions())
         seconds = built["block_seconds"] * plan.blocks
         stored = (built["block_bytes"] + built["manifest_bytes"]) * plan.blocks / 1e9
-        query = asked["query_seconds"] + asked["search_seconds"] * plan.blocks
+        query = queried["query_seconds"] + queried["search_seconds"] * plan.blocks
         print(
             f"{side} x {side}, {plan.blocks} blocks, planned / real: build "
             f"{plan.build_hours * 3600:.1f} / {seconds:.1f} s, memory {plan.build_memory_gb:.2f} / "

@@ -43,15 +43,15 @@ def run(case: Case, method: str) -> tuple[float, float, dict[str, float]]:
         started = perf_counter()
         result = register(sar, optical, model=model) if model else register(sar, optical)
         seconds = perf_counter() - started
-        found = result.transform
+        transform = result.transform
         extra = {"confidence": result.confidence, "expected": result.expected_error_px or 50.0}
         extra |= {k: float(v) for k, v in vars(result.evidence).items()}
     else:
         sar8, optical8 = _grey(case)
         started = perf_counter()
-        found = PEERS[method](sar8, optical8)
+        transform = PEERS[method](sar8, optical8)
         seconds = perf_counter() - started
-    return case.error(found), seconds, extra
+    return case.error(transform), seconds, extra
 
 
 def _grey(case: Case) -> tuple[Grey, Grey]:
@@ -104,8 +104,8 @@ def _table(methods: list[str], lines: list[dict[str, object]]) -> None:
         mine = [line for line in lines if line["method"] == method]
         errors = np.array([line["error"] for line in mine], np.float64)
         seconds = np.array([line["seconds"] for line in mine], np.float64)
-        shares = "".join(f"{(errors <= t).mean():10.3f}" for t in THRESHOLDS)
-        print(f"{method:20}{shares}{np.median(errors):10.2f}{seconds.mean():9.2f}")
+        fractions = "".join(f"{(errors <= t).mean():10.3f}" for t in THRESHOLDS)
+        print(f"{method:20}{fractions}{np.median(errors):10.2f}{seconds.mean():9.2f}")
 
 
 def _write(lines: list[dict[str, object]], target: Path) -> None:

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
 from crosslook.data.simulate.scene import make_pair
+from crosslook.geo.grey import GreyImage
 from crosslook.geo.image import open_image
-from crosslook.geo.picture import Picture
 from crosslook.geo.raster import RasterArray
 from crosslook.match.transform import (
     Transform,
@@ -62,11 +62,11 @@ class Reach:
         return similarity(shift, rotation, scale, (side / 2, side / 2))
 
 
-def level(found: Transform) -> Transform:
+def level(transform: Transform) -> Transform:
     """The map of level ground: the relief left out."""
-    if found.model != "relief":
-        return found
-    return Transform(found.matrix, "affine")
+    if transform.model != "relief":
+        return transform
+    return Transform(transform.matrix, "affine")
 
 
 WINDOW_REACH = Reach(MAX_ROTATION, (1 - MAX_SCALE, 1 + MAX_SCALE), MAX_SHIFT)
@@ -92,20 +92,20 @@ class Case:
     valid: NDArray[np.bool_] | None = None
     wrong: Image | None = None
 
-    def error(self, found: Transform | None) -> float:
+    def error(self, transform: Transform | None) -> float:
         """Mean distance in optical pixels over the valid ones of 9 x 9 SAR positions.
 
         The truth is one map per scene, without hills, so of a transform that
         follows the relief the map of level ground is measured.
         """
-        if found is None:
+        if transform is None:
             return FAILED_PX
-        found = level(found)
+        transform = level(transform)
         height, width = self.sar.shape
         points = grid_points(height, width)
         if self.valid is not None:
             points = points[self.valid[tuple(points.astype(int).T)]]
-        return min(mean_distance(found, self.truth, points), FAILED_PX)
+        return min(mean_distance(transform, self.truth, points), FAILED_PX)
 
     def images(self, *, wrong: bool = False) -> tuple[RasterArray, RasterArray]:
         """SAR and optical image as the library takes them, without georeference."""
@@ -117,12 +117,12 @@ class Case:
         sar = RasterArray.of(self.sar, self.valid, name=self.scene)
         return sar, RasterArray.of(optical, name=self.scene)
 
-    def pictures(self, *, wrong: bool = False) -> tuple[Picture, Picture]:
+    def grey_images(self, *, wrong: bool = False) -> tuple[GreyImage, GreyImage]:
         """The same, ready for matching."""
         sar, optical = self.images(wrong=wrong)
         return (
-            open_image(sar, "sar").read().picture("sar"),
-            open_image(optical, "optical").read().picture("optical"),
+            open_image(sar, "sar").read().grey_image("sar"),
+            open_image(optical, "optical").read().grey_image("optical"),
         )
 
 

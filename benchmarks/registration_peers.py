@@ -94,11 +94,13 @@ def _simple_itk(sar: Grey, optical: Grey, wanted: Any, model: Model) -> Transfor
     method.SetSmoothingSigmasPerLevel([4, 2, 1, 0.5])
     method.SetInitialTransform(start, inPlace=False)
     try:
-        found = method.Execute(fixed, moving)
+        solution = method.Execute(fixed, moving)
     except RuntimeError:  # the images left one another, which ITK says this way
         return None
     corners = np.array([[100.0, 100.0], [100.0, 400.0], [400.0, 100.0]])
-    there = np.array([found.TransformPoint((c - 0.5, r - 0.5)) for r, c in corners])[:, ::-1] + 0.5
+    there = (
+        np.array([solution.TransformPoint((c - 0.5, r - 0.5)) for r, c in corners])[:, ::-1] + 0.5
+    )
     matrix = np.eye(3)
     matrix[:2] = np.linalg.solve(np.column_stack([corners, np.ones(3)]), there).T
     return Transform(matrix, model).inverse
@@ -148,12 +150,12 @@ def xfeat_lighterglue(sar: Grey, optical: Grey) -> Transform | None:
     import torch
 
     model = _xfeat()
-    found = []
+    matches = []
     for image in (sar, optical):
         pixels = torch.from_numpy(image)[None, None].float() / 255
-        found.append(model.detectAndCompute(pixels, top_k=2048)[0])
-        found[-1]["image_size"] = image.shape[::-1]
-    here, there, _ = model.match_lighterglue(*found)
+        matches.append(model.detectAndCompute(pixels, top_k=2048)[0])
+        matches[-1]["image_size"] = image.shape[::-1]
+    here, there, _ = model.match_lighterglue(*matches)
     return _by_ransac(np.asarray(here), np.asarray(there))
 
 

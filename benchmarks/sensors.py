@@ -30,7 +30,7 @@ from registration_cases import Case, sensor_cases
 
 WITHIN = (2, 3, 5, 10)
 RIGHT_PX = 5.0
-TOLD = {"rotation": 90.0, "scale": (0.7, 1.4)}
+REQUESTED = {"rotation": 90.0, "scale": (0.7, 1.4)}
 Line = dict[str, Any]
 
 
@@ -41,19 +41,19 @@ def measure(cases: Iterable[Case], options: dict[str, Any], *, wrong: bool = Tru
         for own in (True, False) if wrong else (True,):
             images = case.images(wrong=not own)
             started, worked = perf_counter(), process_time()
-            found = register(*images, **options)
+            result = register(*images, **options)
             seconds, work = perf_counter() - started, process_time() - worked
             line: Line = {
                 "source": case.source,
                 "scene": case.scene,
                 "side": case.sar.shape[0],
                 "own": int(own),
-                "error": case.error(found.transform if own else None),
-                "verdict": found.verdict,
-                "confidence": found.confidence,
-                "expected": found.expected_error_px,
-                "bound": found.error_bound_px,
-                "search": found.search,
+                "error": case.error(result.transform if own else None),
+                "verdict": result.verdict,
+                "confidence": result.confidence,
+                "expected": result.expected_error_px,
+                "bound": result.error_bound_px,
+                "search": result.search,
                 "seconds": seconds,
                 "cpu_seconds": work,
             }
@@ -70,25 +70,25 @@ def report(name: str, lines: list[Line]) -> None:
     clock, work = (np.mean([line[k] for line in own]) for k in ("seconds", "cpu_seconds"))
     print(f"{name}: {within}; n = {len(own)}, {clock:.2f} s a pair ({work:.2f} s of a core)")
     right = error <= RIGHT_PX
-    _share(
+    _fraction(
         "right answers called match", [own[i]["verdict"] == "match" for i in np.flatnonzero(right)]
     )
-    _share(
+    _fraction(
         "failed right partners called match",
         [own[i]["verdict"] == "match" for i in np.flatnonzero(error > 2 * RIGHT_PX)],
     )
-    _share("wrong partners called match", [line["verdict"] == "match" for line in other])
-    _share("wrong partners called uncertain", [line["verdict"] == "uncertain" for line in other])
+    _fraction("wrong partners called match", [line["verdict"] == "match" for line in other])
+    _fraction("wrong partners called uncertain", [line["verdict"] == "uncertain" for line in other])
     called = [line for line in own if line["verdict"] == "match" and line["expected"]]
-    _share("matches within expected_error_px", [m["error"] <= m["expected"] for m in called])
-    _share("matches within error_bound_px", [m["error"] <= m["bound"] for m in called])
+    _fraction("matches within expected_error_px", [m["error"] <= m["expected"] for m in called])
+    _fraction("matches within error_bound_px", [m["error"] <= m["bound"] for m in called])
     sure = [line["confidence"] for line in (*own, *other)]
     label = [*right, *(False for _ in other)]
     if len(set(label)) > 1:
         print(f"  AUROC of the confidence {roc_auc_score(label, sure):.4f}")
 
 
-def _share(label: str, hits: list[bool]) -> None:
+def _fraction(label: str, hits: list[bool]) -> None:
     if hits:
         low, high = binomtest(sum(map(bool, hits)), len(hits)).proportion_ci(method="wilson")
         print(f"  {label:36}{np.mean(hits):.3f} ({low:.3f} to {high:.3f}), n = {len(hits)}")
@@ -114,7 +114,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=None, help="CSV with one line per answer")
     given = parser.parse_args()
     cv2.setNumThreads(2)
-    options: dict[str, Any] = dict(TOLD) if given.wide else {"near_only": given.near_only}
+    options: dict[str, Any] = dict(REQUESTED) if given.wide else {"near_only": given.near_only}
     cases = [
         case
         for seed in map(int, given.seeds.split(","))

@@ -95,14 +95,14 @@ class Kind:
     draw: Draw
     side: int = 512
     spare: int = 128
-    told: dict[str, Any] = field(default_factory=dict)
+    requested: dict[str, Any] = field(default_factory=dict)
 
 
 KINDS = {
     "anisotropic": Kind(anisotropic),
     "shear": Kind(shear),
     "homography": Kind(homography),
-    "rotation": Kind(rotation, spare=144, told={"rotation": 180.0}),
+    "rotation": Kind(rotation, spare=144, requested={"rotation": 180.0}),
     "offset": Kind(offset, side=1024, spare=208),
 }
 
@@ -118,17 +118,17 @@ def measure(root: Path, name: str, count: int, seed: int, options: dict[str, Any
     for base, case in track(zip(plain, warped, strict=True), name, count):
         as_it_lies = register(*base.images()).transform
         started, worked = perf_counter(), process_time()
-        found = register(*case.images(), **kind.told, **options)
+        result = register(*case.images(), **kind.requested, **options)
         seconds, work = perf_counter() - started, process_time() - worked
-        transform = found.transform
+        transform = result.transform
         lines.append(
             {
                 "kind": name,
                 "scene": case.scene,
                 "error": case.error(transform),
                 "own_error": _against(as_it_lies, base, case, transform),
-                "verdict": found.verdict,
-                "search": found.search,
+                "verdict": result.verdict,
+                "search": result.search,
                 "model": transform.model if transform else "",
                 "seconds": seconds,
                 "cpu_seconds": work,
@@ -138,15 +138,17 @@ def measure(root: Path, name: str, count: int, seed: int, options: dict[str, Any
 
 
 def _against(
-    as_it_lies: Transform | None, base: Case, case: Case, found: Transform | None
+    as_it_lies: Transform | None, base: Case, case: Case, transform: Transform | None
 ) -> float:
     """Mean distance from where the answer to the unwarped window sends the warped one."""
-    if as_it_lies is None or found is None:
-        return case.error(found)
-    found, as_it_lies = level(found), level(as_it_lies)
+    if as_it_lies is None or transform is None:
+        return case.error(transform)
+    transform, as_it_lies = level(transform), level(as_it_lies)
     points = grid_points(*case.sar.shape)
     unwarped = base.truth.inverse(case.truth(points))  # where the pixels lie in the plain window
-    return min(float(np.linalg.norm(found(points) - as_it_lies(unwarped), axis=1).mean()), 999.0)
+    return min(
+        float(np.linalg.norm(transform(points) - as_it_lies(unwarped), axis=1).mean()), 999.0
+    )
 
 
 def report(name: str, lines: list[Line]) -> None:

@@ -27,8 +27,8 @@ def main(folder: Path) -> float:
     print(f"{result.verdict} at {longitude:.5f} {latitude:.5f}")
     # Pixels are counted in the part of the atlas around the place, which `window` names.
     row, col = result.centre["pixel"]
-    found = np.array([row + result.window.row, col + result.window.col])
-    off = float(np.linalg.norm(found - (ROW + SIDE / 2, COL + SIDE / 2)))
+    place = np.array([row + result.window.row, col + result.window.col])
+    off = float(np.linalg.norm(place - (ROW + SIDE / 2, COL + SIDE / 2)))
     print(f"{off:.2f} px from the truth")
     return off
 

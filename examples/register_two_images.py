@@ -21,8 +21,8 @@ def main(folder: Path) -> float:
     if result.verdict != "match" or result.transform is None:
         raise SystemExit("look at match.json before you use this")
 
-    told = json.loads((folder / "truth.json").read_text())
-    truth = np.array(told["pairs"]["sim-0000"]["sar_to_optical"])
+    stated = json.loads((folder / "truth.json").read_text())
+    truth = np.array(stated["pairs"]["sim-0000"]["sar_to_optical"])
     points = np.random.default_rng(0).uniform(32, 480, (200, 2))  # rows, columns
     wanted = (np.column_stack([points, np.ones(200)]) @ truth.T)[:, :2]
     error = float(np.linalg.norm(result.transform(points) - wanted, axis=1).mean())

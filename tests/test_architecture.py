@@ -30,14 +30,14 @@ LONGEST_FUNCTION, LONGEST_FILE = 60, 500
 
 def imported(path: Path) -> set[str]:
     """Top-level parts of crosslook that a file imports, anywhere in it."""
-    found: set[str] = set()
+    names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("crosslook"):
             parts = (node.module or "").split(".")
-            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+            names |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
         elif isinstance(node, ast.Import):
-            found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("crosslook.")}
-    return found
+            names |= {a.name.split(".")[1] for a in node.names if a.name.startswith("crosslook.")}
+    return names
 
 
 def module_of(path: Path) -> str:
@@ -47,15 +47,15 @@ def module_of(path: Path) -> str:
 
 def modules_imported(path: Path) -> set[str]:
     """Modules of crosslook that a file imports, anywhere in it, for types too."""
-    found: set[str] = set()
+    names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("crosslook"):
             base = node.module or ""
             below = {f"{base}.{alias.name}" for alias in node.names} & MODULES.keys()
-            found |= below or {base}
+            names |= below or {base}
         elif isinstance(node, ast.Import):
-            found |= {a.name for a in node.names if a.name.startswith("crosslook")}
-    return found
+            names |= {a.name for a in node.names if a.name.startswith("crosslook")}
+    return names
 
 
 MODULES = {module_of(path): path for path in FILES}

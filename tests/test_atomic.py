@@ -86,9 +86,9 @@ def test_what_another_machine_writes_is_left_alone_for_a_day(tmp_path: Path) -> 
 
 def test_of_many_that_claim_a_name_one_gets_it(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        told = list(pool.map(lambda n: write_new(tmp_path / "a", b"%d" % n), range(32)))
-    assert told.count(True) == 1
-    assert (tmp_path / "a").read_bytes() == b"%d" % told.index(True)
+        answers = list(pool.map(lambda n: write_new(tmp_path / "a", b"%d" % n), range(32)))
+    assert answers.count(True) == 1
+    assert (tmp_path / "a").read_bytes() == b"%d" % answers.index(True)
     assert names(tmp_path) == {"a"}
 
 

@@ -104,10 +104,10 @@ def test_ctrl_c_says_that_the_work_goes_on_and_it_does(
     subprocess.run(call, check=True, capture_output=True)
     call, *_ = commands(pairs, basemap, tmp_path / "whole")[name]
     subprocess.run(call, check=True, capture_output=True)
-    found, wanted = files_of(out), files_of(tmp_path / "whole" / name)
-    assert found.keys() == wanted.keys()
+    files, wanted = files_of(out), files_of(tmp_path / "whole" / name)
+    assert files.keys() == wanted.keys()
     timed = {"run.json", "report.html"}  # they tell how long steps took
-    assert {k: v for k, v in found.items() if k not in timed and not k.endswith(".svg")} == {
+    assert {k: v for k, v in files.items() if k not in timed and not k.endswith(".svg")} == {
         k: v for k, v in wanted.items() if k not in timed and not k.endswith(".svg")
     }
 
@@ -161,8 +161,8 @@ def ended(body: str, debug: str = "") -> subprocess.CompletedProcess[str]:
     ],
 )  # fmt: skip
 def test_every_end_is_one_line_and_a_code(body: str, code: int, words: str) -> None:
-    found = ended(body)
-    assert (found.returncode, found.stderr) == (code, f"{words}\n" if words else "")
+    end = ended(body)
+    assert (end.returncode, end.stderr) == (code, f"{words}\n" if words else "")
 
 
 def test_debugging_shows_where_and_what_libraries_say() -> None:
@@ -183,8 +183,8 @@ def test_an_interruption_that_falls_into_a_finaliser_is_not_lost() -> None:
         "Held()\n"
         "time.sleep(20)\n"
     )
-    found = ended(body)
-    assert (found.returncode, found.stderr) == (130, "stopped. No half-written file is left.\n")
+    end = ended(body)
+    assert (end.returncode, end.stderr) == (130, "stopped. No half-written file is left.\n")
 
 
 def test_an_interruption_that_a_library_turns_into_its_own_error_is_one_all_the_same() -> None:
@@ -228,7 +228,7 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
 @pytest.mark.parametrize("name", ["study", "build", "simulate", "audit"])
 def test_a_folder_that_cannot_be_written_is_one_line(name: str, pairs: Path, basemap: Path) -> None:
     call, *_ = commands(pairs, basemap, Path("/proc/none"))[name]
-    found = subprocess.run(call, capture_output=True, text=True)
-    assert found.returncode == 1
-    assert found.stderr.startswith("error: cannot write /proc/none")
-    assert found.stderr.count("\n") == 1
+    end = subprocess.run(call, capture_output=True, text=True)
+    assert end.returncode == 1
+    assert end.stderr.startswith("error: cannot write /proc/none")
+    assert end.stderr.count("\n") == 1

@@ -78,7 +78,7 @@ def test_every_page_in_a_browser(site: Path, width: int) -> None:
 
 def missing(links: list[str]) -> list[str]:
     """Links to files that are not there, or to places on a page that it does not have."""
-    found = []
+    absent = []
     for link in links:
         if not link.startswith("file://"):
             continue
@@ -87,8 +87,8 @@ def missing(links: list[str]) -> list[str]:
         if not path.is_file() or (
             anchor and path.suffix == ".html" and anchor not in anchors(path)
         ):
-            found.append(link)
-    return found
+            absent.append(link)
+    return absent
 
 
 _ANCHORS: dict[Path, set[str]] = {}

@@ -63,7 +63,7 @@ def test_a_match_shows_verdict_and_overlay(result: MatchResult) -> None:
     assert f"{result.confidence:.2f}" in text
 
 
-def test_no_match_shows_no_picture() -> None:
+def test_no_match_shows_no_image() -> None:
     noise = np.random.default_rng(0).random((2, 1, 256, 256)).astype(np.float32)
     lost = crosslook.register(*(RasterArray.of(one) for one in noise), near_only=True)
     text = lost._repr_html_()

@@ -48,10 +48,10 @@ def test_every_bound_has_a_lowest_version_that_is_tested() -> None:
     pinned = dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", text, re.MULTILINE))
     pinned = {name.lower().replace("_", "-"): version for name, version in pinned.items()}
     extras = PROJECT["project"]["optional-dependencies"]
-    asked = [*PROJECT["project"]["dependencies"]]
+    required = [*PROJECT["project"]["dependencies"]]
     for extra in ("models", "faiss", "remote", "ray", "test"):
-        asked += extras[extra]
-    for one in asked:
+        required += extras[extra]
+    for one in required:
         name, bound = re.fullmatch(r"([A-Za-z0-9._-]+)(?:\[.*\])?[>=]=(.+)", one).groups()  # type: ignore[union-attr]
         have = pinned[name.lower().replace("_", "-")]
         assert _numbers(have)[: len(_numbers(bound))] >= _numbers(bound), (one, have)

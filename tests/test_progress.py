@@ -8,7 +8,7 @@ from crosslook.progress import listening, stage, track
 def test_stages_and_steps_are_heard_in_order() -> None:
     heard: list[tuple[str, int, int]] = []
     stage("before")
-    with listening(lambda *told: heard.append(told)):
+    with listening(lambda *event: heard.append(event)):
         stage("read")
         assert list(track([7, 8], "counting")) == [7, 8]
     stage("after")

@@ -67,17 +67,17 @@ IMAGES = ["tif/sar/0.tif", "tif/optical/0.tif"]
     ids=lambda call: " ".join(call[:2]),
 )
 def test_commands_say_nothing_on_the_standard_error(call: list[str], files: Path) -> None:
-    found = run([*call, "--out", "-".join(call[:2]).replace("/", "_")], files)
-    assert found.returncode in (0, 3)
-    assert found.stderr == ""
-    assert "Warning" not in found.stdout
+    ended = run([*call, "--out", "-".join(call[:2]).replace("/", "_")], files)
+    assert ended.returncode in (0, 3)
+    assert ended.stderr == ""
+    assert "Warning" not in ended.stdout
 
 
 def test_a_damaged_file_is_one_line_of_ours(files: Path) -> None:
-    found = run(["register", IMAGES[0], "cut.tif", "--out", "cut"], files)
-    assert found.returncode == 1
-    assert found.stderr.startswith("error: cut.tif cannot be")
-    assert found.stderr.count("\n") == 1
+    ended = run(["register", IMAGES[0], "cut.tif", "--out", "cut"], files)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: cut.tif cannot be")
+    assert ended.stderr.count("\n") == 1
 
 
 @pytest.mark.slow
@@ -85,10 +85,10 @@ def test_a_damaged_file_is_one_line_of_ours(files: Path) -> None:
 def test_ray_is_quiet_too(files: Path) -> None:
     pytest.importorskip("ray")
     ray = ["--engine", "ray", "--workers", "1", "--no-structure"]
-    found = run(["study", "png", *STUDY, *ray, "--out", "ray"], files)
-    assert found.returncode == 0
+    ended = run(["study", "png", *STUDY, *ray, "--out", "ray"], files)
+    assert ended.returncode == 0
     ours = ("hog:cell=8 sar (ray)", "hog:cell=8 optical (ray)")  # how far it is, on a slow machine
-    assert not [line for line in found.stderr.splitlines() if not line.startswith(ours)]
+    assert not [line for line in ended.stderr.splitlines() if not line.startswith(ours)]
 
 
 def test_debugging_brings_it_back(files: Path) -> None:

@@ -70,8 +70,8 @@ def grown(recipe: str, folder: Path) -> Path:
 def rows_of(run_folder: Path) -> list[dict[str, object]]:
     import pyarrow.parquet as pq
 
-    found: list[dict[str, object]] = pq.read_table(run_folder / "results.parquet").to_pylist()
-    return found
+    rows: list[dict[str, object]] = pq.read_table(run_folder / "results.parquet").to_pylist()
+    return rows
 
 
 QUICK = ("--patch", 64, "--no-structure", "--draws", 100)
@@ -111,9 +111,9 @@ def test_add_an_extractor(tmp_path: Path, pairs: Path) -> None:
 def test_add_a_measure(tmp_path: Path, pairs: Path) -> None:
     package = grown("measure", tmp_path)
     run(package, "study", pairs, "--extractors", "hog:cell=8", "--out", tmp_path / "run", *QUICK)
-    found = [r for r in rows_of(tmp_path / "run") if r["metric"] == "dimension-agreement"]
-    assert found
-    assert all(0.0 < float(str(row["value"])) < 1.0 for row in found)
+    added = [r for r in rows_of(tmp_path / "run") if r["metric"] == "dimension-agreement"]
+    assert added
+    assert all(0.0 < float(str(row["value"])) < 1.0 for row in added)
     assert "Agreement of dimensions" in (tmp_path / "run" / "report.html").read_text()
 
 

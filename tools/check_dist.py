@@ -79,8 +79,16 @@ def main() -> None:
         # Without PYTHONPATH: pip would find the source tree, and install nothing.
         clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         clean["PATH"] = f"{home / 'bin'}{os.pathsep}{clean['PATH']}"
-        held = ["--constraint", str(given.constraint.resolve())] if given.constraint else []
-        pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", *held, str(wheel)]
+        constraint = ["--constraint", str(given.constraint.resolve())] if given.constraint else []
+        pip = [
+            str(home / "bin" / "python"),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            *constraint,
+            str(wheel),
+        ]
         subprocess.run(pip, check=True, cwd=work, env=clean)
         print(f"[{perf_counter() - start:.0f} s] pip install {wheel.name}", flush=True)
         if not (home / "bin" / "crosslook").exists():

@@ -52,17 +52,17 @@ def ground_range(folder: str | Path) -> Path:
     side = pixels.shape[0]
     steps = np.linspace(0, side, 6)
     # A descending pass, as it is recorded: the first line lies north, not quite east-west.
-    turn = PLACE @ Affine.rotation(-9, (side / 2, side / 2))
-    points = [GroundControlPoint(r, c, *(turn @ (c, r))) for r in steps for c in steps]
-    turned = np.zeros_like(pixels)
-    back = ~PLACE @ turn
+    placed = PLACE @ Affine.rotation(-9, (side / 2, side / 2))
+    points = [GroundControlPoint(r, c, *(placed @ (c, r))) for r in steps for c in steps]
+    rotated = np.zeros_like(pixels)
+    back = ~PLACE @ placed
     rows, cols = np.indices(pixels.shape) + 0.5
     to = back @ (cols, rows)
     inside = (to[0] >= 0) & (to[0] < side) & (to[1] >= 0) & (to[1] < side)
-    turned[inside] = pixels[to[1][inside].astype(int), to[0][inside].astype(int)]
+    rotated[inside] = pixels[to[1][inside].astype(int), to[0][inside].astype(int)]
     for polarisation, gain in (("vv", 1.0), ("vh", 0.4)):
         name = f"s1a-iw-grd-{polarisation}-20260101t000000-20260101t000025-000000-000000-001.tiff"
-        gained = (turned * gain).astype(np.uint16)
+        gained = (rotated * gain).astype(np.uint16)
         save(
             Path(folder, "measurement", name),
             gained,
@@ -89,7 +89,7 @@ def item(folder: str | Path) -> Path:
             "type": "image/tiff; application=geotiff",
             "eo:bands": [{"name": name, "common_name": name}],
         }
-    told = {"type": "Feature", "stac_version": "1.0.0", "id": "simulated", "assets": assets}
+    content = {"type": "Feature", "stac_version": "1.0.0", "id": "simulated", "assets": assets}
     target = Path(folder, "item.json")
-    target.write_text(json.dumps(told, indent=1), encoding="utf-8")
+    target.write_text(json.dumps(content, indent=1), encoding="utf-8")
     return target

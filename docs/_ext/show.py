@@ -26,11 +26,11 @@ def read(path: Path | str) -> np.ndarray:
     return bands[:3].transpose(1, 2, 0) if len(bands) >= 3 else stretched(bands[0])
 
 
-def row(pictures: Mapping[str, Any], height: float = 3.4) -> Figure:
+def row(images: Mapping[str, Any], height: float = 3.4) -> Figure:
     """Draw images beside each other, each with its title; arrays or files."""
-    figure, axes = plt.subplots(1, len(pictures), figsize=(height * len(pictures), height + 0.3))
-    for axis, (title, picture) in zip(np.atleast_1d(axes), pictures.items(), strict=True):
-        shown = read(picture) if isinstance(picture, str | Path) else picture
+    figure, axes = plt.subplots(1, len(images), figsize=(height * len(images), height + 0.3))
+    for axis, (title, image) in zip(np.atleast_1d(axes), images.items(), strict=True):
+        shown = read(image) if isinstance(image, str | Path) else image
         axis.imshow(shown, cmap="gray" if shown.ndim == 2 else None, interpolation="nearest")
         axis.set_title(title, fontsize=10)
         axis.axis("off")

@@ -13,10 +13,10 @@ ROOT = HERE.parents[1]
 def version() -> str:
     """Read the version from the one place where it stands."""
     text = (ROOT / "src" / "crosslook" / "__init__.py").read_text(encoding="utf-8")
-    found = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
-    if found is None:
+    stated = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
+    if stated is None:
         raise SystemExit("src/crosslook/__init__.py has no __version__")
-    return found[1]
+    return stated[1]
 
 
 def pack(out: Path) -> Path:

@@ -94,12 +94,12 @@ def sweep(folder: Path, *, below: bool = True) -> None:
     (or containers), whose processes cannot be seen from here, for a day.
     """
     for path in folder.rglob(".crosslook-*") if below else folder.glob(".crosslook-*"):
-        found = _NAME.fullmatch(path.name)
-        if found is None:  # not a name that is made here
+        matched = _NAME.fullmatch(path.name)
+        if matched is None:  # not a name that is made here
             continue
         with suppress(OSError):
-            if found[1] == _here():
-                dead = not _runs(int(found[2]))
+            if matched[1] == _here():
+                dead = not _runs(int(matched[2]))
             else:
                 dead = time() - path.stat().st_mtime > _ABANDONED_SECONDS
             if dead:

@@ -1,4 +1,4 @@
-"""How results show themselves in Jupyter: a small table and a picture, safe to embed."""
+"""How results show themselves in Jupyter: a small table and an image, safe to embed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def image(data: bytes, words: str, kind: str = "png") -> str:
-    """Make the HTML of a picture that is carried along; ``words`` say what it shows."""
+    """Make the HTML of an image that is carried along; ``words`` say what it shows."""
     encoded = base64.b64encode(data).decode("ascii")
     source = f"data:image/{kind};base64,{encoded}"
     return f'<img style="max-width:100%" alt="{escape(words)}" src="{source}">'

@@ -283,7 +283,7 @@ class WritingOptions(Settings):
         default=None, description="Folder for transform, aligned image, tie points."
     )
     force: bool = Field(
-        default=False, description="Write the aligned image and the pictures without a match too."
+        default=False, description="Write the aligned image and the images without a match too."
     )
 
 

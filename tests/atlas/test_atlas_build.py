@@ -24,15 +24,15 @@ from crosslook.errors import (
     StoreError,
 )
 from crosslook.extract.registry import open_extractor
+from crosslook.geo.grey import GreyImage
 from crosslook.geo.grid import crs_text, to_map
-from crosslook.geo.picture import Picture
-from crosslook.match.channels import local_spread
+from crosslook.match.channels import local_std
 
 
-def whole_picture(path: Path) -> Picture:
+def whole_image(path: Path) -> GreyImage:
     with rasterio.open(path) as file:
         grey = file.read().mean(axis=0, dtype=np.float32) / np.float32(255)
-    return Picture(grey, np.ones(grey.shape, np.bool_))
+    return GreyImage(grey, np.ones(grey.shape, np.bool_))
 
 
 def damage(path: Path) -> None:
@@ -51,16 +51,16 @@ def files_of(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("number", [0, 1])
 def test_no_seam_shows_between_blocks(atlas: Atlas, basemap: Path, number: int) -> None:
     level = atlas.manifest.levels[number]
-    picture = whole_picture(basemap)
-    features = open_extractor(level.spec).extract(np.stack([picture.values] * 3)[None])
+    image = whole_image(basemap)
+    features = open_extractor(level.spec).extract(np.stack([image.values] * 3)[None])
     assert features.stride == level.cell
     cells = features.values.shape[2:]
     stored = atlas.features(number, (0, 0), (cells[0], cells[1]))
     statistics = atlas.manifest.statistics[number]
-    weight = local_spread(picture, cells, level.cell)
-    weight = weight / (weight + statistics.spread)
+    weight = local_std(image, cells, level.cell)
+    weight = weight / (weight + statistics.local_std)
     wanted = (features.values[0] - statistics.mean[:, None, None]) * weight
-    wanted /= statistics.deviation[:, None, None]
+    wanted /= statistics.std[:, None, None]
     inner = (slice(8, -8), slice(8, -8))  # the rim of the map is padded otherwise
     np.testing.assert_allclose(stored.values[:, *inner], wanted[:, *inner], atol=0.02)
     assert stored.valid[inner].all()

@@ -45,8 +45,8 @@ def test_a_query_is_found_on_an_atlas_of_any_crs(
     assert "pixels of" in describe(atlas)
     corner = (200, 260)
     cut = sar[corner[0] : corner[0] + CHIP, corner[1] : corner[1] + CHIP]
-    middle = np.array([[corner[0] + CHIP / 2, corner[1] + CHIP / 2]])
-    truth = to_lonlat(grid, middle)[0]  # type: ignore[arg-type]
+    centre = np.array([[corner[0] + CHIP / 2, corner[1] + CHIP / 2]])
+    truth = to_lonlat(grid, centre)[0]  # type: ignore[arg-type]
     x, y = to_map(grid, np.array([corner], np.float64))[0]  # type: ignore[arg-type]
     elsewhere = make_grid("EPSG:32633", from_origin(x + 900, y + 400, 10, 10), CHIP, CHIP)
     for query, options in (
@@ -54,9 +54,9 @@ def test_a_query_is_found_on_an_atlas_of_any_crs(
         (RasterArray.of(cut, name="plain"), {"gsd": 10.0}),
     ):
         # Grid north turns by about 1.6 degrees between the CRSs here.
-        found = locate(query, atlas, rotation=2.5 if options else 0.0, **options)
-        assert found.centre is not None
-        off = (np.array(found.centre["lonlat"]) - truth) * 111_320 * np.array([0.5, 1.0])
+        result = locate(query, atlas, rotation=2.5 if options else 0.0, **options)
+        assert result.centre is not None
+        off = (np.array(result.centre["lonlat"]) - truth) * 111_320 * np.array([0.5, 1.0])
         assert np.hypot(*off) < 25, query.header.name
 
 
@@ -74,9 +74,9 @@ def test_boxes_go_over_the_180th_meridian(tmp_path: Path) -> None:
         {"near": (-179.99, -17.025), "radius_km": 3.0},
         {"near": (179.99, -17.025), "radius_km": 3.0},
     ):
-        found = locate(query, atlas, gsd=10.8, **prior)
-        assert found.centre is not None
-        lon, lat = found.centre["lonlat"]
+        result = locate(query, atlas, gsd=10.8, **prior)
+        assert result.centre is not None
+        lon, lat = result.centre["lonlat"]
         assert -180 <= lon <= 180
         assert abs((lon - 179.975 + 180) % 360 - 180 - 0.0278) < 3e-4
         assert abs(lat + 17.0228) < 3e-4

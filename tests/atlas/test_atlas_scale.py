@@ -51,7 +51,7 @@ def block_json() -> bytes:
         "cells": 65_536,
         "sum": rng.random(9).tolist(),
         "square": (rng.random(9) + 1).tolist(),
-        "spread": rng.random(512).astype(np.float16).astype(float).tolist(),
+        "local_std": rng.random(512).astype(np.float16).astype(float).tolist(),
     }
     files = dict.fromkeys(("image.npy", "level0.npy", "level1.npy"), "0" * 64)
     done = {"valid_pixels": 9, "range": [1, 200], "files": files, "statistics": [part, part]}
@@ -77,7 +77,7 @@ def peak_of_manifest(blocks: int) -> int:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert manifest.valid_pixels == 9 * blocks
-    assert manifest.statistics[0].spread == pytest.approx(0.5, abs=0.1)
+    assert manifest.statistics[0].local_std == pytest.approx(0.5, abs=0.1)
     return peak
 
 
@@ -110,8 +110,8 @@ def test_pieces_far_apart_make_an_atlas_of_a_hundred_gigapixels(
     assert len(atlas.manifest.blocks) <= 12
     for row, col in corners:
         cut = atlas.image((row + 60, col + 80), (256, 256))
-        found = locate(cut, atlas)
-        assert found.transform is not None
-        assert found.window is not None
-        at = found.transform(np.array([[0.0, 0.0]]))[0] + (found.window.row, found.window.col)
+        result = locate(cut, atlas)
+        assert result.transform is not None
+        assert result.window is not None
+        at = result.transform(np.array([[0.0, 0.0]]))[0] + (result.window.row, result.window.col)
         np.testing.assert_allclose(at, (row + 60, col + 80), atol=0.5)

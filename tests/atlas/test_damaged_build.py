@@ -53,9 +53,9 @@ def test_a_damaged_plan(how: str, unfinished: Path, basemap: Path) -> None:
         ["atlas", "info", str(unfinished)],
         ["locate", str(basemap), "--atlas", str(unfinished), "--out", str(unfinished / "out")],
     ):
-        found = CliRunner().invoke(app, command)
-        assert isinstance(found.exception, StoreError)
-        assert "is damaged" in str(found.exception)
+        ended = CliRunner().invoke(app, command)
+        assert isinstance(ended.exception, StoreError)
+        assert "is damaged" in str(ended.exception)
 
 
 @pytest.mark.parametrize("how", DAMAGES)

@@ -16,7 +16,7 @@ from pyproj import Transformer
 
 from crosslook.atlas.locate import _choose, locate, locate_all
 from crosslook.atlas.query import make_poses, make_template, prepare_query
-from crosslook.atlas.ready_blocks import ScipyTransforms, TorchTransforms
+from crosslook.atlas.ready_blocks import ScipyFFT, TorchFFT
 from crosslook.atlas.search import Searcher
 from crosslook.atlas.store import Atlas
 from crosslook.cli import app
@@ -94,8 +94,8 @@ def test_positions_agree_between_pixel_map_and_lonlat(atlas: Atlas, tmp_path: Pa
     grid = window_of(atlas.grid.pixels, (result.window.row, result.window.col), (9, 9))
     degrees = Transformer.from_crs(match["crs"], "OGC:CRS84", always_xy=True)
     for kind in ("centre", "footprint"):
-        held = match[kind]
-        for pixel, xy, lonlat in zip(*(np.atleast_2d(v) for v in held.values()), strict=True):
+        stated = match[kind]
+        for pixel, xy, lonlat in zip(*(np.atleast_2d(v) for v in stated.values()), strict=True):
             np.testing.assert_allclose(to_map(grid, pixel[None])[0], xy, atol=1e-6)
             np.testing.assert_allclose(degrees.transform(*xy), lonlat, atol=1e-6)
             np.testing.assert_allclose(from_lonlat(grid, lonlat[None])[0], pixel, atol=1e-6)
@@ -104,12 +104,12 @@ def test_positions_agree_between_pixel_map_and_lonlat(atlas: Atlas, tmp_path: Pa
     assert (tmp_path / "aligned.tif").exists()
 
 
-@pytest.mark.parametrize(("turn", "growth"), [(9.3, 1.0), (-7.1, 1.08), (0.0, 0.91)])
+@pytest.mark.parametrize(("rotation", "scale"), [(9.3, 1.0), (-7.1, 1.08), (0.0, 0.91)])
 def test_rotation_and_scale_are_recovered_when_their_range_is_given(
-    atlas: Atlas, turn: float, growth: float
+    atlas: Atlas, rotation: float, scale: float
 ) -> None:
-    image, truth = chip(PLACES[1], rotation=turn, scale=growth)
-    result = locate(image, atlas, gsd=METRES, rotation=10.0 if turn else 0.0, scale=0.1)
+    image, truth = chip(PLACES[1], rotation=rotation, scale=scale)
+    result = locate(image, atlas, gsd=METRES, rotation=10.0 if rotation else 0.0, scale=0.1)
     assert off(result, truth) < 2.5
 
 
@@ -128,8 +128,8 @@ def test_another_pixel_size_and_orientation(atlas: Atlas) -> None:
 
 def test_a_prior_keeps_the_search_within(atlas: Atlas) -> None:
     image, truth = chip(PLACES[1])
-    middle = truth(np.array([[SIDE / 2, SIDE / 2]]))
-    lon, lat = to_lonlat(atlas.grid.pixels, middle)[0]
+    centre = truth(np.array([[SIDE / 2, SIDE / 2]]))
+    lon, lat = to_lonlat(atlas.grid.pixels, centre)[0]
     near = locate(image, atlas, gsd=METRES, near=(lon, lat), radius_km=2.0)
     assert off(near, truth) < 2.0
     box = (lon - 0.02, lat - 0.02, lon + 0.02, lat + 0.02)
@@ -175,12 +175,12 @@ def test_a_bad_query_does_not_lose_the_others(atlas: Atlas, tmp_path: Path) -> N
     flat = RasterArray.of(np.full_like(good[0].stored, 4.0), name="flat")
     small = RasterArray.of(good[0].stored[:, :30, :30], name="small")
     absent = tmp_path / "absent.tif"
-    found = list(locate_all([absent, good[0], flat, small, good[1]], atlas, gsd=METRES))
-    assert [isinstance(one, Failure) for one in found] == [True, False, True, True, False]
-    failures = [one for one in found if isinstance(one, Failure)]
+    results = list(locate_all([absent, good[0], flat, small, good[1]], atlas, gsd=METRES))
+    assert [isinstance(one, Failure) for one in results] == [True, False, True, True, False]
+    failures = [one for one in results if isinstance(one, Failure)]
     assert [one.name for one in failures] == ["absent.tif", "flat", "small"]
     assert [type(one.error) for one in failures] == [RasterError, MatchError, MatchError]
-    for one, image in zip((found[1], found[4]), good, strict=True):
+    for one, image in zip((results[1], results[4]), good, strict=True):
         assert isinstance(one, MatchResult)
         assert one.evidence == locate(image, atlas, gsd=METRES).evidence
 
@@ -202,8 +202,8 @@ def test_an_atlas_of_other_features_is_refused_and_what_differs_is_named(
 
 
 def test_a_rival_wins_only_by_a_verdict_better_than_no_match(atlas: Atlas) -> None:
-    found = locate(chip(PLACES[0])[0], atlas, gsd=METRES)
-    first, rival = (replace(found, confidence=c, verdict="no match") for c in (0.1, 0.2))
+    result = locate(chip(PLACES[0])[0], atlas, gsd=METRES)
+    first, rival = (replace(result, confidence=c, verdict="no match") for c in (0.1, 0.2))
     assert _choose([first, rival]) is first
     sure = replace(rival, confidence=0.4, verdict="uncertain")
     assert _choose([first, sure]) is sure
@@ -214,8 +214,8 @@ def test_torch_searches_as_scipy_does(atlas: Atlas) -> None:
     level = atlas.manifest.levels[0]
     pose = make_poses(prepare_query(opened(PLACES[0]), atlas, METRES, np.zeros((1, 2))), 5.0, 0.0)
     templates = [make_template(p, level, open_extractor(level.spec))[0] for p in pose]
-    by_scipy = Searcher(atlas, 0, ScipyTransforms()).search(templates, 20)
-    by_torch = Searcher(atlas, 0, TorchTransforms("cpu")).search(templates, 20)
+    by_scipy = Searcher(atlas, 0, ScipyFFT()).search(templates, 20)
+    by_torch = Searcher(atlas, 0, TorchFFT("cpu")).search(templates, 20)
     assert len(by_scipy) == 20
     for one, other in zip(by_scipy, by_torch, strict=True):
         assert (one.row, one.col, one.template) == (other.row, other.col, other.template)
@@ -226,7 +226,7 @@ def test_transforms_that_are_not_kept_give_the_same_peaks(atlas: Atlas) -> None:
     level = atlas.manifest.levels[0]
     pose = make_poses(prepare_query(opened(PLACES[0]), atlas, METRES, np.zeros((1, 2))), 0.0, 0.0)
     templates = [make_template(p, level, open_extractor(level.spec))[0] for p in pose]
-    forgetful = ScipyTransforms()
+    forgetful = ScipyFFT()
     forgetful.keep_bytes = 0
     assert Searcher(atlas, 0, forgetful).search(templates, 9) == Searcher(atlas, 0).search(
         templates, 9
@@ -314,6 +314,6 @@ def test_the_command_line_says_where_and_answers_by_its_exit_code(
     assert "cannot be opened" in rows[0]["error"]
     twice = CliRunner().invoke(app, ["locate", str(path), str(path), *call[2:], "--gsd", "10"])
     assert isinstance(twice.exception, SettingError)
-    held = CliRunner().invoke(app, ["atlas", "info", atlas.name])
-    assert held.exit_code == 0
-    assert "1280 x 1280" in held.output
+    info = CliRunner().invoke(app, ["atlas", "info", atlas.name])
+    assert info.exit_code == 0
+    assert "1280 x 1280" in info.output

@@ -16,7 +16,7 @@ from crosslook.atlas.build import build_atlas
 from crosslook.atlas.levels import Level
 from crosslook.atlas.locate import locate, locate_all
 from crosslook.atlas.query import Pose, cut_poses, make_poses, prepare_query
-from crosslook.atlas.search import Asked, OpenLevels, search_poses, searcher
+from crosslook.atlas.search import OpenLevels, SearchRequest, search_queries, searcher
 from crosslook.atlas.store import Atlas
 from crosslook.data.simulate.basemap import write_basemap
 from crosslook.data.simulate.scene import make_pair
@@ -97,9 +97,9 @@ def test_parts_cover_a_query_and_overlap_by_half(atlas: Atlas) -> None:
     assert len(parts) == len(rows) * len(cols)
     for part in parts:
         assert part.shape == (300, 300)
-        assert part.picture.valid.mean() > 0.98
+        assert part.grey_image.valid.mean() > 0.98
         np.testing.assert_allclose(
-            part.middle - parts[0].middle, starts[0] + part.placed(ORIGIN)[0]
+            part.centre - parts[0].centre, starts[0] + part.placed(ORIGIN)[0]
         )
 
 
@@ -119,20 +119,20 @@ def test_many_poses_give_what_all_at_once_give_in_a_bounded_memory(
     image = open_image(RasterArray.of(atlas.image((112, 240), (256, 256)).source.stored), "optical")
     query = prepare_query(image, atlas, METRES, ORIGIN)
     assert len(make_poses(query, 180.0, 0.1)) == 144 * 9  # half a turn counts once
-    wanted = Asked(make_poses(query, 25.0, 0.0), None)
+    wanted = SearchRequest(make_poses(query, 25.0, 0.0), None)
     levels = OpenLevels(atlas, ModelOptions())
     search = searcher(atlas, 0)
     assert search.at_once * search.ready.spectrum_bytes <= 128 << 20
-    together = search_poses(levels, [wanted], 20)
+    together = search_queries(levels, [wanted], 20)
     monkeypatch.setattr(searching, "_SOUGHT_BYTES", 0)
     assert search.at_once < len(wanted.poses)
-    apart = search_poses(levels, [wanted], 20)
+    apart = search_queries(levels, [wanted], 20)
     assert apart[0][1][0] == together[0][1][0]
-    first, second = ({(f.row, f.col) for f in found[0][1][:5]} for found in (together, apart))
+    first, second = ({(f.row, f.col) for f in results[0][1][:5]} for results in (together, apart))
     assert len(first & second) >= 4  # the flanks of a peak may count once more
 
 
-def test_any_rotation_is_found_where_it_is_told(atlas: Atlas) -> None:
+def test_any_rotation_is_found_where_it_is_requested(atlas: Atlas) -> None:
     image, truth = chip((391, 430), 256, rotation=141.0)
     result = locate(image, atlas, gsd=METRES, rotation=180.0)
     assert off(result, truth, atlas) < 2.5
@@ -156,8 +156,8 @@ def test_no_match_has_no_place_and_says_what_may_be_the_cause(atlas: Atlas, tmp_
 @pytest.mark.slow
 def test_queries_of_all_sizes_go_together(small: Atlas) -> None:
     queries = [chip((200, 300), 200), chip((-130, -90), 900), chip((60, 90), 500)]
-    found = list(locate_all([image for image, _ in queries], small, gsd=METRES))
-    for one, (_, truth) in zip(found, queries, strict=True):
+    results = list(locate_all([image for image, _ in queries], small, gsd=METRES))
+    for one, (_, truth) in zip(results, queries, strict=True):
         assert isinstance(one, MatchResult)
         assert off(one, truth, small) < 2.5
 
@@ -174,10 +174,10 @@ def test_a_query_that_cannot_be_searched_for_does_not_lose_the_others(
 
     monkeypatch.setattr(searching, "make_template", refuse)
     sides = (200, 180, 256)
-    found = list(locate_all([chip((200, 300), s)[0] for s in sides], small, gsd=METRES))
-    assert [isinstance(one, Failure) for one in found] == [False, True, False]
-    assert isinstance(found[1], Failure)
-    assert (found[1].name, str(found[1].error)) == ("chip-180", "no features")
-    for one, side in zip(found[::2], sides[::2], strict=True):
+    results = list(locate_all([chip((200, 300), s)[0] for s in sides], small, gsd=METRES))
+    assert [isinstance(one, Failure) for one in results] == [False, True, False]
+    assert isinstance(results[1], Failure)
+    assert (results[1].name, str(results[1].error)) == ("chip-180", "no features")
+    for one, side in zip(results[::2], sides[::2], strict=True):
         assert isinstance(one, MatchResult)
         assert off(one, chip((200, 300), side)[1], small) < 2.5

@@ -70,8 +70,8 @@ def test_the_plan_agrees_with_real_builds_of_three_sizes(
 def test_measured_costs_are_those_of_a_block(costs: UnitCosts) -> None:
     side = costs.block
     # One byte a pixel and band, and float16 features of both levels.
-    bytes_held = 3 * side**2 + 2 * 10 * ((side // 8) ** 2 + (side // 4) ** 2)
-    assert costs.block_bytes == pytest.approx(bytes_held, rel=0.01)
+    block_bytes = 3 * side**2 + 2 * 10 * ((side // 8) ** 2 + (side // 4) ** 2)
+    assert costs.block_bytes == pytest.approx(block_bytes, rel=0.01)
     assert 0 < costs.search_seconds < costs.block_seconds
     assert 1e8 < costs.build_memory_bytes < 2e9
     assert costs.query_seconds > 0
@@ -113,9 +113,9 @@ def test_the_command_line_plans_from_a_file_of_costs(tmp_path: Path, costs: Unit
     shown = CliRunner().invoke(app, call)
     assert shown.exit_code == 0, shown.output
     assert "148,940,000 km2" in shown.output
-    told = json.loads(CliRunner().invoke(app, [*call, "--json"]).output)
-    assert told["blocks"] * costs.block_seconds / 100 / 3600 == pytest.approx(
-        told["build_hours"], rel=0.01
+    plan = json.loads(CliRunner().invoke(app, [*call, "--json"]).output)
+    assert plan["blocks"] * costs.block_seconds / 100 / 3600 == pytest.approx(
+        plan["build_hours"], rel=0.01
     )
     other = CliRunner().invoke(app, [*call, "--extractor", "raw"])
     assert isinstance(other.exception, InputError)

@@ -119,12 +119,12 @@ def test_every_option_says_what_it_is_and_what_its_default_is() -> None:
 
 def test_options_of_one_name_are_the_same_in_every_command() -> None:
     shared = ("sar", "optical", "bands", "height", "dem", "weights", "device", "dtype", "seed")
-    found: dict[str, set[tuple[Any, ...]]] = {name: set() for name in shared}
+    declared: dict[str, set[tuple[Any, ...]]] = {name: set() for name in shared}
     for _, command in commands():
         for one in command.params:
             if one.name in shared:
-                found[one.name].add((tuple(one.opts), one.metavar, getattr(one, "help", "")))
-    assert {name: len(kinds) for name, kinds in found.items()} == dict.fromkeys(shared, 1)
+                declared[one.name].add((tuple(one.opts), one.metavar, getattr(one, "help", "")))
+    assert {name: len(kinds) for name, kinds in declared.items()} == dict.fromkeys(shared, 1)
 
 
 @pytest.mark.parametrize("name", ["study", "register", "audit", "locate", "atlas build", "plan"])

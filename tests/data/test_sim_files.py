@@ -34,8 +34,8 @@ def test_pairs_are_georeferenced_and_marked(tmp_path: Path) -> None:
                 assert file.tags()["CROSSLOOK_SYNTHETIC"] == "yes"
     with rasterio.open(tmp_path / "optical" / "sim-0000.tif") as file:
         assert np.array_equal(file.read(), make_pair(64, 5, gsd=4.0).optical)
-    told = json.loads((tmp_path / "truth.json").read_text())
-    assert told["synthetic"] is True
+    stated = json.loads((tmp_path / "truth.json").read_text())
+    assert stated["synthetic"] is True
     assert (tmp_path / "truth.csv").read_text().splitlines()[0].startswith("id,synthetic,m00,m01")
 
 
@@ -45,8 +45,8 @@ def test_truth_tells_how_wrong_the_georeference_is(tmp_path: Path) -> None:
     line = (tmp_path / "truth.csv").read_text().splitlines()[1].split(",")
     pair = make_pair(**options)
     assert np.array(line[2:], float).reshape(3, 3) == pytest.approx(pair.truth)
-    told = json.loads((tmp_path / "truth.json").read_text())
-    assert np.array(told["pairs"]["sim-0000"]["sar_to_optical"]) == pytest.approx(pair.truth)
+    stated = json.loads((tmp_path / "truth.json").read_text())
+    assert np.array(stated["pairs"]["sim-0000"]["sar_to_optical"]) == pytest.approx(pair.truth)
     with rasterio.open(tmp_path / "sar" / "sim-0000.tif") as file:
         assert np.array_equal(file.read(1), pair.sar)
 

@@ -143,8 +143,8 @@ def test_the_sun_casts_a_shadow_away_from_it(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_land_cover_has_every_class() -> None:
     ground = make_ground(World(1), Window(0, 0, 768, 768))
-    shares = np.bincount(ground.cover.label.ravel(), minlength=7) / 768**2
-    assert (shares > 0.005).all(), dict(zip(landcover.CLASSES, shares, strict=True))
+    fractions = np.bincount(ground.cover.label.ravel(), minlength=7) / 768**2
+    assert (fractions > 0.005).all(), dict(zip(landcover.CLASSES, fractions, strict=True))
     assert ground.cover.height.max() <= landcover.MAX_OBJECT_HEIGHT
 
 

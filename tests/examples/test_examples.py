@@ -16,19 +16,19 @@ TRUE: dict[str, Callable[[Any], bool]] = {
     "register_a_folder": lambda v: v["sim-0002"] == "failed" and len(v) == 3,
     "locate_on_a_basemap": lambda off: off < 5,
     "study_extractors": lambda recall: recall["hog:cell=8"] > recall["raw"],
-    "audit_a_data_set": lambda told: all(abs(row - 4) < 0.5 for row, _ in told.values()),
+    "audit_a_data_set": lambda content: all(abs(row - 4) < 0.5 for row, _ in content.values()),
     "use_the_features": lambda recall: recall[1] > recall[0],
 }
 
 
 def test_every_script_is_in_the_table_and_in_the_readme() -> None:
     scripts = {path.stem for path in EXAMPLES.glob("*.py")}
-    told = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    content = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     assert scripts == TRUE.keys()
     names = [
         p.relative_to(EXAMPLES).as_posix() for p in EXAMPLES.rglob("*.*") if p.stem != "README"
     ]
-    assert all(f"`{name}`" in told for name in names if "__pycache__" not in name)
+    assert all(f"`{name}`" in content for name in names if "__pycache__" not in name)
 
 
 @pytest.mark.slow

@@ -37,9 +37,9 @@ class Served:
         except BaseException:  # also a test that took too long
             self.process.kill()
             raise
-        found = re.search(r"http://\S+", self.said)
-        assert found, self.said
-        self.address = found.group().rstrip("/")
+        address = re.search(r"http://\S+", self.said)
+        assert address, self.said
+        self.address = address.group().rstrip("/")
 
     def _line(self) -> str:
         assert self.process.stdout is not None
@@ -74,9 +74,9 @@ class Served:
             return status, content
 
     def upload(self, data: bytes, name: str = "image.tif") -> str:
-        status, told = self.ask(f"/uploads?name={urllib.request.quote(name, safe='')}", data)
-        assert status == 201, told
-        return str(told["id"])
+        status, content = self.ask(f"/uploads?name={urllib.request.quote(name, safe='')}", data)
+        assert status == 201, content
+        return str(content["id"])
 
     def start(self, path: str, body: dict[str, Any]) -> str:
         status, job = self.ask(path, body)
@@ -89,11 +89,11 @@ class Served:
         """Follow a job until it has ended, or until something else holds."""
         ends = time.monotonic() + 180
         while time.monotonic() < ends:
-            told = self.ask(f"/jobs/{job}")[1]
-            if told["state"] in ("done", "failed", "cancelled") or (until and until(told)):
-                return dict(told)
+            status = self.ask(f"/jobs/{job}")[1]
+            if status["state"] in ("done", "failed", "cancelled") or (until and until(status)):
+                return dict(status)
             time.sleep(0.05)
-        raise AssertionError(f"job {job} did not end: {told}")
+        raise AssertionError(f"job {job} did not end: {status}")
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)

@@ -40,12 +40,12 @@ def located(explorer: Any, number: int = 1, **settings: Any) -> dict[str, Any]:
 
 def workers(explorer: Any) -> list[psutil.Process]:
     """The processes that read images, without what Python keeps to track them."""
-    found = []
+    pids = []
     for one in psutil.Process(explorer.process.pid).children(recursive=True):
         with suppress(psutil.Error):  # it has ended meanwhile
             if "spawn_main" in " ".join(one.cmdline()):
-                found.append(one)
-    return found
+                pids.append(one)
+    return pids
 
 
 def test_json_is_that_of_the_command_line(explorer: Any, tmp_path: Path) -> None:
@@ -58,8 +58,8 @@ def test_json_is_that_of_the_command_line(explorer: Any, tmp_path: Path) -> None
         check=True, capture_output=True,
     )  # fmt: skip
     written = json.loads((tmp_path / "cli" / "match.json").read_text())
-    told = job["result"]["match"]
-    assert {**told, "timings_s": 0} == {**written, "timings_s": 0}
+    match = job["result"]["match"]
+    assert {**match, "timings_s": 0} == {**written, "timings_s": 0}
     names = {file["name"] for file in explorer.ask(f"/jobs/{job['id']}/files")[1]}
     assert names == {path.name for path in (tmp_path / "cli").iterdir()}
     for name in ("tie_points.csv", "aligned.tif"):
@@ -148,7 +148,7 @@ def test_results_are_there_after_a_restart(
     job = first.wait(first.start("/locate", body))
     first.ask(f"/jobs/{job['id']}/decision", {"decision": "accepted"})
     started = first.start("/locate", body)
-    first.wait(started, lambda told: told["state"] == "running")
+    first.wait(started, lambda status: status["state"] == "running")
     first.stop()
     second = serve(tmp_path / "out", place, "--workers", "1")
     kept = second.ask(f"/jobs/{job['id']}")[1]
@@ -162,12 +162,12 @@ def test_a_killed_worker_loses_its_job_alone(explorer: Any) -> None:
     image = explorer.upload(chip(explorer).read_bytes(), "chip.tif")
     body = {"query": image, "atlas": "demo-atlas", "settings": {"rotation": 60, "scale": 0.3}}
     job = explorer.start("/locate", body)
-    explorer.wait(job, lambda told: told["stage"] == "search")
+    explorer.wait(job, lambda status: status["stage"] == "search")
     for one in workers(explorer):
         one.kill()
-    told = explorer.wait(job)
-    assert told["state"] == "failed"
-    assert "ended before it was done (signal 9)" in told["error"]
+    status = explorer.wait(job)
+    assert status["state"] == "failed"
+    assert "ended before it was done (signal 9)" in status["error"]
     assert inspected(explorer, chip(explorer).read_bytes(), "next.tif")["state"] == "done"
 
 
@@ -175,7 +175,7 @@ def test_cancelling_ends_the_process(explorer: Any) -> None:
     image = explorer.upload(chip(explorer).read_bytes(), "chip.tif")
     body = {"query": image, "atlas": "demo-atlas", "settings": {"rotation": 60, "scale": 0.3}}
     job = explorer.start("/locate", body)
-    explorer.wait(job, lambda told: told["stage"] == "search")
+    explorer.wait(job, lambda status: status["stage"] == "search")
     before = {one.pid for one in workers(explorer)}
     assert explorer.ask(f"/jobs/{job}/cancel", method="POST")[1]["state"] == "cancelled"
     ends = time.monotonic() + 20
@@ -206,10 +206,10 @@ def inspected(explorer: Any, data: bytes, name: str) -> dict[str, Any]:
 
 def test_a_bomb_and_broken_files_are_told_in_words(explorer: Any) -> None:
     assert len(bomb(50_000)) < 1024
-    told = inspected(explorer, bomb(50_000), "bomb.tif")
-    assert told["state"] == "failed"
-    assert "'bomb.tif' has 50000 x 50000 pixels" in told["error"]
-    assert "2,500 million" in told["error"]
+    job = inspected(explorer, bomb(50_000), "bomb.tif")
+    assert job["state"] == "failed"
+    assert "'bomb.tif' has 50000 x 50000 pixels" in job["error"]
+    assert "2,500 million" in job["error"]
     cut = inspected(explorer, chip(explorer).read_bytes()[:30_000], "cut.tif")
     assert cut["state"] == "failed"
     assert "cut.tif" in cut["error"]
@@ -230,12 +230,12 @@ def test_names_never_become_paths(explorer: Any) -> None:
         "evil\0.tif",
         "\x1b[2Jevil",
     ):
-        told = inspected(explorer, chip(explorer).read_bytes(), name)
-        assert told["state"] == "done", told["error"]
-        assert "/" not in told["title"]
-        assert "evil" in told["title"]
+        inspection = inspected(explorer, chip(explorer).read_bytes(), name)
+        assert inspection["state"] == "done", inspection["error"]
+        assert "/" not in inspection["title"]
+        assert "evil" in inspection["title"]
     assert set(Path(explorer.out).parent.rglob("*evil*")) == before
-    job = told["id"]
+    job = inspection["id"]
     for path in (
         f"/jobs/{job}/view/..%2Fjob.json",
         f"/jobs/{job}/view/%2e%2e%2fjob.json",
@@ -265,9 +265,9 @@ def test_wrong_requests_are_told_in_words(
     explorer: Any, path: str, body: dict[str, Any], words: str
 ) -> None:
     image = explorer.upload(chip(explorer).read_bytes())
-    status, told = explorer.ask(path, {"query": image, "atlas": "demo-atlas", **body})
+    status, content = explorer.ask(path, {"query": image, "atlas": "demo-atlas", **body})
     assert status in (400, 404)
-    assert words in told["error"]
+    assert words in content["error"]
 
 
 def test_a_gibibyte_is_refused_at_once(explorer: Any) -> None:

@@ -67,9 +67,12 @@ def error_px(match: dict[str, Any], truth: dict[str, int]) -> float:
     side = np.linspace(0, truth["size"], 5)
     points = np.stack(np.meshgrid(side, side, indexing="ij"), axis=-1).reshape(-1, 2)
     homogeneous = np.column_stack([points, np.ones(len(points))])
-    found = homogeneous @ np.array(match["transform"]["matrix"]).T
-    found = found[:, :2] / found[:, 2:] + [match["window"]["row"], match["window"]["col"]]
-    return float(np.linalg.norm(found - points - [truth["row"], truth["col"]], axis=1).mean())
+    transformed = homogeneous @ np.array(match["transform"]["matrix"]).T
+    transformed = transformed[:, :2] / transformed[:, 2:] + [
+        match["window"]["row"],
+        match["window"]["col"],
+    ]
+    return float(np.linalg.norm(transformed - points - [truth["row"], truth["col"]], axis=1).mean())
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])

@@ -43,11 +43,11 @@ def atlas() -> Any:
 
 def decoded(data: bytes) -> tuple[np.ndarray, np.ndarray]:
     """Colours (h, w, 3) and whether there is anything (h, w)."""
-    found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if found.shape == (1, 1, 4):
-        found = np.zeros((SIDE, SIDE, 4), np.uint8)
-    there = found[:, :, 3] > 0 if found.shape[2] == 4 else np.ones(found.shape[:2], np.bool_)
-    return found[:, :, 2::-1].astype(float), there
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if image.shape == (1, 1, 4):
+        image = np.zeros((SIDE, SIDE, 4), np.uint8)
+    there = image[:, :, 3] > 0 if image.shape[2] == 4 else np.ones(image.shape[:2], np.bool_)
+    return image[:, :, 2::-1].astype(float), there
 
 
 @pytest.mark.parametrize("again", [False, True])

@@ -47,14 +47,14 @@ class Grey:
 
 def test_a_nan_is_an_error_that_names_model_and_patch(tmp_path: Path) -> None:
     extractor = Overflowing("raw", {"cell": 16})
-    with pytest.raises(FeatureError, match=r"'raw' gives NaN .* 1 of 3 images") as told:
+    with pytest.raises(FeatureError, match=r"'raw' gives NaN .* 1 of 3 images") as raised:
         extractor.extract(np.concatenate([images(2, 32), np.ones((1, 3, 32, 32), np.float32)]))
-    assert told.value.index == 2
+    assert raised.value.index == 2
     store = open_folder(str(tmp_path))
     with pytest.raises(FeatureError, match=rf"optical patch 's/{BAD}'.*'raw'"):
         extract_patches(extractor, Grey(), "optical", store)  # type: ignore[arg-type]
-    again = pickle.loads(pickle.dumps(told.value))
-    assert (str(again), again.index) == (str(told.value), 2)
+    again = pickle.loads(pickle.dumps(raised.value))
+    assert (str(again), again.index) == (str(raised.value), 2)
 
 
 def test_the_advice_fits_the_dtype() -> None:

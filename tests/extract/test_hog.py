@@ -26,9 +26,9 @@ def ramp(angle: float, size: int = 64) -> np.ndarray:
 @pytest.mark.parametrize("bin_index", range(9))
 def test_a_ramp_falls_into_the_bin_of_its_orientation(bin_index: int) -> None:
     oriented = oriented_gradients(ramp(bin_index * 20).astype(np.float32), 9, 0.0)
-    share = oriented[:, 5:-5, 5:-5].sum(axis=(1, 2))
-    assert share.argmax() == bin_index
-    assert share[bin_index] / share.sum() > 0.99
+    fraction = oriented[:, 5:-5, 5:-5].sum(axis=(1, 2))
+    assert fraction.argmax() == bin_index
+    assert fraction[bin_index] / fraction.sum() > 0.99
 
 
 def test_the_bins_sum_to_the_magnitude() -> None:
@@ -47,7 +47,7 @@ def test_contrast_reversal_changes_nothing() -> None:
     np.testing.assert_allclose(a, b, atol=1e-4)
 
 
-def test_turning_by_half_a_turn_flips_the_map() -> None:
+def test_rotation_by_180_degrees_flips_the_map() -> None:
     image = np.random.default_rng(2).random((64, 64))
     hog = open_extractor("hog:cell=16")
     a = hog.extract(stack(image)).values[0]
@@ -68,8 +68,8 @@ def test_every_option_changes_the_features(option: str) -> None:
 def test_a_dot_appears_in_its_own_cell(i: int, j: int, cell: int) -> None:
     for spec in ("raw", "hog"):
         image = np.zeros((4 * cell, 4 * cell))
-        middle = cell // 2
-        image[i * cell + middle - 1 : i * cell + middle + 1, j * cell + middle] = 1.0
+        centre = cell // 2
+        image[i * cell + centre - 1 : i * cell + centre + 1, j * cell + centre] = 1.0
         features = open_extractor(f"{spec}:cell={cell}").extract(stack(image))
         strength = np.abs(features.values[0]).sum(axis=0)
         assert features.stride == cell

@@ -100,7 +100,7 @@ def test_clip_at_another_side_and_layer(models: Checkpoints) -> None:
 @torch.inference_mode()
 def test_sam2(models: Checkpoints, other: bool) -> None:
     # The library's processor needs torchvision; its published steps at equal
-    # size are these: divide by 255, subtract the mean, divide by the deviation.
+    # size are these: divide by 255, subtract the mean, divide by the standard deviation.
     from transformers import Sam2Model
     from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 

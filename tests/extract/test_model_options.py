@@ -56,8 +56,8 @@ def test_batches_and_order_do_not_change_the_features(models: Any, name: str) ->
     for size in (1, 2):
         assert same(whole, models.open(name, batch_size=size).extract(stack), 1e-5)
     backwards = models.open(name, batch_size=2).extract(stack[::-1].copy())
-    turned = FeatureMap(backwards.values[::-1], backwards.stride)
-    assert same(whole, turned, 1e-5)
+    reversed_back = FeatureMap(backwards.values[::-1], backwards.stride)
+    assert same(whole, reversed_back, 1e-5)
     again = models.open(name, batch_size=5).extract(stack)
     assert same(whole, again), "the same call on one machine gives the same bits"
 
@@ -184,9 +184,9 @@ def test_weights_converted_here_are_those_that_the_library_converts(
     weights = checkpoint._weights
 
     def watched(*given: Any) -> dict[str, Any]:
-        found = weights(*given)
-        handed.append("state_dict" in found)
-        return found
+        given_weights = weights(*given)
+        handed.append("state_dict" in given_weights)
+        return given_weights
 
     monkeypatch.setattr(checkpoint, "_weights", watched)
     here = models.open(name, dtype=dtype).model.state_dict()

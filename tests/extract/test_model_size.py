@@ -73,16 +73,16 @@ def test_an_up_block_costs_less_than_the_whole_unet(models: Any) -> None:
     whole = UNet2DConditionModel.from_pretrained(models.folder("sd-unet", True) / "unet")
     latents, text = torch.zeros(1, 4, 16, 16), torch.zeros(1, 77, 24)
     full = flops(lambda: whole(latents, 0, encoder_hidden_states=text))
-    work, held = [], []
+    work, sizes = [], []
     for block in range(4):
         unet = models.open("sd-unet", other=True, block=block, t=0).model["unet"]
         work.append(flops(lambda: unet(latents, 0, encoder_hidden_states=text)))  # noqa: B023
-        held.append(count(unet))
+        sizes.append(count(unet))
     assert work == sorted(set(work))
     assert work[1] < 0.75 * full
     assert work[3] < full
-    assert held == sorted(set(held))
-    assert held[3] < count(whole)
+    assert sizes == sorted(set(sizes))
+    assert sizes[3] < count(whole)
 
 
 @pytest.mark.parametrize(("name", "layer"), [("dinov2", 1), ("clip", 1)])

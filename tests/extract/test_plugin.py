@@ -110,8 +110,8 @@ def test_the_report_treats_it_like_ours(site: Path, tmp_path: Path) -> None:
     page = write_report(run).read_text()
     assert "Embedding: steps" in page
     assert {r.revision for r in read_rows(run) if r.extractor == "steps"} == {"tenlines-1.5"}
-    told = json.loads((run / "run.json").read_text())
-    assert told["extractors"]["steps"] == "tenlines-1.5"
+    record = json.loads((run / "run.json").read_text())
+    assert record["extractors"]["steps"] == "tenlines-1.5"
 
 
 def test_packages_that_cannot_serve_are_refused(site: Path) -> None:
@@ -192,8 +192,8 @@ def test_a_model_that_asks_for_bands_is_studied_beside_others(site: Path, tmp_pa
         )
     )  # fmt: skip
     assert {row.extractor for row in read_rows(run)} == {"ratios", "raw"}
-    told = json.loads((run / "run.json").read_text())
-    assert any("robustness of ratios: not measured" in note for note in told["notes"])
+    record = json.loads((run / "run.json").read_text())
+    assert any("robustness of ratios: not measured" in note for note in record["notes"])
     extractor = open_extractor("ratios")
     with pytest.raises(InputError, match="sar or optical"):
         extractor.extract(images(1, 32))

@@ -42,8 +42,8 @@ def opened(name: str, folder: Path, **settings: Any) -> Extractor:
 
 def same_features(one: Extractor, other: Extractor, tolerance: float = 0.0) -> None:
     stack = images(2, 32)
-    found, expected = one.extract(stack).values, other.extract(stack).values
-    np.testing.assert_allclose(found, expected, atol=tolerance * np.abs(expected).max())
+    features, expected = one.extract(stack).values, other.extract(stack).values
+    np.testing.assert_allclose(features, expected, atol=tolerance * np.abs(expected).max())
 
 
 def tensors(folder: Path) -> dict[str, Any]:
@@ -85,8 +85,8 @@ def test_half_precision_files_alone(models: Any, tmp_path: Path, name: str) -> N
     save_file(half, folder / f"{stem}.fp16.safetensors", metadata={"format": "pt"})
     spec = f"hf:{folder}" if name == "hf" else name
     weights = {} if name == "hf" else {name: folder}
-    found = open_extractor(spec, device="cpu", weights=weights)
-    same_features(found, models.open(name), 5e-3)
+    opened = open_extractor(spec, device="cpu", weights=weights)
+    same_features(opened, models.open(name), 5e-3)
 
 
 def vit(**more: Any) -> Any:
@@ -100,8 +100,8 @@ def vit(**more: Any) -> Any:
 
 def processor(folder: Path, **more: Any) -> None:
     folder.mkdir(exist_ok=True)
-    told = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, **more}
-    (folder / "preprocessor_config.json").write_text(json.dumps(told))
+    content = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, **more}
+    (folder / "preprocessor_config.json").write_text(json.dumps(content))
 
 
 def test_a_checkpoint_without_pooler_and_with_a_classifier(tmp_path: Path) -> None:
@@ -111,12 +111,14 @@ def test_a_checkpoint_without_pooler_and_with_a_classifier(tmp_path: Path) -> No
     model = shaken(ViTForImageClassification(vit(num_labels=5)))
     model.save_pretrained(tmp_path)
     for dtype, tolerance in (("float32", 1e-5), ("bfloat16", 0.1)):
-        found = open_extractor(f"hf:{tmp_path}", device="cpu", dtype=dtype).extract(images(2, 32))
-        assert found.vector is None, "random weights are no embedding"
+        features = open_extractor(f"hf:{tmp_path}", device="cpu", dtype=dtype).extract(
+            images(2, 32)
+        )
+        assert features.vector is None, "random weights are no embedding"
         with torch.no_grad():
             pixels = torch.from_numpy((images(2, 32) - 0.5) / 0.5)
             expected = model.vit(pixels).last_hidden_state[:, 1:].numpy()
-        laid_out = found.values.reshape(2, 16, 16).transpose(0, 2, 1)
+        laid_out = features.values.reshape(2, 16, 16).transpose(0, 2, 1)
         np.testing.assert_allclose(laid_out, expected, atol=tolerance * np.abs(expected).max())
 
 
@@ -137,10 +139,10 @@ def test_a_repository_under_its_old_name(models: Any, hub: Path) -> None:
     assert open_extractor("sd-unet", device="cpu").revision == "abc"
 
 
-def hub_model(folder: Path, **told: Any) -> Path:
+def hub_model(folder: Path, **processor_of: Any) -> Path:
     from transformers import ViTModel
 
-    processor(folder, **told)
+    processor(folder, **processor_of)
     torch.manual_seed(0)
     shaken(ViTModel(vit())).save_pretrained(folder)
     return folder
@@ -232,16 +234,16 @@ def test_a_masked_autoencoder_hides_nothing_and_shuffles_nothing(tmp_path: Path)
     processor(tmp_path)
     extractor = open_extractor(f"hf:{tmp_path}", device="cpu")
     stack = images(2, 32)
-    found = extractor.extract(stack)
-    assert found.values.shape == (2, 16, 4, 4)
-    np.testing.assert_array_equal(found.values, extractor.extract(stack).values)
+    features = extractor.extract(stack)
+    assert features.values.shape == (2, 16, 4, 4)
+    np.testing.assert_array_equal(features.values, extractor.extract(stack).values)
     whole = ViTMAEModel.from_pretrained(tmp_path, mask_ratio=0.0).eval()
     with torch.no_grad():
         out = whole(torch.from_numpy((stack - 0.5) / 0.5))
     tokens = out.last_hidden_state[:, 1:]
     order = out.ids_restore[:, :, None].expand_as(tokens)
     expected = torch.gather(tokens, 1, order).transpose(1, 2).reshape(2, 16, 4, 4).numpy()
-    np.testing.assert_allclose(found.values, expected, atol=1e-5)
+    np.testing.assert_allclose(features.values, expected, atol=1e-5)
 
 
 def test_a_distilled_deit_has_two_tokens_before_its_patches(tmp_path: Path) -> None:
@@ -254,13 +256,13 @@ def test_a_distilled_deit_has_two_tokens_before_its_patches(tmp_path: Path) -> N
     shaken(DeiTForImageClassificationWithTeacher(config)).save_pretrained(tmp_path)
     processor(tmp_path)
     stack = images(2, 32)
-    found = open_extractor(f"hf:{tmp_path}", device="cpu").extract(stack)
+    features = open_extractor(f"hf:{tmp_path}", device="cpu").extract(stack)
     with torch.no_grad():
         model = DeiTModel.from_pretrained(tmp_path, add_pooling_layer=False).eval()
         tokens = model(torch.from_numpy((stack - 0.5) / 0.5)).last_hidden_state
     assert tokens.shape[1] == 18
     expected = tokens[:, 2:].transpose(1, 2).reshape(2, 16, 4, 4).numpy()
-    np.testing.assert_allclose(found.values, expected, atol=1e-5)
+    np.testing.assert_allclose(features.values, expected, atol=1e-5)
 
 
 def test_float32_is_not_ten_bits() -> None:
@@ -306,8 +308,8 @@ def test_auto_leaves_an_apple_gpu_with_a_word(
 
     expected = models.open("dinov2").extract(images(2, 32)).values
     with caplog.at_level("WARNING", "crosslook"):
-        found = without(by_itself=True).extract(images(2, 32)).values
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+        features = without(by_itself=True).extract(images(2, 32)).values
+    np.testing.assert_allclose(features, expected, atol=1e-6)
     assert "going on with the CPU" in caplog.text
     with pytest.raises(CrosslookError, match="--device cpu"):
         without(by_itself=False).extract(images(2, 32))

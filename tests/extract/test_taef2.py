@@ -78,19 +78,19 @@ def test_the_latents_are_those_of_the_layers_by_hand(tmp_path: Path) -> None:
     opened = open_extractor(
         "sd-vae:taef2", device="cpu", weights={"sd-vae:taef2": tmp_path / "taef2"}
     )
-    found = opened.extract(stack)
+    features = opened.extract(stack)
     expected = by_hand(state, stack)
-    assert found.values.shape == (2, 32, 8, 8)
-    assert found.stride == 8
-    np.testing.assert_allclose(found.values, expected, atol=1e-4 * np.abs(expected).max())
+    assert features.values.shape == (2, 32, 8, 8)
+    assert features.stride == 8
+    np.testing.assert_allclose(features.values, expected, atol=1e-4 * np.abs(expected).max())
     assert opened.revision.startswith("sha256-")
     count = sum(tensor.numel() for tensor in state.values())
     assert count == find_row("sd-vae").variants["taef2"].parameters
 
 
 def test_the_untrained_twin_needs_no_file() -> None:
-    found = open_extractor("untrained:sd-vae:taef2", device="cpu").extract(images(1, 32))
-    assert found.values.shape == (1, 32, 4, 4)
+    features = open_extractor("untrained:sd-vae:taef2", device="cpu").extract(images(1, 32))
+    assert features.values.shape == (1, 32, 4, 4)
 
 
 def test_missing_weights_say_where_they_are_downloaded(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ class Hub:
     """Stands in for huggingface_hub: lists files, or raises."""
 
     def __init__(self, error: BaseException | None = None, source: Path | None = None) -> None:
-        self.error, self.source, self.asked = error, source, {}
+        self.error, self.source, self.request_seen = error, source, {}
 
     def HfApi(self) -> Hub:
         return self
@@ -167,7 +167,7 @@ class Hub:
         return SimpleNamespace(siblings=[SimpleNamespace(rfilename=n, size=5) for n in names])
 
     def snapshot_download(self, hub_id: str, **settings: Any) -> None:
-        self.asked = settings
+        self.request_seen = settings
         target = settings["cache_dir"] / f"models--{hub_id.replace('/', '--')}/snapshots/main"
         shutil.copytree(self.source, target)
 
@@ -181,7 +181,7 @@ def test_fetch_takes_only_what_is_read(models: Any, monkeypatch: pytest.MonkeyPa
     hub, said = Hub(source=models.folder("dinov2")), []
     use(hub, monkeypatch)
     folder = fetch("dinov2", said.append)
-    assert hub.asked["allow_patterns"] == ["config.json", "model.safetensors"]
+    assert hub.request_seen["allow_patterns"] == ["config.json", "model.safetensors"]
     assert (folder / "config.json").is_file()
     assert "Apache-2.0" in said[0]
     fetch("dinov2", said.append)

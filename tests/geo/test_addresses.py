@@ -47,9 +47,9 @@ class Store(SimpleHTTPRequestHandler):
             return
         data = file.read_bytes()
         total = len(data)
-        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        if asked:
-            first, last = int(asked[1]), min(int(asked[2] or total - 1), total - 1)
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if wanted:
+            first, last = int(wanted[1]), min(int(wanted[2] or total - 1), total - 1)
             data = data[first : last + 1]
             self.send_response(206)
             self.send_header("Content-Range", f"bytes {first}-{last}/{total}")
@@ -89,11 +89,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]
         (folder / name / "item.json").write_text(json.dumps(item))
     # In a process of its own: rasterio may hold the interpreter while GDAL waits for an answer.
     spawn = multiprocessing.get_context("spawn")
-    told, tell = spawn.Pipe(duplex=False)
+    port, tell = spawn.Pipe(duplex=False)
     server = spawn.Process(target=serve, args=(str(folder), tell), daemon=True)
     server.start()
-    assert told.poll(60), "the server did not start"
-    yield folder, f"http://127.0.0.1:{told.recv()}"
+    assert port.poll(60), "the server did not start"
+    yield folder, f"http://127.0.0.1:{port.recv()}"
     server.kill()
     server.join()
 
@@ -140,9 +140,9 @@ def test_stac_items_of_an_address_are_read_with_their_assets(
 def test_images_of_an_address_are_registered(
     addresses: dict[str, str], scheme: str, tmp_path: Path
 ) -> None:
-    found = register(*(addresses[scheme].format(f"{name}.tif") for name in ("sar", "map")))
-    assert found.verdict == "match"
-    found.write(tmp_path / "out")
+    result = register(*(addresses[scheme].format(f"{name}.tif") for name in ("sar", "map")))
+    assert result.verdict == "match"
+    result.write(tmp_path / "out")
     assert SIGNATURE not in (tmp_path / "out" / "match.json").read_text(), "a secret"
 
 

@@ -56,9 +56,9 @@ def test_map_positions_return_to_their_pixel(
     angle: float, scale: float, row: float, col: float
 ) -> None:
     cos, sin = scale * np.cos(np.deg2rad(angle)), scale * np.sin(np.deg2rad(angle))
-    turned = grid(Affine(cos, sin, 5e5, sin, -cos, 5e6))
+    rotated = grid(Affine(cos, sin, 5e5, sin, -cos, 5e6))
     at = np.array([[row, col]])
-    np.testing.assert_allclose(from_map(turned, to_map(turned, at)), at, atol=1e-4)
+    np.testing.assert_allclose(from_map(rotated, to_map(rotated, at)), at, atol=1e-4)
 
 
 def test_the_centre_of_the_first_pixel_is_half_a_pixel_in() -> None:
@@ -116,18 +116,18 @@ def test_a_whole_tile_lies_exactly_where_its_projection_puts_it(
     expected = from_map(other, np.column_stack(truth))
     assert np.abs(placed(at) - expected).max() < 0.1
     assert np.abs(placed.inverse(placed(at)) - at).max() < 0.1
-    grown = placed.compose(scaling(4))  # positions of a SAR image reduced by four
-    assert np.abs(grown(at / 4) - expected).max() < 0.1
+    scaled = placed.compose(scaling(4))  # positions of a SAR image reduced by four
+    assert np.abs(scaled(at / 4) - expected).max() < 0.1
     assert np.abs(Transform.from_dict(placed.to_dict())(at) - expected).max() < 0.1
     flat = np.linalg.lstsq(np.column_stack([at, np.ones(len(at))]), expected, rcond=None)[0]
     bent = np.abs(np.column_stack([at, np.ones(len(at))]) @ flat - expected).max()
     assert bent > 1, "one affine map would do here, so the test shows nothing"
 
 
-def test_pixels_of_a_turned_grid_keep_their_size() -> None:
-    turned = grid(NORTH_UP * Affine.rotation(37))
-    assert pixel_size(turned, CRS.from_user_input(UTM)) == pytest.approx((10, 10))
-    down, along = metres_per_pixel(turned, np.array([50.0, 50.0]))
+def test_pixels_of_a_rotated_grid_keep_their_size() -> None:
+    rotated = grid(NORTH_UP * Affine.rotation(37))
+    assert pixel_size(rotated, CRS.from_user_input(UTM)) == pytest.approx((10, 10))
+    down, along = metres_per_pixel(rotated, np.array([50.0, 50.0]))
     assert (down, along) == pytest.approx((10, 10), rel=1e-3)
 
 
@@ -174,10 +174,10 @@ def test_another_grid_is_resampled_window_by_window(tmp_path: Path, dtype: str) 
     ground = write(tmp_path / "o.tif", plane.repeat(2, 1).repeat(2, 2), transform=shifted)
     sar, optical = opened(write(tmp_path / "s.tif", plane)), opened(ground, "optical")
     source = on_optical_grid(sar, optical).source
-    found = source.read(Window(10, 20, 6, 8), (1,))
+    resampled = source.read(Window(10, 20, 6, 8), (1,))
     r, c = np.mgrid[10:16, 20:28] + 0.5
     expected = (15 + r / 2 - 0.5) + 2 * (10 + c / 2 - 0.5) + 1
-    np.testing.assert_allclose(found[0], expected, atol=0.51 if dtype == "uint8" else 1e-3)
+    np.testing.assert_allclose(resampled[0], expected, atol=0.51 if dtype == "uint8" else 1e-3)
     assert np.isnan(source.read(Window(70, 0, 10, 80), (1,))).all()
 
 
@@ -185,8 +185,8 @@ def test_finer_sar_pixels_are_averaged(tmp_path: Path) -> None:
     fine = np.tile(np.array([[1, 3], [5, 7]], np.float32), (40, 40))[None]
     sar = opened(write(tmp_path / "s.tif", fine, transform=from_origin(5e5, 5e6, 5, 5)))
     optical = opened(write(tmp_path / "o.tif", fine[:, :40, :40]), "optical")
-    found = on_optical_grid(sar, optical).source.read(Window(5, 5, 20, 20), (1,))
-    np.testing.assert_allclose(found, 4.0, atol=1e-4)
+    resampled = on_optical_grid(sar, optical).source.read(Window(5, 5, 20, 20), (1,))
+    np.testing.assert_allclose(resampled, 4.0, atol=1e-4)
 
 
 def test_another_crs_is_brought_onto_the_optical_grid(tmp_path: Path) -> None:
@@ -195,10 +195,10 @@ def test_another_crs_is_brought_onto_the_optical_grid(tmp_path: Path) -> None:
     degrees = from_origin(15.001, 45.152, 1e-4, 1e-4)
     sar = opened(write(tmp_path / "s.tif", image))
     optical = opened(write(tmp_path / "o.tif", image, "EPSG:4326", transform=degrees), "optical")
-    found = on_optical_grid(sar, optical).source.read(None, (1,))
-    assert np.isfinite(found).mean() > 0.3
-    assert np.nanmin(found) >= 7
-    assert np.nanmax(found) <= 8
+    resampled = on_optical_grid(sar, optical).source.read(None, (1,))
+    assert np.isfinite(resampled).mean() > 0.3
+    assert np.nanmin(resampled) >= 7
+    assert np.nanmax(resampled) <= 8
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_colour_and_grey_together_are_grey(tmp_path: Path) -> None:
     np.testing.assert_array_equal(bands[0, :, SIDE:], ground())
 
 
-def test_a_turned_file_keeps_its_pixel_size(tmp_path: Path) -> None:
+def test_a_rotated_file_keeps_its_pixel_size(tmp_path: Path) -> None:
     path = save(tmp_path / "a.tif", ground(), PLACE @ Affine.rotation(130))
     bands, valid, grid = whole([path])
     assert pixel_size(grid, crs_of(grid)) == pytest.approx((10, 10))  # type: ignore[arg-type]

@@ -38,10 +38,10 @@ def compared(values: np.ndarray, valid: np.ndarray, made: Kind) -> None:
 
 def test_its_pixels_and_its_mask_are_right(made: Kind) -> None:
     image = open_image(made.place, "sar")
-    found = image.read()
+    read = image.read()
     if image.header.placed_by in ("nothing", "affine"):
-        assert found.shape == (SIDE, SIDE)
-    compared(found.values, found.valid, made)
+        assert read.shape == (SIDE, SIDE)
+    compared(read.values, read.valid, made)
 
 
 def test_study_and_register_read_the_same_pixels_and_the_same_mask(
@@ -77,9 +77,9 @@ def test_its_place_is_right(made: Kind) -> None:
     lonlat = to_lonlat(image.grid, corners(image.grid))
     back = from_lonlat(image.grid, lonlat)
     np.testing.assert_allclose(back, corners(image.grid), atol=1e-3)
-    middle = to_lonlat(image.grid, np.array([[s / 2 for s in shape_of(image.grid)]]))[0]
-    assert abs(middle[0] - 15.01) < 0.03
-    assert abs(middle[1] - 45.14) < 0.03
+    centre = to_lonlat(image.grid, np.array([[s / 2 for s in shape_of(image.grid)]]))[0]
+    assert abs(centre[0] - 15.01) < 0.03
+    assert abs(centre[1] - 45.14) < 0.03
 
 
 def test_what_was_found_is_said(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_parts_of_a_virtual_raster_are_known(tmp_path: Path) -> None:
     assert {Path(p).name for p in RasterFile(Path(made.place)).parts()} == {"a.vrt", "part.tif"}
 
 
-def test_turned_pixels_keep_their_place(tmp_path: Path) -> None:
+def test_rotated_pixels_keep_their_place(tmp_path: Path) -> None:
     made = KINDS["turned"](tmp_path)
     grid = open_image(made.place, "sar").grid
     x, y = PLACE * (0, 0)

@@ -166,7 +166,7 @@ def polynomials() -> RPC:
     )  # fmt: skip
 
 
-def middle_of(path: Path, **text: object) -> np.ndarray:
+def centre_of(path: Path, **text: object) -> np.ndarray:
     """Longitude and latitude of the pixels with data, on the mean."""
     image = open_image(path, "sar", Reading.parse(ReadingText(**text)))  # type: ignore[arg-type]
     assert image.header.placed_by == "rational polynomials"
@@ -176,13 +176,13 @@ def middle_of(path: Path, **text: object) -> np.ndarray:
 def test_rational_polynomials_take_a_height_or_an_elevation_model(tmp_path: Path) -> None:
     """At 250 m everything lies a quarter of the half width further west."""
     path = save(tmp_path / "a.tif", ground(), None, rpcs=polynomials())
-    flat = middle_of(path)
+    flat = centre_of(path)
     np.testing.assert_allclose(flat, (15.0, 45.0), atol=2e-4)
-    high = middle_of(path, height=250.0)
+    high = centre_of(path, height=250.0)
     assert high[0] - flat[0] == pytest.approx(-0.014 / 4, abs=2e-4)
     model = np.full((400, 400), 250, np.int16)
     dem = save(tmp_path / "dem.tif", model, from_origin(14.9, 45.1, 5e-4, 5e-4), crs="EPSG:4326")
-    np.testing.assert_allclose(middle_of(path, dem=str(dem)), high, atol=2e-4)
+    np.testing.assert_allclose(centre_of(path, dem=str(dem)), high, atol=2e-4)
 
 
 def test_control_points_of_a_curved_image_are_followed(tmp_path: Path) -> None:
@@ -201,10 +201,10 @@ def test_control_points_of_a_curved_image_are_followed(tmp_path: Path) -> None:
         spots[row - 2 : row + 3, col - 2 : col + 3] = 250
     path = save(tmp_path / "a.tif", spots, None, gcps=points, crs=CRS)
     image = open_image(path, "sar")
-    found = image.read().values[0]
+    pixels = image.read().values[0]
     for row, col in places:
         x, y = curved(row + 0.5, col + 0.5)
         at_col, at_row = ~image.grid.affine @ (x, y)
         top, left = int(at_row) - 8, int(at_col) - 8
-        bright = np.argwhere(found[top : top + 17, left : left + 17] > 0.5).mean(axis=0) + 0.5
+        bright = np.argwhere(pixels[top : top + 17, left : left + 17] > 0.5).mean(axis=0) + 0.5
         assert np.abs(bright + np.array([top - at_row, left - at_col])).max() < 0.6

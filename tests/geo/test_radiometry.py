@@ -109,8 +109,8 @@ def test_speckle_filters_smooth_and_keep_what_is_missing(speckle: str) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**31), st.floats(-40, 40), st.floats(0, 30))
-def test_images_lie_in_0_to_1_and_nan_stays(seed: int, mean: float, spread: float) -> None:
-    raw = np.random.default_rng(seed).normal(mean, spread, (1, 12, 12)).astype(np.float32)
+def test_images_lie_in_0_to_1_and_nan_stays(seed: int, mean: float, std: float) -> None:
+    raw = np.random.default_rng(seed).normal(mean, std, (1, 12, 12)).astype(np.float32)
     raw[0, 0] = np.nan
     image = scaled(SarRadiometry(), raw, "float32")
     assert np.isnan(image[:, 0]).all()

@@ -32,9 +32,9 @@ def test_pixels_come_back_as_written(tmp_path: Path, dtype: str, suffix: str) ->
     path = write(tmp_path / f"a{suffix}", data, None if suffix == ".png" else UTM)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = read(path)
-    assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, data.astype(np.float32))
+        pixels = read(path)
+    assert pixels.dtype == np.float32
+    np.testing.assert_array_equal(pixels, data.astype(np.float32))
 
 
 def test_a_window_beyond_the_raster_is_nan_outside(tmp_path: Path) -> None:
@@ -49,9 +49,9 @@ def test_a_window_beyond_the_raster_is_nan_outside(tmp_path: Path) -> None:
 def test_nodata_nan_and_infinity_become_nan(tmp_path: Path) -> None:
     data = ramp("float32", 1)
     data[0, 0, :4] = [-9999, np.nan, np.inf, -np.inf]
-    found = read(write(tmp_path / "a.tif", data, nodata=-9999))
-    assert np.isnan(found[0, 0, :4]).all()
-    assert np.isfinite(found).sum() == 30 * 40 - 4
+    pixels = read(write(tmp_path / "a.tif", data, nodata=-9999))
+    assert np.isnan(pixels[0, 0, :4]).all()
+    assert np.isfinite(pixels).sum() == 30 * 40 - 4
 
 
 def test_transparent_pixels_are_no_data_and_alpha_is_no_band(tmp_path: Path) -> None:
@@ -59,10 +59,10 @@ def test_transparent_pixels_are_no_data_and_alpha_is_no_band(tmp_path: Path) -> 
     data[3] = 255
     data[3, :10] = 0
     path = write(tmp_path / "a.png", data, None)
-    found = read(path)
+    pixels = read(path)
     assert RasterFile(path).header.bands == 3
-    assert np.isnan(found[:, :10]).all()
-    assert (found[:, 10:] == 9).all()
+    assert np.isnan(pixels[:, :10]).all()
+    assert (pixels[:, 10:] == 9).all()
 
 
 def test_a_truncated_file_is_refused_by_name(tmp_path: Path) -> None:
@@ -129,10 +129,10 @@ def test_a_grid_of_the_same_pixels_is_read_without_resampling(
     path = write(tmp_path / "a.tif", data, nodata=3)
     own = RasterFile(path)
     moved = window_of(own.header.grid, (-4, 6), (50, 30))
-    found = replace(own.on(moved), missing=missing).read(None, (1, 2))
+    pixels = replace(own.on(moved), missing=missing).read(None, (1, 2))
     expected = np.full((2, 50, 30), np.nan, np.float32)
     expected[:, 4:34] = np.where(np.isin(data, [3, missing or 3]), np.nan, data)[:, :, 6:36]
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(pixels, expected)
     half = window_of(own.header.grid, (0, 0), (30, 40)).translate_pix(0.5, 0.0)
     assert whole_offset(own.header.grid, half) is None
     np.testing.assert_allclose(own.on(half).read(None, (1,))[0, 5, 6:-2], data[0, 5, 6:-2] + 0.5)
@@ -141,7 +141,7 @@ def test_a_grid_of_the_same_pixels_is_read_without_resampling(
 def test_pixels_a_little_larger_are_not_the_same(tmp_path: Path) -> None:
     own = RasterFile(write(tmp_path / "a.tif", ramp("uint8"))).header.grid
     assert whole_offset(own, own) == (0, 0)
-    for growth, offset in ((1 + 1e-5, (0, 0)), (1 + 1e-3, None)):
-        larger = make_grid(UTM, (10 * growth, 0, 5e5, 0, -10 * growth, 5e6), 30, 40)
+    for factor, offset in ((1 + 1e-5, (0, 0)), (1 + 1e-3, None)):
+        larger = make_grid(UTM, (10 * factor, 0, 5e5, 0, -10 * factor, 5e6), 30, 40)
         assert whole_offset(own, larger) == offset
     assert whole_offset(own, make_grid("EPSG:32634", (10, 0, 5e5, 0, -10, 5e6), 30, 40)) is None

@@ -24,5 +24,5 @@ class DeadlyGrid(AtlasGrid):
             if away and not marker.exists():
                 marker.write_text(str(os.getpid()))
                 os.kill(os.getpid(), signal.SIGKILL)
-        found: GeoBox = object.__getattribute__(self, name)
-        return found
+        value: GeoBox = object.__getattribute__(self, name)
+        return value

@@ -31,7 +31,7 @@ from crosslook_qgis import classFactory  # noqa: E402
 extension = classFactory(None)  # QGIS keeps it alive, as we must
 extension.initProcessing()
 provider = QgsApplication.processingRegistry().providerById("crosslook")
-told = {"algorithms": sorted(one.name() for one in provider.algorithms())}
+listed = {"algorithms": sorted(one.name() for one in provider.algorithms())}
 
 
 class Watched(QgsProcessingFeedback):
@@ -39,20 +39,20 @@ class Watched(QgsProcessingFeedback):
 
     def __init__(self):
         super().__init__(False)
-        self.told = []
-        self.progressChanged.connect(self.told.append)
+        self.heard = []
+        self.progressChanged.connect(self.heard.append)
 
 
 def run(name, parameters):
     context, feedback = QgsProcessingContext(), Watched()
     context.setProject(QgsProject.instance())
     algorithm = provider.algorithm(name)
-    found, fine = algorithm.run(parameters, context, feedback)
+    outputs, fine = algorithm.run(parameters, context, feedback)
     if not fine:
         raise SystemExit(feedback.textLog())
     loaded = context.layersToLoadOnCompletion()
-    found["loaded"] = sorted(details.outputName for details in loaded.values())
-    return found, feedback.told
+    outputs["loaded"] = sorted(details.outputName for details in loaded.values())
+    return outputs, feedback.heard
 
 
 def georeferenced(points):
@@ -71,30 +71,30 @@ def georeferenced(points):
 
 
 pairs = work / "pairs"
-found, _ = run("register", {
+outputs, _ = run("register", {
     "SAR": str(pairs / "sar/sim-0000.tif"), "OPTICAL": str(pairs / "optical/sim-0000.tif"),
     "OUT": str(work / "registered"),
 })  # fmt: skip
-layer = QgsRasterLayer(found["ALIGNED"], "aligned")
-found["aligned"] = {
+layer = QgsRasterLayer(outputs["ALIGNED"], "aligned")
+outputs["aligned"] = {
     "valid": layer.isValid(), "crs": layer.crs().authid(), "size": [layer.width(), layer.height()],
 }  # fmt: skip
-found["points"] = QgsVectorLayer(found["TIE_POINTS"], "points", "ogr").featureCount()
-found["georeferenced_px"] = georeferenced(work / "registered" / "tie_points.points")
-told["register"] = found
-told["locate"], _ = run("locate", {
+outputs["points"] = QgsVectorLayer(outputs["TIE_POINTS"], "points", "ogr").featureCount()
+outputs["georeferenced_px"] = georeferenced(work / "registered" / "tie_points.points")
+listed["register"] = outputs
+listed["locate"], _ = run("locate", {
     "SAR": str(pairs / "sar/sim-0001.tif"), "ATLAS": str(work / "atlas"),
     "OUT": str(work / "located"),
 })  # fmt: skip
-found, progress = run("audit", {"PAIRS": str(pairs), "OUT": str(work / "audited")})
-table = QgsVectorLayer(found["TABLE"], "audit", "ogr")
-told["audit"] = {"scenes": table.featureCount(), "progress": progress}
+outputs, progress = run("audit", {"PAIRS": str(pairs), "OUT": str(work / "audited")})
+table = QgsVectorLayer(outputs["TABLE"], "audit", "ogr")
+listed["audit"] = {"scenes": table.featureCount(), "progress": progress}
 
 os.environ["CROSSLOOK_COMMAND"] = str(work / "nowhere")
 feedback = Watched()
 provider.algorithm("audit").run(
     {"PAIRS": str(pairs), "OUT": str(work / "no")}, QgsProcessingContext(), feedback
 )
-told["without a command"] = feedback.textLog()
-print(json.dumps(told))
+listed["without a command"] = feedback.textLog()
+print(json.dumps(listed))
 os._exit(0)  # QGIS without a window tends to fall over its own end

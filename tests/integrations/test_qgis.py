@@ -44,10 +44,10 @@ def test_the_zip_is_a_plugin(tmp_path: Path) -> None:
         sys.path.remove(str(PLUGIN))
     with zipfile.ZipFile(pack(tmp_path)) as archive:
         names = set(archive.namelist())
-        told = archive.read("crosslook_qgis/metadata.txt").decode()
+        metadata = archive.read("crosslook_qgis/metadata.txt").decode()
     here = {f"crosslook_qgis/{p.name}" for p in (PLUGIN / "crosslook_qgis").glob("*.*")}
     assert here <= names
-    assert f"version={__version__}\n" in told
+    assert f"version={__version__}\n" in metadata
 
 
 @pytest.mark.slow
@@ -67,16 +67,16 @@ def test_qgis_registers_locates_and_opens_the_results(command: Path, tmp_path: P
         capture_output=True, text=True, env=environment, timeout=500,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert told["algorithms"] == ["audit", "locate", "register"]
-    registered = told["register"]
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report["algorithms"] == ["audit", "locate", "register"]
+    registered = report["register"]
     assert registered["VERDICT"] == "match"
     assert registered["loaded"] == ["ALIGNED", "FOOTPRINT", "TIE_POINTS"]
     assert registered["aligned"] == {"valid": True, "crs": "EPSG:32633", "size": [512, 512]}
     assert registered["points"] > 20
     # The georeferencer's own transformer, fed with the .points file, moves the image as we do.
     assert registered["georeferenced_px"] < 1.5
-    assert told["locate"]["VERDICT"] in ("match", "uncertain")
-    assert told["audit"]["scenes"] == 2
-    assert max(told["audit"]["progress"]) == 100.0
-    assert "was not found" in told["without a command"]
+    assert report["locate"]["VERDICT"] in ("match", "uncertain")
+    assert report["audit"]["scenes"] == 2
+    assert max(report["audit"]["progress"]) == 100.0
+    assert "was not found" in report["without a command"]

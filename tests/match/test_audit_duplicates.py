@@ -20,9 +20,9 @@ def test_an_image_under_two_names_is_counted_and_named(tmp_path: Path) -> None:
         sar = write(tmp_path / f"{name}_sar.tif", 255 - ground[shown] // 2 - noise)
         optical = write(tmp_path / f"{name}.tif", ground[shown].repeat(3, 0))
         pairs.append(ScenePair(name, str(number), sar, optical))
-    found = audit(pairs, radius=8.0)
-    assert found.duplicates == (("a", "c"),)
-    assert found.summary()["one_image_twice"] == 2
-    assert tmp_path / "out" / "duplicates.csv" in found.write(tmp_path / "out")
+    result = audit(pairs, radius=8.0)
+    assert result.duplicates == (("a", "c"),)
+    assert result.summary()["one_image_twice"] == 2
+    assert tmp_path / "out" / "duplicates.csv" in result.write(tmp_path / "out")
     assert (tmp_path / "out" / "duplicates.csv").read_text() == "image,scene\n1,a\n1,c\n"
     assert audit(pairs[:2], radius=8.0).duplicates == ()

@@ -63,11 +63,11 @@ def test_a_stopped_audit_goes_on_to_the_same_bytes(
 ) -> None:
     stop_at(3, pairs, tmp_path / "out", monkeypatch)
     assert files_of(tmp_path / "out").keys() == {PARTIAL}
-    found = audit(open_pairs(pairs), radius=16, out=tmp_path / "out")
+    result = audit(open_pairs(pairs), radius=16, out=tmp_path / "out")
     assert measured == ["sim-0000", "sim-0001", "sim-0002", "sim-0003"], "each of them once"
     whole = audit(open_pairs(pairs), radius=16, out=tmp_path / "whole")
     # As text: a number that is not known is not equal to itself.
-    assert repr(found) == repr(whole)
+    assert repr(result) == repr(whole)
     assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
     assert PARTIAL not in files_of(tmp_path / "out")
 
@@ -91,8 +91,8 @@ def test_changed_files_and_options_are_measured_again(
 def test_a_damaged_partial_file_costs_time_alone(content: str, pairs: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / PARTIAL).write_text(content)
-    found = audit(open_pairs(pairs)[:1], radius=16, out=tmp_path / "out")
-    assert [row.scene for row in found.rows] == ["sim-0000"]
+    result = audit(open_pairs(pairs)[:1], radius=16, out=tmp_path / "out")
+    assert [row.scene for row in result.rows] == ["sim-0000"]
 
 
 def test_one_bad_scene_is_named_and_the_others_are_measured_once(
@@ -116,8 +116,8 @@ def test_one_bad_scene_is_named_and_the_others_are_measured_once(
     assert CliRunner().invoke(app, call).exit_code == 0
     assert measured == ["sim-0002"], "the next try measures what failed"
     assert not {"failed.csv", PARTIAL} & files_of(tmp_path / "out").keys()
-    found = audit(open_pairs(pairs), radius=16, out=tmp_path / "whole")
-    assert not found.failed
+    result = audit(open_pairs(pairs), radius=16, out=tmp_path / "whole")
+    assert not result.failed
     assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
 
 

@@ -32,8 +32,8 @@ SIDE = 320
 def affine(linear: list[list[float]], shift: tuple[float, float] = (5.0, -4.0)) -> Transform:
     matrix = np.eye(3)
     matrix[:2, :2] = linear
-    middle = np.full(2, SIDE / 2)
-    matrix[:2, 2] = middle + shift - matrix[:2, :2] @ middle
+    centre = np.full(2, SIDE / 2)
+    matrix[:2, 2] = centre + shift - matrix[:2, :2] @ centre
     return Transform(matrix, "affine")
 
 
@@ -43,9 +43,9 @@ def corners_moved() -> Transform:
     return fit_exact(corners, moved, "homography")
 
 
-def error(found: Transform | None, truth: Transform) -> float:
-    assert found is not None
-    return mean_distance(found, truth, grid_points(SIDE, SIDE))
+def error(transform: Transform | None, truth: Transform) -> float:
+    assert transform is not None
+    return mean_distance(transform, truth, grid_points(SIDE, SIDE))
 
 
 @pytest.mark.parametrize(
@@ -58,13 +58,13 @@ def error(found: Transform | None, truth: Transform) -> float:
     ],
 )
 def test_the_simplest_model_that_predicts_is_taken(truth: Transform, model: str) -> None:
-    found = register(*textured_pair(truth), near_only=True)
-    assert found.verdict == "match"
-    assert found.transform is not None
-    assert found.transform.model == model
-    assert error(found.transform, truth) < 1.0
-    assert found.geometry is not None
-    rows = {row["model"]: row for row in found.to_dict()["geometry"]["rivals"]}
+    result = register(*textured_pair(truth), near_only=True)
+    assert result.verdict == "match"
+    assert result.transform is not None
+    assert result.transform.model == model
+    assert error(result.transform, truth) < 1.0
+    assert result.geometry is not None
+    rows = {row["model"]: row for row in result.to_dict()["geometry"]["rivals"]}
     assert rows[model]["worse_px"] <= 0.1
     simpler = [m for m in ("shift", "similarity", "affine") if m != model][: len(rows)]
     for one in simpler[: ["shift", "similarity", "affine", "homography"].index(model)]:
@@ -73,12 +73,12 @@ def test_the_simplest_model_that_predicts_is_taken(truth: Transform, model: str)
 
 def test_a_model_that_is_given_has_no_rivals() -> None:
     truth = affine([[1.04, 0.0], [0.0, 0.97]])
-    found = register(*textured_pair(truth), model="affine", near_only=True)
-    assert found.transform is not None
-    assert found.transform.model == "affine"
-    assert error(found.transform, truth) < 1.0
-    assert found.geometry is not None
-    assert [row["model"] for row in found.geometry["rivals"]] == ["affine"]
+    result = register(*textured_pair(truth), model="affine", near_only=True)
+    assert result.transform is not None
+    assert result.transform.model == "affine"
+    assert error(result.transform, truth) < 1.0
+    assert result.geometry is not None
+    assert [row["model"] for row in result.geometry["rivals"]] == ["affine"]
 
 
 def hills(tmp_path: Path, seed: int = 1, relief: float = 140.0) -> tuple[Path, Path, Path]:
@@ -96,15 +96,15 @@ def hills(tmp_path: Path, seed: int = 1, relief: float = 140.0) -> tuple[Path, P
     return sar, optical, tmp_path / "dem.tif"
 
 
-def followed(found: Transform | None, seed: int = 1, relief: float = 140.0) -> float:
-    """Share of the ground in neither layover nor shadow that is found within 2 px."""
-    assert found is not None
+def followed(transform: Transform | None, seed: int = 1, relief: float = 140.0) -> float:
+    """Fraction of the ground in neither layover nor shadow that is found within 2 px."""
+    assert transform is not None
     truth = make_pair(size=384, seed=seed, relief=relief, uncorrected=True).displacement
     rows, cols = np.mgrid[2:384:4, 2:384:4].reshape(2, -1)
     seen = ~(truth.layover | truth.shadow)[rows, cols]
     ground = np.column_stack([rows, cols]) + 0.5
     there = ground - np.column_stack([np.zeros(len(rows)), truth.columns[rows, cols]])
-    off = np.linalg.norm(found.inverse(ground) - there, axis=1)[seen]
+    off = np.linalg.norm(transform.inverse(ground) - there, axis=1)[seen]
     return float((off <= 2.0).mean())
 
 
@@ -114,10 +114,10 @@ def test_hills_are_followed_with_and_without_heights(tmp_path: Path) -> None:
     flat = register(sar, optical, model="similarity", near_only=True)
     bent = register(sar, optical, model="relief", near_only=True)
     known = register(sar, optical, model="relief", dem=dem, near_only=True)
-    shares = [followed(one.transform) for one in (flat, bent, known)]
-    assert shares[0] < 0.4
-    assert shares[1] > 0.75
-    assert shares[2] > 0.88
+    fractions = [followed(one.transform) for one in (flat, bent, known)]
+    assert fractions[0] < 0.4
+    assert fractions[1] > 0.75
+    assert fractions[2] > 0.88
     assert known.geometry is not None
     per_metre = 1 / np.tan(np.radians(38.0)) / 10
     assert known.geometry["relief"]["px_per_metre"] == pytest.approx(per_metre, rel=0.15)
@@ -188,9 +188,9 @@ def test_points_and_masks_that_are_given_are_used(tmp_path: Path) -> None:
     table.write_text("sar_row,sar_col,optical_row,optical_col\n" + "\n".join(rows))
     lost = register(sar, optical, near_only=True)
     assert lost.verdict != "match"
-    found = register(sar, optical, near_only=True, points=table)
-    assert found.verdict == "match"
-    assert error(found.transform, truth) < 2.0
+    result = register(sar, optical, near_only=True, points=table)
+    assert result.verdict == "match"
+    assert error(result.transform, truth) < 2.0
     qgis = tmp_path / "set.points"
     lines = [f"{b[1]},{-b[0]},{a[1]},{-a[0]},{1}" for a, b in zip(at, there, strict=True)]
     qgis.write_text("mapX,mapY,sourceX,sourceY,enable\n" + "\n".join([*lines, "1,1,1,1,0"]))
@@ -211,9 +211,9 @@ def test_what_is_masked_is_not_matched(tmp_path: Path) -> None:
         mask, "w", driver="GTiff", count=1, height=SIDE, width=SIDE, dtype="uint8"
     ) as file:
         file.write(half, 1)
-    found = register(sar, optical, mask=mask, near_only=True)
-    assert found.tie_points.sar[:, 1].min() > SIDE / 2
-    assert error(found.transform, similarity((5.0, 5.0))) < 2.0
+    result = register(sar, optical, mask=mask, near_only=True)
+    assert result.tie_points.sar[:, 1].min() > SIDE / 2
+    assert error(result.transform, similarity((5.0, 5.0))) < 2.0
     narrow = RasterArray.of(optical.stored[:, :, :-10].copy(), name="narrow")
     with pytest.raises(GridError, match="mask"):
         register(sar, narrow, optical_mask=mask)

@@ -20,20 +20,20 @@ def _points(degrees: float, reach: float, wrong: int = 0, seed: int = 0) -> np.n
 
 @pytest.mark.parametrize("degrees", [0.0, 13.0, 90.0, 171.0])
 @pytest.mark.parametrize("wrong", [0, 40])
-def test_line_and_spread_are_recovered(degrees: float, wrong: int) -> None:
-    found = measure_relief(_points(degrees, 10.0, wrong))
-    assert found is not None
-    apart = abs((found.degrees - degrees + 90.0) % 180.0 - 90.0)
+def test_line_and_extent_are_recovered(degrees: float, wrong: int) -> None:
+    relief = measure_relief(_points(degrees, 10.0, wrong))
+    assert relief is not None
+    apart = abs((relief.degrees - degrees + 90.0) % 180.0 - 90.0)
     assert apart <= 6.0
-    assert found.spread == pytest.approx(16.0, rel=0.15)  # 10 to 90 % of -10..10
-    assert found.share >= 1.0 - wrong / 120 - 0.02
+    assert relief.extent == pytest.approx(16.0, rel=0.15)  # 10 to 90 % of -10..10
+    assert relief.fraction >= 1.0 - wrong / 120 - 0.02
 
 
 def test_one_shift_has_no_direction() -> None:
-    found = measure_relief(_points(30.0, 0.5))
-    assert found is not None
-    assert found.spread < 3.0
-    assert np.isnan(found.degrees)
+    relief = measure_relief(_points(30.0, 0.5))
+    assert relief is not None
+    assert relief.extent < 3.0
+    assert np.isnan(relief.degrees)
 
 
 def test_scatter_and_too_few_points_are_no_relief() -> None:
@@ -47,7 +47,7 @@ def test_many_points_are_measured_as_few_are() -> None:
     many = measure_relief(np.concatenate([_points(13.0, 10.0, seed=n) for n in range(20)]))
     assert few is not None
     assert many is not None
-    assert many.spread == pytest.approx(few.spread, rel=0.05)
+    assert many.extent == pytest.approx(few.extent, rel=0.05)
     assert many.degrees == pytest.approx(few.degrees, abs=3.0)
 
 
@@ -62,7 +62,7 @@ def test_wrong_points_near_a_flat_match_are_no_relief(wrong: float) -> None:
     kept = is_consistent(position, displacement)
     assert kept[~astray].mean() > 0.75
     assert kept[astray].mean() < 0.25
-    found = measure_relief(displacement[kept])
-    assert found is not None
-    assert found.spread < 5.0
+    relief = measure_relief(displacement[kept])
+    assert relief is not None
+    assert relief.extent < 5.0
     assert not is_consistent(position[:5], displacement[:5]).any()

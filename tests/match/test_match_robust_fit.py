@@ -18,12 +18,12 @@ MODELS = get_args(Model)
 def planted(model: str) -> Transform:
     if model == "shift":
         return similarity((5.0, -7.0))
-    turned = similarity((5.0, -7.0), 1.5, 1.01, (256, 256)).matrix.copy()
+    rotated = similarity((5.0, -7.0), 1.5, 1.01, (256, 256)).matrix.copy()
     if model in ("affine", "homography", "tps"):
-        turned[0, 1] += 0.01
+        rotated[0, 1] += 0.01
     if model == "homography":
-        turned[2, 1] = 2e-5
-    return Transform(turned, "homography")
+        rotated[2, 1] = 2e-5
+    return Transform(rotated, "homography")
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -53,7 +53,7 @@ def test_composition_applies_the_first_and_then_the_second(a: Transform, b: Tran
     np.testing.assert_allclose(b.compose(a)(POINTS), b(a(POINTS)), rtol=1e-9, atol=1e-6)
 
 
-def test_rotation_turns_the_column_axis_towards_the_row_axis() -> None:
+def test_rotation_brings_the_column_axis_towards_the_row_axis() -> None:
     quarter = similarity((0, 0), rotation=90.0)
     np.testing.assert_allclose(quarter([0.0, 1.0]), [1.0, 0.0], atol=1e-12)
     described = similarity((3, -2), 1.5, 1.02, (50, 60)).describe([50, 60])

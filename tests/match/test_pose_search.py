@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from crosslook.geo.picture import Picture
+from crosslook.geo.grey import GreyImage
 from crosslook.match.channels import dense_channels
 from crosslook.match.pose_range import PoseRange, stretched
 from crosslook.match.pose_search import PoseSearch, gradients, search_poses, whole_image
@@ -21,7 +21,7 @@ from crosslook.match.transform import (
 from crosslook.match.warp import warp
 
 
-def ground(side: int, seed: int = 0) -> Picture:
+def ground(side: int, seed: int = 0) -> GreyImage:
     """Blurred noise at two scales: structure without repetition."""
     rng = np.random.default_rng(seed)
     values = sum(
@@ -30,23 +30,23 @@ def ground(side: int, seed: int = 0) -> Picture:
     )
     low, high = np.percentile(values, [1, 99])
     stretched = np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
-    return Picture(stretched, np.ones((side, side), np.bool_))
+    return GreyImage(stretched, np.ones((side, side), np.bool_))
 
 
-def moved(optical: Picture, truth: Transform, side: int) -> Picture:
+def moved(optical: GreyImage, truth: Transform, side: int) -> GreyImage:
     """The SAR image under which ``truth`` maps to the optical one, its contrast reversed."""
     seen = warp(optical, truth.inverse, (side, side))
     noise = np.random.default_rng(9).normal(0, 0.1, (side, side))
-    return Picture(np.clip(1 - seen.values + noise, 0, 1).astype(np.float32), seen.valid)
+    return GreyImage(np.clip(1 - seen.values + noise, 0, 1).astype(np.float32), seen.valid)
 
 
 def test_poses_cover_their_range_within_the_steps() -> None:
     poses = PoseRange(rotation=90.0, scale=(0.7, 1.4), flip=True).poses()
-    turns, scales = sorted({p[0] for p in poses}), sorted({p[1] for p in poses})
-    assert (turns[0], turns[-1]) == (-90.0, 90.0)
+    rotations, scales = sorted({p[0] for p in poses}), sorted({p[1] for p in poses})
+    assert (rotations[0], rotations[-1]) == (-90.0, 90.0)
     assert scales[0] == pytest.approx(0.7)
     assert scales[-1] == pytest.approx(1.4)
-    assert np.diff(turns).max() <= 4.0 + 1e-9
+    assert np.diff(rotations).max() <= 4.0 + 1e-9
     assert np.diff(np.log(scales)).max() <= np.log1p(0.0905) + 1e-9
     assert {p[2] for p in poses} == {False, True}
     assert len(PoseRange().poses()) == 1
@@ -74,18 +74,18 @@ def test_a_known_pose_is_found(
         mirror = np.array([[1.0, 0.0, 0.0], [0.0, -1.0, 192.0], [0.0, 0.0, 1.0]])
         truth = truth.compose(Transform(mirror, "affine"))
     sar = moved(optical, truth, 192)
-    found = search_poses(sar, optical, into, PoseRange(90.0, (0.75, 1.33), flip))[0]
-    assert found.flipped is flip
-    assert found.rotation == pytest.approx(rotation, abs=3.0)
-    assert found.scale == pytest.approx(scale, rel=0.06)
-    assert mean_distance(found.transform, truth, grid_points(192, 192)) < 12.0
+    best = search_poses(sar, optical, into, PoseRange(90.0, (0.75, 1.33), flip))[0]
+    assert best.flipped is flip
+    assert best.rotation == pytest.approx(rotation, abs=3.0)
+    assert best.scale == pytest.approx(scale, rel=0.06)
+    assert mean_distance(best.transform, truth, grid_points(192, 192)) < 12.0
 
 
-def test_a_stretch_keeps_the_middle_and_the_area() -> None:
+def test_a_stretch_keeps_the_centre_and_the_area() -> None:
     start = similarity((7.0, -3.0), 25.0, 1.1)
     high = stretched(start, 1.44, (100, 60))
-    middle = np.array([50.0, 30.0])
-    np.testing.assert_allclose(high(middle), start(middle))
+    centre = np.array([50.0, 30.0])
+    np.testing.assert_allclose(high(centre), start(centre))
     linear = np.linalg.solve(start.matrix[:2, :2], high.matrix[:2, :2])
     np.testing.assert_allclose(linear, np.diag([1.2, 1 / 1.2]), atol=1e-12)
     assert PoseRange(aspect=(0.8, 1.25)).count == len(PoseRange(scale=(0.8, 1.25)).poses())
@@ -103,16 +103,16 @@ def test_a_limit_of_the_shift_holds() -> None:
 
 
 @pytest.mark.parametrize("flipped", [False, True])
-def test_turned_features_are_those_of_the_turned_image(flipped: bool) -> None:
+def test_rotated_features_are_those_of_the_rotated_image(flipped: bool) -> None:
     sar = ground(256, 3)
     search = PoseSearch(sar, ground(256), identity(), PoseRange())
     pose = (33.0, 1.1, flipped)
-    turned, _ = search.turned(pose, search.cell)
-    picture, _ = search.warped(pose)
-    exact = dense_channels(picture, gradients(search.cell))
-    rows, cols = (min(a, b) for a, b in zip(turned.valid.shape, exact.valid.shape, strict=True))
-    both = turned.valid[:rows, :cols] & exact.valid[:rows, :cols]
-    a, b = turned.values[:, :rows, :cols][:, both], exact.values[:, :rows, :cols][:, both]
+    rotated, _ = search.rotated(pose, search.cell)
+    image, _ = search.warped(pose)
+    exact = dense_channels(image, gradients(search.cell))
+    rows, cols = (min(a, b) for a, b in zip(rotated.valid.shape, exact.valid.shape, strict=True))
+    both = rotated.valid[:rows, :cols] & exact.valid[:rows, :cols]
+    a, b = rotated.values[:, :rows, :cols][:, both], exact.values[:, :rows, :cols][:, both]
     cosine = float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
     wrong = float((a[::-1] * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
     assert cosine > 0.7
@@ -133,5 +133,5 @@ def test_a_whole_image_stands_out_at_the_right_place_alone(side: int) -> None:
 
 def test_images_that_hardly_overlap_have_no_pose() -> None:
     sar, optical = ground(160, 1), ground(160, 2)
-    empty = Picture(optical.values, np.zeros_like(optical.valid))
+    empty = GreyImage(optical.values, np.zeros_like(optical.valid))
     assert search_poses(sar, empty, identity(), PoseRange()) == []

@@ -36,15 +36,15 @@ def test_planted_shifts_are_recovered_to_a_third_of_a_pixel(tmp_path: Path) -> N
     for number, shift in enumerate(SHIFTS):
         made = make_pair(384, number, shift=shift, gsd=60.0, relief=20.0)
         write_pair(tmp_path, str(number), made, CORNER)
-    found = audit(open_pairs(tmp_path))
+    result = audit(open_pairs(tmp_path))
     off = [
         np.hypot(row.row - shift[0], row.col - shift[1])
-        for row, shift in zip(found.rows, SHIFTS, strict=True)
+        for row, shift in zip(result.rows, SHIFTS, strict=True)
     ]
     assert np.median(off) < 0.3
     assert max(off) < 0.5
-    assert found.summary()["trusted"] == len(SHIFTS)
-    check_files(found, tmp_path / "out")
+    assert result.summary()["trusted"] == len(SHIFTS)
+    check_files(result, tmp_path / "out")
 
 
 def test_layover_is_seen_beside_a_planted_shift(tmp_path: Path) -> None:
@@ -63,18 +63,18 @@ def test_planted_parallax_is_called_relief_and_its_direction_is_found(tmp_path: 
     """Hills move along the range by up to 8 px either way; flat ground does not."""
     low, high = _write_flat_and_hilly(tmp_path)
     audited = audit(open_pairs(tmp_path))
-    found = {row.scene: row for row in audited.rows}
-    assert found["flat"].relief_px < 2.0
-    assert np.isnan(found["flat"].relief_degrees)
-    assert found["hilly"].relief_px == pytest.approx(high - low, rel=0.3)
-    assert found["hilly"].relief_degrees == pytest.approx(20.0, abs=6.0)
+    rows = {row.scene: row for row in audited.rows}
+    assert rows["flat"].relief_px < 2.0
+    assert np.isnan(rows["flat"].relief_degrees)
+    assert rows["hilly"].relief_px == pytest.approx(high - low, rel=0.3)
+    assert rows["hilly"].relief_degrees == pytest.approx(20.0, abs=6.0)
     hilly = sum(row.trusted and row.relief_px > 6.0 for row in audited.rows)
     assert audited.summary()["relief_over_6_px"] == hilly
     audited.write(tmp_path / "out")
     with (tmp_path / "out" / "audit.csv").open(newline="") as file:
         written = {line["scene"]: line for line in csv.DictReader(file)}
     assert written["flat"]["relief_degrees"] == ""
-    assert float(written["hilly"]["relief_px"]) == pytest.approx(found["hilly"].relief_px, abs=1e-3)
+    assert float(written["hilly"]["relief_px"]) == pytest.approx(rows["hilly"].relief_px, abs=1e-3)
 
 
 @pytest.mark.slow
@@ -91,7 +91,7 @@ def test_a_hilly_match_says_so_and_relief_follows_the_ground(tmp_path: Path) -> 
         )
         for name, pair in images.items()
     }
-    assert [found.exit_code for found in said.values()] == [0, 0]
+    assert [ended.exit_code for ended in said.values()] == [0, 0]
     assert "relief" not in said["flat"].output
     assert "--model relief may follow the ground" in said["hilly"].output
     rigid, bent = (register(*images["hilly"], model=model) for model in ("similarity", "tps"))
@@ -110,8 +110,8 @@ def _write_flat_and_hilly(folder: Path) -> tuple[float, float]:
     made = make_pair(512, 5, gsd=60.0, relief=20.0)
     rows, cols = np.indices(made.sar.shape, np.float32)
     height = 8.0 * np.sin(rows / 512 * 2 * np.pi) * np.sin(cols / 512 * 2 * np.pi)
-    turn = np.radians(20.0)
-    source = (cols + np.cos(turn) * height, rows + np.sin(turn) * height)
+    angle = np.radians(20.0)
+    source = (cols + np.cos(angle) * height, rows + np.sin(angle) * height)
     x, y = (axis.astype(np.float32) for axis in source)
     bent = cv2.remap(made.sar.astype(np.float32), x, y, cv2.INTER_CUBIC)
     write_pair(folder, "flat", made, CORNER)
@@ -120,15 +120,15 @@ def _write_flat_and_hilly(folder: Path) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def check_files(found: Audit, out: Path) -> None:
-    names = {path.name for path in found.write(out)}
-    trusted = [row.scene for row in found.rows if row.trusted]
+def check_files(result: Audit, out: Path) -> None:
+    names = {path.name for path in result.write(out)}
+    trusted = [row.scene for row in result.rows if row.trusted]
     assert names == {"audit.csv", "alignment.csv"} | ({"worst.png"} if trusted else set())
     with (out / "alignment.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert [line["scene"] for line in lines] == trusted
     with (out / "audit.csv").open(newline="") as file:
-        assert [line["scene"] for line in csv.DictReader(file)] == [r.scene for r in found.rows]
+        assert [line["scene"] for line in csv.DictReader(file)] == [r.scene for r in result.rows]
 
 
 @pytest.mark.slow

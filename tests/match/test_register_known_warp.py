@@ -40,19 +40,19 @@ def pair() -> tuple[RasterArray, RasterArray, Transform]:
 
 
 @pytest.fixture(scope="module")
-def found(pair: tuple[RasterArray, RasterArray, Transform]) -> MatchResult:
+def result(pair: tuple[RasterArray, RasterArray, Transform]) -> MatchResult:
     return register(pair[0], pair[1])
 
 
 def test_the_planted_transform_is_recovered(
-    found: MatchResult, pair: tuple[RasterArray, RasterArray, Transform]
+    result: MatchResult, pair: tuple[RasterArray, RasterArray, Transform]
 ) -> None:
-    assert found.transform is not None
-    assert mean_distance(found.transform, pair[2], POINTS) < 1.5
-    assert found.transform.model == "similarity"
-    assert found.verdict == "match"
-    assert found.expected_error_px is not None
-    assert found.expected_error_m == pytest.approx(found.expected_error_px * 10, rel=0.01)
+    assert result.transform is not None
+    assert mean_distance(result.transform, pair[2], POINTS) < 1.5
+    assert result.transform.model == "similarity"
+    assert result.verdict == "match"
+    assert result.expected_error_px is not None
+    assert result.expected_error_m == pytest.approx(result.expected_error_px * 10, rel=0.01)
 
 
 @pytest.mark.parametrize("model", ["shift", "affine", "homography", "tps"])
@@ -67,17 +67,17 @@ def test_every_other_model_comes_near_too(
 
 
 def test_the_same_call_gives_the_same_result(
-    found: MatchResult, pair: tuple[RasterArray, RasterArray, Transform]
+    result: MatchResult, pair: tuple[RasterArray, RasterArray, Transform]
 ) -> None:
     again = register(pair[0], pair[1])
-    assert found.transform is not None
+    assert result.transform is not None
     assert again.transform is not None
-    np.testing.assert_array_equal(again.transform.matrix, found.transform.matrix)
-    assert again.confidence == found.confidence
+    np.testing.assert_array_equal(again.transform.matrix, result.transform.matrix)
+    assert again.confidence == result.confidence
 
 
-def test_files_agree_with_the_result(found: MatchResult, tmp_path: Path) -> None:
-    written = found.write(tmp_path)
+def test_files_agree_with_the_result(result: MatchResult, tmp_path: Path) -> None:
+    written = result.write(tmp_path)
     assert {path.name for path in written} == {
         "match.json",
         "aligned.tif",
@@ -93,20 +93,20 @@ def test_files_agree_with_the_result(found: MatchResult, tmp_path: Path) -> None
     np.testing.assert_allclose(forward.matrix @ back.matrix, np.eye(3), atol=1e-9)
     degrees = Transformer.from_crs(match["crs"], "OGC:CRS84", always_xy=True)
     for pixel, xy, lonlat in zip(*match["footprint"].values(), strict=True):
-        np.testing.assert_allclose(to_map(found.optical.grid, np.array([pixel]))[0], xy, atol=1e-6)
+        np.testing.assert_allclose(to_map(result.optical.grid, np.array([pixel]))[0], xy, atol=1e-6)
         np.testing.assert_allclose(degrees.transform(*xy), lonlat, atol=1e-9)
     page = (tmp_path / "swipe.html").read_text()
     assert "{{" not in page
     assert "http" not in page
 
 
-def test_tie_point_files_hold_the_same_points(found: MatchResult, tmp_path: Path) -> None:
-    found.write(tmp_path)
+def test_tie_point_files_hold_the_same_points(result: MatchResult, tmp_path: Path) -> None:
+    result.write(tmp_path)
     with (tmp_path / "tie_points.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     features = json.loads((tmp_path / "tie_points.geojson").read_text())["features"]
     lines = (tmp_path / "tie_points.points").read_text().splitlines()
-    assert len(rows) == len(features) == len(lines) - 2 == len(found.tie_points)
+    assert len(rows) == len(features) == len(lines) - 2 == len(result.tie_points)
     assert lines[0].startswith("#CRS: PROJCRS[")
     assert lines[1] == "mapX,mapY,sourceX,sourceY,enable,dX,dY,residual"
     for row, feature, line in zip(rows, features, lines[2:], strict=True):
@@ -121,13 +121,13 @@ def test_tie_point_files_hold_the_same_points(found: MatchResult, tmp_path: Path
 
 
 def test_the_aligned_file_lies_on_the_optical_grid_with_nodata_kept(
-    found: MatchResult, pair: tuple[RasterArray, RasterArray, Transform], tmp_path: Path
+    result: MatchResult, pair: tuple[RasterArray, RasterArray, Transform], tmp_path: Path
 ) -> None:
     holed = pair[0].stored.copy()
     holed[:, 150:200, 160:220] = -9.0
     grid = pair[0].header.grid
     with_hole = open_image(RasterArray.of(holed, None, grid, "x", nodata=-9.0), "sar")
-    replace(found, sar=with_hole).write(tmp_path)
+    replace(result, sar=with_hole).write(tmp_path)
     with rasterio.open(tmp_path / "aligned.tif") as file:
         assert file.transform == Affine(*GRID[1])
         assert file.crs.to_epsg() == 32632
@@ -135,18 +135,18 @@ def test_the_aligned_file_lies_on_the_optical_grid_with_nodata_kept(
         assert file.tags()["RESAMPLING"] == "bilinear"
         assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
         values = file.read(1)
-    assert found.transform is not None
-    hole = found.transform([175.0, 190.0]).astype(int)
+    assert result.transform is not None
+    hole = result.transform([175.0, 190.0]).astype(int)
     assert values[tuple(hole)] == -9.0
-    inside = found.transform([250.5, 250.5])
+    inside = result.transform([250.5, 250.5])
     row, col = inside.astype(int)
-    nearest = found.transform.inverse([row + 0.5, col + 0.5]).astype(int)
+    nearest = result.transform.inverse([row + 0.5, col + 0.5]).astype(int)
     around = pair[0].stored[0, nearest[0] - 1 : nearest[0] + 2, nearest[1] - 1 : nearest[1] + 2]
     assert around.min() <= values[row, col] <= around.max()
 
 
 def test_another_crs_and_resolution_give_the_same_place(
-    found: MatchResult, pair: tuple[RasterArray, RasterArray, Transform], tmp_path: Path
+    result: MatchResult, pair: tuple[RasterArray, RasterArray, Transform], tmp_path: Path
 ) -> None:
     """The SAR image written in Mercator at 7.5 m shows the same ground at the same place."""
     source, target = tmp_path / "utm.tif", tmp_path / "mercator.tif"
@@ -170,14 +170,14 @@ def test_another_crs_and_resolution_give_the_same_place(
             out.write(warped.read())
     other = register(target, pair[1])
     assert other.transform is not None
-    assert found.transform is not None
-    middle = np.array([[SIZE / 2, SIZE / 2]])
-    lonlat = to_lonlat(pair[0].header.grid, middle)
+    assert result.transform is not None
+    centre = np.array([[SIZE / 2, SIZE / 2]])
+    lonlat = to_lonlat(pair[0].header.grid, centre)
     there = other.transform(from_lonlat(other.sar.grid, lonlat))
-    assert np.linalg.norm(there - found.transform(middle)) < 1.5
+    assert np.linalg.norm(there - result.transform(centre)) < 1.5
 
 
-def test_plain_pictures_match_without_positions(
+def test_plain_images_match_without_positions(
     pair: tuple[RasterArray, RasterArray, Transform], tmp_path: Path
 ) -> None:
     result = register(RasterArray.of(pair[0].stored), RasterArray.of(pair[1].stored))

@@ -22,27 +22,27 @@ def rotated(degrees: float, scale: float = 1.0) -> Transform:
     return similarity((6.0, -9.0), degrees, scale, (SIDE / 2, SIDE / 2))
 
 
-def error(found: Transform | None, truth: Transform) -> float:
-    assert found is not None
-    return mean_distance(found, truth, grid_points(SIDE, SIDE))
+def error(transform: Transform | None, truth: Transform) -> float:
+    assert transform is not None
+    return mean_distance(transform, truth, grid_points(SIDE, SIDE))
 
 
 def test_a_start_within_reach_is_not_searched_from() -> None:
-    found = register(*pair(rotated(1.0)))
-    assert (found.verdict, found.search, found.reason) == ("match", "near", "")
-    assert error(found.transform, rotated(1.0)) < 2.0
-    assert found.expected_error_px is not None
-    assert found.error_bound_px is not None
-    assert found.expected_error_px <= found.error_bound_px
+    result = register(*pair(rotated(1.0)))
+    assert (result.verdict, result.search, result.reason) == ("match", "near", "")
+    assert error(result.transform, rotated(1.0)) < 2.0
+    assert result.expected_error_px is not None
+    assert result.error_bound_px is not None
+    assert result.expected_error_px <= result.error_bound_px
 
 
 def test_a_start_out_of_reach_is_widened_and_says_so() -> None:
     truth = rotated(21.0)
     images = pair(truth)
-    found = register(*images)
-    assert (found.verdict, found.search) == ("match", "widened")
-    assert error(found.transform, truth) < 3.0
-    assert found.to_dict()["search"] == "widened"
+    result = register(*images)
+    assert (result.verdict, result.search) == ("match", "widened")
+    assert error(result.transform, truth) < 3.0
+    assert result.to_dict()["search"] == "widened"
     near = register(*images, near_only=True)
     assert near.verdict == "no match"
     assert near.search == "near"
@@ -52,35 +52,35 @@ def test_a_start_out_of_reach_is_widened_and_says_so() -> None:
 
 
 @pytest.mark.parametrize(("degrees", "scale"), [(75.0, 1.25), (-140.0, 0.85)])
-def test_what_is_told_is_searched(degrees: float, scale: float) -> None:
+def test_what_is_requested_is_searched(degrees: float, scale: float) -> None:
     truth = rotated(degrees, scale)
-    found = register(*pair(truth), rotation=abs(degrees) + 10.0, scale=(0.8, 1.3))
-    assert (found.verdict, found.search) == ("match", "told")
-    assert error(found.transform, truth) < 3.0
+    result = register(*pair(truth), rotation=abs(degrees) + 10.0, scale=(0.8, 1.3))
+    assert (result.verdict, result.search) == ("match", "requested")
+    assert error(result.transform, truth) < 3.0
 
 
 def test_pixels_that_are_not_square_are_found_where_they_may_be() -> None:
     stretch = Transform(np.diag([1.25, 0.9, 1.0]), "affine")
     truth = rotated(20.0).compose(stretch)
     images = pair(truth)
-    found = register(*images, rotation=24.0, aspect=(1.2, 1.5))
-    assert (found.verdict, found.search) == ("match", "told")
-    assert error(found.transform, truth) < 3.0
+    result = register(*images, rotation=24.0, aspect=(1.2, 1.5))
+    assert (result.verdict, result.search) == ("match", "requested")
+    assert error(result.transform, truth) < 3.0
 
 
 def test_a_mirror_image_is_found_where_it_may_be_one() -> None:
     sar, optical = pair(rotated(0.0))
     mirror = RasterArray.of(sar.stored[:, :, ::-1].copy(), sar.valid[:, ::-1].copy(), name="sar")
-    found = register(mirror, optical, flip=True)
-    assert found.verdict == "match"
-    assert found.transform is not None
-    assert np.linalg.det(found.transform.matrix[:2, :2]) < 0
+    result = register(mirror, optical, flip=True)
+    assert result.verdict == "match"
+    assert result.transform is not None
+    assert np.linalg.det(result.transform.matrix[:2, :2]) < 0
 
 
 def test_different_places_are_no_match_with_a_reason() -> None:
     sar, _ = pair(rotated(0.0), 1)
     _, optical = pair(rotated(0.0), 2)
-    found = register(sar, optical)
-    assert found.verdict == "no match"
-    assert found.search == "widened"
-    assert "different places" in found.reason
+    result = register(sar, optical)
+    assert result.verdict == "no match"
+    assert result.search == "widened"
+    assert "different places" in result.reason

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from crosslook.errors import SettingError
-from crosslook.geo.picture import Picture
+from crosslook.geo.grey import GreyImage
 from crosslook.match.align import Alignment, against_chance
 from crosslook.match.judge import Evidence, error_bound, expected_error, judge
 from crosslook.match.reason import likely_cause, texture
@@ -27,9 +27,9 @@ BAD = Evidence(
 )  # fmt: skip
 
 
-def points(count: int, share: float) -> TiePoints:
+def points(count: int, fraction: float) -> TiePoints:
     """``count`` tie points of which a share are inliers."""
-    inlier = np.arange(count) < round(share * count)
+    inlier = np.arange(count) < round(fraction * count)
     return TiePoints(
         np.zeros((count, 2)), np.zeros((count, 2)), np.ones(count), np.ones(count), inlier
     )
@@ -75,11 +75,11 @@ def test_errors_to_expect_grow_with_what_shows_them() -> None:
     assert error_bound(Evidence(0.0, 0.0, 0.0, 0.0, 1.0, 50.0, 50.0, 0.0)) <= 50.0
 
 
-def structured(side: int = 200) -> Picture:
+def structured(side: int = 200) -> GreyImage:
     """Squares: contrast that a blur leaves."""
     rows, cols = np.indices((side, side)) // 25
     values = ((rows * 7 + cols * 3) % 5 / 4.0).astype(np.float32)
-    return Picture(values, np.ones((side, side), np.bool_))
+    return GreyImage(values, np.ones((side, side), np.bool_))
 
 
 def nothing() -> Alignment:
@@ -88,24 +88,24 @@ def nothing() -> Alignment:
 
 def test_texture_is_what_a_blur_leaves() -> None:
     noise = np.random.default_rng(0).uniform(size=(200, 200)).astype(np.float32)
-    assert texture(Picture(noise, np.ones((200, 200), np.bool_))) < 0.15
+    assert texture(GreyImage(noise, np.ones((200, 200), np.bool_))) < 0.15
     assert texture(structured()) > 0.6
 
 
 def test_the_likeliest_cause_is_named_with_a_next_step() -> None:
     good = structured()
     noise = np.random.default_rng(0).uniform(size=(200, 200)).astype(np.float32)
-    flat = Picture(noise, np.ones((200, 200), np.bool_))
-    hollow = Picture(good.values, np.arange(200)[:, None] + np.zeros((1, 200)) < 30)
+    flat = GreyImage(noise, np.ones((200, 200), np.bool_))
+    hollow = GreyImage(good.values, np.arange(200)[:, None] + np.zeros((1, 200)) < 30)
     start = identity()
     assert "too little texture" in likely_cause(flat, good, start, nothing(), "near")
     assert "the optical image" in likely_cause(good, flat, start, nothing(), "near")
     assert "too few valid pixels" in likely_cause(hollow, good, start, nothing(), "widened")
     assert "--rotation" in likely_cause(good, good, start, nothing(), "near")
     assert "different places" in likely_cause(good, good, start, nothing(), "widened")
-    assert "may not overlap" in likely_cause(good, good, start, nothing(), "told")
+    assert "may not overlap" in likely_cause(good, good, start, nothing(), "requested")
     alike = replace(nothing(), evidence=replace(BAD, lead=0.5, whole=5.0))
-    assert "--scale" in likely_cause(good, good, start, alike, "told")
+    assert "--scale" in likely_cause(good, good, start, alike, "requested")
     far = similarity((500.0, 500.0))
     assert "too few valid pixels" in likely_cause(good, good, far, nothing(), "near")
 

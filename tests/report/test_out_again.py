@@ -102,8 +102,8 @@ def test_embeddings_are_the_features_of_the_store(run: Path, tmp_path: Path) -> 
     at = [3, 70]
     expected = open_extractor("raw").extract(patches.read("optical", at)).values.reshape(2, -1)
     table = pq.read_table(tmp_path / "raw-optical.parquet")
-    found = np.array([table["embedding"][i].as_py() for i in at], np.float32)
-    np.testing.assert_array_equal(found, expected)
+    exported = np.array([table["embedding"][i].as_py() for i in at], np.float32)
+    np.testing.assert_array_equal(exported, expected)
 
 
 def test_a_run_without_features_says_what_to_do(run: Path, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_what_cannot_be_compared_is_refused(
 
 def test_a_run_that_was_not_finished_is_refused(run: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(run, tmp_path / "copy"))
-    told = json.loads((copy / "run.json").read_text())
-    write_run(copy, {**told, "complete": False})
+    record = json.loads((copy / "run.json").read_text())
+    write_run(copy, {**record, "complete": False})
     with pytest.raises(InputError, match="was not finished"):
         leaderboard([run, copy])

@@ -63,20 +63,20 @@ def rows(coarse: str, fine: str) -> list[Row]:
     ],
 )
 def test_the_advice_is_judged(coarse: str, fine: str, verdict: str) -> None:
-    found = rows(coarse, fine)
-    (claim,) = judge_advice(found)
-    (advice,) = two_stage_advice(found)
+    measured = rows(coarse, fine)
+    (claim,) = judge_advice(measured)
+    (advice,) = two_stage_advice(measured)
     assert claim.verdict == verdict
     assert advice.k == 5
     assert 0 < advice.cost < 1
     assert "against sd-vae alone" in claim.why
     assert "against the swapped order" in claim.why
-    (section,) = two_stage_section(found)
+    (section,) = two_stage_section(measured)
     assert section.parts[0].table is not None
     assert section.parts[0].table.lines == [[claim.text, claim.verdict, claim.why]]
 
 
 def test_without_the_swapped_order_the_advice_stays_open() -> None:
-    found = [r for r in rows("group", "member") if "reversed" not in r.metric]
-    assert [c.verdict for c in judge_advice(found)] == ["undecided"]
+    kept = [r for r in rows("group", "member") if "reversed" not in r.metric]
+    assert [c.verdict for c in judge_advice(kept)] == ["undecided"]
     assert judge_advice([]) == []

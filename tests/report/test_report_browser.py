@@ -94,7 +94,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run, [run_folder.HeatTable("hog", "none", "scene", values, np.array([6.0, 12.0]))]
     )
     run_folder.write_rows(run, content())
-    told = {
+    record = {
         "dataset": HOSTILE,
         "synthetic": True,
         "settings": {"patch": 64},
@@ -106,7 +106,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "units": {"kind": "scene", "count": 4},
         "splits": [{"seed": 0}],
     }
-    run_folder.write_run(run, told)
+    run_folder.write_run(run, record)
     write_report(run)
     return run
 

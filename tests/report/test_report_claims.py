@@ -91,8 +91,8 @@ def test_a_paired_difference_decides_where_intervals_overlap() -> None:
     plains = {"sam2": plain_of(sar, optical, ranks), "clip": plain_of(sar, other, ranks)}
     alone = [bootstrap_mean(plain.distance, UNITS, 0, 500) for plain in plains.values()]
     assert alone[0].high > alone[1].low
-    found = measure_differences(plains, UNITS, 0, 500)["sam2"][0].estimate
-    assert found.high < 0
+    difference = measure_differences(plains, UNITS, 0, 500)["sam2"][0].estimate
+    assert difference.high < 0
 
 
 def test_one_model_alone_is_not_judged() -> None:
@@ -101,14 +101,14 @@ def test_one_model_alone_is_not_judged() -> None:
 
 def test_rank_correlation_by_hand() -> None:
     def rows(**values: tuple[float, float]) -> list[Row]:
-        found = []
+        made = []
         for name, (gap, recall) in values.items():
             for measure, direction, metric, k, v in (
                 ("gap", "", "pair-distance", 0, gap),
                 ("retrieval", "sar->optical", "recall", 1, recall),
             ):
-                found.append(Row(*head(name), measure, direction, metric, k, v, v, v, 9, 9, 0.1))
-        return found
+                made.append(Row(*head(name), measure, direction, metric, k, v, v, v, 9, 9, 0.1))
+        return made
 
     assert rank_correlation(rows(a=(0.1, 0.9), b=(0.2, 0.8), c=(0.3, 0.7))) == pytest.approx(1)
     assert rank_correlation(rows(a=(0.3, 0.9), b=(0.2, 0.8), c=(0.1, 0.7))) == pytest.approx(-1)

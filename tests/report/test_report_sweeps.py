@@ -27,10 +27,10 @@ def test_depths_of_one_model_stand_together() -> None:
         "sd-unet:t=50,block=0", "sam2:level=4", "hog:cell=8", "hog", "dinov2",
         "dinov2:layer=2+hog", "untrained:dinov2:layer=2",
     ]  # fmt: skip
-    found = find_sweeps(specs)
-    assert list(found) == ["dinov2", "sd-unet"]  # one level of sam2 is no sweep, cells are none
-    assert [one.value for one in found["dinov2"]] == [2, 10]
-    unet = [(one.others, one.value) for one in found["sd-unet"]]
+    sweeps = find_sweeps(specs)
+    assert list(sweeps) == ["dinov2", "sd-unet"]  # one level of sam2 is no sweep, cells are none
+    assert [one.value for one in sweeps["dinov2"]] == [2, 10]
+    unet = [(one.others, one.value) for one in sweeps["sd-unet"]]
     assert unet == [("t=0", 0), ("t=0", 1), ("t=50", 0)]
 
 
@@ -39,16 +39,16 @@ def test_the_section_draws_recall_and_gap_against_depth() -> None:
     rows = [row for spec, pair in values.items() for row in rows_of(spec, *pair)]
     lead = headlines(rows, {"splits": []})
     [section] = sweep_section(rows, lead)
-    drawn, told = section.parts
+    drawn, table = section.parts
     assert drawn.figure is not None
     recall, gap = drawn.figure["data"]
     assert (recall["x"], recall["y"]) == ([1, 2], [0.4, 0.7])
     assert (gap["x"], gap["y"]) == ([1, 2], [0.3, 0.5])
     assert recall["line"]["dash"] == "solid"
     assert gap["line"]["dash"] == "dot"
-    assert told.table is not None
-    assert told.table.lines[0] == [
+    assert table.table is not None
+    assert table.table.lines[0] == [
         "–", "1", "0.400", "0.300 to 0.450", "0.200", "0.100 to 0.250", "0.300", "0.200 to 0.350",
     ]  # fmt: skip
-    assert len(told.table.lines) == 2
+    assert len(table.table.lines) == 2
     assert sweep_section(rows_of("hog", 0.9, 0.2), headlines(rows_of("hog", 0.9, 0.2), {})) == []

@@ -61,7 +61,7 @@ ROWS = [
     row("none", "cosine", 0.4), row("whiten", "csls", 0.93), row("center", "cosine", 0.88),
     row("chosen", "chosen", 0.88), row("standardize", "csls", 0.9, "hog+raw"),
 ]  # fmt: skip
-TOLD = {
+RECORD = {
     "splits": [
         {"split": "held-out", "seed": 0,
          "chosen": {"hog": {"pooling": "flatten", "calibration": "center", "scoring": "cosine"}}}
@@ -70,7 +70,7 @@ TOLD = {
 
 
 def test_the_chosen_row_stands_and_the_best_of_all_is_marked(tmp_path: Path) -> None:
-    fused, hog = headlines(ROWS, TOLD)
+    fused, hog = headlines(ROWS, RECORD)
     assert (fused.name, fused.row.value, fused.optimistic) == (
         "hog+raw, fusion (equal)",
         0.9,
@@ -79,7 +79,7 @@ def test_the_chosen_row_stands_and_the_best_of_all_is_marked(tmp_path: Path) -> 
     assert (hog.row.value, hog.how, hog.optimistic) == (0.88, "center, cosine", False)
     assert hog.setup.calibration == "center"
     assert best_setups(ROWS)[0].calibration == "whiten"
-    write_latex(tmp_path, ROWS, TOLD)
+    write_latex(tmp_path, ROWS, RECORD)
     lines = (tmp_path / "rows.tex").read_text().splitlines()
     (chosen,) = [line for line in lines if "center, cosine" in line]
     (best,) = [line for line in lines if "whiten" in line]
@@ -105,7 +105,7 @@ def run(folder: Path, ranks: dict[str, NDArray[np.int64]], measured: NDArray[np.
         for name, rank in ranks.items()
     ]  # fmt: skip
     write_matches(folder, tables)
-    write_run(folder, TOLD | {"settings": {"split_by": "auto"}})
+    write_run(folder, RECORD | {"settings": {"split_by": "auto"}})
     return folder
 
 
@@ -114,18 +114,18 @@ def test_compare_takes_the_chosen_row_not_the_best_one(tmp_path: Path) -> None:
     half = np.where(np.arange(50) % 2, 1, 9)
     first = run(tmp_path / "a", {"center": half, "whiten": ones}, measured)
     second = run(tmp_path / "b", {"center": ones, "whiten": half}, measured)
-    (found,) = compare_runs([first, second])
-    assert "center" in found.first
-    assert found.difference.value == pytest.approx(0.5)
-    assert found.stands
-    assert found.same_gallery
+    (comparison,) = compare_runs([first, second])
+    assert "center" in comparison.first
+    assert comparison.difference.value == pytest.approx(0.5)
+    assert comparison.stands
+    assert comparison.same_gallery
 
 
 def test_other_galleries_are_marked_and_nothing_stands(tmp_path: Path) -> None:
     first = run(tmp_path / "a", {"center": np.full(50, 9)}, np.arange(50))
     second = run(tmp_path / "b", {"center": np.ones(30, np.int64)}, np.arange(30))
-    (found,) = compare_runs([first, second])
-    assert found.difference.low > 0
-    assert found.galleries == (50, 30)
-    assert not found.same_gallery
-    assert not found.stands
+    (comparison,) = compare_runs([first, second])
+    assert comparison.difference.low > 0
+    assert comparison.galleries == (50, 30)
+    assert not comparison.same_gallery
+    assert not comparison.stands

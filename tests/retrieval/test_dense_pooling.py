@@ -44,7 +44,7 @@ def test_partners_a_cell_apart_are_found_over_shifts_alone() -> None:
 def test_corrections_are_made_of_shifted_scores_too() -> None:
     query, gallery = offset_maps(40)
     bank_q, bank_g = offset_maps(30, seed=1)
-    found = fit_scoring("csls", bank_q, bank_g, neighbours=3, shifts=HOW).offsets(query, gallery)
+    offsets = fit_scoring("csls", bank_q, bank_g, neighbours=3, shifts=HOW).offsets(query, gallery)
 
     def best(a: FloatArray, b: FloatArray) -> FloatArray:
         """The greatest cosine over shifts, by plain loops."""
@@ -61,8 +61,8 @@ def test_corrections_are_made_of_shifted_scores_too() -> None:
     def nearest(scores: FloatArray) -> FloatArray:
         return np.sort(scores, axis=1)[:, -3:].mean(axis=1)
 
-    np.testing.assert_allclose(found.query, nearest(best(query, bank_g)), atol=1e-5)
-    np.testing.assert_allclose(found.gallery, nearest(best(gallery, bank_q)), atol=1e-5)
+    np.testing.assert_allclose(offsets.query, nearest(best(query, bank_g)), atol=1e-5)
+    np.testing.assert_allclose(offsets.gallery, nearest(best(gallery, bank_q)), atol=1e-5)
 
 
 def test_a_fusion_takes_maps_and_descriptors_together() -> None:

@@ -59,13 +59,13 @@ def test_a_remote_basemap_gives_the_same_atlas_and_finds_a_remote_query(
     here = crosslook.build_atlas(tmp_path / "maps", tmp_path / "here")
     there = crosslook.build_atlas(place, tmp_path / "there")
     assert here.manifest.blocks == there.manifest.blocks, "the checksums are the same"
-    found = [
+    results = [
         crosslook.locate(query, there)
         for query in (tmp_path / "query.tif", f"{place}-query/query.tif")
     ]
-    assert found[0].transform is not None
-    assert found[1].transform is not None
-    np.testing.assert_array_equal(found[0].transform.matrix, found[1].transform.matrix)
+    assert results[0].transform is not None
+    assert results[1].transform is not None
+    np.testing.assert_array_equal(results[0].transform.matrix, results[1].transform.matrix)
 
 
 def test_what_is_not_there_is_one_clear_error(

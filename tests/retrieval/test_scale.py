@@ -48,7 +48,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_pairs(tmp_path_factory.mktemp("pairs"), scenes=6)
 
 
-def told(run: Path) -> dict[str, Any]:
+def record_of(run: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((run / "run.json").read_text())
     return content
 
@@ -116,11 +116,11 @@ def test_ranking_by_several_scorings_is_ranking_by_each() -> None:
     ]
     together = rank_all(query, gallery, partner, offsets, [None, accept])
     for how, (strict, loose) in zip(offsets, together, strict=True):
-        for found, rule in ((strict, None), (loose, accept)):
+        for ranks, rule in ((strict, None), (loose, accept)):
             alone = rank_partners(query, gallery, partner, how, accept=rule)
-            np.testing.assert_array_equal(found.rank, alone.rank)
-            np.testing.assert_array_equal(found.top_indices, alone.top_indices)
-            np.testing.assert_array_equal(found.top_scores, alone.top_scores)
+            np.testing.assert_array_equal(ranks.rank, alone.rank)
+            np.testing.assert_array_equal(ranks.top_indices, alone.top_indices)
+            np.testing.assert_array_equal(ranks.top_scores, alone.top_scores)
     back = fit_scoring("csls", gallery[:50], query[:50]).offsets(gallery, query)
     np.testing.assert_array_equal(offsets[1].reversed.query, back.query)
     np.testing.assert_array_equal(offsets[1].reversed.gallery, back.gallery)
@@ -143,8 +143,8 @@ def test_a_gpu_ranks_as_the_processor_does(monkeypatch: pytest.MonkeyPatch) -> N
     ]
     expected = rank_all(query, gallery, partner, offsets, [None, accept])
     monkeypatch.setattr(device_search, "BLOCK_SCORES", 7000)
-    found = device_search.rank_on_device("cpu", query, gallery, partner, offsets, [None, accept])
-    for ours, theirs in zip(found, expected, strict=True):
+    ranks = device_search.rank_on_device("cpu", query, gallery, partner, offsets, [None, accept])
+    for ours, theirs in zip(ranks, expected, strict=True):
         for one, other in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(one.rank, other.rank)
             np.testing.assert_array_equal(one.top_indices, other.top_indices)
@@ -180,11 +180,11 @@ def test_directions_keep_the_cosines_of_what_lies_in_few_dimensions() -> None:
     rng = np.random.default_rng(2)
     basis = rng.normal(size=(6, 90))
     sar, optical = ((rng.normal(size=(200, 6)) @ basis).astype(np.float32) + 1.5 for _ in range(2))
-    found = fit_directions([sar[:80], optical[:80]], 7)  # six, and the constant
-    assert found.shape == (90, 7)
-    np.testing.assert_allclose(found.T @ found, np.eye(7), atol=1e-5)
+    directions = fit_directions([sar[:80], optical[:80]], 7)  # six, and the constant
+    assert directions.shape == (90, 7)
+    np.testing.assert_allclose(directions.T @ directions, np.eye(7), atol=1e-5)
     before = normalise(sar[100:]) @ normalise(optical[100:]).T
-    after = normalise(sar[100:] @ found) @ normalise(optical[100:] @ found).T
+    after = normalise(sar[100:] @ directions) @ normalise(optical[100:] @ directions).T
     np.testing.assert_allclose(after, before, atol=1e-4)
 
 
@@ -264,16 +264,16 @@ def test_a_run_that_fails_at_the_last_model_keeps_the_others(
     with pytest.raises(CrosslookError, match="the last one fails"):
         run_study(StudySettings(pairs=pairs, out=out, **QUICK))
     assert {row.extractor for row in read_rows(out)} == {"raw"}
-    assert told(out)["complete"] is False
+    assert record_of(out)["complete"] is False
     write_report(out)
     monkeypatch.undo()
     run_study(StudySettings(pairs=pairs, out=out, **QUICK))
     assert {row.extractor for row in read_rows(out)} == {"raw", "hog:cell=8"}
-    assert told(out)["complete"] is True
+    assert record_of(out)["complete"] is True
 
 
 @pytest.mark.slow
-def test_a_large_set_has_a_picture_of_every_match_that_is_shown(
+def test_a_large_set_has_a_thumbnail_of_every_match_that_is_shown(
     pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(record, "ALL_PICTURED", 0)
@@ -313,9 +313,9 @@ def test_an_estimate_tells_time_memory_and_disk_and_runs_nothing(
 ) -> None:
     result = estimate(pairs, tmp_path / "run", "--no-structure")
     assert result.exit_code == 0, result.output
-    told = " ".join(result.output.split())  # lines break where the terminal ends
+    text = " ".join(result.output.split())  # lines break where the terminal ends
     for word in ("96 patch pairs in 6 units", "extract raw", "evaluate raw", "GiB of its own"):
-        assert word in told
+        assert word in text
     assert not (tmp_path / "run").exists()
 
 

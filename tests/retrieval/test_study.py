@@ -74,7 +74,7 @@ def test_calibrated_hog_finds_partners(run: Path) -> None:
 
 
 def test_run_json_tells_how_to_get_it_again(run: Path) -> None:
-    told = json.loads((run / "run.json").read_text())
+    record = json.loads((run / "run.json").read_text())
     for key in (
         "settings",
         "versions",
@@ -84,8 +84,8 @@ def test_run_json_tells_how_to_get_it_again(run: Path) -> None:
         "radiometry",
         "dropped",
     ):
-        assert key in told
-    assert told["settings"]["seed"] == 0
+        assert key in record
+    assert record["settings"]["seed"] == 0
 
 
 @pytest.mark.slow

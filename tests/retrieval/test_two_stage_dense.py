@@ -13,7 +13,7 @@ from crosslook.retrieval.dense_scores import (
     dense_scores,
     fit_maps,
     regrid,
-    verify,
+    score_shortlist,
 )
 from crosslook.types import FloatArray
 
@@ -55,7 +55,7 @@ def test_an_offset_within_the_radius_costs_nothing_and_is_told(
     scores = dense_scores(queries, gallery, 2)
     np.testing.assert_allclose(np.diagonal(scores), 1.0, atol=1e-5)
     assert (scores - 2 * np.eye(5)).max() < 0.9
-    single, offset = verify(queries[0], gallery, 2)
+    single, offset = score_shortlist(queries[0], gallery, 2)
     np.testing.assert_allclose(single, scores[0], atol=1e-5)
     assert offset[0].tolist() == [row, col]
 
@@ -84,8 +84,8 @@ def test_calibration_removes_what_a_sensor_adds() -> None:
 
 def test_many_channels_are_reduced_without_changing_what_matters() -> None:
     small = maps(30, 8, channels=4)
-    spread = np.random.default_rng(2).normal(size=(4, 50)).astype(np.float32)
-    wide = np.einsum("nchw,cd->ndhw", small, spread)
+    scatter = np.random.default_rng(2).normal(size=(4, 50)).astype(np.float32)
+    wide = np.einsum("nchw,cd->ndhw", small, scatter)
     full, kept = fit_maps(wide, wide, 50), fit_maps(wide, wide, 4)
     assert kept.apply(wide, "sar").shape[1] == 4
     first, second = (f.apply(wide, "sar") for f in (full, kept))

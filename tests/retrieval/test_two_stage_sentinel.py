@@ -23,8 +23,8 @@ SIZE, OFFSET = 256, 16
 def read(path: Path, corners: list[tuple[int, int]]) -> FloatArray:
     with rasterio.open(path) as source:
         windows = [Window(col, row, SIZE, SIZE) for row, col in corners]
-        found = np.stack([source.read(window=w) for w in windows]).astype(np.float32) / 255
-    return np.ascontiguousarray(np.broadcast_to(found, (len(found), 3, SIZE, SIZE)))
+        images = np.stack([source.read(window=w) for w in windows]).astype(np.float32) / 255
+    return np.ascontiguousarray(np.broadcast_to(images, (len(images), 3, SIZE, SIZE)))
 
 
 def moved(corners: list[tuple[int, int]], rng: np.random.Generator) -> list[tuple[int, int]]:
@@ -68,9 +68,9 @@ def evaluate(sar: FeatureMap, optical: FeatureMap) -> dict[tuple[str, int], floa
 @pytest.mark.sentinel
 def test_aligned_pairs_are_found(maps: tuple[FeatureMap, FeatureMap, FeatureMap]) -> None:
     optical, aligned, _ = maps
-    found = evaluate(aligned, optical)
-    assert found["final", 100] >= 0.92
-    assert found["final", 100] > found["coarse-alone", 1]
+    result = evaluate(aligned, optical)
+    assert result["final", 100] >= 0.92
+    assert result["final", 100] > result["coarse-alone", 1]
 
 
 @pytest.mark.sentinel
@@ -78,6 +78,6 @@ def test_pairs_up_to_16_px_apart_are_found(
     maps: tuple[FeatureMap, FeatureMap, FeatureMap],
 ) -> None:
     optical, _, shifted = maps
-    found = evaluate(shifted, optical)
-    assert found["final", 200] >= 0.85
-    assert found["final", 200] > found["coarse-alone", 1] + 0.08
+    result = evaluate(shifted, optical)
+    assert result["final", 200] >= 0.85
+    assert result["final", 200] > result["coarse-alone", 1] + 0.08

@@ -28,7 +28,7 @@ SCENES = np.repeat(np.arange(15), 6)
 FIT, MEASURED = np.arange(30), np.arange(30, 90)
 
 
-def pictures(seed: int, noise: float, offset: int) -> tuple[FloatArray, FloatArray]:
+def images_of(seed: int, noise: float, offset: int) -> tuple[FloatArray, FloatArray]:
     """Smooth maps (4 channels) whose sar side is moved by up to ``offset`` cells."""
     rng = np.random.default_rng(seed)
     wide = rng.normal(size=(COUNT, 4, SIDE + 4, SIDE + 4)).astype(np.float32)
@@ -45,7 +45,7 @@ def stage(spec: StageSpec, sar: FloatArray, optical: FloatArray) -> StageFeature
 
 
 def evaluate(offset: int, noise: float = 3.0, radius: float = 16.0) -> TwoStageResult:
-    sar, optical = pictures(0, noise, offset)
+    sar, optical = images_of(0, noise, offset)
     how = TwoStageSettings(ks=(5, 20, 60, 100), radius=radius, neighbours=5)
     return evaluate_two_stage(
         stage(StageSpec("a", "grid:4"), sar, optical),
@@ -107,7 +107,7 @@ def test_the_rows_agree_with_each_other(direction: str) -> None:
 
 
 def test_a_coarse_search_radius_lifts_the_ceiling() -> None:
-    sar, optical = pictures(1, 2.0, 2)
+    sar, optical = images_of(1, 2.0, 2)
     shared = (stage(StageSpec("a"), sar, optical),) * 2
     plain, wide = (
         table(
@@ -121,7 +121,7 @@ def test_a_coarse_search_radius_lifts_the_ceiling() -> None:
 
 
 def test_a_stage_without_cells_can_only_be_coarse() -> None:
-    sar, optical = pictures(2, 1.0, 0)
+    sar, optical = images_of(2, 1.0, 0)
     mean, flat = (
         stage(StageSpec("a", "mean"), sar, optical),
         stage(StageSpec("b"), sar, optical),
@@ -134,7 +134,7 @@ def test_a_stage_without_cells_can_only_be_coarse() -> None:
 
 
 def test_more_pairs_than_wanted_are_sampled_and_said() -> None:
-    sar, optical = pictures(3, 1.0, 0)
+    sar, optical = images_of(3, 1.0, 0)
     one = stage(StageSpec("a"), sar, optical)
     how = TwoStageSettings(most=25, ks=(5,))
     result = evaluate_two_stage(one, one, SCENES, FIT, MEASURED, settings=how)
@@ -178,7 +178,7 @@ def test_a_coarse_stage_is_pooled_unless_it_says_otherwise() -> None:
     assert coarse_pooling(256, 64, 64) == "grid:4"
     assert coarse_pooling(4, 32, 32) == "grid:8"
     assert coarse_pooling(1280, 16, 16) == "grid:1"
-    sar, optical = pictures(4, 1.0, 0)
+    sar, optical = images_of(4, 1.0, 0)
     auto, flat = stage(StageSpec("a", "auto"), sar, optical), stage(StageSpec("a"), sar, optical)
     rows = table(evaluate_two_stage(auto, flat, SCENES, FIT, MEASURED))
     assert rows["coarse-alone-cost", 0] == 60 * 4 * 8 * 8
@@ -199,9 +199,9 @@ def test_stages_are_parsed() -> None:
     assert parse_two_stage("hog:grid=8+hog:cell=8") == TwoStageSpec(
         StageSpec("hog", "grid:8"), StageSpec("hog:cell=8")
     )
-    found = parse_two_stage("sd-unet:t=261,grid=4,block=1+untrained:dinov2:vits14,pool=mean")
-    assert found.coarse == StageSpec("sd-unet:t=261,block=1", "grid:4")
-    assert found.fine == StageSpec("untrained:dinov2:vits14", "mean")
+    stages = parse_two_stage("sd-unet:t=261,grid=4,block=1+untrained:dinov2:vits14,pool=mean")
+    assert stages.coarse == StageSpec("sd-unet:t=261,block=1", "grid:4")
+    assert stages.fine == StageSpec("untrained:dinov2:vits14", "mean")
     (text,) = split_specs("sam2+sd-vae,ks=50:5,radius=16,reverse=no")
     assert parse_two_stage(text) == TwoStageSpec(
         StageSpec("sam2", "auto"), StageSpec("sd-vae"), (5, 50), 16.0, False

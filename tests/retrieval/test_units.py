@@ -126,7 +126,7 @@ def test_intervals_and_clusters_use_the_unit(
         calibrated = evaluator.calibrate(described, "none")
         evaluator.evaluate(described, calibrated)
         evaluate_structure(described, calibrated, evaluator)
-        rows = {(r.metric, r.scoring, r.direction, r.k): r for r in evaluator.found.rows}
+        rows = {(r.metric, r.scoring, r.direction, r.k): r for r in evaluator.findings.rows}
         distance = rows["pair-distance", "cosine", "", 0]
         recall = rows["recall", "cosine", "sar->optical", 1]
         width[by] = [r.ci_high - r.ci_low for r in (distance, recall)]
@@ -144,15 +144,15 @@ def test_the_same_ground_is_found_by_place_and_by_pixels() -> None:
     pixels = {"a": 10.0, "b": 10.0, "c": 10.0}
     contents = {"sar": ("1", "2", "3", "4", "5", "6", "7"),
                 "optical": ("1", "2", "3", "x", "x", "", "")}  # fmt: skip
-    found = find_same_ground(patches, pixels, contents)
-    assert found.label.tolist() == [0, 0, 2, 3, 3, 5, 6]  # two blank patches prove nothing
-    assert found.sets == (("a/0_0", "b/0_0"), ("d/0_0", "e/0_0"))
-    assert "1 by identical optical pixels, 1 by position" in found.notes[0]
-    accepted = found.accepted(np.array([6, 4, 3, 2]))
+    ground = find_same_ground(patches, pixels, contents)
+    assert ground.label.tolist() == [0, 0, 2, 3, 3, 5, 6]  # two blank patches prove nothing
+    assert ground.sets == (("a/0_0", "b/0_0"), ("d/0_0", "e/0_0"))
+    assert "1 by identical optical pixels, 1 by position" in ground.notes[0]
+    accepted = ground.accepted(np.array([6, 4, 3, 2]))
     assert accepted is not None
     assert [a.tolist() for a in accepted] == [[0], [1, 2], [1, 2], [3]]
-    assert found.first(np.array([6, 4, 3, 2])).tolist() == [0, 1, 3]
-    assert found.accepted(np.array([0, 2, 3])) is None
+    assert ground.first(np.array([6, 4, 3, 2])).tolist() == [0, 1, 3]
+    assert ground.accepted(np.array([0, 2, 3])) is None
     far = find_same_ground(patches, {**pixels, "b": 30.0}, contents)
     assert far.label[1] == 1  # pixels of another size
 
@@ -169,9 +169,9 @@ def test_an_image_under_two_names_is_a_partner_and_no_miss(tmp_path: Path) -> No
         source = folder / side / f"{first}.tif"
         (folder / side / name).write_bytes(source.read_bytes())
     again = study(folder, tmp_path / "twice")
-    told = read_run(tmp_path / "twice")
-    assert [f"{first}/0_0", f"{name[:-4]}/0_0"] in told["same_ground"]
-    assert any("2 patches show ground that another one shows too" in n for n in told["notes"])
+    record = read_run(tmp_path / "twice")
+    assert [f"{first}/0_0", f"{name[:-4]}/0_0"] in record["same_ground"]
+    assert any("2 patches show ground that another one shows too" in n for n in record["notes"])
     before, after = one(rows), one(again)
     assert after.n_query == before.n_query + 1
     assert after.value * after.n_query >= before.value * before.n_query

@@ -83,7 +83,7 @@ class _Match(_Algorithm):
     def _finish(self, code, out, context, feedback):
         """Read ``match.json``, and let QGIS load what was written."""
         match = json.loads((out / "match.json").read_text(encoding="utf-8"))
-        found = {
+        outputs = {
             "OUT": str(out), "VERDICT": match["verdict"], "CONFIDENCE": match["confidence"],
         }  # fmt: skip
         if code == NO_MATCH:
@@ -101,9 +101,9 @@ class _Match(_Algorithm):
         }  # fmt: skip
         for name, path in layers.items():
             if path.exists():
-                found[name] = str(path)
+                outputs[name] = str(path)
                 _load(context, path, titles[name], name)
-        return found
+        return outputs
 
 
 class Register(_Match):

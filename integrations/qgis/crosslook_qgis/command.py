@@ -30,14 +30,14 @@ def command():
         chosen = ProcessingConfig.getSetting(SETTING)
     except ImportError:
         chosen = None
-    found = chosen or os.environ.get(SETTING) or shutil.which("crosslook")
-    if not found or not shutil.which(found):
+    path = chosen or os.environ.get(SETTING) or shutil.which("crosslook")
+    if not path or not shutil.which(path):
         raise QgsProcessingException(
-            f"The crosslook command was not found{f' at {found}' if found else ''}. Install it "
+            f"The crosslook command was not found{f' at {path}' if path else ''}. Install it "
             "with 'pip install crosslook' into an environment of its own, and name its 'crosslook' "
             "under Settings, Options, Processing, Providers, crosslook."
         )
-    return found
+    return path
 
 
 def run(arguments, feedback):
@@ -89,9 +89,9 @@ def _read(stream, lines):
 
 
 def _show(line, feedback):
-    told = _PROGRESS.match(line)
-    if told:
-        feedback.setProgressText(told["label"])
-        feedback.setProgress(100.0 * int(told["done"]) / max(1, int(told["total"])))
+    progress = _PROGRESS.match(line)
+    if progress:
+        feedback.setProgressText(progress["label"])
+        feedback.setProgress(100.0 * int(progress["done"]) / max(1, int(progress["total"])))
     elif line:
         feedback.pushInfo(line)

@@ -18,9 +18,9 @@ from crosslook.atlas.levels import Level, block_features, halo_of
 from crosslook.atlas.manifest import AtlasGrid, Block, LevelStatistics
 from crosslook.errors import InputError, StoreError
 from crosslook.extract.base import Extractor
+from crosslook.geo.grey import GreyImage
 from crosslook.geo.grid import window_of
 from crosslook.geo.mosaic import Basemap, bands_of, read_window, span
-from crosslook.geo.picture import Picture
 from crosslook.options import ModelOptions
 from crosslook.storage import Folder
 from crosslook.types import FloatArray
@@ -32,7 +32,7 @@ _HALVES = 1 << 15
 class LevelSum:
     """Sums over blocks; its memory does not grow with their number.
 
-    The spread of a cell is a float16, of which there are few: counted value
+    The local standard deviation of a cell is a float16, of which there are few: counted value
     by value, their median is exact.
     """
 
@@ -41,18 +41,18 @@ class LevelSum:
         self.cells = 0
         self._sum: NDArray[np.float64] | float = 0.0
         self._square: NDArray[np.float64] | float = 0.0
-        self._spreads = np.zeros(_HALVES, np.int64)
+        self._local_stds = np.zeros(_HALVES, np.int64)
 
     def add(self, part: dict[str, Any]) -> None:
         """Add the statistics of one block, as ``block.json`` holds them."""
         self.cells += part["cells"]
         self._sum = self._sum + np.array(part["sum"], np.float64)
         self._square = self._square + np.array(part["square"], np.float64)
-        bits = np.array(part["spread"], np.float16).view(np.uint16)
-        self._spreads += np.bincount(bits, minlength=_HALVES)
+        bits = np.array(part["local_std"], np.float16).view(np.uint16)
+        self._local_stds += np.bincount(bits, minlength=_HALVES)
 
     def statistics(self) -> LevelStatistics:
-        """Mean and deviation per channel, and the median spread.
+        """Mean and standard deviation per channel, and the median local one.
 
         Raises
         ------
@@ -66,23 +66,21 @@ class LevelSum:
             )
         mean = np.asarray(self._sum / self.cells)
         variance = np.asarray(self._square / self.cells) - mean**2
-        deviation = np.sqrt(np.maximum(variance, 1e-12))
-        return LevelStatistics(
-            mean.astype(np.float32), deviation.astype(np.float32), self._median()
-        )
+        std = np.sqrt(np.maximum(variance, 1e-12))
+        return LevelStatistics(mean.astype(np.float32), std.astype(np.float32), self._median())
 
     def _median(self) -> float:
-        reached = np.cumsum(self._spreads)
-        middle = [(reached[-1] - 1) // 2, reached[-1] // 2]
-        bits = np.searchsorted(reached, middle, side="right").astype(np.uint16)
+        reached = np.cumsum(self._local_stds)
+        ranks = [(reached[-1] - 1) // 2, reached[-1] // 2]
+        bits = np.searchsorted(reached, ranks, side="right").astype(np.uint16)
         return float(bits.view(np.float16).astype(np.float64).mean())
 
 
 DONE = "block.json"
 IMAGE, VALID = "image.npy", "valid.npy"
-_SPREAD_SAMPLE = 512
+_STD_SAMPLE = 512
 _FILL = np.float32(0.5)
-_STATISTICS = {"cells", "sum", "square", "spread"}
+_STATISTICS = {"cells", "sum", "square", "local_std"}
 
 
 @dataclass(frozen=True)
@@ -170,20 +168,20 @@ def make_block(job: BlockJob, block: Block, extractors: Sequence[Extractor], sto
     if not solid.any():
         folder.write(DONE, json.dumps({"valid_pixels": 0}).encode())
         return
-    picture = Picture(np.where(valid, grey_of(bands), _FILL), valid)
+    grey = GreyImage(np.where(valid, grey_of(bands), _FILL), valid)
     arrays: dict[str, NDArray[Any]] = {IMAGE: np.ascontiguousarray(bands[:, *inner])}
     if not solid.all():
         arrays[VALID] = np.packbits(solid, axis=1)
     statistics = []
     for number, (level, extractor) in enumerate(pairs):
-        features = block_features(picture, halo, level, extractor)
+        features = block_features(grey, halo, level, extractor)
         arrays[level_file(number)] = features
         statistics.append(_statistics(features))
     files = {name: _write_array(folder, name, array) for name, array in arrays.items()}
-    held = arrays[IMAGE][:, solid]
+    solid_bands = arrays[IMAGE][:, solid]
     done = {
         "valid_pixels": int(solid.sum()),
-        "range": [int(held.min()), int(held.max())],
+        "range": [int(solid_bands.min()), int(solid_bands.max())],
         "files": files,
         "statistics": statistics,
     }
@@ -192,17 +190,17 @@ def make_block(job: BlockJob, block: Block, extractors: Sequence[Extractor], sto
 
 def touched_blocks(maps: Sequence[Basemap], grid: AtlasGrid) -> list[Block]:
     """List the blocks of a grid that any basemap reaches into, row by row."""
-    found: set[Block] = set()
+    touched: set[Block] = set()
     for one in maps:
         rows, cols = span(one.bounds, grid.pixels)
         if rows.start >= rows.stop or cols.start >= cols.stop:
             continue
-        found |= {
+        touched |= {
             (row, col)
             for row in range(rows.start // grid.block, -(-rows.stop // grid.block))
             for col in range(cols.start // grid.block, -(-cols.stop // grid.block))
         }
-    return sorted(found)
+    return sorted(touched)
 
 
 def _read(
@@ -228,17 +226,17 @@ def _common_halo(wanted: list[tuple[int, int]]) -> int:
 
 
 def _statistics(features: NDArray[np.float16]) -> dict[str, Any]:
-    """Count, sums and sums of squares over valid cells, and a sample of the spread."""
-    spread = features[-1]
-    valid = spread >= 0
+    """Count, sums and sums of squares over valid cells, and a sample of their local contrast."""
+    contrast = features[-1]
+    valid = contrast >= 0
     inside = features[:-1, valid].astype(np.float64)
-    sample = np.sort(spread[valid].astype(np.float64))
-    at = np.linspace(0, max(0, len(sample) - 1), min(_SPREAD_SAMPLE, len(sample))).astype(int)
+    sample = np.sort(contrast[valid].astype(np.float64))
+    at = np.linspace(0, max(0, len(sample) - 1), min(_STD_SAMPLE, len(sample))).astype(int)
     return {
         "cells": int(valid.sum()),
         "sum": inside.sum(axis=1).tolist(),
         "square": (inside**2).sum(axis=1).tolist(),
-        "spread": sample[at].tolist(),
+        "local_std": sample[at].tolist(),
     }
 
 

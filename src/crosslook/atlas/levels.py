@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from crosslook.errors import SettingError
 from crosslook.extract.base import Extractor
 from crosslook.extract.spec import parse_spec
-from crosslook.geo.picture import Picture
-from crosslook.match.channels import local_spread, valid_cells
+from crosslook.geo.grey import GreyImage
+from crosslook.match.channels import local_std, valid_cells
 from crosslook.types import FloatArray
 
 TILE = 512
@@ -77,19 +77,19 @@ def make_level(spec: str, cell: int | None) -> Level:
 def halo_of(extractor: Extractor, cell: int) -> int:
     """Whole cells, in pixels, that a block needs around it."""
     if isinstance(extractor, Local):
-        # A cell more than the features need, for the spread around it.
+        # A cell more than the features need, for the standard deviation around it.
         return math.ceil(max(extractor.reach(), 3 * cell + 8) / cell) * cell
     return math.ceil(HALO / cell) * cell
 
 
 def block_features(
-    picture: Picture, halo: int, level: Level, extractor: Extractor
+    image: GreyImage, halo: int, level: Level, extractor: Extractor
 ) -> NDArray[np.float16]:
     """Extract the features of one block.
 
     Parameters
     ----------
-    picture : Picture
+    image : GreyImage
         The block with ``halo`` pixels around it.
     halo : int
         A multiple of the cell, at least :func:`halo_of`.
@@ -99,26 +99,26 @@ def block_features(
     Returns
     -------
     float16 array, shape (C + 1, h, w)
-        The channels as extracted; last the local spread of the grey values,
+        The channels as extracted; last the local standard deviation of the grey values,
         -1 where a cell is not valid.
     """
     cell = level.cell
-    cells = tuple((length - 2 * halo) // cell for length in picture.shape)
+    cells = tuple((length - 2 * halo) // cell for length in image.shape)
     inner = (slice(halo // cell, -(halo // cell) or None),) * 2
-    whole = tuple(length // cell for length in picture.shape)
-    valid = valid_cells(picture.valid, whole, cell, cell)[inner]
-    spread = local_spread(picture, whole, cell)[inner]
+    whole = tuple(length // cell for length in image.shape)
+    valid = valid_cells(image.valid, whole, cell, cell)[inner]
+    contrast = local_std(image, whole, cell)[inner]
     parts = [
-        (rows, cols, _tile(picture, halo, (rows, cols), cell, extractor))
+        (rows, cols, _tile(image, halo, (rows, cols), cell, extractor))
         for rows, cols in _tiles(cells, max(1, TILE // cell))
         if valid[rows, cols].any()
     ]
     if not parts:  # the valid pixels of the block are fewer than a cell
-        parts = [(slice(0, 1), slice(0, 1), _tile(picture, halo, _CORNER, cell, extractor))]
+        parts = [(slice(0, 1), slice(0, 1), _tile(image, halo, _CORNER, cell, extractor))]
     out = np.zeros((parts[0][2].shape[0] + 1, *cells), np.float16)
     for rows, cols, values in parts:
         out[:-1, rows, cols] = values
-    out[-1] = np.where(valid, spread, _INVALID)
+    out[-1] = np.where(valid, contrast, _INVALID)
     out[:-1, ~valid] = 0
     return out
 
@@ -130,11 +130,11 @@ def _tiles(cells: tuple[int, ...], step: int) -> Iterator[tuple[slice, slice]]:
 
 
 def _tile(
-    picture: Picture, halo: int, part: tuple[slice, slice], cell: int, extractor: Extractor
+    image: GreyImage, halo: int, part: tuple[slice, slice], cell: int, extractor: Extractor
 ) -> FloatArray:
     """Features (C, h, w) of some cells, seen with the halo around them."""
     rows, cols = (slice(p.start * cell, p.stop * cell + 2 * halo) for p in part)
-    window = picture.values[rows, cols]
+    window = image.values[rows, cols]
     images = np.ascontiguousarray(np.broadcast_to(window, (1, 3, *window.shape)))
     features = extractor.extract(images)
     shape = (part[0].stop - part[0].start, part[1].stop - part[1].start)

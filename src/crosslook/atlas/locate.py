@@ -21,7 +21,13 @@ from crosslook.atlas.query import (
     refinement_for,
 )
 from crosslook.atlas.ready_blocks import MOST_CELLS
-from crosslook.atlas.search import Asked, Found, OpenLevels, score_surface, search_poses
+from crosslook.atlas.search import (
+    OpenLevels,
+    Proposal,
+    SearchRequest,
+    score_surface,
+    search_queries,
+)
 from crosslook.atlas.settings import LocateCall, LocateSettings
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.atlas.verify import Candidate, FineLevel, verify
@@ -50,7 +56,7 @@ _CLOSE = 1.35  # a candidate is matched too where the best one's score is less t
 _ALTERNATIVES = 4
 _MOST_MARGIN = 9.0
 _MOST_POSES = 32  # searched for in one pass, over all its queries
-_LEAST_HELD = 0.5  # valid share of a part that is searched with
+_LEAST_VALID = 0.5  # valid fraction of a part that is searched with
 
 
 @after_two(LocateCall)
@@ -170,7 +176,7 @@ class _Prepared:
     """A query ready to be searched for, whole or in parts, and the seconds that took."""
 
     query: Query
-    asked: Asked
+    request: SearchRequest
     seconds: float
     in_parts: bool = False
 
@@ -198,7 +204,7 @@ def _prepare(
             prepared.append(Failure(_name(query), error))
             continue
         prepared.append(one)
-        poses += len(one.asked.poses)
+        poses += len(one.request.poses)
     return prepared
 
 
@@ -214,21 +220,21 @@ def _prepare_one(query: Place | RasterArray | ImageFile, job: _Job) -> _Prepared
     larger = bool((poses[0].extent > np.array(atlas.grid.shape) + 0.5).any())
     if larger:
         poses = _parts(poses, job)
-    return _Prepared(prepared, Asked(poses, prior), lap(), in_parts=larger)
+    return _Prepared(prepared, SearchRequest(poses, prior), lap(), in_parts=larger)
 
 
 def _parts(poses: Sequence[Pose], job: _Job) -> list[Pose]:
     """Parts no larger than a template or the atlas."""
     number = 0 if job.coarse is None else job.coarse
     side = MOST_CELLS * job.atlas.manifest.levels[number].cell
-    return cut_poses(poses, min(side, *job.atlas.grid.shape), _LEAST_HELD) or list(poses)
+    return cut_poses(poses, min(side, *job.atlas.grid.shape), _LEAST_VALID) or list(poses)
 
 
 def _may_lap(one: _Prepared, level: int, job: _Job) -> bool:
     """Whether a search saw a part of the query alone, and the others can be tried."""
     seen = MOST_CELLS * job.atlas.manifest.levels[level].cell
-    few = len(one.asked.poses) <= _MOST_POSES
-    return few and not one.in_parts and bool((one.asked.poses[0].extent > seen).any())
+    few = len(one.request.poses) <= _MOST_POSES
+    return few and not one.in_parts and bool((one.request.poses[0].extent > seen).any())
 
 
 def _name(query: Place | RasterArray | ImageFile) -> str:
@@ -263,10 +269,10 @@ def _locate_pass(prepared: list[_Prepared | Failure], job: _Job) -> Iterator[Mat
 
 def _places(
     job: _Job, prepared: Sequence[_Prepared]
-) -> Sequence[tuple[int, list[Found]] | CrosslookError]:
+) -> Sequence[tuple[int, list[Proposal]] | CrosslookError]:
     """Search for all at once; where one cannot be searched for, one by one."""
     try:
-        return search_poses(job.levels, [one.asked for one in prepared], CANDIDATES, job.coarse)
+        return search_queries(job.levels, [one.request for one in prepared], CANDIDATES, job.coarse)
     except StoreError:
         raise  # of the atlas, so of all queries
     except CrosslookError as error:
@@ -276,20 +282,20 @@ def _places(
 
 
 def _matched(
-    job: _Job, one: _Prepared, level: int, found: list[Found], searched: float
+    job: _Job, one: _Prepared, level: int, proposals: list[Proposal], searched: float
 ) -> MatchResult:
     """Match at what was found; where a part was searched with, and in vain, at what others find."""
     lap = Timer().lap
-    candidates = _verified(job, one, found)
+    candidates = _verified(job, one, proposals)
     seconds = {"read": one.seconds, "search": searched, "verification": lap()}
     result = _match(job, _Searched(one.query, candidates, level, seconds))
     if result.verdict == "match" or not _may_lap(one, level, job):
         return result
     lap()
-    parts = replace(one, asked=replace(one.asked, poses=_parts(one.asked.poses, job)))
-    level, found = search_poses(job.levels, [parts.asked], CANDIDATES, job.coarse or 0)[0]
+    parts = replace(one, request=replace(one.request, poses=_parts(one.request.poses, job)))
+    level, proposals = search_queries(job.levels, [parts.request], CANDIDATES, job.coarse or 0)[0]
     seconds = {"read": one.seconds, "search": searched + lap()}
-    candidates = _verified(job, parts, found)
+    candidates = _verified(job, parts, proposals)
     seconds["verification"] = lap()
     other = _match(job, _Searched(one.query, candidates, level, seconds))
     return _choose([result, other])
@@ -301,20 +307,20 @@ def _explained(result: MatchResult, one: _Prepared, job: _Job) -> MatchResult:
     if result.verdict != "no match":
         return result
     settings = job.settings
-    turned = settings.rotation > 0 and settings.scale > 0
-    limited = one.asked.prior is not None
-    reason = likely_absence(one.query.picture, limited=limited, turned=turned)
+    posed = settings.rotation > 0 and settings.scale > 0
+    limited = one.request.prior is not None
+    reason = likely_absence(one.query.grey_image, limited=limited, posed=posed)
     return replace(result, reason=reason)
 
 
-def _verified(job: _Job, one: _Prepared, found: list[Found]) -> list[Candidate]:
-    if not found:
+def _verified(job: _Job, one: _Prepared, proposals: list[Proposal]) -> list[Candidate]:
+    if not proposals:
         raise MatchError(
             f"nothing in atlas '{job.atlas.name}' can be compared with "
             f"'{one.query.image.name}': too little of the prior holds data. "
             "Widen it, or see atlas info."
         )
-    return verify(job.verifier, one.asked.poses, found)
+    return verify(job.verifier, one.request.poses, proposals)
 
 
 def _match(job: _Job, searched: _Searched) -> MatchResult:
@@ -357,15 +363,15 @@ def _match_at(job: _Job, searched: _Searched, number: int) -> MatchResult:
     atlas, query, candidates = job.atlas, searched.query, searched.candidates
     one, others = candidates[number], candidates[:number] + candidates[number + 1 :]
     native = bent(one.placed.compose(scaling(query.factor).inverse), query.image, atlas)
-    found, frame, window, part = _aligned_at(job, query.image, native)
+    alignment, frame, window, part = _aligned_at(job, query.image, native)
     second = others[0].total if others else 0.0
     evidence = replace(
-        found.evidence,
+        alignment.evidence,
         search_score=one.total,
         search_margin=min(_MOST_MARGIN, one.total / max(second, 1e-3) - 1.0),
     )
     return make_result(
-        replace(found, evidence=evidence),
+        replace(alignment, evidence=evidence),
         frame,
         (query.image, part),
         settings=job.record(searched.level),
@@ -385,8 +391,8 @@ def _aligned_at(
     part = atlas.image(corner, shape)
     move = Transform(translation(-corner[0], -corner[1]), "shift")
     frame = working_frame(image, part, move.compose(native))
-    levels, share = refinement_for(frame.optical.shape)
-    found = align(
+    levels, fraction = refinement_for(frame.optical.shape)
+    alignment = align(
         frame.sar,
         frame.optical,
         job.extractor,
@@ -395,9 +401,9 @@ def _aligned_at(
         passes=passes_for(frame.sar.shape),
         seed=job.settings.seed,
         levels=levels,
-        share=share,
+        fraction=fraction,
     )
-    return found, frame, Window(*corner, *shape), part
+    return alignment, frame, Window(*corner, *shape), part
 
 
 def locate_from(
@@ -421,14 +427,14 @@ def locate_from(
     stage("read")
     image = open_image(query, "sar", job.reading)
     seconds = {"read": lap()}
-    found, frame, window, part = _aligned_at(job, image, start)
+    alignment, frame, window, part = _aligned_at(job, image, start)
     return make_result(
-        found,
+        alignment,
         frame,
         (image, part),
         settings=job.record(0),
         timings=seconds,
-        verdict=judge(found.evidence),
+        verdict=judge(alignment.evidence),
         window=window,
     )
 
@@ -444,12 +450,12 @@ def surface_of(
     Returns
     -------
     scores : float32 array, shape (h, w)
-        The best cosine, -1..1, of any pose with its middle in each square.
+        The best cosine, -1..1, of any pose with its centre in each square.
     side : float
         Atlas pixels along a side of a square; the first begins at pixel (0, 0).
     """
     job = _open(atlas, settings)
-    return score_surface(job.levels, _prepare_one(query, job).asked, most, job.coarse)
+    return score_surface(job.levels, _prepare_one(query, job).request, most, job.coarse)
 
 
 def _surroundings(
@@ -464,8 +470,8 @@ def _surroundings(
 
 
 def _describe(atlas: Atlas, query: Query, one: Candidate) -> dict[str, Any]:
-    middle = np.array([query.picture.shape], np.float64) / 2
-    pixel = one.placed(middle)
+    centre = np.array([query.grey_image.shape], np.float64) / 2
+    pixel = one.placed(centre)
     pixels = atlas.grid.pixels
     return {
         "fine": round(one.fine, 4),

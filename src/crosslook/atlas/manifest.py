@@ -15,7 +15,7 @@ from crosslook.errors import StoreError
 from crosslook.geo.grid import crs_text, make_grid, mean_metres, shape_of
 from crosslook.types import Array, FloatArray
 
-FORMAT = 3
+FORMAT = 4
 """Raise it whenever the bytes of a block or their meaning change."""
 
 NAME = "atlas.json"
@@ -65,14 +65,14 @@ class LevelStatistics:
 
     Attributes
     ----------
-    mean, deviation : float32 array, shape (C,)
-    spread : float
-        Median of the local spread of the grey values.
+    mean, std : float32 array, shape (C,)
+    local_std : float
+        Median of the local standard deviation of the grey values.
     """
 
     mean: FloatArray
-    deviation: FloatArray
-    spread: float
+    std: FloatArray
+    local_std: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +127,8 @@ class Manifest:
                     **asdict(level),
                     "key": key,
                     "mean": statistics.mean.tolist(),
-                    "deviation": statistics.deviation.tolist(),
-                    "spread": statistics.spread,
+                    "std": statistics.std.tolist(),
+                    "local_std": statistics.local_std,
                 }
                 for level, key, statistics in zip(
                     self.levels, self.keys, self.statistics, strict=True
@@ -150,10 +150,10 @@ def read_manifest(data: bytes, name: str) -> Manifest:
     """
     try:
         values = json.loads(data)
-        found = values["format"]
-        if found != FORMAT:
+        written = values["format"]
+        if written != FORMAT:
             raise StoreError(
-                f"atlas '{name}' has format {found} (crosslook {values.get('version')}); this "
+                f"atlas '{name}' has format {written} (crosslook {values.get('version')}); this "
                 f"version reads format {FORMAT}. Build it again with atlas build."
             )
         return _parse(values)
@@ -194,8 +194,8 @@ def _parse(values: dict[str, Any]) -> Manifest:
         statistics=tuple(
             LevelStatistics(
                 np.array(one["mean"], np.float32),
-                np.array(one["deviation"], np.float32),
-                float(one["spread"]),
+                np.array(one["std"], np.float32),
+                float(one["local_std"]),
             )
             for one in levels
         ),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from crosslook.types import FloatArray
 
 _MOST_OF_A_MAP = 64
-_MOST_HELD = 8192
+_MOST_KEPT = 8192
 
 
 @dataclass(frozen=True)
@@ -72,22 +72,22 @@ class PeakHeap:
     """Peaks of map after map; the best few thousand stay, so memory is bounded."""
 
     def __init__(self) -> None:
-        self._held: list[Peaks] = []
+        self._kept: list[Peaks] = []
         self._count = 0
 
     def add(self, peaks: Peaks) -> None:
         """Take the peaks of one more map."""
-        self._held.append(peaks)
+        self._kept.append(peaks)
         self._count += len(peaks.score)
-        if self._count > _MOST_HELD:
-            best = join(self._held).sorted()
-            half = slice(_MOST_HELD // 2)
-            self._held = [Peaks(best.score[half], best.place[half])]
-            self._count = len(self._held[0].score)
+        if self._count > _MOST_KEPT:
+            best = join(self._kept).sorted()
+            half = slice(_MOST_KEPT // 2)
+            self._kept = [Peaks(best.score[half], best.place[half])]
+            self._count = len(self._kept[0].score)
 
     def best(self, count: int, apart: int) -> list[Peak]:
         """As :meth:`Peaks.thinned`."""
-        return join(self._held).thinned(count, apart)
+        return join(self._kept).thinned(count, apart)
 
 
 def find_maxima(scores: FloatArray, apart: int) -> tuple[FloatArray, NDArray[np.int64]]:
@@ -117,7 +117,7 @@ def find_maxima(scores: FloatArray, apart: int) -> tuple[FloatArray, NDArray[np.
 
 def join(parts: Sequence[Peaks]) -> Peaks:
     """All peaks of several lists."""
-    held = [Peaks(np.empty(0, np.float32), np.empty((0, 3), np.int64)), *parts]
+    joined = [Peaks(np.empty(0, np.float32), np.empty((0, 3), np.int64)), *parts]
     return Peaks(
-        np.concatenate([one.score for one in held]), np.concatenate([one.place for one in held])
+        np.concatenate([one.score for one in joined]), np.concatenate([one.place for one in joined])
     )

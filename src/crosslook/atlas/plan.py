@@ -96,7 +96,7 @@ class AtlasPlan:
     search_seconds : float
         One query without a prior on one machine, over the whole atlas.
     search_memory_gb : float
-        Of that machine: the transforms of all blocks where they are kept.
+        Of that machine: the spectra of all blocks where they are kept.
     kept : bool
         Whether they are; else a query reads and transforms every block.
     """
@@ -120,7 +120,7 @@ class AtlasPlan:
 
     def describe(self, costs: UnitCosts) -> str:
         """A line for each figure, with what it rests on."""
-        how = "transforms kept in memory" if self.kept else "every block read for each query"
+        how = "spectra kept in memory" if self.kept else "every block read for each query"
         each = "a machine" if self.machines > 1 else "this machine"
         lines = {
             "area": f"{self.area_km2:,.0f} km2 at {self.gsd:g} m: {self.megapixels:,.0f} Mpx, "
@@ -187,7 +187,7 @@ def plan_atlas(
     rounds = math.ceil(blocks / (machines * workers))
     kept = blocks * costs.kept_bytes <= costs.keep_limit_bytes
     each = costs.search_seconds if kept else costs.search_seconds + costs.transform_seconds
-    held = costs.kept_bytes * blocks if kept else costs.kept_bytes * costs.cores
+    resident = costs.kept_bytes * blocks if kept else costs.kept_bytes * costs.cores
     return AtlasPlan(
         area_km2=area_km2,
         gsd=gsd,
@@ -199,7 +199,7 @@ def plan_atlas(
         storage_gb=(blocks * costs.block_bytes + costs.manifest_bytes * blocks) / 1e9,
         build_memory_gb=workers * costs.build_memory_bytes / 1e9,
         search_seconds=costs.query_seconds + blocks * each,
-        search_memory_gb=(costs.query_memory_bytes + held) / 1e9,
+        search_memory_gb=(costs.query_memory_bytes + resident) / 1e9,
         kept=kept,
     )
 

@@ -17,7 +17,7 @@ _EDGE = 9  # positions along an edge of a box that are brought to the grid
 
 @dataclass(frozen=True)
 class Prior:
-    """Pixels of the atlas within which the middle of the query must lie."""
+    """Pixels of the atlas within which the centre of the query must lie."""
 
     top: float
     left: float
@@ -29,8 +29,8 @@ class Prior:
         return self.top / cell, self.left / cell, self.bottom / cell, self.right / cell
 
     def sample(self) -> Array:
-        """Its corners and middle, shape (5, 2)."""
-        return _corners_and_middle(self.top, self.left, self.bottom, self.right)
+        """Its corners and centre, shape (5, 2)."""
+        return _corners_and_centre(self.top, self.left, self.bottom, self.right)
 
 
 def make_prior(
@@ -45,7 +45,7 @@ def make_prior(
     Parameters
     ----------
     near : (longitude, latitude) in degrees, optional
-        The middle of the query itself where only a radius is given.
+        The centre of the query itself where only a radius is given.
     radius_km : float, optional
         Goes with ``near``.
     bbox : (west, south, east, north) in degrees, optional
@@ -75,16 +75,16 @@ def make_prior(
 
 
 def whole_sample(atlas: Atlas) -> Array:
-    """Corners and middle of what the atlas holds, shape (5, 2)."""
+    """Corners and centre of what the atlas holds, shape (5, 2)."""
     blocks = np.array(list(atlas.manifest.blocks), np.float64)
     low = blocks.min(axis=0) * atlas.grid.block
     high = np.minimum((blocks.max(axis=0) + 1) * atlas.grid.block, atlas.grid.shape)
-    return _corners_and_middle(low[0], low[1], high[0], high[1])
+    return _corners_and_centre(low[0], low[1], high[0], high[1])
 
 
-def _corners_and_middle(top: float, left: float, bottom: float, right: float) -> Array:
-    middle = ((top + bottom) / 2, (left + right) / 2)
-    return np.array([(top, left), (top, right), (bottom, left), (bottom, right), middle])
+def _corners_and_centre(top: float, left: float, bottom: float, right: float) -> Array:
+    centre = ((top + bottom) / 2, (left + right) / 2)
+    return np.array([(top, left), (top, right), (bottom, left), (bottom, right), centre])
 
 
 def _disc(
@@ -103,8 +103,8 @@ def _disc(
                 f"--radius without --near means around the query, but '{image.name}' has no "
                 "georeference. Give --near LON LAT."
             )
-        middle = np.array([image.shape], np.float64) / 2
-        lon, lat = to_lonlat(image.grid, middle)[0]
+        centre = np.array([image.shape], np.float64) / 2
+        lon, lat = to_lonlat(image.grid, centre)[0]
     else:
         lon, lat = near
     pixels = atlas.grid.pixels
@@ -129,8 +129,8 @@ def _box(atlas: Atlas, bbox: tuple[float, float, float, float]) -> Prior:
             f"the box {west:g} {south:g} {east:g} {north:g} is not on Earth; "
             "longitude and latitude in degrees are needed."
         )
-    share = np.linspace(0.0, 1.0, _EDGE)
-    lon, lat = np.meshgrid(west + share * (east - west), south + share * (north - south))
+    fraction = np.linspace(0.0, 1.0, _EDGE)
+    lon, lat = np.meshgrid(west + fraction * (east - west), south + fraction * (north - south))
     pixels = from_lonlat(atlas.grid.pixels, np.column_stack([lon.ravel(), lat.ravel()]))
     low, high = pixels.min(axis=0), pixels.max(axis=0)
     return Prior(float(low[0]), float(low[1]), float(high[0]), float(high[1]))

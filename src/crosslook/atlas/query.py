@@ -1,4 +1,4 @@
-"""A query at the scale of an atlas, turned and grown as asked."""
+"""A query at the scale of an atlas, rotated and scaled as requested."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from crosslook.atlas.ready_blocks import MOST_CELLS
 from crosslook.atlas.store import Atlas
 from crosslook.errors import GridError, MatchError, SettingError
 from crosslook.extract.base import Extractor
+from crosslook.geo.grey import GreyImage
 from crosslook.geo.grid import between, ground_axes, is_placed, metres_per_pixel
 from crosslook.geo.image import ImageFile
-from crosslook.geo.picture import Picture
 from crosslook.match.channels import Channels, dense_channels
-from crosslook.match.refine import LEVELS, SHARE, PyramidLevel
+from crosslook.match.refine import FRACTION, LEVELS, PyramidLevel
 from crosslook.match.result import outline, placement
 from crosslook.match.robust_fit import fit_exact
 from crosslook.match.tie_points import Pass
@@ -28,7 +28,7 @@ from crosslook.retrieval.compare.correlation import box_sums
 from crosslook.types import Array, FloatArray
 
 _SMALL = 448
-_COARSE_SHARE = 0.25
+_COARSE_FRACTION = 0.25
 
 
 def passes_for(shape: tuple[int, int]) -> tuple[Pass, ...]:
@@ -46,12 +46,12 @@ def passes_for(shape: tuple[int, int]) -> tuple[Pass, ...]:
 
 
 def refinement_for(shape: tuple[int, int]) -> tuple[tuple[PyramidLevel, ...], float]:
-    """Levels of the refinement on an optical part of this shape, and the share of the way to go.
+    """Levels of the refinement on an optical part of this shape, and the fraction of the way to go.
 
     The finest level is left out for a large one, to save its time; half the
     resolution shows the optimum less well, so less of the way to it is gone.
     """
-    return (LEVELS, SHARE) if max(shape) <= _SMALL else (LEVELS[:-1], _COARSE_SHARE)
+    return (LEVELS, FRACTION) if max(shape) <= _SMALL else (LEVELS[:-1], _COARSE_FRACTION)
 
 
 LEAST_SIDE = 64
@@ -61,7 +61,7 @@ ROTATION_STEP, SCALE_STEP = 2.5, 0.025
 _LARGEST = 1024
 _MOST_PARTS = 20  # along a side
 _MOST_SCALE = 32.0
-_HALF_TURN = 180.0
+_HALF_CIRCLE = 180.0
 _FLAT_ENOUGH_PX = 0.1
 
 
@@ -72,17 +72,17 @@ class Query:
     Attributes
     ----------
     image : ImageFile
-    picture : Picture
+    grey_image : GreyImage
         Reduced to about the pixel of the atlas where it was finer.
     base : Transform
-        Pixels of ``picture`` to atlas pixels, without a place: scale, and
-        the turn that its georeference tells.
+        Pixels of ``grey`` to atlas pixels, without a place: scale, and
+        the rotation that its georeference states.
     factor : int
-        Pixels of the image per pixel of the picture.
+        Pixels of the image per pixel of ``grey_image``.
     """
 
     image: ImageFile
-    picture: Picture
+    grey_image: GreyImage
     base: Transform
     factor: int
 
@@ -95,29 +95,29 @@ class Pose:
     ----------
     rotation, scale : float
         Degrees and factor, beyond what the query itself tells.
-    source : Picture
-        The query, not turned.
+    source : GreyImage
+        The query, not rotated.
     placed : Transform
-        Pixels of ``source`` to pixels of the pose's picture.
-    shape : (rows, columns) of that picture
+        Pixels of ``source`` to pixels of the pose's image.
+    shape : (rows, columns) of that image
     """
 
     rotation: float
     scale: float
-    source: Picture
+    source: GreyImage
     placed: Transform
     shape: tuple[int, int]
 
     @property
-    def picture(self) -> Picture:
+    def grey_image(self) -> GreyImage:
         """What is searched with; made anew at each call, since a search may try thousands."""
         if self.shape == self.source.shape and np.allclose(self.placed.matrix, np.eye(3), 0, 1e-9):
             return self.source
         return warp(self.source, self.placed, self.shape)
 
     @property
-    def middle(self) -> Array:
-        """Where the middle of the whole query lies in the picture, or beside it; shape (2,)."""
+    def centre(self) -> Array:
+        """Where the centre of the whole query lies in the image, or beside it; shape (2,)."""
         return self.placed(np.array(self.source.shape, np.float64) / 2)
 
     @property
@@ -135,7 +135,7 @@ class Template:
     values : float32 array, shape (C, h, w)
         Calibrated, mean 0 per channel, zero where not valid; at most 64 cells a side.
     aside : (float, float)
-        Cells from the middle of the whole query to that of the template.
+        Cells from the centre of the whole query to that of the template.
     """
 
     values: FloatArray
@@ -164,8 +164,8 @@ def prepare_query(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array
         If the query is constant, all nodata, or its pixels or itself far too small or large.
     """
     base = _scale_of(image, atlas, gsd, near)
-    middle = np.array(image.shape, np.float64) / 2
-    scale = base.local_scale(middle)
+    centre = np.array(image.shape, np.float64) / 2
+    scale = base.local_scale(centre)
     if not 1 / _MOST_SCALE <= scale <= _MOST_SCALE:
         raise MatchError(
             f"one pixel of '{image.name}' is {scale:.3g} pixels of the atlas; "
@@ -173,17 +173,17 @@ def prepare_query(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array
         )
     _check_size(image, base)
     factor = max(1, round(1 / scale))
-    picture = image.read(None, factor).picture("sar")
-    return Query(image, picture, _linear(base.compose(scaling(factor))), factor)
+    grey = image.read(None, factor).grey_image("sar")
+    return Query(image, grey, _linear(base.compose(scaling(factor))), factor)
 
 
 def make_poses(query: Query, rotation: float, scale: float) -> list[Pose]:
-    """Turn and grow a query over a range.
+    """Rotate and scale a query over a range.
 
     Parameters
     ----------
     rotation : float
-        Largest turn in degrees, tried in steps of at most 2.5 in both directions.
+        Largest rotation in degrees, tried in steps of at most 2.5 in both directions.
     scale : float
         Largest relative change of scale, tried in steps of at most 0.025.
 
@@ -192,18 +192,18 @@ def make_poses(query: Query, rotation: float, scale: float) -> list[Pose]:
     SettingError
         If a range is negative or too wide.
     """
-    if not 0 <= rotation <= _HALF_TURN:
+    if not 0 <= rotation <= _HALF_CIRCLE:
         raise SettingError(f"the range of rotation is {rotation}; 0..180 degrees are allowed.")
     if not 0 <= scale <= 0.5:
         raise SettingError(f"the range of scale is {scale}; 0..0.5 is allowed (0.1 is 10 %).")
     return [
-        _pose(query, float(turn), float(growth))
-        for turn in _turns(rotation)
-        for growth in 1.0 + _steps(scale, SCALE_STEP)
+        _pose(query, float(degrees), float(factor))
+        for degrees in _rotations(rotation)
+        for factor in 1.0 + _steps(scale, SCALE_STEP)
     ]
 
 
-def cut_poses(poses: Sequence[Pose], side: int, held: float) -> list[Pose]:
+def cut_poses(poses: Sequence[Pose], side: int, least_valid: float) -> list[Pose]:
     """Cut poses into parts that overlap by half.
 
     A part of a query may lie in an atlas where the whole does not, and whether
@@ -214,24 +214,24 @@ def cut_poses(poses: Sequence[Pose], side: int, held: float) -> list[Pose]:
     poses : sequence of Pose
     side : int
         Of a part, pixels of the atlas.
-    held : float
-        Least share of valid pixels of a part that is kept, 0..1.
+    least_valid : float
+        Least fraction of valid pixels of a part that is kept, 0..1.
     """
     parts = []
     for pose in poses:
         ring = pose.placed(outline(*pose.source.shape))
         low, high = np.floor(ring.min(axis=0)), np.ceil(ring.max(axis=0))
-        starts = [_spread(a, b, side) for a, b in zip(low, high, strict=True)]
+        starts = [_even_starts(a, b, side) for a, b in zip(low, high, strict=True)]
         for row, col in ((r, c) for r in starts[0] for c in starts[1]):
             shape = [int(min(side, b - a)) for a, b in zip((row, col), high, strict=True)]
             move = Transform(translation(-row, -col), "shift")
             part = replace(pose, placed=move.compose(pose.placed), shape=(shape[0], shape[1]))
-            if part.picture.valid.mean() >= held:
+            if part.grey_image.valid.mean() >= least_valid:
                 parts.append(part)
     return parts
 
 
-def _spread(low: float, high: float, side: int) -> list[float]:
+def _even_starts(low: float, high: float, side: int) -> list[float]:
     """Where parts of a length begin."""
     spare = max(0.0, high - low - side)
     count = min(_MOST_PARTS, int(np.ceil(spare / (side / 2))) + 1)
@@ -246,14 +246,14 @@ def make_template(
     Of a query with more than 64 cells a side that part is kept which has the
     most contrast.
     """
-    picture = pose.picture
-    channels = on_cells(dense_channels(picture, extractor), picture.shape, level.cell)
+    grey = pose.grey_image
+    channels = on_cells(dense_channels(grey, extractor), grey.shape, level.cell)
     values = centred(channels)
     energy = np.einsum("chw,chw->hw", values, values)
     start = _richest(energy, min(MOST_CELLS, energy.shape[0]), min(MOST_CELLS, energy.shape[1]))
     rows, cols = (slice(first, first + MOST_CELLS) for first in start)
     kept = np.ascontiguousarray(values[:, rows, cols])
-    aside = np.array(start) + np.array(kept.shape[1:]) / 2 - pose.middle / level.cell
+    aside = np.array(start) + np.array(kept.shape[1:]) / 2 - pose.centre / level.cell
     return Template(kept, (float(aside[0]), float(aside[1]))), start
 
 
@@ -325,10 +325,10 @@ def _scale_of(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array) ->
             )
         if image.grid.crs == pixels.crs:
             return _linear(placement(image.grid, pixels))
-        middle = np.array([image.shape], np.float64) / 2
-        own = ground_axes(image.grid, middle[0])
+        centre = np.array([image.shape], np.float64) / 2
+        own = ground_axes(image.grid, centre[0])
         with suppress(GridError):  # a place that the CRS of the atlas does not hold
-            near = between(image.grid, pixels, middle)
+            near = between(image.grid, pixels, centre)
     elif gsd is None:
         raise GridError(
             f"'{image.name}' has no georeference, so its pixel size is not known. "
@@ -336,7 +336,7 @@ def _scale_of(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array) ->
         )
     elif not gsd > 0:
         raise SettingError(f"--gsd is {gsd}; metres per pixel above 0 are needed.")
-    else:  # a plain picture lies along the axes of the map
+    else:  # a plain image lies along the axes of the map
         sides = np.mean([metres_per_pixel(pixels, point) for point in near], axis=0)
         return Transform(np.diag([*(gsd / sides), 1.0]), "affine")
     ground = np.mean([ground_axes(pixels, point) for point in near], axis=0)
@@ -356,15 +356,15 @@ def _check_size(image: ImageFile, base: Transform) -> None:
 
 
 def _pose(query: Query, rotation: float, scale: float) -> Pose:
-    turned = similarity((0.0, 0.0), rotation, scale).compose(query.base)
-    ring = turned(outline(*query.picture.shape))
+    rotated = similarity((0.0, 0.0), rotation, scale).compose(query.base)
+    ring = rotated(outline(*query.grey_image.shape))
     low, high = ring.min(axis=0), ring.max(axis=0)
     size = np.maximum(1, np.round(high - low)).astype(int)
     # What is searched with is bounded; the whole query is matched afterwards.
     cut = np.minimum(size, _LARGEST)
     origin = low + (size - cut) // 2
-    placed = Transform(translation(-origin[0], -origin[1]), "shift").compose(turned)
-    return Pose(rotation, scale, query.picture, placed, (int(cut[0]), int(cut[1])))
+    placed = Transform(translation(-origin[0], -origin[1]), "shift").compose(rotated)
+    return Pose(rotation, scale, query.grey_image, placed, (int(cut[0]), int(cut[1])))
 
 
 def _linear(transform: Transform) -> Transform:
@@ -379,10 +379,10 @@ def _steps(limit: float, step: float) -> Array:
     return np.asarray(np.linspace(-limit, limit, 2 * count + 1), np.float64)
 
 
-def _turns(limit: float) -> Array:
-    """Rotations tried; half a turn to the left is half a turn to the right."""
-    turns = _steps(limit, ROTATION_STEP)
-    return turns[1:] if limit >= _HALF_TURN else turns
+def _rotations(limit: float) -> Array:
+    """Rotations tried; 180 degrees to the left are 180 degrees to the right."""
+    rotations = _steps(limit, ROTATION_STEP)
+    return rotations[1:] if limit >= _HALF_CIRCLE else rotations
 
 
 def _richest(energy: FloatArray, height: int, width: int) -> tuple[int, int]:

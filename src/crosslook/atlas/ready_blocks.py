@@ -24,8 +24,8 @@ from crosslook.extract.runtime import available_cores, resolve_runtime
 from crosslook.options import Device
 from crosslook.types import FloatArray
 
-SHARE = 0.9
-"""Share of the energy that is kept. Neighbouring orientations say much the same."""
+ENERGY_FRACTION = 0.9
+"""Fraction of the energy that is kept. Neighbouring orientations say much the same."""
 
 _BLOCKS = 8
 _CELLS = 4096
@@ -59,20 +59,20 @@ def principal_channels(atlas: Atlas, level: int) -> FloatArray:
         cells = values.reshape(channels, -1)[:, :: max(1, side * side // _CELLS)]
         moments += cells.astype(np.float64) @ cells.T
     energies, directions = np.linalg.eigh(moments)
-    held = np.cumsum(energies[::-1])
-    if not held[-1] > 0:  # all sampled blocks are flat
+    cumulative = np.cumsum(energies[::-1])
+    if not cumulative[-1] > 0:  # all sampled blocks are flat
         return np.eye(channels, dtype=np.float32)
-    count = int(np.searchsorted(held, SHARE * held[-1])) + 1
+    count = int(np.searchsorted(cumulative, ENERGY_FRACTION * cumulative[-1])) + 1
     return np.ascontiguousarray(directions[:, ::-1][:, :count].T, np.float32)
 
 
 CPU_KEEP_BYTES = 2 << 30
-"""Transforms of an atlas are kept up to this size, else made anew per pass."""
+"""Spectra of an atlas are kept up to this size, else made anew per pass."""
 
-_GPU_SHARE = 0.5
+_GPU_FRACTION = 0.5
 
 
-class Transforms(Protocol):
+class FFTBackend(Protocol):
     """Where and how blocks are transformed."""
 
     threads: int
@@ -93,7 +93,7 @@ class Transforms(Protocol):
         """
 
 
-class ScipyTransforms:
+class ScipyFFT:
     """On this machine's cores; blocks run in threads, so each block takes one."""
 
     def __init__(self) -> None:
@@ -118,11 +118,11 @@ class ScipyTransforms:
             np.multiply(one, other, out=product)
             total += product
         down = fft.ifft(total, axis=0, workers=1, overwrite_x=True)
-        found: FloatArray = fft.irfft(down[rows], size, axis=1, workers=1, overwrite_x=True)
-        return found
+        scores: FloatArray = fft.irfft(down[rows], size, axis=1, workers=1, overwrite_x=True)
+        return scores
 
 
-class TorchTransforms:
+class TorchFFT:
     """On a GPU; also runs on torch's CPU device, as tests do.
 
     Parameters
@@ -139,7 +139,7 @@ class TorchTransforms:
         self.keep_bytes = CPU_KEEP_BYTES
         if self.device.type == "cuda":
             total = torch.cuda.get_device_properties(self.device).total_memory
-            self.keep_bytes = int(_GPU_SHARE * total)
+            self.keep_bytes = int(_GPU_FRACTION * total)
 
     def block(self, values: FloatArray, size: int) -> Any:
         """Transform channels where they will be used."""
@@ -156,14 +156,14 @@ class TorchTransforms:
         import torch
 
         down = torch.fft.ifft((block * template).sum(dim=0), dim=0)
-        found: FloatArray = torch.fft.irfft(down[rows], size, dim=1).cpu().numpy()
-        return found
+        scores: FloatArray = torch.fft.irfft(down[rows], size, dim=1).cpu().numpy()
+        return scores
 
 
-def choose_transforms(device: Device = "auto") -> Transforms:
-    """Open the transforms of a device; ``auto`` takes a GPU where there is one.
+def choose_backend(device: Device = "auto") -> FFTBackend:
+    """Open the FFT backend of a device; ``auto`` takes a GPU where there is one.
 
-    On ``mps`` models run, while searches stay on the CPU: its transforms lack
+    On ``mps`` models run, while searches stay on the CPU: its FFTs lack
     what a search needs.
 
     Raises
@@ -175,16 +175,16 @@ def choose_transforms(device: Device = "auto") -> Transforms:
     """
     # Torch takes seconds to import, so it is asked only where a driver is.
     if device == "cpu" or (device == "auto" and shutil.which("nvidia-smi") is None):
-        return ScipyTransforms()
+        return ScipyFFT()
     try:
         kind = resolve_runtime(device, "float32", None).device
     except ImportError:
         if device == "auto":
-            return ScipyTransforms()
+            return ScipyFFT()
         raise MissingExtraError(
             f"device '{device}' needs torch: pip install 'crosslook[models]', or use --device cpu."
         ) from None
-    return TorchTransforms(kind) if kind.startswith("cuda") else ScipyTransforms()
+    return TorchFFT(kind) if kind.startswith("cuda") else ScipyFFT()
 
 
 MOST_CELLS = 64
@@ -202,7 +202,7 @@ class ReadyBlock:
     Attributes
     ----------
     spectrum
-        What its transforms made of its channels.
+        What the FFTs made of its channels.
     energy, cover : float32 array, shape (h, w)
         Sum of squares over principal channels; 1 where a cell is valid.
     inverse : dict of template shape to float32 array
@@ -232,33 +232,33 @@ class ReadyBlocks:
         Whether all blocks stay in memory between searches.
     """
 
-    def __init__(self, atlas: Atlas, level: int, transforms: Transforms) -> None:
+    def __init__(self, atlas: Atlas, level: int, backend: FFTBackend) -> None:
         self.atlas = atlas
         self.level = level
-        self.transforms = transforms
+        self.backend = backend
         self.side = atlas.grid.block // atlas.manifest.levels[level].cell
         self.size = fft.next_fast_len(self.side + MOST_CELLS, real=True)
         self._basis = principal_channels(atlas, level)
         self.spectrum_bytes = 8 * len(self._basis) * self.size * (self.size // 2 + 1)
         self.block_bytes = self.spectrum_bytes + 8 * self.size**2 + 4 * _KEPT_SHAPES * self.side**2
-        self.keeps = self.block_bytes * len(atlas.manifest.blocks) <= transforms.keep_bytes
-        self._held: dict[Block, ReadyBlock] = {}
+        self.keeps = self.block_bytes * len(atlas.manifest.blocks) <= backend.keep_bytes
+        self._kept: dict[Block, ReadyBlock] = {}
         self._lock = Lock()
 
     def get(self, block: Block) -> ReadyBlock:
         """Read and transform a block, or take it from memory."""
-        if block in self._held:
-            return self._held[block]
+        if block in self._kept:
+            return self._kept[block]
         margin = MOST_CELLS // 2
         corner = (block[0] * self.side - margin, block[1] * self.side - margin)
         reach = self.side + MOST_CELLS
         channels = self.atlas.features(self.level, corner, (reach, reach))
         values = self.project(channels.values)
-        spectrum = self.transforms.block(values, self.size)
+        spectrum = self.backend.block(values, self.size)
         energy = np.einsum("chw,chw->hw", values, values)
         ready = ReadyBlock(spectrum, energy, channels.valid.astype(np.float32))
         if self.keeps:
-            self._held[block] = ready
+            self._kept[block] = ready
         return ready
 
     def project(self, values: FloatArray) -> FloatArray:
@@ -266,7 +266,7 @@ class ReadyBlocks:
         return np.tensordot(self._basis, values, axes=1)
 
     def positions(self, shape: tuple[int, int]) -> tuple[slice, slice]:
-        """Offsets of a template whose middle lies in the block: ``side`` each way."""
+        """Offsets of a template whose centre lies in the block: ``side`` each way."""
         first = [MOST_CELLS // 2 - length // 2 for length in shape]
         return slice(first[0], first[0] + self.side), slice(first[1], first[1] + self.side)
 
@@ -281,16 +281,16 @@ class ReadyBlocks:
         height, width = shape
         here = self.positions(shape)
         # A calibrated channel has energy 1 a cell, faded to a quarter where contrast is usual.
-        floor = _ENERGY_FLOOR * 0.25 * SHARE * self._basis.shape[1] * height * width
+        floor = _ENERGY_FLOOR * 0.25 * ENERGY_FRACTION * self._basis.shape[1] * height * width
         under = _box(ready.energy, height, width)[here]
         enough = _box(ready.cover, height, width)[here] >= _LEAST_COVER * height * width
-        found = np.where(enough, 1.0 / np.sqrt(np.maximum(under, floor)), 0).astype(np.float32)
+        inverse = np.where(enough, 1.0 / np.sqrt(np.maximum(under, floor)), 0).astype(np.float32)
         if self.keeps:
             with self._lock:
                 while len(ready.inverse) >= _KEPT_SHAPES:
                     del ready.inverse[next(iter(ready.inverse))]
-                ready.inverse[shape] = found
-        return found
+                ready.inverse[shape] = inverse
+        return inverse
 
 
 def _box(values: FloatArray, height: int, width: int) -> FloatArray:

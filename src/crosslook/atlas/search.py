@@ -16,10 +16,10 @@ from crosslook.atlas.prior import Prior
 from crosslook.atlas.query import Pose, Template, make_template
 from crosslook.atlas.ready_blocks import (
     MOST_CELLS,
+    FFTBackend,
     ReadyBlock,
     ReadyBlocks,
-    Transforms,
-    choose_transforms,
+    choose_backend,
 )
 from crosslook.atlas.store import Atlas
 from crosslook.errors import MatchError, StoreError
@@ -55,17 +55,17 @@ class Searcher:
     raised to a twentieth of the usual, so that noise does not score.
     """
 
-    def __init__(self, atlas: Atlas, level: int, transforms: Transforms | None = None) -> None:
+    def __init__(self, atlas: Atlas, level: int, backend: FFTBackend | None = None) -> None:
         self.atlas = atlas
         self.level = level
-        self.transforms = transforms or choose_transforms()
-        self.ready = ReadyBlocks(atlas, level, self.transforms)
+        self.backend = backend or choose_backend()
+        self.ready = ReadyBlocks(atlas, level, self.backend)
         self.side = self.ready.side
 
     def warm(self) -> None:
         """Transform all blocks now, where they fit in memory."""
         if self.ready.keeps:
-            with ThreadPoolExecutor(self.transforms.threads) as pool:
+            with ThreadPoolExecutor(self.backend.threads) as pool:
                 list(pool.map(self.ready.get, self.atlas.manifest.blocks))
 
     def search(
@@ -84,7 +84,7 @@ class Searcher:
         count : int
             Peaks wanted.
         inside : (top, left, bottom, right), optional
-            Cells within which the middle of the template must lie.
+            Cells within which the centre of the template must lie.
         apart : int
             Cells within which the lower of two peaks is dropped, per axis.
 
@@ -145,7 +145,7 @@ class Searcher:
                 for group, inside, meets in zip(sought, insides, wanted, strict=True)
             ]
 
-        with ThreadPoolExecutor(self.transforms.threads) as pool:
+        with ThreadPoolExecutor(self.backend.threads) as pool:
             for part in pool.map(one, list(self.atlas.manifest.blocks)):
                 for heap, peaks, number in zip(heaps, part, first, strict=True):
                     if peaks is not None:
@@ -171,7 +171,7 @@ class Searcher:
         energy = float(np.einsum("chw,chw->", values, values))
         values *= np.float32(1.0 / np.sqrt(max(energy, _FINISHED)))
         shape = (int(values.shape[1]), int(values.shape[2]))
-        return _Sought(shape, self.transforms.template(values, self.ready.size), template.aside)
+        return _Sought(shape, self.backend.template(values, self.ready.size), template.aside)
 
     def _peaks(
         self,
@@ -181,14 +181,14 @@ class Searcher:
         inside: Box | None,
         apart: int,
     ) -> Peaks:
-        """Best places in a block, by where the middle of a template lies."""
+        """Best places in a block, by where the centre of a template lies."""
         scores, which = self._best_scores(block, ready, group, inside)
         origin = (block[0] * self.side, block[1] * self.side)
-        values, middle = find_maxima(scores, apart)
-        template = which[middle[:, 0], middle[:, 1]]
+        values, centre = find_maxima(scores, apart)
+        template = which[centre[:, 0], centre[:, 1]]
         half = np.array([sought.shape for sought in group]) // 2
-        place = np.empty((len(middle), 3), np.int64)
-        place[:, :2] = middle + origin - half[template]
+        place = np.empty((len(centre), 3), np.int64)
+        place[:, :2] = centre + origin - half[template]
         place[:, 2] = template
         return Peaks(values, place)
 
@@ -209,7 +209,7 @@ class Searcher:
         Returns
         -------
         scores : float32 array, shape (h, w)
-            Row and column are those of the middle of the query; 0 where the
+            Row and column are those of the centre of the query; 0 where the
             atlas holds nothing.
         side : float
             Atlas cells of the level along a side of a square.
@@ -251,9 +251,9 @@ class Searcher:
         return scores, which
 
     def _scores(self, ready: ReadyBlock, sought: _Sought) -> FloatArray:
-        """Scores (side, side) of the positions whose middle lies in the block."""
+        """Scores (side, side) of the positions whose centre lies in the block."""
         rows, cols = self.ready.positions(sought.shape)
-        raw = self.transforms.correlate(ready.spectrum, sought.spectrum, self.ready.size, rows)
+        raw = self.backend.correlate(ready.spectrum, sought.spectrum, self.ready.size, rows)
         return np.multiply(raw[:, cols], self.ready.inverse_root(ready, sought.shape))
 
 
@@ -261,15 +261,15 @@ def searcher(atlas: Atlas, level: int, device: Device = "auto") -> Searcher:
     """The searcher of a level; the same one for all queries of an opened atlas."""
     key = (level, device)
     if key not in atlas.searchers:
-        atlas.searchers[key] = Searcher(atlas, level, choose_transforms(device))
-    found: Searcher = atlas.searchers[key]
-    return found
+        atlas.searchers[key] = Searcher(atlas, level, choose_backend(device))
+    known: Searcher = atlas.searchers[key]
+    return known
 
 
 def _blank_outside(
     scores: FloatArray, origin: Block, inside: Box, aside: tuple[float, float]
 ) -> None:
-    # A middle at cell (r, c) lies at its upper left corner, or half a cell beyond.
+    # A centre at cell (r, c) lies at its upper left corner, or half a cell beyond.
     rows = np.arange(scores.shape[0]) + (origin[0] - aside[0])
     cols = np.arange(scores.shape[1]) + (origin[1] - aside[1])
     scores[(rows < inside[0]) | (rows > inside[2])] = 0
@@ -280,7 +280,7 @@ _APART = 32.0  # pixels
 
 
 @dataclass(frozen=True)
-class Found:
+class Proposal:
     """A peak of the search.
 
     Attributes
@@ -290,7 +290,7 @@ class Found:
     score : float
         Cosine in the principal channels of the level, -1..1.
     row, col : float
-        Atlas pixel at which the picture of the pose begins.
+        Atlas pixel at which the image of the pose begins.
     """
 
     pose: int
@@ -300,18 +300,18 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One query under all its poses, and where its middle may lie."""
+class SearchRequest:
+    """One query under all its poses, and where its centre may lie."""
 
     poses: Sequence[Pose]
     prior: Prior | None
 
 
-def finest_level(atlas: Atlas, one: Asked, device: Device = "auto") -> int:
+def finest_level(atlas: Atlas, one: SearchRequest, device: Device = "auto") -> int:
     """Number of the finest level that a query can be searched in at little cost.
 
     Half the cell finds more, at four times the positions. So a level of the
-    same extractor as the first is taken when its transforms stay in memory
+    same extractor as the first is taken when its spectra stay in memory
     between queries and the whole query fits in a template; a query under many
     poses is searched in the first.
     """
@@ -369,16 +369,16 @@ class OpenLevels:
             )
 
 
-def search_poses(
-    levels: OpenLevels, asked: Sequence[Asked], count: int, level: int | None = None
-) -> list[tuple[int, list[Found]]]:
+def search_queries(
+    levels: OpenLevels, requests: Sequence[SearchRequest], count: int, level: int | None = None
+) -> list[tuple[int, list[Proposal]]]:
     """Find the best places of each query, all of one level in one pass.
 
     Parameters
     ----------
     levels : OpenLevels
         Of the atlas.
-    asked : sequence of Asked
+    requests : sequence of SearchRequest
     count : int
         Places wanted of each.
     level : int, optional
@@ -386,23 +386,23 @@ def search_poses(
 
     Returns
     -------
-    list of (int, list of Found)
+    list of (int, list of Proposal)
         Level and places of each query, best first.
     """
     atlas, device = levels.atlas, levels.options.device
-    numbers = [finest_level(atlas, one, device) if level is None else level for one in asked]
-    places: dict[int, list[Found]] = {}
+    numbers = [finest_level(atlas, one, device) if level is None else level for one in requests]
+    places: dict[int, list[Proposal]] = {}
     for number in sorted(set(numbers)):
         mine = [n for n, other in enumerate(numbers) if other == number]
-        found = _search_level(levels, number, [asked[n] for n in mine], count)
-        places.update(zip(mine, found, strict=True))
+        proposals = _search_level(levels, number, [requests[n] for n in mine], count)
+        places.update(zip(mine, proposals, strict=True))
     return [(number, places[n]) for n, number in enumerate(numbers)]
 
 
 def score_surface(
-    levels: OpenLevels, one: Asked, most: int, level: int | None = None
+    levels: OpenLevels, one: SearchRequest, most: int, level: int | None = None
 ) -> tuple[FloatArray, float]:
-    """How well a query fits everywhere: what :func:`search_poses` takes the best places of.
+    """How well a query fits everywhere: what :func:`search_queries` takes the best places of.
 
     Returns
     -------
@@ -428,26 +428,26 @@ def score_surface(
 
 
 def _search_level(
-    levels: OpenLevels, number: int, asked: Sequence[Asked], count: int
-) -> list[list[Found]]:
+    levels: OpenLevels, number: int, requests: Sequence[SearchRequest], count: int
+) -> list[list[Proposal]]:
     level = levels.atlas.manifest.levels[number]
     extractor = levels[number]
     search = searcher(levels.atlas, number, levels.options.device)
     apart = max(4, round(_APART / level.cell))
-    insides = [None if one.prior is None else one.prior.in_cells(level.cell) for one in asked]
-    heaps = [PeakHeap() for _ in asked]
-    starts: list[list[tuple[int, int]]] = [[] for _ in asked]
-    for part in _chunks([len(one.poses) for one in asked], search.at_once):
+    insides = [None if one.prior is None else one.prior.in_cells(level.cell) for one in requests]
+    heaps = [PeakHeap() for _ in requests]
+    starts: list[list[tuple[int, int]]] = [[] for _ in requests]
+    for part in _chunks([len(one.poses) for one in requests], search.at_once):
         made = [
             [make_template(pose, level, extractor) for pose in one.poses[numbers]]
-            for one, numbers in zip(asked, part, strict=True)
+            for one, numbers in zip(requests, part, strict=True)
         ]
         groups = [[template for template, _ in group] for group in made]
         search.gather(groups, insides, apart, heaps, [numbers.start for numbers in part])
         for mine, group in zip(starts, made, strict=True):
             mine += [start for _, start in group]
     return [
-        [_found(p, mine[p.template], level.cell) for p in heap.best(count, apart)]
+        [_proposal(p, mine[p.template], level.cell) for p in heap.best(count, apart)]
         for heap, mine in zip(heaps, starts, strict=True)
     ]
 
@@ -470,8 +470,8 @@ def _chunks(counts: Sequence[int], most: int) -> Iterator[list[slice]]:
         yield part
 
 
-def _found(peak: Peak, start: tuple[int, int], cell: int) -> Found:
-    return Found(
+def _proposal(peak: Peak, start: tuple[int, int], cell: int) -> Proposal:
+    return Proposal(
         peak.template,
         peak.score,
         (peak.row - start[0]) * float(cell),

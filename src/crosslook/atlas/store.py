@@ -57,7 +57,7 @@ class Atlas:
         self._folder = folder
         self._arrays: OrderedDict[tuple[Block, str], NDArray[Any]] = OrderedDict()
         self._lock = Lock()
-        self.searchers: dict[tuple[int, str], Any] = {}  # kept transforms, by level and device
+        self.searchers: dict[tuple[int, str], Any] = {}  # kept spectra, by level and device
 
     @property
     def grid(self) -> AtlasGrid:
@@ -114,12 +114,12 @@ class Atlas:
             if stored is None:
                 continue
             part = stored[:, *there]
-            spread = np.maximum(part[-1], 0).astype(np.float32)
+            contrast = np.maximum(part[-1], 0).astype(np.float32)
             valid[here] = part[-1] >= 0
             piece = part[:-1].astype(np.float32)
             piece -= statistics.mean[:, None, None]
-            piece *= contrast_weight(spread, statistics.spread)
-            piece *= (1.0 / statistics.deviation)[:, None, None]
+            piece *= contrast_weight(contrast, statistics.local_std)
+            piece *= (1.0 / statistics.std)[:, None, None]
             values[:, *here] = piece
         values *= valid
         return Channels(values, valid, float(level.cell))
@@ -154,7 +154,7 @@ class Atlas:
         return bands, valid
 
     def area_km2(self) -> float:
-        """Ground that holds data, by the pixel size at the middle of every block."""
+        """Ground that holds data, by the pixel size at the centre of every block."""
         side = self.grid.block
         centres = (np.array(list(self.manifest.blocks)) + 0.5) * side
         inside = np.minimum(centres, np.array(self.grid.shape) - 0.5)
@@ -276,9 +276,9 @@ def _pieces(
 
 
 def _spans(start: int, length: int, side: int) -> list[tuple[int, slice, slice]]:
-    found = []
+    spans = []
     for number in range(start // side, -(-(start + length) // side)):
         first, last = max(start, number * side), min(start + length, (number + 1) * side)
         here = slice(first - start, last - start)
-        found.append((number, here, slice(first - number * side, last - number * side)))
-    return found
+        spans.append((number, here, slice(first - number * side, last - number * side)))
+    return spans

@@ -76,9 +76,9 @@ class UnitCosts:
     query_seconds : float
         Of one query, apart from the search: verification and matching.
     query_memory_bytes : float
-        Peak of a process that answers, without kept transforms.
+        Peak of a process that answers, without kept spectra.
     kept_bytes, keep_limit_bytes : float
-        Transforms of one block, and how much of them is kept at most.
+        Spectra of one block, and how much of them is kept at most.
     """
 
     extractor: str
@@ -137,18 +137,18 @@ def costs_for(path: Path | None, options: LevelOptions) -> UnitCosts:
     if path is None or not path.exists():
         if path is not None:
             check_writable(path.parent)
-        found = measure_costs(options)
+        costs = measure_costs(options)
         if path is not None:
-            found.write(path)
-        return found
-    held = read_costs(path)
+            costs.write(path)
+        return costs
+    stored = read_costs(path)
     specs = tuple(level.spec for level in wanted)
-    if (held.extractor, held.fine) != specs:
+    if (stored.extractor, stored.fine) != specs:
         raise InputError(
-            f"{path} holds costs of '{held.extractor}' and '{held.fine}', not of "
+            f"{path} holds costs of '{stored.extractor}' and '{stored.fine}', not of "
             f"'{specs[0]}' and '{specs[1]}'. Name another file to measure these."
         )
-    return held
+    return stored
 
 
 def measure_costs(options: LevelOptions | None = None, side: int = SIDE) -> UnitCosts:
@@ -174,14 +174,14 @@ def measure_costs(options: LevelOptions | None = None, side: int = SIDE) -> Unit
         place = Path(folder)
         write_noise(place / "map.tif", side)
         built = run_stage("build", place, options)
-        asked = run_stage("ask", place, options)
+        queried = run_stage("ask", place, options)
     return UnitCosts(
         extractor=coarse.spec,
         fine=second.spec,
         block=BLOCK,
         cores=os.cpu_count() or 1,
         **built,
-        **asked,
+        **queried,
     )
 
 
@@ -249,7 +249,7 @@ def _ask(place: Path, options: LevelOptions) -> dict[str, float]:
         "query_seconds": total - searched,
         "query_memory_bytes": max(0, peak_memory_bytes() - kept * blocks),
         "kept_bytes": kept,
-        "keep_limit_bytes": search.transforms.keep_bytes,
+        "keep_limit_bytes": search.backend.keep_bytes,
     }
 
 
@@ -276,8 +276,8 @@ def run_stage(stage: str, place: Path, options: LevelOptions) -> dict[str, float
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise CrosslookError(f"measuring the cost of '{stage}' failed: {reason}")
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return measured
 
 
 if __name__ == "__main__":

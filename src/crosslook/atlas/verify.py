@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 
 from crosslook.atlas.query import Pose, centred, on_cells
-from crosslook.atlas.search import Found, OpenLevels
+from crosslook.atlas.search import OpenLevels, Proposal
 from crosslook.extract.registry import open_model
-from crosslook.geo.picture import Picture
+from crosslook.geo.grey import GreyImage
 from crosslook.match.channels import Channels, dense_channels
 from crosslook.match.transform import Transform, translation
 from crosslook.retrieval.compare.correlation import correlate, find_peaks
@@ -88,12 +88,12 @@ class Candidate:
         Cosine of the search, of the finer features, and of these with parts
         of the query free to move.
     placed : Transform
-        Pixels of the query's picture to atlas pixels.
+        Pixels of the query's image to atlas pixels.
     rotation, scale : float
         Of the pose.
     corner : (row, column)
-        Of the pose's picture, atlas pixels.
-    middle : (row, column)
+        Of the pose's image, atlas pixels.
+    centre : (row, column)
         Of the whole query, atlas pixels.
     """
 
@@ -105,7 +105,7 @@ class Candidate:
     rotation: float
     scale: float
     corner: tuple[float, float]
-    middle: tuple[float, float]
+    centre: tuple[float, float]
 
     @property
     def total(self) -> float:
@@ -127,9 +127,9 @@ class FineLevel:
             self.extractor = levels[self.level]
             self.cell = self.atlas.manifest.levels[self.level].cell
 
-    def query(self, picture: Picture) -> Channels:
+    def query(self, grey: GreyImage) -> Channels:
         """Features of (part of) a query."""
-        return on_cells(dense_channels(picture, self.extractor), picture.shape, self.cell)
+        return on_cells(dense_channels(grey, self.extractor), grey.shape, self.cell)
 
     def window(self, corner: tuple[int, int], shape: tuple[int, int]) -> Channels:
         """Features of a window of the atlas, both in cells."""
@@ -139,11 +139,13 @@ class FineLevel:
         image = self.atlas.image((pixels[0][0], pixels[0][1]), (pixels[1][0], pixels[1][1])).read()
         if not image.valid.any() or np.ptp(image.values[:, image.valid]) == 0:
             return Channels(np.zeros((1, *shape), np.float32), np.zeros(shape, np.bool_), self.cell)
-        picture = image.picture("optical")
-        return on_cells(dense_channels(picture, self.extractor), picture.shape, self.cell)
+        grey = image.grey_image("optical")
+        return on_cells(dense_channels(grey, self.extractor), grey.shape, self.cell)
 
 
-def verify(fine: FineLevel, poses: Sequence[Pose], found: Sequence[Found]) -> list[Candidate]:
+def verify(
+    fine: FineLevel, poses: Sequence[Pose], proposals: Sequence[Proposal]
+) -> list[Candidate]:
     """Score candidates with finer features within 24 pixels; best sum of all scores first.
 
     The best 16 are scored in parts too; the others are dropped.
@@ -152,15 +154,15 @@ def verify(fine: FineLevel, poses: Sequence[Pose], found: Sequence[Found]) -> li
     ----------
     fine : FineLevel
     poses : sequence of Pose
-    found : sequence of Found
+    proposals : sequence of Proposal
 
     Returns
     -------
     list of Candidate
         Of two that end up within 32 pixels the better one.
     """
-    views = {number: _View(fine, poses[number]) for number in {one.pose for one in found}}
-    out = [c for number, view in views.items() for c in view.score(number, found)]
+    views = {number: _View(fine, poses[number]) for number in {one.pose for one in proposals}}
+    out = [c for number, view in views.items() for c in view.score(number, proposals)]
     kept: list[Candidate] = []
     for one in sorted(out, key=lambda c: (-c.total, c.pose, c.corner)):
         if all(_apart(one, other) > _LEAST_APART for other in kept):
@@ -177,17 +179,17 @@ class _View:
     def __init__(self, fine: FineLevel, pose: Pose) -> None:
         self.fine = fine
         self.pose = pose
-        picture, self.cut = _middle(pose.picture, fine.cell)
-        self.template = centred(fine.query(picture))
+        grey, self.cut = _central_part(pose.grey_image, fine.cell)
+        self.template = centred(fine.query(grey))
         self.reach = max(1, round(REACH / fine.cell))
 
-    def score(self, number: int, found: Sequence[Found]) -> list[Candidate]:
+    def score(self, number: int, proposals: Sequence[Proposal]) -> list[Candidate]:
         """Candidates of the pose ``number``, each moved to the best place near it."""
-        mine = [one for one in found if one.pose == number]
+        mine = [one for one in proposals if one.pose == number]
         windows, starts = self._windows([(one.row, one.col) for one in mine])
         peaks = find_peaks(correlate(self.template[None], windows), 2.0)
         candidates = []
-        middle = self.pose.middle
+        centre = self.pose.centre
         for one, start, at, score in zip(mine, starts, peaks.position, peaks.score, strict=True):
             corner = (np.array(start) + at) * self.fine.cell - self.cut
             move = Transform(translation(float(corner[0]), float(corner[1])), "shift")
@@ -201,7 +203,7 @@ class _View:
                     rotation=self.pose.rotation,
                     scale=self.pose.scale,
                     corner=(float(corner[0]), float(corner[1])),
-                    middle=(float(corner[0] + middle[0]), float(corner[1] + middle[1])),
+                    centre=(float(corner[0] + centre[0]), float(corner[1] + centre[1])),
                 )
             )
         return candidates
@@ -218,7 +220,7 @@ class _View:
     def _windows(
         self, corners: Sequence[tuple[float, float]]
     ) -> tuple[FloatArray, list[tuple[int, int]]]:
-        """Features (n, C, h, w) around corners of the pose's picture, and their first cells."""
+        """Features (n, C, h, w) around corners of the pose's image, and their first cells."""
         cell, reach = self.fine.cell, self.reach
         starts = [
             (round((row + self.cut[0]) / cell) - reach, round((col + self.cut[1]) / cell) - reach)
@@ -233,12 +235,12 @@ class _View:
         return windows, starts
 
 
-def _middle(picture: Picture, cell: int) -> tuple[Picture, tuple[int, int]]:
-    """At most the middle 512 pixels of a picture, in whole cells from its corner."""
-    starts = [max(0, (n - _MOST_SIDE) // 2) // cell * cell for n in picture.shape]
+def _central_part(image: GreyImage, cell: int) -> tuple[GreyImage, tuple[int, int]]:
+    """At most the central 512 pixels of an image, in whole cells from its corner."""
+    starts = [max(0, (n - _MOST_SIDE) // 2) // cell * cell for n in image.shape]
     rows, cols = (slice(s, s + _MOST_SIDE) for s in starts)
-    return Picture(picture.values[rows, cols], picture.valid[rows, cols]), (starts[0], starts[1])
+    return GreyImage(image.values[rows, cols], image.valid[rows, cols]), (starts[0], starts[1])
 
 
 def _apart(one: Candidate, other: Candidate) -> float:
-    return float(np.abs(np.subtract(one.middle, other.middle)).max())
+    return float(np.abs(np.subtract(one.centre, other.centre)).max())

@@ -38,5 +38,5 @@ def plan(inputs: PlanInputs, settings: PlanSettings) -> None:
 
     km2 = area_km2(inputs.area or "") if inputs.bbox is None else box_km2(inputs.bbox)
     unit = costs_for(settings.costs, settings)
-    found = plan_atlas(km2, settings.gsd, unit, settings.machines, settings.workers)
-    click.echo(json.dumps(found.to_dict(), indent=1) if inputs.as_json else found.describe(unit))
+    result = plan_atlas(km2, settings.gsd, unit, settings.machines, settings.workers)
+    click.echo(json.dumps(result.to_dict(), indent=1) if inputs.as_json else result.describe(unit))

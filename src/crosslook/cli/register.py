@@ -74,11 +74,11 @@ def audit(inputs: AuditInputs, settings: AuditCall) -> None:
     from crosslook.data.pairs import open_pairs
     from crosslook.match.audit import audit as run
 
-    found = run(open_pairs(inputs.pairs, inputs.layout), settings)
-    for name, value in found.summary().items():
+    result = run(open_pairs(inputs.pairs, inputs.layout), settings)
+    for name, value in result.summary().items():
         click.echo(f"{name.replace('_', ' ')}: {value:g}")
     click.echo(f"see {settings.out}")
-    for scene, why in found.failed.items():
+    for scene, why in result.failed.items():
         click.echo(f"failed: {scene}: {why}", err=True)
-    if found.failed:
+    if result.failed:
         raise click.exceptions.Exit(1)

@@ -80,13 +80,13 @@ class NamedBands:
         return out
 
     def _scene(self, name: str) -> Scene:
-        found = self._open.get(name)
-        if found is None:
-            found = open_physical(self.source.scenes[name], self.wanted, self.source)
+        opened = self._open.get(name)
+        if opened is None:
+            opened = open_physical(self.source.scenes[name], self.wanted, self.source)
             if len(self._open) >= _MOST_OPEN:
                 self._open.clear()
-            self._open[name] = found
-        return found
+            self._open[name] = opened
+        return opened
 
 
 def open_physical(

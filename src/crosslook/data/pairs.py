@@ -214,11 +214,11 @@ def _sar2opt(folder: Path) -> list[ScenePair]:
     optical: dict[str, Path] = {}
     groups: dict[str, str] = {}
     for split in ("train", "test"):
-        for side, found in (("A", sar), ("B", optical)):
+        for side, paths in (("A", sar), ("B", optical)):
             for path in images_in(folder / f"{split}{side}"):
                 # Both sides carry the same name, in some releases with _A and _B.
                 key = f"{split}/{re.sub(r'_[AB]$', '', path.stem)}"
-                found[key] = path
+                paths[key] = path
                 groups[key] = split
     return pair_up(sar, optical, groups)
 
@@ -279,14 +279,14 @@ def open_pairs(source: str | Path, layout: str = "auto") -> list[ScenePair]:
     source = as_path(source)
     with reaching(source):
         if source.is_dir():
-            found = find_layout(source, layout)(source)
+            pairs = find_layout(source, layout)(source)
         elif source.is_file():
-            found = _read_table(source)
+            pairs = _read_table(source)
         else:
             raise LayoutError(f"{source} does not exist; give a folder, a CSV or a Parquet table.")
-    if not found:
+    if not pairs:
         raise LayoutError(f"no pairs in {source}; it needs SAR and optical files of equal stem.")
-    return _with_regions(sorted(found, key=lambda pair: pair.id))
+    return _with_regions(sorted(pairs, key=lambda pair: pair.id))
 
 
 _NUMBERED = re.compile(r"^(.*[^\W\d_].*?|\d+)[_-](?:p|patch|tile|crop)?\d+$", re.IGNORECASE)
@@ -358,12 +358,12 @@ def by_key(paths: Sequence[Path], keys: Sequence[str]) -> dict[str, Path]:
     LayoutError
         If two files have the same key.
     """
-    found: dict[str, Path] = {}
+    by_name: dict[str, Path] = {}
     for key, path in zip(keys, paths, strict=True):
-        if key in found:
-            raise LayoutError(f"{found[key]} and {path} both stand for '{key}'; remove one.")
-        found[key] = path
-    return found
+        if key in by_name:
+            raise LayoutError(f"{by_name[key]} and {path} both stand for '{key}'; remove one.")
+        by_name[key] = path
+    return by_name
 
 
 def _read_table(path: Path) -> list[ScenePair]:

@@ -239,12 +239,12 @@ class PatchSet:
                 m: hashlib.sha256(digest.encode() + ids).hexdigest()
                 for m, digest in self.digests.items()
             },
-            contents={m: tuple(found[i] for i in chosen) for m, found in self.contents.items()},
+            contents={m: tuple(content[i] for i in chosen) for m, content in self.contents.items()},
         )
 
     def describe_radiometry(self) -> dict[str, Any]:
         """Settings of both modalities, and the limits that each kind of image got."""
-        found: dict[str, Any] = {}
+        described: dict[str, Any] = {}
         for modality in MODALITIES:
             kinds: dict[str, Any] = {}
             for scene in self.scenes.values():
@@ -252,8 +252,8 @@ class PatchSet:
                 kind = kinds.setdefault(repr(side.stretch), {**asdict(side.stretch), "scenes": 0})
                 kind["scenes"] += 1
             settings = self.reading.of(modality).describe()
-            found[modality] = {**settings, "limits": list(kinds.values())[:_MOST_LIMITS]}
-        return found
+            described[modality] = {**settings, "limits": list(kinds.values())[:_MOST_LIMITS]}
+        return described
 
     def fingerprint(self, modality: Modality) -> str:
         """Hash of everything that changes the pixels of a modality.
@@ -317,9 +317,9 @@ def _look(scene: Scene, patch: int, stride: int, max_invalid: float) -> _Looked:
             dropped[reason] = dropped.get(reason, 0) + 1
             continue
         top, left, high, wide = window.row, window.col, window.height, window.width
-        middle = [(top + high / 2, left + wide / 2)]
+        centre = [(top + high / 2, left + wide / 2)]
         rim = [(top, left), (top, left + wide), (top + high, left), (top + high, left + wide)]
-        at = to_map(grid, np.array(middle + rim))
+        at = to_map(grid, np.array(centre + rim))
         low, most = at[1:].min(axis=0), at[1:].max(axis=0)
         x, y = at[0]
         name = f"{pair.id}/{window.row}_{window.col}"

@@ -57,12 +57,12 @@ def days_between(pairs: Path) -> dict[str, float]:
     ``sar_date`` and ``optical_date`` (2020-11-04, 04.11.2020 or 20201104).
     Without that file, or for lines without readable dates, nothing is said.
     """
-    found: dict[str, float] = {}
+    days: dict[str, float] = {}
     for scene, dates in _dates(pairs).items():
         sar, optical = dates["sar"], dates["optical"]
         if sar is not None and optical is not None:
-            found[scene] = float(abs((sar - optical).days))
-    return found
+            days[scene] = float(abs((sar - optical).days))
+    return days
 
 
 def acquisition_dates(pairs: Path) -> dict[str, dict[Modality, str]]:

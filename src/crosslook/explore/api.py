@@ -44,7 +44,7 @@ class LocateRequest(BaseModel):
         json_schema_extra=schema_of("locate"),
     )
     force: bool = Field(
-        default=False, description="Write aligned.tif and pictures for an uncertain match too."
+        default=False, description="Write aligned.tif and images for an uncertain match too."
     )
 
 
@@ -59,7 +59,7 @@ class RegisterRequest(BaseModel):
         json_schema_extra=schema_of("register"),
     )
     force: bool = Field(
-        default=False, description="Write aligned.tif and pictures for an uncertain match too."
+        default=False, description="Write aligned.tif and images for an uncertain match too."
     )
 
 
@@ -114,12 +114,12 @@ def _add_uploads(router: APIRouter, uploads: Uploads, jobs: Jobs) -> None:
         return {"removed": upload}
 
     @router.post("/inspect", tags=["jobs"], status_code=202)
-    def inspect(asked: InspectRequest) -> dict[str, Any]:
-        """See what is read of an upload: header, radiometry, histogram, valid part, a picture."""
-        image = uploads.work_of(asked.image)
-        settings = checked("register", asked.settings)
-        work = {"image": image, "modality": asked.modality, "settings": settings}
-        return jobs.add("inspect", image["name"], asked.model_dump(), work).public()
+    def inspect(body: InspectRequest) -> dict[str, Any]:
+        """See what is read of an upload: header, radiometry, histogram, valid part, an image."""
+        image = uploads.work_of(body.image)
+        settings = checked("register", body.settings)
+        work = {"image": image, "modality": body.modality, "settings": settings}
+        return jobs.add("inspect", image["name"], body.model_dump(), work).public()
 
 
 def _add_requests(router: APIRouter, uploads: Uploads, jobs: Jobs, library: Library) -> None:
@@ -129,38 +129,38 @@ def _add_requests(router: APIRouter, uploads: Uploads, jobs: Jobs, library: Libr
         return describe_options(kind)
 
     @router.post("/locate", tags=["jobs"], status_code=202)
-    def locate(asked: LocateRequest) -> dict[str, Any]:
+    def locate(body: LocateRequest) -> dict[str, Any]:
         """Find where on an atlas an uploaded SAR image lies."""
-        query = uploads.work_of(asked.query)
+        query = uploads.work_of(body.query)
         work = {
             "query": query,
-            "atlas": library.get("atlas", asked.atlas).place,
-            "settings": checked("locate", asked.settings),
-            "force": asked.force,
+            "atlas": library.get("atlas", body.atlas).place,
+            "settings": checked("locate", body.settings),
+            "force": body.force,
         }
-        return jobs.add("locate", query["name"], asked.model_dump(), work).public()
+        return jobs.add("locate", query["name"], body.model_dump(), work).public()
 
     @router.post("/register", tags=["jobs"], status_code=202)
-    def register(asked: RegisterRequest) -> dict[str, Any]:
+    def register(body: RegisterRequest) -> dict[str, Any]:
         """Bring an uploaded SAR image onto an uploaded optical one."""
-        sar, optical = uploads.work_of(asked.sar), uploads.work_of(asked.optical)
+        sar, optical = uploads.work_of(body.sar), uploads.work_of(body.optical)
         work = {
             "sar": sar,
             "optical": optical,
-            "settings": checked("register", asked.settings),
-            "force": asked.force,
+            "settings": checked("register", body.settings),
+            "force": body.force,
         }
         title = f"{sar['name']} on {optical['name']}"
-        return jobs.add("register", title, asked.model_dump(), work).public()
+        return jobs.add("register", title, body.model_dump(), work).public()
 
     @router.post("/jobs/{job}/points", tags=["jobs"], status_code=202)
-    def refit(job: str, asked: PointsRequest) -> dict[str, Any]:
+    def refit(job: str, body: PointsRequest) -> dict[str, Any]:
         """Match again from two or three tie points set by hand; gives a new job."""
         old = jobs.get(job)
         if old.kind not in ("locate", "register", "refit"):
             raise SettingError("tie points can be set for a located or registered image alone.")
-        work = {**old.work, "points": asked.points}
-        request = {**old.request, "points": asked.points, "from": old.id}
+        work = {**old.work, "points": body.points}
+        request = {**old.request, "points": body.points, "from": old.id}
         return jobs.add("refit", old.title, request, work).public()
 
 
@@ -191,9 +191,9 @@ def _add_jobs(router: APIRouter, jobs: Jobs) -> None:
         return jobs.add(old.kind, old.title, old.request, old.work).public()
 
     @router.post("/jobs/{job}/decision", tags=["jobs"])
-    def decide(job: str, asked: DecisionRequest) -> dict[str, Any]:
+    def decide(job: str, body: DecisionRequest) -> dict[str, Any]:
         """Accept or refuse a result, or take that back."""
-        return shown(jobs.decide(job, asked.decision))
+        return shown(jobs.decide(job, body.decision))
 
     @router.delete("/jobs/{job}", tags=["jobs"])
     def remove(job: str) -> dict[str, str]:
@@ -226,15 +226,15 @@ def _add_files(router: APIRouter, jobs: Jobs) -> None:
     def get_zip(job: str) -> FileResponse:
         """All files of a result in one."""
         one = jobs.get(job)
-        found = files_in(jobs.place_of(one) / "files")
-        if not found:
+        paths = files_in(jobs.place_of(one) / "files")
+        if not paths:
             raise NotFoundError("there are no files yet; wait until the job is done.")
         about = {"title": one.title, "request": one.request, "decision": one.decision}
         with (
             tempfile.NamedTemporaryFile(suffix=".zip", delete=False) as target,
             zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
         ):
-            for name, path in found.items():
+            for name, path in paths.items():
                 archive.write(path, name)
             archive.writestr("request.json", json.dumps(about, indent=1) + "\n")
         done = BackgroundTask(Path(target.name).unlink, missing_ok=True)
@@ -244,7 +244,7 @@ def _add_files(router: APIRouter, jobs: Jobs) -> None:
 
     @router.get("/jobs/{job}/view/{name}", tags=["results"])
     def get_view(job: str, name: str) -> Response:
-        """A picture or place.json, as the page shows them."""
+        """An image or place.json, as the page shows them."""
         path = file_of(jobs.place_of(jobs.get(job)) / "view", name)
         return FileResponse(path, media_type=_MEDIA.get(path.suffix, "application/octet-stream"))
 
@@ -253,13 +253,13 @@ def files_in(folder: Path) -> dict[str, Path]:
     """Files of a folder by name; those that are being written left out."""
     if not folder.is_dir():
         return {}
-    found = sorted(path for path in folder.iterdir() if path.is_file() and path.name[0] != ".")
-    return {path.name: path for path in found}
+    paths = sorted(path for path in folder.iterdir() if path.is_file() and path.name[0] != ".")
+    return {path.name: path for path in paths}
 
 
 def file_of(folder: Path, name: str) -> Path:
     """A file by its name, which is looked up and never made a path."""
-    found = files_in(folder)
-    if name not in found:
-        raise NotFoundError(f"there is no file '{name[:64]}'; there are: {', '.join(found)}.")
-    return found[name]
+    paths = files_in(folder)
+    if name not in paths:
+        raise NotFoundError(f"there is no file '{name[:64]}'; there are: {', '.join(paths)}.")
+    return paths[name]

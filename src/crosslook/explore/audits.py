@@ -1,4 +1,4 @@
-"""Audits as the page shows them: rows, pictures of both sides, and marks of a person."""
+"""Audits as the page shows them: rows, images of both sides, and marks of a person."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from crosslook.explore.images import jpeg_of
 from crosslook.explore.library import Library, Shown
 from crosslook.geo.image import on_optical_grid, open_image
 from crosslook.match.audit import audit
-from crosslook.match.pictures import colours_of
+from crosslook.match.previews import colours_of
 from crosslook.types import Modality
 
 MARKS = ("good", "bad", "")
@@ -27,13 +27,13 @@ _TEXT = ("scene",)
 
 def audit_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Audit a set of pairs."""
-    found = audit(open_pairs(Path(work["pairs"])), out=folder / "files")
-    summary = {n: None if np.isnan(v) else v for n, v in found.summary().items()}
+    result = audit(open_pairs(Path(work["pairs"])), out=folder / "files")
+    summary = {n: None if np.isnan(v) else v for n, v in result.summary().items()}
     return {"summary": summary, "folder": "files"}
 
 
 def read_audit(library: Library, shown: Shown, marks: Path) -> dict[str, Any]:
-    """Rows of an audit as written, worst first, with marks and where pictures come from."""
+    """Rows of an audit as written, worst first, with marks and where images come from."""
     try:
         text = (shown.path / "audit.csv").read_text(encoding="utf-8")
     except OSError as error:
@@ -100,8 +100,8 @@ def marks_csv(path: Path) -> str:
     return out.getvalue()
 
 
-def scene_picture(library: Library, name: str, scene: str, modality: Modality) -> bytes:
-    """JPEG of one side of a pair on the optical grid, its middle where it is large."""
+def scene_preview(library: Library, name: str, scene: str, modality: Modality) -> bytes:
+    """JPEG of one side of a pair on the optical grid, its centre where it is large."""
     pair = library.pair(name, scene)
     optical = open_image(pair.optical, "optical")
     image = (

@@ -103,9 +103,9 @@ class Guard:
 
     def _is_invited(self, scope: Scope) -> bool:
         """Whether the address of the start page carries the token."""
-        asked = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
-        right = secrets.compare_digest(asked.encode(), self.token.encode())
-        return right and bool(asked) and scope["path"] == "/" and scope["method"] == "GET"
+        token = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
+        right = secrets.compare_digest(token.encode(), self.token.encode())
+        return right and bool(token) and scope["path"] == "/" and scope["method"] == "GET"
 
 
 def _name_of(host: str) -> str:

@@ -22,7 +22,7 @@ from crosslook.geo.grid import crs_text, is_placed, mean_metres, shape_of, to_lo
 from crosslook.geo.image import Image, ImageFile, open_image
 from crosslook.geo.raster import RasterFile
 from crosslook.geo.reading import Reading
-from crosslook.match.pictures import colours_of
+from crosslook.match.previews import colours_of
 from crosslook.match.settings import RegisterSettings
 from crosslook.progress import stage
 from crosslook.types import Modality
@@ -123,8 +123,8 @@ class Uploads:
 
     def all(self) -> list[Upload]:
         """All uploads, the newest first."""
-        found = [self.get(path.parent.name) for path in self.folder.glob(f"*/{_FILE}")]
-        return sorted(found, key=lambda one: -one.created)
+        uploads = [self.get(path.parent.name) for path in self.folder.glob(f"*/{_FILE}")]
+        return sorted(uploads, key=lambda one: -one.created)
 
     def path_of(self, upload: Upload) -> Path:
         """Where the file lies."""
@@ -203,14 +203,14 @@ def reading_of(settings: dict[str, Any]) -> Reading:
 
 
 def inspect(work: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """What was read of an image: header, radiometry, histogram, valid part, and a picture."""
+    """What was read of an image: header, radiometry, histogram, valid part, and an image."""
     stage("read")
     modality: Modality = work["modality"]
     reading = reading_of(work["settings"])
     image = open_upload(work["image"], modality, reading, work["max_pixels"])
     factor = max(1, -(-max(image.shape) // _MOST_SIDE))
     shown = image.read(None, factor)
-    write_bytes(folder / "view" / "picture.png", png_of(colours_of(shown), shown.valid))
+    write_bytes(folder / "view" / "image.png", png_of(colours_of(shown), shown.valid))
     return {**describe_image(image), "histogram": _histogram(shown), "factor": factor,
             "valid": float(shown.valid.mean()), "shown": list(shown.shape)}  # fmt: skip
 
@@ -218,10 +218,10 @@ def inspect(work: dict[str, Any], folder: Path) -> dict[str, Any]:
 def describe_image(image: ImageFile) -> dict[str, Any]:
     """Header and radiometry of an image, as JSON can hold them."""
     header, placed = image.header, is_placed(image.grid)
-    middle = np.array([image.shape], np.float64) / 2
+    centre = np.array([image.shape], np.float64) / 2
     numbers = image.survey.sample[0]
     numbers = numbers[np.isfinite(numbers)]
-    spread = np.percentile(numbers, [1, 50, 99]).tolist() if numbers.size else []
+    quantiles = np.percentile(numbers, [1, 50, 99]).tolist() if numbers.size else []
     return {
         "name": image.name,
         "shape": list(image.shape),
@@ -232,12 +232,12 @@ def describe_image(image: ImageFile) -> dict[str, Any]:
         "scale": image.scale,
         "crs": crs_text(image.grid) if placed else None,
         "placed_by": header.placed_by,
-        "gsd": float(mean_metres(image.grid, middle)) if placed else None,
-        "centre": [float(v) for v in to_lonlat(image.grid, middle)[0]] if placed else None,
+        "gsd": float(mean_metres(image.grid, centre)) if placed else None,
+        "centre": [float(v) for v in to_lonlat(image.grid, centre)[0]] if placed else None,
         "nodata": None if image.nodata is None or np.isnan(image.nodata) else image.nodata,
         "radiometry": image.radiometry.describe(),
         "limits": {"low": list(image.stretch.low), "high": list(image.stretch.high)},
-        "percentiles": spread,
+        "percentiles": quantiles,
         "notes": list(image.notes),
     }
 

@@ -170,7 +170,7 @@ class Jobs:
             if job.state != "queued":
                 return 0
             running = sum(other.state == "running" for other in self._jobs.values())
-            order = sorted(self._queue, key=_turn)
+            order = sorted(self._queue, key=_order)
             return running + (order.index(job) if job in order else 0)
 
     def cancel(self, name: str) -> Job:
@@ -233,7 +233,7 @@ class Jobs:
                 self._change.wait()
             if self.closing:
                 return None
-            job = min(self._queue, key=_turn)
+            job = min(self._queue, key=_order)
             self._queue.remove(job)
             job.state, job.started = "running", time.time()
             self._save(job)
@@ -287,7 +287,7 @@ class Jobs:
                     self._save(job)
 
 
-def _turn(job: Job) -> tuple[bool, float]:
+def _order(job: Job) -> tuple[bool, float]:
     return job.kind not in _QUICK, job.created
 
 

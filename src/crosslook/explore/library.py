@@ -127,19 +127,19 @@ class Library:
 
     def describe(self) -> dict[str, Any]:
         """What there is, for the start page."""
-        found: dict[str, Any] = {head: [] for head in _HEADS.values()}
+        listed: dict[str, Any] = {head: [] for head in _HEADS.values()}
         for one in self.all():
             line = {"id": one.id, "synthetic": one.synthetic, **self._about.get(one.id, {})}
-            found[_HEADS[one.kind]].append(line)
-        return found
+            listed[_HEADS[one.kind]].append(line)
+        return listed
 
     def _new_id(self, place: str) -> str:
         name = place.rstrip("/").rpartition("/")[2]
         plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:48] or "folder"
-        number, found = 2, plain
-        while found in self._shown:
-            found, number = f"{plain}-{number}", number + 1
-        return found
+        number, new = 2, plain
+        while new in self._shown:
+            new, number = f"{plain}-{number}", number + 1
+        return new
 
     def _in_background(self, work: Callable[[Callable[[], bool]], None]) -> None:
         threading.Thread(target=work, args=(lambda: self.closing,), daemon=True).start()

@@ -16,7 +16,7 @@ from crosslook.retrieval.run_folder import read_run
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.split import find_units
 from crosslook.retrieval.study import open_patches
-from crosslook.retrieval.views import view_pictures, views_of
+from crosslook.retrieval.views import view_images, views_of
 
 _OPEN: dict[str, Any] = {}
 
@@ -25,20 +25,20 @@ def maps_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Draw both patches and their maps under one extractor, as the report does for a few."""
     stage("reading the pairs of the run")
     run = Path(work["run"])
-    told = read_run(run)
-    known = told["settings"]
+    record = read_run(run)
+    known = record["settings"]
     settings = StudySettings(**{**known, "out": str(run), "engine": "local"})
-    if work["extractor"] not in told["extractors"]:
+    if work["extractor"] not in record["extractors"]:
         raise SettingError(
             f"the run has no extractor '{work['extractor'][:64]}'; it has: "
-            f"{', '.join(told['extractors'])}."
+            f"{', '.join(record['extractors'])}."
         )
     patches = _patches_of(run, settings)
     index = int(work["index"])
     if not 0 <= index < len(patches.patches):
         raise NotFoundError(f"there is no patch {index}; the run has {len(patches.patches)}.")
     units = find_units(patches.patches, settings.split_by)
-    fitted = set(told["splits"][0]["calibration_units"])
+    fitted = set(record["splits"][0]["calibration_units"])
     fit = np.flatnonzero([name in fitted for name in units.names])
     stage("feature maps")
     for modality in ("sar", "optical"):
@@ -50,7 +50,7 @@ def maps_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
                                        "fusion": ()})  # fmt: skip
     views = views_of(work["extractor"], patches, only, plan_models(only), fit, [index])
     for view in views:
-        for name, data in view_pictures(view).items():
+        for name, data in view_images(view).items():
             write_bytes(folder / "view" / f"map-{name}.jpg", data)
     return {
         "index": index,

@@ -19,7 +19,7 @@ from crosslook.explore.images import jpeg_of, open_upload, png_of, reading_of
 from crosslook.explore.words import explain
 from crosslook.geo.image import ImageFile
 from crosslook.match.files import tie_point_rows
-from crosslook.match.pictures import colours_of, on_footprint
+from crosslook.match.previews import colours_of, on_footprint
 from crosslook.match.register import register, register_from
 from crosslook.match.result import MatchResult, write_match
 from crosslook.match.robust_fit import fit_exact
@@ -120,8 +120,8 @@ def _finish(
     write_text(folder / "view" / "place.json", json.dumps(place) + "\n")
     # Last: its match.json says that the rest is there.
     write_match(result, folder / "files", force=bool(work.get("force")))
-    told = json.loads((folder / "files" / "match.json").read_text(encoding="utf-8"))
-    return {"match": told, "words": explain(told)}
+    match = json.loads((folder / "files" / "match.json").read_text(encoding="utf-8"))
+    return {"match": match, "words": explain(match)}
 
 
 def _draw(result: MatchResult, folder: Path) -> dict[str, Any]:
@@ -181,7 +181,7 @@ def _heat(scores: FloatArray) -> bytes:
 def _cards(
     result: MatchResult, query: ImageFile, atlas: Atlas, folder: Path
 ) -> list[dict[str, Any]]:
-    """A picture of the ground at each alternative, with the scores that put it behind."""
+    """An image of the ground at each alternative, with the scores that put it behind."""
     cards = []
     height, width = query.shape
     for number, other in enumerate(result.alternatives):
@@ -205,5 +205,5 @@ def _atlas_pixels_per_query_pixel(result: MatchResult, query: ImageFile) -> floa
 
 def transform_of(match: dict[str, Any]) -> Transform | None:
     """The transform of a ``match.json``."""
-    told = match.get("transform")
-    return None if told is None else Transform.from_dict(told)
+    transform = match.get("transform")
+    return None if transform is None else Transform.from_dict(transform)

@@ -26,12 +26,12 @@ def offered(kind: str) -> list[str]:
 
 def describe_options(kind: str) -> list[dict[str, Any]]:
     """Every option: name, kind of value, choices, bounds, default, help."""
-    found = []
+    options = []
     for name in offered(kind):
         field = MODELS[kind].model_fields[name]
         default = field.get_default(call_default_factory=True)
         cli = cli_of(field)
-        found.append(
+        options.append(
             {
                 "name": name,
                 "type": _type_of(field.annotation),
@@ -45,7 +45,7 @@ def describe_options(kind: str) -> list[dict[str, Any]]:
             }
         )
     order = {name: at for at, name in enumerate(_FIRST)}
-    return sorted(found, key=lambda one: order.get(one["name"], len(order)))
+    return sorted(options, key=lambda one: order.get(one["name"], len(order)))
 
 
 def schema_of(kind: str) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.told = read_run(path)
+        self.record = read_run(path)
         self.patches: Sequence[Patch] = read_patches(path)
         self.rows: list[Row] = read_rows(path)
         self.matches: list[MatchTable] = read_matches(path)
@@ -44,15 +44,15 @@ class Run:
 
     def describe(self) -> dict[str, Any]:
         """Dataset, headline rows, and what there is to look at."""
-        lead = headlines(self.rows, self.told)
+        lead = headlines(self.rows, self.record)
         return {
-            "dataset": self.told["dataset"],
-            "synthetic": self.told["synthetic"],
+            "dataset": self.record["dataset"],
+            "synthetic": self.record["synthetic"],
             "patches": len(self.patches),
             "scenes": sorted({patch.scene for patch in self.patches}),
-            "extractors": self.told["extractors"],
-            "notes": self.told["notes"],
-            "skipped": self.told["skipped"],
+            "extractors": self.record["extractors"],
+            "notes": self.record["notes"],
+            "skipped": self.record["skipped"],
             "headlines": [
                 {
                     "extractor": line.name,
@@ -126,7 +126,7 @@ class Run:
         """A patch, the rank of its partner and the ten nearest under a setup."""
         patch = _at(self.patches, index, "patch")
         table = _at(self.matches, setup, "setup")
-        found = np.flatnonzero(table.query_index == index)
+        rows = np.flatnonzero(table.query_index == index)
         shown: dict[str, Any] = {
             "index": index,
             "id": patch.id,
@@ -139,8 +139,8 @@ class Run:
             "rank": None,
             "nearest": [],
         }
-        if len(found):
-            at = int(found[0])
+        if len(rows):
+            at = int(rows[0])
             shown["rank"] = int(table.rank[at])
             shown["partner_score"] = round(float(table.partner_score[at]), 4)
             shown["nearest"] = [
@@ -158,7 +158,7 @@ class Run:
     def thumbnail(self, index: int, modality: Modality) -> bytes:
         """JPEG of one side of a patch; NotFoundError where the run kept none."""
         if index not in self.thumbnails:
-            raise NotFoundError(f"the run keeps no picture of patch {index}.")
+            raise NotFoundError(f"the run keeps no image of patch {index}.")
         return bytes(self.thumbnails[index][modality])
 
 

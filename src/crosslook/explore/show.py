@@ -1,4 +1,4 @@
-"""What the explorer was given to show, as JSON, tiles and pictures."""
+"""What the explorer was given to show, as JSON, tiles and images."""
 
 from __future__ import annotations
 
@@ -125,18 +125,18 @@ def _add_runs(router: APIRouter, library: Library, jobs: Jobs) -> None:
 
     @router.get("/runs/{run}/patches/{index}/{modality}", tags=["study"])
     def thumbnail(run: str, index: int, modality: Modality) -> Response:
-        """A small picture of one side of a patch."""
+        """A small image of one side of a patch."""
         data = opened(run).thumbnail(index, modality)
         return Response(data, media_type="image/jpeg", headers=_KEEP)
 
 
 def _add_maps(router: APIRouter, library: Library, jobs: Jobs) -> None:
     @router.post("/runs/{run}/maps", tags=["study"], status_code=202)
-    def maps(run: str, asked: MapsRequest) -> dict[str, Any]:
+    def maps(run: str, body: MapsRequest) -> dict[str, Any]:
         """Feature maps of both sides of a patch under an extractor; a job."""
-        work = {"run": library.get("run", run).place, **asked.model_dump()}
-        request = {"run": run, **asked.model_dump()}
-        return jobs.add("maps", f"{run}, patch {asked.index}", request, work).public()
+        work = {"run": library.get("run", run).place, **body.model_dump()}
+        request = {"run": run, **body.model_dump()}
+        return jobs.add("maps", f"{run}, patch {body.index}", request, work).public()
 
 
 def _add_matches(router: APIRouter, library: Library) -> None:
@@ -145,10 +145,15 @@ def _add_matches(router: APIRouter, library: Library) -> None:
         """A match that the command line wrote: match.json, and the reasons in words."""
         folder = library.get("match", match).path
         try:
-            told = json.loads((folder / "match.json").read_text(encoding="utf-8"))
+            content = json.loads((folder / "match.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise NotFoundError(f"the match '{match}' cannot be read any more.") from error
-        return {"id": match, "match": told, "words": explain(told), "files": list(files_in(folder))}
+        return {
+            "id": match,
+            "match": content,
+            "words": explain(content),
+            "files": list(files_in(folder)),
+        }
 
     @router.get("/matches/{match}/files/{name}", tags=["results"])
     def get_file(match: str, name: str) -> FileResponse:
@@ -164,10 +169,10 @@ def _add_audits(router: APIRouter, library: Library, jobs: Jobs, marks: Path) ->
         return marks / f"{library.get('audit', audit).id}.json"
 
     @router.post("/audits", tags=["audit"], status_code=202)
-    def start(asked: AuditRequest) -> dict[str, Any]:
+    def start(body: AuditRequest) -> dict[str, Any]:
         """Audit a set of pairs; a job."""
-        work = {"pairs": library.get("pairs", asked.pairs).place}
-        return jobs.add("audit", f"audit of {asked.pairs}", asked.model_dump(), work).public()
+        work = {"pairs": library.get("pairs", body.pairs).place}
+        return jobs.add("audit", f"audit of {body.pairs}", body.model_dump(), work).public()
 
     @router.get("/audits/{audit}", tags=["audit"])
     def describe(audit: str) -> dict[str, Any]:
@@ -175,12 +180,12 @@ def _add_audits(router: APIRouter, library: Library, jobs: Jobs, marks: Path) ->
         return audits.read_audit(library, library.get("audit", audit), place(audit))
 
     @router.post("/audits/{audit}/marks", tags=["audit"])
-    def mark(audit: str, asked: MarkRequest) -> dict[str, str]:
+    def mark(audit: str, body: MarkRequest) -> dict[str, str]:
         """Mark a scene as good or bad; an empty mark takes it back."""
         known = audits.read_audit(library, library.get("audit", audit), place(audit))
-        if asked.scene not in {row["scene"] for row in known["rows"]}:
-            raise NotFoundError(f"there is no scene '{asked.scene[:64]}' in '{audit}'.")
-        return audits.write_mark(place(audit), asked.scene, asked.mark)
+        if body.scene not in {row["scene"] for row in known["rows"]}:
+            raise NotFoundError(f"there is no scene '{body.scene[:64]}' in '{audit}'.")
+        return audits.write_mark(place(audit), body.scene, body.mark)
 
     @router.get("/audits/{audit}/marks.csv", tags=["audit"])
     def export(audit: str) -> Response:
@@ -193,8 +198,8 @@ def _add_audits(router: APIRouter, library: Library, jobs: Jobs, marks: Path) ->
         """Scenes of a set of pairs."""
         return library.scenes(pairs)
 
-    @router.get("/pairs/{pairs}/picture", tags=["audit"])
-    def picture(pairs: str, scene: str, modality: Modality) -> Response:
+    @router.get("/pairs/{pairs}/image", tags=["audit"])
+    def get_image(pairs: str, scene: str, modality: Modality) -> Response:
         """One side of a scene on the grid of its optical image."""
-        data = audits.scene_picture(library, pairs, scene, modality)
+        data = audits.scene_preview(library, pairs, scene, modality)
         return Response(data, media_type="image/jpeg", headers=_KEEP)

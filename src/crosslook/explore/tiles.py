@@ -182,14 +182,14 @@ def describe_atlas(atlas: Atlas) -> dict[str, Any]:
     """What the page needs to draw an atlas: size, blocks, places on Earth."""
     manifest, grid = atlas.manifest, atlas.grid
     height, width = grid.shape
-    middle = np.array([[height / 2, width / 2]])
+    centre = np.array([[height / 2, width / 2]])
     return {
         "shape": [height, width],
         "block": grid.block,
         "blocks": sorted([list(block) for block in manifest.blocks]),
         "block_grid": list(grid.blocks),
         "crs": str(grid.pixels.crs),
-        "gsd": float(grid.ground_metres(middle)),
+        "gsd": float(grid.ground_metres(centre)),
         "area_km2": float(atlas.area_km2()),
         "valid": manifest.valid_pixels / (height * width),
         "bands": manifest.bands,

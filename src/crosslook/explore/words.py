@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 _MANY = 12
-_GOOD_SHARE, _POOR_SHARE = 0.5, 0.25
+_GOOD_FRACTION, _POOR_FRACTION = 0.5, 0.25
 _WIDE, _NARROW = 0.4, 0.15
 _CLOSE_PX, _FAR_PX = 3.0, 8.0
 _CLEAR_Z = 3.0
@@ -31,7 +31,7 @@ def explain(match: dict[str, Any]) -> list[dict[str, str]]:
     else:
         lines = [
             _tie_points(match, evidence),
-            _spread(evidence),
+            _hull_area(evidence),
             _agreement(evidence),
             _information(evidence),
         ]
@@ -54,19 +54,21 @@ def _line(sign: str, text: str) -> dict[str, str]:
 
 
 def _tie_points(match: dict[str, Any], evidence: dict[str, Any]) -> dict[str, str]:
-    share, count = evidence["inlier_share"], int(evidence["inliers"])
+    fraction, count = evidence["inlier_fraction"], int(evidence["inliers"])
     text = (
-        f"{count} of {match['tie_points']['count']} tie points agree ({share:.0%}), "
+        f"{count} of {match['tie_points']['count']} tie points agree ({fraction:.0%}), "
         f"to {evidence['residual']:.1f} px."
     )
-    good = share >= _GOOD_SHARE and count >= _MANY
-    return _line("for" if good else "against" if share < _POOR_SHARE else "note", text)
+    good = fraction >= _GOOD_FRACTION and count >= _MANY
+    return _line("for" if good else "against" if fraction < _POOR_FRACTION else "note", text)
 
 
-def _spread(evidence: dict[str, Any]) -> dict[str, str]:
-    spread = evidence["spread"]
-    text = f"They cover {spread:.0%} of the area that was compared."
-    return _line("for" if spread >= _WIDE else "against" if spread < _NARROW else "note", text)
+def _hull_area(evidence: dict[str, Any]) -> dict[str, str]:
+    hull_area = evidence["hull_area"]
+    text = f"They cover {hull_area:.0%} of the area that was compared."
+    return _line(
+        "for" if hull_area >= _WIDE else "against" if hull_area < _NARROW else "note", text
+    )
 
 
 def _agreement(evidence: dict[str, Any]) -> dict[str, str]:
@@ -81,7 +83,8 @@ def _agreement(evidence: dict[str, Any]) -> dict[str, str]:
 def _information(evidence: dict[str, Any]) -> dict[str, str]:
     score = evidence["information"]
     text = (
-        f"The mutual information there is {score:.1f} deviations above that of wrong places nearby."
+        f"The mutual information there is {score:.1f} standard deviations above that of wrong "
+        "places nearby."
     )
     return _line("for" if score >= _CLEAR_Z else "against" if score < 1.0 else "note", text)
 

@@ -168,7 +168,7 @@ class Extractor(ABC):
         for prepared in self._batches(images, geometry):
             read = [self._features(prepared)] if alone else self._swept(prepared, family)
             parts.append([(np.ascontiguousarray(v, dtype=np.float32), w) for v, w in read])
-        found = []
+        batches = []
         for number, member in enumerate(family):
             own = [part[number] for part in parts]
             values = np.concatenate([one[0] for one in own])
@@ -177,8 +177,8 @@ class Extractor(ABC):
             member._refuse_non_finite(values, vector)
             # A swept layer may have cells of another size than the one that leads.
             cell = geometry.cell if member is self else geometry.padded[0] / values.shape[2]
-            found.append(FeatureMap(values, cell / geometry.scale, vector))
-        return found
+            batches.append(FeatureMap(values, cell / geometry.scale, vector))
+        return batches
 
     @property
     def depth(self) -> float:

@@ -15,7 +15,7 @@ from typing import Any
 from zipfile import is_zipfile
 
 from crosslook.errors import WeightsError
-from crosslook.extract.source import Source
+from crosslook.extract.source import WeightsSource
 from crosslook.extract.weights import shards
 
 _CONVERTED_AT_ONCE = 16
@@ -25,7 +25,7 @@ _BARE = "taef2_encoder.pth"
 """A file of weights that is published alone, without a configuration."""
 
 
-def from_pretrained(cls: Any, source: Source, config: Any, dtype: Any) -> Any:
+def from_pretrained(cls: Any, source: WeightsSource, config: Any, dtype: Any) -> Any:
     """Open a transformers model, or build it with seeded random weights.
 
     ``config`` may have fewer layers than the checkpoint: those are not read.
@@ -73,7 +73,7 @@ def _spare(model: Any, key: Any) -> bool:
     return True
 
 
-def _weights(cls: Any, source: Source, config: Any, dtype: Any) -> dict[str, Any]:
+def _weights(cls: Any, source: WeightsSource, config: Any, dtype: Any) -> dict[str, Any]:
     """Where the library takes the weights from: the folder, or tensors converted already.
 
     The library keeps a file that it converts mapped to the end, so that whole
@@ -102,7 +102,7 @@ def _weights(cls: Any, source: Source, config: Any, dtype: Any) -> dict[str, Any
 
 
 def fill(
-    module: Any, source: Source, dtype: Any, rename: Callable[[str], str] = lambda name: name
+    module: Any, source: WeightsSource, dtype: Any, rename: Callable[[str], str] = lambda name: name
 ) -> Any:
     """Give a module on the ``meta`` device its weights, reading nothing else.
 
@@ -122,7 +122,7 @@ def fill(
     if source.folder is None:
         return _initialise(module, dtype)
     wanted = module.state_dict()
-    found = {}
+    filled = {}
     try:
         for name, read in _tensors(source.folder, dtype):
             target = rename(name)
@@ -130,8 +130,8 @@ def fill(
                 tensor = read().to(dtype)
                 shape = wanted[target].shape
                 # Attention was once saved as 1 x 1 convolutions.
-                found[target] = tensor.reshape(shape) if tensor.ndim != len(shape) else tensor
-        module.load_state_dict(found, strict=True, assign=True)
+                filled[target] = tensor.reshape(shape) if tensor.ndim != len(shape) else tensor
+        module.load_state_dict(filled, strict=True, assign=True)
     except _damage() as error:
         raise _damaged(source.folder, error) from error
     return module

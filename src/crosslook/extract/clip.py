@@ -73,12 +73,12 @@ class Clip(TorchExtractor):
     ) -> list[tuple[Any, Any]]:
         states = self._call(model, images, output_hidden_states=True).hidden_states
         norm = model.vision_model.post_layernorm
-        found = []
+        features = []
         for member in family:
             tokens = states[member._layers]
             vector = model.visual_projection(norm(tokens[:, 0]))
-            found.append((self._laid_out(tokens, images), vector))
-        return found
+            features.append((self._laid_out(tokens, images), vector))
+        return features
 
     def _call(self, model: Any, images: Any, **more: Any) -> Any:
         height, width = images.shape[2], images.shape[3]

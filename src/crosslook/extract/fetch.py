@@ -16,7 +16,7 @@ from crosslook.extract.weights import (
     cache_folder,
     download_command,
     find_variant,
-    locate,
+    find_weights,
     missing,
     snapshot_folder,
 )
@@ -84,7 +84,7 @@ def fetch(spec: str, say: Callable[[str], None] = print) -> Path:
     row = find_row(parsed.name)
     _, variant = _variant(spec)
     if variant.package or not missing([spec]):
-        folder = locate(row, parsed).checkpoint
+        folder = find_weights(row, parsed).checkpoint
         say(f"{spec}: already here, in {folder}")
         return folder
     if variant.page:
@@ -99,7 +99,7 @@ def fetch(spec: str, say: Callable[[str], None] = print) -> Path:
     if variant.notice:
         say(f"note: {variant.notice}")
     _download(row.name, variant, say)
-    return locate(row, parsed).checkpoint
+    return find_weights(row, parsed).checkpoint
 
 
 def _download(name: str, variant: Variant, say: Callable[[str], None]) -> None:
@@ -147,14 +147,14 @@ def choose_files(variant: Variant, listed: Sequence[str]) -> list[str]:
     chosen = []
     for names in variant.files:
         paths = [f"{variant.folder}/{name}" if variant.folder else name for name in names]
-        found = next((path for path in paths if path in listed), None)
-        if found is None:
+        present = next((path for path in paths if path in listed), None)
+        if present is None:
             raise WeightsError(
                 f"{variant.hub_id} has none of {', '.join(paths)}; only these formats are read."
             )
-        chosen.append(found)
-        if found.endswith(".index.json"):
-            stem, suffix = found.removesuffix(".index.json").rsplit(".", 1)
+        chosen.append(present)
+        if present.endswith(".index.json"):
+            stem, suffix = present.removesuffix(".index.json").rsplit(".", 1)
             chosen += [n for n in listed if n.startswith(f"{stem}-") and n.endswith(suffix)]
     optional = ("preprocessor_config.json", "processor_config.json")
     return chosen + [name for name in optional if name in listed]
@@ -166,7 +166,7 @@ def _status(row: ExtractorRow, name: str, variant: Variant) -> WeightsStatus:
     if absent:
         folder = absent[0].folder
     elif variant.package:
-        folder = locate(row, parse_spec(spec)).checkpoint
+        folder = find_weights(row, parse_spec(spec)).checkpoint
     else:
         folder = snapshot_folder(variant.hub_id, variant.revision) / variant.folder
     return WeightsStatus(

@@ -199,9 +199,9 @@ class HubModel(TorchExtractor):
         return _number(config.get("image_size")) or _number(size) or 224
 
     def _statistics(self) -> Statistics:
-        asked = str(self.options["stats"])
-        if asked != "auto":
-            return _STATISTICS[asked]
+        requested = str(self.options["stats"])
+        if requested != "auto":
+            return _STATISTICS[requested]
         if self.source.folder is None:
             return _STATISTICS["imagenet"]
         factor = value_factor(self._processor, str(self.source.folder))

@@ -48,7 +48,7 @@ class Hog(Extractor):
 
     def reach(self) -> int:
         """Pixels around a cell that its features depend on: blocks, soft cells, blur."""
-        # OpenCV cuts the Gaussian of a float image at four deviations.
+        # OpenCV cuts the Gaussian of a float image at four standard deviations.
         return 2 * int(self.options["cell"]) + math.ceil(4.0 * float(self.options["blur"])) + 2
 
     def _features(self, images: FloatArray) -> tuple[FloatArray, None]:
@@ -100,13 +100,13 @@ def oriented_gradients(grey: FloatArray, bins: int, blur: float) -> FloatArray:
     # Half a turn is the same orientation: fold 0..2 * bins into 0..bins.
     np.subtract(position, np.float32(bins), out=position, where=position >= bins)
     out = np.empty((bins, *image.shape), np.float32)
-    for index, share in enumerate(out):
+    for index, plane in enumerate(out):
         # A triangle of height 1 and half-width 1 around the bin.
         rising = position + np.float32(1 - index) if index else position - np.float32(bins - 1)
         falling = np.float32(1 + index) - position
-        (cv2.min if index else cv2.max)(rising, falling, share)
-        cv2.max(share, 0.0, share)
-        cv2.multiply(share, magnitude, share)
+        (cv2.min if index else cv2.max)(rising, falling, plane)
+        cv2.max(plane, 0.0, plane)
+        cv2.multiply(plane, magnitude, plane)
     return out
 
 

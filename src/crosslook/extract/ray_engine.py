@@ -61,8 +61,8 @@ class ShardWorker:
             if not self.features.has(shard):
                 patches, modality = self.job.patches, self.job.modality
                 images = patches.read(modality, shard_indices(patches, shard))
-                [found] = extract_shard([self.extractor], patches, modality, shard, images)
-                self.features.write(shard, found)
+                [features] = extract_shard([self.extractor], patches, modality, shard, images)
+                self.features.write(shard, features)
         return batch
 
 

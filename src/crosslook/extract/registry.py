@@ -13,7 +13,7 @@ from crosslook.errors import MissingExtraError, SpecError, did_you_mean
 from crosslook.extract.base import Extractor
 from crosslook.extract.rows import ROWS, ExtractorRow, Variant, all_rows
 from crosslook.extract.spec import ExtractorSpec, parse_spec, read_options
-from crosslook.extract.weights import check_overrides, find_variant, locate, missing
+from crosslook.extract.weights import check_overrides, find_variant, find_weights, missing
 from crosslook.options import ModelOptions
 
 __all__ = [
@@ -67,18 +67,18 @@ def extractor_class(row: ExtractorRow) -> type[Extractor]:
     """Import the class of a row; torch is not imported by it."""
     module, _, name = row.path.partition(":")
     try:
-        found: type[Extractor] = getattr(import_module(module), name)
+        cls: type[Extractor] = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
         if not row.plugin:
             raise
         raise SpecError(
             f"'{row.name}' of the package {row.plugin} cannot be loaded: {error}."
         ) from error
-    if not (isinstance(found, type) and issubclass(found, Extractor)):
+    if not (isinstance(cls, type) and issubclass(cls, Extractor)):
         raise SpecError(
             f"'{row.name}' of the package {row.plugin} is no subclass of crosslook's Extractor."
         )
-    return found
+    return cls
 
 
 def check_spec(spec: str) -> None:
@@ -138,7 +138,7 @@ def open_extractor(
     if not issubclass(cls, TorchExtractor):
         raise SpecError(f"'{row.name}' is not a torch model; see the registry.")
     check_overrides(weights or {})
-    source = locate(row, parsed, weights)
+    source = find_weights(row, parsed, weights)
     return cls(spec, options, source, resolve_runtime(device, dtype, batch_size))
 
 
@@ -154,11 +154,11 @@ def _open_plugin(
     check_overrides(weights)
     if find_spec("torch") is not None:
         from crosslook.extract.runtime import resolve_runtime
-        from crosslook.extract.source import Source
+        from crosslook.extract.source import WeightsSource
         from crosslook.extract.torch_base import TorchExtractor
 
         if issubclass(cls, TorchExtractor):
-            source = Source(row.name, "", row.plugin, weights.get(row.name))
+            source = WeightsSource(row.name, "", row.plugin, weights.get(row.name))
             return cls(spec, options, source, resolve_runtime(*where))
     extractor = cls(spec, options)
     extractor.revision = row.plugin

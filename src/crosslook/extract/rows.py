@@ -245,20 +245,20 @@ def plugin_rows() -> tuple[ExtractorRow, ...]:
     SpecError
         If a package takes a name that is taken.
     """
-    found: dict[str, ExtractorRow] = {}
+    rows: dict[str, ExtractorRow] = {}
     for point in entry_points(group=PLUGINS):
         package = point.dist.name if point.dist else "an installed package"
         version = point.dist.version if point.dist else "0"
-        if point.name in found or any(row.name == point.name for row in ROWS):
+        if point.name in rows or any(row.name == point.name for row in ROWS):
             raise SpecError(
                 f"the package {package} adds an extractor '{point.name}', a name that is taken; "
                 "rename its entry point, or remove the package."
             )
-        found[point.name] = ExtractorRow(
+        rows[point.name] = ExtractorRow(
             point.name, point.value, f"of the package {package} {version}", 0, 0,
             "as the package says", "of the package", plugin=f"{package}-{version}",
         )  # fmt: skip
-    return tuple(found.values())
+    return tuple(rows.values())
 
 
 def all_rows() -> tuple[ExtractorRow, ...]:

@@ -59,8 +59,8 @@ class Kept:
     @property
     def key(self) -> dict[str, str]:
         """What it adds to the key of a feature set; nothing by default."""
-        found = {} if self.stored == "float32" else {"stored": self.stored}
-        return found | ({"pooling": self.pooling} if self.pooling else {})
+        stored = {} if self.stored == "float32" else {"stored": self.stored}
+        return stored | ({"pooling": self.pooling} if self.pooling else {})
 
 
 WHOLE = Kept()

@@ -80,7 +80,7 @@ def resolve_runtime(device: str, dtype: str, batch_size: int | None) -> Runtime:
         "cpu": True,
     }
     if kind == "auto":
-        first = next(name for name, found in there.items() if found)
+        first = next(name for name, available in there.items() if available)
         return Runtime(first, dtype, batch_size, by_itself=True)
     if not there[kind]:
         raise SettingError(

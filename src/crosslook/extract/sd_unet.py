@@ -25,7 +25,7 @@ from crosslook.extract.base import (
 )
 from crosslook.extract.checkpoint import fill, from_pretrained, quiet_libraries
 from crosslook.extract.sd_vae import encode, encoder_dtype, latent_cell, load_encoder
-from crosslook.extract.source import Source
+from crosslook.extract.source import WeightsSource
 from crosslook.extract.spec import ExtractorSpec, Option
 from crosslook.extract.torch_base import TorchExtractor
 from crosslook.types import FloatArray
@@ -34,7 +34,7 @@ _START, _END, _LENGTH = 49406, 49407, 77
 """Tokens that frame every text of CLIP, and the length it is padded to."""
 
 
-def embed_prompt(source: Source, prompt: str, dtype: Any) -> Any:
+def embed_prompt(source: WeightsSource, prompt: str, dtype: Any) -> Any:
     """Embed a prompt: tensor (1, tokens, D). The text encoder is released.
 
     Raises
@@ -54,7 +54,7 @@ def embed_prompt(source: Source, prompt: str, dtype: Any) -> Any:
         return model(torch.tensor([tokens])).last_hidden_state.detach()
 
 
-def _tokens(source: Source, prompt: str, vocabulary: int) -> list[int]:
+def _tokens(source: WeightsSource, prompt: str, vocabulary: int) -> list[int]:
     if source.folder is None:
         return [_START % vocabulary, *[_END % vocabulary] * (_LENGTH - 1)]
     from transformers import CLIPTokenizer
@@ -172,7 +172,7 @@ class SdUnet(TorchExtractor):
         t, count = int(self.options["t"]), int(self.options["noises"])
         if t == 0:
             return [(values, None) for values in self._read(model, latents, t, blocks)]
-        keep = signal_share(self.source.config["scheduler"], t)
+        keep = signal_fraction(self.source.config["scheduler"], t)
         noises = [seeded_noise(seed, count, latents.shape[1:]) for seed in self._seeds]
         noise = torch.stack(noises, dim=1).to(latents)
         totals: list[Any] = [0.0] * len(blocks)
@@ -216,8 +216,8 @@ def seeded_noise(seed: int, count: int, shape: tuple[int, ...]) -> Any:
     return torch.randn((count, *shape), generator=generator)
 
 
-def signal_share(config: dict[str, Any], t: int) -> float:
-    """Share of the signal's variance left at timestep ``t``: the product of 1 - beta."""
+def signal_fraction(config: dict[str, Any], t: int) -> float:
+    """Fraction of the signal's variance left at timestep ``t``: the product of 1 - beta."""
     from diffusers import DDPMScheduler
 
     scheduler = DDPMScheduler.from_config(dict(config))

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from crosslook.extract.base import Geometry, pad_to_multiple, resize_to_multiple
 from crosslook.extract.checkpoint import fill, quiet_libraries
 from crosslook.extract.runtime import Runtime
-from crosslook.extract.source import Source
+from crosslook.extract.source import WeightsSource
 from crosslook.extract.spec import Option
 from crosslook.extract.torch_base import TorchExtractor
 
@@ -34,7 +34,7 @@ class SdVae(TorchExtractor):
     BYTES_PER_PIXEL: ClassVar[float] = 4000.0
 
     def __init__(
-        self, spec: str, options: dict[str, Any], source: Source, runtime: Runtime
+        self, spec: str, options: dict[str, Any], source: WeightsSource, runtime: Runtime
     ) -> None:
         # The key then names the dtype that the features are made in.
         dtype = encoder_dtype(source, runtime.dtype)
@@ -54,13 +54,13 @@ class SdVae(TorchExtractor):
         return encode(model, images), None
 
 
-def latent_cell(source: Source) -> int:
+def latent_cell(source: WeightsSource) -> int:
     """Pixels per latent: every block of the encoder but one halves the image."""
     widths = source.config.get("block_out_channels") or source.config["encoder_block_out_channels"]
     return int(2 ** (len(widths) - 1))
 
 
-def encoder_dtype(source: Source, dtype: str) -> str:
+def encoder_dtype(source: WeightsSource, dtype: str) -> str:
     """The dtype that an encoder runs in: float32 where float16 overflows in it.
 
     The configuration says so by ``force_upcast``, as that of SDXL does: its
@@ -70,7 +70,7 @@ def encoder_dtype(source: Source, dtype: str) -> str:
     return "float32" if forced else dtype
 
 
-def load_encoder(source: Source, dtype: Any) -> Any:
+def load_encoder(source: WeightsSource, dtype: Any) -> Any:
     """Load the encoder of an autoencoder; its decoder is neither read nor kept."""
     import torch
     from diffusers import AutoencoderKL, AutoencoderTiny

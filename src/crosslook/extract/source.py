@@ -16,7 +16,7 @@ UNTRAINED_REVISION = "untrained-0"
 
 
 @dataclass(frozen=True)
-class Source:
+class WeightsSource:
     """A checkpoint folder, or a published configuration for random weights.
 
     Attributes
@@ -52,10 +52,12 @@ class Source:
             raise WeightsError(f"{self.model} is opened untrained, so it has no checkpoint.")
         return self.folder
 
-    def part(self, name: str) -> Source:
+    def part(self, name: str) -> WeightsSource:
         """The source of one part of a pipeline, such as ``unet``."""
         folder = None if self.folder is None else self.folder / name
-        return Source(self.model, self.variant, self.revision, folder, self.config.get(name, {}))
+        return WeightsSource(
+            self.model, self.variant, self.revision, folder, self.config.get(name, {})
+        )
 
 
 def published_config(name: str, variant: str) -> dict[str, Any]:
@@ -129,7 +131,7 @@ def value_factor(processor: Mapping[str, Any], place: str) -> float:
 
 
 def check_processor(
-    source: Source, mean: Sequence[float], std: Sequence[float], other: str
+    source: WeightsSource, mean: Sequence[float], std: Sequence[float], other: str
 ) -> None:
     """Refuse a checkpoint whose own statistics are not those of its kind.
 

@@ -18,7 +18,7 @@ from crosslook.extract.runtime import (
     is_out_of_memory,
     release_memory,
 )
-from crosslook.extract.source import Source
+from crosslook.extract.source import WeightsSource
 from crosslook.extract.spec import Option
 from crosslook.types import FloatArray
 
@@ -79,7 +79,7 @@ class TorchExtractor(Extractor):
     CPU_STEP_BYTES: ClassVar[float] = 256e6
 
     def __init__(
-        self, spec: str, options: dict[str, Any], source: Source, runtime: Runtime
+        self, spec: str, options: dict[str, Any], source: WeightsSource, runtime: Runtime
     ) -> None:
         super().__init__(spec, options)
         self.source = source
@@ -173,10 +173,10 @@ class TorchExtractor(Extractor):
                 if self._channels_last:
                     tensor = tensor.contiguous(memory_format=_channels_last())
                 if len(family) == 1 and family[0] is self:
-                    found = [self._forward(self.model, tensor)]
+                    features = [self._forward(self.model, tensor)]
                 else:
-                    found = self._forward_family(self.model, tensor, family)
-                return [(_to_numpy(v), None if w is None else _to_numpy(w)) for v, w in found]
+                    features = self._forward_family(self.model, tensor, family)
+                return [(_to_numpy(v), None if w is None else _to_numpy(w)) for v, w in features]
         except NotImplementedError as error:
             if self.runtime.kind != "mps":
                 raise
@@ -216,13 +216,13 @@ class TorchExtractor(Extractor):
             self.spec, len(images), half,
         )  # fmt: skip
         parts = self._many(images[:half], family), self._many(images[half:], family)
-        found: list[Features] = []
+        features: list[Features] = []
         for first, second in zip(*parts, strict=True):
             vector = None
             if first[1] is not None and second[1] is not None:
                 vector = np.concatenate([first[1], second[1]])
-            found.append((np.concatenate([first[0], second[0]]), vector))
-        return found
+            features.append((np.concatenate([first[0], second[0]]), vector))
+        return features
 
 
 def _channels_last() -> Any:

@@ -18,7 +18,12 @@ from pathlib import Path
 
 from crosslook.errors import SettingError, SpecError, WeightsError, did_you_mean
 from crosslook.extract.rows import ANY_CHECKPOINT, ROWS, ExtractorRow, Variant, all_rows
-from crosslook.extract.source import UNTRAINED_REVISION, Source, published_config, read_config
+from crosslook.extract.source import (
+    UNTRAINED_REVISION,
+    WeightsSource,
+    published_config,
+    read_config,
+)
 from crosslook.extract.spec import ExtractorSpec, parse_spec
 
 
@@ -64,9 +69,9 @@ def find_variant(row: ExtractorRow, parsed: ExtractorSpec) -> tuple[str, Variant
     return name, row.variants[name]
 
 
-def locate(
+def find_weights(
     row: ExtractorRow, parsed: ExtractorSpec, overrides: Mapping[str, Path] | None = None
-) -> Source:
+) -> WeightsSource:
     """Find the weights that a spec asks for.
 
     Raises
@@ -80,16 +85,16 @@ def locate(
     folder = _folder(row, name, variant, overrides or {})
     if parsed.untrained:
         config = _untrained_config(row, name, variant, folder)
-        return Source(variant.hub_id or row.name, name, UNTRAINED_REVISION, None, config)
+        return WeightsSource(variant.hub_id or row.name, name, UNTRAINED_REVISION, None, config)
     absent = _absent(folder, variant)
     if absent:
         raise WeightsError(str(_missing(row, name, variant, folder, absent)))
     if variant.package:
-        return Source(row.name, name, variant.revision, folder)
+        return WeightsSource(row.name, name, variant.revision, folder)
     # A bare file of weights comes without a configuration.
     config = published_config(row.name, name) if variant.page else read_config(folder)
     model = variant.hub_id if not _overridden(row, name, overrides or {}) else str(folder)
-    return Source(model, name, _revision(folder, variant), folder, config)
+    return WeightsSource(model, name, _revision(folder, variant), folder, config)
 
 
 def missing(specs: Sequence[str], overrides: Mapping[str, Path] | None = None) -> list[Missing]:
@@ -102,7 +107,7 @@ def missing(specs: Sequence[str], overrides: Mapping[str, Path] | None = None) -
     """
     overrides = overrides or {}
     check_overrides(overrides)
-    found = []
+    items = []
     for spec in specs:
         parsed = parse_spec(spec)
         row = _row(parsed.name)
@@ -116,8 +121,8 @@ def missing(specs: Sequence[str], overrides: Mapping[str, Path] | None = None) -
             absent = ["config.json"] if no_config else []
         if absent:
             item = _missing(row, name, variant, folder, absent)
-            found.append(Missing(spec, item.model, item.files, item.folder, item.command))
-    return found
+            items.append(Missing(spec, item.model, item.files, item.folder, item.command))
+    return items
 
 
 def check_overrides(overrides: Mapping[str, Path]) -> None:
@@ -178,8 +183,8 @@ def _overridden(row: ExtractorRow, name: str, overrides: Mapping[str, Path]) -> 
 def _folder(row: ExtractorRow, name: str, variant: Variant, overrides: Mapping[str, Path]) -> Path:
     if variant.package:
         package, _, file = variant.package.partition(":")
-        found = find_spec(package)
-        where = Path(found.origin).parent if found and found.origin else Path(package)
+        module = find_spec(package)
+        where = Path(module.origin).parent if module and module.origin else Path(package)
         return (where / file).parent
     base = _overridden(row, name, overrides)
     if base is None:

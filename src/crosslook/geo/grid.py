@@ -4,7 +4,7 @@ A ``GeoBox`` is a shape, an affine map from pixel (column, row) to map (x, y)
 and a CRS, and never changes. It crops, pads, zooms and compares; what it does
 not have stands here: positions as (row, column) arrays, exact maps between two
 CRSs, metres of the ground along each axis, and longitudes that go on over the
-180th meridian. A plain picture is a ``GeoBox`` without CRS.
+180th meridian. A plain image is a ``GeoBox`` without CRS.
 
 Positions are float64 arrays (n, 2): pixel (row, column) with pixel centres at
 +0.5, map (x, y), longitude before latitude.
@@ -36,7 +36,7 @@ def make_grid(
 
 
 def plain_grid(height: int, width: int) -> GeoBox:
-    """The grid of a picture that lies nowhere."""
+    """The grid of an image that lies nowhere."""
     return make_grid(None, Affine.identity(), height, width)
 
 
@@ -73,7 +73,7 @@ def zoomed(grid: GeoBox, factor: int) -> GeoBox:
 
 
 def crs_text(grid: GeoBox) -> str | None:
-    """Authority string where there is one, else WKT; None for a plain picture."""
+    """Authority string where there is one, else WKT; None for a plain image."""
     return None if grid.crs is None else _text_of(str(grid.crs))
 
 
@@ -83,7 +83,7 @@ def _text_of(crs: str) -> str:
 
 
 def crs_of(grid: GeoBox) -> CRS:
-    """The CRS of a placed grid; GridError for a plain picture."""
+    """The CRS of a placed grid; GridError for a plain image."""
     return CRS.from_user_input(_crs(grid))
 
 
@@ -172,19 +172,19 @@ def from_lonlat(grid: GeoBox, points: Array) -> Array:
     """(longitude, latitude) in degrees to pixel (row, column).
 
     In a CRS of degrees a place has many longitudes, 360 apart; the one nearest
-    to the middle of the grid is taken, so grids over the 180th meridian work.
+    to the centre of the grid is taken, so grids over the 180th meridian work.
     """
     return from_map(grid, near_grid(grid, change_crs(points, LONLAT, _crs(grid))))
 
 
 def near_grid(grid: GeoBox, positions: Array) -> Array:
-    """Map positions with the longitude nearest to the middle of a grid in degrees."""
+    """Map positions with the longitude nearest to the centre of a grid in degrees."""
     if not (grid.crs is not None and grid.crs.geographic):
         return positions
     height, width = shape_of(grid)
-    middle = to_map(grid, np.array([[height / 2, width / 2]]))[0, 0]
+    centre = to_map(grid, np.array([[height / 2, width / 2]]))[0, 0]
     out = positions.copy()
-    out[:, 0] += 360.0 * np.round((middle - out[:, 0]) / 360.0)
+    out[:, 0] += 360.0 * np.round((centre - out[:, 0]) / 360.0)
     return out
 
 
@@ -268,9 +268,9 @@ def bounds_on(grid: GeoBox, crs: CRS) -> tuple[float, float, float, float]:
     moved = to_map(grid, rim(grid))
     if crs_of(grid) != crs:
         moved = change_crs(moved, _crs(grid), text_of_crs(crs))
-        if crs.is_geographic:  # one branch of longitude for all, that of the middle
-            middle = moved[len(moved) // 2, 0]
-            moved[:, 0] += 360.0 * np.round((middle - moved[:, 0]) / 360.0)
+        if crs.is_geographic:  # one branch of longitude for all, that of the centre
+            centre = moved[len(moved) // 2, 0]
+            moved[:, 0] += 360.0 * np.round((centre - moved[:, 0]) / 360.0)
     if not np.isfinite(moved).all():
         raise GridError("the grid lies where the CRS is not defined.")
     low, high = moved.min(axis=0), moved.max(axis=0)
@@ -278,7 +278,7 @@ def bounds_on(grid: GeoBox, crs: CRS) -> tuple[float, float, float, float]:
 
 
 def pixel_size(grid: GeoBox, crs: CRS) -> tuple[float, float]:
-    """Units of a CRS per pixel along x and y, at the middle; those of the grid itself in its own.
+    """Units of a CRS per pixel along x and y, at the centre; those of the grid itself in its own.
 
     A turned grid keeps the true length of its pixel sides.
     """
@@ -288,8 +288,8 @@ def pixel_size(grid: GeoBox, crs: CRS) -> tuple[float, float]:
             return abs(a), abs(e)
         return math.hypot(a, d), math.hypot(b, e)
     height, width = shape_of(grid)
-    middle = np.array([height / 2, width / 2])
-    steps = middle + np.array([[-0.5, 0.0], [0.5, 0.0], [0.0, -0.5], [0.0, 0.5]])
+    centre = np.array([height / 2, width / 2])
+    steps = centre + np.array([[-0.5, 0.0], [0.5, 0.0], [0.0, -0.5], [0.0, 0.5]])
     moved = change_crs(to_map(grid, steps), _crs(grid), text_of_crs(crs))
     area = np.linalg.det(np.stack([moved[1] - moved[0], moved[3] - moved[2]]))
     if not crs.is_geographic:
@@ -317,5 +317,5 @@ def describe_grid(grid: GeoBox) -> str:
 def _crs(grid: GeoBox) -> str:
     text = crs_text(grid)
     if text is None:
-        raise GridError("a plain picture has no place on a map; give a georeferenced image.")
+        raise GridError("a plain image has no place on a map; give a georeferenced image.")
     return text

@@ -189,7 +189,7 @@ def _state_of(place: Place) -> tuple[int, int]:
 
 
 def reading(place: Place) -> AbstractContextManager[Any]:
-    """Hold GDAL's block cache small, which else takes a share of all memory.
+    """Hold GDAL's block cache small, which else takes a part of all memory.
 
     Also tells GDAL how the store of a remote place is reached.
     """

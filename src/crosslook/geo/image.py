@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from crosslook.errors import GridError, RasterError, SettingError
+from crosslook.geo.grey import GreyImage, make_grey_image
 from crosslook.geo.grid import (
     between,
     describe_grid,
@@ -30,7 +31,6 @@ from crosslook.geo.grid import (
     window_of,
     zoomed,
 )
-from crosslook.geo.picture import Picture, make_picture
 from crosslook.geo.products import product_bands
 from crosslook.geo.radiometry import (
     OpticalRadiometry,
@@ -59,7 +59,7 @@ class Image:
         After radiometry: 0..1 between its limits, a few beyond; 0 where invalid.
     valid : bool array, shape (H, W)
     grid : GeoBox
-        Without CRS for a plain picture.
+        Without CRS for a plain image.
     name : str
     filled : int
         Pixels of small holes that were filled from their neighbours.
@@ -81,10 +81,10 @@ class Image:
         grey = self.values[0] if modality == "sar" else self.values.mean(axis=0)
         return np.asarray(grey, np.float32)
 
-    def picture(self, modality: Modality) -> Picture:
+    def grey_image(self, modality: Modality) -> GreyImage:
         """The image as matching takes it; MatchError if it is all nodata or constant."""
         label = "SAR image" if modality == "sar" else "optical image"
-        return make_picture(self.grey(modality), self.valid, f"{label} '{self.name}'")
+        return make_grey_image(self.grey(modality), self.valid, f"{label} '{self.name}'")
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,19 +148,19 @@ class ImageFile:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know of how it was read."""
-        found = []
+        notes = []
         if self.survey.fill is not None:
-            found.append(
+            notes.append(
                 f"{self.name}: {self.survey.fill:g} is taken for no data "
                 f"({self.survey.fraction:.1%} of the image), though the file does not say so"
             )
         empty = [str(n) for n, nothing in enumerate(self.survey.empty, 1) if nothing]
         if empty and not self.radiometry.bands:
             used = ", ".join(str(band) for band in self.bands)
-            found.append(f"{self.name}: band {', '.join(empty)} is empty; band {used} is used")
+            notes.append(f"{self.name}: band {', '.join(empty)} is empty; band {used} is used")
         if self.header.placed_by in ("control points", "rational polynomials"):
-            found.append(f"{self.name}: placed by its {self.header.placed_by}")
-        return tuple(found)
+            notes.append(f"{self.name}: placed by its {self.header.placed_by}")
+        return tuple(notes)
 
     def restretched(self, stretch: Stretch) -> ImageFile:
         """The same file under other limits, as when a set of images shares them."""
@@ -410,9 +410,9 @@ def on_optical_grid(sar: ImageFile, optical: ImageFile) -> ImageFile:
         return sar
     if not _overlap(first, second):
         raise _refusal(sar, optical, "they do not overlap; check which files belong together")
-    middle = np.array([[length / 2 for length in shape_of(second)]])
+    centre = np.array([[length / 2 for length in shape_of(second)]])
     here = mean_metres(first, np.array([[length / 2 for length in shape_of(first)]]))
-    finer = mean_metres(second, middle) / max(here, 1e-9)
+    finer = mean_metres(second, centre) / max(here, 1e-9)
     return sar.on(second, "average" if finer >= 2 else "bilinear")
 
 

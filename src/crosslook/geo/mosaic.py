@@ -57,25 +57,25 @@ class Basemap:
     image : ImageFile
         On its own pixels; 8-bit files keep their numbers, others are stretched.
     bounds : (left, bottom, right, top) in the CRS of the mosaic.
-    turns : int
+    revolutions : int
         Times 360 degrees by which its longitudes are counted on, in a mosaic
         that goes over the 180th meridian.
     """
 
     image: ImageFile
     bounds: Bounds
-    turns: int = 0
+    revolutions: int = 0
 
     def read(
         self, grid: GeoBox, corner: tuple[int, int], shape: tuple[int, int]
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Bands (B, h, w) and valid pixels of a window of the mosaic's grid."""
-        if self.turns:
+        if self.revolutions:
             a, b, c, d, e, f = tuple(grid.affine)[:6]
-            moved = Affine(a, b, c - 360.0 * self.turns, d, e, f)
+            moved = Affine(a, b, c - 360.0 * self.revolutions, d, e, f)
             grid = GeoBox(grid.shape, moved, grid.crs)
-        found = self.image.on(grid).read(Window(*corner, *shape))
-        return _to_bytes(found.values, self.image.header.dtype), found.valid
+        image = self.image.on(grid).read(Window(*corner, *shape))
+        return _to_bytes(image.values, self.image.header.dtype), image.valid
 
 
 def find_basemaps(places: Iterable[Place]) -> list[Place]:
@@ -86,21 +86,21 @@ def find_basemaps(places: Iterable[Place]) -> list[Place]:
     InputError
         If a place is missing or a folder holds no raster.
     """
-    found: list[Place] = []
+    basemaps: list[Place] = []
     for place in places:
         at = as_place(place)
         items = stac_items(at)
         if items is not None:
-            found += items
+            basemaps += items
             continue
         if isinstance(at, str) or product_bands(at) is not None:
-            found.append(at)
+            basemaps.append(at)
             continue
         with reaching(at):
-            found += _rasters_at(at)
-    if not found:
+            basemaps += _rasters_at(at)
+    if not basemaps:
         raise InputError("no basemap was given; name at least one file or folder.")
-    return found
+    return basemaps
 
 
 def plan_grid(
@@ -143,7 +143,7 @@ def plan_grid(
         if not is_placed(image.grid):
             raise GridError(
                 f"basemap '{image.name}' has no georeference, so places on it have no "
-                "coordinates. Give a GeoTIFF, or use register for two plain pictures."
+                "coordinates. Give a GeoTIFF, or use register for two plain images."
             )
         target = target or crs_of(image.grid)
         if not maps:
@@ -203,17 +203,17 @@ def bands_of(maps: Sequence[Basemap]) -> int:
 
 def fingerprint(places: Sequence[Place]) -> list[list[Any]]:
     """Name, size and time of change of every file, and of its parts: tells a changed basemap."""
-    found: list[list[Any]] = []
+    entries: list[list[Any]] = []
     for place in places:
         for part in RasterFile(place).parts():
             if is_gdal_name(part) or part.startswith(ONLY_GDAL):
-                found.append([part.partition("?")[0].rpartition("/")[2], 0, 0])
+                entries.append([part.partition("?")[0].rpartition("/")[2], 0, 0])
                 continue
             path = as_path(part)
             with reaching(path):
                 status = path.stat()
-            found.append([path.name, status.st_size, status.st_mtime_ns])
-    return found
+            entries.append([path.name, status.st_size, status.st_mtime_ns])
+    return entries
 
 
 def span(bounds: Bounds, place: GeoBox) -> tuple[slice, slice]:
@@ -222,11 +222,11 @@ def span(bounds: Bounds, place: GeoBox) -> tuple[slice, slice]:
     left, bottom, right, top = bounds
     rows = sorted(((top - f) / e, (bottom - f) / e))
     cols = sorted(((left - c) / a, (right - c) / a))
-    found = [
+    spans = [
         slice(max(0, math.floor(low) - 1), min(length, math.ceil(high) + 1))
         for (low, high), length in zip((rows, cols), shape_of(place), strict=True)
     ]
-    return found[0], found[1]
+    return spans[0], spans[1]
 
 
 def _rasters_at(place: Path) -> list[Place]:
@@ -257,11 +257,11 @@ def _placed(image: ImageFile, target: CRS, first: Bounds | None) -> Basemap:
         raise GridError(
             f"basemap '{image.name}' cannot be brought to {name}: {error} Choose another --crs."
         ) from error
-    turns = 0
+    revolutions = 0
     if target.is_geographic and first is not None:
-        turns = round(((first[0] + first[2]) - (left + right)) / 720.0)
-    moved = 360.0 * turns
-    return Basemap(image, (left + moved, bottom, right + moved, top), turns)
+        revolutions = round(((first[0] + first[2]) - (left + right)) / 720.0)
+    moved = 360.0 * revolutions
+    return Basemap(image, (left + moved, bottom, right + moved, top), revolutions)
 
 
 def _check_resolution(resolution: float | None, target: CRS) -> None:
@@ -279,7 +279,7 @@ def _check_resolution(resolution: float | None, target: CRS) -> None:
 
 
 def _check_bands(places: Sequence[Place], maps: Sequence[Basemap]) -> None:
-    """Refuse a folder of files that are bands of one place: which is the picture is not known."""
+    """Refuse a folder of files that are bands of one place: which is the image is not known."""
     seen: dict[tuple[str, ...], str] = {}
     for place, one in zip(places, maps, strict=True):
         if isinstance(place, str) or len(one.image.bands) != 1:

@@ -154,16 +154,16 @@ def _folder_bands(folder: Path) -> dict[str, str] | None:
             if where.is_dir()
             for p in sorted(where.iterdir())
         ]
-    found: dict[str, str] = {}
+    bands: dict[str, str] = {}
     for file in files:
         if match := _BAND.search(file.name):
-            found.setdefault(_band_name(match[1]), str(file))
-    if len(found) < 2:
+            bands.setdefault(_band_name(match[1]), str(file))
+    if len(bands) < 2:
         return None
     landsat = next((f.name for f in files if _LANDSAT.match(f.name)), "")
     kind = "sentinel" if not landsat else "landsat" if landsat[2:4] in ("08", "09") else "tm"
-    visible = [name for name in _VISIBLE[kind] if name in found]
-    return {name: found[name] for name in [*visible, *sorted(set(found) - set(visible))]}
+    visible = [name for name in _VISIBLE[kind] if name in bands]
+    return {name: bands[name] for name in [*visible, *sorted(set(bands) - set(visible))]}
 
 
 def _band_name(digits: str) -> str:
@@ -217,7 +217,7 @@ def _stac_bands(place: str) -> dict[str, str]:
                 "needed here. Give one item, or build an atlas of all."
             )
         item = item["features"][0]
-    found: dict[str, str] = {}
+    bands: dict[str, str] = {}
     for key, asset in item.get("assets", {}).items():
         href = _located(str(asset.get("href", "")), base)
         described = asset.get("bands") or asset.get("eo:bands") or [{}]
@@ -225,14 +225,14 @@ def _stac_bands(place: str) -> dict[str, str]:
         if not _is_raster(asset, href):
             continue
         if len(described) == 1 and common in _COLOURS:
-            found.setdefault(common, href)
-        found.setdefault(key.lower(), href)
-    if not found:
+            bands.setdefault(common, href)
+        bands.setdefault(key.lower(), href)
+    if not bands:
         raise InputError(f"{name_of(place)} is no STAC item with raster assets.")
-    if "visual" in found and not set(_COLOURS) <= set(found):
-        return {"visual": found["visual"]}
-    first = [name for name in (*_COLOURS, *_POLARISATIONS) if name in found]
-    return {name: found[name] for name in [*first, *sorted(set(found) - set(first))]}
+    if "visual" in bands and not set(_COLOURS) <= set(bands):
+        return {"visual": bands["visual"]}
+    first = [name for name in (*_COLOURS, *_POLARISATIONS) if name in bands]
+    return {name: bands[name] for name in [*first, *sorted(set(bands) - set(first))]}
 
 
 def _is_raster(asset: Mapping[str, Any], href: str) -> bool:

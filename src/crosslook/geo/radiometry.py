@@ -91,8 +91,8 @@ class SarRadiometry:
         SettingError
             For an unknown key or preset, or a value that is not allowed.
         """
-        found: SarRadiometry = _parse(cls, text, "--sar", _SAR_KEYS, SAR_PRESETS)
-        return found
+        radiometry: SarRadiometry = _parse(cls, text, "--sar", _SAR_KEYS, SAR_PRESETS)
+        return radiometry
 
     def scale_of(self, header: Raster, sample: FloatArray) -> Scale:
         """The scale of an image, from its type and some of its valid values (bands, n)."""
@@ -193,8 +193,10 @@ class OpticalRadiometry:
         SettingError
             For an unknown key or preset, or a value that is not allowed.
         """
-        found: OpticalRadiometry = _parse(cls, text, "--optical", _OPTICAL_KEYS, OPTICAL_PRESETS)
-        return found
+        radiometry: OpticalRadiometry = _parse(
+            cls, text, "--optical", _OPTICAL_KEYS, OPTICAL_PRESETS
+        )
+        return radiometry
 
     def scale_of(self, header: Raster, sample: FloatArray) -> Scale:
         """Optical numbers are taken as they are."""
@@ -269,7 +271,7 @@ def numbers_of(bands: Sequence[str], header: Raster) -> tuple[int, ...]:
     SettingError
         If the raster has no such band.
     """
-    found = []
+    numbers = []
     for band in bands:
         text = str(band).lower()
         number = int(text) if text.isdigit() else 0
@@ -282,8 +284,8 @@ def numbers_of(bands: Sequence[str], header: Raster) -> tuple[int, ...]:
                 f"band '{band}' was asked for, but {header.name} has bands 1 to "
                 f"{header.bands}{called}."
             )
-        found.append(number)
-    return tuple(found)
+        numbers.append(number)
+    return tuple(numbers)
 
 
 def band_list(text: str) -> tuple[str, ...]:
@@ -336,7 +338,7 @@ def _parse(
     keys: Mapping[str, Callable[[str], Any]],
     presets: Mapping[str, Any],
 ) -> Any:
-    base, found = cls(), {}
+    base, given = cls(), {}
     for part in (piece.strip() for piece in text.split(",")):
         if not part:
             continue
@@ -352,10 +354,10 @@ def _parse(
         if not equals:
             raise SettingError(f"{owner}: write '{key}=value'.")
         try:
-            found[key] = keys[key](value)
+            given[key] = keys[key](value)
         except ValueError as error:
             raise SettingError(f"{owner}: '{part}' is not allowed: {error}.") from None
-    return replace(base, **found)
+    return replace(base, **given)
 
 
 def _one_of(*allowed: str) -> Callable[[str], str]:

@@ -276,7 +276,7 @@ class RasterArray:
         name: str = "array",
         nodata: float | None = None,
     ) -> RasterArray:
-        """Take an array (B, H, W) or (H, W); without ``grid`` it is a plain picture."""
+        """Take an array (B, H, W) or (H, W); without ``grid`` it is a plain image."""
         bands = stored if stored.ndim == 3 else stored[None]
         magnitude = np.iscomplexobj(bands)
         if magnitude:

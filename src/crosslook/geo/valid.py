@@ -273,8 +273,8 @@ def _border_regions(
         border = np.array([n for n in border if _swath_shaped(labels == n)], np.intp)
     keep = np.zeros(count, bool)
     keep[border] = True
-    found, holes = cv2.connectedComponents(missing.astype(np.uint8), connectivity=4)
-    if found > 1:  # only large ones: a lake beside a stray NaN is not the outside
+    regions, holes = cv2.connectedComponents(missing.astype(np.uint8), connectivity=4)
+    if regions > 1:  # only large ones: a lake beside a stray NaN is not the outside
         wide = np.bincount(holes.ravel()) >= _LEAST_PIXELS
         wide[0] = False
         keep[np.unique(labels[_grown(wide[holes], _CROSS) & alike])] = True
@@ -288,8 +288,8 @@ def _swath_shaped(region: NDArray[np.bool_]) -> bool:
     A swath is a convex strip: what lies outside holds a corner of the image,
     and it or what remains is convex, but for a ragged edge.
     """
-    held = region[[0, 0, -1, -1], [0, -1, 0, -1]]
-    if not held.any():
+    corners = region[[0, 0, -1, -1], [0, -1, 0, -1]]
+    if not corners.any():
         return False
     return max(_solidity(region), _solidity(~region)) >= _STRAIGHT
 

@@ -9,14 +9,14 @@ import numpy as np
 from scipy.special import betainc
 
 from crosslook.extract.base import Extractor
-from crosslook.geo.picture import Picture
+from crosslook.geo.grey import GreyImage
 from crosslook.match.channels import Channels, dense_channels
 from crosslook.match.judge import FARTHEST, Evidence, judge
 from crosslook.match.pose_range import PoseRange
 from crosslook.match.pose_search import search_poses, whole_image
 from crosslook.match.refine import (
+    FRACTION,
     LEVELS,
-    SHARE,
     PyramidLevel,
     Refinement,
     information_score,
@@ -53,7 +53,7 @@ def passes_of(side: float) -> tuple[Pass, ...]:
     side and can contradict each other.
     """
     wide, last = (
-        max(64.0, min(most, share * side)) for most, share in ((112.0, 0.45), (128.0, 0.4))
+        max(64.0, min(most, fraction * side)) for most, fraction in ((112.0, 0.45), (128.0, 0.4))
     )
     return (
         PASSES[0],
@@ -95,22 +95,22 @@ class Alignment:
 
 
 def align(
-    sar: Picture,
-    optical: Picture,
+    sar: GreyImage,
+    optical: GreyImage,
     extractor: Extractor,
     start: Transform | None = None,
     model: Model = "similarity",
     passes: tuple[Pass, ...] | None = None,
     seed: int = 0,
     levels: tuple[PyramidLevel, ...] = LEVELS,
-    share: float = SHARE,
+    fraction: float = FRACTION,
     placed: Transform | None = None,
 ) -> Alignment:
-    """Bring a SAR picture onto an optical one from a rough start.
+    """Bring a SAR image onto an optical one from a rough start.
 
     Parameters
     ----------
-    sar, optical : Picture
+    sar, optical : GreyImage
         Of about the same ground resolution after ``start``.
     extractor : Extractor
         Its features are correlated; register takes ``hog:cell=3,blur=1``.
@@ -127,7 +127,7 @@ def align(
         Of the robust fit.
     levels : tuple of PyramidLevel
         Of the refinement, coarse to fine.
-    share : float
+    fraction : float
         Of the way to the optimum of the refinement that is gone, 0..1.
     placed : Transform, optional
         Where the image lies to the radius of the second pass, if that is
@@ -144,9 +144,9 @@ def align(
     if fit is None:
         return Alignment(None, points, _no_evidence(points), seconds)
     stage("refinement")
-    refined = refine(sar, optical, fit.transform, levels, share=share)
+    refined = refine(sar, optical, fit.transform, levels, fraction=fraction)
     if placed is not None:
-        refined = _or_placed(sar, optical, refined, placed, fit, levels, share)
+        refined = _or_placed(sar, optical, refined, placed, fit, levels, fraction)
     seconds["refinement"] = lap()
     evidence = _evidence(sar, optical, points, fit, refined, start or identity(), passes[-1])
     seconds["evidence"] = lap()
@@ -154,13 +154,13 @@ def align(
 
 
 def _or_placed(
-    sar: Picture,
-    optical: Picture,
+    sar: GreyImage,
+    optical: GreyImage,
     refined: Refinement,
     placed: Transform,
     fit: Fit,
     levels: tuple[PyramidLevel, ...],
-    share: float,
+    fraction: float,
 ) -> Refinement:
     """Where the whole image fits clearly better as it was placed, that, and not the tie points.
 
@@ -172,14 +172,14 @@ def _or_placed(
         < whole_image(sar, optical, refined.transform)[0] + _CLEARLY
     ):
         return refined
-    other = refine(sar, optical, placed, levels, share=share)
+    other = refine(sar, optical, placed, levels, fraction=fraction)
     apart = mean_distance(fit.transform, other.transform, grid_points(*sar.shape))
     return replace(other, moved=apart)
 
 
 def align_near(
-    sar: Picture,
-    optical: Picture,
+    sar: GreyImage,
+    optical: GreyImage,
     extractor: Extractor,
     start: Transform,
     model: Model = "similarity",
@@ -202,8 +202,8 @@ def align_near(
 
 
 def align_wide(
-    sar: Picture,
-    optical: Picture,
+    sar: GreyImage,
+    optical: GreyImage,
     extractor: Extractor,
     start: Transform,
     wanted: PoseRange,
@@ -251,8 +251,8 @@ def align_wide(
 
 
 def _search(
-    sar: Picture,
-    optical: Picture,
+    sar: GreyImage,
+    optical: GreyImage,
     extractor: Extractor,
     start: Transform,
     model: Model,
@@ -272,8 +272,8 @@ def _search(
         first = _first(sar, fixed, optical.shape, extractor, start, model, passes[0], seed)
     else:
         first = [placed]
-    found = [attempt(current, passes[1], early) for current in first]
-    points, fit = max(found, key=lambda pair: 0.0 if pair[1] is None else pair[1].support)
+    attempts = [attempt(current, passes[1], early) for current in first]
+    points, fit = max(attempts, key=lambda pair: 0.0 if pair[1] is None else pair[1].support)
     for settings in passes[2:]:
         if fit is None:
             break
@@ -283,7 +283,7 @@ def _search(
 
 
 def _first(
-    sar: Picture,
+    sar: GreyImage,
     fixed: Channels,
     shape: tuple[int, int],
     extractor: Extractor,
@@ -314,8 +314,8 @@ def _fit(
 
 
 def _evidence(
-    sar: Picture,
-    optical: Picture,
+    sar: GreyImage,
+    optical: GreyImage,
     points: TiePoints,
     fit: Fit,
     refined: Refinement,
@@ -330,14 +330,14 @@ def _evidence(
     whole, lead = whole_image(sar, optical, refined.transform)
     return Evidence(
         inliers=float(kept.sum()),
-        inlier_share=float(kept.mean()),
-        spread=min(1.0, inside / area),
+        inlier_fraction=float(kept.mean()),
+        hull_area=min(1.0, inside / area),
         score=float(np.median(points.score[kept])),
         peak_ratio=float(np.median(points.ratio)),
         residual=fit.residual,
         agreement=min(refined.moved, FARTHEST),
         information=information_score(sar, optical, refined.transform),
-        relief=0.0 if relief is None else relief.spread,
+        relief=0.0 if relief is None else relief.extent,
         excess=excess,
         chance=chance,
         coverage=inside / max(tried, 1.0),
@@ -353,20 +353,20 @@ def _hull(points: Array) -> float:
 
 
 def against_chance(points: TiePoints, last: Pass) -> tuple[float, float]:
-    """Share of inliers beyond chance, and ``-log10`` of how probable so many are.
+    """Fraction of inliers beyond chance, and ``-log10`` of how probable so many are.
 
     A wrong tie point lies anywhere within the radius searched, so it agrees
     with a fit in ``(threshold / radius)^2`` of the cases, more or less. Of
     templates that overlap only as many count as would lie side by side.
     """
     agree = min(0.9, float(np.pi * last.threshold**2 / (2.0 * last.radius) ** 2))
-    share = float(points.inlier.mean())
+    fraction = float(points.inlier.mean())
     independent = len(points) * min(1.0, (last.step / last.template) ** 2 * _OVERLAP_WORTH)
     # Two points' worth of agreement is what the fit itself brings about.
-    hits = max(0.0, share * independent - 2.0)
+    hits = max(0.0, fraction * independent - 2.0)
     tail = float(betainc(max(hits, 1e-9), independent - hits + 1.0, agree)) if hits > 0 else 1.0
     chance = -float(np.log10(max(tail, 1e-100)))
-    return max(0.0, (share - agree) / (1.0 - agree)), min(_MOST_CHANCE, chance)
+    return max(0.0, (fraction - agree) / (1.0 - agree)), min(_MOST_CHANCE, chance)
 
 
 def _halves(points: TiePoints, start: Transform, last: Pass, shape: tuple[int, int]) -> float:

@@ -137,10 +137,10 @@ def apply_match(
     OutputError
         If the folder cannot be written, or two files have one name.
     """
-    found = read_match(match)
-    if found.verdict != "match" and not settings.force:
+    stored = read_match(match)
+    if stored.verdict != "match" and not settings.force:
         raise MatchError(
-            f"the verdict is '{found.verdict}', so what it would align may lie elsewhere. "
+            f"the verdict is '{stored.verdict}', so what it would align may lie elsewhere. "
             "--force uses it all the same."
         )
     out = Path(settings.out or ".")
@@ -153,7 +153,7 @@ def apply_match(
     for file, target in zip(files, targets, strict=True):
         try:
             _refuse_itself(file, target)
-            _bring(found, file, target, settings)
+            _bring(stored, file, target, settings)
             done.append(target)
         except CrosslookError as error:
             done.append(Failure(name_of(as_place(file)), error))

@@ -21,7 +21,7 @@ from crosslook.extract.registry import open_model
 from crosslook.geo.image import ImageFile, on_optical_grid, open_image
 from crosslook.geo.raster import digest_of
 from crosslook.geo.reading import Reading
-from crosslook.match.pictures import shift_picture
+from crosslook.match.previews import shift_preview
 from crosslook.match.relief import HILLY_PX
 from crosslook.match.residual import AuditRow, measure_scene
 from crosslook.match.settings import AuditCall, AuditSettings
@@ -234,14 +234,14 @@ def audit(pairs: Sequence[Pair], settings: AuditCall) -> Audit:
     if not rows:
         raise next(iter(failed.values()))
     reasons = {scene: str(error) for scene, error in failed.items()}
-    found = Audit(
+    result = Audit(
         tuple(rows.values()), _worst(pairs, rows, reading), reasons, shared_images(holders)
     )
     if folder is not None:
-        found.write(folder)
+        result.write(folder)
         if not failed:
             so_far.finish()
-    return found
+    return result
 
 
 def _row_of(
@@ -279,10 +279,10 @@ def _worst(pairs: Sequence[Pair], rows: Mapping[int, AuditRow], reading: Reading
 
 
 def _drawn(images: tuple[ImageFile, ImageFile], shift: tuple[float, float]) -> bytes:
-    """PNG of a scene as published and as corrected; the middle of a large one."""
+    """PNG of a scene as published and as corrected; the centre of a large one."""
     windows = _windows(images[1].shape)
     radar, ground = (image.read(windows[len(windows) // 2]) for image in images)
-    return shift_picture(radar.picture("sar"), ground, shift)
+    return shift_preview(radar.grey_image("sar"), ground, shift)
 
 
 def _opened(pair: Pair, reading: Reading) -> tuple[ImageFile, ImageFile]:
@@ -325,8 +325,8 @@ def _measured(
         rows.append(
             measure_scene(
                 scene,
-                radar.picture("sar"),
-                ground.picture("optical"),
+                radar.grey_image("sar"),
+                ground.grey_image("optical"),
                 radius=settings.radius,
                 shift_features=extractors[0],
                 part_features=extractors[1],
@@ -351,12 +351,12 @@ def _median_row(rows: list[AuditRow]) -> AuditRow:
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a median of nothing but NaN is NaN
-        middle: dict[str, Any] = {
+        medians: dict[str, Any] = {
             name: float(np.nanmedian([getattr(row, name) for row in kept])) for name in names
         }
     hilly = max(kept, key=lambda row: -1.0 if np.isnan(row.relief_px) else row.relief_px)
     trusted = sum(row.trusted for row in rows) * 2 > len(rows)
-    return replace(kept[0], **middle, trusted=trusted, relief_degrees=hilly.relief_degrees)
+    return replace(kept[0], **medians, trusted=trusted, relief_degrees=hilly.relief_degrees)
 
 
 def _text(value: object) -> str:

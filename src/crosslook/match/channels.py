@@ -1,4 +1,4 @@
-"""Dense calibrated features of one picture, as correlation needs them."""
+"""Dense calibrated features of one image, as correlation needs them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.extract.base import Extractor
-from crosslook.geo.picture import Picture
+from crosslook.geo.grey import GreyImage
 from crosslook.types import FloatArray
 
 
@@ -30,27 +30,27 @@ class Channels:
     stride: float
 
 
-def dense_channels(picture: Picture, extractor: Extractor, margin: float = 3.0) -> Channels:
+def dense_channels(image: GreyImage, extractor: Extractor, margin: float = 3.0) -> Channels:
     """Extract features and make them comparable with those of the other sensor.
 
-    Each channel is brought to mean 0 and deviation 1 over the valid cells of
-    this picture: statistics per modality, without labels. Cells where the
-    picture is flat fade, since what a normalised feature says of open water is
+    Each channel is brought to mean 0 and standard deviation 1 over the valid cells of
+    this image: statistics per modality, without labels. Cells where the
+    image is flat fade, since what a normalised feature says of open water is
     noise. A cell is valid when no invalid pixel lies in it or within ``margin``
     pixels of it.
     """
-    images = np.ascontiguousarray(np.broadcast_to(picture.values, (1, 3, *picture.shape)))
+    images = np.ascontiguousarray(np.broadcast_to(image.values, (1, 3, *image.shape)))
     features = extractor.extract(images)
     values = features.values[0]
-    valid = valid_cells(picture.valid, values.shape[1:], features.stride, margin)
+    valid = valid_cells(image.valid, values.shape[1:], features.stride, margin)
     if not valid.any():
         return Channels(np.zeros_like(values), valid, features.stride)
     inside = values[:, valid]
     mean = inside.mean(axis=1, dtype=np.float64).astype(np.float32)[:, None, None]
-    deviation = inside.std(axis=1, dtype=np.float64).astype(np.float32)[:, None, None]
-    scaled = (values - mean) / np.maximum(deviation, np.float32(1e-6))
-    spread = local_spread(picture, values.shape[1:], features.stride)
-    scaled *= contrast_weight(spread, float(np.median(spread[valid])))
+    std = inside.std(axis=1, dtype=np.float64).astype(np.float32)[:, None, None]
+    scaled = (values - mean) / np.maximum(std, np.float32(1e-6))
+    contrast = local_std(image, values.shape[1:], features.stride)
+    scaled *= contrast_weight(contrast, float(np.median(contrast[valid])))
     return Channels(np.where(valid, scaled, np.float32(0.0)), valid, features.stride)
 
 
@@ -66,19 +66,19 @@ def valid_cells(
     return np.asarray(grown[_centres(valid.shape, cells, stride)] == 0, np.bool_)
 
 
-def local_spread(picture: Picture, cells: tuple[int, ...], stride: float) -> FloatArray:
-    """Standard deviation of the picture around each cell (h, w), four cells wide."""
+def local_std(image: GreyImage, cells: tuple[int, ...], stride: float) -> FloatArray:
+    """Standard deviation of the image around each cell (h, w), four cells wide."""
     side = 2 * round(2 * stride) + 1
-    soft = cv2.GaussianBlur(picture.values, (0, 0), 1.0)
+    soft = cv2.GaussianBlur(image.values, (0, 0), 1.0)
     mean = cv2.blur(soft, (side, side))
     square = cv2.blur(soft * soft, (side, side))
-    spread = np.sqrt(np.maximum(square - mean * mean, 0.0))
-    return np.asarray(spread[_centres(picture.shape, cells, stride)], np.float32)
+    std = np.sqrt(np.maximum(square - mean * mean, 0.0))
+    return np.asarray(std[_centres(image.shape, cells, stride)], np.float32)
 
 
-def contrast_weight(spread: FloatArray, middle: float) -> FloatArray:
-    """``s / (s + m)``: fades cells that are flat against the usual spread ``m``."""
-    return np.asarray(spread / (spread + max(middle, 1e-6)), np.float32)
+def contrast_weight(contrast: FloatArray, median: float) -> FloatArray:
+    """``s / (s + m)``: fades cells that are flat against the usual standard deviation ``m``."""
+    return np.asarray(contrast / (contrast + max(median, 1e-6)), np.float32)
 
 
 def _centres(

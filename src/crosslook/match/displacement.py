@@ -96,10 +96,10 @@ def fit_thin_plate(source: Array, target: Array, smoothing: float) -> tuple[Arra
     field : ThinPlate
         The bent part, added to it.
     """
-    centre, spread = source.mean(axis=0), float(source.std()) or 1.0
-    frame = np.diag([1.0 / spread, 1.0 / spread, 1.0])
-    frame[:2, 2] = -centre / spread
-    knots = (source - centre) / spread
+    centre, scale = source.mean(axis=0), float(source.std()) or 1.0
+    frame = np.diag([1.0 / scale, 1.0 / scale, 1.0])
+    frame[:2, 2] = -centre / scale
+    knots = (source - centre) / scale
     n = len(knots)
     system = np.zeros((n + 3, n + 3))
     system[:n, :n] = kernel(knots, knots) + smoothing * n * np.eye(n)
@@ -154,15 +154,15 @@ class ReliefField:
     def displacement(self, points: Array) -> Array:
         """``q - u`` (n, 2) of positions (n, 2), by fixed-point steps."""
         base = points @ self.frame[:2, :2].T + self.frame[:2, 2]
-        found = self._of(base)
+        displacement = self._of(base)
         for _ in range(_STEPS):
-            after = self._of(base + found @ self.step.T)
-            moved = float(np.abs(after - found).max(initial=0.0))
+            after = self._of(base + displacement @ self.step.T)
+            moved = float(np.abs(after - displacement).max(initial=0.0))
             # In layover two grounds answer in turn; half the way settles between them.
-            found = after if moved < 1.0 else (after + found) / 2
+            displacement = after if moved < 1.0 else (after + displacement) / 2
             if moved < _STEP_PX:
                 break
-        return found
+        return displacement
 
     def after(self, matrix: Array) -> ReliefField:
         """The field of positions that an affine ``matrix`` (3, 3) moves first."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.extract.base import Extractor
-from crosslook.geo.picture import Picture
+from crosslook.geo.grey import GreyImage
 from crosslook.match.channels import Channels, dense_channels
 from crosslook.match.refine import refine
 from crosslook.match.relief import is_consistent, measure_relief
@@ -93,14 +93,16 @@ class Geometry:
         """
         out: dict[str, Any] = {"working_pixel": pixel, "rivals": self._table()}
         if self.relief is not None:
-            found = self.relief.per_metre
+            per_metre = self.relief.per_metre
             out["relief"] = {
                 "range_degrees": round(self.relief.direction, 2),
                 "length_px": [
                     round(s.length, 1) if np.isfinite(s.noise) else None
                     for s in self.relief.field.smoothness
                 ],
-                "px_per_metre": None if found is None else round(float(np.hypot(*found)), 5),
+                "px_per_metre": None
+                if per_metre is None
+                else round(float(np.hypot(*per_metre)), 5),
             }
         return out
 
@@ -117,8 +119,8 @@ class Geometry:
 
 
 def choose_geometry(
-    sar: Picture,
-    optical: Picture,
+    sar: GreyImage,
+    optical: GreyImage,
     extractor: Extractor,
     start: Transform,
     current: Transform,
@@ -173,8 +175,8 @@ def choose_geometry(
         return None
     if winner == "similarity" and len(wanted) > 1:
         return Geometry(current, points, rivals, None)  # which is sharpened already
-    found = search.finish(winner, points)
-    return None if found is None else Geometry(*found, rivals, None)
+    geometry = search.finish(winner, points)
+    return None if geometry is None else Geometry(*geometry, rivals, None)
 
 
 Fitting = Callable[[NDArray[np.bool_]], Array | None]
@@ -183,10 +185,10 @@ Fitting = Callable[[NDArray[np.bool_]], Array | None]
 
 @dataclass(frozen=True, eq=False)
 class _Search:
-    """Both pictures, and the passes of small templates over them."""
+    """Both images, and the passes of small templates over them."""
 
-    sar: Picture
-    optical: Picture
+    sar: GreyImage
+    optical: GreyImage
     extractor: Extractor
     start: Transform
     seed: int
@@ -203,11 +205,11 @@ class _Search:
     def points(self, current: Transform, settings: Pass) -> TiePoints:
         """Clear tie points that are displaced as those around them."""
         moved = dense_channels(warp(self.sar, current, self.optical.shape), self.extractor)
-        found = find_tie_points(score_maps(moved, self._fixed, settings), current)
-        keep = found.ratio >= CLEAR
-        displacement = found.optical - current(found.sar)
-        keep[keep] = is_consistent(found.optical[keep], displacement[keep])
-        return found.only(keep)
+        tie_points = find_tie_points(score_maps(moved, self._fixed, settings), current)
+        keep = tie_points.ratio >= CLEAR
+        displacement = tie_points.optical - current(tie_points.sar)
+        keep[keep] = is_consistent(tie_points.optical[keep], displacement[keep])
+        return tie_points.only(keep)
 
     def fit(self, model: Model, points: TiePoints, threshold: float) -> Fit | None:
         """The model from the SAR image as it starts to the optical one, and from its pixels."""
@@ -253,7 +255,7 @@ class _Search:
         if fit is None:
             return True
         relief = measure_relief(points.optical - fit.transform(points.sar))
-        return relief is not None and relief.spread > _HILLY_PX
+        return relief is not None and relief.extent > _HILLY_PX
 
     def finish(
         self, model: TransformModel, points: TiePoints

@@ -25,9 +25,9 @@ class Evidence:
     ----------
     inliers : float
         Number of tie points that the robust fit kept.
-    inlier_share : float
+    inlier_fraction : float
         Of the tie points tried, 0..1.
-    spread : float
+    hull_area : float
         Area of the hull of the inliers over the area of the image, 0..1.
     score : float
         Median normalised correlation of the inliers, -1..1.
@@ -39,7 +39,7 @@ class Evidence:
         Mean distance between the estimate from gradients and the one from
         mutual information, optical pixels; capped at 50.
     information : float
-        Mutual information at the match in units of its deviation over wrong
+        Mutual information at the match in units of its standard deviation over wrong
         positions nearby, above their mean (a z-score).
     relief : float
         Pixels of the grid matched on by which tie points spread along one
@@ -51,7 +51,7 @@ class Evidence:
     search_margin : float
         That sum over the second-best place's, less one; 0 where nothing was searched.
     excess : float
-        Share of inliers beyond the share that chance gives within the area
+        Fraction of inliers beyond the share that chance gives within the area
         searched: 0 for wrong matches of any size, 1 where all agree.
     chance : float
         ``-log10`` of the probability that as many of the independent
@@ -62,11 +62,11 @@ class Evidence:
         Mean distance between the fits to two halves of the tie points that
         share hardly a pixel, optical pixels; capped at 50.
     whole : float
-        Correlation of the image as one template at the match, in deviations
+        Correlation of the image as one template at the match, in standard deviations
         above the mean over places up to sixteen cells away; an image of any
         size has about 64 cells a side.
     lead : float
-        By how many such deviations it stands above the best of those places
+        By how many such standard deviations it stands above the best of those places
         that is no neighbour.
     poses : float
         Rotations, scales and flips that were searched; 1 where only the start
@@ -74,8 +74,8 @@ class Evidence:
     """
 
     inliers: float
-    inlier_share: float
-    spread: float
+    inlier_fraction: float
+    hull_area: float
     score: float
     peak_ratio: float
     residual: float
@@ -195,8 +195,8 @@ def verdict_features(evidence: Evidence, kind: Kind = "register") -> Array:
         )
     common = [
         np.log1p(evidence.inliers),
-        evidence.inlier_share,
-        evidence.spread,
+        evidence.inlier_fraction,
+        evidence.hull_area,
         evidence.score * 10.0,
         np.log1p(evidence.agreement),
         np.clip(evidence.information, -3.0, 6.0) / 3.0,

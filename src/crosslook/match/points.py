@@ -28,7 +28,7 @@ def start_by_points(path: Path, sar: GeoBox, optical: GeoBox) -> Transform:
     """The map that points of a file ask for, SAR pixels to optical pixels.
 
     One point shifts the image from where its georeference puts it, two to five
-    turn and scale it too, more are fitted by an affine map.
+    rotate and scale it too, more are fitted by an affine map.
 
     Raises
     ------
@@ -74,14 +74,14 @@ def read_points(path: Path, sar: GeoBox, optical: GeoBox) -> tuple[Array, Array]
             f"those of QGIS ({', '.join(_QGIS[0])}) are needed."
         )
     switch = "inlier" if names == _CSV else "enable"
-    found = [
+    points = [
         [_number(row, name, path) for name in names]
         for row in rows
         if (row.get(switch) or "1").strip().lower() not in ("0", "false")
     ]
-    if not found:
+    if not points:
         raise InputError(f"{path} holds no point that is switched on.")
-    numbers = np.array(found)
+    numbers = np.array(points)
     if names == _CSV:
         return numbers[:, :2], numbers[:, 2:]
     return _of_map(numbers[:, 2:], sar, None), _of_map(numbers[:, :2], optical, _crs_in(notes))

@@ -53,9 +53,9 @@ class PoseRange:
     def poses(self) -> list[Pose]:
         """Rotation, scale and flip of every pose."""
         scales = _factors(self.scale, self.scale_step)
-        turns = _rotations(self.rotation, self.rotation_step)
+        rotations = _rotations(self.rotation, self.rotation_step)
         flips = (False, True) if self.flip else (False,)
-        return [(float(r), float(s), f) for f in flips for r in turns for s in scales]
+        return [(float(r), float(s), f) for f in flips for r in rotations for s in scales]
 
 
 def _factors(ends: tuple[float, float], step: float) -> Array:
@@ -78,7 +78,7 @@ def stretched(start: Transform, aspect: float, shape: tuple[int, int]) -> Transf
     if aspect == 1.0:
         return start
     high = np.sqrt(aspect)
-    middle = np.array(shape, np.float64) / 2
+    centre = np.array(shape, np.float64) / 2
     matrix = np.diag([high, 1.0 / high, 1.0])
-    matrix[:2, 2] = middle - matrix[:2, :2] @ middle
+    matrix[:2, 2] = centre - matrix[:2, :2] @ centre
     return start.compose(Transform(matrix, "affine"))

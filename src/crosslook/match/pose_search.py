@@ -18,10 +18,10 @@ from scipy import fft
 
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_extractor
-from crosslook.geo.picture import Picture
+from crosslook.geo.grey import GreyImage
 from crosslook.match.channels import Channels, dense_channels
 from crosslook.match.pose_range import Pose, PoseRange, stretched
-from crosslook.match.refine import grey_levels, reduce_picture
+from crosslook.match.refine import grey_levels, reduce_image
 from crosslook.match.transform import (
     Transform,
     grid_points,
@@ -38,7 +38,7 @@ _UNREDUCED = 64
 _CELLS = 64
 _LEAST_OVERLAP = 0.5
 _BINS = 8
-_SHARES = (1.0, 1.0, 0.3)  # of fine cells, coarse cells, mutual information
+_WEIGHTS = (1.0, 1.0, 0.3)  # of fine cells, coarse cells, mutual information
 _SCALE_POWER = 0.75  # 1 for noise alone; what is alike at large scales by chance asks for less
 _WORKERS = 1  # the spectra are small: threads would wait for each other
 _ROUND = 16  # cells; so that poses of about one size share a spectrum
@@ -67,8 +67,8 @@ class PoseCandidate:
 
 
 def search_poses(
-    sar: Picture,
-    optical: Picture,
+    sar: GreyImage,
+    optical: GreyImage,
     start: Transform,
     wanted: PoseRange,
     count: int = 3,
@@ -77,7 +77,7 @@ def search_poses(
 
     Parameters
     ----------
-    sar, optical : Picture
+    sar, optical : GreyImage
     start : Transform
         SAR to optical pixels: what rotation 0 and scale 1 mean, and, where
         ``wanted`` limits the shift, from where.
@@ -92,12 +92,12 @@ def search_poses(
         where nothing overlaps by half.
     """
     points = grid_points(*sar.shape)
-    found: list[PoseCandidate] = []
+    candidates: list[PoseCandidate] = []
     for aspect in wanted.aspects():
         search = PoseSearch(sar, optical, stretched(start, aspect, sar.shape), wanted)
-        found += _search_stretch(search)
+        candidates += _search_stretch(search)
     out: list[PoseCandidate] = []
-    for one in sorted(found, key=lambda one: -one.score):
+    for one in sorted(candidates, key=lambda one: -one.score):
         if all(mean_distance(one.transform, o.transform, points) > search.apart for o in out):
             out.append(one)
     return out[:count]
@@ -120,13 +120,13 @@ _CLOSE_DEGREES = 2.0
 Spectrum = NDArray[np.complex64]
 
 
-def whole_image(sar: Picture, optical: Picture, transform: Transform) -> tuple[float, float]:
+def whole_image(sar: GreyImage, optical: GreyImage, transform: Transform) -> tuple[float, float]:
     """How far the whole image stands out at a match among the places around it.
 
     Returns
     -------
     (float, float)
-        Its score at the match (the best within two cells) in deviations
+        Its score at the match (the best within two cells) in standard deviations
         above the mean of all places up to sixteen cells away, and how far
         that is above the best place beyond four cells.
     """
@@ -154,18 +154,20 @@ class _Peak:
 
 
 def _best(peaks: list[_Peak], count: int) -> list[_Peak]:
-    found = [one for one in peaks if np.isfinite(one.score)]
-    return sorted(found, key=lambda one: -one.score)[:count]
+    finite = [one for one in peaks if np.isfinite(one.score)]
+    return sorted(finite, key=lambda one: -one.score)[:count]
 
 
 class PoseSearch:
     """The reduced images of one search, and the optical one's spectra."""
 
-    def __init__(self, sar: Picture, optical: Picture, start: Transform, wanted: PoseRange) -> None:
+    def __init__(
+        self, sar: GreyImage, optical: GreyImage, start: Transform, wanted: PoseRange
+    ) -> None:
         extent = float(np.ptp(start(grid_points(*sar.shape)), axis=0).max()) * 9 / 8
         self.factor = max(1, round(float(np.sqrt(extent / _UNREDUCED))))
         self.sar, self.start, self.wanted = sar, start, wanted
-        self.optical = reduce_picture(optical, self.factor)
+        self.optical = reduce_image(optical, self.factor)
         self.cell = int(np.clip(round(extent / self.factor / _CELLS), 2, 8))
         self.scale = start.local_scale(np.array(sar.shape, np.float64) / 2)
         self.apart = 3.0 * self.factor * self.cell
@@ -173,25 +175,25 @@ class PoseSearch:
         self._spectra: dict[tuple[int, tuple[int, int]], Spectrum] = {}
         self._levels: dict[int, FloatArray] = {}
         self._own: dict[tuple[int, int], Channels] = {}
-        self._deviations: tuple[float, ...] | None = None
-        self._reduced: dict[int, Picture] = {}
+        self._stds: tuple[float, ...] | None = None
+        self._reduced: dict[int, GreyImage] = {}
 
     def transform(self, pose: Pose) -> Transform:
         """SAR pixels to optical pixels, the centre where the start has it."""
         rotation, scale, flipped = pose
-        middle = np.array(self.sar.shape, np.float64) / 2
-        there = self.start(middle)
+        centre = np.array(self.sar.shape, np.float64) / 2
+        there = self.start(centre)
         move = similarity((0.0, 0.0), rotation, scale, (there[0], there[1])).compose(self.start)
         if flipped:
             mirror = np.eye(3)
-            mirror[1, 1], mirror[1, 2] = -1.0, 2 * middle[1]
+            mirror[1, 1], mirror[1, 2] = -1.0, 2 * centre[1]
             move = move.compose(Transform(mirror, "affine"))
         return move
 
     def glance(self, pose: Pose, multiple: int) -> _Peak:
         """The best place of a pose by features that were extracted once, and then turned."""
         cell = self.cell * multiple
-        template, corner = self.turned(pose, cell)
+        template, corner = self.rotated(pose, cell)
         scores, filled, origin = self._correlate(template, cell)
         weighted = scores * _weight(filled, pose)
         return _peak(pose, weighted, self._allowed(filled, origin, cell, corner), origin, cell)
@@ -199,9 +201,9 @@ class PoseSearch:
     def sharpen(self, peak: _Peak) -> _Peak:
         """The best of a pose and those a third of a step away in rotation, then in scale."""
         best = peak
-        for turn, grow in (self.wanted.rotation_step / 3, 0.0), (0.0, self.wanted.scale_step / 3):
+        for rotate, grow in (self.wanted.rotation_step / 3, 0.0), (0.0, self.wanted.scale_step / 3):
             rotation, scale, flipped = best.pose
-            sides = [(rotation + k * turn, scale * (1 + k * grow), flipped) for k in (-1, 1)]
+            sides = [(rotation + k * rotate, scale * (1 + k * grow), flipped) for k in (-1, 1)]
             best = _best([best, *(self.glance(pose, 1) for pose in sides)], 1)[0]
         return best
 
@@ -223,25 +225,25 @@ class PoseSearch:
         return scores[cut], allowed[cut], rows[keep[0]], cols[keep[1]]
 
     def _score(self, pose: Pose) -> tuple[Array, NDArray[np.bool_], tuple[int, int]]:
-        picture, corner = self.warped(pose)
+        image, corner = self.warped(pose)
         cell = self.cell
-        scores, filled, origin = self._correlate(dense_channels(picture, gradients(cell)), cell)
+        scores, filled, origin = self._correlate(dense_channels(image, gradients(cell)), cell)
         allowed = self._allowed(filled, origin, cell, corner)
         if not allowed.any():
             return scores, allowed, origin
         weight = _weight(filled, pose)
-        wide = dense_channels(picture, gradients(2 * cell))
+        wide = dense_channels(image, gradients(2 * cell))
         coarser, _, first = self._correlate(wide, 2 * cell)
         coarser = _sampled(coarser, first, scores.shape, origin, 0.5)
-        information, first = self._information(picture, cell)
+        information, first = self._information(image, cell)
         information = _sampled(information, first, scores.shape, origin, 1.0)
         parts = (scores * weight, coarser * weight, information)
-        if self._deviations is None:
+        if self._stds is None:
             # Of the first pose, for all: a flat map of a wrong one must not count for more.
-            self._deviations = tuple(max(float(one[allowed].std()), 1e-9) for one in parts)
+            self._stds = tuple(max(float(one[allowed].std()), 1e-9) for one in parts)
         total = np.zeros_like(scores)
-        for one, share, deviation in zip(parts, _SHARES, self._deviations, strict=True):
-            total += share * (one - one[allowed].mean()) / deviation
+        for one, factor, std in zip(parts, _WEIGHTS, self._stds, strict=True):
+            total += factor * (one - one[allowed].mean()) / std
         return total, allowed, origin
 
     def candidate(self, peak: _Peak) -> PoseCandidate:
@@ -255,9 +257,9 @@ class PoseSearch:
         """By how much the SAR image is reduced before it is brought under a pose."""
         return max(1, int(self.factor / (self.scale * pose[1]) + 0.3))
 
-    def _small(self, shrink: int) -> Picture:
+    def _small(self, shrink: int) -> GreyImage:
         if shrink not in self._reduced:
-            self._reduced[shrink] = reduce_picture(self.sar, shrink)
+            self._reduced[shrink] = reduce_image(self.sar, shrink)
         return self._reduced[shrink]
 
     def _frame(self, pose: Pose, cell: int) -> tuple[Transform, tuple[int, int], Array]:
@@ -274,12 +276,12 @@ class PoseSearch:
         move = translation(-low[0], -low[1])
         return Transform(move @ onto, "homography"), (int(size[0]), int(size[1])), low
 
-    def warped(self, pose: Pose) -> tuple[Picture, Array]:
+    def warped(self, pose: Pose) -> tuple[GreyImage, Array]:
         """The SAR image under a pose on the reduced grid, and where its corner lies there."""
         onto, shape, corner = self._frame(pose, self.cell)
         return warp(self._small(self._shrink(pose)), onto, shape), corner
 
-    def turned(self, pose: Pose, cell: int) -> tuple[Channels, Array]:
+    def rotated(self, pose: Pose, cell: int) -> tuple[Channels, Array]:
         """Features of the SAR image under a pose, and where their corner lies.
 
         The bins of a histogram of orientations turn with the image: what lay
@@ -327,10 +329,10 @@ class PoseSearch:
     def _spectrum(self, cell: int, shape: tuple[int, int]) -> tuple[Spectrum, tuple[int, int]]:
         """Of the optical features, their energy and their validity, padded for a template."""
         if cell not in self._fixed:
-            found = dense_channels(self.optical, gradients(cell))
-            energy = np.einsum("chw,chw->hw", found.values, found.values)
-            valid = found.valid.astype(np.float32)
-            self._fixed[cell] = np.concatenate([found.values, energy[None], valid[None]])
+            channels = dense_channels(self.optical, gradients(cell))
+            energy = np.einsum("chw,chw->hw", channels.values, channels.values)
+            valid = channels.valid.astype(np.float32)
+            self._fixed[cell] = np.concatenate([channels.values, energy[None], valid[None]])
         fixed = self._fixed[cell]
         size = _fast_size(fixed.shape[1:], shape)
         key = (cell, size)
@@ -338,7 +340,7 @@ class PoseSearch:
             self._spectra[key] = fft.rfft2(fixed, size, workers=_WORKERS)
         return self._spectra[key], size
 
-    def _information(self, picture: Picture, cell: int) -> tuple[Array, tuple[int, int]]:
+    def _information(self, image: GreyImage, cell: int) -> tuple[Array, tuple[int, int]]:
         """Mutual information at all positions, times the overlap, and the first position.
 
         The joint histogram of every position is a correlation of the masks of
@@ -346,8 +348,8 @@ class PoseSearch:
         information in the frequency domain", 2022).
         """
         if cell not in self._levels:
-            self._levels[cell] = _level_masks(reduce_picture(self.optical, cell))
-        fixed, moving = self._levels[cell], _level_masks(reduce_picture(picture, cell))
+            self._levels[cell] = _level_masks(reduce_image(self.optical, cell))
+        fixed, moving = self._levels[cell], _level_masks(reduce_image(image, cell))
         size = _fast_size(fixed.shape[1:], moving.shape[1:])
         theirs = fft.rfft2(fixed, size, workers=_WORKERS)
         ours = np.conj(fft.rfft2(moving, size, workers=_WORKERS))
@@ -423,14 +425,14 @@ def _fast_size(fixed: tuple[int, ...], moving: tuple[int, ...]) -> tuple[int, in
     return int(rows), int(cols)
 
 
-def _level_masks(picture: Picture) -> FloatArray:
+def _level_masks(image: GreyImage) -> FloatArray:
     """One mask (bins, H, W) of each of the equalised grey levels."""
-    level = np.where(picture.valid, np.round(grey_levels(picture, 1.0, _BINS)), -1.0)
+    level = np.where(image.valid, np.round(grey_levels(image, 1.0, _BINS)), -1.0)
     return np.asarray(level == np.arange(_BINS)[:, None, None], np.float32)
 
 
-def _entropy(share: Array, axis: int | tuple[int, int]) -> Array:
-    return np.asarray(-(share * np.log(share)).sum(axis=axis), np.float64)
+def _entropy(probability: Array, axis: int | tuple[int, int]) -> Array:
+    return np.asarray(-(probability * np.log(probability)).sum(axis=axis), np.float64)
 
 
 def _weight(filled: Array, pose: Pose) -> Array:

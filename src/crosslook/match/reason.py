@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
-from crosslook.geo.picture import Picture
+from crosslook.geo.grey import GreyImage
 from crosslook.match.transform import Transform
 from crosslook.match.warp import warp
 
 if TYPE_CHECKING:
     from crosslook.match.align import Alignment
 
-Search = Literal["near", "told", "widened", "atlas"]
+Search = Literal["near", "requested", "widened", "atlas"]
 _LEAST_VALID = 0.25
 _LEAST_TEXTURE = 0.15  # white noise has 0.07, single-look ground with fields and roads 0.2
 _SOFT_PX = 4.0
@@ -22,7 +22,7 @@ _LOOKS_ALIKE = 4.0
 
 
 def likely_cause(
-    sar: Picture, optical: Picture, start: Transform, found: Alignment, search: Search
+    sar: GreyImage, optical: GreyImage, start: Transform, alignment: Alignment, search: Search
 ) -> str:
     """Name the likeliest cause of no match, and the next step.
 
@@ -31,24 +31,24 @@ def likely_cause(
 
     Parameters
     ----------
-    sar, optical : Picture
+    sar, optical : GreyImage
         As they were compared.
     start : Transform
         SAR to optical pixels, where the search began.
-    found : Alignment
+    alignment : Alignment
     search : str
         How far it went.
     """
     moved = warp(sar, start, optical.shape)
-    shared = float((moved.valid & optical.valid).sum())
+    common = float((moved.valid & optical.valid).sum())
     whole = float(min(sar.valid.size * start.local_scale((0.0, 0.0)) ** 2, optical.valid.size))
-    if shared < _LEAST_VALID * whole and search != "told":
+    if common < _LEAST_VALID * whole and search != "requested":
         return (
-            f"too few valid pixels: both images hold data in {shared / whole:.0%} of the area that "
+            f"too few valid pixels: both images hold data in {common / whole:.0%} of the area that "
             "they share. Give images that cover more of each other, or check nodata."
         )
-    for name, picture in (("SAR", sar), ("optical", optical)):
-        kept = texture(picture)
+    for name, image in (("SAR", sar), ("optical", optical)):
+        kept = texture(image)
         if kept < _LEAST_TEXTURE:
             return (
                 f"too little texture: {kept:.0%} of the contrast of the {name} image is left "
@@ -67,7 +67,7 @@ def likely_cause(
             "to 1.25: the images may show different places, or differ by more than that. Check "
             "the pair, try --rotation 180 --scale 0.5:2, or locate on a larger basemap."
         )
-    if found.evidence.lead > 0.0 and found.evidence.whole > _LOOKS_ALIKE:
+    if alignment.evidence.lead > 0.0 and alignment.evidence.whole > _LOOKS_ALIKE:
         return (
             "one place fits better than the others, but not surely: the scales may differ by more "
             "than was tried. Widen --scale, or give images closer in time and pixel size."
@@ -78,22 +78,22 @@ def likely_cause(
     )
 
 
-def likely_absence(sar: Picture, *, limited: bool, turned: bool) -> str:
+def likely_absence(sar: GreyImage, *, limited: bool, posed: bool) -> str:
     """Name the likeliest cause of a query being found nowhere on an atlas, and the next step.
 
     Parameters
     ----------
-    sar : Picture
+    sar : GreyImage
         The query.
     limited : bool
         Whether a prior kept the search from a part of the atlas.
-    turned : bool
+    posed : bool
         Whether rotations and scales were tried.
     """
-    held = float(sar.valid.mean())
-    if held < _LEAST_VALID:
+    valid = float(sar.valid.mean())
+    if valid < _LEAST_VALID:
         return (
-            f"too few valid pixels: the query holds data in {held:.0%} of its area. "
+            f"too few valid pixels: the query holds data in {valid:.0%} of its area. "
             "Cut it to where it holds data, or check nodata."
         )
     kept = texture(sar)
@@ -103,7 +103,7 @@ def likely_absence(sar: Picture, *, limited: bool, turned: bool) -> str:
             f"without detail below {_SOFT_PX:g} pixels; water, sand and snow look so. "
             "Give a larger query, or one that holds fields, roads or coasts."
         )
-    if not turned:
+    if not posed:
         return (
             "nothing on the atlas fits it as it lies: it may be turned or of another pixel size "
             "than is told, or lie elsewhere. Try --rotation 180 --scale 0.1, check --gsd, and see "
@@ -120,14 +120,14 @@ def likely_absence(sar: Picture, *, limited: bool, turned: bool) -> str:
     )
 
 
-def texture(picture: Picture) -> float:
-    """Share of the standard deviation that a blur of 4 pixels leaves, 0..1.
+def texture(image: GreyImage) -> float:
+    """Fraction of the standard deviation that a blur of 4 pixels leaves, 0..1.
 
     Speckle and flat ground lose nearly all of it, structures keep theirs.
     """
-    if not picture.valid.any():
+    if not image.valid.any():
         return 0.0
-    values = np.where(picture.valid, picture.values, np.median(picture.values[picture.valid]))
+    values = np.where(image.valid, image.values, np.median(image.values[image.valid]))
     soft = cv2.GaussianBlur(values.astype(np.float32), (0, 0), _SOFT_PX)
-    before, after = (float(v[picture.valid].std()) for v in (picture.values, soft))
+    before, after = (float(v[image.valid].std()) for v in (image.values, soft))
     return after / max(before, 1e-9)

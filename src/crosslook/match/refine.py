@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from crosslook.geo.picture import Picture
+from crosslook.geo.grey import GreyImage
 from crosslook.match.transform import (
     Transform,
     grid_points,
@@ -28,7 +28,7 @@ _MIN_SAMPLES = 256
 
 @dataclass(frozen=True, eq=False)
 class InformationMeasure:
-    """Mutual information between a SAR picture and an optical one, in nats.
+    """Mutual information between a SAR image and an optical one, in nats.
 
     Grey levels are spread evenly (histogram equalised) over ``bins``; the
     joint histogram uses a linear Parzen window on the warped SAR levels and is
@@ -60,7 +60,7 @@ class InformationMeasure:
 
 
 def information_measure(
-    sar: Picture, optical: Picture, blur: float, bins: int = 32
+    sar: GreyImage, optical: GreyImage, blur: float, bins: int = 32
 ) -> InformationMeasure:
     """Prepare the measure; ``blur`` (pixels) softens speckle and aliasing first."""
     return InformationMeasure(
@@ -75,10 +75,10 @@ def mutual_information(joint: Array) -> float:
 
     ``joint`` holds counts or probabilities, shape (A, B), not negative.
     """
-    share = joint / joint.sum()
-    expected = share.sum(axis=1, keepdims=True) * share.sum(axis=0, keepdims=True)
-    filled = share > 0
-    return float((share[filled] * np.log(share[filled] / expected[filled])).sum())
+    probability = joint / joint.sum()
+    expected = probability.sum(axis=1, keepdims=True) * probability.sum(axis=0, keepdims=True)
+    filled = probability > 0
+    return float((probability[filled] * np.log(probability[filled] / expected[filled])).sum())
 
 
 def _joint(moved: FloatArray, fixed: NDArray[np.int64], bins: int) -> Array:
@@ -94,12 +94,12 @@ def _joint(moved: FloatArray, fixed: NDArray[np.int64], bins: int) -> Array:
     return np.asarray(result, np.float64)
 
 
-def grey_levels(picture: Picture, blur: float, bins: int) -> FloatArray:
+def grey_levels(image: GreyImage, blur: float, bins: int) -> FloatArray:
     """Equalised grey levels as floats in 0..bins - 1."""
-    values = picture.values
+    values = image.values
     if blur > 0:
         values = cv2.GaussianBlur(values, (0, 0), blur, borderType=cv2.BORDER_REFLECT_101)
-    sample = values[picture.valid][:: max(1, int(picture.valid.sum()) // 100_000)]
+    sample = values[image.valid][:: max(1, int(image.valid.sum()) // 100_000)]
     edges = np.unique(np.quantile(sample, np.linspace(0.0, 1.0, 257)))
     rank = np.linspace(0.0, bins - 1.001, len(edges))
     return np.asarray(np.interp(values, edges, rank), np.float32)
@@ -115,7 +115,7 @@ class PyramidLevel:
     Attributes
     ----------
     factor : int
-        Reduction of both pictures.
+        Reduction of both images.
     blur : float
         Pixels of that level.
     step : float
@@ -130,7 +130,7 @@ class PyramidLevel:
     evaluations: int
 
 
-SHARE = 0.5
+FRACTION = 0.5
 """How far to go towards the optimum of mutual information.
 
 Start and optimum err independently, so a point between them errs less than either.
@@ -168,12 +168,12 @@ class Refinement:
 
 
 def refine(
-    sar: Picture,
-    optical: Picture,
+    sar: GreyImage,
+    optical: GreyImage,
     start: Transform,
     levels: tuple[PyramidLevel, ...] = LEVELS,
     limit: float = 6.0,
-    share: float = SHARE,
+    fraction: float = FRACTION,
 ) -> Refinement:
     """Move a transform towards the nearest optimum of mutual information.
 
@@ -184,14 +184,14 @@ def refine(
 
     Parameters
     ----------
-    sar, optical : Picture
+    sar, optical : GreyImage
     start : Transform
         Good to a few pixels.
     levels : tuple of PyramidLevel
         Coarse to fine.
     limit : float
         A mean movement to the optimum beyond this, in optical pixels, is refused.
-    share : float
+    fraction : float
         How much of that movement is made, 0..1.
 
     Returns
@@ -199,7 +199,7 @@ def refine(
     Refinement
     """
     if start.field is not None:
-        return _refine_spline(sar, optical, start, levels, limit, share)
+        return _refine_spline(sar, optical, start, levels, limit, fraction)
     size = optical.shape
     parameters = np.zeros(2 if start.model == "shift" else 4)
     measure: InformationMeasure | None = None
@@ -217,31 +217,31 @@ def refine(
     accepted = after > before and moved <= limit
     if not accepted:
         return Refinement(start, False, moved, before, after)
-    part = _delta(parameters * share, size).compose(start)
-    found = Transform(part.matrix, start.model, part.field, part.inverted)
-    return Refinement(found, True, moved, before, after)
+    part = _delta(parameters * fraction, size).compose(start)
+    refined = Transform(part.matrix, start.model, part.field, part.inverted)
+    return Refinement(refined, True, moved, before, after)
 
 
 def _refine_spline(
-    sar: Picture,
-    optical: Picture,
+    sar: GreyImage,
+    optical: GreyImage,
     start: Transform,
     levels: tuple[PyramidLevel, ...],
     limit: float,
-    share: float,
+    fraction: float,
 ) -> Refinement:
-    """Bend once and move the bent picture: a spline is slow to invert."""
+    """Bend once and move the bent image: a spline is slow to invert."""
     bent = warp(sar, start, optical.shape)
-    found = refine(bent, optical, identity(), levels, limit, share)
-    return replace(found, transform=found.transform.compose(start))
+    refined = refine(bent, optical, identity(), levels, limit, fraction)
+    return replace(refined, transform=refined.transform.compose(start))
 
 
 def information_score(
-    sar: Picture, optical: Picture, transform: Transform, radius: float = 24.0
+    sar: GreyImage, optical: GreyImage, transform: Transform, radius: float = 24.0
 ) -> float:
     """How far mutual information at the match stands above wrong places nearby.
 
-    Returns ``(I - mean) / deviation`` with mean and deviation over sixteen
+    Returns ``(I - mean) / standard deviation`` with mean and standard deviation over sixteen
     shifts on two rings of ``radius`` and half of it, in optical pixels.
     """
     if transform.field is not None:
@@ -276,12 +276,12 @@ def _climb(
         "xatol": 0.02 * level.factor,
         "fatol": 1e-7,
     }
-    found = minimize(loss, parameters, method="Nelder-Mead", options=options)
-    return np.asarray(found.x, np.float64)
+    optimum = minimize(loss, parameters, method="Nelder-Mead", options=options)
+    return np.asarray(optimum.x, np.float64)
 
 
 def _delta(values: Array, size: tuple[int, int]) -> Transform:
-    """Similarity from (row, column[, turn, growth]), all in pixels at the rim."""
+    """Similarity from (row, column[, rotation, scale]), all in pixels at the rim."""
     if len(values) == 2:
         return Transform(translation(values[0], values[1]), "shift")
     arm = float(np.hypot(*size)) / 4  # mean distance of a pixel from the centre, about
@@ -297,26 +297,26 @@ def _moved(transform: Transform, row: float, col: float) -> Transform:
     return Transform(translation(row, col), "shift").compose(transform)
 
 
-def _measure(sar: Picture, optical: Picture, level: PyramidLevel) -> InformationMeasure:
+def _measure(sar: GreyImage, optical: GreyImage, level: PyramidLevel) -> InformationMeasure:
     return information_measure(
-        reduce_picture(sar, level.factor), reduce_picture(optical, level.factor), level.blur
+        reduce_image(sar, level.factor), reduce_image(optical, level.factor), level.blur
     )
 
 
-def reduce_picture(picture: Picture, factor: int) -> Picture:
+def reduce_image(image: GreyImage, factor: int) -> GreyImage:
     """Mean over blocks; a block with an invalid pixel is invalid."""
     if factor == 1:
-        return picture
-    height, width = (length // factor * factor for length in picture.shape)
+        return image
+    height, width = (length // factor * factor for length in image.shape)
     size = (width // factor, height // factor)
-    values = cv2.resize(picture.values[:height, :width], size, interpolation=cv2.INTER_AREA)
-    solid = picture.valid[:height, :width].astype(np.float32)
+    values = cv2.resize(image.values[:height, :width], size, interpolation=cv2.INTER_AREA)
+    solid = image.valid[:height, :width].astype(np.float32)
     valid = cv2.resize(solid, size, interpolation=cv2.INTER_AREA) > 0.999
-    return Picture(values, valid)
+    return GreyImage(values, valid)
 
 
 def _reduced(transform: Transform, factor: int) -> Transform:
-    """The same map between the reduced pictures."""
+    """The same map between the reduced images."""
     if factor == 1:
         return transform
     grow = scaling(factor)

@@ -13,9 +13,9 @@ import numpy as np
 from crosslook.errors import CrosslookError, GridError, MatchError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
+from crosslook.geo.grey import GreyImage
 from crosslook.geo.grid import is_placed, mean_metres, rim
 from crosslook.geo.image import ImageFile, open_image
-from crosslook.geo.picture import Picture
 from crosslook.geo.raster import RasterArray
 from crosslook.geo.reading import Reading
 from crosslook.match.align import Alignment, align, align_near, align_wide
@@ -59,15 +59,15 @@ WIDENED = PoseRange(rotation=30.0, scale=(0.8, 1.25))
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """The two pictures that are matched, and how they lie in the images.
+    """The two images that are matched, and how they lie in the images.
 
     A native position is ``origin + factor * position`` of each image. Where the
-    two are of different CRSs the SAR picture has been brought onto the grid of
+    two are of different CRSs the SAR image has been brought onto the grid of
     the optical one, and ``brought`` maps its own pixels there.
     """
 
-    sar: Picture
-    optical: Picture
+    sar: GreyImage
+    optical: GreyImage
     start: Transform
     sar_factor: int
     optical_factor: int
@@ -126,8 +126,11 @@ def working_frame(
     factor = max(1, round(scale), -(-max(window.height, window.width) // MAX_SIDE))
     part = _sar_part(sar, window, placed)
     sar_factor = max(1, round(factor / scale))
-    picture = optical.read(window, factor).picture("optical")
-    if min(picture.shape) < MIN_SIDE or min(part.height, part.width) * scale / factor < MIN_SIDE:
+    optical_grey = optical.read(window, factor).grey_image("optical")
+    if (
+        min(optical_grey.shape) < MIN_SIDE
+        or min(part.height, part.width) * scale / factor < MIN_SIDE
+    ):
         raise MatchError(
             f"the images overlap by {window.height} x {window.width} optical pixels, compared at "
             f"{factor} a side; at least {MIN_SIDE} x {MIN_SIDE} after that are needed. "
@@ -136,13 +139,13 @@ def working_frame(
     move = Transform(translation(-window.row, -window.col), "shift")
     begin = Transform(translation(part.row, part.col), "shift").compose(scaling(sar_factor))
     start = scaling(factor).inverse.compose(move).compose(placed.compose(begin))
-    sar_picture = sar.read(part, sar_factor).picture("sar")
+    sar_grey = sar.read(part, sar_factor).grey_image("sar")
     brought = None
     if start.projection is not None:
         brought, start = start, identity("shift")
-        sar_picture = warp(sar_picture, brought, picture.shape)
+        sar_grey = warp(sar_grey, brought, optical_grey.shape)
     corners = ((part.row, part.col), (window.row, window.col))
-    return Frame(sar_picture, picture, start, sar_factor, factor, *corners, brought)
+    return Frame(sar_grey, optical_grey, start, sar_factor, factor, *corners, brought)
 
 
 def _overlap(sar: ImageFile, optical: ImageFile, placed: Transform, margin: int) -> Window:
@@ -178,7 +181,7 @@ def _sar_part(sar: ImageFile, window: Window, placed: Transform) -> Window:
 
 
 def make_result(
-    found: Alignment,
+    alignment: Alignment,
     frame: Frame,
     images: tuple[ImageFile, ImageFile],
     *,
@@ -190,17 +193,17 @@ def make_result(
 ) -> MatchResult:
     """Bring what was found back to the pixels of both images."""
     pixel = frame.optical_factor
-    seconds = {**timings, **found.seconds}
-    lost = found.transform is None
+    seconds = {**timings, **alignment.seconds}
+    lost = alignment.transform is None
     none = lost or verdict.label == "no match"  # so nothing has an accuracy
     return MatchResult(
         verdict="no match" if lost else verdict.label,
         confidence=0.0 if lost else verdict.confidence,
-        transform=None if found.transform is None else frame.to_native(found.transform),
-        expected_error_px=None if none else round(expected_error(found.evidence) * pixel, 3),
-        error_bound_px=None if none else round(error_bound(found.evidence) * pixel, 3),
-        tie_points=frame.points_to_native(found.tie_points),
-        evidence=found.evidence,
+        transform=None if alignment.transform is None else frame.to_native(alignment.transform),
+        expected_error_px=None if none else round(expected_error(alignment.evidence) * pixel, 3),
+        error_bound_px=None if none else round(error_bound(alignment.evidence) * pixel, 3),
+        tie_points=frame.points_to_native(alignment.tie_points),
+        evidence=alignment.evidence,
         sar=images[0],
         optical=images[1],
         alternatives=alternatives,
@@ -331,21 +334,21 @@ def _registered(
     if settings.optical_mask is not None:
         images = images[0], images[1].masked(settings.optical_mask)
     opened = lap()
-    found, frame, search, geometry = _searched(images, settings, extractor, start)
-    verdict = judge(found.evidence)
+    alignment, frame, search, geometry = _searched(images, settings, extractor, start)
+    verdict = judge(alignment.evidence)
     cause = ""
-    if verdict.label == "no match" or found.transform is None:
-        cause = likely_cause(frame.sar, frame.optical, frame.start, found, search)
+    if verdict.label == "no match" or alignment.transform is None:
+        cause = likely_cause(frame.sar, frame.optical, frame.start, alignment, search)
     result = make_result(
-        found,
+        alignment,
         frame,
         images,
         settings=record(settings, RegisterSettings),
         timings={"open": opened},
         verdict=verdict,
     )
-    told = None if geometry is None else geometry.to_dict(frame.optical_factor)
-    return replace(result, search=search, reason=cause, geometry=told)
+    comparison = None if geometry is None else geometry.to_dict(frame.optical_factor)
+    return replace(result, search=search, reason=cause, geometry=comparison)
 
 
 def _searched(
@@ -354,7 +357,7 @@ def _searched(
     extractor: Extractor,
     start: Transform | None = None,
 ) -> tuple[Alignment, Frame, Search, Geometry | None]:
-    """Align near the start or as told; where that is no match, over the whole overlap."""
+    """Align near the start or in the range requested; where no match, over the whole overlap."""
     placed = _placed(*images, settings.points) if start is None else start
     model, seed = _aligned_by(settings.model), settings.seed
     shape = partial(_shaped, images=images, settings=settings, extractor=extractor)
@@ -365,10 +368,12 @@ def _searched(
         frame = working_frame(*images, placed, margin)
         wanted = _range_of(settings, None if shift is None else shift / frame.optical_factor)
         read = {"read": lap()}
-        pictures = frame.sar, frame.optical
-        told = align_wide(*pictures, extractor, frame.start, wanted, model, seed)
-        told, geometry = shape(replace(told, seconds=read | told.seconds), frame, told.transform)
-        return told, frame, "told", geometry
+        images_on_grid = frame.sar, frame.optical
+        within = align_wide(*images_on_grid, extractor, frame.start, wanted, model, seed)
+        within, geometry = shape(
+            replace(within, seconds=read | within.seconds), frame, within.transform
+        )
+        return within, frame, "requested", geometry
     frame = working_frame(*images, placed)
     read = {"read": lap()}
     near = align_near(frame.sar, frame.optical, extractor, frame.start, model, seed)
@@ -397,7 +402,7 @@ def _aligned_by(model: RegisterModel) -> Model:
 
 
 def _shaped(
-    found: Alignment,
+    alignment: Alignment,
     frame: Frame,
     start: Transform | None,
     *,
@@ -411,10 +416,10 @@ def _shaped(
     search of poses, which may have mirrored the image, what was found.
     """
     model = settings.model
-    if found.transform is None or start is None or model in ("shift", "similarity", "tps"):
-        return found, None
+    if alignment.transform is None or start is None or model in ("shift", "similarity", "tps"):
+        return alignment, None
     lap = Timer().lap
-    sure = judge(found.evidence).label == "match"
+    sure = judge(alignment.evidence).label == "match"
     flat = FLAT_MODELS if start is frame.start else FLAT_MODELS[1:]
     wanted: tuple[TransformModel, ...] = (*flat, "relief") if sure else flat
     if model != "auto":
@@ -429,27 +434,27 @@ def _shaped(
         frame.optical,
         extractor,
         start,
-        found.transform,
+        alignment.transform,
         wanted,
         look_of(*images, frame.optical_factor, settings),
         heights,
         settings.seed,
     )
-    seconds = found.seconds | {"geometry": lap()}
-    if geometry is None or (model == "auto" and geometry.transform is found.transform):
-        return replace(found, seconds=seconds), geometry  # it has been sharpened already
+    seconds = alignment.seconds | {"geometry": lap()}
+    if geometry is None or (model == "auto" and geometry.transform is alignment.transform):
+        return replace(alignment, seconds=seconds), geometry  # it has been sharpened already
     shaped = replace(
-        found, transform=geometry.transform, tie_points=geometry.points, seconds=seconds
+        alignment, transform=geometry.transform, tie_points=geometry.points, seconds=seconds
     )
     if sure or model == "relief":
         return shaped, geometry
     # Unequal pixels or shear may be all that kept it from being a match.
     bent = warp(frame.sar, geometry.transform, frame.optical.shape)
     again = align(bent, frame.optical, extractor, identity(), seed=settings.seed, placed=identity())
-    evidence = replace(again.evidence, poses=max(found.evidence.poses, _SHAPES))
-    if judge(evidence).confidence > judge(found.evidence).confidence:
+    evidence = replace(again.evidence, poses=max(alignment.evidence.poses, _SHAPES))
+    if judge(evidence).confidence > judge(alignment.evidence).confidence:
         return replace(shaped, evidence=evidence), geometry
-    return replace(found, seconds=seconds), None
+    return replace(alignment, seconds=seconds), None
 
 
 def _spare(sar: ImageFile, placed: Transform) -> int:

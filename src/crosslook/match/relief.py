@@ -11,7 +11,7 @@ from scipy.spatial import KDTree
 from crosslook.types import Array
 
 HILLY_PX = 6.0
-"""A spread beyond this is more than one transform should be trusted with."""
+"""An extent beyond this is more than one transform should be trusted with."""
 
 CLEAR_RATIO = 1.15
 """Least peak over second peak of a tie point that tells of relief."""
@@ -20,7 +20,7 @@ _LEAST_POINTS = 12
 _NEIGHBOURS = 5
 _CONSISTENT_PX = 4.0
 _ON_LINE_PX = 3.0  # to either side
-_LEAST_SHARE = 0.5  # points scattered over 24 px give about a fifth
+_LEAST_FRACTION = 0.5  # points scattered over 24 px give about a fifth
 _STEP_DEGREES = 3.0
 _PARALLAX_PX = 4.0
 
@@ -36,18 +36,18 @@ class Relief:
 
     Attributes
     ----------
-    spread : float
+    extent : float
         Pixels between the 10 % and the 90 % quantile along the line.
     degrees : float
         Direction of the line, 0 up to 180, from the columns towards the rows;
-        NaN where the spread is below 4 px, so too short to have one.
-    share : float
+        NaN where the extent is below 4 px, so too short to have one.
+    fraction : float
         Of the tie points that lie on the line, 0..1.
     """
 
-    spread: float
+    extent: float
     degrees: float
-    share: float
+    fraction: float
 
 
 def measure_relief(displacement: Array) -> Relief | None:
@@ -66,19 +66,19 @@ def measure_relief(displacement: Array) -> Relief | None:
     """
     if len(displacement) < _LEAST_POINTS:
         return None
-    best, degrees, middle = 0.0, 0.0, 0.0
+    best, degrees, level = 0.0, 0.0, 0.0
     for angle in np.arange(0.0, 180.0, _STEP_DEGREES):
         support, centre = _densest(displacement @ direction_of(angle)[1])
         if support > best:
-            best, degrees, middle = support, float(angle), centre
+            best, degrees, level = support, float(angle), centre
     along, across = (displacement @ axis for axis in direction_of(degrees))
-    on_line = np.abs(across - middle) <= _ON_LINE_PX
-    share = float(on_line.mean())
-    if share < _LEAST_SHARE:
+    on_line = np.abs(across - level) <= _ON_LINE_PX
+    fraction = float(on_line.mean())
+    if fraction < _LEAST_FRACTION:
         return None
     low, high = np.quantile(along[on_line], [0.1, 0.9])
-    spread = float(high - low)
-    return Relief(spread, degrees if spread >= _PARALLAX_PX else float("nan"), share)
+    extent = float(high - low)
+    return Relief(extent, degrees if extent >= _PARALLAX_PX else float("nan"), fraction)
 
 
 def is_consistent(position: Array, displacement: Array) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 from crosslook.extract.base import Extractor
-from crosslook.geo.picture import Picture
+from crosslook.geo.grey import GreyImage
 from crosslook.match.channels import Channels, dense_channels
 from crosslook.match.displacement import relief_field
 from crosslook.match.relief import direction_of, is_consistent, measure_relief
@@ -209,8 +209,8 @@ class ReliefFit:
 
 
 def follow_relief(
-    sar: Picture,
-    optical: Picture,
+    sar: GreyImage,
+    optical: GreyImage,
     extractor: Extractor,
     base: Transform,
     look: Look = NOTHING_KNOWN,
@@ -220,7 +220,7 @@ def follow_relief(
 
     Parameters
     ----------
-    sar, optical : Picture
+    sar, optical : GreyImage
     extractor : Extractor
     base : Transform
         SAR to optical pixels, an affine map at most.
@@ -237,7 +237,7 @@ def follow_relief(
     """
     fixed = dense_channels(optical, extractor)
     known = None if heights is None else _filled(heights)
-    current, found, direction = base, None, look.direction
+    current, fitted, direction = base, None, look.direction
     for number, settings in enumerate(_passes(min(optical.shape))):
         moved = dense_channels(warp(sar, current, optical.shape), extractor)
         maps = _maps_to_the_rim(moved, fixed, settings, optical.shape)
@@ -260,8 +260,8 @@ def follow_relief(
         field = fit_field(points.optical, rest, direction, settings.template, wanted)
         terrain = None if known is None or per_metre is None else known[..., None] * per_metre
         current = bend(base, field, optical.shape, terrain)
-        found = ReliefFit(current, base, points, direction, field, settings.template, per_metre)
-    return found
+        fitted = ReliefFit(current, base, points, direction, field, settings.template, per_metre)
+    return fitted
 
 
 def fit_terrain(
@@ -318,8 +318,8 @@ def fit_terrain(
 def _filled(heights: Array) -> Array:
     """Heights above their median; at the median where they are not known."""
     known = np.isfinite(heights)
-    middle = float(np.median(heights[known])) if known.any() else 0.0
-    return np.where(known, heights - middle, 0.0)
+    median = float(np.median(heights[known])) if known.any() else 0.0
+    return np.where(known, heights - median, 0.0)
 
 
 def _sampled(heights: Array, points: Array) -> Array:

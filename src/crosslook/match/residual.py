@@ -9,10 +9,10 @@ import numpy as np
 
 from crosslook.errors import MatchError
 from crosslook.extract.base import Extractor
-from crosslook.geo.picture import Picture
+from crosslook.geo.grey import GreyImage
 from crosslook.match.align import PASSES, align
 from crosslook.match.channels import dense_channels
-from crosslook.match.refine import InformationMeasure, information_measure, reduce_picture
+from crosslook.match.refine import InformationMeasure, information_measure, reduce_image
 from crosslook.match.relief import CLEAR_RATIO, Relief, measure_relief
 from crosslook.match.tie_points import Pass, find_tie_points, score_maps
 from crosslook.match.transform import Transform, identity, translation
@@ -25,9 +25,9 @@ _MOST_STEPS = 12
 
 
 def gradient_shift(
-    sar: Picture, optical: Picture, extractor: Extractor, radius: float
+    sar: GreyImage, optical: GreyImage, extractor: Extractor, radius: float
 ) -> tuple[Array, float]:
-    """Shift by correlating the features of the whole SAR picture.
+    """Shift by correlating the features of the whole SAR image.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def gradient_shift(
     Raises
     ------
     MatchError
-        If the pictures are smaller than four times ``radius``.
+        If the images are smaller than four times ``radius``.
     """
     _check(sar, optical, radius)
     here, there = dense_channels(sar, extractor), dense_channels(optical, extractor)
@@ -50,7 +50,7 @@ def gradient_shift(
     return (peaks.position[0] - reach) * there.stride, float(peaks.ratio[0])
 
 
-def information_shift(sar: Picture, optical: Picture, radius: float) -> tuple[Array, float]:
+def information_shift(sar: GreyImage, optical: GreyImage, radius: float) -> tuple[Array, float]:
     """Find the shift of greatest mutual information, to a fraction of a pixel.
 
     Returns
@@ -58,15 +58,15 @@ def information_shift(sar: Picture, optical: Picture, radius: float) -> tuple[Ar
     shift : float64 array, shape (2,)
         As in :func:`gradient_shift`.
     score : float
-        Height of the grid's best value over its mean, in its deviations.
+        Height of the grid's best value over its mean, in its standard deviations.
 
     Raises
     ------
     MatchError
-        If the pictures are smaller than four times ``radius``.
+        If the images are smaller than four times ``radius``.
     """
     _check(sar, optical, radius)
-    small = reduce_picture(sar, _COARSE), reduce_picture(optical, _COARSE)
+    small = reduce_image(sar, _COARSE), reduce_image(optical, _COARSE)
     measure = information_measure(*small, 0.7)
     steps = np.arange(-math.ceil(radius / _COARSE), math.ceil(radius / _COARSE) + 1)
     grid = np.array(
@@ -78,7 +78,7 @@ def information_shift(sar: Picture, optical: Picture, radius: float) -> tuple[Ar
     row, col = np.unravel_index(int(grid.argmax()), grid.shape)
     shift = np.array([steps[row], steps[col]], np.float64) * _COARSE
     for factor in (2, 1):
-        pair = reduce_picture(sar, factor), reduce_picture(optical, factor)
+        pair = reduce_image(sar, factor), reduce_image(optical, factor)
         shift = _climb(information_measure(*pair, 1.0), shift / factor) * factor
     score = float((grid.max() - grid.mean()) / max(float(grid.std()), 1e-9))
     return shift, score
@@ -114,10 +114,10 @@ def _vertex(before: float, peak: float, after: float) -> float:
     return 0.5 * (before - after) / bend if bend < 0 else 0.0
 
 
-def _check(sar: Picture, optical: Picture, radius: float) -> None:
+def _check(sar: GreyImage, optical: GreyImage, radius: float) -> None:
     if sar.shape != optical.shape or min(sar.shape) < 4 * radius:
         raise MatchError(
-            f"a shift of up to {radius:g} px cannot be looked for between pictures of {sar.shape} "
+            f"a shift of up to {radius:g} px cannot be looked for between images of {sar.shape} "
             f"and {optical.shape}; one shape of at least {4 * radius:g} px a side is needed."
         )
 
@@ -150,7 +150,7 @@ class AuditRow:
         How far tie points spread along one line, and its direction, from the
         columns towards the rows (:class:`~crosslook.match.relief.Relief`). NaN
         where too few tell or no line holds half of them. It is measured against
-        the one shift, so a turn or a scale between the images counts too. Parts
+        the one shift, so a rotation or a scale between the images counts too. Parts
         of the scene lie that far apart, whatever the two measures agree on.
     """
 
@@ -176,8 +176,8 @@ class AuditRow:
 
 def measure_scene(
     scene: str,
-    sar: Picture,
-    optical: Picture,
+    sar: GreyImage,
+    optical: GreyImage,
     *,
     radius: float,
     shift_features: Extractor,
@@ -206,26 +206,26 @@ def measure_scene(
         trusted=apart <= AGREE_PX,
         rotation_degrees=rotation,
         scale=scale,
-        relief_px=float("nan") if relief is None else relief.spread,
+        relief_px=float("nan") if relief is None else relief.extent,
         relief_degrees=float("nan") if relief is None else relief.degrees,
     )
 
 
 def _rotation(
-    sar: Picture, optical: Picture, extractor: Extractor, shift: tuple[float, float], seed: int
+    sar: GreyImage, optical: GreyImage, extractor: Extractor, shift: tuple[float, float], seed: int
 ) -> tuple[float, float]:
-    found = align(sar, optical, extractor, identity(), "similarity", PASSES, seed)
-    if found.transform is None or found.evidence.inliers < _MIN_INLIERS:
+    alignment = align(sar, optical, extractor, identity(), "similarity", PASSES, seed)
+    if alignment.transform is None or alignment.evidence.inliers < _MIN_INLIERS:
         return float("nan"), float("nan")
-    middle = np.array(sar.shape, np.float64) / 2
-    moved = found.transform.describe(middle)
+    centre = np.array(sar.shape, np.float64) / 2
+    moved = alignment.transform.describe(centre)
     if np.hypot(moved["row_px"] - shift[0], moved["col_px"] - shift[1]) > _OFF_ZERO_PX:
         return float("nan"), float("nan")
     return moved["rotation_degrees"], moved["scale"]
 
 
 def _relief(
-    sar: Picture, optical: Picture, extractor: Extractor, shift: tuple[float, float]
+    sar: GreyImage, optical: GreyImage, extractor: Extractor, shift: tuple[float, float]
 ) -> Relief | None:
     moved = Transform(translation(*shift), "shift")
     here = dense_channels(warp(sar, moved, optical.shape), extractor)

@@ -30,7 +30,7 @@ from crosslook.match.files import (
     write_qgis,
 )
 from crosslook.match.judge import Evidence
-from crosslook.match.pictures import jpeg_of, overlay, side_by_side, write_overlay, write_swipe
+from crosslook.match.previews import jpeg_of, overlay, side_by_side, write_overlay, write_swipe
 from crosslook.match.reason import Search
 from crosslook.match.relief import HILLY_PX
 from crosslook.match.robust_fit import fit_exact
@@ -125,8 +125,8 @@ class MatchResult:
         """Centre of the SAR image as ``pixel``, ``map`` and ``lonlat``; None of no match."""
         if self.transform is None or self.verdict == "no match":
             return None
-        middle = np.array([self.sar.shape], np.float64) / 2
-        return {k: v[0] for k, v in self._positions(self.transform(middle)).items()}
+        centre = np.array([self.sar.shape], np.float64) / 2
+        return {k: v[0] for k, v in self._positions(self.transform(centre)).items()}
 
     @property
     def footprint(self) -> dict[str, list[tuple[float, float]]] | None:
@@ -141,8 +141,8 @@ class MatchResult:
         grid = self.optical.grid
         if not is_placed(grid) or self.expected_error_px is None or self.transform is None:
             return None
-        middle = self.transform(np.array([self.sar.shape], np.float64) / 2)
-        return self.expected_error_px * mean_metres(grid, middle)
+        centre = self.transform(np.array([self.sar.shape], np.float64) / 2)
+        return self.expected_error_px * mean_metres(grid, centre)
 
     def to_dict(self) -> dict[str, Any]:
         """The content of ``match.json``."""
@@ -209,17 +209,17 @@ class MatchResult:
         shown = ""
         if self.verdict == "match" and self.transform is not None:
             with suppress(CrosslookError):  # a file that is gone by now
-                pictures = side_by_side(self.sar, self.optical, self.transform)
+                panels = side_by_side(self.sar, self.optical, self.transform)
                 words = "checkerboard of both, and edges of the SAR image over the optical one"
-                shown = image(jpeg_of(overlay(*pictures)), words, "jpeg")
+                shown = image(jpeg_of(overlay(*panels)), words, "jpeg")
         return card(f"{self.sar.name} on {self.optical.name}: {self.verdict}", facts, shown)
 
     def _movement(self, transform: Transform) -> dict[str, float]:
         """Shift, rotation and scale against where the georeference puts the image."""
         placed = placement(self.sar.grid, self.optical.grid)
-        middle = np.array(self.sar.shape, np.float64) / 2
+        centre = np.array(self.sar.shape, np.float64) / 2
         back = placed.inverse
-        return describe_map(lambda points: transform(back(points)), placed(middle))
+        return describe_map(lambda points: transform(back(points)), placed(centre))
 
     def _positions(self, pixels: Array) -> dict[str, list[tuple[float, float]]]:
         out = {"pixel": _pairs(pixels)}

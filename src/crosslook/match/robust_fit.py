@@ -26,10 +26,10 @@ def as_complex(points: Array) -> NDArray[np.complex128]:
     return np.asarray(points[:, 1] + 1j * points[:, 0], np.complex128)
 
 
-def similarity_matrix(turn: complex, shift: complex) -> Array:
-    """The matrix of ``z -> turn z + shift``, shape (3, 3)."""
+def similarity_matrix(factor: complex, shift: complex) -> Array:
+    """The matrix of ``z -> factor z + shift``, shape (3, 3)."""
     matrix = np.eye(3)
-    matrix[:2] = [[turn.real, turn.imag, shift.imag], [-turn.imag, turn.real, shift.real]]
+    matrix[:2] = [[factor.real, factor.imag, shift.imag], [-factor.imag, factor.real, shift.real]]
     return matrix
 
 
@@ -44,8 +44,8 @@ def _fit_similarity(source: Array, target: Array, weight: Array) -> Array:
     a, b = as_complex(source), as_complex(target)
     a0, b0 = np.average(a, weights=weight), np.average(b, weights=weight)
     power = float((weight * np.abs(a - a0) ** 2).sum())
-    turn = (weight * np.conj(a - a0) * (b - b0)).sum() / max(power, 1e-12)
-    return similarity_matrix(turn, b0 - turn * a0)
+    factor = (weight * np.conj(a - a0) * (b - b0)).sum() / max(power, 1e-12)
+    return similarity_matrix(factor, b0 - factor * a0)
 
 
 def _fit_affine(source: Array, target: Array, weight: Array) -> Array:
@@ -58,11 +58,11 @@ def _fit_affine(source: Array, target: Array, weight: Array) -> Array:
 
 def _fit_homography(source: Array, target: Array, weight: Array) -> Array:
     """Weighted direct linear transform in centred coordinates (Hartley 1997)."""
-    centre, spread = source.mean(axis=0), float(source.std()) or 1.0
-    frame = np.diag([1.0 / spread, 1.0 / spread, 1.0])
-    frame[:2, 2] = -centre / spread
-    p = np.column_stack([(source - centre) / spread, np.ones(len(source))])
-    q = (target - centre) / spread
+    centre, scale = source.mean(axis=0), float(source.std()) or 1.0
+    frame = np.diag([1.0 / scale, 1.0 / scale, 1.0])
+    frame[:2, 2] = -centre / scale
+    p = np.column_stack([(source - centre) / scale, np.ones(len(source))])
+    q = (target - centre) / scale
     zero = np.zeros_like(p)
     root = np.sqrt(weight)[:, None]
     top = np.hstack([p, zero, -q[:, :1] * p]) * root
@@ -180,7 +180,7 @@ def _spline(matrix: Array, source: Array, target: Array, inlier: NDArray[np.bool
 def magsac_weight(distance: Array, threshold: float) -> Array:
     """Weight of a residual, marginalised over noise levels up to the threshold.
 
-    For two-dimensional residuals with the noise deviation uniform in
+    For two-dimensional residuals with the noise standard deviation uniform in
     ``0..threshold / 3.03`` (the 0.99 quantile of the Rayleigh law), the
     marginal density is proportional to the upper incomplete gamma function
     ``G(1/2, d^2 / 2 s^2)``, that is the complementary error function, less its
@@ -219,11 +219,11 @@ def _start_similarity(
         rng = np.random.default_rng(seed)
         chosen = rng.choice(len(first), _HYPOTHESES, replace=False)
         first, second = first[chosen], second[chosen]
-    turn = (b[first] - b[second]) / (a[first] - a[second])
-    shift = b[first] - turn * a[first]
-    distance = np.abs(turn[:, None] * a[None] + shift[:, None] - b[None])
+    factor = (b[first] - b[second]) / (a[first] - a[second])
+    shift = b[first] - factor * a[first]
+    distance = np.abs(factor[:, None] * a[None] + shift[:, None] - b[None])
     best = int((magsac_weight(distance, threshold) * trust).sum(axis=1).argmax())
-    return similarity_matrix(turn[best], shift[best])
+    return similarity_matrix(factor[best], shift[best])
 
 
 def _start_affine(

@@ -201,5 +201,5 @@ class AuditCall(AuditSettings):
     """The same, and where the files go."""
 
     out: Annotated[Path | str | None, Cli(metavar="FOLDER", needed=True)] = Field(
-        default=None, description="Folder for the table, the pictures, the alignment file."
+        default=None, description="Folder for the table, the images, the alignment file."
     )

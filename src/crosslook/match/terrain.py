@@ -35,18 +35,18 @@ def look_of(sar: ImageFile, optical: ImageFile, factor: int, settings: ReliefOpt
     tags = _tags(sar)
     heading = settings.heading if settings.heading is not None else _number(tags, _HEADING)
     incidence = settings.incidence if settings.incidence is not None else _number(tags, _INCIDENCE)
-    middle = np.array(optical.shape, np.float64) / 2
+    centre = np.array(optical.shape, np.float64) / 2
     placed = is_placed(optical.grid)
     direction = None
     if heading is not None:
         azimuth = np.radians(heading + 90.0)
         ahead = np.array([np.sin(azimuth), np.cos(azimuth)])
-        axes = ground_axes(optical.grid, middle) if placed else np.array([[0.0, 1.0], [-1.0, 0.0]])
+        axes = ground_axes(optical.grid, centre) if placed else np.array([[0.0, 1.0], [-1.0, 0.0]])
         row, col = np.linalg.solve(axes, ahead)
         direction = float(np.degrees(np.arctan2(row, col)))
     if incidence is None or not placed or settings.dem is None:
         return Look(direction)
-    metres = mean_metres(optical.grid, middle[None]) * factor
+    metres = mean_metres(optical.grid, centre[None]) * factor
     return Look(direction, float(1.0 / (np.tan(np.radians(incidence)) * metres)))
 
 
@@ -83,8 +83,8 @@ def heights_on(optical: ImageFile, window: Window, factor: int, settings: Relief
 
 def _tags(image: ImageFile) -> dict[str, str]:
     source = image.source
-    found = source.labels.tags if isinstance(source, RasterFile) else {}
-    return {name.lower(): text for name, text in found.items()}
+    tags = source.labels.tags if isinstance(source, RasterFile) else {}
+    return {name.lower(): text for name, text in tags.items()}
 
 
 def _number(tags: dict[str, str], names: tuple[str, ...]) -> float | None:

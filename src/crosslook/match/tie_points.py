@@ -14,7 +14,7 @@ from crosslook.retrieval.compare.correlation import box_sums, correlate, find_pe
 from crosslook.types import Array, FloatArray
 
 _MIN_VALID = 0.5
-_MOST_SHARE = 0.75
+_MOST_FRACTION = 0.75
 _BATCH = 256  # templates correlated at once; bounds memory
 
 
@@ -126,7 +126,7 @@ def score_maps(warped: Channels, optical: Channels, settings: Pass) -> ScoreMaps
     """
     stride = optical.stride
     # A template leaves room to move on a small image too.
-    most = _MOST_SHARE * min(warped.valid.shape) * stride
+    most = _MOST_FRACTION * min(warped.valid.shape) * stride
     side = max(4, round(min(settings.template, most) / stride))
     reach = max(1, math.ceil(settings.radius / stride))
     corners = _template_corners(warped.valid, side, max(1, round(settings.step / stride)))
@@ -163,9 +163,9 @@ def find_tie_points(maps: ScoreMaps, current: Transform) -> TiePoints:
     keep = ~peaks.border & (peaks.score > 0)
     centre = maps.centres[keep]
     offset = (peaks.position[keep] - maps.reach) * maps.stride
-    found = np.ones(int(keep.sum()), np.bool_)
+    inlier = np.ones(int(keep.sum()), np.bool_)
     return TiePoints(
-        current.inverse(centre), centre + offset, peaks.score[keep], peaks.ratio[keep], found
+        current.inverse(centre), centre + offset, peaks.score[keep], peaks.ratio[keep], inlier
     )
 
 
@@ -177,8 +177,8 @@ def _template_corners(valid: NDArray[np.bool_], side: int, step: int) -> NDArray
     axes = [np.unique(np.append(np.arange(0, n - side + 1, step), n - side)) for n in valid.shape]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
     filled = box_sums(valid[None].astype(np.float64), side, side)[0]
-    share = filled[grid[:, 0], grid[:, 1]] / side**2
-    return np.asarray(grid[share >= _MIN_VALID], np.int64)
+    valid_fraction = filled[grid[:, 0], grid[:, 1]] / side**2
+    return np.asarray(grid[valid_fraction >= _MIN_VALID], np.int64)
 
 
 def _cut(values: FloatArray, corners: NDArray[np.int64], side: int) -> FloatArray:
@@ -228,19 +228,19 @@ def vote(maps: ScoreMaps, ranges: VoteRange, size: tuple[int, int]) -> Transform
     centre = np.array(size, np.float64) / 2
     arms = maps.centres - centre
     reach, stride = maps.reach, maps.stride
-    # A map votes by how far it rises above its own mean, in its own deviations.
+    # A map votes by how far it rises above its own mean, in its own standard deviations.
     level = maps.scores - maps.scores.mean(axis=(1, 2), keepdims=True)
-    best, found = -np.inf, similarity((0.0, 0.0))
+    best, winner = -np.inf, similarity((0.0, 0.0))
     for rotation in _steps(ranges.rotation, ranges.rotation_step):
-        for growth in _steps(ranges.scale, ranges.scale_step):
-            turn = similarity((0.0, 0.0), rotation, 1.0 + growth)
-            total = _displaced_sum(level, (turn(arms) - arms) / stride)
+        for scaled in _steps(ranges.scale, ranges.scale_step):
+            rotated = similarity((0.0, 0.0), rotation, 1.0 + scaled)
+            total = _displaced_sum(level, (rotated(arms) - arms) / stride)
             row, col = np.unravel_index(int(total.argmax()), total.shape)
             if total[row, col] > best:
                 best = float(total[row, col])
                 shift = ((row - reach) * stride, (col - reach) * stride)
-                found = similarity(shift, rotation, 1.0 + growth, (centre[0], centre[1]))
-    return found
+                winner = similarity(shift, rotation, 1.0 + scaled, (centre[0], centre[1]))
+    return winner
 
 
 def _displaced_sum(level: Array, displacement: Array) -> Array:

@@ -230,21 +230,21 @@ class Transform:
 
     def _solve(self, points: Array) -> Array:
         """Positions whose forward image is ``points``; through a spline by fixed-point steps."""
-        found = self._unbent(points)
-        return found if self.projection is None else self.projection.inverse(found)
+        solution = self._unbent(points)
+        return solution if self.projection is None else self.projection.inverse(solution)
 
     def _unbent(self, points: Array) -> Array:
         back = _invert(self.matrix)
-        found = _project(back, points)
+        unbent = _project(back, points)
         if self.field is None:
-            return found
+            return unbent
         if isinstance(self.field, ReliefField):
-            return _project(back, points - self.field.at(found))
+            return _project(back, points - self.field.at(unbent))
         for _ in range(_MAX_ITERATIONS):
-            error = points - self._bent(found)
+            error = points - self._bent(unbent)
             if float(np.abs(error).max(initial=0.0)) < _TOLERANCE_PX:
-                return found
-            found = found + error @ back[:2, :2].T
+                return unbent
+            unbent = unbent + error @ back[:2, :2].T
         raise MatchError(
             "the spline folds over itself and has no inverse. Use --model affine instead."
         )
@@ -300,10 +300,10 @@ def similarity(
     """
     angle = np.radians(rotation)
     cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
-    turn = np.array([[cosine, sine, 0.0], [-sine, cosine, 0.0], [0.0, 0.0, 1.0]])
+    linear = np.array([[cosine, sine, 0.0], [-sine, cosine, 0.0], [0.0, 0.0, 1.0]])
     to_centre = translation(-centre[0], -centre[1])
     back = translation(centre[0] + shift[0], centre[1] + shift[1])
-    return Transform(back @ turn @ to_centre, "similarity")
+    return Transform(back @ linear @ to_centre, "similarity")
 
 
 def narrowest(matrix: Array, tolerance: float = 1e-9) -> TransformModel:
@@ -313,14 +313,14 @@ def narrowest(matrix: Array, tolerance: float = 1e-9) -> TransformModel:
     linear = matrix[:2, :2]
     if np.allclose(linear, np.eye(2), rtol=0.0, atol=tolerance):
         return "shift"
-    turned = np.array([[linear[1, 1], -linear[1, 0]], [-linear[0, 1], linear[0, 0]]])
-    return "similarity" if np.allclose(linear, turned, rtol=0.0, atol=tolerance) else "affine"
+    rotated = np.array([[linear[1, 1], -linear[1, 0]], [-linear[0, 1], linear[0, 0]]])
+    return "similarity" if np.allclose(linear, rotated, rtol=0.0, atol=tolerance) else "affine"
 
 
 def grid_points(height: int, width: int, count: int = 9) -> Array:
     """``count`` x ``count`` positions spread over an image, shape (count^2, 2)."""
-    share = (np.arange(count) + 0.5) / count
-    rows, cols = np.meshgrid(share * height, share * width, indexing="ij")
+    fraction = (np.arange(count) + 0.5) / count
+    rows, cols = np.meshgrid(fraction * height, fraction * width, indexing="ij")
     return np.column_stack([rows.ravel(), cols.ravel()])
 
 

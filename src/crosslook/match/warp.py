@@ -5,22 +5,22 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from crosslook.geo.picture import Picture
+from crosslook.geo.grey import GreyImage
 from crosslook.match.transform import Transform
 from crosslook.types import Array, FloatArray
 
 _STEP = 16  # a projection is solved on this grid and interpolated between, a field on its own
 
 
-def warp(picture: Picture, transform: Transform, shape: tuple[int, int]) -> Picture:
-    """Bring a picture onto the grid that ``transform`` maps into (bilinear).
+def warp(image: GreyImage, transform: Transform, shape: tuple[int, int]) -> GreyImage:
+    """Bring an image onto the grid that ``transform`` maps into (bilinear).
 
-    Pixels whose source lies outside the picture, or touches an invalid pixel,
+    Pixels whose source lies outside the image, or touches an invalid pixel,
     are invalid.
     """
-    values = warp_array(picture.values, transform, shape, cv2.INTER_LINEAR, replicate=True)
-    valid = warp_array(picture.valid.astype(np.float32), transform, shape, cv2.INTER_LINEAR)
-    return Picture(values, valid > 0.999)
+    values = warp_array(image.values, transform, shape, cv2.INTER_LINEAR, replicate=True)
+    valid = warp_array(image.valid.astype(np.float32), transform, shape, cv2.INTER_LINEAR)
+    return GreyImage(values, valid > 0.999)
 
 
 def warp_array(

@@ -26,11 +26,11 @@ class Claim:
 
 def pair_distances(rows: Sequence[Row]) -> dict[str, Row]:
     """Pick the uncalibrated mean cosine distance of pairs of every extractor."""
-    found: dict[str, Row] = {}
+    distances: dict[str, Row] = {}
     for row in rows:
         if (row.measure, row.metric, row.calibration) == ("gap", "pair-distance", "none"):
-            found.setdefault(row.extractor, row)
-    return found
+            distances.setdefault(row.extractor, row)
+    return distances
 
 
 def plain_recalls(rows: Sequence[Row]) -> dict[str, Row]:
@@ -39,11 +39,11 @@ def plain_recalls(rows: Sequence[Row]) -> dict[str, Row]:
     Uncalibrated as the distances are: a best calibration chosen on the measured
     queries could decide a claim by that choice.
     """
-    found: dict[str, Row] = {}
+    recalls: dict[str, Row] = {}
     for setup, row in recall_rows(rows, "sar->optical").items():
         if setup.is_plain:
-            found.setdefault(setup.extractor, row)
-    return dict(sorted(found.items(), key=lambda item: -item[1].value))
+            recalls.setdefault(setup.extractor, row)
+    return dict(sorted(recalls.items(), key=lambda item: -item[1].value))
 
 
 @dataclass(frozen=True)
@@ -69,16 +69,16 @@ class Paired:
 def paired_differences(rows: Sequence[Row], metric: str) -> Paired:
     """Gather ``pair-distance`` or ``recall`` differences of a run, uncalibrated."""
     sign = -1.0 if metric == "pair-distance" else 1.0
-    found: dict[tuple[str, str], tuple[float, float]] = {}
+    differences: dict[tuple[str, str], tuple[float, float]] = {}
     for row in rows:
         name, _, other = row.metric.partition("/")
-        if row.measure != "difference" or name != metric or (row.extractor, other) in found:
+        if row.measure != "difference" or name != metric or (row.extractor, other) in differences:
             continue
         ends = (sign * row.ci_low, sign * row.ci_high)
         low, high = ends if sign > 0 else ends[::-1]
-        found[row.extractor, other] = (low, high)
-        found[other, row.extractor] = (-high, -low)
-    return Paired(tuple(dict.fromkeys(name for pair in found for name in pair)), found)
+        differences[row.extractor, other] = (low, high)
+        differences[other, row.extractor] = (-high, -low)
+    return Paired(tuple(dict.fromkeys(name for pair in differences for name in pair)), differences)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Advice:
 
     ``over_alone`` and ``over_reversed`` are (value, low, high) of the difference
     in recall, the second one None where the swapped order was not measured;
-    ``cost`` is that of a query as a share of verifying everything.
+    ``cost`` is that of a query as a fraction of verifying everything.
     """
 
     name: str
@@ -115,7 +115,7 @@ def judge_advice(rows: Sequence[Row]) -> list[Claim]:
 def two_stage_advice(rows: Sequence[Row]) -> list[Advice]:
     """Gather what judges the two stages of a run."""
     own = [r for r in rows if r.measure == "two-stage" and r.direction in ("", "sar->optical")]
-    found = []
+    advice = []
     for name in dict.fromkeys(row.extractor for row in own):
         table = {(r.metric, r.k): r for r in own if r.extractor == name}
         ks = sorted(k for metric, k in table if metric == "gain-over-fine-alone")
@@ -124,12 +124,12 @@ def two_stage_advice(rows: Sequence[Row]) -> list[Advice]:
         k = judged_length(ks, table["gain-over-fine-alone", ks[0]].n_gallery)
         swapped = table.get(("gain-over-reversed", k))
         cost = table["cost", k].value / table["fine-alone-cost", 0].value
-        alone = _spread(table["gain-over-fine-alone", k])
-        found.append(Advice(name, k, alone, None if swapped is None else _spread(swapped), cost))
-    return found
+        alone = _interval(table["gain-over-fine-alone", k])
+        advice.append(Advice(name, k, alone, None if swapped is None else _interval(swapped), cost))
+    return advice
 
 
-def _spread(row: Row) -> tuple[float, float, float]:
+def _interval(row: Row) -> tuple[float, float, float]:
     return row.value, row.ci_low, row.ci_high
 
 
@@ -207,10 +207,10 @@ def _judge_leader(text: str, members: Sequence[str], paired: Paired) -> Claim:
 
 def _judge_difference(near: Paired, hits: Paired) -> Claim:
     text = "The best-aligned extractor is not the best retriever."
-    aligned, found = near.candidates(), hits.candidates()
-    why = f"best aligned: {' or '.join(aligned)}; best retriever: {' or '.join(found)}"
-    if not set(aligned) & set(found):
+    aligned, retrieved = near.candidates(), hits.candidates()
+    why = f"best aligned: {' or '.join(aligned)}; best retriever: {' or '.join(retrieved)}"
+    if not set(aligned) & set(retrieved):
         return Claim(text, "true", why)
-    if len(aligned) == len(found) == 1:
+    if len(aligned) == len(retrieved) == 1:
         return Claim(text, "false", why)
     return Claim(text, "undecided", why)

@@ -91,7 +91,7 @@ def compare_runs(runs: Sequence[Path], seed: int = 0) -> list[Difference]:
     if len(runs) < 2:
         raise InputError(f"{len(runs)} run(s) given; a comparison needs at least two.")
     answers = [answer for run in runs for answer in _answers_of_run(run)]
-    found = []
+    comparisons = []
     for first, second in combinations(answers, 2):
         if first.direction != second.direction:
             continue
@@ -103,7 +103,7 @@ def compare_runs(runs: Sequence[Path], seed: int = 0) -> list[Difference]:
             )
         change = [float(second.right[q]) - float(first.right[q]) for q in shared]
         estimate = bootstrap_mean(change, [first.units[q] for q in shared], seed)
-        found.append(
+        comparisons.append(
             Difference(
                 first.name,
                 second.name,
@@ -114,12 +114,12 @@ def compare_runs(runs: Sequence[Path], seed: int = 0) -> list[Difference]:
                 len(shared) == len(first.right) == len(second.right),
             )
         )
-    return found
+    return comparisons
 
 
 def _answers_of_run(run: Path) -> list[_Answers]:
-    patches, told = read_patches(run), read_run(run)
-    units = find_units(patches, told["settings"].get("split_by", "auto")).names
+    patches, record = read_patches(run), read_run(run)
+    units = find_units(patches, record["settings"].get("split_by", "auto")).names
     return [
         _Answers(
             f"{run.name}: {named_setup(_setup(table))} ({table.calibration}, {table.scoring})",
@@ -127,22 +127,22 @@ def _answers_of_run(run: Path) -> list[_Answers]:
             {patches[i].id: bool(r == 1) for i, r in _pairs(table)},
             {patches[i].id: units[i] for i, _ in _pairs(table)},
         )
-        for table in _chosen_tables(read_matches(run), told)
+        for table in _chosen_tables(read_matches(run), record)
     ]
 
 
-def _chosen_tables(tables: Sequence[MatchTable], told: Mapping[str, Any]) -> list[MatchTable]:
+def _chosen_tables(tables: Sequence[MatchTable], record: Mapping[str, Any]) -> list[MatchTable]:
     """One table per extractor, pooling and direction, chosen without looking at the ranks."""
-    splits: Sequence[Mapping[str, Any]] = told.get("splits", ())
+    splits: Sequence[Mapping[str, Any]] = record.get("splits", ())
     chosen: Mapping[str, Any] = next((s["chosen"] for s in splits if s["chosen"]), {})
-    found: dict[tuple[str, str, str], MatchTable] = {}
+    picked: dict[tuple[str, str, str], MatchTable] = {}
     for table in tables:
         key = (table.extractor, table.pooling, table.direction)
         pick = chosen.get(table.extractor, _DEFAULT)
         wanted = (pick["calibration"], pick["scoring"]) == (table.calibration, table.scoring)
-        if wanted or key not in found:
-            found[key] = table
-    return list(found.values())
+        if wanted or key not in picked:
+            picked[key] = table
+    return list(picked.values())
 
 
 def _setup(table: MatchTable) -> Setup:
@@ -157,21 +157,21 @@ def print_comparison(
     runs: Sequence[Path], out: Path, seed: int = 0, console: Console | None = None
 ) -> list[Difference]:
     """Compare runs, print which differences stand, and write all as CSV."""
-    found = compare_runs(runs, seed)
+    comparisons = compare_runs(runs, seed)
     table = Table(title="Recall at 1: second minus first (95 % interval, paired over units)")
     for name in ("first", "second", "direction", "difference", "stands"):
         table.add_column(name, overflow="fold")
-    for item in found:
+    for item in comparisons:
         d = item.difference
         shown = f"{d.value:+.3f} ({d.low:+.3f} to {d.high:+.3f})"
         table.add_row(item.first, item.second, item.direction, shown, _verdict(item))
     names = ["first", "second", "direction", "difference", "low", "high", "n", "first_gallery",
              "second_gallery", "same_gallery", "stands"]  # fmt: skip
-    write_csv(out, names, (_line(item) for item in found))
+    write_csv(out, names, (_line(item) for item in comparisons))
     console = console or Console()
     console.print(table)
     console.print(f"all of it: {out}", highlight=False)
-    return found
+    return comparisons
 
 
 def _verdict(item: Difference) -> str:

@@ -82,18 +82,18 @@ def export_run(run: Path, folder: Path) -> list[Path]:
     InputError
         If the run does not say where its features are, or they are gone.
     """
-    told, patches = read_run(run), read_patches(run)
-    stored = told.get("features") or {}
+    record, patches = read_run(run), read_patches(run)
+    stored = record.get("features") or {}
     if not stored:
         raise InputError(
             f"{run} does not say where its features are; run the study again with this version."
         )
     check_writable(folder)
-    settings = told["settings"]
+    settings = record["settings"]
     store = open_folder(str(settings.get("store") or run / "features"))
     dates = acquisition_dates(Path(settings["pairs"]))
     places = [place_of(patch) for patch in patches]
-    found = []
+    exported = []
     for spec, by_modality in sorted(stored.items()):
         for modality in MODALITIES:
             features = FeatureSet(store.child(by_modality[modality]), {})
@@ -105,8 +105,8 @@ def export_run(run: Path, folder: Path) -> list[Path]:
             times = {scene: both[modality] for scene, both in dates.items() if both[modality]}
             parts = _tables(features, patches, places, times, modality, settings)
             _write(path, parts)
-            found.append(path)
-    return found
+            exported.append(path)
+    return exported
 
 
 def _tables(

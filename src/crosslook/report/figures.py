@@ -30,17 +30,17 @@ def match_curves(curves: Sequence[CurveTable], best: Sequence[Setup]) -> Figure:
                 traces.append(_curve(curve, colour, is_best))
     layout = {
         "xaxis": {"title": {"text": "k (items looked at)"}, "type": "log"},
-        "yaxis": {"title": {"text": "share of queries found"}, "range": [0, 1.02]},
+        "yaxis": {"title": {"text": "fraction of queries found"}, "range": [0, 1.02]},
     }
     return {"data": traces, "layout": layout}
 
 
 def pair_histogram(tables: Sequence[HistogramTable]) -> Figure:
-    """Cosines of pairs and of non-pairs, each as a share of its own kind."""
+    """Cosines of pairs and of non-pairs, each as a fraction of its own kind."""
     traces = []
     for table in tables:
         dash = "dot" if table.calibration == "none" else "solid"
-        middle = (table.edges[:-1] + table.edges[1:]) / 2
+        centre = (table.edges[:-1] + table.edges[1:]) / 2
         kinds = (("pairs", table.pairs, COLOURS[0]), ("non-pairs", table.non_pairs, COLOURS[1]))
         for kind, counts, colour in kinds:
             traces.append(
@@ -48,14 +48,14 @@ def pair_histogram(tables: Sequence[HistogramTable]) -> Figure:
                     "type": "scatter",
                     "mode": "lines",
                     "name": f"{kind}, {named(table.calibration)}",
-                    "x": shorten(middle),
+                    "x": shorten(centre),
                     "y": shorten(counts / max(1, counts.sum())),
                     "line": {"color": colour, "dash": dash, "shape": "hvh", "width": 2},
                 }
             )
     layout = {
         "xaxis": {"title": {"text": "cosine"}, "range": [-1, 1]},
-        "yaxis": {"title": {"text": "share"}, "rangemode": "tozero"},
+        "yaxis": {"title": {"text": "fraction"}, "rangemode": "tozero"},
     }
     return {"data": traces, "layout": layout}
 

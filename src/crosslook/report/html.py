@@ -14,7 +14,7 @@ from crosslook.atomic import write_text
 from crosslook.report.figures import Figure, match_curves, pair_histogram
 from crosslook.report.more_sections import (
     claims_section,
-    hover_pictures,
+    hover_thumbnails,
     robustness_section,
     structure_section,
     two_stage_section,
@@ -67,20 +67,20 @@ def write_report(run: Path) -> Path:
     from jinja2 import Environment, PackageLoader
     from plotly.offline import get_plotlyjs
 
-    told, rows = read_run(run), read_rows(run)
-    lead = headlines(rows, told)
+    record, rows = read_run(run), read_rows(run)
+    lead = headlines(rows, record)
     sections = _sections(run, rows, lead)
     templates = files("crosslook.report") / "templates"
     environment = Environment(loader=PackageLoader("crosslook.report"), autoescape=True)
     environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False}
     text = environment.get_template("report.html.jinja").render(
-        run=told,
-        dropped=sum(told["dropped"].values()),
-        marks=_marks(told, rows),
-        summary=_summary(rows, lead, told),
+        run=record,
+        dropped=sum(record["dropped"].values()),
+        marks=_marks(record, rows),
+        summary=_summary(rows, lead, record),
         sections=sections,
         finite=_finite,
-        hover=hover_pictures(run),
+        hover=hover_thumbnails(run),
         css=Markup((templates / "report.css").read_text(encoding="utf-8")),
         js=Markup((templates / "report.js").read_text(encoding="utf-8")),
         plotly=Markup(get_plotlyjs()),
@@ -88,7 +88,7 @@ def write_report(run: Path) -> Path:
     path = run / "report.html"
     write_text(path, text)
     write_row_table(run, rows)
-    write_latex(run, rows, told)
+    write_latex(run, rows, record)
     write_figures(run, _figures(sections))
     return path
 
@@ -117,7 +117,7 @@ def _sections(run: Path, rows: Sequence[Row], lead: Sequence[Headline]) -> list[
         )
         for name in dict.fromkeys(h.extractor for h in histograms)
     ]
-    found = [
+    sections = [
         Section(
             "gap",
             "Modality gap",
@@ -141,14 +141,14 @@ def _sections(run: Path, rows: Sequence[Row], lead: Sequence[Headline]) -> list[
                 ),
                 Part(table=retrieval_table(rows)),
                 *_losses(rows),
-                *_pictures(run, lead),
+                *_thumbnails(run, lead),
             ],
             definitions_of("retrieval", rows),
         ),
     ]
-    found += sweep_section(rows, lead) + claims_section(rows) + structure_section(run, rows)
-    found += views_section(run) + two_stage_section(rows) + robustness_section(rows)
-    return found
+    sections += sweep_section(rows, lead) + claims_section(rows) + structure_section(run, rows)
+    sections += views_section(run) + two_stage_section(rows) + robustness_section(rows)
+    return sections
 
 
 def _figures(sections: Sequence[Section]) -> dict[str, Figure]:
@@ -172,7 +172,7 @@ def _losses(rows: Sequence[Row]) -> list[Part]:
     return [Part("What the index loses", text, table=measure_table(lost, "retrieval"))]
 
 
-def _pictures(run: Path, lead: Sequence[Headline]) -> list[Part]:
+def _thumbnails(run: Path, lead: Sequence[Headline]) -> list[Part]:
     table = best_match_table(read_matches(run), lead[0].setup) if lead else None
     if table is None:
         return []
@@ -190,7 +190,7 @@ def _pictures(run: Path, lead: Sequence[Headline]) -> list[Part]:
     ]
 
 
-def _summary(rows: Sequence[Row], lead: Sequence[Headline], told: dict[str, Any]) -> list[str]:
+def _summary(rows: Sequence[Row], lead: Sequence[Headline], record: dict[str, Any]) -> list[str]:
     recall = recall_rows(rows, "sar->optical")
     lines = []
     for line in lead:
@@ -207,12 +207,12 @@ def _summary(rows: Sequence[Row], lead: Sequence[Headline], told: dict[str, Any]
         )
     lines += [
         f"Uncalibrated: {modality} images were {words}, nothing else."
-        for modality, words in told.get("stretched", {}).items()
+        for modality, words in record.get("stretched", {}).items()
     ]
     lines += [_gain_line(r) for r in rows if _is_gain(r)]
-    for name, why in told["skipped"].items():
+    for name, why in record["skipped"].items():
         lines.append(f"Skipped: {name}. {why}")
-    lines += list(told.get("notes", []))
+    lines += list(record.get("notes", []))
     return lines
 
 
@@ -233,8 +233,8 @@ def _gain_line(row: Row) -> str:
     )
 
 
-def _marks(told: dict[str, Any], rows: Sequence[Row]) -> list[str]:
-    marks = ["synthetic data"] if told.get("synthetic") else []
+def _marks(record: dict[str, Any], rows: Sequence[Row]) -> list[str]:
+    marks = ["synthetic data"] if record.get("synthetic") else []
     marks += [
         f"{name} (random weights)"
         for name in dict.fromkeys(r.extractor for r in rows)

@@ -42,10 +42,10 @@ def leaderboard(runs: Sequence[Path], direction: str = "sar->optical") -> list[E
     entries: dict[tuple[str, str, str], Entry] = {}
     measured: dict[str, tuple[str, tuple[str, ...]]] = {}
     for run in runs:
-        told, rows = read_run(run), read_rows(run)
-        _refuse(run, told)
-        dataset = str(told["dataset"])
-        seen = _what_was_measured(run, told)
+        record, rows = read_run(run), read_rows(run)
+        _refuse(run, record)
+        dataset = str(record["dataset"])
+        seen = _what_was_measured(run, record)
         other = measured.setdefault(dataset, (run.name, seen))
         if other[1] != seen:
             apart = [name for name, a, b in zip((*_SAME, "patches"), other[1], seen, strict=True)
@@ -55,7 +55,7 @@ def leaderboard(runs: Sequence[Path], direction: str = "sar->optical") -> list[E
                 f"{', '.join(apart)}: their recalls are of other queries or galleries and "
                 "cannot stand in one table. Run one of them again with the settings of the other."
             )
-        for line in headlines(rows, told, direction):
+        for line in headlines(rows, record, direction):
             entry = Entry(run.name, dataset, line.name, line.setup.pooling, line)
             key = (dataset, entry.name, entry.pooling)
             before = entries.setdefault(key, entry)
@@ -68,10 +68,10 @@ def leaderboard(runs: Sequence[Path], direction: str = "sar->optical") -> list[E
     return list(entries.values())
 
 
-def _refuse(run: Path, told: dict[str, Any]) -> None:
-    settings = told["settings"]
+def _refuse(run: Path, record: dict[str, Any]) -> None:
+    settings = record["settings"]
     why = None
-    if told.get("complete") is False:
+    if record.get("complete") is False:
         why = "was not finished; run it again, it goes on where it stopped"
     elif settings["split"] == "transductive":
         why = "was fitted on what it measured (--split transductive)"
@@ -81,8 +81,8 @@ def _refuse(run: Path, told: dict[str, Any]) -> None:
         raise InputError(f"{run.name} cannot stand beside others: it {why}.")
 
 
-def _what_was_measured(run: Path, told: dict[str, Any]) -> tuple[str, ...]:
-    settings = told["settings"]
+def _what_was_measured(run: Path, record: dict[str, Any]) -> tuple[str, ...]:
+    settings = record["settings"]
     ids = "\n".join(patch.id for patch in read_patches(run))
     return (
         *(str(settings.get(name)) for name in _SAME),
@@ -105,10 +105,10 @@ def _lines(
     entries: Sequence[Entry], columns: Sequence[str]
 ) -> list[tuple[str, list[Entry | None]]]:
     """Cells by extractor; ordered by the mean over its data sets, most data sets first."""
-    found: dict[tuple[str, str], dict[str, Entry]] = {}
+    by_name: dict[tuple[str, str], dict[str, Entry]] = {}
     for entry in entries:
-        found.setdefault((entry.name, entry.pooling), {})[entry.dataset] = entry
-    names = [name for name, _ in found]
+        by_name.setdefault((entry.name, entry.pooling), {})[entry.dataset] = entry
+    names = [name for name, _ in by_name]
 
     def order(item: tuple[tuple[str, str], dict[str, Entry]]) -> tuple[int, float]:
         values = [entry.line.row.value for entry in item[1].values()]
@@ -117,7 +117,7 @@ def _lines(
     return [
         (f"{name}, {pooling}" if names.count(name) > 1 else name,
          [cells.get(column) for column in columns])
-        for (name, pooling), cells in sorted(found.items(), key=order)
+        for (name, pooling), cells in sorted(by_name.items(), key=order)
     ]  # fmt: skip
 
 

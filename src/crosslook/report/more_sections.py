@@ -44,7 +44,7 @@ def claims_section(rows: Sequence[Row]) -> list[Section]:
         if name in distance
     ]  # fmt: skip
     columns = ["extractor", "distance of pairs", "95 %", "recall at 1, uncalibrated", "95 %"]
-    told = Table(["claim", "verdict", "why"], [[c.text, c.verdict, c.why] for c in claims])
+    table = Table(["claim", "verdict", "why"], [[c.text, c.verdict, c.why] for c in claims])
     rho = rank_correlation(rows)
     text = "" if math.isnan(rho) else f"Spearman rank correlation over extractors: {rho:.2f}."
     return [
@@ -55,7 +55,7 @@ def claims_section(rows: Sequence[Row]) -> list[Section]:
             "judged among the pretrained models alone, by the difference of every two on the same "
             "pairs: decided only where its interval over units excludes zero. Baselines and "
             "untrained controls are shown beside them.",
-            [Part(table=Table(columns, lines, {1, 2, 3, 4}), text=text), Part(table=told)],
+            [Part(table=Table(columns, lines, {1, 2, 3, 4}), text=text), Part(table=table)],
         )
     ]
 
@@ -104,9 +104,11 @@ def two_stage_section(rows: Sequence[Row]) -> list[Section]:
         title = f"{name}, SAR to optical"
         parts.append(Part(title, text=text, figure=two_stage_curves(mine)))
         parts.append(Part(f"{title}: recall over cost", figure=two_stage_cost(mine)))
-    told = [[c.text, c.verdict, c.why] for c in judge_advice(rows)]
-    if told:
-        parts.insert(0, Part("The advice, judged", table=Table(["advice", "verdict", "why"], told)))
+    judged = [[c.text, c.verdict, c.why] for c in judge_advice(rows)]
+    if judged:
+        parts.insert(
+            0, Part("The advice, judged", table=Table(["advice", "verdict", "why"], judged))
+        )
     parts.append(Part("All two-stage rows", table=measure_table(rows, "two-stage")))
     how = (
         "A coarse shortlist of K candidates, then fine verification. The ceiling is the share "
@@ -133,8 +135,8 @@ def robustness_section(rows: Sequence[Row]) -> list[Section]:
     return [Section("robustness", "Robustness", how, parts, definitions_of("robustness", rows))]
 
 
-def hover_pictures(run: Path) -> dict[str, list[str]]:
-    """Small pictures (SAR, optical) in base64 by patch index, for the embeddings."""
+def hover_thumbnails(run: Path) -> dict[str, list[str]]:
+    """Small images (SAR, optical) in base64 by patch index, for the embeddings."""
     wanted = sorted({int(i) for table in read_embeddings(run) for i in table.index})
     thumbnails = read_thumbnails(run) if wanted else {}
     return {

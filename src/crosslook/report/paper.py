@@ -33,14 +33,14 @@ def write_row_table(run: Path, rows: Sequence[Row]) -> None:
     write_csv(run / "rows.csv", [field.name for field in fields(Row)], lines)
 
 
-def write_latex(run: Path, rows: Sequence[Row], told: Mapping[str, Any]) -> None:
+def write_latex(run: Path, rows: Sequence[Row], record: Mapping[str, Any]) -> None:
     """Write ``rows.tex``: recall at 1 of every extractor (booktabs).
 
     First the setups chosen on the calibration units; below them the best of all
     on the measured queries, marked, since the choice makes them optimistic.
     """
     recall = recall_rows(rows, "sar->optical")
-    lead = headlines(rows, told)
+    lead = headlines(rows, record)
     lines = [
         r"\begin{tabular}{llrrr}",
         r"\toprule",

@@ -34,7 +34,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Picture:
+class Thumbnail:
     """A JPEG as base64 with its caption."""
 
     title: str
@@ -45,7 +45,7 @@ class Picture:
 class ShownMatch:
     """A query, what it found and what it should have found."""
 
-    pictures: list[Picture]
+    thumbnails: list[Thumbnail]
     text: str
 
 
@@ -148,13 +148,13 @@ def measure_table(rows: Sequence[Row], measure: str) -> Table:
 def gap_table(rows: Sequence[Row]) -> Table:
     """Gap metrics side by side, a line per extractor and calibration."""
     names = [m for m in DEFINITIONS["gap"] if any(r.metric == m for r in rows)]
-    found: dict[tuple[str, str, str], dict[str, Row]] = {}
+    gaps: dict[tuple[str, str, str], dict[str, Row]] = {}
     for row in rows:
         if row.measure == "gap" and row.direction in ("", "sar->optical"):
-            found.setdefault((row.extractor, row.calibration, row.split), {})[row.metric] = row
+            gaps.setdefault((row.extractor, row.calibration, row.split), {})[row.metric] = row
     lines = [
         [key[0], key[1], *(_cell(values.get(name)) for name in names)]
-        for key, values in found.items()
+        for key, values in gaps.items()
     ]
     titles = [define("gap", name).title for name in names]
     return Table(["extractor", "calibration", *titles], lines, set(range(2, 2 + len(names))))
@@ -191,8 +191,8 @@ def _match(
     table: MatchTable, at: int, patches: Sequence[Patch], thumbnails: dict[int, dict[str, bytes]]
 ) -> ShownMatch:
     query, first = int(table.query_index[at]), int(table.top_indices[at, 0])
-    pictures = [
-        Picture(title, base64.b64encode(thumbnails[index][side]).decode())
+    shown = [
+        Thumbnail(title, base64.b64encode(thumbnails[index][side]).decode())
         for title, index, side in (
             ("SAR query", query, "sar"),
             ("found first", first, "optical"),
@@ -203,7 +203,7 @@ def _match(
     text = f"{patches[query].id}: rank {table.rank[at]}, score {table.partner_score[at]:.3f}"
     if first != query:
         text += f"; first is {patches[first].id}, {table.top_scores[at, 0]:.3f}"
-    return ShownMatch(pictures, text)
+    return ShownMatch(shown, text)
 
 
 def _cell(row: Row | None) -> str:

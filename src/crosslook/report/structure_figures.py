@@ -53,11 +53,11 @@ def embedding_scatter(tables: Sequence[EmbeddingTable], patches: Sequence[Patch]
 def _codes(tables: Sequence[EmbeddingTable], labels: Sequence[str]) -> list[Any]:
     """Marker colours of every trace: a number for each label, lines grey."""
     numbers = {name: i for i, name in enumerate(sorted(set(labels)))}
-    found: list[Any] = []
+    colours: list[Any] = []
     for table in tables:
         codes = [numbers[labels[i]] for i in table.index]
-        found += ["#888888", codes, codes]
-    return found
+        colours += ["#888888", codes, codes]
+    return colours
 
 
 def similarity_map(table: HeatTable) -> Figure:
@@ -88,7 +88,7 @@ def two_stage_curves(rows: Sequence[Row]) -> Figure:
         points = [(float(r.k), r) for r in rows if r.metric == name]
         if points:
             traces.append(_curve(name.replace("-", " "), points, colour))
-    return _lines(traces, "K (shortlist)", "share of queries", log=True)
+    return _lines(traces, "K (shortlist)", "fraction of queries", log=True)
 
 
 def two_stage_cost(rows: Sequence[Row]) -> Figure:
@@ -101,7 +101,7 @@ def two_stage_cost(rows: Sequence[Row]) -> Figure:
         final = [r for r in rows if r.metric == f"{prefix}final" and r.k in cost]
         if final:
             traces.append(_curve(name, [(cost[r.k], r) for r in final], colour))
-    return _lines(traces, "multiplications per query", "share of queries", log=True)
+    return _lines(traces, "multiplications per query", "fraction of queries", log=True)
 
 
 def robustness_curves(rows: Sequence[Row], name: str) -> Figure:

@@ -31,9 +31,9 @@ class Run(_Path):
 
     def _repr_html_(self) -> str:
         """Show recall at 1 of every extractor, by the setup that was chosen for it."""
-        rows, told = read_rows(self), read_run(self)
+        rows, record = read_rows(self), read_run(self)
         plain = {s.family: r for s, r in recall_rows(rows, "sar->optical").items() if s.is_plain}
-        lead = headlines(rows, told)
+        lead = headlines(rows, record)
         lines = [
             [
                 line.name,
@@ -43,7 +43,7 @@ class Run(_Path):
             ]
             for line in lead
         ]
-        facts = {"set": str(told.get("dataset", ""))}
+        facts = {"set": str(record.get("dataset", ""))}
         if lead:
             row = lead[0].row
             facts |= {"gallery": f"{row.n_gallery}, chance {row.chance:.4f}"}
@@ -85,33 +85,35 @@ def study_and_report(settings: StudySettings, console: Console | None = None) ->
     return run
 
 
-def print_estimate(found: StudyEstimate, console: Console | None = None) -> None:
+def print_estimate(estimate: StudyEstimate, console: Console | None = None) -> None:
     """Print what a study will take."""
-    table = Table(title=f"{found.patches} patch pairs in {found.units} units, on this machine")
+    table = Table(
+        title=f"{estimate.patches} patch pairs in {estimate.units} units, on this machine"
+    )
     table.add_column("step", overflow="fold")
     table.add_column("time", justify="right")
-    for line in describe_estimate(found):
+    for line in describe_estimate(estimate):
         table.add_row(*line)
     console = console or Console()
     console.print(table)
     console.print(
-        f"memory {found.memory / 2**30:.1f} GiB of its own; disk {found.stored / 1e9:.2f} GB of "
-        f"features and {found.scratch / 1e9:.2f} GB while it runs",
+        f"memory {estimate.memory / 2**30:.1f} GiB of its own; disk {estimate.stored / 1e9:.2f} GB "
+        f"of features and {estimate.scratch / 1e9:.2f} GB while it runs",
         highlight=False,
     )
-    for note in found.notes:
+    for note in estimate.notes:
         console.print(f"note: {note}", highlight=False)
 
 
 def print_study(rows: Sequence[Row], run: Path, console: Console | None = None) -> None:
     """Print recall at 1 of every extractor: uncalibrated, as chosen, and the best of all."""
-    told = read_run(run)
+    record = read_run(run)
     recall = recall_rows(rows, "sar->optical")
     best = {setup.family: setup for setup in best_setups(rows)}
     table = Table(title="SAR to optical: recall at 1 (95 % interval over units)")
     for name in ("extractor", "uncalibrated", "calibrated", "chosen", f"{BEST}*"):
         table.add_column(name, overflow="fold")
-    lead = headlines(rows, told)
+    lead = headlines(rows, record)
     for line in lead:
         family = line.setup.family
         plain = next((r for s, r in recall.items() if s.is_plain and s.family == family), None)
@@ -135,7 +137,7 @@ def print_study(rows: Sequence[Row], run: Path, console: Console | None = None) 
             "*: picked on the measured queries, so a little optimistic",
             highlight=False,
         )
-    for modality, words in told.get("stretched", {}).items():
+    for modality, words in record.get("stretched", {}).items():
         console.print(f"uncalibrated {modality}: {words}, nothing else", highlight=False)
     for name, path in (("rows", "results.parquet"), ("report", "report.html")):
         console.print(f"{name:<8}{run / path}", highlight=False, soft_wrap=True)

@@ -47,7 +47,7 @@ def sweep_section(rows: Sequence[Row], lead: Sequence[Headline]) -> list[Section
 
 def find_sweeps(specs: Sequence[str]) -> dict[str, list[Swept]]:
     """Extractors that differ in the option which one pass can sweep, by model."""
-    found: dict[str, list[Swept]] = {}
+    sweeps: dict[str, list[Swept]] = {}
     for spec in dict.fromkeys(specs):
         if "+" in spec:
             continue
@@ -59,10 +59,10 @@ def find_sweeps(specs: Sequence[str]) -> dict[str, list[Swept]]:
         model = ":".join([*words, parsed.name, *([parsed.variant] if parsed.variant else [])])
         rest = ",".join(f"{k}={v}" for k, v in parsed.options.items() if k != option)
         value = int(parsed.options[option])
-        found.setdefault(model, []).append(Swept(model, rest, option, value, spec))
+        sweeps.setdefault(model, []).append(Swept(model, rest, option, value, spec))
     return {
         model: sorted(members, key=lambda one: (one.others, one.value))
-        for model, members in found.items()
+        for model, members in sweeps.items()
         if len({one.value for one in members}) > 1
     }
 

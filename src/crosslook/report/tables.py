@@ -103,7 +103,7 @@ class Headline:
 
 
 def headlines(
-    rows: Sequence[Row], told: Mapping[str, Any], direction: str = "sar->optical"
+    rows: Sequence[Row], record: Mapping[str, Any], direction: str = "sar->optical"
 ) -> list[Headline]:
     """Pick *the* row of every extractor, best first.
 
@@ -113,28 +113,28 @@ def headlines(
     Parameters
     ----------
     rows : sequence of Row
-    told : mapping
+    record : mapping
         The run's ``run.json``, which says what was chosen.
     direction : str
     """
     recall = recall_rows(rows, direction)
-    found = []
+    leading = []
     for best in best_setups(rows, direction):
         own = [setup for setup in recall if setup.family == best.family]
         chosen = next((setup for setup in own if setup.calibration == CHOSEN), None)
         if chosen is not None:
-            actual, how = _chosen_setup(chosen, told)
-            found.append(Headline(recall[chosen], actual, how, False))
+            actual, how = _chosen_setup(chosen, record)
+            leading.append(Headline(recall[chosen], actual, how, False))
         else:
-            found.append(Headline(recall[best], best, best.how, len(own) > 1))
-    return sorted(found, key=lambda line: -line.row.value)
+            leading.append(Headline(recall[best], best, best.how, len(own) > 1))
+    return sorted(leading, key=lambda line: -line.row.value)
 
 
-def _chosen_setup(setup: Setup, told: Mapping[str, Any]) -> tuple[Setup, str]:
+def _chosen_setup(setup: Setup, record: Mapping[str, Any]) -> tuple[Setup, str]:
     """What stands behind a chosen setup: that of the first split, and all in words."""
     picked = [
         Setup(setup.extractor, setup.pooling, c["calibration"], c["scoring"], setup.split)
-        for split in told.get("splits", ())
+        for split in record.get("splits", ())
         if split["split"] == setup.split and (c := split["chosen"].get(setup.extractor))
     ]
     if not picked:
@@ -142,8 +142,8 @@ def _chosen_setup(setup: Setup, told: Mapping[str, Any]) -> tuple[Setup, str]:
     counts = Counter(one.how for one in picked).most_common()
     if len(counts) == 1:
         return picked[0], counts[0][0]
-    shares = "; ".join(f"{how} in {count}" for how, count in counts)
-    return picked[0], f"{shares} of {len(picked)} splits"
+    votes = "; ".join(f"{how} in {count}" for how, count in counts)
+    return picked[0], f"{votes} of {len(picked)} splits"
 
 
 def named_setup(setup: Setup) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-from crosslook.report.sections import Part, Picture, Section, ShownMatch
+from crosslook.report.sections import Part, Section, ShownMatch, Thumbnail
 from crosslook.retrieval.run_folder import read_patches, read_table
 from crosslook.retrieval.thumbnails import read_thumbnails
 from crosslook.retrieval.views import VIEWS_FILE
@@ -22,14 +22,14 @@ def views_section(run: Path) -> list[Section]:
         shown = []
         for line in (one for one in lines if one["extractor"] == name):
             own = thumbnails.get(line["index"], {})
-            pictures = [("SAR", own.get("sar")), ("optical", own.get("optical"))]
-            pictures += [
+            images = [("SAR", own.get("sar")), ("optical", own.get("optical"))]
+            images += [
                 ("SAR map", line["sar"]),
                 ("optical map", line["optical"]),
                 ("response", line["response"]),
             ]
             text = f"{patches[line['index']].id}, SAR cell ({line['row']}, {line['col']})"
-            kept = [Picture(title, _text(data)) for title, data in pictures if data]
+            kept = [Thumbnail(title, _text(data)) for title, data in images if data]
             shown.append(ShownMatch(kept, text))
         parts.append(Part(name, matches=shown))
     how = (

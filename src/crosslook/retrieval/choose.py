@@ -87,7 +87,7 @@ def _reciprocal_ranks(
     setups: Sequence[tuple[str, str]],
 ) -> NDArray[np.float64]:
     """Mean reciprocal rank over directions, by setup and patch left out."""
-    partner, found = np.flatnonzero(left_out), []
+    partner, reciprocal = np.flatnonzero(left_out), []
     done, sides = "", {}
     for calibration, scoring in setups:
         if calibration != done:
@@ -100,8 +100,8 @@ def _reciprocal_ranks(
             pair = sides[query][left_out], sides[gallery]
             how = fitted.offsets(*pair)
             total += 0.5 / rank_partners(*pair, partner, how, 1, shifts=descriptors.shifts).rank
-        found.append(total)
-    return np.array(found)
+        reciprocal.append(total)
+    return np.array(reciprocal)
 
 
 def _sides(

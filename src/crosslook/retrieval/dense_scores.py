@@ -2,7 +2,7 @@
 
 Scores of feature maps against feature maps over small shifts.
 
-A descriptor fails when the two pictures are some pixels apart; the best
+A descriptor fails when the two images are some pixels apart; the best
 correlation over the shifts within a radius does not.
 """
 
@@ -30,7 +30,7 @@ class MapCalibration:
     """Brings the feature maps of both modalities to common units.
 
     Each channel of each map loses its mean over the cells (what is left says
-    where, not how much) and is divided by the deviation that this channel has
+    where, not how much) and is divided by the standard deviation that this channel has
     in the calibration units, per modality. ``basis`` (C, c), where there are
     too many channels, keeps the principal directions of both modalities.
     """
@@ -66,8 +66,8 @@ def fit_maps(sar: FloatArray, optical: FloatArray, most_channels: int = 256) -> 
             "fine verification needs maps of several cells and calibration units."
         )
     scale: dict[Modality, FloatArray] = {
-        "sar": _deviation(sar),
-        "optical": _deviation(optical),
+        "sar": _std(sar),
+        "optical": _std(optical),
     }
     calibration = MapCalibration(scale)
     if sar.shape[1] <= most_channels:
@@ -106,7 +106,7 @@ def dense_scores(queries: FloatArray, gallery: FloatArray, radius: int) -> Float
     return _shifted(gallery, radius).best(queries.reshape(len(queries), -1), out)
 
 
-def verify(
+def score_shortlist(
     query: FloatArray, shortlist: FloatArray, radius: int
 ) -> tuple[FloatArray, NDArray[np.int64]]:
     """Score one query against its shortlist, and say where it fits best.
@@ -155,7 +155,7 @@ def remove_means(values: FloatArray) -> FloatArray:
     return np.asarray(values - means.astype(np.float32), np.float32)
 
 
-def _deviation(values: FloatArray) -> FloatArray:
+def _std(values: FloatArray) -> FloatArray:
     variance = np.mean(remove_means(values) ** 2, axis=(0, 2, 3), dtype=np.float64)
     return np.maximum(np.sqrt(variance), _FLOOR).astype(np.float32)
 
@@ -188,14 +188,14 @@ class StageScores:
         scenes as banks: ``2 s - r(sar) - r(optical)``, where ``r`` is the mean
         score of the best ``neighbours`` of the other side's bank. Its
         transpose serves the other direction.
-    spread : float
-        Deviation of the scores against the bank: the unit of a fusion.
+    std : float
+        Standard deviation of the scores against the bank: the unit of a fusion.
     cost : int
         Multiplications that one pair costs.
     """
 
     corrected: FloatArray
-    spread: float
+    std: float
     cost: int
 
 
@@ -292,5 +292,5 @@ def _correct(
     scores: FloatArray, to_bank: FloatArray, from_bank: FloatArray, neighbours: int, cost: int
 ) -> StageScores:
     offsets = csls_offsets(to_bank, from_bank, neighbours)
-    spread = float(np.std(offsets.scale * to_bank - offsets.query[:, None]))
-    return StageScores(offsets.apply(scores.copy()), max(spread, 1e-12), cost)
+    std = float(np.std(offsets.scale * to_bank - offsets.query[:, None]))
+    return StageScores(offsets.apply(scores.copy()), max(std, 1e-12), cost)

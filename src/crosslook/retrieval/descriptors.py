@@ -16,7 +16,7 @@ from crosslook.extract.spec import parse_spec
 from crosslook.extract.store import FeatureSet
 from crosslook.retrieval.compare.pooling import dense_shifts, pool
 from crosslook.retrieval.compare.shifts import Shifts
-from crosslook.retrieval.models import Plan
+from crosslook.retrieval.models import StudyPlan
 from crosslook.retrieval.settings import StudySettings
 from crosslook.scratch import scratch
 from crosslook.storage import is_remote, open_folder
@@ -79,7 +79,7 @@ DEFAULT_WORKERS = 2
 
 
 def describe(
-    spec: str, patches: PatchSet, settings: StudySettings, plan: Plan, pooling: str = ""
+    spec: str, patches: PatchSet, settings: StudySettings, plan: StudyPlan, pooling: str = ""
 ) -> Descriptors:
     """Extract both modalities through the store and pool them, as the settings say by default."""
     sar, optical = extract_both(spec, patches, settings, plan)
@@ -97,7 +97,7 @@ def describe(
 
 
 def extract_both(
-    spec: str, patches: PatchSet, settings: StudySettings, plan: Plan
+    spec: str, patches: PatchSet, settings: StudySettings, plan: StudyPlan
 ) -> tuple[FeatureSet, FeatureSet]:
     """Make sure that the features of both modalities are in the store."""
     place = str(settings.store or settings.out / "features")
@@ -138,7 +138,7 @@ def kept_of(settings: StudySettings) -> Kept:
 
 
 def _extract_with_ray(
-    spec: str, patches: PatchSet, settings: StudySettings, plan: Plan, place: str
+    spec: str, patches: PatchSet, settings: StudySettings, plan: StudyPlan, place: str
 ) -> tuple[FeatureSet, FeatureSet]:
     from crosslook.extract.ray_engine import RayJob, extract_with_ray
 

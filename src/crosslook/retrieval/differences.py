@@ -58,7 +58,7 @@ def measure_differences(
         By extractor ``pair-distance/<other>`` and ``recall/<other>``: its value
         minus that of the other one.
     """
-    found: dict[str, list[Metric]] = {}
+    differences: dict[str, list[Metric]] = {}
     for first, second in combinations(plains, 2):
         a, b = plains[first], plains[second]
         changes = (
@@ -68,7 +68,7 @@ def measure_differences(
         for name, change, direction, k in changes:
             estimate = bootstrap_mean(change, units, seed, draws)
             count = len(change)
-            found.setdefault(first, []).append(
+            differences.setdefault(first, []).append(
                 Metric("difference", f"{name}/{second}", estimate, count, count, 0.0, direction, k)
             )
-    return found
+    return differences

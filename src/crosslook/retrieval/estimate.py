@@ -26,9 +26,9 @@ from crosslook.retrieval.compare.similarity import Offsets, fit_scoring, normali
 from crosslook.retrieval.descriptors import Descriptors, patches_for, resolve_pooling
 from crosslook.retrieval.evaluate import CALIBRATIONS
 from crosslook.retrieval.measure.gap import MOST_ITEMS, measure_gap
-from crosslook.retrieval.measure.resampling import bootstrap_share
+from crosslook.retrieval.measure.resampling import bootstrap_fraction
 from crosslook.retrieval.measure.structure import MOST_PAIRS, measure_structure
-from crosslook.retrieval.models import Plan, plan_models
+from crosslook.retrieval.models import StudyPlan, plan_models
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.split import draw_evenly
 from crosslook.retrieval.stage_spec import members_of
@@ -40,7 +40,7 @@ _SCENES, _PATCHES = 6, 16
 _QUERIES, _GALLERY, _ROWS = 256, 4096, 1024
 _METRICS = 7  # intervals of one ranking
 _MATCH_BYTES = 180  # of one query in one comparison, as arrays and in the table
-_REPORT_SECONDS, _PICTURE_SECONDS = 12.0, 0.02
+_REPORT_SECONDS, _THUMBNAIL_SECONDS = 12.0, 0.02
 _OWN_LIBRARIES = 250 << 20  # what figures and tables load at the end
 
 
@@ -98,14 +98,14 @@ def estimate_study(settings: StudySettings) -> StudyEstimate:
         What the study itself would refuse before any work.
     """
     plan = plan_models(settings)
-    found, patches, read = _reading(settings)
+    estimate, patches, read = _reading(settings)
     for spec in plan.specs:
         features, seconds = _extraction(spec, patches, settings)
-        found.seconds[f"extract {spec}"] = 2 * found.patches * (seconds + read)
-        _add_evaluation(found, spec, features, settings, plan)
-    _add_the_rest(found, plan, settings)
-    _refuse_where_full(found, settings)
-    return found
+        estimate.seconds[f"extract {spec}"] = 2 * estimate.patches * (seconds + read)
+        _add_evaluation(estimate, spec, features, settings, plan)
+    _add_the_rest(estimate, plan, settings)
+    _refuse_where_full(estimate, settings)
+    return estimate
 
 
 def _reading(settings: StudySettings) -> tuple[StudyEstimate, PatchSet, float]:
@@ -124,9 +124,9 @@ def _reading(settings: StudySettings) -> tuple[StudyEstimate, PatchSet, float]:
     at = list(range(min(_PATCHES, len(patches.patches))))
     read = _time(lambda: patches.read("sar", at)) / len(at)
     units = len({pair.group for pair in pairs})
-    found = StudyEstimate(count, min(units, count))
-    found.seconds["reading"] = opening * len(pairs)
-    return found, patches, read
+    estimate = StudyEstimate(count, min(units, count))
+    estimate.seconds["reading"] = opening * len(pairs)
+    return estimate, patches, read
 
 
 def _extraction(spec: str, patches: PatchSet, settings: StudySettings) -> tuple[FeatureMap, float]:
@@ -145,33 +145,33 @@ def _extraction(spec: str, patches: PatchSet, settings: StudySettings) -> tuple[
 
 
 def _add_evaluation(
-    found: StudyEstimate,
+    estimate: StudyEstimate,
     spec: str,
     features: FeatureMap,
     settings: StudySettings,
-    plan: Plan,
+    plan: StudyPlan,
 ) -> None:
     pooling = resolve_pooling(settings.pooling, features.values.shape)
     whole = pool(features, pooling).shape[1]
     shifts = dense_shifts(pooling, features.values.shape)
     dimensions = min(whole, settings.pca or whole)
-    fit = max(2, round(settings.calibration_fraction * found.patches))
-    sizes = _Sizes(fit, max(2, found.patches - fit), dimensions, found.units)
+    fit = max(2, round(settings.calibration_fraction * estimate.patches))
+    sizes = _Sizes(fit, max(2, estimate.patches - fit), dimensions, estimate.units)
     once = _evaluation(sizes, whole, shifts, settings)
     repeats = len(settings.split_seeds) if settings.split != "transductive" else 1
-    found.seconds[f"evaluate {spec}"] = once * repeats
+    estimate.seconds[f"evaluate {spec}"] = once * repeats
     stored = features.values[0].size if settings.keep == "maps" else whole
     stored += (
         0 if features.vector is None or settings.keep == "pooled" else features.vector.shape[1]
     )
     bytes_each = np.dtype(settings.stored).itemsize
-    found.stored += 2.0 * found.patches * stored * bytes_each
+    estimate.stored += 2.0 * estimate.patches * stored * bytes_each
     fused = sum(spec in text for text in plan.fusion)
-    scratch = 8.0 * found.patches * (whole * (1 + fused) + 2 * dimensions)
-    found.scratch = max(found.scratch, scratch)
+    scratch = 8.0 * estimate.patches * (whole * (1 + fused) + 2 * dimensions)
+    estimate.scratch = max(estimate.scratch, scratch)
     comparisons = len(settings.calibrations) * len(settings.scorings) * len(DIRECTIONS)
-    found.memory += comparisons * sizes.measured * _MATCH_BYTES
-    found.seconds["writing"] = found.seconds.get("writing", 0.0) + (
+    estimate.memory += comparisons * sizes.measured * _MATCH_BYTES
+    estimate.seconds["writing"] = estimate.seconds.get("writing", 0.0) + (
         comparisons * sizes.measured * 1e-6
     )
 
@@ -200,8 +200,8 @@ def _evaluation(sizes: _Sizes, whole: int, shifts: Shifts | None, settings: Stud
     seconds += _products(sizes, whole, settings) / _rate(sizes.dimensions)
     names = np.arange(sizes.measured) * sizes.units // sizes.measured
     hits = rng.random(sizes.measured) < 0.5
-    bootstrap_share(hits, names, 0, settings.draws)  # draws are kept from here on
-    interval = _time(lambda: bootstrap_share(hits, names, 0, settings.draws))
+    bootstrap_fraction(hits, names, 0, settings.draws)  # draws are kept from here on
+    interval = _time(lambda: bootstrap_fraction(hits, names, 0, settings.draws))
     seconds += interval * _METRICS * len(DIRECTIONS) * calibrations * len(settings.scorings)
     return seconds + _fixed(sizes, settings, rng)
 
@@ -241,24 +241,24 @@ def _fixed(sizes: _Sizes, settings: StudySettings, rng: np.random.Generator) -> 
     return seconds
 
 
-def _add_the_rest(found: StudyEstimate, plan: Plan, settings: StudySettings) -> None:
-    shown = min(found.patches, 2000)
-    found.seconds["writing"] += shown * _PICTURE_SECONDS
-    found.seconds["report"] = _REPORT_SECONDS * (1 + 0.3 * len(plan.specs))
+def _add_the_rest(estimate: StudyEstimate, plan: StudyPlan, settings: StudySettings) -> None:
+    shown = min(estimate.patches, 2000)
+    estimate.seconds["writing"] += shown * _THUMBNAIL_SECONDS
+    estimate.seconds["report"] = _REPORT_SECONDS * (1 + 0.3 * len(plan.specs))
     for text in plan.fusion:
         names = members_of(text)
-        own = [found.seconds.get(f"evaluate {name.partition(':')[0]}", 0.0) for name in names]
-        found.seconds[f"fuse {text}"] = sum(own) / max(1, len(settings.calibrations))
+        own = [estimate.seconds.get(f"evaluate {name.partition(':')[0]}", 0.0) for name in names]
+        estimate.seconds[f"fuse {text}"] = sum(own) / max(1, len(settings.calibrations))
     if plan.two_stage or settings.robustness:
-        found.notes.append("two stages and robustness are not counted.")
-    found.memory += _own_memory() + _OWN_LIBRARIES
+        estimate.notes.append("two stages and robustness are not counted.")
+    estimate.memory += _own_memory() + _OWN_LIBRARIES
 
 
-def _refuse_where_full(found: StudyEstimate, settings: StudySettings) -> None:
+def _refuse_where_full(estimate: StudyEstimate, settings: StudySettings) -> None:
     place = str(settings.store or settings.out / "features")
-    need, folder = found.stored + found.scratch, settings.out
+    need, folder = estimate.stored + estimate.scratch, settings.out
     if is_remote(place):
-        need = found.scratch
+        need = estimate.scratch
     free = shutil.disk_usage(_existing(folder)).free
     if need > free:
         raise OutputError(
@@ -296,10 +296,10 @@ def _time(work: Callable[[], object]) -> float:
     return max(perf_counter() - started, 1e-9)
 
 
-def describe_estimate(found: StudyEstimate) -> list[Sequence[str]]:
+def describe_estimate(estimate: StudyEstimate) -> list[Sequence[str]]:
     """Lines of a table: step, time."""
-    lines = [(step, words(seconds)) for step, seconds in found.seconds.items()]
-    return [*lines, ("all", words(found.total))]
+    lines = [(step, words(seconds)) for step, seconds in estimate.seconds.items()]
+    return [*lines, ("all", words(estimate.total))]
 
 
 def words(seconds: float) -> str:

@@ -129,7 +129,7 @@ class Evaluator:
 
     Attributes
     ----------
-    found : Findings
+    findings : Findings
         What it adds to.
     shown : bool
         Whether figures and matches are of this division; of others only rows are kept.
@@ -159,7 +159,7 @@ class Evaluator:
         self.division = division
         self.settings = settings
         self.shown = shown
-        self.found = Findings()
+        self.findings = Findings()
         self.measured = [patches[i] for i in division.measured]
         names = [units.names[i] for i in division.measured]
         self.units: NDArray[np.int64] = np.unique(names, return_inverse=True)[1].astype(np.int64)
@@ -244,7 +244,7 @@ class Evaluator:
         metrics = ranked.loss
         if ranked.tolerant is not None:
             metrics = metrics + self._retrieval(ranked.tolerant, direction, self.neighbours)
-        self.found.rows += self.rows(descriptors, name, scoring, metrics)
+        self.findings.rows += self.rows(descriptors, name, scoring, metrics)
         is_plain = (name, scoring, direction) == ("none", "cosine", "sar->optical")
         if is_plain and is_pretrained(descriptors.extractor):
             self._plain[descriptors.extractor] = plain_of(
@@ -268,13 +268,13 @@ class Evaluator:
             return
         own = [
             row
-            for row in self.found.rows
+            for row in self.findings.rows
             if row.measure == "retrieval"
             and (row.extractor, row.pooling) == (descriptors.extractor, descriptors.pooling)
             and (row.calibration, row.scoring) == setup
         ]
-        self.found.rows += [replace(row, calibration=CHOSEN, scoring=CHOSEN) for row in own]
-        self.found.chosen[descriptors.extractor] = {
+        self.findings.rows += [replace(row, calibration=CHOSEN, scoring=CHOSEN) for row in own]
+        self.findings.chosen[descriptors.extractor] = {
             "pooling": descriptors.pooling,
             "calibration": setup[0],
             "scoring": setup[1],
@@ -283,13 +283,15 @@ class Evaluator:
     def add_differences(self) -> None:
         """Add the paired differences of the pretrained extractors, uncalibrated."""
         settings = self.settings
-        found = measure_differences(self._plain, self.units, settings.seed, settings.draws)
-        for row in [r for r in self.found.rows if r.metric == "pair-distance"]:
+        differences = measure_differences(self._plain, self.units, settings.seed, settings.draws)
+        for row in [r for r in self.findings.rows if r.metric == "pair-distance"]:
             # The row of an extractor names its revision and pooling.
-            if row.extractor in found and row.calibration == "none":
+            if row.extractor in differences and row.calibration == "none":
                 empty: FloatArray = np.empty((0, 0), np.float32)
                 name = Descriptors(row.extractor, row.revision, row.pooling, empty, empty)
-                self.found.rows += self.rows(name, "none", "cosine", found.pop(row.extractor))
+                self.findings.rows += self.rows(
+                    name, "none", "cosine", differences.pop(row.extractor)
+                )
 
     def add_ranks(
         self,
@@ -300,13 +302,13 @@ class Evaluator:
         ranks: Ranks,
     ) -> None:
         """Add the rows, matches and curve of one ranking."""
-        at, n_gallery, found = self.division.measured, len(self.measured), self.found
+        at, n_gallery, findings = self.division.measured, len(self.measured), self.findings
         metrics = self._retrieval(ranks, direction, self.accepted)
-        found.rows += self.rows(descriptors, calibration, scoring, metrics)
+        findings.rows += self.rows(descriptors, calibration, scoring, metrics)
         if not self.shown:
             return
         name = (descriptors.extractor, descriptors.pooling, calibration, scoring, direction)
-        found.matches.append(
+        findings.matches.append(
             MatchTable(
                 *name,
                 at,
@@ -317,7 +319,7 @@ class Evaluator:
             )
         )
         curve = match_curve(ranks.rank, n_gallery)
-        found.curves.append(
+        findings.curves.append(
             CurveTable(*name, curve if ranks.depth is None else curve[: ranks.depth])
         )
 
@@ -369,11 +371,11 @@ class Evaluator:
         if self.accepted is not None:  # a second patch of one ground is no non-pair
             sar, optical, units = sar[self.first], optical[self.first], units[self.first]
         metrics = measure_gap(sar, optical, units, seed, self.settings.draws)
-        self.found.rows += self.rows(descriptors, calibrated.calibration, "cosine", metrics)
+        self.findings.rows += self.rows(descriptors, calibrated.calibration, "cosine", metrics)
         if not self.shown:
             return
         histogram = pair_histograms(sar, optical, seed)
-        self.found.histograms.append(
+        self.findings.histograms.append(
             HistogramTable(
                 descriptors.extractor,
                 descriptors.pooling,
@@ -417,10 +419,12 @@ class Evaluator:
                 rank_indexed(settings.index, side, self.neighbours, seed, draws) for side in sides
             ]
         rules = [self.accepted, *([] if self.neighbours is None else [self.neighbours])]
-        asked = query, items, np.arange(len(query)), offsets, rules
+        arguments = query, items, np.arange(len(query)), offsets, rules
         device = None if shifts else search_device(settings.device, items)
-        found = rank_on_device(device, *asked) if device else rank_all(*asked, shifts=shifts)
-        return [Ranked(ranks[0], ranks[1] if len(ranks) > 1 else None) for ranks in found]
+        results = (
+            rank_on_device(device, *arguments) if device else rank_all(*arguments, shifts=shifts)
+        )
+        return [Ranked(ranks[0], ranks[1] if len(ranks) > 1 else None) for ranks in results]
 
 
 def _joined(near: list[Indices], same: list[Indices] | None) -> list[Indices]:
@@ -442,7 +446,7 @@ def evaluate_structure(
 
     Fewer than four measured pairs have no structure, and add nothing.
     """
-    at, found = evaluator.division.measured, evaluator.found
+    at, findings = evaluator.division.measured, evaluator.findings
     if len(at) < _FEWEST_PAIRS:
         return
     groups = [patch.group for patch in evaluator.measured]
@@ -457,14 +461,16 @@ def evaluate_structure(
         groups=groups if labelled and len(set(groups)) > 1 else None,
     )
     name = (descriptors.extractor, calibrated.calibration)
-    found.rows += evaluator.rows(descriptors, calibrated.calibration, "cosine", structure.metrics)
+    findings.rows += evaluator.rows(
+        descriptors, calibrated.calibration, "cosine", structure.metrics
+    )
     index = at[structure.items]
     plans = {plan.method: plan for plan in (structure.pca, structure.umap)}
-    found.embeddings += [
+    findings.embeddings += [
         EmbeddingTable(*name, method, index, plan.sar, plan.optical)
         for method, plan in plans.items()
     ]
-    found.heat_maps += [
+    findings.heat_maps += [
         HeatTable(*name, heat.order_by, heat.values, heat.borders, index[heat.order])
         for heat in (structure.by_unit, structure.by_cluster)
     ]

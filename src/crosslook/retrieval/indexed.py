@@ -86,7 +86,7 @@ def _loss(kind: str, sides: Sides, ranks: Ranks, seed: int, draws: int) -> list[
         text = f"{name}/{kind}"
         return Metric("retrieval", text, estimate, len(chosen), count, chance, sides.direction, k)
 
-    found = [
+    losses = [
         metric("recall-loss", k, (exact.rank <= k) * 1.0 - (ranks.rank[chosen] <= k), 0.0)
         for k in RECALL_AT
         if k <= (ranks.depth or count)
@@ -96,4 +96,4 @@ def _loss(kind: str, sides: Sides, ranks: Ranks, seed: int, draws: int) -> list[
         len(np.intersect1d(a, b)) / best
         for a, b in zip(exact.top_indices, ranks.top_indices[chosen], strict=True)
     ]
-    return [*found, metric("nearest-found", best, np.array(shared), best / count)]
+    return [*losses, metric("nearest-found", best, np.array(shared), best / count)]

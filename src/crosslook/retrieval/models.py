@@ -22,7 +22,7 @@ from crosslook.types import FeatureMap
 
 
 @dataclass
-class Plan:
+class StudyPlan:
     """What a run does: extractors, two stages, fusions; what is left out and why.
 
     ``features`` names the folders of the store that hold what was extracted.
@@ -37,7 +37,7 @@ class Plan:
     features: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
-def plan_models(settings: StudySettings) -> Plan:
+def plan_models(settings: StudySettings) -> StudyPlan:
     """Check every spec and find out which weights are missing.
 
     Raises
@@ -65,7 +65,7 @@ def plan_models(settings: StudySettings) -> Plan:
     left = [spec for spec in specs if spec not in skipped]
     if not left:
         raise WeightsError("no extractor is left to run: the weights of all of them are missing.")
-    plan = Plan(left, [], [], skipped)
+    plan = StudyPlan(left, [], [], skipped)
     for texts, needs, kept in (
         (settings.two_stage, stages_of, plan.two_stage),
         (settings.fusion, fused_extractors, plan.fusion),
@@ -80,7 +80,7 @@ def plan_models(settings: StudySettings) -> Plan:
     return plan
 
 
-def _check_poolings(plan: Plan, settings: StudySettings) -> None:
+def _check_poolings(plan: StudyPlan, settings: StudySettings) -> None:
     """Refuse what a model or its map cannot give, by geometry alone: no weight is read."""
     wanted = {(spec, settings.pooling) for spec in plan.specs}
     for text in plan.fusion:

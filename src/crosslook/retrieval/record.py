@@ -13,7 +13,7 @@ from crosslook import __version__
 from crosslook.data.patches import PatchSet
 from crosslook.progress import Timer
 from crosslook.retrieval.evaluate import Evaluator, Findings
-from crosslook.retrieval.models import Plan
+from crosslook.retrieval.models import StudyPlan
 from crosslook.retrieval.same_ground import SameGround
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.split import Units
@@ -25,12 +25,12 @@ _VERSIONS_OF = (
 )  # fmt: skip
 
 ALL_PICTURED = 2000
-"""A set of so many patches has a picture of each; a larger one of those that are shown."""
+"""A set of so many patches has an image of each; a larger one of those that are shown."""
 
 
 def describe_run(
     settings: StudySettings,
-    plan: Plan,
+    plan: StudyPlan,
     patches: PatchSet,
     units: Units,
     ground: SameGround,
@@ -60,7 +60,7 @@ def describe_run(
                 "split": e.division.split,
                 "seed": e.settings.seed,
                 "calibration_units": list(e.division.fit_units),
-                "chosen": e.found.chosen,
+                "chosen": e.findings.chosen,
             }
             for e in evaluators
         ],
@@ -97,23 +97,23 @@ def describe_stretch(patches: PatchSet) -> dict[str, str]:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for package in _VERSIONS_OF:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
-def write_folder(run: Path, patches: PatchSet, findings: Findings, told: dict[str, Any]) -> None:
+def write_folder(run: Path, patches: PatchSet, findings: Findings, record: dict[str, Any]) -> None:
     """Write the files of a run, each whole; the rows come last."""
     from crosslook.retrieval import run_folder
     from crosslook.retrieval.thumbnails import write_thumbnails
     from crosslook.retrieval.views import write_views
 
     run_folder.write_patches(run, patches.patches)
-    if told["complete"]:
+    if record["complete"]:
         write_thumbnails(run, patches, shown_patches(len(patches.patches), findings))
     run_folder.write_matches(run, findings.matches)
     run_folder.write_curves(run, findings.curves)
@@ -121,7 +121,7 @@ def write_folder(run: Path, patches: PatchSet, findings: Findings, told: dict[st
     run_folder.write_embeddings(run, findings.embeddings)
     run_folder.write_heat_maps(run, findings.heat_maps)
     write_views(run, findings.views)
-    run_folder.write_run(run, told)
+    run_folder.write_run(run, record)
     run_folder.write_rows(run, findings.rows)
 
 

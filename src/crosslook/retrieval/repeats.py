@@ -27,11 +27,11 @@ def pool_rows(splits: Sequence[Sequence[Row]]) -> list[Row]:
     """
     if len(splits) == 1:
         return list(splits[0])
-    found: dict[tuple[object, ...], list[Row]] = {}
+    groups: dict[tuple[object, ...], list[Row]] = {}
     for rows in splits:
         for row in rows:
-            found.setdefault(tuple(getattr(row, name) for name in _KEY), []).append(row)
-    return [_pool(rows) for rows in found.values()]
+            groups.setdefault(tuple(getattr(row, name) for name in _KEY), []).append(row)
+    return [_pool(rows) for rows in groups.values()]
 
 
 def _pool(rows: Sequence[Row]) -> Row:

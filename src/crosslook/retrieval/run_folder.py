@@ -78,7 +78,7 @@ SHOWN_MATCHES = 10
 FORMAT = 3
 """Raise it whenever a column or what it means changes: 2 has ``splits``, rows of chosen setups
 and of differences, and the same ground in other files counted as a partner; 3 has the bounds of
-patches, and pictures of what is shown alone in large sets."""
+patches, and images of what is shown alone in large sets."""
 
 _BOUNDS = ("left", "bottom", "right", "top")
 _NAMES = ("extractor", "pooling", "calibration", "scoring", "direction")
@@ -176,10 +176,10 @@ def write_matches(run: Path, tables: Sequence[MatchTable]) -> None:
 
 def read_matches(run: Path) -> list[MatchTable]:
     """Read ``matches.parquet``."""
-    found = []
+    tables = []
     for name, table in _split(read_table(run / "matches.parquet")):
         columns = {c: table[c] for c in table.column_names if c not in _NAMES}
-        found.append(
+        tables.append(
             MatchTable(
                 **name,
                 query_index=columns["query_index"].to_numpy(),
@@ -189,7 +189,7 @@ def read_matches(run: Path) -> list[MatchTable]:
                 partner_score=columns["partner_score"].to_numpy(),
             )
         )
-    return found
+    return tables
 
 
 def write_curves(run: Path, tables: Sequence[CurveTable]) -> None:
@@ -234,10 +234,10 @@ def write_histograms(run: Path, tables: Sequence[HistogramTable]) -> None:
 
 def read_histograms(run: Path) -> list[HistogramTable]:
     """Read ``histograms.parquet``."""
-    found = []
+    tables = []
     for name, part in _split(read_table(run / "histograms.parquet"), _NAMES[:4]):
         edges = np.append(part["low"].to_numpy(), part["high"].to_numpy()[-1:])
-        found.append(
+        tables.append(
             HistogramTable(
                 **name,
                 edges=edges,
@@ -245,7 +245,7 @@ def read_histograms(run: Path) -> list[HistogramTable]:
                 non_pairs=part["non_pairs"].to_numpy(),
             )
         )
-    return found
+    return tables
 
 
 def _split(table: pa.Table, names: Sequence[str] = _NAMES) -> list[tuple[dict[str, Any], pa.Table]]:
@@ -370,10 +370,10 @@ def write_embeddings(run: Path, tables: Sequence[EmbeddingTable]) -> None:
 
 def read_embeddings(run: Path) -> list[EmbeddingTable]:
     """Read ``embedding.parquet``; nothing where the run has none."""
-    found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    grouped: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for line in _lines(run / _EMBEDDING):
         key = (line["extractor"], line["calibration"], line["method"])
-        found.setdefault(key, []).append(line)
+        grouped.setdefault(key, []).append(line)
     return [
         EmbeddingTable(
             *key,
@@ -381,7 +381,7 @@ def read_embeddings(run: Path) -> list[EmbeddingTable]:
             np.array([[line["sar_x"], line["sar_y"]] for line in lines], np.float32),
             np.array([[line["optical_x"], line["optical_y"]] for line in lines], np.float32),
         )
-        for key, lines in found.items()
+        for key, lines in grouped.items()
     ]
 
 
@@ -404,10 +404,10 @@ def write_heat_maps(run: Path, tables: Sequence[HeatTable]) -> None:
 
 def read_heat_maps(run: Path) -> list[HeatTable]:
     """Read ``heat_maps.parquet``; nothing where the run has none."""
-    found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    grouped: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for line in _lines(run / _HEAT_MAPS):
         key = (line["extractor"], line["calibration"], line["order_by"])
-        found.setdefault(key, []).append(line)
+        grouped.setdefault(key, []).append(line)
     return [
         HeatTable(
             *key,
@@ -415,7 +415,7 @@ def read_heat_maps(run: Path) -> list[HeatTable]:
             np.array(lines[0]["borders"], np.float64),
             np.array([i for line in lines for i in line.get("members", [])], np.int64),
         )
-        for key, lines in found.items()
+        for key, lines in grouped.items()
     ]
 
 

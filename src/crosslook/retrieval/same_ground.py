@@ -117,11 +117,11 @@ def _notes(sets: Sequence[tuple[str, ...]], reasons: Mapping[str, int]) -> tuple
 
 def _equal(digests: Iterable[str]) -> list[tuple[int, int]]:
     first: dict[str, int] = {}
-    found = []
+    pairs = []
     for at, digest in enumerate(digests):
         if digest and first.setdefault(digest, at) != at:
-            found.append((first[digest], at))
-    return found
+            pairs.append((first[digest], at))
+    return pairs
 
 
 def _near(patches: Sequence[Patch], pixels: Mapping[str, float]) -> list[tuple[int, int]]:
@@ -131,7 +131,7 @@ def _near(patches: Sequence[Patch], pixels: Mapping[str, float]) -> list[tuple[i
     for at, patch in enumerate(patches):
         if patch.position is not None and patch.crs is not None and patch.scene in pixels:
             placed.setdefault(patch.crs, []).append(at)
-    found: list[tuple[int, int]] = []
+    pairs: list[tuple[int, int]] = []
     for members in placed.values():
         sides = np.array([pixels[patches[at].scene] for at in members])
         centres = np.array([patches[at].position for at in members], np.float64)
@@ -140,5 +140,5 @@ def _near(patches: Sequence[Patch], pixels: Mapping[str, float]) -> list[tuple[i
             small, large = sorted((sides[a], sides[b]))
             apart = float(np.hypot(*(centres[a] - centres[b])))
             if apart <= _NEAR_PX * small and large - small <= _SAME_PIXEL * large:
-                found.append((members[a], members[b]))
-    return found
+                pairs.append((members[a], members[b]))
+    return pairs

@@ -89,9 +89,9 @@ def draw_evenly(units: Sequence[str], most: int, seed: int) -> Indices:
     # The round in which an item's turn comes: how many of its unit stand before it.
     by_unit = np.argsort(which, kind="stable")
     starts = np.searchsorted(which[by_unit], which[by_unit])
-    turn = np.empty(len(names), np.int64)
-    turn[by_unit] = np.arange(len(names)) - starts
-    first = np.argsort(turn, kind="stable")[:most]
+    round_of = np.empty(len(names), np.int64)
+    round_of[by_unit] = np.arange(len(names)) - starts
+    first = np.argsort(round_of, kind="stable")[:most]
     return np.sort(order[first]).astype(np.int64)
 
 
@@ -105,14 +105,14 @@ class Division:
     fit_units: tuple[str, ...]
 
 
-def divide(units: Units, share: float, seed: int) -> Division:
-    """Set a share of the units (at least two) aside for the calibrations.
+def divide(units: Units, fraction: float, seed: int) -> Division:
+    """Set a fraction of the units (at least two) aside for the calibrations.
 
     Parameters
     ----------
     units : Units
-    share : float
-        Share of the units, 0..1.
+    fraction : float
+        Fraction of the units, 0..1.
     seed : int
         Draws which ones.
 
@@ -128,7 +128,7 @@ def divide(units: Units, share: float, seed: int) -> Division:
             f"{_AT_LEAST} to fit and one more to measure. Give more {units.kind}s, or fit on the "
             "measured ones with --split transductive (rows are then marked so)."
         )
-    count = min(max(_AT_LEAST, round(share * len(names))), len(names) - 1)
+    count = min(max(_AT_LEAST, round(fraction * len(names))), len(names) - 1)
     order = np.random.default_rng(seed).permutation(len(names))
     chosen = {names[i] for i in order[:count]}
     fits = np.array([name in chosen for name in units.names])

@@ -62,9 +62,9 @@ def evaluate_two_stages(text: str, read: ReadMaps, evaluator: Evaluator) -> TwoS
     empty: FloatArray = np.empty((0, 0), np.float32)
     name = Descriptors(text, "", f"{spec.coarse.pooling}+dense", empty, empty)
     rows = evaluator.rows(name, FUSED_CALIBRATION, FUSED_SCORING, result.metrics)
-    evaluator.found.rows += rows
+    evaluator.findings.rows += rows
     if evaluator.shown:
-        evaluator.found.matches += _match_tables(name, result, items)
+        evaluator.findings.matches += _match_tables(name, result, items)
     return result
 
 
@@ -111,7 +111,9 @@ def evaluate_fusion(text: str, members: Mapping[str, Descriptors], evaluator: Ev
                 fusions[0].name, "", f"fusion ({weights})", parts[0].sar, parts[0].optical
             )
             gain = _gain(alone, direction, ranks, evaluator)
-            evaluator.found.rows += evaluator.rows(shown, FUSED_CALIBRATION, FUSED_SCORING, [gain])
+            evaluator.findings.rows += evaluator.rows(
+                shown, FUSED_CALIBRATION, FUSED_SCORING, [gain]
+            )
             evaluator.add_ranks(shown, FUSED_CALIBRATION, FUSED_SCORING, direction, ranks)
 
 

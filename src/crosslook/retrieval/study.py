@@ -22,7 +22,7 @@ from crosslook.progress import Timer
 from crosslook.retrieval.compare.approximate import DEPTH, load_faiss
 from crosslook.retrieval.descriptors import Descriptors, describe, extract_both
 from crosslook.retrieval.evaluate import CALIBRATIONS, Evaluator, evaluate_structure
-from crosslook.retrieval.models import Plan, plan_models
+from crosslook.retrieval.models import StudyPlan, plan_models
 from crosslook.retrieval.record import describe_run, write_folder
 from crosslook.retrieval.repeats import pool_rows
 from crosslook.retrieval.robustness import CALIBRATION, SCORING, study_robustness
@@ -69,9 +69,9 @@ def run_study(settings: StudySettings, console: Console | None = None) -> Path:
 
     def save(complete: bool = False) -> None:
         """Write what is known so far: a run that fails at the last model keeps the others."""
-        told = describe_run(settings, plan, patches, units, ground, evaluators, timer)
-        found = replace(evaluators[0].found, rows=_all_rows(evaluators))
-        write_folder(settings.out, patches, found, {**told, "complete": complete})
+        record = describe_run(settings, plan, patches, units, ground, evaluators, timer)
+        findings = replace(evaluators[0].findings, rows=_all_rows(evaluators))
+        write_folder(settings.out, patches, findings, {**record, "complete": complete})
 
     kept = _evaluate_extractors(plan, patches, settings, evaluators, timer, save)
     _evaluate_fusions(plan, kept, evaluators, timer)
@@ -85,14 +85,14 @@ def run_study(settings: StudySettings, console: Console | None = None) -> Path:
 
 
 def _all_rows(evaluators: list[Evaluator]) -> list[Row]:
-    held_out = [e.found.rows for e in evaluators if e.division.split == "held-out"]
-    others = [e.found.rows for e in evaluators if e.division.split != "held-out"]
+    held_out = [e.findings.rows for e in evaluators if e.division.split == "held-out"]
+    others = [e.findings.rows for e in evaluators if e.division.split != "held-out"]
     pooled = pool_rows(held_out) if held_out else []
     return pooled + [row for rows in others for row in rows]
 
 
 def _evaluate_extractors(
-    plan: Plan,
+    plan: StudyPlan,
     patches: PatchSet,
     settings: StudySettings,
     evaluators: list[Evaluator],
@@ -113,7 +113,9 @@ def _evaluate_extractors(
         if settings.structure:
             with timer(f"views {spec}"):
                 division = evaluators[0].division
-                evaluators[0].found.views += feature_views(spec, patches, settings, plan, division)
+                evaluators[0].findings.views += feature_views(
+                    spec, patches, settings, plan, division
+                )
         for text in _members_with(spec, plan.fusion):
             pooling = parse_member(text).pooling
             same = pooling in ("", descriptors.pooling)
@@ -143,7 +145,7 @@ def _evaluate(evaluator: Evaluator, whole: Descriptors) -> None:
 
 
 def _evaluate_fusions(
-    plan: Plan, kept: dict[str, Descriptors], evaluators: list[Evaluator], timer: Timer
+    plan: StudyPlan, kept: dict[str, Descriptors], evaluators: list[Evaluator], timer: Timer
 ) -> None:
     for text in plan.fusion:
         with timer(f"fuse {text}"):
@@ -152,7 +154,7 @@ def _evaluate_fusions(
 
 
 def _evaluate_two_stages(
-    plan: Plan,
+    plan: StudyPlan,
     patches: PatchSet,
     settings: StudySettings,
     evaluators: list[Evaluator],
@@ -177,7 +179,7 @@ def _evaluate_two_stages(
 
 
 def _measure_robustness(
-    spec: str, patches: PatchSet, settings: StudySettings, evaluator: Evaluator, plan: Plan
+    spec: str, patches: PatchSet, settings: StudySettings, evaluator: Evaluator, plan: StudyPlan
 ) -> None:
     if extractor_class(find_row(parse_spec(spec).name)).BANDS:
         plan.notes.append(
@@ -189,7 +191,7 @@ def _measure_robustness(
     division = replace(division, measured=division.measured[evaluator.first])
     extractor = open_model(spec, settings)
     try:
-        found = study_robustness(
+        curves = study_robustness(
             extractor,
             descriptors,
             patches,
@@ -201,8 +203,8 @@ def _measure_robustness(
         )
     finally:
         extractor.close()
-    evaluator.found.rows += evaluator.rows(descriptors, CALIBRATION, SCORING, found.metrics)
-    for what, why in found.left_out.items():
+    evaluator.findings.rows += evaluator.rows(descriptors, CALIBRATION, SCORING, curves.metrics)
+    for what, why in curves.left_out.items():
         plan.notes.append(f"robustness of {spec}: no {what}: {why}")
 
 
@@ -249,8 +251,8 @@ def divide_patches(
     """Divide the patches as ``split`` and ``seeds`` say; figures are of the first division."""
     parts = []
     if settings.split in ("held-out", "both"):
-        share = settings.calibration_fraction
-        parts += [(divide(units, share, seed), seed) for seed in settings.split_seeds]
+        fraction = settings.calibration_fraction
+        parts += [(divide(units, fraction, seed), seed) for seed in settings.split_seeds]
     if settings.split in ("transductive", "both"):
         parts.append((transductive(units), settings.split_seeds[0]))
     return [
@@ -268,7 +270,7 @@ def divide_patches(
 
 
 def _note(
-    plan: Plan,
+    plan: StudyPlan,
     units: Units,
     ground: SameGround,
     evaluators: list[Evaluator],
@@ -292,7 +294,7 @@ def _note(
         )
 
 
-def _say_what(patches: PatchSet, units: Units, plan: Plan, console: Console) -> None:
+def _say_what(patches: PatchSet, units: Units, plan: StudyPlan, console: Console) -> None:
     kept, dropped = len(patches.patches), sum(patches.dropped.values())
     why = "; ".join(f"{count} {reason}" for reason, count in patches.dropped.items() if count)
     tail = f"; {dropped} patches dropped ({why})" if dropped else ""

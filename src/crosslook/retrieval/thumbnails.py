@@ -1,4 +1,4 @@
-"""Small pictures of the patches, kept with the run so that a report needs no data."""
+"""Small images of the patches, kept with the run so that a report needs no data."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class ReadsPatches(Protocol):
 def write_thumbnails(run: Path, patches: ReadsPatches, indices: Iterable[int]) -> None:
     """Write both sides of these patches as JPEG, one patch in memory at a time."""
     wanted = sorted(set(indices))
-    pictures: dict[str, list[bytes]] = {m: [] for m in MODALITIES}
+    thumbnails: dict[str, list[bytes]] = {m: [] for m in MODALITIES}
     for index in wanted:
         for modality in MODALITIES:
-            pictures[modality].append(encode(patches.read(modality, [index])[0]))
+            thumbnails[modality].append(encode(patches.read(modality, [index])[0]))
     columns = {"index": pa.array(wanted, pa.int64())}
-    columns |= {m: pa.array(pictures[m], pa.binary()) for m in MODALITIES}
+    columns |= {m: pa.array(thumbnails[m], pa.binary()) for m in MODALITIES}
     write_table(run / _FILE, pa.table(columns))
 
 
@@ -49,21 +49,21 @@ def encode(image: FloatArray) -> bytes:
     """Encode (3, p, p) in 0..1 as a JPEG of at most ``SIDE`` pixels."""
     height, width = image.shape[1:]
     scale = SIDE / max(height, width)
-    picture = (image.transpose(1, 2, 0)[:, :, ::-1] * 255).round().astype(np.uint8)
+    pixels = (image.transpose(1, 2, 0)[:, :, ::-1] * 255).round().astype(np.uint8)
     if scale < 1:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     _, data = cv2.imencode(
-        ".jpg", np.ascontiguousarray(picture), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
+        ".jpg", np.ascontiguousarray(pixels), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
     )
     return bytes(data)
 
 
 def shrink(data: bytes, side: int = 64) -> bytes:
     """Encode a JPEG again with at most ``side`` pixels, to keep a report small."""
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    height, width = picture.shape[:2]
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    height, width = pixels.shape[:2]
     scale = min(1.0, side / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     return bytes(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 70])[1])

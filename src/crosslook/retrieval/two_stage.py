@@ -32,7 +32,7 @@ from crosslook.retrieval.dense_scores import (
     has_maps,
     shifted_scores,
 )
-from crosslook.retrieval.measure.resampling import bootstrap_mean, bootstrap_share, sample
+from crosslook.retrieval.measure.resampling import bootstrap_fraction, bootstrap_mean, sample
 from crosslook.types import DIRECTIONS, Direction, Estimate, FloatArray, Indices, Metric
 
 _RANK_CONSTANT = 60.0
@@ -64,7 +64,7 @@ def rank_fusion_hits(coarse: FloatArray, fine: FloatArray, ks: tuple[int, ...]) 
     rank = partner_ranks(coarse)
     order = _order(coarse, max(ks))
     gathered = np.take_along_axis(fine, order, axis=1)
-    found = []
+    hits = []
     for k in ks:
         by_fine = np.argsort(np.argsort(-gathered[:, :k], axis=1, kind="stable"), axis=1)
         fused = 1 / (_RANK_CONSTANT + 1 + np.arange(k)) + 1 / (_RANK_CONSTANT + 1 + by_fine)
@@ -74,8 +74,8 @@ def rank_fusion_hits(coarse: FloatArray, fine: FloatArray, ks: tuple[int, ...]) 
         # Sums of the same two ranks may differ in the last bit by their order.
         equal = np.isclose(fused, partner, rtol=1e-12, atol=0.0)
         beaten = np.where(equal, gathered[:, :k] >= finest, fused > partner) & ~own
-        found.append((rank <= k) & ~beaten.any(axis=1))
-    return found
+        hits.append((rank <= k) & ~beaten.any(axis=1))
+    return hits
 
 
 @dataclass(frozen=True, eq=False)
@@ -301,7 +301,7 @@ class _Rows:
         ranks = partner_ranks(_side(scores, direction))
         for k in (1, 5, 10):
             if k <= self.size:
-                self._share(f"{name}-alone", ranks <= k, k, k / self.size, direction)
+                self._fraction(f"{name}-alone", ranks <= k, k, k / self.size, direction)
         self._exact(f"{name}-alone-cost", self.size * scores.cost, 0, direction)
 
     def add_all(
@@ -333,8 +333,8 @@ class _Rows:
         ranks = partner_ranks(_side(first, direction))
         hits = final_hits(_side(first, direction), _side(second, direction), self.ks)
         for k, hit in zip(self.ks, hits, strict=True):
-            self._share(f"{prefix}ceiling", ranks <= k, k, k / self.size, direction)
-            self._share(f"{prefix}final", hit, k, 1 / self.size, direction)
+            self._fraction(f"{prefix}ceiling", ranks <= k, k, k / self.size, direction)
+            self._fraction(f"{prefix}final", hit, k, 1 / self.size, direction)
             cost = self.size * first.cost + k * second.cost
             self._exact(f"{prefix}cost", cost, k, direction)
         if not prefix:
@@ -346,17 +346,17 @@ class _Rows:
     def add_fusions(self, first: StageScores, second: StageScores, direction: Direction) -> None:
         """Final recall when both scores decide within the shortlist."""
         coarse, fine = _side(first, direction), _side(second, direction)
-        summed = coarse / np.float32(first.spread) + fine / np.float32(second.spread)
+        summed = coarse / np.float32(first.std) + fine / np.float32(second.std)
         both: dict[str, list[Hits]] = {
             "fused-sum": final_hits(coarse, summed, self.ks),
             "fused-rank": rank_fusion_hits(coarse, fine, self.ks),
         }
         for name, hits in both.items():
             for k, hit in zip(self.ks, hits, strict=True):
-                self._share(name, hit, k, 1 / self.size, direction)
+                self._fraction(name, hit, k, 1 / self.size, direction)
 
-    def _share(self, name: str, hits: Hits, k: int, chance: float, direction: Direction) -> None:
-        estimate = bootstrap_share(hits, self.units, self.seed, self.draws)
+    def _fraction(self, name: str, hits: Hits, k: int, chance: float, direction: Direction) -> None:
+        estimate = bootstrap_fraction(hits, self.units, self.seed, self.draws)
         self._add(name, estimate, k, chance, direction)
 
     def _exact(self, name: str, value: float, k: int, direction: Direction) -> None:

@@ -1,4 +1,4 @@
-"""What a feature sees: maps of a few patches as pictures, for every extractor."""
+"""What a feature sees: maps of a few patches as images, for every extractor."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from crosslook.retrieval.measure.feature_views import (
     pca_colours,
     telling_cell,
 )
-from crosslook.retrieval.models import Plan
+from crosslook.retrieval.models import StudyPlan
 from crosslook.retrieval.run_folder import write_table
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.split import Division
@@ -68,14 +68,14 @@ def write_views(run: Path, views: list[FeatureView]) -> None:
         "row": [view.cell[0] for view in views],
         "col": [view.cell[1] for view in views],
     }
-    pictures = [view_pictures(view) for view in views]
+    encoded = [view_images(view) for view in views]
     for name in ("sar", "optical", "response"):
-        columns[name] = pa.array([one[name] for one in pictures], pa.binary())
+        columns[name] = pa.array([one[name] for one in encoded], pa.binary())
     write_table(run / VIEWS_FILE, pa.table(columns))
 
 
 def feature_views(
-    spec: str, patches: PatchSet, settings: StudySettings, plan: Plan, division: Division
+    spec: str, patches: PatchSet, settings: StudySettings, plan: StudyPlan, division: Division
 ) -> list[FeatureView]:
     """Make the views of patches spread evenly over the measured ones.
 
@@ -91,7 +91,7 @@ def views_of(
     spec: str,
     patches: PatchSet,
     settings: StudySettings,
-    plan: Plan,
+    plan: StudyPlan,
     fit: Indices,
     chosen: Sequence[int],
 ) -> list[FeatureView]:
@@ -102,15 +102,15 @@ def views_of(
     sar, optical = scale.sar(read("sar", chosen)), scale.optical(read("optical", chosen))
     if min(sar.shape[2:]) < 2:
         return []
-    found = []
+    views = []
     for index, first, second in zip(chosen, sar, optical, strict=True):
         cell = telling_cell(first)
         colours = pca_colours(first, second)
-        found.append(FeatureView(spec, index, cell, *colours, cell_response(first, second, cell)))
-    return found
+        views.append(FeatureView(spec, index, cell, *colours, cell_response(first, second, cell)))
+    return views
 
 
-def view_pictures(view: FeatureView) -> dict[str, bytes]:
+def view_images(view: FeatureView) -> dict[str, bytes]:
     """JPEGs of a view: ``sar``, ``optical`` and ``response``."""
     return {
         "sar": _encode(view.sar),
@@ -120,7 +120,7 @@ def view_pictures(view: FeatureView) -> dict[str, bytes]:
 
 
 def _map_reader(
-    spec: str, patches: PatchSet, settings: StudySettings, plan: Plan
+    spec: str, patches: PatchSet, settings: StudySettings, plan: StudyPlan
 ) -> Callable[[Modality, Sequence[int]], FloatArray]:
     """Maps (n, C, h, w) of chosen patches: from the store, or made again where it has none."""
     if settings.keep == "maps":
@@ -157,5 +157,5 @@ def _enlarge(colours: Colours) -> Colours:
 
 def _encode(colours: Colours) -> bytes:
     large = colours if max(colours.shape[:2]) >= SIDE // 2 else _enlarge(colours)
-    picture = np.ascontiguousarray(large[:, :, ::-1])
-    return bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])[1])
+    pixels = np.ascontiguousarray(large[:, :, ::-1])
+    return bytes(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 90])[1])

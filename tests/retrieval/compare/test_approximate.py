@@ -32,13 +32,13 @@ def test_ranks_that_are_found_are_the_exact_ones(kind: str, scoring: str) -> Non
     partner = np.arange(len(query))
     exact = rank_partners(query, gallery, partner, offsets)
     ranks = rank_through_index(ApproximateIndex(kind, gallery, offsets), query, partner)
-    found = ranks.rank <= ranks.depth
-    assert found.mean() > (0.97 if kind == "hnsw" else 0.6)
+    known = ranks.rank <= ranks.depth
+    assert known.mean() > (0.97 if kind == "hnsw" else 0.6)
     # A shortlist may lack items that stand before the partner, never add one.
-    assert (ranks.rank[found] <= exact.rank[found]).all()
-    assert (ranks.rank[found] == exact.rank[found]).mean() > 0.9
-    np.testing.assert_allclose(ranks.partner_score[found], exact.partner_score[found], atol=2e-5)
-    assert (ranks.rank[~found] == ranks.depth + 1).all()
+    assert (ranks.rank[known] <= exact.rank[known]).all()
+    assert (ranks.rank[known] == exact.rank[known]).mean() > 0.9
+    np.testing.assert_allclose(ranks.partner_score[known], exact.partner_score[known], atol=2e-5)
+    assert (ranks.rank[~known] == ranks.depth + 1).all()
     np.testing.assert_allclose(ranks.partner_score, exact.partner_score, atol=2e-5)
 
 
@@ -87,8 +87,8 @@ def test_accepted_neighbours_count() -> None:
     exact = rank_partners(query, gallery, np.arange(200), accept=accept)
     index = ApproximateIndex("hnsw", gallery)
     ranks = rank_through_index(index, query, np.arange(200), accept=accept)
-    found = ranks.rank <= ranks.depth
-    np.testing.assert_array_equal(ranks.rank[found], exact.rank[found])
+    known = ranks.rank <= ranks.depth
+    np.testing.assert_array_equal(ranks.rank[known], exact.rank[known])
 
 
 def test_what_is_refused() -> None:

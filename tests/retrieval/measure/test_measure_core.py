@@ -24,9 +24,9 @@ from crosslook.retrieval.measure.gap import (
     skewness,
 )
 from crosslook.retrieval.measure.resampling import (
+    bootstrap_fraction,
     bootstrap_mean,
     bootstrap_median,
-    bootstrap_share,
     jackknife,
     pool_splits,
 )
@@ -57,18 +57,18 @@ def gap_of(sar: np.ndarray, optical: np.ndarray) -> dict[str, Estimate]:
 def test_retrieval_worked_by_hand() -> None:
     ranks = np.array([1, 2, 1, 60, 7, 11])
     rows = measure_retrieval(ranks, np.array([0, 0, 1, 1, 2, 2]), 60, "sar->optical", 0, draws=200)
-    found = {(m.metric, m.k): m for m in rows}
-    assert found["recall", 1].estimate.value == pytest.approx(2 / 6)
-    assert found["recall", 5].estimate.value == pytest.approx(3 / 6)
-    assert found["recall", 10].estimate.value == pytest.approx(4 / 6)
-    assert found["recall", 50].estimate.value == pytest.approx(5 / 6)
-    assert found["mrr", 0].estimate.value == pytest.approx(
+    metrics = {(m.metric, m.k): m for m in rows}
+    assert metrics["recall", 1].estimate.value == pytest.approx(2 / 6)
+    assert metrics["recall", 5].estimate.value == pytest.approx(3 / 6)
+    assert metrics["recall", 10].estimate.value == pytest.approx(4 / 6)
+    assert metrics["recall", 50].estimate.value == pytest.approx(5 / 6)
+    assert metrics["mrr", 0].estimate.value == pytest.approx(
         (1 + 1 / 2 + 1 + 1 / 60 + 1 / 7 + 1 / 11) / 6
     )
-    assert found["median-rank", 0].estimate.value == 2
-    assert found["recall", 10].chance == pytest.approx(10 / 60)
-    assert found["mrr", 0].chance == pytest.approx(sum(1 / r for r in range(1, 61)) / 60)
-    assert found["median-rank", 0].chance == 30  # the lower of the two in the middle
+    assert metrics["median-rank", 0].estimate.value == 2
+    assert metrics["recall", 10].chance == pytest.approx(10 / 60)
+    assert metrics["mrr", 0].chance == pytest.approx(sum(1 / r for r in range(1, 61)) / 60)
+    assert metrics["median-rank", 0].chance == 30  # the lower of the two in the middle
 
 
 def test_recall_beyond_the_gallery_is_left_out() -> None:
@@ -96,8 +96,8 @@ def test_the_chance_of_a_tolerant_median_is_a_median() -> None:
         np.array([1, 2]), np.array([0, 1]), 10, "sar->optical", 0, draws=100,
         accept_counts=np.array([3, 3]),
     )  # fmt: skip
-    found = {m.metric: m.chance for m in rows}
-    assert found["tolerant-median-rank"] == 2
+    chances = {m.metric: m.chance for m in rows}
+    assert chances["tolerant-median-rank"] == 2
     rng = np.random.default_rng(0)
     best = rng.permuted(np.tile(np.arange(1, 101), (20000, 1)), axis=1)
     mixed = np.concatenate([best[:10000, :1].min(axis=1), best[10000:, :9].min(axis=1)])
@@ -111,8 +111,8 @@ def test_neighbours_are_of_the_same_scene_and_near() -> None:
         return Patch(f"{scene}/{row}_{col}", scene, scene, Window(row, col, 64, 64))
 
     patches = [patch("a", 0, 0), patch("a", 0, 32), patch("a", 32, 64), patch("b", 0, 0)]
-    found = [items.tolist() for items in accepted_neighbours(patches, 32)]
-    assert found == [[0, 1], [0, 1, 2], [1, 2], [3]]
+    neighbours = [items.tolist() for items in accepted_neighbours(patches, 32)]
+    assert neighbours == [[0, 1], [0, 1, 2], [1, 2], [3]]
 
 
 def test_the_interval_of_a_mean_covers_it_as_often_as_it_says() -> None:
@@ -148,23 +148,25 @@ def test_the_same_seed_gives_the_same_interval() -> None:
 
 def test_gap_against_plain_formulas_and_sklearn() -> None:
     sar, optical = normalise(random((60, 8))), normalise(random((60, 8)) * 0.5 + random((60, 8), 1))
-    found = gap_of(sar, optical)
+    gap = gap_of(sar, optical)
     scores = sar @ optical.T
     own, other = scores.diagonal(), scores[~np.eye(60, dtype=bool)]
-    assert found["pair-distance"].value == pytest.approx(1 - own.mean(), abs=1e-5)
-    assert found["non-pair-distance"].value == pytest.approx(1 - other.mean(), abs=1e-5)
+    assert gap["pair-distance"].value == pytest.approx(1 - own.mean(), abs=1e-5)
+    assert gap["non-pair-distance"].value == pytest.approx(1 - other.mean(), abs=1e-5)
     auroc = roc_auc_score(np.r_[np.ones(60), np.zeros(len(other))], np.r_[own, other])
-    assert found["pair-auroc"].value == pytest.approx(auroc, abs=1e-6)
+    assert gap["pair-auroc"].value == pytest.approx(auroc, abs=1e-6)
     apart = np.linalg.norm(sar.mean(axis=0) - optical.mean(axis=0))
-    assert found["centroid-distance"].value == pytest.approx(apart, abs=1e-5)
-    spread = [np.sqrt(((x - x.mean(0)) ** 2).sum(1).mean()) for x in (sar, optical)]
-    assert found["relative-gap"].value == pytest.approx(apart / np.mean(spread), abs=1e-4)
+    assert gap["centroid-distance"].value == pytest.approx(apart, abs=1e-5)
+    scatter = [np.sqrt(((x - x.mean(0)) ** 2).sum(1).mean()) for x in (sar, optical)]
+    assert gap["relative-gap"].value == pytest.approx(apart / np.mean(scatter), abs=1e-4)
 
 
 def test_cka_of_known_spaces() -> None:
     x = random((80, 6))
-    turn = np.linalg.qr(random((6, 6), 1))[0]
-    assert linear_cka(grams(x, (3 * x @ turn + 2).astype(np.float32))) == pytest.approx(1, abs=1e-4)
+    rotation = np.linalg.qr(random((6, 6), 1))[0]
+    assert linear_cka(grams(x, (3 * x @ rotation + 2).astype(np.float32))) == pytest.approx(
+        1, abs=1e-4
+    )
     assert abs(linear_cka(grams(x, random((80, 6), 2)))) < 0.1
 
 
@@ -175,8 +177,8 @@ def test_independent_features_have_no_alignment_however_long() -> None:
     plain = [x @ x.T for x in centred]
     biased = (plain[0] * plain[1]).sum() / np.prod([np.linalg.norm(g) for g in plain])
     assert biased > 0.9
-    found = {m.metric: m for m in measure_gap(sar, optical, np.arange(60) // 5, 0, draws=100)}
-    cka = found["linear-cka"]
+    metrics = {m.metric: m for m in measure_gap(sar, optical, np.arange(60) // 5, 0, draws=100)}
+    cka = metrics["linear-cka"]
     assert abs(cka.estimate.value) < 0.05
     assert cka.estimate.low < 0 < cka.estimate.high
     assert abs(cka.chance) < 0.02
@@ -213,15 +215,15 @@ def test_chance_of_mutual_neighbours_is_met_by_random_features() -> None:
 @pytest.mark.parametrize("value", [0, 1])
 def test_a_proportion_of_all_or_none_has_the_exact_interval_of_its_units(value: int) -> None:
     hits, units = np.full(200, value), np.arange(200) // 10
-    estimate = bootstrap_share(hits, units, 0)
+    estimate = bootstrap_fraction(hits, units, 0)
     exact = binomtest(20 * value, 20).proportion_ci(method="exact")
     assert (estimate.low, estimate.high) == pytest.approx((exact.low, exact.high))
-    left_out = jackknife(lambda i: float(hits[i].mean()), units, 0, bounds=(0, 1), share=True)
+    left_out = jackknife(lambda i: float(hits[i].mean()), units, 0, bounds=(0, 1), bounded=True)
     assert left_out == estimate
     rows = measure_retrieval(np.full(200, 2 - value), units, 60, "sar->optical", 0, draws=100)
     assert rows[0].estimate == estimate
-    assert bootstrap_share(hits == 2, np.zeros(200), 0).value == 0.0  # one unit: no interval
-    assert math.isnan(bootstrap_share(hits == 2, np.zeros(200), 0).low)
+    assert bootstrap_fraction(hits == 2, np.zeros(200), 0).value == 0.0  # one unit: no interval
+    assert math.isnan(bootstrap_fraction(hits == 2, np.zeros(200), 0).low)
 
 
 def test_repeated_splits_by_hand() -> None:

@@ -52,7 +52,7 @@ def test_offset_moves_by_its_length(level: int, seed: int) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(level=st.floats(0.5, 20), seed=st.integers(0, 1000))
-def test_rotation_turns_about_the_centre(level: float, seed: int) -> None:
+def test_rotation_is_about_the_centre(level: float, seed: int) -> None:
     context = blob(64.0, 64.0 + 16.0, 128)
     out = PERTURBATIONS["rotation"].apply(context, 64, level, np.random.default_rng(seed))
     row, col = place(out) - 32

@@ -45,21 +45,24 @@ def curves(folder: Path, patch: int) -> Robustness:
 @pytest.mark.slow
 def test_all_curves_of_a_study(folder: Path) -> None:
     result = curves(folder, 64)
-    found = {(m.metric, m.k): m for m in result.metrics}
+    metrics = {(m.metric, m.k): m for m in result.metrics}
     assert result.left_out == {}
     for name, perturbation in PERTURBATIONS.items():
         for level in perturbation.levels:
-            assert (f"recall@1/{name}={level:g}", 1) in found
+            assert (f"recall@1/{name}={level:g}", 1) in metrics
     # 75 patches; the 3 measured scenes have 9 each with 32 px around them.
-    assert {m.n_query for (name, _), m in found.items() if "=" in name} == {27}
+    assert {m.n_query for (name, _), m in metrics.items() if "=" in name} == {27}
     assert (
-        found["recall@1/gallery", 75].estimate.value == found["recall@1/patch", 64].estimate.value
+        metrics["recall@1/gallery", 75].estimate.value
+        == metrics["recall@1/patch", 64].estimate.value
     )
-    assert found["recall@1/days-apart", 3].n_query == 75
-    values = [found["recall@1/offset=0", 1], found["recall@1/offset=32", 1]]
+    assert metrics["recall@1/days-apart", 3].n_query == 75
+    values = [metrics["recall@1/offset=0", 1], metrics["recall@1/offset=32", 1]]
     assert values[0].estimate.value > values[1].estimate.value + 0.3
-    assert found["recall@1/offset=0", 1].estimate.value > 0.6
-    assert found["recall@1/patch", 32].estimate.value < found["recall@1/patch", 64].estimate.value
+    assert metrics["recall@1/offset=0", 1].estimate.value > 0.6
+    assert (
+        metrics["recall@1/patch", 32].estimate.value < metrics["recall@1/patch", 64].estimate.value
+    )
 
 
 def test_scenes_no_larger_than_a_patch(folder: Path) -> None:
@@ -73,21 +76,21 @@ def test_speckle_follows_the_radiometry(folder: Path) -> None:
     pairs = open_pairs(folder)
     flat = np.full((1, 3, 128, 128), 0.5, np.float32)
 
-    def spread(text: str) -> float:
+    def std_of(text: str) -> float:
         patches = PatchSet.open(pairs, patch=64, reading=Reading(SarRadiometry.parse(text)))
         looks = perturbations_of(patches)["looks"]
         return float(looks.apply(flat, 128, 16, np.random.default_rng(0)).std())
 
     # Speckle of 16 looks has 1.1 dB: over 50 dB half of what it is over 25 dB.
-    assert spread("tone=log,clip=-25:0") == pytest.approx(
-        2 * spread("tone=log,clip=-50:0"), rel=0.01
+    assert std_of("tone=log,clip=-25:0") == pytest.approx(
+        2 * std_of("tone=log,clip=-50:0"), rel=0.01
     )
-    assert spread("tone=log,clip=-25:0") == pytest.approx(1.1 / 25, rel=0.05)
-    # Of an amplitude 16 looks spread an eighth, here of one in the middle of the limits.
+    assert std_of("tone=log,clip=-25:0") == pytest.approx(1.1 / 25, rel=0.05)
+    # Of an amplitude 16 looks spread an eighth, here of one in the centre of the limits.
     sides = PatchSet.open(pairs, patch=64, reading=Reading(SarRadiometry.parse("tone=linear")))
     (low,), (high,) = (
         getattr(next(iter(sides.scenes.values())).sides["sar"].stretch, end)
         for end in ("low", "high")
     )
-    middle = (low + high) / 2 / (high - low)
-    assert spread("tone=linear") == pytest.approx(middle / 8, rel=0.05)
+    centre = (low + high) / 2 / (high - low)
+    assert std_of("tone=linear") == pytest.approx(centre / 8, rel=0.05)

@@ -10,12 +10,12 @@ from sklearn.metrics import silhouette_samples
 
 from crosslook.errors import InputError
 from crosslook.retrieval.measure.clustering import agreement
-from crosslook.retrieval.measure.embedding import principal_axes
+from crosslook.retrieval.measure.embedding import principal_scores
 from crosslook.retrieval.measure.heat_map import heat_map
 from crosslook.retrieval.measure.hubness import measure_hubness, occurrences
 from crosslook.retrieval.measure.resampling import jackknife
 from crosslook.retrieval.measure.separability import joint_labels, silhouettes
-from crosslook.retrieval.measure.spectrum import anisotropy, effective_rank, explained_shares
+from crosslook.retrieval.measure.spectrum import anisotropy, effective_rank, explained_fractions
 
 
 def test_silhouettes_are_those_of_scikit_learn() -> None:
@@ -31,7 +31,7 @@ def test_silhouettes_are_those_of_scikit_learn() -> None:
 def test_equal_singular_values_have_their_count_as_effective_rank(rank: int) -> None:
     axes = np.vstack([np.eye(rank, 9), -np.eye(rank, 9)]).astype(np.float32)
     assert effective_rank(axes) == pytest.approx(rank, rel=1e-6)
-    np.testing.assert_allclose(explained_shares(axes, rank), 1 / rank, rtol=1e-6)
+    np.testing.assert_allclose(explained_fractions(axes, rank), 1 / rank, rtol=1e-6)
 
 
 def test_effective_rank_of_unequal_values_by_hand() -> None:
@@ -74,7 +74,7 @@ def test_a_hub_is_seen() -> None:
 def test_principal_axes_agree_for_wide_and_tall_matrices() -> None:
     x = np.random.default_rng(2).normal(size=(30, 8)).astype(np.float32)
     wide = np.hstack([x, np.zeros((30, 40), np.float32)])
-    np.testing.assert_allclose(principal_axes(x), principal_axes(wide)[:, :8], atol=1e-4)
+    np.testing.assert_allclose(principal_scores(x), principal_scores(wide)[:, :8], atol=1e-4)
 
 
 def test_heat_map_blocks_are_means_of_cosines() -> None:
@@ -102,9 +102,9 @@ def test_labels_that_repeat_the_scene_are_left_out() -> None:
 
 def test_jackknife_of_a_mean_has_the_known_error() -> None:
     values = np.random.default_rng(4).normal(size=10)
-    found = jackknife(lambda items: float(values[items].mean()), np.arange(10), 0)
+    estimate = jackknife(lambda items: float(values[items].mean()), np.arange(10), 0)
     error = values.std(ddof=1) / math.sqrt(10)
-    assert found.high - found.value == pytest.approx(2.2621572 * error, rel=1e-6)
+    assert estimate.high - estimate.value == pytest.approx(2.2621572 * error, rel=1e-6)
     alone = jackknife(lambda items: float(values[items].mean()), np.zeros(10), 0)
     assert math.isnan(alone.low)
     assert math.isnan(alone.high)

@@ -33,11 +33,11 @@ def chance_of(structure: Structure, name: str) -> float:
 @pytest.mark.slow
 def test_two_identical_clouds_differ_in_no_way() -> None:
     same = cloud(0)
-    structure, found = look(same, same.copy())
-    assert found["fisher-ratio"].value == np.inf
-    assert abs(found["silhouette/modality"].value) < 0.02
-    assert abs(found["kmeans-ari/modality"].value) < 0.01
-    assert found["effective-rank/sar"] == found["effective-rank/optical"]
+    structure, metrics = look(same, same.copy())
+    assert metrics["fisher-ratio"].value == np.inf
+    assert abs(metrics["silhouette/modality"].value) < 0.02
+    assert abs(metrics["kmeans-ari/modality"].value) < 0.01
+    assert metrics["effective-rank/sar"] == metrics["effective-rank/optical"]
     np.testing.assert_allclose(structure.pca.sar, structure.pca.optical, atol=1e-4)
     apart = np.linalg.norm(structure.umap.sar - structure.umap.optical, axis=1)
     assert np.median(apart) < 0.2 * np.ptp(structure.umap.sar, axis=0).max()
@@ -48,13 +48,13 @@ def test_two_shifted_clouds_are_told_apart_by_sensor() -> None:
     shift = np.zeros(WIDTH, np.float32)
     shift[0] = 40.0
     place = cloud(1)
-    structure, found = look(place + shift, place - shift)
-    assert found["silhouette/modality"].value > 0.9
-    assert found["silhouette/modality"].low > chance_of(structure, "silhouette/modality")
-    assert found["kmeans-purity/modality"].value == 1.0
-    assert found["density-ari/modality"].value > 0.9
-    assert found["fisher-ratio"].value < 0.1  # the shift is not agreement of pairs
-    assert found["anisotropy/sar"].value > 0.9
+    structure, metrics = look(place + shift, place - shift)
+    assert metrics["silhouette/modality"].value > 0.9
+    assert metrics["silhouette/modality"].low > chance_of(structure, "silhouette/modality")
+    assert metrics["kmeans-purity/modality"].value == 1.0
+    assert metrics["density-ari/modality"].value > 0.9
+    assert metrics["fisher-ratio"].value < 0.1  # the shift is not agreement of pairs
+    assert metrics["anisotropy/sar"].value > 0.9
     gap = structure.pca.sar[:, 0] - structure.pca.optical[:, 0]
     assert np.all(gap > 0) or np.all(gap < 0)
 
@@ -65,12 +65,12 @@ def test_a_shuffled_pairing_is_at_chance() -> None:
     sar, optical = place + noise[0], place + noise[1]
     _, paired = look(sar, optical)
     shuffled = np.random.default_rng(0).permutation(SIZE)
-    structure, found = look(sar, optical[shuffled])
+    structure, metrics = look(sar, optical[shuffled])
     assert paired["fisher-ratio"].low > 10
-    assert found["fisher-ratio"].value == pytest.approx(1.0, abs=0.1)
+    assert metrics["fisher-ratio"].value == pytest.approx(1.0, abs=0.1)
     assert chance_of(structure, "fisher-ratio") == pytest.approx(1.0, abs=0.05)
     # What does not look at pairs does not notice the shuffle.
-    assert found["silhouette/modality"].value == pytest.approx(
+    assert metrics["silhouette/modality"].value == pytest.approx(
         paired["silhouette/modality"].value, abs=1e-6
     )
 
@@ -79,14 +79,14 @@ def test_one_cluster_per_place_is_found() -> None:
     centres = np.random.default_rng(5).normal(size=(10, WIDTH)).astype(np.float32) * 5
     sar = centres[SCENES] + 0.2 * cloud(6)
     optical = centres[SCENES] + 0.2 * cloud(7)
-    structure, found = look(sar, optical)
+    structure, metrics = look(sar, optical)
     for method in ("kmeans", "density"):
         for score in ("ari", "nmi", "purity"):
-            assert found[f"{method}-{score}/unit"].value == pytest.approx(1.0)
-        assert abs(found[f"{method}-ari/modality"].value) < 0.02
-        assert found[f"{method}-purity/modality"].value == 0.5
-        assert found[f"{method}-clusters"].value == 10
-    assert found["silhouette/unit"].value > 0.9
+            assert metrics[f"{method}-{score}/unit"].value == pytest.approx(1.0)
+        assert abs(metrics[f"{method}-ari/modality"].value) < 0.02
+        assert metrics[f"{method}-purity/modality"].value == 0.5
+        assert metrics[f"{method}-clusters"].value == 10
+    assert metrics["silhouette/unit"].value > 0.9
     assert chance_of(structure, "silhouette/unit") < 0.05
     blocks = structure.by_unit.values.reshape(10, 12, 10, 12).mean(axis=(1, 3))
     assert np.diagonal(blocks).min() > 0.9
@@ -112,15 +112,15 @@ def test_labels_beside_the_scene_are_scored() -> None:
     towards = np.where(label == "town", 30.0, -30.0)[:, None] * np.eye(1, WIDTH)
     sar = (cloud(10) + towards).astype(np.float32)
     optical = (cloud(11) + towards).astype(np.float32)
-    found = {
+    metrics = {
         m.metric: m.estimate.value
         for m in measure_structure(sar, optical, SCENES, seed=0, groups=label).metrics
     }
-    assert found["silhouette/label"] > 0.9
-    for metric in found:
+    assert metrics["silhouette/label"] > 0.9
+    for metric in metrics:
         definition = define("structure", metric)
-        assert definition.low <= found[metric] <= definition.high
-    assert found["kmeans-purity/label"] == 1.0
+        assert definition.low <= metrics[metric] <= definition.high
+    assert metrics["kmeans-purity/label"] == 1.0
     assert "silhouette/label" not in {m.metric for m in look(sar, optical)[0].metrics}
 
 

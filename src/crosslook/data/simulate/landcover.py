@@ -38,7 +38,7 @@ def plough(district: Hash, y: FloatArray, x: FloatArray, gsd: float) -> Laid:
     tuple
         Label, parcel bits and object height, each of shape (n,).
     """
-    v, u = _turn(district, y, x)
+    v, u = _rotate(district, y, x)
     depth = 130 + 220 * uniform(mix(district, 3))
     strip = np.floor(v / depth)
     key = mix(district, strip.astype(np.int32))
@@ -57,7 +57,7 @@ def settle(district: Hash, y: FloatArray, x: FloatArray, gsd: float) -> Laid:
     Parameters and result are those of :func:`plough`. Some districts are
     industrial: their lots are larger and their halls wider.
     """
-    v, u = _turn(district, y, x)
+    v, u = _rotate(district, y, x)
     label = np.full(len(v), _YARD, np.uint8)
     industrial = uniform(mix(district, 7)) < 0.3
     lot = np.where(industrial, np.float32(2.2 * _LOT), np.float32(_LOT))
@@ -80,11 +80,11 @@ def settle(district: Hash, y: FloatArray, x: FloatArray, gsd: float) -> Laid:
     return label, parcel, height.astype(np.float32)
 
 
-def _turn(district: Hash, y: FloatArray, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _rotate(district: Hash, y: FloatArray, x: FloatArray) -> tuple[FloatArray, FloatArray]:
     # A table keeps the result independent of how many pixels are worked on.
     angles = np.arange(_ANGLES) * (np.pi / _ANGLES)
-    turn = mix(district, 14) % np.uint32(_ANGLES)
-    cos, sin = np.cos(angles).astype(np.float32)[turn], np.sin(angles).astype(np.float32)[turn]
+    angle = mix(district, 14) % np.uint32(_ANGLES)
+    cos, sin = np.cos(angles).astype(np.float32)[angle], np.sin(angles).astype(np.float32)[angle]
     return y * cos - x * sin, y * sin + x * cos
 
 

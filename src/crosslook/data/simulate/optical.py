@@ -56,7 +56,7 @@ class OpticalSettings:
     sun_azimuth, sun_elevation : float
         Degrees; azimuth clockwise from north, elevation above the horizon.
     blur : float
-        Sigma of the sensor's point spread, in pixels.
+        Sigma of the sensor's point spread function, in pixels.
     noise : float
         Standard deviation of additive noise, in reflectance.
     """

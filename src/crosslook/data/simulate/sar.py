@@ -170,10 +170,10 @@ def _carried(image: FloatArray, moved: FloatArray) -> FloatArray:
     power = np.repeat(image, _PARTS, axis=1) / np.float32(_PARTS)
     out = np.zeros(height * width)
     rows = np.arange(height, dtype=np.int64)[:, None] * width
-    for column, share in ((first, 1.0 - rest), (first + 1, rest)):
+    for column, fraction in ((first, 1.0 - rest), (first + 1, rest)):
         inside = (column >= 0) & (column < width)
         index = (rows + column)[inside]
-        out += np.bincount(index, (power * share)[inside], height * width)
+        out += np.bincount(index, (power * fraction)[inside], height * width)
     return np.asarray(out.reshape(height, width), np.float32)
 
 
@@ -244,8 +244,8 @@ def _walls(
     image = np.zeros(objects.shape, np.float32)
     # Wall and ground return together, from the foot: one pixel before the wall.
     image[:, :-1] += np.float32(_DOUBLE_BOUNCE) * wall[:, 1:] / np.float32(gsd)
-    spread = np.maximum(shift, 1)
+    extent = np.maximum(shift, 1)
     for step in range(1, reach + 1):
-        part = np.where(spread[:, step:] >= step, wall[:, step:], 0) / spread[:, step:]
+        part = np.where(extent[:, step:] >= step, wall[:, step:], 0) / extent[:, step:]
         image[:, :-step] += np.float32(_WALL / gsd) * part
     return image

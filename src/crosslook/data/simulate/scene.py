@@ -80,11 +80,11 @@ class SimulatedPair:
     def displacement(self) -> Displacement:
         """By how much hills are displaced in the SAR image, per optical pixel; 0 if corrected."""
         given = self.settings
-        found = terrain_displacement(given.world, given.window, given.sar)
+        displaced = terrain_displacement(given.world, given.window, given.sar)
         if given.uncorrected:
-            return found
-        none = np.zeros_like(found.columns)
-        return replace(found, columns=none, layover=np.zeros(none.shape, np.bool_))
+            return displaced
+        none = np.zeros_like(displaced.columns)
+        return replace(displaced, columns=none, layover=np.zeros(none.shape, np.bool_))
 
 
 def make_pair(size: int = 1024, seed: int = 0, **options: Any) -> SimulatedPair:
@@ -114,11 +114,11 @@ def truth_matrix(settings: SceneSettings) -> NDArray[np.float64]:
     """
     angle = math.radians(settings.rotation)
     cos, sin = settings.scale * math.cos(angle), settings.scale * math.sin(angle)
-    turn = np.array([[cos, -sin], [sin, cos]])
+    rotation = np.array([[cos, -sin], [sin, cos]])
     centre = np.full(2, settings.size / 2)
     matrix = np.eye(3)
-    matrix[:2, :2] = turn
-    matrix[:2, 2] = centre - turn @ centre + np.asarray(settings.shift, np.float64)
+    matrix[:2, :2] = rotation
+    matrix[:2, 2] = centre - rotation @ centre + np.asarray(settings.shift, np.float64)
     return matrix
 
 

@@ -203,12 +203,12 @@ def _known(folder: Path) -> set[str]:
     if not path.exists():
         return set()
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        truth = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise OutputError(f"cannot read {path}: {error}. Choose an empty folder.") from error
-    if not isinstance(told, dict) or told.get("synthetic") is not True:
+    if not isinstance(truth, dict) or truth.get("synthetic") is not True:
         raise OutputError(f"{path} was not written by the simulator. Choose an empty folder.")
-    return set(told.get("pairs", {}))
+    return set(truth.get("pairs", {}))
 
 
 def _truth_json(scenes: dict[str, SceneSettings]) -> str:
@@ -216,12 +216,12 @@ def _truth_json(scenes: dict[str, SceneSettings]) -> str:
         name: {"settings": s.as_dict(), "sar_to_optical": truth_matrix(s).tolist()}
         for name, s in scenes.items()
     }
-    told = {
+    truth = {
         "synthetic": True,
         "convention": "sar_to_optical acts on (row, column, 1); pixel centres at +0.5",
         "pairs": pairs,
     }
-    return json.dumps(told, indent=1) + "\n"
+    return json.dumps(truth, indent=1) + "\n"
 
 
 def _truth_csv(scenes: dict[str, SceneSettings]) -> str:

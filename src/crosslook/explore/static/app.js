@@ -15,14 +15,14 @@ const PAGES = {
   audit: audit.show, api: api.show,
 };
 let now = { leave() {}, key() {} };
-let turn = 0;
+let visit = 0;
 
 async function route() {
   const { page, name, query } = where();
   const main = document.getElementById("main");
   now.leave?.();
   now = {};
-  const mine = ++turn;
+  const mine = ++visit;
   notice("");
   for (const link of document.querySelectorAll("nav a")) {
     const here = link.dataset.page === page || (link.dataset.page === "results" && page in { match: 1, shown: 1 });
@@ -36,9 +36,9 @@ async function route() {
   if (!show) { fill(root, h("p", {}, "There is no such page. "), h("a", { href: "#/" }, "To the start")); return; }
   try {
     const page = (await show(root, name, query)) ?? {};
-    if (mine === turn) now = page; else page.leave?.();
+    if (mine === visit) now = page; else page.leave?.();
   } catch (error) {
-    if (mine !== turn) return;
+    if (mine !== visit) return;
     fill(root, h("section", { class: "card" }, h("h1", {}, "That did not work"), h("p", {}, error.message),
       h("p", {}, h("a", { href: "#/" }, "To the start"))));
     if (error.status === undefined) throw error;

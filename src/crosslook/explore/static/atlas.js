@@ -41,9 +41,9 @@ export async function show(root, name, query) {
       draw.textContent = on ? "Drag a box on the map" : "Draw a box";
     } }, "Draw a box");
     side.draw = draw;
-    const middle = atlas.lattice.lonlat[8][8];
+    const centre = atlas.lattice.lonlat[8][8];
     const inset = h("div");
-    world([{ lon: middle[0], lat: middle[1], name: atlas.id }]).then((drawing) => fill(inset, drawing));
+    world([{ lon: centre[0], lat: centre[1], name: atlas.id }]).then((drawing) => fill(inset, drawing));
     return h("aside", { class: "side" },
       h("section", { class: "card" }, h("h2", {}, "What it holds"), inset, h("dl", { class: "facts" },
         fact("area with data", `${number(atlas.area_km2, 0)} km²`), fact("pixel", `${number(atlas.gsd, 2)} m`),

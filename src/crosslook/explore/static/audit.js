@@ -13,7 +13,7 @@ export async function show(root, name, query) {
   const base = `/audits/${encodeURIComponent(name)}`;
   const audit = await ask(base);
   const state = { at: 0, sar: true, timer: 0, show: query.get("show") ?? "all" };
-  const picture = (scene, m) => `/pairs/${encodeURIComponent(audit.pairs)}/picture?scene=${encodeURIComponent(scene)}&modality=${m}`;
+  const image = (scene, m) => `/pairs/${encodeURIComponent(audit.pairs)}/image?scene=${encodeURIComponent(scene)}&modality=${m}`;
   const largest = Math.max(1, ...audit.rows.map(length));
   const grid = h("div", { class: "scenes" }), large = h("section", { class: "card flicker" });
   const filter = h("select", { "aria-label": "Which scenes", onchange: () => { state.show = filter.value; keep({ show: filter.value }); draw(); } },
@@ -33,10 +33,10 @@ export async function show(root, name, query) {
 
   function draw(scene) {
     const list = rows();
-    const found = list.findIndex((r) => r.scene === scene);
-    state.at = found >= 0 ? found : Math.min(state.at, Math.max(0, list.length - 1));
+    const index = list.findIndex((r) => r.scene === scene);
+    state.at = index >= 0 ? index : Math.min(state.at, Math.max(0, list.length - 1));
     fill(grid, list.length ? list.map((r, n) => h("button", { class: `scene ${audit.marks[r.scene] ?? ""}`, "aria-pressed": n === state.at, onclick: () => step(n) },
-      h("span", { class: "arrow-box" }, audit.pairs ? h("img", { loading: "lazy", src: picture(r.scene, "optical"), alt: "" }) : null, arrow(r)),
+      h("span", { class: "arrow-box" }, audit.pairs ? h("img", { loading: "lazy", src: image(r.scene, "optical"), alt: "" }) : null, arrow(r)),
       h("strong", {}, r.scene), h("small", {}, `${number(length(r), 1)} px${r.trusted === 1 ? "" : ", not trusted"}`))) : h("p", { class: "none" }, "No scene here."));
     drawLarge();
   }
@@ -67,7 +67,7 @@ export async function show(root, name, query) {
     const marks = h("div", { class: "row" }, [["good", "Good"], ["bad", "Bad"]].map(([m, t]) => h("button", { class: audit.marks[r.scene] === m ? "" : "second", "aria-pressed": audit.marks[r.scene] === m, onclick: () => mark(audit.marks[r.scene] === m ? "" : m) }, t)),
       audit.pairs ? h("button", { class: "second", onclick: flicker }, "Flicker by itself") : null);
     fill(large, h("div", { class: "title" }, h("h2", {}, r.scene), h("span", { class: `badge ${r.trusted === 1 ? "good" : "unsure"}` }, r.trusted === 1 ? "trusted" : "not trusted")),
-      audit.pairs ? h("button", { class: "two", "aria-label": "Show the other image", onclick: swap }, h("img", { class: "optical", src: picture(r.scene, "optical"), alt: "Optical image" }), h("img", { class: "sar", src: picture(r.scene, "sar"), alt: "SAR image on the same pixels" }), h("span", { class: "which" })) : h("p", { class: "none" }, "Name the set of pairs to crosslook explore too, and its images are shown here."),
+      audit.pairs ? h("button", { class: "two", "aria-label": "Show the other image", onclick: swap }, h("img", { class: "optical", src: image(r.scene, "optical"), alt: "Optical image" }), h("img", { class: "sar", src: image(r.scene, "sar"), alt: "SAR image on the same pixels" }), h("span", { class: "which" })) : h("p", { class: "none" }, "Name the set of pairs to crosslook explore too, and its images are shown here."),
       marks, h("dl", { class: "facts" }, Object.entries(r).filter(([n, v]) => n !== "scene" && n !== "trusted" && v !== null).map(([n, v]) => h("div", { class: "fact" }, h("dt", {}, n.replaceAll("_", " ")), h("dd", {}, number(v, 2))))));
     paint();
   }

@@ -51,10 +51,10 @@ export async function ask(path, options = {}) {
     if (error.name === "AbortError") throw error;
     throw new Problem("The explorer does not answer. Is 'crosslook explore' still running?", 0);
   }
-  let told = null;
-  try { told = await answer.json(); } catch { /* told below */ }
-  if (!answer.ok) throw new Problem(sentence(told?.error ?? `The explorer answered ${answer.status}.`), answer.status);
-  return told;
+  let content = null;
+  try { content = await answer.json(); } catch { /* said below */ }
+  if (!answer.ok) throw new Problem(sentence(content?.error ?? `The explorer answered ${answer.status}.`), answer.status);
+  return content;
 }
 
 export function sentence(text) {

@@ -58,7 +58,7 @@ async function page(root, query, kind) {
     const waiting = state.images.some((one) => one.busy);
     const enough = locating ? ready.length > 0 && there.atlases.length > 0 : slots.every(([m]) => ready.some((one) => one.modality === m));
     go.disabled = !enough || waiting;
-    const plain = locating && ready.some((one) => one.told && !one.told.gsd);
+    const plain = locating && ready.some((one) => one.inspection && !one.inspection.gsd);
     const gsd = form.value("gsd");
     form.mark("gsd", plain && !gsd ? "Needed: an image says nothing of its pixel size." : "");
     if (plain && !gsd) go.disabled = true;
@@ -74,7 +74,7 @@ async function page(root, query, kind) {
       if (locating) {
         for (const one of ready) {
           const mine = { ...settings };
-          if (one.told?.gsd) delete mine.gsd;
+          if (one.inspection?.gsd) delete mine.gsd;
           jobs.push(await ask("/locate", { json: { query: one.upload.id, atlas: atlas.value, settings: mine, force: form.force() } }));
         }
       } else {
@@ -93,7 +93,7 @@ async function page(root, query, kind) {
 function imageCard(state, file, modality, form, update) {
   const body = h("div", { class: "image-body" }, h("progress", { max: 1, value: 0 }), h("p", { class: "none" }, "uploading"));
   const title = h("h3", {}, file.name);
-  const one = { modality, file, busy: true, failed: false, upload: null, told: null, changed: later(inspect, 500), remove, node: null, seen: "" };
+  const one = { modality, file, busy: true, failed: false, upload: null, inspection: null, changed: later(inspect, 500), remove, node: null, seen: "" };
   one.node = h("article", { class: "card image" }, h("div", { class: "title" }, title, h("small", {}, bytes(file.size)), h("button", { class: "quiet", "aria-label": `Remove ${file.name}`, onclick: remove }, "×")), body);
   send();
   return one;
@@ -122,10 +122,10 @@ function imageCard(state, file, modality, form, update) {
     request.upload.onprogress = (e) => { const bar = body.querySelector("progress"); if (bar && e.total) bar.value = e.loaded / e.total; };
     request.onerror = () => fail("The upload broke off. Is the explorer still running?");
     request.onload = () => {
-      let told = {};
-      try { told = JSON.parse(request.responseText); } catch { /* told below */ }
-      if (request.status !== 201) { fail(sentence(told.error ?? `the explorer answered ${request.status}`)); return; }
-      one.upload = told;
+      let answer = {};
+      try { answer = JSON.parse(request.responseText); } catch { /* said below */ }
+      if (request.status !== 201) { fail(sentence(answer.error ?? `the explorer answered ${request.status}`)); return; }
+      one.upload = answer;
       inspect();
     };
     request.send(file);
@@ -142,13 +142,13 @@ function imageCard(state, file, modality, form, update) {
     try {
       let job = await ask("/inspect", { json: { image: one.upload.id, modality, settings } });
       while (["queued", "running"].includes(job.state)) {
-        if (!one.told) fill(body, h("progress", {}), h("p", { class: "none" }, job.ahead ? `waiting; ${job.ahead} before it` : "reading"));
+        if (!one.inspection) fill(body, h("progress", {}), h("p", { class: "none" }, job.ahead ? `waiting; ${job.ahead} before it` : "reading"));
         await new Promise((done) => setTimeout(done, 250));
         if (state.gone || one.seen !== wanted) return;
         job = await ask(`/jobs/${job.id}`);
       }
       if (job.state !== "done") { fail(sentence(job.error)); return; }
-      one.told = job.result;
+      one.inspection = job.result;
       one.failed = false;
       drawImage(body, job);
     } catch (error) {
@@ -162,19 +162,19 @@ function imageCard(state, file, modality, form, update) {
 }
 
 export function drawImage(body, job) {
-  const told = job.result;
-  const scale = { power: "power", amplitude: "amplitude", db: "decibels" }[told.scale] ?? told.scale;
-  const low = told.limits.low.map((v) => number(v, 3)).join(", "), high = told.limits.high.map((v) => number(v, 3)).join(", ");
-  fill(body, h("img", { class: "thumb", src: `/jobs/${job.id}/view/picture.png`, alt: `What was read of ${told.name}` }),
+  const inspection = job.result;
+  const scale = { power: "power", amplitude: "amplitude", db: "decibels" }[inspection.scale] ?? inspection.scale;
+  const low = inspection.limits.low.map((v) => number(v, 3)).join(", "), high = inspection.limits.high.map((v) => number(v, 3)).join(", ");
+  fill(body, h("img", { class: "thumb", src: `/jobs/${job.id}/view/image.png`, alt: `What was read of ${inspection.name}` }),
     h("div", {}, h("dl", { class: "facts" },
-      pair("size", `${number(told.shape[1], 0)} × ${number(told.shape[0], 0)} px, ${told.dtype}`),
-      pair("bands", `${told.bands}${told.labels.filter(Boolean).length ? ` (${told.labels.filter(Boolean).join(", ")})` : ""}; used: ${told.used.join(", ")}`),
+      pair("size", `${number(inspection.shape[1], 0)} × ${number(inspection.shape[0], 0)} px, ${inspection.dtype}`),
+      pair("bands", `${inspection.bands}${inspection.labels.filter(Boolean).length ? ` (${inspection.labels.filter(Boolean).join(", ")})` : ""}; used: ${inspection.used.join(", ")}`),
       pair("numbers", `${scale}, limits ${low} to ${high}`),
-      pair("valid part", `${number(100 * told.valid, 1)} %`),
-      pair("pixel", told.gsd ? `${number(told.gsd, 2)} m, ${told.crs}` : "not known; give metres per pixel"),
-      told.centre ? pair("says it lies at", `${number(told.centre[0], 4)} ${number(told.centre[1], 4)}`) : null),
-    histogram(told.histogram),
-    told.notes.map((note) => h("p", { class: "none" }, sentence(note)))));
+      pair("valid part", `${number(100 * inspection.valid, 1)} %`),
+      pair("pixel", inspection.gsd ? `${number(inspection.gsd, 2)} m, ${inspection.crs}` : "not known; give metres per pixel"),
+      inspection.centre ? pair("says it lies at", `${number(inspection.centre[0], 4)} ${number(inspection.centre[1], 4)}`) : null),
+    histogram(inspection.histogram),
+    inspection.notes.map((note) => h("p", { class: "none" }, sentence(note)))));
 }
 
 function pair(name, value) { return h("div", { class: "fact" }, h("dt", {}, name), h("dd", {}, value)); }
@@ -200,7 +200,7 @@ function optionsForm(options, query, changed) {
   const first = options.filter((one) => one.first).map(row), rest = options.filter((one) => !one.first).map(row);
   const force = h("input", { type: "checkbox", id: "force" });
   const node = h("div", { class: "options" }, first.slice(0, 4), h("details", { open: query.get("more") ? true : null }, h("summary", {}, "More options"), first.slice(4), rest,
-    h("label", { class: "check" }, force, " Write aligned.tif and pictures for an uncertain match too")));
+    h("label", { class: "check" }, force, " Write aligned.tif and images for an uncertain match too")));
   return {
     node,
     value: (name) => fields.get(name)?.read(),
@@ -208,9 +208,9 @@ function optionsForm(options, query, changed) {
     mark: (name, words) => fields.get(name)?.mark(words),
     force: () => force.checked,
     values() {
-      const found = {};
-      for (const [name, field] of fields) { const value = field.read(); if (value !== undefined) found[name] = value; }
-      return found;
+      const values = {};
+      for (const [name, field] of fields) { const value = field.read(); if (value !== undefined) values[name] = value; }
+      return values;
     },
     reading(modality) {
       const names = modality === "sar" ? ["sar", "height"] : ["optical", "bands", "height"];

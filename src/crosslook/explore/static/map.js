@@ -127,13 +127,13 @@ export class PixelMap {
   pinched() {
     const [a, b] = [...this.pointers.values()];
     const apart = Math.hypot(a[0] - b[0], a[1] - b[1]);
-    const middle = [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2];
+    const centre = [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2];
     if (this.pinch) {
-      this.view.row -= (middle[0] - this.pinch.middle[0]) / this.view.scale;
-      this.view.col -= (middle[1] - this.pinch.middle[1]) / this.view.scale;
-      this.zoom(apart / this.pinch.apart, middle);
+      this.view.row -= (centre[0] - this.pinch.centre[0]) / this.view.scale;
+      this.view.col -= (centre[1] - this.pinch.centre[1]) / this.view.scale;
+      this.zoom(apart / this.pinch.apart, centre);
     }
-    this.pinch = { apart, middle };
+    this.pinch = { apart, centre };
     this.begin.moved = true;
   }
 

@@ -180,7 +180,7 @@ function alternatives(job, match, place, map, view) {
   const go = (row, col, half) => { map.fit(row - 1.4 * half, col - 1.4 * half, 2.8 * half, 2.8 * half); map.box.scrollIntoView({ block: "nearest" }); };
   return h("section", { class: "card" }, h("h2", {}, "Other places that were considered"), h("div", { class: "cards" },
     place.sar ? h("figure", { class: "alt" }, h("img", { src: view("query.png"), alt: "The SAR image" }), h("figcaption", {}, h("strong", {}, "the SAR image"), h("small", {}, `chosen place: score ${number(best, 3)}`))) : null,
-    place.cards.map((card, n) => h("figure", { class: "alt" }, h("button", { class: "picture", "aria-label": `Show place ${n + 2} on the map`, onclick: () => go(card.atlas_pixel[0], card.atlas_pixel[1], card.half) }, h("img", { src: view(`alternative-${n}.jpg`), alt: `Ground at place ${n + 2}`, style: { transform: `rotate(${0}deg)` } })),
+    place.cards.map((card, n) => h("figure", { class: "alt" }, h("button", { class: "preview", "aria-label": `Show place ${n + 2} on the map`, onclick: () => go(card.atlas_pixel[0], card.atlas_pixel[1], card.half) }, h("img", { src: view(`alternative-${n}.jpg`), alt: `Ground at place ${n + 2}`, style: { transform: `rotate(${0}deg)` } })),
       h("figcaption", {}, h("strong", {}, `place ${n + 2}`), h("small", {}, behind(card, best)), h("small", {}, `search ${number(card.coarse, 3)}, finer ${number(card.fine, 3)}, in parts ${number(card.parts, 3)}`))))));
 }
 
@@ -200,7 +200,7 @@ function byHand(job, match, place, map, view) {
   let query = null;
   const node = h("details", { class: "card", ontoggle: () => {
     if (!node.open || query) return;
-    query = new PixelMap(small, { height, width, label: "The SAR image. Arrow keys move it, Enter picks its middle." });
+    query = new PixelMap(small, { height, width, label: "The SAR image. Arrow keys move it, Enter picks its centre." });
     query.image("query", { url: view("query.png"), row: 0, col: 0, height, width });
     query.onpick = pick;
     requestAnimationFrame(() => query.fit());
@@ -248,12 +248,12 @@ function forward(match, place, row, col) {
   return [a / w + place.origin[0], b / w + place.origin[1]];
 }
 
-// A match that the command line wrote: its own pictures, its verdict in words.
+// A match that the command line wrote: its own images, its verdict in words.
 export async function showWritten(root, name) {
-  const told = await ask(`/matches/${encodeURIComponent(name)}`);
+  const content = await ask(`/matches/${encodeURIComponent(name)}`);
   const file = (f) => `/matches/${encodeURIComponent(name)}/files/${encodeURIComponent(f)}`;
-  fill(root, h("div", { class: "title" }, h("h1", {}, told.id), badge(told.match.verdict)), h("div", { class: "split" },
-    h("div", { class: "stage" }, told.files.includes("overlay.png") ? h("figure", { class: "card" }, h("img", { class: "full", src: file("overlay.png"), alt: "Left a checkerboard of both images, right the edges of the SAR image over the optical one" }), h("figcaption", {}, "Left a checkerboard of both, right the edges of the SAR image over the optical one.")) : h("p", { class: "card none" }, "No pictures were written: a warped image misleads where a match is not sure.")),
-    h("aside", { class: "side" }, verdictCard({ result: { words: told.words } }, told.match), h("section", { class: "card" }, h("h2", {}, "Files"), h("ul", { class: "plain files" }, told.files.map((f) => h("li", {}, h("a", { href: file(f), download: "" }, f))))))));
+  fill(root, h("div", { class: "title" }, h("h1", {}, content.id), badge(content.match.verdict)), h("div", { class: "split" },
+    h("div", { class: "stage" }, content.files.includes("overlay.png") ? h("figure", { class: "card" }, h("img", { class: "full", src: file("overlay.png"), alt: "Left a checkerboard of both images, right the edges of the SAR image over the optical one" }), h("figcaption", {}, "Left a checkerboard of both, right the edges of the SAR image over the optical one.")) : h("p", { class: "card none" }, "No images were written: a warped image misleads where a match is not sure.")),
+    h("aside", { class: "side" }, verdictCard({ result: { words: content.words } }, content.match), h("section", { class: "card" }, h("h2", {}, "Files"), h("ul", { class: "plain files" }, content.files.map((f) => h("li", {}, h("a", { href: file(f), download: "" }, f))))))));
   return {};
 }

@@ -28,8 +28,8 @@ async function draw(body, there, jobs, demo, refresh) {
   drawn = state;
   const atlases = await Promise.all(there.atlases.map((one) => ask(`/atlases/${encodeURIComponent(one.id)}`)));
   const places = atlases.map((one) => {
-    const middle = one.lattice.lonlat[Math.floor(one.lattice.nodes / 2)][Math.floor(one.lattice.nodes / 2)];
-    return { lon: middle[0], lat: middle[1], name: one.id, href: `#/atlas/${encodeURIComponent(one.id)}` };
+    const centre = one.lattice.lonlat[Math.floor(one.lattice.nodes / 2)][Math.floor(one.lattice.nodes / 2)];
+    return { lon: centre[0], lat: centre[1], name: one.id, href: `#/atlas/${encodeURIComponent(one.id)}` };
   });
   const empty = !["atlases", "runs", "matches", "audits", "pairs"].some((name) => there[name].length);
   fill(body, demoCard(there, jobs, demo, refresh, empty),

@@ -106,16 +106,16 @@ async function pane(panes, name, query, tail) {
 
   async function drawHeat() {
     if (!run.heat_maps.length) return;
-    const found = await ask(`${base}/heat_map?number=${heat.value}`);
+    const answer = await ask(`${base}/heat_map?number=${heat.value}`);
     if (state.gone) return;
-    const ink = colours(), size = found.values.length;
-    const lines_ = found.borders.flatMap((b) => [{ type: "line", x0: b - 0.5, x1: b - 0.5, y0: -0.5, y1: size - 0.5, line: { color: ink.text, width: 0.4 } }, { type: "line", y0: b - 0.5, y1: b - 0.5, x0: -0.5, x1: size - 0.5, line: { color: ink.text, width: 0.4 } }]);
-    await Plotly.react(map, [{ type: "heatmap", z: found.values, colorscale: "Viridis", hovertemplate: "SAR block %{y}, optical block %{x}: %{z:.3f}<extra></extra>", colorbar: { thickness: 10, title: { text: "cosine", side: "right" } } }],
+    const ink = colours(), size = answer.values.length;
+    const lines_ = answer.borders.flatMap((b) => [{ type: "line", x0: b - 0.5, x1: b - 0.5, y0: -0.5, y1: size - 0.5, line: { color: ink.text, width: 0.4 } }, { type: "line", y0: b - 0.5, y1: b - 0.5, x0: -0.5, x1: size - 0.5, line: { color: ink.text, width: 0.4 } }]);
+    await Plotly.react(map, [{ type: "heatmap", z: answer.values, colorscale: "Viridis", hovertemplate: "SAR block %{y}, optical block %{x}: %{z:.3f}<extra></extra>", colorbar: { thickness: 10, title: { text: "cosine", side: "right" } } }],
       { ...layout(ink), shapes: lines_, xaxis: { title: { text: "optical" }, constrain: "domain" }, yaxis: { title: { text: "SAR" }, autorange: "reversed", scaleanchor: "x" } }, CONFIG);
     map.removeAllListeners?.("plotly_click");
     map.on("plotly_click", (e) => {
       const { x, y } = e.points[0];
-      const [a, b] = [found.members[y] ?? [], found.members[x] ?? []];
+      const [a, b] = [answer.members[y] ?? [], answer.members[x] ?? []];
       if (!a.length) { notice("This run did not keep which patches a cell stands for; run the study again."); return; }
       choose(a[0], a[0] === b[0] ? null : b[0]);
     });
@@ -123,10 +123,10 @@ async function pane(panes, name, query, tail) {
 
   async function drawTable() {
     const top = high.value ? Number(high.value) : 2 ** 31;
-    const found = await ask(`${base}/queries?setup=${setup.value}&scene=${encodeURIComponent(scene.value)}&lowest=${Number(low.value) || 1}&highest=${top}`);
+    const answer = await ask(`${base}/queries?setup=${setup.value}&scene=${encodeURIComponent(scene.value)}&lowest=${Number(low.value) || 1}&highest=${top}`);
     if (state.gone) return;
-    lines = found.lines;
-    fill(count, `${found.count} queries, worst first`);
+    lines = answer.lines;
+    fill(count, `${answer.count} queries, worst first`);
     fill(table, h("table", {}, h("thead", {}, h("tr", {}, ["patch", "rank", "partner", "first", "score"].map((t, k) => h("th", { class: k ? "num" : "" }, t)))), h("tbody", {}, lines.map((l) => h("tr", { class: "pick", "data-index": l.index, tabindex: 0, onclick: () => choose(l.index, l.first === l.index ? null : l.first), onkeydown: (e) => { if (e.key === "Enter") choose(l.index, l.first === l.index ? null : l.first); } },
       h("td", {}, l.id), h("td", { class: "num" }, l.rank), h("td", { class: "num" }, l.partner_score.toFixed(3)), h("td", { class: "num" }, l.first === l.index ? "itself" : `#${l.first}`), h("td", { class: "num" }, l.first_score.toFixed(3)))))));
     mark();
@@ -153,15 +153,15 @@ async function pane(panes, name, query, tail) {
   }
 
   function drawPatch(patch, against) {
-    const picture = (i, m) => `${base}/patches/${i}/${m}`;
+    const image = (i, m) => `${base}/patches/${i}/${m}`;
     const [query_, answer] = patch.setup.direction === "sar->optical" ? ["sar", "optical"] : ["optical", "sar"];
     const extractor = h("select", { "aria-label": "Extractor of the feature maps", onchange: () => maps(patch.index, extractor.value, box) }, Object.keys(run.extractors).map((e) => h("option", { value: e }, e)));
     if (patch.setup.extractor in run.extractors) extractor.value = patch.setup.extractor;
     const box = h("div", { class: "maps" });
-    const figure = (i, m, words, cls = "") => h("figure", { class: cls }, patch.thumbnail ? h("img", { src: picture(i, m), alt: `${m === "sar" ? "SAR" : "Optical"} patch ${i}` }) : h("p", { class: "none" }, "no picture kept"), h("figcaption", {}, words));
+    const figure = (i, m, words, cls = "") => h("figure", { class: cls }, patch.thumbnail ? h("img", { src: image(i, m), alt: `${m === "sar" ? "SAR" : "Optical"} patch ${i}` }) : h("p", { class: "none" }, "no picture kept"), h("figcaption", {}, words));
     fill(detail, h("div", { class: "title" }, h("h3", {}, patch.id), patch.rank ? h("span", { class: `badge ${patch.rank === 1 ? "good" : patch.rank <= 10 ? "unsure" : "bad"}` }, `rank ${patch.rank}`) : h("span", { class: "badge plain" }, "not measured: a calibration patch")),
       h("div", { class: "patches" }, figure(patch.index, "sar", "SAR"), figure(patch.index, "optical", "optical"), against !== null ? figure(against, answer, `#${against}, compared`) : null),
-      patch.nearest.length ? [h("h4", {}, `The ${patch.nearest.length} nearest ${answer === "sar" ? "SAR" : "optical"} patches`), h("div", { class: "nearest" }, patch.nearest.map((n) => h("button", { class: `near ${n.partner ? "partner" : ""}`, title: n.id, onclick: () => choose(n.index) }, n.thumbnail ? h("img", { src: picture(n.index, answer), alt: n.partner ? `${n.id}, the partner` : n.id }) : h("span", {}, n.id), h("small", {}, n.score.toFixed(3)))))] : null,
+      patch.nearest.length ? [h("h4", {}, `The ${patch.nearest.length} nearest ${answer === "sar" ? "SAR" : "optical"} patches`), h("div", { class: "nearest" }, patch.nearest.map((n) => h("button", { class: `near ${n.partner ? "partner" : ""}`, title: n.id, onclick: () => choose(n.index) }, n.thumbnail ? h("img", { src: image(n.index, answer), alt: n.partner ? `${n.id}, the partner` : n.id }) : h("span", {}, n.id), h("small", {}, n.score.toFixed(3)))))] : null,
       h("div", { class: "row" }, h("h4", {}, "Feature maps"), extractor), box);
     maps(patch.index, extractor.value, box);
   }

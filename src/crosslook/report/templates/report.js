@@ -1,9 +1,9 @@
 "use strict";
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const hover = document.getElementById("hover");
-const pictures = JSON.parse(document.getElementById("pictures").textContent);
-function showPatches(found) {
-  const pair = pictures[found.points[0].customdata];
+const thumbnails = JSON.parse(document.getElementById("thumbnails").textContent);
+function showPatches(hovered) {
+  const pair = thumbnails[hovered.points[0].customdata];
   if (!pair) return;
   hover.replaceChildren(...pair.map((data, i) => {
     const image = new Image();
@@ -11,8 +11,8 @@ function showPatches(found) {
     image.alt = ["SAR", "optical"][i];
     return image;
   }));
-  hover.style.left = Math.min(found.event.clientX + 14, innerWidth - 225) + "px";
-  hover.style.top = Math.min(found.event.clientY + 14, innerHeight - 120) + "px";
+  hover.style.left = Math.min(hovered.event.clientX + 14, innerWidth - 225) + "px";
+  hover.style.top = Math.min(hovered.event.clientY + 14, innerHeight - 120) + "px";
   hover.hidden = false;
 }
 function draw() {

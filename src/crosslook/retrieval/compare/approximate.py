@@ -108,18 +108,18 @@ class ApproximateIndex:
         return scores
 
     def _shortlist(self, query: FloatArray, count: int) -> tuple[Indices, FloatArray]:
-        asked = query
+        widened = query
         if self.offsets is not None:
-            asked = np.column_stack([query, np.ones(len(query), np.float32)])
-        _, found = self._index.search(_widened(asked, self._index.d), count)
-        short = np.flatnonzero((found < 0).any(axis=1))
+            widened = np.column_stack([query, np.ones(len(query), np.float32)])
+        _, neighbours = self._index.search(_widened(widened, self._index.d), count)
+        short = np.flatnonzero((neighbours < 0).any(axis=1))
         if len(short):
-            found[short] = self._exactly(query[short], count)
-        scores = np.empty(found.shape, np.float32)
-        for row, items in enumerate(found):
+            neighbours[short] = self._exactly(query[short], count)
+        scores = np.empty(neighbours.shape, np.float32)
+        for row, items in enumerate(neighbours):
             scores[row] = self.score(query[row], items)
-        order = np.lexsort((found, -scores), axis=1)
-        return np.take_along_axis(found, order, 1), np.take_along_axis(scores, order, 1)
+        order = np.lexsort((neighbours, -scores), axis=1)
+        return np.take_along_axis(neighbours, order, 1), np.take_along_axis(scores, order, 1)
 
     def _exactly(self, query: FloatArray, count: int) -> Indices:
         bare = None
@@ -179,9 +179,9 @@ def _build(faiss: Any, kind: str, items: FloatArray) -> Any:
     coarse = faiss.IndexFlatIP(width)
     index = faiss.IndexIVFPQ(coarse, width, lists, _CODE_BYTES, bits, faiss.METRIC_INNER_PRODUCT)
     index.nprobe = max(1, lists // 8)
-    held = _widened(items, width)
-    index.train(held)
-    index.add(held)
+    widened = _widened(items, width)
+    index.train(widened)
+    index.add(widened)
     return index
 
 

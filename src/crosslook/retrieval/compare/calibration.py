@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.errors import CalibrationError, SettingError, did_you_mean
+from crosslook.retrieval.compare.principal import principal_axes
 from crosslook.types import FloatArray, Indices, Modality
 
 _FLAT = 1e-6
-"""A dimension whose deviation is below this share of the largest is constant."""
+"""A dimension whose standard deviation is below this fraction of the largest is constant."""
 _NOTHING = 1e-10
-"""A direction whose variance is below this share of the largest is rounding."""
+"""A direction whose variance is below this fraction of the largest is rounding."""
 MOST_DIRECTIONS = 1024
 """Directions that ``whiten`` turns, at most; all others are taken to have the shrunk variance."""
 FITTED_ROWS = 8192
@@ -28,7 +29,7 @@ _PASSES = 4
 _AT_ONCE = 1024
 
 
-class Transform(Protocol):
+class DescriptorMap(Protocol):
     """Maps descriptors (N, D) of one modality to calibrated ones (N, D')."""
 
     def __call__(self, descriptors: FloatArray) -> FloatArray:
@@ -40,8 +41,8 @@ class Calibration:
     """A fitted calibration: one transform per modality."""
 
     name: str
-    sar: Transform
-    optical: Transform
+    sar: DescriptorMap
+    optical: DescriptorMap
 
     def apply(self, descriptors: FloatArray, modality: Modality) -> FloatArray:
         """Calibrate descriptors (N, D) of ``modality``; lengths are left as they fall."""
@@ -57,12 +58,12 @@ class _Identity:
 @dataclass(frozen=True)
 class _Affine:
     mean: FloatArray
-    inverse_deviation: FloatArray | None = None
+    inverse_std: FloatArray | None = None
 
     def __call__(self, descriptors: FloatArray) -> FloatArray:
         out: FloatArray = descriptors - self.mean
-        if self.inverse_deviation is not None:
-            out *= self.inverse_deviation
+        if self.inverse_std is not None:
+            out *= self.inverse_std
         return out
 
 
@@ -97,13 +98,13 @@ def fit_calibration(
     ----------
     name : str
         ``none``; ``center`` subtracts the mean of the modality;
-        ``standardize`` also divides every dimension by its deviation;
+        ``standardize`` also divides every dimension by its standard deviation;
         ``whiten`` turns the shrunk covariance into the identity (ZCA), in its
         1,024 strongest directions at most.
     sar, optical : float32 arrays, shapes (n, D) and (m, D)
         Descriptors of the calibration units; rows need not be pairs.
     shrinkage : float
-        For ``whiten``: share of the mean variance in the covariance,
+        For ``whiten``: fraction of the mean variance in the covariance,
         ``(1 - s) * C + s * trace(C) / D * I`` (Ledoit and Wolf 2004), 0..1.
 
     Raises
@@ -128,22 +129,22 @@ def fit_calibration(
     return Calibration(name, fit(sar, shrinkage), fit(optical, shrinkage))
 
 
-def _center(x: FloatArray, shrinkage: float) -> Transform:
+def _center(x: FloatArray, shrinkage: float) -> DescriptorMap:
     return _Affine(_mean(x))
 
 
-def _standardize(x: FloatArray, shrinkage: float) -> Transform:
+def _standardize(x: FloatArray, shrinkage: float) -> DescriptorMap:
     mean, square = _mean(x), np.zeros(x.shape[1])
     for part in _parts(x):
         square += ((part - mean).astype(np.float64) ** 2).sum(axis=0)
-    deviation = np.sqrt(square / len(x))
-    flat = deviation <= _FLAT * deviation.max()
+    std = np.sqrt(square / len(x))
+    flat = std <= _FLAT * std.max()
     # A constant dimension says nothing; it is switched off, not blown up.
-    inverse = np.where(flat, 0.0, 1.0 / np.where(flat, 1.0, deviation))
+    inverse = np.where(flat, 0.0, 1.0 / np.where(flat, 1.0, std))
     return _Affine(mean, inverse.astype(np.float32))
 
 
-def _whiten(x: FloatArray, shrinkage: float) -> Transform:
+def _whiten(x: FloatArray, shrinkage: float) -> DescriptorMap:
     mean = _mean(x)
     centred = x - mean
     n, dimensions = centred.shape
@@ -193,14 +194,8 @@ def _principal(centred: FloatArray, most: int) -> tuple[FloatArray, NDArray[np.f
         variances = lengths.astype(np.float64) ** 2 / n
     else:
         exact = centred.astype(np.float64)
-        if n <= dimensions:
-            variances, left = np.linalg.eigh(exact @ exact.T / n)
-            scale = np.sqrt(np.maximum(variances, variances[-1] * _NOTHING) * n)
-            right = (left.T @ exact) / scale[:, None]
-        else:
-            variances, vectors = np.linalg.eigh(exact.T @ exact / n)
-            right = vectors.T
-        right, variances = right[::-1], variances[::-1]
+        axes = principal_axes(exact, n)
+        right, variances = axes.directions(exact, _NOTHING)[::-1], axes.values[::-1]
     keep = variances > variances[0] * _NOTHING
     return np.asarray(right[keep], np.float32), variances[keep]
 
@@ -210,7 +205,7 @@ def _parts(x: FloatArray) -> Iterator[FloatArray]:
         yield x[start : start + _AT_ONCE]
 
 
-def _identity(x: FloatArray, shrinkage: float) -> Transform:
+def _identity(x: FloatArray, shrinkage: float) -> DescriptorMap:
     return _Identity()
 
 
@@ -233,7 +228,7 @@ def _check(x: FloatArray, modality: str) -> None:
         )
 
 
-CALIBRATIONS: dict[str, Callable[[FloatArray, float], Transform]] = {
+CALIBRATIONS: dict[str, Callable[[FloatArray, float], DescriptorMap]] = {
     "none": _identity,
     "center": _center,
     "standardize": _standardize,

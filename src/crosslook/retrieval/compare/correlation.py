@@ -117,9 +117,9 @@ def find_peaks(scores: FloatArray, exclusion: float) -> Peaks:
     return Peaks(position, top, ratio, border)
 
 
-def _vertex(before: FloatArray, middle: FloatArray, after: FloatArray) -> Array:
+def _vertex(before: FloatArray, at: FloatArray, after: FloatArray) -> Array:
     """Offset of the top of the parabola through three equidistant values."""
-    bend = (before + after - 2.0 * middle).astype(np.float64)
+    bend = (before + after - 2.0 * at).astype(np.float64)
     slope = (before - after).astype(np.float64)
     offset = np.where(bend < -1e-9, 0.5 * slope / np.minimum(bend, -1e-9), 0.0)
     return np.asarray(offset.clip(-0.5, 0.5), np.float64)

@@ -38,14 +38,14 @@ def search_device(device: str, gallery: FloatArray) -> str | None:
     if device in ("cpu", "mps") or (device == "auto" and shutil.which("nvidia-smi") is None):
         return None
     try:
-        found = resolve_runtime(device, "float32", None)
+        runtime = resolve_runtime(device, "float32", None)
     except ImportError:
         return None
-    if found.kind != "cuda":
+    if runtime.kind != "cuda":
         return None
     import torch
 
-    free, _ = torch.cuda.mem_get_info(torch.device(found.device))
+    free, _ = torch.cuda.mem_get_info(torch.device(runtime.device))
     if gallery.nbytes + 3 * 4 * BLOCK_SCORES > free:
         _LOG.warning(
             "a gallery of %.1f GB does not fit the GPU (%.1f GB free): searched on the CPU. "
@@ -54,7 +54,7 @@ def search_device(device: str, gallery: FloatArray) -> str | None:
             free / 1e9,
         )
         return None
-    return found.device
+    return runtime.device
 
 
 def rank_on_device(
@@ -74,7 +74,7 @@ def rank_on_device(
     import torch
 
     count, best = len(query), min(top, len(gallery))
-    found = [[empty_ranks(count, best) for _ in accepts] for _ in offsets]
+    results = [[empty_ranks(count, best) for _ in accepts] for _ in offsets]
     step = max(1, BLOCK_SCORES // max(1, len(gallery)))
 
     def there(values: Any) -> Any:
@@ -87,12 +87,12 @@ def rank_on_device(
             rows = slice(start, min(start + step, count))
             cosines = there(query[rows]) @ items.T
             own_at = there(partner[rows])[:, None]
-            for how, column, ranks in zip(offsets, columns, found, strict=True):
+            for how, column, ranks in zip(offsets, columns, results, strict=True):
                 block = cosines * np.float32(how.scale)
                 block -= there(how.query[rows])[:, None]
                 block -= column
                 _fill(ranks, accepts, rows, block, own_at)
-    return found
+    return results
 
 
 def _fill(

@@ -59,7 +59,7 @@ def fit_weights(scores: Sequence[FloatArray]) -> NDArray[np.float64]:
 
     stack = np.stack(scores).astype(np.float64)
     count = len(stack)
-    found = minimize(
+    optimum = minimize(
         _loss,
         np.full(count, 1.0 / count),
         args=(stack,),
@@ -67,10 +67,10 @@ def fit_weights(scores: Sequence[FloatArray]) -> NDArray[np.float64]:
         method="L-BFGS-B",
         bounds=[(0.0, None)] * count,
     )
-    total = float(found.x.sum())
+    total = float(optimum.x.sum())
     if total < 1e-6:
         return np.full(count, 1.0 / count)
-    return np.asarray(found.x / total, np.float64)
+    return np.asarray(optimum.x / total, np.float64)
 
 
 def _loss(
@@ -117,16 +117,16 @@ class Member:
 
 @dataclass(frozen=True, eq=False)
 class Fusion:
-    """A fitted fusion: ``sum_m weights[m] * score_m / spread[m]``.
+    """A fitted fusion: ``sum_m weights[m] * score_m / std[m]``.
 
-    ``score_m`` is the member's corrected score; ``spread`` is its deviation
+    ``score_m`` is the member's corrected score; ``std`` is its standard deviation
     over the non-pairs of the calibration units, so that a weight means the
     same for every extractor. ``weights`` are 0 or more and sum to 1.
     """
 
     members: tuple[Member, ...]
     weights: NDArray[np.float64]
-    spread: NDArray[np.float64]
+    std: NDArray[np.float64]
     scoring: str
     fit: Indices
     direction: Direction
@@ -163,7 +163,7 @@ def rank_fusions(
 ) -> list[Ranks]:
     """Rank by several weights of the same members: their scores are computed once."""
     count, best = len(measured), min(top, len(measured))
-    found = [
+    results = [
         Ranks(
             np.empty(count, np.int64),
             np.empty(count, np.float32),
@@ -173,12 +173,12 @@ def rank_fusions(
         for _ in fusions
     ]
     for rows, blocks in _fused_blocks(fusions, measured):
-        for ranks, block in zip(found, blocks, strict=True):
+        for ranks, block in zip(results, blocks, strict=True):
             own = block[np.arange(len(block)), np.arange(rows.start, rows.stop)]
             ranks.partner_score[rows] = own
             ranks.rank[rows] = rank_in(block, own, None if accept is None else accept[rows])
             ranks.top_indices[rows], ranks.top_scores[rows] = best_of(block, best)
-    return found
+    return results
 
 
 def _fused_blocks(
@@ -186,7 +186,7 @@ def _fused_blocks(
 ) -> Iterator[tuple[slice, list[FloatArray]]]:
     first = fusions[0]
     sides = [_prepared(first, member, measured) for member in first.members]
-    factors = [np.asarray(f.weights / f.spread, np.float32) for f in fusions]
+    factors = [np.asarray(f.weights / f.std, np.float32) for f in fusions]
     step = int(np.clip(BLOCK_SCORES // max(1, len(measured)), 1, MOST_ROWS))
     scores = np.empty((min(step, len(measured)), len(measured)), np.float32)
     for start in range(0, len(measured), step):
@@ -272,14 +272,14 @@ def fit_fusions(
     some = fit[:: -(-len(fit) // _MOST_KNOWN)]
     known = [_left_out_scores(member, some, names[some], direction, scoring) for member in members]
     off = ~np.eye(len(some), dtype=bool)
-    spread = np.array([max(float(scores[off].std()), 1e-12) for scores in known])
-    found = []
+    stds = np.array([max(float(scores[off].std()), 1e-12) for scores in known])
+    fusions = []
     for how in weights:
-        share = np.full(len(members), 1 / len(members))
+        weight = np.full(len(members), 1 / len(members))
         if how == "fitted":
-            share = fit_weights([s / np.float32(d) for s, d in zip(known, spread, strict=True)])
-        found.append(Fusion(tuple(members), share, spread, scoring, fit, direction))
-    return found
+            weight = fit_weights([s / np.float32(d) for s, d in zip(known, stds, strict=True)])
+        fusions.append(Fusion(tuple(members), weight, stds, scoring, fit, direction))
+    return fusions
 
 
 def _left_out_scores(

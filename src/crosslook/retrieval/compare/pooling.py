@@ -105,7 +105,7 @@ def _grid(values: FloatArray, side: float) -> FloatArray:
 
 
 def _area_weights(length: int, cells: int) -> FloatArray:
-    """Share of each of ``length`` inputs in each of ``cells`` outputs."""
+    """Fraction of each of ``length`` inputs in each of ``cells`` outputs."""
     edges = np.linspace(0, length, cells + 1)
     start = np.arange(length)
     low = np.maximum(edges[:-1, None], start)

@@ -138,10 +138,10 @@ def _products(
         raise InputError(f"queries {query.shape} do not fit a gallery {gallery.shape}.")
     step = _rows_per_block(gallery)
     # One buffer for all blocks: fresh pages would cost as much as ranking does.
-    held = np.empty((min(step, len(query)), len(gallery)), np.float32)
+    product = np.empty((min(step, len(query)), len(gallery)), np.float32)
     for start in range(0, len(query), step):
         rows = slice(start, min(start + step, len(query)))
-        scores = held[: rows.stop - start]
+        scores = product[: rows.stop - start]
         if moved is None:
             np.matmul(query[rows], gallery.T, out=scores)
         else:
@@ -202,20 +202,20 @@ def rank_all(
         Per correction, per rule.
     """
     count, best = len(query), min(top, len(gallery))
-    found = [[empty_ranks(count, best) for _ in accepts] for _ in offsets]
+    results = [[empty_ranks(count, best) for _ in accepts] for _ in offsets]
     moved = None if shifts is None else ShiftedGallery(gallery, shifts)
 
     def fill(part: slice) -> None:
         for inner, cosines in _products(query[part], gallery, moved):
             rows = slice(part.start + inner.start, part.start + inner.stop)
-            for number, (how, ranks) in enumerate(zip(offsets, found, strict=True)):
+            for number, (how, ranks) in enumerate(zip(offsets, results, strict=True)):
                 # The last correction may overwrite what no one reads any more.
                 block = cosines if number == len(offsets) - 1 else cosines.copy()
                 replace(how, query=how.query[rows]).apply(block)
                 _fill_ranks(ranks, accepts, rows, block, partner)
 
     _in_threads(fill, count, _rows_per_block(gallery))
-    return found
+    return results
 
 
 def empty_ranks(count: int, best: int) -> Ranks:

@@ -42,7 +42,7 @@ def find_clusters(reduced: FloatArray, count: int, seed: int) -> Clusters:
     Parameters
     ----------
     reduced : float32 array, shape (M, d)
-        Descriptors on few principal axes (see ``embedding.principal_axes``).
+        Descriptors on few principal axes (see ``embedding.principal_scores``).
     count : int
         Clusters of k-means; at most the number of distinct rows is used.
     seed : int
@@ -53,8 +53,8 @@ def find_clusters(reduced: FloatArray, count: int, seed: int) -> Clusters:
     kmeans = KMeans(max(1, min(count, distinct)), n_init=3, random_state=seed).fit(reduced)
     size = min(5, len(reduced))
     density = HDBSCAN(min_cluster_size=size, copy=True).fit(reduced) if size > 1 else None
-    found = density.labels_ if density is not None else np.full(len(reduced), -1)
-    return Clusters(kmeans.labels_.astype(np.int64), np.asarray(found, np.int64))
+    labels = density.labels_ if density is not None else np.full(len(reduced), -1)
+    return Clusters(kmeans.labels_.astype(np.int64), np.asarray(labels, np.int64))
 
 
 def agreement(clusters: Labels, labels: Labels) -> dict[str, float]:
@@ -62,7 +62,7 @@ def agreement(clusters: Labels, labels: Labels) -> dict[str, float]:
 
     Hubert and Arabie 1985 (chance is 0, equal partitions 1); mutual
     information over the mean of the entropies, Strehl and Ghosh 2002; purity:
-    share of items whose label is the commonest one of their cluster (Manning
+    fraction of items whose label is the commonest one of their cluster (Manning
     et al. 2008, ch. 16). Items in no cluster count as one cluster of their own.
     """
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
@@ -95,28 +95,28 @@ def measure_clusters(
     -------
     list of Metric
         ``<kmeans|density>-<ari|nmi|purity>/<modality|unit|label>``, the number
-        of clusters and the share of descriptors that density leaves in none.
+        of clusters and the fraction of descriptors that density leaves in none.
         The clusters are held fixed in the intervals; only units are left out.
     """
-    found: list[Metric] = []
+    metrics: list[Metric] = []
     twice = np.tile(np.unique(np.asarray(units), return_inverse=True)[1], 2)
     for method, members in (("kmeans", clusters.kmeans), ("density", clusters.density)):
         for name, labels in joint_labels(units, groups).items():
-            found += _scores(f"{method}-{{}}/{name}", members, labels, twice, seed)
+            metrics += _scores(f"{method}-{{}}/{name}", members, labels, twice, seed)
         count = float(len(np.unique(members[members >= 0])))
         exact = Estimate(count, math.nan, math.nan)
-        found.append(_metric(f"{method}-clusters", exact, len(members), math.nan))
+        metrics.append(_metric(f"{method}-clusters", exact, len(members), math.nan))
     outside = jackknife(
         lambda items: float((clusters.density[items] < 0).mean()), twice, seed, bounds=(0, 1)
     )
-    found.append(_metric("density-outside", outside, len(twice), math.nan))
-    return found
+    metrics.append(_metric("density-outside", outside, len(twice), math.nan))
+    return metrics
 
 
 def _scores(name: str, members: Labels, labels: Labels, units: Labels, seed: int) -> list[Metric]:
     rng = np.random.default_rng(seed)
     shuffled = [agreement(members, rng.permutation(labels)) for _ in range(_SHUFFLES)]
-    found = []
+    scores = []
     for score in _SCORES:
 
         def statistic(items: Labels, score: str = score) -> float:
@@ -125,8 +125,8 @@ def _scores(name: str, members: Labels, labels: Labels, units: Labels, seed: int
         low = -1.0 if score == "ari" else 0.0
         estimate = jackknife(statistic, units, seed, bounds=(low, 1.0))
         chance = 0.0 if score == "ari" else float(np.mean([s[score] for s in shuffled]))
-        found.append(_metric(name.format(score), estimate, len(members), chance))
-    return found
+        scores.append(_metric(name.format(score), estimate, len(members), chance))
+    return scores
 
 
 def _metric(name: str, estimate: Estimate, count: int, chance: float) -> Metric:

@@ -101,13 +101,13 @@ STRUCTURE = {
         0.0,
         1.0,
         "lower",
-        "Share of answers that hubs take from the others; a random gallery has its chance.",
+        "Fraction of answers that hubs take from the others; a random gallery has its chance.",
     ),
     **_cluster_scores("kmeans", "k-means", "k-means++, Arthur and Vassilvitskii 2007"),
     **_cluster_scores("density", "density clusters", "HDBSCAN, Campello et al. 2013"),
     "density-outside": Definition(
         "Share in no density cluster",
-        "share of descriptors that HDBSCAN leaves out",
+        "fraction of descriptors that HDBSCAN leaves out",
         "Campello et al. 2013",
         0.0,
         1.0,
@@ -124,7 +124,7 @@ def _curve(what: str, formula: str) -> dict[str, Definition]:
     return {
         f"recall@1/{what}": Definition(
             f"Recall at 1 by {what}",
-            f"share of sampled queries whose partner is first; {formula}",
+            f"fraction of sampled queries whose partner is first; {formula}",
             "Hendrycks and Dietterich, ICLR 2019, for curves over graded disturbances",
             0.0,
             1.0,
@@ -159,7 +159,7 @@ ROBUSTNESS: dict[str, Definition] = {
     **_recall(
         "recall@1/patch",
         "Recall at 1 by patch size",
-        "recall at 1 with the middle k x k px of every patch, calibrated and searched anew",
+        "recall at 1 with the central k x k px of every patch, calibrated and searched anew",
         "as recall",
         "Smaller patches hold less to be recognised by; the gallery keeps its size.",
     ),
@@ -227,9 +227,9 @@ GAP = {
         "The shift between the sensors that centring removes.",
     ),
     "relative-gap": Definition(
-        "Gap relative to the spread within a modality",
+        "Gap relative to the scatter within a modality",
         "centroid distance / mean over modalities of sqrt(mean_i || x_i - mean x ||^2)",
-        "Liang et al., NeurIPS 2022, divided by the within-modality spread",
+        "Liang et al., NeurIPS 2022, divided by the within-modality scatter",
         0.0,
         _INF,
         "lower",
@@ -257,7 +257,7 @@ GAP = {
     ),
     "mutual-nearest-neighbours": Definition(
         "Mutual nearest neighbours",
-        "share of pairs in which each is the other's nearest neighbour",
+        "fraction of pairs in which each is the other's nearest neighbour",
         "Haghighi et al., CVPR 2018, on cross-modal pairs",
         0.0,
         1.0,
@@ -278,7 +278,7 @@ GAP = {
 RETRIEVAL = {
     "recall": Definition(
         "Recall at k",
-        "share of queries whose partner has a rank of at most k",
+        "fraction of queries whose partner has a rank of at most k",
         "Manning et al., Introduction to Information Retrieval, 2008",
         0.0,
         1.0,
@@ -333,7 +333,7 @@ RETRIEVAL = {
     ),
     "tolerant-recall": Definition(
         "Tolerant recall at k",
-        "share of queries of which the partner or a neighbour within the tolerance "
+        "fraction of queries of which the partner or a neighbour within the tolerance "
         "has a rank of at most k; other accepted items do not stand in the way",
         "Arandjelovic et al., CVPR 2016",
         0.0,

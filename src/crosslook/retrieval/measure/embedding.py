@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crosslook.retrieval.compare.principal import principal_axes
 from crosslook.retrieval.compare.similarity import normalise
 from crosslook.types import FloatArray
 
@@ -31,7 +32,7 @@ class Embedding:
     optical: FloatArray
 
 
-def principal_axes(descriptors: FloatArray, axes: int = _AXES) -> FloatArray:
+def principal_scores(descriptors: FloatArray, axes: int = _AXES) -> FloatArray:
     """Unit-length descriptors on their first principal axes.
 
     Parameters
@@ -50,13 +51,7 @@ def principal_axes(descriptors: FloatArray, axes: int = _AXES) -> FloatArray:
     units = normalise(descriptors).astype(np.float64)
     units -= units.mean(axis=0)
     kept = max(1, min(axes, len(units) - 1, units.shape[1]))
-    if units.shape[1] > len(units):
-        values, vectors = np.linalg.eigh(units @ units.T)
-        order = np.argsort(-values, kind="stable")[:kept]
-        scores = vectors[:, order] * np.sqrt(np.clip(values[order], 0.0, None))
-    else:
-        values, vectors = np.linalg.eigh(units.T @ units)
-        scores = units @ vectors[:, np.argsort(-values, kind="stable")[:kept]]
+    scores = principal_axes(units).scores(units, kept)
     peak = scores[np.abs(scores).argmax(axis=0), np.arange(scores.shape[1])]
     return np.asarray(scores * np.where(peak < 0, -1.0, 1.0), np.float32)
 
@@ -79,7 +74,7 @@ def embed_umap(reduced: FloatArray, seed: int) -> Embedding:
     Parameters
     ----------
     reduced : float32 array, shape (2 N, d)
-        From :func:`principal_axes`.
+        From :func:`principal_scores`.
     seed : int
 
     Returns

@@ -10,28 +10,28 @@ from numpy.typing import NDArray
 from crosslook.errors import InputError
 from crosslook.types import FloatArray
 
-Picture = NDArray[np.uint8]
+RGBImage = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
 class MapScale:
-    """Mean and deviation of each channel over cells and patches, per modality.
+    """Mean and standard deviation of each channel over cells and patches, per modality.
 
     All are float32 ``(C, 1, 1)``.
     """
 
     sar_mean: FloatArray
-    sar_deviation: FloatArray
+    sar_std: FloatArray
     optical_mean: FloatArray
-    optical_deviation: FloatArray
+    optical_std: FloatArray
 
     def sar(self, values: FloatArray) -> FloatArray:
         """Standardise sar maps (..., C, h, w)."""
-        return np.asarray((values - self.sar_mean) / self.sar_deviation, np.float32)
+        return np.asarray((values - self.sar_mean) / self.sar_std, np.float32)
 
     def optical(self, values: FloatArray) -> FloatArray:
         """Standardise optical maps (..., C, h, w)."""
-        return np.asarray((values - self.optical_mean) / self.optical_deviation, np.float32)
+        return np.asarray((values - self.optical_mean) / self.optical_std, np.float32)
 
 
 def fit_map_scale(sar: FloatArray, optical: FloatArray) -> MapScale:
@@ -50,7 +50,7 @@ def fit_map_scale(sar: FloatArray, optical: FloatArray) -> MapScale:
     return MapScale(*_moments(sar), *_moments(optical))
 
 
-def pca_colours(sar_map: FloatArray, optical_map: FloatArray) -> tuple[Picture, Picture]:
+def pca_colours(sar_map: FloatArray, optical_map: FloatArray) -> tuple[RGBImage, RGBImage]:
     """Colour the cells of a pair by their first three principal directions.
 
     The directions are fitted over the cells of both maps together, and both
@@ -132,8 +132,8 @@ def telling_cell(sar_map: FloatArray) -> tuple[int, int]:
 
 def _moments(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     mean = values.mean(axis=(0, 2, 3), dtype=np.float64)[:, None, None]
-    deviation = values.std(axis=(0, 2, 3), dtype=np.float64)[:, None, None]
-    return mean.astype(np.float32), np.maximum(deviation, 1e-6).astype(np.float32)
+    std = values.std(axis=(0, 2, 3), dtype=np.float64)[:, None, None]
+    return mean.astype(np.float32), np.maximum(std, 1e-6).astype(np.float32)
 
 
 def _check_pair(sar_map: FloatArray, optical_map: FloatArray) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.retrieval.measure.resampling import DRAWS, bootstrap_share
+from crosslook.retrieval.measure.resampling import DRAWS, bootstrap_fraction
 from crosslook.types import Indices, Metric
 
 Values = NDArray[np.float64]
@@ -77,7 +77,7 @@ def measure_gallery_size(
         Metric(
             "robustness",
             name,
-            bootstrap_share(values, units, seed, draws),
+            bootstrap_fraction(values, units, seed, draws),
             len(beaten),
             size,
             1.0 / size,
@@ -118,10 +118,10 @@ def fit_beta_binomial(beaten: Indices, impostors: int) -> BetaBinomial:
         terms = betaln(counts + a, impostors - counts + b) - betaln(a, b)
         return -float((weights * terms).sum())
 
-    share = float(np.clip(beaten.mean() / impostors, 1e-6, 1 - 1e-6))
-    start = np.log([0.3, 0.3 * (1 - share) / share])
+    fraction = float(np.clip(beaten.mean() / impostors, 1e-6, 1 - 1e-6))
+    start = np.log([0.3, 0.3 * (1 - fraction) / fraction])
     # Without a single beaten partner the likelihood has no maximum: bounds.
     bounds = [(np.log(1e-3), np.log(1e3)), (np.log(1e-3), np.log(1e9))]
-    found = minimize(loss, start, method="L-BFGS-B", bounds=bounds)
-    a, b = np.exp(found.x)
+    optimum = minimize(loss, start, method="L-BFGS-B", bounds=bounds)
+    a, b = np.exp(optimum.x)
     return BetaBinomial(float(a), float(b))

@@ -16,8 +16,8 @@ from crosslook.retrieval.compare.similarity import paired_cosines
 from crosslook.retrieval.measure.hubness import occurrences
 from crosslook.retrieval.measure.resampling import (
     DRAWS,
+    bootstrap_fraction,
     bootstrap_mean,
-    bootstrap_share,
     jackknife,
     sample,
 )
@@ -64,7 +64,7 @@ def probe_accuracy(
         inner[np.diag_indices_from(inner)] += ridge
         weights = np.linalg.solve(inner, label[train])
         right[test] = (gram[np.ix_(test, train)] @ weights > 0) == (label[test] > 0)
-    return bootstrap_share(right, np.tile(which, 2), seed)
+    return bootstrap_fraction(right, np.tile(which, 2), seed)
 
 
 MOST_ITEMS = 1000
@@ -138,12 +138,12 @@ def measure_gap(
                 where,
                 seed,
                 bounds=(0.0, 1.0),
-                share=True,
+                bounded=True,
             ),
             1.0 / (2 * len(at) - 1),
         ),
     ]
-    found = [
+    metrics = [
         Metric(
             "gap", name, estimate, len(sar) if name == "pair-distance" else len(at), len(at), chance
         )
@@ -153,10 +153,10 @@ def measure_gap(
         counts = occurrences(*((s, o) if direction == "sar->optical" else (o, s)), SKEW_AT)
         estimate = jackknife(lambda i, c=counts: skewness(c[i]), where, seed)  # type: ignore[misc]
         chance = 1 / float(np.sqrt(SKEW_AT))  # a Poisson count of that mean
-        found.append(
+        metrics.append(
             Metric("gap", "occurrence-skew", estimate, len(at), len(at), chance, direction, SKEW_AT)
         )
-    return found
+    return metrics
 
 
 def _over_units(
@@ -177,11 +177,11 @@ def centroid_distance(grams: Grams) -> float:
 
 def relative_gap(grams: Grams) -> float:
     """Centroid distance over the root mean square distance to the own centroid."""
-    spread = [
+    scatter = [
         np.sqrt(max(float(gram.diagonal().mean() - gram.mean()), 0.0))
         for gram in (grams.sar, grams.optical)
     ]
-    return centroid_distance(grams) / max(float(np.mean(spread)), 1e-12)
+    return centroid_distance(grams) / max(float(np.mean(scatter)), 1e-12)
 
 
 def linear_cka(grams: Grams) -> float:
@@ -225,7 +225,7 @@ def _u_centre(gram: FloatArray) -> NDArray[np.float64]:
 
 
 def mutual_nearest(scores: FloatArray) -> float:
-    """Share of pairs of which each is the other's nearest neighbour."""
+    """Fraction of pairs of which each is the other's nearest neighbour."""
     here = np.arange(len(scores))
     return float(np.mean((scores.argmax(axis=1) == here) & (scores.argmax(axis=0) == here)))
 
@@ -233,8 +233,8 @@ def mutual_nearest(scores: FloatArray) -> float:
 def skewness(counts: Indices) -> float:
     """Third standardised moment; 0 where all counts are the same."""
     centred = counts - counts.mean()
-    deviation = float(np.sqrt((centred**2).mean()))
-    return float((centred**3).mean() / deviation**3) if deviation > 0 else 0.0
+    std = float(np.sqrt((centred**2).mean()))
+    return float((centred**3).mean() / std**3) if std > 0 else 0.0
 
 
 def pair_histograms(

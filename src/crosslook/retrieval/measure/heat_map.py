@@ -1,4 +1,4 @@
-"""Similarity of the two modalities as a small picture, ordered by unit or cluster."""
+"""Similarity of the two modalities as a small image, ordered by unit or cluster."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def measure_hubness(
     """
     kept = min(k, len(sar))
     chance = math.exp(kept * math.log(kept) - kept - math.lgamma(kept + 1))
-    found = []
+    metrics = []
     for direction in DIRECTIONS:
         sides = (sar, optical) if direction == "sar->optical" else (optical, sar)
         counts = occurrences(*sides, kept)
@@ -56,7 +56,7 @@ def measure_hubness(
             bounds=(0.0, 1.0),
         )
         size = len(sar)
-        found.append(
+        metrics.append(
             Metric("structure", "robin-hood", estimate, size, size, chance, direction, kept)
         )
-    return found
+    return metrics

@@ -10,7 +10,7 @@ from crosslook.errors import SettingError
 from crosslook.retrieval.compare.calibration import fit_calibration
 from crosslook.retrieval.compare.similarity import fit_scoring, normalise, rank_partners
 from crosslook.retrieval.measure.perturbations import centre
-from crosslook.retrieval.measure.resampling import DRAWS, bootstrap_share, sample
+from crosslook.retrieval.measure.resampling import DRAWS, bootstrap_fraction, sample
 from crosslook.retrieval.measure.robustness import DIRECTION, Describe, Robustness
 from crosslook.types import MODALITIES, FloatArray, Indices, Metric, Modality
 
@@ -35,7 +35,7 @@ def measure_patch_size(
     scoring: str = "csls",
     draws: int = DRAWS,
 ) -> Robustness:
-    """Measure recall at 1 with the middle of each patch only; ``k`` is its side.
+    """Measure recall at 1 with the centre of each patch only; ``k`` is its side.
 
     Both sides are cut, described, calibrated and searched anew per size, so
     a row says what a study with such patches on the same places would give.
@@ -61,7 +61,7 @@ def measure_patch_size(
     side = size
     while side >= min(size, LEAST_SIZE):
         try:
-            found = {
+            descriptors = {
                 (modality, part): _describe_cut(read, describe, modality, indices, side)
                 for modality in MODALITIES
                 for part, indices in (("fit", bank), ("measured", searched))
@@ -69,21 +69,21 @@ def measure_patch_size(
         except SettingError as error:  # the pooling is finer than so small a map
             result.left_out[f"patch={side}"] = str(error)
             break
-        ranks = _search(found, calibration, scoring)
-        found_first = bootstrap_share(ranks == 1, where, seed, draws)
+        ranks = _search(descriptors, calibration, scoring)
+        first = bootstrap_fraction(ranks == 1, where, seed, draws)
         count, name = len(ranks), "recall@1/patch"
         result.metrics.append(
-            Metric("robustness", name, found_first, count, count, 1 / count, DIRECTION, side)
+            Metric("robustness", name, first, count, count, 1 / count, DIRECTION, side)
         )
         side //= 2
     return result
 
 
 def _search(
-    found: Mapping[tuple[Modality, str], FloatArray], calibration: str, scoring: str
+    descriptors: Mapping[tuple[Modality, str], FloatArray], calibration: str, scoring: str
 ) -> Indices:
-    fitted = fit_calibration(calibration, found["sar", "fit"], found["optical", "fit"])
-    unit = {key: normalise(fitted.apply(value, key[0])) for key, value in found.items()}
+    fitted = fit_calibration(calibration, descriptors["sar", "fit"], descriptors["optical", "fit"])
+    unit = {key: normalise(fitted.apply(value, key[0])) for key, value in descriptors.items()}
     query, gallery = unit["sar", "measured"], unit["optical", "measured"]
     correction = fit_scoring(scoring, unit["sar", "fit"], unit["optical", "fit"])
     partner = np.arange(len(query), dtype=np.int64)

@@ -49,7 +49,7 @@ class Perturbation:
         Parameters
         ----------
         context : float32 array, shape (n, 3, size + 2 m, size + 2 m)
-            Images in 0..1, the patch in the middle.
+            Images in 0..1, the patch in the centre.
         size : int
             Side of the patch in pixels.
         level : float
@@ -75,7 +75,7 @@ class Perturbation:
 
 
 def centre(context: FloatArray, size: int) -> FloatArray:
-    """Cut the patch (n, 3, size, size) from the middle of its context."""
+    """Cut the patch (n, 3, size, size) from the centre of its context."""
     start = (context.shape[-1] - size) // 2
     return context[..., start : start + size, start : start + size]
 
@@ -99,11 +99,11 @@ def _rotation(context: FloatArray, size: int, level: float, rng: np.random.Gener
     signs = rng.choice([-1.0, 1.0], len(context))
     if level == 0:
         return centre(context, size)
-    turns = [math.radians(sign * level) for sign in signs]
+    angles = [math.radians(sign * level) for sign in signs]
     return np.stack(
         [
-            _warp(image, size, math.cos(turn), math.sin(turn))
-            for image, turn in zip(context, turns, strict=True)
+            _warp(image, size, math.cos(angle), math.sin(angle))
+            for image, angle in zip(context, angles, strict=True)
         ]
     )
 
@@ -121,14 +121,14 @@ def _scale(context: FloatArray, size: int, level: float, rng: np.random.Generato
 def _warp(image: FloatArray, size: int, cos: float, sin: float) -> FloatArray:
     import cv2
 
-    middle = image.shape[-1] / 2 - 0.5
+    centre = image.shape[-1] / 2 - 0.5
     half = size / 2 - 0.5
     # From output (x, y) to context (x, y), both counted from pixel centres.
     matrix = np.array([[cos, -sin, 0.0], [sin, cos, 0.0]])
-    matrix[:, 2] = middle - matrix[:, :2] @ [half, half]
+    matrix[:, 2] = centre - matrix[:, :2] @ [half, half]
     how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    turned = cv2.warpAffine(image.transpose(1, 2, 0), matrix, (size, size), flags=how)
-    return np.asarray(np.clip(turned, 0.0, 1.0).transpose(2, 0, 1), np.float32)
+    warped = cv2.warpAffine(image.transpose(1, 2, 0), matrix, (size, size), flags=how)
+    return np.asarray(np.clip(warped, 0.0, 1.0).transpose(2, 0, 1), np.float32)
 
 
 def _gain(context: FloatArray, size: int, level: float, rng: np.random.Generator) -> FloatArray:
@@ -169,17 +169,17 @@ def _none(size: int, level: float) -> int:
     return 0
 
 
-def _turn_margin(size: int, level: float) -> int:
+def _rotation_margin(size: int, level: float) -> int:
     angle = math.radians(level)
-    grown = size * (abs(math.cos(angle)) + abs(math.sin(angle)))
-    return math.ceil((grown - size) / 2) + 1
+    extent = size * (abs(math.cos(angle)) + abs(math.sin(angle)))
+    return math.ceil((extent - size) / 2) + 1
 
 
 PERTURBATIONS: dict[str, Perturbation] = {
     "offset": Perturbation(
         (0, 2, 4, 8, 16, 32), "px", lambda size, level: math.ceil(level), True, _offset
     ),
-    "rotation": Perturbation((0, 1, 2.5, 5, 10, 20), "degrees", _turn_margin, True, _rotation),
+    "rotation": Perturbation((0, 1, 2.5, 5, 10, 20), "degrees", _rotation_margin, True, _rotation),
     "scale": Perturbation(
         (1, 1.02, 1.05, 1.1, 1.2),
         "factor",

@@ -103,7 +103,7 @@ def bootstrap_mean(
     return interval(float(x.mean()), np.concatenate(drawn), level)
 
 
-def bootstrap_share(
+def bootstrap_fraction(
     hits: ArrayLike, units: ArrayLike, seed: int, draws: int = DRAWS, level: float = LEVEL
 ) -> Estimate:
     """Estimate a proportion, with an interval over units.
@@ -146,21 +146,21 @@ def bootstrap_median(
     if count < 2:
         return Estimate(value, float("nan"), float("nan"))
     at, step = which[order], max(1, _WEIGHTS_AT_ONCE // len(x))
-    middle = np.concatenate(
+    medians = np.concatenate(
         [
-            _middles(part[i : i + step], at)
+            _median_ranks(part[i : i + step], at)
             for part in draw_units(count, draws, seed)
             for i in range(0, len(part), step)
         ]
     )
-    return interval(value, x[order][middle], level)
+    return interval(value, x[order][medians], level)
 
 
-def _middles(drawn: NDArray[np.float64], at: NDArray[np.intp]) -> NDArray[np.intp]:
+def _median_ranks(drawn: NDArray[np.float64], at: NDArray[np.intp]) -> NDArray[np.intp]:
     """Position of the lower median in each of some draws, items in order."""
     cumulative = np.cumsum(drawn[:, at], axis=1)
-    found: NDArray[np.intp] = (cumulative >= (cumulative[:, -1:] + 1) // 2).argmax(axis=1)
-    return found
+    ranks: NDArray[np.intp] = (cumulative >= (cumulative[:, -1:] + 1) // 2).argmax(axis=1)
+    return ranks
 
 
 def interval(value: float, draws: NDArray[np.float64], level: float = LEVEL) -> Estimate:
@@ -181,7 +181,7 @@ def jackknife(
     bounds: tuple[float, float] = (-np.inf, np.inf),
     level: float = 0.95,
     blocks: int = _BLOCKS,
-    share: bool = False,
+    bounded: bool = False,
 ) -> Estimate:
     """Estimate a statistic of ``n`` items with an interval over units.
 
@@ -204,9 +204,9 @@ def jackknife(
         Confidence, 0..1.
     blocks : int
         At most so many parts are left out in turn.
-    share : bool
+    bounded : bool
         The statistic is a proportion: 0 and 1 get the interval of
-        :func:`bootstrap_share`.
+        :func:`bootstrap_fraction`.
 
     Returns
     -------
@@ -225,11 +225,11 @@ def jackknife(
     without = np.array([statistic(everything[block != b]) for b in range(count)])
     if not (np.isfinite(value) and np.isfinite(without).all()):
         return Estimate(value, float("nan"), float("nan"))
-    spread = float(np.sqrt((count - 1) / count * np.sum((without - without.mean()) ** 2)))
-    reach = _student(level, count - 1) * spread
+    error = float(np.sqrt((count - 1) / count * np.sum((without - without.mean()) ** 2)))
+    reach = _student(level, count - 1) * error
     low, high = np.clip([value - reach, value + reach], *bounds)
     estimate = Estimate(value, float(low), float(high))
-    return _sure(estimate, len(names), level) if share else estimate
+    return _sure(estimate, len(names), level) if bounded else estimate
 
 
 def pool_splits(

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from crosslook.retrieval.measure.resampling import (
     DRAWS,
+    bootstrap_fraction,
     bootstrap_mean,
     bootstrap_median,
-    bootstrap_share,
 )
 from crosslook.types import Estimate, Indices, Metric, Patch
 
@@ -59,18 +59,18 @@ def measure_retrieval(
     neighbours = accept_counts is not None if tolerant is None else tolerant
     prefix = "tolerant-" if neighbours else ""
     beyond = chance_beyond(n_gallery, counts)
-    found: list[tuple[str, int, Estimate, float]] = []
+    estimates: list[tuple[str, int, Estimate, float]] = []
     for k in RECALL_AT:
         if k <= n_gallery:
-            estimate = bootstrap_share(ranks <= k, units, seed, draws)
-            found.append(("recall", k, estimate, 1.0 - float(beyond[k])))
+            estimate = bootstrap_fraction(ranks <= k, units, seed, draws)
+            estimates.append(("recall", k, estimate, 1.0 - float(beyond[k])))
     reciprocal = bootstrap_mean(1.0 / ranks, units, seed, draws)
-    found.append(("mrr", 0, reciprocal, chance_mrr(beyond)))
+    estimates.append(("mrr", 0, reciprocal, chance_mrr(beyond)))
     median = bootstrap_median(ranks, units, seed, draws)
-    found.append(("median-rank", 0, median, chance_median(beyond)))
+    estimates.append(("median-rank", 0, median, chance_median(beyond)))
     return [
         Metric("retrieval", prefix + name, estimate, len(ranks), n_gallery, chance, direction, k)
-        for name, k, estimate, chance in found
+        for name, k, estimate, chance in estimates
     ]
 
 
@@ -136,6 +136,6 @@ def accepted_neighbours(patches: Sequence[Patch], distance: float) -> list[Indic
     for own in members.values():
         tree = KDTree(centres[own])
         near = tree.query_ball_point(centres[own], distance, p=np.inf, return_sorted=True)
-        for at, found in zip(own, near, strict=True):
-            out[at] = np.asarray(own, np.int64)[found]
+        for at, neighbours in zip(own, near, strict=True):
+            out[at] = np.asarray(own, np.int64)[neighbours]
     return out

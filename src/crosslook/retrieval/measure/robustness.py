@@ -14,7 +14,7 @@ from crosslook.progress import track
 from crosslook.retrieval.compare.calibration import Calibration
 from crosslook.retrieval.compare.similarity import Scoring, normalise, rank_partners
 from crosslook.retrieval.measure.perturbations import PERTURBATIONS, Perturbation
-from crosslook.retrieval.measure.resampling import DRAWS, bootstrap_mean, bootstrap_share
+from crosslook.retrieval.measure.resampling import DRAWS, bootstrap_fraction, bootstrap_mean
 from crosslook.types import FloatArray, Indices, Metric
 
 Describe = Callable[[FloatArray], FloatArray]
@@ -136,10 +136,10 @@ def _summarise(
     ranks = rank_partners(unit, gallery.optical, rows, offsets=offsets, top=1).rank
     cosine = (unit * gallery.optical[rows]).sum(axis=1)
     units, n, size = gallery.units[rows], len(rows), len(gallery.optical)
-    found = bootstrap_share(ranks == 1, units, seed, draws)
+    recall = bootstrap_fraction(ranks == 1, units, seed, draws)
     near = bootstrap_mean(cosine, units, seed, draws)
     return [
-        Metric("robustness", f"recall@1/{label}", found, n, size, 1 / size, DIRECTION, 1),
+        Metric("robustness", f"recall@1/{label}", recall, n, size, 1 / size, DIRECTION, 1),
         Metric("robustness", f"pair-cosine/{label}", near, n, size, float("nan"), DIRECTION),
     ]
 
@@ -222,7 +222,7 @@ def measure_date_gap(
         inside = (gaps > low) & (gaps <= high)
         low = high
         if inside.any():
-            estimate = bootstrap_share(ranks[inside] == 1, names[inside], seed, draws)
+            estimate = bootstrap_fraction(ranks[inside] == 1, names[inside], seed, draws)
             count = int(inside.sum())
             metrics.append(
                 Metric(

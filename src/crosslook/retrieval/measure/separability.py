@@ -41,7 +41,7 @@ def silhouettes(descriptors: FloatArray, labels: ArrayLike) -> NDArray[np.float6
 
 
 def fisher_ratio(sar: FloatArray, optical: FloatArray) -> float:
-    """Spread between places over spread within pairs.
+    """Scatter between places over scatter within pairs.
 
     One-way analysis of variance with one class per pair, traces of the scatter
     matrices (Fisher 1936; Fukunaga 1990, ch. 10): with ``m_i`` the midpoint of
@@ -84,10 +84,10 @@ def measure_separability(
     """
     both = np.concatenate([sar, optical])
     distances = _cosine_distances(both)
-    found: list[Metric] = []
+    metrics: list[Metric] = []
     for name, labels in joint_labels(units, groups).items():
         estimate, chance = _silhouette(distances, labels, units, seed)
-        found.append(
+        metrics.append(
             Metric("structure", f"silhouette/{name}", estimate, len(both), len(both), chance)
         )
     between, within = _pair_parts(sar, optical)
@@ -95,8 +95,8 @@ def measure_separability(
         lambda items: _ratio(between[items], within[items]), units, seed, bounds=(0.0, math.inf)
     )
     chance = _pairing_chance(sar, optical, seed)
-    found.append(Metric("structure", "fisher-ratio", estimate, len(sar), len(sar), chance))
-    return found
+    metrics.append(Metric("structure", "fisher-ratio", estimate, len(sar), len(sar), chance))
+    return metrics
 
 
 def joint_labels(units: ArrayLike, groups: ArrayLike | None = None) -> dict[str, NDArray[np.int64]]:
@@ -106,16 +106,16 @@ def joint_labels(units: ArrayLike, groups: ArrayLike | None = None) -> dict[str,
     and ``label`` only where it says something else than the unit.
     """
     unit = _codes(units)
-    found = {"modality": np.repeat(np.arange(2, dtype=np.int64), len(unit))}
+    labels = {"modality": np.repeat(np.arange(2, dtype=np.int64), len(unit))}
     if unit.max(initial=0) > 0:
-        found["unit"] = np.tile(unit, 2)
+        labels["unit"] = np.tile(unit, 2)
     if groups is not None:
         group = _codes(groups)
         pairs = len(np.unique(np.column_stack([unit, group]), axis=0))
         same = pairs == unit.max(initial=0) + 1 == group.max(initial=0) + 1
         if group.max(initial=0) > 0 and not same:
-            found["label"] = np.tile(group, 2)
-    return found
+            labels["label"] = np.tile(group, 2)
+    return labels
 
 
 def _codes(names: ArrayLike) -> NDArray[np.int64]:
@@ -164,18 +164,18 @@ def _pair_parts(
     squared distance of the partners.
     """  # noqa: D205
     first, second = normalise(sar), normalise(optical)
-    middle = (first + second) / 2
-    from_mean = middle - middle.mean(axis=0, dtype=np.float64)
+    centre = (first + second) / 2
+    from_mean = centre - centre.mean(axis=0, dtype=np.float64)
     between = 2 * np.einsum("nd,nd->n", from_mean, from_mean)
     apart = (first - second).astype(np.float64)
     return between, np.einsum("nd,nd->n", apart, apart) / 2
 
 
 def _ratio(between: NDArray[np.float64], within: NDArray[np.float64]) -> float:
-    spread, apart = float(between.sum()) / max(1, len(between) - 1), float(within.mean())
-    if apart <= 1e-12 * max(spread, 1.0):  # equal up to rounding of float32
-        return math.inf if spread > 1e-12 else math.nan
-    return spread / apart
+    scatter, apart = float(between.sum()) / max(1, len(between) - 1), float(within.mean())
+    if apart <= 1e-12 * max(scatter, 1.0):  # equal up to rounding of float32
+        return math.inf if scatter > 1e-12 else math.nan
+    return scatter / apart
 
 
 def _pairing_chance(sar: FloatArray, optical: FloatArray, seed: int) -> float:

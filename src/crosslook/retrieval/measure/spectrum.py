@@ -11,10 +11,10 @@ from crosslook.retrieval.compare.similarity import normalise
 from crosslook.retrieval.measure.resampling import jackknife
 from crosslook.types import MODALITIES, Estimate, FloatArray, Metric
 
-Spectrum = NDArray[np.float64]
+SingularValues = NDArray[np.float64]
 
 
-def singular_values(descriptors: FloatArray) -> Spectrum:
+def singular_values(descriptors: FloatArray) -> SingularValues:
     """Singular values of the centred matrix, largest first.
 
     Parameters
@@ -44,8 +44,8 @@ def effective_rank(descriptors: FloatArray) -> float:
     return _rank_of(singular_values(descriptors))
 
 
-def explained_shares(descriptors: FloatArray, count: int = 100) -> Spectrum:
-    """Shares of the variance along the first ``count`` principal axes."""
+def explained_fractions(descriptors: FloatArray, count: int = 100) -> SingularValues:
+    """Fractions of the variance along the first ``count`` principal axes."""
     variance = singular_values(descriptors) ** 2
     total = float(variance.sum())
     return variance[:count] / total if total > 0 else np.zeros(min(count, len(variance)))
@@ -75,10 +75,10 @@ def measure_spectrum(
     seed : int
         Deals units into blocks.
     """
-    found: list[Metric] = []
+    metrics: list[Metric] = []
     for modality, descriptors in zip(MODALITIES, (sar, optical), strict=True):
         for name, estimate in _estimates(descriptors, units, seed).items():
-            found.append(
+            metrics.append(
                 Metric(
                     "structure",
                     f"{name}/{modality}",
@@ -88,7 +88,7 @@ def measure_spectrum(
                     0.0 if name == "anisotropy" else math.nan,
                 )
             )
-    return found
+    return metrics
 
 
 def _estimates(descriptors: FloatArray, units: ArrayLike, seed: int) -> dict[str, Estimate]:
@@ -110,13 +110,13 @@ def _estimates(descriptors: FloatArray, units: ArrayLike, seed: int) -> dict[str
     }
 
 
-def _rank_of(values: Spectrum) -> float:
+def _rank_of(values: SingularValues) -> float:
     floor = 1e-7 * float(values.max(initial=0.0))  # rounding of the Gram matrix
     kept = values[values > floor]
     if len(kept) == 0:
         return 0.0
-    shares = kept / kept.sum()
-    return float(np.exp(-np.sum(shares * np.log(shares))))
+    fractions = kept / kept.sum()
+    return float(np.exp(-np.sum(fractions * np.log(fractions))))
 
 
 def _mean_cosine(directions: NDArray[np.float64]) -> float:

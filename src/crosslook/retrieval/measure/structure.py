@@ -14,12 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from crosslook.errors import InputError
 from crosslook.retrieval.measure.clustering import Clusters, find_clusters, measure_clusters
-from crosslook.retrieval.measure.embedding import Embedding, embed_pca, embed_umap, principal_axes
+from crosslook.retrieval.measure.embedding import Embedding, embed_pca, embed_umap, principal_scores
 from crosslook.retrieval.measure.heat_map import HeatMap, heat_map
 from crosslook.retrieval.measure.hubness import measure_hubness
 from crosslook.retrieval.measure.resampling import sample
 from crosslook.retrieval.measure.separability import measure_separability
-from crosslook.retrieval.measure.spectrum import explained_shares, measure_spectrum
+from crosslook.retrieval.measure.spectrum import explained_fractions, measure_spectrum
 from crosslook.types import FloatArray, Metric
 
 MOST_PAIRS = 1000
@@ -47,7 +47,7 @@ class Structure:
     clusters : Clusters
         Of the 2 n descriptors, all sar first.
     spectra : dict of str to float64 array
-        Shares of variance along the principal axes, per modality.
+        Fractions of variance along the principal axes, per modality.
     """
 
     metrics: list[Metric]
@@ -98,7 +98,7 @@ def measure_structure(
     items = sample(len(sar), most, seed)
     first, second, at = sar[items], optical[items], names[items]
     group = None if labels is None else labels[items]
-    reduced = principal_axes(np.concatenate([first, second]))
+    reduced = principal_scores(np.concatenate([first, second]))
     clusters = find_clusters(reduced, len(np.unique(at)), seed)
     metrics = [
         *measure_separability(first, second, at, seed, group),
@@ -115,7 +115,7 @@ def measure_structure(
         heat_map(first, second, at, "unit"),
         heat_map(first, second, clusters.kmeans[len(items) :], "cluster"),
         clusters,
-        {"sar": explained_shares(first), "optical": explained_shares(second)},
+        {"sar": explained_fractions(first), "optical": explained_fractions(second)},
     )
 
 

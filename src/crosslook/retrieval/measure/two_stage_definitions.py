@@ -7,7 +7,7 @@ import math
 from crosslook.retrieval.measure.definition import Definition
 
 
-def _share(title: str, formula: str, reading: str, source: str = "") -> Definition:
+def _fraction(title: str, formula: str, reading: str, source: str = "") -> Definition:
     return Definition(
         title,
         formula,
@@ -32,46 +32,46 @@ def _cost(title: str, formula: str) -> Definition:
 
 
 TWO_STAGE = {
-    "ceiling": _share(
+    "ceiling": _fraction(
         "Ceiling",
-        "share of queries whose partner is among the K best of the coarse stage",
+        "fraction of queries whose partner is among the K best of the coarse stage",
         "No verification can lift the final recall above it.",
     ),
-    "final": _share(
+    "final": _fraction(
         "Final recall",
-        "share of queries whose partner is shortlisted and scores best in the fine stage",
+        "fraction of queries whose partner is shortlisted and scores best in the fine stage",
         "k is the length of the shortlist; the answer is always the first one.",
     ),
     "cost": _cost("Cost of a query", "N x coarse + K x fine multiplications"),
-    "fused-sum": _share(
+    "fused-sum": _fraction(
         "Final recall by the standardised sum",
         "as final, by coarse / sd + fine / sd; sd over the scores against the calibration bank",
         "Better than final where the coarse stage knows what the fine one does not.",
     ),
-    "fused-rank": _share(
+    "fused-rank": _fraction(
         "Final recall by reciprocal rank fusion",
         "as final, by 1 / (60 + coarse rank) + 1 / (60 + fine rank)",
         "Ranks need no common units; they forget by how much one score leads.",
         "Cormack et al., SIGIR 2009",
     ),
-    "coarse-alone": _share(
+    "coarse-alone": _fraction(
         "Coarse stage alone",
         "recall at k of the coarse score over the whole gallery",
         "What the shortlist alone would answer.",
     ),
-    "fine-alone": _share(
+    "fine-alone": _fraction(
         "Fine stage alone",
         "recall at k of the fine score over the whole gallery",
         "What verification of everything would reach, at its full cost.",
     ),
     "coarse-alone-cost": _cost("Cost of the coarse stage alone", "N x coarse multiplications"),
     "fine-alone-cost": _cost("Cost of the fine stage alone", "N x fine multiplications"),
-    "reversed-ceiling": _share(
+    "reversed-ceiling": _fraction(
         "Ceiling, stages swapped",
         "as the ceiling, the fine extractor's descriptor making the shortlist",
         "Whether the order of the two extractors matters.",
     ),
-    "reversed-final": _share(
+    "reversed-final": _fraction(
         "Final recall, stages swapped",
         "as final, the coarse extractor's maps verifying",
         "Whether the order of the two extractors matters.",

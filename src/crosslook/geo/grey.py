@@ -12,7 +12,7 @@ from crosslook.types import FloatArray
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class GreyImage:
     """A grey image ready for matching.
 
     Attributes
@@ -32,9 +32,9 @@ class Picture:
         return int(self.values.shape[0]), int(self.values.shape[1])
 
 
-def make_picture(
+def make_grey_image(
     values: FloatArray, valid: NDArray[np.bool_] | None = None, name: str = "image"
-) -> Picture:
+) -> GreyImage:
     """Stretch an image to 0..1 between its 1st and 99th percentile.
 
     Parameters
@@ -67,6 +67,6 @@ def make_picture(
             f"the {name} is constant ({low:g} at every valid pixel): there is nothing to match. "
             "Check the file and the band."
         )
-    middle = float(np.median(sample))
-    stretched = (np.where(usable, values, middle).astype(np.float32) - low) / (high - low)
-    return Picture(np.clip(stretched, 0.0, 1.0).astype(np.float32), usable)
+    median = float(np.median(sample))
+    stretched = (np.where(usable, values, median).astype(np.float32) - low) / (high - low)
+    return GreyImage(np.clip(stretched, 0.0, 1.0).astype(np.float32), usable)

@@ -1,4 +1,4 @@
-"""Pictures of a match: checkerboard, edges, and a page with a swipe."""
+"""Images of a match: checkerboard, edges, and a page with a swipe."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.atomic import write_bytes, write_text
+from crosslook.geo.grey import GreyImage
 from crosslook.geo.grid import rim
 from crosslook.geo.image import Image, ImageFile
-from crosslook.geo.picture import Picture
 from crosslook.match.transform import Transform, scaling, translation
 from crosslook.match.warp import warp
 from crosslook.types import Window
@@ -87,7 +87,7 @@ def side_by_side(sar: ImageFile, optical: ImageFile, transform: Transform) -> tu
 
 def on_footprint(
     sar: ImageFile, optical: ImageFile, transform: Transform, most: int = _MAX_SIDE
-) -> tuple[Window, Image, Picture]:
+) -> tuple[Window, Image, GreyImage]:
     """The optical pixels under a SAR image, and the SAR image warped onto them.
 
     Returns
@@ -96,7 +96,7 @@ def on_footprint(
         What is covered, in optical pixels.
     ground : Image
         At most ``most`` pixels along a side.
-    moved : Picture
+    moved : GreyImage
         The SAR image on the same pixels.
     """
     height, width = optical.shape
@@ -113,7 +113,7 @@ def on_footprint(
         .inverse.compose(transform.shifted((0.0, 0.0), (-float(window.row), -float(window.col))))
         .compose(scaling(finer))
     )
-    return window, ground, warp(radar.picture("sar"), cut, ground.shape)
+    return window, ground, warp(radar.grey_image("sar"), cut, ground.shape)
 
 
 def colours_of(image: Image) -> Pixels:
@@ -131,8 +131,8 @@ def _encode(image: Pixels, suffix: str) -> bytes:
     return bytes(cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1])
 
 
-def shift_picture(sar: Picture, optical: Image, shift: tuple[float, float]) -> bytes:
-    """PNG: edges of the SAR picture as published, and moved by ``shift``, over the optical."""
+def shift_preview(sar: GreyImage, optical: Image, shift: tuple[float, float]) -> bytes:
+    """PNG: edges of the SAR image as published, and moved by ``shift``, over the optical."""
     base = colours_of(optical)
     panels = []
     for move in ((0.0, 0.0), shift):
