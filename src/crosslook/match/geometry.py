@@ -39,7 +39,8 @@ _CAP_PX = 6.0
 _CREDIBLE_PX = 4.5  # points that agree by chance are about 5 px off, as far as they are counted
 _LEAST_POINTS = 12
 _LEAST_IN_SQUARE = 3
-_SLIGHT_PX, _MUCH_PX = 0.05, 0.1
+_SLIGHT_PX = 0.03
+_LITTLE = 3 / 7  # over the best; three tenths of one's own
 _HILLY_PX = 5.0  # a spread along one line that is worth following
 _DENSE = 44  # templates along a side, at most
 
@@ -133,8 +134,9 @@ def choose_geometry(
     longer moves, so that unequal pixels and shear are followed. Then each
     model is fitted to the points in one half of a checkerboard of squares and
     measured on the other half, no pixel of a template being in both; the
-    simplest one that is no more than a standard error worse than the best
-    wins (Breiman et al., "Classification and regression trees", 1984).
+    simplest one that is not much worse than the best wins, as a standard error
+    (Breiman et al., "Classification and regression trees", 1984) and a share
+    of the error allow.
 
     Parameters
     ----------
@@ -364,15 +366,20 @@ def _table(errors: dict[TransformModel, Array | None]) -> tuple[Rival, ...]:
 
 
 def _simplest(rivals: tuple[Rival, ...]) -> TransformModel | None:
-    """The first that is no more than a standard error worse than the best.
+    """The first that is hardly worse than the best, be it by noise or by little.
 
-    Next to nothing is never worse; a tenth of a pixel always is, as a few
-    squares full of outliers have large standard errors.
-
+    A similarity has two unknowns more than a shift, which so many points settle
+    well: a shift is taken where it predicts as well. Whatever follows more
+    than a similarity follows hills and outliers too, so that it has to take
+    away three tenths of the error, and more than its own standard error.
     Where points are too few to leave any out, a model that is alone stands.
     """
     known = [r for r in rivals if np.isfinite(r.error_px)]
     if not known:
         return rivals[0].model if len(rivals) == 1 else None
-    good = [r for r in known if r.worse_px <= min(max(r.standard_error_px, _SLIGHT_PX), _MUCH_PX)]
-    return good[0].model
+    best = min(r.error_px for r in known)
+    for rival in known:
+        allowed = max(rival.standard_error_px, best * _LITTLE)
+        if rival.worse_px <= (_SLIGHT_PX if rival.model == "shift" else allowed):
+            return rival.model
+    return None  # not reached: the best is never worse
