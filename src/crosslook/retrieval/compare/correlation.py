@@ -96,9 +96,7 @@ def correlate_shifts(
     wide = search.shape[2]
     span = wide - width + 1
     # Rows of both are equally long, so that a shift is one offset into a flat array.
-    flat = np.zeros((channels, height, wide), np.float32)
-    flat[:, :, :width] = image
-    flat = flat.reshape(channels, -1)
+    flat = np.pad(image, ((0, 0), (0, 0), (0, span - 1))).reshape(channels, -1)
     other = np.pad(search.reshape(channels, -1), ((0, 0), (0, span)))
     product = np.empty(height * wide, np.float32)
     raw = np.empty((len(corners), span, span))
