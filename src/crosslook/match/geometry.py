@@ -14,7 +14,7 @@ from crosslook.extract.base import Extractor
 from crosslook.geo.grey import GreyImage
 from crosslook.match.channels import Channels, dense_channels
 from crosslook.match.refine import refine
-from crosslook.match.relief import is_consistent, measure_relief
+from crosslook.match.relief import HILLY_PX, is_consistent, measure_relief
 from crosslook.match.relief_fit import (
     CLEAR,
     NOTHING_KNOWN,
@@ -39,8 +39,9 @@ _CAP_PX = 6.0
 _CREDIBLE_PX = 4.5  # points that agree by chance are about 5 px off, as far as they are counted
 _LEAST_POINTS = 12
 _LEAST_IN_SQUARE = 3
-_SLIGHT_PX, _MUCH_PX = 0.05, 0.1
-_HILLY_PX = 5.0  # a spread along one line that is worth following
+_SLIGHT_PX = 0.03
+_LITTLE, _LITTLE_BENT = 3 / 7, 1 / 9  # over the best; three tenths and one of one's own
+_SAME_PX = 0.5
 _DENSE = 44  # templates along a side, at most
 
 
@@ -135,8 +136,9 @@ def choose_geometry(
     longer moves, so that unequal pixels and shear are followed. Then each
     model is fitted to the points in one half of a checkerboard of squares and
     measured on the other half, no pixel of a template being in both; the
-    simplest one that is no more than a standard error worse than the best
-    wins (Breiman et al., "Classification and regression trees", 1984).
+    simplest one that is not much worse than the best wins, as a standard error
+    (Breiman et al., "Classification and regression trees", 1984) and a part
+    of the error allow.
 
     Parameters
     ----------
@@ -168,11 +170,12 @@ def choose_geometry(
         if bent is not None:
             # On its own points, which reach further along the range than those before.
             rivals = _compete(search, flat, bent.points, bent.template, bent)
-            winner = _simplest(rivals)
-            if winner == "relief":
+            if _bends(rivals, winner):
                 return Geometry(bent.transform, bent.points, rivals, bent)
     if winner is None or (len(wanted) > 1 and _best_error(rivals) > _CREDIBLE_PX):
         return None
+    if winner == "shift" and len(wanted) > 1 and not search.is_shift(points, current):
+        winner = "similarity"
     if winner == "similarity" and len(wanted) > 1:
         return Geometry(current, points, rivals, None)  # which is sharpened already
     geometry = search.finish(winner, points)
@@ -255,7 +258,13 @@ class _Search:
         if fit is None:
             return True
         relief = measure_relief(points.optical - fit.transform(points.sar))
-        return relief is not None and relief.extent > _HILLY_PX
+        return relief is not None and relief.extent > HILLY_PX
+
+    def is_shift(self, points: TiePoints, current: Transform) -> bool:
+        """Whether a shift says the same as a similarity, also where no points are."""
+        fit = self.fit("shift", points, _LOOSE_PX)
+        grid = grid_points(*self.sar.shape)
+        return fit is not None and mean_distance(fit.transform, current, grid) <= _SAME_PX
 
     def finish(
         self, model: TransformModel, points: TiePoints
@@ -366,15 +375,33 @@ def _table(errors: dict[TransformModel, Array | None]) -> tuple[Rival, ...]:
 
 
 def _simplest(rivals: tuple[Rival, ...]) -> TransformModel | None:
-    """The first that is no more than a standard error worse than the best.
+    """The first that is hardly worse than the best, be it by noise or by little.
 
-    Next to nothing is never worse; a tenth of a pixel always is, as a few
-    squares full of outliers have large standard errors.
-
-    Where points are too few to leave any out, a model that is alone stands.
+    A shift is taken where it predicts as well as any. An affine map or a
+    homography follows outliers and slopes too, and has to take away three
+    tenths of the error, and more than its standard error. Where points are too
+    few to leave any out, a model that is alone stands.
     """
     known = [r for r in rivals if np.isfinite(r.error_px)]
     if not known:
         return rivals[0].model if len(rivals) == 1 else None
-    good = [r for r in known if r.worse_px <= min(max(r.standard_error_px, _SLIGHT_PX), _MUCH_PX)]
-    return good[0].model
+    best = min(known, key=lambda r: r.error_px)
+    for rival in known:
+        allowed = max(rival.standard_error_px, best.error_px * _LITTLE)
+        if rival.worse_px <= (_SLIGHT_PX if rival.model == "shift" else allowed):
+            return rival.model
+    return best.model
+
+
+def _bends(rivals: tuple[Rival, ...], flat: TransformModel | None) -> bool:
+    """Whether the relief, last of the rivals, is to be followed instead of a flat model.
+
+    It can follow nothing but one line, so a tenth of the error will do, if
+    that is more than a standard error.
+    """
+    relief = rivals[-1]
+    if flat is None or len(rivals) == 1:
+        return len(rivals) == 1 or relief.worse_px == 0.0
+    other = next(r for r in rivals if r.model == flat)
+    least = max(other.standard_error_px, relief.error_px * _LITTLE_BENT)
+    return relief.worse_px == 0.0 and not other.worse_px <= least

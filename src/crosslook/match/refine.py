@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from crosslook.geo.grey import GreyImage
+from crosslook.match.settings import TransformModel
 from crosslook.match.transform import (
     Transform,
     grid_points,
     identity,
     mean_distance,
     scaling,
-    similarity,
     translation,
 )
 from crosslook.match.warp import warp, warp_array
@@ -24,6 +24,7 @@ from crosslook.types import Array, FloatArray
 
 _OUTSIDE = -1e5  # so low that a linear mix with any level stays negative
 _MIN_SAMPLES = 256
+_SAMPLES = 65_536
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,31 +44,49 @@ class InformationMeasure:
     optical : int64 array, shape (H', W')
         Levels 0..bins - 1, -1 where invalid.
     bins : int
+    every : int
+        Of the optical pixels only every so-many-th along both axes is looked at.
     """
 
     sar: FloatArray
     optical: NDArray[np.int64]
     bins: int
+    every: int = 1
 
     def __call__(self, transform: Transform) -> float:
         """Mutual information of the overlap; 0 where they hardly overlap."""
-        shape = (int(self.optical.shape[0]), int(self.optical.shape[1]))
+        optical = self.optical[:: self.every, :: self.every]
+        shape = (int(optical.shape[0]), int(optical.shape[1]))
+        if self.every > 1:  # the first pixel's centre is at 0.5 on either grid
+            transform = _lattice(self.every).compose(transform)
         moved = warp_array(self.sar, transform, shape, cv2.INTER_LINEAR, outside=_OUTSIDE)
-        inside = (moved >= 0) & (self.optical >= 0)
+        inside = (moved >= 0) & (optical >= 0)
         if int(inside.sum()) < _MIN_SAMPLES:
             return 0.0
-        return mutual_information(_joint(moved[inside], self.optical[inside], self.bins))
+        return mutual_information(_joint(moved[inside], optical[inside], self.bins))
 
 
 def information_measure(
     sar: GreyImage, optical: GreyImage, blur: float, bins: int = 32
 ) -> InformationMeasure:
-    """Prepare the measure; ``blur`` (pixels) softens speckle and aliasing first."""
+    """Prepare the measure; ``blur`` (pixels) softens speckle and aliasing first.
+
+    Of an optical image of more than 65,536 pixels as many of them, evenly
+    spread, are looked at: that fills a histogram of 32 x 32 well.
+    """
+    every = max(1, int(np.sqrt(optical.values.size / _SAMPLES)))
     return InformationMeasure(
         np.where(sar.valid, grey_levels(sar, blur, bins), np.float32(_OUTSIDE)),
         np.where(optical.valid, grey_levels(optical, blur, bins), -1.0).astype(np.int64),
         bins,
+        every,
     )
+
+
+def _lattice(every: int) -> Transform:
+    """From pixels to those of a grid that holds every so-many-th of them."""
+    shift = translation(0.5 - 0.5 / every, 0.5 - 0.5 / every)
+    return Transform(shift @ scaling(every).inverse.matrix, "similarity")
 
 
 def mutual_information(joint: Array) -> float:
@@ -265,9 +284,12 @@ def _climb(
     level: PyramidLevel,
     size: tuple[int, int],
 ) -> Array:
+    grow = scaling(level.factor)
+    # Both ends of the chain once, as this is called hundreds of times.
+    before, after = start.compose(grow), grow.inverse.matrix
+
     def loss(values: Array) -> float:
-        moved = _delta(values, size).compose(start)
-        return -measure(_reduced(moved, level.factor))
+        return -measure(Transform(after @ _delta_matrix(values, size)).compose(before))
 
     simplex = np.vstack([parameters, parameters + level.step * np.eye(len(parameters))])
     options = {
@@ -282,14 +304,23 @@ def _climb(
 
 def _delta(values: Array, size: tuple[int, int]) -> Transform:
     """Similarity from (row, column[, rotation, scale]), all in pixels at the rim."""
+    model: TransformModel = "shift" if len(values) == 2 else "similarity"
+    return Transform(_delta_matrix(values, size), model)
+
+
+def _delta_matrix(values: Array, size: tuple[int, int]) -> Array:
     if len(values) == 2:
-        return Transform(translation(values[0], values[1]), "shift")
+        return translation(values[0], values[1])
     arm = float(np.hypot(*size)) / 4  # mean distance of a pixel from the centre, about
-    return similarity(
-        (values[0], values[1]),
-        float(np.degrees(values[2] / arm)),
-        float(np.exp(values[3] / arm)),
-        (size[0] / 2, size[1] / 2),
+    angle, scale = values[2] / arm, np.exp(values[3] / arm)
+    cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
+    row, col = size[0] / 2, size[1] / 2
+    return np.array(
+        [
+            [cosine, sine, row + values[0] - cosine * row - sine * col],
+            [-sine, cosine, col + values[1] + sine * row - cosine * col],
+            [0.0, 0.0, 1.0],
+        ]
     )
 
 

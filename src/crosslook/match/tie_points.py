@@ -10,12 +10,19 @@ from numpy.typing import NDArray
 
 from crosslook.match.channels import Channels
 from crosslook.match.transform import Transform, similarity
-from crosslook.retrieval.compare.correlation import box_sums, correlate, find_peaks
+from crosslook.retrieval.compare.correlation import (
+    box_sums,
+    correlate,
+    correlate_shifts,
+    find_peaks,
+)
 from crosslook.types import Array, FloatArray
 
 _MIN_VALID = 0.5
 _MOST_FRACTION = 0.75
 _BATCH = 256  # templates correlated at once; bounds memory
+# What a cell costs, in multiplications: summed for one shift, and transformed and back.
+_SUMMING, _TRANSFORMING = 6, 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,8 +138,13 @@ def score_maps(warped: Channels, optical: Channels, settings: Pass) -> ScoreMaps
     reach = max(1, math.ceil(settings.radius / stride))
     corners = _template_corners(warped.valid, side, max(1, round(settings.step / stride)))
     centres = np.asarray((corners + side / 2) * stride, np.float64)
-    scores = np.zeros((len(corners), 2 * reach + 1, 2 * reach + 1), np.float32)
     padded = np.pad(optical.values, ((0, 0), (reach, reach), (reach, reach)))
+    area = (side + 2 * reach) ** 2
+    by_shifts = (2 * reach + 1) ** 2 * warped.valid.size * (len(padded) + _SUMMING)
+    if by_shifts < _TRANSFORMING * len(corners) * len(padded) * area:
+        scores = correlate_shifts(warped.values, padded, corners, side)
+        return ScoreMaps(scores, centres, reach, stride, side)
+    scores = np.zeros((len(corners), 2 * reach + 1, 2 * reach + 1), np.float32)
     for start in range(0, len(corners), _BATCH):
         part = corners[start : start + _BATCH]
         templates = _cut(warped.values, part, side)
