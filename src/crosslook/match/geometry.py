@@ -174,9 +174,8 @@ def choose_geometry(
                 return Geometry(bent.transform, bent.points, rivals, bent)
     if winner is None or (len(wanted) > 1 and _best_error(rivals) > _CREDIBLE_PX):
         return None
-    if winner == "shift" and len(wanted) > 1 and not search.is_shift(points, current):
-        winner = "similarity"
-    if winner == "similarity" and len(wanted) > 1:
+    more = winner == "shift" and not search.is_shift(points, current)
+    if (more or winner == "similarity") and len(wanted) > 1:
         return Geometry(current, points, rivals, None)  # which is sharpened already
     geometry = search.finish(winner, points)
     return None if geometry is None else Geometry(*geometry, rivals, None)
