@@ -13,6 +13,7 @@ from crosslook.errors import GridError, InputError, SettingError
 from crosslook.geo.grid import make_grid
 from crosslook.geo.raster import RasterArray
 from crosslook.match.displacement import relief_field
+from crosslook.match.geometry import Rival, _bends, _simplest
 from crosslook.match.register import register
 from crosslook.match.relief_fit import FLAT, Smoothness, choose_smoothness, fit_field
 from crosslook.match.robust_fit import fit_exact
@@ -69,6 +70,30 @@ def test_the_simplest_model_that_predicts_is_taken(truth: Transform, model: str)
     simpler = [m for m in ("shift", "similarity", "affine") if m != model][: len(rows)]
     for one in simpler[: ["shift", "similarity", "affine", "homography"].index(model)]:
         assert rows[one]["worse_px"] > rows[model]["worse_px"]
+
+
+def rivals(**errors: tuple[float, float]) -> tuple[Rival, ...]:
+    """Rivals from their errors and the standard errors of what they are worse by."""
+    best = min(error for error, _ in errors.values())
+    return tuple(Rival(m, e, e - best, noise) for m, (e, noise) in errors.items())  # type: ignore[arg-type]
+
+
+def test_little_gain_is_no_reason_for_more_unknowns() -> None:
+    assert _simplest(rivals(similarity=(2.6, 0.1), affine=(2.0, 0.0))) == "similarity"
+    assert _simplest(rivals(similarity=(3.2, 0.1), affine=(2.0, 0.0))) == "affine"
+    # Much, but by chance.
+    assert _simplest(rivals(similarity=(3.2, 1.3), affine=(2.0, 0.0))) == "similarity"
+    assert _simplest(rivals(shift=(1.01, 0.1), similarity=(1.0, 0.0))) == "shift"
+    assert _simplest(rivals(shift=(1.2, 0.3), similarity=(1.0, 0.0))) == "similarity"
+
+
+def test_a_relief_has_to_take_away_a_tenth_and_its_own_noise() -> None:
+    assert _bends(rivals(similarity=(2.6, 0.1), relief=(2.0, 0.0)), "similarity")
+    assert not _bends(rivals(similarity=(2.1, 0.01), relief=(2.0, 0.0)), "similarity")
+    assert not _bends(rivals(similarity=(2.6, 0.7), relief=(2.0, 0.0)), "similarity")
+    worse = rivals(similarity=(3.0, 0.1), affine=(1.8, 0.0), relief=(2.0, 0.1))
+    assert not _bends(worse, "affine")
+    assert _bends(rivals(similarity=(4.0, 0.1), relief=(2.0, 0.0)), None)
 
 
 def test_a_model_that_is_given_has_no_rivals() -> None:

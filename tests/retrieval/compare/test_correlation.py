@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from crosslook.match.refine import mutual_information
-from crosslook.retrieval.compare.correlation import correlate, find_peaks
+from crosslook.retrieval.compare.correlation import correlate, correlate_shifts, find_peaks
 
 
 def test_correlation_equals_the_cosine_at_every_offset() -> None:
@@ -22,6 +22,20 @@ def test_correlation_equals_the_cosine_at_every_offset() -> None:
                 cosine = (template[n] * under).sum()
                 cosine /= np.linalg.norm(template[n]) * np.linalg.norm(under)
                 assert scores[n, r, c] == pytest.approx(cosine, abs=2e-5)
+
+
+def test_shifts_of_the_whole_image_give_the_scores_of_each_template() -> None:
+    rng = np.random.default_rng(3)
+    reach, side = 3, 6
+    image = rng.normal(size=(2, 17, 23)).astype(np.float32)
+    image[:, 4:7, 9:12] = 0.0
+    search = rng.normal(size=(2, 17 + 2 * reach, 23 + 2 * reach)).astype(np.float32)
+    corners = np.array([[0, 0], [11, 17], [4, 9], [5, 0]])
+    scores = correlate_shifts(image, search, corners, side)
+    wide = side + 2 * reach
+    templates = np.stack([image[:, r : r + side, c : c + side] for r, c in corners])
+    areas = np.stack([search[:, r : r + wide, c : c + wide] for r, c in corners])
+    np.testing.assert_allclose(scores, correlate(templates, areas), atol=1e-5)
 
 
 def test_a_template_is_found_where_it_was_cut_with_score_one() -> None:
