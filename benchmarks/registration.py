@@ -23,6 +23,8 @@ from time import perf_counter
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from crosslook.match.register import register
 from crosslook.progress import track
@@ -97,15 +99,22 @@ def main() -> None:
 def _table(methods: list[str], lines: list[dict[str, object]]) -> None:
     print(
         f"{'method':20}"
-        + "".join(f"{f'<= {t} px':>10}" for t in THRESHOLDS)
+        + "".join(f"{f'<= {t} px':>21}" for t in THRESHOLDS)
         + "    median   s/pair"
     )
     for method in methods:
         mine = [line for line in lines if line["method"] == method]
         errors = np.array([line["error"] for line in mine], np.float64)
         seconds = np.array([line["seconds"] for line in mine], np.float64)
-        fractions = "".join(f"{(errors <= t).mean():10.3f}" for t in THRESHOLDS)
+        fractions = "".join(_within(errors, t) for t in THRESHOLDS)
         print(f"{method:20}{fractions}{np.median(errors):10.2f}{seconds.mean():9.2f}")
+
+
+def _within(errors: NDArray[np.float64], threshold: float) -> str:
+    """Fraction of errors up to a threshold, with its Wilson interval of 95 %."""
+    hits = int((errors <= threshold).sum())
+    low, high = binomtest(hits, len(errors)).proportion_ci(method="wilson")
+    return f"{f'{hits / len(errors):.3f} ({low:.2f}-{high:.2f})':>21}"
 
 
 def _write(lines: list[dict[str, object]], target: Path) -> None:
