@@ -19,6 +19,7 @@ from crosslook.match.refine import (
     LEVELS,
     PyramidLevel,
     Refinement,
+    fraction_of,
     information_score,
     refine,
 )
@@ -103,7 +104,7 @@ def align(
     passes: tuple[Pass, ...] | None = None,
     seed: int = 0,
     levels: tuple[PyramidLevel, ...] = LEVELS,
-    fraction: float = FRACTION,
+    fraction: float | None = None,
     placed: Transform | None = None,
 ) -> Alignment:
     """Bring a SAR image onto an optical one from a rough start.
@@ -127,8 +128,9 @@ def align(
         Of the robust fit.
     levels : tuple of PyramidLevel
         Of the refinement, coarse to fine.
-    fraction : float
-        Of the way to the optimum of the refinement that is gone, 0..1.
+    fraction : float, optional
+        Of the way to the optimum of the refinement that is gone, 0..1; by
+        default as the residual of the fit asks for.
     placed : Transform, optional
         Where the image lies to the radius of the second pass, if that is
         known: the first pass is left out.
@@ -144,9 +146,11 @@ def align(
     if fit is None:
         return Alignment(None, points, _no_evidence(points), seconds)
     stage("refinement")
-    refined = refine(sar, optical, fit.transform, levels, fraction=fraction)
+    part = fraction_of(fit.residual) if fraction is None else fraction
+    refined = refine(sar, optical, fit.transform, levels, fraction=part)
     if placed is not None:
-        refined = _or_placed(sar, optical, refined, placed, fit, levels, fraction)
+        part = FRACTION if fraction is None else fraction
+        refined = _or_placed(sar, optical, refined, placed, fit, levels, part)
     seconds["refinement"] = lap()
     evidence = _evidence(sar, optical, points, fit, refined, start or identity(), passes[-1])
     seconds["evidence"] = lap()

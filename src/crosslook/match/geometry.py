@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 from crosslook.extract.base import Extractor
 from crosslook.geo.grey import GreyImage
 from crosslook.match.channels import Channels, dense_channels
-from crosslook.match.refine import InformationMeasure, information_measure, refine
+from crosslook.match.refine import (
+    InformationMeasure,
+    fraction_of,
+    information_measure,
+    refine,
+)
 from crosslook.match.relief import HILLY_PX, is_consistent, measure_relief
 from crosslook.match.relief_fit import (
     CLEAR,
@@ -335,8 +340,9 @@ class _Search:
         again = self.fit(flat, last, _TIGHT_PX)
         if again is not None:
             points, fit = last, again
-        refined = refine(self.sar, self.optical, fit.transform).transform
-        return refined, points.marked(fit.inlier)
+        part = fraction_of(fit.residual)
+        refined = refine(self.sar, self.optical, fit.transform, fraction=part)
+        return refined.transform, points.marked(fit.inlier)
 
 
 def _fitting_relief(bent: ReliefFit) -> Fitting:

@@ -150,10 +150,23 @@ class PyramidLevel:
 
 
 FRACTION = 0.5
-"""How far to go towards the optimum of mutual information.
+"""How far to go towards the optimum of mutual information from a start of unknown quality.
 
 Start and optimum err independently, so a point between them errs less than either.
 """
+
+_OPTIMUM_PX = 1.5
+
+
+def fraction_of(residual: float) -> float:
+    """How far to go towards the optimum from a fit to tie points, 0..1.
+
+    Both are weighted by the inverse of their variances, ``r^2 / (r^2 + 1.5^2)``:
+    a fit errs as its tie points scatter by ``residual`` pixels, the optimum
+    by about one and a half whatever the image (docs/ideas/refinement.md).
+    """
+    return residual**2 / (residual**2 + _OPTIMUM_PX**2)
+
 
 LEVELS = (
     PyramidLevel(4, 0.7, 3.0, 80),
