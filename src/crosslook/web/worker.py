@@ -20,6 +20,7 @@ TASKS = {
     "locate": "crosslook.web.matching:locate_task",
     "register": "crosslook.web.matching:register_task",
     "refit": "crosslook.web.matching:refit_task",
+    "written": "crosslook.web.written:written_task",
     "maps": "crosslook.web.maps:maps_task",
     "demo": "crosslook.web.demo:demo_task",
     "demo-study": "crosslook.web.demo:demo_study_task",
