@@ -79,6 +79,36 @@ def test_every_address_that_the_page_asks_is_in_the_api(explorer: Any) -> None:
     assert missing == set()
 
 
+def check_files(explorer: Any, job: dict[str, Any], folder: Path) -> None:
+    """See that a job wrote what the command line wrote into a folder."""
+    assert job["state"] == "done", job["error"]
+    written = json.loads((folder / "match.json").read_text())
+    assert Path(written["images"]["sar"]["path"]).is_file()
+    assert job["result"]["match"]["images"]["sar"]["path"] is None
+    assert without_places(job["result"]["match"]) == without_places(written)
+    names = {file["name"] for file in explorer.ask(f"/jobs/{job['id']}/files")[1]}
+    assert names == {path.name for path in folder.iterdir()}
+    for name in names - {"match.json"}:
+        there = explorer.ask(f"/jobs/{job['id']}/files/{name}")[1]
+        here = (folder / name).read_bytes()
+        assert there in (here, json.loads(here) if name.endswith("json") else here), name
+
+
+@pytest.mark.slow
+def test_locating_gives_the_files_of_the_command_line(explorer: Any, tmp_path: Path) -> None:
+    demo = Path(explorer.out) / "demo"
+    chip = demo / "chips" / "demo-chip-1.tif"
+    command(
+        "locate", chip, "--atlas", demo / "demo-atlas", "--model", "affine", "--seed", 3,
+        "--out", tmp_path / "cli",
+    )  # fmt: skip
+    image = explorer.upload(chip.read_bytes(), chip.name)
+    settings = {"model": "affine", "seed": 3}
+    body = {"query": image, "atlas": "demo-atlas", "settings": settings}
+    job = explorer.wait(explorer.start("/locate", body))
+    check_files(explorer, job, tmp_path / "cli")
+
+
 @pytest.mark.slow
 def test_registering_gives_the_files_of_the_command_line(explorer: Any, tmp_path: Path) -> None:
     pairs = Path(explorer.out) / "demo" / "demo-pairs"
@@ -87,17 +117,7 @@ def test_registering_gives_the_files_of_the_command_line(explorer: Any, tmp_path
     ids = [explorer.upload(path.read_bytes(), path.name) for path in (sar, optical)]
     body = {"sar": ids[0], "optical": ids[1], "settings": {"model": "affine", "seed": 4}}
     job = explorer.wait(explorer.start("/register", body))
-    assert job["state"] == "done", job["error"]
-    written = json.loads((tmp_path / "cli" / "match.json").read_text())
-    assert written["images"]["sar"]["path"] == str(sar)
-    assert job["result"]["match"]["images"]["sar"]["path"] is None
-    assert without_places(job["result"]["match"]) == without_places(written)
-    names = {file["name"] for file in explorer.ask(f"/jobs/{job['id']}/files")[1]}
-    assert names == {path.name for path in (tmp_path / "cli").iterdir()}
-    for name in names - {"match.json"}:
-        there = explorer.ask(f"/jobs/{job['id']}/files/{name}")[1]
-        here = (tmp_path / "cli" / name).read_bytes()
-        assert there in (here, json.loads(here) if name.endswith("json") else here), name
+    check_files(explorer, job, tmp_path / "cli")
 
 
 @pytest.mark.slow

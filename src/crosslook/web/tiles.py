@@ -38,7 +38,7 @@ _KEPT_TILES, _KEPT_BLOCKS = 600, 400
 _NODES = 17
 _COVERED = 0.5
 _READERS = 2  # threads that read ahead: checksums and means of squares let go of the interpreter
-_PATIENCE_S = 0.05  # that a tile waits for blocks that are being read
+_PATIENCE_S = 0.02  # that a tile waits for blocks that are being read
 
 Pixels = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 
