@@ -40,6 +40,7 @@ from crosslook.atlas.build import build_atlas
 from crosslook.data.simulate.basemap import write_basemap
 from crosslook.data.simulate.scene import make_pair
 from crosslook.data.simulate.write import write_pair
+from history import record
 
 SEED, CHIP = 5, 256
 PLACE = (700, 900)
@@ -91,6 +92,7 @@ def first_tile(server: Server, name: str) -> None:
     whole = time.perf_counter() - start
     print(f"the whole atlas in one tile, first start: {1000 * first:.0f} ms with {part:.0%} of the "
           f"blocks; all of them after {took:.1f} s, then {1000 * whole:.0f} ms")  # fmt: skip
+    record("explorer first tile", {"first_ms": 1000 * first, "all_s": took})
 
 
 def demo(folder: Path, busy: int) -> None:
@@ -123,6 +125,8 @@ def demo(folder: Path, busy: int) -> None:
             other.kill()
     print(f"demo, {busy} other process(es) busy: "
           + ", ".join(f"{part} after {s:.1f} s" for part, s in seconds.items()))  # fmt: skip
+    figures = {f"{part.replace(' ', '_')}_s": s for part, s in seconds.items()}
+    record(f"explorer demo, {busy} busy", figures)
 
 
 def tiles(server: Server, name: str) -> None:
@@ -130,6 +134,7 @@ def tiles(server: Server, name: str) -> None:
     print(f"atlas of {about['shape']} pixels in {len(about['blocks'])} blocks")
     rng = np.random.default_rng(0)
     for label in ("cold", "warm"):
+        medians, worst = [], 0.0
         for zoom in range(about["zooms"] + 1):
             side = 256 * 2 ** (about["zooms"] - zoom)
             rows, cols = (-(-length // side) for length in about["shape"])
@@ -141,8 +146,12 @@ def tiles(server: Server, name: str) -> None:
                 server.ask(f"/atlases/{name}/tiles/{zoom}/{row}/{col}")
                 seconds.append(time.perf_counter() - start)
             ms = sorted(1000 * s for s in seconds)
+            medians.append(statistics.median(ms))
+            worst = max(worst, ms[-1])
             print(f"{label} zoom {zoom}: n {len(ms)}, median {statistics.median(ms):.1f} ms, "
                   f"95 % {ms[int(0.95 * (len(ms) - 1))]:.1f}, worst {ms[-1]:.1f}")  # fmt: skip
+        name_of_line = f"explorer tiles of {max(about['shape'])} px, {label}"
+        record(name_of_line, {"median_ms": max(medians), "worst_ms": worst})
 
 
 def follow(server: Server, job: dict[str, Any]) -> dict[str, Any]:

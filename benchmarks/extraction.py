@@ -36,6 +36,7 @@ from crosslook.retrieval.compare.calibration import fit_calibration
 from crosslook.retrieval.compare.similarity import normalise, rank_partners
 from crosslook.retrieval.measure.resampling import bootstrap_mean
 from crosslook.types import MODALITIES, FloatArray
+from history import record
 from measure import best_of
 
 MODELS = ("sd-vae", "sd-unet", "dinov2", "clip", "sam2")
@@ -210,6 +211,9 @@ def main() -> None:
             f"cosine {found['cosine']:.5f}",
             flush=True,
         )
+        kept = ("cosine", "recall", "recall_fast")
+        figures = {key: found[key] for key in kept if key in found}
+        record(f"extraction {name}", {"image_s": found["crosslook_s"], **figures})
         if "recall" in found:
             inside = found["low"] <= found["recall_fast"] <= found["high"]
             print(
