@@ -413,3 +413,25 @@ def test_a_match_whose_images_are_gone_says_so(
     assert "is not the image that was matched" in page.locator(".missing").inner_text()
     assert problems == []
     page.close()
+
+
+def test_a_match_of_the_command_line_is_drawn_once_and_fitted_again_by_hand(
+    serve: Any, written: Path, tmp_path: Path
+) -> None:
+    served = serve(tmp_path / "out", str(written / "registered"), str(written / "located"))
+    drawn = {}
+    for name in ("registered", "located"):
+        first = served.wait(served.start(f"/matches/{name}/view", {}))
+        assert first["state"] == "done", first["error"]
+        drawn[name] = first["id"]
+        assert served.start(f"/matches/{name}/view", {}) == drawn[name]
+        place = served.ask(f"/jobs/{first['id']}/view/place.json")[1]
+        corners = [[r, c, *place["footprint"][at]] for r, c, at in ((0, 0, 0), (1, 1, 16))]
+        height, width = place["sar_shape"]
+        points = [[r * height, c * width, *optical] for r, c, *optical in corners]
+        again = served.wait(served.start(f"/jobs/{first['id']}/points", {"points": points}))
+        assert again["state"] == "done", again["error"]
+        before, after = (one["result"]["match"]["centre"]["map"] for one in (first, again))
+        assert np.linalg.norm(np.subtract(before, after)) < 30  # metres; pixels have ten
+    (written / "registered/match.json").touch()
+    assert served.start("/matches/registered/view", {}) != drawn["registered"]
