@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from crosslook.extract.base import Extractor
 from crosslook.geo.grey import GreyImage
 from crosslook.match.channels import Channels, dense_channels
-from crosslook.match.refine import refine
+from crosslook.match.refine import InformationMeasure, information_measure, refine
 from crosslook.match.relief import HILLY_PX, is_consistent, measure_relief
 from crosslook.match.relief_fit import (
     CLEAR,
@@ -42,6 +42,8 @@ _LEAST_IN_SQUARE = 3
 _SLIGHT_PX = 0.03
 _LITTLE, _LITTLE_BENT = 3 / 7, 1 / 9  # over the best; three tenths and one of one's own
 _SAME_PX = 0.5
+_CLEARLY_MORE = 1.25  # times the mutual information
+_MORE_SUPPORT = 1.15
 _DENSE = 44  # templates along a side, at most
 
 
@@ -132,13 +134,12 @@ def choose_geometry(
 ) -> Geometry | None:
     """Follow what a similarity cannot, as far as tie points that are left out ask for it.
 
-    Passes of small templates go round from ``current`` until an affine map no
-    longer moves, so that unequal pixels and shear are followed. Then each
-    model is fitted to the points in one half of a checkerboard of squares and
-    measured on the other half, no pixel of a template being in both; the
-    simplest one that is not much worse than the best wins, as a standard error
-    (Breiman et al., "Classification and regression trees", 1984) and a part
-    of the error allow.
+    Passes of small templates go round from ``current`` until the map no longer
+    moves. Then each model is fitted to the points in one colour of a
+    checkerboard and measured on the other, no pixel of a template in both; the
+    simplest that is not much worse wins (as in Breiman et al.,
+    "Classification and regression trees", 1984), and mutual information,
+    which has seen no tie point, may object.
 
     Parameters
     ----------
@@ -148,8 +149,7 @@ def choose_geometry(
         What it found: good over a part of the image at least.
     wanted : tuple of str
         Models that compete; ``relief`` where the ground shows it, or alone.
-    look, heights
-        As for :func:`~crosslook.match.relief_fit.follow_relief`.
+    look, heights : as for :func:`~crosslook.match.relief_fit.follow_relief`
 
     Returns
     -------
@@ -164,20 +164,22 @@ def choose_geometry(
     flat = tuple(m for m in FLAT_MODELS if m in wanted)
     rivals = _compete(search, flat, points, search.template)
     winner = _simplest(rivals)
-    if "relief" in wanted and (winner is None or search.is_hilly(winner, points)):
-        base = search.base(winner, points, current)
-        bent = follow_relief(sar, optical, extractor, base, look, heights)
-        if bent is not None:
-            # On its own points, which reach further along the range than those before.
-            rivals = _compete(search, flat, bent.points, bent.template, bent)
-            if _bends(rivals, winner):
+    several = len(wanted) > 1
+    if several:
+        credible = winner if _best_error(rivals) <= _CREDIBLE_PX else None
+        winner = search.informed(credible, points, current, flat)
+    bent = search.relief(winner, points, current, look, heights) if "relief" in wanted else None
+    if bent is not None:
+        # On its own points, which reach further along the range than those before.
+        rivals = _compete(search, flat, bent.points, bent.template, bent)
+        if _bends(rivals, winner):
+            if not several or search.is_bent(bent, points):
                 return Geometry(bent.transform, bent.points, rivals, bent)
-    if winner is None or (len(wanted) > 1 and _best_error(rivals) > _CREDIBLE_PX):
-        return None
-    more = winner == "shift" and not search.is_shift(points, current)
-    if (more or winner == "similarity") and len(wanted) > 1:
+            winner = search.informed("affine", points, current, flat)
+    loose = winner == "shift" and not search.is_shift(points, current)
+    if (loose or winner == "similarity") and several:
         return Geometry(current, points, rivals, None)  # which is sharpened already
-    geometry = search.finish(winner, points)
+    geometry = None if winner is None else search.finish(winner, points)
     return None if geometry is None else Geometry(*geometry, rivals, None)
 
 
@@ -219,14 +221,21 @@ class _Search:
         fit = fit_robust(self.start(points.sar), points.optical, model, threshold, trust, self.seed)
         return fit and replace(fit, transform=fit.transform.compose(self.start))
 
+    def widest(self, points: TiePoints) -> Fit | None:
+        """An affine map, or a homography where clearly more points agree with one."""
+        affine, other = (self.fit(m, points, _LOOSE_PX) for m in FLAT_MODELS[2:])
+        if affine is None or other is None:
+            return affine
+        return other if other.support > _MORE_SUPPORT * affine.support else affine
+
     def grow(self, current: Transform) -> TiePoints:
-        """Tie points around an affine map that no longer moves."""
+        """Tie points around an affine map or a homography that no longer moves."""
         side = self.template
         settings = Pass(side, _RADIUS, max(side / 3, max(self.optical.shape) / _DENSE), _LOOSE_PX)
         grid = grid_points(*self.sar.shape)
         points = self.points(current, settings)
         for _ in range(_ROUNDS):
-            fit = self.fit("affine", points, _LOOSE_PX) if len(points) >= _LEAST_POINTS else None
+            fit = self.widest(points) if len(points) >= _LEAST_POINTS else None
             if fit is None or mean_distance(fit.transform, current, grid) < _STILL_PX:
                 break
             current = fit.transform
@@ -242,14 +251,62 @@ class _Search:
 
         return sent
 
-    def base(
-        self, winner: TransformModel | None, points: TiePoints, current: Transform
-    ) -> Transform:
-        """What the relief bends: an affine map where a similarity predicts worse."""
-        if winner in (None, "shift", "similarity"):
-            return current
+    def relief(
+        self,
+        winner: TransformModel | None,
+        points: TiePoints,
+        current: Transform,
+        look: Look,
+        heights: Array | None,
+    ) -> ReliefFit | None:
+        """The relief where hills show; it bends an affine map where a similarity predicts worse."""
+        if winner is not None and not self.is_hilly(winner, points):
+            return None
+        level = current
+        if winner not in (None, "shift", "similarity"):
+            fit = self.fit("affine", points, _LOOSE_PX)
+            level = current if fit is None else fit.transform
+        return follow_relief(self.sar, self.optical, self.extractor, level, look, heights)
+
+    def is_bent(self, bent: ReliefFit, points: TiePoints) -> bool:
+        """Whether mutual information is higher under the relief than under what is level.
+
+        Along one line a relief can follow much of what shear does.
+        """
         fit = self.fit("affine", points, _LOOSE_PX)
-        return current if fit is None else fit.transform
+        others = [bent.base] if fit is None else [bent.base, fit.transform]
+        return self.information(bent.transform) > max(map(self.information, others))
+
+    @cached_property
+    def information(self) -> InformationMeasure:
+        """Mutual information under a transform: a judge who has seen no tie point."""
+        return information_measure(self.sar, self.optical, 1.0)
+
+    def informed(
+        self,
+        winner: TransformModel | None,
+        points: TiePoints,
+        current: Transform,
+        models: tuple[Model, ...],
+    ) -> TransformModel | None:
+        """The winner, unless mutual information speaks against it or far more for another one.
+
+        Over hills an affine map fits tie points better than a similarity, and
+        mutual information hardly (up to a fifth, where shear and unequal pixels
+        make it 1.3 to 4 times as much): slopes go up and down.
+        """
+        known = self.information(current)
+        chosen, most = winner, known
+        for model in models:
+            if model in ("shift", "similarity"):
+                continue
+            fit = self.fit(model, points, _LOOSE_PX)
+            here = 0.0 if fit is None else self.information(fit.transform)
+            if model == winner:
+                chosen, most = (model, here) if here >= known else ("similarity", known)
+            elif here > 0.0 and here >= _CLEARLY_MORE * most:
+                chosen, most = model, here
+        return chosen
 
     def is_hilly(self, model: TransformModel, points: TiePoints) -> bool:
         """Whether what a flat model leaves spreads along one line."""
