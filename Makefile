@@ -1,47 +1,59 @@
-# Three commands do everything: `make demo`, `make explore` and `make test`. Each makes
-# its own environment in .venv from the versions pinned in constraints.txt.
+# Three commands do everything: `make demo`, `make explore` and `make test`. Each puts what it
+# needs, and no more, into one environment, .venv, in the versions pinned in constraints.txt.
 PYTHON ?= python3.11
 BIN := .venv/bin
-READY := .venv/.ready
 
-.PHONY: demo explore test test-slow test-all test-min lint format bench bench-gpu docs dist qgis clean
+# Extras of pyproject.toml by what is done with them; a file .venv/.has-NAME says that they are in.
+demo_EXTRAS :=
+explore_EXTRAS := web
+test_EXTRAS := models,faiss,remote,ray,web,test
+docs_EXTRAS := $(test_EXTRAS),docs
+lint_EXTRAS := remote,web,lint
+dist_EXTRAS := dist
 
-demo: $(READY)
+.PHONY: demo explore test test-slow test-all test-min lint format bench bench-compare bench-gpu docs dist qgis clean
+
+demo: .venv/.has-demo
 	$(BIN)/crosslook demo --out demo-run
 
-explore: $(READY)
+explore: .venv/.has-explore
 	$(BIN)/crosslook explore --demo
 
-test: $(READY)
+test: .venv/.has-test
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
-test-slow: $(READY)
+test-slow: .venv/.has-docs
 	$(BIN)/python -m pytest -n 2 -m slow
 
 test-all: test test-slow
 
-lint: $(READY)
+lint: .venv/.has-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(READY)
+format: .venv/.has-lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY)
+bench: .venv/.has-test
 	$(BIN)/python -m benchmarks
 
-bench-gpu: $(READY)
+# The same of this tree and of another commit, alternately in one run; what became slower, as a ratio.
+BASE ?=
+bench-compare: .venv/.has-test
+	$(BIN)/python benchmarks/compare.py $(if $(BASE),--base $(BASE))
+
+bench-gpu: .venv/.has-test
 	$(BIN)/python benchmarks/gpu.py
 
 # The documentation, executed on simulated pairs, offline; a warning fails it.
-docs: $(READY)
+docs: .venv/.has-docs
 	$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 # Wheel and sdist; the wheel installed into nothing runs the lines of README.md.
-dist: $(READY)
+dist: .venv/.has-dist
 	$(BIN)/python tools/check_dist.py --constraint constraints.txt
 
 # The tests with the lowest versions that pyproject.toml allows.
@@ -58,10 +70,12 @@ $(MIN): pyproject.toml constraints-min.txt
 qgis:
 	$(PYTHON) integrations/qgis/pack.py
 
-$(READY): pyproject.toml constraints.txt
+.venv/.has-%: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".$(if $($*_EXTRAS),[$($*_EXTRAS)])"
+	touch $@
+
+$(BIN)/python:
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[models,faiss,remote,ray,web,test,lint,docs,dist]"
-	touch $(READY)
 
 clean:
 	rm -rf .venv .venv-min demo-run dist docs/_build docs/reference/generated

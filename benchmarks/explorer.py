@@ -1,15 +1,22 @@
 """The explorer on a large atlas: tiles at every zoom, the first paint of a match, many uploads.
 
     python benchmarks/explorer.py FOLDER [--size 10240] [--atlas ATLAS]
+    python benchmarks/explorer.py FOLDER --demo [--busy 1]
 
 Builds a simulated atlas of the given side under FOLDER (once), serves it, and measures
 (with --atlas tiles and uploads alone, on that one)
 
+- the tile that holds the whole atlas, asked for at once when a server has started for the first
+  time, and how long it takes until every block has been read for it,
 - tiles: 200 of each zoom chosen by a seed, each asked for once, from a server that has just
-  started (cold: blocks are checked and reduced when they are first needed) and again warm,
+  started again (cold: blocks are checked when they are first needed) and again warm,
 - first paint: from the moment at which a job says that it is done to the SAR image on the map
   (headless Chromium, where there is one),
 - 20 uploads of a chip at once, each looked at; answers, seconds, and the memory of all processes.
+
+With --demo, instead: seconds from the start of ``crosslook explore --demo`` in an empty folder to
+its address, to its atlas with chips, and to the study and the audit, while --busy other processes
+each keep a core busy.
 """
 
 from __future__ import annotations
@@ -33,6 +40,7 @@ from crosslook.atlas.build import build_atlas
 from crosslook.data.simulate.basemap import write_basemap
 from crosslook.data.simulate.scene import make_pair
 from crosslook.data.simulate.write import write_pair
+from history import record
 
 SEED, CHIP = 5, 256
 PLACE = (700, 900)
@@ -41,9 +49,9 @@ PLACE = (700, 900)
 class Server:
     """An explorer of its own."""
 
-    def __init__(self, out: Path, atlas: Path) -> None:
+    def __init__(self, out: Path, *options: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "crosslook", "explore", str(atlas), "--port", "0",
+            [sys.executable, "-m", "crosslook", "explore", *options, "--port", "0",
              "--no-browser", "--out", str(out)],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
@@ -71,11 +79,62 @@ class Server:
         self.process.wait()
 
 
+def first_tile(server: Server, name: str) -> None:
+    start = time.perf_counter()
+    server.ask(f"/atlases/{name}/tiles/0/0/0")
+    first = time.perf_counter() - start
+    part = server.ask(f"/atlases/{name}")["ready"]
+    while server.ask(f"/atlases/{name}")["ready"] < 1:
+        time.sleep(0.05)
+    took = time.perf_counter() - start
+    start = time.perf_counter()
+    server.ask(f"/atlases/{name}/tiles/0/0/0")
+    whole = time.perf_counter() - start
+    print(f"the whole atlas in one tile, first start: {1000 * first:.0f} ms with {part:.0%} of the "
+          f"blocks; all of them after {took:.1f} s, then {1000 * whole:.0f} ms")  # fmt: skip
+    record("explorer first tile", {"first_ms": 1000 * first, "all_s": took})
+
+
+def demo(folder: Path, busy: int) -> None:
+    """Print when each part of the demo can be used."""
+    shutil.rmtree(folder / "demo-out", ignore_errors=True)
+    loop = [sys.executable, "-c", "while True: pass"]
+    others = [subprocess.Popen(loop) for _ in range(busy)]
+    start = time.perf_counter()
+    server = Server(folder / "demo-out", "--demo")
+    seconds = {"address": time.perf_counter() - start}
+    try:
+        while len(seconds) < 4:
+            there = server.ask("/library")
+            now = time.perf_counter() - start
+            ready = {
+                "atlas and chips": there["atlases"] and there["chips"],
+                "study": there["runs"],
+                "audit": there["audits"],
+            }
+            for part, is_there in ready.items():
+                if is_there:
+                    seconds.setdefault(part, now)
+            for job in server.ask("/jobs"):
+                if job["state"] == "failed":
+                    sys.exit(f"the demo failed: {job['error']}")
+            time.sleep(0.1)
+    finally:
+        server.stop()
+        for other in others:
+            other.kill()
+    print(f"demo, {busy} other process(es) busy: "
+          + ", ".join(f"{part} after {s:.1f} s" for part, s in seconds.items()))  # fmt: skip
+    figures = {f"{part.replace(' ', '_')}_s": s for part, s in seconds.items()}
+    record(f"explorer demo, {busy} busy", figures)
+
+
 def tiles(server: Server, name: str) -> None:
     about = server.ask(f"/atlases/{name}")
     print(f"atlas of {about['shape']} pixels in {len(about['blocks'])} blocks")
     rng = np.random.default_rng(0)
     for label in ("cold", "warm"):
+        medians, worst = [], 0.0
         for zoom in range(about["zooms"] + 1):
             side = 256 * 2 ** (about["zooms"] - zoom)
             rows, cols = (-(-length // side) for length in about["shape"])
@@ -87,8 +146,12 @@ def tiles(server: Server, name: str) -> None:
                 server.ask(f"/atlases/{name}/tiles/{zoom}/{row}/{col}")
                 seconds.append(time.perf_counter() - start)
             ms = sorted(1000 * s for s in seconds)
+            medians.append(statistics.median(ms))
+            worst = max(worst, ms[-1])
             print(f"{label} zoom {zoom}: n {len(ms)}, median {statistics.median(ms):.1f} ms, "
                   f"95 % {ms[int(0.95 * (len(ms) - 1))]:.1f}, worst {ms[-1]:.1f}")  # fmt: skip
+        name_of_line = f"explorer tiles of {max(about['shape'])} px, {label}"
+        record(name_of_line, {"median_ms": max(medians), "worst_ms": worst})
 
 
 def follow(server: Server, job: dict[str, Any]) -> dict[str, Any]:
@@ -154,8 +217,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--size", type=int, default=10_240)
     parser.add_argument("--atlas", type=Path)
+    parser.add_argument("--demo", action="store_true")
+    parser.add_argument("--busy", type=int, default=0)
     given = parser.parse_args()
     folder = given.folder.resolve()
+    if given.demo:
+        demo(folder, given.busy)
+        return
     pair = make_pair(CHIP, SEED, origin=PLACE, relief=20.0)
     write_pair(folder / "chips", "0", pair, (203_000.0, 5_497_000.0))
     large = make_pair(1024, SEED, relief=20.0)
@@ -167,7 +235,12 @@ def main() -> None:
             write_basemap(basemap, given.size, SEED, relief=20.0)
         build_atlas([basemap], atlas)
     shutil.rmtree(folder / "out", ignore_errors=True)
-    server = Server(folder / "out", atlas)
+    server = Server(folder / "out", str(atlas))
+    try:
+        first_tile(server, server.ask("/library")["atlases"][0]["id"])
+    finally:
+        server.stop()
+    server = Server(folder / "out", str(atlas))
     try:
         name = server.ask("/library")["atlases"][0]["id"]
         tiles(server, name)

@@ -36,6 +36,7 @@ from crosslook.retrieval.compare.calibration import fit_calibration
 from crosslook.retrieval.compare.similarity import normalise, rank_partners
 from crosslook.retrieval.measure.resampling import bootstrap_mean
 from crosslook.types import MODALITIES, FloatArray
+from history import record
 from measure import best_of
 
 MODELS = ("sd-vae", "sd-unet", "dinov2", "clip", "sam2")
@@ -211,6 +212,9 @@ def main() -> None:
             f"cosine {measured['cosine']:.5f}",
             flush=True,
         )
+        kept = ("cosine", "recall", "recall_fast")
+        figures = {key: measured[key] for key in kept if key in measured}
+        record(f"extraction {name}", {"image_s": measured["crosslook_s"], **figures})
         if "recall" in measured:
             inside = measured["low"] <= measured["recall_fast"] <= measured["high"]
             print(

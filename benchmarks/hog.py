@@ -15,6 +15,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from crosslook.extract.registry import open_extractor
+from history import record
 from measure import best_of
 
 
@@ -31,6 +32,7 @@ def main() -> None:
     print(
         f"hog, one core: {patch:.2f} ms a 256 px patch, {patch / floor:.0f} passes over its pixels"
     )
+    record("hog", {"patch_ms": patch, "floor_times": patch / floor})
 
 
 if __name__ == "__main__":

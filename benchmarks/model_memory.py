@@ -25,6 +25,7 @@ import numpy as np
 from crosslook.atlas.unit_costs import peak_memory_bytes
 from crosslook.extract.clip import vision_config
 from crosslook.extract.registry import find_row, open_extractor
+from history import record
 
 MODELS = ("sd-vae", "sd-unet", "dinov2", "clip", "sam2")
 
@@ -131,6 +132,8 @@ def main() -> None:
             f"image {mib['one_image']:.0f} MiB",
             flush=True,
         )
+        figures = {"loaded_mib": mib["loaded"], "one_image_mib": mib["one_image"]}
+        record(f"model_memory {name}, {given.dtype}", figures)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import numpy as np
 
 from crosslook.retrieval.compare.similarity import normalise, rank_partners
 from crosslook.types import FloatArray
+from history import record
 from measure import best_of, peak_memory
 
 
@@ -36,6 +37,8 @@ def ratio(count: int, dimensions: int) -> None:
         f"search, {count} x {count} x {dimensions}: {ranked / product:.2f} bare products "
         f"({product:.2f} s, {speed:.0f} GFLOP/s)"
     )
+    name = f"search {count} x {dimensions}"
+    record(name, {"ranked_s": ranked, "floor_times": ranked / product})
 
 
 def memory(count: int, dimensions: int) -> None:
@@ -46,6 +49,7 @@ def memory(count: int, dimensions: int) -> None:
         f"search, {count} x {count} x {dimensions}: {perf_counter() - started:.0f} s, "
         f"{peak / 2**20:.0f} MiB beyond the features of {2 * query.nbytes / 2**20:.0f} MiB"
     )
+    record(f"search {count} x {dimensions}, memory", {"peak_mib": peak / 2**20})
 
 
 def main() -> None:

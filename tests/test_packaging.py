@@ -61,6 +61,20 @@ def _numbers(version: str) -> list[int]:
     return [int(part) for part in re.findall(r"\d+", version)]
 
 
+def test_the_makefile_installs_extras_that_exist_and_none_for_the_demo() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    sets = dict(re.findall(r"^([a-z]+)_EXTRAS :=(.*)$", text, re.MULTILINE))
+    named = {
+        extra
+        for words in sets.values()
+        for extra in words.replace("$(test_EXTRAS)", sets["test"]).strip().split(",")
+    } - {""}
+    assert named <= PROJECT["project"]["optional-dependencies"].keys()
+    assert sets["demo"].strip() == ""
+    assert sets["explore"].strip() == "web"
+    assert set(re.findall(r"\.has-([a-z]+)", text)) == sets.keys()
+
+
 def test_the_container_copies_what_is_there() -> None:
     text = (ROOT / "Containerfile").read_text(encoding="utf-8")
     copied = [line.split()[1:-1] for line in text.splitlines() if line.startswith("COPY ")]

@@ -10,7 +10,7 @@ import pytest
 
 from crosslook.errors import InputError, MissingExtraError, OutputError, StoreError
 from crosslook.extract.store import open_set
-from crosslook.storage import Folder, LocalFolder, open_folder
+from crosslook.storage import Folder, LocalFolder, open_folder, path_to_keep
 from crosslook.types import FeatureMap
 
 
@@ -62,3 +62,14 @@ def test_a_bucket_that_is_not_there(s3: str) -> None:
 def test_an_unknown_scheme() -> None:
     with pytest.raises(MissingExtraError, match="nowhere"):
         open_folder("nowhere://x/y")
+
+
+def test_a_place_is_kept_without_what_may_be_a_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert path_to_keep("a/b.tif") == str(tmp_path / "a" / "b.tif")
+    assert path_to_keep("s3://bucket/b.tif") == "s3://bucket/b.tif"
+    assert path_to_keep("https://me:secret@host/b.tif?sig=1") == "https://host/b.tif"
+    assert path_to_keep("/vsicurl/https://host/b.tif?sig=1") == "/vsicurl/https://host/b.tif"
+    assert path_to_keep("https://host/item.json?sig=1#band") == "https://host/item.json"

@@ -176,6 +176,18 @@ def name_of(place: Place) -> str:
     return last or text
 
 
+def path_to_keep(place: Place) -> str:
+    """Where a place can be looked for later, from any folder.
+
+    A local path becomes absolute. An address is kept without its query and
+    without a user: these may hold a key.
+    """
+    text = str(place)
+    if not (is_remote(text) or is_gdal_name(text)):
+        return str(Path(text).absolute())
+    return re.sub(r"://[^/@]*@", "://", text.partition("?")[0])
+
+
 def as_place(place: Place) -> Place:
     """Keep names of GDAL and web addresses as they are; take all else as a path."""
     text = str(place)

@@ -48,25 +48,6 @@ def workers(explorer: Any) -> list[psutil.Process]:
     return pids
 
 
-def test_json_is_that_of_the_command_line(explorer: Any, tmp_path: Path) -> None:
-    job = located(explorer, model="affine", seed=3)
-    assert job["state"] == "done", job["error"]
-    atlas = Path(explorer.out) / "demo" / "demo-atlas"
-    subprocess.run(
-        [sys.executable, "-m", "crosslook", "locate", str(chip(explorer)), "--atlas", str(atlas),
-         "--model", "affine", "--seed", "3", "--out", str(tmp_path / "cli")],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    written = json.loads((tmp_path / "cli" / "match.json").read_text())
-    match = job["result"]["match"]
-    assert {**match, "timings_s": 0} == {**written, "timings_s": 0}
-    names = {file["name"] for file in explorer.ask(f"/jobs/{job['id']}/files")[1]}
-    assert names == {path.name for path in (tmp_path / "cli").iterdir()}
-    for name in ("tie_points.csv", "aligned.tif"):
-        there = explorer.ask(f"/jobs/{job['id']}/files/{name}")[1]
-        assert there == (tmp_path / "cli" / name).read_bytes()
-
-
 def test_registering_two_uploads_and_fitting_again_by_hand(explorer: Any) -> None:
     pairs = Path(explorer.out) / "demo" / "demo-pairs"
     ids = [
@@ -278,7 +259,7 @@ def test_a_gibibyte_is_refused_at_once(explorer: Any) -> None:
             f"Content-Type: application/octet-stream\r\nContent-Length: {2**30}\r\n\r\n".encode()
         )
         line.sendall(bytes(4096))
-        answer = line.recv(4096)
+        answer = b"".join(iter(lambda: line.recv(4096), b""))  # head and body may come apart
     assert answer.startswith(b"HTTP/1.1 413")
     assert b"larger than 8 MiB" in answer
 

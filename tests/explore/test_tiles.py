@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from crosslook.errors import NotFoundError
+from crosslook.errors import NotFoundError, StoreError
 from crosslook.explore.tiles import SIDE, Tiles
 
 BLOCK, ROWS, COLS = 512, 1900, 2300
@@ -79,3 +81,64 @@ def test_tiles_beyond_the_atlas_are_not_there(tmp_path: Path) -> None:
     for zoom, row, col in ((5, 0, 0), (-1, 0, 0), (4, 8, 0), (4, 0, 9), (0, 0, 1)):
         with pytest.raises(NotFoundError, match="there is no tile"):
             tiles.tile(zoom, row, col)
+
+
+def test_a_tile_shows_what_has_been_read_and_is_not_kept_before_it_is_whole(
+    tmp_path: Path,
+) -> None:
+    source = atlas()
+    let, slow = threading.Event(), source.pixels
+
+    def pixels(corner: tuple[int, int], shape: tuple[int, int]) -> tuple[Any, Any]:
+        if corner != (0, 0):  # the first block is read at once, the others when they may
+            assert let.wait(20)
+        return slow(corner, shape)
+
+    source.pixels = pixels
+    tiles = Tiles(source, tmp_path)
+    assert tiles.ready == 1.0  # nothing is read ahead yet: a tile makes what it needs
+    thread = tiles.warm_in_background(lambda: False)
+    begun = time.monotonic()
+    part = tiles.tile(0, 0, 0)
+    assert time.monotonic() - begun < 5
+    assert not part.whole
+    assert len(part.data) > 0
+    assert tiles.ready < 1
+    let.set()
+    thread.join(20)
+    assert tiles.ready == 1.0
+    whole = tiles.tile(0, 0, 0)
+    assert whole.whole
+    assert decoded(whole.data)[1].sum() > decoded(part.data)[1].sum()
+    assert tiles.tile(0, 0, 0) is whole
+
+
+def test_blocks_are_read_once_however_many_ask(tmp_path: Path) -> None:
+    source = atlas()
+    read, plain = [], source.pixels
+
+    def pixels(corner: tuple[int, int], shape: tuple[int, int]) -> tuple[Any, Any]:
+        read.append(corner)
+        return plain(corner, shape)
+
+    source.pixels = pixels
+    tiles = Tiles(source, tmp_path)
+    thread = tiles.warm_in_background(lambda: False)
+    while not tiles.tile(0, 0, 0).whole:
+        pass
+    thread.join(20)
+    assert len(read) == len(set(read)) == len(source.manifest.blocks)
+
+
+def test_a_damaged_block_is_told_by_the_tile_that_needs_it(tmp_path: Path) -> None:
+    source = atlas()
+
+    def damaged(corner: tuple[int, int], shape: tuple[int, int]) -> tuple[Any, Any]:
+        raise StoreError("damaged")
+
+    source.pixels = damaged
+    tiles = Tiles(source, tmp_path)
+    tiles.warm_in_background(lambda: False).join(20)
+    assert tiles.ready == 1.0  # nobody waits for what will never come
+    with pytest.raises(StoreError):
+        tiles.tile(0, 0, 0)

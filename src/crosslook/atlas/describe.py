@@ -10,6 +10,11 @@ from crosslook.geo.grid import crs_text, to_lonlat
 
 def describe(atlas: Atlas) -> str:
     """Area, grid, extractors, size, sources and date of an atlas, a line each."""
+    return "\n".join(f"{name:10}{value}" for name, value in describe_facts(atlas).items())
+
+
+def describe_facts(atlas: Atlas) -> dict[str, str]:
+    """The same by name."""
     grid = atlas.grid
     rows, cols = grid.shape
     sample = whole_sample(atlas)
@@ -18,7 +23,7 @@ def describe(atlas: Atlas) -> str:
     east, north = corners.max(axis=0)
     facts = atlas.facts()
     after = {name: facts.pop(name) for name in ("sources", "built")}
-    lines = {
+    return {
         "area": facts.pop("area"),
         "bounds": f"{west:.6f} {south:.6f} {east:.6f} {north:.6f} (west south east north)",
         "grid": (
@@ -28,7 +33,6 @@ def describe(atlas: Atlas) -> str:
         "size": f"{stored_bytes(atlas) / 1e6:,.0f} MB",
         **after,
     }
-    return "\n".join(f"{name:10}{value}" for name, value in lines.items())
 
 
 def stored_bytes(atlas: Atlas) -> int:

@@ -157,9 +157,9 @@ def _add_requests(router: APIRouter, uploads: Uploads, jobs: Jobs, library: Libr
     def refit(job: str, body: PointsRequest) -> dict[str, Any]:
         """Match again from two or three tie points set by hand; gives a new job."""
         old = jobs.get(job)
-        if old.kind not in ("locate", "register", "refit"):
+        if old.kind not in ("locate", "register", "refit", "written"):
             raise SettingError("tie points can be set for a located or registered image alone.")
-        work = {**old.work, "points": body.points}
+        work = {**old.work.get("by_hand", old.work), "points": body.points}
         request = {**old.request, "points": body.points, "from": old.id}
         return jobs.add("refit", old.title, request, work).public()
 
@@ -230,23 +230,27 @@ def _add_files(router: APIRouter, jobs: Jobs) -> None:
         if not paths:
             raise NotFoundError("there are no files yet; wait until the job is done.")
         about = {"title": one.title, "request": one.request, "decision": one.decision}
-        with (
-            tempfile.NamedTemporaryFile(suffix=".zip", delete=False) as target,
-            zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-        ):
-            for name, path in paths.items():
-                archive.write(path, name)
-            archive.writestr("request.json", json.dumps(about, indent=1) + "\n")
-        done = BackgroundTask(Path(target.name).unlink, missing_ok=True)
-        name = f"crosslook-{one.kind}-{one.id}.zip"
-        return FileResponse(target.name, filename=name, media_type="application/zip",
-                            background=done)  # fmt: skip
+        return zip_of(paths, f"crosslook-{one.kind}-{one.id}.zip", about)
 
     @router.get("/jobs/{job}/view/{name}", tags=["results"])
     def get_view(job: str, name: str) -> Response:
         """An image or place.json, as the page shows them."""
         path = file_of(jobs.place_of(jobs.get(job)) / "view", name)
         return FileResponse(path, media_type=_MEDIA.get(path.suffix, "application/octet-stream"))
+
+
+def zip_of(files: dict[str, Path], name: str, about: dict[str, Any] | None = None) -> FileResponse:
+    """Files in one, with ``request.json`` where there is something to say ``about`` them."""
+    with (
+        tempfile.NamedTemporaryFile(suffix=".zip", delete=False) as target,
+        zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+    ):
+        for inside, path in files.items():
+            archive.write(path, inside)
+        if about is not None:
+            archive.writestr("request.json", json.dumps(about, indent=1) + "\n")
+    done = BackgroundTask(Path(target.name).unlink, missing_ok=True)
+    return FileResponse(target.name, filename=name, media_type="application/zip", background=done)
 
 
 def files_in(folder: Path) -> dict[str, Path]:

@@ -15,6 +15,7 @@ from crosslook.data.pairs import open_pairs
 from crosslook.errors import InputError, SettingError
 from crosslook.explore.images import jpeg_of
 from crosslook.explore.library import Library, Shown
+from crosslook.explore.scene_map import describe_scenes
 from crosslook.geo.image import on_optical_grid, open_image
 from crosslook.match.audit import audit
 from crosslook.match.previews import colours_of
@@ -32,8 +33,8 @@ def audit_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {"summary": summary, "folder": "files"}
 
 
-def read_audit(library: Library, shown: Shown, marks: Path) -> dict[str, Any]:
-    """Rows of an audit as written, worst first, with marks and where images come from."""
+def _rows(shown: Shown) -> list[dict[str, Any]]:
+    """Rows of an audit as written, the largest shift first."""
     try:
         text = (shown.path / "audit.csv").read_text(encoding="utf-8")
     except OSError as error:
@@ -41,7 +42,27 @@ def read_audit(library: Library, shown: Shown, marks: Path) -> dict[str, Any]:
     rows = [
         {n: _value(n, v) for n, v in line.items()} for line in csv.DictReader(io.StringIO(text))
     ]
-    rows.sort(key=lambda row: -float(np.hypot(row["row"] or 0.0, row["col"] or 0.0)))
+    return sorted(rows, key=lambda row: -float(np.hypot(row["row"] or 0.0, row["col"] or 0.0)))
+
+
+def map_audit(library: Library, shown: Shown) -> dict[str, Any]:
+    """Where the scenes of an audit lie, as far as their files have been looked at."""
+    shifts = {
+        row["scene"]: (row["row"], row["col"])
+        for row in _rows(shown)
+        if row["row"] is not None and row["col"] is not None
+    }
+    pairs = library.pairs_with(set(shifts))
+    if pairs is None:
+        return {"pairs": None, "scenes": [], "unplaced": [], "ready": 1.0}
+    grids, unplaced, ready = library.grids(pairs).known(shifts)
+    scenes = describe_scenes(grids, shifts)
+    return {"pairs": pairs, "scenes": scenes, "unplaced": unplaced, "ready": ready}
+
+
+def read_audit(library: Library, shown: Shown, marks: Path) -> dict[str, Any]:
+    """Rows of an audit as written, worst first, with marks and where images come from."""
+    rows = _rows(shown)
     return {
         "id": shown.id,
         "rows": rows,

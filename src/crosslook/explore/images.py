@@ -25,6 +25,7 @@ from crosslook.geo.reading import Reading
 from crosslook.match.previews import colours_of
 from crosslook.match.settings import RegisterSettings
 from crosslook.progress import stage
+from crosslook.storage import as_place
 from crosslook.types import Modality
 
 MEBI = 2**20
@@ -183,7 +184,7 @@ def open_upload(
     RasterError
         If it is damaged, or has more pixels than allowed over all bands.
     """
-    source = RasterFile(Path(work["path"]), height=reading.height, label=work["name"])
+    source = RasterFile(as_place(work["path"]), height=reading.height, label=work["name"])
     height, width = shape_of(source.header.grid)
     pixels = height * width * source.header.bands
     if pixels > max_pixels:

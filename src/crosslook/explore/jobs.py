@@ -28,10 +28,12 @@ from crosslook.explore.worker import serve
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED = ("done", "failed", "cancelled")
-_QUICK = ("inspect", "maps")
+_QUICK = ("inspect", "maps", "written")
 """Kinds that someone waits for in front of the page: they go before the others."""
 _KEPT = 100
 """Jobs of these kinds that are kept: nobody comes back to them."""
+AFTER = "after"
+"""In a job's work: the id of another that must have ended before this one starts."""
 _MOST_TRIES = 2
 _ID = re.compile(r"[0-9a-f]{16}")
 _FILE = "job.json"
@@ -185,6 +187,7 @@ class Jobs:
             if job in self._queue:
                 self._queue.remove(job)
             self._save(job)
+            self._change.notify_all()
             if was_running:
                 for slot in self._slots:
                     if slot.job is job:
@@ -229,15 +232,22 @@ class Jobs:
     def take(self) -> Job | None:
         """The next job for a slot; waits for one, None when all is over."""
         with self._change:
-            while not self._queue and not self.closing:
+            while not (free := [job for job in self._queue if self._may_start(job)]):
+                if self.closing:
+                    return None
                 self._change.wait()
             if self.closing:
                 return None
-            job = min(self._queue, key=_order)
+            job = min(free, key=_order)
             self._queue.remove(job)
             job.state, job.started = "running", time.time()
             self._save(job)
             return job
+
+    def _may_start(self, job: Job) -> bool:
+        """Whether the job that must have ended before this one has."""
+        before = self._jobs.get(job.work.get(AFTER, ""))
+        return before is None or before.state in ENDED
 
     def progress(self, job: Job, stage: str, done: int, total: int) -> None:
         """Note how far a job is."""
@@ -252,6 +262,7 @@ class Jobs:
             job.stage = ""
             if job.id in self._jobs:
                 self._save(job)
+            self._change.notify_all()  # others may have waited for this one
         if self._ended is not None:
             self._ended(job)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +12,7 @@ from crosslook.atlas.manifest import NAME
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.data.pairs import ScenePair, open_pairs
 from crosslook.errors import CrosslookError, InputError, NotFoundError
+from crosslook.explore.scene_map import SceneGrids
 from crosslook.explore.tiles import Tiles
 from crosslook.storage import open_folder
 
@@ -50,6 +50,7 @@ class Library:
         self._shown: dict[str, Shown] = {}
         self._tiles: dict[str, Tiles] = {}
         self._pairs: dict[str, dict[str, ScenePair]] = {}
+        self._grids: dict[str, SceneGrids] = {}
         self._about: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
         self.closing = False
@@ -78,7 +79,7 @@ class Library:
                 self._about[shown.id] = {"scenes": len(self._pairs[shown.id])}
             self._shown[shown.id] = shown
         if kind == "atlas" and "://" not in place:
-            self._in_background(self._tiles[shown.id].warm)
+            self._tiles[shown.id].warm_in_background(lambda: self.closing)
         return shown
 
     def all(self, kind: Kind | None = None) -> list[Shown]:
@@ -121,6 +122,14 @@ class Library:
             return None
         return best
 
+    def grids(self, name: str) -> SceneGrids:
+        """Where the scenes of a set of pairs lie; they are read from the first call on."""
+        pairs = self._pairs[self.get("pairs", name).id]
+        with self._lock:
+            if name not in self._grids:
+                self._grids[name] = SceneGrids(pairs, lambda: self.closing)
+            return self._grids[name]
+
     def scenes(self, name: str) -> list[str]:
         """The scenes of a set of pairs."""
         return list(self._pairs[self.get("pairs", name).id])
@@ -141,8 +150,15 @@ class Library:
             new, number = f"{plain}-{number}", number + 1
         return new
 
-    def _in_background(self, work: Callable[[Callable[[], bool]], None]) -> None:
-        threading.Thread(target=work, args=(lambda: self.closing,), daemon=True).start()
+
+def places_in(place: str) -> list[str]:
+    """What a place stands for: the folder of a ``match.json``, or those of a batch of matches."""
+    path = Path(place)
+    if path.name == "match.json" and path.is_file():
+        return [str(path.parent)]
+    if (path / "matches.csv").is_file() and not (path / "match.json").is_file():
+        return [str(one.parent) for one in sorted(path.glob("*/match.json"))] or [place]
+    return [place]
 
 
 def kind_of(place: str) -> Kind:

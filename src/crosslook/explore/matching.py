@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,31 @@ _CARD = 220
 _OPEN: dict[str, Atlas] = {}
 
 
+@dataclass(frozen=True, eq=False)
+class PlacedMatch:
+    """What is drawn of a match, named as in :class:`~crosslook.match.result.MatchResult`.
+
+    Attributes
+    ----------
+    sar, optical : ImageFile
+    transform : Transform or None
+    window : Window or None
+    footprint : dict or None
+        Its ``pixel`` is used.
+    alternatives : tuple of dict
+    """
+
+    sar: ImageFile
+    optical: ImageFile
+    transform: Transform | None
+    window: Window | None
+    footprint: dict[str, Any] | None
+    alternatives: tuple[dict[str, Any], ...]
+
+
+Drawable = MatchResult | PlacedMatch
+
+
 def atlas_of(place: str) -> Atlas:
     """An atlas opened once per process: its transformed blocks serve all queries."""
     if place not in _OPEN:
@@ -49,13 +75,20 @@ def locate_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
     atlas = atlas_of(work["atlas"])
     query = open_upload(work["query"], "sar", reading_of(work["settings"]), work["max_pixels"])
     result = locate(query, atlas, **_given(settings))
-    surface, side = surface_of(query, atlas, settings, _SURFACE_CELLS)
-    write_bytes(folder / "view" / "surface.png", _heat(surface))
-    extra = {
-        "surface": {"side": side, "shape": list(surface.shape), "high": float(surface.max())},
-        "cards": _cards(result, query, atlas, folder),
-    }
+    extra = draw_search(result, atlas, settings, folder)
     return _finish(result, work, folder, extra)
+
+
+def draw_search(
+    match: Drawable, atlas: Atlas, settings: LocateSettings, folder: Path
+) -> dict[str, Any]:
+    """Draw the score surface of a search over an atlas, and the ground at its alternatives."""
+    surface, side = surface_of(match.sar, atlas, settings, _SURFACE_CELLS)
+    write_bytes(folder / "view" / "surface.png", _heat(surface))
+    return {
+        "surface": {"side": side, "shape": list(surface.shape), "high": float(surface.max())},
+        "cards": _cards(match, atlas, folder),
+    }
 
 
 def register_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -109,8 +142,30 @@ def _finish(
 ) -> dict[str, Any]:
     """Write the files of the command line and those of the page; the result as the API tells it."""
     stage("writing")
-    place = {"sar_shape": list(result.sar.shape), **_draw(result, folder), **extra}
     rows = tie_point_rows(result.tie_points, result.transform, result.optical.grid)
+    write_place(result, rows, folder, extra)
+    # Last: its match.json says that the rest is there.
+    write_match(result, folder / "files", force=bool(work.get("force")))
+    content = json.loads((folder / "files" / "match.json").read_text(encoding="utf-8"))
+    return {"match": content, "words": explain(content)}
+
+
+def write_place(
+    match: Drawable, rows: list[dict[str, Any]], folder: Path, extra: dict[str, Any]
+) -> None:
+    """Draw a match, and write ``view/place.json``, by which the page puts all of it on a map.
+
+    Parameters
+    ----------
+    match : MatchResult or PlacedMatch
+    rows : list of dict
+        Tie points, as ``tie_points.csv`` has them.
+    folder : Path
+        Of the job.
+    extra : dict
+        What stands in ``place.json`` beside.
+    """
+    place = {"sar_shape": list(match.sar.shape), **_draw(match, folder), **extra}
     origin = place["origin"]
     place["tie_points"] = [
         [r["sar_row"], r["sar_col"], r["optical_row"] + origin[0], r["optical_col"] + origin[1],
@@ -118,13 +173,9 @@ def _finish(
         for r in rows
     ]  # fmt: skip
     write_text(folder / "view" / "place.json", json.dumps(place) + "\n")
-    # Last: its match.json says that the rest is there.
-    write_match(result, folder / "files", force=bool(work.get("force")))
-    match = json.loads((folder / "files" / "match.json").read_text(encoding="utf-8"))
-    return {"match": match, "words": explain(match)}
 
 
-def _draw(result: MatchResult, folder: Path) -> dict[str, Any]:
+def _draw(result: Drawable, folder: Path) -> dict[str, Any]:
     """The SAR image where it lies, and for a registration the optical one around it.
 
     Positions that the page gets are pixels of the whole optical image or
@@ -178,15 +229,13 @@ def _heat(scores: FloatArray) -> bytes:
     return bytes(cv2.imencode(".png", np.dstack([colours, alpha]))[1])
 
 
-def _cards(
-    result: MatchResult, query: ImageFile, atlas: Atlas, folder: Path
-) -> list[dict[str, Any]]:
+def _cards(result: Drawable, atlas: Atlas, folder: Path) -> list[dict[str, Any]]:
     """An image of the ground at each alternative, with the scores that put it behind."""
     cards = []
-    height, width = query.shape
+    height, width = result.sar.shape
     for number, other in enumerate(result.alternatives):
         row, col = other["atlas_pixel"]
-        scale = _atlas_pixels_per_query_pixel(result, query)
+        scale = _atlas_pixels_per_query_pixel(result)
         half = max(height, width) * scale * 0.5
         corner = (round(row - half), round(col - half))
         side = max(8, round(2 * half))
@@ -197,10 +246,10 @@ def _cards(
     return cards
 
 
-def _atlas_pixels_per_query_pixel(result: MatchResult, query: ImageFile) -> float:
+def _atlas_pixels_per_query_pixel(result: Drawable) -> float:
     if result.transform is None:
         return 1.0
-    return float(result.transform.local_scale(np.array(query.shape) / 2))
+    return float(result.transform.local_scale(np.array(result.sar.shape) / 2))
 
 
 def transform_of(match: dict[str, Any]) -> Transform | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,11 @@ class Run:
             "heat_maps": [[t.extractor, t.calibration, t.order_by] for t in self.heat_maps],
             "best": self._best(),
         }
+
+    def rows_as_json(self) -> list[dict[str, Any]]:
+        """All rows of ``results.parquet``; what is not a number there is null."""
+        lines = [asdict(row) for row in self.rows]
+        return [{n: None if v != v else v for n, v in line.items()} for line in lines]
 
     def _best(self) -> int:
         """Number of the setup that finds most; for what is shown first."""

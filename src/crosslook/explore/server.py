@@ -33,9 +33,10 @@ from crosslook.explore import api, show
 from crosslook.explore.demo import FOLDERS, PARTS
 from crosslook.explore.guard import LOOPBACK, Guard
 from crosslook.explore.images import MEBI, Uploads
-from crosslook.explore.jobs import Job, Jobs
-from crosslook.explore.library import Library
+from crosslook.explore.jobs import AFTER, Job, Jobs
+from crosslook.explore.library import Library, places_in
 from crosslook.explore.settings import ExploreSettings
+from crosslook.explore.written import add_atlases
 
 _STATIC = files("crosslook.explore") / "static"
 _GIBI = 2**30
@@ -67,7 +68,9 @@ class Explorer:
         _lock(out)
         library = Library(out / "tiles")
         for place in settings.places:
-            library.add(place if "://" in place else str(Path(place).resolve()))
+            for one in places_in(place if "://" in place else str(Path(place).resolve())):
+                library.add(one)
+        add_atlases(library)
         uploads = Uploads(out / "uploads", settings.max_upload * MEBI, settings.max_stored * _GIBI)
         for folder in ("uploads", "jobs", "marks"):
             (out / folder).mkdir(exist_ok=True)
@@ -92,15 +95,20 @@ class Explorer:
         return self.settings.out.resolve() / "demo"
 
     def make_demo(self) -> list[Job]:
-        """Start the two jobs of the demo, unless all is there or they are under way."""
+        """Start the two jobs of the demo, unless all is there or they are under way.
+
+        The second starts when the first has ended: an atlas and a chip to find
+        on it are what a person begins with, and nothing shall delay them.
+        """
         work = {"demo": str(self.demo)}
         open_ = {job.kind: job for job in self.jobs.all() if job.state in ("queued", "running")}
-        made = []
+        made: list[Job] = []
         for kind, (title, last) in PARTS.items():
+            after = {AFTER: made[-1].id} if made else {}
             if kind in open_:
                 made.append(open_[kind])
             elif not (self.demo / last).is_file():
-                made.append(self.jobs.add(kind, title, {}, work))
+                made.append(self.jobs.add(kind, title, {}, work | after))
         return made
 
     def close(self) -> None:

@@ -17,8 +17,8 @@ class ExploreSettings(Settings):
         tuple[str, ...], Cli(positional=True, metavar="[ATLAS | RUN | MATCH | AUDIT | PAIRS]...")
     ] = Field(
         default=(),
-        description="Folders that atlas build, study, locate, register or audit wrote, and sets "
-        "of pairs as for study.",
+        description="Folders that atlas build, study, locate, register or audit wrote, a "
+        "match.json, and sets of pairs as for study.",
     )
     port: int = Field(
         default=8765, ge=0, le=65_535, description="Port of the page; 0 takes a free one."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,8 +10,8 @@ from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel
 
 from crosslook.errors import NotFoundError
-from crosslook.explore import audits
-from crosslook.explore.api import file_of, files_in
+from crosslook.explore import audits, written
+from crosslook.explore.api import file_of, files_in, zip_of
 from crosslook.explore.jobs import Jobs
 from crosslook.explore.library import Library
 from crosslook.explore.runs import Run, open_run
@@ -55,7 +54,7 @@ def make_router(library: Library, jobs: Jobs, marks: Path) -> APIRouter:
     _add_atlases(router, library)
     _add_runs(router, library, jobs)
     _add_maps(router, library, jobs)
-    _add_matches(router, library)
+    _add_matches(router, library, jobs)
     _add_audits(router, library, jobs, marks)
     return router
 
@@ -67,13 +66,19 @@ def _add_atlases(router: APIRouter, library: Library) -> None:
         tiles = library.tiles(atlas)
         shown = library.get("atlas", atlas)
         about = {"id": shown.id, "synthetic": shown.synthetic, "zooms": tiles.zooms}
-        return {**about, "version": tiles.version, **describe_atlas(tiles.atlas)}
+        about |= {"version": tiles.version, "ready": tiles.ready}
+        return {**about, **describe_atlas(tiles.atlas)}
 
     @router.get("/atlases/{atlas}/tiles/{zoom}/{row}/{col}", tags=["atlas"])
     def tile(atlas: str, zoom: int, row: int, col: int) -> Response:
-        """A tile of 256 pixels on the grid of the atlas; at zoom 0 one holds all."""
-        media, data = library.tiles(atlas).tile(zoom, row, col)
-        return Response(data, media_type=media, headers=_KEEP)
+        """A tile of 256 pixels on the grid of the atlas; at zoom 0 one holds all.
+
+        While ``ready`` of the atlas is below 1, it may lack blocks that are being
+        read, and must not be kept.
+        """
+        made = library.tiles(atlas).tile(zoom, row, col)
+        headers = _KEEP if made.whole else {"cache-control": "no-store"}
+        return Response(made.data, media_type=made.media, headers=headers)
 
     @router.get("/atlases/{atlas}/at", tags=["atlas"])
     def pixel(atlas: str, lon: float, lat: float) -> dict[str, Any]:
@@ -89,6 +94,11 @@ def _add_runs(router: APIRouter, library: Library, jobs: Jobs) -> None:
     def describe(run: str) -> dict[str, Any]:
         """Headline rows of a run, and lists of its setups, embeddings and heat maps."""
         return {"id": run, **opened(run).describe()}
+
+    @router.get("/runs/{run}/rows", tags=["study"])
+    def rows(run: str) -> list[dict[str, Any]]:
+        """Every result of a run, as results.parquet holds it: one row each."""
+        return opened(run).rows_as_json()
 
     @router.get("/runs/{run}/report", tags=["study"])
     def report(run: str) -> FileResponse:
@@ -139,21 +149,31 @@ def _add_maps(router: APIRouter, library: Library, jobs: Jobs) -> None:
         return jobs.add("maps", f"{run}, patch {body.index}", request, work).public()
 
 
-def _add_matches(router: APIRouter, library: Library) -> None:
+def _add_matches(router: APIRouter, library: Library, jobs: Jobs) -> None:
     @router.get("/matches/{match}", tags=["results"])
     def describe(match: str) -> dict[str, Any]:
-        """A match that the command line wrote: match.json, and the reasons in words."""
-        folder = library.get("match", match).path
-        try:
-            content = json.loads((folder / "match.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise NotFoundError(f"the match '{match}' cannot be read any more.") from error
-        return {
-            "id": match,
-            "match": content,
-            "words": explain(content),
-            "files": list(files_in(folder)),
-        }
+        """A match that the command line wrote: match.json, the reasons in words, what is missing.
+
+        ``missing`` has a sentence for each image or atlas that is not where it was;
+        where it is empty, /matches/{match}/view draws it as the result of a job.
+        """
+        shown = library.get("match", match)
+        match_files = written.read_written(library, shown)
+        files = [{"name": n, "bytes": p.stat().st_size} for n, p in files_in(shown.path).items()]
+        about = {"id": match, "match": match_files.match, "words": explain(match_files.match)}
+        return {**about, "files": files, "atlas": match_files.atlas, "missing": match_files.missing}
+
+    @router.post("/matches/{match}/view", tags=["results"], status_code=202)
+    def view(match: str) -> dict[str, Any]:
+        """Draw a match that the command line wrote, from the images it names; a job."""
+        shown = library.get("match", match)
+        return written.draw_written(jobs, shown, written.read_written(library, shown)).public()
+
+    @router.get("/matches/{match}/zip", tags=["results"])
+    def get_zip(match: str) -> FileResponse:
+        """All of its files in one."""
+        shown = library.get("match", match)
+        return zip_of(files_in(shown.path), f"crosslook-{shown.id}.zip")
 
     @router.get("/matches/{match}/files/{name}", tags=["results"])
     def get_file(match: str, name: str) -> FileResponse:
@@ -178,6 +198,14 @@ def _add_audits(router: APIRouter, library: Library, jobs: Jobs, marks: Path) ->
     def describe(audit: str) -> dict[str, Any]:
         """Rows of an audit, the worst first, and the marks of a person."""
         return audits.read_audit(library, library.get("audit", audit), place(audit))
+
+    @router.get("/audits/{audit}/map", tags=["audit"])
+    def scene_map(audit: str) -> dict[str, Any]:
+        """Where its scenes lie on Earth, and which way they are shifted there.
+
+        While ``ready`` is below 1, files are still being looked at: ask again.
+        """
+        return audits.map_audit(library, library.get("audit", audit))
 
     @router.post("/audits/{audit}/marks", tags=["audit"])
     def mark(audit: str, body: MarkRequest) -> dict[str, str]:

@@ -3,22 +3,28 @@
 A tile shows the pixels that are matched, on the grid of the atlas itself: no
 warp, no other radiometry. Below a factor of eight tiles are reduced from the
 blocks; from there on from a small copy of each block that is made once and kept.
+The first time every block must be read and compared with its checksum for that,
+which takes seconds: it is done ahead, and a tile asked for meanwhile shows what
+there is.
 """
 
 from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from crosslook.atlas.describe import describe_facts
 from crosslook.atlas.manifest import Block
 from crosslook.atlas.store import Atlas
 from crosslook.atomic import atomic_path
@@ -31,8 +37,27 @@ _SMALL = 8  # pixels along a side of a block that become one of its small copy
 _KEPT_TILES, _KEPT_BLOCKS = 600, 400
 _NODES = 17
 _COVERED = 0.5
+_READERS = 2  # threads that read ahead: checksums and means of squares let go of the interpreter
+_PATIENCE_S = 0.02  # that a tile waits for blocks that are being read
 
 Pixels = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+
+
+class Tile(NamedTuple):
+    """A tile as it is sent.
+
+    Attributes
+    ----------
+    media : str
+        PNG where a part holds nothing, else JPEG.
+    data : bytes
+    whole : bool
+        Whether all blocks under it have been read.
+    """
+
+    media: str
+    data: bytes
+    whole: bool
 
 
 class Tiles:
@@ -51,8 +76,11 @@ class Tiles:
         self.version = hashlib.sha256(text.encode()).hexdigest()[:12]
         self._folder = folder / self.version
         self._small: OrderedDict[Block, Pixels] = OrderedDict()
-        self._tiles: OrderedDict[tuple[int, int, int], tuple[str, bytes]] = OrderedDict()
+        self._tiles: OrderedDict[tuple[int, int, int], Tile] = OrderedDict()
         self._lock = threading.Lock()
+        self._making: dict[Block, threading.Lock] = {}
+        self._waiting: set[Block] = set()  # blocks that are still to be read ahead
+        self._progress = threading.Condition()
 
     @property
     def zooms(self) -> int:
@@ -65,16 +93,41 @@ class Tiles:
         least = int(np.log2(self.atlas.grid.block))
         return min(least, max(0, int(np.ceil(np.log2(longest / SIDE)))))
 
+    @property
+    def ready(self) -> float:
+        """The fraction of blocks that tiles of all zooms can be made of at once."""
+        blocks = len(self.atlas.manifest.blocks)
+        return 1.0 - len(self._waiting) / max(1, blocks)
+
+    def warm_in_background(self, stop: Callable[[], bool]) -> threading.Thread:
+        """Start to read all blocks ahead; tiles show what there is until that is done.
+
+        Parameters
+        ----------
+        stop : callable
+            Asked before each block; the rest is left out where it returns true.
+        """
+        self._waiting = set(self.atlas.manifest.blocks)
+        thread = threading.Thread(target=self.warm, args=(stop,), daemon=True)
+        thread.start()
+        return thread
+
     def warm(self, stop: Callable[[], bool]) -> None:
         """Make the small copies of all blocks, until all are there or ``stop`` says so."""
-        for block in self.atlas.manifest.blocks:
-            if stop():
-                return
-            with suppress(CrosslookError):  # told where someone looks at it
-                self._small_of(block)
 
-    def tile(self, zoom: int, row: int, col: int) -> tuple[str, bytes]:
-        """Media type and bytes of a tile; PNG where a part holds nothing, else JPEG.
+        def read(block: Block) -> None:
+            if not stop():
+                with suppress(CrosslookError):  # said where someone looks at it
+                    self._small_of(block)
+            with self._progress:
+                self._waiting.discard(block)
+                self._progress.notify_all()
+
+        with ThreadPoolExecutor(_READERS) as pool:
+            list(pool.map(read, self.atlas.manifest.blocks))
+
+    def tile(self, zoom: int, row: int, col: int) -> Tile:
+        """Make a tile, or take it from memory; one that is not whole yet is not kept.
 
         Raises
         ------
@@ -93,30 +146,51 @@ class Tiles:
                 self._tiles.move_to_end(key)
                 return self._tiles[key]
         made = self._make(factor, row, col)
+        if not made.whole:
+            return made
         with self._lock:
             self._tiles[key] = made
             while len(self._tiles) > _KEPT_TILES:
                 self._tiles.popitem(last=False)
         return made
 
-    def _make(self, factor: int, row: int, col: int) -> tuple[str, bytes]:
+    def _make(self, factor: int, row: int, col: int) -> Tile:
         corner, side = (row * SIDE * factor, col * SIDE * factor), SIDE * factor
+        whole = True
         if factor < _SMALL:
             bands, valid = reduced(*self.atlas.pixels(corner, (side, side)), factor)
         else:
-            bands, valid = self._from_small(corner, side, factor)
+            missing = self._not_yet(corner, side)
+            bands, valid = self._from_small(corner, side, factor, missing)
+            whole = not missing
         colours = np.ascontiguousarray(bands[[0, 1, 2] if len(bands) > 2 else [0, 0, 0]])
         image = colours.transpose(1, 2, 0)
         if valid.all():
-            return "image/jpeg", jpeg_of(image)
+            return Tile("image/jpeg", jpeg_of(image), whole)
         if not valid.any():
-            return "image/png", _NOTHING
-        return "image/png", png_of(image, valid)
+            return Tile("image/png", _NOTHING, whole)
+        return Tile("image/png", png_of(image, valid), whole)
 
-    def _from_small(self, corner: tuple[int, int], side: int, factor: int) -> Pixels:
+    def _not_yet(self, corner: tuple[int, int], side: int) -> set[Block]:
+        """Blocks under a window that are still to be read ahead, after a short wait for them."""
+        block = self.atlas.grid.block
+        rows, cols = (range(at // block, -(-(at + side) // block)) for at in corner)
+        ends = time.monotonic() + _PATIENCE_S
+        with self._progress:
+            while missing := {b for b in self._waiting if b[0] in rows and b[1] in cols}:
+                left = ends - time.monotonic()
+                if left <= 0:
+                    break
+                self._progress.wait(left)
+        return missing
+
+    def _from_small(
+        self, corner: tuple[int, int], side: int, factor: int, missing: set[Block]
+    ) -> Pixels:
         """A tile from the small copies of the blocks under it, each reduced before they are joined.
 
-        Tile and block are powers of two, so one holds the other whole.
+        Tile and block are powers of two, so one holds the other whole. Blocks
+        that are ``missing`` are left out.
         """
         block = self.atlas.grid.block
         cells = block // factor
@@ -126,7 +200,7 @@ class Tiles:
         valid = np.zeros(bands.shape[1:], np.bool_)
         for row in range(first[0], first[0] + count):
             for col in range(first[1], first[1] + count):
-                if (row, col) not in self.atlas.manifest.blocks:
+                if (row, col) not in self.atlas.manifest.blocks or (row, col) in missing:
                     continue
                 top, left = (row - first[0]) * cells, (col - first[1]) * cells
                 at = slice(top, top + cells), slice(left, left + cells)
@@ -136,11 +210,23 @@ class Tiles:
         return bands[:, *part], valid[part]
 
     def _small_of(self, block: Block) -> Pixels:
-        """A block at an eighth, from memory, from the folder, or made."""
+        """A block at an eighth, from memory, from the folder, or made; one thread makes it."""
         with self._lock:
-            if block in self._small:
-                self._small.move_to_end(block)
-                return self._small[block]
+            making = self._making.setdefault(block, threading.Lock())
+        with making:
+            with self._lock:
+                if block in self._small:
+                    self._small.move_to_end(block)
+                    return self._small[block]
+            small = self._stored_or_made(block)
+            with self._lock:
+                self._small[block] = small
+                while len(self._small) > _KEPT_BLOCKS:
+                    self._small.popitem(last=False)
+        return small
+
+    def _stored_or_made(self, block: Block) -> Pixels:
+        """A block at an eighth from the folder of small copies, else from its pixels."""
         path = self._folder / f"{block[0]}-{block[1]}.npy"
         side = self.atlas.grid.block
         bands = self.atlas.manifest.bands
@@ -153,12 +239,7 @@ class Tiles:
             stored = np.concatenate([made[0], made[1][None].astype(np.uint8)])
             with atomic_path(path) as temporary:
                 np.save(temporary, stored)
-        small = stored[:bands], stored[bands] > 0
-        with self._lock:
-            self._small[block] = small
-            while len(self._small) > _KEPT_BLOCKS:
-                self._small.popitem(last=False)
-        return small
+        return stored[:bands], stored[bands] > 0
 
 
 def reduced(bands: NDArray[np.uint8], valid: NDArray[np.bool_], factor: int) -> Pixels:
@@ -197,6 +278,7 @@ def describe_atlas(atlas: Atlas) -> dict[str, Any]:
         "sources": list(manifest.sources),
         "created": manifest.created,
         "built_by": manifest.version,
+        "facts": describe_facts(atlas),
         "lattice": lattice(atlas),
     }
 

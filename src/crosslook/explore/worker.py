@@ -20,6 +20,7 @@ TASKS = {
     "locate": "crosslook.explore.matching:locate_task",
     "register": "crosslook.explore.matching:register_task",
     "refit": "crosslook.explore.matching:refit_task",
+    "written": "crosslook.explore.written:written_task",
     "maps": "crosslook.explore.maps:maps_task",
     "demo": "crosslook.explore.demo:demo_task",
     "demo-study": "crosslook.explore.demo:demo_study_task",

@@ -23,6 +23,7 @@ from crosslook.geo.grid import (
     to_map,
 )
 from crosslook.geo.image import ImageFile
+from crosslook.geo.raster import RasterFile
 from crosslook.match.files import (
     tie_point_rows,
     write_csv,
@@ -45,6 +46,7 @@ from crosslook.match.transform import (
 )
 from crosslook.match.warped_file import write_aligned
 from crosslook.notebook import card, image
+from crosslook.storage import path_to_keep
 from crosslook.types import Array, Window
 
 Label = Literal["match", "uncertain", "no match"]
@@ -271,8 +273,12 @@ def outline(height: int, width: int) -> Array:
 
 def _described(image: ImageFile) -> dict[str, Any]:
     """What ``match.json`` says of an image: the grid is what its pixels are counted on."""
+    source, path = image.source, None
+    if isinstance(source, RasterFile) and not source.label:
+        path = path_to_keep(source.place)  # a label stands for a file whose name means nothing
     return {
         "name": image.name,
+        "path": path,
         "shape": image.shape,
         "bands": image.bands,
         "placed_by": image.header.placed_by,

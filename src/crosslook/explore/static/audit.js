@@ -1,5 +1,6 @@
-// An audit: scenes worst first, arrows for their shifts, flicker, marks, a list to take away.
+// An audit: scenes on a map and in a list, worst first, arrows for their shifts, flicker, marks, a list to take away.
 import { ask, fill, h, keep, notice, number } from "./dom.js";
+import { sceneMap } from "./scenes.js";
 import { synthetic } from "./start.js";
 
 export async function show(root, name, query) {
@@ -16,16 +17,22 @@ export async function show(root, name, query) {
   const image = (scene, m) => `/pairs/${encodeURIComponent(audit.pairs)}/image?scene=${encodeURIComponent(scene)}&modality=${m}`;
   const largest = Math.max(1, ...audit.rows.map(length));
   const grid = h("div", { class: "scenes" }), large = h("section", { class: "card flicker" });
+  const place = h("section", { class: "card scene-place" }, h("p", { class: "none" }, "Looking where the scenes lie."));
   const filter = h("select", { "aria-label": "Which scenes", onchange: () => { state.show = filter.value; keep({ show: filter.value }); draw(); } },
     [["all", "all scenes"], ["trusted", "trusted"], ["untrusted", "not trusted"], ["good", "marked good"], ["bad", "marked bad"], ["", "not marked"]].map(([v, t]) => h("option", { value: v }, t)));
   filter.value = state.show;
   fill(root, h("div", { class: "title" }, h("h1", {}, audit.id), synthetic(audit), filter, h("a", { class: "button second", href: `${base}/marks.csv`, download: "" }, "Export marks")),
     h("p", { class: "none keys" }, h("kbd", {}, "←"), h("kbd", {}, "→"), " step · ", h("kbd", {}, "space"), " flickers · ", h("kbd", {}, "G"), " good · ", h("kbd", {}, "B"), " bad · ", h("kbd", {}, "U"), " no mark"),
-    h("div", { class: "split audit" }, h("div", { class: "stage" }, large), h("aside", { class: "side" }, grid)),
+    h("div", { class: "audit-grid" }, place, h("aside", { class: "scene-list" }, grid), large),
     audit.failed.length ? h("section", { class: "card" }, h("h2", {}, "Could not be measured"), h("ul", { class: "plain" }, audit.failed.map((f) => h("li", {}, h("strong", {}, f.scene), " ", f.reason)))) : null);
   const wanted = query.get("scene");
   draw(wanted);
-  return { leave() { clearInterval(state.timer); }, key };
+  sceneMap(place, audit, { size: length, image: (scene) => image(scene, "optical"), onchoose: (scene) => step(rows().findIndex((r) => r.scene === scene)) }).then((map) => {
+    state.map = map;
+    if (state.gone) map.close();
+    else { map.draw(rows()); map.choose(rows()[state.at]?.scene); }
+  }).catch((error) => fill(place, h("p", { class: "bad-text" }, error.message)));
+  return { leave() { state.gone = true; clearInterval(state.timer); state.map?.close(); }, key };
 
   function rows() {
     return audit.rows.filter((r) => ({ all: true, trusted: r.trusted === 1, untrusted: r.trusted !== 1 }[state.show] ?? (audit.marks[r.scene] ?? "") === state.show));
@@ -38,6 +45,8 @@ export async function show(root, name, query) {
     fill(grid, list.length ? list.map((r, n) => h("button", { class: `scene ${audit.marks[r.scene] ?? ""}`, "aria-pressed": n === state.at, onclick: () => step(n) },
       h("span", { class: "arrow-box" }, audit.pairs ? h("img", { loading: "lazy", src: image(r.scene, "optical"), alt: "" }) : null, arrow(r)),
       h("strong", {}, r.scene), h("small", {}, `${number(length(r), 1)} px${r.trusted === 1 ? "" : ", not trusted"}`))) : h("p", { class: "none" }, "No scene here."));
+    state.map?.draw(list);
+    state.map?.choose(list[state.at]?.scene);
     drawLarge();
   }
 
@@ -56,6 +65,7 @@ export async function show(root, name, query) {
     state.at = Math.max(0, Math.min(list.length - 1, n));
     [...grid.querySelectorAll(".scene")].forEach((b, i) => { b.setAttribute("aria-pressed", i === state.at); if (i === state.at) { b.scrollIntoView({ block: "nearest", inline: "nearest" }); if (focus) b.focus({ preventScroll: true }); } });
     keep({ scene: list[state.at].scene });
+    state.map?.choose(list[state.at].scene);
     drawLarge();
   }
 
@@ -68,7 +78,7 @@ export async function show(root, name, query) {
       audit.pairs ? h("button", { class: "second", onclick: flicker }, "Flicker by itself") : null);
     fill(large, h("div", { class: "title" }, h("h2", {}, r.scene), h("span", { class: `badge ${r.trusted === 1 ? "good" : "unsure"}` }, r.trusted === 1 ? "trusted" : "not trusted")),
       audit.pairs ? h("button", { class: "two", "aria-label": "Show the other image", onclick: swap }, h("img", { class: "optical", src: image(r.scene, "optical"), alt: "Optical image" }), h("img", { class: "sar", src: image(r.scene, "sar"), alt: "SAR image on the same pixels" }), h("span", { class: "which" })) : h("p", { class: "none" }, "Name the set of pairs to crosslook explore too, and its images are shown here."),
-      marks, h("dl", { class: "facts" }, Object.entries(r).filter(([n, v]) => n !== "scene" && n !== "trusted" && v !== null).map(([n, v]) => h("div", { class: "fact" }, h("dt", {}, n.replaceAll("_", " ")), h("dd", {}, number(v, 2))))));
+      h("div", { class: "about" }, marks, h("dl", { class: "facts" }, Object.entries(r).filter(([n, v]) => n !== "scene" && n !== "trusted" && v !== null).map(([n, v]) => h("div", { class: "fact" }, h("dt", {}, n.replaceAll("_", " ")), h("dd", {}, number(v, 2)))))));
     paint();
   }
 

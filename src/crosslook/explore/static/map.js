@@ -1,10 +1,16 @@
 // A map of pixels: tiles or images on one grid, moved and zoomed by pointer, wheel, fingers or keys.
-import { h } from "./dom.js";
+import { ask, h } from "./dom.js";
 
 const TILE = 256;
+const EDGE = 80; // pixels of the screen beyond the box within which shapes are still drawn
+
+// Colours by distance in pixels: of residuals and of shifts.
+export const STEPS = [[1, "r1", "up to 1 px"], [2, "r2", "up to 2 px"], [4, "r3", "up to 4 px"], [Infinity, "r4", "beyond"]];
+export const stepOf = (distance) => STEPS.find(([limit]) => distance <= limit)[1];
 
 export class PixelMap {
-  // options: height, width (pixels of the grid); tiles {zooms, url(zoom, row, col)}; lattice; gsd
+  // options: height, width (pixels of the grid); tiles {zooms, url(zoom, row, col)}; lattice; gsd;
+  // readout(row, col), what is said of a place
   constructor(box, options) {
     this.box = box;
     this.options = options;
@@ -44,7 +50,12 @@ export class PixelMap {
     this.watch.observe(box);
   }
 
-  close() { this.watch.disconnect(); }
+  close() { this.closed = true; this.watch.disconnect(); }
+
+  // Ask for the tiles in view again: they may hold more now.
+  reload() {
+    for (const tile of this.tiles.values()) tile.node.src = this.options.tiles.url(tile.zoom, tile.row, tile.col);
+  }
 
   get size() { return [this.box.clientHeight || 1, this.box.clientWidth || 1]; }
 
@@ -149,7 +160,8 @@ export class PixelMap {
     }
   }
 
-  // images: name -> {url, row, col, height, width, opacity, cut (0..1 of the box), pixelated}
+  // images: name -> {url, row, col, height, width, opacity, cut (0..1 of the box), pixelated};
+  // or {url, corners}: its first pixel and the next three corners clockwise
   image(name, settings) {
     const old = this.images.get(name);
     if (!settings) { old?.node.remove(); this.images.delete(name); return; }
@@ -161,7 +173,8 @@ export class PixelMap {
     this.draw();
   }
 
-  // shapes: [{kind: "path"|"dot", points | row, col, class, r, title}]
+  // shapes: [{kind: "path"|"dot"|"arrow", points | row, col, class, r, title}]; a path smaller than
+  // `least` on the screen is a dot; an arrow has degrees clockwise from up and a length on the screen
   shapes(name, list) {
     this.drawn = this.drawn.filter((one) => one.name !== name);
     for (const shape of list ?? []) this.drawn.push({ name, ...shape });
@@ -212,6 +225,7 @@ export class PixelMap {
     if (this.options.tiles) this.renderTiles();
     const wide = this.size[1];
     for (const one of this.images.values()) {
+      if (one.corners) { this.renderOnto(one); continue; }
       const [y0, x0] = this.toScreen(one.row, one.col);
       const [y1, x1] = this.toScreen(one.row + one.height, one.col + one.width);
       Object.assign(one.node.style, { left: `${x0}px`, top: `${y0}px`, width: `${x1 - x0}px`, height: `${y1 - y0}px` });
@@ -224,6 +238,13 @@ export class PixelMap {
     for (const one of this.handled ?? []) this.place(one);
     this.renderScale();
     this.onmove(this.view);
+  }
+
+  // An image that lies askew: the affine map onto three of its corners.
+  renderOnto({ node, corners }) {
+    const [[y0, x0], [y1, x1], , [y3, x3]] = corners.map((at) => this.toScreen(...at));
+    Object.assign(node.style, { left: 0, top: 0, width: "100px", height: "100px", transformOrigin: "0 0" });
+    node.style.transform = `matrix(${[x1 - x0, y1 - y0, x3 - x0, y3 - y0].map((v) => v / 100).join(",")},${x0},${y0})`;
   }
 
   renderTiles() {
@@ -270,18 +291,16 @@ export class PixelMap {
   renderShapes() {
     const nodes = [];
     for (const shape of this.drawn) {
-      if (shape.kind === "dot") {
-        const [y, x] = this.toScreen(shape.row, shape.col);
-        const node = h("circle", { cx: x, cy: y, r: shape.r ?? 4, class: shape.class, style: shape.style });
-        if (shape.title) { const t = document.createElementNS("http://www.w3.org/2000/svg", "title"); t.textContent = shape.title; node.append(t); }
-        nodes.push(node);
-      } else {
-        const text = shape.points.map(([row, col], i) => {
-          const [y, x] = this.toScreen(row, col);
-          return `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`;
-        }).join("");
-        nodes.push(h("path", { d: text + (shape.open ? "" : "Z"), class: shape.class, style: shape.style }));
-      }
+      const points = (shape.points ?? [[shape.row, shape.col]]).map(([row, col]) => this.toScreen(row, col));
+      const [top, left, bottom, right] = boxOf(points);
+      if (bottom < -EDGE || right < -EDGE || top > this.size[0] + EDGE || left > this.size[1] + EDGE) continue;
+      const small = shape.kind === "path" && Math.max(bottom - top, right - left) < (shape.least ?? 0);
+      let node;
+      if (shape.kind === "dot" || small) node = h("circle", { cx: (left + right) / 2, cy: (top + bottom) / 2, r: shape.r ?? 4, class: shape.class, style: shape.style });
+      else if (shape.kind === "arrow") node = h("path", { d: arrow(...points[0], shape.degrees, shape.length), class: shape.class });
+      else node = h("path", { d: points.map(([y, x], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("") + (shape.open ? "" : "Z"), class: shape.class, style: shape.style });
+      if (shape.title) { const t = document.createElementNS("http://www.w3.org/2000/svg", "title"); t.textContent = shape.title; node.append(t); }
+      nodes.push(node);
     }
     if (this.rubber) {
       const [[r0, c0], [r1, c1]] = this.rubber;
@@ -302,6 +321,7 @@ export class PixelMap {
 
   tell(at) {
     const [row, col] = this.toPixel(...at);
+    if (this.options.readout) { this.readout.textContent = this.options.readout(row, col); return; }
     const place = this.lonlat(row, col);
     const pixel = `row ${row.toFixed(0)}, column ${col.toFixed(0)}`;
     this.readout.textContent = place ? `${place[0].toFixed(5)} ${place[1].toFixed(5)} · ${pixel}` : pixel;
@@ -332,13 +352,41 @@ export class PixelMap {
   }
 }
 
+function boxOf(points) {
+  let [top, left, bottom, right] = [Infinity, Infinity, -Infinity, -Infinity];
+  for (const [y, x] of points) {
+    if (y < top) top = y;
+    if (y > bottom) bottom = y;
+    if (x < left) left = x;
+    if (x > right) right = x;
+  }
+  return [top, left, bottom, right];
+}
+
+function arrow(y, x, degrees, length) {
+  const to = (angle, far, from) => [from[0] - far * Math.cos(angle), from[1] + far * Math.sin(angle)];
+  const angle = (degrees * Math.PI) / 180;
+  const tip = to(angle, length, [y, x]);
+  const [a, b] = [2.6, -2.6].map((bend) => to(angle + bend, 7, tip));
+  return `M${x} ${y}L${tip[1]} ${tip[0]}M${a[1]} ${a[0]}L${tip[1]} ${tip[0]}L${b[1]} ${b[0]}`;
+}
+
 export function tiledAtlas(box, atlas) {
-  const base = `/atlases/${encodeURIComponent(atlas.id)}/tiles`;
-  return new PixelMap(box, {
+  const base = `/atlases/${encodeURIComponent(atlas.id)}`;
+  let ready = atlas.ready;
+  const map = new PixelMap(box, {
     height: atlas.shape[0], width: atlas.shape[1], gsd: atlas.gsd, lattice: atlas.lattice,
-    tiles: { zooms: atlas.zooms, url: (zoom, row, col) => `${base}/${zoom}/${row}/${col}?v=${atlas.version}` },
+    tiles: { zooms: atlas.zooms, url: (zoom, row, col) => `${base}/tiles/${zoom}/${row}/${col}?v=${atlas.version}${ready < 1 ? `&ready=${ready}` : ""}` },
     label: `Map of the atlas ${atlas.id}. Arrow keys move it, plus and minus zoom, 0 shows all.`,
   });
+  const follow = async () => {
+    if (ready >= 1 || map.closed) return;
+    const now = await ask(base).catch(() => null);
+    if (now && now.ready > ready && !map.closed) { ready = now.ready; map.reload(); }
+    setTimeout(follow, 700);
+  };
+  follow();
+  return map;
 }
 
 export function gapsOf(atlas) {

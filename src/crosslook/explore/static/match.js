@@ -1,6 +1,6 @@
 // A match: progress, then the place on the map, what spoke for it, and what a person makes of it.
-import { ask, badge, bytes, fact, fill, h, keep, later, notice, number, sentence } from "./dom.js";
-import { PixelMap, tiledAtlas } from "./map.js";
+import { ask, badge, bytes, fact, fill, h, keep, later, notice, number, sentence, where } from "./dom.js";
+import { PixelMap, STEPS, stepOf, tiledAtlas } from "./map.js";
 import { synthetic } from "./start.js";
 
 export async function show(root, name, query) {
@@ -42,12 +42,13 @@ function drawFailed(root, job) {
     h("p", { class: "row" }, h("button", { onclick: async () => { const next = await ask(`/jobs/${job.id}/again`, { method: "POST" }); location.hash = `#/match/${next.id}`; } }, "Start it again"), h("a", { class: "button second", href: "#/locate" }, "Another image"))));
 }
 
-async function drawMatch(root, job, query) {
+// written: the files of a match of the command line; those of the job where it is null.
+async function drawMatch(root, job, query, written = null) {
   const match = job.result.match;
   const [place, atlas, files] = await Promise.all([
     ask(`/jobs/${job.id}/view/place.json`),
     job.request.atlas ? ask(`/atlases/${encodeURIComponent(job.request.atlas)}`).catch(() => null) : null,
-    ask(`/jobs/${job.id}/files`)]);
+    written ?? ask(`/jobs/${job.id}/files`).then((list) => ({ files: list, file: (f) => `/jobs/${job.id}/files/${encodeURIComponent(f)}`, zip: `/jobs/${job.id}/zip` }))]);
   const box = h("div", { class: "large" });
   const stage = h("div", { class: "stage" });
   const side = h("aside", { class: "side tall" }), below = h("div", { class: "stage" });
@@ -63,7 +64,7 @@ async function drawMatch(root, job, query) {
   const [row, col, scale] = (query.get("at") ?? "").split(",").map(Number);
   requestAnimationFrame(() => { if (scale) map.look({ row, col, scale }); else home(); });
   map.onmove = later((v) => keep({ at: [v.row.toFixed(0), v.col.toFixed(0), v.scale.toPrecision(3)].join(",") }), 400);
-  fill(side, verdictCard(job, match), decisionCard(job), filesCard(job, files));
+  fill(side, verdictCard(job, match), written ? null : decisionCard(job), filesCard(files));
   if (place.cards?.length) below.append(alternatives(job, match, place, map, view));
   below.append(byHand(job, match, place, map, view));
   return { leave() { layers.stop(); map.close(); }, key: (e) => layers.key(e) };
@@ -130,10 +131,8 @@ function drawLayers(map, place, match, view, query) {
   }
 }
 
-const STEPS = [[1, "r1", "up to 1 px"], [2, "r2", "up to 2 px"], [4, "r3", "up to 4 px"], [Infinity, "r4", "beyond"]];
-
 function dot([, , row, col, residual, inlier, score]) {
-  const step = residual === null ? "r4" : STEPS.find(([limit]) => residual <= limit)[1];
+  const step = residual === null ? "r4" : stepOf(residual);
   return { kind: "dot", row, col, r: inlier ? 4.5 : 3.5, class: inlier ? `tie ${step}` : "tie out", title: `residual ${residual === null ? "–" : residual.toFixed(2)} px, score ${score.toFixed(2)}${inlier ? "" : ", left out"}` };
 }
 
@@ -169,9 +168,9 @@ function decisionCard(job) {
   return node;
 }
 
-function filesCard(job, files) {
-  return h("section", { class: "card" }, h("h2", {}, "Files"), h("p", {}, h("a", { class: "button", href: `/jobs/${job.id}/zip`, download: "" }, "Download all as zip")),
-    h("ul", { class: "plain files" }, files.map((f) => h("li", {}, h("a", { href: `/jobs/${job.id}/files/${encodeURIComponent(f.name)}`, download: "" }, f.name), h("small", {}, bytes(f.bytes))))),
+function filesCard({ files, file, zip }) {
+  return h("section", { class: "card" }, h("h2", {}, "Files"), h("p", {}, h("a", { class: "button", href: zip, download: "" }, "Download all as zip")),
+    h("ul", { class: "plain files" }, files.map((f) => h("li", {}, h("a", { href: file(f.name), download: "" }, f.name), h("small", {}, bytes(f.bytes))))),
     files.some((f) => f.name === "aligned.tif") ? null : h("p", { class: "none" }, "No aligned.tif: a warped image misleads where a match is not sure. Start it again with 'Write aligned.tif ... too' if you want it."));
 }
 
@@ -248,12 +247,30 @@ function forward(match, place, row, col) {
   return [a / w + place.origin[0], b / w + place.origin[1]];
 }
 
-// A match that the command line wrote: its own images, its verdict in words.
-export async function showWritten(root, name) {
-  const content = await ask(`/matches/${encodeURIComponent(name)}`);
-  const file = (f) => `/matches/${encodeURIComponent(name)}/files/${encodeURIComponent(f)}`;
+// A match that the command line wrote: on the map as the result of a job is, where its images are there.
+export async function showWritten(root, name, query) {
+  const base = `/matches/${encodeURIComponent(name)}`;
+  const content = await ask(base);
+  const written = { files: content.files, file: (f) => `${base}/files/${encodeURIComponent(f)}`, zip: `${base}/zip` };
+  const page = { leave() { page.inner?.leave?.(); }, key: (e) => page.inner?.key?.(e) };
+  if (content.missing.length) { drawStill(root, content, written, content.missing); return page; }
+  fill(root, h("section", { class: "card waiting", "aria-live": "polite" }, h("h1", {}, content.id), h("p", {}, "Reading its images."), h("progress", {})));
+  let job = await ask(`${base}/view`, { method: "POST" });
+  while (["queued", "running"].includes(job.state)) {
+    await new Promise((done) => setTimeout(done, 200));
+    if (where().page !== "shown" || where().name !== name) return page;
+    job = await ask(`/jobs/${job.id}`);
+  }
+  if (job.state === "done") page.inner = await drawMatch(root, job, query, written);
+  else drawStill(root, content, written, [sentence(job.error)]);
+  return page;
+}
+
+// What can be shown of a match whose images are gone: the verdict, and the images written with it.
+function drawStill(root, content, written, reasons) {
+  const has = (f) => content.files.some((one) => one.name === f);
   fill(root, h("div", { class: "title" }, h("h1", {}, content.id), badge(content.match.verdict)), h("div", { class: "split" },
-    h("div", { class: "stage" }, content.files.includes("overlay.png") ? h("figure", { class: "card" }, h("img", { class: "full", src: file("overlay.png"), alt: "Left a checkerboard of both images, right the edges of the SAR image over the optical one" }), h("figcaption", {}, "Left a checkerboard of both, right the edges of the SAR image over the optical one.")) : h("p", { class: "card none" }, "No images were written: a warped image misleads where a match is not sure.")),
-    h("aside", { class: "side" }, verdictCard({ result: { words: content.words } }, content.match), h("section", { class: "card" }, h("h2", {}, "Files"), h("ul", { class: "plain files" }, content.files.map((f) => h("li", {}, h("a", { href: file(f), download: "" }, f))))))));
-  return {};
+    h("div", { class: "stage" }, h("section", { class: "card missing" }, h("h2", {}, "It cannot be laid over a map"), reasons.map((text) => h("p", {}, text))),
+      has("overlay.png") ? h("figure", { class: "card" }, h("img", { class: "full", src: written.file("overlay.png"), alt: "Left a checkerboard of both images, right the edges of the SAR image over the optical one" }), h("figcaption", {}, "Left a checkerboard of both, right the edges of the SAR image over the optical one.")) : h("p", { class: "card none" }, "No images were written: a warped image misleads where a match is not sure.")),
+    h("aside", { class: "side" }, verdictCard({ result: { words: content.words } }, content.match), filesCard(written))));
 }

@@ -12,7 +12,8 @@ export async function show(root) {
   async function refresh() {
     const [there, jobs] = await Promise.all([ask("/library"), ask("/jobs")]);
     if (gone) return;
-    const demo = jobs.find((job) => job.kind.startsWith("demo") && ["queued", "running"].includes(job.state));
+    const open = jobs.filter((job) => job.kind.startsWith("demo") && ["queued", "running"].includes(job.state));
+    const demo = open.find((job) => job.state === "running") ?? open[0];
     await draw(body, there, jobs, demo, refresh);
     if (!gone) timer = setTimeout(refresh, demo ? 800 : 5000);
   }
@@ -54,24 +55,26 @@ async function audit(pairs) {
 }
 
 function demoCard(there, jobs, demo, refresh, empty) {
-  if (demo) {
-    const part = demo.total ? `${demo.done} of ${demo.total}` : "";
-    return h("section", { class: "card accent" }, h("h2", {}, "Making the simulated demo"),
-      h("p", {}, `${demo.stage || "starting"} ${part}`), h("progress", demo.total ? { max: demo.total, value: demo.done } : {}));
-  }
   const failed = jobs.find((job) => job.kind.startsWith("demo"));
-  if (there.atlases.some((one) => one.synthetic)) {
-    const id = there.atlases.find((one) => one.synthetic).id;
+  const ready = there.atlases.find((one) => one.synthetic);
+  if (ready && there.chips.length) {
     return h("section", { class: "card accent demo" }, h("h2", {}, "The demo is ready"),
       h("p", {}, "A simulated land, seen by a simulated camera and a simulated radar. Take one of the radar chips and see where it lies."),
-      h("p", { class: "row" }, there.chips.map((name, n) => h("a", { class: "button", href: `#/locate?atlas=${encodeURIComponent(id)}&chip=${encodeURIComponent(name)}` }, `Locate chip ${n + 1}`)),
-        h("a", { class: "button second", href: `#/atlas/${encodeURIComponent(id)}` }, "Open the map")));
+      h("p", { class: "row" }, there.chips.map((name, n) => h("a", { class: "button", href: `#/locate?atlas=${encodeURIComponent(ready.id)}&chip=${encodeURIComponent(name)}` }, `Locate chip ${n + 1}`)),
+        h("a", { class: "button second", href: `#/atlas/${encodeURIComponent(ready.id)}` }, "Open the map")),
+      demo ? [h("p", { class: "none", "aria-live": "polite" }, `The study and the audit are still being made: ${progressOf(demo)}.`), bar(demo)] : null,
+      failed?.state === "failed" ? h("p", { class: "bad-text" }, failed.error) : null);
   }
+  if (demo) return h("section", { class: "card accent" }, h("h2", {}, "Making the simulated demo"), h("p", {}, progressOf(demo)), bar(demo));
   return h("section", { class: empty ? "card accent" : "card" }, h("h2", {}, empty ? "Nothing to show yet" : "Try the demo"),
     failed?.state === "failed" ? h("p", { class: "bad-text" }, failed.error) : null,
-    h("p", {}, "The demo simulates a basemap, radar chips of it, a study and an audit, in half a minute. It is marked as simulated wherever it is shown."),
+    h("p", {}, "The demo simulates a basemap and radar chips of it in half a minute, then a study and an audit while you look at them. It is marked as simulated wherever it is shown."),
     h("button", { onclick: async () => { await ask("/demo", { method: "POST" }); refresh(); } }, "Make the demo"));
 }
+
+function progressOf(job) { return `${job.stage || "starting"}${job.total ? ` ${job.done} of ${job.total}` : ""}`; }
+
+function bar(job) { return h("progress", job.total ? { max: job.total, value: job.done } : {}); }
 
 function section(title, items, draw, none) {
   if (!items.length && !none) return null;

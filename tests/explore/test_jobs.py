@@ -1,0 +1,36 @@
+"""The queue by itself, without a process."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra 'web' is not installed")
+
+from crosslook.explore.jobs import AFTER, Job, Jobs
+
+
+def test_a_job_waits_for_the_one_that_it_comes_after(tmp_path: Path) -> None:
+    jobs = Jobs(tmp_path, 0, {})
+    first = jobs.add("demo", "first", {}, {})
+    second = jobs.add("demo-study", "second", {}, {AFTER: first.id})
+    assert jobs.take() is first
+    taken: list[Job | None] = []
+    thread = threading.Thread(target=lambda: taken.append(jobs.take()))
+    thread.start()
+    thread.join(0.1)
+    assert taken == []
+    jobs.finish(first, "done", result={}, error="")
+    thread.join(10)
+    assert taken == [second]
+
+
+@pytest.mark.parametrize("how", ["cancel", "remove"])
+def test_a_job_goes_on_without_one_that_is_gone(tmp_path: Path, how: str) -> None:
+    jobs = Jobs(tmp_path, 0, {})
+    first = jobs.add("demo", "first", {}, {})
+    second = jobs.add("demo-study", "second", {}, {AFTER: first.id})
+    getattr(jobs, how)(first.id)
+    assert jobs.take() is second
