@@ -26,7 +26,7 @@ def peak_memory(call: Callable[[], object]) -> int:
     """Bytes of resident memory at the highest, beyond those before the call."""
     gc.collect()
     process = psutil.Process()
-    before = highest = process.memory_info().rss
+    before = highest = int(process.memory_info().rss)
     done = threading.Event()
 
     def watch() -> None:

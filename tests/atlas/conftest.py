@@ -12,7 +12,7 @@ from crosslook.atlas.store import Atlas
 from crosslook.data.simulate.basemap import write_basemap
 from crosslook.data.simulate.scene import SceneSettings
 
-SIZE, SEED, SMALL_BLOCK = 1280, 11, 512
+SIZE, SMALL_SIZE, SEED, SMALL_BLOCK = 1280, 640, 11, 512
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +35,17 @@ def small_blocks() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def atlas(basemap: Path, tmp_path_factory: pytest.TempPathFactory, small_blocks: None) -> Atlas:
     return build_atlas(basemap, tmp_path_factory.mktemp("atlas") / "a")
+
+
+@pytest.fixture(scope="session")
+def small_basemap(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The corner of the same ground, 640 pixels a side."""
+    path = tmp_path_factory.mktemp("small") / "map.tif"
+    write_basemap(path, SMALL_SIZE, SEED, relief=20.0)
+    return path
+
+
+@pytest.fixture(scope="session")
+def small(small_basemap: Path, small_blocks: None) -> Atlas:
+    """Its atlas, of four blocks."""
+    return build_atlas(small_basemap, small_basemap.parent / "a")

@@ -35,7 +35,9 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray, 
     return path, made.sar, grid
 
 
-@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3857", "EPSG:32632"])
+@pytest.mark.parametrize(
+    "crs", ["EPSG:4326", "EPSG:3857", pytest.param("EPSG:32632", marks=pytest.mark.slow)]
+)
 def test_a_query_is_found_on_an_atlas_of_any_crs(
     ground: tuple[Path, np.ndarray, object], crs: str, tmp_path: Path
 ) -> None:

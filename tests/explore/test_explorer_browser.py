@@ -40,11 +40,16 @@ def open_page(
 ) -> tuple[Any, list[str]]:
     """A page, and a list that fills with console errors and requests to elsewhere."""
     problems: list[str] = []
+
+    def refused(dialog: Any) -> None:
+        problems.append("a script ran")
+        dialog.dismiss()
+
     page = chromium.new_page(viewport={"width": width, "height": 860}, color_scheme=scheme)
     page.set_default_timeout(90_000)
     page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("dialog", lambda dialog: (problems.append("a script ran"), dialog.dismiss()))
+    page.on("dialog", refused)
     allowed = (address, "data:", "blob:")
     page.on(
         "request",

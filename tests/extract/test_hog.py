@@ -20,7 +20,8 @@ def ramp(angle: float, size: int = 64) -> np.ndarray:
     """Grey ramp that rises along ``angle`` degrees (0 along columns)."""
     row, col = np.mgrid[:size, :size] / size
     value = col * np.cos(np.radians(angle)) + row * np.sin(np.radians(angle))
-    return (value - value.min()) / (np.ptp(value) + 1e-9)
+    rising: np.ndarray = (value - value.min()) / (np.ptp(value) + 1e-9)
+    return rising
 
 
 @pytest.mark.parametrize("bin_index", range(9))

@@ -107,7 +107,7 @@ class Grey:
 def test_a_family_fills_the_store_of_each_and_loads_one_model(models: Any, tmp_path: Path) -> None:
     family = [models.open("dinov2", layer=k) for k in (1, 2, 3)]
     store = LocalFolder(tmp_path)
-    sets = extract_family(family, Grey(), "sar", store)  # type: ignore[arg-type]
+    sets = extract_family(family, Grey(), "sar", store)
     assert [one._model is not None for one in family] == [False, False, True]
     alone = models.open("dinov2", layer=2).extract(Grey().read("sar", range(5)))
     np.testing.assert_allclose(sets[1].read(0).values, alone.values, atol=1e-5)

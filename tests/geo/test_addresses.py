@@ -73,7 +73,7 @@ def serve(folder: str, tell: Connection) -> None:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     """A folder and the address of the server that shows it."""
     folder = tmp_path_factory.mktemp("store")
-    optical = np.stack([texture(7, 400) * 200 + 20] * 3).astype(np.uint8)
+    optical = np.stack([texture(7, 256) * 200 + 20] * 3).astype(np.uint8)
     for name in ("signed", "open"):
         write_raster(folder / name / "map.tif", optical)
         write_raster(folder / name / "sar.tif", optical[:1])

@@ -38,6 +38,9 @@ from crosslook.match.transform import Transform, scaling
 from crosslook.types import Window
 from tests.helpers.rasters import UTM, write
 
+Placed = tuple[str | None, Affine | None]
+"""CRS of an image and its transform, where that is not the usual one."""
+
 NORTH_UP = from_origin(5e5, 5e6, 10, 10)
 
 
@@ -212,7 +215,7 @@ def test_another_crs_is_brought_onto_the_optical_grid(tmp_path: Path) -> None:
     ],
 )
 def test_what_does_not_fit_is_refused(
-    tmp_path: Path, sar: tuple, optical: tuple, words: list[str]
+    tmp_path: Path, sar: Placed, optical: Placed, words: list[str]
 ) -> None:
     images = []
     for name, size, (crs, transform) in (("s", 20, sar), ("o", 30, optical)):

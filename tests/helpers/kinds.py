@@ -56,7 +56,9 @@ def ground() -> np.ndarray:
     rng = np.random.default_rng(7)
     soft = cv2.GaussianBlur(rng.random((SIDE, SIDE)).astype(np.float32), (0, 0), 6)
     soft = (soft - soft.min()) / np.ptp(soft)
-    return np.clip(20 + 200 * soft + rng.normal(0, 8, soft.shape), 1, 255).astype(np.uint8)
+    noisy = np.clip(20 + 200 * soft + rng.normal(0, 8, soft.shape), 1, 255)
+    whole: np.ndarray = noisy.astype(np.uint8)
+    return whole
 
 
 def save(path: Path, bands: np.ndarray, transform: Affine | None = PLACE, **more: Any) -> Path:

@@ -18,7 +18,8 @@ def texture(seed: int, size: int = SIZE) -> np.ndarray:
     noise = np.random.default_rng(seed).random((size, size)).astype(np.float32)
     smooth = cv2.GaussianBlur(noise, (0, 0), 4.0)
     low, high = np.quantile(smooth, [0.02, 0.98])
-    return np.clip((smooth - low) / (high - low), 0.0, 1.0)
+    scaled: np.ndarray = np.clip((smooth - low) / (high - low), 0.0, 1.0)
+    return scaled
 
 
 def write_raster(

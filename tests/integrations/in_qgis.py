@@ -1,10 +1,13 @@
 """Run by the Python of QGIS: all three algorithms, and what they leave as QGIS sees it."""
 
+from __future__ import annotations
+
 import csv
 import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from qgis.analysis import QgsGcpTransformerInterface
 from qgis.core import (
@@ -31,19 +34,19 @@ from crosslook_qgis import classFactory  # noqa: E402
 extension = classFactory(None)  # QGIS keeps it alive, as we must
 extension.initProcessing()
 provider = QgsApplication.processingRegistry().providerById("crosslook")
-listed = {"algorithms": sorted(one.name() for one in provider.algorithms())}
+listed: dict[str, Any] = {"algorithms": sorted(one.name() for one in provider.algorithms())}
 
 
-class Watched(QgsProcessingFeedback):
+class Watched(QgsProcessingFeedback):  # type: ignore[misc]  # QGIS has no types
     """Feedback that keeps how far it was told to be."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(False)
-        self.heard = []
+        self.heard: list[float] = []
         self.progressChanged.connect(self.heard.append)
 
 
-def run(name, parameters):
+def run(name: str, parameters: dict[str, str]) -> tuple[dict[str, Any], list[float]]:
     context, feedback = QgsProcessingContext(), Watched()
     context.setProject(QgsProject.instance())
     algorithm = provider.algorithm(name)
@@ -55,7 +58,7 @@ def run(name, parameters):
     return outputs, feedback.heard
 
 
-def georeferenced(points):
+def georeferenced(points: Path) -> float:
     """Mean distance in pixels of the points after a transform of the georeferencer's own."""
     lines = [line for line in Path(points).read_text().splitlines() if not line.startswith("#")]
     rows = [row for row in csv.DictReader(lines) if row["enable"] == "1"]

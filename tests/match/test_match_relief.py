@@ -13,7 +13,9 @@ def _points(degrees: float, reach: float, wrong: int = 0, seed: int = 0) -> np.n
     rng = np.random.default_rng(seed)
     along = np.linspace(-reach, reach, 120)
     line = np.array([np.sin(np.radians(degrees)), np.cos(np.radians(degrees))])
-    points = np.array([3.0, -2.0]) + along[:, None] * line + rng.normal(0, 0.5, (120, 2))
+    points: np.ndarray = (
+        np.array([3.0, -2.0]) + along[:, None] * line + rng.normal(0, 0.5, (120, 2))
+    )
     points[rng.permutation(120)[:wrong]] = rng.uniform(-24, 24, (wrong, 2))
     return points
 

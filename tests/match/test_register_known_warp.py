@@ -22,12 +22,14 @@ from crosslook.match.register import register
 from crosslook.match.result import MatchResult
 from crosslook.match.transform import Transform, grid_points, mean_distance
 
+Place = tuple[str, tuple[float, float, float, float, float, float]]
+
 SIZE = 384
-GRID = ("EPSG:32632", (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_400_000.0))
+GRID: Place = ("EPSG:32632", (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_400_000.0))
 POINTS = grid_points(SIZE, SIZE)
 
 
-def image(bands: np.ndarray, place: tuple | None = GRID, name: str = "x") -> RasterArray:
+def image(bands: np.ndarray, place: Place | None = GRID, name: str = "x") -> RasterArray:
     grid = None if place is None else make_grid(*place, *bands.shape[1:])
     return RasterArray.of(bands, None, grid, name)
 
@@ -192,8 +194,9 @@ def test_plain_images_match_without_positions(
 def test_a_wrong_place_is_no_match_and_writes_no_aligned_file(
     pair: tuple[RasterArray, RasterArray, Transform], tmp_path: Path
 ) -> None:
-    elsewhere = image(make_pair(SIZE, 77).optical)
-    result = register(pair[0], elsewhere)
+    here = image(pair[0].stored[:, :256, :256])
+    elsewhere = image(make_pair(256, 77).optical)
+    result = register(here, elsewhere)
     assert result.verdict != "match"
     result.write(tmp_path)
     assert (tmp_path / "match.json").exists()

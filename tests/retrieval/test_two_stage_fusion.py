@@ -22,8 +22,8 @@ def member(seed: int, noise: float, width: int = 24) -> Member:
     place, first, second = rng.normal(size=(3, len(SCENES), width))
     if np.isinf(noise):
         place, noise = 0 * place, 1.0
-    sides = (normalise((place + noise * n).astype(np.float32)) for n in (first, second))
-    return Member(f"m{seed}", *sides)
+    sar, optical = (normalise((place + noise * n).astype(np.float32)) for n in (first, second))
+    return Member(f"m{seed}", sar, optical)
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
@@ -57,7 +57,8 @@ def test_a_member_that_knows_nothing_gets_next_to_no_weight() -> None:
 
 def test_units_of_a_member_do_not_matter() -> None:
     rng = np.random.default_rng(4)
-    base = [np.eye(30) * 3 + rng.normal(size=(30, 30)) for _ in range(2)]
+    noisy = (np.eye(30) * 3 + rng.normal(size=(30, 30)) for _ in range(2))
+    base = [one.astype(np.float32) for one in noisy]
     members = [member(5, 1.0), member(6, 1.0)]
     fused = fit_fusion(members, FIT, SCENES, weights="equal", scoring="cosine")
     expected = np.zeros((len(MEASURED), len(MEASURED)))
@@ -91,7 +92,7 @@ def test_the_slope_of_the_loss_is_its_derivative() -> None:
 
 
 def test_where_nothing_is_known_weights_stay_equal() -> None:
-    reversed_truth = -np.eye(20) * 5
+    reversed_truth = -np.eye(20, dtype=np.float32) * 5
     np.testing.assert_allclose(fit_weights([reversed_truth, reversed_truth]), 0.5)
 
 

@@ -249,7 +249,8 @@ def test_repeated_splits_by_hand() -> None:
 
 def test_the_probe_tells_shifted_sensors_apart_and_not_equal_ones() -> None:
     places, scenes = random((200, 10)), np.arange(200) // 10
-    same = probe_accuracy(places, places + 0.01 * random((200, 10), 1), scenes, 0)
+    close = (places + 0.01 * random((200, 10), 1)).astype(np.float32)
+    same = probe_accuracy(places, close, scenes, 0)
     shifted = probe_accuracy(places, places + 5, scenes, 0)
     assert abs(same.value - 0.5) < 0.12
     assert shifted.value == 1.0

@@ -24,7 +24,9 @@ def place(image: np.ndarray) -> np.ndarray:
     """Centre of mass (row, col) of a spot."""
     at = np.arange(image.shape[-1]) + 0.5
     mass = image[0, 0].astype(float)
-    return np.array([(mass.sum(1) * at).sum(), (mass.sum(0) * at).sum()]) / mass.sum()
+    moments = np.array([(mass.sum(1) * at).sum(), (mass.sum(0) * at).sum()])
+    centre: np.ndarray = moments / mass.sum()
+    return centre
 
 
 @pytest.mark.parametrize("name", list(PERTURBATIONS))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -70,13 +72,14 @@ def gallery_of(ground: Ground, measured: np.ndarray) -> Gallery:
     optical = describe(ground.read("optical", everything))
     calibration = fit_calibration("standardize", sar[:72], optical[:72])
     bank = [
-        normalise(calibration.apply(x[:72], m)) for x, m in ((sar, "sar"), (optical, "optical"))
+        normalise(calibration.apply(sar[:72], "sar")),
+        normalise(calibration.apply(optical[:72], "optical")),
     ]
     unit = normalise(calibration.apply(optical[measured], "optical"))
     return Gallery(unit, ground.scenes[measured], calibration, fit_scoring("csls", *bank))
 
 
-def run(ground: Ground, **options: object) -> Robustness:
+def run(ground: Ground, **options: Any) -> Robustness:
     measured = np.arange(72, len(ground.places))
     gallery = gallery_of(ground, measured)
     return measure_robustness(
