@@ -73,6 +73,19 @@ def test_a_truncated_file_is_refused_by_name(tmp_path: Path) -> None:
         read(path)
 
 
+@pytest.mark.parametrize("name", ["cut.png", "cut.jpg"])
+def test_an_image_that_was_cut_short_is_not_read_as_dark_ground(tmp_path: Path, name: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (1, 300, 300), dtype=np.uint8)
+    path = write(tmp_path / name, noise, None)
+    assert RasterFile(path).header.bands == 1
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"a note that some program appended")
+    assert read(path).shape == (1, 300, 300)
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(RasterError, match=r"cut\..*cut short.*Get the file again"):
+        read(path)
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [

@@ -228,6 +228,12 @@ def _open_file(source: Recipe, opening: Opening) -> Any:
             "A readable GeoTIFF, COG, VRT, JPEG 2000, PNG or JPEG is needed; "
             "check that the file is whole."
         ) from error
+    if _is_cut_short(opening.name, data.driver):
+        data.close()
+        raise RasterError(
+            f"{source.name} ends before its image does: it was cut short, as by a download "
+            "that broke off. Get the file again."
+        )
     if data.count == 0:
         inside = list(data.subdatasets)
         data.close()
@@ -237,6 +243,20 @@ def _open_file(source: Recipe, opening: Opening) -> Any:
             + ". Name one of them as GDAL does."
         )
     return data
+
+
+_LAST_MARK = {"PNG": b"IEND", "JPEG": b"\xff\xd9"}
+_TAIL_BYTES = 65_536  # what some programs append lies within
+
+
+def _is_cut_short(name: str, driver: str) -> bool:
+    """Whether a local PNG or JPEG lacks its last mark; GDAL reads what is missing as zeros."""
+    mark = _LAST_MARK.get(driver)
+    if mark is None or not Path(name).is_file():
+        return False
+    with Path(name).open("rb") as file:
+        file.seek(max(0, Path(name).stat().st_size - _TAIL_BYTES))
+        return mark not in file.read()
 
 
 def needs_rectifying(data: Any) -> bool:
