@@ -67,7 +67,10 @@ def _fit_homography(source: Array, target: Array, weight: Array) -> Array:
     root = np.sqrt(weight)[:, None]
     top = np.hstack([p, zero, -q[:, :1] * p]) * root
     bottom = np.hstack([zero, p, -q[:, 1:] * p]) * root
-    solution = np.linalg.svd(np.vstack([top, bottom]))[2][-1].reshape(3, 3)
+    design = np.vstack([top, bottom])
+    # Only four points need all nine right vectors made; of the left ones none is wanted.
+    full = len(design) < 9
+    solution = np.linalg.svd(design, full_matrices=full)[2][-1].reshape(3, 3)
     matrix = np.linalg.inv(frame) @ solution @ frame
     return np.asarray(matrix / matrix[2, 2], np.float64)
 
