@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,11 +14,11 @@ from crosslook.errors import GridError, InputError, SettingError
 from crosslook.geo.grid import make_grid
 from crosslook.geo.raster import RasterArray
 from crosslook.match.displacement import relief_field
-from crosslook.match.geometry import Rival, _bends, _simplest
+from crosslook.match.geometry import Rival, _bends, _informed, _simplest
 from crosslook.match.register import register
 from crosslook.match.relief_fit import FLAT, Smoothness, choose_smoothness, fit_field
 from crosslook.match.robust_fit import fit_exact
-from crosslook.match.settings import RegisterSettings
+from crosslook.match.settings import RegisterSettings, TransformModel
 from crosslook.match.transform import (
     Projection,
     Transform,
@@ -75,7 +76,32 @@ def test_the_simplest_model_that_predicts_is_taken(truth: Transform, model: str)
 def rivals(**errors: tuple[float, float]) -> tuple[Rival, ...]:
     """Rivals from their errors and the standard errors of what they are worse by."""
     best = min(error for error, _ in errors.values())
-    return tuple(Rival(m, e, e - best, noise) for m, (e, noise) in errors.items())  # type: ignore[arg-type]
+    return tuple(
+        Rival(cast("TransformModel", model), error, error - best, noise, float("nan"))
+        for model, (error, noise) in errors.items()
+    )
+
+
+def informed(winner: TransformModel | None, **nats: float) -> TransformModel | None:
+    """What mutual information makes of a winner."""
+    return _informed(
+        winner,
+        tuple(Rival(cast("TransformModel", m), 1.0, 0.0, 0.0, nat) for m, nat in nats.items()),
+    )
+
+
+def test_mutual_information_objects_and_proposes() -> None:
+    assert informed("affine", similarity=0.05, affine=0.051) == "affine"
+    assert informed("affine", similarity=0.05, affine=0.04) == "similarity"
+    assert informed("similarity", similarity=0.05, affine=0.06) == "similarity"  # as over hills
+    assert informed("similarity", similarity=0.05, affine=0.08) == "affine"
+    assert informed(None, similarity=0.05, affine=0.08) == "affine"
+    assert informed(None, similarity=0.05, affine=0.055) is None
+    assert informed("affine", similarity=0.02, affine=0.05, homography=0.07) == "homography"
+    # What is refused gives way to the next best, not to nothing.
+    assert informed("homography", similarity=0.05, affine=0.08, homography=0.04) == "affine"
+    nan = float("nan")
+    assert informed("shift", shift=0.0, similarity=0.0, affine=nan, homography=0.0) == "shift"
 
 
 def test_little_gain_is_no_reason_for_more_unknowns() -> None:

@@ -66,12 +66,17 @@ class Rival:
         By how much that is above the best rival's, and the standard error of
         this over the squares.
     standard_error_px : float
+    information : float
+        Mutual information of the images under it, in nats, which has seen no
+        tie point; of the similarity, under the one that was there before. NaN
+        where it cannot be fitted.
     """
 
     model: TransformModel
     error_px: float
     worse_px: float
     standard_error_px: float
+    information: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +123,7 @@ class Geometry:
         return [
             {"model": rival.model}
             | {
-                name: round(value, 3) if np.isfinite(value) else None
+                name: round(value, 4) if np.isfinite(value) else None
                 for name, value in asdict(rival).items()
                 if name != "model"
             }
@@ -167,20 +172,20 @@ def choose_geometry(
     if len(points) < _LEAST_POINTS:
         return None
     flat = tuple(m for m in FLAT_MODELS if m in wanted)
-    rivals = _compete(search, flat, points, search.template)
+    rivals = _compete(search, flat, points, search.template, current)
     winner = _simplest(rivals)
     several = len(wanted) > 1
     if several:
-        credible = winner if _best_error(rivals) <= _CREDIBLE_PX else None
-        winner = search.informed(credible, points, current, flat)
+        winner = _informed(winner if _best_error(rivals) <= _CREDIBLE_PX else None, rivals)
     bent = search.relief(winner, points, current, look, heights) if "relief" in wanted else None
     if bent is not None:
+        level = rivals
         # On its own points, which reach further along the range than those before.
-        rivals = _compete(search, flat, bent.points, bent.template, bent)
+        rivals = _compete(search, flat, bent.points, bent.template, current, bent)
         if _bends(rivals, winner):
-            if not several or search.is_bent(bent, points):
+            if not several or search.is_bent(bent, level):
                 return Geometry(bent.transform, bent.points, rivals, bent)
-            winner = search.informed("affine", points, current, flat)
+            winner, rivals = _informed("affine", level), level
     loose = winner == "shift" and not search.is_shift(points, current)
     if (loose or winner == "similarity") and several:
         return Geometry(current, points, rivals, None)  # which is sharpened already
@@ -273,45 +278,19 @@ class _Search:
             level = current if fit is None else fit.transform
         return follow_relief(self.sar, self.optical, self.extractor, level, look, heights)
 
-    def is_bent(self, bent: ReliefFit, points: TiePoints) -> bool:
+    def is_bent(self, bent: ReliefFit, level: tuple[Rival, ...]) -> bool:
         """Whether mutual information is higher under the relief than under what is level.
 
         Along one line a relief can follow much of what shear does.
         """
-        fit = self.fit("affine", points, _LOOSE_PX)
-        others = [bent.base] if fit is None else [bent.base, fit.transform]
-        return self.information(bent.transform) > max(map(self.information, others))
+        others = [r.information for r in level if r.model == "affine"]
+        most = np.nanmax([self.information(bent.base), *others])
+        return bool(self.information(bent.transform) > most)
 
     @cached_property
     def information(self) -> InformationMeasure:
         """Mutual information under a transform: a judge who has seen no tie point."""
         return information_measure(self.sar, self.optical, 1.0)
-
-    def informed(
-        self,
-        winner: TransformModel | None,
-        points: TiePoints,
-        current: Transform,
-        models: tuple[Model, ...],
-    ) -> TransformModel | None:
-        """The winner, unless mutual information speaks against it or far more for another one.
-
-        Over hills an affine map fits tie points better than a similarity, and
-        mutual information hardly (up to a fifth, where shear and unequal pixels
-        make it 1.3 to 4 times as much): slopes go up and down.
-        """
-        known = self.information(current)
-        chosen, most = winner, known
-        for model in models:
-            if model in ("shift", "similarity"):
-                continue
-            fit = self.fit(model, points, _LOOSE_PX)
-            here = 0.0 if fit is None else self.information(fit.transform)
-            if model == winner:
-                chosen, most = (model, here) if here >= known else ("similarity", known)
-            elif here > 0.0 and here >= _CLEARLY_MORE * most:
-                chosen, most = model, here
-        return chosen
 
     def is_hilly(self, model: TransformModel, points: TiePoints) -> bool:
         """Whether what a flat model leaves spreads along one line."""
@@ -407,6 +386,7 @@ def _compete(
     models: tuple[Model, ...],
     points: TiePoints,
     template: float,
+    current: Transform,
     bent: ReliefFit | None = None,
 ) -> tuple[Rival, ...]:
     """Every model on the same tie points, and the relief beside them."""
@@ -414,26 +394,55 @@ def _compete(
     errors: dict[TransformModel, Array | None] = {
         m: squares.left_out(search.fitting(m, points)) for m in models
     }
+    information: dict[TransformModel, float] = {}
+    for model in models:
+        fit = search.fit(model, points, _LOOSE_PX)
+        level = None if fit is None else fit.transform
+        whole = current if model == "similarity" else level
+        information[model] = float("nan") if whole is None else search.information(whole)
     if bent is not None:
         errors["relief"] = squares.left_out(_fitting_relief(bent))
-    return _table(errors)
+        information["relief"] = search.information(bent.transform)
+    return _table(errors, information)
 
 
-def _table(errors: dict[TransformModel, Array | None]) -> tuple[Rival, ...]:
+def _table(
+    errors: dict[TransformModel, Array | None], information: dict[TransformModel, float]
+) -> tuple[Rival, ...]:
     """Every rival against the best one, square by square."""
     known = {model: error for model, error in errors.items() if error is not None}
     best = min(known.values(), key=lambda error: float(error.mean()), default=None)
     nan = float("nan")
     out = []
-    for model in errors:
+    for model, nats in information.items():
         error = known.get(model)
         if error is None or best is None:
-            out.append(Rival(model, nan, nan, nan))
+            out.append(Rival(model, nan, nan, nan, nats))
             continue
         apart = error - best
         noise = float(apart.std(ddof=1) / np.sqrt(len(apart))) if len(apart) > 1 else 0.0
-        out.append(Rival(model, float(error.mean()), float(apart.mean()), noise))
+        out.append(Rival(model, float(error.mean()), float(apart.mean()), noise, nats))
     return tuple(out)
+
+
+def _informed(winner: TransformModel | None, rivals: tuple[Rival, ...]) -> TransformModel | None:
+    """The winner, unless mutual information speaks against it or far more for another one.
+
+    Over hills an affine map fits tie points better than a similarity, and
+    mutual information hardly (up to a fifth, where shear and unequal pixels
+    make it 1.3 to 4 times as much): slopes go up and down.
+    """
+    nats = {r.model: r.information for r in rivals if r.information > 0.0}
+    most = nats.get("similarity", 0.0)
+    if winner in ("affine", "homography"):
+        if nats.get(winner, 0.0) >= most:
+            most = nats[winner]
+        else:
+            winner = "similarity"
+    for model in ("affine", "homography"):
+        if model != winner and nats.get(model, 0.0) > max(0.0, _CLEARLY_MORE * most):
+            winner, most = model, nats[model]
+    return winner
 
 
 def _simplest(rivals: tuple[Rival, ...]) -> TransformModel | None:

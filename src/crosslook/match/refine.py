@@ -24,7 +24,7 @@ from crosslook.types import Array, FloatArray
 
 _OUTSIDE = -1e5  # so low that a linear mix with any level stays negative
 _MIN_SAMPLES = 256
-_SAMPLES = 65_536
+_MANY = 262_144
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,19 +67,19 @@ class InformationMeasure:
 
 
 def information_measure(
-    sar: GreyImage, optical: GreyImage, blur: float, bins: int = 32
+    sar: GreyImage, optical: GreyImage, blur: float, bins: int = 32, *, sparse: bool = False
 ) -> InformationMeasure:
     """Prepare the measure; ``blur`` (pixels) softens speckle and aliasing first.
 
-    Of an optical image of more than 65,536 pixels as many of them, evenly
-    spread, are looked at: that fills a histogram of 32 x 32 well.
+    ``sparse`` looks at every second pixel of an optical image of 262,144 pixels
+    or more, along both axes: enough for a histogram of 32 x 32, and a quarter
+    of the work for those who ask hundreds of times.
     """
-    every = max(1, int(np.sqrt(optical.values.size / _SAMPLES)))
     return InformationMeasure(
         np.where(sar.valid, grey_levels(sar, blur, bins), np.float32(_OUTSIDE)),
         np.where(optical.valid, grey_levels(optical, blur, bins), -1.0).astype(np.int64),
         bins,
-        every,
+        2 if sparse and optical.values.size >= _MANY else 1,
     )
 
 
@@ -238,7 +238,7 @@ def refine(
     for level in levels:
         if min(size) / level.factor < _SMALLEST_SIDE and level.factor > 1:
             continue
-        measure = _measure(sar, optical, level)
+        measure = _measure(sar, optical, level, sparse=True)
         parameters = _climb(measure, start, parameters, level, size)
     if measure is None:
         return Refinement(start, False, 0.0, 0.0, 0.0)
@@ -341,10 +341,11 @@ def _moved(transform: Transform, row: float, col: float) -> Transform:
     return Transform(translation(row, col), "shift").compose(transform)
 
 
-def _measure(sar: GreyImage, optical: GreyImage, level: PyramidLevel) -> InformationMeasure:
-    return information_measure(
-        reduce_image(sar, level.factor), reduce_image(optical, level.factor), level.blur
-    )
+def _measure(
+    sar: GreyImage, optical: GreyImage, level: PyramidLevel, *, sparse: bool = False
+) -> InformationMeasure:
+    small = reduce_image(sar, level.factor), reduce_image(optical, level.factor)
+    return information_measure(*small, level.blur, sparse=sparse)
 
 
 def reduce_image(image: GreyImage, factor: int) -> GreyImage:
