@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 from rasterio.transform import from_origin
 
@@ -21,7 +22,7 @@ SIDE, CHIP = 768, 300
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray, object]:
+def ground(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray, GeoBox]:
     """A simulated pair of 10 m pixels at 60 degrees north."""
     made = make_pair(SIDE, 5, relief=0.0)
     x, y = Transformer.from_crs("EPSG:4326", "EPSG:32633", always_xy=True).transform(13.2, 60)
@@ -39,7 +40,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray, 
     "crs", ["EPSG:4326", "EPSG:3857", pytest.param("EPSG:32632", marks=pytest.mark.slow)]
 )
 def test_a_query_is_found_on_an_atlas_of_any_crs(
-    ground: tuple[Path, np.ndarray, object], crs: str, tmp_path: Path
+    ground: tuple[Path, np.ndarray, GeoBox], crs: str, tmp_path: Path
 ) -> None:
     """At 60 degrees a pixel in degrees is twice as high as wide, and Mercator doubles all."""
     basemap, sar, grid = ground
@@ -48,8 +49,8 @@ def test_a_query_is_found_on_an_atlas_of_any_crs(
     corner = (200, 260)
     cut = sar[corner[0] : corner[0] + CHIP, corner[1] : corner[1] + CHIP]
     centre = np.array([[corner[0] + CHIP / 2, corner[1] + CHIP / 2]])
-    truth = to_lonlat(grid, centre)[0]  # type: ignore[arg-type]
-    x, y = to_map(grid, np.array([corner], np.float64))[0]  # type: ignore[arg-type]
+    truth = to_lonlat(grid, centre)[0]
+    x, y = to_map(grid, np.array([corner], np.float64))[0]
     elsewhere = make_grid("EPSG:32633", from_origin(x + 900, y + 400, 10, 10), CHIP, CHIP)
     for query, options in (
         (RasterArray.of(cut, grid=elsewhere, name="placed"), {}),
