@@ -49,6 +49,7 @@ _LITTLE, _LITTLE_BENT = 3 / 7, 1 / 9  # over the best; three tenths and one of o
 _SAME_PX = 0.5
 _CLEARLY_MORE = 1.25  # times the mutual information
 _MORE_SUPPORT = 1.15
+_MORE_SHARED = 1.03
 _DENSE = 44  # templates along a side, at most
 
 
@@ -68,8 +69,8 @@ class Rival:
     standard_error_px : float
     information : float
         Mutual information of the images under it, in nats, which has seen no
-        tie point; of the similarity, under the one that was there before. NaN
-        where it cannot be fitted.
+        tie point; of the similarity the larger of two, as it is fitted to the
+        points and as it was there before. NaN where it cannot be fitted.
     """
 
     model: TransformModel
@@ -188,7 +189,9 @@ def choose_geometry(
             winner, rivals = _informed("affine", level), level
     loose = winner == "shift" and not search.is_shift(points, current)
     if (loose or winner == "similarity") and several:
-        return Geometry(current, points, rivals, None)  # which is sharpened already
+        if not search.is_off(current, points):
+            return Geometry(current, points, rivals, None)  # which is sharpened already
+        winner = "similarity"
     geometry = None if winner is None else search.finish(winner, points)
     return None if geometry is None else Geometry(*geometry, rivals, None)
 
@@ -306,6 +309,16 @@ class _Search:
         grid = grid_points(*self.sar.shape)
         return fit is not None and mean_distance(fit.transform, current, grid) <= _SAME_PX
 
+    def is_off(self, current: Transform, points: TiePoints) -> bool:
+        """Whether the tie points have found a better similarity than the one before.
+
+        After a search of all poses the last pass before had few templates, and
+        small ones over all of the image may know better.
+        """
+        fit = self.fit("similarity", points, _LOOSE_PX)
+        before = max(0.0, self.information(current))
+        return fit is not None and self.information(fit.transform) > _MORE_SHARED * before
+
     def finish(
         self, model: TransformModel, points: TiePoints
     ) -> tuple[Transform, TiePoints] | None:
@@ -398,8 +411,10 @@ def _compete(
     for model in models:
         fit = search.fit(model, points, _LOOSE_PX)
         level = None if fit is None else fit.transform
-        whole = current if model == "similarity" else level
-        information[model] = float("nan") if whole is None else search.information(whole)
+        known = [search.information(t) for t in (level,) if t is not None]
+        if model == "similarity":
+            known.append(search.information(current))
+        information[model] = max(known, default=float("nan"))
     if bent is not None:
         errors["relief"] = squares.left_out(_fitting_relief(bent))
         information["relief"] = search.information(bent.transform)
