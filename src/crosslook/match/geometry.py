@@ -172,10 +172,9 @@ def choose_geometry(
     points = search.grow(current)
     if len(points) < _LEAST_POINTS:
         return None
-    flat = tuple(m for m in FLAT_MODELS if m in wanted)
+    flat, several = tuple(m for m in FLAT_MODELS if m in wanted), len(wanted) > 1
     rivals = _compete(search, flat, points, search.template, current)
     winner = _simplest(rivals)
-    several = len(wanted) > 1
     if several:
         winner = _informed(winner if _best_error(rivals) <= _CREDIBLE_PX else None, rivals)
     bent = search.relief(winner, points, current, look, heights) if "relief" in wanted else None
@@ -187,13 +186,12 @@ def choose_geometry(
             if not several or search.is_bent(bent, level):
                 return Geometry(bent.transform, bent.points, rivals, bent)
             winner, rivals = _informed("affine", level), level
-    loose = winner == "shift" and not search.is_shift(points, current)
-    if (loose or winner == "similarity") and several:
-        if not search.is_off(current, points):
-            return Geometry(current, points, rivals, None)  # which is sharpened already
+    if several and winner == "shift" and not search.is_shift(points, current):
         winner = "similarity"
-    geometry = None if winner is None else search.finish(winner, points)
-    return None if geometry is None else Geometry(*geometry, rivals, None)
+    if several and winner == "similarity" and not search.is_off(current, points):
+        return Geometry(current, points, rivals, None)  # which is sharpened already
+    finished = None if winner is None else search.finish(winner, points)
+    return finished and Geometry(*finished, rivals, None)
 
 
 Fitting = Callable[[NDArray[np.bool_]], Array | None]
@@ -410,8 +408,7 @@ def _compete(
     information: dict[TransformModel, float] = {}
     for model in models:
         fit = search.fit(model, points, _LOOSE_PX)
-        level = None if fit is None else fit.transform
-        known = [search.information(t) for t in (level,) if t is not None]
+        known = [] if fit is None else [search.information(fit.transform)]
         if model == "similarity":
             known.append(search.information(current))
         information[model] = max(known, default=float("nan"))
