@@ -14,7 +14,7 @@ docs_EXTRAS := $(test_EXTRAS),docs
 lint_EXTRAS := remote,web,lint
 dist_EXTRAS := dist
 
-.PHONY: demo explore test test-slow test-all test-min lint format bench bench-compare bench-gpu docs dist qgis clean
+.PHONY: demo explore test test-slow test-all coverage test-min lint format bench bench-compare bench-gpu docs dist qgis clean
 
 demo: .venv/.has-demo
 	$(BIN)/crosslook demo --out demo-run
@@ -29,6 +29,13 @@ test-slow: .venv/.has-docs
 	$(BIN)/python -m pytest $(TWO) -m slow
 
 test-all: test test-slow
+
+# All tests with every branch of src watched, also in child processes; below fail_under it fails.
+coverage: .venv/.has-docs
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(TWO)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 lint: .venv/.has-lint
 	$(BIN)/ruff check .
