@@ -40,7 +40,7 @@ format: .venv/.has-lint
 	$(BIN)/ruff format .
 
 bench: .venv/.has-test
-	$(BIN)/python -m benchmarks
+	$(BIN)/python benchmarks
 
 # The same of this tree and of another commit, alternately in one run; what became slower, as a ratio.
 BASE ?=
