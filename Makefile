@@ -11,7 +11,7 @@ demo_EXTRAS :=
 explore_EXTRAS := web
 test_EXTRAS := models,faiss,remote,ray,web,test
 docs_EXTRAS := $(test_EXTRAS),docs
-lint_EXTRAS := remote,web,lint
+lint_EXTRAS := remote,web,test,lint
 dist_EXTRAS := dist
 
 .PHONY: demo explore test test-slow test-all coverage test-min lint format bench bench-compare bench-gpu docs dist qgis clean
@@ -47,7 +47,7 @@ format: .venv/.has-lint
 	$(BIN)/ruff format .
 
 bench: .venv/.has-test
-	$(BIN)/python -m benchmarks
+	$(BIN)/python benchmarks
 
 # The same of this tree and of another commit, alternately in one run; what became slower, as a ratio.
 BASE ?=

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from time import perf_counter
 
-from benchmarks.quick import HERE, SENTINEL, quick
+from quick import HERE, SENTINEL, quick
 
 
 def main() -> None:

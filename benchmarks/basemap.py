@@ -74,6 +74,7 @@ def ask(folder: Path, size: int, queries: int) -> dict[str, float]:
         errors.append(np.inf)
         if result.transform is not None:
             at = result.window
+            assert at is not None  # a place has a window
             placed = Transform(translation(at.row, at.col), "shift").compose(result.transform)
             truth = Transform(translation(row, col), "shift")
             errors[-1] = mean_distance(placed, truth, grid_points(SIDE, SIDE))
@@ -94,7 +95,7 @@ def chip(
         return make_pair(SIDE, SEED, origin=corner, relief=RELIEF).sar
     grey = atlas.image(corner, (SIDE, SIDE)).read().values.mean(axis=0) * 255
     speckled = (256 - grey) * rng.gamma(4.0, 0.25, grey.shape)
-    return np.clip(speckled, 1, 255).astype(np.uint8)
+    return np.asarray(np.clip(speckled, 1, 255), np.uint8)
 
 
 STAGES = {"import": nothing, "simulate": simulate, "build": build, "ask": ask}

@@ -33,7 +33,9 @@ CHANNELS, CELL, BLOCK, SIDE = 9, 8, 2048, 32
 def oriented(rng: np.random.Generator, shape: tuple[int, int]) -> FloatArray:
     """Noise (C, h, w) in which neighbouring channels are as alike as orientations are."""
     noise = rng.standard_normal((CHANNELS, *shape), np.float32)
-    return (noise + 0.5 * np.roll(noise, 1, axis=0) + 0.5 * np.roll(noise, -1, axis=0)) / 1.5**0.5
+    mixed: FloatArray = noise + 0.5 * np.roll(noise, 1, axis=0) + 0.5 * np.roll(noise, -1, axis=0)
+    alike: FloatArray = mixed / 1.5**0.5
+    return alike
 
 
 class RandomAtlas:

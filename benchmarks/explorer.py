@@ -71,7 +71,8 @@ class Server:
     def memory(self) -> float:
         """MiB of the server and its workers."""
         one = psutil.Process(self.process.pid)
-        return sum(p.memory_info().rss for p in [one, *one.children(recursive=True)]) / 2**20
+        all_bytes = sum(p.memory_info().rss for p in [one, *one.children(recursive=True)])
+        return float(all_bytes / 2**20)
 
     def stop(self) -> None:
         """End it."""

@@ -38,6 +38,7 @@ from crosslook.retrieval.measure.resampling import bootstrap_mean
 from crosslook.types import MODALITIES, FloatArray
 from history import record
 from measure import best_of
+from model_memory import published
 
 MODELS = ("sd-vae", "sd-unet", "dinov2", "clip", "sam2")
 SIDE = 256
@@ -46,14 +47,14 @@ Plain = Callable[[Any], object]
 
 def plain(name: str) -> tuple[Callable[[Any], Any], Plain]:
     """The library's own processor and whole model, as two calls on one image."""
-    config = open_extractor(f"untrained:{name}").source.config
+    config = published(name)
     return {
         "sd-vae": _plain_vae,
         "sd-unet": _plain_unet,
         "dinov2": _plain_dinov2,
         "clip": _plain_clip,
         "sam2": _plain_sam2,
-    }[name](dict(config))
+    }[name](config)
 
 
 def _plain_vae(config: dict[str, Any]) -> tuple[Callable[[Any], Any], Plain]:
@@ -164,7 +165,7 @@ def hits(sar: FloatArray, optical: FloatArray) -> FloatArray:
     query = normalise(calibration.apply(flat[0], "sar"))
     gallery = normalise(calibration.apply(flat[1], "optical"))
     ranks = rank_partners(query, gallery, np.arange(len(query)))
-    return (ranks.rank == 1).astype(np.float32)
+    return np.asarray(ranks.rank == 1, np.float32)
 
 
 def _plain_seconds(name: str, image: Any) -> float:

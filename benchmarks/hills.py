@@ -27,7 +27,7 @@ from crosslook.match.align import align
 from crosslook.match.relief_fit import NOTHING_KNOWN, ReliefFit, fit_field, follow_relief
 from crosslook.match.settings import DEFAULT_EXTRACTOR
 from crosslook.match.transform import Transform
-from crosslook.types import Array
+from crosslook.types import Array, Modality
 from registration_cases import all_shifts
 
 WITHIN_PX = 2.0
@@ -109,7 +109,7 @@ def _left_out(fit: ReliefFit, displacement: Array) -> Array:
 
 
 def _grey_image(root: Path, kind: str, scene: str) -> GreyImage:
-    modality = "sar" if kind == "sar" else "optical"
+    modality: Modality = "sar" if kind == "sar" else "optical"
     return open_image(root / kind / f"{scene}.tif", modality).read().grey_image(modality)
 
 

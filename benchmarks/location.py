@@ -98,6 +98,7 @@ def ask(chip: Chip, atlas: Atlas, gsd: float, args: Any) -> tuple[Transform | No
     seconds = perf_counter() - started
     if result.transform is None:
         return None, seconds, result
+    assert result.window is not None  # a place has a window
     move = Transform(translation(result.window.row, result.window.col), "shift")
     return move.compose(result.transform), seconds, result
 

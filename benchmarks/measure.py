@@ -26,19 +26,23 @@ def peak_memory(call: Callable[[], object]) -> int:
     """Bytes of resident memory at the highest, beyond those before the call."""
     gc.collect()
     process = psutil.Process()
-    before = highest = int(process.memory_info().rss)
+
+    def resident() -> int:
+        return int(process.memory_info().rss)
+
+    before = highest = resident()
     done = threading.Event()
 
     def watch() -> None:
         nonlocal highest
         while not done.wait(_EVERY_S):
-            highest = max(highest, process.memory_info().rss)
+            highest = max(highest, resident())
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
         kept = call()
-        highest = max(highest, process.memory_info().rss)
+        highest = max(highest, resident())
         del kept
     finally:
         done.set()

@@ -25,9 +25,17 @@ import numpy as np
 from crosslook.atlas.unit_costs import peak_memory_bytes
 from crosslook.extract.clip import vision_config
 from crosslook.extract.registry import find_row, open_extractor
+from crosslook.extract.torch_base import TorchExtractor
 from history import record
 
 MODELS = ("sd-vae", "sd-unet", "dinov2", "clip", "sam2")
+
+
+def published(name: str) -> dict[str, Any]:
+    """The published configuration of a model."""
+    twin = open_extractor(f"untrained:{name}")
+    assert isinstance(twin, TorchExtractor)
+    return dict(twin.source.config)
 
 
 def write_checkpoint(name: str, folder: Path) -> None:
@@ -36,7 +44,7 @@ def write_checkpoint(name: str, folder: Path) -> None:
     import torch
     import transformers
 
-    config = dict(open_extractor(f"untrained:{name}").source.config)
+    config = published(name)
     if name == "sd-vae":
         diffusers.AutoencoderKL.from_config(config).save_pretrained(folder)
         return
@@ -91,8 +99,9 @@ def load(name: str, folder: Path, dtype: str) -> dict[str, float]:
     extractor = open_extractor(
         name, device="cpu", dtype=dtype, batch_size=1, weights={name: folder}
     )
+    assert isinstance(extractor, TorchExtractor)
     start = peak_memory_bytes()
-    model: Any = extractor.model  # type: ignore[attr-defined]
+    model = extractor.model
     weight_bytes = sum(t.numel() * t.element_size() for t in model.state_dict().values())
     loaded = peak_memory_bytes() - start
     side = 256

@@ -20,6 +20,7 @@ import argparse
 import csv
 from pathlib import Path
 from time import perf_counter
+from typing import cast
 
 import cv2
 import numpy as np
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from crosslook.match.register import register
+from crosslook.match.settings import RegisterModel
 from crosslook.progress import track
 from registration_cases import Case, cases, sensor_cases
 from registration_peers import BY_HAND, PEERS, Grey
@@ -43,7 +45,7 @@ def run(case: Case, method: str) -> tuple[float, float, dict[str, float]]:
     if name == CROSSLOOK:
         sar, optical = case.images()
         started = perf_counter()
-        result = register(sar, optical, model=model) if model else register(sar, optical)
+        result = register(sar, optical, model=cast("RegisterModel", model or "auto"))
         seconds = perf_counter() - started
         transform = result.transform
         extra = {"confidence": result.confidence, "expected": result.expected_error_px or 50.0}

@@ -23,8 +23,9 @@ def start(call: list[str]) -> subprocess.Popen[str]:
     def listen() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(call, text=True, preexec_fn=listen, **pipes)
+    return subprocess.Popen(
+        call, text=True, preexec_fn=listen, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
 
 
 def stop(process: subprocess.Popen[str], ready: Callable[[], object]) -> tuple[int, str]:

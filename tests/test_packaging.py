@@ -52,7 +52,9 @@ def test_every_bound_has_a_lowest_version_that_is_tested() -> None:
     for extra in ("models", "faiss", "remote", "ray", "test"):
         required += extras[extra]
     for one in required:
-        name, bound = re.fullmatch(r"([A-Za-z0-9._-]+)(?:\[.*\])?[>=]=(.+)", one).groups()  # type: ignore[union-attr]
+        parts = re.fullmatch(r"([A-Za-z0-9._-]+)(?:\[.*\])?[>=]=(.+)", one)
+        assert parts is not None, one
+        name, bound = parts.groups()
         have = pinned[name.lower().replace("_", "-")]
         assert _numbers(have)[: len(_numbers(bound))] >= _numbers(bound), (one, have)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import rasterio
 from rasterio.transform import Affine
 
 from crosslook.atlas import build as build_module
+from crosslook.atlas.blocks import BlockJob, make_block
 from crosslook.atlas.build import build_atlas
 from crosslook.atlas.describe import describe, stored_bytes
 from crosslook.atlas.store import Atlas, open_atlas
@@ -27,6 +29,7 @@ from crosslook.extract.registry import open_extractor
 from crosslook.geo.grey import GreyImage
 from crosslook.geo.grid import crs_text, to_map
 from crosslook.match.channels import local_std
+from tests.helpers.stored import stored_in
 
 
 def whole_image(path: Path) -> GreyImage:
@@ -72,7 +75,7 @@ def test_its_image_is_that_of_the_basemap_at_any_window(atlas: Atlas, basemap: P
     with rasterio.open(basemap) as file:
         wanted = file.read()[:, 400:700, :670]
         x, y = file.xy(400, 0, offset="ul")
-    np.testing.assert_array_equal(window.source.stored[:, :, 30:], wanted)
+    np.testing.assert_array_equal(stored_in(window)[:, :, 30:], wanted)
     valid = window.read().valid
     assert not valid[:, :30].any()
     assert valid[:, 30:].all()
@@ -83,13 +86,12 @@ def test_an_interrupted_build_goes_on_to_the_same_bytes(
     atlas: Atlas, basemap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[object] = []
-    real = build_module.make_block
 
-    def stops(*args: object) -> None:
-        calls.append(args[1])
+    def stops(job: BlockJob, block: tuple[int, int], *rest: Any) -> None:
+        calls.append(block)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        real(*args)  # type: ignore[arg-type]
+        make_block(job, block, *rest)
 
     monkeypatch.setattr(build_module, "make_block", stops)
     with pytest.raises(KeyboardInterrupt):
@@ -130,8 +132,8 @@ def test_two_maps_become_one_and_the_first_wins(tmp_path: Path, small_blocks: No
     joined = build_atlas(tmp_path / "maps", tmp_path / "a")
     assert joined.grid.shape == (320, 480)
     image = joined.image((0, 0), (320, 480))
-    np.testing.assert_array_equal(image.source.stored[:, :, :320], pixels[0])
-    np.testing.assert_array_equal(image.source.stored[:, :, 320:], pixels[1][:, :, 160:])
+    np.testing.assert_array_equal(stored_in(image)[:, :, :320], pixels[0])
+    np.testing.assert_array_equal(stored_in(image)[:, :, 320:], pixels[1][:, :, 160:])
 
 
 def test_info_says_what_it_holds(atlas: Atlas) -> None:
@@ -186,7 +188,8 @@ def test_bad_basemaps_are_one_clear_error(basemap: Path, tmp_path: Path) -> None
         assert not (tmp_path / f"out{number}" / "atlas.json").exists()
     with pytest.raises(SettingError, match="cell"):
         build_atlas(basemap, tmp_path / "out", cell=1)
+    unknown: Any = "spark"
     with pytest.raises(SettingError, match="engine"):
-        build_atlas(basemap, tmp_path / "out", engine="spark")  # type: ignore[arg-type]
+        build_atlas(basemap, tmp_path / "out", engine=unknown)
     with pytest.raises(SettingError, match="do nothing"):
         build_atlas(basemap, tmp_path / "out", workers=3)

@@ -52,12 +52,12 @@ def test_a_query_is_found_on_an_atlas_of_any_crs(
     truth = to_lonlat(grid, centre)[0]
     x, y = to_map(grid, np.array([corner], np.float64))[0]
     elsewhere = make_grid("EPSG:32633", from_origin(x + 900, y + 400, 10, 10), CHIP, CHIP)
-    for query, options in (
-        (RasterArray.of(cut, grid=elsewhere, name="placed"), {}),
-        (RasterArray.of(cut, name="plain"), {"gsd": 10.0}),
+    for query, gsd in (
+        (RasterArray.of(cut, grid=elsewhere, name="placed"), None),
+        (RasterArray.of(cut, name="plain"), 10.0),
     ):
         # Grid north turns by about 1.6 degrees between the CRSs here.
-        result = locate(query, atlas, rotation=2.5 if options else 0.0, **options)
+        result = locate(query, atlas, rotation=2.5 if gsd else 0.0, gsd=gsd)
         assert result.centre is not None
         off = (np.array(result.centre["lonlat"]) - truth) * 111_320 * np.array([0.5, 1.0])
         assert np.hypot(*off) < 25, query.header.name

@@ -41,8 +41,15 @@ class OneBlock:
     def write(self, name: str, data: bytes) -> None:
         raise AssertionError(name)
 
+    def write_new(self, name: str, data: bytes) -> bool:
+        raise AssertionError(name)
+
     def child(self, name: str) -> Folder:
         return self
+
+    @property
+    def name(self) -> str:
+        return "one"
 
 
 def block_json() -> bytes:

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.cli import app
 from crosslook.errors import StoreError
 
-DAMAGES = {
+DAMAGES: dict[str, Callable[[str], str | bytes]] = {
     "empty": lambda text: "",
     "truncated": lambda text: text[: len(text) // 2],
     "no JSON": lambda text: "hello",

@@ -37,6 +37,7 @@ from crosslook.geo.image import ImageFile, open_image
 from crosslook.geo.raster import RasterArray
 from crosslook.match.result import Failure, MatchResult
 from crosslook.match.transform import Transform, grid_points, mean_distance, translation
+from tests.helpers.stored import stored_in
 
 SEED, SIDE = 11, 256
 PLACES = [(100, 700), (391, 430), (820, 95)]
@@ -87,10 +88,10 @@ def test_a_chip_is_found_in_the_whole_atlas(alone: Alone, origin: tuple[int, int
 def test_a_query_cut_from_the_atlas_is_found_at_its_exact_place(atlas: Atlas) -> None:
     for row, col in [(131, 500), (640, 17), (1024, 1024)]:
         cut = atlas.image((row, col), (SIDE, SIDE))
-        result = locate(RasterArray.of(cut.source.stored[:1], name="cut"), atlas, gsd=METRES)
+        result = locate(RasterArray.of(stored_in(cut)[:1], name="cut"), atlas, gsd=METRES)
         assert off(result, Transform(translation(row, col), "shift")) < 0.1
         assert result.verdict == "match"
-        placed = RasterArray.of(cut.source.stored[:1], grid=cut.grid, name="placed")
+        placed = RasterArray.of(stored_in(cut)[:1], grid=cut.grid, name="placed")
         georeferenced = locate(placed, atlas)  # its pixel size is known, its place not used
         assert off(georeferenced, Transform(translation(row, col), "shift")) < 0.1
 
@@ -300,7 +301,7 @@ def test_the_command_line_says_where_and_answers_by_its_exit_code(
     with rasterio.open(
         path, "w", driver="PNG", count=1, height=SIDE, width=SIDE, dtype="uint8"
     ) as f:
-        f.write(cut.source.stored[:1])
+        f.write(stored_in(cut)[:1])
     call = ["locate", str(path), "--atlas", atlas.name, "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(
         app, [*call, "--gsd", "10", "--near", "10.9", "49.5", "--radius", "9"]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from crosslook.atlas import search as searching
 from crosslook.atlas.levels import Level
 from crosslook.atlas.locate import locate, locate_all
-from crosslook.atlas.query import Pose, cut_poses, make_poses, prepare_query
+from crosslook.atlas.query import Pose, cut_poses, make_poses, make_template, prepare_query
 from crosslook.atlas.search import OpenLevels, SearchRequest, search_queries, searcher
 from crosslook.atlas.store import Atlas
 from crosslook.data.simulate.scene import make_pair
@@ -25,6 +25,7 @@ from crosslook.geo.raster import RasterArray
 from crosslook.match.result import Failure, MatchResult
 from crosslook.match.transform import Transform, grid_points, mean_distance, translation
 from crosslook.options import ModelOptions
+from tests.helpers.stored import stored_in
 
 SEED, METRES = 11, 10.0
 ORIGIN = np.zeros((1, 2))
@@ -76,7 +77,7 @@ def test_a_query_larger_than_the_atlas_is_found(small: Atlas) -> None:
 
 
 def test_parts_cover_a_query_and_overlap_by_half(atlas: Atlas) -> None:
-    image = open_image(RasterArray.of(atlas.image((0, 0), (900, 700)).source.stored), "optical")
+    image = open_image(RasterArray.of(stored_in(atlas.image((0, 0), (900, 700)))), "optical")
     query = prepare_query(image, atlas, METRES, ORIGIN)
     parts = cut_poses(make_poses(query, 0.0, 0.0), 300, 0.5)
     starts = -np.array([part.placed(np.zeros(2)) for part in parts])
@@ -106,7 +107,7 @@ def test_poses_are_searched_a_bounded_number_at_a_time(counts: list[int], most: 
 def test_many_poses_give_what_all_at_once_give_in_a_bounded_memory(
     atlas: Atlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    image = open_image(RasterArray.of(atlas.image((112, 240), (256, 256)).source.stored), "optical")
+    image = open_image(RasterArray.of(stored_in(atlas.image((112, 240), (256, 256)))), "optical")
     query = prepare_query(image, atlas, METRES, ORIGIN)
     assert len(make_poses(query, 180.0, 0.1)) == 144 * 9  # half a turn counts once
     wanted = SearchRequest(make_poses(query, 25.0, 0.0), None)
@@ -155,12 +156,10 @@ def test_queries_of_all_sizes_go_together(small: Atlas) -> None:
 def test_a_query_that_cannot_be_searched_for_does_not_lose_the_others(
     small: Atlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make = searching.make_template
-
     def refuse(pose: Pose, level: Level, extractor: Extractor) -> Any:
         if pose.source.shape == (180, 180):
             raise MatchError("no features")
-        return make(pose, level, extractor)
+        return make_template(pose, level, extractor)
 
     monkeypatch.setattr(searching, "make_template", refuse)
     sides = (200, 180, 256)

@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 import crosslook.atlas.build as building
+from crosslook.atlas.build import BLOCK
 from crosslook.atlas.plan import AREAS_KM2, area_km2, box_km2, plan_atlas
 from crosslook.atlas.search import searcher
 from crosslook.atlas.unit_costs import (
-    BLOCK,
     UnitCosts,
     measure_costs,
     read_costs,

@@ -27,6 +27,7 @@ from crosslook.extract.registry import open_extractor
 from crosslook.geo.image import open_image
 from crosslook.geo.raster import RasterArray
 from crosslook.options import ModelOptions
+from tests.helpers.stored import stored_in
 
 METRES = 10.0
 ORIGIN = np.zeros((1, 2))
@@ -34,9 +35,8 @@ ORIGIN = np.zeros((1, 2))
 
 def request(atlas: Atlas, side: int, rotation: float = 0.0) -> SearchRequest:
     """A query cut from the image of the atlas itself, at (112, 240)."""
-    image = open_image(
-        RasterArray.of(atlas.image((112, 240), (side, side)).source.stored), "optical"
-    )
+    cut = stored_in(atlas.image((112, 240), (side, side)))
+    image = open_image(RasterArray.of(cut), "optical")
     query = prepare_query(image, atlas, METRES, ORIGIN)
     return SearchRequest(make_poses(query, rotation, 0.0), None)
 
@@ -73,7 +73,7 @@ def test_near_peaks_are_thinned_best_first() -> None:
     kept = Peaks(score, place).thinned(3, 4)
     # (14, 24) lies within 4 of the better (10, 20) on both axes; (10, 14) does not on one.
     assert [(p.row, p.col, p.template) for p in kept] == [(10, 14, 0), (10, 20, 1), (15, 30, 0)]
-    assert Peaks(score, place).thinned(1, 4) == [Peak(pytest.approx(0.9), 10, 14, 0)]
+    assert Peaks(score, place).thinned(1, 4) == [Peak(float(np.float32(0.9)), 10, 14, 0)]
     assert join([]).thinned(5, 4) == []
 
 

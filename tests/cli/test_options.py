@@ -160,8 +160,9 @@ def test_python_calls_show_their_keywords_and_check_them() -> None:
         for name, one in signature(call).parameters.items():
             if one.kind is one.KEYWORD_ONLY:
                 assert f"\n{name} : " in text
+    misspelt: dict[str, Any] = {"modl": "tps"}
     with pytest.raises(SettingError, match=r"unknown key 'modl'.*Did you mean 'model'"):
-        crosslook.register("a.tif", "b.tif", modl="tps")
+        crosslook.register("a.tif", "b.tif", **misspelt)
     with pytest.raises(SettingError, match=r"batch_size is 0; at least 1 is allowed"):
         crosslook.locate("a.tif", "atlas", batch_size=0)
     with pytest.raises(SettingError, match="--height and --dem"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,8 +35,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "pairs"
 
 
-def opened(folder: Path, **more: object) -> PatchSet:
-    return PatchSet.open(open_pairs(folder), **{"patch": 32, "reading": RAW, **more})
+def opened(folder: Path, **more: Any) -> PatchSet:
+    how: dict[str, Any] = {"patch": 32, "reading": RAW, **more}
+    return PatchSet.open(open_pairs(folder), **how)
 
 
 def test_patches_are_the_pixels_of_their_windows(folder: Path) -> None:
@@ -95,7 +97,7 @@ def test_a_scene_without_data_is_refused_by_name(folder: Path, kind: str) -> Non
     empty = np.zeros((1, SIZE, SIZE), np.float32)
     if kind == "nan":
         empty[:] = np.nan
-    write(folder / "sar/s1.tif", empty, **({"nodata": 0} if kind == "nodata" else {}))
+    write(folder / "sar/s1.tif", empty, nodata=0 if kind == "nodata" else None)
     with pytest.raises(RasterError, match=r"s1\.tif.*no usable pixel"):
         opened(folder)
 

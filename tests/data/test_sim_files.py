@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,9 @@ def test_pairs_are_georeferenced_and_marked(tmp_path: Path) -> None:
 
 
 def test_truth_tells_how_wrong_the_georeference_is(tmp_path: Path) -> None:
-    options = {"size": 64, "seed": 5, "shift": (4.0, -2.0), "rotation": 3.0, "scale": 1.02}
+    options: dict[str, Any] = {
+        "size": 64, "seed": 5, "shift": (4.0, -2.0), "rotation": 3.0, "scale": 1.02,
+    }  # fmt: skip
     write_pairs(tmp_path, 1, **options)
     line = (tmp_path / "truth.csv").read_text().splitlines()[1].split(",")
     pair = make_pair(**options)
@@ -107,9 +110,10 @@ def test_foreign_truth_is_kept(tmp_path: Path) -> None:
 
 def test_wrong_settings_write_nothing(tmp_path: Path) -> None:
     out = tmp_path / "pairs"
-    for options in ({"count": 0}, {"count": 1, "gsd": -1.0}, {"count": 1, "lookz": 3}):
+    wrong: list[tuple[int, dict[str, Any]]] = [(0, {}), (1, {"gsd": -1.0}), (1, {"lookz": 3})]
+    for count, options in wrong:
         with pytest.raises(SettingError):
-            write_pairs(out, **options)
+            write_pairs(out, count, **options)
     assert not out.exists()
 
 

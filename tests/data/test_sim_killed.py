@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,9 +59,9 @@ def test_half_a_file_of_a_killed_call_does_not_stop_the_next(
     made: list[str] = []
     real = write_module.write_pair
 
-    def counts(*arguments: object) -> None:
-        made.append(str(arguments[1]))
-        real(*arguments)  # type: ignore[arg-type]
+    def counts(folder: Path, name: str, *rest: Any) -> None:
+        made.append(name)
+        real(folder, name, *rest)
 
     monkeypatch.setattr(write_module, "write_pair", counts)
     write_pairs(tmp_path / "killed", 3, size=32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crosslook.data.simulate import landcover, sar
-from crosslook.data.simulate.ground import Ground, Terrain, World, make_ground
+from crosslook.data.simulate.ground import Ground, World, make_ground
 from crosslook.data.simulate.landcover import BUILDING, YARD, LandCover
 from crosslook.data.simulate.noise import mix, uniform
 from crosslook.data.simulate.optical import OpticalSettings, render_optical
 from crosslook.data.simulate.scene import make_pair, truth_matrix
+from crosslook.data.simulate.settings import Look
+from crosslook.data.simulate.terrain import Terrain
 from crosslook.errors import SettingError
 from crosslook.types import Window
 
@@ -65,7 +68,7 @@ def test_a_tile_equals_its_part_of_a_larger_one(row: int, col: int, gsd: float, 
 def test_truth_takes_sar_pixels_to_their_ground(
     shift: tuple[float, float], rotation: float, scale: float
 ) -> None:
-    options = {"seed": 2, "looks": math.inf, "relief": 0.0}
+    options: dict[str, Any] = {"seed": 2, "looks": math.inf, "relief": 0.0}
     moved = make_pair(96, shift=shift, rotation=rotation, scale=scale, **options)
     aligned = make_pair(192, origin=(-48, -48), **options).sar
     points = np.array([(r, c) for r in (20.5, 48.5, 75.5) for c in (20.5, 48.5, 75.5)])
@@ -116,7 +119,7 @@ def one_house(monkeypatch: pytest.MonkeyPatch, height: float = 30.0) -> None:
 
 @pytest.mark.parametrize(("look", "flip"), [("east", False), ("west", True)])
 def test_wall_facing_the_sensor_is_bright_the_other_side_dark(
-    monkeypatch: pytest.MonkeyPatch, look: sar.Look, flip: bool
+    monkeypatch: pytest.MonkeyPatch, look: Look, flip: bool
 ) -> None:
     one_house(monkeypatch)
     sensor = sar.SarSettings(look=look, incidence=45.0)
@@ -178,8 +181,9 @@ def test_water_is_dark_and_edges_are_shared() -> None:
     ],
 )
 def test_settings_out_of_range_are_refused(option: str, value: object) -> None:
+    options: dict[str, Any] = {"size": 64, option: value}
     with pytest.raises(SettingError, match=option):
-        make_pair(**{"size": 64, option: value})
+        make_pair(**options)
 
 
 def test_a_scene_is_made_in_seconds() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -74,7 +75,7 @@ class Served:
             return status, content
 
     def upload(self, data: bytes, name: str = "image.tif") -> str:
-        status, content = self.ask(f"/uploads?name={urllib.request.quote(name, safe='')}", data)
+        status, content = self.ask(f"/uploads?name={urllib.parse.quote(name, safe='')}", data)
         assert status == 201, content
         return str(content["id"])
 

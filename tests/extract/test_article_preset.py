@@ -12,6 +12,7 @@ import rasterio
 from crosslook.report.claims import judge_advice, judge_claims
 from crosslook.report.study import study
 from crosslook.retrieval.measure import structure
+from crosslook.retrieval.measure.embedding import embed_pca
 from crosslook.retrieval.run_folder import read_matches, read_rows
 from crosslook.retrieval.settings import StudySettings
 
@@ -36,12 +37,12 @@ def write(folder: Path, scenes: int) -> Path:
 
 
 def test_the_preset_names_what_the_article_ran() -> None:
-    settings = StudySettings(pairs="p", out="o", preset="article")
+    settings = StudySettings(pairs=Path("p"), out=Path("o"), preset="article")
     assert settings.extractors == MODELS
     assert settings.two_stage == ("sam2+sd-vae",)
     assert {"none", "standardize"} <= set(settings.calibrations)
     assert settings.structure
-    other = StudySettings(pairs="p", out="o", preset="article", extractors="hog")
+    other = StudySettings(pairs=Path("p"), out=Path("o"), preset="article", extractors=("hog",))
     assert other.extractors == ("hog",)
 
 
@@ -50,7 +51,7 @@ def test_the_preset_names_what_the_article_ran() -> None:
 def test_the_article_in_one_word(
     models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(structure, "embed_umap", lambda reduced, seed: structure.embed_pca(reduced))
+    monkeypatch.setattr(structure, "embed_umap", lambda reduced, seed: embed_pca(reduced))
     weights = {name: models.folder(name) for name in MODELS}
     run = study(
         write(tmp_path / "pairs", 8), tmp_path / "run", preset="article", patch=SIDE,

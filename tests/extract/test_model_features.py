@@ -22,11 +22,12 @@ def uint8(stack: np.ndarray) -> list[np.ndarray]:
 
 
 def as_map(tokens: Any, side: int) -> np.ndarray:
-    patches = tokens[:, -side * side :].numpy()
+    patches: np.ndarray = tokens[:, -side * side :].numpy()
     return patches.transpose(0, 2, 1).reshape(len(patches), -1, side, side)
 
 
-def close(mine: np.ndarray, theirs: Any) -> None:
+def close(mine: np.ndarray | None, theirs: Any) -> None:
+    assert mine is not None
     theirs = theirs.detach().numpy() if isinstance(theirs, torch.Tensor) else theirs
     assert mine.shape == theirs.shape
     assert theirs.std() > 1e-3, "a constant answer proves nothing"
@@ -208,8 +209,8 @@ def test_old_names_of_the_attention_of_a_vae_are_read(models: Checkpoints, tmp_p
     new = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
     state = {}
     for name, tensor in load_file(folder / "diffusion_pytorch_model.safetensors").items():
-        for current, old in new.items():
-            name = name.replace(f".{current}.", f".{old}.")
+        for current, former in new.items():
+            name = name.replace(f".{current}.", f".{former}.")
         state[name] = tensor
     save_file(state, tmp_path / "diffusion_pytorch_model.safetensors")
     (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())

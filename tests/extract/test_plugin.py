@@ -104,7 +104,7 @@ def test_the_report_treats_it_like_ours(site: Path, tmp_path: Path) -> None:
     pairs = write_pairs(tmp_path / "pairs")
     run = run_study(
         StudySettings(
-            pairs=pairs, out=tmp_path / "run", patch=64, extractors="steps,hog", draws=100
+            pairs=pairs, out=tmp_path / "run", patch=64, extractors=("steps", "hog"), draws=100
         )
     )
     page = write_report(run).read_text()
@@ -187,7 +187,7 @@ def test_a_model_that_asks_for_bands_is_studied_beside_others(site: Path, tmp_pa
     pairs = satellite_pairs(tmp_path / "pairs")
     run = run_study(
         StudySettings(
-            pairs=pairs, out=tmp_path / "run", patch=32, extractors="ratios,raw", draws=100,
+            pairs=pairs, out=tmp_path / "run", patch=32, extractors=("ratios", "raw"), draws=100,
             robustness=True,
         )
     )  # fmt: skip

@@ -12,6 +12,7 @@ from crosslook.errors import SpecError
 from crosslook.extract.base import Extractor
 from crosslook.extract.run import extract_family
 from crosslook.extract.spec import expand_sweep, split_specs
+from crosslook.extract.torch_base import TorchExtractor
 from crosslook.storage import LocalFolder
 from crosslook.types import Patch, Window
 from tests.helpers.checkpoints import images
@@ -59,7 +60,8 @@ FAMILIES = [
 def passes(extractor: Extractor) -> list[int]:
     """Count the calls of the model of an extractor, loaded already."""
     calls: list[int] = []
-    model: Any = extractor.model  # type: ignore[attr-defined]
+    assert isinstance(extractor, TorchExtractor)
+    model = extractor.model
     inner = model["unet"] if extractor.spec.startswith("sd-unet") else model
     inner.register_forward_hook(lambda *_: calls.append(1))
     return calls

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,11 +21,11 @@ _HALVES, _POOLED, _LAST = (2, 6, 10), (11, 12, 13), 14
 _BESIDE_PROJECT = Path(__file__).resolve().parents[3] / "shared" / "models" / "taef2"
 
 
-def write_weights(folder: Path) -> dict[str, object]:
+def write_weights(folder: Path) -> dict[str, Any]:
     """Write a file of the published layout: 15 layers, 64 channels, random values."""
     generator = torch.Generator().manual_seed(3)
 
-    def random(*shape: int) -> object:
+    def random(*shape: int) -> Any:
         return torch.randn(shape, generator=generator) * 0.06
 
     state = {"0.weight": random(64, 3, 3, 3), "0.bias": random(64)}
@@ -50,7 +51,7 @@ def by_hand(state: dict[str, object], stack: np.ndarray) -> np.ndarray:
     """The encoder in plain functions, from the description of its layers."""
     from torch.nn.functional import conv2d, group_norm, relu
 
-    def w(name: str) -> object:
+    def w(name: str) -> Any:
         return state[name]
 
     x = conv2d(torch.from_numpy(stack), w("0.weight"), w("0.bias"), padding=1)
@@ -69,7 +70,8 @@ def by_hand(state: dict[str, object], stack: np.ndarray) -> np.ndarray:
             )
             y = relu(y) if part < 4 else y
         x = relu(y + x)
-    return conv2d(x, w("14.weight"), w("14.bias"), padding=1).numpy()
+    latents: np.ndarray = conv2d(x, w("14.weight"), w("14.bias"), padding=1).numpy()
+    return latents
 
 
 def test_the_latents_are_those_of_the_layers_by_hand(tmp_path: Path) -> None:

@@ -155,7 +155,8 @@ class Hub:
     """Stands in for huggingface_hub: lists files, or raises."""
 
     def __init__(self, error: BaseException | None = None, source: Path | None = None) -> None:
-        self.error, self.source, self.request_seen = error, source, {}
+        self.error, self.source = error, source
+        self.request_seen: dict[str, Any] = {}
 
     def HfApi(self) -> Hub:
         return self
@@ -169,6 +170,7 @@ class Hub:
     def snapshot_download(self, hub_id: str, **settings: Any) -> None:
         self.request_seen = settings
         target = settings["cache_dir"] / f"models--{hub_id.replace('/', '--')}/snapshots/main"
+        assert self.source is not None
         shutil.copytree(self.source, target)
 
 
@@ -178,7 +180,8 @@ def use(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_fetch_takes_only_what_is_read(models: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub, said = Hub(source=models.folder("dinov2")), []
+    hub = Hub(source=models.folder("dinov2"))
+    said: list[str] = []
     use(hub, monkeypatch)
     folder = fetch("dinov2", said.append)
     assert hub.request_seen["allow_patterns"] == ["config.json", "model.safetensors"]

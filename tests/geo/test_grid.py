@@ -35,7 +35,7 @@ from crosslook.geo.grid import (
 from crosslook.geo.image import ImageFile, on_optical_grid, open_image
 from crosslook.match.result import placement
 from crosslook.match.transform import Transform, scaling
-from crosslook.types import Window
+from crosslook.types import Modality, Window
 from tests.helpers.rasters import UTM, write
 
 Placed = tuple[str | None, Affine | None]
@@ -157,8 +157,8 @@ def test_longitudes_go_on_over_the_180th_meridian() -> None:
     )
 
 
-def opened(path: Path, modality: str = "sar") -> ImageFile:
-    return open_image(path, modality)  # type: ignore[arg-type]
+def opened(path: Path, modality: Modality = "sar") -> ImageFile:
+    return open_image(path, modality)
 
 
 def test_equal_grids_are_read_as_they_lie(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from affine import Affine
+from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 from rasterio.transform import from_origin
 
@@ -17,8 +19,8 @@ from crosslook.geo.raster import RasterFile
 from tests.helpers.kinds import CRS, PLACE, SIDE, ground, save
 
 
-def whole(places: list[Path], **options: object) -> tuple[np.ndarray, np.ndarray, object]:
-    grid, maps = plan_grid(places, **options)  # type: ignore[arg-type]
+def whole(places: list[Path], **options: Any) -> tuple[np.ndarray, np.ndarray, GeoBox]:
+    grid, maps = plan_grid(places, **options)
     bands, valid = read_window(maps, grid, (0, 0), shape_of(grid))
     return bands, valid, grid
 
@@ -69,7 +71,7 @@ def test_colour_and_grey_together_are_grey(tmp_path: Path) -> None:
 def test_a_rotated_file_keeps_its_pixel_size(tmp_path: Path) -> None:
     path = save(tmp_path / "a.tif", ground(), PLACE @ Affine.rotation(130))
     bands, valid, grid = whole([path])
-    assert pixel_size(grid, crs_of(grid)) == pytest.approx((10, 10))  # type: ignore[arg-type]
+    assert pixel_size(grid, crs_of(grid)) == pytest.approx((10, 10))
     assert valid.mean() == pytest.approx(SIDE**2 / valid.size, rel=0.03)
     assert np.std(bands[0][valid]) == pytest.approx(np.std(ground()), rel=0.15)
 
@@ -85,10 +87,10 @@ def test_a_mosaic_goes_over_the_180th_meridian(tmp_path: Path, crs: str) -> None
         )
     ]
     bands, valid, grid = whole(list(files), crs=crs)
-    height, width = shape_of(grid)  # type: ignore[arg-type]
+    height, width = shape_of(grid)
     assert width < 300
     assert valid[20:-20, 20:-20].mean() > 0.98
-    lonlat = to_lonlat(grid, np.array([[height / 2, width / 2]]))[0]  # type: ignore[arg-type]
+    lonlat = to_lonlat(grid, np.array([[height / 2, width / 2]]))[0]
     assert abs(abs(lonlat[0]) - 180) < 0.003
     if crs == "EPSG:4326":
         np.testing.assert_array_equal(bands[0], ground())
@@ -100,7 +102,7 @@ def test_near_a_pole(tmp_path: Path) -> None:
     bands, valid, grid = whole([path])
     np.testing.assert_array_equal(bands[0], ground())
     assert valid.all()
-    lon, lat = to_lonlat(grid, np.array([[100.0, 100.0]]))[0]  # type: ignore[arg-type]
+    lon, lat = to_lonlat(grid, np.array([[100.0, 100.0]]))[0]
     assert lat > 89.9
     there = Transformer.from_crs("EPSG:4326", "EPSG:3413", always_xy=True).transform(lon, lat)
     np.testing.assert_allclose(there, polar @ (100, 100), atol=1e-3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def band(number: int) -> np.ndarray:
     return ground().astype(np.uint16) + np.uint16(number)
 
 
-def medians(place: Path | str, **text: str) -> list[int]:
+def medians(place: Path | str, **text: Any) -> list[int]:
     """The thousands of each band that is read: which bands they are."""
     image = open_image(place, "optical", Reading.parse(ReadingText(**text)))
     raw = image.source.read(None, image.bands)
@@ -166,11 +167,12 @@ def polynomials() -> RPC:
     )  # fmt: skip
 
 
-def centre_of(path: Path, **text: object) -> np.ndarray:
+def centre_of(path: Path, **text: Any) -> np.ndarray:
     """Longitude and latitude of the pixels with data, on the mean."""
-    image = open_image(path, "sar", Reading.parse(ReadingText(**text)))  # type: ignore[arg-type]
+    image = open_image(path, "sar", Reading.parse(ReadingText(**text)))
     assert image.header.placed_by == "rational polynomials"
-    return to_lonlat(image.grid, np.argwhere(image.read().valid) + 0.5).mean(axis=0)
+    centres = np.argwhere(image.read().valid).astype(np.float64) + 0.5
+    return np.asarray(to_lonlat(image.grid, centres).mean(axis=0))
 
 
 def test_rational_polynomials_take_a_height_or_an_elevation_model(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -93,9 +94,11 @@ def test_an_image_that_was_cut_short_is_not_read_as_dark_ground(tmp_path: Path, 
         (lambda path: path.write_text("no raster"), "cannot be opened"),
     ],
 )
-def test_what_is_no_raster_is_refused(tmp_path: Path, make: object, words: str) -> None:
+def test_what_is_no_raster_is_refused(
+    tmp_path: Path, make: Callable[[Path], object], words: str
+) -> None:
     path = tmp_path / "a.tif"
-    make(path)  # type: ignore[operator]
+    make(path)
     with pytest.raises(RasterError, match=words):
         assert RasterFile(path).header
 

@@ -37,7 +37,7 @@ provider = QgsApplication.processingRegistry().providerById("crosslook")
 listed: dict[str, Any] = {"algorithms": sorted(one.name() for one in provider.algorithms())}
 
 
-class Watched(QgsProcessingFeedback):  # type: ignore[misc]  # QGIS has no types
+class Watched(QgsProcessingFeedback):
     """Feedback that keeps how far it was told to be."""
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ def georeferenced(points: Path) -> float:
     target = [QgsPointXY(float(r["mapX"]), float(r["mapY"])) for r in rows]
     method = QgsGcpTransformerInterface.TransformMethod.PolynomialOrder1
     transformer = QgsGcpTransformerInterface.createFromParameters(method, source, target)
-    off = []
+    off: list[float] = []
     for at, to in zip(source, target, strict=True):
         _, x, y = transformer.transform(at.x(), at.y())
         off.append(((x - to.x()) ** 2 + (y - to.y()) ** 2) ** 0.5 / 10.0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -12,7 +14,8 @@ from crosslook.data.pairs import open_pairs
 from crosslook.data.simulate.write import write_pairs
 from crosslook.errors import OutputError, RasterError
 from crosslook.match import audit as module
-from crosslook.match.audit import AuditRow, audit
+from crosslook.match.audit import audit
+from crosslook.match.residual import AuditRow, measure_scene
 
 PARTIAL = "audit.partial.json"
 
@@ -27,11 +30,10 @@ def pairs(tmp_path: Path) -> Path:
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the scenes that are really measured."""
     names: list[str] = []
-    real = module.measure_scene
 
-    def counts(scene: str, *arguments: object, **options: object) -> AuditRow:
+    def counts(scene: str, *arguments: Any, **options: Any) -> AuditRow:
         names.append(scene)
-        return real(scene, *arguments, **options)  # type: ignore[arg-type]
+        return measure_scene(scene, *arguments, **options)
 
     monkeypatch.setattr(module, "measure_scene", counts)
     return names
@@ -44,14 +46,14 @@ def files_of(folder: Path) -> dict[str, bytes]:
 def stop_at(number: int, pairs: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Audit, and stop while scene ``number`` is measured."""
     with monkeypatch.context() as patch:
-        counted = module.measure_scene
+        counted: Callable[..., AuditRow] = vars(module)["measure_scene"]
         calls: list[str] = []
 
-        def stops(scene: str, *arguments: object, **options: object) -> AuditRow:
+        def stops(scene: str, *arguments: Any, **options: Any) -> AuditRow:
             calls.append(scene)
             if len(calls) == number:
                 raise KeyboardInterrupt
-            return counted(scene, *arguments, **options)  # type: ignore[arg-type]
+            return counted(scene, *arguments, **options)
 
         patch.setattr(module, "measure_scene", stops)
         with pytest.raises(KeyboardInterrupt):

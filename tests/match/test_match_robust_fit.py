@@ -12,7 +12,7 @@ from crosslook.match.settings import Model
 from crosslook.match.transform import Transform, grid_points, mean_distance, similarity
 
 GRID = grid_points(512, 512)
-MODELS = get_args(Model)
+MODELS: tuple[Model, ...] = get_args(Model)
 
 
 def planted(model: str) -> Transform:
@@ -27,13 +27,13 @@ def planted(model: str) -> Transform:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_model_is_recovered_from_half_outliers(model: str) -> None:
+def test_every_model_is_recovered_from_half_outliers(model: Model) -> None:
     rng = np.random.default_rng(1)
     truth = planted(model)
     source = rng.uniform(0, 512, (120, 2))
     target = truth(source) + rng.normal(0, 0.3, (120, 2))
     target[::2] += rng.uniform(-60, 60, (60, 2))
-    fit = fit_robust(source, target, model, 3.0)  # type: ignore[arg-type]
+    fit = fit_robust(source, target, model, 3.0)
     assert fit is not None
     assert mean_distance(fit.transform, truth, GRID) < (1.0 if model == "tps" else 0.4)
     assert fit.inlier[1::2].mean() > 0.95
@@ -51,9 +51,9 @@ def test_the_same_seed_gives_the_same_fit() -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_too_few_points_give_no_fit(model: str) -> None:
+def test_too_few_points_give_no_fit(model: Model) -> None:
     few = np.random.default_rng(0).uniform(0, 99, (MINIMUM[model] - 1, 2))
-    assert fit_robust(few, few, model) is None  # type: ignore[arg-type]
+    assert fit_robust(few, few, model) is None
 
 
 def test_a_mirrored_image_is_not_a_match() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,8 +112,9 @@ def test_narrowest_names_the_least_general_model(matrix: np.ndarray, model: str)
 
 
 def test_bad_transforms_are_refused() -> None:
+    misspelt: Any = "similarty"
     with pytest.raises(SettingError, match="Did you mean"):
-        Transform(np.eye(3), "similarty")  # type: ignore[arg-type]
+        Transform(np.eye(3), misspelt)
     with pytest.raises(MatchError, match="singular"):
         Transform(np.diag([1.0, 0.0, 1.0]))
     with pytest.raises(MatchError, match="finite"):

@@ -15,9 +15,10 @@ from crosslook.match.refine import (
 )
 from crosslook.match.transform import identity, similarity
 from crosslook.match.warp import warp_array
+from crosslook.types import FloatArray
 
 
-def levels(seed: int, side: int = 120) -> np.ndarray:
+def levels(seed: int, side: int = 120) -> FloatArray:
     rng = np.random.default_rng(seed)
     soft = cv2.GaussianBlur(rng.normal(size=(side, side)).astype(np.float32), (0, 0), 3)
     return np.asarray((soft - soft.min()) / np.ptp(soft) * 30.9, np.float32)
@@ -52,9 +53,10 @@ def test_the_less_tie_points_scatter_the_less_is_left_to_grey_levels() -> None:
 
 
 def test_a_known_shift_is_gone_as_far_as_asked_for() -> None:
-    sar = levels(5, 256) / 31
+    sar = levels(5, 256) / np.float32(31)
     whole = np.ones(sar.shape, np.bool_)
-    one, other = GreyImage(sar, whole), GreyImage(1 - sar**2, whole)
+    inverted = np.asarray(1 - sar**2, np.float32)
+    one, other = GreyImage(sar, whole), GreyImage(inverted, whole)
     start = similarity((1.6, -1.2))
     half = refine(one, other, start, fraction=0.5)
     full = refine(one, other, start, fraction=1.0)

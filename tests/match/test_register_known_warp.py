@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from crosslook.geo.image import open_image
 from crosslook.geo.raster import RasterArray
 from crosslook.match.register import register
 from crosslook.match.result import MatchResult
+from crosslook.match.settings import RegisterModel
 from crosslook.match.transform import Transform, grid_points, mean_distance
 
 Place = tuple[str, tuple[float, float, float, float, float, float]]
@@ -59,9 +61,9 @@ def test_the_planted_transform_is_recovered(
 
 @pytest.mark.parametrize("model", ["shift", "affine", "homography", "tps"])
 def test_every_other_model_comes_near_too(
-    model: str, pair: tuple[RasterArray, RasterArray, Transform]
+    model: RegisterModel, pair: tuple[RasterArray, RasterArray, Transform]
 ) -> None:
-    result = register(pair[0], pair[1], model=model)  # type: ignore[arg-type]
+    result = register(pair[0], pair[1], model=model)
     assert result.transform is not None
     assert result.transform.model == model
     limit = 5.0 if model == "shift" else 3.0
@@ -230,6 +232,7 @@ def test_bad_input_is_one_clear_error(
     for here, there, kind, words in cases:
         with pytest.raises(kind, match=words):
             register(here, there, out=out)
+    misspelt: Any = "afine"
     with pytest.raises(SettingError, match="Did you mean 'affine'"):
-        register(sar, optical, model="afine", out=out)  # type: ignore[arg-type]
+        register(sar, optical, model=misspelt, out=out)
     assert not out.exists()

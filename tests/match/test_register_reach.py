@@ -54,7 +54,8 @@ def test_a_start_out_of_reach_is_widened_and_says_so() -> None:
 @pytest.mark.parametrize(("degrees", "scale"), [(75.0, 1.25), (-140.0, 0.85)])
 def test_what_is_requested_is_searched(degrees: float, scale: float) -> None:
     truth = rotated(degrees, scale)
-    result = register(*pair(truth), rotation=abs(degrees) + 10.0, scale=(0.8, 1.3))
+    sar, optical = pair(truth)
+    result = register(sar, optical, rotation=abs(degrees) + 10.0, scale="0.8:1.3")
     assert (result.verdict, result.search) == ("match", "requested")
     assert error(result.transform, truth) < 3.0
 
@@ -63,8 +64,8 @@ def test_what_is_requested_is_searched(degrees: float, scale: float) -> None:
 def test_pixels_that_are_not_square_are_found_where_they_may_be() -> None:
     stretch = Transform(np.diag([1.25, 0.9, 1.0]), "affine")
     truth = rotated(20.0).compose(stretch)
-    images = pair(truth)
-    result = register(*images, rotation=24.0, aspect=(1.2, 1.5))
+    sar, optical = pair(truth)
+    result = register(sar, optical, rotation=24.0, aspect="1.2:1.5")
     assert (result.verdict, result.search) == ("match", "requested")
     assert error(result.transform, truth) < 3.0
 

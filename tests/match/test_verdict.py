@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,8 +115,10 @@ def test_a_scale_is_a_fraction_or_two_factors() -> None:
     assert factors("") == (1.0, 1.0)
     assert factors("0.25") == (0.8, 1.25)
     assert factors("0.7:1.4") == (0.7, 1.4)
-    assert RegisterSettings(scale=(0.7, 1.4)).scale == "0.7:1.4"
-    assert RegisterSettings(scale=0.1).is_wide
+    two_factors: Any = (0.7, 1.4)
+    fraction: Any = 0.1
+    assert RegisterSettings(scale=two_factors, aspect=two_factors).scale == "0.7:1.4"
+    assert RegisterSettings(scale=fraction).is_wide
     assert not RegisterSettings().is_wide
     for wrong in ("wide", "1.5", "1.4:0.7", "0.01:2", "1:2:3"):
         with pytest.raises(SettingError, match=r"0\.7:1\.4"):

@@ -40,7 +40,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(pairs: Path) -> Path:
     out = pairs.parent / "run"
-    return run_study(StudySettings(pairs=pairs, out=out, extractors="raw,hog:cell=8", **QUICK))
+    return run_study(StudySettings(pairs=pairs, out=out, extractors=("raw", "hog:cell=8"), **QUICK))
 
 
 def test_cells_are_those_of_published_embeddings() -> None:
@@ -117,10 +117,12 @@ def test_a_leaderboard_joins_extractors_and_data_sets(
     run: Path, pairs: Path, tmp_path: Path
 ) -> None:
     more = run_study(
-        StudySettings(pairs=pairs, out=tmp_path / "more", extractors="hog:cell=16", **QUICK)
+        StudySettings(pairs=pairs, out=tmp_path / "more", extractors=("hog:cell=16",), **QUICK)
     )
     other = write_pairs(tmp_path / "two", scenes=4)
-    there = run_study(StudySettings(pairs=other, out=tmp_path / "there", extractors="raw", **QUICK))
+    there = run_study(
+        StudySettings(pairs=other, out=tmp_path / "there", extractors=("raw",), **QUICK)
+    )
     entries = leaderboard([run, more, there])
     assert {(e.dataset, e.name) for e in entries} == {
         ("one", "raw"), ("one", "hog:cell=8"), ("one", "hog:cell=16"), ("two", "raw"),

@@ -33,17 +33,19 @@ def maps(what: str, seed: int) -> tuple[FloatArray, FloatArray]:
     return first, second
 
 
+def stage(spec: StageSpec, what: str, seed: int) -> StageFeatures:
+    sar, optical = maps(what, seed)
+    return StageFeatures(spec, FeatureMap(sar, 8.0), FeatureMap(optical, 8.0))
+
+
 def rows(coarse: str, fine: str) -> list[Row]:
     # The same knowledge is the same features: neither order can be better.
     seeds = (0, 0) if coarse == fine else (0, 1)
     specs = StageSpec("sam2", "grid:6"), StageSpec("sd-vae", "grid:6")
     how = zip(specs, (coarse, fine), seeds, strict=True)
-    stages = [
-        StageFeatures(spec, *(FeatureMap(side, 8.0) for side in maps(what, seed)))
-        for spec, what, seed in how
-    ]
+    first, second = (stage(spec, what, seed) for spec, what, seed in how)
     result = evaluate_two_stage(
-        *stages, UNITS, np.arange(FIT), np.arange(FIT, COUNT),
+        first, second, UNITS, np.arange(FIT), np.arange(FIT, COUNT),
         settings=TwoStageSettings(ks=(5, 30), radius=8.0), draws=300,
     )  # fmt: skip
     head = ("set", "sam2+sd-vae", "", "auto+dense", "standardize", "csls", "held-out")

@@ -14,7 +14,7 @@ from crosslook.types import Row
 PAIRS, UNITS = 240, np.arange(240) // 12
 
 
-def head(name: str) -> tuple[str, ...]:
+def head(name: str) -> tuple[str, str, str, str, str, str, str]:
     return ("set", name, "r", "flatten", "none", "cosine", "held-out")
 
 
@@ -24,7 +24,8 @@ def features(near: float, noise: float, seed: int) -> tuple[np.ndarray, np.ndarr
     place, first, second = rng.normal(size=(3, PAIRS, 32))
     cone = np.zeros(32)
     cone[0] = near
-    return tuple(normalise((cone + place + noise * n).astype(np.float32)) for n in (first, second))  # type: ignore[return-value]
+    one, other = (normalise((cone + place + noise * n).astype(np.float32)) for n in (first, second))
+    return one, other
 
 
 def measured(**models: tuple[float, float]) -> list[Row]:

@@ -59,7 +59,8 @@ def test_corrections_are_made_of_shifted_scores_too() -> None:
         return scores.astype(np.float32)
 
     def nearest(scores: FloatArray) -> FloatArray:
-        return np.sort(scores, axis=1)[:, -3:].mean(axis=1)
+        mean: FloatArray = np.sort(scores, axis=1)[:, -3:].mean(axis=1)
+        return mean
 
     np.testing.assert_allclose(offsets.query, nearest(best(query, bank_g)), atol=1e-5)
     np.testing.assert_allclose(offsets.gallery, nearest(best(gallery, bank_q)), atol=1e-5)
@@ -71,8 +72,8 @@ def test_a_fusion_takes_maps_and_descriptors_together() -> None:
     maps = Member("maps", *offset_maps(100), HOW)
     rng = np.random.default_rng(3)
     place, noise = rng.normal(size=(2, 100, 12))
-    flat = (normalise(x.astype(np.float32)) for x in (place, place + 2.0 * noise))
-    other = Member("flat", *flat)
+    sar, optical = (normalise(x.astype(np.float32)) for x in (place, place + 2.0 * noise))
+    other = Member("flat", sar, optical)
     fused = fit_fusion([maps, other], fit, units)
     assert (fused.rank(measured).rank == 1).all()
     assert fused.weights[0] > 0.5
@@ -110,9 +111,9 @@ def test_a_study_compares_maps_over_shifts(tmp_path: Path) -> None:
     fusion = "hog:cell=8,pool=dense:1+raw"
     run = run_study(
         StudySettings(
-            pairs=pairs, out=tmp_path / "run", patch=64, extractors="hog:cell=8,raw", draws=100,
-            fusion=(fusion,), structure=False, calibrations=("standardize",), scorings=("csls",),
-            pooling="dense:2",
+            pairs=pairs, out=tmp_path / "run", patch=64, extractors=("hog:cell=8", "raw"),
+            draws=100, fusion=(fusion,), structure=False, calibrations=("standardize",),
+            scorings=("csls",), pooling="dense:2",
         )
     )  # fmt: skip
     rows = [r for r in read_rows(run) if r.metric == "recall" and r.k == 1]

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from crosslook.cli import app
+from crosslook.data.pairs import ScenePair
 from crosslook.errors import CrosslookError, FeatureError, OutputError, SettingError
 from crosslook.extract import run as extraction
 from crosslook.extract.store import open_set
@@ -20,6 +21,7 @@ from crosslook.retrieval import record, study
 from crosslook.retrieval.compare import calibration
 from crosslook.retrieval.compare.calibration import fit_calibration, fit_directions
 from crosslook.retrieval.compare.similarity import fit_scoring, normalise, rank_all, rank_partners
+from crosslook.retrieval.descriptors import describe
 from crosslook.retrieval.measure import resampling
 from crosslook.retrieval.measure.resampling import bootstrap_mean, bootstrap_median, draw_units
 from crosslook.retrieval.run_folder import (
@@ -73,9 +75,12 @@ def test_a_limit_opens_no_more_files_than_patches_are_wanted(
     from crosslook.data import patches as module
 
     real = module.open_scene
-    monkeypatch.setattr(
-        module, "open_scene", lambda pair, *rest: (opened.append(pair.id), real(pair, *rest))[1]
-    )
+
+    def counts(pair: ScenePair, *rest: Any) -> Any:
+        opened.append(pair.id)
+        return real(pair, *rest)
+
+    monkeypatch.setattr(module, "open_scene", counts)
     run = run_study(StudySettings(pairs=pairs, out=tmp_path / "run", limit=5, **QUICK))
     assert len(opened) == 5
     patches = read_patches(run)
@@ -184,7 +189,8 @@ def test_directions_keep_the_cosines_of_what_lies_in_few_dimensions() -> None:
     assert directions.shape == (90, 7)
     np.testing.assert_allclose(directions.T @ directions, np.eye(7), atol=1e-5)
     before = normalise(sar[100:]) @ normalise(optical[100:]).T
-    after = normalise(sar[100:] @ directions) @ normalise(optical[100:] @ directions).T
+    turned = [normalise((x[100:] @ directions).astype(np.float32)) for x in (sar, optical)]
+    after = turned[0] @ turned[1].T
     np.testing.assert_allclose(after, before, atol=1e-4)
 
 
@@ -252,14 +258,12 @@ def test_pooled_features_give_the_rows_of_whole_maps(pairs: Path, tmp_path: Path
 def test_a_run_that_fails_at_the_last_model_keeps_the_others(
     pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = study.describe
-
-    def describe(spec: str, *rest: Any) -> Any:
+    def fails(spec: str, *rest: Any) -> Any:
         if spec.startswith("hog"):
             raise CrosslookError("the last one fails")
-        return real(spec, *rest)
+        return describe(spec, *rest)
 
-    monkeypatch.setattr(study, "describe", describe)
+    monkeypatch.setattr(study, "describe", fails)
     out = tmp_path / "run"
     with pytest.raises(CrosslookError, match="the last one fails"):
         run_study(StudySettings(pairs=pairs, out=out, **QUICK))

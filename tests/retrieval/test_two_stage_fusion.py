@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
@@ -102,8 +104,9 @@ def test_unfit_fusions_are_refused() -> None:
         fit_fusion([one], FIT, SCENES)
     with pytest.raises(SettingError, match="Did you mean 'fitted'"):
         fit_fusion([one, two], FIT, SCENES, weights="fited")
+    other: Any = "inverted-softmax"
     with pytest.raises(SettingError, match="inverted"):
-        fit_fusion([one, two], FIT, SCENES, scoring="inverted-softmax")  # type: ignore[arg-type]
+        fit_fusion([one, two], FIT, SCENES, scoring=other)
     with pytest.raises(InputError, match="same patches"):
         fit_fusion([one, Member("x", two.sar[:5], two.optical[:5])], FIT, SCENES)
     with pytest.raises(CalibrationError, match="two"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -243,6 +245,6 @@ def test_bad_stages_are_refused(text: str) -> None:
         {"most": 1},
     ],
 )
-def test_bad_settings_are_refused(bad: dict[str, float]) -> None:
+def test_bad_settings_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(SettingError):
-        TwoStageSettings(**bad)  # type: ignore[arg-type]
+        TwoStageSettings(**bad)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -12,12 +13,13 @@ from crosslook.errors import CalibrationError, SettingError
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.evaluate import Evaluator, evaluate_structure
 from crosslook.retrieval.measure import structure
+from crosslook.retrieval.measure.embedding import embed_pca
 from crosslook.retrieval.run_folder import read_matches, read_patches, read_rows, read_run
 from crosslook.retrieval.same_ground import find_same_ground
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.split import divide, find_units
 from crosslook.retrieval.study import run_study
-from crosslook.types import Patch, Row, Window
+from crosslook.types import Modality, Patch, Row, Window
 from tests.helpers.pairs import texture, write_raster
 
 SIDE = 48
@@ -39,15 +41,17 @@ def precut(folder: Path, regions: int = 6, each: int = 4, georeferenced: bool = 
             speckle = np.random.default_rng(500 + seed).gamma(4, 1 / 4, ground.shape)
             sar = np.clip(ground * speckle * 120, 1, 255).astype(np.uint8)
             optical = np.stack([(1 - ground) * 200 + 20] * 3).astype(np.uint8)
-            how = {"east": 5e5 + 1e5 * region + 2000.0 * number} if georeferenced else {"crs": None}
+            how: dict[str, Any] = (
+                {"east": 5e5 + 1e5 * region + 2000.0 * number} if georeferenced else {"crs": None}
+            )
             name = f"R{region}_place_{number}.tif"
-            write_raster(folder / "sar" / name, sar[None], **how)  # type: ignore[arg-type]
-            write_raster(folder / "optical" / name, optical, **how)  # type: ignore[arg-type]
+            write_raster(folder / "sar" / name, sar[None], **how)
+            write_raster(folder / "optical" / name, optical, **how)
     return folder
 
 
 def study(pairs: Path, out: Path, **more: object) -> list[Row]:
-    settings = {
+    settings: dict[str, Any] = {
         "pairs": pairs, "out": out, "patch": SIDE, "extractors": ("raw", "hog:cell=8"),
         "structure": False, "draws": 200, "calibration_fraction": 0.4, **more,
     }  # fmt: skip
@@ -114,12 +118,15 @@ def test_intervals_and_clusters_use_the_unit(
     patches = [patch(f"r{i // 10}_{i % 10}", f"r{i // 10}") for i in range(200)]
     noise = np.repeat(rng.uniform(0.1, 3.0, 20), 10)[:, None]
     place = rng.normal(size=(200, 24))
-    sides = (place + noise * rng.normal(size=place.shape) for _ in range(2))
-    described = Descriptors("hog", "r", "flatten", *(s.astype(np.float32) for s in sides))
-    monkeypatch.setattr(structure, "embed_umap", lambda reduced, seed: structure.embed_pca(reduced))
+    sar, optical = (
+        (place + noise * rng.normal(size=place.shape)).astype(np.float32) for _ in range(2)
+    )
+    described = Descriptors("hog", "r", "flatten", sar, optical)
+    monkeypatch.setattr(structure, "embed_umap", lambda reduced, seed: embed_pca(reduced))
     width, clusters = {}, {}
-    for by in ("group", "scene"):
-        settings = StudySettings(pairs="p", out=tmp_path, split_by=by)
+    units_by: tuple[Literal["group", "scene"], ...] = ("group", "scene")
+    for by in units_by:
+        settings = StudySettings(pairs=Path("p"), out=tmp_path, split_by=by)
         units = find_units(patches, by)
         ground = find_same_ground(patches, {}, {})
         evaluator = Evaluator("set", patches, units, ground, divide(units, 0.2, 0), settings)
@@ -142,8 +149,10 @@ def test_the_same_ground_is_found_by_place_and_by_pixels() -> None:
         patch("d", "d"), patch("e", "e"), patch("f", "f"), patch("g", "g"),
     ]  # fmt: skip
     pixels = {"a": 10.0, "b": 10.0, "c": 10.0}
-    contents = {"sar": ("1", "2", "3", "4", "5", "6", "7"),
-                "optical": ("1", "2", "3", "x", "x", "", "")}  # fmt: skip
+    contents: dict[Modality, tuple[str, ...]] = {
+        "sar": ("1", "2", "3", "4", "5", "6", "7"),
+        "optical": ("1", "2", "3", "x", "x", "", ""),
+    }
     ground = find_same_ground(patches, pixels, contents)
     assert ground.label.tolist() == [0, 0, 2, 3, 3, 5, 6]  # two blank patches prove nothing
     assert ground.sets == (("a/0_0", "b/0_0"), ("d/0_0", "e/0_0"))
@@ -216,8 +225,8 @@ def test_repeated_splits_give_means_and_wider_intervals(tmp_path: Path) -> None:
 
 
 def test_seeds_are_read_and_refused() -> None:
-    def seeds(text: object) -> tuple[int, ...]:
-        return StudySettings(pairs="p", out="o", seeds=text).seeds
+    def seeds(text: Any) -> tuple[int, ...]:
+        return StudySettings(pairs=Path("p"), out=Path("o"), seeds=text).seeds
 
     assert seeds("0..3") == (0, 1, 2, 3)
     assert seeds("7,1..2") == (7, 1, 2)

@@ -1,9 +1,13 @@
 """Register, locate and audit as Processing algorithms."""
 
+from __future__ import annotations
+
 import csv
 import json
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from qgis.core import (
     QgsProcessingAlgorithm,
@@ -24,6 +28,7 @@ from qgis.core import (
 
 from .command import NO_MATCH, run
 
+Parameters = dict[str, Any]
 MODELS = ("auto", "similarity", "shift", "affine", "homography", "relief", "tps")
 
 
@@ -32,19 +37,19 @@ class _Algorithm(QgsProcessingAlgorithm):
 
     NAME = TITLE = HELP = ""
 
-    def name(self):
+    def name(self) -> str:
         return self.NAME
 
-    def displayName(self):
+    def displayName(self) -> str:
         return self.TITLE
 
-    def shortHelpString(self):
+    def shortHelpString(self) -> str:
         return self.HELP
 
-    def createInstance(self):
+    def createInstance(self) -> _Algorithm:
         return type(self)()
 
-    def _add_common(self):
+    def _add_common(self) -> None:
         more = QgsProcessingParameterString(
             "OPTIONS", "Further options, as on the command line", optional=True
         )
@@ -52,13 +57,13 @@ class _Algorithm(QgsProcessingAlgorithm):
         self.addParameter(more)
         self.addParameter(QgsProcessingParameterFolderDestination("OUT", "Folder of the results"))
 
-    def _raster(self, parameters, name, context):
-        return self.parameterAsRasterLayer(parameters, name, context).source()
+    def _raster(self, parameters: Parameters, name: str, context: Any) -> str:
+        return str(self.parameterAsRasterLayer(parameters, name, context).source())
 
-    def _more(self, parameters, context):
+    def _more(self, parameters: Parameters, context: Any) -> list[str]:
         return shlex.split(self.parameterAsString(parameters, "OPTIONS", context) or "")
 
-    def _out(self, parameters, context):
+    def _out(self, parameters: Parameters, context: Any) -> Path:
         folder = Path(self.parameterAsString(parameters, "OUT", context))
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -67,7 +72,7 @@ class _Algorithm(QgsProcessingAlgorithm):
 class _Match(_Algorithm):
     """What leaves a ``match.json``."""
 
-    def _add_match_outputs(self):
+    def _add_match_outputs(self) -> None:
         self.addParameter(
             QgsProcessingParameterBoolean(
                 "FORCE", "Write the aligned image without a match too", defaultValue=False
@@ -80,7 +85,7 @@ class _Match(_Algorithm):
         self.addOutput(QgsProcessingOutputVectorLayer("TIE_POINTS", "Tie points"))
         self.addOutput(QgsProcessingOutputVectorLayer("FOOTPRINT", "Footprint"))
 
-    def _finish(self, code, out, context, feedback):
+    def _finish(self, code: int, out: Path, context: Any, feedback: Any) -> dict[str, Any]:
         """Read ``match.json``, and let QGIS load what was written."""
         match = json.loads((out / "match.json").read_text(encoding="utf-8"))
         outputs = {
@@ -116,7 +121,7 @@ class Register(_Match):
         "Says how sure the answer is, and writes the aligned image where it is a match."
     )
 
-    def initAlgorithm(self, configuration=None):
+    def initAlgorithm(self, configuration: Parameters | None = None) -> None:
         self.addParameter(QgsProcessingParameterRasterLayer("SAR", "SAR image"))
         self.addParameter(QgsProcessingParameterRasterLayer("OPTICAL", "Optical image"))
         self.addParameter(
@@ -124,7 +129,9 @@ class Register(_Match):
         )
         self._add_match_outputs()
 
-    def processAlgorithm(self, parameters, context, feedback):
+    def processAlgorithm(
+        self, parameters: Parameters, context: Any, feedback: Any
+    ) -> dict[str, Any]:
         out = self._out(parameters, context)
         images = [self._raster(parameters, name, context) for name in ("SAR", "OPTICAL")]
         model = MODELS[self.parameterAsEnum(parameters, "MODEL", context)]
@@ -143,7 +150,7 @@ class Locate(_Match):
         "without georeference needs the size of its pixels."
     )
 
-    def initAlgorithm(self, configuration=None):
+    def initAlgorithm(self, configuration: Parameters | None = None) -> None:
         self.addParameter(QgsProcessingParameterRasterLayer("SAR", "SAR image"))
         self.addParameter(
             QgsProcessingParameterFile(
@@ -161,7 +168,9 @@ class Locate(_Match):
             )
         self._add_match_outputs()
 
-    def processAlgorithm(self, parameters, context, feedback):
+    def processAlgorithm(
+        self, parameters: Parameters, context: Any, feedback: Any
+    ) -> dict[str, Any]:
         out = self._out(parameters, context)
         options = ["--atlas", self.parameterAsString(parameters, "ATLAS", context), "--out", out]
         for name in ("GSD", "ROTATION"):
@@ -183,7 +192,7 @@ class Audit(_Algorithm):
         "equal names, or a public set), by two independent measures."
     )
 
-    def initAlgorithm(self, configuration=None):
+    def initAlgorithm(self, configuration: Parameters | None = None) -> None:
         self.addParameter(
             QgsProcessingParameterFile(
                 "PAIRS", "Folder of the pairs", behavior=QgsProcessingParameterFile.Folder
@@ -193,7 +202,9 @@ class Audit(_Algorithm):
         self.addOutput(QgsProcessingOutputVectorLayer("TABLE", "Shift of every scene"))
         self.addOutput(QgsProcessingOutputNumber("TRUSTED", "Scenes that are trusted"))
 
-    def processAlgorithm(self, parameters, context, feedback):
+    def processAlgorithm(
+        self, parameters: Parameters, context: Any, feedback: Any
+    ) -> dict[str, Any]:
         out = self._out(parameters, context)
         pairs = self.parameterAsString(parameters, "PAIRS", context)
         run(["audit", pairs, "--out", out, *self._more(parameters, context)], feedback)
@@ -204,7 +215,7 @@ class Audit(_Algorithm):
         return {"OUT": str(out), "TABLE": str(table), "TRUSTED": trusted}
 
 
-def _load(context, path, title, name):
+def _load(context: Any, path: Path, title: str, name: str) -> None:
     """Let QGIS add a result to the project when the algorithm is done."""
     project = context.project()
     if project is not None:
@@ -212,7 +223,7 @@ def _load(context, path, title, name):
         context.addLayerToLoadOnCompletion(str(path), details)
 
 
-def _polygon(ring, match):
+def _polygon(ring: Sequence[Sequence[float]], match: dict[str, Any]) -> str:
     """The outline of the image as GeoJSON, which is in longitude and latitude."""
     values = {"verdict": match["verdict"], "confidence": match["confidence"]}
     shape = {"type": "Polygon", "coordinates": [[list(point) for point in ring]]}

@@ -1,11 +1,15 @@
 """Run the ``crosslook`` command: its words into the log, its progress into the bar."""
 
+from __future__ import annotations
+
 import os
 import queue
 import re
 import shutil
 import subprocess
 import threading
+from collections.abc import Iterable
+from typing import IO, Any
 
 from qgis.core import QgsProcessingException
 
@@ -16,7 +20,7 @@ _PROGRESS = re.compile(r"^(?P<label>.+): (?P<done>\d+)/(?P<total>\d+)$")
 _OF_QGIS = ("PYTHONPATH", "PYTHONHOME", "GDAL_DATA", "PROJ_LIB", "PROJ_DATA", "GDAL_DRIVER_PATH")
 
 
-def command():
+def command() -> str:
     """Return the command of the setting, of the environment, or of the PATH.
 
     Raises
@@ -27,7 +31,7 @@ def command():
     try:
         from processing.core.ProcessingConfig import ProcessingConfig
 
-        chosen = ProcessingConfig.getSetting(SETTING)
+        chosen: str | None = ProcessingConfig.getSetting(SETTING)
     except ImportError:
         chosen = None
     path = chosen or os.environ.get(SETTING) or shutil.which("crosslook")
@@ -40,7 +44,7 @@ def command():
     return path
 
 
-def run(arguments, feedback):
+def run(arguments: Iterable[object], feedback: Any) -> int:
     """Run ``crosslook`` with arguments until it ends or the user cancels.
 
     Returns
@@ -61,7 +65,8 @@ def run(arguments, feedback):
         call, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         encoding="utf-8", errors="replace", env=environment,
     )  # fmt: skip
-    lines = queue.Queue()
+    assert process.stdout is not None  # it was asked for
+    lines: queue.Queue[str] = queue.Queue()
     reader = threading.Thread(target=_read, args=(process.stdout, lines), daemon=True)
     reader.start()
     last = ""
@@ -83,12 +88,12 @@ def run(arguments, feedback):
     return code
 
 
-def _read(stream, lines):
+def _read(stream: IO[str], lines: queue.Queue[str]) -> None:
     for line in stream:
         lines.put(line.rstrip())
 
 
-def _show(line, feedback):
+def _show(line: str, feedback: Any) -> None:
     progress = _PROGRESS.match(line)
     if progress:
         feedback.setProgressText(progress["label"])

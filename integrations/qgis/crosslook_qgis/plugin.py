@@ -1,5 +1,9 @@
 """What QGIS loads: it adds the provider to Processing, and takes it away."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from qgis.core import QgsApplication
 
 from .provider import CrosslookProvider
@@ -8,19 +12,19 @@ from .provider import CrosslookProvider
 class CrosslookPlugin:
     """The plugin; it has no window of its own."""
 
-    def __init__(self, iface=None):
+    def __init__(self, iface: Any = None) -> None:
         self.iface = iface
-        self.provider = None
+        self.provider: CrosslookProvider | None = None
 
-    def initProcessing(self):
+    def initProcessing(self) -> None:
         """Add the provider; ``qgis_process`` calls this alone."""
         self.provider = CrosslookProvider()
         QgsApplication.processingRegistry().addProvider(self.provider)
 
-    def initGui(self):
+    def initGui(self) -> None:
         """Add the provider in a running QGIS."""
         self.initProcessing()
 
-    def unload(self):
+    def unload(self) -> None:
         """Take the provider away."""
         QgsApplication.processingRegistry().removeProvider(self.provider)

@@ -1,5 +1,7 @@
 """The provider: a name, a setting, three algorithms."""
 
+from __future__ import annotations
+
 from qgis.core import QgsProcessingProvider
 
 from .algorithms import Audit, Locate, Register
@@ -14,19 +16,19 @@ except ImportError:
 class CrosslookProvider(QgsProcessingProvider):
     """Algorithms ``crosslook:register``, ``crosslook:locate`` and ``crosslook:audit``."""
 
-    def id(self):
+    def id(self) -> str:
         """Name in ``crosslook:register``."""
         return "crosslook"
 
-    def name(self):
+    def name(self) -> str:
         """Name in the toolbox."""
         return "crosslook"
 
-    def longName(self):
+    def longName(self) -> str:
         """Name with what it is for."""
         return "crosslook (SAR and optical matching)"
 
-    def load(self):
+    def load(self) -> bool:
         """Add the setting of where the command lies."""
         if ProcessingConfig is not None:
             words = "The crosslook command (empty: the one on the PATH)"
@@ -37,7 +39,7 @@ class CrosslookProvider(QgsProcessingProvider):
         self.refreshAlgorithms()
         return True
 
-    def loadAlgorithms(self):
+    def loadAlgorithms(self) -> None:
         """Add the three."""
         for algorithm in (Register, Locate, Audit):
             self.addAlgorithm(algorithm())

@@ -32,6 +32,7 @@ def test_ranks_that_are_found_are_the_exact_ones(kind: str, scoring: str) -> Non
     partner = np.arange(len(query))
     exact = rank_partners(query, gallery, partner, offsets)
     ranks = rank_through_index(ApproximateIndex(kind, gallery, offsets), query, partner)
+    assert ranks.depth is not None
     known = ranks.rank <= ranks.depth
     assert known.mean() > (0.97 if kind == "hnsw" else 0.6)
     # A shortlist may lack items that stand before the partner, never add one.
@@ -88,6 +89,7 @@ def test_accepted_neighbours_count() -> None:
     exact = rank_partners(query, gallery, np.arange(200), accept=accept)
     index = ApproximateIndex("hnsw", gallery)
     ranks = rank_through_index(index, query, np.arange(200), accept=accept)
+    assert ranks.depth is not None
     known = ranks.rank <= ranks.depth
     np.testing.assert_array_equal(ranks.rank[known], exact.rank[known])
 

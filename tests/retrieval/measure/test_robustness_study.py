@@ -19,6 +19,7 @@ from crosslook.retrieval.measure.perturbations import PERTURBATIONS
 from crosslook.retrieval.measure.robustness import Robustness
 from crosslook.retrieval.robustness import perturbations_of, study_robustness
 from crosslook.retrieval.split import divide, find_units
+from crosslook.types import MODALITIES
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +33,10 @@ def curves(folder: Path, patch: int) -> Robustness:
     patches = PatchSet.open(open_pairs(folder), patch=patch)
     extractor = open_extractor("hog:cell=8")
     everything = range(len(patches.patches))
-    both = [
-        pool(extractor.extract(patches.read(m, everything)), "flatten") for m in ("sar", "optical")
-    ]
-    described = Descriptors("hog:cell=8", "builtin", "flatten", *both)
+    sar, optical = (
+        pool(extractor.extract(patches.read(m, everything)), "flatten") for m in MODALITIES
+    )
+    described = Descriptors("hog:cell=8", "builtin", "flatten", sar, optical)
     units = find_units(patches.patches)
     division = divide(units, 0.4, 0)
     days = dict.fromkeys(patches.scenes, 2.0)
