@@ -73,7 +73,7 @@ test-min: $(MIN)
 
 $(MIN): pyproject.toml constraints-min.txt
 	$(PYTHON) -m venv .venv-min
-	.venv-min/bin/python -m pip install --quiet --constraint constraints-min.txt --editable ".[models,faiss,remote,ray,test]"
+	.venv-min/bin/python -m pip install --quiet --constraint constraints-min.txt --editable ".[models,faiss,remote,ray,web,test]"
 	touch $(MIN)
 
 # The plugin for QGIS as a zip, for 'Install from ZIP'.

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the models extra is not installed")
 pytest.importorskip("diffusers", reason="the models extra is not installed")
 
-from tests.helpers.checkpoints import images, shaken  # noqa: E402
+from tests.helpers.checkpoints import images, processor, shaken  # noqa: E402
 from tests.helpers.models import Checkpoints  # noqa: E402
 
 BOTH = pytest.mark.parametrize("other", [False, True])
@@ -37,12 +37,12 @@ def close(mine: np.ndarray | None, theirs: Any) -> None:
 @BOTH
 @torch.inference_mode()
 def test_dinov2(models: Checkpoints, other: bool) -> None:
-    from transformers import AutoModel, BitImageProcessorPil
+    from transformers import AutoModel
 
     folder, side = models.folder("dinov2", other), 42 if other else 32
     stack = images(3, side)
-    processor = BitImageProcessorPil.from_pretrained(folder)
-    pixels = processor(uint8(stack), return_tensors="pt").pixel_values
+    prepare = processor("BitImageProcessor").from_pretrained(folder)
+    pixels = prepare(uint8(stack), return_tensors="pt").pixel_values
     answer = AutoModel.from_pretrained(folder)(pixels)
     mine = models.open("dinov2", other).extract(stack)
     close(mine.values, as_map(answer.last_hidden_state, 6 if other else 4))
@@ -66,18 +66,19 @@ def test_a_dinov2_layer_is_the_normed_hidden_state(models: Checkpoints) -> None:
 @BOTH
 @torch.inference_mode()
 def test_clip(models: Checkpoints, other: bool) -> None:
-    from transformers import CLIPImageProcessorPil, CLIPModel, CLIPVisionModelWithProjection
+    from transformers import CLIPModel, CLIPVisionModelWithProjection
 
     folder, side = models.folder("clip", other), 64 if other else 32
     stack = images(3, side)
-    processor = CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size=side)
-    pixels = processor(uint8(stack), return_tensors="pt").pixel_values
+    prepare = processor("CLIPImageProcessor")(size={"shortest_edge": side}, crop_size=side)
+    pixels = prepare(uint8(stack), return_tensors="pt").pixel_values
     if other:
         answer = CLIPVisionModelWithProjection.from_pretrained(folder)(pixels)
         embedding = answer.image_embeds
     else:
-        answer = CLIPModel.from_pretrained(folder).get_image_features(pixels)
-        embedding = answer.pooler_output
+        model = CLIPModel.from_pretrained(folder)
+        answer = model.vision_model(pixels)
+        embedding = model.visual_projection(answer.pooler_output)
     mine = models.open("clip", other).extract(stack)
     close(mine.values, as_map(answer.last_hidden_state, 4))
     close(mine.vector, embedding)
@@ -85,11 +86,11 @@ def test_clip(models: Checkpoints, other: bool) -> None:
 
 @torch.inference_mode()
 def test_clip_at_another_side_and_layer(models: Checkpoints) -> None:
-    from transformers import CLIPImageProcessorPil, CLIPModel
+    from transformers import CLIPModel
 
     stack = images(2, 48)
-    processor = CLIPImageProcessorPil(size={"shortest_edge": 48}, crop_size=48)
-    pixels = processor(uint8(stack), return_tensors="pt").pixel_values
+    prepare = processor("CLIPImageProcessor")(size={"shortest_edge": 48}, crop_size=48)
+    pixels = prepare(uint8(stack), return_tensors="pt").pixel_values
     model = CLIPModel.from_pretrained(models.folder("clip")).vision_model
     answer = model(pixels, interpolate_pos_encoding=True, output_hidden_states=True)
     close(models.open("clip", side=48).extract(stack).values, as_map(answer.last_hidden_state, 6))
@@ -188,11 +189,12 @@ def test_sd_unet(models: Checkpoints, other: bool, t: int, block: int, prompt: s
 @BOTH
 @torch.inference_mode()
 def test_hub_models(models: Checkpoints, other: bool) -> None:
-    from transformers import AutoModel, ViTImageProcessorPil
+    from transformers import AutoModel
 
     folder, side = models.folder("hf", other), 48 if other else 32
     stack = images(2, side)
-    pixels = ViTImageProcessorPil.from_pretrained(folder)(uint8(stack), return_tensors="pt")
+    prepare = processor("ViTImageProcessor").from_pretrained(folder)
+    pixels = prepare(uint8(stack), return_tensors="pt")
     model = AutoModel.from_pretrained(folder)
     answer = getattr(model, "vision_model", model)(pixels.pixel_values)
     mine = models.open("hf", other).extract(stack)

@@ -20,6 +20,13 @@ def shaken(model: Any, seed: int = 0) -> Any:
     return model.eval()
 
 
+def processor(name: str) -> Any:
+    """The image processor of that name in NumPy, which transformers 5 calls NAMEPil."""
+    import transformers
+
+    return getattr(transformers, f"{name}Pil", None) or getattr(transformers, name)
+
+
 def images(count: int = 2, side: int = 32, seed: int = 0) -> np.ndarray:
     """Smooth random images in steps of 1/255, float32 (count, 3, side, side)."""
     import cv2
@@ -32,7 +39,6 @@ def images(count: int = 2, side: int = 32, seed: int = 0) -> np.ndarray:
 
 def dinov2(folder: Path, other: bool = False) -> Path:
     from transformers import (
-        BitImageProcessorPil,
         Dinov2Config,
         Dinov2Model,
         Dinov2WithRegistersConfig,
@@ -50,7 +56,7 @@ def dinov2(folder: Path, other: bool = False) -> Path:
             hidden_size=16, num_hidden_layers=3, num_attention_heads=2, patch_size=8, image_size=24
         )
         shaken(Dinov2Model(config)).save_pretrained(folder)
-    BitImageProcessorPil(
+    processor("BitImageProcessor")(
         do_resize=False, do_center_crop=False,
         image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225],
     ).save_pretrained(folder)  # fmt: skip
@@ -196,7 +202,7 @@ def _tokenizer(folder: Path) -> None:
 
 
 def vit(folder: Path, other: bool = False) -> Path:
-    from transformers import SiglipConfig, SiglipModel, ViTConfig, ViTImageProcessorPil, ViTModel
+    from transformers import SiglipConfig, SiglipModel, ViTConfig, ViTModel
 
     if other:
         config: Any = SiglipConfig(
@@ -215,7 +221,7 @@ def vit(folder: Path, other: bool = False) -> Path:
         shaken(ViTModel(config)).save_pretrained(folder)
         mean = [0.4, 0.5, 0.6]
     side = config.vision_config.image_size if other else config.image_size
-    ViTImageProcessorPil(
+    processor("ViTImageProcessor")(
         size={"height": side, "width": side}, image_mean=mean, image_std=[0.5, 0.25, 0.2]
     ).save_pretrained(folder)
     return folder

@@ -130,7 +130,7 @@ def _parameter(name: str, field: Any) -> click.Parameter:
     flag = option_name(name, field)
     if kind is bool:
         return click.Option([f"{flag}/--no-{flag[2:]}", name], default=None, help=_help(field))
-    fixed = len(get_args(kind)) if many and Ellipsis not in get_args(kind) else 1
+    fixed = len(get_args(kind)) if _is_several(kind) else 1
     return click.Option(
         [flag, name],
         nargs=fixed,
@@ -160,20 +160,29 @@ def _help(field: Any) -> str:
         notes.append(bounds)
     if field.is_required() or cli.needed:
         notes.append("required")
-    elif default := cli.default or _shown(field.get_default(call_default_factory=True)):
+    elif default := cli.default or _shown(
+        field.get_default(call_default_factory=True), " " if _is_several(kind) else ","
+    ):
         notes.append(f"default: {default}")
     described = str(field.description)
     return described + (f"  [{'; '.join(notes)}]" if notes else "")
 
 
-def _shown(default: Any) -> str:
+def _is_several(kind: Any) -> bool:
+    """Whether so many words follow the option as the type has parts."""
+    return get_origin(kind) is tuple and Ellipsis not in get_args(kind)
+
+
+def _shown(default: Any, between: str = ",") -> str:
     if default is None or default is False:
         return ""
     if default is True:
         return "on"
     if isinstance(default, float):
         return f"{default:g}"
-    return ",".join(map(str, default)) if isinstance(default, tuple | dict) else str(default)
+    if isinstance(default, tuple | dict):
+        return between.join(map(_shown, default))
+    return str(default)
 
 
 def _metavar(kind: Any) -> str:

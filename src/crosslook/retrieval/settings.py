@@ -12,7 +12,12 @@ from crosslook.extract.spec import expand_sweep, split_specs
 from crosslook.options import Cli, ModelOptions, RayOptions, ReadingOptions, SeedOption
 from crosslook.storage import as_path
 
-Place = Annotated[Path, PlainValidator(as_path), PlainSerializer(str)]
+
+def _as_text(place: Path) -> str:
+    return str(place)  # not str itself: pydantic 2.6 looks for its signature
+
+
+Place = Annotated[Path, PlainValidator(as_path), PlainSerializer(_as_text)]
 """A local path, or one of an object store."""
 
 
