@@ -189,14 +189,13 @@ def test_sd_unet(models: Checkpoints, other: bool, t: int, block: int, prompt: s
 @BOTH
 @torch.inference_mode()
 def test_hub_models(models: Checkpoints, other: bool) -> None:
-    from transformers import AutoModel
+    from transformers import AutoModel, SiglipVisionModel
 
     folder, side = models.folder("hf", other), 48 if other else 32
     stack = images(2, side)
     prepare = processor("ViTImageProcessor").from_pretrained(folder)
     pixels = prepare(uint8(stack), return_tensors="pt")
-    model = AutoModel.from_pretrained(folder)
-    answer = getattr(model, "vision_model", model)(pixels.pixel_values)
+    answer = (SiglipVisionModel if other else AutoModel).from_pretrained(folder)(**pixels)
     mine = models.open("hf", other).extract(stack)
     close(mine.values, as_map(answer.last_hidden_state, 3 if other else 4))
     close(mine.vector, answer.pooler_output)

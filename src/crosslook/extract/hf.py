@@ -85,7 +85,8 @@ class HubModel(TorchExtractor):
                 model = transformers.AutoModel.from_config(wanted).to(dtype)
         else:
             model = from_pretrained(transformers.AutoModel, self.source, wanted, dtype)
-        model = getattr(model, "vision_model", model)
+        if hasattr(model, "vision_model"):
+            return model.vision_model
         if model.main_input_name != "pixel_values":
             raise self._refusal(f"it reads {model.main_input_name}, not images")
         return model
