@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from crosslook.errors import GridError, InputError, SettingError
 from crosslook.geo.grid import make_grid
 from crosslook.geo.raster import RasterArray
 from crosslook.match.displacement import relief_field
-from crosslook.match.geometry import Rival, _bends, _informed, _simplest
+from crosslook.match.geometry import Rival, _bends, _informed, _simplest, choose_geometry
 from crosslook.match.register import register
 from crosslook.match.relief_fit import FLAT, Smoothness, choose_smoothness, fit_field
 from crosslook.match.robust_fit import fit_exact
@@ -71,6 +71,25 @@ def test_the_simplest_model_that_predicts_is_taken(truth: Transform, model: str)
     simpler = [m for m in ("shift", "similarity", "affine") if m != model][: len(rows)]
     for one in simpler[: ["shift", "similarity", "affine", "homography"].index(model)]:
         assert rows[one]["worse_px"] > rows[model]["worse_px"]
+
+
+def test_a_similarity_that_is_off_is_taken_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a search of all poses whose last pass had few templates."""
+    truth = similarity((6.0, -9.0), 1.0, 1.01, (SIDE / 2, SIDE / 2))
+    off = similarity((2.0, 3.0), 0.8, 0.99, (SIDE / 2, SIDE / 2))
+    given: list[float] = []
+
+    def choose(*arguments: Any) -> Any:
+        moved = off.compose(arguments[4])
+        given.append(error(moved, truth))
+        return choose_geometry(*arguments[:4], moved, *arguments[5:])
+
+    monkeypatch.setattr("crosslook.match.register.choose_geometry", choose)
+    result = register(*textured_pair(truth), near_only=True)
+    assert given[0] > 3.0
+    assert result.transform is not None
+    assert result.transform.model == "similarity"
+    assert error(result.transform, truth) < 1.0
 
 
 def rivals(**errors: tuple[float, float]) -> tuple[Rival, ...]:
