@@ -117,6 +117,7 @@ def test_import_of_the_package_is_light() -> None:
     assert shown.stdout.strip() == "False"
 
 
+@pytest.mark.skipif("COVERAGE_RUN" in os.environ, reason="watching every branch takes time")
 @pytest.mark.parametrize(
     ("call", "budget"),
     [
