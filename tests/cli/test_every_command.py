@@ -45,7 +45,7 @@ LINES: list[tuple[str, int, str, list[str]]] = [
     ("audit pairs --out audit", 0, "relief over 6 px", ["audit/audit.csv"]),
     ("register off/sar/*.tif off/optical/*.tif --out match", 0, "match", ["match/match.json"]),
     ("apply match/match.json off/sar/*.tif --out applied", 0, "applied", ["applied"]),
-    ("atlas build pairs/optical --out atlas", 0, "atlas", ["atlas/atlas.json"]),
+    ("atlas build pairs/optical --out atlas", 0, "blocks", ["atlas/atlas.json"]),
     ("atlas info atlas", 0, "sim-0000.tif", []),
     ("locate pairs/sar/*0.tif --atlas atlas --out found", 0, "match", ["found"]),
     ("plan 1000 --costs costs.json", 0, "storage", ["costs.json"]),

@@ -82,7 +82,7 @@ def test_a_similarity_that_is_off_is_taken_anew(monkeypatch: pytest.MonkeyPatch)
     def choose(*arguments: Any) -> Any:
         moved = off.compose(arguments[4])
         given.append(error(moved, truth))
-        return choose_geometry(*arguments[:4], moved, *arguments[5:])
+        return choose_geometry(*(*arguments[:4], moved, *arguments[5:]))
 
     monkeypatch.setattr("crosslook.match.register.choose_geometry", choose)
     result = register(*textured_pair(truth), near_only=True)
