@@ -33,7 +33,7 @@ test-all: test test-slow
 # All tests with every branch of src watched, also in child processes; below fail_under it fails.
 coverage: .venv/.has-docs
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(TWO)
+	$(BIN)/coverage run -m pytest $(TWO) --timeout 900
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

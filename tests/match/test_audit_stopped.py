@@ -74,7 +74,6 @@ def test_a_stopped_audit_goes_on_to_the_same_bytes(
     assert PARTIAL not in files_of(tmp_path / "out")
 
 
-@pytest.mark.slow
 def test_changed_files_and_options_are_measured_again(
     pairs: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

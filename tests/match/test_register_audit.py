@@ -31,7 +31,6 @@ SHIFTS = [(2.3, 1.6), (-11.2, 6.1), (0.0, 0.0), (7.75, -9.5), (-3.4, -0.6)]
 CORNER = (500_000.0, 5_400_000.0)
 
 
-@pytest.mark.slow
 def test_planted_shifts_are_recovered_to_a_third_of_a_pixel(tmp_path: Path) -> None:
     """At 60 m a pixel nothing that stands up is laid over into the next one."""
     for number, shift in enumerate(SHIFTS):
@@ -48,7 +47,6 @@ def test_planted_shifts_are_recovered_to_a_third_of_a_pixel(tmp_path: Path) -> N
     check_files(result, tmp_path / "out")
 
 
-@pytest.mark.slow
 def test_layover_is_seen_beside_a_planted_shift(tmp_path: Path) -> None:
     """At 10 m trees and houses lie towards the sensor, in columns: the audit sees that too."""
     shifts = [(2.5, 1.5), (-11.25, 6.75), (7.75, -9.5)]

@@ -60,7 +60,6 @@ def test_what_is_requested_is_searched(degrees: float, scale: float) -> None:
     assert error(result.transform, truth) < 3.0
 
 
-@pytest.mark.slow
 def test_pixels_that_are_not_square_are_found_where_they_may_be() -> None:
     stretch = Transform(np.diag([1.25, 0.9, 1.0]), "affine")
     truth = rotated(20.0).compose(stretch)

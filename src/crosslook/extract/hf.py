@@ -85,7 +85,7 @@ class HubModel(TorchExtractor):
                 model = transformers.AutoModel.from_config(wanted).to(dtype)
         else:
             model = from_pretrained(transformers.AutoModel, self.source, wanted, dtype)
-        if hasattr(model, "vision_model"):
+        if hasattr(model, "vision_model"):  # reads images, which not every release says of it
             return model.vision_model
         if model.main_input_name != "pixel_values":
             raise self._refusal(f"it reads {model.main_input_name}, not images")

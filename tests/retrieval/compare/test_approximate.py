@@ -17,7 +17,7 @@ from crosslook.types import FloatArray
 KINDS = ("hnsw", "ivf-pq")
 
 
-def sides(count: int = 2000, noise: float = 0.5, shift: float = 0.0) -> tuple[FloatArray, ...]:
+def sides(count: int = 3000, noise: float = 0.5, shift: float = 0.0) -> tuple[FloatArray, ...]:
     rng = np.random.default_rng(0)
     gallery = rng.normal(size=(count, 48))
     query = gallery + noise * rng.normal(size=gallery.shape) + shift
@@ -54,7 +54,7 @@ def test_a_full_shortlist_is_exact_search() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_query_with_too_few_proposals_is_searched_exactly(kind: str) -> None:
-    query, gallery = sides(3000)
+    query, gallery = sides(5000)
     index = ApproximateIndex(kind, gallery)
     if kind == "ivf-pq":
         index._index.nprobe = 1  # a list holds fewer items than are asked for
@@ -71,7 +71,6 @@ def test_the_same_gallery_gives_the_same_shortlists(kind: str) -> None:
     np.testing.assert_array_equal(first[1], second[1])
 
 
-@pytest.mark.slow
 def test_quantised_search_loses_queries_of_another_distribution() -> None:
     near, far = sides(4000, noise=0.2), sides(4000, noise=0.2, shift=2.0)
     partner = np.arange(4000)
