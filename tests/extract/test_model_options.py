@@ -104,7 +104,7 @@ def test_a_dot_is_found_in_the_matching_cell(models: Any, name: str) -> None:
         ("efficientnet-lite0", 0.6, 0.1, {}),
         ("sd-vae", 1.0, 0.1, {}),
         ("sd-vae:taesd", 1.0, 0.1, {}),
-        ("sd-unet", 2.0, 0.25, {"t": 0}),
+        ("sd-unet", 2.0, 0.2, {"t": 0}),
         ("sam2", 0.6, 0.1, {"side": 128}),
     ],
 )

@@ -173,13 +173,12 @@ def choose_geometry(
     if len(points) < _LEAST_POINTS:
         return None
     flat, several = tuple(m for m in FLAT_MODELS if m in wanted), len(wanted) > 1
-    rivals = _compete(search, flat, points, search.template, current)
+    level = rivals = _compete(search, flat, points, search.template, current)
     winner = _simplest(rivals)
     if several:
         winner = _informed(winner if _best_error(rivals) <= _CREDIBLE_PX else None, rivals)
     bent = search.relief(winner, points, current, look, heights) if "relief" in wanted else None
     if bent is not None:
-        level = rivals
         # On its own points, which reach further along the range than those before.
         rivals = _compete(search, flat, bent.points, bent.template, current, bent)
         if _bends(rivals, winner):
@@ -188,7 +187,7 @@ def choose_geometry(
             winner, rivals = _informed("affine", level), level
     if several and winner == "shift" and not search.is_shift(points, current):
         winner = "similarity"
-    if several and winner == "similarity" and not search.is_off(current, points):
+    if several and winner == "similarity" and not search.is_off(current, level):
         return Geometry(current, points, rivals, None)  # which is sharpened already
     finished = None if winner is None else search.finish(winner, points)
     return finished and Geometry(*finished, rivals, None)
@@ -307,15 +306,14 @@ class _Search:
         grid = grid_points(*self.sar.shape)
         return fit is not None and mean_distance(fit.transform, current, grid) <= _SAME_PX
 
-    def is_off(self, current: Transform, points: TiePoints) -> bool:
+    def is_off(self, current: Transform, level: tuple[Rival, ...]) -> bool:
         """Whether the tie points have found a better similarity than the one before.
 
         After a search of all poses the last pass before had few templates, and
         small ones over all of the image may know better.
         """
-        fit = self.fit("similarity", points, _LOOSE_PX)
-        before = max(0.0, self.information(current))
-        return fit is not None and self.information(fit.transform) > _MORE_SHARED * before
+        known = max((r.information for r in level if r.model == "similarity"), default=0.0)
+        return known > _MORE_SHARED * max(0.0, self.information(current))
 
     def finish(
         self, model: TransformModel, points: TiePoints
@@ -452,7 +450,7 @@ def _informed(winner: TransformModel | None, rivals: tuple[Rival, ...]) -> Trans
         else:
             winner = "similarity"
     for model in ("affine", "homography"):
-        if model != winner and nats.get(model, 0.0) > max(0.0, _CLEARLY_MORE * most):
+        if model != winner and nats.get(model, 0.0) > _CLEARLY_MORE * most:
             winner, most = model, nats[model]
     return winner
 
