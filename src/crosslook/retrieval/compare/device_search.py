@@ -114,9 +114,21 @@ def _fill(
         one.top_indices[rows] = np.take_along_axis(at, order, axis=1)
         one.top_scores[rows] = np.take_along_axis(values, order, axis=1)
         one.rank[rows] = strict
-        for row, items in enumerate(accept[rows] if accept is not None else ()):
-            if len(items) > 1:
-                chosen = block[row, torch.from_numpy(items).to(block.device)]
-                highest = chosen.max()
-                better = (block[row] >= highest).sum() - (chosen >= highest).sum()
-                one.rank[rows.start + row] = 1 + int(better)
+        if accept is not None:
+            one.rank[rows] = _rank_accepted(block, accept[rows])
+
+
+def _rank_accepted(block: Any, accept: Sequence[Indices]) -> Indices:
+    """Rank of the best accepted item of each row, the others not standing in its way."""
+    import torch
+
+    # Rows accept few items but not equally many: missing ones repeat the first,
+    # and are told apart where they are counted.
+    most = max(map(len, accept))
+    items = np.stack([np.concatenate([row, np.repeat(row[:1], most - len(row))]) for row in accept])
+    real = np.arange(most) < np.array([len(row) for row in accept])[:, None]
+    chosen = block.gather(1, torch.from_numpy(items).to(block.device))
+    highest = chosen.amax(dim=1, keepdim=True)
+    own = ((chosen >= highest) & torch.from_numpy(real).to(block.device)).sum(dim=1)
+    better = (block >= highest).sum(dim=1) - own
+    return np.asarray(1 + better.cpu().numpy(), np.int64)
