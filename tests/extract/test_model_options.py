@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from crosslook.errors import SpecError, WeightsError
+from crosslook.extract import torch_base
 from crosslook.extract.registry import ROWS, extractor_class, open_extractor
+from crosslook.extract.runtime import Runtime, computes_in
 from crosslook.types import FeatureMap
 from tests.helpers.checkpoints import images
 
@@ -104,7 +107,7 @@ def test_a_dot_is_found_in_the_matching_cell(models: Any, name: str) -> None:
         ("efficientnet-lite0", 0.6, 0.1, {}),
         ("sd-vae", 1.0, 0.1, {}),
         ("sd-vae:taesd", 1.0, 0.1, {}),
-        ("sd-unet", 2.0, 0.2, {"t": 0}),
+        ("sd-unet", 2.0, 0.3, {"t": 0}),
         ("sam2", 0.6, 0.1, {"side": 128}),
     ],
 )
@@ -113,7 +116,8 @@ def test_a_dot_moves_the_response_of_convolutions_with_it(
 ) -> None:
     """Random kernels lean to a side, by up to the reach of their coarsest map in cells.
 
-    A wrong stride or origin would show as a slope or a shift.
+    A wrong stride or origin would show as a slope of a half or two, or as a shift; what
+    the attention of ``sd-unet`` spreads over the map pulls centroids to its middle.
     """
     true, _, centroids = dot_responses(models.open(name, **settings), 128)
     for axis in (0, 1):
@@ -134,6 +138,31 @@ def test_half_precision_is_near_and_is_another_key(models: Any, name: str, dtype
     # For sd-unet too: its noise once followed the rounded pixels, another one for each dtype.
     assert cosine > 0.98
     assert not np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_processor_without_units_for_16_bits_is_named(
+    models: Any, caplog: Any, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    """``sd-vae`` took six times as long at bfloat16 as at float32, and nothing said why."""
+    monkeypatch.setattr(torch_base, "computes_in", lambda runtime: there)
+    models.open("dinov2", dtype="bfloat16").extract(images(1, 32))
+    said = "several times as long as --dtype float32" in caplog.text
+    assert said == (not there)
+
+
+def test_what_torch_does_not_tell_is_taken_to_be_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    half = Runtime("cpu", "bfloat16")
+    for ops, expected in (
+        (SimpleNamespace(), True),
+        (SimpleNamespace(_is_mkldnn_bf16_supported=lambda: False), False),
+    ):
+        monkeypatch.setattr(torch.ops, "mkldnn", ops)
+        assert computes_in(half) is expected
+        assert computes_in(Runtime("cpu", "float32"))
+        assert computes_in(Runtime("cuda", "bfloat16"))
 
 
 def test_out_of_memory_halves_the_batch_and_says_so(models: Any, caplog: Any) -> None:

@@ -95,6 +95,18 @@ def resolve_runtime(device: str, dtype: str, batch_size: int | None) -> Runtime:
     return Runtime(device, dtype, batch_size)
 
 
+def computes_in(runtime: Runtime) -> bool:
+    """Whether the device has units for the dtype; a processor without converts every operand."""
+    if runtime.kind != "cpu" or runtime.dtype == "float32":
+        return True
+    import torch
+
+    # torch tells it only by these two; one that has lost them is taken to be fast.
+    name = {"bfloat16": "_is_mkldnn_bf16_supported", "float16": "_is_mkldnn_fp16_supported"}
+    tell = getattr(torch.ops.mkldnn, name[runtime.dtype], None)
+    return tell is None or bool(tell())
+
+
 @contextmanager
 def exact_products(runtime: Runtime) -> Iterator[None]:
     """Keep float32 at float32: no TF32, whose products have ten bits of mantissa.

@@ -14,6 +14,7 @@ from crosslook.errors import CrosslookError, SpecError
 from crosslook.extract.base import Extractor, Features, Geometry, pad
 from crosslook.extract.runtime import (
     Runtime,
+    computes_in,
     exact_products,
     is_out_of_memory,
     release_memory,
@@ -94,6 +95,13 @@ class TorchExtractor(Extractor):
     def model(self) -> Any:
         """The model on its device, read on first use."""
         if self._model is None:
+            if not computes_in(self.runtime):
+                _LOG.warning(
+                    "'%s' runs at %s, in which this processor does not compute: it saves memory "
+                    "and takes several times as long as --dtype float32.",
+                    self.spec,
+                    self.runtime.dtype,
+                )
             model = self._load().to(self.runtime.device)
             if self._channels_last:
                 model = model.to(memory_format=_channels_last())
