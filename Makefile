@@ -5,6 +5,9 @@ BIN := .venv/bin
 # Workers take the tests in order, one from the front and one from the middle, so that what
 # tests of one folder share is made once; who has finished takes over from the other.
 TWO := -n 2 --dist worksteal
+# Where the user's environment forbids bytecode, every process that a test starts would compile
+# the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Extras of pyproject.toml by what is done with them; a file .venv/.has-NAME says that they are in.
 demo_EXTRAS :=

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from time import sleep
 from types import SimpleNamespace
 from typing import Any
 
@@ -339,26 +339,35 @@ def test_what_the_disk_cannot_hold_is_refused(
         run_study(StudySettings(pairs=pairs, out=tmp_path / "run", **QUICK))
 
 
-def test_an_estimate_waits_until_a_gpu_is_warm(
+def test_an_estimate_times_no_first_batch_of_a_gpu(
     pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first batch of a size loads what it needs: 13 h were told of 81 minutes."""
+    """A first batch of a size loads what it needs: 13 h were told of 81 minutes."""
     from crosslook.retrieval import estimate as module
 
-    sizes: set[int] = set()
+    seen: list[int] = []
+    timed: list[list[int]] = []
 
-    class Cold(Raw):
+    class OnDevice(Raw):
         @property
         def ahead(self) -> bool:
             return True
 
         def _features(self, images: FloatArray) -> tuple[FloatArray, None]:
-            if len(images) not in sizes:
-                sleep(0.5)
-            sizes.add(len(images))
+            seen.append(len(images))
             return super()._features(images)
 
-    monkeypatch.setattr(module, "open_model", lambda *_: Cold("raw", {"cell": 16}))
+    def time(work: Callable[[], object]) -> float:
+        before = len(seen)
+        work()
+        if len(seen) > before:
+            timed.append([*seen[:before], -1, *seen[before:]])
+        return 1.0
+
+    monkeypatch.setattr(module, "open_model", lambda *_: OnDevice("raw", {"cell": 16}))
+    monkeypatch.setattr(module, "_time", time)
+    monkeypatch.setattr(module, "_evaluation", lambda *_: 1.0)
     settings = StudySettings(pairs=pairs, out=tmp_path / "run", **QUICK | {"extractors": "raw"})
-    told = module.estimate_study(settings)
-    assert told.seconds["extract raw"] < 2 * told.patches * 0.5 / 128
+    module.estimate_study(settings)
+    whole = [32, 32, 32, 32]
+    assert timed == [[1, *whole, -1, *whole]]
