@@ -100,7 +100,7 @@ def test_what_is_slower_than_the_base_is_said_as_a_ratio(tree: Path) -> None:
     assert not (tree / "benchmarks" / "history").exists()  # a comparison leaves no line
     assert git(tree, "worktree", "list").count("\n") == 0
 
-    (tree / "src" / "speed.py").write_text("SECONDS = 0.5\n")
+    (tree / "src" / "speed.py").write_text("SECONDS = 0.25\n")
     assert compare_in(tree).returncode == 0
 
 

@@ -161,3 +161,20 @@ def test_pixels_a_little_larger_are_not_the_same(tmp_path: Path) -> None:
         larger = make_grid(UTM, (10 * factor, 0, 5e5, 0, -10 * factor, 5e6), 30, 40)
         assert whole_offset(own, larger) == offset
     assert whole_offset(own, make_grid("EPSG:32634", (10, 0, 5e5, 0, -10, 5e6), 30, 40)) is None
+
+
+def test_keys_of_a_cloud_cost_local_files_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each opening and each read once asked for a session: a study read for 3 times as long."""
+    import rasterio.session
+
+    path = write(tmp_path / "a.tif", ramp("uint8"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "name")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+
+    def ask(*_: object, **__: object) -> None:
+        pytest.fail("a session was asked for")
+
+    monkeypatch.setattr(rasterio.session.AWSSession, "__init__", ask)
+    np.testing.assert_array_equal(read(path), ramp("uint8"))
