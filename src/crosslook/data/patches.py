@@ -126,7 +126,8 @@ def _with_nan(image: Image) -> FloatArray:
 FORMAT = 2
 """Raise it whenever the same settings give other pixels."""
 _THREADS = 4
-_SAMPLE = 1024  # values kept of each image for limits that a set shares
+_SAMPLE, _FEWEST = 1024, 64  # values kept of each image for limits that a set shares
+_SAMPLES = 2**24  # of all images, so that what is held does not grow with them
 _MOST_LIMITS = 20
 
 
@@ -202,10 +203,12 @@ class PatchSet:
         how = reading or Reading()
         shifts = alignment or {}
         _check_alignment(shifts, pairs)
+        sample = max(_FEWEST, min(_SAMPLE, _SAMPLES // max(1, len(pairs))))
 
         def look(pair: ScenePair) -> _Looked:
             scene = open_scene(pair, how, shifts.get(pair.id, (0.0, 0.0)))
-            return _look(scene, patch, stride or patch, max_invalid)
+            looked = _look(scene, patch, stride or patch, max_invalid)
+            return replace(looked, scene=_thinned(scene, sample))
 
         with ThreadPoolExecutor(_THREADS) as pool:
             looked = list(track(pool.map(look, pairs), "Reading scenes", len(pairs)))
@@ -330,16 +333,18 @@ def _look(scene: Scene, patch: int, stride: int, max_invalid: float) -> _Looked:
         for modality, digest in seen.items():
             pixels[modality].append(digest)
     content: dict[Modality, str] = {"sar": digest_of(pair.sar), "optical": digest_of(pair.optical)}
-    return _Looked(_thinned(scene), kept, dropped, content, pixels)
+    return _Looked(scene, kept, dropped, content, pixels)
 
 
-def _thinned(scene: Scene) -> Scene:
-    """The same scene with fewer of the values that limits are fitted on: sets are large."""
+def _thinned(scene: Scene, count: int) -> Scene:
+    """The same scene with so few of the values that limits are fitted on: sets are large."""
     sides: dict[Modality, ImageFile] = {}
     for modality, side in scene.sides.items():
         sample = side.survey.sample
-        few = np.ascontiguousarray(sample[:, :: max(1, sample.shape[1] // _SAMPLE)])
-        sides[modality] = replace(side, survey=replace(side.survey, sample=few))
+        step = max(1, sample.shape[1] // count) if count else None
+        few = sample[:, ::step] if step else sample[:, :0]
+        kept = replace(side.survey, sample=few.copy())  # a view would hold all of them
+        sides[modality] = replace(side, survey=kept)
     return replace(scene, sides=sides)
 
 
@@ -365,7 +370,7 @@ def _sharing_limits(scenes: Sequence[Scene], reading: Reading) -> list[Scene]:
                 pooled = np.concatenate(samples[kind], axis=1)
                 fitted[kind] = fit_stretch(side.radiometry, side.header, side.scale, pooled)
             sides[modality] = side.restretched(fitted[kind])
-        out.append(replace(scene, sides=sides))
+        out.append(_thinned(replace(scene, sides=sides), 0))
     return out
 
 
