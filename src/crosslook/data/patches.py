@@ -200,15 +200,13 @@ class PatchSet:
             One of its kinds: unreadable files, grids that do not fit, patches
             larger than the scenes, no patch left.
         """
-        how = reading or Reading()
-        shifts = alignment or {}
+        how, shifts = reading or Reading(), alignment or {}
         _check_alignment(shifts, pairs)
-        sample = max(_FEWEST, min(_SAMPLE, _SAMPLES // max(1, len(pairs))))
+        sample = _sample_of_each(len(pairs))
 
         def look(pair: ScenePair) -> _Looked:
             scene = open_scene(pair, how, shifts.get(pair.id, (0.0, 0.0)))
-            looked = _look(scene, patch, stride or patch, max_invalid)
-            return replace(looked, scene=_thinned(scene, sample))
+            return _look(scene, patch, stride or patch, max_invalid, sample)
 
         with ThreadPoolExecutor(_THREADS) as pool:
             looked = list(track(pool.map(look, pairs), "Reading scenes", len(pairs)))
@@ -222,7 +220,7 @@ class PatchSet:
         scenes = _sharing_limits([one.scene for one in looked], how)
         digests = {m: _digest(m, how, scenes, looked) for m in MODALITIES}
         marked = any(scene.synthetic for scene in scenes)
-        by_id = {one.pair.id: one for one in scenes}
+        by_id = {scene.pair.id: scene for scene in scenes}
         contents = {m: tuple(d for one in looked for d in one.pixels[m]) for m in MODALITIES}
         return cls(name, patches, dropped, patch, marked, how, by_id, digests, contents)
 
@@ -301,7 +299,7 @@ class _Looked:
     pixels: dict[Modality, list[str]]
 
 
-def _look(scene: Scene, patch: int, stride: int, max_invalid: float) -> _Looked:
+def _look(scene: Scene, patch: int, stride: int, max_invalid: float, sample: int) -> _Looked:
     pair, grid = scene.pair, scene.grid
     kept: list[Patch] = []
     dropped: dict[str, int] = {}
@@ -333,7 +331,12 @@ def _look(scene: Scene, patch: int, stride: int, max_invalid: float) -> _Looked:
         for modality, digest in seen.items():
             pixels[modality].append(digest)
     content: dict[Modality, str] = {"sar": digest_of(pair.sar), "optical": digest_of(pair.optical)}
-    return _Looked(scene, kept, dropped, content, pixels)
+    return _Looked(_thinned(scene, sample), kept, dropped, content, pixels)
+
+
+def _sample_of_each(images: int) -> int:
+    """How many values of each image are kept, of so many images."""
+    return max(_FEWEST, min(_SAMPLE, _SAMPLES // max(1, images)))
 
 
 def _thinned(scene: Scene, count: int) -> Scene:
