@@ -35,7 +35,7 @@ from crosslook.retrieval.split import draw_evenly
 from crosslook.retrieval.stage_spec import members_of
 from crosslook.retrieval.study import open_sample
 from crosslook.storage import is_remote
-from crosslook.types import DIRECTIONS, FeatureMap, FloatArray, Indices
+from crosslook.types import DIRECTIONS, MODALITIES, FeatureMap, FloatArray, Indices
 
 _SCENES, _PATCHES = 6, 16
 _QUERIES, _GALLERY, _ROWS = 256, 4096, 1024
@@ -60,6 +60,9 @@ class StudyEstimate:
     memory : float
         Bytes of its own at the highest; pages of files come on top, which the
         system takes back when it needs them.
+    fitting : float
+        Bytes, among them, of the rows that directions are fitted on, two copies,
+        of the extractor with the most dimensions.
     stored, scratch : float
         Bytes of the feature store, and of files that are gone with the process.
     notes : list of str
@@ -70,6 +73,7 @@ class StudyEstimate:
     units: int
     seconds: dict[str, float] = field(default_factory=dict)
     memory: float = 0.0
+    fitting: float = 0.0
     stored: float = 0.0
     scratch: float = 0.0
     notes: list[str] = field(default_factory=list)
@@ -145,7 +149,7 @@ def _extraction(spec: str, patches: PatchSet, settings: StudySettings) -> tuple[
             # the first loads what such a size needs.
             images = np.tile(images, (-(-_DEVICE_PATCHES // len(images)), 1, 1, 1))
             extractor.extract(images, "optical")
-        seconds = _time(lambda: extractor.extract(images, "optical")) / len(images)
+        seconds = _least(lambda: extractor.extract(images, "optical")) / len(images)
     finally:
         extractor.close()
     return features, seconds
@@ -178,6 +182,9 @@ def _add_evaluation(
     estimate.scratch = max(estimate.scratch, scratch)
     comparisons = len(settings.calibrations) * len(settings.scorings) * len(DIRECTIONS)
     estimate.memory += comparisons * sizes.measured * _MATCH_BYTES
+    if settings.pca and whole > settings.pca:
+        rows = len(MODALITIES) * min(fit, FITTED_ROWS)
+        estimate.fitting = max(estimate.fitting, 2.0 * 4 * rows * whole)
     estimate.seconds["writing"] = estimate.seconds.get("writing", 0.0) + (
         comparisons * sizes.measured * 1e-6
     )
@@ -279,7 +286,7 @@ def _add_the_rest(estimate: StudyEstimate, plan: StudyPlan, settings: StudySetti
         estimate.seconds[f"fuse {text}"] = sum(own) / max(1, len(settings.calibrations))
     if plan.two_stage or settings.robustness:
         estimate.notes.append("two stages and robustness are not counted.")
-    estimate.memory += _own_memory() + _OWN_LIBRARIES
+    estimate.memory += estimate.fitting + _own_memory() + _OWN_LIBRARIES
 
 
 def _refuse_where_full(estimate: StudyEstimate, settings: StudySettings) -> None:
@@ -322,6 +329,12 @@ def _time(work: Callable[[], object]) -> float:
     started = perf_counter()
     work()
     return max(perf_counter() - started, 1e-9)
+
+
+def _least(work: Callable[[], object]) -> float:
+    """The least of three times of what is short: one may fall on a moment of other work."""
+    first = _time(work)
+    return first if first >= 1.0 else min(first, _time(work), _time(work))
 
 
 def describe_estimate(estimate: StudyEstimate) -> list[Sequence[str]]:
