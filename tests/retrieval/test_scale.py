@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +23,13 @@ from crosslook.report.html import write_report
 from crosslook.retrieval import record, study
 from crosslook.retrieval.compare import calibration
 from crosslook.retrieval.compare.calibration import fit_calibration, fit_directions
-from crosslook.retrieval.compare.similarity import fit_scoring, normalise, rank_all, rank_partners
+from crosslook.retrieval.compare.similarity import (
+    fit_scoring,
+    normalise,
+    rank_all,
+    rank_in,
+    rank_partners,
+)
 from crosslook.retrieval.descriptors import describe
 from crosslook.retrieval.measure import resampling
 from crosslook.retrieval.measure.resampling import bootstrap_mean, bootstrap_median, draw_units
@@ -157,7 +164,30 @@ def test_a_gpu_ranks_as_the_processor_does(monkeypatch: pytest.MonkeyPatch) -> N
             np.testing.assert_array_equal(one.top_indices, other.top_indices)
             np.testing.assert_allclose(one.top_scores, other.top_scores, atol=1e-5)
             np.testing.assert_allclose(one.partner_score, other.partner_score, atol=1e-5)
-    assert device_search.search_device("cpu", gallery) is None
+    assert device_search.search_device("cpu", gallery.nbytes) is None
+
+
+def test_a_row_that_accepts_much_does_not_make_all_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch", reason="the models extra is not installed")
+    from crosslook.retrieval.compare import device_search
+
+    rng = np.random.default_rng(5)
+    block = rng.normal(size=(9, 40)).astype(np.float32)
+    accept = [np.arange(30) if i == 4 else np.array([i, i + 9]) for i in range(9)]
+    expected = rank_in(block, block[np.arange(9), [a[0] for a in accept]], accept)
+    looked_up: list[int] = []
+    stack = np.stack
+
+    def stacked(rows: list[Any]) -> Any:
+        looked_up.append(sum(map(len, rows)))
+        return stack(rows)
+
+    monkeypatch.setattr(np, "stack", stacked)
+    monkeypatch.setattr(device_search, "_ACCEPTED", 60)
+    ranks = device_search._rank_accepted(torch.from_numpy(block), accept)
+    np.testing.assert_array_equal(ranks, expected)
+    assert max(looked_up) <= 60
+    assert len(looked_up) > 1
 
 
 def test_no_more_threads_run_than_cores_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,3 +401,57 @@ def test_an_estimate_times_no_first_batch_of_a_gpu(
     module.estimate_study(settings)
     whole = [32, 32, 32, 32]
     assert timed == [[1, *whole, -1, *whole]]
+
+
+@pytest.mark.parametrize("place", ["cpu", None])
+def test_an_estimate_times_the_search_where_the_study_runs_it(
+    monkeypatch: pytest.MonkeyPatch, place: str | None
+) -> None:
+    """On torch's CPU device, which runs what a GPU does; the whole gallery must fit there."""
+    pytest.importorskip("torch", reason="the models extra is not installed")
+    from crosslook.retrieval import estimate as module
+
+    asked: list[tuple[str, int]] = []
+    ran: list[str] = []
+
+    def search_device(device: str, gallery_bytes: int) -> str | None:
+        asked.append((device, gallery_bytes))
+        return place
+
+    def spy(name: str) -> None:
+        true = getattr(module, name)
+
+        def work(*given: Any, **more: Any) -> Any:
+            ran.append(name)
+            return true(*given, **more)
+
+        monkeypatch.setattr(module, name, work)
+
+    spy("rank_all")
+    spy("rank_on_device")
+    monkeypatch.setattr(module, "search_device", search_device)
+    monkeypatch.setattr(module, "_ON_DEVICE", 2)
+    rng = np.random.default_rng(0)
+    queries, gallery = (normalise(rng.normal(size=(n, 8)).astype(np.float32)) for n in (20, 60))
+    settings = StudySettings(pairs=Path("p"), out=Path("o"), device="cuda", extractors=("raw",))
+    sizes = module._Sizes(fit=100, measured=10_000, dimensions=8, units=5)
+    assert module._score_seconds(queries, gallery, None, sizes, settings) > 0
+    assert asked == [("cuda", 4 * 10_000 * 8)]
+    assert ran == (["rank_all"] if place is None else ["rank_on_device"] * 2)
+
+
+def test_an_estimate_minds_no_first_scene_of_which_nothing_is_left(
+    pairs: Path, tmp_path: Path
+) -> None:
+    """Opened alone to load the libraries, it ended the estimate of a set that has others."""
+    import rasterio
+
+    folder = shutil.copytree(pairs, tmp_path / "pairs")
+    first = sorted((folder / "sar").iterdir())[0]
+    with rasterio.open(first, "r+") as file:
+        data = file.read()
+        data[:, ::4] = 0
+        file.nodata = 0
+        file.write(data)
+    result = estimate(folder, tmp_path / "run", "--no-structure")
+    assert result.exit_code == 0, result.output

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -35,7 +36,7 @@ from crosslook.retrieval.split import draw_evenly
 from crosslook.retrieval.stage_spec import members_of
 from crosslook.retrieval.study import open_sample
 from crosslook.storage import is_remote
-from crosslook.types import DIRECTIONS, MODALITIES, FeatureMap, FloatArray, Indices
+from crosslook.types import DIRECTIONS, MODALITIES, FeatureMap, FloatArray
 
 _SCENES, _PATCHES = 6, 16
 _QUERIES, _GALLERY, _ROWS = 256, 4096, 1024
@@ -123,10 +124,9 @@ def _reading(settings: StudySettings) -> tuple[StudyEstimate, PatchSet, float]:
         chosen = draw_evenly([pair.group for pair in pairs], limit, settings.seed)
         pairs = [pairs[i] for i in chosen]
     few = [pairs[i] for i in np.unique(np.linspace(0, len(pairs) - 1, _SCENES).round().astype(int))]
-    open_sample(few[:1], settings)  # the first one loads libraries
-    started = perf_counter()
-    patches = open_sample(few, settings)
-    opening = (perf_counter() - started) / len(few)
+    opened: list[PatchSet] = []
+    opening = _least(lambda: opened.append(open_sample(few, settings))) / len(few)
+    patches = opened[0]
     count = round(len(patches.patches) / len(few) * len(pairs))
     count = min(count, settings.limit or count)
     at = list(range(min(_PATCHES, len(patches.patches))))
@@ -196,9 +196,7 @@ def _evaluation(sizes: _Sizes, whole: int, shifts: Shifts | None, settings: Stud
     queries = normalise(rng.normal(size=(_QUERIES, sizes.dimensions)).astype(np.float32))
     count = min(_GALLERY, sizes.measured)
     gallery = normalise(rng.normal(size=(count, sizes.dimensions)).astype(np.float32))
-    offsets = [Offsets.none(_QUERIES, count)] * len(settings.scorings)
-    partner = np.arange(_QUERIES) % count
-    a_score = _score_seconds(queries, gallery, partner, offsets, shifts, settings.device)
+    a_score = _score_seconds(queries, gallery, shifts, sizes, settings)
     bank = gallery[: min(count, sizes.fit)]
     csls = fit_scoring("csls", bank, bank, shifts=shifts)
     a_bank_score = _time(lambda: csls.offsets(queries, queries)) / (2 * _QUERIES * len(bank))
@@ -221,22 +219,25 @@ def _evaluation(sizes: _Sizes, whole: int, shifts: Shifts | None, settings: Stud
 def _score_seconds(
     queries: FloatArray,
     gallery: FloatArray,
-    partner: Indices,
-    offsets: Sequence[Offsets],
     shifts: Shifts | None,
-    device: str,
+    sizes: _Sizes,
+    settings: StudySettings,
 ) -> float:
     """Seconds of one score of one query, under all scorings, where the study searches."""
-    there = None if shifts else search_device(device, gallery)
+    # The GPU takes the whole gallery or none of it.
+    gallery_bytes = 4 * sizes.measured * sizes.dimensions
+    there = None if shifts else search_device(settings.device, gallery_bytes)
+    if there is not None:
+        queries = np.tile(queries, (_ON_DEVICE, 1))  # as many as fill it
+    partner = np.arange(len(queries)) % len(gallery)
+    offsets = [Offsets.none(len(queries), len(gallery))] * len(settings.scorings)
+    work: Callable[[], object]
     if there is None:
-        seconds = _time(lambda: rank_all(queries, gallery, partner, offsets, shifts=shifts))
-        return seconds / (len(queries) * len(gallery))
-    # A GPU is as fast as it will be only with as many queries as fill it.
-    many = np.tile(np.arange(len(queries)), _ON_DEVICE)
-    rank_on_device(there, queries, gallery, partner, offsets)  # the first loads its libraries
-    each = [Offsets.none(len(many), len(gallery))] * len(offsets)
-    seconds = _time(lambda: rank_on_device(there, queries[many], gallery, partner[many], each))
-    return seconds / (len(many) * len(gallery))
+        work = partial(rank_all, queries, gallery, partner, offsets, shifts=shifts)
+    else:
+        work = partial(rank_on_device, there, queries, gallery, partner, offsets)
+        work()  # the first loads what such a size needs
+    return _time(work) / (len(queries) * len(gallery))
 
 
 def _products(sizes: _Sizes, whole: int, settings: StudySettings) -> float:

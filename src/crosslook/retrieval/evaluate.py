@@ -420,7 +420,7 @@ class Evaluator:
             ]
         rules = [self.accepted, *([] if self.neighbours is None else [self.neighbours])]
         arguments = query, items, np.arange(len(query)), offsets, rules
-        device = None if shifts else search_device(settings.device, items)
+        device = None if shifts else search_device(settings.device, items.nbytes)
         results = (
             rank_on_device(device, *arguments) if device else rank_all(*arguments, shifts=shifts)
         )

@@ -20,11 +20,12 @@ from crosslook.types import FloatArray, Indices
 
 BLOCK_SCORES = 2**28
 """Scores of a block: 1 GiB, and as much again for each of two copies."""
+_ACCEPTED = 2**24  # accepted items looked up at once
 _LOG = logging.getLogger("crosslook")
 
 
-def search_device(device: str, gallery: FloatArray) -> str | None:
-    """The GPU that a gallery is searched on, or None for the processor.
+def search_device(device: str, gallery_bytes: int) -> str | None:
+    """The GPU that a gallery of so many bytes is searched on, or None for the processor.
 
     ``auto`` takes a CUDA GPU where there is one; a gallery that does not fit its
     memory is searched on the processor, with a warning.
@@ -46,11 +47,11 @@ def search_device(device: str, gallery: FloatArray) -> str | None:
     import torch
 
     free, _ = torch.cuda.mem_get_info(torch.device(runtime.device))
-    if gallery.nbytes + 3 * 4 * BLOCK_SCORES > free:
+    if gallery_bytes + 3 * 4 * BLOCK_SCORES > free:
         _LOG.warning(
             "a gallery of %.1f GB does not fit the GPU (%.1f GB free): searched on the CPU. "
             "--pca makes it smaller.",
-            gallery.nbytes / 1e9,
+            gallery_bytes / 1e9,
             free / 1e9,
         )
         return None
@@ -125,6 +126,11 @@ def _rank_accepted(block: Any, accept: Sequence[Indices]) -> Indices:
     # Rows accept few items but not equally many: missing ones repeat the first,
     # and are told apart where they are counted.
     most = max(map(len, accept))
+    if len(accept) > 1 and len(accept) * most > _ACCEPTED:
+        # One row that accepts much of the gallery makes all as long.
+        half = len(accept) // 2
+        parts = (slice(None, half), slice(half, None))
+        return np.concatenate([_rank_accepted(block[part], accept[part]) for part in parts])
     items = np.stack([np.concatenate([row, np.repeat(row[:1], most - len(row))]) for row in accept])
     real = np.arange(most) < np.array([len(row) for row in accept])[:, None]
     chosen = block.gather(1, torch.from_numpy(items).to(block.device))
