@@ -73,9 +73,11 @@ def test_noise_belongs_to_the_image_not_to_its_place(models: Any) -> None:
     assert not np.allclose(twice.values[0], twice.values[1], atol=1e-3)
 
 
-def dot_responses(extractor: Any, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def dot_responses(
+    extractor: Any, side: int, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Change one cell at nine places: true cells, strongest cells and centroids of the change."""
-    scene = images(1, side)
+    scene = images(1, side, seed)
     before = extractor.extract(scene)
     cells, stride = before.values.shape[2], before.stride
     assert cells * stride == pytest.approx(side)
@@ -107,7 +109,7 @@ def test_a_dot_is_found_in_the_matching_cell(models: Any, name: str) -> None:
         ("efficientnet-lite0", 0.6, 0.1, {}),
         ("sd-vae", 1.0, 0.1, {}),
         ("sd-vae:taesd", 1.0, 0.1, {}),
-        ("sd-unet", 2.0, 0.3, {"t": 0}),
+        ("sd-unet", 2.0, 0.2, {"t": 0}),
         ("sam2", 0.6, 0.1, {"side": 128}),
     ],
 )
@@ -116,10 +118,13 @@ def test_a_dot_moves_the_response_of_convolutions_with_it(
 ) -> None:
     """Random kernels lean to a side, by up to the reach of their coarsest map in cells.
 
-    A wrong stride or origin would show as a slope of a half or two, or as a shift; what
-    the attention of ``sd-unet`` spreads over the map pulls centroids to its middle.
+    A wrong stride or origin would show as a slope or a shift. Of ``sd-unet`` one scene
+    says little: its slopes are 0.77 to 1.0 over five.
     """
-    true, _, centroids = dot_responses(models.open(name, **settings), 128)
+    extractor = models.open(name, **settings)
+    scenes = 5 if name == "sd-unet" else 1
+    responses = [dot_responses(extractor, 128, seed) for seed in range(scenes)]
+    true, _, centroids = (np.concatenate(parts) for parts in zip(*responses, strict=True))
     for axis in (0, 1):
         slope, _ = np.polyfit(true[:, axis], centroids[:, axis], 1)
         assert slope == pytest.approx(1, abs=stretch)
