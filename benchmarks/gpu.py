@@ -4,8 +4,8 @@
 
 Features of the five models at float32 on CUDA equal to 1e-4 of the CPU's (weights
 are random, of published size), correlation by ``torch.fft`` equal to 1e-4 of
-scipy's, ranks equal to the CPU's but where scores tie to 1e-5; then the models at
-bfloat16 in images a second, and the ranking of a gallery of 282,384 pairs of
+scipy's, scores to 1e-5 and at least 99 % of the ranks equal to the CPU's; then the
+models at bfloat16 in images a second, and the ranking of a gallery of 282,384 pairs of
 which a fifth is set aside, beside the product that it rests on. Where torch sees
 no GPU it says what it needs and ends with exit code 2.
 """
@@ -129,7 +129,7 @@ def same_ranks(count: int = 20_000) -> bool:
     most = max(int(np.abs(a.rank - b.rank).max()) for a, b in pairs)
     print(
         f"ranks of {count} among {count}: {differ:.2e} of them differ, by {most} at most, "
-        f"scores by {apart:.1e} (at most 1e-5)",
+        f"scores by {apart:.1e} (at most 1e-2 and 1e-5)",
         flush=True,
     )
     return apart <= 1e-5 and differ <= 0.01
@@ -145,8 +145,9 @@ def ranking(count: int, queries: int = 16_384) -> None:
     query, gallery = places(count)
     query, partner = query[:queries], np.arange(min(queries, count))
     offsets = [Offsets.none(len(query), count)] * 2
-    few = [Offsets.none(256, count)]
-    rank_on_device("cuda", query[:256], gallery, partner[:256], few)  # loads the libraries
+    few = slice(0, 256)
+    first = [Offsets.none(len(query[few]), count)]
+    rank_on_device("cuda", query[few], gallery, partner[few], first)  # loads the libraries
     started = perf_counter()
     rank_on_device("cuda", query, gallery, partner, offsets)
     seconds = perf_counter() - started
@@ -166,14 +167,14 @@ def ranking(count: int, queries: int = 16_384) -> None:
 
 
 def speed(name: str, count: int) -> None:
-    """Images a second at bfloat16, once the model is on the GPU."""
+    """Images a second at bfloat16, once batches of this size have been seen."""
     import torch
 
     from crosslook.extract.registry import open_extractor
 
     extractor = open_extractor(f"untrained:{name}", device="cuda", dtype="bfloat16")
     images = random_images(count)
-    extractor.extract(images[: min(8, count)])
+    extractor.extract(images)  # a first batch of a size loads what it needs, for a second or more
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     started = perf_counter()

@@ -36,13 +36,14 @@ from crosslook.retrieval.split import draw_evenly
 from crosslook.retrieval.stage_spec import members_of
 from crosslook.retrieval.study import open_sample
 from crosslook.storage import is_remote
-from crosslook.types import DIRECTIONS, MODALITIES, FeatureMap, FloatArray
+from crosslook.types import DIRECTIONS, FeatureMap, FloatArray
 
 _SCENES, _PATCHES = 6, 16
 _QUERIES, _GALLERY, _ROWS = 256, 4096, 1024
 _COMPILED = 64  # pairs, enough for every measure of structure
 _ON_DEVICE, _DEVICE_PATCHES = 32, 128  # times so many queries, and so many patches, on a GPU
 _METRICS = 7  # intervals of one ranking
+_PCA_COPIES, _WHITEN_COPIES = 5, 7  # of the fitted rows of a side, held at the highest
 _MATCH_BYTES = 180  # of one query in one comparison, as arrays and in the table
 _REPORT_SECONDS, _THUMBNAIL_SECONDS = 12.0, 0.02
 _OWN_LIBRARIES = 250 << 20  # what figures and tables load at the end
@@ -62,8 +63,8 @@ class StudyEstimate:
         Bytes of its own at the highest; pages of files come on top, which the
         system takes back when it needs them.
     fitting : float
-        Bytes, among them, of the rows that directions are fitted on, two copies,
-        of the extractor with the most dimensions.
+        Bytes, among them, where directions are fitted, of the extractor that
+        needs most.
     stored, scratch : float
         Bytes of the feature store, and of files that are gone with the process.
     notes : list of str
@@ -182,9 +183,10 @@ def _add_evaluation(
     estimate.scratch = max(estimate.scratch, scratch)
     comparisons = len(settings.calibrations) * len(settings.scorings) * len(DIRECTIONS)
     estimate.memory += comparisons * sizes.measured * _MATCH_BYTES
-    if settings.pca and whole > settings.pca:
-        rows = len(MODALITIES) * min(fit, FITTED_ROWS)
-        estimate.fitting = max(estimate.fitting, 2.0 * 4 * rows * whole)
+    numbers = _PCA_COPIES * whole if settings.pca and whole > settings.pca else 0
+    if "whiten" in settings.calibrations:
+        numbers = max(numbers, _WHITEN_COPIES * dimensions)
+    estimate.fitting = max(estimate.fitting, 4.0 * min(fit, FITTED_ROWS) * numbers)
     estimate.seconds["writing"] = estimate.seconds.get("writing", 0.0) + (
         comparisons * sizes.measured * 1e-6
     )
