@@ -303,8 +303,15 @@ def pad(images: FloatArray, geometry: Geometry) -> FloatArray:
     bottom = geometry.padded[0] - images.shape[2]
     right = geometry.padded[1] - images.shape[3]
     if bottom or right:
-        images = np.pad(images, ((0, 0), (0, 0), (0, bottom), (0, right)), mode="edge")
+        distinct = images[:, :1] if is_grey(images) else images
+        padded = np.pad(distinct, ((0, 0), (0, 0), (0, bottom), (0, right)), mode="edge")
+        images = np.broadcast_to(padded, (*images.shape[:2], *padded.shape[2:]))
     return images
+
+
+def is_grey(images: FloatArray) -> bool:
+    """Whether the channels of images (n, 3, H, W) are one array in memory, seen thrice."""
+    return images.strides[1] == 0
 
 
 def _resize(images: FloatArray, size: tuple[int, int]) -> FloatArray:
@@ -350,7 +357,8 @@ def _check(images: FloatArray) -> None:
         raise InputError(f"images have shape {images.shape}; (N, 3, H, W) is needed.")
     if images.dtype != np.float32:
         raise InputError(f"images are {images.dtype}; float32 in 0..1 is needed.")
-    low, high = float(images.min()), float(images.max())
+    distinct = images[:, :1] if is_grey(images) else images
+    low, high = float(distinct.min()), float(distinct.max())
     if not (low >= 0.0 and high <= 1.0):  # NaN fails too
         raise InputError(
             f"image values span {low:g}..{high:g}; 0..1 without NaN is needed. "

@@ -10,7 +10,9 @@ sensor often darkens in the other.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from collections.abc import Iterable, Iterator
+from functools import lru_cache, partial
+from itertools import product
 from typing import ClassVar
 
 import numpy as np
@@ -59,8 +61,8 @@ class Hog(Extractor):
         # The products are small: threads would wait for each other longer than they work.
         with _thread_pools().limit(limits=1, user_api="blas"):
             for image, cells in zip(images, out, strict=True):
-                oriented = oriented_gradients(image.mean(axis=0), bins, float(self.options["blur"]))
-                histograms = _gather(oriented, cell, soft)
+                planes = _oriented_planes(image.mean(axis=0), bins, float(self.options["blur"]))
+                histograms = _gather(planes, cell, soft)
                 cells[:] = _normalise_blocks(histograms, float(self.options["clip"]))
         return out, None
 
@@ -88,6 +90,11 @@ def oriented_gradients(grey: FloatArray, bins: int, blur: float) -> FloatArray:
     float32 array, shape (bins, H, W)
         Non-negative; the sum over bins is the gradient magnitude.
     """
+    return np.stack([plane.copy() for plane in _oriented_planes(grey, bins, blur)])
+
+
+def _oriented_planes(grey: FloatArray, bins: int, blur: float) -> Iterator[FloatArray]:
+    """One bin after the other, each in the memory of the one before, which stays in the cache."""
     import cv2
 
     image = np.ascontiguousarray(grey, dtype=np.float32)
@@ -99,39 +106,42 @@ def oriented_gradients(grey: FloatArray, bins: int, blur: float) -> FloatArray:
     position *= np.float32(bins / np.pi)
     # Half a turn is the same orientation: fold 0..2 * bins into 0..bins.
     np.subtract(position, np.float32(bins), out=position, where=position >= bins)
-    out = np.empty((bins, *image.shape), np.float32)
-    for index, plane in enumerate(out):
-        # A triangle of height 1 and half-width 1 around the bin.
-        rising = position + np.float32(1 - index) if index else position - np.float32(bins - 1)
-        falling = np.float32(1 + index) - position
-        (cv2.min if index else cv2.max)(rising, falling, plane)
+    plane, falling = np.empty(image.shape, np.float32), np.empty(image.shape, np.float32)
+    for index in range(bins):
+        # A triangle of height 1 and half-width 1 around the bin; bin 0 is also the one after all.
+        np.add(position, np.float32(1 - index if index else 1 - bins), out=plane)
+        np.subtract(np.float32(1 + index), position, out=falling)
+        (cv2.min if index else cv2.max)(plane, falling, plane)
         cv2.max(plane, 0.0, plane)
         cv2.multiply(plane, magnitude, plane)
-    return out
+        yield plane
 
 
-def _gather(oriented: FloatArray, cell: int, soft: bool) -> FloatArray:
-    """Pool oriented gradients (bins, H, W) into cells (bins, H / cell, W / cell)."""
+def _gather(planes: Iterable[FloatArray], cell: int, soft: bool) -> FloatArray:
+    """Pool planes (H, W) of oriented gradients into cells (bins, H / cell, W / cell)."""
+    small = soft and cell <= _FILTERED
+    pool = _pool_filtered if small else partial(_pool_weighted, soft=soft)
+    return np.stack([pool(plane, cell) for plane in planes])
+
+
+def _pool_weighted(plane: FloatArray, cell: int, soft: bool) -> FloatArray:
+    rows, cols = (_pooling_matrix(n, cell, soft) for n in plane.shape)
+    return np.asarray(rows @ plane @ cols.T, np.float32)
+
+
+def _pool_filtered(plane: FloatArray, cell: int) -> FloatArray:
+    """Small cells: a triangle has few weights, and most of the matrix would be zeros."""
     import cv2
 
-    height, width = oriented.shape[1:]
-    if not soft or cell > _FILTERED:
-        rows, cols = (_pooling_matrix(n, cell, soft) for n in (height, width))
-        return np.asarray(np.matmul(np.matmul(rows, oriented), cols.T), np.float32)
-    # Small cells: a triangle has few weights, and most of the matrix would be zeros.
     distance = np.arange(2 * cell - cell % 2) - (2 * cell - cell % 2 - 1) / 2
     kernel = (1.0 - np.abs(distance) / cell).astype(np.float32)
     anchor = (len(kernel) - 1) // 2
     first = (cell - 1) // 2
-    sums = [
-        cv2.sepFilter2D(
-            one, cv2.CV_32F, kernel, kernel, anchor=(anchor, anchor),
-            borderType=cv2.BORDER_CONSTANT,
-        )[first::cell, first::cell]
-        for one in oriented
-    ]  # fmt: skip
-    down, right = (_weight_sums(n, cell) for n in (height, width))
-    return np.asarray(np.stack(sums) / (down[:, None] * right), np.float32)
+    sums = cv2.sepFilter2D(
+        plane, cv2.CV_32F, kernel, kernel, anchor=(anchor, anchor), borderType=cv2.BORDER_CONSTANT
+    )[first::cell, first::cell]
+    down, right = (_weight_sums(n, cell) for n in plane.shape)
+    return np.asarray(sums / (down[:, None] * right), np.float32)
 
 
 @lru_cache(maxsize=32)
@@ -159,9 +169,11 @@ def _normalise_blocks(histograms: FloatArray, clip: float) -> FloatArray:
     energy = np.pad((histograms**2).sum(axis=0), 1, mode="edge")
     blocks = energy[:-1, :-1] + energy[1:, :-1] + energy[:-1, 1:] + energy[1:, 1:]
     inverse = 1.0 / np.sqrt(blocks + np.float32(_EPSILON**2))
-    total = np.zeros_like(histograms)
-    for rows in (slice(None, -1), slice(1, None)):
-        for cols in (slice(None, -1), slice(1, None)):
-            total += np.minimum(histograms * inverse[rows, cols], np.float32(clip))
-    result: FloatArray = total * np.float32(0.25)
+    result, part = np.zeros_like(histograms), np.empty_like(inverse[1:, 1:])
+    halves = slice(None, -1), slice(1, None)
+    for histogram, total in zip(histograms, result, strict=True):  # which stay in the cache
+        for rows, cols in product(halves, halves):
+            np.multiply(histogram, inverse[rows, cols], out=part)
+            total += np.minimum(part, np.float32(clip), out=part)
+    result *= np.float32(0.25)
     return result

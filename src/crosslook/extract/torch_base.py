@@ -151,7 +151,7 @@ class TorchExtractor(Extractor):
         if geometry.resized == images.shape[2:]:
             return pad(images, geometry)
         resized = torch.nn.functional.interpolate(
-            torch.from_numpy(images),
+            torch.from_numpy(np.ascontiguousarray(images)),
             size=geometry.resized,
             mode=self.RESAMPLE,
             antialias=True,
@@ -177,7 +177,8 @@ class TorchExtractor(Extractor):
 
         try:
             with torch.inference_mode(), exact_products(self.runtime):
-                tensor = torch.from_numpy(images).to(self.runtime.device, self.runtime.torch_dtype)
+                whole = torch.from_numpy(np.ascontiguousarray(images))
+                tensor = whole.to(self.runtime.device, self.runtime.torch_dtype)
                 if self._channels_last:
                     tensor = tensor.contiguous(memory_format=_channels_last())
                 if len(family) == 1 and family[0] is self:

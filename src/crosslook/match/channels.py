@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from crosslook.extract.base import Extractor
 from crosslook.geo.grey import GreyImage
+from crosslook.match.kept import kept
 from crosslook.types import FloatArray
 
 
@@ -30,6 +31,7 @@ class Channels:
     stride: float
 
 
+@kept
 def dense_channels(image: GreyImage, extractor: Extractor, margin: float = 3.0) -> Channels:
     """Extract features and make them comparable with those of the other sensor.
 
@@ -39,19 +41,20 @@ def dense_channels(image: GreyImage, extractor: Extractor, margin: float = 3.0) 
     noise. A cell is valid when no invalid pixel lies in it or within ``margin``
     pixels of it.
     """
-    images = np.ascontiguousarray(np.broadcast_to(image.values, (1, 3, *image.shape)))
-    features = extractor.extract(images)
+    features = extractor.extract(np.broadcast_to(image.values, (1, 3, *image.shape)))
     values = features.values[0]
     valid = valid_cells(image.valid, values.shape[1:], features.stride, margin)
     if not valid.any():
         return Channels(np.zeros_like(values), valid, features.stride)
-    inside = values[:, valid]
-    mean = inside.mean(axis=1, dtype=np.float64).astype(np.float32)[:, None, None]
-    std = inside.std(axis=1, dtype=np.float64).astype(np.float32)[:, None, None]
-    scaled = (values - mean) / np.maximum(std, np.float32(1e-6))
+    counted = valid.astype(np.uint8)
+    moments = np.array([cv2.meanStdDev(channel, mask=counted) for channel in values])
+    mean, std = moments.reshape(-1, 2).T.astype(np.float32)[..., None, None]
+    scaled = values - mean
+    scaled /= np.maximum(std, np.float32(1e-6))
     contrast = local_std(image, values.shape[1:], features.stride)
     scaled *= contrast_weight(contrast, float(np.median(contrast[valid])))
-    return Channels(np.where(valid, scaled, np.float32(0.0)), valid, features.stride)
+    scaled[:, ~valid] = 0.0
+    return Channels(scaled, valid, features.stride)
 
 
 def valid_cells(

@@ -8,8 +8,11 @@ finer ones and mutual information decide between those that are left.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -18,8 +21,10 @@ from scipy import fft
 
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_extractor
+from crosslook.extract.runtime import available_cores
 from crosslook.geo.grey import GreyImage
 from crosslook.match.channels import Channels, dense_channels
+from crosslook.match.kept import kept
 from crosslook.match.pose_range import Pose, PoseRange, stretched
 from crosslook.match.refine import grey_levels, reduce_image
 from crosslook.match.transform import (
@@ -107,17 +112,30 @@ def _search_stretch(search: PoseSearch) -> list[PoseCandidate]:
     """The best poses of one stretch, coarse to fine."""
     poses = search.wanted.poses()
     if len(poses) > _MOST_FINE:
-        poses = [one.pose for one in _best([search.glance(p, 2) for p in poses], _MOST_FINE)]
-    fine = _best([search.glance(p, 1) for p in poses], _MOST_FULL)
+        glanced = _in_threads(lambda pose: search.glance(pose, 2), poses)
+        poses = [one.pose for one in _best(glanced, _MOST_FINE)]
+    fine = _best(_in_threads(lambda pose: search.glance(pose, 1), poses), _MOST_FULL)
     if search.wanted.rotation_step > _CLOSE_DEGREES:
-        fine = [search.sharpen(one) for one in fine]
-    full = [search.look(one.pose) for one in _best(fine, _MOST_FULL // 2)]
+        fine = _in_threads(search.sharpen, fine)
+    left = [one.pose for one in _best(fine, _MOST_FULL // 2)]
+    full = [search.look(pose) for pose in left[:1]]  # whose spread is that of all
+    full += _in_threads(search.look, left[1:])
     return [search.candidate(one) for one in _best(full, len(full))]
 
 
+def _in_threads(work: Callable[[_Item], _Peak], items: Sequence[_Item]) -> list[_Peak]:
+    """What each gives, in order: transforms and warps let other threads go on meanwhile."""
+    with ThreadPoolExecutor(min(available_cores(), _MOST_THREADS)) as pool:
+        return list(pool.map(work, items))
+
+
+_Item = TypeVar("_Item")
+_MOST_THREADS = 4  # each holds a pose's spectra; more of them wait for the interpreter
 _MOST_FINE, _MOST_FULL = 60, 20
 _CLOSE_DEGREES = 2.0
+_SPARE = 2  # cells, so that scores of other cells can be read off between two of them
 Spectrum = NDArray[np.complex64]
+Span = tuple[int, int]
 
 
 def whole_image(sar: GreyImage, optical: GreyImage, transform: Transform) -> tuple[float, float]:
@@ -174,9 +192,7 @@ class PoseSearch:
         self._fixed: dict[int, FloatArray] = {}
         self._spectra: dict[tuple[int, tuple[int, int]], Spectrum] = {}
         self._levels: dict[int, FloatArray] = {}
-        self._own: dict[tuple[int, int], Channels] = {}
         self._stds: tuple[float, ...] | None = None
-        self._reduced: dict[int, GreyImage] = {}
 
     def transform(self, pose: Pose) -> Transform:
         """SAR pixels to optical pixels, the centre where the start has it."""
@@ -194,7 +210,8 @@ class PoseSearch:
         """The best place of a pose by features that were extracted once, and then turned."""
         cell = self.cell * multiple
         template, corner = self.rotated(pose, cell)
-        scores, filled, origin = self._correlate(template, cell)
+        spans = self._spans(template, cell, corner)
+        scores, filled, origin = self._correlate(template, cell, spans)
         weighted = scores * _weight(filled, pose)
         return _peak(pose, weighted, self._allowed(filled, origin, cell, corner), origin, cell)
 
@@ -227,15 +244,18 @@ class PoseSearch:
     def _score(self, pose: Pose) -> tuple[Array, NDArray[np.bool_], tuple[int, int]]:
         image, corner = self.warped(pose)
         cell = self.cell
-        scores, filled, origin = self._correlate(dense_channels(image, gradients(cell)), cell)
+        fine = dense_channels(image, gradients(cell))
+        spans = self._spans(fine, cell, corner)
+        scores, filled, origin = self._correlate(fine, cell, spans)
         allowed = self._allowed(filled, origin, cell, corner)
         if not allowed.any():
             return scores, allowed, origin
         weight = _weight(filled, pose)
         wide = dense_channels(image, gradients(2 * cell))
-        coarser, _, first = self._correlate(wide, 2 * cell)
+        halved = [(low // 2 - _SPARE, high // 2 + _SPARE) for low, high in spans]
+        coarser, _, first = self._correlate(wide, 2 * cell, halved)
         coarser = _sampled(coarser, first, scores.shape, origin, 0.5)
-        information, first = self._information(image, cell)
+        information, first = self._information(image, cell, spans)
         information = _sampled(information, first, scores.shape, origin, 1.0)
         parts = (scores * weight, coarser * weight, information)
         if self._stds is None:
@@ -257,15 +277,10 @@ class PoseSearch:
         """By how much the SAR image is reduced before it is brought under a pose."""
         return max(1, int(self.factor / (self.scale * pose[1]) + 0.3))
 
-    def _small(self, shrink: int) -> GreyImage:
-        if shrink not in self._reduced:
-            self._reduced[shrink] = reduce_image(self.sar, shrink)
-        return self._reduced[shrink]
-
     def _frame(self, pose: Pose, cell: int) -> tuple[Transform, tuple[int, int], Array]:
         """Map from the reduced SAR image, shape of its frame, and where its corner lies."""
         shrink = self._shrink(pose)
-        height, width = self._small(shrink).shape
+        height, width = reduce_image(self.sar, shrink).shape
         grow, reduce = np.diag([shrink, shrink, 1.0]), np.diag([1.0, 1.0, self.factor])
         onto = reduce @ self.transform(pose).matrix @ grow
         ends = np.array([[0, 0, height, height], [0, width, 0, width], [1, 1, 1, 1]], np.float64)
@@ -279,7 +294,7 @@ class PoseSearch:
     def warped(self, pose: Pose) -> tuple[GreyImage, Array]:
         """The SAR image under a pose on the reduced grid, and where its corner lies there."""
         onto, shape, corner = self._frame(pose, self.cell)
-        return warp(self._small(self._shrink(pose)), onto, shape), corner
+        return warp(reduce_image(self.sar, self._shrink(pose)), onto, shape), corner
 
     def rotated(self, pose: Pose, cell: int) -> tuple[Channels, Array]:
         """Features of the SAR image under a pose, and where their corner lies.
@@ -288,27 +303,48 @@ class PoseSearch:
         between two bins is shared by both.
         """
         onto, shape, corner = self._frame(pose, cell)
-        shrink = self._shrink(pose)
-        if (shrink, cell) not in self._own:
-            self._own[shrink, cell] = dense_channels(self._small(shrink), gradients(cell))
-        own = self._own[shrink, cell]
+        planes, stride = _planes(reduce_image(self.sar, self._shrink(pose)), cell)
         rows, cols = (max(1, length // cell) for length in shape)
-        grow, reduce = np.diag([own.stride, own.stride, 1.0]), np.diag([1.0, 1.0, cell])
+        grow, reduce = np.diag([stride, stride, 1.0]), np.diag([1.0, 1.0, cell])
         matrix = opencv_matrix(Transform(reduce @ onto.matrix @ grow, "homography"))
-        planes = np.concatenate([own.values, own.valid[None].astype(np.float32)])
-        moved = np.stack([cv2.warpPerspective(plane, matrix, (cols, rows)) for plane in planes])
-        valid = moved[-1] > 0.5
-        values = np.tensordot(_mixing(onto, len(own.values)), moved[:-1], axes=1) * valid
+        moved = cv2.warpPerspective(planes, matrix, (cols, rows))
+        valid = moved[..., -1] > 0.5
+        turned = moved.reshape(-1, moved.shape[2]) @ _mixing(onto, moved.shape[2] - 1)
+        values = turned.T.reshape(-1, rows, cols) * valid
         return Channels(np.asarray(values, np.float32), valid, float(cell)), corner
 
-    def _correlate(self, template: Channels, cell: int) -> tuple[Array, Array, tuple[int, int]]:
-        """Scores at all positions, how much of the template counts, and the first position."""
+    def _spans(self, template: Channels, cell: int, corner: Array) -> list[Span]:
+        """First and last position along either axis that may be allowed, and a few more.
+
+        What lies beyond need not be computed: a transform that is too short
+        for all positions spoils those alone.
+        """
+        fixed, own = self._features(cell)[-1], template.valid
+        least = (1 - 1e-3) * _LEAST_OVERLAP * min(float(own.sum()), float(fixed.sum()))
+        out = []
+        for axis in (0, 1):
+            theirs, ours = fixed.sum(axis=1 - axis), own.sum(axis=1 - axis)
+            low = _least_rows(theirs, ours[::-1], least) - len(ours)
+            high = len(theirs) - _least_rows(theirs[::-1], ours, least)
+            if self.wanted.shift is not None:
+                most = self.wanted.shift / self.factor
+                low = max(low, int(np.floor((corner[axis] - most) / cell)))
+                high = min(high, int(np.ceil((corner[axis] + most) / cell)))
+            out.append((low - _SPARE, high + _SPARE))
+        return out
+
+    def _correlate(
+        self, template: Channels, cell: int, spans: Sequence[Span]
+    ) -> tuple[Array, Array, tuple[int, int]]:
+        """Scores at positions, how much of the template counts, and the first position."""
         own = template.valid.astype(np.float32)
         energy = np.einsum("chw,chw->hw", template.values, template.values)
         stack = np.concatenate([template.values, energy[None], own[None]])
-        height, width = own.shape
-        fixed, size = self._spectrum(cell, (height, width))
-        spectrum = np.conj(fft.rfft2(stack, size, workers=_WORKERS))
+        there = self._features(cell)[-1]
+        size, cut, origin = _transform_of(there.shape, own.shape, spans)
+        fixed = self._spectrum(cell, size)
+        # Turned by half a turn, a convolution is a correlation whose first position comes first.
+        spectrum = fft.rfft2(stack[:, ::-1, ::-1], size, workers=_WORKERS)
         count = len(template.values)
         joint = np.stack(
             [
@@ -318,30 +354,32 @@ class PoseSearch:
                 fixed[count + 1] * spectrum[count + 1],
             ]
         )
-        rows, cols = self._fixed[cell].shape[1:]
-        down, right = np.arange(-height + 1, rows), np.arange(-width + 1, cols)
-        raw, theirs, ours, overlap = fft.irfft2(joint, size, workers=_WORKERS)[:, down][:, :, right]
+        raw, theirs, ours, overlap = fft.irfft2(joint, size, workers=_WORKERS)[:, *cut]
         both = np.sqrt(np.maximum(theirs, 0.0) * np.maximum(ours, 0.0))
         floor = 1e-3 * max(float(both.max()), 1e-12)
-        filled = overlap / max(float(min(own.sum(), self._fixed[cell][-1].sum())), 1.0)
-        return raw / np.maximum(both, floor), filled, (-height + 1, -width + 1)
+        filled = overlap / max(float(min(own.sum(), there.sum())), 1.0)
+        return raw / np.maximum(both, floor), filled, origin
 
-    def _spectrum(self, cell: int, shape: tuple[int, int]) -> tuple[Spectrum, tuple[int, int]]:
-        """Of the optical features, their energy and their validity, padded for a template."""
+    def _features(self, cell: int) -> FloatArray:
+        """Of the optical image, then their energy and where they are valid."""
         if cell not in self._fixed:
             channels = dense_channels(self.optical, gradients(cell))
             energy = np.einsum("chw,chw->hw", channels.values, channels.values)
             valid = channels.valid.astype(np.float32)
             self._fixed[cell] = np.concatenate([channels.values, energy[None], valid[None]])
-        fixed = self._fixed[cell]
-        size = _fast_size(fixed.shape[1:], shape)
+        return self._fixed[cell]
+
+    def _spectrum(self, cell: int, size: tuple[int, int]) -> Spectrum:
+        """Of the optical features, padded to a size."""
         key = (cell, size)
         if key not in self._spectra:
-            self._spectra[key] = fft.rfft2(fixed, size, workers=_WORKERS)
-        return self._spectra[key], size
+            self._spectra[key] = fft.rfft2(self._features(cell), size, workers=_WORKERS)
+        return self._spectra[key]
 
-    def _information(self, image: GreyImage, cell: int) -> tuple[Array, tuple[int, int]]:
-        """Mutual information at all positions, times the overlap, and the first position.
+    def _information(
+        self, image: GreyImage, cell: int, spans: Sequence[Span]
+    ) -> tuple[Array, tuple[int, int]]:
+        """Mutual information at positions, times the overlap, and the first position.
 
         The joint histogram of every position is a correlation of the masks of
         two grey levels (Oefverstedt et al., "Fast computation of mutual
@@ -349,23 +387,20 @@ class PoseSearch:
         """
         if cell not in self._levels:
             self._levels[cell] = _level_masks(reduce_image(self.optical, cell))
-        fixed, moving = self._levels[cell], _level_masks(reduce_image(image, cell))
-        size = _fast_size(fixed.shape[1:], moving.shape[1:])
-        theirs = fft.rfft2(fixed, size, workers=_WORKERS)
-        ours = np.conj(fft.rfft2(moving, size, workers=_WORKERS))
-        rows, cols = fixed.shape[1:]
-        down, right = (
-            np.arange(-n + 1, m) for n, m in zip(moving.shape[1:], (rows, cols), strict=True)
-        )
-        joint = np.stack(
-            [fft.irfft2(theirs * one, size, workers=_WORKERS)[:, down][:, :, right] for one in ours]
-        )
-        np.maximum(joint, 1e-2, out=joint)
-        total = joint.sum(axis=(0, 1))
-        joint /= total
-        parts = [_entropy(joint.sum(axis=1), 0), _entropy(joint.sum(axis=0), 0)]
-        ratio = (parts[0] + parts[1] - _entropy(joint, (0, 1))) * total
-        return ratio, (-moving.shape[1] + 1, -moving.shape[2] + 1)
+        moving = _level_masks(reduce_image(image, cell))
+        size, cut, origin = _transform_of(self._levels[cell].shape[1:], moving.shape[1:], spans)
+        theirs = fft.rfft2(self._levels[cell], size, workers=_WORKERS)
+        ours = fft.rfft2(moving[:, ::-1, ::-1], size, workers=_WORKERS)
+        shape = [part.stop - part.start for part in cut]
+        own, both = np.zeros(shape), np.zeros(shape)
+        other = np.zeros((len(theirs), *shape), np.float32)
+        for one in ours:  # so that the counts of one level stay in the cache
+            counts = np.maximum(fft.irfft2(theirs * one, size, workers=_WORKERS)[:, *cut], 1e-2)
+            both += _sum_log(counts)
+            own += _sum_log(counts.sum(axis=0)[None])
+            other += counts
+        # The count times the sum of both entropies less that of the joint histogram.
+        return _sum_log(other.sum(axis=0)[None]) - own - _sum_log(other) + both, origin
 
     def _allowed(
         self, filled: Array, first: tuple[int, int], cell: int, corner: Array
@@ -387,8 +422,19 @@ def gradients(cell: int) -> Extractor:
     return open_extractor(f"hog:cell={cell},blur={0.5 if cell == 2 else 1.0}")
 
 
+@kept
+def _planes(image: GreyImage, cell: int) -> tuple[FloatArray, float]:
+    """Features of an image and where they are valid, (h, w, bins + 1), and pixels per cell."""
+    own = dense_channels(image, gradients(cell))
+    planes = np.concatenate([own.values, own.valid[None].astype(np.float32)])
+    return np.ascontiguousarray(planes.transpose(1, 2, 0)), own.stride
+
+
 def _mixing(onto: Transform, bins: int) -> FloatArray:
-    """Matrix (bins, bins) that turns histograms of unsigned orientations as a map does."""
+    """Matrix (bins + 1, bins) that turns histograms of unsigned orientations as a map does.
+
+    Of the planes that it is applied to the last one says what is valid, and is left out.
+    """
     linear = onto.matrix[:2, :2]
     flipped = np.linalg.det(linear) < 0
     # Columns run along angle 0, rows along 90 degrees.
@@ -396,12 +442,12 @@ def _mixing(onto: Transform, bins: int) -> FloatArray:
     source = np.arange(bins) * 180.0 / bins
     # A mirror image is one whose columns run the other way, and then turned.
     target = ((angle + 180.0 - source if flipped else angle + source) % 180.0) * bins / 180.0
-    mixing = np.zeros((bins, bins), np.float32)
+    mixing = np.zeros((bins + 1, bins), np.float32)
     low = np.floor(target).astype(int)
     part = target - low
     each = np.arange(bins)
-    mixing[low % bins, each] += 1.0 - part
-    mixing[(low + 1) % bins, each] += part
+    mixing[each, low % bins] += 1.0 - part
+    mixing[each, (low + 1) % bins] += part
     return mixing
 
 
@@ -417,12 +463,25 @@ def _peak(
     return _Peak(pose, float(best[row, col]), place)
 
 
-def _fast_size(fixed: tuple[int, ...], moving: tuple[int, ...]) -> tuple[int, int]:
-    rows, cols = (
-        fft.next_fast_len(-(-(a + b) // _ROUND) * _ROUND, real=True)
-        for a, b in zip(fixed, moving, strict=True)
-    )
-    return int(rows), int(cols)
+def _least_rows(theirs: Array, ours: Array, least: float) -> int:
+    """Of two images that meet at a rim, how many rows must overlap to hold so many cells."""
+    rows = max(int(np.searchsorted(np.cumsum(one), least)) for one in (theirs, ours))
+    return min(rows + 1, len(theirs), len(ours))
+
+
+def _transform_of(
+    fixed: tuple[int, ...], moving: tuple[int, ...], spans: Sequence[Span]
+) -> tuple[tuple[int, int], tuple[slice, slice], tuple[int, int]]:
+    """Size of the transform that is right for all positions of the spans, and where they are."""
+    size, cut, origin = [], [], []
+    for theirs, ours, (low, high) in zip(fixed, moving, spans, strict=True):
+        first = min(max(low, 1 - ours), theirs - 1)
+        last = max(min(high, theirs - 1), first)
+        needed = max(theirs - first, last + ours)
+        size.append(int(fft.next_fast_len(-(-needed // _ROUND) * _ROUND, real=True)))
+        cut.append(slice(first + ours - 1, last + ours))
+        origin.append(first)
+    return (size[0], size[1]), (cut[0], cut[1]), (origin[0], origin[1])
 
 
 def _level_masks(image: GreyImage) -> FloatArray:
@@ -431,8 +490,9 @@ def _level_masks(image: GreyImage) -> FloatArray:
     return np.asarray(level == np.arange(_BINS)[:, None, None], np.float32)
 
 
-def _entropy(probability: Array, axis: int | tuple[int, int]) -> Array:
-    return np.asarray(-(probability * np.log(probability)).sum(axis=axis), np.float64)
+def _sum_log(counts: Array) -> Array:
+    """``sum n log n`` over the first axis."""
+    return np.asarray(np.einsum("khw,khw->hw", counts, np.log(counts)), np.float64)
 
 
 def _weight(filled: Array, pose: Pose) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from crosslook.geo.grey import GreyImage
+from crosslook.match.kept import kept
 from crosslook.match.settings import TransformModel
 from crosslook.match.transform import (
     Transform,
@@ -55,15 +57,21 @@ class InformationMeasure:
 
     def __call__(self, transform: Transform) -> float:
         """Mutual information of the overlap; 0 where they hardly overlap."""
-        optical = self.optical[:: self.every, :: self.every]
-        shape = (int(optical.shape[0]), int(optical.shape[1]))
+        fixed, known = self._looked_at
         if self.every > 1:  # the first pixel's centre is at 0.5 on either grid
             transform = _lattice(self.every).compose(transform)
+        shape = (int(fixed.shape[0]), int(fixed.shape[1]))
         moved = warp_array(self.sar, transform, shape, cv2.INTER_LINEAR, outside=_OUTSIDE)
-        inside = (moved >= 0) & (optical >= 0)
-        if int(inside.sum()) < _MIN_SAMPLES:
+        inside = (moved >= 0) & known
+        if np.count_nonzero(inside) < _MIN_SAMPLES:
             return 0.0
-        return mutual_information(_joint(moved[inside], optical[inside], self.bins))
+        return mutual_information(_joint(moved, fixed, inside, self.bins))
+
+    @cached_property
+    def _looked_at(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Levels of the optical pixels that are looked at, and which of them are valid."""
+        fixed = np.ascontiguousarray(self.optical[:: self.every, :: self.every])
+        return fixed, fixed >= 0
 
 
 def information_measure(
@@ -100,12 +108,17 @@ def mutual_information(joint: Array) -> float:
     return float((probability[filled] * np.log(probability[filled] / expected[filled])).sum())
 
 
-def _joint(moved: FloatArray, fixed: NDArray[np.int64], bins: int) -> Array:
+def _joint(
+    moved: FloatArray, fixed: NDArray[np.int64], inside: NDArray[np.bool_], bins: int
+) -> Array:
     low = np.minimum(moved.astype(np.int64), bins - 2)
-    upper = moved - low
-    index = low * bins + fixed
+    upper = (moved - low).ravel()
     size = bins * bins
-    counts = np.bincount(index, 1.0 - upper, size) + np.bincount(index + bins, upper, size)[:size]
+    index = low * bins + fixed
+    index[~inside] = size  # sorted out with what lies beyond the last bin
+    at = index.ravel()
+    lower = np.bincount(at, 1.0 - upper, size + 1)
+    counts = lower[:size] + np.bincount(at + bins, upper, size + bins + 1)[:size]
     smooth = np.array([1.0, 4.0, 1.0]) / 6.0
     result = cv2.sepFilter2D(
         counts.reshape(bins, bins), cv2.CV_64F, smooth, smooth, borderType=cv2.BORDER_REPLICATE
@@ -113,13 +126,15 @@ def _joint(moved: FloatArray, fixed: NDArray[np.int64], bins: int) -> Array:
     return np.asarray(result, np.float64)
 
 
+@kept
 def grey_levels(image: GreyImage, blur: float, bins: int) -> FloatArray:
     """Equalised grey levels as floats in 0..bins - 1."""
     values = image.values
     if blur > 0:
         values = cv2.GaussianBlur(values, (0, 0), blur, borderType=cv2.BORDER_REFLECT_101)
     sample = values[image.valid][:: max(1, int(image.valid.sum()) // 100_000)]
-    edges = np.unique(np.quantile(sample, np.linspace(0.0, 1.0, 257)))
+    # Sorted at once: numpy parts an array for each quantile anew.
+    edges = np.unique(np.quantile(np.sort(sample), np.linspace(0.0, 1.0, 257)))
     rank = np.linspace(0.0, bins - 1.001, len(edges))
     return np.asarray(np.interp(values, edges, rank), np.float32)
 
@@ -348,6 +363,7 @@ def _measure(
     return information_measure(*small, level.blur, sparse=sparse)
 
 
+@kept
 def reduce_image(image: GreyImage, factor: int) -> GreyImage:
     """Mean over blocks; a block with an invalid pixel is invalid."""
     if factor == 1:
