@@ -257,13 +257,13 @@ def vote(maps: ScoreMaps, ranges: VoteRange, size: tuple[int, int]) -> Transform
 
 def _displaced_sum(level: Array, displacement: Array) -> Array:
     """``sum_k level[k][s + displacement[k]]`` for all cells s; 0 beyond a map."""
-    cells = np.round(displacement).astype(int)
-    pad = int(np.abs(cells).max(initial=0))
     side = level.shape[1]
-    padded = np.pad(level, ((0, 0), (pad, pad), (pad, pad)))
     total = np.zeros(level.shape[1:])
-    for one, (down, right) in zip(padded, cells + pad, strict=True):
-        total += one[down : down + side, right : right + side]
+    for one, (down, right) in zip(level, np.round(displacement).astype(int), strict=True):
+        rows, cols = (slice(max(0, -n), max(0, side - max(0, n))) for n in (down, right))
+        there = total[rows, cols]
+        top, left = max(0, down), max(0, right)
+        there += one[top : top + there.shape[0], left : left + there.shape[1]]
     return total
 
 
