@@ -43,6 +43,17 @@ def test_images_need_not_be_square(models: Any, name: str) -> None:
 
 
 @EVERY
+@pytest.mark.filterwarnings("error:.*not writable")
+def test_one_grey_plane_seen_thrice_is_three_equal_planes(models: Any, name: str) -> None:
+    grey = np.broadcast_to(images(2, 64)[:, :1], (2, 3, 64, 64))
+    extractor = models.open(name)
+    seen, held = extractor.extract(grey), extractor.extract(np.ascontiguousarray(grey))
+    np.testing.assert_array_equal(seen.values, held.values)
+    with pytest.raises(InputError):
+        extractor.extract(np.broadcast_to(grey[:, :1] * 2, grey.shape))
+
+
+@EVERY
 def test_what_is_no_image_is_refused(models: Any, name: str) -> None:
     extractor = models.open(name)
     good = images(1, 32)

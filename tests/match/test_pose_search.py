@@ -135,3 +135,27 @@ def test_images_that_hardly_overlap_have_no_pose() -> None:
     sar, optical = ground(160, 1), ground(160, 2)
     empty = GreyImage(optical.values, np.zeros_like(optical.valid))
     assert search_poses(sar, empty, identity(), PoseRange()) == []
+
+
+@pytest.mark.parametrize("shift", [None, 30.0])
+def test_what_is_not_computed_could_not_have_won(shift: float | None) -> None:
+    optical = ground(300)
+    optical.valid[:, 220:] = False  # most of what is valid lies on one side
+    sar = moved(ground(300), similarity((0.0, 0.0), 20.0, 0.9, (150.0, 150.0)), 200)
+    start = Transform(translation(40.0, 60.0), "shift")
+    search = PoseSearch(sar, optical, start, PoseRange(30.0, shift=shift))
+    pose = (20.0, 1.0, False)
+    template, corner = search.rotated(pose, search.cell)
+    everywhere = [(-1000, 1000)] * 2
+    spans = search._spans(template, search.cell, corner)
+    some, whole = (search._correlate(template, search.cell, s) for s in (spans, everywhere))
+    allowed = [search._allowed(filled, o, search.cell, corner) for _, filled, o in (some, whole)]
+    assert whole[0].size > 1.5 * some[0].size
+    assert 0 < allowed[0].sum() == allowed[1].sum()  # none of those left out was allowed
+    np.testing.assert_allclose(some[0][allowed[0]], whole[0][allowed[1]], atol=1e-5)
+    image = search.warped(pose)[0]
+    near, first = search._information(image, search.cell, spans)
+    far, other = search._information(image, search.cell, everywhere)
+    down, right = (a - b for a, b in zip(first, other, strict=True))
+    same = far[down : down + near.shape[0], right : right + near.shape[1]]
+    np.testing.assert_allclose(near, same, rtol=1e-3, atol=1e-2)

@@ -11,6 +11,7 @@ from crosslook.match.refine import (
     InformationMeasure,
     fraction_of,
     information_measure,
+    mutual_information,
     refine,
 )
 from crosslook.match.transform import identity, similarity
@@ -43,6 +44,8 @@ def test_large_images_are_looked_at_in_part() -> None:
     small = GreyImage(image.values[:200, :200], image.valid[:200, :200])
     assert information_measure(image, image, 0.0, sparse=True).every == 2
     assert information_measure(small, small, 0.0, sparse=True).every == 1
+    large = GreyImage(rng.random((2048, 2048), np.float32), np.ones((2048, 2048), np.bool_))
+    assert information_measure(large, large, 0.0, sparse=True).every == 4
     assert information_measure(image, image, 0.0).every == 1  # evidence and audits look at all
 
 
@@ -64,3 +67,23 @@ def test_a_known_shift_is_gone_as_far_as_asked_for() -> None:
     centre = np.array([128.0, 128.0])
     np.testing.assert_allclose(full.transform(centre), centre, atol=0.15)
     np.testing.assert_allclose(half.transform(centre), centre + np.array([0.8, -0.6]), atol=0.15)
+
+
+def test_levels_are_counted_as_one_by_one() -> None:
+    rng = np.random.default_rng(4)
+    sar = rng.uniform(0, 7, (300, 90)).astype(np.float32)  # more than are counted at once
+    optical = rng.integers(-1, 8, (300, 90))  # -1: invalid
+    sar[rng.random(sar.shape) < 0.1] = -1e5
+    counts = np.zeros((8, 8))
+    for moved, fixed in zip(sar.ravel(), optical.ravel(), strict=True):
+        if moved >= 0 and fixed >= 0:
+            low = min(int(moved), 6)
+            counts[low, fixed] += 1 - (moved - low)
+            counts[low + 1, fixed] += moved - low
+    weights = np.array([1.0, 4.0, 1.0]) / 6
+    padded = np.pad(counts, 1, mode="edge")
+    soft = sum(
+        weights[i] * weights[j] * padded[i : i + 8, j : j + 8] for i in range(3) for j in range(3)
+    )
+    measured = InformationMeasure(sar, optical, 8)(identity())
+    assert measured == pytest.approx(mutual_information(np.asarray(soft)), rel=1e-6)
