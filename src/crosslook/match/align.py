@@ -51,20 +51,25 @@ def passes_of(side: float) -> tuple[Pass, ...]:
     """Passes for an image of so many pixels along its shorter side.
 
     A small image needs smaller templates, so that several of them lie side by
-    side and can contradict each other.
+    side and can contradict each other; of a large one a few hundred of them find
+    the way, and only the last pass takes all.
     """
+    apart = side / _ALONG
     wide, last = (
         max(64.0, min(most, fraction * side)) for most, fraction in ((112.0, 0.45), (128.0, 0.4))
     )
     return (
-        PASSES[0],
-        replace(PASSES[1], template=wide, step=min(48.0, wide / 2)),
+        replace(PASSES[0], step=max(PASSES[0].step, apart)),
+        replace(PASSES[1], template=wide, step=max(min(48.0, wide / 2), apart)),
         replace(PASSES[2], template=last, step=last / 4),
     )
 
 
 CLOSE = PoseRange(3.0, (0.97, 1.03), shift=64.0, rotation_step=1.5, scale_step=0.031)
 """Poses tried around a start that leads nowhere by templates."""
+
+_ALONG = 22.0
+"""Templates along a side that are enough for the passes before the last."""
 
 _CLEARLY = 0.2
 _OVERLAP_WORTH = 4.0

@@ -85,6 +85,7 @@ LEAST_SQUARES: dict[str, Callable[[Array, Array, Array], Array]] = {
 
 MINIMUM = {"shift": 1, "similarity": 2, "affine": 3, "homography": 4, "tps": 6}
 _HYPOTHESES = 2000
+_MANY_POINTS = 1500  # of which not all pairs are written down
 _POLISH_ROUNDS = 10
 _SPLINE_SMOOTHING = 0.02
 
@@ -213,13 +214,16 @@ def _start_similarity(
 ) -> Array | None:
     """The best of seeded pairs of points, each pair one hypothesis."""
     a, b = as_complex(source), as_complex(target)
-    first, second = np.triu_indices(len(a), 1)
+    rng = np.random.default_rng(seed)
+    if len(a) > _MANY_POINTS:
+        first, second = rng.integers(0, len(a), (2, 4 * _HYPOTHESES))
+    else:
+        first, second = np.triu_indices(len(a), 1)
     far = np.abs(a[first] - a[second]) > 0.1 * np.abs(a - a.mean()).max()
     first, second = first[far], second[far]
     if len(first) == 0:
         return None
     if len(first) > _HYPOTHESES:
-        rng = np.random.default_rng(seed)
         chosen = rng.choice(len(first), _HYPOTHESES, replace=False)
         first, second = first[chosen], second[chosen]
     factor = (b[first] - b[second]) / (a[first] - a[second])
