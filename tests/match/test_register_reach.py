@@ -55,7 +55,7 @@ def test_a_start_out_of_reach_is_widened_and_says_so() -> None:
 def test_what_is_requested_is_searched(degrees: float, scale: float) -> None:
     truth = rotated(degrees, scale)
     sar, optical = pair(truth)
-    result = register(sar, optical, rotation=abs(degrees) + 10.0, scale="0.8:1.3")
+    result = register(sar, optical, rotation=abs(degrees) + 10.0, scale=(0.8, 1.3))
     assert (result.verdict, result.search) == ("match", "requested")
     assert error(result.transform, truth) < 3.0
 

@@ -31,6 +31,8 @@ class FitOptions(SeedOption):
 
 
 _MOST_SCALE = 8.0
+Factors = str | float | tuple[float, float]
+"""``0.1``, ``0.7:1.4`` or (0.7, 1.4); settings hold it as text."""
 
 
 def _as_range(value: Any) -> Any:
@@ -51,12 +53,14 @@ class ReachOptions(Settings):
     rotation: Annotated[float, Cli(metavar="DEGREES")] = Field(
         default=0.0, ge=0.0, le=180.0, description="Largest rotation to either side."
     )
-    scale: Annotated[str, BeforeValidator(_as_range), Cli(metavar="FRACTION|LOW:HIGH")] = Field(
+    scale: Annotated[Factors, BeforeValidator(_as_range), Cli(metavar="FRACTION|LOW:HIGH")] = Field(
         default="", description="Largest change of scale, as 0.1 (10 %), or factors, as 0.7:1.4."
     )
-    aspect: Annotated[str, BeforeValidator(_as_range), Cli(metavar="FRACTION|LOW:HIGH")] = Field(
-        default="",
-        description="Largest change of height over width, where pixels are not square; as --scale.",
+    aspect: Annotated[Factors, BeforeValidator(_as_range), Cli(metavar="FRACTION|LOW:HIGH")] = (
+        Field(
+            default="",
+            description="Largest change of height over width, where pixels are not square; as --scale.",
+        )
     )
     flip: bool = Field(default=False, description="Try the mirror image too.")
     near_only: bool = Field(
@@ -65,7 +69,7 @@ class ReachOptions(Settings):
 
     @field_validator("scale", "aspect")
     @classmethod
-    def _check_scale(cls, value: str) -> str:
+    def _check_scale(cls, value: Factors) -> Factors:
         factors(value)
         return value
 
@@ -75,7 +79,7 @@ class ReachOptions(Settings):
         return bool(self.shift or self.rotation or self.scale or self.aspect or self.flip)
 
 
-def factors(text: str) -> tuple[float, float]:
+def factors(given: Factors) -> tuple[float, float]:
     """Lowest and highest factor that ``0.1`` or ``0.7:1.4`` means; (1, 1) for an empty text.
 
     Raises
@@ -83,6 +87,7 @@ def factors(text: str) -> tuple[float, float]:
     SettingError
         If it is neither, or beyond an eighth to eight times.
     """
+    text = str(_as_range(given))
     if not text:
         return 1.0, 1.0
     try:
