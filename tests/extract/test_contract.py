@@ -10,6 +10,7 @@ import pytest
 
 from crosslook.errors import InputError, SettingError, SpecError, WeightsError
 from crosslook.extract.registry import ROWS, check_spec, describe_rows, open_extractor
+from crosslook.extract.torch_base import TorchExtractor
 from tests.helpers.checkpoints import images, shaken
 
 EVERY = pytest.mark.parametrize("name", [row.name for row in ROWS])
@@ -51,6 +52,19 @@ def test_one_grey_plane_seen_thrice_is_three_equal_planes(models: Any, name: str
     np.testing.assert_array_equal(seen.values, held.values)
     with pytest.raises(InputError):
         extractor.extract(np.broadcast_to(grey[:, :1] * 2, grey.shape))
+
+
+@EVERY
+def test_a_gpu_makes_images_ready_as_a_processor_does(models: Any, name: str) -> None:
+    extractor = models.open(name)
+    if not isinstance(extractor, TorchExtractor):
+        return
+    import torch
+
+    stack = images(2, 64)[:, :, :40]
+    by_processor = extractor._normalised(stack, extractor.geometry(40, 64))
+    whole = torch.from_numpy(np.ascontiguousarray(stack))
+    np.testing.assert_array_equal(extractor._made_ready(whole).numpy(), by_processor)
 
 
 @EVERY

@@ -256,9 +256,14 @@ class Extractor(ABC):
                 if not len(more):
                     return
 
+    @property
+    def normalises(self) -> bool:
+        """Whether ``MEAN`` and ``STD`` change anything."""
+        return any(self.MEAN) or set(self.STD) != {1.0}
+
     def _normalised(self, images: FloatArray, geometry: Geometry) -> FloatArray:
         prepared = self._prepare(images, geometry)
-        if any(self.MEAN) or set(self.STD) != {1.0}:
+        if self.normalises:
             mean = np.asarray(self.MEAN, np.float32)[:, None, None]
             std = np.asarray(self.STD, np.float32)[:, None, None]
             prepared = prepared - mean

@@ -148,17 +148,37 @@ class TorchExtractor(Extractor):
     def _prepare(self, images: FloatArray, geometry: Geometry) -> FloatArray:
         import torch
 
-        if geometry.resized == images.shape[2:]:
-            return pad(images, geometry)
+        whole = torch.from_numpy(np.ascontiguousarray(images))
+        return pad(self._resized(whole, geometry).numpy(), geometry)
+
+    def _normalised(self, images: FloatArray, geometry: Geometry) -> FloatArray:
+        # A GPU makes them ready itself: it resizes faster than large images come to it.
+        return images if self.runtime.kind == "cuda" else super()._normalised(images, geometry)
+
+    def _resized(self, images: Any, geometry: Geometry) -> Any:
+        """A tensor (n, C, H, W) of images brought to the size of the model."""
+        import torch
+
+        if geometry.resized == tuple(images.shape[2:]):
+            return images
         resized = torch.nn.functional.interpolate(
-            torch.from_numpy(np.ascontiguousarray(images)),
-            size=geometry.resized,
-            mode=self.RESAMPLE,
-            antialias=True,
-            align_corners=False,
+            images, size=geometry.resized, mode=self.RESAMPLE, antialias=True, align_corners=False
         )
         # Bicubic overshoots; a model's input range is 0..1 like that of the patch.
-        return pad((resized if self.BANDS else resized.clamp_(0.0, 1.0)).numpy(), geometry)
+        return resized if self.BANDS else resized.clamp_(0.0, 1.0)
+
+    def _made_ready(self, images: Any) -> Any:
+        """What :meth:`_normalised` gives on a processor, by a tensor's own device."""
+        import torch
+
+        geometry = self.geometry(*images.shape[2:])
+        resized = self._resized(images, geometry)
+        bottom, right = (a - b for a, b in zip(geometry.padded, geometry.resized, strict=True))
+        padded = torch.nn.functional.pad(resized, (0, right, 0, bottom), mode="replicate")
+        if not self.normalises:
+            return padded
+        mean, std = (torch.tensor(v, device=padded.device) for v in (self.MEAN, self.STD))
+        return (padded - mean[:, None, None]) / std[:, None, None]
 
     def _features(self, images: FloatArray) -> Features:
         return self._many(images, [self])[0]
@@ -177,8 +197,10 @@ class TorchExtractor(Extractor):
 
         try:
             with torch.inference_mode(), exact_products(self.runtime):
-                whole = torch.from_numpy(np.ascontiguousarray(images))
-                tensor = whole.to(self.runtime.device, self.runtime.torch_dtype)
+                whole = torch.from_numpy(np.ascontiguousarray(images)).to(self.runtime.device)
+                if self.runtime.kind == "cuda":
+                    whole = self._made_ready(whole)
+                tensor = whole.to(self.runtime.torch_dtype)
                 if self._channels_last:
                     tensor = tensor.contiguous(memory_format=_channels_last())
                 if len(family) == 1 and family[0] is self:
