@@ -88,6 +88,7 @@ class SdUnet(TorchExtractor):
     SWEPT = "block"
     MEAN = (0.5, 0.5, 0.5)
     STD = (0.5, 0.5, 0.5)
+    READY_ON_GPU = False  # the noise is seeded by the very bytes that a processor makes ready
     BYTES_PER_PIXEL: ClassVar[float] = 4000.0
     CPU_STEP_BYTES: ClassVar[float] = float("inf")  # its weights are read once per step
 

@@ -72,12 +72,15 @@ class TorchExtractor(Extractor):
         rounded up from measurements; decides the batch size.
     CPU_STEP_BYTES : float
         Activations of a step on a CPU at most.
+    READY_ON_GPU : bool
+        Whether a GPU brings images to the size of the model itself.
     """
 
     PRETRAINED: ClassVar[bool] = True
     RESAMPLE: Literal["bicubic", "bilinear"] = "bicubic"
     BYTES_PER_PIXEL: ClassVar[float] = 4000.0
     CPU_STEP_BYTES: ClassVar[float] = 256e6
+    READY_ON_GPU: ClassVar[bool] = True
 
     def __init__(
         self, spec: str, options: dict[str, Any], source: WeightsSource, runtime: Runtime
@@ -152,8 +155,12 @@ class TorchExtractor(Extractor):
         return pad(self._resized(whole, geometry).numpy(), geometry)
 
     def _normalised(self, images: FloatArray, geometry: Geometry) -> FloatArray:
-        # A GPU makes them ready itself: it resizes faster than large images come to it.
-        return images if self.runtime.kind == "cuda" else super()._normalised(images, geometry)
+        # A GPU resizes faster than large images come to it.
+        return images if self._by_gpu else super()._normalised(images, geometry)
+
+    @property
+    def _by_gpu(self) -> bool:
+        return self.READY_ON_GPU and self.runtime.kind == "cuda"
 
     def _resized(self, images: Any, geometry: Geometry) -> Any:
         """A tensor (n, C, H, W) of images brought to the size of the model."""
@@ -198,7 +205,7 @@ class TorchExtractor(Extractor):
         try:
             with torch.inference_mode(), exact_products(self.runtime):
                 whole = torch.from_numpy(np.ascontiguousarray(images)).to(self.runtime.device)
-                if self.runtime.kind == "cuda":
+                if self._by_gpu:
                     whole = self._made_ready(whole)
                 tensor = whole.to(self.runtime.torch_dtype)
                 if self._channels_last:
@@ -263,5 +270,11 @@ def _channels_last() -> Any:
 
 
 def _to_numpy(tensor: Any) -> FloatArray:
-    array: FloatArray = tensor.float().cpu().contiguous().numpy()
+    import torch
+
+    whole = tensor.float().contiguous()
+    if whole.is_cuda:  # memory that may be paged out is filled at a tenth of the speed
+        there = torch.empty(whole.shape, dtype=whole.dtype, pin_memory=True)
+        whole = there.copy_(whole)
+    array: FloatArray = whole.cpu().numpy()
     return array
