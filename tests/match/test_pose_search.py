@@ -56,15 +56,15 @@ def test_poses_cover_their_range_within_the_steps() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rotation", "scale", "shift", "flip"),
+    ("rotation", "scale", "shift", "flip", "finer"),
     [
-        (37.0, 1.0, (20.0, -31.0), False),
-        (-75.0, 1.25, (-9.0, 4.0), False),
-        (12.0, 0.9, (5.0, 8.0), True),
+        (37.0, 1.0, (20.0, -31.0), False, False),
+        (-75.0, 1.25, (-9.0, 4.0), False, True),
+        (12.0, 0.9, (5.0, 8.0), True, False),
     ],
 )
 def test_a_known_pose_is_found(
-    rotation: float, scale: float, shift: tuple[float, float], flip: bool
+    rotation: float, scale: float, shift: tuple[float, float], flip: bool, finer: bool
 ) -> None:
     optical = ground(320)
     centre = (160.0, 160.0)
@@ -74,7 +74,8 @@ def test_a_known_pose_is_found(
         mirror = np.array([[1.0, 0.0, 0.0], [0.0, -1.0, 192.0], [0.0, 0.0, 1.0]])
         truth = truth.compose(Transform(mirror, "affine"))
     sar = moved(optical, truth, 192)
-    best = search_poses(sar, optical, into, PoseRange(90.0, (0.75, 1.33), flip))[0]
+    wanted = PoseRange(90.0, (0.75, 1.33), flip)
+    best = search_poses(sar, optical, into, wanted, finer=finer)[0]
     assert best.flipped is flip
     assert best.rotation == pytest.approx(rotation, abs=3.0)
     assert best.scale == pytest.approx(scale, rel=0.06)

@@ -219,6 +219,8 @@ def align_wide(
     model: Model = "similarity",
     seed: int = 0,
     tries: int = 2,
+    *,
+    again: bool = False,
 ) -> Alignment:
     """Search all places and poses of a range, and align from the best ones.
 
@@ -231,6 +233,8 @@ def align_wide(
     wanted : PoseRange
     tries : int
         Poses that are aligned from, best first, until one is a match.
+    again : bool
+        Where none is, search once more at twice the resolution.
 
     Returns
     -------
@@ -238,22 +242,25 @@ def align_wide(
         The one whose evidence is surest; without transform where nothing
         overlaps by half.
     """
-    lap = Timer().lap
-    poses = search_poses(sar, optical, start, wanted, tries)
-    searched = {"pose search": lap()}
-    count = float(wanted.count)
     best: Alignment | None = None
-    surest = -1.0
-    for pose in poses:
-        one = align(
-            sar, optical, extractor, pose.transform, model, seed=seed, placed=pose.transform
-        )
-        one = replace(one, evidence=replace(one.evidence, poses=count))
-        verdict = judge(one.evidence)
-        if verdict.confidence > surest:
-            best, surest = one, verdict.confidence
-        if verdict.label == "match":
+    surest, spent = -1.0, 0.0
+    for number, finer in enumerate((False, True) if again else (False,), 1):
+        lap = Timer().lap
+        poses = search_poses(sar, optical, start, wanted, tries, finer=finer)
+        spent += lap()
+        for pose in poses:
+            one = align(
+                sar, optical, extractor, pose.transform, model, seed=seed, placed=pose.transform
+            )
+            one = replace(one, evidence=replace(one.evidence, poses=float(number * wanted.count)))
+            verdict = judge(one.evidence)
+            if verdict.confidence > surest:
+                best, surest = one, verdict.confidence
+            if verdict.label == "match":
+                break
+        if best is not None and judge(best.evidence).label == "match":
             break
+    searched = {"pose search": spent}
     if best is None:
         return Alignment(None, no_tie_points(), _no_evidence(no_tie_points()), searched)
     return replace(best, seconds={**searched, **best.seconds})

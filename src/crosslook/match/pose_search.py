@@ -77,6 +77,8 @@ def search_poses(
     start: Transform,
     wanted: PoseRange,
     count: int = 3,
+    *,
+    finer: bool = False,
 ) -> list[PoseCandidate]:
     """Find the poses and places under which a SAR image fits an optical one best.
 
@@ -89,6 +91,9 @@ def search_poses(
     wanted : PoseRange
     count : int
         Candidates wanted.
+    finer : bool
+        Reduce the images half as much, and sort out no pose by coarse cells:
+        what shows in fine lines alone is found by this, and other things lost.
 
     Returns
     -------
@@ -99,7 +104,7 @@ def search_poses(
     points = grid_points(*sar.shape)
     candidates: list[PoseCandidate] = []
     for aspect in wanted.aspects():
-        search = PoseSearch(sar, optical, stretched(start, aspect, sar.shape), wanted)
+        search = PoseSearch(sar, optical, stretched(start, aspect, sar.shape), wanted, finer=finer)
         candidates += _search_stretch(search)
     out: list[PoseCandidate] = []
     for one in sorted(candidates, key=lambda one: -one.score):
@@ -111,7 +116,7 @@ def search_poses(
 def _search_stretch(search: PoseSearch) -> list[PoseCandidate]:
     """The best poses of one stretch, coarse to fine."""
     poses = search.wanted.poses()
-    if len(poses) > _MOST_FINE:
+    if len(poses) > _MOST_FINE and not search.finer:
         glanced = _in_threads(lambda pose: search.glance(pose, 2), poses)
         poses = [one.pose for one in _best(glanced, _MOST_FINE)]
     fine = _best(_in_threads(lambda pose: search.glance(pose, 1), poses), _MOST_FULL)
@@ -180,10 +185,17 @@ class PoseSearch:
     """The reduced images of one search, and the optical one's spectra."""
 
     def __init__(
-        self, sar: GreyImage, optical: GreyImage, start: Transform, wanted: PoseRange
+        self,
+        sar: GreyImage,
+        optical: GreyImage,
+        start: Transform,
+        wanted: PoseRange,
+        *,
+        finer: bool = False,
     ) -> None:
         extent = float(np.ptp(start(grid_points(*sar.shape)), axis=0).max()) * 9 / 8
-        self.factor = max(1, round(float(np.sqrt(extent / _UNREDUCED))))
+        self.finer = finer
+        self.factor = max(1, round(float(np.sqrt(extent / _UNREDUCED)) / (2 if finer else 1)))
         self.sar, self.start, self.wanted = sar, start, wanted
         self.optical = reduce_image(optical, self.factor)
         self.cell = int(np.clip(round(extent / self.factor / _CELLS), 2, 8))

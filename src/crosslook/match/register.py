@@ -369,7 +369,9 @@ def _searched(
         wanted = _range_of(settings, None if shift is None else shift / frame.optical_factor)
         read = {"read": lap()}
         images_on_grid = frame.sar, frame.optical
-        within = align_wide(*images_on_grid, extractor, frame.start, wanted, model, seed)
+        within = align_wide(
+            *images_on_grid, extractor, frame.start, wanted, model, seed, again=True
+        )
         within, geometry = shape(
             replace(within, seconds=read | within.seconds), frame, within.transform
         )
