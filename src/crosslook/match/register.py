@@ -259,7 +259,8 @@ def register(
     the same upper left corner with pixels of one size. Shifts up to 64
     pixels of the working grid, rotations up to 3 degrees and scales up to 3 per
     cent are followed from there. ``shift``, ``rotation``, ``scale``,
-    ``aspect`` and ``flip`` search further (:mod:`crosslook.match.pose_search`); without any of
+    ``aspect`` and ``flip`` search further (:mod:`crosslook.match.pose_search`), a second
+    time at twice the resolution where the first finds no match; without any of
     them, a start that leads to no match is given up for a search over the
     whole overlap, 30 degrees to either side and a scale of 0.8 to 1.25, unless
     ``near_only`` forbids it. ``search`` of the result says which it was. The
