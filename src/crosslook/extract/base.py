@@ -308,9 +308,11 @@ def pad(images: FloatArray, geometry: Geometry) -> FloatArray:
     bottom = geometry.padded[0] - images.shape[2]
     right = geometry.padded[1] - images.shape[3]
     if bottom or right:
-        distinct = images[:, :1] if is_grey(images) else images
-        padded = np.pad(distinct, ((0, 0), (0, 0), (0, bottom), (0, right)), mode="edge")
-        images = np.broadcast_to(padded, (*images.shape[:2], *padded.shape[2:]))
+        grey, shape = is_grey(images), images.shape
+        images = images[:, :1] if grey else images
+        images = np.pad(images, ((0, 0), (0, 0), (0, bottom), (0, right)), mode="edge")
+        if grey:
+            images = np.broadcast_to(images, (*shape[:2], *images.shape[2:]))
     return images
 
 

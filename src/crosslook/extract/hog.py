@@ -13,7 +13,8 @@ import math
 from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial
 from itertools import product
-from typing import ClassVar
+from threading import Lock
+from typing import Any, ClassVar
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -59,7 +60,7 @@ class Hog(Extractor):
         soft = bool(self.options["soft"])
         out = np.empty((len(images), bins, height // cell, width // cell), np.float32)
         # The products are small: threads would wait for each other longer than they work.
-        with _thread_pools().limit(limits=1, user_api="blas"):
+        with _ONE_THREAD:
             for image, cells in zip(images, out, strict=True):
                 planes = _oriented_planes(image.mean(axis=0), bins, float(self.options["blur"]))
                 histograms = _gather(planes, cell, soft)
@@ -67,10 +68,34 @@ class Hog(Extractor):
         return out, None
 
 
-@lru_cache(maxsize=1)
-def _thread_pools() -> ThreadpoolController:
-    """The loaded thread pools; to look for them takes as long as the features of a small image."""
-    return ThreadpoolController()
+class _OneBlasThread:
+    """Limits BLAS to one thread while anybody is inside.
+
+    The limit holds for the process, so of several threads the first to come
+    sets it and the last to go gives back what was there before.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside = Lock(), 0
+        self._pools: ThreadpoolController | None = None
+        self._limits: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._pools is None:  # to look for them takes as long as a small image
+                self._pools = ThreadpoolController()
+            if self._inside == 0:
+                self._limits = self._pools.limit(limits=1, user_api="blas")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limits.restore_original_limits()
+
+
+_ONE_THREAD = _OneBlasThread()
 
 
 def oriented_gradients(grey: FloatArray, bins: int, blur: float) -> FloatArray:

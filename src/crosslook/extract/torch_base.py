@@ -73,7 +73,8 @@ class TorchExtractor(Extractor):
     CPU_STEP_BYTES : float
         Activations of a step on a CPU at most.
     READY_ON_GPU : bool
-        Whether a GPU brings images to the size of the model itself.
+        Whether a GPU brings images to the size of the model itself; not where a
+        class overrides :meth:`_prepare`.
     """
 
     PRETRAINED: ClassVar[bool] = True
@@ -160,7 +161,8 @@ class TorchExtractor(Extractor):
 
     @property
     def _by_gpu(self) -> bool:
-        return self.READY_ON_GPU and self.runtime.kind == "cuda"
+        usual = type(self)._prepare is TorchExtractor._prepare
+        return usual and self.READY_ON_GPU and self.runtime.kind == "cuda"
 
     def _resized(self, images: Any, geometry: Geometry) -> Any:
         """A tensor (n, C, H, W) of images brought to the size of the model."""
@@ -275,6 +277,6 @@ def _to_numpy(tensor: Any) -> FloatArray:
     whole = tensor.float().contiguous()
     if whole.is_cuda:  # memory that may be paged out is filled at a tenth of the speed
         there = torch.empty(whole.shape, dtype=whole.dtype, pin_memory=True)
-        whole = there.copy_(whole)
+        return np.array(there.copy_(whole).numpy())  # which is locked, and used again
     array: FloatArray = whole.cpu().numpy()
     return array

@@ -92,8 +92,9 @@ def search_poses(
     count : int
         Candidates wanted.
     finer : bool
-        Reduce the images half as much, and sort out no pose by coarse cells:
+        Reduce the images about half as much, and sort out no pose by coarse cells:
         what shows in fine lines alone is found by this, and other things lost.
+        Nothing is found where that would be the same search.
 
     Returns
     -------
@@ -116,6 +117,8 @@ def search_poses(
 def _search_stretch(search: PoseSearch) -> list[PoseCandidate]:
     """The best poses of one stretch, coarse to fine."""
     poses = search.wanted.poses()
+    if search.finer and search.factor == search.usual and len(poses) <= _MOST_FINE:
+        return []  # it would be the same search again
     if len(poses) > _MOST_FINE and not search.finer:
         glanced = _in_threads(lambda pose: search.glance(pose, 2), poses)
         poses = [one.pose for one in _best(glanced, _MOST_FINE)]
@@ -123,8 +126,10 @@ def _search_stretch(search: PoseSearch) -> list[PoseCandidate]:
     if search.wanted.rotation_step > _CLOSE_DEGREES:
         fine = _in_threads(search.sharpen, fine)
     left = [one.pose for one in _best(fine, _MOST_FULL // 2)]
-    full = [search.look(pose) for pose in left[:1]]  # whose spread is that of all
-    full += _in_threads(search.look, left[1:])
+    full = []
+    while left and not search.knows_spread:  # of the first pose that has a place, for all
+        full.append(search.look(left.pop(0)))
+    full += _in_threads(search.look, left)
     return [search.candidate(one) for one in _best(full, len(full))]
 
 
@@ -195,7 +200,9 @@ class PoseSearch:
     ) -> None:
         extent = float(np.ptp(start(grid_points(*sar.shape)), axis=0).max()) * 9 / 8
         self.finer = finer
-        self.factor = max(1, round(float(np.sqrt(extent / _UNREDUCED)) / (2 if finer else 1)))
+        reduced = float(np.sqrt(extent / _UNREDUCED))
+        self.usual = max(1, round(reduced))
+        self.factor = max(1, round(reduced / 2)) if finer else self.usual
         self.sar, self.start, self.wanted = sar, start, wanted
         self.optical = reduce_image(optical, self.factor)
         self.cell = int(np.clip(round(extent / self.factor / _CELLS), 2, 8))
@@ -205,6 +212,11 @@ class PoseSearch:
         self._spectra: dict[tuple[int, tuple[int, int]], Spectrum] = {}
         self._levels: dict[int, FloatArray] = {}
         self._stds: tuple[float, ...] | None = None
+
+    @property
+    def knows_spread(self) -> bool:
+        """Whether a look has told how far each kind of score spreads."""
+        return self._stds is not None
 
     def transform(self, pose: Pose) -> Transform:
         """SAR pixels to optical pixels, the centre where the start has it."""
