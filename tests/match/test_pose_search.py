@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import cv2
 import numpy as np
 import pytest
-from threadpoolctl import ThreadpoolController
 
 from crosslook.geo.grey import GreyImage
 from crosslook.match.channels import dense_channels
@@ -163,15 +160,6 @@ def test_what_is_not_computed_could_not_have_won(shift: float | None) -> None:
     down, right = (a - b for a, b in zip(first, other, strict=True))
     same = far[down : down + near.shape[0], right : right + near.shape[1]]
     np.testing.assert_allclose(near, same, rtol=1e-3, atol=1e-2)
-
-
-def test_threads_give_back_those_of_the_products() -> None:
-    pools = ThreadpoolController()
-    with pools.limit(limits=2, user_api="blas"):
-        before = [one["num_threads"] for one in pools.info()]
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda seed: dense_channels(ground(64, seed), gradients(2)), range(60)))
-        assert [one["num_threads"] for one in pools.info()] == before
 
 
 def test_a_second_search_that_would_be_the_same_is_not_made() -> None:
