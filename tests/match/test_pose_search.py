@@ -9,7 +9,8 @@ import pytest
 from crosslook.geo.grey import GreyImage
 from crosslook.match.channels import dense_channels
 from crosslook.match.pose_range import PoseRange, stretched
-from crosslook.match.pose_search import PoseSearch, gradients, search_poses, whole_image
+from crosslook.match.pose_scores import PoseSearch, gradients
+from crosslook.match.pose_search import search_poses, whole_image
 from crosslook.match.transform import (
     Transform,
     grid_points,

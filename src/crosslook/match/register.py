@@ -259,11 +259,10 @@ def register(
     the same upper left corner with pixels of one size. Shifts up to 64
     pixels of the working grid, rotations up to 3 degrees and scales up to 3 per
     cent are followed from there. ``shift``, ``rotation``, ``scale``,
-    ``aspect`` and ``flip`` search further (:mod:`crosslook.match.pose_search`), a second
-    time at twice the resolution where the first finds no match; without any of
-    them, a start that leads to no match is given up for a search over the
-    whole overlap, 30 degrees to either side and a scale of 0.8 to 1.25, unless
-    ``near_only`` forbids it. ``search`` of the result says which it was. The
+    ``aspect`` and ``flip`` search further (:mod:`crosslook.match.pose_search`),
+    and finer where that finds no match; without any, a start that leads to no
+    match is given up for a search over the whole overlap, 30 degrees to either
+    side and a scale of 0.8 to 1.25, unless ``near_only`` forbids it. ``search`` of the result says which it was. The
     working grid is that of the optical image around the SAR footprint, coarser
     where the SAR image is, and reduced so that no side exceeds 2,048 pixels;
     errors are still given in optical pixels. What a similarity cannot follow,
@@ -370,12 +369,10 @@ def _searched(
         wanted = _range_of(settings, None if shift is None else shift / frame.optical_factor)
         read = {"read": lap()}
         images_on_grid = frame.sar, frame.optical
-        within = align_wide(
-            *images_on_grid, extractor, frame.start, wanted, model, seed, again=True
-        )
-        within, geometry = shape(
-            replace(within, seconds=read | within.seconds), frame, within.transform
-        )
+        begin = frame.start
+        within = align_wide(*images_on_grid, extractor, begin, wanted, model, seed, again=True)
+        timed = replace(within, seconds=read | within.seconds)
+        within, geometry = shape(timed, frame, within.transform)
         return within, frame, "requested", geometry
     frame = working_frame(*images, placed)
     read = {"read": lap()}

@@ -1,0 +1,440 @@
+"""The score of every place of a SAR image in an optical one, under one pose.
+
+The image as one template, correlated with the optical image at all positions
+by FFT, counting only where both hold something; and mutual information at the
+same positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from crosslook.extract.base import Extractor
+from crosslook.extract.registry import open_extractor
+from crosslook.geo.grey import GreyImage
+from crosslook.match.channels import Channels, dense_channels
+from crosslook.match.kept import kept
+from crosslook.match.pose_range import Pose, PoseRange
+from crosslook.match.refine import grey_levels, reduce_image
+from crosslook.match.transform import Transform, grid_points, similarity, translation
+from crosslook.match.warp import opencv_matrix, warp
+from crosslook.types import Array, FloatArray
+
+_UNREDUCED = 64
+"""Side of a SAR image that is searched at its own resolution; reduced by 2 where 4 times that."""
+
+_CELLS = 64
+_LEAST_OVERLAP = 0.5
+_BINS = 8
+_WEIGHTS = (1.0, 1.0, 0.3)  # of fine cells, coarse cells, mutual information
+_SCALE_POWER = 0.75  # 1 for noise alone; what is alike at large scales by chance asks for less
+_WORKERS = 1  # the spectra are small: threads would wait for each other
+_ROUND = 16  # cells; so that poses of about one size share a spectrum
+_SPARE = 2  # cells, so that scores of other cells can be read off between two of them
+Spectrum = NDArray[np.complex64]
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class PoseCandidate:
+    """A place and pose of the SAR image.
+
+    Attributes
+    ----------
+    transform : Transform
+        SAR pixels to optical pixels.
+    score : float
+        Height of its peak, in standard deviations of its score map.
+    rotation, scale : float
+        Degrees and factor beyond the start.
+    flipped : bool
+    """
+
+    transform: Transform
+    score: float
+    rotation: float
+    scale: float
+    flipped: bool
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Best place of a pose; ``corner`` of its warped image in reduced optical pixels."""
+
+    pose: Pose
+    score: float
+    corner: tuple[float, float]
+
+
+def best_of(peaks: list[Peak], count: int) -> list[Peak]:
+    """The highest of them that have a place, best first."""
+    finite = [one for one in peaks if np.isfinite(one.score)]
+    return sorted(finite, key=lambda one: -one.score)[:count]
+
+
+class PoseSearch:
+    """The reduced images of one search, and the optical one's spectra."""
+
+    def __init__(
+        self,
+        sar: GreyImage,
+        optical: GreyImage,
+        start: Transform,
+        wanted: PoseRange,
+        *,
+        finer: bool = False,
+    ) -> None:
+        extent = float(np.ptp(start(grid_points(*sar.shape)), axis=0).max()) * 9 / 8
+        self.finer = finer
+        reduced = float(np.sqrt(extent / _UNREDUCED))
+        self.usual = max(1, round(reduced))
+        self.factor = max(1, round(reduced / 2)) if finer else self.usual
+        self.sar, self.start, self.wanted = sar, start, wanted
+        self.optical = reduce_image(optical, self.factor)
+        self.cell = int(np.clip(round(extent / self.factor / _CELLS), 2, 8))
+        self.scale = start.local_scale(np.array(sar.shape, np.float64) / 2)
+        self.apart = 3.0 * self.factor * self.cell
+        self._fixed: dict[int, FloatArray] = {}
+        self._spectra: dict[tuple[int, tuple[int, int]], Spectrum] = {}
+        self._levels: dict[int, FloatArray] = {}
+        self._stds: tuple[float, ...] | None = None
+
+    @property
+    def knows_spread(self) -> bool:
+        """Whether a look has told how far each kind of score spreads."""
+        return self._stds is not None
+
+    def transform(self, pose: Pose) -> Transform:
+        """SAR pixels to optical pixels, the centre where the start has it."""
+        rotation, scale, flipped = pose
+        centre = np.array(self.sar.shape, np.float64) / 2
+        there = self.start(centre)
+        move = similarity((0.0, 0.0), rotation, scale, (there[0], there[1])).compose(self.start)
+        if flipped:
+            mirror = np.eye(3)
+            mirror[1, 1], mirror[1, 2] = -1.0, 2 * centre[1]
+            move = move.compose(Transform(mirror, "affine"))
+        return move
+
+    def glance(self, pose: Pose, multiple: int) -> Peak:
+        """The best place of a pose by features that were extracted once, and then turned."""
+        cell = self.cell * multiple
+        template, corner = self.rotated(pose, cell)
+        spans = self._spans(template, cell, corner)
+        scores, filled, origin = self._correlate(template, cell, spans)
+        weighted = scores * _weight(filled, pose)
+        return _peak(pose, weighted, self._allowed(filled, origin, cell, corner), origin, cell)
+
+    def sharpen(self, peak: Peak) -> Peak:
+        """The best of a pose and those a third of a step away in rotation, then in scale."""
+        best = peak
+        for rotate, grow in (self.wanted.rotation_step / 3, 0.0), (0.0, self.wanted.scale_step / 3):
+            rotation, scale, flipped = best.pose
+            sides = [(rotation + k * rotate, scale * (1 + k * grow), flipped) for k in (-1, 1)]
+            best = best_of([best, *(self.glance(pose, 1) for pose in sides)], 1)[0]
+        return best
+
+    def look(self, pose: Pose) -> Peak:
+        """The best place of a pose by gradients in two cells and mutual information together."""
+        scores, allowed, origin = self._score(pose)
+        return _peak(pose, scores, allowed, origin, self.cell)
+
+    def around(self, pose: Pose, reach: int) -> tuple[Array, NDArray[np.bool_], Array, Array]:
+        """Scores and what is allowed of them within ``reach`` cells, and their offsets in cells."""
+        scores, allowed, origin = self._score(pose)
+        corner = self._frame(pose, self.cell)[2]
+        rows, cols = (
+            np.arange(n) + o - c / self.cell
+            for n, o, c in zip(scores.shape, origin, corner, strict=True)
+        )
+        keep = [np.abs(rows) <= reach, np.abs(cols) <= reach]
+        cut = np.ix_(*keep)
+        return scores[cut], allowed[cut], rows[keep[0]], cols[keep[1]]
+
+    def _score(self, pose: Pose) -> tuple[Array, NDArray[np.bool_], tuple[int, int]]:
+        image, corner = self.warped(pose)
+        cell = self.cell
+        fine = dense_channels(image, gradients(cell))
+        spans = self._spans(fine, cell, corner)
+        scores, filled, origin = self._correlate(fine, cell, spans)
+        allowed = self._allowed(filled, origin, cell, corner)
+        if not allowed.any():
+            return scores, allowed, origin
+        weight = _weight(filled, pose)
+        wide = dense_channels(image, gradients(2 * cell))
+        halved = [(low // 2 - _SPARE, high // 2 + _SPARE) for low, high in spans]
+        coarser, _, first = self._correlate(wide, 2 * cell, halved)
+        coarser = _sampled(coarser, first, scores.shape, origin, 0.5)
+        information, first = self._information(image, cell, spans)
+        information = _sampled(information, first, scores.shape, origin, 1.0)
+        parts = (scores * weight, coarser * weight, information)
+        if self._stds is None:
+            # Of the first pose, for all: a flat map of a wrong one must not count for more.
+            self._stds = tuple(max(float(one[allowed].std()), 1e-9) for one in parts)
+        total = np.zeros_like(scores)
+        for one, factor, std in zip(parts, _WEIGHTS, self._stds, strict=True):
+            total += factor * (one - one[allowed].mean()) / std
+        return total, allowed, origin
+
+    def candidate(self, peak: Peak) -> PoseCandidate:
+        """The transform that a peak stands for."""
+        corner = self._frame(peak.pose, self.cell)[2]
+        shift = (np.array(peak.corner) - corner) * self.factor
+        move = Transform(translation(shift[0], shift[1]), "shift")
+        return PoseCandidate(move.compose(self.transform(peak.pose)), peak.score, *peak.pose)
+
+    def _shrink(self, pose: Pose) -> int:
+        """By how much the SAR image is reduced before it is brought under a pose."""
+        return max(1, int(self.factor / (self.scale * pose[1]) + 0.3))
+
+    def _frame(self, pose: Pose, cell: int) -> tuple[Transform, tuple[int, int], Array]:
+        """Map from the reduced SAR image, shape of its frame, and where its corner lies."""
+        shrink = self._shrink(pose)
+        height, width = reduce_image(self.sar, shrink).shape
+        grow, reduce = np.diag([shrink, shrink, 1.0]), np.diag([1.0, 1.0, self.factor])
+        onto = reduce @ self.transform(pose).matrix @ grow
+        ends = np.array([[0, 0, height, height], [0, width, 0, width], [1, 1, 1, 1]], np.float64)
+        ring = onto @ ends
+        ring = ring[:2] / ring[2]
+        low = np.floor(ring.min(axis=1))
+        size = np.maximum(np.ceil(ring.max(axis=1)) - low, 4 * cell).astype(int)
+        move = translation(-low[0], -low[1])
+        return Transform(move @ onto, "homography"), (int(size[0]), int(size[1])), low
+
+    def warped(self, pose: Pose) -> tuple[GreyImage, Array]:
+        """The SAR image under a pose on the reduced grid, and where its corner lies there."""
+        onto, shape, corner = self._frame(pose, self.cell)
+        return warp(reduce_image(self.sar, self._shrink(pose)), onto, shape), corner
+
+    def rotated(self, pose: Pose, cell: int) -> tuple[Channels, Array]:
+        """Features of the SAR image under a pose, and where their corner lies.
+
+        The bins of a histogram of orientations turn with the image: what lay
+        between two bins is shared by both.
+        """
+        onto, shape, corner = self._frame(pose, cell)
+        planes, stride = _planes(reduce_image(self.sar, self._shrink(pose)), cell)
+        rows, cols = (max(1, length // cell) for length in shape)
+        grow, reduce = np.diag([stride, stride, 1.0]), np.diag([1.0, 1.0, cell])
+        matrix = opencv_matrix(Transform(reduce @ onto.matrix @ grow, "homography"))
+        moved = cv2.warpPerspective(planes, matrix, (cols, rows))
+        valid = moved[..., -1] > 0.5
+        turned = moved.reshape(-1, moved.shape[2]) @ _mixing(onto, moved.shape[2] - 1)
+        values = turned.T.reshape(-1, rows, cols) * valid
+        return Channels(np.asarray(values, np.float32), valid, float(cell)), corner
+
+    def _spans(self, template: Channels, cell: int, corner: Array) -> list[Span]:
+        """First and last position along either axis that may be allowed, and a few more.
+
+        What lies beyond need not be computed: a transform that is too short
+        for all positions spoils those alone.
+        """
+        fixed, own = self._features(cell)[-1], template.valid
+        least = (1 - 1e-3) * _LEAST_OVERLAP * min(float(own.sum()), float(fixed.sum()))
+        out = []
+        for axis in (0, 1):
+            theirs, ours = fixed.sum(axis=1 - axis), own.sum(axis=1 - axis)
+            low = _least_rows(theirs, ours[::-1], least) - len(ours)
+            high = len(theirs) - _least_rows(theirs[::-1], ours, least)
+            if self.wanted.shift is not None:
+                most = self.wanted.shift / self.factor
+                low = max(low, int(np.floor((corner[axis] - most) / cell)))
+                high = min(high, int(np.ceil((corner[axis] + most) / cell)))
+            out.append((low - _SPARE, high + _SPARE))
+        return out
+
+    def _correlate(
+        self, template: Channels, cell: int, spans: Sequence[Span]
+    ) -> tuple[Array, Array, tuple[int, int]]:
+        """Scores at positions, how much of the template counts, and the first position."""
+        own = template.valid.astype(np.float32)
+        energy = np.einsum("chw,chw->hw", template.values, template.values)
+        stack = np.concatenate([template.values, energy[None], own[None]])
+        there = self._features(cell)[-1]
+        size, cut, origin = _transform_of(there.shape, own.shape, spans)
+        fixed = self._spectrum(cell, size)
+        # Turned by half a turn, a convolution is a correlation whose first position comes first.
+        spectrum = fft.rfft2(stack[:, ::-1, ::-1], size, workers=_WORKERS)
+        count = len(template.values)
+        joint = np.stack(
+            [
+                np.einsum("chw,chw->hw", fixed[:count], spectrum[:count]),
+                fixed[count + 1] * spectrum[count],
+                fixed[count] * spectrum[count + 1],
+                fixed[count + 1] * spectrum[count + 1],
+            ]
+        )
+        raw, theirs, ours, overlap = fft.irfft2(joint, size, workers=_WORKERS)[:, *cut]
+        both = np.sqrt(np.maximum(theirs, 0.0) * np.maximum(ours, 0.0))
+        floor = 1e-3 * max(float(both.max()), 1e-12)
+        filled = overlap / max(float(min(own.sum(), there.sum())), 1.0)
+        return raw / np.maximum(both, floor), filled, origin
+
+    def _features(self, cell: int) -> FloatArray:
+        """Of the optical image, then their energy and where they are valid."""
+        if cell not in self._fixed:
+            channels = dense_channels(self.optical, gradients(cell))
+            energy = np.einsum("chw,chw->hw", channels.values, channels.values)
+            valid = channels.valid.astype(np.float32)
+            self._fixed[cell] = np.concatenate([channels.values, energy[None], valid[None]])
+        return self._fixed[cell]
+
+    def _spectrum(self, cell: int, size: tuple[int, int]) -> Spectrum:
+        """Of the optical features, padded to a size."""
+        key = (cell, size)
+        if key not in self._spectra:
+            self._spectra[key] = fft.rfft2(self._features(cell), size, workers=_WORKERS)
+        return self._spectra[key]
+
+    def _information(
+        self, image: GreyImage, cell: int, spans: Sequence[Span]
+    ) -> tuple[Array, tuple[int, int]]:
+        """Mutual information at positions, times the overlap, and the first position.
+
+        The joint histogram of every position is a correlation of the masks of
+        two grey levels (Oefverstedt et al., "Fast computation of mutual
+        information in the frequency domain", 2022).
+        """
+        if cell not in self._levels:
+            self._levels[cell] = _level_masks(reduce_image(self.optical, cell))
+        moving = _level_masks(reduce_image(image, cell))
+        size, cut, origin = _transform_of(self._levels[cell].shape[1:], moving.shape[1:], spans)
+        theirs = fft.rfft2(self._levels[cell], size, workers=_WORKERS)
+        ours = fft.rfft2(moving[:, ::-1, ::-1], size, workers=_WORKERS)
+        shape = [part.stop - part.start for part in cut]
+        own, both = np.zeros(shape), np.zeros(shape)
+        other = np.zeros((len(theirs), *shape), np.float32)
+        for one in ours:  # so that the counts of one level stay in the cache
+            counts = np.maximum(fft.irfft2(theirs * one, size, workers=_WORKERS)[:, *cut], 1e-2)
+            both += _sum_log(counts)
+            own += _sum_log(counts.sum(axis=0)[None])
+            other += counts
+        # The count times the sum of both entropies less that of the joint histogram.
+        return _sum_log(other.sum(axis=0)[None]) - own - _sum_log(other) + both, origin
+
+    def _allowed(
+        self, filled: Array, first: tuple[int, int], cell: int, corner: Array
+    ) -> NDArray[np.bool_]:
+        """Positions where enough overlaps and that lie within the shift."""
+        allowed = filled >= _LEAST_OVERLAP
+        if self.wanted.shift is not None:
+            rows, cols = (
+                (np.arange(n) + f) * cell - c
+                for n, f, c in zip(filled.shape, first, corner, strict=True)
+            )
+            allowed &= np.hypot(rows[:, None], cols) * self.factor <= self.wanted.shift
+        return np.asarray(allowed, np.bool_)
+
+
+@lru_cache(maxsize=8)
+def gradients(cell: int) -> Extractor:
+    """The features that a search correlates, in cells of so many reduced pixels."""
+    return open_extractor(f"hog:cell={cell},blur={0.5 if cell == 2 else 1.0}")
+
+
+@kept
+def _planes(image: GreyImage, cell: int) -> tuple[FloatArray, float]:
+    """Features of an image and where they are valid, (h, w, bins + 1), and pixels per cell."""
+    own = dense_channels(image, gradients(cell))
+    planes = np.concatenate([own.values, own.valid[None].astype(np.float32)])
+    return np.ascontiguousarray(planes.transpose(1, 2, 0)), own.stride
+
+
+def _mixing(onto: Transform, bins: int) -> FloatArray:
+    """Matrix (bins + 1, bins) that turns histograms of unsigned orientations as a map does.
+
+    Of the planes that it is applied to the last one says what is valid, and is left out.
+    """
+    linear = onto.matrix[:2, :2]
+    flipped = np.linalg.det(linear) < 0
+    # Columns run along angle 0, rows along 90 degrees.
+    angle = np.degrees(np.arctan2(linear[0, 1], linear[1, 1]))
+    source = np.arange(bins) * 180.0 / bins
+    # A mirror image is one whose columns run the other way, and then turned.
+    target = ((angle + 180.0 - source if flipped else angle + source) % 180.0) * bins / 180.0
+    mixing = np.zeros((bins + 1, bins), np.float32)
+    low = np.floor(target).astype(int)
+    part = target - low
+    each = np.arange(bins)
+    mixing[each, low % bins] += 1.0 - part
+    mixing[each, (low + 1) % bins] += part
+    return mixing
+
+
+def _peak(
+    pose: Pose, scores: Array, allowed: NDArray[np.bool_], origin: tuple[int, int], cell: int
+) -> Peak:
+    """The highest of the allowed scores."""
+    if not allowed.any():
+        return Peak(pose, -np.inf, (0.0, 0.0))
+    best = np.where(allowed, scores, -np.inf)
+    row, col = np.unravel_index(int(best.argmax()), best.shape)
+    place = (float(row + origin[0]) * cell, float(col + origin[1]) * cell)
+    return Peak(pose, float(best[row, col]), place)
+
+
+def _least_rows(theirs: Array, ours: Array, least: float) -> int:
+    """Of two images that meet at a rim, how many rows must overlap to hold so many cells."""
+    rows = max(int(np.searchsorted(np.cumsum(one), least)) for one in (theirs, ours))
+    return min(rows + 1, len(theirs), len(ours))
+
+
+def _transform_of(
+    fixed: tuple[int, ...], moving: tuple[int, ...], spans: Sequence[Span]
+) -> tuple[tuple[int, int], tuple[slice, slice], tuple[int, int]]:
+    """Size of the transform that is right for all positions of the spans, and where they are."""
+    size, cut, origin = [], [], []
+    for theirs, ours, (low, high) in zip(fixed, moving, spans, strict=True):
+        first = min(max(low, 1 - ours), theirs - 1)
+        last = max(min(high, theirs - 1), first)
+        needed = max(theirs - first, last + ours)
+        size.append(int(fft.next_fast_len(-(-needed // _ROUND) * _ROUND, real=True)))
+        cut.append(slice(first + ours - 1, last + ours))
+        origin.append(first)
+    return (size[0], size[1]), (cut[0], cut[1]), (origin[0], origin[1])
+
+
+def _level_masks(image: GreyImage) -> FloatArray:
+    """One mask (bins, H, W) of each of the equalised grey levels."""
+    level = np.where(image.valid, np.round(grey_levels(image, 1.0, _BINS)), -1.0)
+    return np.asarray(level == np.arange(_BINS)[:, None, None], np.float32)
+
+
+def _sum_log(counts: Array) -> Array:
+    """``sum n log n`` over the first axis."""
+    return np.asarray(np.einsum("khw,khw->hw", counts, np.log(counts)), np.float64)
+
+
+def _weight(filled: Array, pose: Pose) -> Array:
+    """What a cosine counts for: chance gives large ones where few cells are compared."""
+    return np.asarray(np.sqrt(np.clip(filled, 0.0, 1.0)) * pose[1] ** _SCALE_POWER, np.float64)
+
+
+def _sampled(
+    scores: Array,
+    first: tuple[int, int],
+    shape: tuple[int, ...],
+    origin: tuple[int, int],
+    ratio: float,
+) -> Array:
+    """Scores of coarser cells at the positions of finer ones; ``ratio`` coarse per fine."""
+    rows, cols = (
+        ((np.arange(n) + o) * ratio - f).astype(np.float32)
+        for n, o, f in zip(shape, origin, first, strict=True)
+    )
+    at_cols, at_rows = np.meshgrid(cols, rows)
+    sampled = cv2.remap(
+        scores.astype(np.float32),
+        at_cols,
+        at_rows,
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(sampled, np.float64)
