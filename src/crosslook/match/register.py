@@ -255,21 +255,19 @@ def register(
 ) -> MatchResult:
     """Find the transform that brings a SAR image onto an optical one.
 
-    The georeferences say where to start; without any, both images start at
-    the same upper left corner with pixels of one size. Shifts up to 64
-    pixels of the working grid, rotations up to 3 degrees and scales up to 3 per
-    cent are followed from there. ``shift``, ``rotation``, ``scale``,
-    ``aspect`` and ``flip`` search further (:mod:`crosslook.match.pose_search`),
-    and finer where that finds no match; without any, a start that leads to no
-    match is given up for a search over the whole overlap, 30 degrees to either
-    side and a scale of 0.8 to 1.25, unless ``near_only`` forbids it. ``search`` of the result says which it was. The
-    working grid is that of the optical image around the SAR footprint, coarser
-    where the SAR image is, and reduced so that no side exceeds 2,048 pixels;
-    errors are still given in optical pixels. What a similarity cannot follow,
-    unequal pixels, shear, perspective and hills, is followed where that
-    predicts tie points better (:mod:`crosslook.match.geometry`); ``geometry``
-    of the result has the comparison. Verdict and errors stay those of the
-    similarity, on which they were fitted.
+    The georeferences say where to start; without any, both images start at the same upper left
+    corner with pixels of one size. Shifts up to 64 pixels of the working grid, rotations up to
+    3 degrees and scales up to 3 per cent are followed from there. ``shift``, ``rotation``,
+    ``scale``, ``aspect`` and ``flip`` search further (:mod:`crosslook.match.pose_search`), and
+    finer where that finds no match; without any, a start that leads to no match is given up for
+    a search over the whole overlap, 30 degrees to either side and a scale of 0.8 to 1.25,
+    unless ``near_only`` forbids it. ``search`` of the result says which it was. The working
+    grid is that of the optical image around the SAR footprint, coarser where the SAR image is,
+    and reduced so that no side exceeds 2,048 pixels; errors are still given in optical pixels.
+    What a similarity cannot follow, unequal pixels, shear, perspective and hills, is followed
+    where that predicts tie points better (:mod:`crosslook.match.geometry`); ``geometry`` of the
+    result has the comparison. Verdict and errors stay those of the similarity, on which they
+    were fitted.
 
     Parameters
     ----------
