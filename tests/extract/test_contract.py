@@ -55,16 +55,17 @@ def test_one_grey_plane_seen_thrice_is_three_equal_planes(models: Any, name: str
 
 
 @EVERY
-def test_a_gpu_makes_images_ready_as_a_processor_does(models: Any, name: str) -> None:
+def test_a_gpu_makes_images_ready_as_a_processor_does(
+    models: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     extractor = models.open(name)
     if not isinstance(extractor, TorchExtractor):
         return
-    import torch
-
-    stack = images(2, 64)[:, :, :40]
-    by_processor = extractor._normalised(stack, extractor.geometry(40, 64))
-    whole = torch.from_numpy(np.ascontiguousarray(stack))
-    np.testing.assert_array_equal(extractor._made_ready(whole).numpy(), by_processor)
+    stack = np.ascontiguousarray(images(2, 64)[:, :, :40])
+    by_processor = extractor.extract(stack)
+    # The path of a GPU, on the tensors of a processor.
+    monkeypatch.setattr(TorchExtractor, "_by_gpu", property(lambda self: self.READY_ON_GPU))
+    np.testing.assert_array_equal(extractor.extract(stack).values, by_processor.values)
 
 
 @EVERY

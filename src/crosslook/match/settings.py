@@ -59,7 +59,7 @@ class ReachOptions(Settings):
     aspect: Annotated[Factors, BeforeValidator(_as_range), Cli(metavar="FRACTION|LOW:HIGH")] = (
         Field(
             default="",
-            description="Largest change of height over width, of pixels not square; as --scale.",
+            description="Largest change of height over width, for oblong pixels; as --scale.",
         )
     )
     flip: bool = Field(default=False, description="Try the mirror image too.")
