@@ -16,7 +16,7 @@ from crosslook.errors import CrosslookError, InputError
 from crosslook.geo.grid import shape_of, to_lonlat
 from crosslook.geo.image import open_image
 from crosslook.geo.mosaic import find_basemaps, plan_grid
-from crosslook.geo.products import product_bands
+from crosslook.geo.products.resolve import product_bands
 from crosslook.geo.raster import RasterFile, digest_of
 from crosslook.geo.reading import Reading
 from crosslook.options import ReadingText

@@ -31,7 +31,8 @@ from rasterio.warp import calculate_default_transform, reproject
 
 from crosslook.errors import GridError, RasterError
 from crosslook.geo.grid import shape_of
-from crosslook.geo.products import Opening, normalised, quiet, resolve
+from crosslook.geo.products.resolve import Opening, resolve
+from crosslook.geo.products.virtual import normalised, quiet
 from crosslook.storage import (
     ONLY_GDAL,
     Place,

@@ -31,7 +31,7 @@ from crosslook.geo.grid import (
     window_of,
     zoomed,
 )
-from crosslook.geo.products import product_bands
+from crosslook.geo.products.resolve import product_bands
 from crosslook.geo.radiometry import (
     OpticalRadiometry,
     Radiometry,

@@ -27,7 +27,9 @@ from crosslook.geo.grid import (
     window_of,
 )
 from crosslook.geo.image import ImageFile, open_image
-from crosslook.geo.products import SUFFIXES, product_bands, stac_items
+from crosslook.geo.products.resolve import product_bands
+from crosslook.geo.products.stac import stac_items
+from crosslook.geo.products.suffixes import SUFFIXES
 from crosslook.geo.raster import RasterFile
 from crosslook.geo.reading import Reading, fit_stretch
 from crosslook.progress import track

@@ -19,7 +19,7 @@ from rasterio.errors import RasterioError
 from crosslook.errors import RasterError
 from crosslook.geo.grid import make_grid, plain_grid, shape_of, text_of_crs, whole_offset
 from crosslook.geo.handles import OPEN, Recipe, needs_rectifying, reading, reason
-from crosslook.geo.products import resolve
+from crosslook.geo.products.resolve import resolve
 from crosslook.storage import Place, as_path, as_place, is_gdal_name, reaching
 from crosslook.types import FloatArray, Window
 

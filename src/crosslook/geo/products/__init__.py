@@ -1,0 +1,1 @@
+"""Products as their makers deliver them: which files, which bands, and how GDAL opens them."""
