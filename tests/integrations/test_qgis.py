@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -48,6 +49,24 @@ def test_the_zip_is_a_plugin(tmp_path: Path) -> None:
     here = {f"crosslook_qgis/{p.name}" for p in (PLUGIN / "crosslook_qgis").glob("*.*")}
     assert here <= names
     assert f"version={__version__}\n" in metadata
+
+
+def test_the_plugin_loads_in_qgis_4(tmp_path: Path) -> None:
+    """QGIS 4 wants its version named; Qt 6 knows members by the name of their enumeration."""
+    metadata = (PLUGIN / "crosslook_qgis" / "metadata.txt").read_text()
+    assert "qgisMaximumVersion=4.99\n" in metadata
+    for path in sorted((PLUGIN / "crosslook_qgis").glob("*.py")):
+        tree = ast.parse(path.read_text())
+        longer = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
+        called = {id(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}  # inner classes
+        short = [
+            f"{path.name}:{node.lineno}: {node.value.id}.{node.attr}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and id(node) not in longer | called
+            and isinstance(node.value, ast.Name) and node.value.id.startswith("Qgs")
+            and node.attr[0].isupper()
+        ]  # fmt: skip
+        assert not short
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ from qgis.core import (
 from .command import NO_MATCH, run
 
 Parameters = dict[str, Any]
+_REAL = QgsProcessingParameterNumber.Type.Double
 MODELS = ("auto", "similarity", "shift", "affine", "homography", "relief", "tps")
 
 
@@ -53,7 +54,7 @@ class _Algorithm(QgsProcessingAlgorithm):
         more = QgsProcessingParameterString(
             "OPTIONS", "Further options, as on the command line", optional=True
         )
-        more.setFlags(more.flags() | QgsProcessingParameterDefinition.FlagAdvanced)
+        more.setFlags(more.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
         self.addParameter(more)
         self.addParameter(QgsProcessingParameterFolderDestination("OUT", "Folder of the results"))
 
@@ -154,7 +155,7 @@ class Locate(_Match):
         self.addParameter(QgsProcessingParameterRasterLayer("SAR", "SAR image"))
         self.addParameter(
             QgsProcessingParameterFile(
-                "ATLAS", "Folder of the atlas", behavior=QgsProcessingParameterFile.Folder
+                "ATLAS", "Folder of the atlas", behavior=QgsProcessingParameterFile.Behavior.Folder
             )
         )
         for name, words in (
@@ -163,7 +164,11 @@ class Locate(_Match):
         ):
             self.addParameter(
                 QgsProcessingParameterNumber(
-                    name, words, QgsProcessingParameterNumber.Double, optional=True, minValue=0.0
+                    name,
+                    words,
+                    QgsProcessingParameterNumber.Type.Double,
+                    optional=True,
+                    minValue=0.0,
                 )
             )
         self._add_match_outputs()
@@ -195,7 +200,7 @@ class Audit(_Algorithm):
     def initAlgorithm(self, configuration: Parameters | None = None) -> None:
         self.addParameter(
             QgsProcessingParameterFile(
-                "PAIRS", "Folder of the pairs", behavior=QgsProcessingParameterFile.Folder
+                "PAIRS", "Folder of the pairs", behavior=QgsProcessingParameterFile.Behavior.Folder
             )
         )
         self._add_common()

@@ -23,6 +23,9 @@ _STATISTICS: dict[str, Statistics] = {
     "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
+_OWN_ROW = {"sam2": "sam2", "sam2_video": "sam2", "sam2_vision_model": "sam2"}
+"""Kinds whose features are pyramids, which an extractor of their own reads."""
+
 _FINAL_NORMS = ("layernorm", "post_layernorm", "norm")
 _RESAMPLE: dict[int, Literal["bilinear", "bicubic"]] = {2: "bilinear", 3: "bicubic"}
 
@@ -70,6 +73,11 @@ class HubModel(TorchExtractor):
 
         config = dict(self.source.config)
         kind = config.pop("model_type", None)
+        if name := _OWN_ROW.get(str(kind)):
+            raise WeightsError(
+                f"{self.source.model} is a '{kind}' model, whose features are a pyramid. Read it "
+                f"by its own extractor: '{name}' with --weights {name}=FOLDER."
+            )
         if kind not in transformers.CONFIG_MAPPING:
             raise WeightsError(
                 f"{self.source.model} is a '{kind}' model, which transformers "
@@ -142,10 +150,28 @@ class HubModel(TorchExtractor):
             extra["interpolate_pos_encoding"] = images.shape[2:] != (side, side)
         if "noise" in known:
             extra["noise"] = self._in_order(images)
+        # SigLIP 2 NaFlex takes an image cut into patches.
+        taken = self._cut(images) if "spatial_shapes" in known else {"pixel_values": images}
         try:
-            return model(pixel_values=images, **extra)
+            return model(**taken, **extra)
         except (ValueError, TypeError, AssertionError) as error:
             raise self._refusal(f"it does not take {images.shape[2]} px: {error}") from error
+
+    def _cut(self, images: Any) -> dict[str, Any]:
+        """Patches of an image, row by row, each with its channels last, and how many there are."""
+        import torch
+
+        side = _number(self._vision_config().get("patch_size"))
+        count, _, height, width = images.shape
+        cells = (height // side, width // side)
+        patches = images.reshape(count, 3, cells[0], side, cells[1], side)
+        patches = patches.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
+        every = {"dtype": torch.long, "device": images.device}
+        return {
+            "pixel_values": patches,
+            "pixel_attention_mask": torch.ones(count, cells[0] * cells[1], **every),
+            "spatial_shapes": torch.tensor([cells] * count, **every),
+        }
 
     def _in_order(self, images: Any) -> Any:
         """Noise by which a masked autoencoder keeps its tokens where they are.
@@ -167,8 +193,9 @@ class HubModel(TorchExtractor):
             # A class token, that of a distilled model, registers.
             if 0 <= prefix <= 2 + int(config.get("num_register_tokens") or 0):
                 return cells, cells
+        # Convolutional models give a map, or as DINOv3 a pooled token before its cells.
         cells = math.isqrt(count)
-        if cells * cells != count or side % cells:
+        if cells * cells + 1 not in (count, count + 1) or side % cells:
             raise self._refusal(f"its {count} tokens are not the cells of a {side} px square")
         return cells, cells
 
@@ -197,7 +224,9 @@ class HubModel(TorchExtractor):
         size = self._processor.get("crop_size") or self._processor.get("size") or {}
         if isinstance(size, dict):
             size = size.get("height") or size.get("shortest_edge")
-        return _number(config.get("image_size")) or _number(size) or 224
+        known = _number(config.get("image_size")) or _number(size)
+        patches = _number(config.get("num_patches"))  # of a model that takes images of any shape
+        return known or math.isqrt(patches) * _number(config.get("patch_size")) or 224
 
     def _statistics(self) -> Statistics:
         requested = str(self.options["stats"])

@@ -9,6 +9,7 @@ and Czerkawski, "Major TOM: expandable datasets for Earth observation", IGARSS
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import re
@@ -52,17 +53,37 @@ SCHEMA = pa.schema(
         ("pixel_bbox", pa.list_(pa.int32())),
         ("patch_id", pa.string()),
         ("modality", pa.string()),
+        ("bbox", pa.struct([(name, pa.float64()) for name in ("xmin", "ymin", "xmax", "ymax")])),
     ]
 )
-"""Major TOM's columns, and what joins a line to the other tables of a run."""
+"""Major TOM's columns, what joins a line to the other tables of a run, and GeoParquet's bbox."""
+
+
+_ROW_GROUP_BYTES = 128 << 20  # of embeddings; readers fetch row groups whole
+_ROW_GROUP_ROWS = 100_000
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a patch lies: corners (5, 2) in its CRS and in longitude and latitude."""
+    """Where a patch lies.
+
+    Attributes
+    ----------
+    own : float64 array, shape (5, 2)
+        Corners in its CRS, the first one again at the end.
+    degrees : float64 array, shape (5, 2)
+        The same in longitude and latitude; over the 180th meridian longitudes count on.
+    """
 
     own: NDArray[np.float64]
     degrees: NDArray[np.float64]
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """West, south, east, north; west is greater than east over the 180th meridian."""
+        west, south = self.degrees.min(axis=0)
+        east, north = self.degrees.max(axis=0)
+        return _wrapped(west), float(south), _wrapped(east), float(north)
 
 
 def export_run(run: Path, folder: Path) -> list[Path]:
@@ -104,7 +125,7 @@ def export_run(run: Path, folder: Path) -> list[Path]:
             path = folder / f"{re.sub('[^A-Za-z0-9._=-]+', '-', spec)}-{modality}.parquet"
             times = {scene: both[modality] for scene, both in dates.items() if both[modality]}
             parts = _tables(features, patches, places, times, modality, settings)
-            _write(path, parts)
+            _write(path, parts, [place.box for place in places if place is not None])
             exported.append(path)
     return exported
 
@@ -145,13 +166,15 @@ def _line(
         "modality": modality,
     }  # fmt: skip
     if place is not None:
-        lon, lat = (place.degrees[:4].min(axis=0) + place.degrees[:4].max(axis=0)) / 2
+        lon, lat = (place.degrees.min(axis=0) + place.degrees.max(axis=0)) / 2
+        lon = _wrapped(lon)
         row, col = grid_cell(lat, lon)
         line |= {
             "grid_cell": cell_name(row, col),
             "grid_row_u": row,
             "grid_col_r": col,
             "geometry": well_known_binary(place.degrees),
+            "bbox": dict(zip(("xmin", "ymin", "xmax", "ymax"), place.box, strict=True)),
             "centre_lat": lat,
             "centre_lon": lon,
             "utm_footprint": _well_known_text(place.own),
@@ -172,7 +195,15 @@ def place_of(patch: Patch) -> Place | None:
     left, bottom, right, top = patch.bounds
     own = np.array([(right, top), (right, bottom), (left, bottom), (left, top), (right, top)])
     to_degrees = Transformer.from_crs(patch.crs, "OGC:CRS84", always_xy=True)
-    return Place(own, np.column_stack(to_degrees.transform(own[:, 0], own[:, 1])))
+    lon, lat = to_degrees.transform(own[:, 0], own[:, 1])
+    return Place(own, np.column_stack([np.unwrap(lon, period=360.0), lat]))
+
+
+def _wrapped(longitude: float) -> float:
+    """A longitude in -180..180."""
+    if -180.0 <= longitude <= 180.0:
+        return float(longitude)
+    return float((longitude + 180.0) % 360.0 - 180.0)
 
 
 def grid_cell(latitude: float, longitude: float) -> tuple[int, int]:
@@ -199,19 +230,72 @@ def cell_name(row: int, col: int) -> str:
 
 
 def well_known_binary(ring: NDArray[np.float64]) -> bytes:
-    """A polygon of one ring (n, 2), closed, as little-endian WKB."""
+    """A closed ring (n, 2) of longitudes and latitudes as little-endian WKB.
+
+    A polygon; over the 180th meridian a multipolygon of both sides, as RFC 7946 asks.
+    """
+    west, east = ring[:, 0].min(), ring[:, 0].max()
+    edge = 180.0 if east > 180.0 else -180.0
+    if west >= -180.0 and east <= 180.0:
+        return _polygon(ring)
+    if west >= 180.0 or east <= -180.0:
+        return _polygon(ring - [2 * edge, 0.0])
+    sides = (_west_of(ring, edge), _west_of(ring * [-1.0, 1.0], -edge) * [-1.0, 1.0])
+    # The part beyond the meridian comes back on the other side.
+    moved = [side - [2 * edge, 0.0] if abs(side[:, 0]).max() > 180.0 else side for side in sides]
+    return b"\x01" + np.array([6, 2], "<u4").tobytes() + b"".join(map(_polygon, moved))
+
+
+def _polygon(ring: NDArray[np.float64]) -> bytes:
     head = np.array([3, 1, len(ring)], "<u4").tobytes()
     return b"\x01" + head + np.ascontiguousarray(ring, "<f8").tobytes()
+
+
+def _west_of(ring: NDArray[np.float64], edge: float) -> NDArray[np.float64]:
+    """The part of a convex closed ring at longitudes up to an edge (Sutherland-Hodgman)."""
+    out: list[NDArray[np.float64]] = []
+    for start, end in itertools.pairwise(ring):
+        if start[0] <= edge:
+            out.append(start)
+        if (start[0] <= edge) != (end[0] <= edge):
+            out.append(start + (end - start) * (edge - start[0]) / (end[0] - start[0]))
+    return np.array([*out, out[0]])
 
 
 def _well_known_text(ring: NDArray[np.float64]) -> str:
     return f"POLYGON (({', '.join(f'{x!r} {y!r}' for x, y in ring.tolist())}))"
 
 
-def _write(path: Path, parts: Iterator[pa.Table]) -> None:
-    column = {"encoding": "WKB", "geometry_types": ["Polygon"]}  # no CRS named: OGC:CRS84
-    geo = {"version": "1.0.0", "primary_column": "geometry", "columns": {"geometry": column}}
+def _write(
+    path: Path, parts: Iterator[pa.Table], boxes: Sequence[tuple[float, float, float, float]]
+) -> None:
+    """GeoParquet 1.1: a bounding box per row that readers filter by, Zstandard."""
+    corners = {key: ["bbox", key] for key in ("xmin", "ymin", "xmax", "ymax")}
+    kinds = ["Polygon"] + ["MultiPolygon"] * any(box[0] > box[2] for box in boxes)
+    column: dict[str, Any] = {  # no CRS named: OGC:CRS84
+        "encoding": "WKB", "geometry_types": kinds, "covering": {"bbox": corners},
+    }  # fmt: skip
+    if boxes and len(kinds) == 1:
+        west, south, east, north = np.array(boxes).T
+        column["bbox"] = [float(n) for n in (west.min(), south.min(), east.max(), north.max())]
+    geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
     schema = SCHEMA.with_metadata({"geo": json.dumps(geo)})
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
-        for part in parts:
-            writer.write_table(part.cast(schema))
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
+        for group in _row_groups(parts):
+            writer.write_table(group.cast(schema), row_group_size=_ROW_GROUP_ROWS)
+
+
+def _row_groups(parts: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Shards joined until they are large enough to be read by themselves."""
+    waiting: list[pa.Table] = []
+    for part in parts:
+        waiting.append(part)
+        size, rows = sum(t.nbytes for t in waiting), sum(t.num_rows for t in waiting)
+        if size >= _ROW_GROUP_BYTES or rows >= _ROW_GROUP_ROWS:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
