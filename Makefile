@@ -17,7 +17,7 @@ docs_EXTRAS := $(test_EXTRAS),docs
 lint_EXTRAS := remote,web,test,lint
 dist_EXTRAS := dist
 
-.PHONY: demo explore test test-slow test-all coverage test-min lint format bench bench-compare bench-gpu docs dist qgis clean
+.PHONY: demo explore test test-slow test-all coverage test-min test-new findings lint format bench bench-compare bench-gpu docs dist qgis clean
 
 demo: .venv/.has-demo
 	$(BIN)/crosslook demo --out demo-run
@@ -79,6 +79,23 @@ $(MIN): pyproject.toml constraints-min.txt
 	.venv-min/bin/python -m pip install --quiet --constraint constraints-min.txt --editable ".[models,faiss,remote,ray,web,test]"
 	touch $(MIN)
 
+# The tests on the newest Python with the newest versions of everything that pyproject.toml allows.
+# PINS are further requirements, as a build of torch without CUDA.
+NEWEST_PYTHON ?= python3.13
+PINS ?=
+NEW := .venv-new/.ready
+test-new: $(NEW)
+	.venv-new/bin/python -m pytest $(TWO) -m "not slow"
+
+$(NEW): pyproject.toml
+	$(NEWEST_PYTHON) -m venv .venv-new
+	.venv-new/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable ".[models,faiss,remote,ray,web,test]" $(PINS)
+	touch $(NEW)
+
+# Surprises of other software, each shown by a script that installs it into a temporary folder.
+findings:
+	@for script in findings/*.sh; do echo "$$script"; bash "$$script" || exit 1; done
+
 # The plugin for QGIS as a zip, for 'Install from ZIP'.
 qgis:
 	$(PYTHON) integrations/qgis/pack.py
@@ -91,4 +108,4 @@ $(BIN)/python:
 	$(PYTHON) -m venv .venv
 
 clean:
-	rm -rf .venv .venv-min demo-run dist docs/_build docs/reference/generated
+	rm -rf .venv .venv-min .venv-new demo-run dist docs/_build docs/reference/generated
