@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from crosslook.errors import InputError
 
-POLARISATIONS = ("vv", "vh", "hh", "hv")
+POLARISATIONS = ("vv", "vh", "hh", "hv", "vvvv", "vhvh", "hhhh", "hvhv", "rhrh", "rvrv")
 COLOURS = ("red", "green", "blue")
 VISIBLE = {
     "sentinel": ("B04", "B03", "B02"),

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from crosslook.geo.products.hdf5 import hdf5_bands
+
 
 @dataclass(frozen=True)
 class FileProduct:
@@ -26,7 +28,7 @@ class FileProduct:
     bands: Callable[[str], dict[str, str] | None]
 
 
-FILES: tuple[FileProduct, ...] = ()
+FILES: tuple[FileProduct, ...] = (FileProduct("SAR on a map in HDF5", hdf5_bands),)
 
 
 def file_bands(text: str) -> dict[str, str] | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from crosslook.gdal_names import files_of
 from crosslook.geo.products.bands import chosen
 from crosslook.geo.products.files import file_bands
 from crosslook.geo.products.folders import folder_bands
@@ -50,11 +51,19 @@ def resolve(place: Place, bands: Sequence[str] = ()) -> Opening:
     InputError
         If a folder is no product, or a product lacks the bands.
     """
-    return _resolve(str(place), tuple(bands))
+    return _resolve(str(place), tuple(bands), _changed(str(place)))
+
+
+def _changed(text: str) -> int:
+    """Time of change of a local file or folder: one that is written anew is looked at anew."""
+    try:
+        return max(Path(file).stat().st_mtime_ns for file in files_of(text))
+    except (OSError, ValueError):
+        return 0
 
 
 @lru_cache(maxsize=512)
-def _resolve(text: str, bands: tuple[str, ...]) -> Opening:
+def _resolve(text: str, bands: tuple[str, ...], changed: int) -> Opening:
     members = product_bands(text)
     if members is None:
         return Opening(for_gdal(text)[0])
@@ -70,7 +79,7 @@ def product_bands(place: Place) -> dict[str, str] | None:
     """
     text = str(place)
     if is_gdal_name(text):
-        return None
+        return file_bands(text)
     if is_json(text):
         return stac_bands(text)
     if is_remote(text):
