@@ -5,11 +5,17 @@ Made after the public specifications, with the libraries that write such files.
 
 from __future__ import annotations
 
+import os
+import warnings
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
+import zarr
 from pyproj import CRS as ProjCRS
+from pyproj import Transformer
 
 from tests.helpers.kinds import CRS, PLACE, SIDE, Kind, everywhere, ground, kind
 
@@ -106,3 +112,162 @@ def opera_cslc(folder: Path) -> Kind:
         write_grid(group, {"VV": values}, PLACE.a, ("x_coordinates", "y_coordinates"))
         group["azimuth_carrier_phase"] = np.zeros((SIDE, SIDE), np.float32)
     return Kind(path, ground(), everywhere())
+
+
+def add_array(
+    group: Any, name: str, values: np.ndarray, dimensions: tuple[str, ...], **more: Any
+) -> Any:
+    """Write an array with the names of its axes, as version 2 or 3 of Zarr keeps them."""
+    attributes = more.pop("attributes", {})
+    chunks = more.pop("chunks", values.shape)
+    old = group.metadata.zarr_format == 2
+    names = {} if old else {"dimension_names": dimensions}
+    array = group.create_array(
+        name, shape=values.shape, dtype=values.dtype, chunks=chunks, **names, **more
+    )
+    array[...] = values
+    array.attrs.update({**attributes, **({"_ARRAY_DIMENSIONS": dimensions} if old else {})})
+    return array
+
+
+def hierarchy(path: Path, version: int, attributes: dict[str, Any] | None = None) -> Any:
+    root: Any = zarr.open_group(str(path), mode="w", zarr_format=version)
+    root.attrs.update(attributes or {})
+    return root
+
+
+def consolidate(path: Path) -> Path:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # version 3 has no word for it yet
+        zarr.consolidate_metadata(str(path))
+    return path
+
+
+def as_power() -> np.ndarray:
+    """The amplitude of pixels that are taken for power, as fractions are."""
+    root: np.ndarray = np.sqrt(ground().astype(np.float64)) * 16
+    return root
+
+
+def reflectance(amplitude: np.ndarray) -> np.ndarray:
+    """Numbers of Sentinel-2 that mean this times 0.0001 less 0.1."""
+    stored: np.ndarray = (amplitude.astype(np.uint16) * 20 + 1000).astype(np.uint16)
+    return stored
+
+
+def add_bands(root: Any, where: dict[str, Any], **more: Any) -> None:
+    """Write the reflectance of EOPF's Sentinel-2: two resolutions, scaled, with axes."""
+    for step, names in ((10, ("b02", "b03", "b04", "b08")), (20, ("b02", "b05"))):
+        group = root.create_group(f"measurements/reflectance/r{step}m")
+        values = reflectance(ground())[:: step // 10, :: step // 10]
+        for name, axis in zip(("x", "y"), axes(len(values), step), strict=True):
+            add_array(group, name, axis, (name,))
+        means = {"scale_factor": 1e-4, "add_offset": -0.1, **where}
+        for name in names:
+            add_array(group, name, values, ("y", "x"), attributes=means, fill_value=0, **more)
+    mask = root.create_group("quality/mask/r10m")
+    add_array(mask, "b02", np.zeros((SIDE, SIDE), np.uint8), ("y", "x"))
+
+
+@kind
+def eopf_sentinel_2(folder: Path) -> Kind:
+    root = hierarchy(folder / "S2B.zarr", 2, {"other_metadata": {"horizontal_CRS_code": CRS}})
+    add_bands(root, {"proj:epsg": ProjCRS(CRS).to_epsg()}, chunks=(96, 96))
+    return Kind(consolidate(folder / "S2B.zarr"), as_power(), everywhere())
+
+
+@kind
+def eopf_sentinel_2_in_version_3(folder: Path) -> Kind:
+    root = hierarchy(folder / "S2B.zarr", 3, {"other_metadata": {"horizontal_CRS_code": CRS}})
+    add_bands(root, {}, chunks=(96, 96))
+    return Kind(consolidate(folder / "S2B.zarr"), as_power(), everywhere())
+
+
+@kind
+def eopf_sentinel_2_in_an_archive(folder: Path) -> Kind:
+    made = Path(eopf_sentinel_2(folder).place)
+    return Kind(archived(made, folder / "S2B.zarr.zip", "S2B.zarr/"), as_power(), everywhere())
+
+
+def archived(store: Path, archive: Path, start: str = "") -> Path:
+    """Put a store into a ZIP file, uncompressed, as such are made."""
+    with zipfile.ZipFile(archive, "w") as file:
+        for at, _, names in os.walk(store):
+            for name in names:
+                inner = (Path(at) / name).relative_to(store).as_posix()
+                file.write(Path(at) / name, start + inner)
+    return archive
+
+
+def add_lattice(group: Any, lines: np.ndarray, pixels: np.ndarray, *, written: bool) -> None:
+    """Write control points of centres of pixels, with their lines and pixels or by the axes."""
+    degrees = Transformer.from_crs(CRS, "EPSG:4326", always_xy=True)
+    cols, rows = np.meshgrid(pixels, lines)
+    x, y = PLACE * (cols + 0.5, rows + 0.5)
+    lon, lat = degrees.transform(x, y)
+    dimensions = ("azimuth_time", "ground_range")
+    for name, values in (("latitude", lat), ("longitude", lon), ("height", np.zeros_like(lat))):
+        add_array(group, name, values, dimensions)
+    if written:
+        add_array(group, "line", lines.astype(np.int64), dimensions[:1])
+        add_array(group, "pixel", pixels.astype(np.int64), dimensions[1:])
+    else:
+        add_array(group, "azimuth_time", TIME + SECOND * lines.astype(np.int64), dimensions[:1])
+        add_array(group, "ground_range", 10.0 * pixels, dimensions[1:])
+
+
+TIME, SECOND = 1_700_000_000_000_000_000, 1_500_000  # nanoseconds, of the first line and a step
+
+
+def sentinel_1(folder: Path, *, written: bool) -> Path:
+    path = folder / "S1A_IW_GRDH.zarr"
+    root = hierarchy(path, 2)
+    at = np.array([0, 60, 125, SIDE - 1])
+    for name, factor in (("VH", 2), ("VV", 3)):
+        product = root.create_group(f"S01SIWGRD_20240101T000000_0025_A000_S000_ABCD_{name}")
+        measured = product.create_group("measurements")
+        dimensions = ("azimuth_time", "ground_range")
+        values = ground().astype(np.uint16) * factor
+        add_array(measured, "grd", values, dimensions, chunks=(96, 96), fill_value=0)
+        add_array(measured, "azimuth_time", TIME + SECOND * np.arange(SIDE), dimensions[:1])
+        add_array(measured, "ground_range", 10.0 * np.arange(SIDE), dimensions[1:])
+        add_lattice(product.create_group("conditions/gcp"), at, at, written=written)
+    return consolidate(path)
+
+
+@kind
+def eopf_sentinel_1(folder: Path) -> Kind:
+    return Kind(sentinel_1(folder, written=True), ground(), everywhere(), 0.02)
+
+
+@kind
+def eopf_sentinel_1_placed_by_its_axes(folder: Path) -> Kind:
+    return Kind(sentinel_1(folder, written=False), ground(), everywhere(), 0.02)
+
+
+@kind
+def geozarr(folder: Path) -> Kind:
+    """Conventions of 2025: attributes of the group, levels of resolution, no axes."""
+    path = folder / "image.zarr"
+    root = hierarchy(path, 3, {"proj:code": CRS})
+    for level, step in enumerate((1, 2)):
+        values = ground().astype(np.float32)[::step, ::step]
+        affine = [10.0 * step, 0, PLACE.c, 0, -10.0 * step, PLACE.f]
+        where = {"spatial:transform": affine, "spatial:shape": values.shape}
+        group = root.create_group(str(level))
+        group.attrs.update(where)
+        add_array(group, "amplitude", values / 255, ("y", "x"), chunks=(48, 48))
+    return Kind(path, as_power(), everywhere())
+
+
+@kind
+def a_sharded_array(folder: Path) -> Kind:
+    """No GDAL up to 3.12 reads it."""
+    root = hierarchy(folder / "image.zarr", 3)
+    add_array(root, "spatial_ref", np.array(0), (), attributes={"crs_wkt": ProjCRS(CRS).to_wkt()})
+    for name, axis in zip(("x", "y"), axes(SIDE, 10), strict=True):
+        add_array(root, name, axis, (name,))
+    mapped = {"grid_mapping": "spatial_ref"}
+    values = ground().astype(np.uint16)
+    add_array(root, "vv", values, ("y", "x"), chunks=(32, 32), shards=(96, 96), attributes=mapped)
+    return Kind(folder / "image.zarr", ground(), everywhere())

@@ -19,6 +19,7 @@ from crosslook.gdal_names import files_of
 from crosslook.geo.grid import make_grid, plain_grid, shape_of, text_of_crs, whole_offset
 from crosslook.geo.handles import OPEN, Recipe, needs_rectifying, reading, reason
 from crosslook.geo.products.resolve import resolve
+from crosslook.geo.products.zarr_arrays import is_copy
 from crosslook.storage import Place, as_path, as_place, files_below, is_remote, reaching
 from crosslook.types import FloatArray, Window
 
@@ -146,7 +147,8 @@ class RasterFile(Recipe):
         with OPEN.use(self) as data:
             inside = tuple(str(name) for name in data[0].files)
         named = [*resolve(self.place, self.bands).files, *inside]
-        return tuple(dict.fromkeys(part for name in named for part in _parts_of(name)))
+        parts = dict.fromkeys(part for name in named for part in _parts_of(name))
+        return tuple(part for part in parts if not is_copy(part))
 
     def read(
         self, window: Window | None, bands: tuple[int, ...], shape: tuple[int, int] | None = None

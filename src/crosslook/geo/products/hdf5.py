@@ -61,21 +61,60 @@ class Layer:
 
 
 def hdf5_bands(text: str) -> dict[str, str] | None:
-    """List the polarisations of a SAR product on a map, each as a virtual raster at its place.
+    """List the polarisations of a SAR product on a map, each as GDAL names it.
 
     Those of the first frequency go by their own names, as ``hhhh``, others as
-    ``b/hhhh``. A layer named as ``HDF5:"file"://path`` is that one alone.
+    ``b/hhhh``.
 
     Raises
     ------
     InputError
         If the product is in radar geometry.
-    RasterError
-        If it has layers and no usable place.
     """
-    driver, file, inside = split_name(text) if is_gdal_name(text) else ("", text, "")
-    if driver not in ("", "HDF5") or not _may_be_hdf5(file):
+    opened = _open(text) if _may_be_hdf5(text) else None
+    if opened is None:
         return None
+    layers = _layers(list(opened.described))
+    if not layers:
+        _refuse_radar_geometry(text, opened.described)
+    bands: dict[str, str] = {}
+    for layer in layers:
+        first = layer.group == layers[0].group
+        name = layer.name if first else f"{layer.group.split()[-1].lower()}/{layer.name}"
+        bands.setdefault(name, _named(opened.gdal, layer.path))
+    return bands or None
+
+
+def hdf5_source(name: str) -> str | None:
+    """Put a polarisation that is named as GDAL does at its place; None for other names.
+
+    Raises
+    ------
+    RasterError
+        If the product does not say where it lies.
+    """
+    driver, file, inside = split_name(name) if is_gdal_name(name) else ("", name, "")
+    path = inside.replace("//", "/", 1)
+    layers = _layers([path])
+    if driver != "HDF5" or not layers or (opened := _open(file)) is None:
+        return None
+    with rasterio.Env(**opened.options):
+        place = _place(opened, path.rpartition("/")[0], layers[0].layout)
+        return placed(_named(opened.gdal, path), place, layers[0].name)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An HDF5 file: its name and options for GDAL, its tags, and its layers with their sizes."""
+
+    gdal: str
+    options: dict[str, str]
+    tags: Mapping[str, str]
+    described: Mapping[str, str]
+
+
+def _open(file: str) -> Opened | None:
+    """Look into a file; None where GDAL cannot, which is said where it is opened as a raster."""
     gdal, options = for_gdal(file)
     try:
         with quiet(), rasterio.Env(**options), rasterio.open(gdal, driver="HDF5") as data:
@@ -86,15 +125,8 @@ def hdf5_bands(text: str) -> dict[str, str] | None:
             }
             tags = {str(key): str(value) for key, value in data.tags().items()}
     except RasterioError:
-        return None  # said where it is opened as an ordinary file
-    layers = _layers(list(described))
-    if driver:
-        wanted = inside.replace("//", "/", 1)
-        layers = [layer for layer in layers if layer.path == wanted]
-    elif not layers:
-        _refuse_radar_geometry(file, described)
-    with rasterio.Env(**options):
-        return _placed_layers(gdal, layers, tags) or None
+        return None
+    return Opened(gdal, options, tags, described)
 
 
 def _may_be_hdf5(file: str) -> bool:
@@ -123,33 +155,20 @@ def _layers(paths: list[str]) -> list[Layer]:
     return sorted(found, key=lambda layer: (layer.group, order.get(layer.name, len(order))))
 
 
-def _placed_layers(gdal: str, layers: list[Layer], tags: Mapping[str, str]) -> dict[str, str]:
-    bands: dict[str, str] = {}
-    places: dict[str, Georeference] = {}
-    for layer in layers:
-        group = layer.path.rpartition("/")[0]
-        if group not in places:
-            places[group] = _place(gdal, group, layer.layout, tags)
-        first = layer.group == layers[0].group
-        name = layer.name if first else f"{layer.group.split()[-1].lower()}/{layer.name}"
-        bands.setdefault(name, placed(_named(gdal, layer.path), places[group], name))
-    return bands
-
-
-def _place(gdal: str, group: str, layout: Layout, tags: Mapping[str, str]) -> Georeference:
+def _place(opened: Opened, group: str, layout: Layout) -> Georeference:
     """Read the map of a group: its axes hold the centres of pixels."""
     start = f"{group.strip('/').replace('/', '_')}_projection_"
-    code, text = tags.get(f"{start}epsg_code", ""), tags.get(f"{start}spatial_ref", "")
+    code, text = (opened.tags.get(start + key, "") for key in ("epsg_code", "spatial_ref"))
     crs = f"EPSG:{code.strip()}" if code.strip().isdigit() else text
-    x, y = (_axis(_named(gdal, f"{group}/{name}")) for name in (layout.x, layout.y))
+    x, y = (_axis(_named(opened.gdal, f"{group}/{name}")) for name in (layout.x, layout.y))
     affine = axis_affine(x, y)
     if not crs or affine is None:
         lacking = "a CRS" if not crs else f"even {layout.x} and {layout.y}"
         raise RasterError(
-            f"{name_of(gdal)} lacks {lacking} in {group}, so its place is not known. "
+            f"{name_of(opened.gdal)} lacks {lacking} in {group}, so its place is not known. "
             "The file is incomplete or follows another specification; get it again."
         )
-    return Georeference(crs, affine)
+    return Georeference(crs, affine, nodata_by_driver=True)
 
 
 def _axis(name: str) -> NDArray[Any]:

@@ -37,7 +37,9 @@ class Georeference:
     scale, offset : float
         Stored numbers times scale plus offset are the values.
     nodata : float or None
-        A stored number; None leaves what the driver says.
+        A stored number.
+    nodata_by_driver : bool
+        Take what the driver says for that instead.
     """
 
     crs: str = ""
@@ -46,6 +48,7 @@ class Georeference:
     scale: float = 1.0
     offset: float = 0.0
     nodata: float | None = None
+    nodata_by_driver: bool = False
 
 
 def placed(source: str, georeference: Georeference, label: str) -> str:
@@ -112,7 +115,7 @@ def _add_band(
     named = {"dataType": _GDAL_TYPES[data.dtypes[band - 1]], "band": str(band)}
     added = SubElement(root, "VRTRasterBand", named)
     SubElement(added, "Description").text = label
-    nodata = data.nodatavals[band - 1] if where.nodata is None else where.nodata
+    nodata = data.nodatavals[band - 1] if where.nodata_by_driver else where.nodata
     if nodata is not None and not named["dataType"].startswith("C"):
         SubElement(added, "NoDataValue").text = repr(float(nodata))
     SubElement(added, "Offset").text = repr(where.offset)
