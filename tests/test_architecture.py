@@ -16,6 +16,7 @@ LEAVES = {
     "types",
     "options",
     "errors",
+    "gdal_names",
     "atomic",
     "console",
     "notebook",

@@ -7,14 +7,15 @@ object store makes an upload visible only when it is complete.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from crosslook import gdal_names
 from crosslook.atomic import write_bytes, write_new
 from crosslook.errors import CrosslookError, InputError, MissingExtraError, OutputError
+from crosslook.gdal_names import is_address, without_keys
 
 Place = str | Path
 """A local path, an address, or a name that GDAL knows."""
@@ -148,44 +149,45 @@ def open_folder(place: str | Path) -> Folder:
 
 
 def is_remote(place: str | Path) -> bool:
-    """Tell an address with a scheme from a local path."""
-    return "://" in str(place)
+    """Tell an address with a scheme from a local path, and from a name of GDAL that holds one."""
+    return is_address(str(place))
 
 
 ONLY_GDAL = ("http://", "https://", "gs://", "az://")
 """Addresses of images that are read through GDAL alone: no other package need reach them."""
 
-_CONTAINER = re.compile(r"^[A-Za-z][A-Za-z0-9_]+:")
-
 
 def is_gdal_name(place: Place) -> bool:
     """Tell names that GDAL alone understands: ``/vsi...`` and subdatasets as ``NETCDF:"f":v``."""
-    text = str(place)
-    if text.startswith("/vsi") or text.lstrip().startswith("<VRTDataset"):
-        return True
-    return bool(_CONTAINER.match(text)) and not is_remote(text) and not Path(text).exists()
+    return gdal_names.is_gdal_name(str(place))
 
 
 def name_of(place: Place) -> str:
-    """The last part of a place, for messages and outputs; never the query of a signed address."""
+    """The last part of a place, for messages and outputs; never a key that an address holds."""
     text = str(place)
+    if is_gdal_name(text):
+        return gdal_names.label_of(text)
     if is_remote(text):
-        text = text.partition("?")[0]
+        text = without_keys(text)
     text = text.partition("#")[0] if ".json#" in text else text
-    last = text.rstrip("/").rpartition("/")[2].strip('"')
-    return last or text
+    return text.rstrip("/").rpartition("/")[2] or text
 
 
 def path_to_keep(place: Place) -> str:
     """Where a place can be looked for later, from any folder.
 
-    A local path becomes absolute. An address is kept without its query and
-    without a user: these may hold a key.
+    A local path becomes absolute, also inside a name of GDAL. An address is
+    kept without its query and without a user: these may hold a key.
     """
     text = str(place)
-    if not (is_remote(text) or is_gdal_name(text)):
-        return str(Path(text).absolute())
-    return re.sub(r"://[^/@]*@", "://", text.partition("?")[0])
+    if is_gdal_name(text):
+        for file in gdal_names.files_of(text):
+            if not Path(file).is_absolute() and Path(file).exists():
+                text = text.replace(file, str(Path(file).absolute()), 1)
+        return without_keys(text)
+    if is_remote(text):
+        return without_keys(text)
+    return str(Path(text).absolute())
 
 
 def as_place(place: Place) -> Place:
@@ -224,6 +226,23 @@ def as_path(place: str | Path) -> Path:
         ) from None
 
 
+def files_below(path: Path) -> list[Path]:
+    """List the files of a folder and of those inside it, by name; of a file that alone."""
+    return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+
+
+def state_of(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of change in nanoseconds of a file, or of all files of a folder.
+
+    Raises
+    ------
+    OSError
+        If it is not there.
+    """
+    states = [file.stat() for file in files_below(path)] or [path.stat()]
+    return sum(s.st_size for s in states), max(s.st_mtime_ns for s in states)
+
+
 def for_gdal(path: Place) -> tuple[str, dict[str, str]]:
     """Name and options by which GDAL reads a path; windows of remote files need no copy.
 
@@ -240,7 +259,8 @@ def for_gdal(path: Place) -> tuple[str, dict[str, str]]:
     """
     text = str(path)
     if is_gdal_name(text):
-        return text, {}
+        name = _with_reachable_file(text)
+        return name, _options(name) if "/vsis3/" in name or "/vsicurl" in name else {}
     scheme, separator, rest = text.partition("://")
     if not separator:
         return text, {}
@@ -249,17 +269,33 @@ def for_gdal(path: Place) -> tuple[str, dict[str, str]]:
             f"{text}: images are read from {', '.join(_GDAL)} addresses and from local files. "
             "Copy it to one of these."
         )
+    name = _GDAL[scheme] + (text if scheme.startswith("http") else rest)
+    return name, _options(name)
+
+
+def _with_reachable_file(name: str) -> str:
+    """The name of a subdataset with its address as these drivers want it."""
+    driver, file, _ = gdal_names.split_name(name)
+    if driver not in _OF_FILES or not is_remote(file):
+        return name
+    return name.replace(file, for_gdal(file)[0], 1)
+
+
+def _options(name: str) -> dict[str, str]:
     options = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    if scheme == "s3" and endpoint:  # a server of one's own, as other clients name it
+    if "/vsis3/" in name and endpoint:  # a server of one's own, as other clients name it
         secure, _, host = endpoint.rstrip("/").partition("://")
         options |= {
             "AWS_S3_ENDPOINT": host,
             "AWS_HTTPS": "YES" if secure == "https" else "NO",
             "AWS_VIRTUAL_HOSTING": "FALSE",
         }
-    return _GDAL[scheme] + (text if scheme.startswith("http") else rest), options
+    return options
 
+
+_OF_FILES = ("HDF5", "ZARR", "GTIFF_DIR", "NITF_IM", "SENTINEL2_L1C", "SENTINEL2_L2A")
+"""Drivers whose names hold a file; others, as WMS, want the address as it is."""
 
 _GDAL = {
     "s3": "/vsis3/",

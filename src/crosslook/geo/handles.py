@@ -30,7 +30,9 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import calculate_default_transform, reproject
 
 from crosslook.errors import GridError, RasterError
+from crosslook.gdal_names import without_keys
 from crosslook.geo.grid import shape_of
+from crosslook.geo.products.containers import describe_container
 from crosslook.geo.products.resolve import Opening, resolve
 from crosslook.geo.products.virtual import normalised, quiet
 from crosslook.storage import (
@@ -173,7 +175,7 @@ OPEN = OpenRasters()
 def reason(error: Exception) -> str:
     """Say what GDAL itself says of an error; rasterio's own text may only point to it."""
     cause = error.__cause__ or error
-    return str(cause).strip().rstrip(".") or type(cause).__name__
+    return without_keys(str(cause)).strip().rstrip(".") or type(cause).__name__
 
 
 def _state_of(place: Place) -> tuple[int, int]:
@@ -243,13 +245,9 @@ def _open_file(source: Recipe, opening: Opening) -> Any:
             "that broke off. Get the file again."
         )
     if data.count == 0:
-        inside = list(data.subdatasets)
+        message = describe_container(source.name, data)
         data.close()
-        raise RasterError(
-            f"{source.name} is a container of {len(inside)} images"
-            + (f", as {inside[0]}" if inside else "")
-            + ". Name one of them as GDAL does."
-        )
+        raise RasterError(message)
     return data
 
 

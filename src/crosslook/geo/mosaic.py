@@ -40,7 +40,9 @@ from crosslook.storage import (
     as_place,
     is_gdal_name,
     is_remote,
+    name_of,
     reaching,
+    state_of,
 )
 from crosslook.types import Window
 
@@ -209,12 +211,12 @@ def fingerprint(places: Sequence[Place]) -> list[list[Any]]:
     for place in places:
         for part in RasterFile(place).parts():
             if is_gdal_name(part) or part.startswith(ONLY_GDAL):
-                entries.append([part.partition("?")[0].rpartition("/")[2], 0, 0])
+                entries.append([name_of(part), 0, 0])
                 continue
             path = as_path(part)
             with reaching(path):
-                status = path.stat()
-            entries.append([path.name, status.st_size, status.st_mtime_ns])
+                size, changed = state_of(path)
+            entries.append([path.name, size, changed])
     return entries
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,10 +15,12 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 
 from crosslook.errors import RasterError
+from crosslook.gdal_names import files_of
 from crosslook.geo.grid import make_grid, plain_grid, shape_of, text_of_crs, whole_offset
 from crosslook.geo.handles import OPEN, Recipe, needs_rectifying, reading, reason
 from crosslook.geo.products.resolve import resolve
-from crosslook.storage import Place, as_path, as_place, is_gdal_name, reaching
+from crosslook.geo.products.zarr_arrays import is_copy
+from crosslook.storage import Place, as_path, as_place, files_below, is_remote, reaching
 from crosslook.types import FloatArray, Window
 
 
@@ -146,7 +146,9 @@ class RasterFile(Recipe):
         """Files that the pixels lie in: those of a product or of a virtual raster too."""
         with OPEN.use(self) as data:
             inside = tuple(str(name) for name in data[0].files)
-        return tuple(dict.fromkeys([*resolve(self.place, self.bands).files, *inside]))
+        named = [*resolve(self.place, self.bands).files, *inside]
+        parts = dict.fromkeys(part for name in named for part in _parts_of(name))
+        return tuple(part for part in parts if not is_copy(part))
 
     def read(
         self, window: Window | None, bands: tuple[int, ...], shape: tuple[int, int] | None = None
@@ -397,31 +399,18 @@ def digest_of(place: Place) -> str:
     """
     digest = hashlib.sha256()
     for part in RasterFile(as_place(place)).parts():
-        file = _file_of(part)
-        try:
-            with reaching(file), as_path(file).open("rb") as opened:
-                digest.update(hashlib.file_digest(opened, "sha256").digest())
-        except OSError as error:
-            raise RasterError(f"cannot read {file}: {error.strerror or error}.") from error
+        for file in files_of(part):
+            try:
+                with reaching(file):
+                    for inside in files_below(as_path(file)):
+                        with inside.open("rb") as opened:
+                            digest.update(hashlib.file_digest(opened, "sha256").digest())
+            except OSError as error:
+                raise RasterError(f"cannot read {file}: {error.strerror or error}.") from error
     return digest.hexdigest()
 
 
-def _file_of(part: str) -> str:
-    """The file that holds what GDAL calls by a name of its own."""
-    if not is_gdal_name(part):
-        return part
-    for scheme, prefix in (
-        ("", "/vsicurl/"),
-        ("s3://", "/vsis3/"),
-        ("gs://", "/vsigs/"),
-        ("az://", "/vsiaz/"),
-    ):
-        if part.startswith(prefix):
-            return scheme + part.removeprefix(prefix)
-    inside = re.sub(r"^/vsi\w+/", "", part).strip('"')
-    for text in (inside, *(m.strip('"') for m in re.split(r":(?=[/\".]|\w:)", part))):
-        path = Path(text)
-        for candidate in (path, *path.parents):
-            if candidate.is_file():
-                return str(candidate)
-    return part
+def _parts_of(name: str) -> tuple[str, ...]:
+    """What a name of GDAL lies in; a virtual file of an address is left for GDAL to reach."""
+    files = files_of(name)
+    return (name,) if name.startswith("/vsi") and any(map(is_remote, files)) else files

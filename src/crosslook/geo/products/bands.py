@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from crosslook.errors import InputError
 
-POLARISATIONS = ("vv", "vh", "hh", "hv")
+POLARISATIONS = ("vv", "vh", "hh", "hv", "vvvv", "vhvh", "hhhh", "hvhv", "rhrh", "rvrv")
 COLOURS = ("red", "green", "blue")
 VISIBLE = {
     "sentinel": ("B04", "B03", "B02"),
@@ -30,7 +30,7 @@ def chosen(members: Mapping[str, str], bands: Sequence[str], name: str) -> list[
             return polarised[:2]
         visible = list(members)[:3]
         known = [set(v) for v in VISIBLE.values()]
-        if set(visible) in known or set(visible) == set(COLOURS) or set(members) <= {"visual"}:
+        if set(visible) in known or set(visible) == set(COLOURS) or len(members) == 1:
             return visible
         raise InputError(
             f"'{name}' holds the bands {', '.join(members)} and not all visible ones. "

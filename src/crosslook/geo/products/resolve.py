@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from crosslook.gdal_names import files_of, split_name
 from crosslook.geo.products.bands import chosen
-from crosslook.geo.products.files import file_bands
+from crosslook.geo.products.files import file_bands, gdal_source
 from crosslook.geo.products.folders import folder_bands
 from crosslook.geo.products.stac import is_json, stac_bands
 from crosslook.geo.products.virtual import stack
-from crosslook.storage import Place, for_gdal, is_gdal_name, is_remote, name_of
+from crosslook.geo.products.zarr_tree import is_zarr_folder
+from crosslook.storage import Place, is_gdal_name, is_remote, name_of
 
 
 @dataclass(frozen=True)
@@ -50,17 +52,26 @@ def resolve(place: Place, bands: Sequence[str] = ()) -> Opening:
     InputError
         If a folder is no product, or a product lacks the bands.
     """
-    return _resolve(str(place), tuple(bands))
+    return _resolve(str(place), tuple(bands), _changed(str(place)))
+
+
+def _changed(text: str) -> int:
+    """Time of change of a local file or folder: one that is written anew is looked at anew."""
+    try:
+        return max(Path(file).stat().st_mtime_ns for file in files_of(text))
+    except (OSError, ValueError):
+        return 0
 
 
 @lru_cache(maxsize=512)
-def _resolve(text: str, bands: tuple[str, ...]) -> Opening:
+def _resolve(text: str, bands: tuple[str, ...], changed: int) -> Opening:
     members = product_bands(text)
     if members is None:
-        return Opening(for_gdal(text)[0])
+        source = gdal_source(text)
+        return Opening(source, (text,) if source.startswith("<") and source != text else ())
     names = chosen(members, bands, name_of(text))
     files = tuple(members[name] for name in names)
-    return Opening(stack([for_gdal(file)[0] for file in files], names), files)
+    return Opening(stack([gdal_source(file) for file in files], names), files)
 
 
 def product_bands(place: Place) -> dict[str, str] | None:
@@ -70,7 +81,7 @@ def product_bands(place: Place) -> dict[str, str] | None:
     """
     text = str(place)
     if is_gdal_name(text):
-        return None
+        return None if split_name(text)[0] else file_bands(text)
     if is_json(text):
         return stac_bands(text)
     if is_remote(text):
@@ -78,4 +89,5 @@ def product_bands(place: Place) -> dict[str, str] | None:
     path = Path(text)
     if path.name.lower() in ("manifest.safe", "mtd_msil1c.xml", "mtd_msil2a.xml"):
         path = path.parent
-    return folder_bands(path) if path.is_dir() else file_bands(text)
+    is_folder = path.is_dir() and not is_zarr_folder(path)
+    return folder_bands(path) if is_folder else file_bands(text)

@@ -46,7 +46,7 @@ def stack(files: Sequence[str], names: Sequence[str]) -> str:
                 root = _vrt_head(data) if root is None else root
                 for band in range(1, data.count + 1):
                     label = f"{name} {band}" if data.count > 1 else name
-                    _add_band(root, data, file, band, label)
+                    _add_band(root, data, file, band, label, lengths=False)
         except RasterioError as error:
             raise RasterError(f"{name_of(file)} cannot be read: {error}.") from error
     return "" if root is None else tostring(root, encoding="unicode")
@@ -110,12 +110,15 @@ def _add_source(
     return source
 
 
-def _add_band(root: Element, data: Any, file: str, band: int, label: str) -> None:
-    """Add one band of a file; the amplitude where it is complex."""
+def _add_band(
+    root: Element, data: Any, file: str, band: int, label: str, *, lengths: bool = True
+) -> None:
+    """Add one band of a file; where it is complex its amplitude, or with its phase still."""
     kind, nodata = data.dtypes[band - 1], data.nodatavals[band - 1]
-    amplitude = kind in _AMPLITUDE
+    amplitude = lengths and kind in _AMPLITUDE
     number = str(len(root.findall("VRTRasterBand")) + 1)
-    named = {"dataType": _GDAL_TYPES.get(kind, "Float32"), "band": number}
+    stored = "Float32" if amplitude else _GDAL_TYPES.get(kind, "Float32")
+    named = {"dataType": stored, "band": number}
     if amplitude:
         named["subClass"] = "VRTDerivedRasterBand"
     added = SubElement(root, "VRTRasterBand", named)
@@ -151,5 +154,6 @@ def _add_colours(root: Element, data: Any) -> None:
 
 _GDAL_TYPES = {
     "uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32",
-    "int32": "Int32", "float32": "Float32", "float64": "Float64",
+    "int32": "Int32", "float32": "Float32", "float64": "Float64", "complex_int16": "CInt16",
+    "complex_int32": "CInt32", "complex64": "CFloat32", "complex128": "CFloat64",
 }  # fmt: skip
