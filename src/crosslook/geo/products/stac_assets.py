@@ -74,17 +74,22 @@ def item_product(
         why = f" ('{bare[0]}' has no href)" if bare else ""
         raise InputError(f"{name} is no STAC item with raster assets{why}.")
     properties = _object(item.get("properties"))
-    described = {key: _bands_of(asset, properties, {}) for key, asset in rasters.items()}
-    if not all(described.values()):
-        more = collection()
+
+    def candidates(more: Json) -> list[_Candidate]:
         described = {
-            k: _bands_of(a, properties, _of_collection(more, k)) for k, a in rasters.items()
+            key: _bands_of(asset, properties, _of_collection(more, key))
+            for key, asset in rasters.items()
         }
-    found = [
-        one
-        for key, asset in rasters.items()
-        for one in _candidates(key, asset, described[key], properties, located)
-    ]
+        return [
+            one
+            for key, asset in rasters.items()
+            for one in _candidates(key, asset, described[key], properties, located)
+        ]
+
+    found = candidates({})
+    known = {name for one in found for name in one.names}
+    if not set(COLOURS) <= known and not known & set(POLARISATIONS):
+        found = candidates(collection())
     return _product(found, _is_radar(properties, found))
 
 
@@ -139,7 +144,7 @@ def _bands_of(asset: Json, properties: Json, more: Json) -> list[Json]:
         wider = known.get(str(band.get("name")), {})
         shared = _shared(own) if count == 1 else {}
         out.append({**wider, **{k: v for k, v in own.items() if k in _PER_BAND}, **shared, **band})
-    return out or ([_shared(own)] if _shared(own).keys() & set(_TELLING) else [])
+    return out or ([shared] if (shared := _shared(own)) else [])
 
 
 _PER_BAND = (
