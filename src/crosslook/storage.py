@@ -188,6 +188,11 @@ def path_to_keep(place: Place) -> str:
     return re.sub(r"://[^/@]*@", "://", text.partition("?")[0])
 
 
+def without_query(text: str) -> str:
+    """A message without the queries of addresses in it, which may hold a key."""
+    return re.sub(r"\?[\w.%~-]+=[^\s'\",)]*", "", text)
+
+
 def as_place(place: Place) -> Place:
     """Keep names of GDAL and web addresses as they are; take all else as a path."""
     text = str(place)
@@ -287,7 +292,8 @@ def reaching(place: str | Path) -> Iterator[None]:
         if not is_remote(place):
             raise
         raise InputError(
-            f"cannot reach {place}: {str(error) or type(error).__name__}. "
+            f"cannot reach {without_query(str(place))}: "
+            f"{without_query(str(error)) or type(error).__name__}. "
             "Check the address, the credentials and the network."
         ) from error
 

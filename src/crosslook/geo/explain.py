@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from http.client import HTTPException
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
+from crosslook.storage import Place, without_query
+
+_PATIENCE = 20.0  # seconds
 _CODE = re.compile(r"(?:HTTP (?:response code|Error)[: ]*|status code[: ]*)(\d{3})", re.IGNORECASE)
 _MEANING = {
     401: "the server wants credentials (HTTP 401): sign the address, or give the keys of the store",
@@ -38,6 +45,20 @@ def refusal(text: str) -> str:
     return _MEANING.get(code, problem.format(code))
 
 
-def without_query(text: str) -> str:
-    """A message without the queries of the addresses in it."""
-    return re.sub(r"(\w+://[^\s?'\"]+|/vsi\w+/[^\s?'\"]+)\?[^\s'\"]*", r"\1", text)
+def refused_now(places: Iterable[Place]) -> str:
+    """What the first server that refuses one of the addresses says; empty where none does.
+
+    GDAL loses the status of an answer when it reads pixels, so it is asked for once more.
+    """
+    for place in places:
+        address = str(place).removeprefix("/vsicurl/")
+        if not address.startswith(("http://", "https://")):
+            continue
+        try:
+            with urlopen(Request(address, headers={"Range": "bytes=0-0"}), timeout=_PATIENCE):
+                continue
+        except HTTPError as error:
+            return refusal(str(error))
+        except (OSError, HTTPException, ValueError):
+            return "the server does not answer: check the address and the network"
+    return ""

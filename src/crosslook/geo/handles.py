@@ -30,7 +30,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import calculate_default_transform, reproject
 
 from crosslook.errors import GridError, RasterError
-from crosslook.geo.explain import refusal, without_query
+from crosslook.geo.explain import refusal
 from crosslook.geo.grid import shape_of
 from crosslook.geo.products.resolve import Opening, resolve
 from crosslook.geo.products.virtual import normalised, quiet
@@ -43,6 +43,7 @@ from crosslook.storage import (
     is_remote,
     name_of,
     reaching,
+    without_query,
 )
 
 _GDAL_CACHE_MIB = 64

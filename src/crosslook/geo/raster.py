@@ -17,7 +17,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 
 from crosslook.errors import RasterError
-from crosslook.geo.explain import refusal
+from crosslook.geo.explain import refusal, refused_now
 from crosslook.geo.grid import make_grid, plain_grid, shape_of, text_of_crs, whole_offset
 from crosslook.geo.handles import OPEN, Recipe, needs_rectifying, reading, reason
 from crosslook.geo.products.resolve import resolve
@@ -238,7 +238,8 @@ class RasterFile(Recipe):
                 if not whole:
                     masks = data.read_masks(list(bands), window=region, out_shape=out_shape)
             except RasterioError as error:
-                if answered := refusal(reason(error)):
+                files = (self.place, *resolve(self.place, self.bands).files)
+                if answered := refusal(reason(error)) or refused_now(files):
                     raise RasterError(f"{self.name} cannot be read: {answered}.") from error
                 raise RasterError(
                     f"{self.name} cannot be read to the end (rows {inside.row}.."

@@ -162,8 +162,7 @@ def _changed(place: str) -> int:
 @lru_cache(maxsize=64)
 def _load_json(place: str, changed: int) -> Json:
     try:
-        with reaching(place):
-            loaded: Any = json.loads(_bytes_of(place))
+        loaded: Any = json.loads(_bytes_of(place))
     except OSError as error:
         raise InputError(f"{_address(place)} {explain(error)}.") from error
     except (ValueError, HTTPException) as error:
@@ -181,7 +180,7 @@ def _bytes_of(place: str) -> bytes:
         with _asked(place) as answer:
             data: bytes = answer.read(_MOST_JSON + 1)
     else:
-        with as_path(place).open("rb") as file:
+        with reaching(place), as_path(place).open("rb") as file:
             data = file.read(_MOST_JSON + 1)
     if len(data) > _MOST_JSON:
         raise InputError(f"{_address(place)} is over {_MOST_JSON >> 20} MiB: no STAC item.")
