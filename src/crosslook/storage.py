@@ -236,7 +236,7 @@ def for_gdal(path: Place) -> tuple[str, dict[str, str]]:
     -------
     name : str
     options : dict of str to str
-        For ``rasterio.Env``, also where the file is read; empty for local files.
+        For ``rasterio.Env``, also where the file is read; empty for most local files.
 
     Raises
     ------
@@ -248,7 +248,9 @@ def for_gdal(path: Place) -> tuple[str, dict[str, str]]:
         return text, {}
     scheme, separator, rest = text.partition("://")
     if not separator:
-        return text, {}
+        # Nothing beside an image in an archive is trusted to belong to it.
+        archive = text.lower().endswith(".zip")
+        return text, {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if archive else {}
     if scheme not in _GDAL:
         raise MissingExtraError(
             f"{text}: images are read from {', '.join(_GDAL)} addresses and from local files. "

@@ -97,8 +97,7 @@ def terrasar_x(listing: Listing) -> Product | None:
 
 def alos_ceos(listing: Listing) -> Product | None:
     """CEOS of ALOS: one file of image records a polarisation and a volume that names them."""
-    images = [n for n in listing.find("IMG-*") if re.match(r"IMG-[HV]{2}-AL\w+", n, re.IGNORECASE)]
-    images = [name for name in images if not name.lower().endswith((".tif", ".tiff", ".jpg"))]
+    images = [name for name in listing.find("IMG-*") if _is_ceos(name)]
     volume = listing.find("VOL-*")
     if not images:
         return None
@@ -118,9 +117,12 @@ def one_file(path: Path) -> Product | None:
     name = path.name
     if name.lower().endswith(".cphd"):
         raise InputError(_phase_history(name))
-    if re.match(r"IMG-[HV]{2}-AL[^.]*(?:\.\d__\w)?$", name, re.IGNORECASE):
-        return alos_ceos(Listing(str(path.parent)))
-    return None
+    return alos_ceos(Listing(str(path.parent))) if _is_ceos(name) else None
+
+
+def _is_ceos(name: str) -> bool:
+    ending = name.lower().endswith((".tif", ".tiff", ".jpg"))
+    return bool(re.match(r"IMG-[HV]{2}-AL", name, re.IGNORECASE)) and not ending
 
 
 def _check_alos(name: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from crosslook.geo.products import commercial, esa, numbered, polarised, snap
 from crosslook.geo.products.bands import Product
 from crosslook.geo.products.listing import Archive, Listing
+from crosslook.geo.products.names import is_no_imagery
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,24 @@ def archive_product(path: Path) -> Product | None:
     Raises
     ------
     InputError
-        If the archive is damaged.
+        If the archive is damaged, or holds something else under the names of images.
     """
-    return _first(Archive(path), tuple(row for row in FOLDERS if row.archived))
+    archive: Archive | None = Archive(path)
+    while archive is not None:
+        product = _first(archive, tuple(row for row in FOLDERS if row.archived))
+        if product := product or _only_image(archive):
+            for part in product.bands.values():
+                for file in filter(None, (part.file, part.mask)):
+                    archive.check(file)
+            return product
+        archive = archive.inner()
+    return None
+
+
+def _only_image(archive: Archive) -> Product | None:
+    """The one raster of an archive that holds no product."""
+    names = [n for n in archive.find("*.tif", "*.tiff", "*.jp2") if not is_no_imagery(n)]
+    return Product.of({"image": archive.at(names[0])}) if len(names) == 1 else None
 
 
 def _first(listing: Listing, rows: tuple[FolderProduct, ...]) -> Product | None:

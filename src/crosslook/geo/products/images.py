@@ -26,6 +26,8 @@ def is_image(place: Place) -> bool:
     text = str(place)
     if is_gdal_name(text) or is_remote(text):
         return True
+    if "#" in text and is_json(text):  # an item of a collection
+        text = text.rpartition("#")[0]
     path = Path(text)
     if path.name.startswith("."):
         return False

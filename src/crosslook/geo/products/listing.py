@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 import zipfile
+import zlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,8 +14,11 @@ from crosslook.geo.products.suffixes import SUFFIXES
 
 _MOST_ENTRIES = 100_000
 _MOST_TEXT = 64 << 20
-_ARCHIVED = (".tif", ".tiff", ".jp2", ".img", ".hdr", ".safe", ".png", ".jpg", ".jpeg")
-"""What is looked at in an archive: files that name no other files."""
+_ARCHIVED = (".tif", ".tiff", ".jp2", ".safe")
+"""What is looked at in an archive: formats that name no other files."""
+_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
+_HEAD = 4096
+_DAMAGED = (OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 class Listing:
@@ -76,26 +80,49 @@ class Listing:
 class Archive(Listing):
     """Files inside a zip archive. It is not trusted: what could name other files is left out."""
 
-    def __init__(self, path: Path) -> None:
-        folders = _entries(str(path), path.stat().st_mtime_ns)
-        top = folders.get("", [])
-        # Most archives hold one folder, the product's.
-        below = top[0] if len(top) == 1 and top[0] in folders else ""
+    def __init__(self, path: Path, below: str = "") -> None:
         root = f"/vsizip/{path.absolute()}"
         super().__init__(f"{root}/{below}" if below else root, path.name)
-        self._path, self._below_top, self._folders = path, below, folders
+        self._path, self._top = path, below
+        self._folders = _entries(str(path), path.stat().st_mtime_ns)
 
-    def read(self, name: str) -> bytes:
-        """All of a small file; InputError where it cannot be read."""
-        inside = f"{self._below_top}/{name}" if self._below_top else name
+    def inner(self) -> Archive | None:
+        """The one folder that is all there is, as most archives have it; else None."""
+        inside = self.children("")
+        below = "/".join(part for part in (self._top, *inside) if part)
+        return Archive(self._path, below) if len(inside) == 1 and below in self._folders else None
+
+    def check(self, place: str) -> None:
+        """Make sure that a file is what its ending says, so that no other driver of GDAL opens it.
+
+        Raises
+        ------
+        InputError
+            If it is neither TIFF nor JPEG 2000, or cannot be read.
+        """
+        name = place.removeprefix(f"{self.root}/")
+        start = self._start(name)
+        if not start.startswith(_STARTS) or b"<VRTDataset" in start:
+            raise InputError(f"{name} in {self._path} is neither TIFF nor JPEG 2000. Get it again.")
+
+    def _start(self, name: str) -> bytes:
+        inside = f"{self._top}/{name}" if self._top else name
         try:
             with zipfile.ZipFile(self._path) as archive, archive.open(inside) as file:
-                return file.read(_MOST_TEXT)
-        except (OSError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+                return file.read(_HEAD)
+        except (
+            OSError,
+            KeyError,
+            RuntimeError,
+            NotImplementedError,
+            zipfile.BadZipFile,
+            EOFError,
+            zlib.error,
+        ) as error:
             raise InputError(f"cannot read {inside} in {self._path}: {error}.") from error
 
     def _look(self, folder: str) -> list[str]:
-        return self._folders.get("/".join(p for p in (self._below_top, folder) if p), [])
+        return self._folders.get("/".join(p for p in (self._top, folder) if p), [])
 
 
 @lru_cache(maxsize=64)
@@ -104,7 +131,7 @@ def _entries(path: str, changed: int) -> dict[str, list[str]]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
-    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+    except _DAMAGED as error:
         raise InputError(f"{path} is no readable zip archive: {error}. Get it again.") from error
     if len(names) > _MOST_ENTRIES:
         raise InputError(f"{path} holds over {_MOST_ENTRIES:,} files: no product. Unpack it.")
