@@ -108,6 +108,32 @@ def the_data_folder_of_snap(folder: Path) -> Kind:
     return Kind(place.with_suffix(".data"), ground(), everywhere())
 
 
+TIE_GRID = """<Tie_Point_Grid_Info><TIE_POINT_GRID_NAME>{}</TIE_POINT_GRID_NAME>
+<OFFSET_X>0.0</OFFSET_X><OFFSET_Y>0.0</OFFSET_Y><STEP_X>{step}</STEP_X><STEP_Y>{step}</STEP_Y>
+</Tie_Point_Grid_Info>"""
+
+
+@kind
+def a_product_of_snap_without_map(folder: Path) -> Kind:
+    """Calibrated and no more: placed by its grids of longitude and latitude alone."""
+    place = snap(folder, Sigma0_VV=linear())
+    for path in place.with_suffix(".data").glob("*.*"):
+        path.unlink()
+    save(folder / "a.data" / "Sigma0_VV.img", linear(), None, driver="ENVI")
+    inside = folder / "a.data" / "tie_point_grids"
+    inside.mkdir()
+    points = points_in_degrees()
+    for name, values in {
+        "longitude": [p.x for p in points],
+        "latitude": [p.y for p in points],
+    }.items():
+        grid = np.array(values, np.float32).reshape(4, 4)
+        save(inside / f"{name}.img", grid, None, driver="ENVI")
+    grids = "".join(TIE_GRID.format(name, step=SIDE / 3) for name in ("latitude", "longitude"))
+    place.write_text(DIM.format(grids))
+    return Kind(place, ground(), everywhere(), 0.02)
+
+
 @kind
 def complex_parts_of_snap(folder: Path) -> Kind:
     phase = np.random.default_rng(4).random((SIDE, SIDE)) * 2 * np.pi

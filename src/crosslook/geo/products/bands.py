@@ -68,6 +68,8 @@ class Product:
         Whether it is SAR, for messages that name the option.
     scale : str
         What the numbers are where the maker says so: ``power`` or ``amplitude``; else empty.
+    points : tuple of (row, column, longitude, latitude)
+        Where corners of pixels lie, for files that do not say it themselves.
     wanting : str
         Why no band is taken by default, where that is so.
     """
@@ -79,6 +81,7 @@ class Product:
     note: str = ""
     radar: bool = False
     scale: str = ""
+    points: tuple[tuple[float, float, float, float], ...] = ()
     wanting: str = ""
 
     @classmethod

@@ -67,6 +67,7 @@ def biomass(listing: Listing) -> Product | None:
         return None
     phase = listing.find("measurement/*_i_phase.tif*")
     file = listing.at(amplitude[0])
-    bands = {name: Part(file, _BIOMASS_BANDS.index(name) + 1) for name in POLARISATIONS}
+    numbers = {name: number for number, name in enumerate(_BIOMASS_BANDS, 1)}
+    bands = {name: Part(file, numbers[name]) for name in POLARISATIONS if name in numbers}
     left = tuple(name.rpartition("/")[2] for name in phase)
     return Product(bands, left_out=left, radar=True, scale="amplitude")

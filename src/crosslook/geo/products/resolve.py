@@ -71,7 +71,8 @@ def _resolve(text: str, bands: tuple[str, ...], changed: int) -> Opening:
         return _plain(text, bands)
     taken = chosen(product, bands, name_of(text))
     names, parts = [name for name, _ in taken], [part for _, part in taken]
-    if len(parts) == 1 and parts[0] == Part(parts[0].file) and not product.scale:
+    said = product.scale or product.points
+    if len(parts) == 1 and parts[0] == Part(parts[0].file) and not said:
         # One ordinary file, which may be a container itself.
         inner = resolve(parts[0].file)
         return Opening(inner.name, inner.files or (parts[0].file,))
@@ -80,7 +81,7 @@ def _resolve(text: str, bands: tuple[str, ...], changed: int) -> Opening:
         for p in parts
     ]
     files = [file for p in parts for file in (p.file, p.imaginary, p.mask) if file]
-    return Opening(stack(named, names, product.scale), tuple(dict.fromkeys(files)))
+    return Opening(stack(named, names, product.scale, product.points), tuple(dict.fromkeys(files)))
 
 
 def _named(file: str) -> str:

@@ -6,16 +6,24 @@ import re
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError, fromstring
 
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError
+
 from crosslook.errors import InputError
 from crosslook.geo.products.bands import POLARISATIONS, VISIBLE, Part, Product, band_name
 from crosslook.geo.products.listing import Listing
 from crosslook.geo.products.names import is_no_imagery
+from crosslook.geo.products.virtual import quiet
 
 _QUANTITIES = ("gamma0", "sigma0", "beta0", "intensity", "amplitude")
 _NAMED = re.compile(
     rf"^({'|'.join(_QUANTITIES)})_(?:\w+?_)??(vv|vh|hh|hv)((?:_.*)?)$", re.IGNORECASE
 )
 _MOST_TEXT = 64 << 20
+_MOST_POINTS = 10_000
+_STEPS = ("OFFSET_X", "OFFSET_Y", "STEP_X", "STEP_Y")
 
 
 def dim(path: Path) -> Product:
@@ -45,7 +53,8 @@ def data_folder(listing: Listing) -> Product | None:
     files = {name[:-4]: name for name in listing.find("*.img")}
     if not files:
         return None
-    unused = _unused_numbers(listing)
+    described = _description(listing)
+    unused = _unused_numbers(described)
     bands = {n: Part(listing.at(f), nodata=unused.get(n)) for n, f in files.items()}
     imagery = {name: part for name, part in bands.items() if not _is_angle(name)}
     left = tuple(files[name] for name in bands if name not in imagery)
@@ -62,6 +71,7 @@ def data_folder(listing: Listing) -> Product | None:
         left,
         radar=bool(radar),
         scale="amplitude" if amplitude else "",
+        points=_tie_points(listing, described),
     )
 
 
@@ -104,15 +114,19 @@ def _visible(names: list[str]) -> tuple[str, ...]:
     return tuple(numbered[b] for b in visible) if set(visible) <= set(numbered) else ()
 
 
-def _unused_numbers(listing: Listing) -> dict[str, float]:
-    """What each band stores for no data, as the ``.dim`` says it; empty where that is not there."""
+def _description(listing: Listing) -> Element:
+    """The ``.dim`` beside the folder; an empty one where that is not there or damaged."""
     path = Path(listing.root).with_suffix(".dim")
     try:
-        if path.stat().st_size > _MOST_TEXT:
-            return {}
-        root = fromstring(path.read_bytes())
+        if path.stat().st_size <= _MOST_TEXT:
+            return fromstring(path.read_bytes())
     except (OSError, ParseError):
-        return {}
+        pass
+    return Element("nothing")
+
+
+def _unused_numbers(root: Element) -> dict[str, float]:
+    """What each band stores for no data."""
     out = {}
     for band in root.iter("Spectral_Band_Info"):
         if _text(band, "NO_DATA_VALUE_USED") == "true":
@@ -121,6 +135,38 @@ def _unused_numbers(listing: Listing) -> dict[str, float]:
             except ValueError:
                 continue
     return out
+
+
+def _tie_points(listing: Listing, root: Element) -> tuple[tuple[float, float, float, float], ...]:
+    """The grids of longitude and latitude of a product without map, as rows, columns and degrees.
+
+    SNAP counts pixels from the corner of the first, as GDAL does.
+    """
+    grids = {_text(one, "TIE_POINT_GRID_NAME"): one for one in root.iter("Tie_Point_Grid_Info")}
+    if not {"latitude", "longitude"} <= set(grids):
+        return ()
+    try:
+        steps = [float(_text(grids["latitude"], name)) for name in _STEPS]
+        with quiet():
+            lat, lon = (_grid(listing, name) for name in ("latitude", "longitude"))
+    except (ValueError, RasterioError):
+        return ()
+    if lat.shape != lon.shape or lat.size > _MOST_POINTS:
+        return ()
+    left, top, across, down = steps
+    return tuple(
+        (top + row * down, left + col * across, float(lon[row, col]), float(lat[row, col]))
+        for row, col in np.ndindex(*lat.shape)
+        if np.isfinite(lon[row, col]) and np.isfinite(lat[row, col])
+    )
+
+
+def _grid(listing: Listing, name: str) -> NDArray[np.float32]:
+    with rasterio.open(listing.at(f"tie_point_grids/{name}.img")) as file:
+        if file.width * file.height > _MOST_POINTS:
+            raise ValueError(name)
+        values: NDArray[np.float32] = file.read(1)
+    return values
 
 
 def _text(parent: Element, name: str) -> str:

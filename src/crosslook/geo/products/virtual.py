@@ -35,7 +35,12 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def stack(parts: Sequence[Part], names: Sequence[str], scale: str = "") -> str:
+def stack(
+    parts: Sequence[Part],
+    names: Sequence[str],
+    scale: str = "",
+    points: Sequence[tuple[float, float, float, float]] = (),
+) -> str:
     """Write the virtual raster of one or more files, on the grid of the first.
 
     Parameters
@@ -45,6 +50,8 @@ def stack(parts: Sequence[Part], names: Sequence[str], scale: str = "") -> str:
     names : sequence of str
     scale : str
         What the numbers are, where the product says so.
+    points : sequence of (row, column, longitude, latitude)
+        Where the first file lies, unless it says so itself.
 
     Raises
     ------
@@ -55,7 +62,10 @@ def stack(parts: Sequence[Part], names: Sequence[str], scale: str = "") -> str:
     for part, name in zip(parts, names, strict=True):
         try:
             with quiet(), rasterio.open(part.file) as data:
-                root = _vrt_head(data) if root is None else root
+                if root is None:
+                    root = _vrt_head(data)
+                    if data.transform.is_identity and not (data.gcps[0] or data.rpcs):
+                        _add_points(root, points)
                 for band in (part.number,) if part.number else range(1, data.count + 1):
                     if band > data.count:
                         raise RasterError(f"{name_of(part.file)} has no band {band} ({name}).")
@@ -111,6 +121,15 @@ def _vrt_head(data: Any) -> Element:
         for key, value in data.tags(ns="RPC").items():
             SubElement(domain, "MDI", {"key": str(key)}).text = str(value)
     return root
+
+
+def _add_points(root: Element, points: Sequence[tuple[float, float, float, float]]) -> None:
+    if not points:
+        return
+    listed = SubElement(root, "GCPList", {"Projection": "EPSG:4326"})
+    for number, (row, col, lon, lat) in enumerate(points):
+        place = {"Pixel": repr(col), "Line": repr(row), "X": repr(lon), "Y": repr(lat)}
+        SubElement(listed, "GCP", {"Id": str(number), **place})
 
 
 def _add_source(
