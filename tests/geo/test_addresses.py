@@ -162,6 +162,13 @@ def test_what_an_address_refuses_is_one_clear_error(store: tuple[Path, str]) -> 
         assert name.partition("?")[0].rpartition("/")[2] in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["a.tif", "item.json", "collections/c/items/i"])
+def test_a_server_that_does_not_answer_is_said(name: str) -> None:
+    with pytest.raises(CrosslookError, match=r"does not answer.*check the address") as error:
+        open_image(f"http://127.0.0.1:9/{name}?sig=secret", "optical")
+    assert "secret" not in str(error.value)
+
+
 def test_an_asset_whose_signature_ran_out_is_named(store: tuple[Path, str]) -> None:
     asset = {"href": "../signed/map.tif?sig=secret", "type": "image/tiff"}
     item = {"type": "Feature", "assets": dict.fromkeys(("red", "green", "blue"), asset)}

@@ -145,6 +145,8 @@ def test_an_optical_product_of_snap_is_its_visible_bands(tmp_path: Path) -> None
 
 
 def test_a_dim_without_its_data_says_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(CrosslookError, match=r"cannot open .*a\.dim"):
+        radar(tmp_path / "a.dim")
     (tmp_path / "a.dim").write_text("<Dimap_Document/>")
     with pytest.raises(InputError, match=r"a\.data beside it; that folder is missing"):
         radar(tmp_path / "a.dim")

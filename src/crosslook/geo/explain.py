@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from http.client import HTTPException
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from crosslook.storage import Place, without_query
@@ -28,21 +28,29 @@ def explain(error: BaseException) -> str:
     The query of an address, which may hold a key, is taken out.
     """
     cause = error.__cause__ or error
+    if isinstance(cause, URLError) and not isinstance(cause, HTTPError):
+        return f"cannot be read: {_unreached(str(cause.reason))}"
     text = str(cause).strip().rstrip(".") or type(cause).__name__
     meaning = refusal(text)
     return f"cannot be read: {meaning or without_query(text)}"
 
 
 def refusal(text: str) -> str:
-    """What the status that a message of GDAL or urllib names means; empty where it names none."""
+    """What a server answered, by a message of GDAL or urllib; empty where that names no answer."""
     match = _CODE.search(text)
     if match is None:
-        return ""
+        _, unreached, why = text.partition("CURL error: ")
+        return _unreached(why) if unreached else ""
     code = int(match[1])
     if code < 400:
         return ""
     problem = "the server failed (HTTP {}): try again later" if code >= 500 else "HTTP {}"
     return _MEANING.get(code, problem.format(code))
+
+
+def _unreached(why: str) -> str:
+    reason = f" ({why.strip().rstrip('.')})" if why else ""
+    return f"the server does not answer{reason}: check the address and the network"
 
 
 def refused_now(places: Iterable[Place]) -> str:
@@ -60,5 +68,5 @@ def refused_now(places: Iterable[Place]) -> str:
         except HTTPError as error:
             return refusal(str(error))
         except (OSError, HTTPException, ValueError):
-            return "the server does not answer: check the address and the network"
+            return _unreached("")
     return ""

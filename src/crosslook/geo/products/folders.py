@@ -98,6 +98,8 @@ def entry_product(path: Path) -> Product | None:
     images whose mask lies beside them.
     """
     name = path.name.lower()
+    if not path.is_file():
+        return None
     if name.endswith(".dim"):
         return snap.dim(path)
     if name.endswith(".zip"):
