@@ -30,7 +30,13 @@ def save(path: str | Path, bands: np.ndarray, place: Affine | None = PLACE, **mo
     where = {} if place is None else {"crs": more.pop("crs", CRS), "transform": place}
     shape = {"count": len(bands), "height": bands.shape[1], "width": bands.shape[2]}
     with rasterio.open(
-        target, "w", driver="GTiff", dtype=bands.dtype.name, **shape, **where, **more
+        target,
+        "w",
+        driver=more.pop("driver", "GTiff"),
+        dtype=bands.dtype.name,
+        **shape,
+        **where,
+        **more,
     ) as file:
         file.write(bands)
         if points:
@@ -71,6 +77,15 @@ def ground_range(folder: str | Path) -> Path:
         )
     Path(folder, "manifest.safe").write_text("<xfdu/>", encoding="utf-8")
     return Path(folder)
+
+
+def snap(stem: str, **bands: np.ndarray) -> Path:
+    """Write a product of SNAP: a description, and a folder of one ENVI image a band."""
+    for name, values in bands.items():
+        save(Path(f"{stem}.data", f"{name}.img"), values, driver="ENVI")
+    target = Path(f"{stem}.dim")
+    target.write_text(f'<Dimap_Document name="{target}"/>', encoding="utf-8")
+    return target
 
 
 def bands_of(optical: np.ndarray) -> dict[str, np.ndarray]:

@@ -25,6 +25,7 @@ _FILE = re.compile(
 _SOURCE = re.compile(r"<SourceFilename[^>]*>(.*?)</SourceFilename>", re.DOTALL)
 _STORES = {"/vsicurl/": "", "/vsis3/": "s3://", "/vsigs/": "gs://", "/vsiaz/": "az://"}
 _QUERY = re.compile(r"(://[^\s\"<>{}?]*)\?[^\s\"<>{}]*")
+_BARE_QUERY = re.compile(r"\?[\w.%~-]+=[^\s'\",)]*")
 _USER = re.compile(r"://[^/?#\s\"<>]*@")
 _SECRET = re.compile(r"(?i)\b(\w*(?:password|passwd|token|secret|authorization))=[^\s\"&<>]*")
 
@@ -99,6 +100,11 @@ def without_keys(text: str) -> str:
     if not cut.startswith("vrt://") or cut.count("://") > 1:
         cut = _QUERY.sub(r"\1", cut)
     return _SECRET.sub(r"\1=", cut)
+
+
+def words_without_keys(message: str) -> str:
+    """A message without keys, also where it names the last part of a signed address alone."""
+    return _BARE_QUERY.sub("", without_keys(message))
 
 
 def _plain(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 from crosslook import gdal_names
 from crosslook.atomic import write_bytes, write_new
 from crosslook.errors import CrosslookError, InputError, MissingExtraError, OutputError
-from crosslook.gdal_names import is_address, without_keys
+from crosslook.gdal_names import is_address, without_keys, words_without_keys
 
 Place = str | Path
 """A local path, an address, or a name that GDAL knows."""
@@ -250,7 +250,7 @@ def for_gdal(path: Place) -> tuple[str, dict[str, str]]:
     -------
     name : str
     options : dict of str to str
-        For ``rasterio.Env``, also where the file is read; empty for local files.
+        For ``rasterio.Env``, also where the file is read; empty for most local files.
 
     Raises
     ------
@@ -263,7 +263,9 @@ def for_gdal(path: Place) -> tuple[str, dict[str, str]]:
         return name, _options(name) if "/vsis3/" in name or "/vsicurl" in name else {}
     scheme, separator, rest = text.partition("://")
     if not separator:
-        return text, {}
+        # Nothing beside an image in an archive is trusted to belong to it.
+        archive = text.lower().endswith(".zip")
+        return text, {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if archive else {}
     if scheme not in _GDAL:
         raise MissingExtraError(
             f"{text}: images are read from {', '.join(_GDAL)} addresses and from local files. "
@@ -323,7 +325,8 @@ def reaching(place: str | Path) -> Iterator[None]:
         if not is_remote(place):
             raise
         raise InputError(
-            f"cannot reach {place}: {str(error) or type(error).__name__}. "
+            f"cannot reach {without_keys(str(place))}: "
+            f"{words_without_keys(str(error)) or type(error).__name__}. "
             "Check the address, the credentials and the network."
         ) from error
 

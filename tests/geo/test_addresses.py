@@ -18,7 +18,9 @@ import pytest
 from crosslook.errors import CrosslookError
 from crosslook.geo.image import open_image
 from crosslook.geo.mosaic import find_basemaps
+from crosslook.geo.raster import RasterFile
 from crosslook.match.register import register
+from crosslook.types import Window
 from tests.helpers.pairs import texture, write_raster
 
 SIGNATURE = "sv=1&sig=a%2Bb"
@@ -147,7 +149,60 @@ def test_images_of_an_address_are_registered(
 
 
 def test_what_an_address_refuses_is_one_clear_error(store: tuple[Path, str]) -> None:
-    for name in ("signed/map.tif", "open/nothing.tif", "signed/item.json"):
-        with pytest.raises(CrosslookError, match=r"403|404") as error:
+    for name, words in (
+        ("signed/map.tif?sig=secret", "403.*sign it anew"),
+        ("open/nothing.tif?sig=secret", "404.*check the address"),
+        ("signed/item.json?sig=secret", "403.*sign it anew"),
+        ("open/nothing.json?sig=secret", "404.*check the address"),
+        ("signed/collections/c/items/i?sig=secret", "403.*sign it anew"),
+    ):
+        with pytest.raises(CrosslookError, match=words) as error:
             open_image(f"{store[1]}/{name}", "optical").read()
-        assert name.rpartition("/")[2] in str(error.value)
+        assert "secret" not in str(error.value)
+        assert name.partition("?")[0].rpartition("/")[2] in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "item.json", "collections/c/items/i"])
+def test_a_server_that_does_not_answer_is_said(name: str) -> None:
+    with pytest.raises(CrosslookError, match=r"does not answer.*check the address") as error:
+        open_image(f"http://127.0.0.1:9/{name}?sig=secret", "optical")
+    assert "secret" not in str(error.value)
+
+
+def test_an_asset_whose_signature_ran_out_is_named(store: tuple[Path, str]) -> None:
+    asset = {"href": "../signed/map.tif?sig=secret", "type": "image/tiff"}
+    item = {"type": "Feature", "assets": dict.fromkeys(("red", "green", "blue"), asset)}
+    (store[0] / "open" / "expired.json").write_text(json.dumps(item))
+    with pytest.raises(CrosslookError, match=r"map\.tif.*403.*sign it anew") as error:
+        open_image(f"{store[1]}/open/expired.json", "optical")
+    assert "secret" not in str(error.value)
+
+
+def test_what_is_refused_while_pixels_are_read_is_said_too(store: tuple[Path, str]) -> None:
+    path = store[0] / "open" / "short-lived.tif"
+    values = np.random.default_rng(0).integers(1, 255, (1, 1024, 1024)).astype(np.uint8)
+    write_raster(path, values)
+    file = RasterFile(f"{store[1]}/open/short-lived.tif")
+    assert file.header.bands == 1
+    path.unlink()
+    with pytest.raises(CrosslookError, match=r"short-lived\.tif.*404.*check the address"):
+        file.read(Window(900, 900, 100, 100), (1,))
+
+
+def test_an_api_is_recognised_by_what_it_answers(store: tuple[Path, str]) -> None:
+    """Its addresses have no ending."""
+    folder = store[0] / "stac" / "collections" / "c" / "items"
+    folder.mkdir(parents=True)
+    asset = {"href": "../../../../open/map.tif", "type": "image/tiff"}
+    item = {"type": "Feature", "assets": {"data": asset}}
+    (folder / "i").write_text(json.dumps(item))
+    (folder / "all").write_text(json.dumps({"type": "FeatureCollection", "features": [item] * 2}))
+    place = f"{store[1]}/stac/collections/c/items/i"
+    there = open_image(place, "optical")
+    assert there.name == "i"
+    here = open_image(store[0] / "open" / "map.tif", "optical")
+    np.testing.assert_array_equal(there.read().values, here.read().values)
+    assert find_basemaps([place]) == [place]
+    found = find_basemaps([f"{place.removesuffix('/i')}/all?limit=2"])
+    assert len(found) == 2
+    assert open_image(found[1], "optical").shape == here.shape

@@ -16,9 +16,11 @@ from rasterio.errors import RasterioError
 
 from crosslook.errors import RasterError
 from crosslook.gdal_names import files_of
+from crosslook.geo.explain import refusal, refused_now
 from crosslook.geo.grid import make_grid, plain_grid, shape_of, text_of_crs, whole_offset
 from crosslook.geo.handles import OPEN, Recipe, needs_rectifying, reading, reason
 from crosslook.geo.products.resolve import resolve
+from crosslook.geo.products.virtual import PRODUCT_TAGS
 from crosslook.geo.products.zarr_arrays import is_copy
 from crosslook.storage import Place, as_path, as_place, files_below, is_remote, reaching
 from crosslook.types import FloatArray, Window
@@ -238,6 +240,9 @@ class RasterFile(Recipe):
                 if not whole:
                     masks = data.read_masks(list(bands), window=region, out_shape=out_shape)
             except RasterioError as error:
+                files = (self.place, *resolve(self.place, self.bands).files)
+                if answered := refusal(reason(error)) or refused_now(files):
+                    raise RasterError(f"{self.name} cannot be read: {answered}.") from error
                 raise RasterError(
                     f"{self.name} cannot be read to the end (rows {inside.row}.."
                     f"{inside.row + inside.height}): {reason(error)}. "
@@ -341,6 +346,7 @@ def _header(name: str, handles: tuple[Any, Any]) -> Raster:
     if needs_rectifying(file):
         by = "control points" if file.gcps[0] else "rational polynomials"
     magnitude = file.dtypes[0].startswith(("complex", "cint"))
+    magnitude |= file.tags(ns=PRODUCT_TAGS).get("scale") == "amplitude"
     return Raster(
         name=name,
         grid=grid,

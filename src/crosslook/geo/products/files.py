@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from crosslook.geo.products.bands import Product
 from crosslook.geo.products.hdf5 import hdf5_bands, hdf5_source
 from crosslook.geo.products.zarr import zarr_bands, zarr_source
 from crosslook.storage import for_gdal
@@ -22,14 +23,15 @@ class FileProduct:
     ----------
     name : str
     bands : callable
-        Place to its bands, each as a name that GDAL opens; None where it is no such product.
+        Place to its bands, each as a name that GDAL opens, or to a whole product; None where
+        it is no such.
     source : callable, optional
         A name that GDAL opens to the text of a virtual raster, where GDAL alone would not know
         its place; None for other names.
     """
 
     name: str
-    bands: Callable[[str], dict[str, str] | None]
+    bands: Callable[[str], dict[str, str] | Product | None]
     source: Callable[[str], str | None] | None = None
 
 
@@ -39,7 +41,7 @@ FILES: tuple[FileProduct, ...] = (
 )
 
 
-def file_bands(text: str) -> dict[str, str] | None:
+def file_bands(text: str) -> dict[str, str] | Product | None:
     """List the bands of a container; None where the file is none."""
     found = (product.bands(text) for product in FILES)
     return next((bands for bands in found if bands is not None), None)

@@ -1,22 +1,25 @@
 """What a place names: a file, a product's folder, a STAC item; and how GDAL opens it.
 
-Product folders (Sentinel-1, Sentinel-2, Landsat, or any folder of files named
-by band) and STAC items become one raster of their bands, written as a virtual
-raster (VRT) that GDAL reads from its text.
+Product folders (of Sentinel, Landsat, OPERA, SNAP and others, or any folder of
+files named by band) and STAC items become one raster of their bands, written
+as a virtual raster (VRT) that GDAL reads from its text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+from crosslook.errors import InputError
 from crosslook.gdal_names import files_of, split_name
-from crosslook.geo.products.bands import chosen
+from crosslook.geo.products.bands import Part, Product, chosen
 from crosslook.geo.products.files import file_bands, gdal_source
-from crosslook.geo.products.folders import folder_bands
-from crosslook.geo.products.stac import is_json, stac_bands
+from crosslook.geo.products.folders import entry_product, folder_product
+from crosslook.geo.products.images import images_below
+from crosslook.geo.products.names import is_no_imagery
+from crosslook.geo.products.stac import is_json, stac_product
 from crosslook.geo.products.virtual import stack
 from crosslook.geo.products.zarr_tree import is_zarr_folder
 from crosslook.storage import Place, is_gdal_name, is_remote, name_of
@@ -65,13 +68,48 @@ def _changed(text: str) -> int:
 
 @lru_cache(maxsize=512)
 def _resolve(text: str, bands: tuple[str, ...], changed: int) -> Opening:
-    members = product_bands(text)
-    if members is None:
+    product = product_at(text)
+    if product is None:
+        return _plain(text, bands)
+    taken = chosen(product, bands, name_of(text))
+    names, parts = [name for name, _ in taken], [part for _, part in taken]
+    said = product.scale or product.points
+    if len(parts) == 1 and parts[0] == Part(parts[0].file) and not said:
+        # One ordinary file, which may be a container itself.
+        inner = resolve(parts[0].file)
+        return Opening(inner.name, inner.files or (parts[0].file,))
+    named = [
+        replace(
+            p,
+            file=gdal_source(p.file),
+            imaginary=gdal_source(p.imaginary) if p.imaginary else "",
+            mask=gdal_source(p.mask) if p.mask else "",
+        )
+        for p in parts
+    ]
+    files = [file for p in parts for file in (p.file, p.imaginary, p.mask) if file]
+    return Opening(stack(named, names, product.scale, product.points), tuple(dict.fromkeys(files)))
+
+
+def _plain(text: str, bands: tuple[str, ...]) -> Opening:
+    """What GDAL opens for an ordinary file, or for a folder that holds one image."""
+    if is_gdal_name(text) or is_remote(text) or _is_one_file(Path(text)):
         source = gdal_source(text)
         return Opening(source, (text,) if source.startswith("<") and source != text else ())
-    names = chosen(members, bands, name_of(text))
-    files = tuple(members[name] for name in names)
-    return Opening(stack([gdal_source(file) for file in files], names), files)
+    inside = [str(place) for place in images_below(Path(text), deep=True)]
+    imagery = [place for place in inside if not is_no_imagery(name_of(place))] or inside
+    if len(imagery) == 1:
+        return resolve(imagery[0], bands)
+    if not inside:
+        raise InputError(
+            f"folder '{text}' holds no image and is no product that is known. Name an image file."
+        )
+    shown = ", ".join(str(Path(p).relative_to(text)) for p in imagery[:4])
+    more = f" and {len(imagery) - 4} more" if len(imagery) > 4 else ""
+    raise InputError(
+        f"folder '{text}' is no single product; it holds {len(imagery)} images: {shown}{more}. "
+        "Name one of them."
+    )
 
 
 def product_bands(place: Place) -> dict[str, str] | None:
@@ -79,15 +117,49 @@ def product_bands(place: Place) -> dict[str, str] | None:
 
     None where the place is no product: an ordinary raster, or a folder of such.
     """
+    product = product_at(place)
+    return None if product is None else {n: part.file for n, part in product.bands.items()}
+
+
+def product_at(place: Place) -> Product | None:
+    """The product that a place names; None for an ordinary raster, or a folder of such.
+
+    Raises
+    ------
+    InputError
+        If it is one that cannot be read; the message says what to give instead.
+    """
     text = str(place)
     if is_gdal_name(text):
-        return None if split_name(text)[0] else file_bands(text)
+        return None if split_name(text)[0] else _of_file(text)
     if is_json(text):
-        return stac_bands(text)
+        return stac_product(text)
     if is_remote(text):
-        return file_bands(text)
+        return _of_file(text)
     path = Path(text)
-    if path.name.lower() in ("manifest.safe", "mtd_msil1c.xml", "mtd_msil2a.xml"):
-        path = path.parent
-    is_folder = path.is_dir() and not is_zarr_folder(path)
-    return folder_bands(path) if is_folder else file_bands(text)
+    if not _is_one_file(path):
+        return folder_product(path) or _of_file(text)
+    return entry_product(path) or _of_file(text)
+
+
+def _is_one_file(path: Path) -> bool:
+    """Whether a path names one container, be it a folder as those of Zarr are."""
+    return not path.is_dir() or is_zarr_folder(path)
+
+
+def _of_file(text: str) -> Product | None:
+    bands = file_bands(text)
+    return Product.of(bands) if isinstance(bands, dict) else bands
+
+
+def product_notes(place: Place) -> tuple[str, ...]:
+    """What a user should know of how a product is read, as what of it is left out."""
+    product = product_at(place)
+    if product is None:
+        return ()
+    name, left = name_of(place), product.left_out
+    notes = [f"{name}: {product.note}"] if product.note else []
+    if left:
+        more = f" and {len(left) - 4} more" if len(left) > 4 else ""
+        notes.append(f"{name}: left out: {', '.join(left[:4])}{more}")
+    return tuple(notes)
