@@ -123,6 +123,8 @@ def _add_band(root: Element, data: Any, file: str, band: int, label: str) -> Non
     if amplitude:
         SubElement(added, "PixelFunctionType").text = "mod"
         SubElement(added, "SourceTransferType").text = "CFloat32"
+        if nodata == 0:  # the one number that no other has the amplitude of
+            SubElement(added, "NoDataValue").text = "0"
     else:
         if nodata is not None:
             SubElement(added, "NoDataValue").text = repr(float(nodata))
