@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import Element, SubElement, fromstring, tostring
+from xml.etree.ElementTree import Comment, Element, SubElement, fromstring, tostring
 
 import numpy as np
 import rasterio
@@ -31,6 +31,7 @@ from crosslook.match.warped_file import make_layer, write_warped
 from crosslook.options import after_two
 from crosslook.storage import Place, as_place, name_of
 from crosslook.types import Window
+from crosslook.written import MARK, is_marked, refuse_foreign
 
 _CLASSES = 64  # distinct whole numbers up to which they are taken for classes
 _ALIKE = 0.5  # share of neighbours of equal number from which they are
@@ -116,7 +117,8 @@ def apply_match(
 
     Each file is placed by its own georeference relative to that of the SAR
     image or, where neither has one, by its size, which must be the same up to
-    a factor. It is written under its own name, clipped to its footprint, with
+    a factor. It is written under its own name, where no file of other origin
+    is in the way (or ``overwrite`` is set), clipped to its footprint, with
     its numbers and their type (complex ones too), no data as it declares it,
     scale, offset, band names, units, palette and tags; see
     :mod:`crosslook.match.warped_file`. Bands of classes keep their numbers: those of
@@ -160,6 +162,7 @@ def apply_match(
     for file, target in zip(files, targets, strict=True):
         try:
             _refuse_itself(file, target)
+            refuse_foreign(out, {target.name: is_marked}, overwrite=settings.overwrite)
             _bring(stored, file, target, settings)
             done.append(target)
         except CrosslookError as error:
@@ -304,7 +307,7 @@ def _write_vrt(target: Path, source: RasterFile, transform: Transform, optical: 
             for name in ("SRS", "GeoTransform", "GCPList"):
                 for old in root.findall(name):
                     root.remove(old)
-            root.insert(0, listed)
+            root[:0] = [Comment(MARK), listed]
             path.write_text(tostring(root, encoding="unicode"), encoding="utf-8")
     except RasterioError as error:
         raise OutputError(f"{target} cannot be written: {error}.") from error
