@@ -24,6 +24,7 @@ LEAVES = {
     "scratch",
     "storage",
     "ray_work",
+    "written",
 }
 FILES = sorted(SOURCE.rglob("*.py"))
 LONGEST_FUNCTION, LONGEST_FILE = 60, 500

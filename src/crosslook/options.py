@@ -276,7 +276,15 @@ class RayOptions(Settings):
         return self
 
 
-class WritingOptions(Settings):
+class OverwriteOption(Settings):
+    """What becomes of files that are in the way; the same in every command that writes any."""
+
+    overwrite: bool = Field(
+        default=False, description="Replace files that crosslook did not write too."
+    )
+
+
+class WritingOptions(OverwriteOption):
     """Where the files of a match go."""
 
     out: Annotated[Path | str | None, Cli(metavar="FOLDER", needed=True)] = Field(

@@ -103,7 +103,7 @@ def test_a_killed_call_is_gone_on_with(tmp_path: Path) -> None:
 
 def test_foreign_truth_is_kept(tmp_path: Path) -> None:
     (tmp_path / "truth.json").write_text("[1, 2]")
-    with pytest.raises(OutputError, match="not written by the simulator"):
+    with pytest.raises(OutputError, match="not written by crosslook"):
         write_pairs(tmp_path, 1, size=32)
     assert (tmp_path / "truth.json").read_text() == "[1, 2]"
 

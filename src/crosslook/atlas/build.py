@@ -31,7 +31,7 @@ from crosslook.atlas.manifest import FORMAT, NAME, PLAN, AtlasGrid, Block, Manif
 from crosslook.atlas.settings import BuildSettings
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.atomic import check_writable, sweep
-from crosslook.errors import GridError, InputError, OutputError
+from crosslook.errors import GridError, InputError, OutputError, StoreError
 from crosslook.extract.registry import open_model
 from crosslook.geo.grid import crs_text
 from crosslook.geo.mosaic import bands_of, find_basemaps, fingerprint, plan_grid
@@ -40,6 +40,7 @@ from crosslook.options import after_two
 from crosslook.progress import track
 from crosslook.ray_work import run_on_ray, worker_device
 from crosslook.storage import Folder, Place, is_remote, name_of, open_folder
+from crosslook.written import foreign
 
 
 class BlockWorker:
@@ -118,7 +119,7 @@ def build_atlas(
     SettingError
         For a cell, CRS, resolution or engine that is not allowed.
     OutputError
-        If ``out`` holds another atlas or cannot be written.
+        If ``out`` holds another atlas or files of other origin, or cannot be written.
     """
     places = [basemaps] if isinstance(basemaps, str | Path) else list(basemaps)
     files = find_basemaps(places)
@@ -132,10 +133,10 @@ def build_atlas(
     plan = {"format": FORMAT, "files": fingerprint(files), "grid": _grid_key(grid), "keys": keys}
     plan["cells"] = [level.cell for level in levels]
     plan["radiometry"] = reading.optical.key()
-    _claim(store, plan)
+    is_new = _claim(store, plan, overwrite=settings.overwrite)
     job = BlockJob(str(out), grid, tuple(maps), levels, settings)
     blocks = touched_blocks(maps, grid)
-    missing = [b for b in blocks if not block_folder(store, b).has(DONE)]
+    missing = [b for b in blocks if is_new or not block_folder(store, b).has(DONE)]
     if settings.engine == "ray" and missing:
         build_with_ray(job, missing, settings.workers or 2, settings.ray_address)
     else:
@@ -158,16 +159,26 @@ def _grid_key(grid: AtlasGrid) -> list[Any]:
     return [crs_text(grid.pixels), affine, list(grid.shape), grid.block]
 
 
-def _claim(store: Folder, plan: dict[str, Any]) -> None:
-    """Write the plan of a new atlas, or see that an old one is the same."""
+def _claim(store: Folder, plan: dict[str, Any], *, overwrite: bool) -> bool:
+    """Write the plan of a new atlas, or see that an old one is the same; whether it is new."""
     text = json.dumps(plan, indent=1, sort_keys=True)
+    if not store.has(PLAN) and store.has(NAME) and not overwrite:
+        raise foreign(f"{store}/{NAME}")
     if store.write_new(PLAN, text.encode()):
-        return
-    if read_plan(store.read(PLAN), str(store)) != json.loads(text):
+        return True
+    try:
+        old = read_plan(store.read(PLAN), str(store))
+    except StoreError:
+        if not overwrite:
+            raise
+        store.write(PLAN, text.encode())
+        return True
+    if old != json.loads(text):
         raise OutputError(
             f"'{store}' holds an atlas of other basemaps or settings. "
             "Choose another folder, or remove it first."
         )
+    return False
 
 
 def _manifest(

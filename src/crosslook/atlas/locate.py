@@ -39,6 +39,7 @@ from crosslook.geo.image import ImageFile, open_image
 from crosslook.geo.raster import RasterArray
 from crosslook.geo.reading import Reading
 from crosslook.match.align import Alignment, align
+from crosslook.match.files import check_out
 from crosslook.match.judge import judge
 from crosslook.match.reason import likely_absence
 from crosslook.match.register import MARGIN, Frame, make_result, working_frame
@@ -98,12 +99,15 @@ def locate(
         If the pixel size is not known, or an option is not allowed.
     MatchError
         If the query is constant, nodata, or does not fit, or the prior is empty.
+    OutputError
+        If ``out`` cannot be written, or holds files of other origin.
     """
+    check_out(settings)
     result = next(locate_all([query], atlas, settings))
     if isinstance(result, Failure):
         raise result.error
     if settings.out is not None:
-        result.write(settings.out, force=settings.force)
+        result.write(settings.out, force=settings.force, overwrite=settings.overwrite)
     return result
 
 

@@ -178,7 +178,8 @@ def read_plan(data: bytes, name: str) -> dict[str, Any]:
     except (ValueError, AttributeError) as error:
         raise StoreError(
             f"{PLAN} of atlas '{name}' is damaged ({error}), so what its blocks were made of is "
-            "not known. Remove the folder and build again, or build into another one."
+            "not known. Remove the folder and build again, build into another one, or replace "
+            "it with --overwrite."
         ) from error
     return dict(plan)
 

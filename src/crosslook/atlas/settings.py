@@ -13,6 +13,7 @@ from crosslook.options import (
     Cli,
     ModelOptions,
     OpticalOptions,
+    OverwriteOption,
     RayOptions,
     SarOptions,
     WritingOptions,
@@ -33,7 +34,7 @@ class LevelOptions(ModelOptions):
     )
 
 
-class BuildSettings(LevelOptions, OpticalOptions, RayOptions):
+class BuildSettings(OverwriteOption, LevelOptions, OpticalOptions, RayOptions):
     """How an atlas is built."""
 
     crs: Annotated[str | None, Cli(metavar="CRS", default="that of the first file")] = Field(

@@ -42,7 +42,7 @@ def locate(inputs: LocateInputs, settings: LocateCall) -> None:
         return
     items = items_of(inputs.queries, out)
     results = locating.locate_all(inputs.queries, inputs.atlas, settings)
-    finish_batch(results, items, out, force=settings.force)
+    finish_batch(results, items, out, settings)
 
 
 def items_of(queries: Sequence[str], out: Path) -> list[Item]:

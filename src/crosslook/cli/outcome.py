@@ -13,9 +13,11 @@ import click
 
 from crosslook.atomic import write_text
 from crosslook.errors import CrosslookError, MatchError
+from crosslook.written import has_header, refuse_foreign
 
 if TYPE_CHECKING:
     from crosslook.match.result import Failure, MatchResult
+    from crosslook.options import WritingOptions
 
 NO_MATCH = 3
 """Exit code of a run that worked and gave no match, or none that is sure."""
@@ -45,18 +47,28 @@ def finish_batch(
     results: Iterable[MatchResult | Failure],
     items: Sequence[Item],
     out: Path,
-    *,
-    force: bool = False,
+    settings: WritingOptions,
 ) -> None:
     """Write and print results as they come, and all of them in a table at the end.
 
     The table is written too where the run is stopped. The exit code is 1 where
     an image failed, else 3 where one is no match or not surely one.
+
+    Raises
+    ------
+    OutputError
+        Before any work, if a file of other origin is where one will be written.
     """
+    from crosslook.match.files import WRITTEN
+
+    overwrite = settings.overwrite
+    refuse_foreign(out, {TABLE: has_header(_COLUMNS)}, overwrite=overwrite)
+    for item in items:
+        refuse_foreign(item.folder, WRITTEN, overwrite=overwrite)
     rows: list[dict[str, object]] = []
     try:
         for item, result in zip(items, results, strict=True):
-            rows.append(_finish_item(item, result, force=force))
+            rows.append(_finish_item(item, result, settings))
     finally:
         if rows:
             write_text(out / TABLE, _table(rows))
@@ -71,14 +83,16 @@ def finish_batch(
         raise click.exceptions.Exit(NO_MATCH)
 
 
-def _finish_item(item: Item, result: MatchResult | Failure, *, force: bool) -> dict[str, object]:
+def _finish_item(
+    item: Item, result: MatchResult | Failure, settings: WritingOptions
+) -> dict[str, object]:
     """Write and print one result of a batch; its row of the table."""
     from crosslook.match.result import Failure
 
     if isinstance(result, Failure):
         return _failed(item, result.error)
     try:
-        result.write(item.folder, force=force)
+        result.write(item.folder, force=settings.force, overwrite=settings.overwrite)
     except MatchError as error:  # there is nothing to force
         return _failed(item, error)
     say(result, item.folder, name=item.name)

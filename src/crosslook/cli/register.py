@@ -66,7 +66,7 @@ def register(inputs: RegisterInputs, settings: RegisterCall) -> None:
     pairs = open_pairs(inputs.images[0], inputs.layout)
     items = [Item(pair.id, out / pair.id) for pair in pairs]
     results = registering.register_all(pairs, settings)
-    finish_batch(results, items, out, force=settings.force)
+    finish_batch(results, items, out, settings)
 
 
 def audit(inputs: AuditInputs, settings: AuditCall) -> None:

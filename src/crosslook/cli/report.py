@@ -8,16 +8,16 @@ from typing import Annotated
 import click
 from pydantic import Field
 
-from crosslook.options import Cli, SeedOption, Settings
+from crosslook.options import Cli, OverwriteOption, SeedOption
 
 
-class ReportInputs(Settings):
+class ReportInputs(OverwriteOption):
     """Which run."""
 
     run: Annotated[Path, Cli(positional=True)] = Field(description="Folder of a study.")
 
 
-class CompareSettings(SeedOption):
+class CompareSettings(OverwriteOption, SeedOption):
     """Which runs are compared, and where the differences go."""
 
     runs: Annotated[tuple[Path, ...], Cli(positional=True, metavar="RUN...", needed=True)] = Field(
@@ -34,7 +34,7 @@ class ExportInputs(ReportInputs):
     to: Annotated[Path, Cli(metavar="FOLDER")] = Field(description="Folder for GeoParquet files.")
 
 
-class LeaderboardInputs(Settings):
+class LeaderboardInputs(OverwriteOption):
     """Which runs stand in one table, and where it goes."""
 
     runs: Annotated[tuple[Path, ...], Cli(positional=True, metavar="RUN...", needed=True)] = Field(
@@ -49,7 +49,7 @@ def export(inputs: ExportInputs) -> None:
     """Write descriptors as GeoParquet in the columns of Major TOM's embeddings."""
     from crosslook.report.export import export_run
 
-    for path in export_run(inputs.run, inputs.to):
+    for path in export_run(inputs.run, inputs.to, overwrite=inputs.overwrite):
         click.echo(path)
 
 
@@ -58,7 +58,8 @@ def leaderboard(inputs: LeaderboardInputs) -> None:
     from crosslook.report.leaderboard import leaderboard as gather
     from crosslook.report.leaderboard import write_leaderboard
 
-    for path in write_leaderboard(gather(list(inputs.runs)), inputs.out):
+    entries = gather(list(inputs.runs))
+    for path in write_leaderboard(entries, inputs.out, overwrite=inputs.overwrite):
         click.echo(path)
 
 
@@ -66,11 +67,11 @@ def report(inputs: ReportInputs) -> None:
     """Write the HTML report and the figures of a run again, from its files."""
     from crosslook.report.html import write_report
 
-    click.echo(f"report: {write_report(inputs.run)}")
+    click.echo(f"report: {write_report(inputs.run, overwrite=inputs.overwrite)}")
 
 
 def compare(settings: CompareSettings) -> None:
     """Say which differences between runs stand, by a paired bootstrap over units."""
     from crosslook.report.compare import print_comparison
 
-    print_comparison(list(settings.runs), settings.out, settings.seed)
+    print_comparison(list(settings.runs), settings.out, settings.seed, overwrite=settings.overwrite)

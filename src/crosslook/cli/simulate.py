@@ -8,7 +8,7 @@ from typing import Annotated
 import click
 from pydantic import Field
 
-from crosslook.data.simulate.settings import SceneOptions
+from crosslook.data.simulate.settings import SimulateOptions
 from crosslook.options import Cli, Settings
 
 
@@ -21,7 +21,7 @@ class SimulateInputs(Settings):
     count: int = Field(default=4, description="Number of scene pairs, 1 to 100,000.")
 
 
-def simulate(inputs: SimulateInputs, settings: SceneOptions) -> None:
+def simulate(inputs: SimulateInputs, settings: SimulateOptions) -> None:
     """Write seeded synthetic SAR/optical pairs as GeoTIFFs, with their truth."""
     from crosslook.data.simulate.write import write_pairs
 

@@ -16,4 +16,4 @@ def demo(settings: DemoSettings) -> None:
     """Simulate pairs, study them and write a report: no data or weights needed."""
     from crosslook.report.study import run_demo
 
-    run_demo(settings.out, settings.seed)
+    run_demo(settings.out, settings.seed, overwrite=settings.overwrite)

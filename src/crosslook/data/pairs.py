@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from crosslook.data.text_table import check_names, read_text_table
 from crosslook.errors import InputError, LayoutError, SettingError, did_you_mean
 from crosslook.storage import as_path, is_remote, reaching
 
@@ -54,30 +55,37 @@ def read_groups(folder: Path) -> dict[str, str]:
     Raises
     ------
     InputError
-        If a table is there but cannot be read as CSV.
+        If a table is there but cannot be read as CSV, or lacks its columns.
     """
-    import pyarrow as pa
-    from pyarrow import csv
-
     for name in TABLES:
         path = folder / name
         if not path.is_file():
             continue
-        try:
-            with path.open("rb") as file:
-                table = csv.read_csv(file)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(f"{path} is not a CSV table: {error}.") from error
-        column = next((column for column in COLUMNS if column in table.column_names), None)
-        if column is None or "scene" not in table.column_names:
-            continue
-        scenes, groups = table["scene"].to_pylist(), table[column].to_pylist()
-        return {
-            str(scene): str(group)
-            for scene, group in zip(scenes, groups, strict=True)
-            if group is not None
-        }
+        columns, rows = read_text_table(path)
+        column = next((column for column in COLUMNS if column in columns), None)
+        if column is not None and "scene" in columns:
+            return {row["scene"]: row[column] for row in rows if row["scene"] and row[column]}
+        if name == "groups.csv":
+            raise InputError(
+                f"{path} has columns {', '.join(columns)}; 'scene' and one of "
+                f"{', '.join(COLUMNS)} are needed."
+            )
     return {}
+
+
+def _with_groups(source: Path, pairs: list[ScenePair]) -> list[ScenePair]:
+    """Pairs with the groups that tables beside them name; a table of no scene is refused."""
+    folder = source if source.is_dir() else source.parent
+    known = [pair.id for pair in pairs]
+    for name in TABLES:
+        path = folder / name
+        if path.is_file() and path != source:
+            columns, rows = read_text_table(path)
+            if "scene" in columns:
+                listed = [row["scene"] for row in rows if row["scene"]]
+                check_names(path, listed, known, name)
+    groups = {} if (folder / TABLES[0]) == source else read_groups(folder)
+    return [replace(pair, group=groups.get(pair.id, pair.group)) for pair in pairs]
 
 
 OPTICAL_NAMES = ("optical", "opt", "rgb", "eo", "s2", "sentinel2", "sentinel-2", "visible")
@@ -286,6 +294,8 @@ def open_pairs(source: str | Path, layout: str = "auto") -> list[ScenePair]:
             raise LayoutError(f"{source} does not exist; give a folder, a CSV or a Parquet table.")
     if not pairs:
         raise LayoutError(f"no pairs in {source}; it needs SAR and optical files of equal stem.")
+    with reaching(source):
+        pairs = _with_groups(source, pairs)
     return _with_regions(sorted(pairs, key=lambda pair: pair.id))
 
 
@@ -397,21 +407,11 @@ def _below(table: Path, number: int, cell: Any) -> Path:
     return table.parent / str(given)
 
 
-def _table_rows(path: Path) -> list[dict[str, Any]]:
-    import pyarrow as pa
-    from pyarrow import csv, parquet
-
-    try:
-        is_parquet = path.suffix.lower() in (".parquet", ".pq")
-        with path.open("rb") as file:
-            table = parquet.read_table(file) if is_parquet else csv.read_csv(file)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path} is not a CSV or Parquet table: {error}.") from error
-    missing = {"sar", "optical"} - set(table.column_names)
+def _table_rows(path: Path) -> list[dict[str, str]]:
+    columns, rows = read_text_table(path)
+    missing = {"sar", "optical"} - set(columns)
     if missing:
         raise LayoutError(
-            f"{path} has columns {', '.join(table.column_names)}; "
-            f"{' and '.join(sorted(missing))} are missing."
+            f"{path} has columns {', '.join(columns)}; {' and '.join(sorted(missing))} are missing."
         )
-    rows: list[dict[str, Any]] = table.to_pylist()
     return rows

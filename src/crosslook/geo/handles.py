@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from odc.geo.geobox import GeoBox
-from rasterio.enums import Resampling
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import RasterioError
 from rasterio.session import DummySession
 from rasterio.vrt import WarpedVRT
@@ -74,6 +74,9 @@ class Recipe:
         heeded when the raster is brought onto another grid.
     indexed : bool
         Leave a palette its numbers instead of its colours.
+    stored : bool
+        Leave all numbers what they are in the file, complex ones too; see
+        :mod:`crosslook.geo.stored`.
     label : str
         What to call it instead of its file, where that has a name of no meaning.
     """
@@ -86,6 +89,7 @@ class Recipe:
     dem: str | None = None
     missing: float | None = None
     indexed: bool = False
+    stored: bool = False
     label: str = ""
 
     @property
@@ -215,7 +219,8 @@ def _open(source: Recipe) -> list[Any]:
     with quiet(), reading(source.place):
         handles = [_open_file(source, opening)]
         try:
-            if (unusual := normalised(handles[0], indexed=source.indexed)) is not None:
+            unusual = None if source.stored else normalised(handles[0], indexed=source.indexed)
+            if unusual is not None:
                 handles.append(rasterio.open(unusual))
             if needs_rectifying(handles[-1]):
                 handles.append(_rectified(handles[-1], source))
@@ -294,24 +299,35 @@ def _rectified(data: Any, source: Recipe) -> Any:
         else crs
     )
     if source.dem is not None and not points:
-        return _over_terrain(data, source.dem, target)
+        return _over_terrain(data, source, target)
     missing = {} if data.nodata is None else {"src_nodata": data.nodata}
+    numbers = {"resampling": Resampling.bilinear, "dtype": "float32", "nodata": float("nan")}
+    if source.stored:
+        numbers = _as_stored(data, source)
     view = WarpedVRT(
-        data, src_crs=crs, crs=target, resampling=Resampling.bilinear, dtype="float32",
-        nodata=float("nan"), tolerance=_EXACT_PX, **missing, **extras,
-    )  # fmt: skip
+        data, src_crs=crs, crs=target, tolerance=_EXACT_PX, **numbers, **missing, **extras
+    )
     if view.width < 2 or view.height < 2:
         raise GridError(f"{source.name}: its control points do not span an area.")
     return view
 
 
-def _over_terrain(data: Any, dem: str, target: str) -> Any:
+def _as_stored(data: Any, source: Recipe) -> dict[str, Any]:
+    """Rectified numbers of the file's own type; what lies outside them is told by alpha."""
+    return {
+        "resampling": Resampling[source.resampling],
+        "add_alpha": ColorInterp.alpha not in data.colorinterp,
+        **({} if data.nodata is None else {"nodata": data.nodata}),
+    }
+
+
+def _over_terrain(data: Any, source: Recipe, target: str) -> Any:
     """Rectify by polynomials over an elevation model, into a file that has no name.
 
     rasterio's virtual rasters change the case of the model's name, so they
     cannot find it; a real file is written instead, tile by tile.
     """
-    options = {"RPC_DEM": for_gdal(dem)[0]}
+    options = {"RPC_DEM": for_gdal(source.dem or "")[0]}
     place, width, height = calculate_default_transform(
         "EPSG:4326", target, data.width, data.height, rpcs=data.rpcs, **options
     )
@@ -323,16 +339,25 @@ def _over_terrain(data: Any, dem: str, target: str) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rectified.tif"
         bands = list(range(1, data.count + 1))
+        how: dict[str, Any] = {"dst_nodata": float("nan"), "resampling": Resampling.bilinear}
+        if source.stored:
+            numbers = _as_stored(data, source)
+            alpha = data.count + 1 if numbers["add_alpha"] else data.count
+            bands = bands[: alpha - 1]
+            profile |= {"dtype": data.dtypes[0], "nodata": data.nodata, "count": alpha}
+            how = {"resampling": numbers["resampling"], "dst_alpha": alpha}
+            how |= {"src_alpha": 0 if numbers["add_alpha"] else alpha, "dst_nodata": data.nodata}
         with rasterio.open(path, "w", **profile) as file:
+            if source.stored:
+                file.colorinterp = [*[ColorInterp.undefined] * (alpha - 1), ColorInterp.alpha]
             reproject(
                 rasterio.band(data, bands),
                 rasterio.band(file, bands),
                 src_crs="EPSG:4326",
                 rpcs=data.rpcs,
                 src_nodata=data.nodata,
-                dst_nodata=float("nan"),
-                resampling=Resampling.bilinear,
                 tolerance=_EXACT_PX,
+                **how,
                 **options,
             )
         return rasterio.open(path)  # stays readable when its name is gone

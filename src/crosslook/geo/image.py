@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import cv2
 import numpy as np
@@ -233,18 +232,6 @@ class ImageFile:
             filled += holes
             values[:, part], valid[part] = _reduced(unit, solid, factor)
         return Image(values, valid, grid, self.name, filled)
-
-    def read_stored(
-        self, window: Window, bands: tuple[int, ...] | None = None
-    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Numbers as stored (B, h, w) of a window inside, and which are data by the one rule.
-
-        Small holes are not filled.
-        """
-        every = tuple(range(1, self.header.bands + 1)) if bands is None else bands
-        stored, valid = self.source.read_stored(window, every)
-        raw = self._cleared(self.source.read(window, self.bands), window)
-        return stored, valid & np.isfinite(raw).all(axis=0)
 
     def _read_strip(self, window: Window) -> tuple[FloatArray, NDArray[np.bool_], int]:
         """Values (C, h, w), valid pixels and the number of filled ones, seen with a margin."""

@@ -108,11 +108,6 @@ class Source(Protocol):
     ) -> FloatArray:
         """Values (bands, h, w), NaN where there is no data or beyond the raster."""
 
-    def read_stored(
-        self, window: Window, bands: tuple[int, ...]
-    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Numbers as stored (bands, h, w), and which of them are data (h, w)."""
-
 
 @dataclass(frozen=True)
 class RasterFile(Recipe):
@@ -132,15 +127,15 @@ class RasterFile(Recipe):
     def labels(self) -> Labels:
         """What the file says of itself and its bands beyond numbers."""
         with OPEN.use(self) as (file, data):
-            each = range(1, self.header.bands + 1)
-            own = file.count == data.count
+            each = range(1, (file.count if self.stored else self.header.bands) + 1)
+            own = self.stored or file.count == data.count
             palette = file.colorinterp[0] is ColorInterp.palette
             return Labels(
                 tags={k: str(v) for k, v in file.tags().items() if k not in _OF_LAYOUT},
                 bands=tuple(dict(file.tags(n)) if own else {} for n in each),
                 descriptions=tuple(file.descriptions[n - 1] if own else None for n in each),
                 units=tuple(file.units[n - 1] if own else None for n in each),
-                colours=tuple(data.colorinterp[n - 1] for n in each),
+                colours=tuple((file if own else data).colorinterp[n - 1] for n in each),
                 palette=dict(file.colormap(1)) if palette and self.indexed else None,
             )
 
@@ -215,14 +210,6 @@ class RasterFile(Recipe):
                 scale, offset = own.header.scales[band - 1], own.header.offsets[band - 1]
                 values[at, values[at] == np.float32(self.missing) * scale + offset] = np.nan
         return values
-
-    def read_stored(
-        self, window: Window, bands: tuple[int, ...]
-    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Read numbers as stored (bands, h, w) of a window inside, and which are data (h, w)."""
-        raw, masks = self._raw(window, bands, None)
-        valid = np.isfinite(raw).all(axis=0)
-        return raw, valid if masks is None else valid & (masks > 0).all(axis=0)
 
     def _raw(
         self, inside: Window, bands: tuple[int, ...], shape: tuple[int, int] | None
@@ -310,8 +297,10 @@ class RasterArray:
         inside = _inside(window, height, width)
         out = np.full((len(bands), window.height, window.width), np.nan, np.float32)
         if inside.height > 0 and inside.width > 0:
-            raw, valid = self.read_stored(inside, bands)
-            values = np.where(valid, raw, np.nan).astype(np.float32)
+            down = slice(inside.row, inside.row + inside.height)
+            across = slice(inside.col, inside.col + inside.width)
+            raw = self.stored[[band - 1 for band in bands], down, across]
+            values = np.where(self.valid[down, across], raw, np.nan).astype(np.float32)
             values[~np.isfinite(values)] = np.nan
             top, left = inside.row - window.row, inside.col - window.col
             out[:, top : top + inside.height, left : left + inside.width] = values
@@ -322,14 +311,6 @@ class RasterArray:
             for n, full in zip(shape, out.shape[1:], strict=True)
         )
         return out[:, rows][:, :, cols]
-
-    def read_stored(
-        self, window: Window, bands: tuple[int, ...]
-    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Cut a window that lies inside."""
-        rows = slice(window.row, window.row + window.height)
-        cols = slice(window.col, window.col + window.width)
-        return self.stored[[b - 1 for b in bands], rows, cols], self.valid[rows, cols]
 
 
 def _header(name: str, handles: tuple[Any, Any]) -> Raster:

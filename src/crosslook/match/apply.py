@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import Element, SubElement, fromstring, tostring
+from xml.etree.ElementTree import Comment, Element, SubElement, fromstring, tostring
 
 import numpy as np
+import rasterio
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 from rasterio.shutil import copy as copy_raster
@@ -17,19 +19,23 @@ from rasterio.shutil import copy as copy_raster
 from crosslook.atomic import atomic_path, check_writable
 from crosslook.errors import CrosslookError, GridError, InputError, MatchError, OutputError
 from crosslook.geo.grid import crs_of, is_placed, make_grid, rim, shape_of, to_map, window_of
-from crosslook.geo.image import open_image
+from crosslook.geo.products.resolve import resolve
 from crosslook.geo.products.virtual import quiet
 from crosslook.geo.raster import RasterFile
-from crosslook.geo.reading import Reading
+from crosslook.geo.stored import StoredPixels, stored_pixels
+from crosslook.match.resampled import Layer, Resampling
 from crosslook.match.result import Failure, MatchResult, placement
 from crosslook.match.settings import ApplyCall
 from crosslook.match.transform import Transform, grid_points, narrowest, scaling
-from crosslook.match.warped_file import Layer, nodata_of, write_warped
+from crosslook.match.warped_file import make_layer, write_warped
 from crosslook.options import after_two
 from crosslook.storage import Place, as_place, name_of
+from crosslook.types import Window
+from crosslook.written import MARK, is_marked, refuse_foreign
 
-_CLASSES = 8  # distinct whole numbers up to which they are taken for classes
-_LOOKED_AT = 512
+_CLASSES = 64  # distinct whole numbers up to which they are taken for classes
+_ALIKE = 0.5  # share of neighbours of equal number from which they are
+_LOOKED_AT = 256
 _NEAR_WHOLE = 0.05
 _POINTS, _MORE_POINTS = 9, 21  # control points along a side, of a flat and of a bent map
 _SAME_SHAPE_PX = 1.0
@@ -111,10 +117,13 @@ def apply_match(
 
     Each file is placed by its own georeference relative to that of the SAR
     image or, where neither has one, by its size, which must be the same up to
-    a factor. It is written under its own name, clipped to its footprint, with
-    its numbers, scale, offset, band names, units, palette and tags. Palettes,
-    and whole numbers of which there are eight at most, keep their numbers;
-    others are bilinear, or means where pixels grow.
+    a factor. It is written under its own name, where no file of other origin
+    is in the way (or ``overwrite`` is set), clipped to its footprint, with
+    its numbers and their type (complex ones too), no data as it declares it,
+    scale, offset, band names, units, palette and tags; see
+    :mod:`crosslook.match.warped_file`. Bands of classes keep their numbers: those of
+    a palette, and whole numbers of which there are few or that most neighbours
+    share. Others are bilinear, or means where pixels grow.
 
     Parameters
     ----------
@@ -153,6 +162,7 @@ def apply_match(
     for file, target in zip(files, targets, strict=True):
         try:
             _refuse_itself(file, target)
+            refuse_foreign(out, {target.name: is_marked}, overwrite=settings.overwrite)
             _bring(stored, file, target, settings)
             done.append(target)
         except CrosslookError as error:
@@ -223,27 +233,52 @@ def _target(
 
 
 def _layer(source: RasterFile, settings: ApplyCall) -> Layer:
-    """How the numbers of a file may be mixed, and which of them are data."""
-    header = source.header
-    resampling = settings.resampling
-    if resampling == "auto":
-        resampling = "nearest" if _is_classes(source) else "average"
-    if resampling == "nearest":
-        return Layer(source, nodata_of(header.dtype, header.nodata), "nearest")
-    image = open_image(source.place, "sar", Reading.parse(settings.reading()))
-    return Layer(image, nodata_of(header.dtype, image.nodata), resampling)
+    """The numbers of a file, and how those of each band may be mixed."""
+    pixels = stored_pixels(source)
+    if settings.resampling == "auto":
+        kept = [_is_classes(pixels, band) for band in range(pixels.bands)]
+        how: tuple[Resampling, ...] = tuple("nearest" if only else "average" for only in kept)
+    else:
+        how = (settings.resampling,) * pixels.bands
+    if "nearest" in how:
+        pixels = stored_pixels(source, "nearest")
+    return make_layer(pixels, how)
 
 
-def _is_classes(source: RasterFile) -> bool:
-    """Whether the numbers stand for classes: a palette, or a few whole numbers."""
-    if source.labels.palette is not None:
+def _is_classes(pixels: StoredPixels, band: int) -> bool:
+    """Whether the numbers of a band stand for classes, or objects, which have no mean.
+
+    Whole numbers (of floats too) do where there are few of them, or where
+    most pixels have the number of their neighbour.
+    """
+    if pixels.labels is not None and pixels.labels.palette is not None:
         return True
-    if np.dtype(source.header.dtype).kind not in "uib":
+    height, width = shape_of(pixels.grid)
+    seen = []
+    for row, col in product(_spread(height), _spread(width)):
+        window = Window(row, col, min(_LOOKED_AT, height), min(_LOOKED_AT, width))
+        numbers, valid = pixels.read(window)
+        seen.append((numbers[band], valid[band] & np.isfinite(numbers[band])))
+    known = np.concatenate([numbers[valid] for numbers, valid in seen])
+    if np.iscomplexobj(known) or (known != np.rint(known)).any():
         return False
-    shape = shape_of(source.header.grid)
-    small = (min(shape[0], _LOOKED_AT), min(shape[1], _LOOKED_AT))
-    seen = source.read(None, (1,), small)
-    return len(np.unique(seen[np.isfinite(seen)])) <= _CLASSES
+    if len(np.unique(known)) <= _CLASSES:
+        return True
+    pairs = [valid[:, 1:] & valid[:, :-1] for _, valid in seen]
+    alike = [(n[:, 1:] == n[:, :-1])[both] for (n, _), both in zip(seen, pairs, strict=True)]
+    return bool(np.concatenate(alike).mean() > _ALIKE)
+
+
+def _spread(length: int) -> list[int]:
+    """Where windows begin that are looked at along a side."""
+    if length <= _LOOKED_AT:
+        return [0]
+    return [round(part * (length - _LOOKED_AT)) for part in (0.0, 0.5, 1.0)]
+
+
+def _opened(source: RasterFile) -> str:
+    """What GDAL opens for a place: for a product folder, the virtual raster of its bands."""
+    return resolve(source.place, source.bands).name
 
 
 def _write_vrt(target: Path, source: RasterFile, transform: Transform, optical: GeoBox) -> None:
@@ -266,13 +301,13 @@ def _write_vrt(target: Path, source: RasterFile, transform: Transform, optical: 
         values = {name: repr(float(value)) for name, value in numbers.items()}
         SubElement(listed, "GCP", {"Id": str(number), **values})
     try:
-        with atomic_path(target) as path, quiet():
-            copy_raster(str(source.place), path, driver="VRT")
+        with atomic_path(target) as path, quiet(), rasterio.open(_opened(source)) as data:
+            copy_raster(data, path, driver="VRT")
             root = fromstring(path.read_text(encoding="utf-8"))
             for name in ("SRS", "GeoTransform", "GCPList"):
                 for old in root.findall(name):
                     root.remove(old)
-            root.insert(0, listed)
+            root[:0] = [Comment(MARK), listed]
             path.write_text(tostring(root, encoding="unicode"), encoding="utf-8")
     except RasterioError as error:
         raise OutputError(f"{target} cannot be written: {error}.") from error

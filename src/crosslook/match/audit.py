@@ -29,6 +29,7 @@ from crosslook.notebook import card, grid, image
 from crosslook.options import after_one, record
 from crosslook.progress import track
 from crosslook.types import Window
+from crosslook.written import beside, has_header, is_marked, refuse_foreign
 
 LARGE_SIDE, WINDOW_SIDE = 4096, 1536
 _LEAST_COVERED = 0.5
@@ -91,17 +92,19 @@ class Audit:
             "one_image_twice": float(sum(map(len, self.duplicates))),
         }
 
-    def write(self, out: str | Path) -> list[Path]:
+    def write(self, out: str | Path, *, overwrite: bool = False) -> list[Path]:
         """Write ``audit.csv``, ``alignment.csv`` and the others where they have something to say.
 
         Scenes that failed stand in ``failed.csv``, images held twice in
         ``duplicates.csv``, the trusted scene that is farthest off is ``worst.png``.
         ``alignment.csv`` has ``scene,row,col`` for the trusted scenes alone;
         ``study --alignment FILE`` applies it. What an earlier audit left
-        under these names is replaced or removed.
+        under these names is replaced or removed; a file of other origin is in the
+        way (OutputError), unless ``overwrite`` replaces it.
         """
         folder = Path(out)
         check_writable(folder)
+        refuse_foreign(folder, WRITTEN, overwrite=overwrite)
         names = [one.name for one in fields(AuditRow)]
         table = [[_text(value) for value in asdict(row).values()] for row in self.rows]
         shifts = [[r.scene, f"{r.row:.3f}", f"{r.col:.3f}"] for r in self.rows if r.trusted]
@@ -137,6 +140,16 @@ class Audit:
         )
         return card("Residual shifts", facts, grid(header, rows), worst)
 
+
+_OURS = has_header([one.name for one in fields(AuditRow)])
+WRITTEN = {
+    "audit.csv": _OURS,
+    "alignment.csv": beside("audit.csv", _OURS),
+    "failed.csv": beside("audit.csv", _OURS),
+    "duplicates.csv": beside("audit.csv", _OURS),
+    "worst.png": is_marked,
+}
+"""All files of an audit, and how each tells that crosslook wrote it."""
 
 _MOST_SHOWN = 12
 _SO_FAR = "audit.partial.json"
@@ -208,13 +221,14 @@ def audit(pairs: Sequence[Pair], settings: AuditCall) -> Audit:
         If no scene at all can be measured: no overlap, smaller than four
         times ``radius``, constant, nodata or unreadable.
     OutputError
-        If ``out`` cannot be written.
+        If ``out`` cannot be written, or holds files of other origin.
     """
     if not pairs:
         raise InputError("no pair to audit. Give a folder or table with at least one scene.")
     folder = None if settings.out is None else Path(settings.out)
     if folder is not None:
         check_writable(folder)
+        refuse_foreign(folder, WRITTEN, overwrite=settings.overwrite)
     reading = Reading.parse(settings.reading())
     extractors = (
         open_model(settings.shift_features, settings),
@@ -238,7 +252,7 @@ def audit(pairs: Sequence[Pair], settings: AuditCall) -> Audit:
         tuple(rows.values()), _worst(pairs, rows, reading), reasons, shared_images(holders)
     )
     if folder is not None:
-        result.write(folder)
+        result.write(folder, overwrite=settings.overwrite)
         if not failed:
             so_far.finish()
     return result

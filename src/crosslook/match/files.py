@@ -15,7 +15,9 @@ from crosslook.atomic import write_text
 from crosslook.geo.grid import crs_text, is_placed, to_lonlat, to_map
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform
+from crosslook.options import WritingOptions
 from crosslook.types import Array
+from crosslook.written import MARK, beside, has_header, has_keys, is_marked, refuse_foreign
 
 COLUMNS = (
     "sar_row",
@@ -29,6 +31,23 @@ COLUMNS = (
     "lon",
     "lat",
 )
+
+WRITTEN = {
+    "match.json": has_keys("verdict", "evidence", "images"),
+    "tie_points.csv": has_header(COLUMNS),
+    "tie_points.geojson": is_marked,
+    "tie_points.points": beside("tie_points.csv", has_header(COLUMNS)),  # as QGIS writes it
+    "aligned.tif": is_marked,
+    "overlay.png": is_marked,
+    "swipe.html": is_marked,
+}
+"""All files of a match, and how each tells that crosslook wrote it."""
+
+
+def check_out(settings: WritingOptions) -> None:
+    """Refuse, before any work, a folder that holds files of other origin under these names."""
+    if settings.out is not None:
+        refuse_foreign(Path(settings.out), WRITTEN, overwrite=settings.overwrite)
 
 
 def write_csv(target: Path, rows: list[dict[str, Any]]) -> None:
@@ -54,7 +73,7 @@ def write_geojson(target: Path, rows: list[dict[str, Any]]) -> None:
         geometry = None if lon is None else {"type": "Point", "coordinates": [lon, lat]}
         rest = {name: value for name, value in row.items() if name not in ("lon", "lat")}
         features.append({"type": "Feature", "geometry": geometry, "properties": rest})
-    collection = {"type": "FeatureCollection", "features": features}
+    collection = {"type": "FeatureCollection", "generator": MARK, "features": features}
     write_text(target, json.dumps(collection) + "\n")
 
 

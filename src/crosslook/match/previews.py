@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import html
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -17,9 +19,11 @@ from crosslook.geo.image import Image, ImageFile
 from crosslook.match.transform import Transform, scaling, translation
 from crosslook.match.warp import warp
 from crosslook.types import Window
+from crosslook.written import MARK
 
 Pixels = NDArray[np.uint8]
 _MAX_SIDE = 1200
+_PNG_HEADER = 33  # bytes of the signature and the first chunk
 _SQUARES = 8
 _EDGE_COLOUR = (255, 220, 0)
 _TEMPLATE = Path(__file__).with_name("swipe.html")
@@ -128,7 +132,15 @@ def _data_url(image: Pixels) -> str:
 
 
 def _encode(image: Pixels, suffix: str) -> bytes:
-    return bytes(cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1])
+    data = bytes(cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1])
+    return _marked(data) if suffix == ".png" else data
+
+
+def _marked(png: bytes) -> bytes:
+    """A PNG that says who wrote it, in a text chunk behind its header."""
+    chunk = b"tEXtSoftware\0" + MARK.encode("ascii")
+    text = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return png[:_PNG_HEADER] + text + png[_PNG_HEADER:]
 
 
 def shift_preview(sar: GreyImage, optical: Image, shift: tuple[float, float]) -> bytes:

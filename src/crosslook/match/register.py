@@ -19,6 +19,7 @@ from crosslook.geo.image import ImageFile, open_image
 from crosslook.geo.raster import RasterArray
 from crosslook.geo.reading import Reading
 from crosslook.match.align import Alignment, align, align_near, align_wide
+from crosslook.match.files import check_out
 from crosslook.match.geometry import FLAT_MODELS, Geometry, choose_geometry
 from crosslook.match.judge import Verdict, error_bound, expected_error, judge
 from crosslook.match.points import start_by_points
@@ -291,10 +292,11 @@ def register(
         If the two do not overlap, overlap by less than 128 pixels, are
         constant or hold nothing but nodata.
     """
+    check_out(settings)
     extractor = open_model(settings.extractor, settings)
     result = _registered(sar_image, optical_image, settings, extractor)
     if settings.out is not None:
-        result.write(settings.out, force=settings.force)
+        result.write(settings.out, force=settings.force, overwrite=settings.overwrite)
     return result
 
 

@@ -25,6 +25,7 @@ from crosslook.geo.grid import (
 from crosslook.geo.image import ImageFile
 from crosslook.geo.raster import RasterFile
 from crosslook.match.files import (
+    WRITTEN,
     tie_point_rows,
     write_csv,
     write_geojson,
@@ -48,6 +49,7 @@ from crosslook.match.warped_file import write_aligned
 from crosslook.notebook import card, image
 from crosslook.storage import path_to_keep
 from crosslook.types import Array, Window
+from crosslook.written import refuse_foreign
 
 Label = Literal["match", "uncertain", "no match"]
 _SIDE_POINTS = 8
@@ -189,9 +191,9 @@ class MatchResult:
         rigid = self.transform is not None and self.transform.field is None
         return self.verdict == "match" and rigid and self.evidence.relief > HILLY_PX
 
-    def write(self, out: str | Path, *, force: bool = False) -> list[Path]:
+    def write(self, out: str | Path, *, force: bool = False, overwrite: bool = False) -> list[Path]:
         """Write all files of the match into ``out``; see :func:`write_match`."""
-        return write_match(self, Path(out), force=force)
+        return write_match(self, Path(out), force=force, overwrite=overwrite)
 
     def _repr_html_(self) -> str:
         """Show the verdict in a notebook, and the overlay where it is a match."""
@@ -293,14 +295,17 @@ def _pairs(points: Array) -> list[tuple[float, float]]:
     return [(float(a), float(b)) for a, b in points]
 
 
-def write_match(result: MatchResult, out: Path, *, force: bool = False) -> list[Path]:
+def write_match(
+    result: MatchResult, out: Path, *, force: bool = False, overwrite: bool = False
+) -> list[Path]:
     """Write ``match.json`` and, where there is a match, everything it allows.
 
     ``match.json`` and the tie points are always written. ``aligned.tif``,
     ``overlay.png`` and ``swipe.html`` show a warped image, which misleads
     where it is wrong: they are written for the verdict ``match``, or with
     ``force`` for any transform at all. What an earlier run left under these
-    names is removed first, so that a folder never mixes two matches.
+    names is removed first, so that a folder never mixes two matches; a file of
+    other origin is in the way, unless ``overwrite`` replaces it.
 
     Returns
     -------
@@ -312,17 +317,18 @@ def write_match(result: MatchResult, out: Path, *, force: bool = False) -> list[
     MatchError
         If ``force`` is asked for but no transform was found.
     OutputError
-        If the folder cannot be written.
+        If the folder cannot be written, or a file of other origin is there.
     """
     check_writable(out)
+    refuse_foreign(out, WRITTEN, overwrite=overwrite)
     if force and result.transform is None:
         raise MatchError(
             "there is no transform to warp by: too few tie points agree. "
             "--force can write an uncertain match, not a missing one."
         )
-    names = (*_ALWAYS, *_WARPED)
-    for name in names:
-        (out / name).unlink(missing_ok=True)
+    for name in WRITTEN:
+        if name != "tie_points.csv":  # replaced: it tells of others that they are ours
+            (out / name).unlink(missing_ok=True)
     warped = force or result.verdict == "match"
     sar, optical, transform, points = (
         result.sar,
@@ -342,11 +348,7 @@ def write_match(result: MatchResult, out: Path, *, force: bool = False) -> list[
         write_swipe(out / "swipe.html", *shown, f"{sar.name} on {optical.name}", words)
     # Last, so that its presence says that the others are complete.
     write_text(out / "match.json", json.dumps(result.to_dict(), indent=2, default=_plain) + "\n")
-    return [out / name for name in names if (out / name).exists()]
-
-
-_ALWAYS = ("match.json", "tie_points.csv", "tie_points.geojson", "tie_points.points")
-_WARPED = ("aligned.tif", "overlay.png", "swipe.html")
+    return [out / name for name in WRITTEN if (out / name).exists()]
 
 
 def _plain(value: object) -> object:

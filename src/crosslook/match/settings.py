@@ -12,6 +12,7 @@ from crosslook.options import (
     Cli,
     GroundOptions,
     ModelOptions,
+    OverwriteOption,
     ReadingOptions,
     SeedOption,
     Settings,
@@ -180,7 +181,7 @@ class ApplySettings(GroundOptions):
     force: bool = Field(default=False, description="Use a match that is not sure too.")
 
 
-class ApplyCall(ApplySettings):
+class ApplyCall(OverwriteOption, ApplySettings):
     """The same, and where the files go."""
 
     out: Annotated[Path | str | None, Cli(metavar="FOLDER", needed=True)] = Field(
@@ -202,7 +203,7 @@ class AuditSettings(SeedOption, ReadingOptions, ModelOptions):
     )
 
 
-class AuditCall(AuditSettings):
+class AuditCall(OverwriteOption, AuditSettings):
     """The same, and where the files go."""
 
     out: Annotated[Path | str | None, Cli(metavar="FOLDER", needed=True)] = Field(

@@ -25,6 +25,7 @@ from crosslook.retrieval.measure.resampling import bootstrap_mean
 from crosslook.retrieval.run_folder import MatchTable, read_matches, read_patches, read_run
 from crosslook.retrieval.split import find_units
 from crosslook.types import Estimate
+from crosslook.written import has_header, refuse_foreign
 
 _DEFAULT = {"calibration": "standardize", "scoring": "csls"}
 
@@ -153,10 +154,26 @@ def _pairs(table: MatchTable) -> list[tuple[int, int]]:
     return list(zip(table.query_index.tolist(), table.rank.tolist(), strict=True))
 
 
+_COLUMNS = ("first", "second", "direction", "difference", "low", "high", "n", "first_gallery",
+            "second_gallery", "same_gallery", "stands")  # fmt: skip
+
+
 def print_comparison(
-    runs: Sequence[Path], out: Path, seed: int = 0, console: Console | None = None
+    runs: Sequence[Path],
+    out: Path,
+    seed: int = 0,
+    console: Console | None = None,
+    *,
+    overwrite: bool = False,
 ) -> list[Difference]:
-    """Compare runs, print which differences stand, and write all as CSV."""
+    """Compare runs, print which differences stand, and write all as CSV.
+
+    Raises
+    ------
+    OutputError
+        If the file is there and of other origin, unless ``overwrite`` replaces it.
+    """
+    refuse_foreign(out.parent, {out.name: has_header(_COLUMNS)}, overwrite=overwrite)
     comparisons = compare_runs(runs, seed)
     table = Table(title="Recall at 1: second minus first (95 % interval, paired over units)")
     for name in ("first", "second", "direction", "difference", "stands"):
@@ -165,9 +182,7 @@ def print_comparison(
         d = item.difference
         shown = f"{d.value:+.3f} ({d.low:+.3f} to {d.high:+.3f})"
         table.add_row(item.first, item.second, item.direction, shown, _verdict(item))
-    names = ["first", "second", "direction", "difference", "low", "high", "n", "first_gallery",
-             "second_gallery", "same_gallery", "stands"]  # fmt: skip
-    write_csv(out, names, (_line(item) for item in comparisons))
+    write_csv(out, _COLUMNS, (_line(item) for item in comparisons))
     console = console or Console()
     console.print(table)
     console.print(f"all of it: {out}", highlight=False)

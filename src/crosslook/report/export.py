@@ -31,7 +31,8 @@ from crosslook.retrieval.compare.pooling import pool
 from crosslook.retrieval.descriptors import resolve_pooling
 from crosslook.retrieval.run_folder import read_patches, read_run
 from crosslook.storage import open_folder
-from crosslook.types import MODALITIES, FloatArray, Patch
+from crosslook.types import MODALITIES, FloatArray, Modality, Patch
+from crosslook.written import MARK, is_marked, refuse_foreign
 
 GRID_METRES = 10_000.0
 _EARTH_RADIUS = 6_378_137.0
@@ -86,7 +87,7 @@ class Place:
         return _wrapped(west), float(south), _wrapped(east), float(north)
 
 
-def export_run(run: Path, folder: Path) -> list[Path]:
+def export_run(run: Path, folder: Path, *, overwrite: bool = False) -> list[Path]:
     """Write one file for every extractor and modality of a run.
 
     Embeddings are pooled as the run pooled them, uncalibrated, as they come from
@@ -102,6 +103,8 @@ def export_run(run: Path, folder: Path) -> list[Path]:
     ------
     InputError
         If the run does not say where its features are, or they are gone.
+    OutputError
+        If a file is there and of other origin, unless ``overwrite`` replaces it.
     """
     record, patches = read_run(run), read_patches(run)
     stored = record.get("features") or {}
@@ -110,6 +113,8 @@ def export_run(run: Path, folder: Path) -> list[Path]:
             f"{run} does not say where its features are; run the study again with this version."
         )
     check_writable(folder)
+    names = {(spec, m): _file_name(spec, m) for spec in stored for m in MODALITIES}
+    refuse_foreign(folder, dict.fromkeys(names.values(), is_marked), overwrite=overwrite)
     settings = record["settings"]
     store = open_folder(str(settings.get("store") or run / "features"))
     dates = acquisition_dates(Path(settings["pairs"]))
@@ -122,7 +127,7 @@ def export_run(run: Path, folder: Path) -> list[Path]:
                 raise InputError(
                     f"the features of {spec} are not in {store}; run the study again into {run}."
                 )
-            path = folder / f"{re.sub('[^A-Za-z0-9._=-]+', '-', spec)}-{modality}.parquet"
+            path = folder / names[spec, modality]
             times = {scene: both[modality] for scene, both in dates.items() if both[modality]}
             parts = _tables(features, patches, places, times, modality, settings)
             _write(path, parts, [place.box for place in places if place is not None])
@@ -266,6 +271,10 @@ def _well_known_text(ring: NDArray[np.float64]) -> str:
     return f"POLYGON (({', '.join(f'{x!r} {y!r}' for x, y in ring.tolist())}))"
 
 
+def _file_name(spec: str, modality: Modality) -> str:
+    return f"{re.sub('[^A-Za-z0-9._=-]+', '-', spec)}-{modality}.parquet"
+
+
 def _write(
     path: Path, parts: Iterator[pa.Table], boxes: Sequence[tuple[float, float, float, float]]
 ) -> None:
@@ -279,7 +288,7 @@ def _write(
         west, south, east, north = np.array(boxes).T
         column["bbox"] = [float(n) for n in (west.min(), south.min(), east.max(), north.max())]
     geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
-    schema = SCHEMA.with_metadata({"geo": json.dumps(geo)})
+    schema = SCHEMA.with_metadata({"geo": json.dumps(geo), "crosslook": MARK})
     with (
         atomic_path(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd") as writer,

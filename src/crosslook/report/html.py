@@ -19,7 +19,13 @@ from crosslook.report.more_sections import (
     structure_section,
     two_stage_section,
 )
-from crosslook.report.paper import write_figures, write_latex, write_row_table
+from crosslook.report.paper import (
+    ROW_COLUMNS,
+    figure_files,
+    write_figures,
+    write_latex,
+    write_row_table,
+)
 from crosslook.report.sections import (
     Part,
     Section,
@@ -52,9 +58,17 @@ from crosslook.retrieval.run_folder import (
 )
 from crosslook.retrieval.thumbnails import read_thumbnails
 from crosslook.types import Row
+from crosslook.written import has_header, is_marked, refuse_foreign
+
+WRITTEN = {
+    "report.html": is_marked,
+    "rows.csv": has_header(ROW_COLUMNS),
+    "rows.tex": is_marked,
+}
+"""The files of a report beside its figures, and how each tells that crosslook wrote it."""
 
 
-def write_report(run: Path) -> Path:
+def write_report(run: Path, *, overwrite: bool = False) -> Path:
     """Write ``report.html`` and its figures and rows for a paper from a run folder.
 
     Raises
@@ -63,6 +77,8 @@ def write_report(run: Path) -> Path:
         If the folder is not that of a study.
     StoreError
         If a file of it is damaged.
+    OutputError
+        If a file is there and of other origin, unless ``overwrite`` replaces it.
     """
     from jinja2 import Environment, PackageLoader
     from plotly.offline import get_plotlyjs
@@ -85,11 +101,14 @@ def write_report(run: Path) -> Path:
         js=Markup((templates / "report.js").read_text(encoding="utf-8")),
         plotly=Markup(get_plotlyjs()),
     )
+    figures = _figures(sections)
+    drawn = dict.fromkeys(figure_files(figures), is_marked)
+    refuse_foreign(run, {**WRITTEN, **drawn}, overwrite=overwrite)
     path = run / "report.html"
     write_text(path, text)
     write_row_table(run, rows)
     write_latex(run, rows, record)
-    write_figures(run, _figures(sections))
+    write_figures(run, figures)
     return path
 
 

@@ -14,6 +14,7 @@ from crosslook.errors import InputError
 from crosslook.report.paper import escape
 from crosslook.report.tables import Headline, headlines, interval, number
 from crosslook.retrieval.run_folder import read_patches, read_rows, read_run
+from crosslook.written import MARK, has_header, is_marked, refuse_foreign
 
 _SAME = ("patch", "split", "split_by", "calibration_fraction", "seed", "seeds")
 
@@ -90,8 +91,28 @@ def _what_was_measured(run: Path, record: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def write_leaderboard(entries: Sequence[Entry], folder: Path) -> list[Path]:
-    """Write ``leaderboard.csv``, ``.tex`` and ``.html``: a line per extractor, best first."""
+_COLUMNS = (
+    *("dataset", "extractor", "pooling", "comparison", "recall_at_1", "ci_low", "ci_high"),
+    *("n_query", "n_gallery", "chance", "splits", "optimistic", "revision", "run"),
+)
+_WRITTEN = {
+    "leaderboard.csv": has_header(_COLUMNS),
+    "leaderboard.tex": is_marked,
+    "leaderboard.html": is_marked,
+}
+
+
+def write_leaderboard(
+    entries: Sequence[Entry], folder: Path, *, overwrite: bool = False
+) -> list[Path]:
+    """Write ``leaderboard.csv``, ``.tex`` and ``.html``: a line per extractor, best first.
+
+    Raises
+    ------
+    OutputError
+        If one is there and of other origin, unless ``overwrite`` replaces it.
+    """
+    refuse_foreign(folder, _WRITTEN, overwrite=overwrite)
     columns = list(dict.fromkeys(entry.dataset for entry in entries))
     lines = _lines(entries, columns)
     paths = [folder / f"leaderboard.{kind}" for kind in ("csv", "tex", "html")]
@@ -122,12 +143,8 @@ def _lines(
 
 
 def _write_csv(path: Path, entries: Sequence[Entry]) -> None:
-    names = [
-        *("dataset", "extractor", "pooling", "comparison", "recall_at_1", "ci_low", "ci_high"),
-        *("n_query", "n_gallery", "chance", "splits", "optimistic", "revision", "run"),
-    ]
     ordered = sorted(entries, key=lambda e: (e.dataset, -e.line.row.value, e.name))
-    write_csv(path, names, (_cells(entry) for entry in ordered))
+    write_csv(path, _COLUMNS, (_cells(entry) for entry in ordered))
 
 
 def _cells(entry: Entry) -> list[object]:
@@ -166,7 +183,13 @@ def _latex(
     optimistic = any(entry.line.optimistic for entry in entries)
     note = rf" $^\dagger$ {_OPTIMISTIC}" if optimistic else ""
     foot = rf"\multicolumn{{{len(columns) + 1}}}{{l}}{{{escape(_CAPTION)}{note}}} \\"
-    rows = [rf"\begin{{tabular}}{{l{'r' * len(columns)}}}", r"\toprule", head + r" \\", r"\midrule"]
+    rows = [
+        f"% {MARK}",
+        rf"\begin{{tabular}}{{l{'r' * len(columns)}}}",
+        r"\toprule",
+        head + r" \\",
+        r"\midrule",
+    ]
     return "\n".join([*rows, *body, r"\midrule", foot, r"\bottomrule", r"\end{tabular}", ""])
 
 
@@ -184,7 +207,8 @@ def _html(
     )
     note = f"<p>† {_OPTIMISTIC}</p>" if any(e.line.optimistic for e in entries) else ""
     return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Leaderboard</title>'
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="generator" content="{MARK}"><title>Leaderboard</title>'
         "<style>body{font:16px sans-serif;margin:2rem}table{border-collapse:collapse}"
         "th,td{padding:.3rem .8rem;text-align:right}th:first-child{text-align:left}"
         "thead th{border-bottom:2px solid}</style></head><body><h1>Leaderboard</h1>"

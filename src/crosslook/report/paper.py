@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from crosslook.report.tables import (
     recall_rows,
 )
 from crosslook.types import Row
+from crosslook.written import MARK
 
 _DASHES = {"solid": "-", "dot": ":"}
 _ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
@@ -26,11 +27,14 @@ _ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
 }  # fmt: skip
 
 
+ROW_COLUMNS = [field.name for field in fields(Row)]
+
+
 def write_row_table(run: Path, rows: Sequence[Row]) -> None:
     """Write ``rows.csv``: every row, columns as in ``results.parquet``."""
     # NaN, the only value unequal to itself, becomes an empty cell.
     lines = ([value if value == value else "" for value in astuple(row)] for row in rows)
-    write_csv(run / "rows.csv", [field.name for field in fields(Row)], lines)
+    write_csv(run / "rows.csv", ROW_COLUMNS, lines)
 
 
 def write_latex(run: Path, rows: Sequence[Row], record: Mapping[str, Any]) -> None:
@@ -42,6 +46,7 @@ def write_latex(run: Path, rows: Sequence[Row], record: Mapping[str, Any]) -> No
     recall = recall_rows(rows, "sar->optical")
     lead = headlines(rows, record)
     lines = [
+        f"% {MARK}",
         r"\begin{tabular}{llrrr}",
         r"\toprule",
         r"Extractor & Comparison & Recall at 1 & 95\,\% interval & Gallery \\",
@@ -71,6 +76,11 @@ def escape(text: str) -> str:
     return "".join(_ESCAPES.get(c, c) for c in text)
 
 
+def figure_files(names: Iterable[str]) -> list[str]:
+    """The files of figures of these names, below the folder of a run."""
+    return [f"figures/{name}.{kind}" for name in names for kind in ("png", "svg")]
+
+
 def write_figures(run: Path, figures: Mapping[str, Figure]) -> None:
     """Draw each figure into ``figures/`` as PNG and SVG; the same data, the same bytes."""
     import matplotlib as mpl
@@ -80,7 +90,10 @@ def write_figures(run: Path, figures: Mapping[str, Figure]) -> None:
         for name, figure in figures.items():
             canvas = Canvas(figsize=(6, 4), layout="constrained")
             _draw(canvas.add_subplot(), figure)
-            for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+            for kind, metadata in (
+                ("png", {"Software": MARK}),
+                ("svg", {"Date": None, "Creator": MARK}),
+            ):
                 with atomic_path(run / "figures" / f"{name}.{kind}") as path:
                     canvas.savefig(path, dpi=150, metadata=metadata)
 

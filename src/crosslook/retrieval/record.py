@@ -18,6 +18,7 @@ from crosslook.retrieval.same_ground import SameGround
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.split import Units
 from crosslook.types import MODALITIES
+from crosslook.written import has_keys, is_marked
 
 _VERSIONS_OF = (
     "numpy", "scipy", "scikit-learn", "rasterio", "opencv-python-headless", "pyarrow",
@@ -42,7 +43,7 @@ def describe_run(
         "crosslook": __version__,
         "dataset": patches.name,
         "synthetic": patches.synthetic,
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json", exclude={"overwrite"}),
         "extractors": {spec: plan.revisions.get(spec, "") for spec in plan.specs},
         "features": plan.features,
         "skipped": plan.skipped,
@@ -104,6 +105,26 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
+
+
+WRITTEN = {
+    "run.json": has_keys("crosslook", "settings"),
+    **dict.fromkeys(
+        (
+            "patches.parquet",
+            "thumbnails.parquet",
+            "matches.parquet",
+            "curves.parquet",
+            "histograms.parquet",
+            "embedding.parquet",
+            "heat_maps.parquet",
+            "feature_views.parquet",
+            "results.parquet",
+        ),
+        is_marked,
+    ),
+}
+"""The tables of a run, and how each tells that crosslook wrote it."""
 
 
 def write_folder(run: Path, patches: PatchSet, findings: Findings, record: dict[str, Any]) -> None:

@@ -9,7 +9,14 @@ from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, mo
 
 from crosslook.errors import SettingError
 from crosslook.extract.spec import expand_sweep, split_specs
-from crosslook.options import Cli, ModelOptions, RayOptions, ReadingOptions, SeedOption
+from crosslook.options import (
+    Cli,
+    ModelOptions,
+    OverwriteOption,
+    RayOptions,
+    ReadingOptions,
+    SeedOption,
+)
 from crosslook.storage import as_path
 
 
@@ -66,7 +73,7 @@ def _expand(value: Any) -> Any:
 Specs = Annotated[tuple[str, ...], BeforeValidator(_split_specs)]
 
 
-class StudySettings(SeedOption, ReadingOptions, ModelOptions, RayOptions):
+class StudySettings(OverwriteOption, SeedOption, ReadingOptions, ModelOptions, RayOptions):
     """Everything that a study may be given; unknown keys are refused."""
 
     pairs: Annotated[Place, Cli(positional=True)] = Field(
@@ -217,7 +224,7 @@ class StudySettings(SeedOption, ReadingOptions, ModelOptions, RayOptions):
         return self.patch / 2 if self.tolerance is None else self.tolerance
 
 
-class DemoSettings(SeedOption):
+class DemoSettings(OverwriteOption, SeedOption):
     """What the demonstration simulates, and where."""
 
     out: Annotated[Path, Cli(metavar="FOLDER")] = Field(

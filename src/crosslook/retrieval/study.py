@@ -23,7 +23,7 @@ from crosslook.retrieval.compare.approximate import DEPTH, load_faiss
 from crosslook.retrieval.descriptors import Descriptors, describe, extract_both
 from crosslook.retrieval.evaluate import CALIBRATIONS, Evaluator, evaluate_structure
 from crosslook.retrieval.models import StudyPlan, plan_models
-from crosslook.retrieval.record import describe_run, write_folder
+from crosslook.retrieval.record import WRITTEN, describe_run, write_folder
 from crosslook.retrieval.repeats import pool_rows
 from crosslook.retrieval.robustness import CALIBRATION, SCORING, study_robustness
 from crosslook.retrieval.same_ground import SameGround, find_same_ground
@@ -33,6 +33,7 @@ from crosslook.retrieval.stage_spec import members_of, parse_member, stages_of
 from crosslook.retrieval.stages import evaluate_fusion, evaluate_two_stages
 from crosslook.retrieval.views import feature_views
 from crosslook.types import FeatureMap, Indices, Row
+from crosslook.written import refuse_foreign
 
 
 def run_study(settings: StudySettings, console: Console | None = None) -> Path:
@@ -57,6 +58,7 @@ def run_study(settings: StudySettings, console: Console | None = None) -> Path:
     if settings.index != "exact":
         load_faiss()  # told now, not after the features are made
     check_writable(settings.out)
+    refuse_foreign(settings.out, WRITTEN, overwrite=settings.overwrite)
     timer = Timer()
     with timer("reading"):
         patches = open_patches(settings)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from crosslook.errors import SettingError
-from crosslook.options import Cli, SeedOption
+from crosslook.options import Cli, OverwriteOption, SeedOption
 
 Look = Literal["east", "west"]
 _FARTHEST = 2**30
@@ -76,3 +76,7 @@ class SceneOptions(SeedOption):
                 f"origin is {self.origin}; two whole numbers of at most {_FARTHEST} are allowed."
             )
         return self
+
+
+class SimulateOptions(OverwriteOption, SceneOptions):
+    """The same, and what becomes of files that are in the way."""

@@ -17,10 +17,11 @@ from crosslook.data.simulate.scene import (
     make_pair,
     truth_matrix,
 )
-from crosslook.data.simulate.settings import SceneOptions
+from crosslook.data.simulate.settings import SceneOptions, SimulateOptions
 from crosslook.errors import OutputError, SettingError
 from crosslook.options import after_two
 from crosslook.progress import track
+from crosslook.written import has_header, has_keys, refuse_foreign
 
 TAG = "CROSSLOOK_SYNTHETIC"
 """GeoTIFF tag, value ``yes``, of every file that the simulator writes."""
@@ -31,10 +32,12 @@ _WEST, _NORTH = 300_000.0, 5_500_000.0
 _PER_ROW = 10
 _TRUTH, _TABLE = "truth.json", "truth.csv"
 _PARTS = ("optical", "sar")
+_COLUMNS = ("id", "synthetic", *(f"m{i}{j}" for i in range(3) for j in range(3)))
+_WRITTEN = {_TRUTH: has_keys("synthetic", "pairs"), _TABLE: has_header(_COLUMNS)}
 
 
-@after_two(SceneOptions)
-def write_pairs(out: Path | str, count: int, settings: SceneOptions) -> list[str]:
+@after_two(SimulateOptions)
+def write_pairs(out: Path | str, count: int, settings: SimulateOptions) -> list[str]:
     """Write pairs of separate worlds as GeoTIFFs, with their truth.
 
     ``out/optical/<id>.tif`` is uint8 red, green, blue; ``out/sar/<id>.tif``
@@ -50,7 +53,7 @@ def write_pairs(out: Path | str, count: int, settings: SceneOptions) -> list[str
     out : path
     count : int
         Pairs, 1 to 100,000.
-    settings : SceneOptions
+    settings : SimulateOptions
         Or its fields as keywords.
 
     Returns
@@ -63,7 +66,8 @@ def write_pairs(out: Path | str, count: int, settings: SceneOptions) -> list[str
     SettingError
         For a value that is not allowed.
     OutputError
-        If the folder cannot be written or holds anything else.
+        If the folder cannot be written or holds anything else; ``overwrite``
+        replaces a truth of other origin, never images.
     """
     folder = Path(out)
     base = SceneSettings(**settings.model_dump(include=set(SceneOptions.model_fields)))
@@ -71,6 +75,9 @@ def write_pairs(out: Path | str, count: int, settings: SceneOptions) -> list[str
         raise SettingError(f"count is {count}; 1 to {MOST_PAIRS} pairs are allowed.")
     scenes = {f"sim-{i:04d}": _settings_of(base, i) for i in range(count)}
     truth = _truth_json(scenes)
+    refuse_foreign(folder, _WRITTEN, overwrite=settings.overwrite)
+    if not _WRITTEN[_TRUTH](folder / _TRUTH):
+        (folder / _TRUTH).unlink(missing_ok=True)
     _refuse_foreign(folder)
     check_writable(folder)
     sweep(folder)
@@ -225,8 +232,7 @@ def _truth_json(scenes: dict[str, SceneSettings]) -> str:
 
 
 def _truth_csv(scenes: dict[str, SceneSettings]) -> str:
-    header = "id,synthetic," + ",".join(f"m{i}{j}" for i in range(3) for j in range(3))
-    lines = [header]
+    lines = [",".join(_COLUMNS)]
     for name, settings in scenes.items():
         numbers = (repr(float(v)) for v in np.ravel(truth_matrix(settings)))
         lines.append(f"{name},yes," + ",".join(numbers))

@@ -168,6 +168,8 @@ def _add_band(
     if made_of:
         SubElement(added, "PixelFunctionType").text = made_of
         SubElement(added, "SourceTransferType").text = "CFloat32" if amplitude else "Float32"
+    if amplitude and nodata == 0:  # the one number that no other has the amplitude of
+        SubElement(added, "NoDataValue").text = "0"
     if not amplitude and not part.imaginary:
         nodata = nodata if part.nodata is None else part.nodata
         if nodata is not None and not (part.mask and np.isnan(nodata)):
