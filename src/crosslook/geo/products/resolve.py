@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from crosslook.gdal_names import files_of, split_name
+from crosslook.gdal_names import files_of
 from crosslook.geo.products.bands import chosen
 from crosslook.geo.products.files import file_bands, gdal_source
 from crosslook.geo.products.folders import folder_bands
@@ -81,7 +81,7 @@ def product_bands(place: Place) -> dict[str, str] | None:
     """
     text = str(place)
     if is_gdal_name(text):
-        return None if split_name(text)[0] else file_bands(text)
+        return file_bands(text)
     if is_json(text):
         return stac_bands(text)
     if is_remote(text):
