@@ -258,6 +258,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str
     KINDS["eopf_sentinel_2"](folder)
     KINDS["eopf_sentinel_1"](folder)
     KINDS["geozarr"](folder)
+    (folder / "three").mkdir()
+    KINDS["eopf_sentinel_2_in_version_3"](folder / "three")
     spawn = multiprocessing.get_context("spawn")
     port, tell = spawn.Pipe(duplex=False)
     process = spawn.Process(target=serve, args=(str(folder), tell), daemon=True)
@@ -272,7 +274,11 @@ def test_a_store_at_an_address(server: tuple[Path, str]) -> None:
     folder, address = server
     here = optical(folder / "S2B.zarr")
     inner = "measurements/reflectance/r10m"
-    for name in (f"{address}/S2B.zarr", f"/vsicurl/{address}/S2B.zarr"):
+    for name in (
+        f"{address}/S2B.zarr",
+        f"/vsicurl/{address}/S2B.zarr",
+        f"{address}/three/S2B.zarr",  # by the zarr package where GDAL reads no version 3
+    ):
         there = optical(name)
         assert there.name == "S2B.zarr"
         np.testing.assert_array_equal(there.read().values, here.read().values)

@@ -141,6 +141,10 @@ def _by_zarr(store: Store, path: str, why: str) -> Any:
             inside = f"{store.inside}/{path}".strip("/")
             return zarr.open_array(zarr.storage.ZipStore(store.root), path=inside, mode="r")
         return zarr.open_array(store.root, path=path, mode="r")
+    except ImportError as error:  # of what reaches an address
+        raise MissingExtraError(
+            f"{name_of(store.root)}: {error}. Install it: pip install 'crosslook[zarr,remote]'."
+        ) from error
     except Exception as error:  # of any store and codec
         raise InputError(
             f"{name_of(store.root)}: neither GDAL ({why.strip('.')}) nor zarr reads its array "
