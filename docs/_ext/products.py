@@ -88,6 +88,59 @@ def snap(stem: str, **bands: np.ndarray) -> Path:
     return target
 
 
+def _axes(side: int, step: float) -> tuple[np.ndarray, np.ndarray]:
+    """Centres of pixels of this size, x from the west and y from the north."""
+    count = np.arange(side) + 0.5
+    return PLACE.c + step * count, PLACE.f - step * count
+
+
+def nisar(path: str | Path) -> Path:
+    """Write a NISAR GCOV product: power of HH and HV, 20 m in frequency A and 40 m in B."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        for frequency, step in (("A", 20), ("B", 40)):
+            group = file.create_group(f"science/LSAR/GCOV/grids/frequency{frequency}")
+            cell = step // 10
+            side = scene().sar.shape[-1] // cell
+            power = scene().sar.reshape(side, cell, side, cell).mean(axis=(1, 3))
+            power = power.astype(np.float32)
+            power[:, : 400 // step] = np.nan
+            for name, axis in zip(("xCoordinates", "yCoordinates"), _axes(side, step), strict=True):
+                group[name] = axis
+            group["projection"] = np.int32(32633)
+            group["projection"].attrs["epsg_code"] = 32633
+            for name, gain in (("HHHH", 1.0), ("HVHV", 0.3)):
+                group.create_dataset(name, data=power * gain, compression="gzip")
+    return Path(path)
+
+
+def eopf(path: str | Path) -> Path:
+    """Write a Sentinel-2 product as EOPF keeps it in Zarr: 10 m, reflectance scaled."""
+    import zarr
+
+    root: Any = zarr.open_group(str(path), mode="w", zarr_format=2)
+    root.attrs["other_metadata"] = {"horizontal_CRS_code": CRS}
+    group = root.create_group("measurements/reflectance/r10m")
+    names = {"blue": "b02", "green": "b03", "red": "b04", "nir": "b08"}
+    for colour, values in bands_of(scene().optical).items():
+        stored = (values + 1000).astype(np.uint16)
+        array = group.create_array(
+            names[colour], shape=stored.shape, dtype="uint16", chunks=(256, 256), fill_value=0
+        )
+        array[:] = stored
+        array.attrs.update(
+            {"proj:epsg": 32633, "scale_factor": 1e-4, "add_offset": -0.1}
+            | {"_ARRAY_DIMENSIONS": ["y", "x"]}
+        )
+    for name, values in zip(("x", "y"), _axes(scene().optical.shape[-1], 10), strict=True):
+        axis = group.create_array(name, shape=values.shape, dtype="float64", chunks=values.shape)
+        axis[:] = values
+        axis.attrs["_ARRAY_DIMENSIONS"] = [name]
+    zarr.consolidate_metadata(str(path))
+    return Path(path)
+
+
 def bands_of(optical: np.ndarray) -> dict[str, np.ndarray]:
     """Reflectance times 10,000 of blue, green, red and, from green, a near infrared."""
     red, green, blue = (band.astype(np.float32) * 11 + 200 for band in optical)

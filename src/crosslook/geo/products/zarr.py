@@ -27,7 +27,7 @@ _MOST_OTHERS = 24  # of arrays that have no name of a band
 
 
 def zarr_bands(text: str) -> dict[str, str] | None:
-    """List the images of a Zarr store by band, each as GDAL names it.
+    """List the images of a Zarr store by band, each as GDAL names it; None for one so named.
 
     Of measurements and others the measurements; of several resolutions the
     finest of each band.
@@ -38,7 +38,7 @@ def zarr_bands(text: str) -> dict[str, str] | None:
         If the store cannot be read, or holds no image.
     """
     store = find_store(text)
-    if store is None:
+    if store is None or (is_gdal_name(text) and _array_of(store) is not None):
         return None
     images = _images(store)
     if not images:
@@ -60,11 +60,16 @@ def zarr_source(name: str) -> str | None:
     if not is_gdal_name(name) or split_name(name)[0] != "ZARR":
         return None
     store = find_store(name)
-    node = None if store is None else store.nodes.get(store.below)
-    if store is None or node is None or not node.shape:
+    if store is None or (node := _array_of(store)) is None:
         return None
     with rasterio.Env(**for_gdal(name)[1]):
         return placed(raster_of(store, node.path), place_of(store, node), _name(node))
+
+
+def _array_of(store: Store) -> Node | None:
+    """The one array that was asked for."""
+    node = store.nodes.get(store.below)
+    return node if node is not None and node.shape else None
 
 
 def _images(store: Store) -> list[Node]:

@@ -22,7 +22,7 @@ from rasterio.windows import Window
 from crosslook.errors import InputError, MissingExtraError, OutputError
 from crosslook.geo.products.virtual import quiet
 from crosslook.geo.products.zarr_tree import Store
-from crosslook.storage import name_of, reaching
+from crosslook.storage import is_remote, name_of, reaching
 
 _STRIP_BYTES = 32 << 20
 _TILE = 512
@@ -38,14 +38,20 @@ def raster_of(store: Store, path: str) -> str:
     MissingExtraError
         If GDAL cannot read it and ``zarr`` is not installed.
     InputError
-        If neither reads it.
+        If it is not there, or neither reads it.
     OutputError
         If the disk cannot hold a copy.
     """
     name = store.gdal_name(path)
+    if not is_remote(store.root) and not store.is_there(path):
+        raise InputError(
+            f"{name_of(store.root)} lists the array {path}, but it is not there: the store is "
+            "incomplete, as by a copy that broke off. Copy it again."
+        )
     try:
         with quiet(), rasterio.open(name) as data:
-            data.read(1, window=Window(0, 0, 1, 1))
+            if not is_remote(store.root):  # to see that its chunks can be unpacked
+                data.read(1, window=Window(0, 0, 1, 1))
     except RasterioError as error:
         return _copied(store, path, str(error), store.changed)
     return name
@@ -59,6 +65,11 @@ def values_of(store: Store, path: str) -> NDArray[Any]:
     MissingExtraError, InputError
         As :func:`raster_of`.
     """
+    return _values(store, path, store.changed)
+
+
+@lru_cache(maxsize=64)
+def _values(store: Store, path: str, changed: int) -> NDArray[Any]:
     if prod(store.nodes[path].shape) > _MOST_AXIS:
         raise InputError(f"{path} of {name_of(store.root)} is too large for an axis.")
     try:
@@ -130,6 +141,10 @@ def _by_zarr(store: Store, path: str, why: str) -> Any:
             inside = f"{store.inside}/{path}".strip("/")
             return zarr.open_array(zarr.storage.ZipStore(store.root), path=inside, mode="r")
         return zarr.open_array(store.root, path=path, mode="r")
+    except ImportError as error:  # of what reaches an address
+        raise MissingExtraError(
+            f"{name_of(store.root)}: {error}. Install it: pip install 'crosslook[zarr,remote]'."
+        ) from error
     except Exception as error:  # of any store and codec
         raise InputError(
             f"{name_of(store.root)}: neither GDAL ({why.strip('.')}) nor zarr reads its array "

@@ -35,6 +35,16 @@ def place_of(store: Store, node: Node) -> Georeference:
     InputError
         If axes or control points cannot be read.
     """
+    try:
+        return _place_of(store, node)
+    except (TypeError, ValueError, IndexError) as error:
+        raise InputError(
+            f"{name_of(store.root)} does not say where {node.path} lies in a way that is known: "
+            f"{error}."
+        ) from error
+
+
+def _place_of(store: Store, node: Node) -> Georeference:
     scale, offset = (
         float(_first(node, key, default))
         for key, default in (("scale_factor", 1.0), ("add_offset", 0.0))

@@ -101,13 +101,21 @@ class Store:
     @property
     def changed(self) -> int:
         """Time of change of a local store in nanoseconds, else 0."""
-        return 0 if is_remote(self.root) else Path(self.root).stat().st_mtime_ns
+        if is_remote(self.root):
+            return 0
+        texts = [Path(self.root), *(Path(self.root) / key for key in _OF_GROUP)]
+        return max(text.stat().st_mtime_ns for text in texts if text.exists())
 
     def read_metadata(self) -> dict[str, Any]:
         """Metadata by key: from one text where they are consolidated, else from each."""
         with reaching(self.root):
             texts = self._consolidated()
             return texts if texts is not None else dict(self._walk())
+
+    def is_there(self, path: str) -> bool:
+        """Whether an array of the metadata is in the store: a copy of one may have broken off."""
+        keys = (f"{path}/{key}".lstrip("/") for key in (".zarray", "zarr.json"))
+        return any(self._read(key) is not None for key in keys)
 
     def _consolidated(self) -> dict[str, Any] | None:
         """Metadata by key, where one text holds all; what else there is of a single array."""
@@ -176,7 +184,12 @@ class Store:
 
 @lru_cache(maxsize=16)
 def _all_nodes(root: str, inside: str, changed: int) -> dict[str, Node]:
-    return {node.path: node for node in _nodes(Store(root, inside).read_metadata())}
+    try:
+        return {node.path: node for node in _nodes(Store(root, inside).read_metadata())}
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"the metadata of {name_of(root)} are no Zarr metadata: {error}. Get the store again."
+        ) from error
 
 
 def find_store(text: str) -> Store | None:
@@ -231,6 +244,11 @@ def _archived_store(path: Path, below: str) -> Store | None:
 def _remote_store(text: str, below: str) -> Store | None:
     address, question, _ = text.partition("?")
     start, ending, inner = address.partition(".zarr")
+    if ending and inner.lower() == ".zip":
+        raise InputError(
+            f"{name_of(text)} is an archive of a Zarr store at an address. Copy it to this "
+            "machine, or give the address of the store itself."
+        )
     if not ending or (inner and not inner.startswith("/")):
         return None
     if question:
@@ -264,6 +282,8 @@ def _unpacked(root: str, key: str) -> bytes | None:
 def _nodes(read: Mapping[str, Any]) -> Iterator[Node]:
     for key, one in read.items():
         path, _, kind = key.rpartition("/")
+        if ".." in path.split("/"):  # nothing outside of the store
+            continue
         if kind == "zarr.json" and isinstance(one, dict):
             yield Node(
                 path, _mapping(one.get("attributes")), _shape(one), _names(one), None, version=3
