@@ -16,6 +16,7 @@ from crosslook.geo.image import open_image
 from crosslook.geo.raster import RasterFile
 from crosslook.match.register import register
 from crosslook.types import Window
+from tests.helpers import kinds_nitf  # noqa: F401, each kind registers itself
 from tests.helpers.kinds import KINDS, PLACE, SIDE, Kind, ground, save
 
 

@@ -158,8 +158,7 @@ class ImageFile:
         if empty and not self.radiometry.bands:
             used = ", ".join(str(band) for band in self.bands)
             notes.append(f"{self.name}: band {', '.join(empty)} is empty; band {used} is used")
-        if self.header.placed_by in ("control points", "rational polynomials"):
-            notes.append(f"{self.name}: placed by its {self.header.placed_by}")
+        notes += [f"{self.name}: {note}" for note in self.header.notes]
         return tuple(notes)
 
     def restretched(self, stretch: Stretch) -> ImageFile:

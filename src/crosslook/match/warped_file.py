@@ -18,7 +18,7 @@ from rasterio.windows import Window as FileWindow
 from crosslook.atomic import atomic_path
 from crosslook.geo.grid import crs_text, is_placed, rim, shape_of, window_of
 from crosslook.geo.image import ImageFile
-from crosslook.geo.products.virtual import quiet
+from crosslook.geo.products.vrt import quiet
 from crosslook.geo.raster import Labels, RasterFile, Source
 from crosslook.match.transform import Transform, translation
 from crosslook.match.warp import source_positions

@@ -1,34 +1,31 @@
-"""Virtual rasters (VRT): several files as one image, and pixels that are no numbers yet.
+"""Several files as one image, and pixels that are no numbers yet, as virtual rasters (VRT).
 
-Complex pixels become their amplitude, palettes their colours.
+Complex pixels become their amplitude, palettes their colours; what SICD and
+SIDD hold is told from their metadata (:mod:`crosslook.geo.products.nitf`).
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
-from xml.etree.ElementTree import Element, SubElement, tostring
+from xml.etree.ElementTree import Element, tostring
 
-import numpy as np
 import rasterio
 from rasterio.enums import ColorInterp
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 
 from crosslook.errors import RasterError
+from crosslook.geo.products.nitf import keeps_numbers, nitf_raster
+from crosslook.geo.products.vrt import (
+    COMPLEX,
+    REMARKS,
+    add_band,
+    add_colours,
+    head,
+    placement_of,
+    quiet,
+)
 from crosslook.storage import name_of
-
-_AMPLITUDE = ("complex64", "complex128", "complex_int16", "cint16", "cint32", "complex_int32")
-_COLOURS = ("red", "green", "blue")
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep rasterio from warning of images that lie nowhere, which are welcome here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        yield
 
 
 def stack(files: Sequence[str], names: Sequence[str]) -> str:
@@ -43,10 +40,12 @@ def stack(files: Sequence[str], names: Sequence[str]) -> str:
     for file, name in zip(files, names, strict=True):
         try:
             with quiet(), rasterio.open(file) as data:
-                root = _vrt_head(data) if root is None else root
-                for band in range(1, data.count + 1):
-                    label = f"{name} {band}" if data.count > 1 else name
-                    _add_band(root, data, file, band, label)
+                text = nitf_raster(data)
+                if text is None:
+                    root = _with_bands(root, data, file, name)
+                else:
+                    with rasterio.open(text) as understood:
+                        root = _with_bands(root, understood, text, name)
         except RasterioError as error:
             raise RasterError(f"{name_of(file)} cannot be read: {error}.") from error
     return "" if root is None else tostring(root, encoding="unicode")
@@ -57,99 +56,26 @@ def normalised(data: Any, *, indexed: bool = False) -> str | None:
 
     ``indexed`` takes the numbers of a palette for what they are.
     """
-    root = _vrt_head(data)
-    if data.dtypes[0] in _AMPLITUDE:
+    if (text := nitf_raster(data)) is not None:
+        return text
+    if data.dtypes[0] in COMPLEX:
+        root = _head_of(data)
         for band in range(1, data.count + 1):
-            _add_band(root, data, data.name, band, str(data.descriptions[band - 1] or ""))
-    elif data.colorinterp[0] is ColorInterp.palette and not indexed:
-        _add_colours(root, data)
+            add_band(root, data, data.name, band, str(data.descriptions[band - 1] or ""))
+    elif data.colorinterp[0] is ColorInterp.palette and not (indexed or keeps_numbers(data)):
+        root = _head_of(data)
+        add_colours(root, data, data.name)
     else:
         return None
     return tostring(root, encoding="unicode")
 
 
-def _vrt_head(data: Any) -> Element:
-    """Size, SRS, affine map, control points and rational polynomials of an open file."""
-    size = {"rasterXSize": str(data.width), "rasterYSize": str(data.height)}
-    root = Element("VRTDataset", size)
-    if data.crs:
-        SubElement(root, "SRS").text = data.crs.to_wkt()
-    if not data.transform.is_identity:
-        a, b, c, d, e, f = tuple(data.transform)[:6]
-        numbers = ",".join(repr(float(number)) for number in (c, a, b, f, d, e))
-        SubElement(root, "GeoTransform").text = numbers
-    points, crs = data.gcps
-    if points:
-        listed = SubElement(root, "GCPList", {"Projection": "" if crs is None else crs.to_wkt()})
-        for number, point in enumerate(points):
-            place = {"Pixel": point.col, "Line": point.row, "X": point.x, "Y": point.y}
-            place |= {"Z": point.z or 0.0}
-            texts = {key: repr(float(value)) for key, value in place.items()}
-            SubElement(listed, "GCP", {"Id": str(number), **texts})
-    if data.rpcs:
-        domain = SubElement(root, "Metadata", {"domain": "RPC"})
-        for key, value in data.tags(ns="RPC").items():
-            SubElement(domain, "MDI", {"key": str(key)}).text = str(value)
+def _head_of(data: Any) -> Element:
+    return head(data.height, data.width, placement_of(data), data.tags(ns=REMARKS))
+
+
+def _with_bands(root: Element | None, data: Any, file: str, name: str) -> Element:
+    root = _head_of(data) if root is None else root
+    for band in range(1, data.count + 1):
+        add_band(root, data, file, band, f"{name} {band}" if data.count > 1 else name)
     return root
-
-
-def _add_source(
-    root: Element, parent: Element, kind: str, data: Any, file: str, band: int
-) -> Element:
-    """Add all of a file's band as a source of one of the virtual raster's, over all of it.
-
-    A band of coarser pixels, as Sentinel-2 has them, fills the same ground.
-    """
-    own = {"xSize": str(data.width), "ySize": str(data.height)}
-    whole = {"xSize": root.get("rasterXSize", ""), "ySize": root.get("rasterYSize", "")}
-    source = SubElement(parent, kind)
-    SubElement(source, "SourceFilename", {"relativeToVRT": "0"}).text = file
-    SubElement(source, "SourceBand").text = str(band)
-    SubElement(source, "SrcRect", {"xOff": "0", "yOff": "0", **own})
-    SubElement(source, "DstRect", {"xOff": "0", "yOff": "0", **whole})
-    return source
-
-
-def _add_band(root: Element, data: Any, file: str, band: int, label: str) -> None:
-    """Add one band of a file; the amplitude where it is complex."""
-    kind, nodata = data.dtypes[band - 1], data.nodatavals[band - 1]
-    amplitude = kind in _AMPLITUDE
-    number = str(len(root.findall("VRTRasterBand")) + 1)
-    named = {"dataType": _GDAL_TYPES.get(kind, "Float32"), "band": number}
-    if amplitude:
-        named["subClass"] = "VRTDerivedRasterBand"
-    added = SubElement(root, "VRTRasterBand", named)
-    SubElement(added, "Description").text = label
-    if amplitude:
-        SubElement(added, "PixelFunctionType").text = "mod"
-        SubElement(added, "SourceTransferType").text = "CFloat32"
-    else:
-        if nodata is not None:
-            SubElement(added, "NoDataValue").text = repr(float(nodata))
-        SubElement(added, "Offset").text = repr(float(data.offsets[band - 1]))
-        SubElement(added, "Scale").text = repr(float(data.scales[band - 1]))
-    _add_source(root, added, "SimpleSource", data, file, band)
-
-
-def _add_colours(root: Element, data: Any) -> None:
-    """Add red, green and blue of a palette image, and the mask of its see-through entries."""
-    for component, colour in enumerate(_COLOURS, 1):
-        named = {"dataType": "Byte", "band": str(component)}
-        added = SubElement(root, "VRTRasterBand", named)
-        SubElement(added, "ColorInterp").text = colour.title()
-        source = _add_source(root, added, "ComplexSource", data, data.name, 1)
-        SubElement(source, "ColorTableComponent").text = str(component)
-    clear = {index for index, colour in data.colormap(1).items() if colour[3] == 0}
-    if data.nodata is not None and np.isfinite(data.nodata):
-        clear.add(int(data.nodata))
-    if clear:
-        mask = SubElement(SubElement(root, "MaskBand"), "VRTRasterBand", {"dataType": "Byte"})
-        source = _add_source(root, mask, "ComplexSource", data, data.name, 1)
-        steps = (f"{index}:{0 if index in clear else 255}" for index in range(256))
-        SubElement(source, "LUT").text = ",".join(steps)
-
-
-_GDAL_TYPES = {
-    "uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32",
-    "int32": "Int32", "float32": "Float32", "float64": "Float64",
-}  # fmt: skip
