@@ -71,7 +71,7 @@ def _image_header(number: int, segment: Segment) -> bytes:
     head = "IM" + _text(segment.name, 10) + _DAY + _text("", 17) + _text("", 80) + _SECURITY
     head += "0" + _text("test", 42) + f"{rows:08d}{cols:08d}" + _text(kind, 3) + _text(shown, 8)
     head += _text(segment.category, 8) + f"{bits:02d}R"
-    head += ("G" + "".join(_degrees(*c) for c in segment.corners)) if segment.corners else " "
+    head += ("G" + "".join(_rounded(*c) for c in segment.corners)) if segment.corners else " "
     head += f"0NC{count}"
     raw = head.encode("latin-1")
     for band in range(count):
@@ -86,7 +86,7 @@ def _image_header(number: int, segment: Segment) -> bytes:
     return raw + b"1.0 " + b"00000" * 2
 
 
-def _degrees(lon: float, lat: float) -> str:
+def _rounded(lon: float, lat: float) -> str:
     """A corner as IGEOLO has it, rounded to a second of arc: ddmmssXdddmmssY."""
     out = ""
     for value, width, signs in ((lat, 2, "NS"), (lon, 3, "EW")):
@@ -166,8 +166,7 @@ class Geometry:
         """Longitude and latitude of the centres of the corner pixels, clockwise from the first."""
         last_row, last_col = (n - 1 for n in self.shape)
         at = np.array([(0, 0), (0, last_col), (last_row, last_col), (last_row, 0)])
-        lon, lat, _ = _FROM_ECEF.transform(*self.ground(at[:, 0], at[:, 1]).T)
-        return list(zip(lon, lat, strict=True))
+        return [(float(a), float(b)) for a, b in degrees(self.ground(at[:, 0], at[:, 1]))]
 
     def ground(self, rows: np.ndarray, cols: np.ndarray, height: float | None = None) -> np.ndarray:
         """Where pixels lie at a height, (n, 3) in Earth-fixed metres.
@@ -211,6 +210,12 @@ def _tag(name: str, *inside: object, **named: object) -> str:
     """One element of XML with what is inside of it, and its attributes."""
     attributes = "".join(f' {key}="{value}"' for key, value in named.items())
     return f"<{name}{attributes}>{''.join(str(part) for part in inside)}</{name}>"
+
+
+def degrees(points: np.ndarray) -> np.ndarray:
+    """Longitude and latitude (n, 2) of Earth-fixed points (n, 3)."""
+    lon, lat, _ = _FROM_ECEF.transform(*points.T)
+    return np.column_stack([lon, lat])
 
 
 def _vector(name: str, values: np.ndarray) -> str:
