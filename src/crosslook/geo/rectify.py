@@ -81,7 +81,7 @@ def rectified(data: Any, name: str, height: float | None, dem: str | None) -> Pl
         return _by_polynomials(data, height, dem)
     if count >= _FEWEST:
         placed = _by_points(data, name)
-        more = ", which have heights of their own: --height and --dem are not used"
+        more = "; --height and --dem are not used, they serve rational polynomials alone"
         return replace(placed, note=placed.note + more) if asked else placed
     points = "; three or more control points are needed for that, it has " + str(count)
     return Placed("nothing", note=points if count else "")

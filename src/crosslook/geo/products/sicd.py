@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from xml.etree.ElementTree import Element, tostring
+from functools import lru_cache
+from xml.etree.ElementTree import Element, fromstring, tostring
 
 import numpy as np
 import pyproj
@@ -27,7 +28,10 @@ _WGS84 = pyproj.CRS.from_epsg(4326).to_wkt()
 _TO_DEGREES = pyproj.Transformer.from_crs(4978, 4979, always_xy=True)
 _TO_METRES = pyproj.Transformer.from_crs(4979, 4978, always_xy=True)
 _CORNERS = ("FRFC", "FRLC", "LRLC", "LRFC")
-_ADVICE = "all of its geometry, for --height and --dem too: pip install 'crosslook[sicd]'"
+_ADVICE = (
+    "its whole geometry, which --height and --dem need, is read where the extra is installed: "
+    "pip install 'crosslook[sicd]'"
+)
 _BROKEN = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
 
 
@@ -64,14 +68,23 @@ def located(root: Element) -> Located | None:
 
 
 def _by_projection(root: Element) -> Located | None:
-    """Project a SICD onto several heights and fit polynomials to that, with what is installed."""
+    """By what is projected, where the package that does it is installed."""
     try:
-        import lxml.etree as lxml
-        from sarkit.sicd import image_to_constant_hae_surface
+        import sarkit.sicd  # noqa: F401
     except ImportError:
         return None
+    return _projected(tostring(root))
+
+
+@lru_cache(maxsize=16)
+def _projected(text: bytes) -> Located | None:
+    """Project a SICD onto several heights, and fit polynomials to that."""
+    import lxml.etree as lxml
+    from sarkit.sicd import image_to_constant_hae_surface
+
+    root = fromstring(text)
     parser = lxml.XMLParser(resolve_entities=False, no_network=True)
-    tree = lxml.ElementTree(lxml.fromstring(tostring(root), parser))
+    tree = lxml.ElementTree(lxml.fromstring(text, parser))
     try:
         pixels = _lattice(*size_of(root))
         offset = _numbers(root, "ImageData/{}", ("FirstRow", "FirstCol"))
@@ -90,7 +103,7 @@ def _by_projection(root: Element) -> Located | None:
     points = np.concatenate(layers)
     points[:, 0] = _running_on(points[:, 0])
     rpc, residual = fitted(points[:, :2], points[:, 2], np.tile(pixels, (len(_HEIGHTS), 1)))
-    note = "" if residual <= _EXACT_PX else f"followed to {residual:.1f} pixels"
+    note = "" if residual <= _EXACT_PX else f"its geometry is followed to {residual:.1f} pixels"
     return Located(Placement(rpc=rpc), "SICD geometry", note)
 
 
