@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from crosslook.errors import RasterError
 from crosslook.geo.grid import from_lonlat, to_lonlat
 from crosslook.geo.image import ImageFile, open_image
 from crosslook.geo.products.virtual import stack
@@ -116,7 +117,9 @@ def test_its_corner_points_place_a_sicd_where_the_extra_is_absent(
     assert off_by(image, on_ground(at)) < 0.5
 
 
-@pytest.mark.parametrize("damage", ["no orbit", "words", "other size"])
+@pytest.mark.parametrize(
+    "damage", ["no orbit", "words", "other size", "no XML", "no text", "no end"]
+)
 def test_xml_that_says_too_little_is_no_reason_to_stop(damage: str, tmp_path: Path) -> None:
     at = Geometry(slant=True, heading=100.0)
     xml = sicd_xml(at, "RE32F_IM32F", projection=damage != "no orbit")
@@ -124,9 +127,18 @@ def test_xml_that_says_too_little_is_no_reason_to_stop(damage: str, tmp_path: Pa
         xml = xml.replace("<Row>96</Row>", "<Row>ninety-six</Row>")
     if damage == "other size":
         xml = xml.replace("<NumRows>192<", "<NumRows>191<")
-    image = opened(sicd(tmp_path / "a.nitf", at, xml))
-    by = "control points" if damage == "other size" else "SICD corner points"
+    if damage == "no XML":
+        xml = xml.replace("<Lat>", "<Lat><")
+    if damage == "no end":
+        xml = xml.replace("<Lat>", "<Lat></Lon>")
+    path = sicd(tmp_path / "a.nitf", at, xml)
+    if damage == "no text":
+        path.write_bytes(path.read_bytes().replace(b"MONOSTATIC", b"MONO\xd0TATIC"))
+    image = opened(path)
+    by = "SICD corner points" if damage in ("no orbit", "words") else "control points"
     assert image.header.placed_by == by
+    if by == "control points":
+        assert "rounded to a second of arc" in image.notes[-1]
     assert off_by(image, on_ground(at)) < 4
 
 
@@ -231,3 +243,13 @@ def test_a_grey_table_for_display_leaves_the_numbers(tmp_path: Path) -> None:
         values = RasterFile(path).read(None, (1,))[0]
         expected = ground() if kept else table[ground()]
         np.testing.assert_array_equal(values, expected)
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.97])
+def test_a_file_shorter_than_its_header_says_is_refused(kept: float, tmp_path: Path) -> None:
+    """The XML lies last: without it the pixels would be read, and the place be rounded."""
+    path = sicd(tmp_path / "a.nitf", FLAT)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * kept)])
+    with pytest.raises(RasterError, match=r"a\.nitf ends before its image does"):
+        opened(path)

@@ -27,6 +27,7 @@ from rasterio.vrt import WarpedVRT
 
 from crosslook.errors import RasterError
 from crosslook.geo.grid import shape_of
+from crosslook.geo.products.nitf import is_shorter_than_said
 from crosslook.geo.products.resolve import Opening, resolve
 from crosslook.geo.products.virtual import normalised
 from crosslook.geo.products.vrt import COMPLEX, REMARKS, quiet
@@ -303,8 +304,13 @@ _TAIL_BYTES = 65_536  # what some programs append lies within
 
 
 def _is_cut_short(name: str, driver: str) -> bool:
-    """Whether a local PNG or JPEG lacks its last mark; GDAL reads what is missing as zeros."""
+    """Whether a local PNG or JPEG lacks its last mark, or a NITF file the length it states.
+
+    GDAL reads what is missing as zeros.
+    """
     mark = _LAST_MARK.get(driver)
+    if driver == "NITF" and Path(name).is_file():
+        return is_shorter_than_said(Path(name))
     if mark is None or not Path(name).is_file():
         return False
     with Path(name).open("rb") as file:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError, SubElement, fromstring, tostring
 
@@ -18,6 +19,7 @@ from rasterio.enums import ColorInterp
 
 from crosslook.geo.products.sicd import Located, located, size_of
 from crosslook.geo.products.vrt import (
+    COMPLEX,
     Placement,
     add_band,
     add_colours,
@@ -31,6 +33,8 @@ from crosslook.geo.products.vrt import (
 )
 
 _IMAGE = re.compile(r"^NITF_IM:\d+:")
+_LENGTH_AT = 342  # of the field FL, the length of the file
+_UNKNOWN = 999_999_999_999  # of files that are sent while they are made
 _PRODUCT = re.compile(r"^(SICD|SIDD\d{3})", re.IGNORECASE)
 
 
@@ -39,6 +43,17 @@ class _Segment:
     name: str
     product: str
     shape: tuple[int, int]
+
+
+def is_shorter_than_said(path: Path) -> bool:
+    """Whether a NITF file ends before its header says so."""
+    with path.open("rb") as file:
+        start = file.read(_LENGTH_AT + 12)
+    length = start[_LENGTH_AT:]
+    if start[:9] not in (b"NITF02.10", b"NSIF01.00") or not length.isdigit():
+        return False
+    said = int(length)
+    return said != _UNKNOWN and path.stat().st_size < said
 
 
 def keeps_numbers(data: Any) -> bool:
@@ -57,12 +72,13 @@ def nitf_raster(data: Any) -> str | None:
         return None
     layout = tuple(data.tags(band).get("NITF_ISUBCAT", "").strip() for band in (1, 2)[: data.count])
     document = _document(data)
-    if document is None and layout not in (("I", "Q"), ("M", "P")):
+    pairs = layout in (("I", "Q"), ("M", "P")) or data.dtypes[0] in COMPLEX
+    if document is None and not pairs:
         return None
     parts, above = _parts(data)
     height = sum(part.shape[0] for part in parts)
     where = _located(document, data, above, height)
-    remarks = _remarks(where, document, layout) | {"PARTS": str(len(parts))}
+    remarks = _remarks(where, document, pairs=pairs) | {"PARTS": str(len(parts))}
     root = head(height, data.width, where.placement, remarks)
     if len(parts) == 1:
         _add_amplitude(root, data, data.name, layout, document)
@@ -73,16 +89,18 @@ def nitf_raster(data: Any) -> str | None:
     return tostring(root, encoding="unicode")
 
 
-def _remarks(where: Located, document: Element | None, layout: Sequence[str]) -> dict[str, str]:
+def _remarks(where: Located, document: Element | None, *, pairs: bool) -> dict[str, str]:
     out = {"PLACED_BY": where.by, "NOTE": where.note}
-    if "".join(layout) in ("IQ", "MP") or (document is not None and "SICD" in document.tag):
+    if pairs or (document is not None and "SICD" in document.tag):
         out["MAGNITUDE"] = "YES"
     return {key: value for key, value in out.items() if value}
 
 
 def _located(document: Element | None, data: Any, above: int, height: int) -> Located:
     """By the XML where it is of these pixels, else as GDAL says."""
-    own = Located(placement_of(data), "")
+    rounded = data.tags().get("NITF_ICORDS") == "G"
+    note = "the corners in its header are rounded to a second of arc, some 15 m"
+    own = Located(placement_of(data), "", note if rounded else "")
     if document is None:
         return own
     rows, cols = size_of(document)
@@ -130,9 +148,8 @@ def _amplitudes(document: Element | None) -> list[float]:
 
 def _document(data: Any) -> Element | None:
     """The XML of the product that an open image belongs to; None where it has none."""
-    texts = data.tags(ns="xml:DES") if "xml:DES" in data.tag_namespaces() else {}
     found: dict[str, list[Element]] = {"SICD": [], "SIDD": []}
-    for text in texts.values():
+    for text in _texts(data):
         try:
             listed = fromstring(text)
         except ParseError:
@@ -147,6 +164,18 @@ def _document(data: Any) -> Element | None:
     if name.startswith("SICD") or (len(found["SICD"]) == 1 and not found["SIDD"]):
         return found["SICD"][0] if found["SICD"] else None
     return None
+
+
+def _texts(data: Any) -> list[str]:
+    """What GDAL gives of the XML in an open file."""
+    try:
+        texts = data.tags(ns="xml:DES") if "xml:DES" in data.tag_namespaces() else {}
+        return [str(text) for text in texts.values()]
+    except UnicodeError:
+        return []
+    finally:
+        # What GDAL has against a document would be raised by whatever is called next.
+        rasterio.open(data.name).close()
 
 
 def _parts(data: Any) -> tuple[list[_Segment], int]:

@@ -8,6 +8,7 @@ Rows and columns are whole numbers at the centres of pixels in both.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -32,6 +33,7 @@ _ADVICE = (
     "its whole geometry, which --height and --dem need, is read where the extra is installed: "
     "pip install 'crosslook[sicd]'"
 )
+_WHOLE = re.compile(r"^\d{1,9}$")
 _BROKEN = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
 
 
@@ -55,25 +57,34 @@ def size_of(root: Element) -> tuple[int, int]:
     """Rows and columns by the XML; zeros where it says nothing."""
     for path in ("ImageData/Num{}s", "Measurement/PixelFootprint/{}"):
         rows, cols = (_text(root, path.format(side)) for side in ("Row", "Col"))
-        if rows.isdecimal() and cols.isdecimal():
+        if _WHOLE.match(rows) and _WHOLE.match(cols):
             return int(rows), int(cols)
     return 0, 0
 
 
 def located(root: Element) -> Located | None:
     """Where the image of a SICD or SIDD document lies; None where it does not say."""
-    if "SICD" in root.tag:
-        return _by_projection(root) or _by_corners(root)
-    return _by_plane(root) or _by_corners(root)
+    for way in (_by_projection if "SICD" in root.tag else _by_plane, _by_corners):
+        try:
+            found = way(root)
+        except _BROKEN:  # what the document lacks, or says in words
+            continue
+        if found is not None:
+            return found
+    return None
 
 
 def _by_projection(root: Element) -> Located | None:
-    """By what is projected, where the package that does it is installed."""
+    """By its geometry, where the package that projects it is installed."""
+    return _projected(tostring(root)) if _can_project() else None
+
+
+def _can_project() -> bool:
     try:
         import sarkit.sicd  # noqa: F401
     except ImportError:
-        return None
-    return _projected(tostring(root))
+        return False
+    return True
 
 
 @lru_cache(maxsize=16)
@@ -85,21 +96,18 @@ def _projected(text: bytes) -> Located | None:
     root = fromstring(text)
     parser = lxml.XMLParser(resolve_entities=False, no_network=True)
     tree = lxml.ElementTree(lxml.fromstring(text, parser))
-    try:
-        pixels = _lattice(*size_of(root))
-        offset = _numbers(root, "ImageData/{}", ("FirstRow", "FirstCol"))
-        centre = _numbers(root, "ImageData/SCPPixel/{}", ("Row", "Col"))
-        spacing = _numbers(root, "Grid/{}/SS", ("Row", "Col"))
-        level = float(_text(root, "GeoData/SCP/LLH/HAE"))
-        metres = (pixels + offset - centre) * spacing
-        layers = []
-        for height in _HEIGHTS:
-            ground, _, whole = image_to_constant_hae_surface(tree, metres, level + height)
-            if not whole or not np.isfinite(ground).all():
-                return None
-            layers.append(np.column_stack(_TO_DEGREES.transform(*np.asarray(ground).T)))
-    except _BROKEN:
-        return None
+    pixels = _lattice(*size_of(root))
+    offset = _numbers(root, "ImageData/{}", ("FirstRow", "FirstCol"))
+    centre = _numbers(root, "ImageData/SCPPixel/{}", ("Row", "Col"))
+    spacing = _numbers(root, "Grid/{}/SS", ("Row", "Col"))
+    (level,) = _numbers(root, "GeoData/SCP/LLH/{}", ("HAE",))
+    metres = (pixels + offset - centre) * spacing
+    layers = []
+    for height in _HEIGHTS:
+        ground, _, whole = image_to_constant_hae_surface(tree, metres, level + height)
+        if not whole or not np.isfinite(ground).all():
+            return None
+        layers.append(np.column_stack(_TO_DEGREES.transform(*np.asarray(ground).T)))
     points = np.concatenate(layers)
     points[:, 0] = _running_on(points[:, 0])
     rpc, residual = fitted(points[:, :2], points[:, 2], np.tile(pixels, (len(_HEIGHTS), 1)))
@@ -107,20 +115,17 @@ def _projected(text: bytes) -> Located | None:
     return Located(Placement(rpc=rpc), "SICD geometry", note)
 
 
-def _by_plane(root: Element) -> Located | None:
+def _by_plane(root: Element) -> Located:
     """A SIDD image in a plane that touches the ground at its reference point."""
     plane = "Measurement/PlaneProjection/"
-    try:
-        pixels = _lattice(*size_of(root))
-        middle = _numbers(root, plane + "ReferencePoint/ECEF/{}", "XYZ")
-        start = _numbers(root, plane + "ReferencePoint/Point/{}", ("Row", "Col"))
-        spacing = _numbers(root, plane + "SampleSpacing/{}", ("Row", "Col"))
-        axes = [
-            _numbers(root, f"{plane}ProductPlane/{axis}UnitVector/{{}}", "XYZ")
-            for axis in ("Row", "Col")
-        ]
-    except _BROKEN:
-        return None
+    pixels = _lattice(*size_of(root))
+    middle = _numbers(root, plane + "ReferencePoint/ECEF/{}", "XYZ")
+    start = _numbers(root, plane + "ReferencePoint/Point/{}", ("Row", "Col"))
+    spacing = _numbers(root, plane + "SampleSpacing/{}", ("Row", "Col"))
+    axes = [
+        _numbers(root, f"{plane}ProductPlane/{axis}UnitVector/{{}}", "XYZ")
+        for axis in ("Row", "Col")
+    ]
     ground = middle + ((pixels - start) * spacing) @ np.stack(axes)
     return Located(_points(pixels, ground), "SIDD geometry")
 
@@ -129,7 +134,7 @@ def _by_corners(root: Element) -> Located | None:
     """Between the corner points; along the range, which rows follow, through the centre point."""
     corners = dict(_corner_points(root))
     rows, cols = size_of(root)
-    if set(corners) != set(_CORNERS) or min(rows, cols) < 2:
+    if set(corners) != set(_CORNERS):
         return None
     level = float(_text(root, "GeoData/SCP/LLH/HAE") or 0.0)
     at = np.array([_TO_METRES.transform(*corners[name], level) for name in _CORNERS])
@@ -140,7 +145,8 @@ def _by_corners(root: Element) -> Located | None:
     where = _points(pixels, ground)
     if "SIDD" in root.tag:
         return Located(where, "SIDD corner points")
-    return Located(where, "SICD corner points", _ADVICE)
+    note = "its XML lacks what its geometry is projected by" if _can_project() else _ADVICE
+    return Located(where, "SICD corner points", note)
 
 
 def _bend(root: Element, corners: Array, shape: tuple[int, int]) -> Array:
@@ -179,6 +185,8 @@ def _points(pixels: Array, ground: Array) -> Placement:
     """Control points of GDAL, which counts from the corner of a pixel."""
     lon, lat, height = _TO_DEGREES.transform(*ground.T)
     points = np.column_stack([pixels[:, ::-1] + 0.5, _running_on(np.asarray(lon)), lat, height])
+    if not np.isfinite(points).all():
+        raise ValueError("no place on Earth")
     return Placement(points=points, points_crs=_WGS84)
 
 
