@@ -143,6 +143,17 @@ def test_one_or_two_control_points_place_nothing(count: int, tmp_path: Path) -> 
     np.testing.assert_array_equal(image.source.read(None, (1,))[0], spots())
 
 
+def test_a_file_cannot_speak_for_the_program(tmp_path: Path) -> None:
+    import rasterio
+
+    path = save(tmp_path / "a.tif", spots())
+    with rasterio.open(path, "r+") as file:
+        file.update_tags(ns="CROSSLOOK", PLACED_BY="magic", NOTE="trust me", PARTS="many")
+    image = opened(path)
+    assert image.header.placed_by == "affine"
+    assert "trust me" not in " ".join(image.notes)
+
+
 def test_three_control_points_place_an_image(tmp_path: Path) -> None:
     three = [lattice(2)[n] for n in (0, 1, 2)]
     assert off_by(opened(save(tmp_path / "a.tif", spots(), None, gcps=three)), spot_places()) < 0.4

@@ -77,6 +77,14 @@ def sidd_with_a_grey_table_of_sixteen_bits(folder: Path) -> Kind:
 
 
 @kind
+def real_and_imaginary_bands(folder: Path) -> Kind:
+    """Named so, as SNAP names them, in a file of any format."""
+    names = ["i_VV", "q_VV"]
+    path = save(folder / "a.tif", pair_of_bands(), descriptions=names)
+    return Kind(path, ground(), everywhere())
+
+
+@kind
 def many_control_points(folder: Path) -> Kind:
     """More than a thousand, in another order than that of a lattice."""
     at = np.linspace(0, SIDE, 40)

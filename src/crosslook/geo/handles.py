@@ -30,7 +30,7 @@ from crosslook.geo.grid import shape_of
 from crosslook.geo.products.nitf import is_shorter_than_said
 from crosslook.geo.products.resolve import Opening, resolve
 from crosslook.geo.products.virtual import normalised
-from crosslook.geo.products.vrt import COMPLEX, REMARKS, quiet
+from crosslook.geo.products.vrt import COMPLEX, quiet, remarks_of
 from crosslook.geo.rectify import EXACT_PX, Placed, rectified
 from crosslook.storage import (
     ONLY_GDAL,
@@ -237,7 +237,7 @@ def _open(source: Recipe) -> tuple[list[Any], About]:
         try:
             if (unusual := normalised(handles[0], indexed=source.indexed)) is not None:
                 handles.append(rasterio.open(unusual))
-            remarks, dtype = handles[-1].tags(ns=REMARKS), handles[-1].dtypes[0]
+            remarks, dtype = remarks_of(handles[-1]), handles[-1].dtypes[0]
             placed = rectified(handles[-1], source.name, source.height, source.dem)
             if placed.view is not None:
                 handles.append(placed.view)
@@ -250,14 +250,14 @@ def _open(source: Recipe) -> tuple[list[Any], About]:
                 f"{source.name} cannot be brought onto another grid: {reason(error)}."
             ) from error
     magnitude = handles[0].dtypes[0] in COMPLEX or remarks.get("MAGNITUDE") == "YES"
-    notes = (*_of_several(handles[0], int(remarks.get("PARTS", 1))), *_of_place(placed, remarks))
+    notes = (*_of_several(handles[0], remarks.get("PARTS", "")), *_of_place(placed, remarks))
     return handles, About(remarks.get("PLACED_BY", placed.by), notes, dtype, magnitude)
 
 
-def _of_several(file: Any, parts: int) -> tuple[str, ...]:
+def _of_several(file: Any, said: str) -> tuple[str, ...]:
     """Say which image is taken of a file that holds more than the parts of one."""
-    names = list(file.subdatasets)
-    if len(names) <= max(1, parts):
+    names, parts = list(file.subdatasets), int(said) if said.isdecimal() else 1
+    if len(names) <= parts:
         return ()
     return (
         f"holds {len(names)} images, the first is taken; name another as GDAL does: {names[parts]}",

@@ -21,10 +21,10 @@ from crosslook.geo.products.sicd import Located, located, size_of
 from crosslook.geo.products.vrt import (
     COMPLEX,
     Placement,
+    add_amplitude,
     add_band,
     add_colours,
     add_source,
-    derived_band,
     head,
     new_band,
     placement_of,
@@ -115,13 +115,7 @@ def _add_amplitude(
 ) -> None:
     """Add one band of amplitudes, or the bands as they are where they are detected already."""
     if layout == ("I", "Q"):
-        both = head(data.height, data.width, Placement())
-        pair = derived_band(both, "complex", gives_complex=True)
-        for band in (1, 2):
-            add_source(both, pair, "SimpleSource", file, data.shape, band)
-        amplitude = derived_band(root, "mod")
-        text = tostring(both, encoding="unicode")
-        add_source(root, amplitude, "SimpleSource", text, data.shape, 1)
+        add_amplitude(root, data, file, (1, 2))
     elif layout == ("M", "P"):
         table = _amplitudes(document)
         amplitude = new_band(root, "float32" if table else data.dtypes[0])

@@ -6,6 +6,7 @@ SIDD hold is told from their metadata (:mod:`crosslook.geo.products.nitf`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 from xml.etree.ElementTree import Element, tostring
@@ -18,14 +19,17 @@ from crosslook.errors import RasterError
 from crosslook.geo.products.nitf import keeps_numbers, nitf_raster
 from crosslook.geo.products.vrt import (
     COMPLEX,
-    REMARKS,
+    add_amplitude,
     add_band,
     add_colours,
     head,
     placement_of,
     quiet,
+    remarks_of,
 )
 from crosslook.storage import name_of
+
+_PART = re.compile(r"^(?:(?P<real>i|real)|q|imag|imaginary)(?:[_ ](?P<of>.*))?$", re.IGNORECASE)
 
 
 def stack(files: Sequence[str], names: Sequence[str]) -> str:
@@ -58,7 +62,11 @@ def normalised(data: Any, *, indexed: bool = False) -> str | None:
     """
     if (text := nitf_raster(data)) is not None:
         return text
-    if data.dtypes[0] in COMPLEX:
+    if pairs := _pairs_by_name(data):
+        root = _head_of(data, MAGNITUDE="YES")
+        for first, label in pairs:
+            add_amplitude(root, data, data.name, (first, first + 1), label)
+    elif data.dtypes[0] in COMPLEX:
         root = _head_of(data)
         for band in range(1, data.count + 1):
             add_band(root, data, data.name, band, str(data.descriptions[band - 1] or ""))
@@ -70,8 +78,20 @@ def normalised(data: Any, *, indexed: bool = False) -> str | None:
     return tostring(root, encoding="unicode")
 
 
-def _head_of(data: Any) -> Element:
-    return head(data.height, data.width, placement_of(data), data.tags(ns=REMARKS))
+def _pairs_by_name(data: Any) -> list[tuple[int, str]]:
+    """First band and name of each pair, where all bands are named as real and imaginary parts."""
+    names = [_PART.match(str(text or "").strip()) for text in data.descriptions]
+    firsts, seconds = names[::2], names[1::2]
+    if data.dtypes[0] in COMPLEX or data.count % 2 or not all(names):
+        return []
+    pairs = [(a, b) for a, b in zip(firsts, seconds, strict=True) if a and b]
+    if any(a["real"] is None or b["real"] or a["of"] != b["of"] for a, b in pairs):
+        return []
+    return [(2 * n + 1, a["of"] or "") for n, (a, _) in enumerate(pairs)]
+
+
+def _head_of(data: Any, **remarks: str) -> Element:
+    return head(data.height, data.width, placement_of(data), remarks_of(data) | remarks)
 
 
 def _with_bands(root: Element | None, data: Any, file: str, name: str) -> Element:

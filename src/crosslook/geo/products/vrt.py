@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
-from xml.etree.ElementTree import Element, SubElement
+from xml.etree.ElementTree import Element, SubElement, tostring
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +99,11 @@ def _numbers_centres(data: Any) -> bool:
     described = tags.get("TIFFTAG_IMAGEDESCRIPTION", "") + tags.get("TIFFTAG_SOFTWARE", "")
     named = _SENTINEL_1.match(PurePath(str(data.name)).name)
     return bool(named) or "Sentinel-1" in described or data.driver == "SAFE"
+
+
+def remarks_of(data: Any) -> dict[str, str]:
+    """What a virtual raster made here says of itself; of files, which anyone may write, nothing."""
+    return dict(data.tags(ns=REMARKS)) if _is_text(data.name) else {}
 
 
 def _is_text(name: str) -> bool:
@@ -209,6 +214,18 @@ def add_band(root: Element, data: Any, file: str, band: int, label: str) -> Elem
         SubElement(added, "Offset").text = repr(float(data.offsets[band - 1]))
         SubElement(added, "Scale").text = repr(float(data.scales[band - 1]))
     return add_source(root, added, "SimpleSource", file, data.shape, band)
+
+
+def add_amplitude(
+    root: Element, data: Any, file: str, bands: tuple[int, int], label: str = ""
+) -> None:
+    """Add the amplitude of two bands that hold the real and the imaginary part."""
+    both = head(data.height, data.width, Placement())
+    pair = derived_band(both, "complex", gives_complex=True)
+    for band in bands:
+        add_source(both, pair, "SimpleSource", file, data.shape, band)
+    amplitude = derived_band(root, "mod", label)
+    add_source(root, amplitude, "SimpleSource", tostring(both, encoding="unicode"), data.shape, 1)
 
 
 def stepwise(values: Sequence[float]) -> str:
