@@ -49,7 +49,12 @@ ROWS = {
         "many_control_points",
         "test_three_control_points_place_an_image",
     ],
-    "Complex GeoTIFF (SLC)": ["complex_numbers", "complex_whole_numbers", "complex_control_points"],
+    "Complex GeoTIFF (SLC)": [
+        "complex_numbers",
+        "complex_whole_numbers",
+        "complex_control_points",
+        "real_and_imaginary_bands",
+    ],
     "Geocoded image": ["whole_numbers", "test_pixels_come_back_as_written", "a_virtual_raster"],
     "Plain image": ["no_place_at_all"],
 }
