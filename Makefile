@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Extras of pyproject.toml by what is done with them; a file .venv/.has-NAME says that they are in.
 demo_EXTRAS :=
 explore_EXTRAS := web
-test_EXTRAS := models,faiss,remote,ray,web,test
+test_EXTRAS := models,faiss,remote,sicd,ray,web,test
 docs_EXTRAS := $(test_EXTRAS),docs
 lint_EXTRAS := remote,web,test,lint
 dist_EXTRAS := dist
@@ -76,7 +76,7 @@ test-min: $(MIN)
 
 $(MIN): pyproject.toml constraints-min.txt
 	$(PYTHON) -m venv .venv-min
-	.venv-min/bin/python -m pip install --quiet --constraint constraints-min.txt --editable ".[models,faiss,remote,ray,web,test]"
+	.venv-min/bin/python -m pip install --quiet --constraint constraints-min.txt --editable ".[models,faiss,remote,sicd,ray,web,test]"
 	touch $(MIN)
 
 # The tests on the newest Python with the newest versions of everything that pyproject.toml allows.

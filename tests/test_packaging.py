@@ -49,7 +49,7 @@ def test_every_bound_has_a_lowest_version_that_is_tested() -> None:
     pinned = {name.lower().replace("_", "-"): version for name, version in pinned.items()}
     extras = PROJECT["project"]["optional-dependencies"]
     required = [*PROJECT["project"]["dependencies"]]
-    for extra in ("models", "faiss", "remote", "ray", "web", "test"):
+    for extra in ("models", "faiss", "remote", "sicd", "ray", "web", "test"):
         required += extras[extra]
     for one in required:
         parts = re.fullmatch(r"([A-Za-z0-9._-]+)(?:\[.*\])?[>=]=(.+)", one)

@@ -17,7 +17,7 @@ from crosslook.geo.image import open_image
 from crosslook.geo.raster import RasterFile
 from crosslook.match.register import register
 from crosslook.types import Window
-from tests.helpers import kinds_containers  # noqa: F401  (its kinds join KINDS)
+from tests.helpers import kinds_containers, kinds_nitf  # noqa: F401  (their kinds join KINDS)
 from tests.helpers.kinds import KINDS, PLACE, SIDE, Kind, ground, save
 
 

@@ -349,7 +349,10 @@ def the_folder_of_a_sentinel_1_product(folder: Path) -> Kind:
     degrees = Transformer.from_crs(CRS, "EPSG:4326", always_xy=True)
     at = np.linspace(0, SIDE, 4)
     points = [
-        GroundControlPoint(r, c, *degrees.transform(*(PLACE * (c, r)))) for r in at for c in at
+        # The product numbers the centres of pixels by whole numbers.
+        GroundControlPoint(r - 0.5, c - 0.5, *degrees.transform(*(PLACE * (c, r))))
+        for r in at
+        for c in at
     ]
     for name in ("vh", "vv"):
         file = inside / f"s1a-iw-grd-{name}-20240101t000000-001.tiff"

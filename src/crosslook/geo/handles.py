@@ -3,15 +3,13 @@
 What is unusual becomes a virtual raster first: complex pixels become amplitude,
 palettes become colours, the bands of a product folder become one image
 (:mod:`crosslook.geo.products`). What has ground control points or rational
-polynomials in place of a map is rectified on the fly (thin plates through the
-points, or the polynomials with a height or an elevation model), so that every
-raster has an affine grid.
+polynomials in place of a map is rectified on the fly
+(:mod:`crosslook.geo.rectify`), so that every raster has an affine grid.
 """
 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -20,22 +18,23 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import numpy as np
 import rasterio
 from odc.geo.geobox import GeoBox
-from rasterio.enums import ColorInterp, Resampling
+from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.session import DummySession
 from rasterio.vrt import WarpedVRT
-from rasterio.warp import calculate_default_transform, reproject
 
-from crosslook.errors import GridError, RasterError
+from crosslook.errors import RasterError
 from crosslook.gdal_names import words_without_keys
 from crosslook.geo.explain import refusal
 from crosslook.geo.grid import shape_of
 from crosslook.geo.products.containers import describe_container
+from crosslook.geo.products.nitf import is_shorter_than_said, nitf_raster
 from crosslook.geo.products.resolve import Opening, resolve
-from crosslook.geo.products.virtual import normalised, quiet
+from crosslook.geo.products.virtual import normalised
+from crosslook.geo.products.vrt import COMPLEX, quiet, remarks_of
+from crosslook.geo.rectify import EXACT_PX, Placed, rectified
 from crosslook.storage import (
     ONLY_GDAL,
     Place,
@@ -48,8 +47,6 @@ from crosslook.storage import (
 )
 
 _GDAL_CACHE_MIB = 64
-_EXACT_PX = 0.01  # GDAL may approximate a projection by this much
-_MOST_SPLINE_POINTS = 1000  # a thin plate through n points takes n^3 steps
 
 
 @dataclass(frozen=True)
@@ -98,13 +95,38 @@ class Recipe:
         return self.label or name_of(self.place)
 
 
+@dataclass(frozen=True)
+class About:
+    """What became of a raster when it was opened.
+
+    Attributes
+    ----------
+    placed_by : str
+        As in :class:`~crosslook.geo.raster.Raster`.
+    notes : tuple of str
+        What a user should know of it, each after the name of the file.
+    dtype : str
+        Of the first band, of numbers that stand for themselves.
+    is_magnitude : bool
+        Whether they are the lengths of complex ones.
+    joined : bool
+        Whether numbers as stored are those of a virtual raster of the file.
+    """
+
+    placed_by: str
+    notes: tuple[str, ...]
+    dtype: str
+    is_magnitude: bool
+    joined: bool = False
+
+
 class _Entry:
     """Open handles of one source and the lock that lets one thread read them."""
 
     def __init__(self, source: Recipe) -> None:
         self.lock = Lock()
         self.closed = False
-        self.handles = _open(source)
+        self.handles, self.about = _open(source)
 
     def close(self) -> None:
         with self.lock:
@@ -139,8 +161,12 @@ class OpenRasters:
             with entry.lock:
                 if entry.closed:  # dropped by another thread in between
                     continue
-                yield entry.handles[0], entry.handles[-1]
+                yield entry.handles[1 if entry.about.joined else 0], entry.handles[-1]
                 return
+
+    def about(self, source: Recipe) -> About:
+        """What became of a raster when it was opened; RasterError as for :meth:`use`."""
+        return self._get(source).about
 
     def close(self) -> None:
         """Close all rasters that no thread is reading just now, wait for the others."""
@@ -213,17 +239,20 @@ def reading(place: Place) -> AbstractContextManager[Any]:
     return env
 
 
-def _open(source: Recipe) -> list[Any]:
+def _open(source: Recipe) -> tuple[list[Any], About]:
     """Handles from the file to what is read of it, each made from the one before."""
     opening = resolve(source.place, source.bands)
     with quiet(), reading(source.place):
         handles = [_open_file(source, opening)]
         try:
-            unusual = None if source.stored else normalised(handles[0], indexed=source.indexed)
+            unusual = _meaning(handles[0], source)
             if unusual is not None:
                 handles.append(rasterio.open(unusual))
-            if needs_rectifying(handles[-1]):
-                handles.append(_rectified(handles[-1], source))
+            remarks, dtype = remarks_of(handles[-1]), handles[-1].dtypes[0]
+            mixing = source.resampling if source.stored else None
+            placed = rectified(handles[-1], source.name, source.height, source.dem, mixing)
+            if placed.view is not None:
+                handles.append(placed.view)
             if source.onto is not None:
                 handles.append(_warped(handles[-1], source, source.onto))
         except RasterioError as error:
@@ -232,7 +261,40 @@ def _open(source: Recipe) -> list[Any]:
             raise RasterError(
                 f"{source.name} cannot be brought onto another grid: {reason(error)}."
             ) from error
-    return handles
+    magnitude = handles[0].dtypes[0] in COMPLEX or remarks.get("MAGNITUDE") == "YES"
+    magnitude |= remarks.get("scale") == "amplitude"
+    notes = (*_of_several(handles[0], remarks.get("PARTS", "")), *_of_place(placed, remarks))
+    joined = source.stored and unusual is not None
+    return handles, About(remarks.get("PLACED_BY", placed.by), notes, dtype, magnitude, joined)
+
+
+def _meaning(data: Any, source: Recipe) -> str | None:
+    """The virtual raster of a file whose bands are no numbers yet; None for others.
+
+    What is brought along keeps its numbers; only parts of complex ones are joined.
+    """
+    if source.stored:
+        return nitf_raster(data, lengths=False)
+    return normalised(data, indexed=source.indexed)
+
+
+def _of_several(file: Any, said: str) -> tuple[str, ...]:
+    """Say which image is taken of a file that holds more than the parts of one."""
+    names, parts = list(file.subdatasets), int(said) if said.isdecimal() else 1
+    if len(names) <= parts:
+        return ()
+    return (
+        f"holds {len(names)} images, the first is taken; name another as GDAL does: {names[parts]}",
+    )
+
+
+def _of_place(placed: Placed, remarks: dict[str, str]) -> tuple[str, ...]:
+    by = remarks.get("PLACED_BY", placed.by)
+    said = {"nothing": "it lies nowhere", "affine": "placed by its affine map"}
+    told = said.get(by, f"placed by its {by}") + placed.note
+    if by in said and not placed.note:
+        told = ""
+    return tuple(part for part in (told, remarks.get("NOTE", "")) if part)
 
 
 def _open_file(source: Recipe, opening: Opening) -> Any:
@@ -264,113 +326,18 @@ _TAIL_BYTES = 65_536  # what some programs append lies within
 
 
 def _is_cut_short(name: str, driver: str) -> bool:
-    """Whether a local PNG or JPEG lacks its last mark; GDAL reads what is missing as zeros."""
+    """Whether a local PNG or JPEG lacks its last mark, or a NITF file the length it states.
+
+    GDAL reads what is missing as zeros.
+    """
     mark = _LAST_MARK.get(driver)
+    if driver == "NITF" and Path(name).is_file():
+        return is_shorter_than_said(Path(name))
     if mark is None or not Path(name).is_file():
         return False
     with Path(name).open("rb") as file:
         file.seek(max(0, Path(name).stat().st_size - _TAIL_BYTES))
         return mark not in file.read()
-
-
-def needs_rectifying(data: Any) -> bool:
-    """Whether control points or polynomials stand in place of a map."""
-    return bool(data.transform.is_identity and (data.gcps[0] or data.rpcs))
-
-
-def _rectified(data: Any, source: Recipe) -> Any:
-    """North up on a map whose pixels are square on the ground, by control points or polynomials."""
-    points, crs = data.gcps
-    extras: dict[str, Any] = {}
-    if points:
-        lon, lat = np.mean([p.x for p in points]), np.mean([p.y for p in points])
-        spline = len(points) >= 10 and len(points) <= _MOST_SPLINE_POINTS
-        extras["SRC_METHOD"] = "GCP_TPS" if spline else "GCP_POLYNOMIAL"
-        crs = crs or "EPSG:4326"
-    else:
-        crs = "EPSG:4326"
-        lon, lat = data.rpcs.long_off, data.rpcs.lat_off
-        extras["SRC_METHOD"] = "RPC"
-        if source.height is not None:
-            extras["RPC_HEIGHT"] = str(source.height)
-    target = (
-        _local_map(float(lon), float(lat))
-        if rasterio.CRS.from_user_input(crs).is_geographic
-        else crs
-    )
-    if source.dem is not None and not points:
-        return _over_terrain(data, source, target)
-    missing = {} if data.nodata is None else {"src_nodata": data.nodata}
-    numbers = {"resampling": Resampling.bilinear, "dtype": "float32", "nodata": float("nan")}
-    if source.stored:
-        numbers = _as_stored(data, source)
-    view = WarpedVRT(
-        data, src_crs=crs, crs=target, tolerance=_EXACT_PX, **numbers, **missing, **extras
-    )
-    if view.width < 2 or view.height < 2:
-        raise GridError(f"{source.name}: its control points do not span an area.")
-    return view
-
-
-def _as_stored(data: Any, source: Recipe) -> dict[str, Any]:
-    """Rectified numbers of the file's own type; what lies outside them is told by alpha."""
-    return {
-        "resampling": Resampling[source.resampling],
-        "add_alpha": ColorInterp.alpha not in data.colorinterp,
-        **({} if data.nodata is None else {"nodata": data.nodata}),
-    }
-
-
-def _over_terrain(data: Any, source: Recipe, target: str) -> Any:
-    """Rectify by polynomials over an elevation model, into a file that has no name.
-
-    rasterio's virtual rasters change the case of the model's name, so they
-    cannot find it; a real file is written instead, tile by tile.
-    """
-    options = {"RPC_DEM": for_gdal(source.dem or "")[0]}
-    place, width, height = calculate_default_transform(
-        "EPSG:4326", target, data.width, data.height, rpcs=data.rpcs, **options
-    )
-    profile = {
-        "driver": "GTiff", "count": data.count, "height": height, "width": width,
-        "dtype": "float32", "crs": target, "transform": place, "nodata": float("nan"),
-        "tiled": True, "bigtiff": "if_safer",
-    }  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rectified.tif"
-        bands = list(range(1, data.count + 1))
-        how: dict[str, Any] = {"dst_nodata": float("nan"), "resampling": Resampling.bilinear}
-        if source.stored:
-            numbers = _as_stored(data, source)
-            alpha = data.count + 1 if numbers["add_alpha"] else data.count
-            bands = bands[: alpha - 1]
-            profile |= {"dtype": data.dtypes[0], "nodata": data.nodata, "count": alpha}
-            how = {"resampling": numbers["resampling"], "dst_alpha": alpha}
-            how |= {"src_alpha": 0 if numbers["add_alpha"] else alpha, "dst_nodata": data.nodata}
-        with rasterio.open(path, "w", **profile) as file:
-            if source.stored:
-                file.colorinterp = [*[ColorInterp.undefined] * (alpha - 1), ColorInterp.alpha]
-            reproject(
-                rasterio.band(data, bands),
-                rasterio.band(file, bands),
-                src_crs="EPSG:4326",
-                rpcs=data.rpcs,
-                src_nodata=data.nodata,
-                tolerance=_EXACT_PX,
-                **how,
-                **options,
-            )
-        return rasterio.open(path)  # stays readable when its name is gone
-
-
-def _local_map(lon: float, lat: float) -> str:
-    """EPSG code of the UTM zone of a place, or of a polar map beyond them."""
-    if lat > 84:
-        return "EPSG:32661"
-    if lat < -80:
-        return "EPSG:32761"
-    zone = int((lon + 180.0) // 6) % 60 + 1
-    return f"EPSG:{32600 + zone if lat >= 0 else 32700 + zone}"
 
 
 def _warped(data: Any, source: Recipe, onto: GeoBox) -> Any:
@@ -386,7 +353,7 @@ def _warped(data: Any, source: Recipe, onto: GeoBox) -> Any:
         height=height,
         width=width,
         resampling=Resampling[source.resampling],
-        tolerance=_EXACT_PX,
+        tolerance=EXACT_PX,
         dtype="float32",
         nodata=float("nan"),
         **({} if missing is None else {"src_nodata": missing}),

@@ -157,8 +157,7 @@ class ImageFile:
         if empty and not self.radiometry.bands:
             used = ", ".join(str(band) for band in self.bands)
             notes.append(f"{self.name}: band {', '.join(empty)} is empty; band {used} is used")
-        if self.header.placed_by in ("control points", "rational polynomials"):
-            notes.append(f"{self.name}: placed by its {self.header.placed_by}")
+        notes += [f"{self.name}: {note}" for note in self.header.notes]
         if isinstance(self.source, RasterFile):
             notes += product_notes(self.source.place)
         return tuple(notes)

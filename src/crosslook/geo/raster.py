@@ -18,9 +18,8 @@ from crosslook.errors import RasterError
 from crosslook.gdal_names import files_of
 from crosslook.geo.explain import refusal, refused_now
 from crosslook.geo.grid import make_grid, plain_grid, shape_of, text_of_crs, whole_offset
-from crosslook.geo.handles import OPEN, Recipe, needs_rectifying, reading, reason
+from crosslook.geo.handles import OPEN, About, Recipe, reading, reason
 from crosslook.geo.products.resolve import resolve
-from crosslook.geo.products.virtual import PRODUCT_TAGS
 from crosslook.geo.products.zarr_arrays import is_copy
 from crosslook.storage import Place, as_path, as_place, files_below, is_remote, reaching
 from crosslook.types import FloatArray, Window
@@ -49,9 +48,12 @@ class Raster:
     synthetic : bool
         Whether a tag says that the content is simulated.
     placed_by : str
-        ``affine``, ``control points``, ``rational polynomials`` or ``nothing``.
+        ``affine``, ``control points``, ``rational polynomials``, ``SICD geometry``, ``SICD corner
+        points``, ``SIDD geometry``, ``SIDD corner points`` or ``nothing``.
     is_magnitude : bool
         Whether the numbers are the lengths of complex ones.
+    notes : tuple of str
+        What a user should know of how it was opened.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Raster:
     synthetic: bool
     placed_by: str
     is_magnitude: bool = False
+    notes: tuple[str, ...] = ()
 
 
 _OF_LAYOUT = ("AREA_OR_POINT", "OVR_RESAMPLING_ALG")
@@ -117,7 +120,7 @@ class RasterFile(Recipe):
     def header(self) -> Raster:
         """Read the header; RasterError where that fails."""
         with OPEN.use(self) as data:
-            return _header(self.name, data)
+            return _header(self.name, data, OPEN.about(self))
 
     def on(self, grid: GeoBox | None, resampling: str = "bilinear") -> RasterFile:
         """The same raster brought onto another grid."""
@@ -313,7 +316,7 @@ class RasterArray:
         return out[:, rows][:, :, cols]
 
 
-def _header(name: str, handles: tuple[Any, Any]) -> Raster:
+def _header(name: str, handles: tuple[Any, Any], about: About) -> Raster:
     file, data = handles
     solid = [i for i, colour in enumerate(data.colorinterp) if colour is not ColorInterp.alpha]
     crs = text_of_crs(_pyproj(data.crs)) if data.crs else None
@@ -323,23 +326,19 @@ def _header(name: str, handles: tuple[Any, Any]) -> Raster:
         if placed
         else plain_grid(data.height, data.width)
     )
-    by = "affine" if placed else "nothing"
-    if needs_rectifying(file):
-        by = "control points" if file.gcps[0] else "rational polynomials"
-    magnitude = file.dtypes[0].startswith(("complex", "cint"))
-    magnitude |= file.tags(ns=PRODUCT_TAGS).get("scale") == "amplitude"
     return Raster(
         name=name,
         grid=grid,
         bands=len(solid),
-        dtype="float32" if magnitude else file.dtypes[0],
+        dtype=about.dtype,
         nodata=None if file.nodata is None else float(file.nodata),
         labels=tuple(_label(file, data, i) for i in solid),
         scales=tuple(_number(file.scales, i, 1.0) for i in solid),
         offsets=tuple(_number(file.offsets, i, 0.0) for i in solid),
         synthetic=_synthetic(file),
-        placed_by=by,
-        is_magnitude=magnitude,
+        placed_by=about.placed_by if placed else "nothing",
+        is_magnitude=about.is_magnitude,
+        notes=about.notes,
     )
 
 

@@ -20,7 +20,7 @@ from crosslook.atomic import atomic_path, check_writable
 from crosslook.errors import CrosslookError, GridError, InputError, MatchError, OutputError
 from crosslook.geo.grid import crs_of, is_placed, make_grid, rim, shape_of, to_map, window_of
 from crosslook.geo.products.resolve import resolve
-from crosslook.geo.products.virtual import quiet
+from crosslook.geo.products.vrt import quiet
 from crosslook.geo.raster import RasterFile
 from crosslook.geo.stored import StoredPixels, stored_pixels
 from crosslook.match.resampled import Layer, Resampling

@@ -22,7 +22,7 @@ from rasterio.windows import Window as FileWindow
 from crosslook.atomic import atomic_path
 from crosslook.geo.grid import crs_text, is_placed, rim, shape_of, window_of
 from crosslook.geo.image import ImageFile
-from crosslook.geo.products.virtual import quiet
+from crosslook.geo.products.vrt import quiet
 from crosslook.geo.stored import StoredPixels, numpy_type, stored_pixels
 from crosslook.match.resampled import Layer, Resampling, resample
 from crosslook.match.transform import Transform

@@ -9,7 +9,7 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from crosslook.gdal_names import split_name, without_keys
-from crosslook.geo.products.virtual import quiet
+from crosslook.geo.products.vrt import quiet
 
 _SIZE = re.compile(r"^\[([\dx]+)\]")
 _MOST = 3

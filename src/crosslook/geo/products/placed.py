@@ -18,7 +18,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.errors import CRSError, RasterioError
 
 from crosslook.errors import RasterError
-from crosslook.geo.products.virtual import quiet
+from crosslook.geo.products.vrt import quiet
 from crosslook.storage import name_of
 
 

@@ -1,38 +1,41 @@
-"""Virtual rasters (VRT): several files as one image, and pixels that are no numbers yet.
+"""Several files as one image, and pixels that are no numbers yet, as virtual rasters (VRT).
 
-Complex pixels become their amplitude, palettes their colours.
+Complex pixels become their amplitude, palettes their colours; what SICD and
+SIDD hold is told from their metadata (:mod:`crosslook.geo.products.nitf`).
 """
 
 from __future__ import annotations
 
-import warnings
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
-from xml.etree.ElementTree import Element, SubElement, tostring
+from xml.etree.ElementTree import Element, tostring
 
 import numpy as np
 import rasterio
+from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 
 from crosslook.errors import RasterError
 from crosslook.geo.explain import explain
 from crosslook.geo.products.bands import Part
+from crosslook.geo.products.nitf import keeps_numbers, nitf_raster
+from crosslook.geo.products.vrt import (
+    COMPLEX,
+    add_amplitude,
+    add_band,
+    add_colours,
+    head,
+    placement_of,
+    quiet,
+    remarks_of,
+)
 from crosslook.storage import name_of
 
-_AMPLITUDE = ("complex64", "complex128", "complex_int16", "cint16", "cint32", "complex_int32")
-_COLOURS = ("red", "green", "blue")
-PRODUCT_TAGS = "CROSSLOOK"
-"""Domain of what a product says and GDAL has no place for."""
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep rasterio from warning of images that lie nowhere, which are welcome here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        yield
+_PART = re.compile(r"^(?:(?P<real>i|real)|q|imag|imaginary)(?:[_ ](?P<of>.*))?$", re.IGNORECASE)
 
 
 def stack(
@@ -42,6 +45,9 @@ def stack(
     points: Sequence[tuple[float, float, float, float]] = (),
 ) -> str:
     """Write the virtual raster of one or more files, on the grid of the first.
+
+    Complex pixels stay so: :func:`normalised` takes their amplitude, and what
+    is brought along keeps its phase.
 
     Parameters
     ----------
@@ -56,29 +62,72 @@ def stack(
     Raises
     ------
     RasterError
-        If a file cannot be read.
+        If a file cannot be read, or has no such band.
     """
     root: Element | None = None
+    ground: _Ground | None = None
     for part, name in zip(parts, names, strict=True):
         try:
-            with quiet(), rasterio.open(part.file) as data:
+            with quiet(), _understood(part) as (data, taken):
                 if root is None:
-                    root = _vrt_head(data)
-                    if data.transform.is_identity and not (data.gcps[0] or data.rpcs):
-                        _add_points(root, points)
-                for band in (part.number,) if part.number else range(1, data.count + 1):
-                    if band > data.count:
-                        raise RasterError(f"{name_of(part.file)} has no band {band} ({name}).")
-                    label = f"{name} {band}" if data.count > 1 and not part.number else name
-                    _add_band(root, data, part, band, label, lengths=False)
+                    root, ground = _begun(data, scale, points), _ground_of(data)
+                elif not _shares(ground, _ground_of(data)):
+                    raise RasterError(
+                        f"the bands {names[0]} and {name} of {name_of(part.file)} cover other "
+                        "ground. Name bands of one grid, or one band."
+                    )
+                _add_part(root, data, taken, name)
         except RasterioError as error:
             raise RasterError(f"{name_of(part.file)} {explain(error)}.") from error
-    if root is None:
-        return ""
-    if scale:
-        domain = SubElement(root, "Metadata", {"domain": PRODUCT_TAGS})
-        SubElement(domain, "MDI", {"key": "scale"}).text = scale
-    return tostring(root, encoding="unicode")
+    return "" if root is None else tostring(root, encoding="unicode")
+
+
+@contextmanager
+def _understood(part: Part) -> Iterator[tuple[Any, Part]]:
+    """Open a file; one of radar in NITF as the virtual raster of what it means."""
+    with rasterio.open(part.file) as data:
+        text = nitf_raster(data)
+        if text is None:
+            yield data, part
+            return
+        with rasterio.open(text) as meant:
+            yield meant, replace(part, file=text)
+
+
+_Ground = tuple[Any, NDArray[np.float64], float]
+
+
+def _ground_of(data: Any) -> _Ground | None:
+    """CRS, two opposite corners, and the longer side of a pixel; None without a map."""
+    if data.transform.is_identity:
+        return None
+    corners = [data.transform @ at for at in ((0, 0), (data.width, data.height))]
+    side = max(abs(number) for number in tuple(data.transform)[:2] + tuple(data.transform)[3:5])
+    return data.crs, np.array(corners, np.float64), side
+
+
+def _shares(first: _Ground | None, other: _Ground | None) -> bool:
+    """Whether two images cover the same ground, to a pixel of the coarser."""
+    if first is None or other is None:
+        return True
+    near = np.abs(first[1] - other[1]).max() <= max(first[2], other[2])
+    return bool(first[0] == other[0] and near)
+
+
+def _begun(data: Any, scale: str, points: Sequence[tuple[float, float, float, float]]) -> Element:
+    at = placement_of(data)
+    if points and not (at.affine or len(at.points) or at.rpc):
+        listed = np.array([(col, row, lon, lat, 0.0) for row, col, lon, lat in points])
+        at = replace(at, points=listed, points_crs="EPSG:4326")
+    return head(data.height, data.width, at, remarks_of(data) | ({"scale": scale} if scale else {}))
+
+
+def _add_part(root: Element, data: Any, part: Part, name: str) -> None:
+    for band in (part.number,) if part.number else range(1, data.count + 1):
+        if band > data.count:
+            raise RasterError(f"{name_of(part.file)} has no band {band} ({name}).")
+        label = f"{name} {band}" if data.count > 1 and not part.number else name
+        add_band(root, data, part, band, label, lengths=False)
 
 
 def normalised(data: Any, *, indexed: bool = False) -> str | None:
@@ -86,128 +135,36 @@ def normalised(data: Any, *, indexed: bool = False) -> str | None:
 
     ``indexed`` takes the numbers of a palette for what they are.
     """
-    root = _vrt_head(data)
-    if data.dtypes[0] in _AMPLITUDE:
+    if (text := nitf_raster(data)) is not None:
+        return text
+    if pairs := _pairs_by_name(data):
+        root = _head_of(data, MAGNITUDE="YES")
+        for first, label in pairs:
+            add_amplitude(root, data, data.name, (first, first + 1), label)
+    elif data.dtypes[0] in COMPLEX:
+        root = _head_of(data)
         for band in range(1, data.count + 1):
             label = str(data.descriptions[band - 1] or "")
-            _add_band(root, data, Part(data.name), band, label)
-    elif data.colorinterp[0] is ColorInterp.palette and not indexed:
-        _add_colours(root, data)
+            add_band(root, data, Part(data.name), band, label)
+    elif data.colorinterp[0] is ColorInterp.palette and not (indexed or keeps_numbers(data)):
+        root = _head_of(data)
+        add_colours(root, data, data.name)
     else:
         return None
     return tostring(root, encoding="unicode")
 
 
-def _vrt_head(data: Any) -> Element:
-    """Size, SRS, affine map, control points and rational polynomials of an open file."""
-    size = {"rasterXSize": str(data.width), "rasterYSize": str(data.height)}
-    root = Element("VRTDataset", size)
-    if data.crs:
-        SubElement(root, "SRS").text = data.crs.to_wkt()
-    if not data.transform.is_identity:
-        a, b, c, d, e, f = tuple(data.transform)[:6]
-        numbers = ",".join(repr(float(number)) for number in (c, a, b, f, d, e))
-        SubElement(root, "GeoTransform").text = numbers
-    points, crs = data.gcps
-    if points:
-        listed = SubElement(root, "GCPList", {"Projection": "" if crs is None else crs.to_wkt()})
-        for number, point in enumerate(points):
-            place = {"Pixel": point.col, "Line": point.row, "X": point.x, "Y": point.y}
-            place |= {"Z": point.z or 0.0}
-            texts = {key: repr(float(value)) for key, value in place.items()}
-            SubElement(listed, "GCP", {"Id": str(number), **texts})
-    if data.rpcs:
-        domain = SubElement(root, "Metadata", {"domain": "RPC"})
-        for key, value in data.tags(ns="RPC").items():
-            SubElement(domain, "MDI", {"key": str(key)}).text = str(value)
-    return root
+def _pairs_by_name(data: Any) -> list[tuple[int, str]]:
+    """First band and name of each pair, where all bands are named as real and imaginary parts."""
+    names = [_PART.match(str(text or "").strip()) for text in data.descriptions]
+    firsts, seconds = names[::2], names[1::2]
+    if data.dtypes[0] in COMPLEX or data.count % 2 or not all(names):
+        return []
+    pairs = [(a, b) for a, b in zip(firsts, seconds, strict=True) if a and b]
+    if any(a["real"] is None or b["real"] or a["of"] != b["of"] for a, b in pairs):
+        return []
+    return [(2 * n + 1, a["of"] or "") for n, (a, _) in enumerate(pairs)]
 
 
-def _add_points(root: Element, points: Sequence[tuple[float, float, float, float]]) -> None:
-    if not points:
-        return
-    listed = SubElement(root, "GCPList", {"Projection": "EPSG:4326"})
-    for number, (row, col, lon, lat) in enumerate(points):
-        place = {"Pixel": repr(col), "Line": repr(row), "X": repr(lon), "Y": repr(lat)}
-        SubElement(listed, "GCP", {"Id": str(number), **place})
-
-
-def _add_source(
-    root: Element, parent: Element, kind: str, data: Any, file: str, band: int
-) -> Element:
-    """Add all of a file's band as a source of one of the virtual raster's, over all of it.
-
-    A band of coarser pixels, as Sentinel-2 has them, fills the same ground.
-    """
-    own = {"xSize": str(data.width), "ySize": str(data.height)}
-    whole = {"xSize": root.get("rasterXSize", ""), "ySize": root.get("rasterYSize", "")}
-    source = SubElement(parent, kind)
-    SubElement(source, "SourceFilename", {"relativeToVRT": "0"}).text = file
-    SubElement(source, "SourceBand").text = str(band)
-    SubElement(source, "SrcRect", {"xOff": "0", "yOff": "0", **own})
-    SubElement(source, "DstRect", {"xOff": "0", "yOff": "0", **whole})
-    return source
-
-
-def _add_band(
-    root: Element, data: Any, part: Part, band: int, label: str, *, lengths: bool = True
-) -> None:
-    """Add one band of a file; where it is complex its amplitude, or with its phase still."""
-    kind, nodata = data.dtypes[band - 1], data.nodatavals[band - 1]
-    amplitude = lengths and kind in _AMPLITUDE
-    number = str(len(root.findall("VRTRasterBand")) + 1)
-    made_of = "mod" if amplitude else "complex" if part.imaginary else "mul" if part.mask else ""
-    stored = "Float32" if amplitude else _GDAL_TYPES.get(kind, "Float32")
-    if made_of:
-        stored = "CFloat32" if part.imaginary else "Float32"
-    named = {"dataType": stored, "band": number}
-    if made_of:
-        named["subClass"] = "VRTDerivedRasterBand"
-    added = SubElement(root, "VRTRasterBand", named)
-    SubElement(added, "Description").text = label
-    if made_of:
-        SubElement(added, "PixelFunctionType").text = made_of
-        SubElement(added, "SourceTransferType").text = "CFloat32" if amplitude else "Float32"
-    if amplitude and nodata == 0:  # the one number that no other has the amplitude of
-        SubElement(added, "NoDataValue").text = "0"
-    if not amplitude and not part.imaginary:
-        nodata = nodata if part.nodata is None else part.nodata
-        if nodata is not None and not (part.mask and np.isnan(nodata)):
-            SubElement(added, "NoDataValue").text = repr(float(nodata))
-        offset = data.offsets[band - 1] if part.offset is None else part.offset
-        scale = data.scales[band - 1] if part.scale is None else part.scale
-        SubElement(added, "Offset").text = repr(float(offset))
-        SubElement(added, "Scale").text = repr(float(scale))
-    _add_source(root, added, "SimpleSource", data, part.file, band)
-    if part.imaginary:
-        _add_source(root, added, "SimpleSource", data, part.imaginary, band)
-    if part.mask and not amplitude:
-        source = _add_source(root, added, "ComplexSource", data, part.mask, 1)
-        steps = [f"{n}:1" for low, high in part.masked[:1] for n in (0, low - 1) if n < low]
-        steps += [f"{n}:nan" for low, high in part.masked for n in (low, high)]
-        SubElement(source, "LUT").text = ",".join(dict.fromkeys(steps))
-
-
-def _add_colours(root: Element, data: Any) -> None:
-    """Add red, green and blue of a palette image, and the mask of its see-through entries."""
-    for component, colour in enumerate(_COLOURS, 1):
-        named = {"dataType": "Byte", "band": str(component)}
-        added = SubElement(root, "VRTRasterBand", named)
-        SubElement(added, "ColorInterp").text = colour.title()
-        source = _add_source(root, added, "ComplexSource", data, data.name, 1)
-        SubElement(source, "ColorTableComponent").text = str(component)
-    clear = {index for index, colour in data.colormap(1).items() if colour[3] == 0}
-    if data.nodata is not None and np.isfinite(data.nodata):
-        clear.add(int(data.nodata))
-    if clear:
-        mask = SubElement(SubElement(root, "MaskBand"), "VRTRasterBand", {"dataType": "Byte"})
-        source = _add_source(root, mask, "ComplexSource", data, data.name, 1)
-        steps = (f"{index}:{0 if index in clear else 255}" for index in range(256))
-        SubElement(source, "LUT").text = ",".join(steps)
-
-
-_GDAL_TYPES = {
-    "uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32",
-    "int32": "Int32", "float32": "Float32", "float64": "Float64", "complex_int16": "CInt16",
-    "complex_int32": "CInt32", "complex64": "CFloat32", "complex128": "CFloat64",
-}  # fmt: skip
+def _head_of(data: Any, **remarks: str) -> Element:
+    return head(data.height, data.width, placement_of(data), remarks_of(data) | remarks)

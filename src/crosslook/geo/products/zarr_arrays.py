@@ -20,7 +20,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from crosslook.errors import InputError, MissingExtraError, OutputError
-from crosslook.geo.products.virtual import quiet
+from crosslook.geo.products.vrt import quiet
 from crosslook.geo.products.zarr_tree import Store
 from crosslook.storage import is_remote, name_of, reaching
 

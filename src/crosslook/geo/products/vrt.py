@@ -1,0 +1,274 @@
+"""The parts that virtual rasters (VRT) are written of: place, bands, sources, remarks."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
+
+from crosslook.geo.products.bands import Part
+
+COMPLEX = ("complex64", "complex128", "complex_int16", "cint16", "cint32", "complex_int32")
+REMARKS = "CROSSLOOK"
+"""Name space of the tags by which a virtual raster made here says how it came about."""
+_GDAL_TYPES = {
+    "uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32",
+    "int32": "Int32", "float32": "Float32", "float64": "Float64", "complex_int16": "CInt16",
+    "complex_int32": "CInt32", "complex64": "CFloat32", "complex128": "CFloat64",
+}  # fmt: skip
+_COLOURS = ("red", "green", "blue")
+_SENTINEL_1 = re.compile(r"^s1[a-d]-(?:iw|ew|wv|s\d|en|n\d)", re.IGNORECASE)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep rasterio from warning of images that lie nowhere, which are welcome here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """Where pixels lie, in whichever ways a file says it.
+
+    Attributes
+    ----------
+    crs : str
+        WKT of the affine map; may be empty.
+    affine : tuple of float
+        Six numbers in the order of GDAL, or nothing.
+    points : float array (n, 5)
+        Control points: column, row (counted from the corner of the first
+        pixel), x, y, height.
+    points_crs : str
+        WKT of their x and y; may be empty.
+    rpc : dict of str to str
+        Rational polynomials as GDAL's metadata has them.
+    """
+
+    crs: str = ""
+    affine: tuple[float, ...] = ()
+    points: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 5)))
+    points_crs: str = ""
+    rpc: Mapping[str, str] = field(default_factory=dict)
+
+
+def placement_of(data: Any) -> Placement:
+    """Where an open file says that it lies."""
+    affine: tuple[float, ...] = ()
+    if not data.transform.is_identity:
+        a, b, c, d, e, f = tuple(data.transform)[:6]
+        affine = (c, a, b, f, d, e)
+    points, crs = control_points(data)
+    return Placement(
+        data.crs.to_wkt() if data.crs else "",
+        affine,
+        points,
+        "" if crs is None else crs.to_wkt(),
+        {str(k): str(v) for k, v in data.tags(ns="RPC").items()} if data.rpcs else {},
+    )
+
+
+def control_points(data: Any) -> tuple[NDArray[np.float64], Any]:
+    """Control points (column, row, x, y, height) of an open file, (n, 5), and their CRS.
+
+    GDAL counts from the corner of the first pixel. Sentinel-1 numbers the
+    centres of pixels by whole numbers, which GDAL passes on as they are.
+    """
+    points, crs = data.gcps
+    out = np.array([(p.col, p.row, p.x, p.y, p.z or 0.0) for p in points], np.float64)
+    out = out.reshape(-1, 5)
+    if _numbers_centres(data):
+        out[:, :2] += 0.5
+    return out, crs
+
+
+def _numbers_centres(data: Any) -> bool:
+    """Whether control points are those of a Sentinel-1 product, which nobody has moved yet."""
+    tags = data.tags()
+    if tags.get("AREA_OR_POINT") == "Point" or (data.driver == "VRT" and _is_text(data.name)):
+        return False
+    described = tags.get("TIFFTAG_IMAGEDESCRIPTION", "") + tags.get("TIFFTAG_SOFTWARE", "")
+    named = _SENTINEL_1.match(PurePath(str(data.name)).name)
+    return bool(named) or "Sentinel-1" in described or data.driver == "SAFE"
+
+
+def remarks_of(data: Any) -> dict[str, str]:
+    """What a virtual raster made here says of itself; of files, which anyone may write, nothing."""
+    return dict(data.tags(ns=REMARKS)) if _is_text(data.name) else {}
+
+
+def _is_text(name: str) -> bool:
+    return name.lstrip().startswith("<VRTDataset")
+
+
+def head(
+    height: int, width: int, at: Placement, remarks: Mapping[str, str] | None = None
+) -> Element:
+    """Begin a virtual raster: size, place, and what is to be known of it."""
+    root = Element("VRTDataset", {"rasterXSize": str(width), "rasterYSize": str(height)})
+    if at.crs:
+        SubElement(root, "SRS").text = at.crs
+    if at.affine:
+        SubElement(root, "GeoTransform").text = ",".join(repr(float(n)) for n in at.affine)
+    if len(at.points):
+        root.append(points_element(at.points, at.points_crs))
+    for domain, values in (("RPC", at.rpc), (REMARKS, remarks or {})):
+        if values:
+            add_tags(root, domain, values)
+    return root
+
+
+def add_tags(root: Element, domain: str, values: Mapping[str, str]) -> None:
+    """Add tags of a domain, the usual one where it has no name."""
+    tags = SubElement(root, "Metadata", {"domain": domain} if domain else {})
+    for key, value in values.items():
+        SubElement(tags, "MDI", {"key": key}).text = value
+
+
+def points_element(points: NDArray[np.float64], crs: str) -> Element:
+    """Write control points (n, 5) in full; GDAL itself rounds pixels to four digits."""
+    listed = Element("GCPList", {"Projection": crs})
+    for number, point in enumerate(points):
+        named = zip(("Pixel", "Line", "X", "Y", "Z"), point, strict=True)
+        texts = {key: repr(float(value)) for key, value in named}
+        SubElement(listed, "GCP", {"Id": str(number), **texts})
+    return listed
+
+
+def add_source(
+    root: Element,
+    parent: Element,
+    kind: str,
+    file: str,
+    shape: tuple[int, int],
+    band: int,
+    top: int | None = None,
+) -> Element:
+    """Add all of a file's band as a source of one of the virtual raster's.
+
+    It fills the whole raster, as a band of coarser pixels does that covers the
+    same ground; or, where ``top`` is given, its own rows from there on.
+    """
+    own = {"xSize": str(shape[1]), "ySize": str(shape[0])}
+    whole = {"xSize": root.get("rasterXSize", ""), "ySize": root.get("rasterYSize", "")}
+    source = SubElement(parent, kind)
+    SubElement(source, "SourceFilename", {"relativeToVRT": "0"}).text = file
+    SubElement(source, "SourceBand").text = str(band)
+    SubElement(source, "SrcRect", {"xOff": "0", "yOff": "0", **own})
+    there = whole if top is None else own
+    SubElement(source, "DstRect", {"xOff": "0", "yOff": str(top or 0), **there})
+    return source
+
+
+def new_band(root: Element, dtype: str, label: str = "") -> Element:
+    """Add an empty band of a type named as NumPy does."""
+    number = str(len(root.findall("VRTRasterBand")) + 1)
+    named = {"dataType": _GDAL_TYPES.get(dtype, "Float32"), "band": number}
+    band = SubElement(root, "VRTRasterBand", named)
+    if label:
+        SubElement(band, "Description").text = label
+    return band
+
+
+def derived_band(
+    root: Element, function: str, label: str = "", *, gives_complex: bool = False
+) -> Element:
+    """Add an empty band whose values one of GDAL's own pixel functions makes of its sources."""
+    band = new_band(root, "complex64" if gives_complex else "float32", label)
+    band.set("subClass", "VRTDerivedRasterBand")
+    SubElement(band, "PixelFunctionType").text = function
+    taken = "CFloat32" if function == "mod" else "Float32"
+    SubElement(band, "SourceTransferType").text = taken
+    return band
+
+
+def add_colours(root: Element, data: Any, file: str) -> None:
+    """Add red, green and blue of a palette image, and the mask of its see-through entries."""
+    for component, colour in enumerate(_COLOURS, 1):
+        added = new_band(root, "uint8")
+        SubElement(added, "ColorInterp").text = colour.title()
+        source = add_source(root, added, "ComplexSource", file, data.shape, 1)
+        SubElement(source, "ColorTableComponent").text = str(component)
+    clear = {index for index, colour in data.colormap(1).items() if colour[3] == 0}
+    if data.nodata is not None and np.isfinite(data.nodata):
+        clear.add(int(data.nodata))
+    if clear:
+        mask = SubElement(SubElement(root, "MaskBand"), "VRTRasterBand", {"dataType": "Byte"})
+        source = add_source(root, mask, "ComplexSource", file, data.shape, 1)
+        shown = [0 if index in clear else 255 for index in range(256)]
+        SubElement(source, "LUT").text = stepwise(shown)
+
+
+def add_band(
+    root: Element, data: Any, part: Part, band: int, label: str, *, lengths: bool = True
+) -> Element:
+    """Add one band of a file; where it is complex its amplitude, or with its phase still.
+
+    Returns its source.
+    """
+    kind, nodata = data.dtypes[band - 1], data.nodatavals[band - 1]
+    amplitude = lengths and kind in COMPLEX
+    if amplitude:
+        added = derived_band(root, "mod", label)
+        if nodata == 0:  # the one number that no other has the amplitude of
+            SubElement(added, "NoDataValue").text = "0"
+    elif part.imaginary:
+        added = derived_band(root, "complex", label, gives_complex=True)
+    else:
+        added = derived_band(root, "mul", label) if part.mask else new_band(root, kind, label)
+        nodata = nodata if part.nodata is None else part.nodata
+        if nodata is not None and not (part.mask and np.isnan(nodata)):
+            SubElement(added, "NoDataValue").text = repr(float(nodata))
+        offset = data.offsets[band - 1] if part.offset is None else part.offset
+        scale = data.scales[band - 1] if part.scale is None else part.scale
+        SubElement(added, "Offset").text = repr(float(offset))
+        SubElement(added, "Scale").text = repr(float(scale))
+    own = add_source(root, added, "SimpleSource", part.file, data.shape, band)
+    if part.imaginary:
+        add_source(root, added, "SimpleSource", part.imaginary, data.shape, band)
+    if part.mask and not amplitude:
+        _add_mask(root, added, part, data.shape)
+    return own
+
+
+def _add_mask(root: Element, band: Element, part: Part, shape: tuple[int, int]) -> None:
+    """Multiply a band by 1, and by NaN where its mask says that there is no data."""
+    source = add_source(root, band, "ComplexSource", part.mask, shape, 1)
+    steps = [f"{n}:1" for low, high in part.masked[:1] for n in (0, low - 1) if n < low]
+    steps += [f"{n}:nan" for low, high in part.masked for n in (low, high)]
+    SubElement(source, "LUT").text = ",".join(dict.fromkeys(steps))
+
+
+def add_complex(
+    root: Element, data: Any, file: str, bands: tuple[int, int], label: str = ""
+) -> None:
+    """Add one complex band of two that hold the real and the imaginary part."""
+    pair = derived_band(root, "complex", label, gives_complex=True)
+    for band in bands:
+        add_source(root, pair, "SimpleSource", file, data.shape, band)
+
+
+def add_amplitude(
+    root: Element, data: Any, file: str, bands: tuple[int, int], label: str = ""
+) -> None:
+    """Add the amplitude of two bands that hold the real and the imaginary part."""
+    both = head(data.height, data.width, Placement())
+    add_complex(both, data, file, bands)
+    amplitude = derived_band(root, "mod", label)
+    add_source(root, amplitude, "SimpleSource", tostring(both, encoding="unicode"), data.shape, 1)
+
+
+def stepwise(values: Sequence[float]) -> str:
+    """Write a look-up table of values for 0, 1, 2 ..."""
+    return ",".join(f"{index}:{value!r}" for index, value in enumerate(values))

@@ -1,0 +1,231 @@
+"""Rasters without a map, brought onto one: by rational polynomials or by control points.
+
+Polynomials (RPC) are taken where a height or an elevation model is given, and
+where there are fewer than ten control points, which then tell little more than
+a plane. Many control points lie on the ground at its own heights, which
+polynomials without a model do not know: they are taken otherwise, by a thin
+plate through all of them, or through 400 that lie evenly where there are more.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import fromstring, tostring
+
+import numpy as np
+import pyproj
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, Resampling
+from rasterio.io import MemoryFile
+from rasterio.shutil import copy as copy_raster
+from rasterio.vrt import WarpedVRT
+from rasterio.warp import calculate_default_transform, reproject
+
+from crosslook.errors import GridError
+from crosslook.geo.products.vrt import control_points, points_element
+from crosslook.storage import for_gdal, name_of
+
+EXACT_PX = 0.01  # GDAL may approximate a projection by this much
+_MANY = 10  # control points, from which on a thin plate is drawn through them
+_MOST = 400  # a thin plate through n points takes n^3 steps: a second; 15 s through a thousand
+_FEWEST = 3
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """By what a raster is placed, and its pixels on a map where it had none.
+
+    Attributes
+    ----------
+    by : str
+        ``affine``, ``control points``, ``rational polynomials`` or ``nothing``.
+    view : open raster or None
+        None where the raster is read as it lies.
+    note : str
+        More on this, to be said right after 'placed by its control points'.
+    """
+
+    by: str
+    view: Any = None
+    note: str = ""
+
+
+def rectified(
+    data: Any, name: str, height: float | None, dem: str | None, stored: str | None = None
+) -> Placed:
+    """Bring an open raster onto a map where it lies on none.
+
+    Parameters
+    ----------
+    data : open raster
+    name : str
+        For errors.
+    height, dem : float and str, optional
+        Metres above the ellipsoid, or an elevation model; for rational polynomials.
+    stored : str, optional
+        How numbers are resampled that keep their own type; float32 by default.
+
+    Raises
+    ------
+    GridError
+        If the control points do not span an area.
+    """
+    asked = height is not None or dem is not None
+    # Corners in NITF are rounded, many to a second of arc: its polynomials are always better.
+    if not data.transform.is_identity and not (data.rpcs and data.driver == "NITF"):
+        note = "; its rational polynomials are not used" if data.rpcs and asked else ""
+        return Placed("affine" if data.crs else "nothing", note=note)
+    count = len(data.gcps[0])
+    if data.rpcs and (asked or count < _MANY):
+        return _by_polynomials(data, height, dem, stored)
+    if count >= _FEWEST:
+        placed = _by_points(data, name, stored)
+        more = "; --height and --dem are not used, they serve rational polynomials alone"
+        return replace(placed, note=placed.note + more) if asked else placed
+    points = "; three or more control points are needed for that, it has " + str(count)
+    return Placed("nothing", note=points if count else "")
+
+
+def _by_polynomials(data: Any, height: float | None, dem: str | None, stored: str | None) -> Placed:
+    by = "rational polynomials"
+    target = _local_map(data.rpcs.long_off, data.rpcs.lat_off)
+    if dem is not None:
+        return Placed(by, _over_terrain(data, dem, target, stored), f" over {name_of(dem)}")
+    # GDAL would take 0 m, though a file says for which height it is made.
+    level = data.rpcs.height_off if height is None else height
+    note = f" at {level:g} m above the ellipsoid"
+    if height is None:
+        note += ", the height that the file is made for; give --height or --dem where it is another"
+    how = {"SRC_METHOD": "RPC", "RPC_HEIGHT": repr(float(level))}
+    view = _warped_by(data, "EPSG:4326", target, stored, **how)
+    return Placed(by, view, note)
+
+
+def _by_points(data: Any, name: str, stored: str | None) -> Placed:
+    points, crs = control_points(data)
+    points = points[np.isfinite(points[:, :4]).all(axis=1)]
+    points = points[np.unique(points[:, :2], axis=0, return_index=True)[1]]
+    source = pyproj.CRS.from_wkt(crs.to_wkt()) if crs else pyproj.CRS.from_epsg(4326)
+    target = source.to_wkt()
+    if source.is_geographic:
+        # In metres no longitude jumps at 180 degrees, and a plate bends alike both ways.
+        lon = (points[:, 2] - points[0, 2] + 180.0) % 360.0 - 180.0 + points[0, 2]
+        target = _local_map(float(lon.mean()), float(points[:, 3].mean()))
+        to_map = pyproj.Transformer.from_crs(source, target, always_xy=True)
+        points[:, 2], points[:, 3] = to_map.transform(lon, points[:, 3])
+    size = np.array([data.width, data.height])
+    for at in (points[:, :2] / size, points[:, 2:4]):
+        if len(at) < _FEWEST or not _span_an_area(at):
+            raise GridError(f"{name}: its control points do not span an area.")
+    kept = points[_evenly(points[:, :2] / size, _MOST)]
+    note = f", {len(kept)} of {len(points)}" if len(kept) < len(points) else ""
+    wkt = pyproj.CRS.from_user_input(target).to_wkt()
+    spline = "GCP_TPS" if len(points) >= _MANY else "GCP_POLYNOMIAL"
+    with rasterio.open(_with_points(data, kept, wkt)) as moved:
+        view = _warped_by(moved, target, target, stored, SRC_METHOD=spline)
+    return Placed("control points", view, note)
+
+
+def _span_an_area(at: Array) -> bool:
+    spread = np.linalg.svd(at - at.mean(axis=0), compute_uv=False)
+    return bool(spread[1] > 1e-6 * spread[0])
+
+
+def _evenly(at: Array, most: int) -> NDArray[np.intp]:
+    """Choose points that lie evenly, those at the borders among them: each far from the others."""
+    if len(at) <= most:
+        return np.arange(len(at))
+    chosen = [int(np.argmin(at.sum(axis=1)))]
+    away = np.linalg.norm(at - at[chosen[0]], axis=1)
+    while len(chosen) < most:
+        chosen.append(int(np.argmax(away)))
+        away = np.minimum(away, np.linalg.norm(at - at[chosen[-1]], axis=1))
+    return np.sort(np.array(chosen))
+
+
+def _with_points(data: Any, points: Array, crs: str) -> str:
+    """The open raster as a virtual one with other control points, and all else as it is."""
+    with MemoryFile(ext=".vrt") as file:
+        copy_raster(data, file.name, driver="VRT")
+        root = fromstring(file.read())
+    for old in [*root.findall("GCPList"), *root.findall("SRS"), *root.findall("GeoTransform")]:
+        root.remove(old)
+    root.insert(0, points_element(points, crs))
+    return tostring(root, encoding="unicode")
+
+
+def _warped_by(data: Any, source: str, target: str, stored: str | None, **how: str) -> Any:
+    missing = {} if data.nodata is None else {"src_nodata": data.nodata}
+    numbers: dict[str, Any] = {"dtype": "float32", "nodata": float("nan")}
+    numbers |= {"resampling": Resampling.bilinear}
+    if stored is not None:
+        numbers = _as_stored(data, stored)
+    return WarpedVRT(
+        data, src_crs=source, crs=target, tolerance=EXACT_PX, **numbers, **missing, **how
+    )
+
+
+def _as_stored(data: Any, resampling: str) -> dict[str, Any]:
+    """Rectified numbers of the file's own type; what lies outside them is told by alpha."""
+    return {
+        "resampling": Resampling[resampling],
+        "add_alpha": ColorInterp.alpha not in data.colorinterp,
+        **({} if data.nodata is None else {"nodata": data.nodata}),
+    }
+
+
+def _over_terrain(data: Any, dem: str, target: str, stored: str | None) -> Any:
+    """Rectify by polynomials over an elevation model, into a file that has no name.
+
+    rasterio's virtual rasters change the case of the model's name, so they
+    cannot find it; a real file is written instead, tile by tile.
+    """
+    options = {"RPC_DEM": for_gdal(dem)[0]}
+    place, width, height = calculate_default_transform(
+        "EPSG:4326", target, data.width, data.height, rpcs=data.rpcs, **options
+    )
+    profile = {
+        "driver": "GTiff", "count": data.count, "height": height, "width": width,
+        "dtype": "float32", "crs": target, "transform": place, "nodata": float("nan"),
+        "tiled": True, "bigtiff": "if_safer",
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rectified.tif"
+        bands = list(range(1, data.count + 1))
+        how: dict[str, Any] = {"dst_nodata": float("nan"), "resampling": Resampling.bilinear}
+        if stored is not None:
+            numbers = _as_stored(data, stored)
+            alpha = data.count + 1 if numbers["add_alpha"] else data.count
+            bands = bands[: alpha - 1]
+            profile |= {"dtype": data.dtypes[0], "nodata": data.nodata, "count": alpha}
+            how = {"resampling": numbers["resampling"], "dst_alpha": alpha}
+            how |= {"src_alpha": 0 if numbers["add_alpha"] else alpha, "dst_nodata": data.nodata}
+        with rasterio.open(path, "w", **profile) as file:
+            if stored is not None:
+                file.colorinterp = [*[ColorInterp.undefined] * (alpha - 1), ColorInterp.alpha]
+            reproject(
+                rasterio.band(data, bands),
+                rasterio.band(file, bands),
+                src_crs="EPSG:4326",
+                rpcs=data.rpcs,
+                src_nodata=data.nodata,
+                tolerance=EXACT_PX,
+                **how,
+                **options,
+            )
+        return rasterio.open(path)  # stays readable when its name is gone
+
+
+def _local_map(lon: float, lat: float) -> str:
+    """EPSG code of the UTM zone of a place, or of a polar map beyond them."""
+    if lat > 84:
+        return "EPSG:32661"
+    if lat < -80:
+        return "EPSG:32761"
+    zone = int((lon + 180.0) // 6) % 60 + 1
+    return f"EPSG:{32600 + zone if lat >= 0 else 32700 + zone}"
