@@ -13,6 +13,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 import numpy as np
 import rasterio
+from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
@@ -40,16 +41,40 @@ def stack(files: Sequence[str], names: Sequence[str]) -> str:
         If a file cannot be read.
     """
     root: Element | None = None
+    ground: Any = None
     for file, name in zip(files, names, strict=True):
         try:
             with quiet(), rasterio.open(file) as data:
-                root = _vrt_head(data) if root is None else root
+                if root is None:
+                    root, ground = _vrt_head(data), _ground_of(data)
+                elif not _shares(ground, _ground_of(data)):
+                    raise RasterError(
+                        f"the bands {names[0]} and {name} of {name_of(file)} cover other ground. "
+                        "Name bands of one grid, or one band."
+                    )
                 for band in range(1, data.count + 1):
                     label = f"{name} {band}" if data.count > 1 else name
                     _add_band(root, data, file, band, label, lengths=False)
         except RasterioError as error:
             raise RasterError(f"{name_of(file)} cannot be read: {error}.") from error
     return "" if root is None else tostring(root, encoding="unicode")
+
+
+def _ground_of(data: Any) -> tuple[Any, NDArray[np.float64], float] | None:
+    """CRS, two opposite corners, and the longer side of a pixel; None without a map."""
+    if data.transform.is_identity:
+        return None
+    corners = [data.transform @ at for at in ((0, 0), (data.width, data.height))]
+    side = max(abs(number) for number in tuple(data.transform)[:2] + tuple(data.transform)[3:5])
+    return data.crs, np.array(corners, np.float64), side
+
+
+def _shares(first: Any, other: Any) -> bool:
+    """Whether two images cover the same ground, to a pixel of the coarser."""
+    if first is None or other is None:
+        return True
+    near = np.abs(first[1] - other[1]).max() <= max(first[2], other[2])
+    return bool(first[0] == other[0] and near)
 
 
 def normalised(data: Any, *, indexed: bool = False) -> str | None:
