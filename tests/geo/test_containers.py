@@ -113,3 +113,15 @@ def test_the_message_of_a_container_names_what_works(tmp_path: Path) -> None:
     image = opened(str(error.value).split("'")[1])
     assert crs_text(image.grid) == CRS
     assert image.name == "other_maps_backscatter.h5"
+
+
+def test_frequencies_of_other_ground_are_not_stacked(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    power = (ground() / 255).astype(np.float32)
+    with h5py.File(path, "w") as file:
+        for frequency, side in (("A", SIDE), ("B", 60)):
+            group = file.create_group(f"science/LSAR/GCOV/grids/frequency{frequency}")
+            write_grid(group, {"HHHH": power[:side, :side]}, 10)
+    with pytest.raises(RasterError, match="cover other ground"):
+        opened(path, "HHHH", "B/HHHH")
+    assert opened(KINDS["nisar_gcov"](tmp_path).place, "HHHH", "B/HVHV").bands == (1, 2)
