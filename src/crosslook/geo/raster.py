@@ -18,8 +18,7 @@ from rasterio.errors import RasterioError
 
 from crosslook.errors import RasterError
 from crosslook.geo.grid import make_grid, plain_grid, shape_of, text_of_crs, whole_offset
-from crosslook.geo.handles import OPEN, Recipe, needs_rectifying, reading, reason
-from crosslook.geo.products.resolve import resolve
+from crosslook.geo.handles import OPEN, Recipe, needs_rectifying, opening_of, reading, reason
 from crosslook.storage import Place, as_path, as_place, is_gdal_name, reaching
 from crosslook.types import FloatArray, Window
 
@@ -146,7 +145,7 @@ class RasterFile(Recipe):
         """Files that the pixels lie in: those of a product or of a virtual raster too."""
         with OPEN.use(self) as data:
             inside = tuple(str(name) for name in data[0].files)
-        return tuple(dict.fromkeys([*resolve(self.place, self.bands).files, *inside]))
+        return tuple(dict.fromkeys([*opening_of(self).files, *inside]))
 
     def read(
         self, window: Window | None, bands: tuple[int, ...], shape: tuple[int, int] | None = None
@@ -225,7 +224,7 @@ class RasterFile(Recipe):
     ) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
         region = rasterio.windows.Window(inside.col, inside.row, inside.width, inside.height)
         out_shape = None if shape is None else (len(bands), *shape)
-        with OPEN.use(self) as (_, data), reading(self.place):
+        with OPEN.use(self, pixels=True) as (_, data), reading(self.place):
             self._check_bands(bands, data.count)
             try:
                 raw = data.read(list(bands), window=region, out_shape=out_shape)

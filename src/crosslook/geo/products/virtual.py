@@ -52,17 +52,19 @@ def stack(files: Sequence[str], names: Sequence[str]) -> str:
     return "" if root is None else tostring(root, encoding="unicode")
 
 
-def normalised(data: Any, *, indexed: bool = False) -> str | None:
+def normalised(data: Any, *, indexed: bool = False, driver: str = "") -> str | None:
     """Write the virtual raster of an open file whose pixels are no numbers yet; None for others.
 
-    ``indexed`` takes the numbers of a palette for what they are.
+    ``indexed`` takes the numbers of a palette for what they are; ``driver`` is the only
+    one by which the file is opened again.
     """
     root = _vrt_head(data)
+    name = f"vrt://{data.name}?if={driver}" if driver else data.name
     if data.dtypes[0] in _AMPLITUDE:
         for band in range(1, data.count + 1):
-            _add_band(root, data, data.name, band, str(data.descriptions[band - 1] or ""))
+            _add_band(root, data, name, band, str(data.descriptions[band - 1] or ""))
     elif data.colorinterp[0] is ColorInterp.palette and not indexed:
-        _add_colours(root, data)
+        _add_colours(root, data, name)
     else:
         return None
     return tostring(root, encoding="unicode")
@@ -131,20 +133,20 @@ def _add_band(root: Element, data: Any, file: str, band: int, label: str) -> Non
     _add_source(root, added, "SimpleSource", data, file, band)
 
 
-def _add_colours(root: Element, data: Any) -> None:
+def _add_colours(root: Element, data: Any, file: str) -> None:
     """Add red, green and blue of a palette image, and the mask of its see-through entries."""
     for component, colour in enumerate(_COLOURS, 1):
         named = {"dataType": "Byte", "band": str(component)}
         added = SubElement(root, "VRTRasterBand", named)
         SubElement(added, "ColorInterp").text = colour.title()
-        source = _add_source(root, added, "ComplexSource", data, data.name, 1)
+        source = _add_source(root, added, "ComplexSource", data, file, 1)
         SubElement(source, "ColorTableComponent").text = str(component)
     clear = {index for index, colour in data.colormap(1).items() if colour[3] == 0}
     if data.nodata is not None and np.isfinite(data.nodata):
         clear.add(int(data.nodata))
     if clear:
         mask = SubElement(SubElement(root, "MaskBand"), "VRTRasterBand", {"dataType": "Byte"})
-        source = _add_source(root, mask, "ComplexSource", data, data.name, 1)
+        source = _add_source(root, mask, "ComplexSource", data, file, 1)
         steps = (f"{index}:{0 if index in clear else 255}" for index in range(256))
         SubElement(source, "LUT").text = ",".join(steps)
 
