@@ -131,4 +131,7 @@ def _plain(text: str, work: dict[str, Any]) -> str:
         if isinstance(one, dict) and "path" in one:
             text = text.replace(str(one["path"]), str(one["name"]))
             text = text.replace(f"{Path(one['path']).name}: ", "")
+    for place in work.values():  # as the atlas or the run
+        if isinstance(place, str) and Path(place).is_absolute():
+            text = text.replace(place, Path(place).name)
     return text
