@@ -365,7 +365,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(attacked: Attacked) -> None:
     assert attacked.served.ask("/library")[0] == 200
 
 
-def test_nothing_but_two_lines_was_written(tmp_path: Path) -> None:
+def test_nothing_is_written_of_what_breaks_off(tmp_path: Path) -> None:
     """A server of its own, so that all that it said can be read when it has ended."""
     served = Served(tmp_path / "out", "--workers", "1")
     place = urlsplit(served.address)
@@ -380,7 +380,9 @@ def test_nothing_but_two_lines_was_written(tmp_path: Path) -> None:
     served.process.send_signal(signal.SIGTERM)
     said = served.process.communicate(timeout=60)[0]
     assert "Traceback" not in said
-    assert len(said.splitlines()) == 1, said  # the other was read when it began
+    assert "unexpected" not in said
+    known = ("results: ", "stopped. ")  # how it ends differs with versions of uvicorn
+    assert [line for line in said.splitlines() if not line.startswith(known)] == []
 
 
 def test_workers_end_with_their_server(tmp_path: Path) -> None:
