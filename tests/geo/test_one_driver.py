@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import http.server
 import os
-import threading
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+from rasterio.shutil import copy
 
 from crosslook.errors import RasterError
 from crosslook.geo.image import open_image
+from crosslook.geo.products.virtual import quiet
 from crosslook.geo.raster import RasterFile
 from crosslook.types import Window
 from tests.helpers.rasters import write
@@ -74,38 +76,30 @@ def test_a_file_called_like_a_name_of_gdal_is_a_file(
     assert RasterFile(name, driver="GTiff").read(None, (1,)).max() < SECRET
 
 
-def test_a_tiff_that_names_its_overviews_is_refused_unasked(tmp_path: Path) -> None:
+@pytest.mark.parametrize("driver", ["GTiff", "JP2OpenJPEG"])
+def test_one_that_names_its_overviews_is_refused_unasked(
+    driver: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What it names is not even looked for: here an address of this machine."""
-    asked: list[str] = []
-
-    class Heard(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_error(404)
-
-        do_HEAD = do_GET
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.HTTPServer(("127.0.0.1", 0), Heard)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        port = server.server_address[1]
+    monkeypatch.setenv("GDAL_HTTP_TIMEOUT", "2")
+    with socket.create_server(("127.0.0.1", 0)) as heard:
+        named = f"/vsicurl/http://127.0.0.1:{heard.getsockname()[1]}/o.tif"
         upload = write(tmp_path / "image.tif", _OWN, crs=None)
-        with rasterio.open(upload, "r+") as file:
-            file.update_tags(
-                ns="OVERVIEWS", OVERVIEW_FILE=f"/vsicurl/http://127.0.0.1:{port}/o.tif"
-            )
-        source = RasterFile(upload, driver="GTiff")
-        with pytest.raises(RasterError, match="names another file that holds its overviews"):
-            open_image(source, "sar")
-        with pytest.raises(RasterError):
-            source.parts()
-        assert asked == []
-    finally:
-        server.shutdown()
-        server.server_close()
+        with quiet(), rasterio.open(upload, "r+") as file:
+            file.update_tags(ns="OVERVIEWS", OVERVIEW_FILE=named)
+        if driver != "GTiff":
+            with quiet(), rasterio.open(upload) as file:
+                upload = tmp_path / "image.jp2"
+                copy(file, upload, driver=driver, WRITE_METADATA="YES")
+        assert b"OVERVIEW_FILE" in upload.read_bytes()
+        source = RasterFile(upload, driver=driver)
+        acts: tuple[Callable[[], object], ...] = (lambda: open_image(source, "sar"), source.parts)
+        for act in acts:
+            with pytest.raises(RasterError, match="names another file that holds its overviews"):
+                act()
+        heard.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            heard.accept()
 
 
 def test_files_beside_it_are_not_looked_at(tmp_path: Path, canary: Path) -> None:
