@@ -96,6 +96,16 @@ def _png(side: int) -> bytes:
     )
 
 
+def _one_tile(side: int) -> bytes:
+    """A TIFF of 64 x 64 pixels in one tile of side x side."""
+    data = zlib.compress(bytes(4096), 9)
+    fields = [(256, 4, 64), (257, 4, 64), (258, 3, 8), (259, 3, 8), (262, 3, 1), (277, 3, 1),
+              (322, 4, side), (323, 4, side), (324, 4, 8), (325, 4, len(data))]  # fmt: skip
+    table = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in fields)
+    head = struct.pack("<2sHI", b"II", 42, 8 + len(data)) + data
+    return head + struct.pack("<H", len(fields)) + table + bytes(4)
+
+
 def _virtual(at: Attacked) -> bytes:
     return (
         f'<VRTDataset rasterXSize="{SIDE}" rasterYSize="{SIDE}"><VRTRasterBand dataType="Byte" '
@@ -140,6 +150,7 @@ KINDS: dict[str, Callable[[Attacked], bytes]] = {
     "a page": lambda _: b"<svg xmlns='http://www.w3.org/2000/svg'/>",
     "a TIFF whose overviews lie elsewhere": _with_overviews_elsewhere,
     "half a TIFF": lambda at: at.image.read_bytes()[:3000],
+    "a TIFF of one huge tile": lambda _: _one_tile(32_768),
     "a PNG of too many pixels": lambda _: _png(6000),
     "a TIFF of nothing but its first bytes": lambda _: b"II*\0" + b"\xff" * 200,
 }

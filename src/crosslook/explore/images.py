@@ -26,6 +26,7 @@ from crosslook.errors import (
 )
 from crosslook.explore.quota import Quota, size_of
 from crosslook.geo.grid import crs_text, is_placed, mean_metres, shape_of, to_lonlat
+from crosslook.geo.handles import OPEN
 from crosslook.geo.image import Image, ImageFile, open_image
 from crosslook.geo.raster import RasterFile
 from crosslook.geo.reading import Reading
@@ -209,11 +210,13 @@ def open_upload(
         as_place(work["path"]), height=reading.height, label=work["name"], driver=driver
     )
     height, width = shape_of(source.header.grid)
-    pixels = height * width * source.header.bands
+    with OPEN.use(source) as (file, _):  # a tile may be far larger than its image
+        tile = max(rows * cols for rows, cols in file.block_shapes)
+    pixels = max(height * width, tile) * source.header.bands
     if pixels > max_pixels:
         raise RasterError(
             f"'{work['name']}' has {height} x {width} pixels in {source.header.bands} band(s), "
-            f"{pixels / 1e6:,.0f} million numbers; this explorer reads up to "
+            f"{pixels / 1e6:,.0f} million numbers with its tiles; this explorer reads up to "
             f"{max_pixels / 1e6:,.0f} million. Cut or reduce it, or start the explorer with a "
             "larger --max-pixels."
         )
