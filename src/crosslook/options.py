@@ -71,6 +71,16 @@ class Cli:
     needed: bool = False
 
 
+@dataclass(frozen=True)
+class Closed:
+    """Marks text of a closed grammar: whatever stands in it, it names no file and no address."""
+
+
+@dataclass(frozen=True)
+class Extractors:
+    """Marks text that names an extractor, which may be a checkpoint in a folder or on the hub."""
+
+
 class Settings(BaseModel):
     """Base of all settings: frozen, and an unknown key or a wrong value is one clear error.
 
@@ -167,7 +177,7 @@ class GroundOptions(Settings):
 class SarOptions(GroundOptions):
     """How SAR images are read; the same in every command that reads any."""
 
-    sar: Annotated[str, Cli(metavar="KEY=VALUE,...")] = Field(
+    sar: Annotated[str, Closed(), Cli(metavar="KEY=VALUE,...")] = Field(
         default="",
         description="SAR radiometry: a preset (root, log, vv, vh) or keys, as clip=-25:0.",
     )
@@ -176,11 +186,11 @@ class SarOptions(GroundOptions):
 class OpticalOptions(GroundOptions):
     """How optical images are read; the same in every command that reads any."""
 
-    optical: Annotated[str, Cli(metavar="KEY=VALUE,...")] = Field(
+    optical: Annotated[str, Closed(), Cli(metavar="KEY=VALUE,...")] = Field(
         default="",
         description="Optical radiometry: a preset (reflectance) or keys, as range=0:3000.",
     )
-    bands: Annotated[str, BeforeValidator(_join_bands), Cli(metavar="R:G:B")] = Field(
+    bands: Annotated[str, BeforeValidator(_join_bands), Closed(), Cli(metavar="R:G:B")] = Field(
         default="",
         description="Bands of optical images by number or name, as 4:3:2 or B08:B04:B03.",
     )
@@ -242,7 +252,7 @@ class ModelOptions(Settings):
         Field(default_factory=dict, description="A local checkpoint of a model; repeatable.")
     )
     device: Annotated[
-        Device, BeforeValidator(_known_device), Cli(metavar="[auto|cpu|cuda|cuda:N|mps]")
+        Device, BeforeValidator(_known_device), Closed(), Cli(metavar="[auto|cpu|cuda|cuda:N|mps]")
     ] = Field(default="auto", description="Where models and searches run.")
     dtype: Dtype = Field(default="float32", description="Numbers that models compute in.")
     batch_size: Annotated[int | None, Cli(default="fitted to the memory")] = Field(
@@ -398,6 +408,26 @@ def _type_name(kind: Any) -> str:
 def cli_of(field: FieldInfo) -> Cli:
     """What the command line is told of a field."""
     return next((item for item in field.metadata if isinstance(item, Cli)), Cli())
+
+
+def is_closed(field: FieldInfo) -> bool:
+    """Whether no value of a field can name a file, an address or a model.
+
+    Numbers, choices and yes or no cannot; text only where it is marked as :class:`Closed`.
+    """
+    text = any(isinstance(item, Closed) for item in field.metadata)
+    plain = (int, float, bool, type(None), *((str,) if text else ()))
+    return all(kind in plain for kind in _plain_kinds(field.annotation))
+
+
+def _plain_kinds(kind: Any) -> tuple[Any, ...]:
+    """The types that the values of an annotation are made of; choices left out."""
+    if get_origin(kind) is Literal:
+        return ()
+    if get_origin(kind) is Annotated:
+        return _plain_kinds(get_args(kind)[0])
+    parts = [part for part in get_args(kind) if part is not Ellipsis]
+    return tuple(one for part in parts for one in _plain_kinds(part)) if parts else (kind,)
 
 
 def describe_range(field: FieldInfo) -> str:

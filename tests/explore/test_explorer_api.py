@@ -233,8 +233,8 @@ def test_names_never_become_paths(explorer: Any) -> None:
 @pytest.mark.parametrize(
     ("path", "body", "words"),
     [
-        ("/locate", {"settings": {"dem": "/etc/passwd"}}, "names a file of the machine"),
-        ("/locate", {"settings": {"weights": {"dinov2": "/x"}}}, "names a file of the machine"),
+        ("/locate", {"settings": {"dem": "/etc/passwd"}}, "may name a file"),
+        ("/locate", {"settings": {"weights": {"dinov2": "/x"}}}, "may name a file"),
         ("/locate", {"settings": {"fine": "hf:/etc"}}, "on the command line alone"),
         ("/locate", {"settings": {"rotation": 999}}, "0 to 180 is allowed"),
         ("/locate", {"settings": {"rotaton": 1}}, "Did you mean 'rotation'"),

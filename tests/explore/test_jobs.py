@@ -9,11 +9,11 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra 'web' is not installed")
 
-from crosslook.explore.jobs import AFTER, Job, Jobs
+from crosslook.explore.jobs import AFTER, Job, Jobs, Limits
 
 
 def test_a_job_waits_for_the_one_that_it_comes_after(tmp_path: Path) -> None:
-    jobs = Jobs(tmp_path, 0, {})
+    jobs = Jobs(tmp_path, 0, Limits())
     first = jobs.add("demo", "first", {}, {})
     second = jobs.add("demo-study", "second", {}, {AFTER: first.id})
     assert jobs.take() is first
@@ -29,7 +29,7 @@ def test_a_job_waits_for_the_one_that_it_comes_after(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["cancel", "remove"])
 def test_a_job_goes_on_without_one_that_is_gone(tmp_path: Path, how: str) -> None:
-    jobs = Jobs(tmp_path, 0, {})
+    jobs = Jobs(tmp_path, 0, Limits())
     first = jobs.add("demo", "first", {}, {})
     second = jobs.add("demo-study", "second", {}, {AFTER: first.id})
     getattr(jobs, how)(first.id)

@@ -11,6 +11,7 @@ from crosslook.errors import SettingError
 from crosslook.match.settings import FitOptions
 from crosslook.options import (
     Cli,
+    Extractors,
     ModelOptions,
     OpticalOptions,
     OverwriteOption,
@@ -23,13 +24,13 @@ from crosslook.options import (
 class LevelOptions(ModelOptions):
     """The two sets of features that an atlas holds."""
 
-    extractor: Annotated[str, Cli(metavar="SPEC")] = Field(
+    extractor: Annotated[str, Extractors(), Cli(metavar="SPEC")] = Field(
         default="hog", description="Features that are searched."
     )
     cell: Annotated[int | None, Cli(metavar="PIXELS", default="8")] = Field(
         default=None, ge=2, le=64, description="Side of a cell of the search."
     )
-    fine: Annotated[str, Cli(metavar="SPEC")] = Field(
+    fine: Annotated[str, Extractors(), Cli(metavar="SPEC")] = Field(
         default="hog:cell=4,blur=1", description="Features that verify what the search found."
     )
 
@@ -74,11 +75,11 @@ class LocateSettings(FitOptions, SarOptions, ModelOptions):
         le=0.5,
         description="Change of scale tried, 0.1 is 10 %; up to 2 % are found without.",
     )
-    coarse: Annotated[str | None, Cli(metavar="SPEC", default="the finest that is cheap")] = Field(
-        default=None, description="Level of the atlas that is searched."
-    )
-    fine: Annotated[str | None, Cli(metavar="SPEC", default="the last level")] = Field(
-        default=None, description="Extractor that verifies the candidates; any."
+    coarse: Annotated[
+        str | None, Extractors(), Cli(metavar="SPEC", default="the finest that is cheap")
+    ] = Field(default=None, description="Level of the atlas that is searched.")
+    fine: Annotated[str | None, Extractors(), Cli(metavar="SPEC", default="the last level")] = (
+        Field(default=None, description="Extractor that verifies the candidates; any.")
     )
 
     @model_validator(mode="after")

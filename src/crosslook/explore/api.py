@@ -21,12 +21,14 @@ from crosslook.explore.options import checked, describe_options, schema_of
 
 _MEDIA = {".png": "image/png", ".jpg": "image/jpeg", ".json": "application/json"}
 Modality = Literal["sar", "optical"]
+_MOST_ID = 64
+Pixel = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 
 
 class InspectRequest(BaseModel):
     """What to look at."""
 
-    image: str = Field(description="Id of an upload.")
+    image: str = Field(max_length=_MOST_ID, description="Id of an upload.")
     modality: Modality = "sar"
     settings: dict[str, Any] = Field(
         default_factory=dict, description="Radiometry: sar, optical, bands, height."
@@ -36,8 +38,8 @@ class InspectRequest(BaseModel):
 class LocateRequest(BaseModel):
     """An image to find on an atlas."""
 
-    query: str = Field(description="Id of an upload: the SAR image.")
-    atlas: str = Field(description="Id of an atlas.")
+    query: str = Field(max_length=_MOST_ID, description="Id of an upload: the SAR image.")
+    atlas: str = Field(max_length=_MOST_ID, description="Id of an atlas.")
     settings: dict[str, Any] = Field(
         default_factory=dict,
         description="Options of crosslook locate, by their names in run files.",
@@ -51,8 +53,8 @@ class LocateRequest(BaseModel):
 class RegisterRequest(BaseModel):
     """A SAR image to bring onto an optical one."""
 
-    sar: str = Field(description="Id of an upload.")
-    optical: str = Field(description="Id of an upload.")
+    sar: str = Field(max_length=_MOST_ID, description="Id of an upload.")
+    optical: str = Field(max_length=_MOST_ID, description="Id of an upload.")
     settings: dict[str, Any] = Field(
         default_factory=dict,
         description="Options of crosslook register, by their names in run files.",
@@ -66,7 +68,7 @@ class RegisterRequest(BaseModel):
 class PointsRequest(BaseModel):
     """Two or three tie points set by hand."""
 
-    points: list[Annotated[list[float], Field(min_length=4, max_length=4)]] = Field(
+    points: list[Annotated[list[Pixel], Field(min_length=4, max_length=4)]] = Field(
         min_length=2,
         max_length=3,
         description="Each: SAR row and column, optical (or atlas) row and column, in pixels.",

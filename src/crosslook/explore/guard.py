@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import secrets
+import sys
 from collections.abc import MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -11,9 +14,12 @@ from urllib.parse import parse_qs, urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from crosslook.console import DEBUG
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 COOKIE = "crosslook_token"
 _MOST_JSON = 2**20
+_PATIENCE = 60.0  # seconds without a byte of a request that is not whole
 _DRAINED = 2**22
 _CHANGES = ("POST", "PUT", "PATCH", "DELETE")
 _POLICY = (
@@ -63,12 +69,24 @@ class Guard:
             await _answer(send, *refusal)
             return
 
+        begun = False
+
         async def send_guarded(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 _add_headers(message)
             await send(message)
 
-        await self.app(scope, receive, send_guarded)
+        try:
+            await self.app(scope, _in_time(receive), send_guarded)
+        except Exception as error:
+            if os.environ.get(DEBUG, "") not in ("", "0"):
+                raise
+            what = f"unexpected error: {' '.join(f'{type(error).__name__}: {error}'.split())}"
+            print(f"{scope['path'][:80]!r}: {what}; please report it", file=sys.stderr)
+            if not begun:
+                await _answer(send, 500, "unexpected error; please report what was asked for.")
 
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
         """Status and reason where a request is refused."""
@@ -125,6 +143,24 @@ def _too_much(path: str, headers: dict[str, str]) -> tuple[int, str] | None:
     if length and int(length) > _MOST_JSON:
         return 413, "the request is larger than 1 MiB; images go to /uploads first."
     return None
+
+
+def _in_time(receive: Receive) -> Receive:
+    """Take a client whose request stops half way for one that has hung up."""
+    whole = False
+
+    async def receive_in_time() -> Message:
+        nonlocal whole
+        if whole:
+            return await receive()
+        try:
+            message = await asyncio.wait_for(receive(), _PATIENCE)
+        except TimeoutError:
+            return {"type": "http.disconnect"}
+        whole = not message.get("more_body", False)
+        return message
+
+    return receive_in_time
 
 
 def _add_headers(message: MutableMapping[str, Any]) -> None:

@@ -17,8 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.atomic import write_bytes, write_text
-from crosslook.errors import InputError, NotFoundError, RasterError, TooLargeError
+from crosslook.errors import (
+    InputError,
+    NotFoundError,
+    OutputError,
+    RasterError,
+    TooLargeError,
+)
+from crosslook.explore.quota import Quota, size_of
 from crosslook.geo.grid import crs_text, is_placed, mean_metres, shape_of, to_lonlat
+from crosslook.geo.handles import OPEN
 from crosslook.geo.image import Image, ImageFile, open_image
 from crosslook.geo.raster import RasterFile
 from crosslook.geo.reading import Reading
@@ -39,6 +47,8 @@ _KINDS = (
     (b"\x00\x00\x00\x0cjP  ", ".jp2"), (b"\xff\x4f\xff\x51", ".jp2"),
 )  # fmt: skip
 """First bytes of the kinds that are let in. Kinds that name other files, as VRTs do, are not."""
+DRIVERS = {".tif": "GTiff", ".png": "PNG", ".jpg": "JPEG", ".jp2": "JP2OpenJPEG"}
+"""The one driver of GDAL that opens each: left to choose, GDAL goes by other bytes than these."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +81,22 @@ class Uploads:
     Parameters
     ----------
     folder : Path
+        What an earlier server left in it half way is removed.
     most_bytes : int
         Of one file.
-    most_stored : int
-        Bytes of all of them.
+    quota : Quota
+        Of all of them and the results.
     """
 
-    def __init__(self, folder: Path, most_bytes: int, most_stored: int) -> None:
+    def __init__(self, folder: Path, most_bytes: int, quota: Quota) -> None:
         self.folder = folder
         self.most_bytes = most_bytes
-        self.most_stored = most_stored
+        self.quota = quota
+        for path in folder.iterdir():
+            if _ID.fullmatch(path.name) and not (path / _FILE).is_file():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                quota.put(path.name, size_of(path))
 
     async def take(self, name: str, announced: int, chunks: AsyncIterator[bytes]) -> Upload:
         """Write what comes in to disk, a chunk in memory at a time.
@@ -91,28 +107,41 @@ class Uploads:
             If more comes, or is announced, than is allowed; nothing is kept.
         InputError
             If it is no image of a kind that is let in.
+        OutputError
+            If the disk is full.
         """
-        kept = self.stored()
-        self._check(announced, kept)
+        self._check(announced)
+        self.quota.check(announced)
         one = secrets.token_hex(8)
         folder = self.folder / one
-        folder.mkdir(parents=True)
-        path, size = folder / "incoming", 0
         try:
-            with path.open("wb") as file:
-                async for chunk in chunks:
-                    size += len(chunk)
-                    self._check(size, kept)
-                    file.write(chunk)
-            with path.open("rb") as file:
+            folder.mkdir()
+            size = await self._write(one, folder / "incoming", chunks)
+            with (folder / "incoming").open("rb") as file:
                 suffix = _kind_of(file.read(16))
-            path.rename(folder / f"image{suffix}")
+            (folder / "incoming").rename(folder / f"image{suffix}")
             upload = Upload(one, plain_name(name), suffix, size, time.time())
             write_text(folder / _FILE, json.dumps(asdict(upload)) + "\n")
-        except BaseException:
+            self.quota.put(one, size_of(folder))
+        except BaseException as error:  # also a client that hangs up
             shutil.rmtree(folder, ignore_errors=True)
+            self.quota.drop(one)
+            if isinstance(error, OSError):
+                raise OutputError(f"the upload cannot be kept: {error.strerror}.") from error
             raise
         return upload
+
+    async def _write(self, one: str, path: Path, chunks: AsyncIterator[bytes]) -> int:
+        """Write what comes, and count it as it does; returns its bytes."""
+        size = 0
+        with path.open("wb") as file:
+            async for chunk in chunks:
+                size += len(chunk)
+                self._check(size)
+                self.quota.put(one, size)
+                self.quota.check()
+                file.write(chunk)
+        return size
 
     def get(self, name: str) -> Upload:
         """Find an upload; NotFoundError where there is none of that id."""
@@ -133,30 +162,22 @@ class Uploads:
 
     def remove(self, name: str) -> None:
         """Remove an upload."""
-        shutil.rmtree(self.folder / self.get(name).id)
+        shutil.rmtree(self.folder / self.get(name).id, ignore_errors=True)
+        self.quota.drop(name)
 
     def work_of(self, name: str) -> dict[str, str]:
         """What a worker needs to open it."""
         upload = self.get(name)
-        return {"path": str(self.path_of(upload).resolve()), "name": upload.name}
+        path, driver = str(self.path_of(upload).resolve()), DRIVERS[upload.suffix]
+        return {"path": path, "name": upload.name, "driver": driver}
 
-    def _check(self, size: int, kept: int) -> None:
+    def _check(self, size: int) -> None:
         if size > self.most_bytes:
             raise TooLargeError(
                 f"the file is larger than {self.most_bytes // MEBI} MiB, the limit of this "
                 "explorer. Cut the image or reduce it, or start the explorer with a larger "
                 "--max-upload."
             )
-        if size + kept > self.most_stored:
-            raise TooLargeError(
-                f"uploads already take {kept // MEBI} MiB of the "
-                f"{self.most_stored // MEBI} MiB that are allowed. Remove some, or start the "
-                "explorer with a larger --max-stored."
-            )
-
-    def stored(self) -> int:
-        """Bytes of all uploads, those that are coming in included."""
-        return sum(path.stat().st_size for path in self.folder.glob("*/i[mn]*"))
 
 
 def plain_name(name: str) -> str:
@@ -177,20 +198,25 @@ def _kind_of(first: bytes) -> str:
 def open_upload(
     work: dict[str, str], modality: Modality, reading: Reading, max_pixels: int
 ) -> ImageFile:
-    """Open an uploaded image after a look at its header.
+    """Open an uploaded image by the driver of its kind, after a look at its header.
 
     Raises
     ------
     RasterError
         If it is damaged, or has more pixels than allowed over all bands.
     """
-    source = RasterFile(as_place(work["path"]), height=reading.height, label=work["name"])
+    driver = work.get("driver", DRIVERS.get(Path(work["path"]).suffix, "GTiff"))
+    source = RasterFile(
+        as_place(work["path"]), height=reading.height, label=work["name"], driver=driver
+    )
     height, width = shape_of(source.header.grid)
-    pixels = height * width * source.header.bands
+    with OPEN.use(source) as (file, _):  # a tile may be far larger than its image
+        tile = max(rows * cols for rows, cols in file.block_shapes)
+    pixels = max(height * width, tile) * source.header.bands
     if pixels > max_pixels:
         raise RasterError(
             f"'{work['name']}' has {height} x {width} pixels in {source.header.bands} band(s), "
-            f"{pixels / 1e6:,.0f} million numbers; this explorer reads up to "
+            f"{pixels / 1e6:,.0f} million numbers with its tiles; this explorer reads up to "
             f"{max_pixels / 1e6:,.0f} million. Cut or reduce it, or start the explorer with a "
             "larger --max-pixels."
         )

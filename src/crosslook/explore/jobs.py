@@ -24,7 +24,8 @@ from typing import Any, Literal
 
 from crosslook.atomic import write_text
 from crosslook.errors import CrosslookError, NotFoundError, SettingError
-from crosslook.explore.worker import serve
+from crosslook.explore.quota import Quota, size_of
+from crosslook.explore.worker import SCRATCH, receive, serve, tell
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED = ("done", "failed", "cancelled")
@@ -35,8 +36,33 @@ _KEPT = 100
 AFTER = "after"
 """In a job's work: the id of another that must have ended before this one starts."""
 _MOST_TRIES = 2
+_OURS = ("demo", "demo-study")
+"""Kinds that are no wish of a visitor: no limit refuses them."""
 _ID = re.compile(r"[0-9a-f]{16}")
 _FILE = "job.json"
+
+
+class BusyError(CrosslookError):
+    """Too many jobs wait already."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much may be asked for.
+
+    Attributes
+    ----------
+    queued : int
+        Jobs that wait at one time.
+    seconds : float
+        That one job may run.
+    pixels : int
+        Of an image that is opened, over all bands.
+    """
+
+    queued: int = 1000
+    seconds: float = 1800.0
+    pixels: int = 400_000_000
 
 
 @dataclass
@@ -105,8 +131,9 @@ class Jobs:
         there again, those that waited or ran are queued anew.
     workers : int
         Processes at most.
-    limits : dict
-        What :mod:`crosslook.explore.worker` heeds.
+    limits : Limits
+    quota : Quota, optional
+        What results may take, together with what else counts on it.
     ended : callable, optional
         Called with each job that has ended, in the thread of its slot.
     """
@@ -115,11 +142,13 @@ class Jobs:
         self,
         folder: Path,
         workers: int,
-        limits: dict[str, int],
+        limits: Limits,
+        quota: Quota | None = None,
         ended: Callable[[Job], None] | None = None,
     ) -> None:
         self.folder = folder
-        self._limits = limits
+        self.limits = limits
+        self._quota = quota or Quota(2**63)
         self._ended = ended
         self._jobs: dict[str, Job] = {}
         self._queue: list[Job] = []
@@ -131,9 +160,24 @@ class Jobs:
             slot.start()
 
     def add(self, kind: str, title: str, request: dict[str, Any], work: dict[str, Any]) -> Job:
-        """Queue a job."""
+        """Queue a job.
+
+        Raises
+        ------
+        BusyError
+            If too many wait.
+        TooLargeError
+            If what is kept already takes all that it may.
+        """
+        if kind not in _OURS:
+            self._quota.check()
         job = Job(secrets.token_hex(8), kind, title, request, work, created=time.time())
         with self._change:
+            if kind not in _OURS and len(self._queue) >= self.limits.queued:
+                raise BusyError(
+                    f"{len(self._queue)} jobs wait already, as many as may. Ask again when some "
+                    "have ended, or start the explorer with a larger --max-queued."
+                )
             self._jobs[job.id] = job
             self._queue.append(job)
             self._save(job)
@@ -200,6 +244,7 @@ class Jobs:
         with self._change:
             self._jobs.pop(job.id, None)
         shutil.rmtree(self.place_of(job), ignore_errors=True)
+        self._quota.drop(job.id)
 
     def decide(self, name: str, decision: str) -> Job:
         """Note what a person thinks of a result.
@@ -266,11 +311,21 @@ class Jobs:
         if self._ended is not None:
             self._ended(job)
 
+    def tidy(self, job: Job) -> None:
+        """Remove what a job needed while it ran, and count what it left."""
+        folder = self.place_of(job)
+        if job.id not in self._jobs:  # it was removed while it ran
+            shutil.rmtree(folder, ignore_errors=True)
+            return
+        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+        self._quota.put(job.id, size_of(folder))
+
     def new_process(self) -> tuple[SpawnProcess, Connection]:
         """A process that waits for work, and our end of its pipe."""
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=serve, args=(theirs, self._limits), daemon=True)
+        limits = {"max_pixels": self.limits.pixels}
+        process = context.Process(target=serve, args=(theirs, limits), daemon=True)
         process.start()
         theirs.close()
         return process, ours
@@ -287,6 +342,7 @@ class Jobs:
                 if job.id != path.parent.name or not _ID.fullmatch(job.id):
                     continue
                 self._jobs[job.id] = job
+                self.tidy(job)
                 if job.state == "running":
                     job.tries += 1
                 if job.tries >= _MOST_TRIES and job.state == "running":
@@ -322,6 +378,7 @@ class _Slot(threading.Thread):
             except CrosslookError as error:
                 self.jobs.finish(job, "failed", result={}, error=str(error))
             self.job = None
+            self.jobs.tidy(job)
         self.kill()
 
     def kill(self) -> None:
@@ -342,9 +399,13 @@ class _Slot(threading.Thread):
         try:
             if job.state == "cancelled":
                 return
-            pipe.send((job.kind, job.work, str(folder)))
+            tell(pipe, job.kind, job.work, str(folder))
+            ends = time.monotonic() + self.jobs.limits.seconds
             while True:
-                kind, *values = pipe.recv()
+                if not pipe.poll(max(0.0, ends - time.monotonic())):
+                    self._end_late(job)
+                    return
+                kind, *values = receive(pipe)
                 if kind == "stage":
                     self.jobs.progress(job, *values)
                 else:
@@ -352,8 +413,25 @@ class _Slot(threading.Thread):
                     state: State = "failed" if error else "done"
                     self.jobs.finish(job, state, result=result, error=error)
                     return
+        except ValueError:  # what came is no answer
+            self.kill()
+            self._say_dead(job)
         except (EOFError, OSError):
             self._say_dead(job)
+
+    def _end_late(self, job: Job) -> None:
+        self.kill()
+        if self._process is not None:
+            self._process.join(timeout=5)
+        self._process = self._pipe = None
+        self.jobs.finish(
+            job,
+            "failed",
+            result={},
+            error=f"this took longer than the {self.jobs.limits.seconds / 60:g} minutes that a "
+            "job may. Search a smaller range or give a smaller image, or start the explorer with "
+            "a larger --max-minutes.",
+        )
 
     def _say_dead(self, job: Job) -> None:
         code = None

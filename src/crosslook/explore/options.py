@@ -1,18 +1,34 @@
-"""The options of a job as the page and the API offer them, from the settings models."""
+"""The options of a job as the page and the API offer them, from the settings models.
+
+What a request may set follows from the type of a field: numbers, choices, text of a
+closed grammar, and extractors that come with the package. All else, a new field of
+plain text too, may name a file or an address and is left to the command line.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Any, get_args
+
+from pydantic.fields import FieldInfo
 
 from crosslook.atlas.settings import LocateSettings
 from crosslook.errors import NotFoundError, SettingError
+from crosslook.extract.registry import ExtractorRow, extractor_class, find_row
+from crosslook.extract.spec import parse_spec
 from crosslook.match.settings import RegisterSettings
-from crosslook.options import Settings, choices_of, cli_of, describe_range
+from crosslook.options import (
+    Extractors,
+    Settings,
+    choices_of,
+    cli_of,
+    describe_range,
+    is_closed,
+)
 
 MODELS: dict[str, type[Settings]] = {"locate": LocateSettings, "register": RegisterSettings}
-_PATHS = ("dem", "weights")
-"""Fields that name files of the server; they are not to be had from outside."""
-_SPECS = ("coarse", "fine", "extractor")
+_SPEC = re.compile(r"[A-Za-z0-9._:=,+-]+")
+_MOST_KEYS, _MOST_TEXT, _MOST_ITEMS = 64, 200, 16
 _FIRST = ("gsd", "rotation", "scale", "bbox", "near", "radius_km", "sar", "optical", "bands")
 """What people change; the rest is folded away."""
 
@@ -21,7 +37,12 @@ def offered(kind: str) -> list[str]:
     """Names of the fields that a job of a kind takes."""
     if kind not in MODELS:
         raise NotFoundError(f"there are no options of '{kind[:32]}'; of: {', '.join(MODELS)}.")
-    return [name for name in MODELS[kind].model_fields if name not in _PATHS]
+    fields = MODELS[kind].model_fields
+    return [name for name, field in fields.items() if is_closed(field) or _is_spec(field)]
+
+
+def _is_spec(field: FieldInfo) -> bool:
+    return any(isinstance(item, Extractors) for item in field.metadata)
 
 
 def describe_options(kind: str) -> list[dict[str, Any]]:
@@ -63,20 +84,54 @@ def checked(kind: str, settings: dict[str, Any]) -> dict[str, Any]:
     SettingError
         For anything that is unknown, not allowed, or names a file.
     """
-    for name in _PATHS:
-        if name in settings:
+    fields, allowed = MODELS[kind].model_fields, offered(kind)
+    for name in settings:
+        if name in fields and name not in allowed:
             raise SettingError(
-                f"{name} names a file of the machine that the explorer runs on; it can be given "
-                "on the command line alone."
+                f"{name} may name a file or an address of the machine that the explorer runs on; "
+                "it can be given on the command line alone."
             )
-    for name in _SPECS:
-        if "hf:" in str(settings.get(name, "")):
-            raise SettingError(
-                f"{name}: models of the hub can be named on the command line alone; here the "
-                "built-in extractors are allowed."
-            )
+    _check_size(settings)
+    for name, value in settings.items():
+        if name in fields and isinstance(value, str) and _is_spec(fields[name]):
+            _check_built_in(name, value)
     model = MODELS[kind](**settings)
     return model.model_dump(mode="json", include=set(settings))
+
+
+def _check_size(settings: dict[str, Any]) -> None:
+    """Texts and lists are short, whatever they are for: errors repeat them."""
+    lists = [value for value in settings.values() if isinstance(value, list)]
+    values = [*settings, *settings.values(), *(item for items in lists for item in items)]
+    long = any(len(value) > _MOST_TEXT for value in values if isinstance(value, str))
+    deep = any(isinstance(value, dict) for value in settings.values()) or any(
+        isinstance(item, list | dict) for items in lists for item in items
+    )
+    if long or deep or len(settings) > _MOST_KEYS or any(len(x) > _MOST_ITEMS for x in lists):
+        raise SettingError(
+            f"the settings are too large: up to {_MOST_KEYS} options, each a number, a text of up "
+            f"to {_MOST_TEXT} characters or a list of up to {_MOST_ITEMS} of them, are allowed."
+        )
+
+
+def _check_built_in(name: str, spec: str) -> None:
+    """Refuse an extractor that is read from a folder, from the hub or by another package."""
+    if spec and _SPEC.fullmatch(spec):
+        parsed = parse_spec(spec)
+        row = find_row(parsed.name)
+        built_in = not row.plugin and (bool(row.variants) or not row.needs)
+        if built_in and not any(_is_free(row, key) for key in parsed.options):
+            return
+    raise SettingError(
+        f"{name}: '{spec}' is no built-in extractor; other models, of the hub or a folder, can be "
+        "named on the command line alone."
+    )
+
+
+def _is_free(row: ExtractorRow, key: str) -> bool:
+    """Whether an option of an extractor takes any text."""
+    option = extractor_class(row).OPTIONS.get(key)
+    return option is not None and isinstance(option.default, str) and not option.choices
 
 
 def _type_of(kind: Any) -> str:

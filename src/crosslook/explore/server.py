@@ -19,6 +19,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
 
 from crosslook import __version__
@@ -33,13 +34,16 @@ from crosslook.explore import api, show
 from crosslook.explore.demo import FOLDERS, PARTS
 from crosslook.explore.guard import LOOPBACK, Guard
 from crosslook.explore.images import MEBI, Uploads
-from crosslook.explore.jobs import AFTER, Job, Jobs
+from crosslook.explore.jobs import AFTER, BusyError, Job, Jobs, Limits
 from crosslook.explore.library import Library, places_in
+from crosslook.explore.quota import Quota
 from crosslook.explore.settings import ExploreSettings
 from crosslook.explore.written import add_atlases
 
 _STATIC = files("crosslook.explore") / "static"
 _GIBI = 2**30
+_MOST_SHOWN = 80
+_MOST_HEADERS = 32 * 1024
 
 
 @dataclass
@@ -71,15 +75,20 @@ class Explorer:
             for one in places_in(place if "://" in place else str(Path(place).resolve())):
                 library.add(one)
         add_atlases(library)
-        uploads = Uploads(out / "uploads", settings.max_upload * MEBI, settings.max_stored * _GIBI)
         for folder in ("uploads", "jobs", "marks"):
             (out / folder).mkdir(exist_ok=True)
-        limits = {"max_pixels": settings.max_pixels * 1_000_000}
+        quota = Quota(settings.max_stored * _GIBI)
+        uploads = Uploads(out / "uploads", settings.max_upload * MEBI, quota)
+        limits = Limits(
+            queued=settings.max_queued,
+            seconds=settings.max_minutes * 60,
+            pixels=settings.max_pixels * 1_000_000,
+        )
 
         def ended(job: Job) -> None:
             _take_in(library, out, job)
 
-        jobs = Jobs(out / "jobs", settings.workers, limits, ended)
+        jobs = Jobs(out / "jobs", settings.workers, limits, quota, ended)
         _take_in_demo(library, out)
         for job in jobs.all():
             if job.state == "done":
@@ -195,12 +204,21 @@ def _add_errors(app: FastAPI) -> None:
             status = 404
         elif isinstance(error, TooLargeError):
             status = 413
+        elif isinstance(error, BusyError):
+            status = 429
+        elif isinstance(error, OutputError):
+            status = 507
         return JSONResponse({"error": str(error)}, status, {"connection": "close"})
+
+    @app.exception_handler(ClientDisconnect)
+    def broken(_: Request, error: ClientDisconnect) -> JSONResponse:
+        words = "the request broke off, or nothing came of it for a minute; send it again."
+        return JSONResponse({"error": words}, 408, {"connection": "close"})
 
     @app.exception_handler(RequestValidationError)
     def wrong(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"][1:])
+        where = ".".join(str(part) for part in first["loc"][1:])[:_MOST_SHOWN]
         return JSONResponse({"error": f"{where or 'the request'}: {first['msg']}."}, 422)
 
     @app.exception_handler(HTTPException)
@@ -271,7 +289,8 @@ def serve(settings: ExploreSettings) -> None:
         threading.Timer(0.5, webbrowser.open, [address]).start()
     config = uvicorn.Config(
         make_app(explorer), log_level="warning", lifespan="on", timeout_graceful_shutdown=2,
-        server_header=False, access_log=False,
+        server_header=False, access_log=False, http="h11",
+        h11_max_incomplete_event_size=_MOST_HEADERS,
     )  # fmt: skip
     try:
         uvicorn.Server(config).run(sockets=[listening])

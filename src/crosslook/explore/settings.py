@@ -43,5 +43,14 @@ class ExploreSettings(Settings):
         default=400, ge=1, le=65_536, description="Largest image that is read, over all bands."
     )
     max_stored: Annotated[int, Cli(metavar="GIB")] = Field(
-        default=20, ge=1, le=65_536, description="Most that uploads may take in the folder."
+        default=20,
+        ge=1,
+        le=65_536,
+        description="Most that uploads and results may take in the folder together.",
+    )
+    max_queued: Annotated[int, Cli(metavar="JOBS")] = Field(
+        default=100, ge=1, le=10_000, description="Most jobs that wait at one time."
+    )
+    max_minutes: Annotated[float, Cli(metavar="MINUTES")] = Field(
+        default=30.0, gt=0.0, le=100_000.0, description="Longest that one job may run."
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from crosslook.errors import NotFoundError
 from crosslook.explore import audits, written
@@ -31,20 +31,20 @@ Number = Annotated[int, Query(ge=0, description="Its number in the lists of /run
 class MapsRequest(BaseModel):
     """Whose feature maps are wanted, and under which extractor."""
 
-    index: int
-    extractor: str
+    index: int = Field(ge=0, le=2**31)
+    extractor: str = Field(max_length=200)
 
 
 class AuditRequest(BaseModel):
     """Which set of pairs is audited."""
 
-    pairs: str
+    pairs: str = Field(max_length=64)
 
 
 class MarkRequest(BaseModel):
     """What a person thinks of a scene."""
 
-    scene: str
+    scene: str = Field(max_length=1000)
     mark: Literal["good", "bad", ""]
 
 

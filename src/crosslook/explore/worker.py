@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import multiprocessing
 import os
 import signal
+import tempfile
+import threading
 import time
 import warnings
 from importlib import import_module
@@ -13,6 +17,7 @@ from typing import Any
 
 from crosslook.console import DEBUG
 from crosslook.errors import CrosslookError
+from crosslook.geo.handles import OPEN
 from crosslook.progress import listening
 
 TASKS = {
@@ -26,17 +31,33 @@ TASKS = {
     "demo-study": "crosslook.explore.demo:demo_study_task",
     "audit": "crosslook.explore.audits:audit_task",
 }
+SCRATCH = ".scratch"
+"""Folder of temporary files in that of a job; the server removes it, however the job ends."""
 _TELL_SECONDS = 0.05
+_MOST_MESSAGE = 64 << 20
+
+
+def tell(pipe: Connection, *values: Any) -> None:
+    """Send values as JSON: what a process that reads uploads says is never unpickled."""
+    pipe.send_bytes(json.dumps(values).encode())
+
+
+def receive(pipe: Connection) -> list[Any]:
+    """Take the next values; EOFError or OSError where there are none, ValueError for no JSON."""
+    values = json.loads(pipe.recv_bytes(_MOST_MESSAGE))
+    if not isinstance(values, list):
+        raise ValueError
+    return values
 
 
 def serve(pipe: Connection, limits: dict[str, int]) -> None:
-    """Work until the other end is closed.
+    """Work until the other end is closed, or the server has ended, however it did.
 
     Parameters
     ----------
     pipe : Connection
-        Gives ``(kind, work, folder)``; takes ``("stage", name, done, total)``
-        and at the end ``("end", result, error)``.
+        Gives kind, work and folder; takes ``"stage"``, name, done and total, and at the
+        end ``"end"``, result and error.
     limits : dict
         ``max_pixels``, pixels over all bands of an image that is opened.
     """
@@ -46,26 +67,39 @@ def serve(pipe: Connection, limits: dict[str, int]) -> None:
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, 1)
         os.dup2(nothing, 2)
+    threading.Thread(target=_end_with_server, daemon=True).start()
     _load()
     while True:
         try:
-            kind, work, folder = pipe.recv()
+            kind, work, folder = receive(pipe)
         except (EOFError, OSError):
             return
         last = ["", 0.0]
 
-        def tell(name: str, done: int, total: int, last: list[Any] = last) -> None:
+        def heard(name: str, done: int, total: int, last: list[Any] = last) -> None:
             now = time.monotonic()
             if name != last[0] or now - last[1] > _TELL_SECONDS:
                 last[:] = [name, now]
-                pipe.send(("stage", name, done, total))
+                tell(pipe, "stage", name, done, total)
 
-        with listening(tell):
+        scratch = Path(folder) / SCRATCH
+        scratch.mkdir(parents=True, exist_ok=True)
+        tempfile.tempdir = str(scratch)
+        with listening(heard):
             result, error = _do(kind, {**work, **limits}, Path(folder))
+        OPEN.close()
         try:
-            pipe.send(("end", result, error))
+            tell(pipe, "end", result, error)
         except OSError:
             return
+
+
+def _end_with_server() -> None:
+    """End with the server even where it was killed, also in the middle of a job."""
+    server = multiprocessing.parent_process()
+    if server is not None:
+        server.join()
+        os._exit(1)
 
 
 def _load() -> None:
@@ -97,4 +131,7 @@ def _plain(text: str, work: dict[str, Any]) -> str:
         if isinstance(one, dict) and "path" in one:
             text = text.replace(str(one["path"]), str(one["name"]))
             text = text.replace(f"{Path(one['path']).name}: ", "")
+    for place in work.values():  # as the atlas or the run
+        if isinstance(place, str) and Path(place).is_absolute():
+            text = text.replace(place, Path(place).name)
     return text

@@ -243,7 +243,11 @@ def refit_work(written: WrittenMatch) -> dict[str, Any]:
     }
     images = {"query": "sar"} if atlas else {"sar": "sar", "optical": "optical"}
     work: dict[str, Any] = {
-        key: {"path": written.work[side], "name": written.match["images"][side]["name"]}
+        key: {
+            "path": written.work[side],
+            "name": written.match["images"][side]["name"],
+            "driver": "",  # it is a file of whoever started the explorer, of any kind
+        }
         for key, side in images.items()
     }
     where = {"atlas": written.work["atlas"]} if atlas else {}

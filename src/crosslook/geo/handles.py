@@ -35,6 +35,7 @@ from crosslook.geo.products.resolve import Opening, resolve
 from crosslook.geo.products.virtual import normalised
 from crosslook.geo.products.vrt import COMPLEX, quiet, remarks_of
 from crosslook.geo.rectify import EXACT_PX, Placed, rectified
+from crosslook.geo.sequential import decode_whole, must_decode_whole
 from crosslook.storage import (
     ONLY_GDAL,
     Place,
@@ -76,6 +77,9 @@ class Recipe:
         :mod:`crosslook.geo.stored`.
     label : str
         What to call it instead of its file, where that has a name of no meaning.
+    driver : str
+        Of GDAL, for a file from someone who is not trusted: no other driver is tried, the
+        place is a file and no name of GDAL or product, and nothing that it names is opened.
     """
 
     place: Place
@@ -88,6 +92,11 @@ class Recipe:
     indexed: bool = False
     stored: bool = False
     label: str = ""
+    driver: str = ""
+
+    def __post_init__(self) -> None:
+        if self.driver and not Path(self.place).is_file():
+            raise RasterError(f"{self.name} cannot be opened: it is no file of this machine.")
 
     @property
     def name(self) -> str:
@@ -126,7 +135,18 @@ class _Entry:
     def __init__(self, source: Recipe) -> None:
         self.lock = Lock()
         self.closed = False
+        self._source = source
+        self._ready = False
         self.handles, self.about = _open(source)
+
+    def make_ready(self) -> None:
+        """Decode what can only be read from its beginning; headers do not need that."""
+        if not self._ready and any(must_decode_whole(handle) for handle in self.handles):
+            handles = self.handles
+            self.handles, self.about = _open(self._source, decoded=True)
+            for handle in reversed(handles):
+                handle.close()
+        self._ready = True
 
     def close(self) -> None:
         with self.lock:
@@ -148,8 +168,10 @@ class OpenRasters:
         self._entries: OrderedDict[tuple[object, ...], _Entry] = OrderedDict()
 
     @contextmanager
-    def use(self, source: Recipe) -> Iterator[tuple[Any, Any]]:
+    def use(self, source: Recipe, *, pixels: bool = False) -> Iterator[tuple[Any, Any]]:
         """Yield the file and what is read of it, maybe warped; other threads wait for it.
+
+        ``pixels`` says that more than the header is wanted.
 
         Raises
         ------
@@ -161,6 +183,8 @@ class OpenRasters:
             with entry.lock:
                 if entry.closed:  # dropped by another thread in between
                     continue
+                if pixels:
+                    entry.make_ready()
                 yield entry.handles[1 if entry.about.joined else 0], entry.handles[-1]
                 return
 
@@ -224,12 +248,15 @@ def _state_of(place: Place) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-def reading(place: Place) -> AbstractContextManager[Any]:
+def reading(place: Place, *, alone: bool = False) -> AbstractContextManager[Any]:
     """Hold GDAL's block cache small, which else takes a part of all memory.
 
-    Also tells GDAL how the store of a remote place is reached.
+    Also tells GDAL how the store of a remote place is reached, and to look at no file
+    beside one that is read ``alone``.
     """
     _, options = for_gdal(place)
+    if alone:
+        options = {**options, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
     # With keys of a cloud in the environment rasterio asks boto3 for a session each time, at
     # 40 ms of the processor, for local files too.
     local = not (is_remote(place) or is_gdal_name(place))
@@ -239,18 +266,33 @@ def reading(place: Place) -> AbstractContextManager[Any]:
     return env
 
 
-def _open(source: Recipe) -> tuple[list[Any], About]:
+def opening_of(source: Recipe) -> Opening:
+    """What GDAL opens: of a file from outside itself, and nothing that its name may stand for."""
+    if source.driver:
+        return Opening(str(Path(source.place).absolute()))  # GDAL's prefixes begin no such path
+    return resolve(source.place, source.bands)
+
+
+def _open(source: Recipe, *, decoded: bool = False) -> tuple[list[Any], About]:
     """Handles from the file to what is read of it, each made from the one before."""
-    opening = resolve(source.place, source.bands)
-    with quiet(), reading(source.place):
+    opening = opening_of(source)
+    with quiet(), reading(source.place, alone=bool(source.driver)):
         handles = [_open_file(source, opening)]
         try:
             unusual = _meaning(handles[0], source)
             if unusual is not None:
                 handles.append(rasterio.open(unusual))
             remarks, dtype = remarks_of(handles[-1]), handles[-1].dtypes[0]
-            mixing = source.resampling if source.stored else None
-            placed = rectified(handles[-1], source.name, source.height, source.dem, mixing)
+            if decoded:
+                handles.append(decode_whole(handles[-1], source.name))
+            placed = rectified(
+                handles[-1],
+                source.name,
+                source.height,
+                source.dem,
+                source.resampling if source.stored else None,
+                source.driver,
+            )
             if placed.view is not None:
                 handles.append(placed.view)
             if source.onto is not None:
@@ -275,7 +317,7 @@ def _meaning(data: Any, source: Recipe) -> str | None:
     """
     if source.stored:
         return nitf_raster(data, lengths=False)
-    return normalised(data, indexed=source.indexed)
+    return normalised(data, indexed=source.indexed, driver=source.driver)
 
 
 def _of_several(file: Any, said: str) -> tuple[str, ...]:
@@ -299,7 +341,7 @@ def _of_place(placed: Placed, remarks: dict[str, str]) -> tuple[str, ...]:
 
 def _open_file(source: Recipe, opening: Opening) -> Any:
     try:
-        data = rasterio.open(opening.name)
+        data = rasterio.open(opening.name, driver=source.driver or None)
     except (RasterioError, UnicodeError) as error:
         if answered := refusal(reason(error)):
             raise RasterError(f"{source.name} cannot be read: {answered}.") from error
@@ -308,6 +350,12 @@ def _open_file(source: Recipe, opening: Opening) -> Any:
             "A readable GeoTIFF, COG, VRT, JPEG 2000, PNG or JPEG is needed; "
             "check that the file is whole."
         ) from error
+    if source.driver and data.tags(ns="OVERVIEWS"):  # asked first: else GDAL opens what it names
+        data.close()
+        raise RasterError(
+            f"{source.name} names another file that holds its overviews, which is not read here. "
+            "Write it without, or with overviews inside."
+        )
     if _is_cut_short(opening.name, data.driver):
         data.close()
         raise RasterError(

@@ -18,8 +18,7 @@ from crosslook.errors import RasterError
 from crosslook.gdal_names import files_of
 from crosslook.geo.explain import refusal, refused_now
 from crosslook.geo.grid import make_grid, plain_grid, shape_of, text_of_crs, whole_offset
-from crosslook.geo.handles import OPEN, About, Recipe, reading, reason
-from crosslook.geo.products.resolve import resolve
+from crosslook.geo.handles import OPEN, About, Recipe, opening_of, reading, reason
 from crosslook.geo.products.zarr_arrays import is_copy
 from crosslook.storage import Place, as_path, as_place, files_below, is_remote, reaching
 from crosslook.types import FloatArray, Window
@@ -146,7 +145,7 @@ class RasterFile(Recipe):
         """Files that the pixels lie in: those of a product or of a virtual raster too."""
         with OPEN.use(self) as data:
             inside = tuple(str(name) for name in data[0].files)
-        named = [*resolve(self.place, self.bands).files, *inside]
+        named = [*opening_of(self).files, *inside]
         parts = dict.fromkeys(part for name in named for part in _parts_of(name))
         return tuple(part for part in parts if not is_copy(part))
 
@@ -219,7 +218,7 @@ class RasterFile(Recipe):
     ) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
         region = rasterio.windows.Window(inside.col, inside.row, inside.width, inside.height)
         out_shape = None if shape is None else (len(bands), *shape)
-        with OPEN.use(self) as (_, data), reading(self.place):
+        with OPEN.use(self, pixels=True) as (_, data), reading(self.place):
             self._check_bands(bands, data.count)
             try:
                 raw = data.read(list(bands), window=region, out_shape=out_shape)
@@ -230,7 +229,7 @@ class RasterFile(Recipe):
                 if not whole:
                     masks = data.read_masks(list(bands), window=region, out_shape=out_shape)
             except RasterioError as error:
-                files = (self.place, *resolve(self.place, self.bands).files)
+                files = (self.place, *opening_of(self).files)
                 if answered := refusal(reason(error)) or refused_now(files):
                     raise RasterError(f"{self.name} cannot be read: {answered}.") from error
                 raise RasterError(

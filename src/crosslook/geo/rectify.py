@@ -26,7 +26,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import calculate_default_transform, reproject
 
 from crosslook.errors import GridError
-from crosslook.geo.products.vrt import control_points, points_element
+from crosslook.geo.products.vrt import control_points, pinned, points_element
 from crosslook.storage import for_gdal, name_of
 
 EXACT_PX = 0.01  # GDAL may approximate a projection by this much
@@ -56,7 +56,12 @@ class Placed:
 
 
 def rectified(
-    data: Any, name: str, height: float | None, dem: str | None, stored: str | None = None
+    data: Any,
+    name: str,
+    height: float | None,
+    dem: str | None,
+    stored: str | None = None,
+    driver: str = "",
 ) -> Placed:
     """Bring an open raster onto a map where it lies on none.
 
@@ -69,6 +74,8 @@ def rectified(
         Metres above the ellipsoid, or an elevation model; for rational polynomials.
     stored : str, optional
         How numbers are resampled that keep their own type; float32 by default.
+    driver : str
+        The only one by which a file from outside is opened again.
 
     Raises
     ------
@@ -84,7 +91,7 @@ def rectified(
     if data.rpcs and (asked or count < _MANY):
         return _by_polynomials(data, height, dem, stored)
     if count >= _FEWEST:
-        placed = _by_points(data, name, stored)
+        placed = _by_points(data, name, stored, driver)
         more = "; --height and --dem are not used, they serve rational polynomials alone"
         return replace(placed, note=placed.note + more) if asked else placed
     points = "; three or more control points are needed for that, it has " + str(count)
@@ -106,7 +113,7 @@ def _by_polynomials(data: Any, height: float | None, dem: str | None, stored: st
     return Placed(by, view, note)
 
 
-def _by_points(data: Any, name: str, stored: str | None) -> Placed:
+def _by_points(data: Any, name: str, stored: str | None, driver: str) -> Placed:
     points, crs = control_points(data)
     points = points[np.isfinite(points[:, :4]).all(axis=1)]
     points = points[np.unique(points[:, :2], axis=0, return_index=True)[1]]
@@ -126,7 +133,7 @@ def _by_points(data: Any, name: str, stored: str | None) -> Placed:
     note = f", {len(kept)} of {len(points)}" if len(kept) < len(points) else ""
     wkt = pyproj.CRS.from_user_input(target).to_wkt()
     spline = "GCP_TPS" if len(points) >= _MANY else "GCP_POLYNOMIAL"
-    with rasterio.open(_with_points(data, kept, wkt)) as moved:
+    with rasterio.open(_with_points(data, kept, wkt, driver)) as moved:
         view = _warped_by(moved, target, target, stored, SRC_METHOD=spline)
     return Placed("control points", view, note)
 
@@ -148,7 +155,7 @@ def _evenly(at: Array, most: int) -> NDArray[np.intp]:
     return np.sort(np.array(chosen))
 
 
-def _with_points(data: Any, points: Array, crs: str) -> str:
+def _with_points(data: Any, points: Array, crs: str, driver: str) -> str:
     """The open raster as a virtual one with other control points, and all else as it is."""
     with MemoryFile(ext=".vrt") as file:
         copy_raster(data, file.name, driver="VRT")
@@ -156,6 +163,10 @@ def _with_points(data: Any, points: Array, crs: str) -> str:
     for old in [*root.findall("GCPList"), *root.findall("SRS"), *root.findall("GeoTransform")]:
         root.remove(old)
     root.insert(0, points_element(points, crs))
+    for named in root.iter("SourceFilename"):
+        if driver and not (named.text or "").startswith(("<", "vrt://")):
+            named.text = pinned(data.name, driver)
+            named.set("relativeToVRT", "0")
     return tostring(root, encoding="unicode")
 
 

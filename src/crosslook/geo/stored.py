@@ -161,7 +161,7 @@ def _read(
     region = rasterio.windows.Window(window.col, window.row, window.width, window.height)
     shape = (count, window.height, window.width)
     numbers, valid = np.empty(shape, numpy_type(dtype)), np.empty(shape, np.bool_)
-    with OPEN.use(file) as (_, data), reading(file.place):
+    with OPEN.use(file, pixels=True) as (_, data), reading(file.place):
         try:
             for band in range(1, count + 1):  # their types may differ
                 numbers[band - 1] = data.read(band, window=region)

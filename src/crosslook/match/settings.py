@@ -10,6 +10,8 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from crosslook.errors import SettingError
 from crosslook.options import (
     Cli,
+    Closed,
+    Extractors,
     GroundOptions,
     ModelOptions,
     OverwriteOption,
@@ -54,14 +56,16 @@ class ReachOptions(Settings):
     rotation: Annotated[float, Cli(metavar="DEGREES")] = Field(
         default=0.0, ge=0.0, le=180.0, description="Largest rotation to either side."
     )
-    scale: Annotated[Factors, BeforeValidator(_as_range), Cli(metavar="FRACTION|LOW:HIGH")] = Field(
+    scale: Annotated[
+        Factors, BeforeValidator(_as_range), Closed(), Cli(metavar="FRACTION|LOW:HIGH")
+    ] = Field(
         default="", description="Largest change of scale, as 0.1 (10 %), or factors, as 0.7:1.4."
     )
-    aspect: Annotated[Factors, BeforeValidator(_as_range), Cli(metavar="FRACTION|LOW:HIGH")] = (
-        Field(
-            default="",
-            description="Largest change of height over width, for oblong pixels; as --scale.",
-        )
+    aspect: Annotated[
+        Factors, BeforeValidator(_as_range), Closed(), Cli(metavar="FRACTION|LOW:HIGH")
+    ] = Field(
+        default="",
+        description="Largest change of height over width, for oblong pixels; as --scale.",
     )
     flip: bool = Field(default=False, description="Try the mirror image too.")
     near_only: bool = Field(
@@ -154,7 +158,7 @@ class RegisterSettings(HintOptions, SeedOption, ReachOptions, ReliefOptions, Mod
         default="auto",
         description="Transform that is fitted; auto takes the simplest that predicts best.",
     )
-    extractor: Annotated[str, Cli(metavar="SPEC")] = Field(
+    extractor: Annotated[str, Extractors(), Cli(metavar="SPEC")] = Field(
         default=DEFAULT_EXTRACTOR, description="Features that are correlated."
     )
 
@@ -195,10 +199,10 @@ class AuditSettings(SeedOption, ReadingOptions, ModelOptions):
     radius: Annotated[float, Cli(metavar="PIXELS")] = Field(
         default=24.0, gt=0.0, le=1024.0, description="Largest shift looked for."
     )
-    shift_features: Annotated[str, Cli(metavar="SPEC")] = Field(
+    shift_features: Annotated[str, Extractors(), Cli(metavar="SPEC")] = Field(
         default="hog:cell=2,blur=1.5", description="Features that give the shift of a scene."
     )
-    part_features: Annotated[str, Cli(metavar="SPEC")] = Field(
+    part_features: Annotated[str, Extractors(), Cli(metavar="SPEC")] = Field(
         default="hog:cell=4,blur=1", description="Features that give its rotation and relief."
     )
 

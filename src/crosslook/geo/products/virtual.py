@@ -29,6 +29,7 @@ from crosslook.geo.products.vrt import (
     add_band,
     add_colours,
     head,
+    pinned,
     placement_of,
     quiet,
     remarks_of,
@@ -130,25 +131,27 @@ def _add_part(root: Element, data: Any, part: Part, name: str) -> None:
         add_band(root, data, part, band, label, lengths=False)
 
 
-def normalised(data: Any, *, indexed: bool = False) -> str | None:
+def normalised(data: Any, *, indexed: bool = False, driver: str = "") -> str | None:
     """Write the virtual raster of an open file whose pixels are no numbers yet; None for others.
 
-    ``indexed`` takes the numbers of a palette for what they are.
+    ``indexed`` takes the numbers of a palette for what they are; ``driver`` is the only
+    one by which the file is opened again.
     """
-    if (text := nitf_raster(data)) is not None:
+    if not driver and (text := nitf_raster(data)) is not None:
         return text
+    name = pinned(data.name, driver)
     if pairs := _pairs_by_name(data):
         root = _head_of(data, MAGNITUDE="YES")
         for first, label in pairs:
-            add_amplitude(root, data, data.name, (first, first + 1), label)
+            add_amplitude(root, data, name, (first, first + 1), label)
     elif data.dtypes[0] in COMPLEX:
         root = _head_of(data)
         for band in range(1, data.count + 1):
             label = str(data.descriptions[band - 1] or "")
-            add_band(root, data, Part(data.name), band, label)
+            add_band(root, data, Part(name), band, label)
     elif data.colorinterp[0] is ColorInterp.palette and not (indexed or keeps_numbers(data)):
         root = _head_of(data)
-        add_colours(root, data, data.name)
+        add_colours(root, data, name)
     else:
         return None
     return tostring(root, encoding="unicode")

@@ -112,6 +112,11 @@ def _is_text(name: str) -> bool:
     return name.lstrip().startswith("<VRTDataset")
 
 
+def pinned(name: str, driver: str) -> str:
+    """The name of a file by which only one driver opens it, where one is named."""
+    return f"vrt://{name}?if={driver}" if driver else name
+
+
 def head(
     height: int, width: int, at: Placement, remarks: Mapping[str, str] | None = None
 ) -> Element:
