@@ -184,7 +184,9 @@ def open_upload(
     RasterError
         If it is damaged, or has more pixels than allowed over all bands.
     """
-    source = RasterFile(as_place(work["path"]), height=reading.height, label=work["name"])
+    source = RasterFile(
+        as_place(work["path"]), height=reading.height, label=work["name"], crs=reading.crs or ""
+    )
     height, width = shape_of(source.header.grid)
     pixels = height * width * source.header.bands
     if pixels > max_pixels:
@@ -199,7 +201,7 @@ def open_upload(
 
 def reading_of(settings: dict[str, Any]) -> Reading:
     """The part of a job's settings that says how images are read."""
-    known = {n: settings[n] for n in ("sar", "optical", "bands", "height") if n in settings}
+    known = {n: settings[n] for n in ("sar", "optical", "bands", "height", "crs") if n in settings}
     return Reading.parse(RegisterSettings(**known).reading())
 
 

@@ -14,7 +14,7 @@ import os
 import tempfile
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 import rasterio
 from odc.geo.geobox import GeoBox
+from pyproj import CRS
+from pyproj.exceptions import CRSError
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.session import DummySession
@@ -30,7 +32,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import calculate_default_transform, reproject
 
 from crosslook.errors import GridError, RasterError
-from crosslook.geo.grid import shape_of
+from crosslook.geo.grid import FRAME, shape_of, text_of_crs
 from crosslook.geo.products.resolve import Opening, resolve
 from crosslook.geo.products.virtual import normalised, quiet
 from crosslook.storage import (
@@ -46,6 +48,7 @@ from crosslook.storage import (
 
 _GDAL_CACHE_MIB = 64
 _EXACT_PX = 0.01  # GDAL may approximate a projection by this much
+_LONGEST_WKT = 65_536
 _MOST_SPLINE_POINTS = 1000  # a thin plate through n points takes n^3 steps
 
 
@@ -73,6 +76,8 @@ class Recipe:
         Leave a palette its numbers instead of its colours.
     label : str
         What to call it instead of its file, where that has a name of no meaning.
+    crs : str
+        Of its map, where that has none; else not heeded.
     """
 
     place: Place
@@ -84,6 +89,7 @@ class Recipe:
     missing: float | None = None
     indexed: bool = False
     label: str = ""
+    crs: str = ""
 
     @property
     def name(self) -> str:
@@ -217,7 +223,8 @@ def _open(source: Recipe) -> list[Any]:
             if needs_rectifying(handles[-1]):
                 handles.append(_rectified(handles[-1], source))
             if source.onto is not None:
-                handles.append(_warped(handles[-1], source, source.onto))
+                own = crs_of_map(source, handles[-1])
+                handles.append(_warped(handles[-1], source, source.onto, own))
         except RasterioError as error:
             for handle in reversed(handles):
                 handle.close()
@@ -280,7 +287,7 @@ def _rectified(data: Any, source: Recipe) -> Any:
         lon, lat = np.mean([p.x for p in points]), np.mean([p.y for p in points])
         spline = len(points) >= 10 and len(points) <= _MOST_SPLINE_POINTS
         extras["SRC_METHOD"] = "GCP_TPS" if spline else "GCP_POLYNOMIAL"
-        crs = crs or "EPSG:4326"
+        crs = crs or source.crs or "EPSG:4326"
     else:
         crs = "EPSG:4326"
         lon, lat = data.rpcs.long_off, data.rpcs.lat_off
@@ -347,7 +354,31 @@ def _local_map(lon: float, lat: float) -> str:
     return f"EPSG:{32600 + zone if lat >= 0 else 32700 + zone}"
 
 
-def _warped(data: Any, source: Recipe, onto: GeoBox) -> Any:
+def crs_of_map(source: Recipe, data: Any) -> str | None:
+    """The CRS in which the affine map of a raster lies; None where it has no map.
+
+    That of the file; else the one requested, that of a ``.prj`` file beside
+    it, and :data:`~crosslook.geo.grid.FRAME` where none is known.
+    """
+    if data.transform.is_identity:
+        return None
+    if data.crs:
+        return text_of_crs(CRS.from_user_input(data.crs.to_wkt()))
+    return source.crs or _crs_beside(source.place) or FRAME
+
+
+def _crs_beside(place: Place) -> str | None:
+    """The CRS of a ``.prj`` file of the same name, as lies beside world files."""
+    if is_gdal_name(place) or is_remote(place):
+        return None
+    for suffix in (".prj", ".PRJ"):
+        path = Path(str(place)).with_suffix(suffix)
+        with suppress(OSError, UnicodeError, CRSError), path.open(encoding="utf-8-sig") as file:
+            return text_of_crs(CRS.from_wkt(file.read(_LONGEST_WKT)))
+    return None
+
+
+def _warped(data: Any, source: Recipe, onto: GeoBox, own: str | None) -> Any:
     missing = data.nodata if source.missing is None else source.missing
     if missing is None and data.dtypes[0].startswith("float"):
         missing = float("nan")
@@ -355,6 +386,7 @@ def _warped(data: Any, source: Recipe, onto: GeoBox) -> Any:
     # In float32 with NaN for no data: what lies outside the raster is told from 0.
     return WarpedVRT(
         data,
+        src_crs=own,
         crs=str(onto.crs),
         transform=onto.affine,
         height=height,

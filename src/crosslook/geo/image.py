@@ -21,13 +21,17 @@ from crosslook.errors import GridError, RasterError, SettingError
 from crosslook.geo.grey import GreyImage, make_grey_image
 from crosslook.geo.grid import (
     between,
+    crs_text,
     describe_grid,
+    frame_name,
+    has_map,
     is_invertible,
     is_placed,
     mean_metres,
     rim,
     same_grid,
     shape_of,
+    shares_frame,
     window_of,
     zoomed,
 )
@@ -158,9 +162,24 @@ class ImageFile:
         if empty and not self.radiometry.bands:
             used = ", ".join(str(band) for band in self.bands)
             notes.append(f"{self.name}: band {', '.join(empty)} is empty; band {used} is used")
-        if self.header.placed_by in ("control points", "rational polynomials"):
-            notes.append(f"{self.name}: placed by its {self.header.placed_by}")
-        return tuple(notes)
+        return (*notes, *self._notes_on_place())
+
+    def _notes_on_place(self) -> list[str]:
+        """Where its place comes from, if not from an affine map and a CRS of its own."""
+        by, name = self.header.placed_by, self.name
+        if by in ("control points", "rational polynomials"):
+            return [f"{name}: placed by its {by}"]
+        if by == "a map in the CRS given":
+            return [f"{name}: its map says no CRS; it is taken in {crs_text(self.grid)}"]
+        if by == "a map without CRS":
+            return [
+                f"{name}: its map says no CRS, so it has no longitude and latitude; "
+                "--crs tells the CRS"
+            ]
+        given = self.source.crs if isinstance(self.source, RasterFile) else ""
+        if given and given != crs_text(self.own_grid):
+            return [f"{name}: --crs is not used, it has {frame_name(self.own_grid)}"]
+        return []
 
     def restretched(self, stretch: Stretch) -> ImageFile:
         """The same file under other limits, as when a set of images shares them."""
@@ -174,9 +193,10 @@ class ImageFile:
         GridError
             If the mask has other pixels and no place on the map.
         """
-        mask = RasterFile(as_place(place), indexed=True)
+        # A mask is made for its image, so a map without CRS is one in that of the image.
+        mask = RasterFile(as_place(place), indexed=True, crs=crs_text(self.grid) or "")
         grid = mask.header.grid
-        if is_placed(grid) and is_placed(self.grid):
+        if shares_frame(grid, self.grid):
             if not same_grid(grid, self.grid):
                 mask = mask.on(self.grid, "nearest")
         elif shape_of(grid) != self.shape:
@@ -298,7 +318,7 @@ class ImageFile:
 
     def _own_positions(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Row and column on the image's own pixels of every pixel of a window."""
-        if self.own_grid == self.grid or not is_placed(self.grid):
+        if self.own_grid == self.grid or not has_map(self.grid):
             rows = np.arange(window.row, window.row + window.height, dtype=np.float32)[:, None]
             return rows, np.arange(window.col, window.col + window.width, dtype=np.float32)[None]
         nodes = [
@@ -400,20 +420,28 @@ def on_optical_grid(sar: ImageFile, optical: ImageFile) -> ImageFile:
     first, second = sar.grid, optical.grid
     if not (is_invertible(first) and is_invertible(second)):
         raise _refusal(sar, optical, "a transform has no inverse; write the georeference again")
-    if not (is_placed(first) and is_placed(second)):
+    if not shares_frame(first, second):
         if first.shape != second.shape:
             raise _refusal(
-                sar, optical, "without a georeference on both sides their sizes must be equal"
+                sar,
+                optical,
+                "without a georeference on both sides, in CRSs that have a way from one to the "
+                "other, their sizes must be equal. Maps without CRS are placed by --crs",
             )
         return sar
     if same_grid(first, second):
         return sar
     if not _overlap(first, second):
         raise _refusal(sar, optical, "they do not overlap; check which files belong together")
-    centre = np.array([[length / 2 for length in shape_of(second)]])
-    here = mean_metres(first, np.array([[length / 2 for length in shape_of(first)]]))
-    finer = mean_metres(second, centre) / max(here, 1e-9)
+    finer = _side_of(second) / max(_side_of(first), 1e-9)
     return sar.on(second, "average" if finer >= 2 else "bilinear")
+
+
+def _side_of(grid: GeoBox) -> float:
+    """Length of a pixel side at the centre: in metres on Earth, else in units of the frame."""
+    if not is_placed(grid):
+        return float(np.sqrt(abs(grid.affine.determinant)))
+    return mean_metres(grid, np.array([[length / 2 for length in shape_of(grid)]]))
 
 
 def _overlap(first: GeoBox, second: GeoBox) -> bool:
@@ -442,9 +470,8 @@ def _source_of(
     names: Sequence[str] = ()
     if product_bands(at) is not None:
         names = radiometry.bands
-        if not names:
-            return RasterFile(at, height=reading.height, dem=reading.dem)
-    return RasterFile(at, tuple(names), height=reading.height, dem=reading.dem)
+    crs = reading.crs or ""
+    return RasterFile(at, tuple(names), height=reading.height, dem=reading.dem, crs=crs)
 
 
 def _without_empty(

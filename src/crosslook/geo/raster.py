@@ -16,9 +16,18 @@ from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 
-from crosslook.errors import RasterError
-from crosslook.geo.grid import make_grid, plain_grid, shape_of, text_of_crs, whole_offset
-from crosslook.geo.handles import OPEN, Recipe, needs_rectifying, reading, reason
+from crosslook.errors import GridError, RasterError
+from crosslook.geo.grid import (
+    corners,
+    crs_text,
+    is_unnamed,
+    make_grid,
+    plain_grid,
+    shape_of,
+    to_map,
+    whole_offset,
+)
+from crosslook.geo.handles import OPEN, Recipe, crs_of_map, needs_rectifying, reading, reason
 from crosslook.geo.products.resolve import resolve
 from crosslook.storage import Place, as_path, as_place, is_gdal_name, reaching
 from crosslook.types import FloatArray, Window
@@ -47,7 +56,8 @@ class Raster:
     synthetic : bool
         Whether a tag says that the content is simulated.
     placed_by : str
-        ``affine``, ``control points``, ``rational polynomials`` or ``nothing``.
+        ``affine``, ``a map in the CRS given`` (by an option or a ``.prj`` file), ``a map
+        without CRS``, ``control points``, ``rational polynomials`` or ``nothing``.
     is_magnitude : bool
         Whether the numbers are the lengths of complex ones.
     """
@@ -65,6 +75,7 @@ class Raster:
     is_magnitude: bool = False
 
 
+_MOST_LATITUDE = 91.0  # a pixel of a global grid may reach beyond the pole
 _OF_LAYOUT = ("AREA_OR_POINT", "OVR_RESAMPLING_ALG")
 
 
@@ -120,7 +131,7 @@ class RasterFile(Recipe):
     def header(self) -> Raster:
         """Read the header; RasterError where that fails."""
         with OPEN.use(self) as data:
-            return _header(self.name, data)
+            return _header(self, data)
 
     def on(self, grid: GeoBox | None, resampling: str = "bilinear") -> RasterFile:
         """The same raster brought onto another grid."""
@@ -325,22 +336,21 @@ class RasterArray:
         return self.stored[[b - 1 for b in bands], rows, cols], self.valid[rows, cols]
 
 
-def _header(name: str, handles: tuple[Any, Any]) -> Raster:
+def _header(source: RasterFile, handles: tuple[Any, Any]) -> Raster:
     file, data = handles
     solid = [i for i, colour in enumerate(data.colorinterp) if colour is not ColorInterp.alpha]
-    crs = text_of_crs(_pyproj(data.crs)) if data.crs else None
-    placed = crs is not None and not data.transform.is_identity
-    grid = (
-        make_grid(crs, data.transform, data.height, data.width)
-        if placed
-        else plain_grid(data.height, data.width)
-    )
-    by = "affine" if placed else "nothing"
+    grid, by = plain_grid(data.height, data.width), "nothing"
+    if (crs := crs_of_map(source, data)) is not None:
+        grid = make_grid(crs, data.transform, data.height, data.width)
+        by = "affine" if data.crs else "a map in the CRS given"
+        by = "a map without CRS" if is_unnamed(grid) else by
+        if not data.crs:
+            _check_degrees(source.name, grid)
     if needs_rectifying(file):
         by = "control points" if file.gcps[0] else "rational polynomials"
     magnitude = file.dtypes[0].startswith(("complex", "cint"))
     return Raster(
-        name=name,
+        name=source.name,
         grid=grid,
         bands=len(solid),
         dtype="float32" if magnitude else file.dtypes[0],
@@ -365,10 +375,16 @@ def _number(values: Any, index: int, default: float) -> float:
     return float(values[index]) if index < len(values) else default
 
 
-def _pyproj(crs: Any) -> Any:
-    from pyproj import CRS
-
-    return CRS.from_user_input(crs.to_wkt())
+def _check_degrees(name: str, grid: GeoBox) -> None:
+    """Refuse a CRS of degrees for a map that reaches beyond the poles: it is not its own."""
+    if grid.crs is None or not grid.crs.geographic:
+        return
+    reach = float(np.abs(to_map(grid, corners(grid))[:, 1]).max())
+    if reach > _MOST_LATITUDE:
+        raise GridError(
+            f"the map of '{name}' reaches {reach:.10g}, which is no latitude, but "
+            f"{crs_text(grid)} is in degrees. Give the CRS that the map is in, as EPSG:32611."
+        )
 
 
 def _inside(window: Window, height: int, width: int) -> Window:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from crosslook.errors import CrosslookError, GridError, MatchError
+from crosslook.errors import CrosslookError, MatchError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
 from crosslook.geo.grey import GreyImage
@@ -21,10 +20,9 @@ from crosslook.geo.reading import Reading
 from crosslook.match.align import Alignment, align, align_near, align_wide
 from crosslook.match.geometry import FLAT_MODELS, Geometry, choose_geometry
 from crosslook.match.judge import Verdict, error_bound, expected_error, judge
-from crosslook.match.points import start_by_points
 from crosslook.match.pose_range import PoseRange
 from crosslook.match.reason import Search, likely_cause
-from crosslook.match.result import Failure, MatchResult, placement
+from crosslook.match.result import Failure, MatchResult
 from crosslook.match.settings import (
     Model,
     RegisterCall,
@@ -33,6 +31,7 @@ from crosslook.match.settings import (
     TransformModel,
     factors,
 )
+from crosslook.match.starts import start_of
 from crosslook.match.terrain import heights_on, look_of
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform, identity, scaling, translation
@@ -255,8 +254,9 @@ def register(
 ) -> MatchResult:
     """Find the transform that brings a SAR image onto an optical one.
 
-    The georeferences say where to start; without any, both images start at the same upper left
-    corner with pixels of one size. Shifts up to 64 pixels of the working grid, rotations up to
+    The georeferences say where to start, also in a frame of their own that both share (world
+    files without CRS); without any, both images start at the same upper left corner with pixels
+    of one size. Shifts up to 64 pixels of the working grid, rotations up to
     3 degrees and scales up to 3 per cent are followed from there. ``shift``, ``rotation``,
     ``scale``, ``aspect`` and ``flip`` search further (:mod:`crosslook.match.pose_search`), and
     finer where that finds no match; without any, a start that leads to no match is given up for
@@ -286,7 +286,7 @@ def register(
     RasterError
         If a file cannot be read.
     GridError
-        If one image has a georeference and the other has none.
+        If one image has a georeference and the other has none, or in another frame.
     MatchError
         If the two do not overlap, overlap by less than 128 pixels, are
         constant or hold nothing but nodata.
@@ -356,7 +356,7 @@ def _searched(
     start: Transform | None = None,
 ) -> tuple[Alignment, Frame, Search, Geometry | None]:
     """Align near the start or in the range requested; where no match, over the whole overlap."""
-    placed = _placed(*images, settings.points) if start is None else start
+    placed = start_of(*images, settings.points) if start is None else start
     model, seed = _aligned_by(settings.model), settings.seed
     shape = partial(_shaped, images=images, settings=settings, extractor=extractor)
     lap = Timer().lap
@@ -482,17 +482,3 @@ def _range_of(settings: RegisterSettings, shift: float | None) -> PoseRange:
         shift,
         aspect=factors(settings.aspect),
     )
-
-
-def _placed(sar: ImageFile, optical: ImageFile, points: Path | None) -> Transform:
-    """Where to start: by the points given, else by the georeferences."""
-    if points is not None:
-        return start_by_points(points, sar.grid, optical.grid)
-    if is_placed(sar.grid) != is_placed(optical.grid):
-        has, lacks = (sar, optical) if is_placed(sar.grid) else (optical, sar)
-        raise GridError(
-            f"'{has.name}' has a CRS, '{lacks.name}' has none: where to start is not known. "
-            "Give two georeferenced images, or two plain ones that begin at the same corner, "
-            "or points that both show (--points)."
-        )
-    return placement(sar.grid, optical.grid)

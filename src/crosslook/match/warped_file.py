@@ -16,7 +16,7 @@ from rasterio.shutil import copy as copy_raster
 from rasterio.windows import Window as FileWindow
 
 from crosslook.atomic import atomic_path
-from crosslook.geo.grid import crs_text, is_placed, rim, shape_of, window_of
+from crosslook.geo.grid import file_crs, has_map, rim, shape_of, window_of
 from crosslook.geo.image import ImageFile
 from crosslook.geo.products.virtual import quiet
 from crosslook.geo.raster import Labels, RasterFile, Source
@@ -121,8 +121,8 @@ def write_warped(
         "dtype": header.dtype, "nodata": layer.nodata, "tiled": True, "blockxsize": _TILE,
         "blockysize": _TILE, "compress": "deflate", "bigtiff": "if_safer",
     }  # fmt: skip
-    if is_placed(place):
-        profile |= {"crs": crs_text(place), "transform": place.affine}
+    if has_map(place):
+        profile |= {"crs": file_crs(place), "transform": place.affine}
     factor = _reduction(layer, transform)
     overviews = "NEAREST" if layer.resampling == "nearest" else "AVERAGE"
     with atomic_path(target) as path, quiet():
