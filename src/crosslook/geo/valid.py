@@ -169,23 +169,36 @@ def fill_small_holes(values: FloatArray, valid: NDArray[np.bool_]) -> NDArray[np
     few[0] = False
     if count < 2 or not few.any():
         return small
-    small = np.asarray(few[labels], np.bool_)
-    values[:, ~valid] = 0.0
+    small = fill_from_neighbours(values, valid, np.asarray(few[labels], np.bool_))
+    valid |= small
+    return small
+
+
+def fill_from_neighbours(
+    values: FloatArray, valid: NDArray[np.bool_], holes: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Fill holes (h, w) of values (bands, h, w) from their rims inwards, in place.
+
+    Returns
+    -------
+    bool array, shape (h, w)
+        The pixels filled; a hole beside which nothing is valid is not.
+    """
     known = valid.copy()
-    left = small.copy()
+    left = holes.copy()
     while left.any():
         weight = cv2.blur(known.astype(np.float32), (3, 3), borderType=cv2.BORDER_CONSTANT)
         now = left & (weight > 0)
         if not now.any():
             break
         for band in values:
-            total = cv2.blur(band * known, (3, 3), borderType=cv2.BORDER_CONSTANT)
+            total = cv2.blur(
+                np.where(known, band, np.float32(0.0)), (3, 3), borderType=cv2.BORDER_CONSTANT
+            )
             band[now] = total[now] / weight[now]
         known |= now
         left &= ~now
-    small &= known
-    valid |= small
-    return small
+    return np.asarray(holes & known, np.bool_)
 
 
 def _read_strips(source: Source, bands: tuple[int, ...], height: int, width: int) -> FloatArray:
