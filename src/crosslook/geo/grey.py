@@ -55,10 +55,12 @@ def over_gaps(values: FloatArray, valid: NDArray[np.bool_]) -> GreyImage:
     """
     if valid.all() or not valid.any():
         return GreyImage(values, valid)
-    lost = (~valid).astype(np.uint8)
-    square = np.ones((_THIN + 1, _THIN + 1), np.uint8)
-    wide = cv2.morphologyEx(lost, cv2.MORPH_OPEN, square)
-    gaps = fill_from_neighbours(values[None], valid, (lost > 0) & (wide == 0))
+    side = _THIN + 1
+    # What is invalid at the border goes on beyond it.
+    lost = cv2.copyMakeBorder((~valid).astype(np.uint8), *(side,) * 4, cv2.BORDER_REPLICATE)
+    wide = cv2.morphologyEx(lost, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
+    thin = ~valid & (wide[side:-side, side:-side] == 0)
+    gaps = fill_from_neighbours(values[None], valid, thin)
     return GreyImage(values, valid, gaps if gaps.any() else None)
 
 

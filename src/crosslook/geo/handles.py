@@ -47,7 +47,7 @@ from crosslook.storage import (
 )
 
 _GDAL_CACHE_MIB = 64
-_EXACT_PX = 0.01  # GDAL may approximate a projection by this much
+EXACT_PX = 0.01  # GDAL may approximate a projection by this much
 _LONGEST_WKT = 65_536
 _MOST_SPLINE_POINTS = 1000  # a thin plate through n points takes n^3 steps
 
@@ -69,8 +69,8 @@ class Recipe:
         Metres above the ellipsoid, for rational polynomials.
     dem : str or None
         Elevation model, for the same.
-    missing : float or None
-        A stored number that stands for no data though the file does not say so;
+    missing : tuple of float
+        Stored numbers that stand for no data though the file does not say so;
         heeded when the raster is brought onto another grid.
     indexed : bool
         Leave a palette its numbers instead of its colours.
@@ -86,7 +86,7 @@ class Recipe:
     resampling: str = "bilinear"
     height: float | None = None
     dem: str | None = None
-    missing: float | None = None
+    missing: tuple[float, ...] = ()
     indexed: bool = False
     label: str = ""
     crs: str = ""
@@ -304,7 +304,7 @@ def _rectified(data: Any, source: Recipe) -> Any:
     missing = {} if data.nodata is None else {"src_nodata": data.nodata}
     view = WarpedVRT(
         data, src_crs=crs, crs=target, resampling=Resampling.bilinear, dtype="float32",
-        nodata=float("nan"), tolerance=_EXACT_PX, **missing, **extras,
+        nodata=float("nan"), tolerance=EXACT_PX, **missing, **extras,
     )  # fmt: skip
     if view.width < 2 or view.height < 2:
         raise GridError(f"{source.name}: its control points do not span an area.")
@@ -338,7 +338,7 @@ def _over_terrain(data: Any, dem: str, target: str) -> Any:
                 src_nodata=data.nodata,
                 dst_nodata=float("nan"),
                 resampling=Resampling.bilinear,
-                tolerance=_EXACT_PX,
+                tolerance=EXACT_PX,
                 **options,
             )
         return rasterio.open(path)  # stays readable when its name is gone
@@ -379,7 +379,7 @@ def _crs_beside(place: Place) -> str | None:
 
 
 def _warped(data: Any, source: Recipe, onto: GeoBox, own: str | None) -> Any:
-    missing = data.nodata if source.missing is None else source.missing
+    missing = source.missing[0] if source.missing else data.nodata
     if missing is None and data.dtypes[0].startswith("float"):
         missing = float("nan")
     height, width = shape_of(onto)
@@ -392,7 +392,7 @@ def _warped(data: Any, source: Recipe, onto: GeoBox, own: str | None) -> Any:
         height=height,
         width=width,
         resampling=Resampling[source.resampling],
-        tolerance=_EXACT_PX,
+        tolerance=EXACT_PX,
         dtype="float32",
         nodata=float("nan"),
         **({} if missing is None else {"src_nodata": missing}),

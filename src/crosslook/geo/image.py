@@ -153,10 +153,12 @@ class ImageFile:
     def notes(self) -> tuple[str, ...]:
         """What a user should know of how it was read."""
         notes = []
-        if self.survey.fill is not None:
+        if self.survey.fills:
+            numbers = " and ".join(f"{number:g}" for number in self.survey.fills)
             notes.append(
-                f"{self.name}: {self.survey.fill:g} is taken for no data "
-                f"({self.survey.fraction:.1%} of the image), though the file does not say so"
+                f"{self.name}: {numbers} {'is' if len(self.survey.fills) == 1 else 'are'} taken "
+                f"for no data ({self.survey.fraction:.1%} of the image), though the file does not "
+                "say so"
             )
         empty = [str(n) for n, nothing in enumerate(self.survey.empty, 1) if nothing]
         if empty and not self.radiometry.bands:
@@ -210,11 +212,12 @@ class ImageFile:
         """The same file brought onto another grid, window by window."""
         if not isinstance(self.source, RasterFile):
             raise SettingError(f"{self.name} is an array; only files are brought onto a grid.")
-        missing = self.survey.fill
-        if missing is None and self.survey.outside is not None and self.header.nodata is None:
-            missing = 0.0
-        if missing is not None:  # GDAL compares what is stored
-            missing = (missing - self.header.offsets[0]) / self.header.scales[0]
+        missing = self.survey.fills
+        if not missing and self.survey.outside is not None and self.header.nodata is None:
+            missing = (0.0,)
+        # GDAL compares what is stored.
+        scale, offset = self.header.scales[0], self.header.offsets[0]
+        missing = tuple((number - offset) / scale for number in missing)
         return replace(self, source=replace(self.source.on(grid, resampling), missing=missing))
 
     def read(self, window: Window | None = None, factor: int = 1) -> Image:
@@ -303,10 +306,10 @@ class ImageFile:
     def _cleared(self, raw: FloatArray, window: Window) -> FloatArray:
         """Raw values of a window without those that are no data by the survey."""
         looked = self.survey
-        if looked.fill is None and looked.outside is None:
+        if not looked.fills and looked.outside is None:
             return raw
         rows, cols = self._own_positions(window)
-        restored = isinstance(self.source, RasterFile) and self.source.missing == 0.0
+        restored = isinstance(self.source, RasterFile) and self.source.missing == (0.0,)
         if restored and looked.outside is not None:
             # GDAL left out all zeros, so that none bleed in; those inside the swath are data.
             height, width = shape_of(self.own_grid)
@@ -395,9 +398,7 @@ def as_image(
 ) -> ImageFile:
     """Take optical pixels (B, H, W) of 8 bits whose validity is known, as a file would be."""
     source = RasterArray.of(bands, valid, grid, name)
-    looked = Survey(
-        np.empty((len(bands), 0), np.float32), 1, None, None, 0.0, (False,) * len(bands)
-    )
+    looked = Survey(np.empty((len(bands), 0), np.float32), 1, None, (), 0.0, (False,) * len(bands))
     limits = Stretch("stored", (0.0,) * len(bands), (255.0,) * len(bands))
     every = tuple(range(1, len(bands) + 1))
     return ImageFile(source, "optical", every, OpticalRadiometry(), looked, "stored", limits, grid)

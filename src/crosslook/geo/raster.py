@@ -13,21 +13,33 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import RasterioError
+from rasterio.warp import reproject
 
 from crosslook.errors import GridError, RasterError
 from crosslook.geo.grid import (
+    between,
     corners,
     crs_text,
     is_unnamed,
     make_grid,
     plain_grid,
+    rim,
     shape_of,
     to_map,
     whole_offset,
+    window_of,
 )
-from crosslook.geo.handles import OPEN, Recipe, crs_of_map, needs_rectifying, reading, reason
+from crosslook.geo.handles import (
+    EXACT_PX,
+    OPEN,
+    Recipe,
+    crs_of_map,
+    needs_rectifying,
+    reading,
+    reason,
+)
 from crosslook.geo.products.resolve import resolve
 from crosslook.storage import Place, as_path, as_place, is_gdal_name, reaching
 from crosslook.types import FloatArray, Window
@@ -75,6 +87,7 @@ class Raster:
     is_magnitude: bool = False
 
 
+_ROOM = 4  # pixels around a part that is resampled
 _MOST_LATITUDE = 91.0  # a pixel of a global grid may reach beyond the pole
 _OF_LAYOUT = ("AREA_OR_POINT", "OVR_RESAMPLING_ALG")
 
@@ -185,6 +198,8 @@ class RasterFile(Recipe):
         window = Window(0, 0, height, width) if window is None else window
         if self._unmoved is not None and shape is None:
             return self._read_unmoved(window, bands, *self._unmoved)
+        if self.onto is not None and self._has_several and shape is None:
+            return self._read_around_all(window, bands, self.onto)
         inside = _inside(window, height, width)
         out = np.full((len(bands), *(shape or (window.height, window.width))), np.nan, np.float32)
         if inside.height <= 0 or inside.width <= 0:
@@ -216,11 +231,45 @@ class RasterFile(Recipe):
         """Read a grid whose pixels are the raster's own: several times faster than to resample."""
         own = replace(self, onto=None)
         moved = Window(window.row + down, window.col + right, window.height, window.width)
-        values = own.read(moved, bands)
-        if self.missing is not None:
-            for at, band in enumerate(bands):
-                scale, offset = own.header.scales[band - 1], own.header.offsets[band - 1]
-                values[at, values[at] == np.float32(self.missing) * scale + offset] = np.nan
+        return self._without_missing(own.read(moved, bands), bands, own.header)
+
+    @cached_property
+    def _has_several(self) -> bool:
+        """Whether several numbers stand for no data, of which a warped raster of GDAL heeds one."""
+        declared = replace(self, onto=None).header.nodata
+        named = () if declared is None or np.isnan(declared) else (declared,)
+        return bool(self.missing) and len({*self.missing, *named}) > 1
+
+    def _read_around_all(self, window: Window, bands: tuple[int, ...], onto: GeoBox) -> FloatArray:
+        """Read a window of the grid onto which it is brought from its own pixels under it."""
+        own = replace(self, onto=None)
+        target = window_of(onto, (window.row, window.col), (window.height, window.width))
+        out = np.full((len(bands), window.height, window.width), np.nan, np.float32)
+        from_grid = own.header.grid
+        at = between(target, from_grid, rim(target))
+        room = _ROOM + 2 * np.ptp(at, axis=0) / np.maximum(shape_of(target), 1)
+        low = np.floor(at.min(axis=0) - room).astype(int)
+        size = np.ceil(at.max(axis=0) + room).astype(int) - low
+        part = _inside(Window(int(low[0]), int(low[1]), *map(int, size)), *shape_of(from_grid))
+        if part.height <= 0 or part.width <= 0:
+            return out
+        values = self._without_missing(own.read(part, bands), bands, own.header)
+        under = window_of(from_grid, (part.row, part.col), (part.height, part.width))
+        reproject(
+            values, out, src_transform=under.affine, src_crs=str(under.crs), src_nodata=np.nan,
+            dst_transform=target.affine, dst_crs=str(target.crs), dst_nodata=np.nan,
+            resampling=Resampling[self.resampling], tolerance=EXACT_PX,
+        )  # fmt: skip
+        return out
+
+    def _without_missing(
+        self, values: FloatArray, bands: tuple[int, ...], header: Raster
+    ) -> FloatArray:
+        """Scaled values (bands, h, w) with NaN, in place, for what stands for no data."""
+        for at, band in enumerate(bands):
+            scale, offset = header.scales[band - 1], header.offsets[band - 1]
+            for number in self.missing:
+                values[at, values[at] == np.float32(number) * scale + offset] = np.nan
         return values
 
     def read_stored(

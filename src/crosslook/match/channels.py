@@ -53,7 +53,7 @@ def dense_channels(image: GreyImage, extractor: Extractor, margin: float = 3.0) 
     parts, gaps = [valid], None
     if image.gaps is not None:
         whole = valid_cells(image.valid, cells, stride, margin)
-        gaps = valid & ~_filled_cells(image.valid, cells, stride)
+        gaps = valid & ~filled_cells(image.valid, cells, stride)
         valid = valid & ~gaps
         parts = [valid & whole, valid & ~whole]
     if not valid.any():
@@ -89,7 +89,7 @@ def valid_cells(
     return np.asarray(grown[_centres(valid.shape, cells, stride)] == 0, np.bool_)
 
 
-def _filled_cells(
+def filled_cells(
     valid: NDArray[np.bool_], cells: tuple[int, ...], stride: float
 ) -> NDArray[np.bool_]:
     """Cells (h, w) of whose pixels, and those half a cell around, half are valid."""

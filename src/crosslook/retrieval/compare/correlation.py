@@ -108,7 +108,7 @@ def correlate_masked(
     energy = np.sqrt(np.maximum(under, 0.0) * np.maximum(own, 0.0))
     floor = 1e-3 * max(float(energy.max(initial=0.0)), 1e-30)
     scores = raw / np.maximum(energy, floor) * np.sqrt(np.clip(common, 0.0, 1.0))
-    return np.clip(scores, -1.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip(scores, -1.0, 1.0), np.float32)
 
 
 def correlate_shifts(
