@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from crosslook.errors import GridError, RasterError, SettingError
+from crosslook.geo.bands import choose_bands
 from crosslook.geo.grey import GreyImage, make_grey_image
 from crosslook.geo.grid import (
     between,
@@ -44,7 +45,7 @@ from crosslook.geo.radiometry import (
 )
 from crosslook.geo.raster import Raster, RasterArray, RasterFile, Source
 from crosslook.geo.reading import Reading, fit_stretch
-from crosslook.geo.valid import MARGIN, Survey, fill_small_holes, survey
+from crosslook.geo.valid import MARGIN, Survey, fill_small_holes
 from crosslook.storage import Place, as_place
 from crosslook.types import FloatArray, Modality, Window
 
@@ -161,7 +162,14 @@ class ImageFile:
                 "say so"
             )
         empty = [str(n) for n, nothing in enumerate(self.survey.empty, 1) if nothing]
-        if empty and not self.radiometry.bands:
+        if self.survey.apart:
+            those = ", ".join(str(band) for band in self.survey.apart)
+            notes.append(
+                f"{self.name}: bands {those} hold data in different places; band {self.bands[0]} "
+                f"alone is used ({self.survey.shares[0]:.0%} of the image); --sar bands= takes "
+                "another"
+            )
+        elif empty and not self.radiometry.bands:
             used = ", ".join(str(band) for band in self.bands)
             notes.append(f"{self.name}: band {', '.join(empty)} is empty; band {used} is used")
         return (*notes, *self._notes_on_place())
@@ -377,10 +385,7 @@ def open_image(
     product = isinstance(source, RasterFile) and bool(source.bands)
     every = tuple(range(1, header.bands + 1))
     named = every if radiometry.bands else every[:3]
-    bands = named if product else radiometry.choose(header)
-    looked = survey(source, bands, radiometry.zeros)
-    if not product and any(looked.empty) and not radiometry.bands and modality == "sar":
-        bands, looked = _without_empty(source, radiometry, every)
+    bands, looked = choose_bands(source, radiometry, named if product else ())
     nothing = not looked.sample.shape[1]
     if nothing and not allow_empty:
         raise RasterError(
@@ -473,15 +478,6 @@ def _source_of(
         names = radiometry.bands
     crs = reading.crs or ""
     return RasterFile(at, tuple(names), height=reading.height, dem=reading.dem, crs=crs)
-
-
-def _without_empty(
-    source: Source, radiometry: Radiometry, every: tuple[int, ...]
-) -> tuple[tuple[int, ...], Survey]:
-    """The bands that hold data, and the survey of these, with what is empty among all."""
-    looked = survey(source, every, radiometry.zeros)
-    bands = radiometry.choose(source.header, looked.empty)
-    return bands, replace(survey(source, bands, radiometry.zeros), empty=looked.empty)
 
 
 def _reduced(

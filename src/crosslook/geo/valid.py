@@ -69,6 +69,12 @@ class Survey:
         Of the image that is filled with them or lies outside, 0..1.
     empty : tuple of bool
         Of each band: whether it holds no data at all.
+    shares : tuple of float
+        Of the image that holds data in each band, 0..1.
+    common : float
+        Of the image that holds data in all bands that hold any, 0..1.
+    apart : tuple of int
+        Bands that hold data in different places, of which one alone is read.
     """
 
     sample: FloatArray
@@ -77,6 +83,9 @@ class Survey:
     fills: tuple[float, ...]
     fraction: float
     empty: tuple[bool, ...]
+    shares: tuple[float, ...] = (1.0,)
+    common: float = 1.0
+    apart: tuple[int, ...] = ()
 
     @property
     def fill(self) -> float | None:
@@ -137,6 +146,8 @@ def survey(source: Source, bands: tuple[int, ...], zeros: str = "auto") -> Surve
     outside = _zeros_outside(used, lost, zeros, spacing)
     if outside is not None and zeros == "auto" and _is_constant(used, lost | outside):
         outside = None  # zeros and one other value: a mask or a scan, no swath
+    full = np.isfinite(looked) & ~np.isin(looked, np.array(fills, np.float32))
+    in_all = full[[not nothing for nothing in empty]].all(axis=0) if not all(empty) else full[0]
     fraction = float((lost if outside is None else lost | outside).mean())
     if outside is not None and spacing > 1:
         outside = _grown(outside, np.ones((3, 3), np.uint8))
@@ -147,6 +158,8 @@ def survey(source: Source, bands: tuple[int, ...], zeros: str = "auto") -> Surve
         fills,
         fraction,
         empty,
+        tuple(float(band.mean()) for band in full),
+        float(in_all.mean()),
     )
 
 
