@@ -33,6 +33,7 @@ from rasterio.warp import calculate_default_transform, reproject
 
 from crosslook.errors import GridError, RasterError
 from crosslook.geo.grid import FRAME, shape_of, text_of_crs
+from crosslook.geo.overviews import are_stale
 from crosslook.geo.products.resolve import Opening, resolve
 from crosslook.geo.products.virtual import normalised, quiet
 from crosslook.storage import (
@@ -236,7 +237,9 @@ def _open(source: Recipe) -> list[Any]:
 
 def _open_file(source: Recipe, opening: Opening) -> Any:
     try:
-        data = rasterio.open(opening.name)
+        # What GDAL reads in place of pixels must be what they are.
+        pixels = {"OVERVIEW_LEVEL": "NONE"} if has_stale_overviews(source, opening) else {}
+        data = rasterio.open(opening.name, **pixels)
     except (RasterioError, UnicodeError) as error:
         raise RasterError(
             f"{source.name} cannot be opened as a raster: {reason(error)}. "
@@ -258,6 +261,12 @@ def _open_file(source: Recipe, opening: Opening) -> Any:
             + ". Name one of them as GDAL does."
         )
     return data
+
+
+def has_stale_overviews(source: Recipe, opening: Opening | None = None) -> bool:
+    """Whether the file has overviews that differ from its pixels, which are not read then."""
+    found = opening or resolve(source.place, source.bands)
+    return are_stale(found.name, _state_of(source.place))
 
 
 _LAST_MARK = {"PNG": b"IEND", "JPEG": b"\xff\xd9"}

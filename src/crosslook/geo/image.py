@@ -172,6 +172,11 @@ class ImageFile:
         elif empty and not self.radiometry.bands:
             used = ", ".join(str(band) for band in self.bands)
             notes.append(f"{self.name}: band {', '.join(empty)} is empty; band {used} is used")
+        if self.header.stale_overviews:
+            notes.append(
+                f"{self.name}: its overviews differ from its pixels and are not read; build them "
+                "anew, as with gdaladdo"
+            )
         return (*notes, *self._notes_on_place())
 
     def _notes_on_place(self) -> list[str]:

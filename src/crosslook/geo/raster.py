@@ -36,6 +36,7 @@ from crosslook.geo.handles import (
     OPEN,
     Recipe,
     crs_of_map,
+    has_stale_overviews,
     needs_rectifying,
     reading,
     reason,
@@ -72,6 +73,8 @@ class Raster:
         without CRS``, ``control points``, ``rational polynomials`` or ``nothing``.
     is_magnitude : bool
         Whether the numbers are the lengths of complex ones.
+    stale_overviews : bool
+        Whether it has overviews that differ from its pixels; they are not read.
     """
 
     name: str
@@ -85,6 +88,7 @@ class Raster:
     synthetic: bool
     placed_by: str
     is_magnitude: bool = False
+    stale_overviews: bool = False
 
 
 _ROOM = 4  # pixels around a part that is resampled
@@ -410,6 +414,7 @@ def _header(source: RasterFile, handles: tuple[Any, Any]) -> Raster:
         synthetic=_synthetic(file),
         placed_by=by,
         is_magnitude=magnitude,
+        stale_overviews=has_stale_overviews(source),
     )
 
 

@@ -136,7 +136,11 @@ def survey(source: Source, bands: tuple[int, ...], zeros: str = "auto") -> Surve
         sample = looked[:, :: max(1, height // _OVERVIEW), :: max(1, width // _OVERVIEW)]
     elif height * width <= _CHEAP_PIXELS:
         spacing = -(-max(height, width) // _LONGEST)
-        looked = source.read(None, bands, (max(1, height // spacing), max(1, width // spacing)))
+        shape = (max(1, height // spacing), max(1, width // spacing))
+        if source.header.stale_overviews:
+            looked = _read_rows(source, bands, shape)
+        else:
+            looked = source.read(None, bands, shape)
         sample = looked
     else:
         looked, sample, spacing = _read_sites(source, bands, height, width)
@@ -232,6 +236,19 @@ def _read_strips(source: Source, bands: tuple[int, ...], height: int, width: int
     for top in range(0, height, deep):
         rows = min(deep, height - top)
         out[:, top : top + rows] = source.read(Window(top, 0, rows, width), bands)
+    return out
+
+
+def _read_rows(source: Source, bands: tuple[int, ...], shape: tuple[int, int]) -> FloatArray:
+    """The nearest pixels (bands, rows, cols) to a coarser lattice, from the pixels themselves."""
+    height, width = shape_of(source.header.grid)
+    rows, cols = (
+        ((np.arange(n) + 0.5) * full / n).astype(int)
+        for n, full in zip(shape, (height, width), strict=True)
+    )
+    out = np.empty((len(bands), *shape), np.float32)
+    for at, row in enumerate(rows):
+        out[:, at] = source.read(Window(int(row), 0, 1, width), bands)[:, 0][:, cols]
     return out
 
 
