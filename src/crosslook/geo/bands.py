@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from crosslook.errors import RasterError
 from crosslook.geo.radiometry import Radiometry, SarRadiometry
-from crosslook.geo.raster import Source
+from crosslook.geo.raster import RasterFile, Source
 from crosslook.geo.valid import Survey, survey
 
 _LEAST_COMMON = 0.5  # of what the fullest band holds, valid in all bands
@@ -57,3 +57,15 @@ def choose_bands(
             "--bands or --sar bands=1."
         )
     return bands, looked
+
+
+def nothing_usable(source: Source) -> RasterError:
+    """The error for an image without any valid pixel; names other images of the file."""
+    others = source.others if isinstance(source, RasterFile) else ()
+    other = ""
+    if others:
+        other = f"It is the first of {len(others)} images in the file; name another: {others[-1]}. "
+    return RasterError(
+        f"{source.header.name} has no usable pixel: all is nodata, NaN or zeros outside the "
+        f"swath. {other}Leave it out or get the file again."
+    )

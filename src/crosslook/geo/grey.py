@@ -96,7 +96,7 @@ def make_grey_image(
         low, high = float(sample.min()), float(sample.max())
     if not high > low:
         raise MatchError(
-            f"the {name} is constant ({low:g} at every valid pixel): there is nothing to match. "
+            f"the {name} is constant, one value at every valid pixel: there is nothing to match. "
             "Check the file and the band."
         )
     median = float(np.median(sample))

@@ -27,6 +27,7 @@ from crosslook.errors import GridError, SettingError
 from crosslook.types import Array
 
 LONLAT = "OGC:CRS84"
+_MOST_LATITUDE = 91.0  # a pixel of a global grid may reach beyond the pole
 _EARTH = Geod(ellps="WGS84")
 
 _NAMES_FILES = re.compile(r"init=|grids=|file=", re.IGNORECASE)
@@ -165,6 +166,18 @@ def parse_crs(text: str) -> CRS:
         return CRS.from_user_input(text)
     except CRSError as error:
         raise SettingError(f"'{text}' is no CRS: {error}. Give one as EPSG:32611.") from error
+
+
+def check_latitudes(name: str, grid: GeoBox) -> None:
+    """Refuse a CRS of degrees for a map that reaches beyond the poles: it is not its own."""
+    if grid.crs is None or not grid.crs.geographic:
+        return
+    reach = float(np.abs(to_map(grid, corners(grid))[:, 1]).max())
+    if reach > _MOST_LATITUDE:
+        raise GridError(
+            f"the map of '{name}' reaches {reach:.10g}, which is no latitude, but "
+            f"{crs_text(grid)} is in degrees. Give the CRS that the map is in, as EPSG:32611."
+        )
 
 
 def same_grid(first: GeoBox, second: GeoBox, tolerance: float = 0.01) -> bool:

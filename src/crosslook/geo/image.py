@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from crosslook.errors import GridError, RasterError, SettingError
-from crosslook.geo.bands import choose_bands
+from crosslook.errors import GridError, SettingError
+from crosslook.geo.bands import choose_bands, nothing_usable
 from crosslook.geo.grey import GreyImage, make_grey_image
 from crosslook.geo.grid import (
     between,
@@ -393,10 +393,7 @@ def open_image(
     bands, looked = choose_bands(source, radiometry, named if product else ())
     nothing = not looked.sample.shape[1]
     if nothing and not allow_empty:
-        raise RasterError(
-            f"{source.header.name} has no usable pixel: all is nodata, NaN or zeros outside the "
-            "swath. Leave it out or get the file again."
-        )
+        raise nothing_usable(source)
     sample = np.zeros((len(bands), 1), np.float32) if nothing else looked.sample
     scale = radiometry.scale_of(header, sample)
     stretch = fit_stretch(radiometry, header, scale, sample)
@@ -433,16 +430,12 @@ def on_optical_grid(sar: ImageFile, optical: ImageFile) -> ImageFile:
         raise _refusal(sar, optical, "a transform has no inverse; write the georeference again")
     if not shares_frame(first, second):
         if first.shape != second.shape:
-            raise _refusal(
-                sar,
-                optical,
-                "without a georeference on both sides, in CRSs that have a way from one to the "
-                "other, their sizes must be equal. Maps without CRS are placed by --crs",
-            )
+            why = "without a georeference on both sides their sizes must be equal"
+            raise _refusal(sar, optical, f"{why}; --crs places a map without CRS")
         return sar
     if same_grid(first, second):
         return sar
-    if not _overlap(first, second):
+    if not overlap(first, second):
         raise _refusal(sar, optical, "they do not overlap; check which files belong together")
     finer = _side_of(second) / max(_side_of(first), 1e-9)
     return sar.on(second, "average" if finer >= 2 else "bilinear")
@@ -455,7 +448,7 @@ def _side_of(grid: GeoBox) -> float:
     return mean_metres(grid, np.array([[length / 2 for length in shape_of(grid)]]))
 
 
-def _overlap(first: GeoBox, second: GeoBox) -> bool:
+def overlap(first: GeoBox, second: GeoBox) -> bool:
     """Whether the rectangles around two grids share any ground."""
     try:
         moved = between(first, second, rim(first))

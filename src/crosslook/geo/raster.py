@@ -17,17 +17,15 @@ from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import RasterioError
 from rasterio.warp import reproject
 
-from crosslook.errors import GridError, RasterError
+from crosslook.errors import RasterError
 from crosslook.geo.grid import (
     between,
-    corners,
-    crs_text,
+    check_latitudes,
     is_unnamed,
     make_grid,
     plain_grid,
     rim,
     shape_of,
-    to_map,
     whole_offset,
     window_of,
 )
@@ -92,7 +90,6 @@ class Raster:
 
 
 _ROOM = 4  # pixels around a part that is resampled
-_MOST_LATITUDE = 91.0  # a pixel of a global grid may reach beyond the pole
 _OF_LAYOUT = ("AREA_OR_POINT", "OVR_RESAMPLING_ALG")
 
 
@@ -169,6 +166,12 @@ class RasterFile(Recipe):
                 colours=tuple(data.colorinterp[n - 1] for n in each),
                 palette=dict(file.colormap(1)) if palette and self.indexed else None,
             )
+
+    @cached_property
+    def others(self) -> tuple[str, ...]:
+        """What GDAL calls the images of a file that holds several; the first is read."""
+        with OPEN.use(self) as (file, _):
+            return tuple(map(str, file.subdatasets))
 
     def parts(self) -> tuple[str, ...]:
         """Files that the pixels lie in: those of a product or of a virtual raster too."""
@@ -398,7 +401,7 @@ def _header(source: RasterFile, handles: tuple[Any, Any]) -> Raster:
         by = "affine" if data.crs else "a map in the CRS given"
         by = "a map without CRS" if is_unnamed(grid) else by
         if not data.crs:
-            _check_degrees(source.name, grid)
+            check_latitudes(source.name, grid)
     if needs_rectifying(file):
         by = "control points" if file.gcps[0] else "rational polynomials"
     magnitude = file.dtypes[0].startswith(("complex", "cint"))
@@ -427,18 +430,6 @@ def _label(file: Any, data: Any, index: int) -> str:
 
 def _number(values: Any, index: int, default: float) -> float:
     return float(values[index]) if index < len(values) else default
-
-
-def _check_degrees(name: str, grid: GeoBox) -> None:
-    """Refuse a CRS of degrees for a map that reaches beyond the poles: it is not its own."""
-    if grid.crs is None or not grid.crs.geographic:
-        return
-    reach = float(np.abs(to_map(grid, corners(grid))[:, 1]).max())
-    if reach > _MOST_LATITUDE:
-        raise GridError(
-            f"the map of '{name}' reaches {reach:.10g}, which is no latitude, but "
-            f"{crs_text(grid)} is in degrees. Give the CRS that the map is in, as EPSG:32611."
-        )
 
 
 def _inside(window: Window, height: int, width: int) -> Window:

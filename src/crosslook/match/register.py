@@ -20,6 +20,7 @@ from crosslook.geo.reading import Reading
 from crosslook.match.align import Alignment, align, align_near, align_wide
 from crosslook.match.geometry import FLAT_MODELS, Geometry, choose_geometry
 from crosslook.match.judge import Verdict, error_bound, expected_error, judge
+from crosslook.match.parts import read_grey
 from crosslook.match.pose_range import PoseRange
 from crosslook.match.reason import Search, likely_cause
 from crosslook.match.result import Failure, MatchResult
@@ -125,26 +126,33 @@ def working_frame(
     factor = max(1, round(scale), -(-max(window.height, window.width) // MAX_SIDE))
     part = _sar_part(sar, window, placed)
     sar_factor = max(1, round(factor / scale))
-    optical_grey = optical.read(window, factor).grey_image("optical")
-    if (
-        min(optical_grey.shape) < MIN_SIDE
-        or min(part.height, part.width) * scale / factor < MIN_SIDE
-    ):
-        raise MatchError(
-            f"the images overlap by {window.height} x {window.width} optical pixels, compared at "
-            f"{factor} a side; at least {MIN_SIDE} x {MIN_SIDE} after that are needed. "
-            "Give larger images or a finer optical one."
-        )
+    optical_side = min(window.height, window.width) // factor
+    if min(optical_side, round(min(part.height, part.width) * scale / factor)) < MIN_SIDE:
+        raise _too_small(sar, optical, placed, factor)
+    optical_grey = read_grey(optical, "optical", window, factor)
     move = Transform(translation(-window.row, -window.col), "shift")
     begin = Transform(translation(part.row, part.col), "shift").compose(scaling(sar_factor))
     start = scaling(factor).inverse.compose(move).compose(placed.compose(begin))
-    sar_grey = sar.read(part, sar_factor).grey_image("sar")
+    sar_grey = read_grey(sar, "sar", part, sar_factor)
     brought = None
     if start.projection is not None:
         brought, start = start, identity("shift")
         sar_grey = warp(sar_grey, brought, optical_grey.shape)
     corners = ((part.row, part.col), (window.row, window.col))
     return Frame(sar_grey, optical_grey, start, sar_factor, factor, *corners, brought)
+
+
+def _too_small(sar: ImageFile, optical: ImageFile, placed: Transform, factor: int) -> MatchError:
+    """The error for an overlap that is too small, counted without the margin around it."""
+    ring = placed(rim(sar.grid))
+    low, high = (np.clip(np.rint(end), 0, optical.shape) for end in (ring.min(0), ring.max(0)))
+    rows, cols = (high - low).astype(int)
+    side = MIN_SIDE * factor
+    why = f", since {factor} x {factor} of them are compared as one" if factor > 1 else ""
+    return MatchError(
+        f"'{sar.name}' and '{optical.name}' overlap by {rows} x {cols} optical pixels; at least "
+        f"{side} x {side} are needed{why}. Give images that share more ground, or finer ones."
+    )
 
 
 def _overlap(sar: ImageFile, optical: ImageFile, placed: Transform, margin: int) -> Window:
