@@ -36,7 +36,7 @@ def test_a_mask_that_is_0_everywhere_is_named(
     mask = save(tmp_path / "clouds.tif", np.zeros((128, 128), np.uint8),
                 PLACE * Affine.scale(2), nodata=nodata)  # fmt: skip
     with pytest.raises(MatchError, match=f"--{side.replace('_', '-')} clouds.tif.*0 means not"):
-        register(*pair, RegisterCall(**{side: mask}))
+        register(*pair, RegisterCall.model_validate({side: mask}))
 
 
 @pytest.mark.parametrize("side", ["mask", "optical_mask"])
@@ -46,7 +46,7 @@ def test_a_mask_that_lies_elsewhere_is_named(
     mask = save(tmp_path / "clouds.tif", np.ones((128, 128), np.uint8),
                 PLACE * Affine.translation(9000, 0))  # fmt: skip
     with pytest.raises(MatchError, match=r"clouds\.tif lies elsewhere"):
-        register(*pair, RegisterCall(**{side: mask}))
+        register(*pair, RegisterCall.model_validate({side: mask}))
 
 
 def test_a_mask_that_leaves_too_little_is_named_with_numbers(

@@ -32,6 +32,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import calculate_default_transform, reproject
 
 from crosslook.errors import GridError, RasterError
+from crosslook.geo.damage import check_whole
 from crosslook.geo.grid import FRAME, shape_of, text_of_crs
 from crosslook.geo.overviews import are_stale
 from crosslook.geo.products.resolve import Opening, resolve
@@ -208,7 +209,10 @@ def reading(place: Place) -> AbstractContextManager[Any]:
     # 40 ms of the processor, for local files too.
     local = not (is_remote(place) or is_gdal_name(place))
     env: AbstractContextManager[Any] = rasterio.Env(
-        DummySession() if local else None, GDAL_CACHEMAX=_GDAL_CACHE_MIB, **options
+        DummySession() if local else None,
+        GDAL_CACHEMAX=_GDAL_CACHE_MIB,
+        GDAL_ERROR_ON_LIBJPEG_WARNING=True,
+        **options,
     )
     return env
 
@@ -246,12 +250,11 @@ def _open_file(source: Recipe, opening: Opening) -> Any:
             "A readable GeoTIFF, COG, VRT, JPEG 2000, PNG or JPEG is needed; "
             "check that the file is whole."
         ) from error
-    if _is_cut_short(opening.name, data.driver):
+    try:
+        check_whole(opening.name, source.name, data.driver)
+    except RasterError:
         data.close()
-        raise RasterError(
-            f"{source.name} ends before its image does: it was cut short, as by a download "
-            "that broke off. Get the file again."
-        )
+        raise
     if data.count == 0:
         inside = list(data.subdatasets)
         data.close()
@@ -267,20 +270,6 @@ def has_stale_overviews(source: Recipe, opening: Opening | None = None) -> bool:
     """Whether the file has overviews that differ from its pixels, which are not read then."""
     found = opening or resolve(source.place, source.bands)
     return are_stale(found.name, _state_of(source.place))
-
-
-_LAST_MARK = {"PNG": b"IEND", "JPEG": b"\xff\xd9"}
-_TAIL_BYTES = 65_536  # what some programs append lies within
-
-
-def _is_cut_short(name: str, driver: str) -> bool:
-    """Whether a local PNG or JPEG lacks its last mark; GDAL reads what is missing as zeros."""
-    mark = _LAST_MARK.get(driver)
-    if mark is None or not Path(name).is_file():
-        return False
-    with Path(name).open("rb") as file:
-        file.seek(max(0, Path(name).stat().st_size - _TAIL_BYTES))
-        return mark not in file.read()
 
 
 def needs_rectifying(data: Any) -> bool:

@@ -18,6 +18,7 @@ from rasterio.errors import RasterioError
 from rasterio.warp import reproject
 
 from crosslook.errors import RasterError
+from crosslook.geo.damage import heeding_warnings
 from crosslook.geo.grid import (
     between,
     check_latitudes,
@@ -292,7 +293,7 @@ class RasterFile(Recipe):
     ) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
         region = rasterio.windows.Window(inside.col, inside.row, inside.width, inside.height)
         out_shape = None if shape is None else (len(bands), *shape)
-        with OPEN.use(self) as (_, data), reading(self.place):
+        with OPEN.use(self) as (_, data), reading(self.place), heeding_warnings(self.name):
             self._check_bands(bands, data.count)
             try:
                 raw = data.read(list(bands), window=region, out_shape=out_shape)
