@@ -131,6 +131,8 @@ class ReadingText:
         Metres above the ellipsoid, for images with rational polynomials.
     dem : str or None
         Elevation model for the same.
+    crs : str or None
+        CRS of images that have a map but none, as world files give.
     """
 
     sar: str = ""
@@ -138,6 +140,7 @@ class ReadingText:
     bands: str = ""
     height: float | None = None
     dem: str | None = None
+    crs: str | None = None
 
 
 def _join_bands(value: Any) -> Any:
@@ -145,7 +148,12 @@ def _join_bands(value: Any) -> Any:
 
 
 class GroundOptions(Settings):
-    """The ground under images that carry a camera model (RPCs) instead of a place."""
+    """What places an image that does not say it all itself: its CRS, or the ground under it."""
+
+    crs: Annotated[str | None, Cli(metavar="CRS")] = Field(
+        default=None,
+        description="CRS of images that have a map but no CRS, as world files give: EPSG:32611.",
+    )
 
     height: Annotated[float | None, Cli(metavar="METRES")] = Field(
         default=None,

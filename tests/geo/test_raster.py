@@ -137,9 +137,9 @@ def test_threads_share_the_open_rasters(tmp_path: Path) -> None:
     assert len(rasters) <= 2
 
 
-@pytest.mark.parametrize("missing", [None, 8.0])
+@pytest.mark.parametrize("missing", [(), (8.0,)])
 def test_a_grid_of_the_same_pixels_is_read_without_resampling(
-    tmp_path: Path, missing: float | None
+    tmp_path: Path, missing: tuple[float, ...]
 ) -> None:
     data = ramp("uint8")
     path = write(tmp_path / "a.tif", data, nodata=3)
@@ -147,7 +147,7 @@ def test_a_grid_of_the_same_pixels_is_read_without_resampling(
     moved = window_of(own.header.grid, (-4, 6), (50, 30))
     pixels = replace(own.on(moved), missing=missing).read(None, (1, 2))
     expected = np.full((2, 50, 30), np.nan, np.float32)
-    expected[:, 4:34] = np.where(np.isin(data, [3, missing or 3]), np.nan, data)[:, :, 6:36]
+    expected[:, 4:34] = np.where(np.isin(data, [3, *missing]), np.nan, data)[:, :, 6:36]
     np.testing.assert_array_equal(pixels, expected)
     half = window_of(own.header.grid, (0, 0), (30, 40)).translate_pix(0.5, 0.0)
     assert whole_offset(own.header.grid, half) is None

@@ -11,10 +11,11 @@ import rasterio
 from rasterio.enums import ColorInterp
 
 from crosslook.errors import RasterError
-from crosslook.geo import handles, sequential
+from crosslook.geo import opening, sequential
 from crosslook.geo.handles import OPEN
 from crosslook.geo.image import open_image
 from crosslook.geo.products.vrt import quiet
+from crosslook.geo.recipe import Recipe
 from crosslook.types import Window
 from tests.helpers.rasters import write
 
@@ -69,7 +70,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(sequential, "_CACHED_BYTES", 0)
     monkeypatch.setattr(sequential, "_LARGE_BLOCK_BYTES", 0)
-    monkeypatch.setattr(handles, "decode_whole", decode)
+    monkeypatch.setattr(opening, "decode_whole", decode)
     return names
 
 
@@ -96,7 +97,7 @@ def test_decoded_once_to_the_same_pixels(
 def test_a_header_decodes_nothing(tmp_path: Path, decoded: list[str]) -> None:
     path = tmp_path / "image.png"
     _png(path)
-    source = handles.Recipe(path)
+    source = Recipe(path)
     with OPEN.use(source) as (_, data):
         assert data.colorinterp[0] is ColorInterp.gray
     assert decoded == []

@@ -339,6 +339,20 @@ def no_place_at_all(folder: Path) -> Kind:
 
 
 @kind
+def a_world_file(folder: Path) -> Kind:
+    """A map without a CRS."""
+    path = no_place_at_all(folder).place
+    (folder / "a.pgw").write_text("10\n0\n0\n-10\n500005\n4999995\n")
+    return Kind(path, ground(), everywhere())
+
+
+@kind
+def a_local_frame(folder: Path) -> Kind:
+    path = save(folder / "a.tif", ground(), crs='LOCAL_CS["site",UNIT["metre",1]]')
+    return Kind(path, ground(), everywhere())
+
+
+@kind
 def the_folder_of_a_sentinel_1_product(folder: Path) -> Kind:
     """Two polarisations with control points in degrees, as SAFE folders hold them."""
     from pyproj import Transformer

@@ -18,7 +18,7 @@ from crosslook.atlas.levels import Level, block_features, halo_of
 from crosslook.atlas.manifest import AtlasGrid, Block, LevelStatistics
 from crosslook.errors import InputError, StoreError
 from crosslook.extract.base import Extractor
-from crosslook.geo.grey import GreyImage
+from crosslook.geo.grey import over_gaps
 from crosslook.geo.grid import window_of
 from crosslook.geo.mosaic import Basemap, bands_of, read_window, span
 from crosslook.options import ModelOptions
@@ -168,7 +168,7 @@ def make_block(job: BlockJob, block: Block, extractors: Sequence[Extractor], sto
     if not solid.any():
         folder.write(DONE, json.dumps({"valid_pixels": 0}).encode())
         return
-    grey = GreyImage(np.where(valid, grey_of(bands), _FILL), valid)
+    grey = over_gaps(np.where(valid, grey_of(bands), _FILL), valid)
     arrays: dict[str, NDArray[Any]] = {IMAGE: np.ascontiguousarray(bands[:, *inner])}
     if not solid.all():
         arrays[VALID] = np.packbits(solid, axis=1)

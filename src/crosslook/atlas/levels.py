@@ -15,7 +15,7 @@ from crosslook.errors import SettingError
 from crosslook.extract.base import Extractor
 from crosslook.extract.spec import parse_spec
 from crosslook.geo.grey import GreyImage
-from crosslook.match.channels import local_std, valid_cells
+from crosslook.match.channels import filled_cells, local_std, valid_cells
 from crosslook.types import FloatArray
 
 TILE = 512
@@ -106,7 +106,9 @@ def block_features(
     cells = tuple((length - 2 * halo) // cell for length in image.shape)
     inner = (slice(halo // cell, -(halo // cell) or None),) * 2
     whole = tuple(length // cell for length in image.shape)
-    valid = valid_cells(image.valid, whole, cell, cell)[inner]
+    valid = valid_cells(image.known, whole, cell, cell)[inner]
+    if image.gaps is not None:
+        valid &= filled_cells(image.valid, whole, cell)[inner]
     contrast = local_std(image, whole, cell)[inner]
     parts = [
         (rows, cols, _tile(image, halo, (rows, cols), cell, extractor))

@@ -15,7 +15,7 @@ from crosslook.atlas.store import Atlas
 from crosslook.errors import GridError, MatchError, SettingError
 from crosslook.extract.base import Extractor
 from crosslook.geo.grey import GreyImage
-from crosslook.geo.grid import between, ground_axes, is_placed, metres_per_pixel
+from crosslook.geo.grid import between, ground_axes, is_placed, is_unnamed, metres_per_pixel
 from crosslook.geo.image import ImageFile
 from crosslook.match.channels import Channels, dense_channels
 from crosslook.match.refine import FRACTION, LEVELS, PyramidLevel
@@ -329,6 +329,11 @@ def _scale_of(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array) ->
         own = ground_axes(image.grid, centre[0])
         with suppress(GridError):  # a place that the CRS of the atlas does not hold
             near = between(image.grid, pixels, centre)
+    elif gsd is None and is_unnamed(image.grid):
+        raise GridError(
+            f"'{image.name}' has a map but no CRS (a world file?), so its pixel size on the "
+            "ground is not known. Give the CRS with --crs, or the size in metres with --gsd."
+        )
     elif gsd is None:
         raise GridError(
             f"'{image.name}' has no georeference, so its pixel size is not known. "

@@ -39,7 +39,8 @@ class BuildSettings(OverwriteOption, LevelOptions, OpticalOptions, RayOptions):
     """How an atlas is built."""
 
     crs: Annotated[str | None, Cli(metavar="CRS", default="that of the first file")] = Field(
-        default=None, description="CRS of the atlas, as EPSG:32632."
+        default=None,
+        description="CRS of the atlas, as EPSG:32632, and of files that have a map but none.",
     )
     resolution: Annotated[float | None, Cli(default="that of the first file")] = Field(
         default=None, gt=0.0, description="Pixel size in units of the CRS."

@@ -14,7 +14,7 @@ from odc.geo.geobox import GeoBox
 
 from crosslook.data.pairs import ScenePair
 from crosslook.errors import InputError
-from crosslook.geo.grid import crs_text, shape_of, to_map
+from crosslook.geo.grid import crs_text, is_placed, shape_of, to_map
 from crosslook.geo.image import Image, ImageFile, on_optical_grid, open_image
 from crosslook.geo.radiometry import Stretch, three_channels
 from crosslook.geo.raster import digest_of
@@ -304,7 +304,7 @@ def _look(scene: Scene, patch: int, stride: int, max_invalid: float, sample: int
     kept: list[Patch] = []
     dropped: dict[str, int] = {}
     pixels: dict[Modality, list[str]] = {modality: [] for modality in MODALITIES}
-    crs = crs_text(grid)
+    crs = crs_text(grid) if is_placed(grid) else None
     for window in tile(*shape_of(grid), patch, stride, pair.id):
         reason = None
         seen: dict[Modality, str] = {}

@@ -207,7 +207,11 @@ def open_upload(
     """
     driver = work.get("driver", DRIVERS.get(Path(work["path"]).suffix, "GTiff"))
     source = RasterFile(
-        as_place(work["path"]), height=reading.height, label=work["name"], driver=driver
+        as_place(work["path"]),
+        height=reading.height,
+        label=work["name"],
+        driver=driver,
+        crs=reading.crs or "",
     )
     height, width = shape_of(source.header.grid)
     with OPEN.use(source) as (file, _):  # a tile may be far larger than its image
@@ -225,7 +229,7 @@ def open_upload(
 
 def reading_of(settings: dict[str, Any]) -> Reading:
     """The part of a job's settings that says how images are read."""
-    known = {n: settings[n] for n in ("sar", "optical", "bands", "height") if n in settings}
+    known = {n: settings[n] for n in ("sar", "optical", "bands", "height", "crs") if n in settings}
     return Reading.parse(RegisterSettings(**known).reading())
 
 

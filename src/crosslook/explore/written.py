@@ -20,7 +20,7 @@ from crosslook.explore.jobs import Job, Jobs
 from crosslook.explore.library import Library, Shown
 from crosslook.explore.matching import PlacedMatch, atlas_of, draw_search, write_place
 from crosslook.explore.words import explain
-from crosslook.geo.grid import is_placed, make_grid, same_grid, shape_of
+from crosslook.geo.grid import has_map, make_grid, same_grid, shape_of
 from crosslook.geo.image import ImageFile, open_image
 from crosslook.geo.reading import Reading
 from crosslook.match.settings import RegisterSettings
@@ -179,7 +179,7 @@ def written_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
 def _opened(match: dict[str, Any], work: dict[str, Any]) -> PlacedMatch:
     """Both images, each on the pixels on which it was matched."""
     settings, window = match["settings"], match["window"]
-    names = ("sar", "optical", "bands", "height", "dem")
+    names = ("sar", "optical", "bands", "height", "dem", "crs")
     given = {n: settings[n] for n in names if settings.get(n) is not None}
     reading = Reading.parse(ReadingText(**given))
     sar = _same(open_image(as_place(work["sar"]), "sar", reading), match["images"]["sar"])
@@ -210,8 +210,8 @@ def _same(image: ImageFile, was: dict[str, Any]) -> ImageFile:
 
 
 def _same_place(grid: GeoBox, was: dict[str, Any]) -> bool:
-    if was["affine"] is None or not is_placed(grid):
-        return was["affine"] is None and not is_placed(grid)
+    if was["affine"] is None or not has_map(grid):
+        return was["affine"] is None and not has_map(grid)
     return same_grid(grid, make_grid(was["crs"], tuple(was["affine"]), *was["shape"]))
 
 

@@ -4,7 +4,8 @@ A ``GeoBox`` is a shape, an affine map from pixel (column, row) to map (x, y)
 and a CRS, and never changes. It crops, pads, zooms and compares; what it does
 not have stands here: positions as (row, column) arrays, exact maps between two
 CRSs, metres of the ground along each axis, and longitudes that go on over the
-180th meridian. A plain image is a ``GeoBox`` without CRS.
+180th meridian. A plain image is a ``GeoBox`` without CRS. A map whose CRS is not
+known, as of a world file, lies in :data:`FRAME`, a local frame of its own.
 
 Positions are float64 arrays (n, 2): pixel (row, column) with pixel centres at
 +0.5, map (x, y), longitude before latitude.
@@ -13,6 +14,7 @@ Positions are float64 arrays (n, 2): pixel (row, column) with pixel centres at
 from __future__ import annotations
 
 import math
+import re
 from functools import lru_cache
 
 import numpy as np
@@ -25,7 +27,15 @@ from crosslook.errors import GridError, SettingError
 from crosslook.types import Array
 
 LONLAT = "OGC:CRS84"
+_MOST_LATITUDE = 91.0  # a pixel of a global grid may reach beyond the pole
 _EARTH = Geod(ellps="WGS84")
+
+_NAMES_FILES = re.compile(r"init=|grids=|file=", re.IGNORECASE)
+FRAME = (
+    'ENGCRS["map without CRS",EDATUM["unknown"],CS[Cartesian,2],'
+    'AXIS["x",east,ORDER[1]],AXIS["y",north,ORDER[2]],LENGTHUNIT["metre",1]]'
+)
+"""The frame of maps whose CRS is not known: two of them are taken to be in the same one."""
 
 
 def make_grid(
@@ -46,8 +56,39 @@ def shape_of(grid: GeoBox) -> tuple[int, int]:
 
 
 def is_placed(grid: GeoBox) -> bool:
-    """Whether the grid lies on Earth."""
+    """Whether the grid lies on Earth, so that its pixels have longitude and latitude."""
+    return grid.crs is not None and _is_on_earth(str(grid.crs))
+
+
+def has_map(grid: GeoBox) -> bool:
+    """Whether the grid has an affine map, on Earth or in a local frame."""
     return grid.crs is not None
+
+
+def is_unnamed(grid: GeoBox) -> bool:
+    """Whether the grid has a map whose CRS is not known, as a world file gives."""
+    return grid.crs is not None and _is_frame(str(grid.crs))
+
+
+def shares_frame(first: GeoBox, second: GeoBox) -> bool:
+    """Whether positions of one grid have a place in the other one."""
+    if not (has_map(first) and has_map(second)):
+        return False
+    return (is_placed(first) and is_placed(second)) or first.crs == second.crs
+
+
+@lru_cache(maxsize=256)
+def _is_on_earth(crs: str) -> bool:
+    """Local (engineering) frames and other bodies have no way to longitude and latitude."""
+    try:
+        return not CRS.from_user_input(crs).is_engineering and bool(_transformer(crs, LONLAT))
+    except ProjError:
+        return False
+
+
+@lru_cache(maxsize=256)
+def _is_frame(crs: str) -> bool:
+    return bool(CRS.from_user_input(crs) == CRS.from_user_input(FRAME))
 
 
 def is_invertible(grid: GeoBox) -> bool:
@@ -82,6 +123,22 @@ def _text_of(crs: str) -> str:
     return text_of_crs(CRS.from_user_input(crs))
 
 
+def frame_name(grid: GeoBox) -> str:
+    """What the positions of a grid are counted in, for messages."""
+    text = crs_text(grid)
+    if text is None:
+        return "no map"
+    if is_unnamed(grid):
+        return "a map without CRS"
+    name = text if len(text) < 40 else crs_of(grid).name
+    return name if is_placed(grid) else f"the local frame '{crs_of(grid).name}'"
+
+
+def file_crs(grid: GeoBox) -> str | None:
+    """The CRS as files hold it: none for a plain image and a map whose CRS is not known."""
+    return None if is_unnamed(grid) else crs_text(grid)
+
+
 def crs_of(grid: GeoBox) -> CRS:
     """The CRS of a placed grid; GridError for a plain image."""
     return CRS.from_user_input(_crs(grid))
@@ -101,10 +158,26 @@ def parse_crs(text: str) -> CRS:
     SettingError
         If there is no such CRS.
     """
+    if _NAMES_FILES.search(text):
+        raise SettingError(
+            f"'{text[:60]}' names files of this machine. Give a CRS by its code, as EPSG:32611."
+        )
     try:
         return CRS.from_user_input(text)
     except CRSError as error:
         raise SettingError(f"'{text}' is no CRS: {error}. Give one as EPSG:32611.") from error
+
+
+def check_latitudes(name: str, grid: GeoBox) -> None:
+    """Refuse a CRS of degrees for a map that reaches beyond the poles: it is not its own."""
+    if grid.crs is None or not grid.crs.geographic:
+        return
+    reach = float(np.abs(to_map(grid, corners(grid))[:, 1]).max())
+    if reach > _MOST_LATITUDE:
+        raise GridError(
+            f"the map of '{name}' reaches {reach:.10g}, which is no latitude, but "
+            f"{crs_text(grid)} is in degrees. Give the CRS that the map is in, as EPSG:32611."
+        )
 
 
 def same_grid(first: GeoBox, second: GeoBox, tolerance: float = 0.01) -> bool:
@@ -124,7 +197,7 @@ def whole_offset(source: GeoBox, target: GeoBox) -> tuple[int, int] | None:
     None unless the pixels of both coincide, to a hundredth of one, over the
     whole of the target: then one is read for the other, without resampling.
     """
-    if source.crs != target.crs or not (is_placed(source) and is_placed(target)):
+    if source.crs != target.crs or not (has_map(source) and has_map(target)):
         return None
     at = from_map(source, to_map(target, corners(target)))
     first = np.rint(at[0])
@@ -307,7 +380,8 @@ def describe_grid(grid: GeoBox) -> str:
     crs = crs_text(grid)
     if crs is None:
         return f"{size}, no georeference"
-    name = crs if len(crs) < 40 else f"{crs[:37]}..."
+    name = "a map without CRS" if is_unnamed(grid) else crs
+    name = name if len(name) < 40 else f"{name[:37]}..."
     box = to_map(grid, corners(grid))
     low, high = box.min(axis=0), box.max(axis=0)
     sides = ", ".join(f"{value:.10g}" for value in (*low, *high))

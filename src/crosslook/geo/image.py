@@ -16,17 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from crosslook.errors import GridError, RasterError, SettingError
+from crosslook.errors import GridError, SettingError
+from crosslook.geo.bands import choose_bands, nothing_usable
 from crosslook.geo.grey import GreyImage, make_grey_image
 from crosslook.geo.grid import (
     between,
+    crs_text,
     describe_grid,
+    frame_name,
+    has_map,
     is_invertible,
     is_placed,
     mean_metres,
     rim,
     same_grid,
     shape_of,
+    shares_frame,
     window_of,
     zoomed,
 )
@@ -39,7 +44,7 @@ from crosslook.geo.radiometry import (
 )
 from crosslook.geo.raster import Raster, RasterArray, RasterFile, Source
 from crosslook.geo.reading import Reading, fit_stretch
-from crosslook.geo.valid import MARGIN, Survey, fill_small_holes, survey
+from crosslook.geo.valid import MARGIN, Survey, fill_small_holes
 from crosslook.storage import Place, as_place
 from crosslook.types import FloatArray, Modality, Window
 
@@ -148,19 +153,49 @@ class ImageFile:
     def notes(self) -> tuple[str, ...]:
         """What a user should know of how it was read."""
         notes = []
-        if self.survey.fill is not None:
+        if self.survey.fills:
+            numbers = " and ".join(f"{number:g}" for number in self.survey.fills)
             notes.append(
-                f"{self.name}: {self.survey.fill:g} is taken for no data "
-                f"({self.survey.fraction:.1%} of the image), though the file does not say so"
+                f"{self.name}: {numbers} {'is' if len(self.survey.fills) == 1 else 'are'} taken "
+                f"for no data ({self.survey.fraction:.1%} of the image), though the file does not "
+                "say so"
             )
         empty = [str(n) for n, nothing in enumerate(self.survey.empty, 1) if nothing]
-        if empty and not self.radiometry.bands:
+        if self.survey.apart:
+            those = ", ".join(str(band) for band in self.survey.apart)
+            notes.append(
+                f"{self.name}: bands {those} hold data in different places; band {self.bands[0]} "
+                f"alone is used ({self.survey.shares[0]:.0%} of the image); --sar bands= takes "
+                "another"
+            )
+        elif empty and not self.radiometry.bands:
             used = ", ".join(str(band) for band in self.bands)
             notes.append(f"{self.name}: band {', '.join(empty)} is empty; band {used} is used")
-        notes += [f"{self.name}: {note}" for note in self.header.notes]
+        if self.header.stale_overviews:
+            notes.append(
+                f"{self.name}: its overviews differ from its pixels and are not read; build them "
+                "anew, as with gdaladdo"
+            )
+        notes += self._notes_on_place()
         if isinstance(self.source, RasterFile):
             notes += product_notes(self.source.place)
         return tuple(notes)
+
+    def _notes_on_place(self) -> list[str]:
+        """Where its place comes from, if not from an affine map and a CRS of its own."""
+        by, name = self.header.placed_by, self.name
+        if by == "a map in the CRS given":
+            return [f"{name}: its map says no CRS; it is taken in {crs_text(self.grid)}"]
+        if by == "a map without CRS":
+            return [
+                f"{name}: its map says no CRS, so it has no longitude and latitude; "
+                "--crs tells the CRS"
+            ]
+        said = [f"{name}: {note}" for note in self.header.notes]
+        given = self.source.crs if isinstance(self.source, RasterFile) else ""
+        if by == "affine" and given and given != crs_text(self.own_grid):
+            said.append(f"{name}: --crs is not used, it has {frame_name(self.own_grid)}")
+        return said
 
     def restretched(self, stretch: Stretch) -> ImageFile:
         """The same file under other limits, as when a set of images shares them."""
@@ -174,9 +209,10 @@ class ImageFile:
         GridError
             If the mask has other pixels and no place on the map.
         """
-        mask = RasterFile(as_place(place), indexed=True)
+        # A mask is made for its image, so a map without CRS is one in that of the image.
+        mask = RasterFile(as_place(place), indexed=True, crs=crs_text(self.grid) or "")
         grid = mask.header.grid
-        if is_placed(grid) and is_placed(self.grid):
+        if shares_frame(grid, self.grid):
             if not same_grid(grid, self.grid):
                 mask = mask.on(self.grid, "nearest")
         elif shape_of(grid) != self.shape:
@@ -190,11 +226,12 @@ class ImageFile:
         """The same file brought onto another grid, window by window."""
         if not isinstance(self.source, RasterFile):
             raise SettingError(f"{self.name} is an array; only files are brought onto a grid.")
-        missing = self.survey.fill
-        if missing is None and self.survey.outside is not None and self.header.nodata is None:
-            missing = 0.0
-        if missing is not None:  # GDAL compares what is stored
-            missing = (missing - self.header.offsets[0]) / self.header.scales[0]
+        missing = self.survey.fills
+        if not missing and self.survey.outside is not None and self.header.nodata is None:
+            missing = (0.0,)
+        # GDAL compares what is stored.
+        scale, offset = self.header.scales[0], self.header.offsets[0]
+        missing = tuple((number - offset) / scale for number in missing)
         return replace(self, source=replace(self.source.on(grid, resampling), missing=missing))
 
     def read(self, window: Window | None = None, factor: int = 1) -> Image:
@@ -271,10 +308,10 @@ class ImageFile:
     def _cleared(self, raw: FloatArray, window: Window) -> FloatArray:
         """Raw values of a window without those that are no data by the survey."""
         looked = self.survey
-        if looked.fill is None and looked.outside is None:
+        if not looked.fills and looked.outside is None:
             return raw
         rows, cols = self._own_positions(window)
-        restored = isinstance(self.source, RasterFile) and self.source.missing == 0.0
+        restored = isinstance(self.source, RasterFile) and self.source.missing == (0.0,)
         if restored and looked.outside is not None:
             # GDAL left out all zeros, so that none bleed in; those inside the swath are data.
             height, width = shape_of(self.own_grid)
@@ -286,7 +323,7 @@ class ImageFile:
 
     def _own_positions(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Row and column on the image's own pixels of every pixel of a window."""
-        if self.own_grid == self.grid or not is_placed(self.grid):
+        if self.own_grid == self.grid or not has_map(self.grid):
             rows = np.arange(window.row, window.row + window.height, dtype=np.float32)[:, None]
             return rows, np.arange(window.col, window.col + window.width, dtype=np.float32)[None]
         nodes = [
@@ -342,16 +379,10 @@ def open_image(
     product = isinstance(source, RasterFile) and bool(source.bands)
     every = tuple(range(1, header.bands + 1))
     named = every if radiometry.bands else every[:3]
-    bands = named if product else radiometry.choose(header)
-    looked = survey(source, bands, radiometry.zeros)
-    if not product and any(looked.empty) and not radiometry.bands and modality == "sar":
-        bands, looked = _without_empty(source, radiometry, every)
+    bands, looked = choose_bands(source, radiometry, named if product else ())
     nothing = not looked.sample.shape[1]
     if nothing and not allow_empty:
-        raise RasterError(
-            f"{source.header.name} has no usable pixel: all is nodata, NaN or zeros outside the "
-            "swath. Leave it out or get the file again."
-        )
+        raise nothing_usable(source)
     sample = np.zeros((len(bands), 1), np.float32) if nothing else looked.sample
     scale = radiometry.scale_of(header, sample)
     stretch = fit_stretch(radiometry, header, scale, sample)
@@ -363,9 +394,7 @@ def as_image(
 ) -> ImageFile:
     """Take optical pixels (B, H, W) of 8 bits whose validity is known, as a file would be."""
     source = RasterArray.of(bands, valid, grid, name)
-    looked = Survey(
-        np.empty((len(bands), 0), np.float32), 1, None, None, 0.0, (False,) * len(bands)
-    )
+    looked = Survey(np.empty((len(bands), 0), np.float32), 1, None, (), 0.0, (False,) * len(bands))
     limits = Stretch("stored", (0.0,) * len(bands), (255.0,) * len(bands))
     every = tuple(range(1, len(bands) + 1))
     return ImageFile(source, "optical", every, OpticalRadiometry(), looked, "stored", limits, grid)
@@ -388,23 +417,27 @@ def on_optical_grid(sar: ImageFile, optical: ImageFile) -> ImageFile:
     first, second = sar.grid, optical.grid
     if not (is_invertible(first) and is_invertible(second)):
         raise _refusal(sar, optical, "a transform has no inverse; write the georeference again")
-    if not (is_placed(first) and is_placed(second)):
+    if not shares_frame(first, second):
         if first.shape != second.shape:
-            raise _refusal(
-                sar, optical, "without a georeference on both sides their sizes must be equal"
-            )
+            why = "without a georeference on both sides their sizes must be equal"
+            raise _refusal(sar, optical, f"{why}; --crs places a map without CRS")
         return sar
     if same_grid(first, second):
         return sar
-    if not _overlap(first, second):
+    if not overlap(first, second):
         raise _refusal(sar, optical, "they do not overlap; check which files belong together")
-    centre = np.array([[length / 2 for length in shape_of(second)]])
-    here = mean_metres(first, np.array([[length / 2 for length in shape_of(first)]]))
-    finer = mean_metres(second, centre) / max(here, 1e-9)
+    finer = _side_of(second) / max(_side_of(first), 1e-9)
     return sar.on(second, "average" if finer >= 2 else "bilinear")
 
 
-def _overlap(first: GeoBox, second: GeoBox) -> bool:
+def _side_of(grid: GeoBox) -> float:
+    """Length of a pixel side at the centre: in metres on Earth, else in units of the frame."""
+    if not is_placed(grid):
+        return float(np.sqrt(abs(grid.affine.determinant)))
+    return mean_metres(grid, np.array([[length / 2 for length in shape_of(grid)]]))
+
+
+def overlap(first: GeoBox, second: GeoBox) -> bool:
     """Whether the rectangles around two grids share any ground."""
     try:
         moved = between(first, second, rim(first))
@@ -430,18 +463,8 @@ def _source_of(
     names: Sequence[str] = ()
     if product_bands(at) is not None:
         names = radiometry.bands
-        if not names:
-            return RasterFile(at, height=reading.height, dem=reading.dem)
-    return RasterFile(at, tuple(names), height=reading.height, dem=reading.dem)
-
-
-def _without_empty(
-    source: Source, radiometry: Radiometry, every: tuple[int, ...]
-) -> tuple[tuple[int, ...], Survey]:
-    """The bands that hold data, and the survey of these, with what is empty among all."""
-    looked = survey(source, every, radiometry.zeros)
-    bands = radiometry.choose(source.header, looked.empty)
-    return bands, replace(survey(source, bands, radiometry.zeros), empty=looked.empty)
+    crs = reading.crs or ""
+    return RasterFile(at, tuple(names), height=reading.height, dem=reading.dem, crs=crs)
 
 
 def _reduced(

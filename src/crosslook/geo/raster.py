@@ -11,15 +11,36 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import RasterioError
+from rasterio.warp import reproject
 
 from crosslook.errors import RasterError
 from crosslook.gdal_names import files_of
+from crosslook.geo.damage import heeding_warnings
 from crosslook.geo.explain import refusal, refused_now
-from crosslook.geo.grid import make_grid, plain_grid, shape_of, text_of_crs, whole_offset
-from crosslook.geo.handles import OPEN, About, Recipe, opening_of, reading, reason
+from crosslook.geo.grid import (
+    between,
+    check_latitudes,
+    is_unnamed,
+    make_grid,
+    plain_grid,
+    rim,
+    shape_of,
+    whole_offset,
+    window_of,
+)
+from crosslook.geo.handles import OPEN
+from crosslook.geo.opening import (
+    About,
+    crs_of_map,
+    has_stale_overviews,
+    opening_of,
+    reading,
+    reason,
+)
 from crosslook.geo.products.zarr_arrays import is_copy
+from crosslook.geo.recipe import EXACT_PX, Recipe
 from crosslook.storage import Place, as_path, as_place, files_below, is_remote, reaching
 from crosslook.types import FloatArray, Window
 
@@ -47,12 +68,15 @@ class Raster:
     synthetic : bool
         Whether a tag says that the content is simulated.
     placed_by : str
-        ``affine``, ``control points``, ``rational polynomials``, ``SICD geometry``, ``SICD corner
-        points``, ``SIDD geometry``, ``SIDD corner points`` or ``nothing``.
+        ``affine``, ``a map in the CRS given`` (by an option or a ``.prj`` file), ``a map
+        without CRS``, ``control points``, ``rational polynomials``, ``SICD geometry``, ``SICD
+        corner points``, ``SIDD geometry``, ``SIDD corner points`` or ``nothing``.
     is_magnitude : bool
         Whether the numbers are the lengths of complex ones.
     notes : tuple of str
         What a user should know of how it was opened.
+    stale_overviews : bool
+        Whether it has overviews that differ from its pixels; they are not read.
     """
 
     name: str
@@ -67,8 +91,10 @@ class Raster:
     placed_by: str
     is_magnitude: bool = False
     notes: tuple[str, ...] = ()
+    stale_overviews: bool = False
 
 
+_ROOM = 4  # pixels around a part that is resampled
 _OF_LAYOUT = ("AREA_OR_POINT", "OVR_RESAMPLING_ALG")
 
 
@@ -119,7 +145,7 @@ class RasterFile(Recipe):
     def header(self) -> Raster:
         """Read the header; RasterError where that fails."""
         with OPEN.use(self) as data:
-            return _header(self.name, data, OPEN.about(self))
+            return _header(self, data, OPEN.about(self))
 
     def on(self, grid: GeoBox | None, resampling: str = "bilinear") -> RasterFile:
         """The same raster brought onto another grid."""
@@ -140,6 +166,12 @@ class RasterFile(Recipe):
                 colours=tuple((file if own else data).colorinterp[n - 1] for n in each),
                 palette=dict(file.colormap(1)) if palette and self.indexed else None,
             )
+
+    @cached_property
+    def others(self) -> tuple[str, ...]:
+        """What GDAL calls the images of a file that holds several; the first is read."""
+        with OPEN.use(self) as (file, _):
+            return tuple(map(str, file.subdatasets))
 
     def parts(self) -> tuple[str, ...]:
         """Files that the pixels lie in: those of a product or of a virtual raster too."""
@@ -175,6 +207,8 @@ class RasterFile(Recipe):
         window = Window(0, 0, height, width) if window is None else window
         if self._unmoved is not None and shape is None:
             return self._read_unmoved(window, bands, *self._unmoved)
+        if self.onto is not None and self._has_several and shape is None:
+            return self._read_around_all(window, bands, self.onto)
         inside = _inside(window, height, width)
         out = np.full((len(bands), *(shape or (window.height, window.width))), np.nan, np.float32)
         if inside.height <= 0 or inside.width <= 0:
@@ -206,11 +240,45 @@ class RasterFile(Recipe):
         """Read a grid whose pixels are the raster's own: several times faster than to resample."""
         own = replace(self, onto=None)
         moved = Window(window.row + down, window.col + right, window.height, window.width)
-        values = own.read(moved, bands)
-        if self.missing is not None:
-            for at, band in enumerate(bands):
-                scale, offset = own.header.scales[band - 1], own.header.offsets[band - 1]
-                values[at, values[at] == np.float32(self.missing) * scale + offset] = np.nan
+        return self._without_missing(own.read(moved, bands), bands, own.header)
+
+    @cached_property
+    def _has_several(self) -> bool:
+        """Whether several numbers stand for no data, of which a warped raster of GDAL heeds one."""
+        declared = replace(self, onto=None).header.nodata
+        named = () if declared is None or np.isnan(declared) else (declared,)
+        return bool(self.missing) and len({*self.missing, *named}) > 1
+
+    def _read_around_all(self, window: Window, bands: tuple[int, ...], onto: GeoBox) -> FloatArray:
+        """Read a window of the grid onto which it is brought from its own pixels under it."""
+        own = replace(self, onto=None)
+        target = window_of(onto, (window.row, window.col), (window.height, window.width))
+        out = np.full((len(bands), window.height, window.width), np.nan, np.float32)
+        from_grid = own.header.grid
+        at = between(target, from_grid, rim(target))
+        room = _ROOM + 2 * np.ptp(at, axis=0) / np.maximum(shape_of(target), 1)
+        low = np.floor(at.min(axis=0) - room).astype(int)
+        size = np.ceil(at.max(axis=0) + room).astype(int) - low
+        part = _inside(Window(int(low[0]), int(low[1]), *map(int, size)), *shape_of(from_grid))
+        if part.height <= 0 or part.width <= 0:
+            return out
+        values = self._without_missing(own.read(part, bands), bands, own.header)
+        under = window_of(from_grid, (part.row, part.col), (part.height, part.width))
+        reproject(
+            values, out, src_transform=under.affine, src_crs=str(under.crs), src_nodata=np.nan,
+            dst_transform=target.affine, dst_crs=str(target.crs), dst_nodata=np.nan,
+            resampling=Resampling[self.resampling], tolerance=EXACT_PX,
+        )  # fmt: skip
+        return out
+
+    def _without_missing(
+        self, values: FloatArray, bands: tuple[int, ...], header: Raster
+    ) -> FloatArray:
+        """Scaled values (bands, h, w) with NaN, in place, for what stands for no data."""
+        for at, band in enumerate(bands):
+            scale, offset = header.scales[band - 1], header.offsets[band - 1]
+            for number in self.missing:
+                values[at, values[at] == np.float32(number) * scale + offset] = np.nan
         return values
 
     def _raw(
@@ -218,7 +286,8 @@ class RasterFile(Recipe):
     ) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
         region = rasterio.windows.Window(inside.col, inside.row, inside.width, inside.height)
         out_shape = None if shape is None else (len(bands), *shape)
-        with OPEN.use(self, pixels=True) as (_, data), reading(self.place):
+        warned = heeding_warnings(self.name)
+        with OPEN.use(self, pixels=True) as (_, data), reading(self.place), warned:
             self._check_bands(bands, data.count)
             try:
                 raw = data.read(list(bands), window=region, out_shape=out_shape)
@@ -315,18 +384,17 @@ class RasterArray:
         return out[:, rows][:, :, cols]
 
 
-def _header(name: str, handles: tuple[Any, Any], about: About) -> Raster:
+def _header(source: RasterFile, handles: tuple[Any, Any], about: About) -> Raster:
     file, data = handles
     solid = [i for i, colour in enumerate(data.colorinterp) if colour is not ColorInterp.alpha]
-    crs = text_of_crs(_pyproj(data.crs)) if data.crs else None
-    placed = crs is not None and not data.transform.is_identity
-    grid = (
-        make_grid(crs, data.transform, data.height, data.width)
-        if placed
-        else plain_grid(data.height, data.width)
-    )
+    grid, by = plain_grid(data.height, data.width), "nothing"
+    if (crs := crs_of_map(source, data)) is not None:
+        grid, by = make_grid(crs, data.transform, data.height, data.width), about.placed_by
+        if not data.crs:
+            by = "a map without CRS" if is_unnamed(grid) else "a map in the CRS given"
+            check_latitudes(source.name, grid)
     return Raster(
-        name=name,
+        name=source.name,
         grid=grid,
         bands=len(solid),
         dtype=about.dtype,
@@ -335,9 +403,10 @@ def _header(name: str, handles: tuple[Any, Any], about: About) -> Raster:
         scales=tuple(_number(file.scales, i, 1.0) for i in solid),
         offsets=tuple(_number(file.offsets, i, 0.0) for i in solid),
         synthetic=_synthetic(file),
-        placed_by=about.placed_by if placed else "nothing",
+        placed_by=by,
         is_magnitude=about.is_magnitude,
         notes=about.notes,
+        stale_overviews=has_stale_overviews(source),
     )
 
 
@@ -350,12 +419,6 @@ def _label(file: Any, data: Any, index: int) -> str:
 
 def _number(values: Any, index: int, default: float) -> float:
     return float(values[index]) if index < len(values) else default
-
-
-def _pyproj(crs: Any) -> Any:
-    from pyproj import CRS
-
-    return CRS.from_user_input(crs.to_wkt())
 
 
 def _inside(window: Window, height: int, width: int) -> Window:

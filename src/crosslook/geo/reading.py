@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from crosslook.errors import SettingError
+from crosslook.geo.grid import parse_crs, text_of_crs
 from crosslook.geo.radiometry import (
     OpticalRadiometry,
     Radiometry,
@@ -29,12 +30,15 @@ class Reading:
         Metres above the ellipsoid, for images placed by rational polynomials.
     dem : str or None
         Elevation model, for the same.
+    crs : str or None
+        CRS of images that have a map but none, as those with world files.
     """
 
     sar: SarRadiometry = field(default_factory=SarRadiometry)
     optical: OpticalRadiometry = field(default_factory=OpticalRadiometry)
     height: float | None = None
     dem: str | None = None
+    crs: str | None = None
 
     @classmethod
     def parse(cls, text: ReadingText) -> Reading:
@@ -51,7 +55,8 @@ class Reading:
                 optical = replace(optical, bands=band_list(text.bands))
             except ValueError as error:
                 raise SettingError(f"--bands {text.bands} is not allowed: {error}.") from None
-        return cls(SarRadiometry.parse(text.sar), optical, text.height, text.dem)
+        crs = None if text.crs is None else text_of_crs(parse_crs(text.crs))
+        return cls(SarRadiometry.parse(text.sar), optical, text.height, text.dem, crs)
 
     def of(self, modality: Modality) -> Radiometry:
         """The radiometry of a modality."""

@@ -27,9 +27,9 @@ from rasterio.warp import calculate_default_transform, reproject
 
 from crosslook.errors import GridError
 from crosslook.geo.products.vrt import control_points, pinned, points_element
+from crosslook.geo.recipe import EXACT_PX, Recipe
 from crosslook.storage import for_gdal, name_of
 
-EXACT_PX = 0.01  # GDAL may approximate a projection by this much
 _MANY = 10  # control points, from which on a thin plate is drawn through them
 _MOST = 400  # a thin plate through n points takes n^3 steps: a second; 15 s through a thousand
 _FEWEST = 3
@@ -55,86 +55,75 @@ class Placed:
     note: str = ""
 
 
-def rectified(
-    data: Any,
-    name: str,
-    height: float | None,
-    dem: str | None,
-    stored: str | None = None,
-    driver: str = "",
-) -> Placed:
+def rectified(data: Any, source: Recipe) -> Placed:
     """Bring an open raster onto a map where it lies on none.
 
     Parameters
     ----------
     data : open raster
-    name : str
-        For errors.
-    height, dem : float and str, optional
-        Metres above the ellipsoid, or an elevation model; for rational polynomials.
-    stored : str, optional
-        How numbers are resampled that keep their own type; float32 by default.
-    driver : str
-        The only one by which a file from outside is opened again.
+    source : Recipe
+        For its height, elevation model, CRS, and whether numbers keep their own type.
 
     Raises
     ------
     GridError
         If the control points do not span an area.
     """
-    asked = height is not None or dem is not None
+    asked = source.height is not None or source.dem is not None
     # Corners in NITF are rounded, many to a second of arc: its polynomials are always better.
     if not data.transform.is_identity and not (data.rpcs and data.driver == "NITF"):
         note = "; its rational polynomials are not used" if data.rpcs and asked else ""
         return Placed("affine" if data.crs else "nothing", note=note)
     count = len(data.gcps[0])
     if data.rpcs and (asked or count < _MANY):
-        return _by_polynomials(data, height, dem, stored)
+        return _by_polynomials(data, source)
     if count >= _FEWEST:
-        placed = _by_points(data, name, stored, driver)
+        placed = _by_points(data, source)
         more = "; --height and --dem are not used, they serve rational polynomials alone"
         return replace(placed, note=placed.note + more) if asked else placed
     points = "; three or more control points are needed for that, it has " + str(count)
     return Placed("nothing", note=points if count else "")
 
 
-def _by_polynomials(data: Any, height: float | None, dem: str | None, stored: str | None) -> Placed:
+def _by_polynomials(data: Any, source: Recipe) -> Placed:
     by = "rational polynomials"
     target = _local_map(data.rpcs.long_off, data.rpcs.lat_off)
-    if dem is not None:
-        return Placed(by, _over_terrain(data, dem, target, stored), f" over {name_of(dem)}")
+    if source.dem is not None:
+        view = _over_terrain(data, source.dem, target, _stored(source))
+        return Placed(by, view, f" over {name_of(source.dem)}")
     # GDAL would take 0 m, though a file says for which height it is made.
-    level = data.rpcs.height_off if height is None else height
+    level = data.rpcs.height_off if source.height is None else source.height
     note = f" at {level:g} m above the ellipsoid"
-    if height is None:
+    if source.height is None:
         note += ", the height that the file is made for; give --height or --dem where it is another"
     how = {"SRC_METHOD": "RPC", "RPC_HEIGHT": repr(float(level))}
-    view = _warped_by(data, "EPSG:4326", target, stored, **how)
+    view = _warped_by(data, "EPSG:4326", target, _stored(source), **how)
     return Placed(by, view, note)
 
 
-def _by_points(data: Any, name: str, stored: str | None, driver: str) -> Placed:
+def _by_points(data: Any, source: Recipe) -> Placed:
     points, crs = control_points(data)
     points = points[np.isfinite(points[:, :4]).all(axis=1)]
     points = points[np.unique(points[:, :2], axis=0, return_index=True)[1]]
-    source = pyproj.CRS.from_wkt(crs.to_wkt()) if crs else pyproj.CRS.from_epsg(4326)
-    target = source.to_wkt()
-    if source.is_geographic:
+    named = crs.to_wkt() if crs else source.crs or "EPSG:4326"
+    own = pyproj.CRS.from_user_input(named)
+    target = own.to_wkt()
+    if own.is_geographic:
         # In metres no longitude jumps at 180 degrees, and a plate bends alike both ways.
         lon = (points[:, 2] - points[0, 2] + 180.0) % 360.0 - 180.0 + points[0, 2]
         target = _local_map(float(lon.mean()), float(points[:, 3].mean()))
-        to_map = pyproj.Transformer.from_crs(source, target, always_xy=True)
+        to_map = pyproj.Transformer.from_crs(own, target, always_xy=True)
         points[:, 2], points[:, 3] = to_map.transform(lon, points[:, 3])
     size = np.array([data.width, data.height])
     for at in (points[:, :2] / size, points[:, 2:4]):
         if len(at) < _FEWEST or not _span_an_area(at):
-            raise GridError(f"{name}: its control points do not span an area.")
+            raise GridError(f"{source.name}: its control points do not span an area.")
     kept = points[_evenly(points[:, :2] / size, _MOST)]
     note = f", {len(kept)} of {len(points)}" if len(kept) < len(points) else ""
     wkt = pyproj.CRS.from_user_input(target).to_wkt()
     spline = "GCP_TPS" if len(points) >= _MANY else "GCP_POLYNOMIAL"
-    with rasterio.open(_with_points(data, kept, wkt, driver)) as moved:
-        view = _warped_by(moved, target, target, stored, SRC_METHOD=spline)
+    with rasterio.open(_with_points(data, kept, wkt, source.driver)) as moved:
+        view = _warped_by(moved, target, target, _stored(source), SRC_METHOD=spline)
     return Placed("control points", view, note)
 
 
@@ -168,6 +157,11 @@ def _with_points(data: Any, points: Array, crs: str, driver: str) -> str:
             named.text = pinned(data.name, driver)
             named.set("relativeToVRT", "0")
     return tostring(root, encoding="unicode")
+
+
+def _stored(source: Recipe) -> str | None:
+    """How numbers are resampled that keep their own type; None for float32."""
+    return source.resampling if source.stored else None
 
 
 def _warped_by(data: Any, source: str, target: str, stored: str | None, **how: str) -> Any:

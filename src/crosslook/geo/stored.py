@@ -20,7 +20,8 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 
 from crosslook.errors import RasterError
-from crosslook.geo.handles import OPEN, reading, reason
+from crosslook.geo.handles import OPEN
+from crosslook.geo.opening import reading, reason
 from crosslook.geo.raster import Labels, Raster, RasterArray, RasterFile, Source
 from crosslook.types import Window
 

@@ -5,7 +5,8 @@ A pixel is invalid where any of the bands in use is
 - declared so: the file's nodata, mask or alpha, NaN or infinite;
 - a constant that fills the outside, though no nodata was declared: at least 64
   pixels of one value that is far from all others (-9999, 65535), or, in an
-  image of floats, that forms a region at the border;
+  image of floats, that forms a region at the border; there may be up to three,
+  as steps of a chain leave them;
 - zero outside the swath: zeros of all bands in regions of at least 64 pixels
   that hold a corner of the image and leave, or are, a convex area. Dark water
   and single zeros stay data;
@@ -42,6 +43,7 @@ _SITES = 10  # lattice points along each side of a larger one
 _SITE_SIDE = 48
 _STRIP_PIXELS = 4_000_000
 _STRAIGHT = 0.9
+_MOST_FILLS = 3
 _CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 _FAR = 1.0  # a fill lies at least so many ranges (1 to 99 %) of the rest away
 
@@ -61,20 +63,34 @@ class Survey:
         Pixels between lattice points.
     outside : bool array, shape (rows, columns), or None
         Lattice points where zeros lie outside the swath; None where there are none.
-    fill : float or None
-        An undeclared constant that is no data wherever it stands.
+    fills : tuple of float
+        Undeclared constants that are no data wherever they stand.
     fraction : float
-        Of the image that is filled with it or lies outside, 0..1.
+        Of the image that is filled with them or lies outside, 0..1.
     empty : tuple of bool
         Of each band: whether it holds no data at all.
+    shares : tuple of float
+        Of the image that holds data in each band, 0..1.
+    common : float
+        Of the image that holds data in all bands that hold any, 0..1.
+    apart : tuple of int
+        Bands that hold data in different places, of which one alone is read.
     """
 
     sample: FloatArray
     spacing: int
     outside: NDArray[np.bool_] | None
-    fill: float | None
+    fills: tuple[float, ...]
     fraction: float
     empty: tuple[bool, ...]
+    shares: tuple[float, ...] = (1.0,)
+    common: float = 1.0
+    apart: tuple[int, ...] = ()
+
+    @property
+    def fill(self) -> float | None:
+        """The first of the fills, which stands for all of them where one number is needed."""
+        return self.fills[0] if self.fills else None
 
     def clear(
         self, values: FloatArray, rows: NDArray[np.float32], cols: NDArray[np.float32]
@@ -87,8 +103,8 @@ class Survey:
         rows, cols : float arrays that broadcast to (h, w)
             Where the pixels lie in the image that was surveyed.
         """
-        if self.fill is not None:
-            values[:, (values == np.float32(self.fill)).any(axis=0)] = np.nan
+        for number in self.fills:
+            values[:, (values == np.float32(number)).any(axis=0)] = np.nan
         if self.outside is not None:
             zero = (values == 0).all(axis=0)
             if zero.any():
@@ -120,28 +136,41 @@ def survey(source: Source, bands: tuple[int, ...], zeros: str = "auto") -> Surve
         sample = looked[:, :: max(1, height // _OVERVIEW), :: max(1, width // _OVERVIEW)]
     elif height * width <= _CHEAP_PIXELS:
         spacing = -(-max(height, width) // _LONGEST)
-        looked = source.read(None, bands, (max(1, height // spacing), max(1, width // spacing)))
+        shape = (max(1, height // spacing), max(1, width // spacing))
+        if source.header.stale_overviews:
+            looked = _read_rows(source, bands, shape)
+        else:
+            looked = source.read(None, bands, shape)
         sample = looked
     else:
         looked, sample, spacing = _read_sites(source, bands, height, width)
     empty = tuple(bool(~np.isfinite(band).any()) for band in looked)
     used = looked[[not nothing for nothing in empty]] if not all(empty) else looked
-    fill = _find_fill(used, source.header.dtype)
-    lost = (
-        np.zeros(used.shape[1:], bool) if fill is None else (used == np.float32(fill)).any(axis=0)
-    )
+    fills, lost = _find_fills(used, source.header.dtype)
     outside = _zeros_outside(used, lost, zeros, spacing)
+    if outside is not None and zeros == "auto" and _is_constant(used, lost | outside):
+        outside = None  # zeros and one other value: a mask or a scan, no swath
+    full = np.isfinite(looked) & ~np.isin(looked, np.array(fills, np.float32))
+    in_all = full[[not nothing for nothing in empty]].all(axis=0) if not all(empty) else full[0]
     fraction = float((lost if outside is None else lost | outside).mean())
     if outside is not None and spacing > 1:
         outside = _grown(outside, np.ones((3, 3), np.uint8))
     return Survey(
-        _values_of(sample, empty, fill, outside is not None),
+        _values_of(sample, empty, fills, outside is not None),
         spacing,
         outside,
-        fill,
+        fills,
         fraction,
         empty,
+        tuple(float(band.mean()) for band in full),
+        float(in_all.mean()),
     )
+
+
+def _is_constant(looked: FloatArray, lost: NDArray[np.bool_]) -> bool:
+    """Whether all that is left of an image is one value."""
+    rest = looked[:, np.isfinite(looked).all(axis=0) & ~lost]
+    return bool(rest.shape[1]) and bool((rest == rest[:, :1]).all())
 
 
 def fill_small_holes(values: FloatArray, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -169,23 +198,36 @@ def fill_small_holes(values: FloatArray, valid: NDArray[np.bool_]) -> NDArray[np
     few[0] = False
     if count < 2 or not few.any():
         return small
-    small = np.asarray(few[labels], np.bool_)
-    values[:, ~valid] = 0.0
+    small = fill_from_neighbours(values, valid, np.asarray(few[labels], np.bool_))
+    valid |= small
+    return small
+
+
+def fill_from_neighbours(
+    values: FloatArray, valid: NDArray[np.bool_], holes: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Fill holes (h, w) of values (bands, h, w) from their rims inwards, in place.
+
+    Returns
+    -------
+    bool array, shape (h, w)
+        The pixels filled; a hole beside which nothing is valid is not.
+    """
     known = valid.copy()
-    left = small.copy()
+    left = holes.copy()
     while left.any():
         weight = cv2.blur(known.astype(np.float32), (3, 3), borderType=cv2.BORDER_CONSTANT)
         now = left & (weight > 0)
         if not now.any():
             break
         for band in values:
-            total = cv2.blur(band * known, (3, 3), borderType=cv2.BORDER_CONSTANT)
+            total = cv2.blur(
+                np.where(known, band, np.float32(0.0)), (3, 3), borderType=cv2.BORDER_CONSTANT
+            )
             band[now] = total[now] / weight[now]
         known |= now
         left &= ~now
-    small &= known
-    valid |= small
-    return small
+    return np.asarray(holes & known, np.bool_)
 
 
 def _read_strips(source: Source, bands: tuple[int, ...], height: int, width: int) -> FloatArray:
@@ -194,6 +236,19 @@ def _read_strips(source: Source, bands: tuple[int, ...], height: int, width: int
     for top in range(0, height, deep):
         rows = min(deep, height - top)
         out[:, top : top + rows] = source.read(Window(top, 0, rows, width), bands)
+    return out
+
+
+def _read_rows(source: Source, bands: tuple[int, ...], shape: tuple[int, int]) -> FloatArray:
+    """The nearest pixels (bands, rows, cols) to a coarser lattice, from the pixels themselves."""
+    height, width = shape_of(source.header.grid)
+    rows, cols = (
+        ((np.arange(n) + 0.5) * full / n).astype(int)
+        for n, full in zip(shape, (height, width), strict=True)
+    )
+    out = np.empty((len(bands), *shape), np.float32)
+    for at, row in enumerate(rows):
+        out[:, at] = source.read(Window(int(row), 0, 1, width), bands)[:, 0][:, cols]
     return out
 
 
@@ -215,30 +270,67 @@ def _read_sites(
     return points, np.concatenate(windows, axis=1), spacing
 
 
-def _find_fill(looked: FloatArray, dtype: str) -> float | None:
-    """The undeclared constant that stands for no data, if there is one."""
-    first = looked[0]
-    finite: NDArray[np.bool_] = np.asarray(np.isfinite(looked).all(axis=0), np.bool_)
+def _find_fills(looked: FloatArray, dtype: str) -> tuple[tuple[float, ...], NDArray[np.bool_]]:
+    """The undeclared constants that stand for no data, and where they are."""
+    lost = np.zeros(looked.shape[1:], np.bool_)
+    found: list[float] = []
+    while len(found) < _MOST_FILLS:
+        more = _find_fill(looked, lost, dtype) or _find_both(looked, lost)
+        if not more:
+            break
+        found += more
+        for number in more:
+            lost |= (looked == np.float32(number)).any(axis=0)
+    return tuple(found[:_MOST_FILLS]), lost
+
+
+def _find_fill(looked: FloatArray, lost: NDArray[np.bool_], dtype: str) -> list[float]:
+    """A constant that stands for no data besides those that are lost already; maybe none."""
+    finite: NDArray[np.bool_] = np.asarray(np.isfinite(looked).all(axis=0) & ~lost, np.bool_)
     if not finite.any():
-        return None
+        return []
+    band = np.where(lost, np.float32(np.nan), looked[0])
     rim = np.concatenate(
-        [side[np.isfinite(side)] for side in (first[0], first[-1], first[:, 0], first[:, -1])]
+        [side[np.isfinite(side)] for side in (band[0], band[-1], band[:, 0], band[:, -1])]
     )
     values, counts = np.unique(rim, return_counts=True)
     commonest = [values[counts.argmax()]] if len(values) else []
-    for value in dict.fromkeys([first[finite].min(), first[finite].max(), *commonest]):
+    for value in dict.fromkeys([band[finite].min(), band[finite].max(), *commonest]):
         alike = (looked == value).all(axis=0)
-        rest = first[finite & ~alike]
-        if alike.sum() < min(_LEAST_PIXELS, alike.size // 100) or alike.sum() < 2 or not len(rest):
+        rest = band[finite & ~alike]
+        if not _enough(alike) or not len(rest):
             continue
-        low, high = np.percentile(rest, (1.0, 99.0))
+        low, high = (float(end) for end in np.percentile(rest, (1.0, 99.0)))
+        if not high > low:  # what is left would be no image: two values, as of a mask, are data
+            continue
         gap = max(float(rest.min()) - float(value), float(value) - float(rest.max()))
-        if gap > _FAR * max(float(high - low), 1e-12):
-            return float(value)
+        if gap > _FAR * (high - low):
+            return [float(value)]
         floats = dtype.startswith("float") and value != 0
         if floats and _border_regions(alike, np.asarray(~finite), _LEAST_PIXELS) is not None:
-            return float(value)
-    return None
+            return [float(value)]
+    return []
+
+
+def _find_both(looked: FloatArray, lost: NDArray[np.bool_]) -> list[float]:
+    """The least and the greatest value, where each is far from the rest but not from all others."""
+    finite = np.isfinite(looked).all(axis=0) & ~lost
+    if not finite.any():
+        return []
+    band = looked[0]
+    least, most = band[finite].min(), band[finite].max()
+    both = [(looked == value).all(axis=0) for value in (least, most)]
+    rest = band[finite & ~both[0] & ~both[1]]
+    if not (all(map(_enough, both)) and len(rest)):
+        return []
+    low, high = (float(end) for end in np.percentile(rest, (1.0, 99.0)))
+    gap = min(float(rest.min()) - float(least), float(most) - float(rest.max()))
+    return [float(least), float(most)] if high > low and gap > _FAR * (high - low) else []
+
+
+def _enough(alike: NDArray[np.bool_]) -> bool:
+    """Whether pixels of one value are so many that it may be a fill."""
+    return int(alike.sum()) >= max(2, min(_LEAST_PIXELS, alike.size // 100))
 
 
 def _zeros_outside(
@@ -315,14 +407,14 @@ def _solidity(region: NDArray[np.bool_]) -> float:
 
 
 def _values_of(
-    sample: FloatArray, empty: tuple[bool, ...], fill: float | None, no_zeros: bool
+    sample: FloatArray, empty: tuple[bool, ...], fills: tuple[float, ...], no_zeros: bool
 ) -> FloatArray:
     """The values (bands, n) of a sample that are data in all bands that hold any."""
     flat = sample.reshape(len(sample), -1)
     used = flat[[not nothing for nothing in empty]] if not all(empty) else flat
     kept = np.isfinite(used).all(axis=0)
-    if fill is not None:
-        kept &= ~(used == np.float32(fill)).any(axis=0)
+    for number in fills:
+        kept &= ~(used == np.float32(number)).any(axis=0)
     if no_zeros:
         kept &= ~(used == 0).all(axis=0)
     return np.ascontiguousarray(flat[:, kept])

@@ -18,7 +18,19 @@ from rasterio.shutil import copy as copy_raster
 
 from crosslook.atomic import atomic_path, check_writable
 from crosslook.errors import CrosslookError, GridError, InputError, MatchError, OutputError
-from crosslook.geo.grid import crs_of, is_placed, make_grid, rim, shape_of, to_map, window_of
+from crosslook.geo.grid import (
+    crs_of,
+    file_crs,
+    has_map,
+    is_placed,
+    is_unnamed,
+    make_grid,
+    rim,
+    shape_of,
+    shares_frame,
+    to_map,
+    window_of,
+)
 from crosslook.geo.products.resolve import resolve
 from crosslook.geo.products.vrt import quiet
 from crosslook.geo.raster import RasterFile
@@ -39,6 +51,7 @@ _LOOKED_AT = 256
 _NEAR_WHOLE = 0.05
 _POINTS, _MORE_POINTS = 9, 21  # control points along a side, of a flat and of a bent map
 _SAME_SHAPE_PX = 1.0
+_PLAIN = ("affine", "a map in the CRS given", "a map without CRS", "nothing")
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +190,11 @@ def _refuse_itself(file: Place, target: Path) -> None:
 
 def _bring(match: Match, file: Place, target: Path, settings: ApplyCall) -> None:
     source = RasterFile(
-        as_place(file), height=settings.height, dem=settings.reading().dem, indexed=True
+        as_place(file),
+        height=settings.height,
+        dem=settings.reading().dem,
+        indexed=True,
+        crs=settings.reading().crs or "",
     )
     transform = match.transform.compose(_onto_sar(source, match.sar))
     if settings.kind == "vrt":
@@ -191,8 +208,13 @@ def _bring(match: Match, file: Place, target: Path, settings: ApplyCall) -> None
 def _onto_sar(source: RasterFile, sar: GeoBox) -> Transform:
     """Pixels of a file to those of the SAR image that was matched."""
     grid = source.header.grid
-    if is_placed(grid) and is_placed(sar):
+    if shares_frame(grid, sar):
         return placement(grid, sar)
+    if is_unnamed(grid) and is_placed(sar):
+        raise GridError(
+            f"{source.name} has a map but no CRS, so how it lies on the SAR image is not known. "
+            "Give its CRS with --crs, as EPSG:32611."
+        )
     if is_placed(grid) != is_placed(sar):
         has, lacks = ("the file", "the SAR image") if is_placed(grid) else ("the SAR image", "it")
         raise GridError(
@@ -284,7 +306,7 @@ def _opened(source: RasterFile) -> str:
 def _write_vrt(target: Path, source: RasterFile, transform: Transform, optical: GeoBox) -> None:
     """A virtual raster of the file as it is, with control points on the optical map."""
     header = source.header
-    if header.placed_by not in ("affine", "nothing"):
+    if header.placed_by not in _PLAIN:
         raise GridError(
             f"{source.name} is placed by {header.placed_by}, which control points cannot follow "
             "exactly. Leave --as vrt out, so that its pixels are written."
@@ -292,9 +314,9 @@ def _write_vrt(target: Path, source: RasterFile, transform: Transform, optical: 
     count = _POINTS if transform.field is None else _MORE_POINTS
     points = grid_points(*shape_of(header.grid), count)
     there = transform(points)
-    placed = is_placed(optical)
+    placed = has_map(optical)
     spots = to_map(optical, there) if placed else np.column_stack([there[:, 1], -there[:, 0]])
-    crs = crs_of(optical).to_wkt() if placed else ""
+    crs = "" if file_crs(optical) is None else crs_of(optical).to_wkt()
     listed = Element("GCPList", {"Projection": crs})
     for number, ((row, col), (x, y)) in enumerate(zip(points, spots, strict=True), 1):
         numbers = {"Pixel": col, "Line": row, "X": x, "Y": y}

@@ -24,11 +24,14 @@ class Channels:
     valid : bool array, shape (h, w)
     stride : float
         Pixels per cell; cell (i, j) covers rows ``[i * stride, (i + 1) * stride)``.
+    gaps : bool array, shape (h, w), or None
+        Invalid cells of thin gaps, which are left out where images are compared.
     """
 
     values: FloatArray
     valid: NDArray[np.bool_]
     stride: float
+    gaps: NDArray[np.bool_] | None = None
 
 
 @kept
@@ -39,22 +42,39 @@ def dense_channels(image: GreyImage, extractor: Extractor, margin: float = 3.0) 
     this image: statistics per modality, without labels. Cells where the
     image is flat fade, since what a normalised feature says of open water is
     noise. A cell is valid when no invalid pixel lies in it or within ``margin``
-    pixels of it.
+    pixels of it. Of thin gaps, whose values are interpolated, half its pixels may be; the
+    cells beside gaps are brought to mean 0 by themselves, since what interpolation does to
+    them is alike in both images.
     """
     features = extractor.extract(np.broadcast_to(image.values, (1, 3, *image.shape)))
     values = features.values[0]
-    valid = valid_cells(image.valid, values.shape[1:], features.stride, margin)
+    cells, stride = values.shape[1:], features.stride
+    valid = valid_cells(image.known, cells, stride, margin)
+    parts, gaps = [valid], None
+    if image.gaps is not None:
+        whole = valid_cells(image.valid, cells, stride, margin)
+        gaps = valid & ~filled_cells(image.valid, cells, stride)
+        valid = valid & ~gaps
+        parts = [valid & whole, valid & ~whole]
     if not valid.any():
-        return Channels(np.zeros_like(values), valid, features.stride)
-    counted = valid.astype(np.uint8)
-    moments = np.array([cv2.meanStdDev(channel, mask=counted) for channel in values])
-    mean, std = moments.reshape(-1, 2).T.astype(np.float32)[..., None, None]
-    scaled = values - mean
-    scaled /= np.maximum(std, np.float32(1e-6))
-    contrast = local_std(image, values.shape[1:], features.stride)
+        return Channels(np.zeros_like(values), valid, stride)
+    scaled = _standardised(values, parts[0])
+    for part in parts[1:]:
+        scaled[:, part] = _standardised(values, part)[:, part]
+    contrast = local_std(image, cells, stride)
     scaled *= contrast_weight(contrast, float(np.median(contrast[valid])))
     scaled[:, ~valid] = 0.0
-    return Channels(scaled, valid, features.stride)
+    return Channels(scaled, valid, stride, gaps)
+
+
+def _standardised(values: FloatArray, part: NDArray[np.bool_]) -> FloatArray:
+    """Channels (C, h, w) less their mean over some cells, over their standard deviation there."""
+    counted = part.astype(np.uint8)
+    moments = np.array([cv2.meanStdDev(channel, mask=counted) for channel in values])
+    mean, std = moments.reshape(-1, 2).T.astype(np.float32)[..., None, None]
+    scaled: FloatArray = values - mean
+    scaled /= np.maximum(std, np.float32(1e-6))
+    return scaled
 
 
 def valid_cells(
@@ -67,6 +87,15 @@ def valid_cells(
     reach = 2 * int(np.ceil(margin + stride / 2)) + 1
     grown = cv2.dilate(holes, np.ones((reach, reach), np.uint8))
     return np.asarray(grown[_centres(valid.shape, cells, stride)] == 0, np.bool_)
+
+
+def filled_cells(
+    valid: NDArray[np.bool_], cells: tuple[int, ...], stride: float
+) -> NDArray[np.bool_]:
+    """Cells (h, w) of whose pixels, and those half a cell around, half are valid."""
+    side = 2 * round(stride / 2) + 1
+    share = cv2.blur(valid.astype(np.float32), (side, side), borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(share[_centres(valid.shape, cells, stride)] >= 0.5, np.bool_)
 
 
 def local_std(image: GreyImage, cells: tuple[int, ...], stride: float) -> FloatArray:

@@ -12,7 +12,7 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from crosslook.atomic import write_text
-from crosslook.geo.grid import crs_text, is_placed, to_lonlat, to_map
+from crosslook.geo.grid import file_crs, has_map, is_placed, to_lonlat, to_map
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform
 from crosslook.options import WritingOptions
@@ -88,12 +88,12 @@ def write_qgis(
 
     The source is the SAR image: its map coordinates where it has any, else
     column and minus row. The destination is on the optical map, or again
-    column and minus row where that has no CRS. Outliers are there, disabled.
+    column and minus row where there is none. Outliers are there, disabled.
     """
-    there = to_map(grid, points.optical) if is_placed(grid) else _plane(points.optical)
-    here = to_map(sar_grid, points.sar) if is_placed(sar_grid) else _plane(points.sar)
+    there = to_map(grid, points.optical) if has_map(grid) else _plane(points.optical)
+    here = to_map(sar_grid, points.sar) if has_map(sar_grid) else _plane(points.sar)
     offset = np.nan_to_num(_residual(points, transform))  # QGIS wants a number; 0 says not known
-    lines = [f"#CRS: {_wkt(crs)}"] if (crs := crs_text(grid)) else []
+    lines = [f"#CRS: {_wkt(crs)}"] if (crs := file_crs(grid)) else []
     lines.append("mapX,mapY,sourceX,sourceY,enable,dX,dY,residual")
     for to, at, kept, (down, right) in zip(there, here, points.inlier, offset, strict=True):
         numbers = [to[0], to[1], at[0], at[1], int(kept), right, down, np.hypot(right, down)]

@@ -11,11 +11,11 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from crosslook.errors import InputError
-from crosslook.geo.grid import change_crs, crs_of, from_map, is_placed, near_grid
+from crosslook.geo.grid import change_crs, crs_of, from_map, has_map, is_placed, near_grid
 from crosslook.match.result import placement
 from crosslook.match.robust_fit import fit_exact
 from crosslook.match.settings import Model
-from crosslook.match.transform import Transform, identity
+from crosslook.match.transform import Transform
 from crosslook.types import Array
 
 _CSV = ("sar_row", "sar_col", "optical_row", "optical_col")
@@ -36,8 +36,7 @@ def start_by_points(path: Path, sar: GeoBox, optical: GeoBox) -> Transform:
         If the file cannot be read, or its points give no map.
     """
     here, there = read_points(path, sar, optical)
-    both = is_placed(sar) == is_placed(optical)
-    placed = placement(sar, optical) if both else identity("shift")
+    placed = placement(sar, optical)
     model: Model = "shift" if len(here) == 1 else "similarity"
     if len(here) >= _AFFINE_FROM:
         model = "affine"
@@ -112,9 +111,9 @@ def _crs_in(notes: list[str]) -> CRS | None:
 
 def _of_map(positions: Array, grid: GeoBox, crs: CRS | None) -> Array:
     """Map positions to pixels; of a plain image they are column and minus row."""
-    if not is_placed(grid):
+    if not has_map(grid):
         return np.column_stack([-positions[:, 1], positions[:, 0]])
     own = crs_of(grid)
-    if crs is not None and crs != own:
+    if crs is not None and crs != own and is_placed(grid):
         positions = change_crs(positions, crs.to_wkt(), own.to_wkt())
     return from_map(grid, near_grid(grid, positions))

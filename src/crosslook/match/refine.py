@@ -26,6 +26,7 @@ from crosslook.types import Array, FloatArray
 
 _OUTSIDE = -1e5  # so low that a linear mix with any level stays negative
 _MIN_SAMPLES = 256
+_BY_CHANCE = 0.1  # times bins^2: nats times pixels that images without anything in common share
 _MANY = 262_144
 _BLOCK = 16_384  # pixels that are counted at once: they stay in the cache
 
@@ -49,12 +50,16 @@ class InformationMeasure:
     bins : int
     every : int
         Of the optical pixels only every so-many-th along both axes is looked at.
+    gapped : bool
+        Whether an image has thin gaps, so that the pixels in common change with every shift:
+        then what so many pixels have in common by chance is taken off.
     """
 
     sar: FloatArray
     optical: NDArray[np.int64]
     bins: int
     every: int = 1
+    gapped: bool = False
 
     def __call__(self, transform: Transform) -> float:
         """Mutual information of the overlap; 0 where they hardly overlap."""
@@ -64,9 +69,10 @@ class InformationMeasure:
         shape = (int(fixed.shape[0]), int(fixed.shape[1]))
         moved = warp_array(self.sar, transform, shape, cv2.INTER_LINEAR, outside=_OUTSIDE)
         inside = (moved >= 0) & known
-        if np.count_nonzero(inside) < _MIN_SAMPLES:
+        if (common := np.count_nonzero(inside)) < _MIN_SAMPLES:
             return 0.0
-        return mutual_information(_joint(moved, fixed, inside, self.bins))
+        by_chance = _BY_CHANCE * self.bins**2 / common if self.gapped else 0.0
+        return mutual_information(_joint(moved, fixed, inside, self.bins)) - by_chance
 
     @cached_property
     def _looked_at(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -93,6 +99,7 @@ def information_measure(
         np.where(optical.valid, grey_levels(optical, blur, bins), -1.0).astype(np.int64),
         bins,
         every,
+        sar.gaps is not None or optical.gaps is not None,
     )
 
 
@@ -381,15 +388,19 @@ def _measure(
 
 @kept
 def reduce_image(image: GreyImage, factor: int) -> GreyImage:
-    """Mean over blocks; a block with an invalid pixel is invalid."""
+    """Mean over blocks; one with an invalid pixel is invalid, of a thin gap with half of them."""
     if factor == 1:
         return image
     height, width = (length // factor * factor for length in image.shape)
     size = (width // factor, height // factor)
     values = cv2.resize(image.values[:height, :width], size, interpolation=cv2.INTER_AREA)
+    solid = image.known[:height, :width].astype(np.float32)
+    known = cv2.resize(solid, size, interpolation=cv2.INTER_AREA) > 0.999
+    if image.gaps is None:
+        return GreyImage(values, known)
     solid = image.valid[:height, :width].astype(np.float32)
-    valid = cv2.resize(solid, size, interpolation=cv2.INTER_AREA) > 0.999
-    return GreyImage(values, valid)
+    valid = known & (cv2.resize(solid, size, interpolation=cv2.INTER_AREA) >= 0.5)
+    return GreyImage(values, valid, known & ~valid)
 
 
 def _reduced(transform: Transform, factor: int) -> Transform:

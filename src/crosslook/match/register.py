@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from crosslook.errors import CrosslookError, GridError, MatchError
+from crosslook.errors import CrosslookError, MatchError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
 from crosslook.geo.grey import GreyImage
@@ -22,10 +21,10 @@ from crosslook.match.align import Alignment, align, align_near, align_wide
 from crosslook.match.files import check_out
 from crosslook.match.geometry import FLAT_MODELS, Geometry, choose_geometry
 from crosslook.match.judge import Verdict, error_bound, expected_error, judge
-from crosslook.match.points import start_by_points
+from crosslook.match.parts import read_grey
 from crosslook.match.pose_range import PoseRange
 from crosslook.match.reason import Search, likely_cause
-from crosslook.match.result import Failure, MatchResult, placement
+from crosslook.match.result import Failure, MatchResult
 from crosslook.match.settings import (
     Model,
     RegisterCall,
@@ -34,6 +33,7 @@ from crosslook.match.settings import (
     TransformModel,
     factors,
 )
+from crosslook.match.starts import start_of
 from crosslook.match.terrain import heights_on, look_of
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform, identity, scaling, translation
@@ -127,26 +127,33 @@ def working_frame(
     factor = max(1, round(scale), -(-max(window.height, window.width) // MAX_SIDE))
     part = _sar_part(sar, window, placed)
     sar_factor = max(1, round(factor / scale))
-    optical_grey = optical.read(window, factor).grey_image("optical")
-    if (
-        min(optical_grey.shape) < MIN_SIDE
-        or min(part.height, part.width) * scale / factor < MIN_SIDE
-    ):
-        raise MatchError(
-            f"the images overlap by {window.height} x {window.width} optical pixels, compared at "
-            f"{factor} a side; at least {MIN_SIDE} x {MIN_SIDE} after that are needed. "
-            "Give larger images or a finer optical one."
-        )
+    optical_side = min(window.height, window.width) // factor
+    if min(optical_side, round(min(part.height, part.width) * scale / factor)) < MIN_SIDE:
+        raise _too_small(sar, optical, placed, factor)
+    optical_grey = read_grey(optical, "optical", window, factor)
     move = Transform(translation(-window.row, -window.col), "shift")
     begin = Transform(translation(part.row, part.col), "shift").compose(scaling(sar_factor))
     start = scaling(factor).inverse.compose(move).compose(placed.compose(begin))
-    sar_grey = sar.read(part, sar_factor).grey_image("sar")
+    sar_grey = read_grey(sar, "sar", part, sar_factor)
     brought = None
     if start.projection is not None:
         brought, start = start, identity("shift")
         sar_grey = warp(sar_grey, brought, optical_grey.shape)
     corners = ((part.row, part.col), (window.row, window.col))
     return Frame(sar_grey, optical_grey, start, sar_factor, factor, *corners, brought)
+
+
+def _too_small(sar: ImageFile, optical: ImageFile, placed: Transform, factor: int) -> MatchError:
+    """The error for an overlap that is too small, counted without the margin around it."""
+    ring = placed(rim(sar.grid))
+    low, high = (np.clip(np.rint(end), 0, optical.shape) for end in (ring.min(0), ring.max(0)))
+    rows, cols = (high - low).astype(int)
+    side = MIN_SIDE * factor
+    why = f", since {factor} x {factor} of them are compared as one" if factor > 1 else ""
+    return MatchError(
+        f"'{sar.name}' and '{optical.name}' overlap by {rows} x {cols} optical pixels; at least "
+        f"{side} x {side} are needed{why}. Give images that share more ground, or finer ones."
+    )
 
 
 def _overlap(sar: ImageFile, optical: ImageFile, placed: Transform, margin: int) -> Window:
@@ -256,8 +263,9 @@ def register(
 ) -> MatchResult:
     """Find the transform that brings a SAR image onto an optical one.
 
-    The georeferences say where to start; without any, both images start at the same upper left
-    corner with pixels of one size. Shifts up to 64 pixels of the working grid, rotations up to
+    The georeferences say where to start, also in a frame of their own that both share (world
+    files without CRS); without any, both images start at the same upper left corner with pixels
+    of one size. Shifts up to 64 pixels of the working grid, rotations up to
     3 degrees and scales up to 3 per cent are followed from there. ``shift``, ``rotation``,
     ``scale``, ``aspect`` and ``flip`` search further (:mod:`crosslook.match.pose_search`), and
     finer where that finds no match; without any, a start that leads to no match is given up for
@@ -287,7 +295,7 @@ def register(
     RasterError
         If a file cannot be read.
     GridError
-        If one image has a georeference and the other has none.
+        If one image has a georeference and the other has none, or in another frame.
     MatchError
         If the two do not overlap, overlap by less than 128 pixels, are
         constant or hold nothing but nodata.
@@ -358,7 +366,7 @@ def _searched(
     start: Transform | None = None,
 ) -> tuple[Alignment, Frame, Search, Geometry | None]:
     """Align near the start or in the range requested; where no match, over the whole overlap."""
-    placed = _placed(*images, settings.points) if start is None else start
+    placed = start_of(*images, settings.points) if start is None else start
     model, seed = _aligned_by(settings.model), settings.seed
     shape = partial(_shaped, images=images, settings=settings, extractor=extractor)
     lap = Timer().lap
@@ -484,17 +492,3 @@ def _range_of(settings: RegisterSettings, shift: float | None) -> PoseRange:
         shift,
         aspect=factors(settings.aspect),
     )
-
-
-def _placed(sar: ImageFile, optical: ImageFile, points: Path | None) -> Transform:
-    """Where to start: by the points given, else by the georeferences."""
-    if points is not None:
-        return start_by_points(points, sar.grid, optical.grid)
-    if is_placed(sar.grid) != is_placed(optical.grid):
-        has, lacks = (sar, optical) if is_placed(sar.grid) else (optical, sar)
-        raise GridError(
-            f"'{has.name}' has a CRS, '{lacks.name}' has none: where to start is not known. "
-            "Give two georeferenced images, or two plain ones that begin at the same corner, "
-            "or points that both show (--points)."
-        )
-    return placement(sar.grid, optical.grid)

@@ -16,9 +16,11 @@ from crosslook.errors import CrosslookError, MatchError
 from crosslook.geo.grid import (
     between,
     crs_text,
+    has_map,
     is_placed,
     mean_metres,
     shape_of,
+    shares_frame,
     to_lonlat,
     to_map,
 )
@@ -228,8 +230,9 @@ class MatchResult:
     def _positions(self, pixels: Array) -> dict[str, list[tuple[float, float]]]:
         out = {"pixel": _pairs(pixels)}
         grid = self.optical.grid
-        if is_placed(grid):
+        if has_map(grid):
             out["map"] = _pairs(to_map(grid, pixels))
+        if is_placed(grid):
             out["lonlat"] = _pairs(to_lonlat(grid, pixels))
         return out
 
@@ -252,10 +255,10 @@ class Failure:
 def placement(sar: GeoBox, optical: GeoBox) -> Transform:
     """SAR pixels to optical pixels as the georeferences say, exactly.
 
-    The identity where either has none; within one CRS an affine map; between
+    The identity where they share no frame; within one CRS an affine map; between
     two the projection itself.
     """
-    if not (is_placed(sar) and is_placed(optical)):
+    if not shares_frame(sar, optical):
         return identity("shift")
     if sar.crs != optical.crs:
         return Transform(np.eye(3), "shift", projection=Projection(sar, optical))
@@ -285,7 +288,7 @@ def _described(image: ImageFile) -> dict[str, Any]:
         "bands": image.bands,
         "placed_by": image.header.placed_by,
         "crs": crs_text(image.grid),
-        "affine": list(tuple(image.grid.affine)[:6]) if is_placed(image.grid) else None,
+        "affine": list(tuple(image.grid.affine)[:6]) if has_map(image.grid) else None,
         "nodata": None if image.nodata is None or np.isnan(image.nodata) else image.nodata,
         "scale": image.scale,
     }

@@ -13,12 +13,14 @@ from crosslook.match.transform import Transform, similarity
 from crosslook.retrieval.compare.correlation import (
     box_sums,
     correlate,
+    correlate_masked,
     correlate_shifts,
     find_peaks,
 )
 from crosslook.types import Array, FloatArray
 
 _MIN_VALID = 0.5
+_GAPS_COUNT = 1 / 3
 _MOST_FRACTION = 0.75
 _BATCH = 256  # templates correlated at once; bounds memory
 # What a cell costs, in multiplications: summed for one shift, and transformed and back.
@@ -136,9 +138,12 @@ def score_maps(warped: Channels, optical: Channels, settings: Pass) -> ScoreMaps
     most = _MOST_FRACTION * min(warped.valid.shape) * stride
     side = max(4, round(min(settings.template, most) / stride))
     reach = max(1, math.ceil(settings.radius / stride))
-    corners = _template_corners(warped.valid, side, max(1, round(settings.step / stride)))
+    corners = _template_corners(warped, side, max(1, round(settings.step / stride)))
     centres = np.asarray((corners + side / 2) * stride, np.float64)
     padded = np.pad(optical.values, ((0, 0), (reach, reach), (reach, reach)))
+    if warped.gaps is not None or optical.gaps is not None:
+        scores = _beside_gaps(warped, optical, padded, corners, side, reach)
+        return ScoreMaps(scores, centres, reach, stride, side)
     area = (side + 2 * reach) ** 2
     by_shifts = (2 * reach + 1) ** 2 * warped.valid.size * (len(padded) + _SUMMING)
     if by_shifts < _TRANSFORMING * len(corners) * len(padded) * area:
@@ -151,6 +156,34 @@ def score_maps(warped: Channels, optical: Channels, settings: Pass) -> ScoreMaps
         searches = _cut(padded, part, side + 2 * reach)
         scores[start : start + _BATCH] = correlate(templates, searches)
     return ScoreMaps(scores, centres, reach, stride, side)
+
+
+def _beside_gaps(
+    warped: Channels,
+    optical: Channels,
+    padded: FloatArray,
+    corners: NDArray[np.int64],
+    side: int,
+    reach: int,
+) -> FloatArray:
+    """Scores (n, 2 reach + 1, 2 reach + 1) of what lies between thin gaps of either image."""
+    known, there = (
+        np.ones((1, *one.valid.shape), np.float32)
+        if one.gaps is None
+        else (~one.gaps[None]).astype(np.float32)
+        for one in (warped, optical)
+    )
+    there = np.pad(there, ((0, 0), (reach, reach), (reach, reach)), constant_values=1.0)
+    scores = np.zeros((len(corners), 2 * reach + 1, 2 * reach + 1), np.float32)
+    for start in range(0, len(corners), _BATCH):
+        part = corners[start : start + _BATCH]
+        scores[start : start + _BATCH] = correlate_masked(
+            _cut(warped.values, part, side),
+            _cut(known, part, side)[:, 0],
+            _cut(padded, part, side + 2 * reach),
+            _cut(there, part, side + 2 * reach)[:, 0],
+        )
+    return scores
 
 
 def find_tie_points(maps: ScoreMaps, current: Transform) -> TiePoints:
@@ -181,14 +214,20 @@ def find_tie_points(maps: ScoreMaps, current: Transform) -> TiePoints:
     )
 
 
-def _template_corners(valid: NDArray[np.bool_], side: int, step: int) -> NDArray[np.int64]:
-    """Upper left cells (n, 2) of templates of which half the cells are valid."""
+def _template_corners(warped: Channels, side: int, step: int) -> NDArray[np.int64]:
+    """Upper left cells (n, 2) of templates of which half the cells are valid.
+
+    Thin gaps are spread evenly: they count a third, so that a quarter may be left.
+    """
+    valid = warped.valid.astype(np.float64)
+    if warped.gaps is not None:
+        valid += _GAPS_COUNT * warped.gaps
     height, width = valid.shape
     if height < side or width < side:
         return np.zeros((0, 2), np.int64)
     axes = [np.unique(np.append(np.arange(0, n - side + 1, step), n - side)) for n in valid.shape]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
-    filled = box_sums(valid[None].astype(np.float64), side, side)[0]
+    filled = box_sums(valid[None], side, side)[0]
     valid_fraction = filled[grid[:, 0], grid[:, 1]] / side**2
     return np.asarray(grid[valid_fraction >= _MIN_VALID], np.int64)
 

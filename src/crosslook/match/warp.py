@@ -9,6 +9,7 @@ from crosslook.geo.grey import GreyImage
 from crosslook.match.transform import Transform
 from crosslook.types import Array, FloatArray
 
+_ALL, _LEAST_SHARE = 0.999, 0.5
 _STEP = 16  # a projection is solved on this grid and interpolated between, a field on its own
 
 
@@ -16,11 +17,16 @@ def warp(image: GreyImage, transform: Transform, shape: tuple[int, int]) -> Grey
     """Bring an image onto the grid that ``transform`` maps into (bilinear).
 
     Pixels whose source lies outside the image, or touches an invalid pixel,
-    are invalid.
+    are invalid; beside a thin gap, those of which the gap gives more than half.
     """
     values = warp_array(image.values, transform, shape, cv2.INTER_LINEAR, replicate=True)
-    valid = warp_array(image.valid.astype(np.float32), transform, shape, cv2.INTER_LINEAR)
-    return GreyImage(values, valid > 0.999)
+    known = warp_array(image.known.astype(np.float32), transform, shape, cv2.INTER_LINEAR) > _ALL
+    if image.gaps is None:
+        return GreyImage(values, known)
+    # Beside a gap a pixel takes part of its value from it.
+    share = warp_array(image.valid.astype(np.float32), transform, shape, cv2.INTER_LINEAR)
+    valid = known & (share >= _LEAST_SHARE)
+    return GreyImage(values, valid, known & ~valid)
 
 
 def warp_array(

@@ -20,7 +20,7 @@ from rasterio.shutil import copy as copy_raster
 from rasterio.windows import Window as FileWindow
 
 from crosslook.atomic import atomic_path
-from crosslook.geo.grid import crs_text, is_placed, rim, shape_of, window_of
+from crosslook.geo.grid import file_crs, has_map, rim, shape_of, window_of
 from crosslook.geo.image import ImageFile
 from crosslook.geo.products.vrt import quiet
 from crosslook.geo.stored import StoredPixels, numpy_type, stored_pixels
@@ -101,8 +101,8 @@ def write_warped(
         "dtype": pixels.dtype, "nodata": _nodata_of(pixels), "tiled": True, "blockxsize": _TILE,
         "blockysize": _TILE, "compress": "deflate", "bigtiff": "if_safer",
     }  # fmt: skip
-    if is_placed(place):
-        profile |= {"crs": crs_text(place), "transform": place.affine}
+    if has_map(place):
+        profile |= {"crs": file_crs(place), "transform": place.affine}
     overviews = "NEAREST" if "nearest" in layer.resampling else "AVERAGE"
     step = max(_TILE, int(_STEP // max(1.0, layer.shrinks(transform))))
     with atomic_path(target) as path, quiet(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK="YES"):

@@ -17,6 +17,7 @@ from crosslook.extract.registry import extractor_class, find_row, open_model
 from crosslook.extract.run import read_maps
 from crosslook.extract.spec import parse_spec
 from crosslook.extract.store import FeatureSet
+from crosslook.geo.grid import is_placed
 from crosslook.geo.reading import Reading
 from crosslook.progress import Timer
 from crosslook.retrieval.compare.approximate import DEPTH, load_faiss
@@ -242,7 +243,7 @@ def same_ground(patches: PatchSet) -> SameGround:
     pixels = {
         name: float(np.sqrt(abs(scene.grid.transform.determinant)))
         for name, scene in patches.scenes.items()
-        if scene.grid.crs is not None
+        if is_placed(scene.grid)
     }
     return find_same_ground(patches.patches, pixels, patches.contents)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError, SubElement, fromstring, tostring
 
@@ -36,8 +35,6 @@ from crosslook.geo.products.vrt import (
 )
 
 _IMAGE = re.compile(r"^NITF_IM:\d+:")
-_LENGTH_AT = 342  # of the field FL, the length of the file
-_UNKNOWN = 999_999_999_999  # of files that are sent while they are made
 _PRODUCT = re.compile(r"^(SICD|SIDD\d{3})", re.IGNORECASE)
 
 
@@ -46,17 +43,6 @@ class _Segment:
     name: str
     product: str
     shape: tuple[int, int]
-
-
-def is_shorter_than_said(path: Path) -> bool:
-    """Whether a NITF file ends before its header says so."""
-    with path.open("rb") as file:
-        start = file.read(_LENGTH_AT + 12)
-    length = start[_LENGTH_AT:]
-    if start[:9] not in (b"NITF02.10", b"NSIF01.00") or not length.isdigit():
-        return False
-    said = int(length)
-    return said != _UNKNOWN and path.stat().st_size < said
 
 
 def keeps_numbers(data: Any) -> bool:

@@ -68,6 +68,49 @@ def correlate(templates: FloatArray, searches: FloatArray) -> FloatArray:
     return _normalised(raw, under, _energies(templates).sum(axis=(1, 2)))
 
 
+def correlate_masked(
+    templates: FloatArray,
+    known: FloatArray,
+    searches: FloatArray,
+    there: FloatArray,
+) -> FloatArray:
+    """The same of templates and search areas with gaps, which are no part of either.
+
+    The energy of each is that of the cells which the other one knows (Padfield,
+    "Masked object registration in the Fourier domain", 2012), and scores are
+    multiplied by the root of the fraction of cells that both know: chance gives
+    higher ones where fewer are compared. So gaps that lie alike in both attract nothing.
+
+    Parameters
+    ----------
+    templates, searches
+        As of :func:`correlate`; zero in gaps.
+    known : float32 array, shape (n, th, tw)
+        1, and 0 in gaps.
+    there : float32 array, shape (n, sh, sw)
+        The same of the search areas.
+    """
+    height, width = templates.shape[2:]
+    rows, cols = searches.shape[2] - height + 1, searches.shape[3] - width + 1
+    size = [fft.next_fast_len(length, real=True) for length in searches.shape[2:]]
+
+    def correlated(own: FloatArray, other: FloatArray) -> Array:
+        spectrum = fft.rfft2(other, size, workers=_WORKERS)
+        spectrum *= np.conj(fft.rfft2(own, size, workers=_WORKERS))
+        whole = fft.irfft2(spectrum.sum(axis=1), size, workers=_WORKERS)
+        return np.asarray(whole[:, :rows, :cols], np.float64)
+
+    raw = correlated(templates, searches)
+    energies = [_energies(maps).astype(np.float32)[:, None] for maps in (templates, searches)]
+    under = correlated(known[:, None], energies[1])
+    own = correlated(energies[0], there[:, None])
+    common = correlated(known[:, None], there[:, None]) / (height * width)
+    energy = np.sqrt(np.maximum(under, 0.0) * np.maximum(own, 0.0))
+    floor = 1e-3 * max(float(energy.max(initial=0.0)), 1e-30)
+    scores = raw / np.maximum(energy, floor) * np.sqrt(np.clip(common, 0.0, 1.0))
+    return np.asarray(np.clip(scores, -1.0, 1.0), np.float32)
+
+
 def correlate_shifts(
     image: FloatArray, search: FloatArray, corners: NDArray[np.int64], side: int
 ) -> FloatArray:

@@ -1,0 +1,271 @@
+"""From a recipe to open handles of GDAL, what is unusual put right on the way.
+
+What is unusual becomes a virtual raster first: complex pixels become amplitude,
+palettes become colours, the bands of a product folder become one image
+(:mod:`crosslook.geo.products`). What has ground control points or rational
+polynomials in place of a map is rectified on the fly
+(:mod:`crosslook.geo.rectify`), so that every raster has an affine grid.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import rasterio
+from odc.geo.geobox import GeoBox
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
+from rasterio.session import DummySession
+from rasterio.vrt import WarpedVRT
+
+from crosslook.errors import RasterError
+from crosslook.gdal_names import words_without_keys
+from crosslook.geo.damage import check_whole
+from crosslook.geo.explain import refusal
+from crosslook.geo.grid import FRAME, shape_of, text_of_crs
+from crosslook.geo.overviews import are_stale
+from crosslook.geo.products.containers import describe_container
+from crosslook.geo.products.nitf import nitf_raster
+from crosslook.geo.products.resolve import Opening, resolve
+from crosslook.geo.products.virtual import normalised
+from crosslook.geo.products.vrt import COMPLEX, quiet, remarks_of
+from crosslook.geo.recipe import EXACT_PX, Recipe
+from crosslook.geo.rectify import Placed, rectified
+from crosslook.geo.sequential import decode_whole
+from crosslook.storage import (
+    ONLY_GDAL,
+    Place,
+    as_path,
+    for_gdal,
+    is_gdal_name,
+    is_remote,
+    reaching,
+)
+
+_GDAL_CACHE_MIB = 64
+_LONGEST_WKT = 65_536
+
+
+@dataclass(frozen=True)
+class About:
+    """What became of a raster when it was opened.
+
+    Attributes
+    ----------
+    placed_by : str
+        As in :class:`~crosslook.geo.raster.Raster`.
+    notes : tuple of str
+        What a user should know of it, each after the name of the file.
+    dtype : str
+        Of the first band, of numbers that stand for themselves.
+    is_magnitude : bool
+        Whether they are the lengths of complex ones.
+    joined : bool
+        Whether numbers as stored are those of a virtual raster of the file.
+    """
+
+    placed_by: str
+    notes: tuple[str, ...]
+    dtype: str
+    is_magnitude: bool
+    joined: bool = False
+
+
+def reason(error: Exception) -> str:
+    """Say what GDAL itself says of an error; rasterio's own text may only point to it."""
+    cause = error.__cause__ or error
+    return words_without_keys(str(cause)).strip().rstrip(".") or type(cause).__name__
+
+
+def state_of(place: Place) -> tuple[int, int]:
+    """Time of change and size of a local or stored file; nothing for what only GDAL reaches."""
+    if is_gdal_name(place) or str(place).startswith(ONLY_GDAL):
+        return 0, 0
+    path = as_path(str(place).partition("#")[0] if ".json#" in str(place) else place)
+    try:
+        with reaching(path):
+            status = path.stat()
+    except OSError as error:
+        raise RasterError(
+            f"cannot open {place}: {error.strerror or 'it is not there'}. Check the path."
+        ) from error
+    return status.st_mtime_ns, status.st_size
+
+
+def reading(place: Place, *, alone: bool = False) -> AbstractContextManager[Any]:
+    """Hold GDAL's block cache small, which else takes a part of all memory.
+
+    Also tells GDAL how the store of a remote place is reached, and to look at no file
+    beside one that is read ``alone``.
+    """
+    _, options = for_gdal(place)
+    if alone:
+        options = {**options, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+    # With keys of a cloud in the environment rasterio asks boto3 for a session each time, at
+    # 40 ms of the processor, for local files too.
+    local = not (is_remote(place) or is_gdal_name(place))
+    env: AbstractContextManager[Any] = rasterio.Env(
+        DummySession() if local else None,
+        GDAL_CACHEMAX=_GDAL_CACHE_MIB,
+        GDAL_ERROR_ON_LIBJPEG_WARNING=True,
+        **options,
+    )
+    return env
+
+
+def opening_of(source: Recipe) -> Opening:
+    """What GDAL opens: of a file from outside itself, and nothing that its name may stand for."""
+    if source.driver:
+        return Opening(str(Path(source.place).absolute()))  # GDAL's prefixes begin no such path
+    return resolve(source.place, source.bands)
+
+
+def open_handles(source: Recipe, *, decoded: bool = False) -> tuple[list[Any], About]:
+    """Handles from the file to what is read of it, each made from the one before."""
+    opening = opening_of(source)
+    with quiet(), reading(source.place, alone=bool(source.driver)):
+        handles = [_open_file(source, opening)]
+        try:
+            unusual = _meaning(handles[0], source)
+            if unusual is not None:
+                handles.append(rasterio.open(unusual))
+            remarks, dtype = remarks_of(handles[-1]), handles[-1].dtypes[0]
+            if decoded:
+                handles.append(decode_whole(handles[-1], source.name))
+            placed = rectified(handles[-1], source)
+            if placed.view is not None:
+                handles.append(placed.view)
+            if source.onto is not None:
+                own = crs_of_map(source, handles[-1])
+                handles.append(_warped(handles[-1], source, source.onto, own))
+        except RasterioError as error:
+            for handle in reversed(handles):
+                handle.close()
+            raise RasterError(
+                f"{source.name} cannot be brought onto another grid: {reason(error)}."
+            ) from error
+    magnitude = handles[0].dtypes[0] in COMPLEX or remarks.get("MAGNITUDE") == "YES"
+    magnitude |= remarks.get("scale") == "amplitude"
+    notes = (*_of_several(handles[0], remarks.get("PARTS", "")), *_of_place(placed, remarks))
+    joined = source.stored and unusual is not None
+    return handles, About(remarks.get("PLACED_BY", placed.by), notes, dtype, magnitude, joined)
+
+
+def _meaning(data: Any, source: Recipe) -> str | None:
+    """The virtual raster of a file whose bands are no numbers yet; None for others.
+
+    What is brought along keeps its numbers; only parts of complex ones are joined.
+    """
+    if source.stored:
+        return nitf_raster(data, lengths=False)
+    return normalised(data, indexed=source.indexed, driver=source.driver)
+
+
+def _of_several(file: Any, said: str) -> tuple[str, ...]:
+    """Say which image is taken of a file that holds more than the parts of one."""
+    names, parts = list(file.subdatasets), int(said) if said.isdecimal() else 1
+    if len(names) <= parts:
+        return ()
+    return (
+        f"holds {len(names)} images, the first is taken; name another as GDAL does: {names[parts]}",
+    )
+
+
+def _of_place(placed: Placed, remarks: dict[str, str]) -> tuple[str, ...]:
+    by = remarks.get("PLACED_BY", placed.by)
+    said = {"nothing": "it lies nowhere", "affine": "placed by its affine map"}
+    told = said.get(by, f"placed by its {by}") + placed.note
+    if by in said and not placed.note:
+        told = ""
+    return tuple(part for part in (told, remarks.get("NOTE", "")) if part)
+
+
+def _open_file(source: Recipe, opening: Opening) -> Any:
+    try:
+        data = rasterio.open(opening.name, driver=source.driver or None)
+    except (RasterioError, UnicodeError) as error:
+        if answered := refusal(reason(error)):
+            raise RasterError(f"{source.name} cannot be read: {answered}.") from error
+        raise RasterError(
+            f"{source.name} cannot be opened as a raster: {reason(error)}. "
+            "A readable GeoTIFF, COG, VRT, JPEG 2000, PNG or JPEG is needed; "
+            "check that the file is whole."
+        ) from error
+    if source.driver and data.tags(ns="OVERVIEWS"):  # asked first: else GDAL opens what it names
+        data.close()
+        raise RasterError(
+            f"{source.name} names another file that holds its overviews, which is not read here. "
+            "Write it without, or with overviews inside."
+        )
+    try:
+        check_whole(opening.name, source.name, data.driver)
+    except RasterError:
+        data.close()
+        raise
+    if data.count == 0:
+        message = describe_container(source.name, data)
+        data.close()
+        raise RasterError(message)
+    if data.overviews(1) and has_stale_overviews(source, opening):
+        # What GDAL reads in place of pixels must be what they are.
+        data.close()
+        data = rasterio.open(opening.name, OVERVIEW_LEVEL="NONE")
+    return data
+
+
+def has_stale_overviews(source: Recipe, opening: Opening | None = None) -> bool:
+    """Whether the file has overviews that differ from its pixels, which are not read then."""
+    if source.driver:  # a file from outside may name another one that holds them
+        return False
+    found = opening or opening_of(source)
+    return are_stale(found.name, state_of(source.place))
+
+
+def crs_of_map(source: Recipe, data: Any) -> str | None:
+    """The CRS in which the affine map of a raster lies; None where it has no map.
+
+    That of the file; else the one requested, that of a ``.prj`` file beside
+    it, and :data:`~crosslook.geo.grid.FRAME` where none is known.
+    """
+    if data.transform.is_identity:
+        return None
+    if data.crs:
+        return text_of_crs(CRS.from_user_input(data.crs.to_wkt()))
+    return source.crs or _crs_beside(source.place) or FRAME
+
+
+def _crs_beside(place: Place) -> str | None:
+    """The CRS of a ``.prj`` file of the same name, as lies beside world files."""
+    if is_gdal_name(place) or is_remote(place):
+        return None
+    for suffix in (".prj", ".PRJ"):
+        path = Path(str(place)).with_suffix(suffix)
+        with suppress(OSError, UnicodeError, CRSError), path.open(encoding="utf-8-sig") as file:
+            return text_of_crs(CRS.from_wkt(file.read(_LONGEST_WKT)))
+    return None
+
+
+def _warped(data: Any, source: Recipe, onto: GeoBox, own: str | None) -> Any:
+    missing = source.missing[0] if source.missing else data.nodata
+    if missing is None and data.dtypes[0].startswith("float"):
+        missing = float("nan")
+    height, width = shape_of(onto)
+    # In float32 with NaN for no data: what lies outside the raster is told from 0.
+    return WarpedVRT(
+        data,
+        src_crs=own,
+        crs=str(onto.crs),
+        transform=onto.affine,
+        height=height,
+        width=width,
+        resampling=Resampling[source.resampling],
+        tolerance=EXACT_PX,
+        dtype="float32",
+        nodata=float("nan"),
+        **({} if missing is None else {"src_nodata": missing}),
+    )

@@ -1,0 +1,79 @@
+"""Overviews that do not answer to the pixels are not read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from rasterio.enums import Resampling
+from rasterio.shutil import copy
+
+from crosslook.geo.grid import make_grid
+from crosslook.geo.image import open_image
+from crosslook.types import Window
+from tests.helpers.kinds import CRS, PLACE, save
+
+SIDE = 2304  # more than is surveyed pixel by pixel
+
+
+def landscape(dark: bool = False) -> np.ndarray:
+    rng = np.random.default_rng(1)
+    soft = cv2.resize(rng.random((SIDE // 16,) * 2).astype(np.float32), (SIDE, SIDE))
+    noisy = (4 if dark else 60) * soft * rng.gamma(4.0, 0.5, soft.shape) + 1
+    whole: np.ndarray = np.clip(noisy, 1, 255).astype(np.uint8)
+    return whole
+
+
+def built(path: Path, how: str, method: Resampling = Resampling.average) -> Path:
+    """A file of 8 bits whose overviews are as ``how`` says."""
+    whole = landscape(dark=how == "dark and black")
+    first = np.zeros_like(whole) if how.endswith(("black", "beside")) else whole
+    if how == "of something else":
+        first = np.ascontiguousarray(whole[::-1])
+    if how == "partly black":
+        first = whole.copy()
+        first[: SIDE // 4] = 0
+    save(path, first, tiled=True)
+    with rasterio.Env(TIFF_USE_OVR="beside" in how), rasterio.open(path, "r+") as file:
+        file.build_overviews([2, 4, 8], method)
+    with rasterio.open(path, "r+") as file:
+        if how != "good":
+            file.write(whole, 1)
+    return path
+
+
+@pytest.mark.parametrize(
+    "how", ["black", "dark and black", "black beside", "of something else", "partly black"]
+)
+def test_stale_overviews_are_found_and_left_out(how: str, tmp_path: Path) -> None:
+    image = open_image(built(tmp_path / "a.tif", how), "sar")
+    assert image.header.stale_overviews
+    assert "overviews differ" in " ".join(image.notes)
+    assert image.survey.fills == ()
+    whole = landscape(dark=how == "dark and black")
+    assert np.isclose(image.survey.sample.mean(), whole.mean(), rtol=0.02)
+    coarse = make_grid(CRS, PLACE * Affine.scale(8), SIDE // 8, SIDE // 8)
+    there = image.on(coarse, "average").read(Window(0, 0, SIDE // 8, SIDE // 8))
+    assert there.valid.all()
+    expected = np.sqrt(whole.reshape(SIDE // 8, 8, SIDE // 8, 8).mean(axis=(1, 3)))
+    assert np.corrcoef(there.values[0].ravel(), expected.ravel())[0, 1] > 0.99
+
+
+@pytest.mark.parametrize(
+    "method", [Resampling.nearest, Resampling.average, Resampling.cubic, Resampling.gauss]
+)
+def test_good_overviews_are_read(method: Resampling, tmp_path: Path) -> None:
+    image = open_image(built(tmp_path / "a.tif", "good", method), "sar")
+    assert not image.header.stale_overviews
+    assert image.notes == ()
+
+
+def test_a_virtual_raster_over_stale_overviews_reads_the_pixels(tmp_path: Path) -> None:
+    built(tmp_path / "a.tif", "black")
+    copy(tmp_path / "a.tif", tmp_path / "a.vrt", driver="VRT")
+    image = open_image(tmp_path / "a.vrt", "sar")
+    assert image.survey.sample.min() > 0
