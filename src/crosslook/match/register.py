@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from crosslook.errors import CrosslookError, GridError, MatchError
+from crosslook.errors import CrosslookError, GridError, MatchError, TooSmallError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
 from crosslook.geo.grey import GreyImage
@@ -131,7 +131,8 @@ def working_frame(
         min(optical_grey.shape) < MIN_SIDE
         or min(part.height, part.width) * scale / factor < MIN_SIDE
     ):
-        raise MatchError(
+        small = min(optical.shape) < MIN_SIDE or min(sar.shape) * scale < MIN_SIDE
+        raise (TooSmallError if small else MatchError)(
             f"the images overlap by {window.height} x {window.width} optical pixels, compared at "
             f"{factor} a side; at least {MIN_SIDE} x {MIN_SIDE} after that are needed. "
             "Give larger images or a finer optical one."

@@ -84,6 +84,10 @@ class StudySettings(SeedOption, ReadingOptions, ModelOptions, RayOptions):
     layout: Annotated[str, Cli(metavar="NAME")] = Field(
         default="auto", description="Layout of a public set."
     )
+    skip_incomplete: bool = Field(
+        default=False,
+        description="Leave out images without a partner and scenes smaller than a patch.",
+    )
     patch: int = Field(default=256, ge=16, le=8192, description="Side of a patch in pixels.")
     stride: Annotated[int | None, Cli(default="the patch")] = Field(
         default=None, ge=1, description="Pixels between patches."
