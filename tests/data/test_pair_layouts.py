@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from pathlib import Path
 
@@ -179,3 +180,20 @@ def test_product_folders_are_images_of_a_pair_folder(tmp_path: Path) -> None:
     pairs = open_pairs(tmp_path)
     assert [pair.id for pair in pairs] == ["north", "south"]
     assert [Path(pair.sar).name for pair in pairs] == ["north.SAFE", "south.SAFE"]
+
+
+def test_masks_beside_the_images_are_set_aside(tmp_path: Path) -> None:
+    names = both("sar/{}.tif", "optical/{}.tif", "a", "b")
+    pairs = open_pairs(laid_out(tmp_path, *names, "sar/a_mask.tif", "optical/b_udm2.tif"))
+    assert [pair.id for pair in pairs] == ["a", "b"]
+    assert pairs.notes == ("2 file(s) are no images by their names: a_mask, b_udm2",)
+
+
+def test_stac_items_are_images_of_a_pair_folder(tmp_path: Path) -> None:
+    laid_out(tmp_path, "files/vv.tif", "files/red.tif", "sar/b.tif", "optical/b.tif")
+    for side, key in (("sar", "vv"), ("optical", "red")):
+        asset = {"href": f"../files/{key}.tif", "type": "image/tiff", "roles": ["data"]}
+        item = {"type": "Feature", "id": "a", "properties": {}, "assets": {key: asset}}
+        (tmp_path / side / "a.json").write_text(json.dumps(item))
+        (tmp_path / side / "notes.json").write_text("[1, 2]")
+    assert [Path(str(pair.sar)).name for pair in open_pairs(tmp_path)] == ["a.json", "b.tif"]

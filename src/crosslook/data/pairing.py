@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from crosslook.data.layouts.sides import Match, Sides, match_keys, table_of
 from crosslook.data.layouts.words import SPLITS
 from crosslook.errors import LayoutError
+from crosslook.geo.products.images import is_no_imagery
 from crosslook.storage import Place
 from crosslook.types import MODALITIES, Modality
 
@@ -55,6 +56,7 @@ def pair_up(sides: Sides, groups: Mapping[str, str], *, skip: bool = False) -> P
         If an image has no partner and is not to be skipped; names the first few.
     """
     matches, alone = match_keys(sides)
+    alone, aside = _set_aside(alone)
     missing = [f"{key} ({_other(side)} is missing)" for side in MODALITIES for key in alone[side]]
     if missing and not (skip and matches):
         raise LayoutError(_without_partner(sides, matches, alone, missing))
@@ -66,7 +68,20 @@ def pair_up(sides: Sides, groups: Mapping[str, str], *, skip: bool = False) -> P
         group = next((groups[name] for name in names if name in groups), None)
         group = group or sides.groups.get(match.sar) or match.id
         pairs.append(ScenePair(match.id, group, sar, optical))
-    return Pairs(pairs, _left_out(missing, len(matches)))
+    notes = [f"{len(aside)} file(s) are no images by their names: {some_of(aside)}"]
+    return Pairs(pairs, [*(notes if aside else ()), *_left_out(missing, len(matches))])
+
+
+def _set_aside(
+    alone: Mapping[Modality, Sequence[str]],
+) -> tuple[dict[Modality, list[str]], list[str]]:
+    """What has no partner, apart from masks, previews and the like that lie beside images."""
+    others = {
+        side: [key for key in keys if not is_no_imagery(f"{key}.tif")]
+        for side, keys in alone.items()
+    }
+    aside = [key for side, keys in alone.items() for key in keys if key not in others[side]]
+    return others, aside
 
 
 def _other(side: Modality) -> Modality:

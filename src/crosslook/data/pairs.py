@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from crosslook.data.layouts.images import stem_of
 from crosslook.data.layouts.public import LAYOUTS, Finder
 from crosslook.data.layouts.sides import table_of
 from crosslook.data.pairing import Pairs as Pairs
@@ -13,7 +14,7 @@ from crosslook.data.pairing import ScenePair as ScenePair
 from crosslook.data.pairing import grouped, pair_up, some_of
 from crosslook.data.pairing import region_of as region_of
 from crosslook.errors import InputError, LayoutError, SettingError, did_you_mean
-from crosslook.storage import Place, as_path, as_place, is_remote, name_of, reaching
+from crosslook.storage import Place, as_path, as_place, is_remote, reaching
 from crosslook.types import MODALITIES
 
 TABLES = ("groups.csv", "scenes.csv")
@@ -159,7 +160,7 @@ def _read_table(path: Path, *, skip: bool) -> Pairs:
                     "with --skip-incomplete."
                 )
             continue
-        name = str(row.get("id") or Path(name_of(places[0])).stem)
+        name = str(row.get("id") or stem_of(places[0]))
         _check_id(where, name)
         pairs.append(ScenePair(name, str(row.get("group") or name), *places))
     twice = [name for name, count in Counter(p.id for p in pairs).items() if count > 1]

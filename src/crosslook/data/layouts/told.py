@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from crosslook.data.layouts.images import folders_in, images_below, is_image_folder
+from crosslook.data.layouts.images import folders_in, images_below, is_image_folder, stem_of
 from crosslook.data.layouts.sides import Sides, sides_of
 from crosslook.data.layouts.words import folder_side, is_aside, side_of, without_side
 from crosslook.errors import LayoutError
@@ -47,7 +47,7 @@ def by_folders(folder: Path) -> Sides:
         found.add(side)
         for parts, path in images_below(inside):
             # A folder that is an image itself has no name but that of its sensor.
-            name = () if path == inside else (path.stem,)
+            name = () if path == inside else (stem_of(path),)
             listed.append((side, "/".join((*above, *parts, *name)) or folder.name, path))
     for side in MODALITIES:
         if side not in found:
@@ -57,18 +57,20 @@ def by_folders(folder: Path) -> Sides:
 
 def has_side_names(folder: Path) -> bool:
     """Whether files of both sensors are named by them, in a folder or below it."""
-    seen: set[Modality | None] = {side_of(path.stem) for _, path in _few(folder)}
+    seen: set[Modality | None] = {side_of(stem_of(path)) for _, path in _few(folder)}
     return set(MODALITIES) <= seen
 
 
 def by_names(folder: Path) -> Sides:
     """List the images whose names say a sensor."""
-    named = ((side_of(path.stem), parts, path) for parts, path in images_below(folder))
-    listed = [(side, "/".join((*parts, path.stem)), path) for side, parts, path in named if side]
+    named = ((side_of(stem_of(path)), parts, path) for parts, path in images_below(folder))
+    listed = [
+        (side, "/".join((*parts, stem_of(path))), path) for side, parts, path in named if side
+    ]
     return sides_of(listed, folder)
 
 
-def _few(folder: Path) -> Iterator[tuple[tuple[str, ...], Path]]:
+def _few(folder: Path) -> Iterator[tuple[tuple[str, ...], Place]]:
     return islice(images_below(folder), _FEW)
 
 
