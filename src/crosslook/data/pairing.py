@@ -44,11 +44,8 @@ class Pairs(list[ScenePair]):
         self.notes = tuple(notes)
 
 
-def pair_up(sides: Sides, groups: Mapping[str, str], *, skip: bool = False) -> Pairs:
+def pair_up(sides: Sides, *, skip: bool = False) -> Pairs:
     """Pair the images of both sides.
-
-    Groups of a table win over those of the layout; it may name a scene by its
-    id or by the stem of either file.
 
     Raises
     ------
@@ -63,10 +60,7 @@ def pair_up(sides: Sides, groups: Mapping[str, str], *, skip: bool = False) -> P
     pairs = []
     for match in matches:
         sar, optical = sides.sar[match.sar], sides.optical[match.optical]
-        names = [match.id, *(name.rpartition("/")[2] for name in (match.id, match.sar))]
-        names.append(match.optical.rpartition("/")[2])
-        group = next((groups[name] for name in names if name in groups), None)
-        group = group or sides.groups.get(match.sar) or match.id
+        group = sides.groups.get(match.sar) or match.id
         pairs.append(ScenePair(match.id, group, sar, optical))
     notes = [f"{len(aside)} file(s) are no images by their names: {some_of(aside)}"]
     return Pairs(pairs, [*(notes if aside else ()), *_left_out(missing, len(matches))])

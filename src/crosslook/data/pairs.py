@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from crosslook.data.layouts.images import stem_of
 from crosslook.data.layouts.public import LAYOUTS, Finder
@@ -13,6 +14,7 @@ from crosslook.data.pairing import Pairs as Pairs
 from crosslook.data.pairing import ScenePair as ScenePair
 from crosslook.data.pairing import grouped, pair_up, some_of
 from crosslook.data.pairing import region_of as region_of
+from crosslook.data.text_table import check_names, read_text_table
 from crosslook.errors import InputError, LayoutError, SettingError, did_you_mean
 from crosslook.storage import Place, as_path, as_place, is_remote, reaching
 from crosslook.types import MODALITIES
@@ -36,30 +38,46 @@ def read_groups(folder: Path) -> dict[str, str]:
     Raises
     ------
     InputError
-        If a table is there but cannot be read as CSV.
+        If a table is there but cannot be read as CSV, or lacks its columns.
     """
-    import pyarrow as pa
-    from pyarrow import csv
-
     for name in TABLES:
         path = folder / name
         if not path.is_file():
             continue
-        try:
-            with path.open("rb") as file:
-                table = csv.read_csv(file)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(f"{path} is not a CSV table: {error}.") from error
-        column = next((column for column in COLUMNS if column in table.column_names), None)
-        if column is None or "scene" not in table.column_names:
-            continue
-        scenes, groups = table["scene"].to_pylist(), table[column].to_pylist()
-        return {
-            str(scene): str(group)
-            for scene, group in zip(scenes, groups, strict=True)
-            if group is not None
-        }
+        columns, rows = read_text_table(path)
+        column = next((column for column in COLUMNS if column in columns), None)
+        if column is not None and "scene" in columns:
+            return {row["scene"]: row[column] for row in rows if row["scene"] and row[column]}
+        if name == "groups.csv":
+            raise InputError(
+                f"{path} has columns {', '.join(columns)}; 'scene' and one of "
+                f"{', '.join(COLUMNS)} are needed."
+            )
     return {}
+
+
+def _names_of(pair: ScenePair) -> list[str]:
+    """The names by which a table may list a pair: its id, or the stem of either file."""
+    stems = (stem_of(place) for place in (pair.sar, pair.optical))
+    return [pair.id, pair.id.rpartition("/")[2], *stems]
+
+
+def _with_groups(source: Path, folder: Path, pairs: Pairs) -> Pairs:
+    """Pairs with the groups that tables beside them name; a table of no scene is refused."""
+    known = [name for pair in pairs for name in _names_of(pair)]
+    for name in TABLES:
+        path = folder / name
+        if path.is_file() and path != source:
+            columns, rows = read_text_table(path)
+            if "scene" in columns:
+                listed = [row["scene"] for row in rows if row["scene"]]
+                check_names(path, listed, known, name)
+    groups = {} if (folder / TABLES[0]) == source else read_groups(folder)
+    return Pairs([replace(pair, group=_group_of(pair, groups)) for pair in pairs], pairs.notes)
+
+
+def _group_of(pair: ScenePair, groups: Mapping[str, str]) -> str:
+    return next((groups[name] for name in _names_of(pair) if name in groups), pair.group)
 
 
 def find_layout(folder: Path, name: str = "auto") -> Finder:
@@ -124,9 +142,11 @@ def open_pairs(source: str | Path, layout: str = "auto", *, skip_incomplete: boo
     with reaching(source):
         if source.is_dir():
             sides = find_layout(source, layout)(source)
-            pairs = pair_up(sides, read_groups(sides.folder or source), skip=skip_incomplete)
+            pairs = pair_up(sides, skip=skip_incomplete)
+            pairs = _with_groups(source, sides.folder or source, pairs)
         elif source.is_file():
             pairs = _read_table(source, skip=skip_incomplete)
+            pairs = _with_groups(source, source.parent, pairs)
         else:
             raise LayoutError(f"{source} does not exist; give a folder, a CSV or a Parquet table.")
     if not pairs:
@@ -144,7 +164,7 @@ def _read_table(path: Path, *, skip: bool) -> Pairs:
     rows = _table_rows(path)
     for number, row in enumerate(rows, 1):
         where = f"{path}, row {number}"
-        cells = [str(row[side] or "").strip() for side in MODALITIES]
+        cells = [row[side] for side in MODALITIES]
         places = [_below(path, where, cell) for cell in cells]
         lost = next(
             (cell for cell, at in zip(cells, places, strict=True) if not _is_there(at)), None
@@ -160,9 +180,9 @@ def _read_table(path: Path, *, skip: bool) -> Pairs:
                     "with --skip-incomplete."
                 )
             continue
-        name = str(row.get("id") or stem_of(places[0]))
+        name = row.get("id") or stem_of(places[0])
         _check_id(where, name)
-        pairs.append(ScenePair(name, str(row.get("group") or name), *places))
+        pairs.append(ScenePair(name, row.get("group") or name, *places))
     twice = [name for name, count in Counter(p.id for p in pairs).items() if count > 1]
     if twice:
         raise LayoutError(f"{path}: id '{min(twice)}' stands in more than one row; make it unique.")
@@ -197,21 +217,11 @@ def _is_there(place: Place) -> bool:
     return isinstance(place, str) or (place != Path() and place.exists())
 
 
-def _table_rows(path: Path) -> list[dict[str, Any]]:
-    import pyarrow as pa
-    from pyarrow import csv, parquet
-
-    try:
-        is_parquet = path.suffix.lower() in (".parquet", ".pq")
-        with path.open("rb") as file:
-            table = parquet.read_table(file) if is_parquet else csv.read_csv(file)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path} is not a CSV or Parquet table: {error}.") from error
-    missing = {"sar", "optical"} - set(table.column_names)
+def _table_rows(path: Path) -> list[dict[str, str]]:
+    columns, rows = read_text_table(path)
+    missing = {"sar", "optical"} - set(columns)
     if missing:
         raise LayoutError(
-            f"{path} has columns {', '.join(table.column_names)}; "
-            f"{' and '.join(sorted(missing))} are missing."
+            f"{path} has columns {', '.join(columns)}; {' and '.join(sorted(missing))} are missing."
         )
-    rows: list[dict[str, Any]] = table.to_pylist()
     return rows

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from datetime import date, datetime
 from pathlib import Path
 
+from crosslook.data.text_table import read_text_table
 from crosslook.errors import InputError
 from crosslook.types import Modality
 
@@ -23,26 +23,19 @@ def read_alignment(path: Path) -> dict[str, tuple[float, float]]:
         If the file cannot be read, a column is missing or a shift is no
         finite number.
     """
-    import pyarrow as pa
-    from pyarrow import csv
-
-    try:
-        with path.open("rb") as file:
-            table = csv.read_csv(file)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"cannot read the alignment {path}: {error}.") from error
-    missing = {"scene", "row", "col"} - set(table.column_names)
+    columns, rows = read_text_table(path)
+    missing = {"scene", "row", "col"} - set(columns)
     if missing:
         raise InputError(f"{path} lacks the columns {', '.join(sorted(missing))}.")
     shifts: dict[str, tuple[float, float]] = {}
-    for line in table.select(["scene", "row", "col"]).to_pylist():
+    for line in rows:
         try:
             row, col = float(line["row"]), float(line["col"])
-        except (TypeError, ValueError):
+        except ValueError:
             row = col = math.nan
         if not (math.isfinite(row) and math.isfinite(col)):
             raise InputError(f"{path}: the shift of scene '{line['scene']}' is no finite number.")
-        shifts[str(line["scene"])] = (row, col)
+        shifts[line["scene"]] = (row, col)
     return shifts
 
 
@@ -80,8 +73,7 @@ def _dates(pairs: Path) -> dict[str, dict[Modality, date | None]]:
     path = pairs / TABLE if pairs.is_dir() else pairs.with_name(TABLE)
     if not path.is_file():
         return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        lines = list(csv.DictReader(file))
+    _, lines = read_text_table(path)
     return {
         line["scene"]: {
             "sar": _date(line.get("sar_date")),

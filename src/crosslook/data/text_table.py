@@ -1,0 +1,98 @@
+"""Tables that people write, read as text: a name keeps its zeros.
+
+``0007``, ``1e5`` and ``NA`` are names of scenes like any other. A reader that
+takes them for numbers or for nothing loses the scene.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from crosslook.errors import InputError
+
+Row = dict[str, str]
+
+
+def read_text_table(path: Path) -> tuple[tuple[str, ...], list[Row]]:
+    """Read a CSV or Parquet table: its columns, and a row of texts each by column.
+
+    Blanks around a text are left out; an empty cell, or one of a Parquet table
+    that holds nothing, is ``""``. Whole numbers of a Parquet table become text
+    as they are written.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or rows differ in length.
+    """
+    is_parquet = path.suffix.lower() in (".parquet", ".pq")
+    try:
+        data = path.read_bytes()
+        if is_parquet:
+            return _read_parquet(data)
+        return _read_csv(data.decode("utf-8-sig"))
+    except (OSError, ValueError, csv.Error) as error:  # pyarrow's errors are ValueErrors
+        kind = "CSV or Parquet" if is_parquet else "CSV"
+        said = str(error).rstrip(".")
+        raise InputError(f"{path} is not a {kind} table: {said}.") from error
+
+
+def _read_csv(text: str) -> tuple[tuple[str, ...], list[Row]]:
+    lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
+    if not lines:
+        raise ValueError("it is empty")
+    head = tuple(cell.strip() for cell in lines[0])
+    rows = []
+    for number, line in enumerate(lines[1:], 1):
+        if len(line) != len(head):
+            raise ValueError(f"row {number} has {len(line)} cells, the first line {len(head)}")
+        rows.append({name: cell.strip() for name, cell in zip(head, line, strict=True)})
+    return head, rows
+
+
+def _read_parquet(data: bytes) -> tuple[tuple[str, ...], list[Row]]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = parquet.read_table(pa.BufferReader(data))
+    rows = [{name: _text(cell) for name, cell in row.items()} for row in table.to_pylist()]
+    return tuple(table.column_names), rows
+
+
+def _text(cell: Any) -> str:
+    if cell is None or cell != cell:
+        return ""
+    if isinstance(cell, float) and cell.is_integer():  # whole numbers beside empty cells
+        return str(int(cell))
+    return (cell.decode("utf-8") if isinstance(cell, bytes) else str(cell)).strip()
+
+
+def check_names(path: Path, listed: Iterable[str], known: Iterable[str], what: str) -> None:
+    """Refuse a table beside the images that names none of their scenes.
+
+    Parameters
+    ----------
+    path : Path
+        Of the table, for the message.
+    listed, known : iterable of str
+        The scenes that it names, and those that there are.
+    what : str
+        What the table is, as ``the alignment``.
+
+    Raises
+    ------
+    InputError
+        If there is no scene in both; it shows one of each.
+    """
+    listed, known = list(listed), set(known)
+    if not listed or not known or known.intersection(listed):
+        return
+    raise InputError(
+        f"{path} names no scene of the pairs: {what} has '{listed[0]}', the pairs have "
+        f"'{min(known)}'. Write its column 'scene' as the pairs are named (the name of the files "
+        "without their ending), or take the file away."
+    )
