@@ -16,6 +16,7 @@ LEAVES = {
     "types",
     "options",
     "errors",
+    "json_text",
     "atomic",
     "console",
     "notebook",

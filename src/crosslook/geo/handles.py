@@ -34,6 +34,7 @@ from crosslook.geo.explain import refusal, without_query
 from crosslook.geo.grid import shape_of
 from crosslook.geo.products.resolve import Opening, resolve
 from crosslook.geo.products.virtual import normalised, quiet
+from crosslook.geo.whole import damage_of
 from crosslook.storage import (
     ONLY_GDAL,
     Place,
@@ -239,12 +240,9 @@ def _open_file(source: Recipe, opening: Opening) -> Any:
             "A readable GeoTIFF, COG, VRT, JPEG 2000, PNG or JPEG is needed; "
             "check that the file is whole."
         ) from error
-    if _is_cut_short(opening.name, data.driver):
+    if damage := damage_of(_file_of(opening.name, data), data.driver):
         data.close()
-        raise RasterError(
-            f"{source.name} ends before its image does: it was cut short, as by a download "
-            "that broke off. Get the file again."
-        )
+        raise RasterError(f"{source.name} {damage}. Get the file again.")
     if data.count == 0:
         inside = list(data.subdatasets)
         data.close()
@@ -256,18 +254,9 @@ def _open_file(source: Recipe, opening: Opening) -> Any:
     return data
 
 
-_LAST_MARK = {"PNG": b"IEND", "JPEG": b"\xff\xd9"}
-_TAIL_BYTES = 65_536  # what some programs append lies within
-
-
-def _is_cut_short(name: str, driver: str) -> bool:
-    """Whether a local PNG or JPEG lacks its last mark; GDAL reads what is missing as zeros."""
-    mark = _LAST_MARK.get(driver)
-    if mark is None or not Path(name).is_file():
-        return False
-    with Path(name).open("rb") as file:
-        file.seek(max(0, Path(name).stat().st_size - _TAIL_BYTES))
-        return mark not in file.read()
+def _file_of(name: str, data: Any) -> Path:
+    """The local file that a name of GDAL means; one that is not there where it means none."""
+    return Path(name) if Path(name).is_file() or not data.files else Path(data.files[0])
 
 
 def needs_rectifying(data: Any) -> bool:

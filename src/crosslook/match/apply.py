@@ -21,6 +21,7 @@ from crosslook.geo.image import open_image
 from crosslook.geo.products.virtual import quiet
 from crosslook.geo.raster import RasterFile
 from crosslook.geo.reading import Reading
+from crosslook.json_text import json_object
 from crosslook.match.result import Failure, MatchResult, placement
 from crosslook.match.settings import ApplyCall
 from crosslook.match.transform import Transform, grid_points, narrowest, scaling
@@ -87,14 +88,11 @@ def read_match(match: Place | MatchResult) -> Match:
 def _load(path: Path) -> dict[str, Any]:
     file = path / "match.json" if path.is_dir() else path
     try:
-        loaded = json.loads(file.read_text(encoding="utf-8"))
+        return json_object(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(
             f"cannot read {file}: {error}. Give the match.json that register wrote."
         ) from error
-    if not isinstance(loaded, dict):
-        raise InputError(f"{file} is no match.json. Give the one that register wrote.")
-    return loaded
 
 
 def _grid(image: dict[str, Any]) -> GeoBox:

@@ -1,0 +1,83 @@
+"""Whether a file is whole, where its format can tell and GDAL does not look.
+
+GDAL reads what is missing at the end of a PNG, a JPEG or a classic netCDF file
+as zeros, and does not compare the checksums of a PNG.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO
+
+_BLOCK = 1 << 20
+_TAIL_BYTES = 65_536  # what some programs append lies within
+_PNG = b"\x89PNG\r\n\x1a\n"
+_CLASSIC = (b"CDF\x01", b"CDF\x02")
+
+
+def damage_of(path: Path, driver: str) -> str:
+    """What is wrong with a local file; empty where nothing is, or the format cannot tell.
+
+    Parameters
+    ----------
+    path : Path
+    driver : str
+        GDAL's name of the format, as ``PNG``.
+    """
+    try:
+        state = path.stat()
+    except OSError:
+        return ""
+    return _damage_of(path, driver, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _damage_of(path: Path, driver: str, size: int, _: int) -> str:
+    with path.open("rb") as file:
+        if driver == "PNG":
+            return _damage_of_png(file)
+        if driver == "JPEG":
+            file.seek(max(0, size - _TAIL_BYTES))
+            return "" if b"\xff\xd9" in file.read() else _CUT
+        if driver == "netCDF" and file.read(4) in _CLASSIC:
+            return _damage_of_netcdf(path)
+    return ""
+
+
+_CUT = "ends before its image does: it was cut short, as by a download that broke off"
+
+
+def _damage_of_png(file: BinaryIO) -> str:
+    """Compare the checksum of every chunk up to the last one."""
+    if file.read(8) != _PNG:
+        return ""  # a file of several images, whose first is elsewhere
+    while True:
+        head = file.read(8)
+        if len(head) < 8:
+            return _CUT
+        length, name = struct.unpack(">I4s", head)
+        checksum = zlib.crc32(name)
+        while length:
+            part = file.read(min(length, _BLOCK))
+            if not part:
+                return _CUT
+            checksum = zlib.crc32(part, checksum)
+            length -= len(part)
+        if file.read(4) != struct.pack(">I", checksum):
+            return f"is damaged: the checksum of its part {name!a} differs"
+        if name == b"IEND":
+            return ""
+
+
+def _damage_of_netcdf(path: Path) -> str:
+    """Whether all that the header of a classic file names lies within the file."""
+    from scipy.io import netcdf_file
+
+    try:
+        with netcdf_file(path, "r", mmap=False):
+            return ""
+    except (ValueError, IndexError, TypeError, KeyError, OverflowError, MemoryError):
+        return "is damaged: it is shorter than its header says, or its header cannot be read"
