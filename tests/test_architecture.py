@@ -17,6 +17,7 @@ LEAVES = {
     "options",
     "errors",
     "gdal_names",
+    "json_text",
     "atomic",
     "console",
     "notebook",

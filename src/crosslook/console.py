@@ -89,6 +89,8 @@ def _tell(error: BaseException) -> int:
             "Free some space, then run the same command again.",
             1,
         )
+    if isinstance(error, OSError) and error.filename:  # what the system refuses is no bug
+        return _say(f"error: {error.filename}: {error.strerror or error}.", 1)
     what = " ".join(f"{type(error).__name__}: {error}".split())
     return _say(
         f"unexpected error: {what}; set {DEBUG}=1 to see where; please report it",

@@ -86,6 +86,10 @@ class MatchError(CrosslookError):
     """A location or registration cannot even be attempted."""
 
 
+class TooSmallError(InputError, MatchError):
+    """An image is smaller than what is asked of it."""
+
+
 def did_you_mean(word: str, allowed: list[str] | tuple[str, ...]) -> str:
     """Return ``" Did you mean 'x'?"`` for a near miss, else an empty string."""
     import difflib

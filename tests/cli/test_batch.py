@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from crosslook.cli import app
 from crosslook.data.simulate.write import write_pairs
-from crosslook.errors import SettingError
+from crosslook.errors import SettingError, TooSmallError
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +68,65 @@ def test_an_audit_goes_on_past_a_bad_pair(pairs: Path, tmp_path: Path) -> None:
     assert "failed: sim-0002: " in done.output
 
 
+@pytest.fixture
+def some_small(tmp_path: Path) -> Path:
+    """Two pairs, a third without an optical image, a fourth of 48 pixels."""
+    folder = tmp_path / "pairs"
+    write_pairs(folder, 4, size=256, relief=0.0, gsd=10.0)
+    (folder / "optical" / "sim-0002.tif").unlink()
+    for kind in ("sar", "optical"):
+        path = folder / kind / "sim-0003.tif"
+        with rasterio.open(path) as file:
+            pixels, profile = file.read()[:, :48, :48], file.profile
+        profile |= {"width": 48, "height": 48, "tiled": False, "blockysize": 1}
+        with rasterio.open(path, "w", **profile) as file:
+            file.write(pixels)
+    return folder
+
+
+_SHORT_STUDY = [
+    "--split",
+    "transductive",
+    "--extractors",
+    "raw",
+    "--patch",
+    "64",
+    "--draws",
+    "100",
+    "--no-structure",
+]
+
+
+@pytest.mark.parametrize("command", ["study", "audit", "register"])
+def test_what_is_incomplete_can_be_left_out(some_small: Path, tmp_path: Path, command: str) -> None:
+    call = [command, str(some_small), "--out", str(tmp_path / "out")]
+    call += _SHORT_STUDY if command == "study" else []
+    refused = CliRunner().invoke(app, call)
+    assert "--skip-incomplete" in str(refused.exception)
+    done = CliRunner().invoke(app, [*call, "--skip-incomplete"])
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.output.split())
+    assert "left out 1 file(s) without a partner" in said
+    assert "sim-0002 (optical is missing)" in said
+    assert "left out 1" in said.replace("left out 1 file(s)", "")
+    assert "sim-0003" in said
+
+
+def test_nothing_is_left_where_all_are_too_small(some_small: Path, tmp_path: Path) -> None:
+    for n in (0, 1):
+        for kind in ("sar", "optical"):
+            (some_small / kind / f"sim-000{n}.tif").unlink()
+    call = ["register", str(some_small), "--out", str(tmp_path / "out"), "--skip-incomplete"]
+    refused = CliRunner().invoke(app, call)
+    assert isinstance(refused.exception, TooSmallError)
+
+
 def test_what_is_no_pair_of_images_is_refused(tmp_path: Path) -> None:
-    for images, words in ((["a", "b", "c"], "3 images"), (["a", "b", "--layout", "x"], "--layout")):
+    for images, words in (
+        (["a", "b", "c"], "3 images"),
+        (["a", "b", "--layout", "x"], "--layout"),
+        (["a", "b", "--skip-incomplete"], "--skip-incomplete"),
+    ):
         done = CliRunner().invoke(app, ["register", *images, "--out", str(tmp_path / "out")])
         assert isinstance(done.exception, SettingError)
         assert words in str(done.exception)

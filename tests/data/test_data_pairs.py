@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from crosslook.data.pairs import LAYOUTS, open_pairs
+from crosslook.data.layouts.public import LAYOUTS
+from crosslook.data.pairs import open_pairs
 from crosslook.data.tables import read_alignment
 from crosslook.errors import InputError, LayoutError, SettingError
 from tests.helpers.rasters import write
@@ -37,6 +38,7 @@ MINIATURES = {
     ],
     "sar2opt": [f"{split}{side}/{split}1.jpg" for split in ("train", "test") for side in "AB"],
     "folders": [f"{s}/x{n}.tif" for s in ("SAR", "Optical") for n in (1, 2)],
+    "names": [f"x{n}_{s}.tif" for s in ("SAR", "opt") for n in (1, 2)],
 }
 EXPECTED = {
     "sen1-2": (4, f"{_ROI}_0_p1", f"{_ROI}_0"),
@@ -52,6 +54,7 @@ EXPECTED = {
     ),
     "sar2opt": (2, "test/test1", "test"),
     "folders": (2, "x1", "x1"),
+    "names": (2, "x1", "x1"),
 }
 
 
@@ -74,11 +77,13 @@ def test_a_public_set_is_recognised_and_named(tmp_path: Path, layout: str, named
     assert (len(pairs), pairs[0].id, pairs[0].group) == (count, first, group)
     for pair in pairs:
         assert pair.sar != pair.optical
-        assert pair.sar.is_file()
-        assert pair.optical.is_file()
-        sar, optical = (p.as_posix().lower() for p in (pair.sar, pair.optical))
-        assert any(word in sar for word in ("/s1_", "/sar", "traina", "testa"))
-        assert any(word in optical for word in ("/s2_", "/opt", "ps-rgb", "trainb", "testb"))
+        assert Path(pair.sar).is_file()
+        assert Path(pair.optical).is_file()
+        sar, optical = (str(p).lower() for p in (pair.sar, pair.optical))
+        assert any(word in sar for word in ("/s1_", "/sar", "_sar", "traina", "testa"))
+        assert any(
+            word in optical for word in ("/s2_", "/opt", "_opt", "ps-rgb", "trainb", "testb")
+        )
         assert "cloudy" not in optical
 
 
@@ -86,7 +91,7 @@ def test_a_public_set_is_recognised_and_named(tmp_path: Path, layout: str, named
 def test_a_missing_partner_is_named(tmp_path: Path, layout: str) -> None:
     miniature(tmp_path, MINIATURES[layout])
     pair = open_pairs(tmp_path, layout)[-1]
-    pair.optical.unlink()
+    Path(pair.optical).unlink()
     with pytest.raises(LayoutError) as caught:
         open_pairs(tmp_path, layout)
     assert pair.id in str(caught.value)
@@ -95,7 +100,9 @@ def test_a_missing_partner_is_named(tmp_path: Path, layout: str) -> None:
 @pytest.mark.parametrize(("sar", "optical"), [("s1", "s2"), ("VV", "RGB"), ("radar", "EO")])
 def test_synonyms(tmp_path: Path, sar: str, optical: str) -> None:
     pairs = open_pairs(miniature(tmp_path, [f"{sar}/a.tif", f"{optical}/a.png"]))
-    assert [(p.sar.parent.name, p.optical.parent.name) for p in pairs] == [(sar, optical)]
+    assert [(Path(p.sar).parent.name, Path(p.optical).parent.name) for p in pairs] == [
+        (sar, optical)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from crosslook.extract.base import Extractor
 from crosslook.geo.grey import over_gaps
 from crosslook.geo.grid import window_of
 from crosslook.geo.mosaic import Basemap, bands_of, read_window, span
+from crosslook.json_text import json_object
 from crosslook.options import ModelOptions
 from crosslook.storage import Folder
 from crosslook.types import FloatArray
@@ -128,7 +129,7 @@ def read_done(store: Folder, block: Block, levels: int) -> dict[str, Any]:
     """
     folder = block_folder(store, block)
     try:
-        done = json.loads(folder.read(DONE))
+        done = json_object(folder.read(DONE), finite=True)
         if done["valid_pixels"] > 0:
             low, high = done["range"]
             wanted = {IMAGE, *map(level_file, range(levels))}

@@ -13,6 +13,7 @@ from odc.geo.geobox import GeoBox
 from crosslook.atlas.levels import Level
 from crosslook.errors import StoreError
 from crosslook.geo.grid import crs_text, make_grid, mean_metres, shape_of
+from crosslook.json_text import json_object
 from crosslook.types import Array, FloatArray
 
 FORMAT = 4
@@ -149,7 +150,7 @@ def read_manifest(data: bytes, name: str) -> Manifest:
         If it is damaged or of another format.
     """
     try:
-        values = json.loads(data)
+        values = json_object(data, finite=True)
         written = values["format"]
         if written != FORMAT:
             raise StoreError(
@@ -172,7 +173,7 @@ def read_plan(data: bytes, name: str) -> dict[str, Any]:
         If it is damaged.
     """
     try:
-        plan = json.loads(data)
+        plan = json_object(data)
         if not {"format", "files", "grid"} <= plan.keys():
             raise ValueError("keys are missing")
     except (ValueError, AttributeError) as error:

@@ -227,7 +227,9 @@ class Atlas:
                 data = np.frombuffer(folder.read(name), np.uint8)
             if hashlib.sha256(data).hexdigest() == wanted:
                 if isinstance(folder, LocalFolder):
-                    return np.asarray(np.load(folder.path / name, mmap_mode="r"))
+                    return np.asarray(
+                        np.load(folder.path / name, mmap_mode="r", allow_pickle=False)
+                    )
                 return np.asarray(np.load(io.BytesIO(data.data), allow_pickle=False))
         except (OSError, ValueError, InputError) as error:
             raise StoreError(

@@ -25,6 +25,7 @@ from crosslook.atlas.settings import BuildSettings, LevelOptions, LocateCall
 from crosslook.atlas.store import open_atlas
 from crosslook.atomic import check_writable, write_text
 from crosslook.errors import CrosslookError, InputError
+from crosslook.json_text import json_object
 from crosslook.options import ModelOptions
 
 
@@ -110,9 +111,9 @@ def read_costs(path: Path) -> UnitCosts:
         If the file is missing, damaged or of another version.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json_object(path.read_text(encoding="utf-8"))
         names = {field.name for field in fields(UnitCosts)}
-        if not isinstance(values, dict) or set(values) != names:
+        if set(values) != names:
             raise ValueError("its keys are not those of this version")
         numbers = [v for k, v in values.items() if k not in ("extractor", "fine")]
         if not all(isinstance(v, int | float) and v >= 0 for v in numbers):

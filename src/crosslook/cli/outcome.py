@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from crosslook.atomic import write_text
-from crosslook.errors import CrosslookError, MatchError
+from crosslook.errors import CrosslookError, MatchError, TooSmallError
 from crosslook.written import has_header, refuse_foreign
 
 if TYPE_CHECKING:
@@ -48,11 +48,14 @@ def finish_batch(
     items: Sequence[Item],
     out: Path,
     settings: WritingOptions,
+    *,
+    skip_small: bool = False,
 ) -> None:
     """Write and print results as they come, and all of them in a table at the end.
 
     The table is written too where the run is stopped. The exit code is 1 where
-    an image failed, else 3 where one is no match or not surely one.
+    an image failed, else 3 where one is no match or not surely one. Images that
+    are too small are no failures with ``skip_small``.
 
     Raises
     ------
@@ -66,12 +69,19 @@ def finish_batch(
     for item in items:
         refuse_foreign(item.folder, WRITTEN, overwrite=overwrite)
     rows: list[dict[str, object]] = []
+    small: dict[str, CrosslookError] = {}
     try:
         for item, result in zip(items, results, strict=True):
+            if skip_small and isinstance(error := _error_of(result), TooSmallError):
+                small[item.name] = error
+                continue
             rows.append(_finish_item(item, result, settings))
     finally:
         if rows:
             write_text(out / TABLE, _table(rows))
+    if small and not rows:
+        raise next(iter(small.values()))
+    say_skipped(tuple(small), len(items))
     failed = [row for row in rows if row["error"]]
     click.echo(f"{len(rows) - len(failed)} of {len(rows)} images went through; see {out / TABLE}")
     if failed:
@@ -81,6 +91,26 @@ def finish_batch(
         raise click.exceptions.Exit(1)
     if any(row["verdict"] != "match" for row in rows):
         raise click.exceptions.Exit(NO_MATCH)
+
+
+def _error_of(result: MatchResult | Failure) -> CrosslookError | None:
+    from crosslook.match.result import Failure
+
+    return result.error if isinstance(result, Failure) else None
+
+
+def say_notes(notes: Iterable[str]) -> None:
+    """Print notes, one a line."""
+    for note in notes:
+        click.echo(f"note: {note}")
+
+
+def say_skipped(names: Sequence[str], count: int) -> None:
+    """Print what of so many images was left out because it is too small."""
+    from crosslook.data.pairing import some_of
+
+    if names:
+        say_notes([f"left out {len(names)} of {count} that are too small: {some_of(names)}"])
 
 
 def _finish_item(
@@ -149,8 +179,7 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
     bent = result.transform is None or result.transform.model == "relief"
     if result.settings.get("model") == "relief" and not bent:
         click.echo("no relief was followed: too few clear tie points are displaced along one line")
-    for note in result.notes:
-        click.echo(f"note: {note}")
+    say_notes(result.notes)
     if result.is_hilly:
         click.echo(
             f"relief seems to move parts of it by {result.relief_px:.0f} px along one line; "

@@ -8,21 +8,25 @@ from typing import Annotated
 import click
 from pydantic import Field
 
-from crosslook.cli.outcome import Item, finish_batch, finish_one
+from crosslook.cli.outcome import Item, finish_batch, finish_one, say_notes, say_skipped
 from crosslook.errors import SettingError
 from crosslook.match.settings import AuditCall, RegisterCall
 from crosslook.options import Cli, Settings
 
 
-class LayoutOption(Settings):
-    """How a set of pairs lies on disk."""
+class PairsOptions(Settings):
+    """How a set of pairs lies on disk, and what of it is taken."""
 
     layout: Annotated[str, Cli(metavar="NAME")] = Field(
         default="auto", description="Layout of a public set."
     )
+    skip_incomplete: bool = Field(
+        default=False,
+        description="Leave out images without a partner and pairs that are too small.",
+    )
 
 
-class RegisterInputs(LayoutOption):
+class RegisterInputs(PairsOptions):
     """Which images: two, or pairs of them."""
 
     images: Annotated[
@@ -34,7 +38,7 @@ class RegisterInputs(LayoutOption):
     )
 
 
-class AuditInputs(LayoutOption):
+class AuditInputs(PairsOptions):
     """Which pairs."""
 
     pairs: Annotated[str, Cli(positional=True)] = Field(
@@ -55,18 +59,21 @@ def register(inputs: RegisterInputs, settings: RegisterCall) -> None:
 
     out = Path(settings.out or "")
     if len(inputs.images) == 2:
-        if inputs.layout != "auto":
-            raise SettingError("--layout is of a set of pairs; two images were given.")
+        if inputs.layout != "auto" or inputs.skip_incomplete:
+            name = "--layout" if inputs.layout != "auto" else "--skip-incomplete"
+            raise SettingError(f"{name} is of a set of pairs; two images were given.")
         finish_one(registering.register(*inputs.images, settings), out)
         return
     if len(inputs.images) != 1:
         raise SettingError(
             f"{len(inputs.images)} images were given; give SAR and OPTICAL, or one set of PAIRS."
         )
-    pairs = open_pairs(inputs.images[0], inputs.layout)
+    skip = inputs.skip_incomplete
+    pairs = open_pairs(inputs.images[0], inputs.layout, skip_incomplete=skip)
     items = [Item(pair.id, out / pair.id) for pair in pairs]
     results = registering.register_all(pairs, settings)
-    finish_batch(results, items, out, settings)
+    say_notes(pairs.notes)
+    finish_batch(results, items, out, settings, skip_small=skip)
 
 
 def audit(inputs: AuditInputs, settings: AuditCall) -> None:
@@ -74,11 +81,16 @@ def audit(inputs: AuditInputs, settings: AuditCall) -> None:
     from crosslook.data.pairs import open_pairs
     from crosslook.match.audit import audit as run
 
-    result = run(open_pairs(inputs.pairs, inputs.layout), settings)
+    pairs = open_pairs(inputs.pairs, inputs.layout, skip_incomplete=inputs.skip_incomplete)
+    say_notes(pairs.notes)
+    result = run(pairs, settings)
     for name, value in result.summary().items():
         click.echo(f"{name.replace('_', ' ')}: {value:g}")
     click.echo(f"see {settings.out}")
-    for scene, why in result.failed.items():
+    skipped = result.too_small if inputs.skip_incomplete else ()
+    say_skipped(skipped, len(pairs))
+    failed = {scene: why for scene, why in result.failed.items() if scene not in skipped}
+    for scene, why in failed.items():
         click.echo(f"failed: {scene}: {why}", err=True)
-    if result.failed:
+    if failed:
         raise click.exceptions.Exit(1)

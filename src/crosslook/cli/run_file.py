@@ -22,13 +22,35 @@ _NUMBERS = {
 }
 
 
+_DATE = "tag:yaml.org,2002:timestamp"
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML without numbers of base 60: ``4:3:2`` is text."""
+    """YAML without numbers of base 60 and without dates: ``4:3:2`` and ``2020-01-01`` are text."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012  # as the base class has it
-        first: [(tag, _NUMBERS.get(tag, pattern)) for tag, pattern in known]
+        first: [(tag, _NUMBERS.get(tag, pattern)) for tag, pattern in known if tag != _DATE]
         for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+
+_MOST_BYTES = 1 << 20
+_MOST_VALUES = 10_000
+_DEEPEST = 8
+
+
+def _check_size(loaded: Any) -> None:
+    """Refuse values that aliases make large: they are small in the file and in memory alone."""
+    waiting, count = [(loaded, 0)], 0
+    while waiting:
+        value, depth = waiting.pop()
+        count += 1
+        if count > _MOST_VALUES or depth > _DEEPEST:
+            raise ValueError(f"over {_MOST_VALUES} values, or nested over {_DEEPEST} levels deep")
+        if isinstance(value, dict):
+            waiting += [(one, depth + 1) for one in value.values()]
+        elif isinstance(value, list | tuple | set):
+            waiting += [(one, depth + 1) for one in value]
 
 
 def read_run_file(path: Path, fields: Mapping[str, FieldInfo]) -> dict[str, Any]:
@@ -43,10 +65,18 @@ def read_run_file(path: Path, fields: Mapping[str, FieldInfo]) -> dict[str, Any]
         If the file cannot be read or is not a mapping.
     """
     try:
-        loaded = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        with path.open("rb") as file:
+            text = file.read(_MOST_BYTES + 1)
+        if len(text) > _MOST_BYTES:
+            raise InputError(f"{path} is over {_MOST_BYTES >> 20} MiB: no run file.")
+        loaded = yaml.load(text.decode("utf-8-sig"), _Loader)
+        _check_size(loaded)
     except OSError as error:
         raise InputError(f"cannot read the run file {path}: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise InputError(f"the run file {path} is nested too deeply.") from error
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
+        # The last three are what constructors raise of values that are not of their tag.
         line = str(error).splitlines()[0]
         raise InputError(f"the run file {path} is not YAML: {line}.") from error
     if not isinstance(loaded, dict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from crosslook.data.pairs import ScenePair
-from crosslook.errors import InputError
+from crosslook.data.pairing import ScenePair, some_of
+from crosslook.errors import InputError, TooSmallError
 from crosslook.geo.grid import crs_text, is_placed, shape_of, to_map
 from crosslook.geo.image import Image, ImageFile, on_optical_grid, open_image
 from crosslook.geo.radiometry import Stretch, three_channels
@@ -30,13 +30,14 @@ def tile(height: int, width: int, patch: int, stride: int, scene: str) -> list[W
 
     Raises
     ------
-    InputError
+    TooSmallError
         If the patch is larger than the scene.
     """
     if patch > min(height, width):
-        raise InputError(
-            f"patches of {patch} x {patch} px are larger than scene '{scene}' "
-            f"({height} x {width} px); choose --patch of at most {min(height, width)}."
+        raise TooSmallError(
+            f"patches of {patch} x {patch} px are larger than scene '{scene}' ({height} x {width} "
+            f"px); choose --patch of at most {min(height, width)}, or leave such scenes out with "
+            "--skip-incomplete."
         )
     return [
         Window(row, col, patch, patch)
@@ -150,6 +151,8 @@ class PatchSet:
     contents : mapping of modality to tuple of str
         Digest of the pixels of each patch as they are read; empty for a patch
         of one value, which any other such patch equals.
+    notes : tuple of str
+        What was left out of the set, and why.
     """
 
     name: str
@@ -161,6 +164,7 @@ class PatchSet:
     scenes: Mapping[str, Scene] = field(repr=False)
     digests: Mapping[Modality, str] = field(repr=False)
     contents: Mapping[Modality, tuple[str, ...]] = field(repr=False, default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def open(
@@ -173,12 +177,12 @@ class PatchSet:
         max_invalid: float = 0.05,
         alignment: Mapping[str, tuple[float, float]] | None = None,
         name: str = "pairs",
+        skip_small: bool = False,
     ) -> PatchSet:
         """Tile scene pairs and keep the windows with enough valid pixels.
 
-        A window is dropped where more than ``max_invalid`` of it is
-        invalid in either modality: nodata, NaN, outside the swath, or shifted
-        in from outside the scene.
+        A window is dropped where more than ``max_invalid`` of it is invalid in either
+        modality: nodata, NaN, outside the swath, or shifted in from outside the scene.
 
         Parameters
         ----------
@@ -193,12 +197,13 @@ class PatchSet:
             See :func:`crosslook.data.patches.open_scene`.
         name : str
             For the rows.
+        skip_small : bool
+            Leave out scenes that are smaller than a patch, and name them in ``notes``.
 
         Raises
         ------
         InputError
-            One of its kinds: unreadable files, grids that do not fit, patches
-            larger than the scenes, no patch left.
+            Unreadable files, grids that do not fit, patches larger than scenes, no patch left.
         """
         how, shifts = reading or Reading(), alignment or {}
         _check_alignment(shifts, pairs)
@@ -208,8 +213,7 @@ class PatchSet:
             scene = open_scene(pair, how, shifts.get(pair.id, (0.0, 0.0)))
             return _look(scene, patch, stride or patch, max_invalid, sample)
 
-        with ThreadPoolExecutor(_THREADS) as pool:
-            looked = list(track(pool.map(look, pairs), "Reading scenes", len(pairs)))
+        looked, notes = _look_at_all(pairs, look, patch, skip_small=skip_small)
         patches = tuple(p for one in looked for p in one.patches)
         dropped = _added_up([one.dropped for one in looked])
         if not patches:
@@ -222,7 +226,7 @@ class PatchSet:
         marked = any(scene.synthetic for scene in scenes)
         by_id = {scene.pair.id: scene for scene in scenes}
         contents = {m: tuple(d for one in looked for d in one.pixels[m]) for m in MODALITIES}
-        return cls(name, patches, dropped, patch, marked, how, by_id, digests, contents)
+        return cls(name, patches, dropped, patch, marked, how, by_id, digests, contents, notes)
 
     def at(self, chosen: Sequence[int]) -> PatchSet:
         """The same set with these patches alone, in order.
@@ -332,6 +336,34 @@ def _look(scene: Scene, patch: int, stride: int, max_invalid: float, sample: int
             pixels[modality].append(digest)
     content: dict[Modality, str] = {"sar": digest_of(pair.sar), "optical": digest_of(pair.optical)}
     return _Looked(_thinned(scene, sample), kept, dropped, content, pixels)
+
+
+def _look_at_all(
+    pairs: Sequence[ScenePair],
+    look: Callable[[ScenePair], _Looked],
+    patch: int,
+    *,
+    skip_small: bool,
+) -> tuple[list[_Looked], tuple[str, ...]]:
+    """The scenes that hold a patch, and a note that names the others; the error if none does."""
+
+    def try_it(pair: ScenePair) -> _Looked | TooSmallError:
+        try:
+            return look(pair)
+        except TooSmallError as error:
+            if not skip_small:
+                raise
+            return error
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        every = list(track(pool.map(try_it, pairs), "Reading scenes", len(pairs)))
+    kept = [one for one in every if isinstance(one, _Looked)]
+    errors = [one for one in every if isinstance(one, TooSmallError)]
+    if errors and not kept:
+        raise errors[0]
+    small = [p.id for p, one in zip(pairs, every, strict=True) if not isinstance(one, _Looked)]
+    what = f"left out {len(small)} scene(s) smaller than a patch of {patch} px"
+    return kept, (f"{what}, {len(kept)} remain: {some_of(small)}",) if small else ()
 
 
 def _sample_of_each(images: int) -> int:

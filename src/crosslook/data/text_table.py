@@ -46,12 +46,21 @@ def _read_csv(text: str) -> tuple[tuple[str, ...], list[Row]]:
     if not lines:
         raise ValueError("it is empty")
     head = tuple(cell.strip() for cell in lines[0])
+    _check_head(head)
     rows = []
     for number, line in enumerate(lines[1:], 1):
         if len(line) != len(head):
             raise ValueError(f"row {number} has {len(line)} cells, the first line {len(head)}")
         rows.append({name: cell.strip() for name, cell in zip(head, line, strict=True)})
     return head, rows
+
+
+def _check_head(head: tuple[str, ...]) -> None:
+    if len(head) == 1 and (";" in head[0] or "\t" in head[0]):
+        raise ValueError("its columns are not separated by commas; save it with commas")
+    for name in head:
+        if head.count(name) > 1:
+            raise ValueError(f"two of its columns are named '{name}'")
 
 
 def _read_parquet(data: bytes) -> tuple[tuple[str, ...], list[Row]]:

@@ -23,6 +23,7 @@ from crosslook.explore.words import explain
 from crosslook.geo.grid import has_map, make_grid, same_grid, shape_of
 from crosslook.geo.image import ImageFile, open_image
 from crosslook.geo.reading import Reading
+from crosslook.json_text import json_object
 from crosslook.match.settings import RegisterSettings
 from crosslook.match.transform import Transform
 from crosslook.options import ReadingText
@@ -94,7 +95,7 @@ def read_written(library: Library, shown: Shown) -> WrittenMatch:
 def load_match(shown: Shown) -> dict[str, Any]:
     """The content of ``match.json``; NotFoundError where it is gone or damaged."""
     try:
-        match = json.loads((shown.path / "match.json").read_text(encoding="utf-8"))
+        match = json_object((shown.path / "match.json").read_text(encoding="utf-8"))
         named = match["images"], match["settings"], match["window"], match["verdict"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NotFoundError(f"the match '{shown.id}' cannot be read any more.") from error

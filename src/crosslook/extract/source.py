@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from crosslook.errors import WeightsError
+from crosslook.json_text import json_object
 
 UNTRAINED_REVISION = "untrained-0"
 """Marks features of seeded random weights; the number is the seed."""
@@ -93,12 +94,9 @@ def read_json(path: Path) -> dict[str, Any]:
         If the file cannot be read or holds something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return json_object(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path} is damaged ({error}). Fetch the model again.") from error
-    if not isinstance(content, dict):
-        raise WeightsError(f"{path} holds no JSON object. Fetch the model again.")
-    return content
 
 
 def read_processor(folder: Path | None) -> dict[str, Any]:

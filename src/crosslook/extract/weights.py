@@ -8,7 +8,6 @@ cache of the Hugging Face hub (``HF_HUB_CACHE``, ``HF_HOME``, or
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from crosslook.extract.source import (
     read_config,
 )
 from crosslook.extract.spec import ExtractorSpec, parse_spec
+from crosslook.json_text import json_object
 
 
 @dataclass(frozen=True)
@@ -213,8 +213,8 @@ def _absent(folder: Path, variant: Variant) -> list[str]:
 def shards(index: Path) -> list[str]:
     """Names of the files that a weight index points to."""
     try:
-        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+        return sorted(set(json_object(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{index} is damaged ({error}). Fetch the model again.") from error
 
 

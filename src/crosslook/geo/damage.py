@@ -1,97 +1,108 @@
-"""What a format itself says of damage, where GDAL reads on without a word."""
+"""What a format itself says of damage, where GDAL reads on without a word.
+
+GDAL reads what is missing at the end of a PNG, a JPEG, a NITF or a classic
+netCDF file as zeros, does not compare the checksums of a PNG, and only warns of
+damaged JPEG data inside a TIFF.
+"""
 
 from __future__ import annotations
 
 import logging
+import struct
 import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from crosslook.errors import RasterError
 
+_BLOCK = 1 << 20
 _TAIL_BYTES = 65_536  # what some programs append lies within
-_PIECE = 1 << 20
-_SIGNATURE = 8
+_PNG = b"\x89PNG\r\n\x1a\n"
 _LENGTH_AT = 342  # of the field FL of a NITF, the length of the file
 _UNKNOWN = 999_999_999_999  # of files that are sent while they are made
 _LOG = logging.getLogger("rasterio")  # its modules pass on what GDAL warns of
+_CLASSIC = (b"CDF\x01", b"CDF\x02")
 
 
-def check_whole(name: str, called: str, driver: str) -> None:
-    """Refuse a local PNG, JPEG or NITF that ends too early, and a PNG whose checksums are wrong.
+def damage_of(path: Path, driver: str) -> str:
+    """What is wrong with a local file; empty where nothing is, or the format cannot tell.
 
-    GDAL reads what is missing as zeros. A format that ends with a mark of its own tells; each
-    chunk of a PNG carries a CRC-32.
-
-    Raises
-    ------
-    RasterError
-        If the file is damaged.
+    Parameters
+    ----------
+    path : Path
+    driver : str
+        GDAL's name of the format, as ``PNG``.
     """
-    path = Path(name)
-    if driver not in ("PNG", "JPEG", "NITF") or not path.is_file():
-        return
-    if driver == "NITF":
-        if _is_shorter_than_said(path):
-            raise _cut_short(called)
-        return
-    if driver == "PNG":
-        _check_chunks(path, called)
-        return
+    try:
+        state = path.stat()
+    except OSError:
+        return ""
+    return _damage_of(path, driver, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _damage_of(path: Path, driver: str, size: int, _: int) -> str:
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-        if b"\xff\xd9" not in file.read():
-            raise _cut_short(called)
+        if driver == "PNG":
+            return _damage_of_png(file)
+        if driver == "JPEG":
+            file.seek(max(0, size - _TAIL_BYTES))
+            return "" if b"\xff\xd9" in file.read() else _CUT
+        if driver == "NITF":
+            return _CUT if _is_shorter_than_said(file, size) else ""
+        if driver == "netCDF" and file.read(4) in _CLASSIC:
+            return _damage_of_netcdf(path)
+    return ""
 
 
-def _check_chunks(path: Path, called: str) -> None:
-    """Compare every chunk up to the last one with its checksum."""
-    with path.open("rb") as file:
-        file.seek(_SIGNATURE)
-        while True:
-            head = file.read(8)
-            if len(head) < 8:
-                raise _cut_short(called)
-            kind, left = head[4:], int.from_bytes(head[:4], "big")
-            checksum = zlib.crc32(kind)
-            while left:
-                piece = file.read(min(left, _PIECE))
-                if not piece:
-                    raise _cut_short(called)
-                checksum = zlib.crc32(piece, checksum)
-                left -= len(piece)
-            said = file.read(4)
-            if len(said) < 4:
-                raise _cut_short(called)
-            # What may be left out of a PNG, as its text, begins with a small letter.
-            if int.from_bytes(said, "big") != checksum and kind[:1].isupper():
-                raise RasterError(
-                    f"{called} is damaged: the checksum of its '{kind.decode('latin-1')}' data is "
-                    "not the one that it carries. Get the file again."
-                )
-            if kind == b"IEND":
-                return
+_CUT = "ends before its image does: it was cut short, as by a download that broke off"
 
 
-def _is_shorter_than_said(path: Path) -> bool:
+def _damage_of_png(file: BinaryIO) -> str:
+    """Compare the checksum of every chunk up to the last one."""
+    if file.read(8) != _PNG:
+        return ""  # a file of several images, whose first is elsewhere
+    while True:
+        head = file.read(8)
+        if len(head) < 8:
+            return _CUT
+        length, name = struct.unpack(">I4s", head)
+        checksum = zlib.crc32(name)
+        while length:
+            part = file.read(min(length, _BLOCK))
+            if not part:
+                return _CUT
+            checksum = zlib.crc32(part, checksum)
+            length -= len(part)
+        # What may be left out of a PNG, as its text, begins with a small letter.
+        if file.read(4) != struct.pack(">I", checksum) and name[:1].isupper():
+            return f"is damaged: the checksum of its part {name!a} differs"
+        if name == b"IEND":
+            return ""
+
+
+def _is_shorter_than_said(file: BinaryIO, size: int) -> bool:
     """Whether a NITF file ends before its header says so."""
-    with path.open("rb") as file:
-        start = file.read(_LENGTH_AT + 12)
+    start = file.read(_LENGTH_AT + 12)
     length = start[_LENGTH_AT:]
     if start[:9] not in (b"NITF02.10", b"NSIF01.00") or not length.isdigit():
         return False
-    said = int(length)
-    return said != _UNKNOWN and path.stat().st_size < said
+    return size < int(length) != _UNKNOWN
 
 
-def _cut_short(called: str) -> RasterError:
-    return RasterError(
-        f"{called} ends before its image does: it was cut short, as by a download "
-        "that broke off. Get the file again."
-    )
+def _damage_of_netcdf(path: Path) -> str:
+    """Whether all that the header of a classic file names lies within the file."""
+    from scipy.io import netcdf_file
+
+    try:
+        with netcdf_file(path, "r", mmap=False):
+            return ""
+    except (ValueError, IndexError, TypeError, KeyError, OverflowError, MemoryError):
+        return "is damaged: it is shorter than its header says, or its header cannot be read"
 
 
 class _Warnings(logging.Handler):

@@ -25,7 +25,7 @@ from rasterio.vrt import WarpedVRT
 
 from crosslook.errors import RasterError
 from crosslook.gdal_names import words_without_keys
-from crosslook.geo.damage import check_whole
+from crosslook.geo.damage import damage_of
 from crosslook.geo.explain import refusal
 from crosslook.geo.grid import FRAME, shape_of, text_of_crs
 from crosslook.geo.overviews import are_stale
@@ -202,11 +202,9 @@ def _open_file(source: Recipe, opening: Opening) -> Any:
             f"{source.name} names another file that holds its overviews, which is not read here. "
             "Write it without, or with overviews inside."
         )
-    try:
-        check_whole(opening.name, source.name, data.driver)
-    except RasterError:
+    if damage := damage_of(_file_of(opening.name, data), data.driver):
         data.close()
-        raise
+        raise RasterError(f"{source.name} {damage}. Get the file again.")
     if data.count == 0:
         message = describe_container(source.name, data)
         data.close()
@@ -216,6 +214,11 @@ def _open_file(source: Recipe, opening: Opening) -> Any:
         data.close()
         data = rasterio.open(opening.name, OVERVIEW_LEVEL="NONE")
     return data
+
+
+def _file_of(name: str, data: Any) -> Path:
+    """The local file that a name of GDAL means; one that is not there where it means none."""
+    return Path(name) if Path(name).is_file() or not data.files else Path(data.files[0])
 
 
 def has_stale_overviews(source: Recipe, opening: Opening | None = None) -> bool:

@@ -35,6 +35,7 @@ from crosslook.geo.products.resolve import resolve
 from crosslook.geo.products.vrt import quiet
 from crosslook.geo.raster import RasterFile
 from crosslook.geo.stored import StoredPixels, stored_pixels
+from crosslook.json_text import json_object
 from crosslook.match.resampled import Layer, Resampling
 from crosslook.match.result import Failure, MatchResult, placement
 from crosslook.match.settings import ApplyCall
@@ -106,14 +107,11 @@ def read_match(match: Place | MatchResult) -> Match:
 def _load(path: Path) -> dict[str, Any]:
     file = path / "match.json" if path.is_dir() else path
     try:
-        loaded = json.loads(file.read_text(encoding="utf-8"))
+        return json_object(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(
             f"cannot read {file}: {error}. Give the match.json that register wrote."
         ) from error
-    if not isinstance(loaded, dict):
-        raise InputError(f"{file} is no match.json. Give the one that register wrote.")
-    return loaded
 
 
 def _grid(image: dict[str, Any]) -> GeoBox:

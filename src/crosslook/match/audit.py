@@ -15,7 +15,14 @@ import numpy as np
 
 from crosslook import __version__
 from crosslook.atomic import check_writable, write_bytes, write_csv, write_text
-from crosslook.errors import CrosslookError, GridError, InputError, MatchError, OutputError
+from crosslook.errors import (
+    CrosslookError,
+    GridError,
+    InputError,
+    MatchError,
+    OutputError,
+    TooSmallError,
+)
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
 from crosslook.geo.image import ImageFile, on_optical_grid, open_image
@@ -28,6 +35,7 @@ from crosslook.match.settings import AuditCall, AuditSettings
 from crosslook.notebook import card, grid, image
 from crosslook.options import after_one, record
 from crosslook.progress import track
+from crosslook.storage import Place
 from crosslook.types import Window
 from crosslook.written import beside, has_header, is_marked, refuse_foreign
 
@@ -43,11 +51,11 @@ class Pair(Protocol):
         """Name of the scene."""
 
     @property
-    def sar(self) -> Path:
+    def sar(self) -> Place:
         """File of the SAR image."""
 
     @property
-    def optical(self) -> Path:
+    def optical(self) -> Place:
         """File of the optical image."""
 
 
@@ -67,12 +75,15 @@ class Audit:
     duplicates : tuple of tuple of str
         Scenes that hold one and the same image on a side: each a partner of the
         other's, and a miss for whoever counts them apart.
+    too_small : tuple of str
+        Those of ``failed`` that hold no shift of ``radius`` pixels.
     """
 
     rows: tuple[AuditRow, ...]
     worst: bytes
     failed: Mapping[str, str] = field(default_factory=dict)
     duplicates: tuple[tuple[str, ...], ...] = ()
+    too_small: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, float]:
         """Counts, and median and 90 % quantile of the shift over trusted scenes.
@@ -248,9 +259,9 @@ def audit(pairs: Sequence[Pair], settings: AuditCall) -> Audit:
     if not rows:
         raise next(iter(failed.values()))
     reasons = {scene: str(error) for scene, error in failed.items()}
-    result = Audit(
-        tuple(rows.values()), _worst(pairs, rows, reading), reasons, shared_images(holders)
-    )
+    worst, twice = _worst(pairs, rows, reading), shared_images(holders)
+    small = tuple(scene for scene, error in failed.items() if isinstance(error, TooSmallError))
+    result = Audit(tuple(rows.values()), worst, reasons, twice, small)
     if folder is not None:
         result.write(folder, overwrite=settings.overwrite)
         if not failed:

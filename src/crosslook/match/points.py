@@ -10,7 +10,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
-from crosslook.errors import InputError
+from crosslook.errors import InputError, MatchError
 from crosslook.geo.grid import change_crs, crs_of, from_map, has_map, is_placed, near_grid
 from crosslook.match.result import placement
 from crosslook.match.robust_fit import fit_exact
@@ -40,14 +40,17 @@ def start_by_points(path: Path, sar: GeoBox, optical: GeoBox) -> Transform:
     model: Model = "shift" if len(here) == 1 else "similarity"
     if len(here) >= _AFFINE_FROM:
         model = "affine"
-    fit = fit_exact(placed(here), there, model)
-    scale = float(np.abs(np.linalg.det(fit.matrix[:2, :2])))
-    if not 1e-4 < scale < 1e4:
-        raise InputError(
-            f"the points of {path} lie on one place or one line, so they give no map. "
-            "Set points that are spread over the image."
-        )
-    return fit.compose(placed)
+    try:
+        fit = fit_exact(placed(here), there, model)
+        scale = float(np.abs(np.linalg.det(fit.matrix[:2, :2])))
+        if 1e-4 < scale < 1e4:
+            return fit.compose(placed)
+    except MatchError:  # the map is singular
+        pass
+    raise InputError(
+        f"the points of {path} lie on one place or one line, so they give no map. "
+        "Set points that are spread over the image."
+    )
 
 
 def read_points(path: Path, sar: GeoBox, optical: GeoBox) -> tuple[Array, Array]:
@@ -60,18 +63,21 @@ def read_points(path: Path, sar: GeoBox, optical: GeoBox) -> tuple[Array, Array]
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        notes = [line for line in lines if line.startswith("#")]
+        table = csv.DictReader(line for line in lines if line.strip() and not line.startswith("#"))
+        columns = [name.strip() for name in table.fieldnames or ()]
+        table.fieldnames = columns
+        rows = list(table)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"cannot read {path}: {error}. Give a CSV or a .points file.") from error
-    notes = [line for line in lines if line.startswith("#")]
-    rows = csv.DictReader(line for line in lines if line.strip() and not line.startswith("#"))
-    columns = [name.strip() for name in rows.fieldnames or ()]
-    rows.fieldnames = columns
     names = next((one for one in (_CSV, *_QGIS) if set(one) <= set(columns)), None)
     if names is None:
         raise InputError(
             f"{path} has the columns {', '.join(columns) or 'none'}; {', '.join(_CSV)} or "
             f"those of QGIS ({', '.join(_QGIS[0])}) are needed."
         )
+    if any(None in row for row in rows):
+        raise InputError(f"{path} has a line of more than {len(columns)} values; mend it.")
     switch = "inlier" if names == _CSV else "enable"
     points = [
         [_number(row, name, path) for name in names]
@@ -83,7 +89,8 @@ def read_points(path: Path, sar: GeoBox, optical: GeoBox) -> tuple[Array, Array]
     numbers = np.array(points)
     if names == _CSV:
         return numbers[:, :2], numbers[:, 2:]
-    return _of_map(numbers[:, 2:], sar, None), _of_map(numbers[:, :2], optical, _crs_in(notes))
+    crs = _crs_in(notes, path)
+    return _of_map(numbers[:, 2:], sar, None), _of_map(numbers[:, :2], optical, crs)
 
 
 def _number(row: dict[str, str | None], name: str, path: Path) -> float:
@@ -97,15 +104,18 @@ def _number(row: dict[str, str | None], name: str, path: Path) -> float:
     return value
 
 
-def _crs_in(notes: list[str]) -> CRS | None:
-    """The CRS that a file of QGIS names in its first line."""
+def _crs_in(notes: list[str], path: Path) -> CRS | None:
+    """The CRS that a file of QGIS names in its first line; None where it names none."""
     for line in notes:
         name, _, text = line.lstrip("#").partition(":")
-        if name.strip().upper() == "CRS":
+        if name.strip().upper() == "CRS" and text.strip():
             try:
                 return CRS.from_user_input(text.strip())
-            except CRSError:
-                return None
+            except CRSError as error:
+                raise InputError(
+                    f"{path} names a CRS that is not known: {text.strip()[:80]}. Write it as "
+                    "'#CRS: EPSG:32633', or leave the line out where that is the optical image's."
+                ) from error
     return None
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from crosslook.errors import CrosslookError, MatchError
+from crosslook.errors import CrosslookError, MatchError, TooSmallError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
 from crosslook.geo.grey import GreyImage
@@ -149,8 +149,10 @@ def _too_small(sar: ImageFile, optical: ImageFile, placed: Transform, factor: in
     low, high = (np.clip(np.rint(end), 0, optical.shape) for end in (ring.min(0), ring.max(0)))
     rows, cols = (high - low).astype(int)
     side = MIN_SIDE * factor
+    scale = placed.local_scale(np.array(sar.shape) / 2)
+    alone = min(*optical.shape, min(sar.shape) * scale) < MIN_SIDE
     why = f", since {factor} x {factor} of them are compared as one" if factor > 1 else ""
-    return MatchError(
+    return (TooSmallError if alone else MatchError)(
         f"'{sar.name}' and '{optical.name}' overlap by {rows} x {cols} optical pixels; at least "
         f"{side} x {side} are needed{why}. Give images that share more ground, or finer ones."
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crosslook.errors import MatchError
+from crosslook.errors import TooSmallError
 from crosslook.extract.base import Extractor
 from crosslook.geo.grey import GreyImage
 from crosslook.match.align import PASSES, align
@@ -116,7 +116,7 @@ def _vertex(before: float, peak: float, after: float) -> float:
 
 def _check(sar: GreyImage, optical: GreyImage, radius: float) -> None:
     if sar.shape != optical.shape or min(sar.shape) < 4 * radius:
-        raise MatchError(
+        raise TooSmallError(
             f"a shift of up to {radius:g} px cannot be looked for between images of {sar.shape} "
             f"and {optical.shape}; one shape of at least {4 * radius:g} px a side is needed."
         )

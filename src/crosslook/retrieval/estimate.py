@@ -15,7 +15,6 @@ from time import perf_counter
 
 import numpy as np
 
-from crosslook.data.pairs import open_pairs
 from crosslook.data.patches import PatchSet
 from crosslook.errors import OutputError
 from crosslook.extract.registry import open_model
@@ -32,9 +31,8 @@ from crosslook.retrieval.measure.resampling import bootstrap_fraction
 from crosslook.retrieval.measure.structure import MOST_PAIRS, measure_structure
 from crosslook.retrieval.models import StudyPlan, plan_models
 from crosslook.retrieval.settings import StudySettings
-from crosslook.retrieval.split import draw_evenly
 from crosslook.retrieval.stage_spec import members_of
-from crosslook.retrieval.study import open_sample
+from crosslook.retrieval.study import draw_pairs, open_sample
 from crosslook.storage import is_remote
 from crosslook.types import DIRECTIONS, FeatureMap, FloatArray
 
@@ -119,11 +117,7 @@ def estimate_study(settings: StudySettings) -> StudyEstimate:
 
 def _reading(settings: StudySettings) -> tuple[StudyEstimate, PatchSet, float]:
     """Patches in all, a few of them, and seconds to read one side of one."""
-    pairs = open_pairs(settings.pairs, layout=settings.layout)
-    limit = settings.limit or len(pairs)
-    if len(pairs) > limit:
-        chosen = draw_evenly([pair.group for pair in pairs], limit, settings.seed)
-        pairs = [pairs[i] for i in chosen]
+    pairs = draw_pairs(settings)
     few = [pairs[i] for i in np.unique(np.linspace(0, len(pairs) - 1, _SCENES).round().astype(int))]
     opened: list[PatchSet] = []
     opening = _least(lambda: opened.append(open_sample(few, settings))) / len(few)

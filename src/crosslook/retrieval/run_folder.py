@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from crosslook.atomic import atomic_path, write_text
 from crosslook.errors import InputError, StoreError
+from crosslook.json_text import json_object
 from crosslook.types import Direction, FloatArray, Indices, Patch, Row, Window
 
 
@@ -108,14 +109,13 @@ def read_run(run: Path) -> dict[str, Any]:
     """Read ``run.json``."""
     path = run / "run.json"
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return json_object(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(
             f"{path} cannot be read ({error.strerror}); is {run} the folder of a study?"
         ) from error
     except ValueError as error:
         raise StoreError(f"{path} is damaged ({error}); run the study again.") from error
-    return content
 
 
 def write_patches(run: Path, patches: Sequence[Patch]) -> None:
@@ -296,6 +296,7 @@ def read_table(path: Path) -> pa.Table:
     """
     try:
         table = pq.read_table(path)
+        table.validate(full=True)  # offsets and texts too, which are looked at late otherwise
         written = int((table.schema.metadata or {}).get(b"crosslook_format", b"1"))
         if written > FORMAT:
             raise StoreError(

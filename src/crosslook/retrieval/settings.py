@@ -24,7 +24,13 @@ def _as_text(place: Path) -> str:
     return str(place)  # not str itself: pydantic 2.6 looks for its signature
 
 
-Place = Annotated[Path, PlainValidator(as_path), PlainSerializer(_as_text)]
+def _as_path(value: Any) -> Path:
+    if not isinstance(value, str | Path) or not str(value).strip():
+        raise ValueError(f"'{value}' is no path: give text")
+    return as_path(value)
+
+
+Place = Annotated[Path, PlainValidator(_as_path), PlainSerializer(_as_text)]
 """A local path, or one of an object store."""
 
 
@@ -43,6 +49,8 @@ def _list_seeds(value: Any) -> Any:
         value = (value,)
     if isinstance(value, str):
         value = [seed for part in value.split(",") for seed in _range(part.strip())]
+    if not isinstance(value, list | tuple):
+        raise ValueError("seeds must be whole numbers, as 0..9 or 0,1,2")
     seeds = [int(seed) for seed in value]
     if len(set(seeds)) != len(seeds) or any(seed < 0 for seed in seeds):
         raise ValueError("seeds must be different whole numbers from 0, as 0..9 or 0,1,2")
@@ -51,7 +59,12 @@ def _list_seeds(value: Any) -> Any:
 
 def _range(text: str) -> range | list[str]:
     first, dots, last = text.partition("..")
+    if dots and int(last) - int(first) >= _MOST_SEEDS:
+        raise ValueError(f"{text} are more than {_MOST_SEEDS} seeds")
     return range(int(first), int(last) + 1) if dots else [text] if text else []
+
+
+_MOST_SEEDS = 10_000
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -67,6 +80,8 @@ _WHOLE = ("auto", "flatten", "dense")
 
 def _expand(value: Any) -> Any:
     texts = split_specs(value) if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(one, str) for one in texts):
+        raise ValueError("specs of extractors must be text, as raw,hog:cell=8")
     return tuple(spec for text in texts for spec in expand_sweep(text))
 
 
@@ -90,6 +105,10 @@ class StudySettings(OverwriteOption, SeedOption, ReadingOptions, ModelOptions, R
     )
     layout: Annotated[str, Cli(metavar="NAME")] = Field(
         default="auto", description="Layout of a public set."
+    )
+    skip_incomplete: bool = Field(
+        default=False,
+        description="Leave out images without a partner and scenes smaller than a patch.",
     )
     patch: int = Field(default=256, ge=16, le=8192, description="Side of a patch in pixels.")
     stride: Annotated[int | None, Cli(default="the patch")] = Field(
@@ -186,8 +205,8 @@ class StudySettings(OverwriteOption, SeedOption, ReadingOptions, ModelOptions, R
     @model_validator(mode="before")
     @classmethod
     def _fill_preset(cls, values: Any) -> Any:
-        chosen = PRESETS.get(values.get("preset", ""), {}) if isinstance(values, dict) else {}
-        return {**chosen, **values}
+        name = values.get("preset") if isinstance(values, dict) else None
+        return {**PRESETS.get(name, {}), **values} if isinstance(name, str) else values
 
     @model_validator(mode="after")
     def _can_be_pooled(self) -> Self:

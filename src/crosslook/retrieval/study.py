@@ -10,7 +10,8 @@ import numpy as np
 from rich.console import Console
 
 from crosslook.atomic import check_writable, sweep
-from crosslook.data.pairs import ScenePair, open_pairs
+from crosslook.data.pairing import Pairs, ScenePair
+from crosslook.data.pairs import open_pairs
 from crosslook.data.patches import PatchSet
 from crosslook.data.tables import days_between, read_alignment
 from crosslook.extract.registry import extractor_class, find_row, open_model
@@ -67,6 +68,7 @@ def run_study(settings: StudySettings, console: Console | None = None) -> Path:
         ground = same_ground(patches)
         evaluators = divide_patches(patches, units, ground, settings)
     sweep(settings.out)
+    plan.notes += patches.notes
     _note(plan, units, ground, evaluators, settings)
     _say_what(patches, units, plan, console)
 
@@ -213,16 +215,25 @@ def _measure_robustness(
 
 def open_patches(settings: StudySettings) -> PatchSet:
     """Open the patch set that the settings name."""
-    pairs = open_pairs(settings.pairs, layout=settings.layout)
+    pairs = draw_pairs(settings)
     limit = settings.limit or len(pairs)
-    if len(pairs) > limit:  # no more files are opened than patches are wanted
-        chosen = draw_evenly([pair.group for pair in pairs], limit, settings.seed)
-        pairs = [pairs[i] for i in chosen]
     patches = open_sample(pairs, settings)
+    patches = replace(patches, notes=(*pairs.notes, *patches.notes))
     if len(patches.patches) <= limit or settings.limit is None:
         return patches
     units = find_units(patches.patches, settings.split_by)
     return patches.at(draw_evenly(units.names, limit, settings.seed).tolist())
+
+
+def draw_pairs(settings: StudySettings) -> Pairs:
+    """The pairs that the settings name: no more than patches are wanted."""
+    pairs = open_pairs(
+        settings.pairs, layout=settings.layout, skip_incomplete=settings.skip_incomplete
+    )
+    if settings.limit is None or len(pairs) <= settings.limit:
+        return pairs
+    chosen = draw_evenly([pair.group for pair in pairs], settings.limit, settings.seed)
+    return Pairs([pairs[i] for i in chosen], pairs.notes)
 
 
 def open_sample(pairs: Sequence[ScenePair], settings: StudySettings) -> PatchSet:
@@ -235,6 +246,7 @@ def open_sample(pairs: Sequence[ScenePair], settings: StudySettings) -> PatchSet
         max_invalid=settings.max_invalid,
         alignment=read_alignment(settings.alignment) if settings.alignment else None,
         name=settings.pairs.resolve().name,
+        skip_small=settings.skip_incomplete,
     )
 
 

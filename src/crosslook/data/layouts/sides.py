@@ -1,0 +1,179 @@
+"""The files of both sides of a set by key, and which of them are a pair."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from crosslook.data.layouts.words import SPLITS, same_name, without_side
+from crosslook.errors import LayoutError
+from crosslook.storage import Place
+from crosslook.types import MODALITIES, Modality
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What a layout finds in a folder.
+
+    Attributes
+    ----------
+    sar, optical : dict of str to place
+        Images by key. Those of equal keys are a pair.
+    groups : mapping of key to str
+        Region, tile or acquisition, where the layout knows it.
+    folder : Path, optional
+        Where ``groups.csv`` may lie, if not in the folder of the set itself.
+    """
+
+    sar: dict[str, Place]
+    optical: dict[str, Place]
+    groups: Mapping[str, str] = field(default_factory=dict)
+    folder: Path | None = None
+
+    def of(self, side: Modality) -> dict[str, Place]:
+        """The images of one side."""
+        return self.sar if side == "sar" else self.optical
+
+
+def sides_of(listed: Iterable[tuple[Modality, str, Place]], folder: Path) -> Sides:
+    """Sort images with their side and key into the sides of a set.
+
+    Raises
+    ------
+    LayoutError
+        If two images of one side have the same key.
+    """
+    files: dict[Modality, dict[str, Place]] = {side: {} for side in MODALITIES}
+    for side, key, path in listed:
+        if key in files[side]:
+            raise twice(key, files[side][key], path)
+        files[side][key] = path
+    return Sides(files["sar"], files["optical"], folder=folder)
+
+
+@dataclass(frozen=True)
+class Match:
+    """The keys of two images that belong together, and what the pair is called."""
+
+    id: str
+    sar: str
+    optical: str
+
+
+def match_keys(sides: Sides) -> tuple[list[Match], dict[Modality, list[str]]]:
+    """Pair the images of both sides, and list the keys that have no partner.
+
+    Equal keys come first. Of what is left, keys that differ in case or in how
+    accents are composed; then those that are equal without the words that say
+    the sensor (``tile0_s1`` and ``tile0_s2``); then those that lie alone in a
+    folder of their own. Numbers and dates are never left out: two images of
+    different days are no pair by their names.
+
+    Raises
+    ------
+    LayoutError
+        If two images of one side stand for the same key.
+    """
+    left = {side: sorted(sides.of(side)) for side in MODALITIES}
+    matches: list[Match] = []
+    alone = _alone_in_folders(sides)
+    ways: tuple[_Way, ...] = (
+        lambda key, _: key,
+        lambda key, _: same_name(key),
+        lambda key, side: same_name(_wordless(key, side)),
+        lambda key, _: _folder(key) if _folder(key) in alone else "",
+    )
+    for way in ways:
+        named = {side: _by_name(left[side], side, way) for side in MODALITIES}
+        taken = {match.id for match in matches}
+        for name in sorted(named["sar"].keys() & named["optical"].keys()):
+            sar, optical = (_only(name, named[side][name], sides.of(side)) for side in MODALITIES)
+            called = _called(sar, optical)
+            matches.append(Match(sar if called in taken else called, sar, optical))
+        for number, side in enumerate(MODALITIES):
+            done = {(match.sar, match.optical)[number] for match in matches}
+            left[side] = [key for key in left[side] if key not in done]
+    return matches, left
+
+
+_Way = Callable[[str, Modality], str]
+
+
+def _by_name(keys: Iterable[str], side: Modality, way: _Way) -> dict[str, list[str]]:
+    """Keys by what a way makes of them, where it makes something."""
+    found: dict[str, list[str]] = {}
+    for key in keys:
+        if name := way(key, side):
+            found.setdefault(name, []).append(key)
+    return found
+
+
+def _only(name: str, keys: Sequence[str], files: Mapping[str, Place]) -> str:
+    if len(keys) > 1:
+        raise twice(name, files[keys[0]], files[keys[1]])
+    return keys[0]
+
+
+def _called(sar: str, optical: str) -> str:
+    """What a pair is called: its key, or what both keys share."""
+    if same_name(sar) == same_name(optical):
+        return sar
+    short = _wordless(sar, "sar")
+    return short if same_name(short) == same_name(_wordless(optical, "optical")) else _folder(sar)
+
+
+def _wordless(key: str, side: Modality) -> str:
+    """A key without the words that say the sensor; its folder where nothing else is left."""
+    folder = _folder(key)
+    name = without_side(key.rpartition("/")[2], side)
+    return f"{folder}/{name}" if folder and name else folder or name
+
+
+def _folder(key: str) -> str:
+    return key.rpartition("/")[0]
+
+
+def _alone_in_folders(sides: Sides) -> set[str]:
+    """Folders of one scene each: none holds two images of a side. Folders of splits are none."""
+    counts = [Counter(map(_folder, sides.of(side))) for side in MODALITIES]
+    if any(count > 1 for one in counts for count in one.values()):
+        return set()
+    return {
+        name
+        for name in counts[0].keys() & counts[1].keys()
+        if name and name.rpartition("/")[2].lower() not in SPLITS
+    }
+
+
+def twice(key: str, first: Place, second: Place) -> LayoutError:
+    """The error for two images of one side with the same key."""
+    return LayoutError(
+        f"{first} and {second} both stand for '{key}'; remove one, or name the pairs in "
+        f"{table_of('sar/a.tif', 'optical/a.tif')}."
+    )
+
+
+def table_of(sar: str, optical: str) -> str:
+    """The table that says which images are a pair, with an example of two lines, for errors."""
+    return (
+        "a table (CSV or Parquet; columns sar, optical, if you like id and group), as pairs.csv "
+        f"with the lines 'sar,optical' and '{sar},{optical}'"
+    )
+
+
+def by_key(paths: Sequence[Place], keys: Sequence[str]) -> dict[str, Place]:
+    """Map keys to paths.
+
+    Raises
+    ------
+    LayoutError
+        If two files have the same key.
+    """
+    by_name: dict[str, Place] = {}
+    for key, path in zip(keys, paths, strict=True):
+        if key in by_name:
+            raise twice(key, by_name[key], path)
+        by_name[key] = path
+    return by_name
