@@ -158,7 +158,7 @@ def read_manifest(data: bytes, name: str) -> Manifest:
                 f"version reads format {FORMAT}. Build it again with atlas build."
             )
         return _parse(values)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ArithmeticError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(
             f"{NAME} of atlas '{name}' is damaged ({error}). Build the atlas again."
         ) from error

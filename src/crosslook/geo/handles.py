@@ -34,7 +34,7 @@ from crosslook.geo.explain import refusal, without_query
 from crosslook.geo.grid import shape_of
 from crosslook.geo.products.resolve import Opening, resolve
 from crosslook.geo.products.virtual import normalised, quiet
-from crosslook.geo.whole import damage_of
+from crosslook.geo.whole import damage_in_archive, damage_of
 from crosslook.storage import (
     ONLY_GDAL,
     Place,
@@ -240,7 +240,11 @@ def _open_file(source: Recipe, opening: Opening) -> Any:
             "A readable GeoTIFF, COG, VRT, JPEG 2000, PNG or JPEG is needed; "
             "check that the file is whole."
         ) from error
-    if damage := damage_of(_file_of(opening.name, data), data.driver):
+    archived = map(damage_in_archive, opening.files or (opening.name,))
+    damage = damage_of(_file_of(opening.name, data), data.driver) or next(
+        filter(None, archived), ""
+    )
+    if damage:
         data.close()
         raise RasterError(f"{source.name} {damage}. Get the file again.")
     if data.count == 0:
@@ -256,7 +260,7 @@ def _open_file(source: Recipe, opening: Opening) -> Any:
 
 def _file_of(name: str, data: Any) -> Path:
     """The local file that a name of GDAL means; one that is not there where it means none."""
-    return Path(name) if Path(name).is_file() or not data.files else Path(data.files[0])
+    return Path(data.files[0] if is_gdal_name(name) and data.files else name)
 
 
 def needs_rectifying(data: Any) -> bool:
