@@ -156,6 +156,7 @@ def ended(body: str, debug: str = "") -> subprocess.CompletedProcess[str]:
          "programs, or use smaller images, fewer patches or a smaller extractor."),
         ("raise OSError(28, 'No space left on device', '/data/x')", 1, "error: the disk is full "
          "(/data/x): No space left on device. Free some space, then run the same command again."),
+        ("open('a' * 5000)", 1, "error: " + "a" * 5000 + ": File name too long."),
         ("from crosslook.errors import SettingError\nraise SettingError('a: b.')", 2,
          "error: a: b."),
         ("raise BrokenPipeError", 1, ""),

@@ -78,7 +78,7 @@ def test_names_composed_in_two_ways_are_equal(tmp_path: Path) -> None:
     "names",
     [
         ["sar/S1A_20200101_t1.tif", "optical/S2B_20200103_t1.tif"],
-        ["sar/t1_vv.tif", "sar/t1_vh.tif", "optical/t1.tif"],
+        [*both("sar/{}_vv.tif", "sar/{}_vh.tif", "t1", "t2"), "optical/t1.tif", "optical/t2.tif"],
         ["sar/london_1.tif", "optical/paris_1.tif"],
         ["train/sar/a.tif", "train/optical/b.tif"],
         ["s1.tif", "s2.tif", "s3.tif"],
@@ -197,3 +197,13 @@ def test_stac_items_are_images_of_a_pair_folder(tmp_path: Path) -> None:
         (tmp_path / side / "a.json").write_text(json.dumps(item))
         (tmp_path / side / "notes.json").write_text("[1, 2]")
     assert [Path(str(pair.sar)).name for pair in open_pairs(tmp_path)] == ["a.json", "b.tif"]
+
+
+def test_files_of_bands_are_one_image_where_the_other_side_has_one(tmp_path: Path) -> None:
+    polarised = ["sar/s_vv.tif", "sar/s_vh.tif"]
+    (pair,) = open_pairs(laid_out(tmp_path / "one", *polarised, "optical/x.tif"))
+    assert Path(pair.sar).name == "sar"
+    (pair,) = open_pairs(laid_out(tmp_path / "in", *(f"a/{n}" for n in polarised), "a/eo/x.tif"))
+    assert (pair.id, Path(pair.sar).name) == ("a", "sar")
+    names = [*polarised, "optical/s_vv.tif", "optical/s_vh.tif"]
+    assert len(open_pairs(laid_out(tmp_path / "two", *names, "sar/t.tif", "optical/t.tif"))) == 3

@@ -158,7 +158,7 @@ def read_manifest(data: bytes, name: str) -> Manifest:
                 f"version reads format {FORMAT}. Build it again with atlas build."
             )
         return _parse(values)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ArithmeticError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(
             f"{NAME} of atlas '{name}' is damaged ({error}). Build the atlas again."
         ) from error
@@ -187,11 +187,11 @@ def read_plan(data: bytes, name: str) -> dict[str, Any]:
 
 def _parse(values: dict[str, Any]) -> Manifest:
     levels = values["levels"]
-    rows, cols = values["shape"]
+    rows, cols = (_whole(side, _MOST_PIXELS) for side in values["shape"])
     pixels = make_grid(values["crs"], tuple(values["affine"]), rows, cols)
     return Manifest(
-        grid=AtlasGrid(pixels, values["block"]),
-        levels=tuple(Level(one["spec"], one["cell"]) for one in levels),
+        grid=AtlasGrid(pixels, _whole(values["block"], _MOST_BLOCK)),
+        levels=tuple(Level(one["spec"], _whole(one["cell"], _MOST_BLOCK)) for one in levels),
         keys=tuple(dict(one["key"]) for one in levels),
         statistics=tuple(
             LevelStatistics(
@@ -208,6 +208,16 @@ def _parse(values: dict[str, Any]) -> Manifest:
         created=values["created"],
         version=values["version"],
     )
+
+
+_MOST_PIXELS, _MOST_BLOCK = 10**9, 2**16
+
+
+def _whole(value: Any, most: int) -> int:
+    """A size, which a damaged file may claim to be anything."""
+    if type(value) is not int or not 1 <= value <= most:
+        raise ValueError(f"a size is {str(value)[:40]}")
+    return value
 
 
 def _block(text: str) -> Block:

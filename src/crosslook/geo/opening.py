@@ -25,7 +25,7 @@ from rasterio.vrt import WarpedVRT
 
 from crosslook.errors import RasterError
 from crosslook.gdal_names import words_without_keys
-from crosslook.geo.damage import damage_of
+from crosslook.geo.damage import damage_in_archive, damage_of
 from crosslook.geo.explain import refusal
 from crosslook.geo.grid import FRAME, shape_of, text_of_crs
 from crosslook.geo.overviews import are_stale
@@ -202,7 +202,9 @@ def _open_file(source: Recipe, opening: Opening) -> Any:
             f"{source.name} names another file that holds its overviews, which is not read here. "
             "Write it without, or with overviews inside."
         )
-    if damage := damage_of(_file_of(opening.name, data), data.driver):
+    archived = map(damage_in_archive, opening.files or (opening.name,))
+    damage = damage_of(_file_of(opening.name, data), data.driver)
+    if damage := damage or next(filter(None, archived), ""):
         data.close()
         raise RasterError(f"{source.name} {damage}. Get the file again.")
     if data.count == 0:
@@ -218,7 +220,7 @@ def _open_file(source: Recipe, opening: Opening) -> Any:
 
 def _file_of(name: str, data: Any) -> Path:
     """The local file that a name of GDAL means; one that is not there where it means none."""
-    return Path(name) if Path(name).is_file() or not data.files else Path(data.files[0])
+    return Path(data.files[0] if is_gdal_name(name) and data.files else name)
 
 
 def has_stale_overviews(source: Recipe, opening: Opening | None = None) -> bool:
@@ -226,7 +228,8 @@ def has_stale_overviews(source: Recipe, opening: Opening | None = None) -> bool:
     if source.driver:  # a file from outside may name another one that holds them
         return False
     found = opening or opening_of(source)
-    return are_stale(found.name, state_of(source.place))
+    with reading(source.place):
+        return are_stale(found.name, state_of(source.place))
 
 
 def crs_of_map(source: Recipe, data: Any) -> str | None:

@@ -110,7 +110,7 @@ def _load(path: Path) -> dict[str, Any]:
         return json_object(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(
-            f"cannot read {file}: {error}. Give the match.json that register wrote."
+            f"{file} is no match.json that can be read: {error}. Give the one that register wrote."
         ) from error
 
 

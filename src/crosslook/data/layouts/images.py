@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from crosslook.geo.products import images as products
@@ -27,17 +28,26 @@ def is_image_folder(folder: Path) -> bool:
     return not is_remote(folder) and products.is_image(folder)
 
 
-def images_below(folder: Path, deepest: int = _DEEPEST) -> Iterator[tuple[tuple[str, ...], Place]]:
-    """List images and the names of the folders below ``folder`` that they lie in."""
-    if is_image_folder(folder):
-        yield (), folder
-        return
+def images_below(
+    folder: Path,
+    is_one: Callable[[Path], bool] = is_image_folder,
+    deepest: int = _DEEPEST,
+) -> Iterator[tuple[tuple[str, ...], Place]]:
+    """List images and the names of the folders below ``folder`` that they lie in.
+
+    ``is_one`` says which folders are one image and not entered; the folder
+    itself is not asked.
+    """
     found = images_in(folder) if is_remote(folder) else products.images_below(folder)
+    folders = folders_in(folder)
     for place in found:
-        yield (), place
-    for inside in folders_in(folder) if deepest else ():
-        if not is_image_folder(inside):
-            for parts, place in images_below(inside, deepest - 1):
+        if place not in folders:
+            yield (), place
+    for inside in folders:
+        if is_one(inside):
+            yield (), inside
+        elif deepest:
+            for parts, place in images_below(inside, is_one, deepest - 1):
                 yield (inside.name, *parts), place
 
 
@@ -52,6 +62,13 @@ def folders_in(folder: Path) -> list[Path]:
     )
 
 
+_ENDING = re.compile(r"(\.(?:tar|zarr|safe))?\.[a-z]\w{0,7}$", re.IGNORECASE)
+
+
 def stem_of(place: Place) -> str:
-    """The name of an image without its ending."""
-    return Path(name_of(place)).stem
+    """The name of an image without its ending, which begins with a letter.
+
+    >>> stem_of("a/S1A_x.SAFE"), stem_of("OPERA_v1.0"), stem_of("b.tar.gz")
+    ('S1A_x', 'OPERA_v1.0', 'b')
+    """
+    return _ENDING.sub("", name_of(place)) or name_of(place)

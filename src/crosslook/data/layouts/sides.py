@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 from crosslook.data.layouts.words import SPLITS, same_name, without_side
 from crosslook.errors import LayoutError
+from crosslook.geo.products.images import is_no_imagery
 from crosslook.storage import Place
 from crosslook.types import MODALITIES, Modality
 
@@ -78,12 +80,12 @@ def match_keys(sides: Sides) -> tuple[list[Match], dict[Modality, list[str]]]:
     """
     left = {side: sorted(sides.of(side)) for side in MODALITIES}
     matches: list[Match] = []
-    alone = _alone_in_folders(sides)
+    counts = _counts_in_folders(sides)
     ways: tuple[_Way, ...] = (
         lambda key, _: key,
         lambda key, _: same_name(key),
         lambda key, side: same_name(_wordless(key, side)),
-        lambda key, _: _folder(key) if _folder(key) in alone else "",
+        lambda key, side: _lone_folder(key, counts[side]) if counts else "",
     )
     for way in ways:
         named = {side: _by_name(left[side], side, way) for side in MODALITIES}
@@ -121,7 +123,9 @@ def _called(sar: str, optical: str) -> str:
     if same_name(sar) == same_name(optical):
         return sar
     short = _wordless(sar, "sar")
-    return short if same_name(short) == same_name(_wordless(optical, "optical")) else _folder(sar)
+    if same_name(short) == same_name(_wordless(optical, "optical")):
+        return short
+    return _common_folder(sar, optical)
 
 
 def _wordless(key: str, side: Modality) -> str:
@@ -135,16 +139,44 @@ def _folder(key: str) -> str:
     return key.rpartition("/")[0]
 
 
-def _alone_in_folders(sides: Sides) -> set[str]:
-    """Folders of one scene each: none holds two images of a side. Folders of splits are none."""
-    counts = [Counter(map(_folder, sides.of(side))) for side in MODALITIES]
-    if any(count > 1 for one in counts for count in one.values()):
-        return set()
-    return {
-        name
-        for name in counts[0].keys() & counts[1].keys()
-        if name and name.rpartition("/")[2].lower() not in SPLITS
+def _common_folder(sar: str, optical: str) -> str:
+    """The folder, or the name of an image, that two keys begin with."""
+    parts = zip(sar.split("/"), optical.split("/"), strict=False)
+    return "/".join(
+        one for one, _ in takewhile(lambda both: same_name(both[0]) == same_name(both[1]), parts)
+    )
+
+
+def _counts_in_folders(sides: Sides) -> dict[Modality, Counter[str]] | None:
+    """How many images of a side each folder holds, deeper ones too; None where one holds two.
+
+    That is: none where a folder is more than one scene.
+    """
+    keys = {
+        side: [key for key in sides.of(side) if not is_no_imagery(f"{key}.tif")]
+        for side in MODALITIES
     }
+    for side in MODALITIES:
+        if any(count > 1 for count in Counter(map(_folder, keys[side])).values()):
+            return None
+    return {
+        side: Counter(above for key in keys[side] for above in _folders_above(key))
+        for side in MODALITIES
+    }
+
+
+def _folders_above(key: str) -> list[str]:
+    """The folders that an image lies in, the outermost first; not those of splits."""
+    parts = key.split("/")[:-1]
+    above = ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
+    return [name for name in above if name.rpartition("/")[2].lower() not in SPLITS]
+
+
+def _lone_folder(key: str, counts: Counter[str]) -> str:
+    """The outermost folder that holds this image alone; the key itself where there is none."""
+    if is_no_imagery(f"{key}.tif"):
+        return ""
+    return same_name(next((name for name in _folders_above(key) if counts[name] == 1), key))
 
 
 def twice(key: str, first: Place, second: Place) -> LayoutError:

@@ -19,7 +19,6 @@ from crosslook.data.simulate.scene import (
 )
 from crosslook.data.simulate.settings import SceneOptions, SimulateOptions
 from crosslook.errors import OutputError, SettingError
-from crosslook.json_text import json_object
 from crosslook.options import after_two
 from crosslook.progress import track
 from crosslook.written import has_header, has_keys, refuse_foreign
@@ -211,10 +210,10 @@ def _known(folder: Path) -> set[str]:
     if not path.exists():
         return set()
     try:
-        truth = json_object(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        truth = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise OutputError(f"cannot read {path}: {error}. Choose an empty folder.") from error
-    if truth.get("synthetic") is not True:
+    if not isinstance(truth, dict) or truth.get("synthetic") is not True:
         raise OutputError(f"{path} was not written by the simulator. Choose an empty folder.")
     return set(truth.get("pairs", {}))
 
