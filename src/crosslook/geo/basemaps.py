@@ -1,0 +1,96 @@
+"""What the basemaps given to an atlas name: files, folders and what lies below, products, tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from crosslook.errors import InputError
+from crosslook.geo.products.resolve import product_bands
+from crosslook.geo.products.stac import stac_items
+from crosslook.geo.products.suffixes import SUFFIXES
+from crosslook.geo.raster import RasterFile
+from crosslook.geo.tile_pyramid import Tiling, is_tile_address, tile_address, tile_folder
+from crosslook.storage import Place, as_place, is_remote, reaching
+
+ENDINGS = tuple(dict.fromkeys((*SUFFIXES, ".gpkg", ".png", ".jpg", ".jpeg", ".webp")))
+"""Endings of the rasters that are looked for in a folder of basemaps."""
+_NO_FOLDERS = ("__macosx",)
+
+
+def find_basemaps(
+    places: Iterable[Place], tiling: Tiling | None = None
+) -> list[Place | RasterFile]:
+    """List the rasters of files, folders, products, STAC collections and map tiles.
+
+    Folders are sorted by name and searched with all folders below; hidden
+    files are left out. A folder of tiles (``z/x/y.png``) is one raster of its
+    deepest zoom.
+
+    Parameters
+    ----------
+    places : iterable of places
+    tiling : Tiling, optional
+        Which part of a tile address is taken, and how rows of tiles count.
+
+    Raises
+    ------
+    InputError
+        If a place is missing or a folder holds no raster.
+    SettingError
+        If a tile address has no bounds.
+    """
+    tiles = tiling or Tiling()
+    basemaps: list[Place | RasterFile] = []
+    for place in places:
+        if is_tile_address(place):
+            basemaps.append(tile_address(str(place), tiles))
+            continue
+        at = as_place(place)
+        items = stac_items(at)
+        if items is not None:
+            basemaps += items
+            continue
+        if isinstance(at, str) or product_bands(at) is not None:
+            basemaps.append(at)
+            continue
+        with reaching(at):
+            basemaps += _rasters_at(at, tiles)
+    if not basemaps:
+        raise InputError("no basemap was given; name at least one file or folder.")
+    return basemaps
+
+
+def _rasters_at(place: Path, tiling: Tiling) -> list[Place | RasterFile]:
+    if place.is_dir():
+        inside = _below(place, tiling, set())
+        if not inside:
+            raise InputError(
+                f"folder '{place}' holds no basemap, nor does any folder below it; a product, "
+                f"map tiles (z/x/y.png), or files ending in {', '.join(ENDINGS)}, are looked for."
+            )
+        return inside
+    if place.exists():
+        return [place if is_remote(place) else place.resolve()]
+    raise InputError(f"there is no basemap '{place}'. Check the path.")
+
+
+def _below(folder: Path, tiling: Tiling, seen: set[Path]) -> list[Place | RasterFile]:
+    """The rasters of a folder and of those below, each folder once though links lead back."""
+    here = folder if is_remote(folder) else folder.resolve()
+    if here in seen:
+        return []
+    seen.add(here)
+    tiles = tile_folder(folder, tiling)
+    if tiles is not None:
+        return [tiles]
+    found: list[Place | RasterFile] = []
+    for path in sorted(folder.iterdir(), key=str):
+        if path.name.startswith(".") or path.name.lower() in _NO_FOLDERS:
+            continue
+        if path.is_dir():
+            product = product_bands(path) is not None
+            found += [path] if product else _below(path, tiling, seen)
+        elif path.name.lower().endswith(ENDINGS):
+            found.append(path)
+    return found
