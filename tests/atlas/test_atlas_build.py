@@ -156,7 +156,7 @@ def test_what_was_left_out_is_said_and_recorded(basemap: Path, tmp_path: Path) -
     built = build_atlas(folder, tmp_path / "a")
     assert stored_in(built.image((0, 0), (1280, 1280))).shape[0] == 3
     text = describe(built)
-    assert "ortho.tif (10 m)" in text
+    assert "ortho.tif (9.993 m)" in text  # on the ground; 10 m of UTM
     assert "left out  dem.tif (heights" in text
     assert "100.0% of the grid" in text
     recorded = json.loads((tmp_path / "a/atlas.json").read_text())
