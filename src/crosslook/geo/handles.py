@@ -30,6 +30,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import calculate_default_transform, reproject
 
 from crosslook.errors import GridError, RasterError
+from crosslook.geo.explain import refusal, without_query
 from crosslook.geo.grid import shape_of
 from crosslook.geo.products.resolve import Opening, resolve
 from crosslook.geo.products.virtual import normalised, quiet
@@ -173,7 +174,7 @@ OPEN = OpenRasters()
 def reason(error: Exception) -> str:
     """Say what GDAL itself says of an error; rasterio's own text may only point to it."""
     cause = error.__cause__ or error
-    return str(cause).strip().rstrip(".") or type(cause).__name__
+    return without_query(str(cause).strip().rstrip(".")) or type(cause).__name__
 
 
 def _state_of(place: Place) -> tuple[int, int]:
@@ -231,6 +232,8 @@ def _open_file(source: Recipe, opening: Opening) -> Any:
     try:
         data = rasterio.open(opening.name)
     except (RasterioError, UnicodeError) as error:
+        if answered := refusal(reason(error)):
+            raise RasterError(f"{source.name} cannot be read: {answered}.") from error
         raise RasterError(
             f"{source.name} cannot be opened as a raster: {reason(error)}. "
             "A readable GeoTIFF, COG, VRT, JPEG 2000, PNG or JPEG is needed; "

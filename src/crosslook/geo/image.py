@@ -31,7 +31,7 @@ from crosslook.geo.grid import (
     window_of,
     zoomed,
 )
-from crosslook.geo.products.resolve import product_bands
+from crosslook.geo.products.resolve import product_bands, product_notes
 from crosslook.geo.radiometry import (
     OpticalRadiometry,
     Radiometry,
@@ -160,6 +160,8 @@ class ImageFile:
             notes.append(f"{self.name}: band {', '.join(empty)} is empty; band {used} is used")
         if self.header.placed_by in ("control points", "rational polynomials"):
             notes.append(f"{self.name}: placed by its {self.header.placed_by}")
+        if isinstance(self.source, RasterFile):
+            notes += product_notes(self.source.place)
         return tuple(notes)
 
     def restretched(self, stretch: Stretch) -> ImageFile:

@@ -27,6 +27,8 @@ TONES = ("root", "log", "linear")
 _FLOOR = 1e-6
 _DECIBELS = (-120.0, 60.0)
 _MOST_BANDS = 3
+_TIMES_10_000 = (0.0, 3000.0)  # limits of reflectance as it is mostly stored
+_SMALL_SCALE = 0.01  # a file that scales by less says itself that it holds reflectance
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,8 @@ class OpticalRadiometry:
 
     def fixed(self, header: Raster) -> tuple[float, float] | None:
         """Limits that need no fit."""
+        if self.range == _TIMES_10_000 and max(header.scales) < _SMALL_SCALE:
+            return self.range[0] / 10_000, self.range[1] / 10_000
         return self.range or ((0.0, 255.0) if header.dtype == "uint8" else None)
 
     def fit(self, sample: FloatArray, fixed: tuple[float, float] | None = None) -> Stretch:
@@ -249,7 +253,7 @@ SAR_PRESETS: dict[str, SarRadiometry] = {
 }
 OPTICAL_PRESETS: dict[str, OpticalRadiometry] = {
     "auto": OpticalRadiometry(),
-    "reflectance": OpticalRadiometry(range=(0.0, 3000.0)),
+    "reflectance": OpticalRadiometry(range=_TIMES_10_000),
 }
 
 

@@ -17,9 +17,11 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 
 from crosslook.errors import RasterError
+from crosslook.geo.explain import refusal
 from crosslook.geo.grid import make_grid, plain_grid, shape_of, text_of_crs, whole_offset
 from crosslook.geo.handles import OPEN, Recipe, needs_rectifying, reading, reason
 from crosslook.geo.products.resolve import resolve
+from crosslook.geo.products.virtual import PRODUCT_TAGS
 from crosslook.storage import Place, as_path, as_place, is_gdal_name, reaching
 from crosslook.types import FloatArray, Window
 
@@ -236,6 +238,8 @@ class RasterFile(Recipe):
                 if not whole:
                     masks = data.read_masks(list(bands), window=region, out_shape=out_shape)
             except RasterioError as error:
+                if answered := refusal(reason(error)):
+                    raise RasterError(f"{self.name} cannot be read: {answered}.") from error
                 raise RasterError(
                     f"{self.name} cannot be read to the end (rows {inside.row}.."
                     f"{inside.row + inside.height}): {reason(error)}. "
@@ -339,6 +343,7 @@ def _header(name: str, handles: tuple[Any, Any]) -> Raster:
     if needs_rectifying(file):
         by = "control points" if file.gcps[0] else "rational polynomials"
     magnitude = file.dtypes[0].startswith(("complex", "cint"))
+    magnitude |= file.tags(ns=PRODUCT_TAGS).get("scale") == "amplitude"
     return Raster(
         name=name,
         grid=grid,

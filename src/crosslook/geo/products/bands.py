@@ -1,9 +1,10 @@
-"""Names of the bands of a product, and which of them are taken."""
+"""The bands of a product: where their pixels lie, what they are called, and which are taken."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from crosslook.errors import InputError
 
@@ -16,37 +17,130 @@ VISIBLE = {
 }
 
 
+@dataclass(frozen=True)
+class Part:
+    """Where the pixels of a band lie.
+
+    Attributes
+    ----------
+    file : str
+        As GDAL names it.
+    number : int
+        Of the band inside the file, from 1; 0 takes all of the file's.
+    imaginary : str
+        A file of the imaginary parts, where ``file`` holds the real ones.
+    scale, offset, nodata : float or None
+        What the product says of the numbers in place of the file.
+    mask : str
+        A file of equal pixels; where it is in ``masked`` there is no data.
+    masked : tuple of (int, int)
+        Lowest and highest numbers of the mask that stand for no data.
+    """
+
+    file: str
+    number: int = 0
+    imaginary: str = ""
+    scale: float | None = None
+    offset: float | None = None
+    nodata: float | None = None
+    mask: str = ""
+    masked: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Product:
+    """Images that are one: the bands of a folder, a container, a STAC item.
+
+    Attributes
+    ----------
+    bands : dict of str to Part
+        Those taken by default first.
+    default : tuple of str
+        Bands taken where none are named; empty leaves it to their names
+        (polarisations, or red, green and blue).
+    aliases : dict of str to str
+        Other names of bands, in lower case.
+    left_out : tuple of str
+        Files inside that are no imagery, or not the image taken.
+    note : str
+        What else a user should know.
+    radar : bool
+        Whether it is SAR, for messages that name the option.
+    scale : str
+        What the numbers are where the maker says so: ``power`` or ``amplitude``; else empty.
+    wanting : str
+        Why no band is taken by default, where that is so.
+    """
+
+    bands: dict[str, Part]
+    default: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    note: str = ""
+    radar: bool = False
+    scale: str = ""
+    wanting: str = ""
+
+    @classmethod
+    def of(cls, files: Mapping[str, str]) -> Product:
+        """One band a file."""
+        radar = any(name in POLARISATIONS for name in files)
+        return cls({name: Part(file) for name, file in files.items()}, radar=radar)
+
+
 def band_name(digits: str) -> str:
     """Name a numbered band, as ``B04`` for ``4``."""
     number = digits.upper()
     return f"B{number.zfill(3 if number.endswith('A') else 2)}"
 
 
-def chosen(members: Mapping[str, str], bands: Sequence[str], name: str) -> list[str]:
-    """Names of the bands wanted; by default the first ones: visible, or polarisations."""
+def chosen(product: Product, bands: Sequence[str], name: str) -> list[str]:
+    """Names of the bands wanted; by default the first ones: visible, or polarisations.
+
+    Raises
+    ------
+    InputError
+        If a band is not there, or it is not known which to take.
+    """
+    members = product.bands
+    option = "--sar bands=" if product.radar else "--bands "
     if not bands:
-        polarised = [band for band in members if band in POLARISATIONS]
-        if polarised:
-            return polarised[:2]
-        visible = list(members)[:3]
-        known = [set(v) for v in VISIBLE.values()]
-        if set(visible) in known or set(visible) == set(COLOURS) or set(members) <= {"visual"}:
-            return visible
+        default = list(product.default) or _usual(list(members))
+        if default and not product.wanting:
+            return default
+        why = product.wanting or "not all visible ones are among them"
+        first = ":".join(list(members)[: 1 if product.radar else 3])
         raise InputError(
-            f"'{name}' holds the bands {', '.join(members)} and not all visible ones. "
-            f"Name those to use with --bands, as {':'.join(list(members)[:3])}."
+            f"'{name}' holds the bands {_listed(members)}; {why}. "
+            f"Name those to use with {option}{first}."
         )
     aliases = {key.lower(): key for key in members}
+    aliases = {**product.aliases, **aliases}
     out = []
     for band in bands:
         key = aliases.get(band.lower()) or aliases.get(_numbered(band).lower())
         if key is None:
             raise InputError(
-                f"'{name}' has no band '{band}'; it has {', '.join(members)}. "
-                "Name some of these with --bands."
+                f"'{name}' has no band '{band}'; it has {_listed(members)}. "
+                f"Name some of these with {option.strip()}."
             )
         out.append(key)
     return out
+
+
+def _usual(names: list[str]) -> list[str]:
+    """Bands taken by their names alone: polarisations, one picture, or the visible ones."""
+    polarised = [band for band in names if band in POLARISATIONS]
+    if polarised:
+        return polarised[:2]
+    visible = names[:3]
+    known = [set(v) for v in (*VISIBLE.values(), COLOURS)]
+    return visible if set(visible) in known or len(names) == 1 else []
+
+
+def _listed(names: Mapping[str, object], most: int = 24) -> str:
+    shown = list(names)[:most]
+    return ", ".join(shown) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _numbered(text: str) -> str:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from crosslook.geo.products.bands import Product
+
 
 @dataclass(frozen=True)
 class FileProduct:
@@ -19,17 +21,18 @@ class FileProduct:
     ----------
     name : str
     bands : callable
-        Place to its bands, each as a name that GDAL opens; None where it is no such product.
+        Place to its bands, each as a name that GDAL opens, or to a whole product; None where
+        it is no such.
     """
 
     name: str
-    bands: Callable[[str], dict[str, str] | None]
+    bands: Callable[[str], dict[str, str] | Product | None]
 
 
 FILES: tuple[FileProduct, ...] = ()
 
 
-def file_bands(text: str) -> dict[str, str] | None:
+def file_bands(text: str) -> dict[str, str] | Product | None:
     """List the bands of a container; None where the file is none."""
     found = (product.bands(text) for product in FILES)
     return next((bands for bands in found if bands is not None), None)

@@ -1,4 +1,4 @@
-"""Products that lie on disk as a folder of one file per band.
+"""Products that lie on disk as a folder: rows by maker, and what is common to them.
 
 Each is one row of ``FOLDERS``: a function that lists the bands of a folder, or
 gives None where the folder is no such product. The first that knows it wins.
@@ -6,15 +6,13 @@ gives None where the folder is no such product. The first that knows it wins.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from crosslook.geo.products.bands import POLARISATIONS, VISIBLE, band_name
-
-Bands = dict[str, str]
-"""Band to file, those taken by default first."""
+from crosslook.geo.products import commercial, esa, numbered, polarised, snap
+from crosslook.geo.products.bands import Product
+from crosslook.geo.products.listing import Archive, Listing
 
 
 @dataclass(frozen=True)
@@ -25,62 +23,69 @@ class FolderProduct:
     ----------
     name : str
     bands : callable
-        Folder to its bands; None where it is no such product.
+        What a folder holds to its product; None where it is no such.
+    archived : bool
+        Whether it may lie in a zip archive: its rasters are named by listing
+        alone, not by a file inside that could name others.
     """
 
     name: str
-    bands: Callable[[Path], Bands | None]
-
-
-_BAND = re.compile(r"(?:^|[_.-])(?:SR_|ST_)?B(\d{1,2}A?)(?:_\d+m)?\.(?:tiff?|jp2)$", re.IGNORECASE)
-_LANDSAT = re.compile(r"^L[COTEM]\d\d_", re.IGNORECASE)
-_SENTINEL_1 = re.compile(r"[-_](vv|vh|hh|hv)[-_.]", re.IGNORECASE)
-
-
-def _sentinel_1(folder: Path) -> Bands | None:
-    """SAFE: one file per polarisation below ``measurement``."""
-    polarised: Bands = {}
-    for file in sorted((folder / "measurement").glob("*.tif*")):
-        if match := _SENTINEL_1.search(file.name):
-            polarised.setdefault(match[1].lower(), str(file))
-    return {n: polarised[n] for n in POLARISATIONS if n in polarised} or None
-
-
-def _sentinel_2(folder: Path) -> Bands | None:
-    """SAFE: L2A keeps its bands by resolution, finest first."""
-    granules = sorted(folder.glob("GRANULE/*/IMG_DATA"))
-    if not granules:
-        return None
-    places = (granules[0], *(granules[0] / f"R{m}m" for m in (10, 20, 60)))
-    return _numbered([p for at in places if at.is_dir() for p in sorted(at.iterdir())])
-
-
-def _numbered_bands(folder: Path) -> Bands | None:
-    """Landsat, and any folder whose files are named by band, as ``..._B04.tif``."""
-    return _numbered(sorted(p for p in folder.iterdir() if p.is_file()))
-
-
-def _numbered(files: Sequence[Path]) -> Bands | None:
-    bands: Bands = {}
-    for file in files:
-        if match := _BAND.search(file.name):
-            bands.setdefault(band_name(match[1]), str(file))
-    if len(bands) < 2:
-        return None
-    landsat = next((f.name for f in files if _LANDSAT.match(f.name)), "")
-    kind = "sentinel" if not landsat else "landsat" if landsat[2:4] in ("08", "09") else "tm"
-    visible = [name for name in VISIBLE[kind] if name in bands]
-    return {name: bands[name] for name in [*visible, *sorted(set(bands) - set(visible))]}
+    bands: Callable[[Listing], Product | None]
+    archived: bool = True
 
 
 FOLDERS: tuple[FolderProduct, ...] = (
-    FolderProduct("Sentinel-1 SAFE", _sentinel_1),
-    FolderProduct("Sentinel-2 SAFE", _sentinel_2),
-    FolderProduct("files named by band", _numbered_bands),
+    FolderProduct("Sentinel-1 SAFE", esa.sentinel_1),
+    FolderProduct("Sentinel-2 SAFE", esa.sentinel_2),
+    FolderProduct("BIOMASS L1", esa.biomass),
+    FolderProduct("SNAP BEAM-DIMAP", snap.data_folder),
+    FolderProduct("RADARSAT-2", commercial.radarsat_2, archived=False),
+    FolderProduct("TerraSAR-X, PAZ", commercial.terrasar_x, archived=False),
+    FolderProduct("ALOS CEOS", commercial.alos_ceos),
+    FolderProduct("Umbra", commercial.umbra),
+    FolderProduct("Capella", commercial.capella),
+    FolderProduct("ICEYE", commercial.iceye),
+    FolderProduct("OPERA RTC-S1", polarised.opera),
+    FolderProduct("files named by polarisation", polarised.by_name),
+    FolderProduct("files named by band", numbered.numbered_bands),
 )
 
 
-def folder_bands(folder: Path) -> Bands | None:
+def folder_product(folder: Path) -> Product | None:
     """List the bands of a product's folder; None where it is none."""
-    found = (product.bands(folder) for product in FOLDERS)
-    return next((bands for bands in found if bands is not None), None)
+    return _first(Listing(str(folder)), FOLDERS)
+
+
+def archive_product(path: Path) -> Product | None:
+    """List the bands of a product in a zip archive, which is not unpacked; None for others.
+
+    Raises
+    ------
+    InputError
+        If the archive is damaged.
+    """
+    return _first(Archive(path), tuple(row for row in FOLDERS if row.archived))
+
+
+def _first(listing: Listing, rows: tuple[FolderProduct, ...]) -> Product | None:
+    found = (row.bands(listing) for row in rows)
+    return next((product for product in found if product is not None), None)
+
+
+_ENTRIES = ("manifest.safe", "mtd_msil1c.xml", "mtd_msil2a.xml", "product.xml", "summary.txt")
+
+
+def entry_product(path: Path) -> Product | None:
+    """List the bands of the product that a file stands for; None where it is an ordinary one.
+
+    Such are SNAP's ``.dim``, a zip archive, a manifest, a volume of CEOS, and
+    images whose mask lies beside them.
+    """
+    name = path.name.lower()
+    if name.endswith(".dim"):
+        return snap.dim(path)
+    if name.endswith(".zip"):
+        return archive_product(path)
+    if name in _ENTRIES or name.startswith("vol-"):
+        return folder_product(path.parent)
+    return polarised.opera_file(path) or commercial.one_file(path)

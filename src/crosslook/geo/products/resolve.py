@@ -1,21 +1,24 @@
 """What a place names: a file, a product's folder, a STAC item; and how GDAL opens it.
 
-Product folders (Sentinel-1, Sentinel-2, Landsat, or any folder of files named
-by band) and STAC items become one raster of their bands, written as a virtual
-raster (VRT) that GDAL reads from its text.
+Product folders (of Sentinel, Landsat, OPERA, SNAP and others, or any folder of
+files named by band) and STAC items become one raster of their bands, written
+as a virtual raster (VRT) that GDAL reads from its text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from crosslook.geo.products.bands import chosen
+from crosslook.errors import InputError
+from crosslook.geo.products.bands import Part, Product, chosen
 from crosslook.geo.products.files import file_bands
-from crosslook.geo.products.folders import folder_bands
-from crosslook.geo.products.stac import is_json, stac_bands
+from crosslook.geo.products.folders import entry_product, folder_product
+from crosslook.geo.products.images import images_below
+from crosslook.geo.products.names import is_no_imagery
+from crosslook.geo.products.stac import is_json, stac_product
 from crosslook.geo.products.virtual import stack
 from crosslook.storage import Place, for_gdal, is_gdal_name, is_remote, name_of
 
@@ -50,17 +53,60 @@ def resolve(place: Place, bands: Sequence[str] = ()) -> Opening:
     InputError
         If a folder is no product, or a product lacks the bands.
     """
-    return _resolve(str(place), tuple(bands))
+    return _resolve(str(place), tuple(bands), _changed(str(place)))
+
+
+def _changed(text: str) -> int:
+    """Time of change of a local file or folder, so that what is kept of it is not out of date."""
+    try:
+        return Path(text).stat().st_mtime_ns
+    except (OSError, ValueError):
+        return 0
 
 
 @lru_cache(maxsize=512)
-def _resolve(text: str, bands: tuple[str, ...]) -> Opening:
-    members = product_bands(text)
-    if members is None:
+def _resolve(text: str, bands: tuple[str, ...], changed: int) -> Opening:
+    product = product_at(text)
+    if product is None:
+        return _plain(text, bands)
+    names = chosen(product, bands, name_of(text))
+    parts = [product.bands[name] for name in names]
+    if len(parts) == 1 and parts[0] == Part(parts[0].file) and not product.scale:
+        # One ordinary file, which may be a container itself.
+        inner = resolve(parts[0].file)
+        return Opening(inner.name, inner.files or (parts[0].file,))
+    read = [replace(p, **{k: _named(v) for k, v in _files_of(p).items()}) for p in parts]
+    files = tuple(file for part in parts for file in _files_of(part).values())
+    return Opening(stack(read, names, product.scale), tuple(dict.fromkeys(files)))
+
+
+def _files_of(part: Part) -> dict[str, str]:
+    every = {"file": part.file, "imaginary": part.imaginary, "mask": part.mask}
+    return {key: file for key, file in every.items() if file}
+
+
+def _named(file: str) -> str:
+    return for_gdal(file)[0]
+
+
+def _plain(text: str, bands: tuple[str, ...]) -> Opening:
+    """What GDAL opens for an ordinary file, or for a folder that holds one image."""
+    if is_gdal_name(text) or is_remote(text) or not Path(text).is_dir():
         return Opening(for_gdal(text)[0])
-    names = chosen(members, bands, name_of(text))
-    files = tuple(members[name] for name in names)
-    return Opening(stack([for_gdal(file)[0] for file in files], names), files)
+    inside = [str(place) for place in images_below(Path(text), deep=True)]
+    imagery = [place for place in inside if not is_no_imagery(name_of(place))] or inside
+    if len(imagery) == 1:
+        return resolve(imagery[0], bands)
+    if not inside:
+        raise InputError(
+            f"folder '{text}' holds no image and is no product that is known. Name an image file."
+        )
+    shown = ", ".join(str(Path(p).relative_to(text)) for p in imagery[:4])
+    more = f" and {len(imagery) - 4} more" if len(imagery) > 4 else ""
+    raise InputError(
+        f"folder '{text}' is no single product; it holds {len(imagery)} images: {shown}{more}. "
+        "Name one of them."
+    )
 
 
 def product_bands(place: Place) -> dict[str, str] | None:
@@ -68,14 +114,44 @@ def product_bands(place: Place) -> dict[str, str] | None:
 
     None where the place is no product: an ordinary raster, or a folder of such.
     """
+    product = product_at(place)
+    return None if product is None else {n: part.file for n, part in product.bands.items()}
+
+
+def product_at(place: Place) -> Product | None:
+    """The product that a place names; None for an ordinary raster, or a folder of such.
+
+    Raises
+    ------
+    InputError
+        If it is one that cannot be read; the message says what to give instead.
+    """
     text = str(place)
     if is_gdal_name(text):
-        return None
+        return _of_file(text)
     if is_json(text):
-        return stac_bands(text)
+        return stac_product(text)
     if is_remote(text):
-        return file_bands(text)
+        return _of_file(text)
     path = Path(text)
-    if path.name.lower() in ("manifest.safe", "mtd_msil1c.xml", "mtd_msil2a.xml"):
-        path = path.parent
-    return folder_bands(path) if path.is_dir() else file_bands(text)
+    if path.is_dir():
+        return folder_product(path) or _of_file(text)
+    return entry_product(path) or _of_file(text)
+
+
+def _of_file(text: str) -> Product | None:
+    bands = file_bands(text)
+    return Product.of(bands) if isinstance(bands, dict) else bands
+
+
+def product_notes(place: Place) -> tuple[str, ...]:
+    """What a user should know of how a product is read, as what of it is left out."""
+    product = product_at(place)
+    if product is None:
+        return ()
+    name, left = name_of(place), product.left_out
+    notes = [f"{name}: {product.note}"] if product.note else []
+    if left:
+        more = f" and {len(left) - 4} more" if len(left) > 4 else ""
+        notes.append(f"{name}: left out: {', '.join(left[:4])}{more}")
+    return tuple(notes)

@@ -1,4 +1,7 @@
 """Endings of raster files."""
 
-SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".nc", ".h5", ".ntf", ".img")
+SUFFIXES = (
+    ".tif", ".tiff", ".vrt", ".jp2", ".nc", ".h5", ".ntf", ".nitf", ".img", ".png", ".jpg",
+    ".jpeg", ".gpkg",
+)  # fmt: skip
 """Endings of the rasters that are looked for in a folder."""

@@ -17,10 +17,14 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from crosslook.errors import RasterError
+from crosslook.geo.explain import explain
+from crosslook.geo.products.bands import Part
 from crosslook.storage import name_of
 
 _AMPLITUDE = ("complex64", "complex128", "complex_int16", "cint16", "cint32", "complex_int32")
 _COLOURS = ("red", "green", "blue")
+PRODUCT_TAGS = "CROSSLOOK"
+"""Domain of what a product says and GDAL has no place for."""
 
 
 @contextmanager
@@ -31,8 +35,16 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def stack(files: Sequence[str], names: Sequence[str]) -> str:
-    """Write the virtual raster of one or more files, all bands of each, on the grid of the first.
+def stack(parts: Sequence[Part], names: Sequence[str], scale: str = "") -> str:
+    """Write the virtual raster of one or more files, on the grid of the first.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        One band of each file, or all of it.
+    names : sequence of str
+    scale : str
+        What the numbers are, where the product says so.
 
     Raises
     ------
@@ -40,16 +52,23 @@ def stack(files: Sequence[str], names: Sequence[str]) -> str:
         If a file cannot be read.
     """
     root: Element | None = None
-    for file, name in zip(files, names, strict=True):
+    for part, name in zip(parts, names, strict=True):
         try:
-            with quiet(), rasterio.open(file) as data:
+            with quiet(), rasterio.open(part.file) as data:
                 root = _vrt_head(data) if root is None else root
-                for band in range(1, data.count + 1):
-                    label = f"{name} {band}" if data.count > 1 else name
-                    _add_band(root, data, file, band, label)
+                for band in (part.number,) if part.number else range(1, data.count + 1):
+                    if band > data.count:
+                        raise RasterError(f"{name_of(part.file)} has no band {band} ({name}).")
+                    label = f"{name} {band}" if data.count > 1 and not part.number else name
+                    _add_band(root, data, part, band, label)
         except RasterioError as error:
-            raise RasterError(f"{name_of(file)} cannot be read: {error}.") from error
-    return "" if root is None else tostring(root, encoding="unicode")
+            raise RasterError(f"{name_of(part.file)} {explain(error)}.") from error
+    if root is None:
+        return ""
+    if scale:
+        domain = SubElement(root, "Metadata", {"domain": PRODUCT_TAGS})
+        SubElement(domain, "MDI", {"key": "scale"}).text = scale
+    return tostring(root, encoding="unicode")
 
 
 def normalised(data: Any, *, indexed: bool = False) -> str | None:
@@ -60,7 +79,8 @@ def normalised(data: Any, *, indexed: bool = False) -> str | None:
     root = _vrt_head(data)
     if data.dtypes[0] in _AMPLITUDE:
         for band in range(1, data.count + 1):
-            _add_band(root, data, data.name, band, str(data.descriptions[band - 1] or ""))
+            label = str(data.descriptions[band - 1] or "")
+            _add_band(root, data, Part(data.name), band, label)
     elif data.colorinterp[0] is ColorInterp.palette and not indexed:
         _add_colours(root, data)
     else:
@@ -110,25 +130,39 @@ def _add_source(
     return source
 
 
-def _add_band(root: Element, data: Any, file: str, band: int, label: str) -> None:
+def _add_band(root: Element, data: Any, part: Part, band: int, label: str) -> None:
     """Add one band of a file; the amplitude where it is complex."""
     kind, nodata = data.dtypes[band - 1], data.nodatavals[band - 1]
     amplitude = kind in _AMPLITUDE
     number = str(len(root.findall("VRTRasterBand")) + 1)
-    named = {"dataType": _GDAL_TYPES.get(kind, "Float32"), "band": number}
-    if amplitude:
+    made_of = "mod" if amplitude else "complex" if part.imaginary else "mul" if part.mask else ""
+    type_read = _GDAL_TYPES.get(kind, "Float32")
+    if made_of:
+        type_read = "CFloat32" if part.imaginary else "Float32"
+    named = {"dataType": type_read, "band": number}
+    if made_of:
         named["subClass"] = "VRTDerivedRasterBand"
     added = SubElement(root, "VRTRasterBand", named)
     SubElement(added, "Description").text = label
-    if amplitude:
-        SubElement(added, "PixelFunctionType").text = "mod"
-        SubElement(added, "SourceTransferType").text = "CFloat32"
-    else:
-        if nodata is not None:
+    if made_of:
+        SubElement(added, "PixelFunctionType").text = made_of
+        SubElement(added, "SourceTransferType").text = "CFloat32" if amplitude else "Float32"
+    if not amplitude and not part.imaginary:
+        nodata = nodata if part.nodata is None else part.nodata
+        if nodata is not None and not (part.mask and np.isnan(nodata)):
             SubElement(added, "NoDataValue").text = repr(float(nodata))
-        SubElement(added, "Offset").text = repr(float(data.offsets[band - 1]))
-        SubElement(added, "Scale").text = repr(float(data.scales[band - 1]))
-    _add_source(root, added, "SimpleSource", data, file, band)
+        offset = data.offsets[band - 1] if part.offset is None else part.offset
+        scale = data.scales[band - 1] if part.scale is None else part.scale
+        SubElement(added, "Offset").text = repr(float(offset))
+        SubElement(added, "Scale").text = repr(float(scale))
+    _add_source(root, added, "SimpleSource", data, part.file, band)
+    if part.imaginary:
+        _add_source(root, added, "SimpleSource", data, part.imaginary, band)
+    if part.mask and not amplitude:
+        source = _add_source(root, added, "ComplexSource", data, part.mask, 1)
+        steps = [f"{n}:1" for low, high in part.masked[:1] for n in (0, low - 1) if n < low]
+        steps += [f"{n}:nan" for low, high in part.masked for n in (low, high)]
+        SubElement(source, "LUT").text = ",".join(dict.fromkeys(steps))
 
 
 def _add_colours(root: Element, data: Any) -> None:

@@ -1,0 +1,128 @@
+"""The files of a product, be it a folder or an archive that is not unpacked."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import zipfile
+from functools import lru_cache
+from pathlib import Path
+
+from crosslook.errors import InputError
+from crosslook.geo.products.suffixes import SUFFIXES
+
+_MOST_ENTRIES = 100_000
+_MOST_TEXT = 64 << 20
+_ARCHIVED = (".tif", ".tiff", ".jp2", ".img", ".hdr", ".safe", ".png", ".jpg", ".jpeg")
+"""What is looked at in an archive: files that name no other files."""
+
+
+class Listing:
+    """Files below a folder, by their names relative to it with ``/`` between.
+
+    Attributes
+    ----------
+    name : str
+        What messages call it.
+    root : str
+        The folder as GDAL names it.
+    """
+
+    def __init__(self, root: str, name: str = "") -> None:
+        self.root = root
+        self.name = name or Path(root).name
+        self._seen: dict[str, list[str]] = {}
+
+    def find(self, *patterns: str) -> list[str]:
+        """Names of the files that match any glob, sorted; upper and lower case are the same."""
+        found: dict[str, None] = {}
+        for pattern in patterns:
+            found |= dict.fromkeys(self._below("", pattern.split("/")))
+        return sorted(found)
+
+    def at(self, name: str) -> str:
+        """The file as GDAL names it."""
+        return f"{self.root}/{name}"
+
+    def read(self, name: str) -> bytes:
+        """All of a small file; InputError where it cannot be read."""
+        try:
+            with Path(self.at(name)).open("rb") as file:
+                return file.read(_MOST_TEXT)
+        except OSError as error:
+            raise InputError(f"cannot read {self.at(name)}: {error.strerror or error}.") from error
+
+    def children(self, folder: str) -> list[str]:
+        """Names in one of the folders, empty where there is none."""
+        if folder not in self._seen:
+            self._seen[folder] = self._look(folder)
+        return self._seen[folder]
+
+    def _look(self, folder: str) -> list[str]:
+        try:
+            inside = [path.name for path in Path(self.root, folder).iterdir()]
+        except OSError:
+            return []
+        return [name for name in inside if not name.startswith(".")]
+
+    def _below(self, folder: str, pattern: list[str]) -> list[str]:
+        match = re.compile(fnmatch.translate(pattern[0]), re.IGNORECASE).match
+        here = [f"{folder}/{n}" if folder else n for n in self.children(folder) if match(n)]
+        if len(pattern) == 1:
+            return here
+        return [name for at in here for name in self._below(at, pattern[1:])]
+
+
+class Archive(Listing):
+    """Files inside a zip archive. It is not trusted: what could name other files is left out."""
+
+    def __init__(self, path: Path) -> None:
+        folders = _entries(str(path), path.stat().st_mtime_ns)
+        top = folders.get("", [])
+        # Most archives hold one folder, the product's.
+        below = top[0] if len(top) == 1 and top[0] in folders else ""
+        root = f"/vsizip/{path.absolute()}"
+        super().__init__(f"{root}/{below}" if below else root, path.name)
+        self._path, self._below_top, self._folders = path, below, folders
+
+    def read(self, name: str) -> bytes:
+        """All of a small file; InputError where it cannot be read."""
+        inside = f"{self._below_top}/{name}" if self._below_top else name
+        try:
+            with zipfile.ZipFile(self._path) as archive, archive.open(inside) as file:
+                return file.read(_MOST_TEXT)
+        except (OSError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+            raise InputError(f"cannot read {inside} in {self._path}: {error}.") from error
+
+    def _look(self, folder: str) -> list[str]:
+        return self._folders.get("/".join(p for p in (self._below_top, folder) if p), [])
+
+
+@lru_cache(maxsize=64)
+def _entries(path: str, changed: int) -> dict[str, list[str]]:
+    """Names in each folder of an archive; ``changed`` tells one state of it from another."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise InputError(f"{path} is no readable zip archive: {error}. Get it again.") from error
+    if len(names) > _MOST_ENTRIES:
+        raise InputError(f"{path} holds over {_MOST_ENTRIES:,} files: no product. Unpack it.")
+    folders: dict[str, dict[str, None]] = {}
+    for name in names:
+        parts = name.split("/")
+        if not name.lower().endswith(_ARCHIVED) or _leaves(parts):
+            continue
+        for depth in range(len(parts)):
+            folders.setdefault("/".join(parts[:depth]), {})[parts[depth]] = None
+    return {folder: sorted(inside) for folder, inside in folders.items()}
+
+
+def _leaves(parts: list[str]) -> bool:
+    """Whether a name inside an archive leads out of it, or is hidden."""
+    return any(part in ("", "..") or part.startswith(".") or "\\" in part for part in parts)
+
+
+def is_raster_name(name: str) -> bool:
+    """Whether a file is a raster by its ending, and no other file's companion."""
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")

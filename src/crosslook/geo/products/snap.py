@@ -1,0 +1,127 @@
+"""Products of SNAP (BEAM-DIMAP): a ``.dim`` that describes, a ``.data`` folder of ENVI images."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError, fromstring
+
+from crosslook.errors import InputError
+from crosslook.geo.products.bands import POLARISATIONS, VISIBLE, Part, Product, band_name
+from crosslook.geo.products.listing import Listing
+from crosslook.geo.products.names import is_no_imagery
+
+_QUANTITIES = ("gamma0", "sigma0", "beta0", "intensity", "amplitude")
+_NAMED = re.compile(
+    rf"^({'|'.join(_QUANTITIES)})_(?:\w+?_)??(vv|vh|hh|hv)((?:_.*)?)$", re.IGNORECASE
+)
+_MOST_TEXT = 64 << 20
+
+
+def dim(path: Path) -> Product:
+    """The bands of a product by its ``.dim``.
+
+    Raises
+    ------
+    InputError
+        If its ``.data`` folder is not beside it, or holds no bands.
+    """
+    folder = path.with_suffix(".data")
+    if not folder.is_dir():
+        raise InputError(
+            f"'{path.name}' is the description of a SNAP product, whose images lie in "
+            f"{folder.name} beside it; that folder is missing. Keep both together."
+        )
+    product = data_folder(Listing(str(folder)))
+    if product is None:
+        raise InputError(f"'{folder.name}' beside {path.name} holds no .img: no product of SNAP.")
+    return product
+
+
+def data_folder(listing: Listing) -> Product | None:
+    """The bands of a ``.data`` folder; gamma naught before sigma naught, linear before decibels."""
+    if not listing.name.lower().endswith(".data"):
+        return None
+    files = {name[:-4]: name for name in listing.find("*.img")}
+    if not files:
+        return None
+    unused = _unused_numbers(listing)
+    bands = {n: Part(listing.at(f), nodata=unused.get(n)) for n, f in files.items()}
+    imagery = {name: part for name, part in bands.items() if not _is_angle(name)}
+    left = tuple(files[name] for name in bands if name not in imagery)
+    imagery |= _complex(imagery)
+    radar = _radar(list(imagery))
+    default = tuple(radar.values()) or _visible(list(imagery))
+    aliases = {band_name(n[1:]).lower(): n for n in imagery if re.fullmatch(r"B\d{1,2}A?", n)}
+    amplitude = any(name.lower().startswith("amplitude") for name in default)
+    first = {name: imagery[name] for name in default}
+    return Product(
+        first | imagery,
+        default,
+        aliases | radar,
+        left,
+        radar=bool(radar),
+        scale="amplitude" if amplitude else "",
+    )
+
+
+def _is_angle(name: str) -> bool:
+    return is_no_imagery(name) or bool(
+        re.search(r"incidence|elevation|mask|shadow|latitude|longitude|coh_", name, re.IGNORECASE)
+    )
+
+
+def _radar(names: list[str]) -> dict[str, str]:
+    """Of each polarisation the band taken by default: two at most."""
+    best: dict[str, tuple[tuple[int, int, str], str]] = {}
+    for name in names:
+        if match := _NAMED.match(name):
+            decibels = "_db" in match[3].lower()
+            rank = (_QUANTITIES.index(match[1].lower()), int(decibels), name)
+            polarisation = match[2].lower()
+            best[polarisation] = min(best.get(polarisation, (rank, name)), (rank, name))
+    quantities = {key: rank[:2] for key, (rank, _) in best.items()}
+    finest = min(quantities.values(), default=(0, 0))
+    alike = [p for p in POLARISATIONS if p in best and quantities[p] == finest]
+    return {p: best[p][1] for p in alike[:2]}
+
+
+def _complex(bands: dict[str, Part]) -> dict[str, Part]:
+    """Intensities that SNAP computes on demand, of the pairs ``i_VV`` and ``q_VV``."""
+    return {
+        f"Amplitude_{name[2:]}": Part(part.file, imaginary=bands[f"q_{name[2:]}"].file)
+        for name, part in bands.items()
+        if name.startswith("i_")
+        and f"q_{name[2:]}" in bands
+        and not any(f"{q}_{name[2:]}".lower() in map(str.lower, bands) for q in _QUANTITIES)
+    }
+
+
+def _visible(names: list[str]) -> tuple[str, ...]:
+    """Red, green and blue of an optical product, by the numbers of Sentinel-2."""
+    numbered = {band_name(n[1:]): n for n in names if re.fullmatch(r"B\d{1,2}A?", n)}
+    visible = VISIBLE["sentinel"]
+    return tuple(numbered[b] for b in visible) if set(visible) <= set(numbered) else ()
+
+
+def _unused_numbers(listing: Listing) -> dict[str, float]:
+    """What each band stores for no data, as the ``.dim`` says it; empty where that is not there."""
+    path = Path(listing.root).with_suffix(".dim")
+    try:
+        if path.stat().st_size > _MOST_TEXT:
+            return {}
+        root = fromstring(path.read_bytes())
+    except (OSError, ParseError):
+        return {}
+    out = {}
+    for band in root.iter("Spectral_Band_Info"):
+        if _text(band, "NO_DATA_VALUE_USED") == "true":
+            try:
+                out[_text(band, "BAND_NAME")] = float(_text(band, "NO_DATA_VALUE"))
+            except ValueError:
+                continue
+    return out
+
+
+def _text(parent: Element, name: str) -> str:
+    return (parent.findtext(name) or "").strip()
