@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from crosslook.errors import CrosslookError
@@ -41,7 +40,7 @@ def is_image(place: Place) -> bool:
             return _is_stac(path)
         return entry_product(path) is not None
     except CrosslookError:
-        return False
+        return True  # a product that cannot be read says why where it is opened
 
 
 def images_below(folder: Path, *, deep: bool = False) -> list[Place]:
@@ -94,7 +93,7 @@ def _entries(folder: Path) -> list[Path]:
 
 def _is_stac(path: Path) -> bool:
     """Whether a JSON file is a STAC item or collection of such, not the sidecar of an image."""
-    if os.path.getsize(path) > _MOST_JSON:
+    if path.stat().st_size > _MOST_JSON:
         return False
     try:
         loaded = json.loads(path.read_bytes())

@@ -75,14 +75,12 @@ def _resolve(text: str, bands: tuple[str, ...], changed: int) -> Opening:
         # One ordinary file, which may be a container itself.
         inner = resolve(parts[0].file)
         return Opening(inner.name, inner.files or (parts[0].file,))
-    read = [replace(p, **{k: _named(v) for k, v in _files_of(p).items()}) for p in parts]
-    files = tuple(file for part in parts for file in _files_of(part).values())
-    return Opening(stack(read, names, product.scale), tuple(dict.fromkeys(files)))
-
-
-def _files_of(part: Part) -> dict[str, str]:
-    every = {"file": part.file, "imaginary": part.imaginary, "mask": part.mask}
-    return {key: file for key, file in every.items() if file}
+    named = [
+        replace(p, file=_named(p.file), imaginary=_named(p.imaginary), mask=_named(p.mask))
+        for p in parts
+    ]
+    files = [file for p in parts for file in (p.file, p.imaginary, p.mask) if file]
+    return Opening(stack(named, names, product.scale), tuple(dict.fromkeys(files)))
 
 
 def _named(file: str) -> str:
