@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 
+import tests.helpers.kinds_products  # noqa: F401  adds to KINDS
 from crosslook.data.pairs import ScenePair
 from crosslook.data.patches import open_scene
 from crosslook.geo.grid import corners, crs_text, from_lonlat, is_placed, shape_of, to_lonlat

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from crosslook.errors import InputError
 
@@ -94,8 +94,10 @@ def band_name(digits: str) -> str:
     return f"B{number.zfill(3 if number.endswith('A') else 2)}"
 
 
-def chosen(product: Product, bands: Sequence[str], name: str) -> list[str]:
-    """Names of the bands wanted; by default the first ones: visible, or polarisations.
+def chosen(product: Product, bands: Sequence[str], name: str) -> list[tuple[str, Part]]:
+    """Names and places of the bands wanted; by default visible ones, or polarisations.
+
+    Where a whole file is the image, its own bands go by number too.
 
     Raises
     ------
@@ -107,24 +109,27 @@ def chosen(product: Product, bands: Sequence[str], name: str) -> list[str]:
     if not bands:
         default = list(product.default) or _usual(list(members))
         if default and not product.wanting:
-            return default
+            return [(key, members[key]) for key in default]
         why = product.wanting or "not all visible ones are among them"
         first = ":".join(list(members)[: 1 if product.radar else 3])
         raise InputError(
             f"'{name}' holds the bands {_listed(members)}; {why}. "
             f"Name those to use with {option}{first}."
         )
-    aliases = {key.lower(): key for key in members}
-    aliases = {**product.aliases, **aliases}
+    aliases = {**product.aliases, **{key.lower(): key for key in members}}
+    whole = members[product.default[0]] if len(product.default) == 1 else None
     out = []
     for band in bands:
         key = aliases.get(band.lower()) or aliases.get(_numbered(band).lower())
+        if key is None and whole is not None and not whole.number and band.isdigit():
+            out.append((band, replace(whole, number=int(band))))
+            continue
         if key is None:
             raise InputError(
                 f"'{name}' has no band '{band}'; it has {_listed(members)}. "
                 f"Name some of these with {option.strip()}."
             )
-        out.append(key)
+        out.append((key, members[key]))
     return out
 
 

@@ -69,8 +69,8 @@ def _resolve(text: str, bands: tuple[str, ...], changed: int) -> Opening:
     product = product_at(text)
     if product is None:
         return _plain(text, bands)
-    names = chosen(product, bands, name_of(text))
-    parts = [product.bands[name] for name in names]
+    taken = chosen(product, bands, name_of(text))
+    names, parts = [name for name, _ in taken], [part for _, part in taken]
     if len(parts) == 1 and parts[0] == Part(parts[0].file) and not product.scale:
         # One ordinary file, which may be a container itself.
         inner = resolve(parts[0].file)
