@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 from collections.abc import Iterator
@@ -154,6 +155,24 @@ def test_folders_below_hidden_files_and_geopackages(tmp_path: Path) -> None:
     mosaic = planned(tmp_path)
     assert sorted(m.image.name for m in mosaic.maps) == ["a.tif", "b.gpkg", "c.jpg"]
     assert not mosaic.left_out
+
+
+def test_products_and_items_lie_in_folders_too(tmp_path: Path) -> None:
+    """Each is one image, as for register: bands in files of their own, and a STAC item."""
+    (tmp_path / "maps/S2_tile").mkdir(parents=True)
+    for number, band in ((2, 2), (3, 1), (4, 0)):
+        path = tmp_path / f"maps/S2_tile/T33_B0{number}_10m.tif"
+        save(path, colours()[band].astype(np.uint16) * 12 + 1000)
+    save(tmp_path / "elsewhere.tif", colours(), PLACE @ Affine.translation(SIDE, 0))
+    asset = {"href": "../elsewhere.tif", "type": "image/tiff; application=geotiff"}
+    item = {"type": "Feature", "stac_version": "1.0.0", "id": "i", "assets": {"visual": asset}}
+    (tmp_path / "maps/item.json").write_text(json.dumps(item))
+    (tmp_path / "maps/notes.json").write_text("{}")
+    mosaic = planned(tmp_path / "maps")
+    assert sorted(m.image.name for m in mosaic.maps) == ["S2_tile", "item.json"]
+    bands, valid = pixels(mosaic)
+    assert bands.shape == (3, SIDE, 2 * SIDE)
+    assert valid.all()
 
 
 def test_a_geopackage_of_tables_is_left_out(tmp_path: Path) -> None:

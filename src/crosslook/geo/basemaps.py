@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from crosslook.errors import InputError
+from crosslook.geo.products.images import images_below
 from crosslook.geo.products.resolve import product_bands
 from crosslook.geo.products.stac import stac_items
 from crosslook.geo.products.suffixes import SUFFIXES
@@ -13,9 +14,8 @@ from crosslook.geo.raster import RasterFile
 from crosslook.geo.tile_pyramid import Tiling, is_tile_address, tile_address, tile_folder
 from crosslook.storage import Place, as_place, is_remote, reaching
 
-ENDINGS = tuple(dict.fromkeys((*SUFFIXES, ".gpkg", ".png", ".jpg", ".jpeg", ".webp")))
+ENDINGS = (*SUFFIXES, ".webp")
 """Endings of the rasters that are looked for in a folder of basemaps."""
-_NO_FOLDERS = ("__macosx",)
 
 
 def find_basemaps(
@@ -76,21 +76,26 @@ def _rasters_at(place: Path, tiling: Tiling) -> list[Place | RasterFile]:
 
 
 def _below(folder: Path, tiling: Tiling, seen: set[Path]) -> list[Place | RasterFile]:
-    """The rasters of a folder and of those below, each folder once though links lead back."""
-    here = folder if is_remote(folder) else folder.resolve()
+    """The images of a folder and of those below, each folder once though links lead back."""
+    remote = is_remote(folder)
+    here = folder if remote else folder.resolve()
     if here in seen:
         return []
     seen.add(here)
     tiles = tile_folder(folder, tiling)
     if tiles is not None:
         return [tiles]
-    found: list[Place | RasterFile] = []
-    for path in sorted(folder.iterdir(), key=str):
-        if path.name.startswith(".") or path.name.lower() in _NO_FOLDERS:
-            continue
-        if path.is_dir():
-            product = product_bands(path) is not None
-            found += [path] if product else _below(path, tiling, seen)
-        elif path.name.lower().endswith(ENDINGS):
-            found.append(path)
+    entries = [path for path in sorted(folder.iterdir(), key=str) if not _is_hidden(path)]
+    taken = [] if remote else images_below(folder)
+    known = {str(place) for place in taken}
+    loose = [p for p in entries if p.suffix.lower() in ENDINGS and str(p) not in known]
+    found: list[Place | RasterFile] = [*taken, *(p for p in loose if p.is_file())]
+    for path in entries:
+        pixels = path.suffix == ".data" and path.with_suffix(".dim").exists()  # of SNAP
+        if path.is_dir() and str(path) not in known and not pixels:
+            found += _below(path, tiling, seen)
     return found
+
+
+def _is_hidden(path: Path) -> bool:
+    return path.name.startswith(".") or path.name.lower() == "__macosx"
