@@ -201,6 +201,15 @@ def test_a_damaged_basemap_is_an_error_and_an_empty_folder_too(tmp_path: Path) -
         planned(tmp_path)
 
 
+def test_a_world_file_alone_asks_for_the_crs(tmp_path: Path) -> None:
+    save(tmp_path / "o.jpg", colours(), None, driver="JPEG")
+    (tmp_path / "o.jgw").write_text("10\n0\n0\n-10\n500005\n4999995\n")
+    with pytest.raises(GridError, match=r"o\.jpg.*world file.*--crs"):
+        planned(tmp_path)
+    save(tmp_path / "ortho.tif", colours(), PLACE @ Affine.translation(SIDE, 0))
+    assert dict(planned(tmp_path).left_out) == {"o.jpg": "its map or world file says no CRS"}
+
+
 def pyramid(folder: Path, kind: str, zoom: int = 14, *, south: bool = False) -> np.ndarray:
     """Tiles of 3 x 2 from column 8700 and row 5600 on, one missing; what lies there is returned."""
     rng = np.random.default_rng(3)

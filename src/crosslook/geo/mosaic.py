@@ -252,7 +252,7 @@ def _open_all(
         if is_placed(image.grid):
             opened.append((place, image))
         else:
-            refused.append((image.name, "no georeference", _no_place(image)))
+            refused.append((image.name, *_no_place(image)))
     if not opened:
         if refused:
             raise refused[0][2]
@@ -260,8 +260,14 @@ def _open_all(
     return opened, [(name, why) for name, why, _ in refused]
 
 
-def _no_place(image: ImageFile) -> GridError:
-    return GridError(
+def _no_place(image: ImageFile) -> tuple[str, GridError]:
+    """Why a basemap lies nowhere, in brief and as an error."""
+    if isinstance(image.source, RasterFile) and image.source.has_map():
+        return "its map or world file says no CRS", GridError(
+            f"basemap '{image.name}' has a map or a world file that says no CRS, so places on it "
+            "have no coordinates. Say the CRS of its numbers with --crs, as --crs EPSG:32633."
+        )
+    return "no georeference", GridError(
         f"basemap '{image.name}' has no georeference, so places on it have no "
         "coordinates. Give a GeoTIFF, or use register for two plain images."
     )

@@ -144,6 +144,11 @@ class RasterFile(Recipe):
                 palette=dict(file.colormap(1)) if palette and self.indexed else None,
             )
 
+    def has_map(self) -> bool:
+        """Whether there is an affine map, be its CRS known or not."""
+        with OPEN.use(self) as (_, data):
+            return not data.transform.is_identity
+
     def parts(self) -> tuple[str, ...]:
         """Files that the pixels lie in: those of a product or of a virtual raster too."""
         with OPEN.use(self) as data:
