@@ -226,9 +226,9 @@ def main() -> None:
         demo(folder, given.busy)
         return
     pair = make_pair(CHIP, SEED, origin=PLACE, relief=20.0)
-    write_pair(folder / "chips", "0", pair, (203_000.0, 5_497_000.0))
+    write_pair(folder / "chips", "0", pair.settings, (203_000.0, 5_497_000.0))
     large = make_pair(1024, SEED, relief=20.0)
-    write_pair(folder / "chips", "large", large, (203_000.0, 5_497_000.0))
+    write_pair(folder / "chips", "large", large.settings, (203_000.0, 5_497_000.0))
     atlas = given.atlas or folder / f"atlas-{given.size}"
     if given.atlas is None:
         basemap = folder / f"map-{given.size}.tif"

@@ -28,7 +28,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sar = np.clip(np.sqrt(pair.sar) * 400, 1, 255).astype(np.uint8)
         cv2.imwrite(str(folder / "png" / "sar" / f"{number}.png"), sar)
         cv2.imwrite(str(folder / "png" / "optical" / f"{number}.png"), pair.optical[::-1].T)
-        write_pair(folder / "tif", str(number), pair, (500_000.0, 5_400_000.0))
+        write_pair(folder / "tif", str(number), pair.settings, (500_000.0, 5_400_000.0))
     with rasterio.open(folder / "tif" / "sar" / "0.tif") as file:
         profile, power = file.profile, file.read()
     profile.update(dtype="complex64", compress=None)

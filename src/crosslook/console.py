@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from crosslook.atomic import discard_unfinished
 from crosslook.errors import CrosslookError
+from crosslook.last_resort import guard
+from crosslook.memory_limit import describe_lack, is_lack_of_memory, make_do
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -32,6 +34,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _GOES_ON = {"study", "demo", "simulate", "audit", "atlas build", "weights fetch", "explore"}
 _AGAIN_SECONDS = 0.05  # enough to leave the callback
 _signals: list[int] = []
+_stopped: list[int] = []  # exit codes that were said
 
 
 class Stopped(BaseException):
@@ -49,6 +52,7 @@ def run(load: Callable[[], Callable[[], object]]) -> NoReturn:
     is one line and 70. No temporary file is left in any of these cases.
     """
     _listen()
+    make_do()
     if not _debugging():
         _silence()
     code = BUG
@@ -76,12 +80,8 @@ def _tell(error: BaseException) -> int:
         return _say(f"error: {error}", error.exit_code)
     if isinstance(error, BrokenPipeError):  # 'crosslook ... | head' has read enough
         return 1
-    if isinstance(error, MemoryError):
-        return _say(
-            "error: the memory of this machine is not enough. Close other programs, or use "
-            "smaller images, fewer patches or a smaller extractor.",
-            1,
-        )
+    if is_lack_of_memory(error):
+        return _say(f"error: {describe_lack()}", 1)
     if isinstance(error, OSError) and error.errno in _FULL:
         place = f" ({error.filename})" if error.filename else ""
         return _say(
@@ -98,7 +98,7 @@ def _tell(error: BaseException) -> int:
     )
 
 
-def _say_stopped() -> int:
+def _say_stopped(number: int | None = None) -> int:
     command = " ".join(word for word in sys.argv[1:] if not word.startswith("-"))
     if any(command == name or command.startswith(f"{name} ") for name in _GOES_ON):
         rest = "Start the same command again: it goes on where it was."
@@ -106,7 +106,11 @@ def _say_stopped() -> int:
         rest = "A query that was done has its files; start again with the others."
     else:
         rest = "No half-written file is left."
-    return _say(f"stopped. {rest}", 128 + _signals[0])
+    code = 128 + (number or _signals[0])
+    if _stopped:  # by another thread, while the process was about to end
+        return code
+    _stopped.append(code)
+    return _say(f"stopped. {rest}", code)
 
 
 def _say(text: str, code: int) -> int:
@@ -141,12 +145,18 @@ def _listen() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
     sys.unraisablehook = _again
+    guard((signal.SIGINT, signal.SIGTERM), _end)
+
+
+def _end(number: int) -> NoReturn:
+    """End a process that did not end by itself: whatever still waits does not matter."""
+    discard_unfinished()
+    os._exit(_say_stopped(number))
 
 
 def _stop(number: int, _: FrameType | None) -> None:
-    if _signals:  # a second time: whatever still waits does not matter
-        discard_unfinished()
-        os._exit(_say_stopped())
+    if _signals:  # a second time
+        _end(number)
     _signals.append(number)
     raise Stopped
 

@@ -42,6 +42,11 @@ def is_gdal_name(text: str) -> bool:
     return bool(_DRIVER.match(text)) and not _exists(text)
 
 
+def is_virtual(text: str) -> bool:
+    """Tell the text of a virtual raster from names of files."""
+    return bool(_XML.match(text))
+
+
 def split_name(text: str) -> tuple[str, str, str]:
     """Take ``DRIVER:"file":inside`` apart.
 

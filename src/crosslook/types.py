@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Modality = Literal["sar", "optical"]
+TileRows = Literal["auto", "xyz", "tms"]
+"""How rows of map tiles count: from the north, from the south, or as what lies beside them says."""
 MODALITIES: tuple[Modality, Modality] = ("sar", "optical")
 Direction = Literal["sar->optical", "optical->sar"]
 DIRECTIONS: tuple[Direction, Direction] = ("sar->optical", "optical->sar")

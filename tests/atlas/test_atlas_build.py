@@ -144,6 +144,26 @@ def test_info_says_what_it_holds(atlas: Atlas) -> None:
     assert stored_bytes(atlas) == pytest.approx(on_disk, rel=0.01)
 
 
+def test_what_was_left_out_is_said_and_recorded(basemap: Path, tmp_path: Path) -> None:
+    """A folder of a basemap and heights: the atlas holds the basemap's pixels, in every way."""
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    shutil.copy(basemap, folder / "ortho.tif")
+    with rasterio.open(basemap) as file:
+        profile = {**file.profile, "count": 1, "dtype": "float32", "photometric": "minisblack"}
+    with rasterio.open(folder / "dem.tif", "w", **profile) as file:
+        file.write(np.add.outer(np.arange(1280.0), np.arange(1280.0)).astype(np.float32)[None])
+    built = build_atlas(folder, tmp_path / "a")
+    assert stored_in(built.image((0, 0), (1280, 1280))).shape[0] == 3
+    text = describe(built)
+    assert "ortho.tif (9.993 m)" in text  # on the ground; 10 m of UTM
+    assert "left out  dem.tif (heights" in text
+    assert "100.0% of the grid" in text
+    recorded = json.loads((tmp_path / "a/atlas.json").read_text())
+    assert recorded["left_out"][0]["name"] == "dem.tif"
+    assert recorded["sources"] == ["ortho.tif"]
+
+
 def test_a_damaged_or_foreign_atlas_is_refused(atlas: Atlas, tmp_path: Path) -> None:
     copied = tmp_path / "a"
     shutil.copytree(atlas.name, copied)

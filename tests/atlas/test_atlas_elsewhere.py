@@ -16,7 +16,7 @@ from crosslook.atlas.manifest import AtlasGrid
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.errors import InputError
 from crosslook.extract.registry import open_extractor
-from crosslook.geo.mosaic import plan_grid
+from crosslook.geo.mosaic import plan_mosaic
 from crosslook.storage import open_folder
 from tests.helpers.deadly_grid import DeadlyGrid
 
@@ -28,7 +28,8 @@ def test_a_killed_worker_costs_only_its_block(
 ) -> None:
     ray = pytest.importorskip("ray", reason="ray is not installed")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]), prepend=os.pathsep)
-    pixels, maps = plan_grid([basemap])
+    mosaic = plan_mosaic([basemap])
+    pixels, maps = mosaic.grid, mosaic.maps
     grid = AtlasGrid(pixels, 512)
     marker = tmp_path / "killed"
     deadly = DeadlyGrid(pixels, 512, str(marker), os.getpid())

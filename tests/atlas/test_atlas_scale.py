@@ -18,7 +18,7 @@ from crosslook.atlas.locate import locate
 from crosslook.atlas.manifest import AtlasGrid
 from crosslook.geo.grid import make_grid
 from crosslook.geo.image import open_image
-from crosslook.geo.mosaic import Basemap
+from crosslook.geo.mosaic import Basemap, Mosaic
 from crosslook.geo.raster import RasterArray
 from crosslook.storage import Folder
 
@@ -80,7 +80,7 @@ def peak_of_manifest(blocks: int) -> int:
     store, every = OneBlock(block_json()), list(grid.every_block())
     assert len(every) == blocks
     tracemalloc.start()
-    manifest = _manifest(store, job, every, [{}, {}], ["x"])
+    manifest = _manifest(store, job, every, [{}, {}], Mosaic(pixels, maps))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert manifest.valid_pixels == 9 * blocks

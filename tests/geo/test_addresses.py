@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from crosslook.errors import CrosslookError
+from crosslook.geo.basemaps import find_basemaps
 from crosslook.geo.image import open_image
-from crosslook.geo.mosaic import find_basemaps
 from crosslook.geo.raster import RasterFile
 from crosslook.match.register import register
 from crosslook.types import Window

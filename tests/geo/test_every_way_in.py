@@ -17,9 +17,10 @@ from crosslook.data.layouts.images import stem_of
 from crosslook.data.pairs import open_pairs
 from crosslook.data.patches import Scene, open_scene
 from crosslook.errors import CrosslookError
+from crosslook.geo.basemaps import find_basemaps
 from crosslook.geo.grid import file_crs, has_map, is_placed, shape_of
 from crosslook.geo.image import Image, ImageFile, open_image
-from crosslook.geo.mosaic import find_basemaps, plan_grid, read_window
+from crosslook.geo.mosaic import plan_mosaic, read_window
 from crosslook.match import audit as auditing
 from crosslook.match import register as registering
 from crosslook.types import Window
@@ -133,7 +134,8 @@ def test_the_same_in_an_atlas(name: str, tmp_path: Path) -> None:
     if not is_placed(alone.grid) or alone.survey.sample.shape[1] == 0:
         return  # what has no place, or no optical pixel, is refused
     maps_of = list if name in ONE_BY_ONE else find_basemaps
-    grid, maps = plan_grid(maps_of([made.place]))
+    mosaic = plan_mosaic(maps_of([made.place]))
+    grid, maps = mosaic.grid, mosaic.maps
     values, valid = read_window(maps, grid, (0, 0), shape_of(grid))
     expected = alone.on(grid).read()
     assert expected.valid.mean() > 0.2

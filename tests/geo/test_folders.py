@@ -12,8 +12,8 @@ import pytest
 import rasterio
 
 from crosslook.errors import CrosslookError, InputError
+from crosslook.geo.basemaps import find_basemaps
 from crosslook.geo.image import ImageFile, open_image
-from crosslook.geo.mosaic import find_basemaps
 from crosslook.geo.products.images import images_below, is_image, is_no_imagery
 from crosslook.geo.products.resolve import product_bands
 from crosslook.geo.raster import RasterFile, digest_of

@@ -13,16 +13,17 @@ from pyproj import Transformer
 from rasterio.transform import from_origin
 
 from crosslook.errors import GridError, InputError, SettingError
+from crosslook.geo.basemaps import find_basemaps
 from crosslook.geo.grid import crs_of, crs_text, pixel_size, shape_of, to_lonlat
-from crosslook.geo.mosaic import find_basemaps, fingerprint, plan_grid, read_window
+from crosslook.geo.mosaic import fingerprint, plan_mosaic, read_window
 from crosslook.geo.raster import RasterFile
 from tests.helpers.kinds import CRS, PLACE, SIDE, ground, save
 
 
 def whole(places: list[Path], **options: Any) -> tuple[np.ndarray, np.ndarray, GeoBox]:
-    grid, maps = plan_grid(places, **options)
-    bands, valid = read_window(maps, grid, (0, 0), shape_of(grid))
-    return bands, valid, grid
+    mosaic = plan_mosaic(places, **options)
+    bands, valid = read_window(mosaic.maps, mosaic.grid, (0, 0), shape_of(mosaic.grid))
+    return bands, valid, mosaic.grid
 
 
 def test_types_mix_and_the_seam_is_within_the_noise(tmp_path: Path) -> None:
@@ -52,7 +53,7 @@ def test_tiles_of_one_product_share_their_limits_and_others_keep_theirs(tmp_path
     inside = (joined > 1) & (joined < 255)
     assert np.abs(np.polyval(fitted, scaled) - joined)[inside].max() < 6, "one line for both"
     bright = save(tmp_path / "c.tif", scaled * 14, PLACE @ Affine.translation(192, 0))
-    _, maps = plan_grid([*tiles, bright])
+    maps = plan_mosaic([*tiles, bright]).maps
     assert maps[0].image.stretch != maps[2].image.stretch
 
 
@@ -120,15 +121,15 @@ def test_holes_do_not_spread(tmp_path: Path) -> None:
 def test_grids_that_cannot_be_are_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "a.tif", ground())
     with pytest.raises(SettingError, match=r"degrees.*10 m are about 9e-05"):
-        plan_grid([path], crs="EPSG:4326", resolution=10.0)
+        plan_mosaic([path], crs="EPSG:4326", resolution=10.0)
     with pytest.raises(SettingError, match="is no CRS"):
-        plan_grid([path], crs="EPSG:99")
+        plan_mosaic([path], crs="EPSG:99")
     plain = save(tmp_path / "b.tif", ground(), None)
     with pytest.raises(GridError, match="no georeference"):
-        plan_grid([plain])
+        plan_mosaic([plain])
     with pytest.raises(InputError, match="no basemap"):
         find_basemaps([tmp_path / "none.tif"])
-    assert crs_text(plan_grid([path], crs="EPSG:3857")[0]) == "EPSG:3857"
+    assert crs_text(plan_mosaic([path], crs="EPSG:3857").grid) == "EPSG:3857"
 
 
 def test_the_fingerprint_of_a_virtual_raster_knows_its_parts(tmp_path: Path) -> None:

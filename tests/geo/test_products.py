@@ -13,9 +13,10 @@ from rasterio.rpc import RPC
 from rasterio.transform import from_origin
 
 from crosslook.errors import CrosslookError, InputError
+from crosslook.geo.basemaps import find_basemaps
 from crosslook.geo.grid import shape_of, to_lonlat
 from crosslook.geo.image import open_image
-from crosslook.geo.mosaic import find_basemaps, plan_grid
+from crosslook.geo.mosaic import plan_mosaic
 from crosslook.geo.products.resolve import product_bands
 from crosslook.geo.raster import RasterFile, digest_of
 from crosslook.geo.reading import Reading
@@ -62,7 +63,8 @@ def test_a_sentinel_2_product_is_one_image_of_its_visible_bands(tmp_path: Path, 
     with pytest.raises(InputError, match=r"no band 'B11'.*--bands"):
         medians(place, bands="B11:B04:B03")
     assert find_basemaps([place]) == [place]
-    grid, maps = plan_grid([place])
+    mosaic = plan_mosaic([place])
+    grid, maps = mosaic.grid, mosaic.maps
     assert shape_of(grid) == (SIDE, SIDE)
     assert len(maps) == 1
 
@@ -104,7 +106,7 @@ def test_single_bands_of_one_place_are_refused_with_the_way_to_choose(tmp_path: 
         save(tmp_path / f"{name}.tif", band(1000))
     assert product_bands(tmp_path) is None
     with pytest.raises(InputError, match="--bands"):
-        plan_grid(find_basemaps([tmp_path]))
+        plan_mosaic(find_basemaps([tmp_path]))
 
 
 def stac(folder: Path, **assets: dict[str, object]) -> dict[str, object]:
@@ -132,7 +134,7 @@ def test_a_stac_item_names_its_bands(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="2 items"):
         open_image(many, "optical")
     assert len(find_basemaps([many])) == 2
-    grid, _ = plan_grid(find_basemaps([many]))
+    grid = plan_mosaic(find_basemaps([many])).grid
     assert shape_of(grid) == (SIDE, SIDE)
 
 

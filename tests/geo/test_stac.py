@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from crosslook.errors import CrosslookError, InputError
+from crosslook.geo.basemaps import find_basemaps
 from crosslook.geo.image import open_image
-from crosslook.geo.mosaic import find_basemaps, plan_grid
+from crosslook.geo.mosaic import plan_mosaic
 from crosslook.geo.products.resolve import product_at
 from crosslook.geo.raster import RasterFile
 from crosslook.geo.reading import Reading
@@ -258,7 +259,7 @@ def test_what_is_malformed_is_one_clear_error(tmp_path: Path, name: str) -> None
     with pytest.raises(CrosslookError, match=r"item\.json|no\.tif"):
         open_image(path, "optical")
     with pytest.raises(CrosslookError, match=r"item\.json|no\.tif"):
-        plan_grid(find_basemaps([path]))
+        plan_mosaic(find_basemaps([path]))
 
 
 ODD: dict[str, dict[str, Any]] = {

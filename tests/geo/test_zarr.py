@@ -17,9 +17,10 @@ import rasterio
 from affine import Affine
 
 from crosslook.errors import CrosslookError, InputError, MissingExtraError
+from crosslook.geo.basemaps import find_basemaps
 from crosslook.geo.grid import crs_text
 from crosslook.geo.image import ImageFile, open_image
-from crosslook.geo.mosaic import find_basemaps, fingerprint
+from crosslook.geo.mosaic import fingerprint
 from crosslook.geo.products import zarr_arrays
 from crosslook.geo.products.resolve import product_bands, resolve
 from crosslook.geo.radiometry import OpticalRadiometry, SarRadiometry

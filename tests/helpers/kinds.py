@@ -99,6 +99,21 @@ def whole_numbers(folder: Path) -> Kind:
 
 
 @kind
+def geopackage(folder: Path) -> Kind:
+    """A GeoPackage keeps tiles of colours: one band of grey comes back as three and an alpha."""
+    path = save(folder / "a.gpkg", ground(), driver="GPKG", TILE_FORMAT="PNG")
+    return Kind(path, ground(), everywhere())
+
+
+@kind
+def webp(folder: Path) -> Kind:
+    """WebP without loss, which keeps three bands."""
+    colours = np.stack([ground()] * 3)
+    path = save(folder / "a.webp", colours, None, driver="WEBP", LOSSLESS=True)
+    return Kind(path, ground(), everywhere())
+
+
+@kind
 def sixteen_bits(folder: Path) -> Kind:
     return Kind(save(folder / "a.tif", ground().astype(np.uint16) * 40), ground(), everywhere())
 

@@ -156,7 +156,7 @@ def hills(tmp_path: Path, seed: int = 1, relief: float = 140.0) -> tuple[Path, P
     import rasterio
 
     made = make_pair(size=384, seed=seed, relief=relief, uncorrected=True)
-    write_pair(tmp_path, "hills", made, (300_000.0, 5_500_000.0))
+    write_pair(tmp_path, "hills", made.settings, (300_000.0, 5_500_000.0))
     optical, sar = (tmp_path / part / "hills.tif" for part in ("optical", "sar"))
     with rasterio.open(optical) as file:
         profile = {**file.profile, "count": 1, "dtype": "float32", "photometric": None}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import rasterio
 from click.testing import CliRunner
 
 from crosslook.cli import app
@@ -35,7 +36,7 @@ def test_planted_shifts_are_recovered_to_a_third_of_a_pixel(tmp_path: Path) -> N
     """At 60 m a pixel nothing that stands up is laid over into the next one."""
     for number, shift in enumerate(SHIFTS):
         made = make_pair(384, number, shift=shift, gsd=60.0, relief=20.0)
-        write_pair(tmp_path, str(number), made, CORNER)
+        write_pair(tmp_path, str(number), made.settings, CORNER)
     result = audit(open_pairs(tmp_path))
     off = [
         np.hypot(row.row - shift[0], row.col - shift[1])
@@ -51,7 +52,8 @@ def test_layover_is_seen_beside_a_planted_shift(tmp_path: Path) -> None:
     """At 10 m trees and houses lie towards the sensor, in columns: the audit sees that too."""
     shifts = [(2.5, 1.5), (-11.25, 6.75), (7.75, -9.5)]
     for number, shift in enumerate(shifts):
-        write_pair(tmp_path, str(number), make_pair(384, 3, shift=shift, relief=20.0), CORNER)
+        made = make_pair(384, 3, shift=shift, relief=20.0)
+        write_pair(tmp_path, str(number), made.settings, CORNER)
     rows = audit(open_pairs(tmp_path)).rows
     off = np.array([(r.row - s[0], r.col - s[1]) for r, s in zip(rows, shifts, strict=True)])
     assert np.abs(off[:, 0]).max() < 0.4, "no sensor looks along the rows"
@@ -114,8 +116,10 @@ def _write_flat_and_hilly(folder: Path) -> tuple[float, float]:
     source = (cols + np.cos(angle) * height, rows + np.sin(angle) * height)
     x, y = (axis.astype(np.float32) for axis in source)
     bent = cv2.remap(made.sar.astype(np.float32), x, y, cv2.INTER_CUBIC)
-    write_pair(folder, "flat", made, CORNER)
-    write_pair(folder, "hilly", replace(made, sar=bent.astype(made.sar.dtype)), CORNER)
+    write_pair(folder, "flat", made.settings, CORNER)
+    write_pair(folder, "hilly", made.settings, CORNER)
+    with rasterio.open(folder / "sar" / "hilly.tif", "r+") as file:
+        file.write(bent.astype(made.sar.dtype), 1)
     low, high = np.quantile(height, [0.1, 0.9])
     return float(low), float(high)
 
@@ -157,6 +161,6 @@ def test_relief_on_real_scenes_lies_along_the_range_of_the_radar(sentinel: Path)
 def test_nothing_to_audit_and_scenes_too_small_are_errors(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no pair"):
         audit([])
-    write_pair(tmp_path, "tiny", make_pair(64), (500_000.0, 5_400_000.0))
+    write_pair(tmp_path, "tiny", make_pair(64).settings, (500_000.0, 5_400_000.0))
     with pytest.raises(MatchError, match="at least 96"):
         audit(open_pairs(tmp_path))

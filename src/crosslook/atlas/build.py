@@ -33,13 +33,16 @@ from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.atomic import check_writable, sweep
 from crosslook.errors import GridError, InputError, OutputError, StoreError
 from crosslook.extract.registry import open_model
+from crosslook.geo.basemaps import find_basemaps
 from crosslook.geo.grid import crs_text
-from crosslook.geo.mosaic import bands_of, find_basemaps, fingerprint, plan_grid
+from crosslook.geo.imagery import ground_metres
+from crosslook.geo.mosaic import Mosaic, bands_of, fingerprint, plan_mosaic
 from crosslook.geo.reading import Reading
+from crosslook.geo.tile_pyramid import Tiling
 from crosslook.options import after_two
 from crosslook.progress import track
 from crosslook.ray_work import run_on_ray, worker_device
-from crosslook.storage import Folder, Place, is_remote, name_of, open_folder
+from crosslook.storage import Folder, Place, is_remote, open_folder
 from crosslook.written import foreign
 
 
@@ -100,8 +103,10 @@ def build_atlas(
     Parameters
     ----------
     basemaps : path or sequence of paths
-        GeoTIFF, COG, VRT or JPEG 2000 files, or folders of them, of any CRS
-        and resolution. Where they overlap the first one wins.
+        GeoTIFF, COG, VRT or JPEG 2000 files, products, folders of map tiles
+        (``z/x/y.png``), or folders that hold any of these, of any CRS and
+        resolution; or the address of tiles. Where they overlap the finest
+        wins; what is no imagery is left out, and named in the manifest.
     out : path or address
         Folder of the atlas; also ``s3://bucket/prefix``.
     settings : BuildSettings
@@ -114,27 +119,27 @@ def build_atlas(
     Raises
     ------
     InputError, RasterError, GridError
-        For basemaps that are missing, unreadable or without georeference, or
-        that hold no valid pixel.
+        For basemaps that are missing, unreadable, nowhere or without a valid pixel.
     SettingError
         For a cell, CRS, resolution or engine that is not allowed.
     OutputError
         If ``out`` holds another atlas or files of other origin, or cannot be written.
     """
     places = [basemaps] if isinstance(basemaps, str | Path) else list(basemaps)
-    files = find_basemaps(places)
+    files = find_basemaps(places, Tiling(settings.tiles, settings.bbox, settings.resolution))
     levels = (make_level(settings.extractor, settings.cell), make_level(settings.fine, None))
     extractors = [open_model(level.spec, settings) for level in levels]
     store = _prepare(out)
     reading = Reading.parse(settings.reading())
-    pixels, maps = plan_grid(files, settings.crs, settings.resolution, reading)
-    grid = AtlasGrid(pixels, BLOCK)
+    mosaic = plan_mosaic(files, settings.crs, settings.resolution, reading, settings.every_file)
+    maps, grid = mosaic.maps, AtlasGrid(mosaic.grid, BLOCK)
     keys = [e.key for e in extractors]
-    plan = {"format": FORMAT, "files": fingerprint(files), "grid": _grid_key(grid), "keys": keys}
+    marks = fingerprint([one.place for one in maps])
+    plan = {"format": FORMAT, "files": marks, "grid": _grid_key(grid), "keys": keys}
     plan["cells"] = [level.cell for level in levels]
     plan["radiometry"] = reading.optical.key()
     is_new = _claim(store, plan, overwrite=settings.overwrite)
-    job = BlockJob(str(out), grid, tuple(maps), levels, settings)
+    job = BlockJob(str(out), grid, maps, levels, settings)
     blocks = touched_blocks(maps, grid)
     missing = [b for b in blocks if is_new or not block_folder(store, b).has(DONE)]
     if settings.engine == "ray" and missing:
@@ -142,7 +147,7 @@ def build_atlas(
     else:
         for block in track(missing, "Building the atlas"):
             make_block(job, block, extractors, store)
-    manifest = _manifest(store, job, blocks, keys, [name_of(p) for p in files])
+    manifest = _manifest(store, job, blocks, keys, mosaic)
     store.write(NAME, manifest.to_json().encode())
     return open_atlas(out)
 
@@ -186,7 +191,7 @@ def _manifest(
     job: BlockJob,
     blocks: Sequence[Block],
     keys: Sequence[dict[str, str]],
-    names: Sequence[str],
+    mosaic: Mosaic,
 ) -> Manifest:
     sums = [LevelSum(level) for level in job.levels]
     filled: dict[Block, dict[str, str]] = {}
@@ -214,7 +219,9 @@ def _manifest(
         bands=bands_of(job.maps),
         blocks=filled,
         valid_pixels=valid,
-        sources=tuple(names),
+        sources=tuple(one.image.name for one in mosaic.maps),
+        source_metres=tuple(ground_metres(one.image) for one in mosaic.maps),
+        left_out=mosaic.left_out,
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),
         version=__version__,
     )

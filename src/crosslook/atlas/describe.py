@@ -22,7 +22,8 @@ def describe_facts(atlas: Atlas) -> dict[str, str]:
     west, south = corners.min(axis=0)
     east, north = corners.max(axis=0)
     facts = atlas.facts()
-    after = {name: facts.pop(name) for name in ("sources", "built")}
+    last = ("sources", "left out", "built")
+    after = {name: facts.pop(name) for name in last if name in facts}
     return {
         "area": facts.pop("area"),
         "bounds": f"{west:.6f} {south:.6f} {east:.6f} {north:.6f} (west south east north)",

@@ -94,7 +94,11 @@ class Manifest:
         Blocks that hold data.
     valid_pixels : int
     sources : tuple of str
-        Names of the basemap files.
+        Names of the basemap files; where they overlap the first one shows.
+    source_metres : tuple of float
+        Ground length of a pixel of each.
+    left_out : tuple of (str, str)
+        Names of the files that were given and not used, and why.
     created, version : str
         Date, and the version of crosslook that built it.
     """
@@ -109,6 +113,8 @@ class Manifest:
     sources: tuple[str, ...]
     created: str
     version: str
+    source_metres: tuple[float, ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
 
     def to_json(self) -> str:
         """Text of ``atlas.json``."""
@@ -136,6 +142,8 @@ class Manifest:
                 )
             ],
             "sources": self.sources,
+            "source_metres": self.source_metres,
+            "left_out": [{"name": name, "reason": why} for name, why in self.left_out],
             "blocks": {f"{row}-{col}": files for (row, col), files in self.blocks.items()},
         }
         return json.dumps(values, indent=1) + "\n"
@@ -207,6 +215,8 @@ def _parse(values: dict[str, Any]) -> Manifest:
         sources=tuple(values["sources"]),
         created=values["created"],
         version=values["version"],
+        source_metres=tuple(values.get("source_metres", ())),
+        left_out=tuple((one["name"], one["reason"]) for one in values.get("left_out", ())),
     )
 
 

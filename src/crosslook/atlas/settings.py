@@ -19,6 +19,7 @@ from crosslook.options import (
     SarOptions,
     WritingOptions,
 )
+from crosslook.types import TileRows
 
 
 class LevelOptions(ModelOptions):
@@ -38,12 +39,22 @@ class LevelOptions(ModelOptions):
 class BuildSettings(OverwriteOption, LevelOptions, OpticalOptions, RayOptions):
     """How an atlas is built."""
 
-    crs: Annotated[str | None, Cli(metavar="CRS", default="that of the first file")] = Field(
+    crs: Annotated[str | None, Cli(metavar="CRS", default="that of the finest file")] = Field(
         default=None,
         description="CRS of the atlas, as EPSG:32632, and of files that have a map but none.",
     )
-    resolution: Annotated[float | None, Cli(default="that of the first file")] = Field(
+    resolution: Annotated[float | None, Cli(default="that of the finest file")] = Field(
         default=None, gt=0.0, description="Pixel size in units of the CRS."
+    )
+    every_file: bool = Field(
+        default=False,
+        description="Take files too that do not look like imagery: heights, masks, browse images.",
+    )
+    bbox: Annotated[tuple[float, float, float, float] | None, Cli(metavar="W S E N")] = Field(
+        default=None, description="Box in degrees: the part of a tile address, as .../{z}/{x}/{y}."
+    )
+    tiles: TileRows = Field(
+        default="auto", description="How rows of map tiles count: xyz from the north, or tms."
     )
 
 

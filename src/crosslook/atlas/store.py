@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -32,7 +33,7 @@ from crosslook.match.channels import Channels, contrast_weight
 from crosslook.notebook import card, image
 from crosslook.storage import Folder, LocalFolder, open_folder
 
-_SOURCES = 3  # named; of others the number is told
+_SOURCES, _LEFT_OUT = 3, 20  # named; of others the number is told
 _SHOWN_BLOCKS, _THUMBNAIL = 4, 480
 _REMOTE_FILES = 64  # arrays of a remote atlas that are held in memory
 
@@ -164,17 +165,18 @@ class Atlas:
     def facts(self) -> dict[str, str]:
         """What the manifest says of the atlas, in words."""
         manifest, side = self.manifest, self.grid.block
-        names = ", ".join(manifest.sources[:_SOURCES])
-        more = len(manifest.sources) - _SOURCES
+        share = manifest.valid_pixels / math.prod(self.grid.shape)
+        left_out = [f"{name} ({why})" for name, why in manifest.left_out]
         return {
-            "area": f"{self.area_km2():,.1f} km2 of data",
+            "area": f"{self.area_km2():,.1f} km2 of data, {share:.1%} of the grid",
             "blocks": f"{len(manifest.blocks)} of {int(np.prod(self.grid.blocks))} hold data, "
             f"{side} pixels a side",
             **{
                 f"level {number}": f"{level.spec}, {level.cell} pixels a cell"
                 for number, level in enumerate(manifest.levels)
             },
-            "sources": names + (f" and {more} more" if more > 0 else ""),
+            "sources": _listed(_sized(manifest)),
+            **({"left out": _listed(left_out, _LEFT_OUT)} if left_out else {}),
             "built": f"{manifest.created} by crosslook {manifest.version}",
         }
 
@@ -265,6 +267,19 @@ def open_atlas(place: str | Path) -> Atlas:
             hint = "its building was not finished: run atlas build again"
         raise InputError(f"'{place}' holds no atlas; {hint}.")
     return Atlas(read_manifest(folder.read(NAME), str(place)), folder)
+
+
+def _sized(manifest: Manifest) -> list[str]:
+    """Names of the sources with the metres of their pixels, where these are known."""
+    if len(manifest.source_metres) != len(manifest.sources):
+        return list(manifest.sources)
+    pairs = zip(manifest.sources, manifest.source_metres, strict=True)
+    return [f"{name} ({metres:.4g} m)" for name, metres in pairs]
+
+
+def _listed(texts: Sequence[str], most: int = _SOURCES) -> str:
+    more = len(texts) - most
+    return ", ".join(texts[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _pieces(

@@ -68,6 +68,7 @@ def make_command(name: str, function: Callable[..., None]) -> click.Command:
 
     def run(config: str | None = None, **typed: Any) -> None:
         from crosslook.cli.run_file import read_run_file
+        from crosslook.memory_limit import check_memory
         from crosslook.options import unknown_key
 
         known = [n for n, _ in fields]
@@ -78,6 +79,7 @@ def make_command(name: str, function: Callable[..., None]) -> click.Command:
                 raise unknown_key(key, known)
         for n, field in fields:
             _require(name, n, field, values)
+        check_memory()
         function(
             *(
                 model(**{n: v for n, v in values.items() if n in model.model_fields})

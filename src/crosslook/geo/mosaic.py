@@ -1,9 +1,11 @@
-"""Many files on one grid: which, where, and windows of them all."""
+"""Many files on one grid: which of them, in what order, and windows of them all."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import os
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,12 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
 
-from crosslook.errors import GridError, InputError, SettingError
+from crosslook.errors import CrosslookError, GridError, InputError, RasterError, SettingError
 from crosslook.geo.grid import (
     bounds_on,
     crs_of,
     is_placed,
+    is_unnamed,
     make_grid,
     parse_crs,
     pixel_size,
@@ -27,9 +30,7 @@ from crosslook.geo.grid import (
     window_of,
 )
 from crosslook.geo.image import ImageFile, open_image
-from crosslook.geo.products.resolve import product_bands
-from crosslook.geo.products.stac import stac_items
-from crosslook.geo.products.suffixes import SUFFIXES
+from crosslook.geo.imagery import Candidate, ground_metres, not_imagery
 from crosslook.geo.raster import RasterFile
 from crosslook.geo.reading import Reading, fit_stretch
 from crosslook.progress import track
@@ -37,7 +38,6 @@ from crosslook.storage import (
     ONLY_GDAL,
     Place,
     as_path,
-    as_place,
     is_gdal_name,
     is_remote,
     name_of,
@@ -50,6 +50,10 @@ Bounds = tuple[float, float, float, float]
 _SAMPLE = 4096  # values kept of each file for limits that files of one kind share
 _NARROW = 0.25  # a file whose own range is a smaller part of the shared one keeps its own
 _MOST_DEGREES = 1.0
+_ALIKE = 1.25  # pixels of one product differ by less: tiles of several zones, views from aside
+_MOST_SWOLLEN = 16.0  # the pixels of the grid, over those of all files
+_PERHAPS = (".gpkg", ".nc", ".h5", ".img")  # endings of what may hold tables instead of a raster
+_File = tuple[Place | RasterFile, ImageFile]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +68,14 @@ class Basemap:
     revolutions : int
         Times 360 degrees by which its longitudes are counted on, in a mosaic
         that goes over the 180th meridian.
+    place : place or raster
+        What was opened.
     """
 
     image: ImageFile
     bounds: Bounds
     revolutions: int = 0
+    place: Place | RasterFile = ""
 
     def read(
         self, grid: GeoBox, corner: tuple[int, int], shape: tuple[int, int]
@@ -82,87 +89,83 @@ class Basemap:
         return _to_bytes(image.values, self.image.header.dtype), image.valid
 
 
-def find_basemaps(places: Iterable[Place]) -> list[Place]:
-    """List the rasters of files, folders, products and STAC collections, folders sorted by name.
+@dataclass(frozen=True, eq=False)
+class Mosaic:
+    """Which files become one image, on which grid.
 
-    Raises
-    ------
-    InputError
-        If a place is missing or a folder holds no raster.
+    Attributes
+    ----------
+    grid : GeoBox
+        North up; holds all files.
+    maps : tuple of Basemap
+        In order: where they overlap the first wins.
+    left_out : tuple of (str, str)
+        Name of each file that is not used, and why.
     """
-    basemaps: list[Place] = []
-    for place in places:
-        at = as_place(place)
-        items = stac_items(at)
-        if items is not None:
-            basemaps += items
-            continue
-        if isinstance(at, str) or product_bands(at) is not None:
-            basemaps.append(at)
-            continue
-        with reaching(at):
-            basemaps += _rasters_at(at)
-    if not basemaps:
-        raise InputError("no basemap was given; name at least one file or folder.")
-    return basemaps
+
+    grid: GeoBox
+    maps: tuple[Basemap, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
 
 
-def plan_grid(
-    places: Sequence[Place],
+def plan_mosaic(
+    places: Sequence[Place | RasterFile],
     crs: str | None = None,
     resolution: float | None = None,
     reading: Reading | None = None,
-) -> tuple[GeoBox, list[Basemap]]:
-    """Choose the grid that holds all files.
+    every_file: bool = False,
+) -> Mosaic:
+    """Choose the files that are imagery, their order, and the grid that holds them all.
 
-    CRS and resolution are those of the first file unless they are given; a
-    first file that is not north-up lends its CRS and the length of its pixel
-    sides. The upper left corner is that of the union of all files.
+    Finer files come first, so that where they overlap the finest wins; those
+    of about one pixel size keep their order. What is no imagery (heights,
+    masks, browse images; see :mod:`crosslook.geo.imagery`), has no
+    georeference or is no raster is left out where others remain.
+
+    CRS and resolution are those of the first file in that order unless they
+    are given; a first file that is not north-up lends its CRS and the length
+    of its pixel sides. Where the finest pixels would make the grid more than
+    16 times as large as all files together, the next coarser ones are taken.
+    The upper left corner is that of the union of all files.
 
     Parameters
     ----------
-    places : sequence of places
+    places : sequence of places or rasters
     crs : str, optional
         As ``EPSG:32611``.
     resolution : float, optional
         Units of the CRS per pixel.
     reading : Reading, optional
+    every_file : bool
+        Take what does not look like imagery too.
 
     Raises
     ------
     RasterError
         If a file cannot be read.
     GridError
-        If a file has no CRS, or lies where the CRS is not defined.
+        If no file has a CRS, or one lies where the CRS is not defined.
     InputError
         If files of one folder are bands of one place.
     SettingError
         If the CRS is unknown or the resolution is not allowed.
     """
     target = None if crs is None else parse_crs(crs)
-    steps = None if resolution is None else (resolution, resolution)
+    opened, left_out = _open_all(places, reading)
+    if not every_file:
+        opened, others = _imagery_of(opened)
+        left_out += others
+    files = _in_order(opened)
+    lead = _lead([image for _, image in files]).grid
+    target = target or crs_of(lead)
+    _check_resolution(resolution, target)
+    steps = pixel_size(lead, target) if resolution is None else (resolution, resolution)
     maps: list[Basemap] = []
-    for place in track(places, "Reading basemaps", len(places)):
-        image = _thinned(open_image(place, "optical", reading, allow_empty=True))
-        if not is_placed(image.grid):
-            raise GridError(
-                f"basemap '{image.name}' has no georeference, so places on it have no "
-                "coordinates. Give a GeoTIFF, or use register for two plain images."
-            )
-        target = target or crs_of(image.grid)
-        if not maps:
-            _check_resolution(resolution, target)
-        steps = steps or pixel_size(image.grid, target)
-        maps.append(_placed(image, target, maps[0].bounds if maps else None))
-    if target is None or steps is None:
-        raise InputError("no basemap was given; name at least one file or folder.")
-    _check_bands(places, maps)
+    for place, image in files:
+        maps.append(_placed(place, image, target, maps[0].bounds if maps else None))
+    _check_bands(maps)
     maps = _sharing_limits(maps)
-    left, top = min(m.bounds[0] for m in maps), max(m.bounds[3] for m in maps)
-    right, bottom = max(m.bounds[2] for m in maps), min(m.bounds[1] for m in maps)
-    across, down = steps
-    height, width = _cells((top - bottom) / down), _cells((right - left) / across)
-    return make_grid(text_of_crs(target), (across, 0, left, 0, -down, top), height, width), maps
+    return Mosaic(_grid_of(maps, target, steps), tuple(maps), tuple(left_out))
 
 
 def read_window(
@@ -170,7 +173,7 @@ def read_window(
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Read one window of the grid from all files that touch it.
 
-    Where files overlap the first one wins. Pixels outside the grid or without
+    Where files overlap the first one wins, which is the finest. Pixels outside the grid or without
     data are invalid and zero. Colour and grey files together give grey.
 
     Parameters
@@ -205,11 +208,12 @@ def bands_of(maps: Sequence[Basemap]) -> int:
     return min(len(one.image.bands) for one in maps)
 
 
-def fingerprint(places: Sequence[Place]) -> list[list[Any]]:
+def fingerprint(places: Sequence[Place | RasterFile]) -> list[list[Any]]:
     """Name, size and time of change of every file, and of its parts: tells a changed basemap."""
     entries: list[list[Any]] = []
     for place in places:
-        for part in RasterFile(place).parts():
+        raster = place if isinstance(place, RasterFile) else RasterFile(place)
+        for part in raster.parts():
             if is_gdal_name(part) or part.startswith(ONLY_GDAL):
                 entries.append([name_of(part), 0, 0])
                 continue
@@ -233,18 +237,102 @@ def span(bounds: Bounds, place: GeoBox) -> tuple[slice, slice]:
     return spans[0], spans[1]
 
 
-def _rasters_at(place: Path) -> list[Place]:
-    if place.is_dir():
-        inside = [p for p in place.iterdir() if p.suffix.lower() in SUFFIXES]
-        if not inside:
-            raise InputError(
-                f"folder '{place}' holds no basemap; a product, or files ending in "
-                f"{', '.join(SUFFIXES)}, are looked for."
-            )
-        return sorted(inside, key=str)
-    if place.exists():
-        return [place if is_remote(place) else place.resolve()]
-    raise InputError(f"there is no basemap '{place}'. Check the path.")
+def _open_all(
+    places: Sequence[Place | RasterFile], reading: Reading | None
+) -> tuple[list[_File], list[tuple[str, str]]]:
+    """Open all files; those without georeference, and what is no raster, apart with the reason."""
+    opened: list[_File] = []
+    refused: list[tuple[str, str, CrosslookError]] = []
+    for place in track(places, "Reading basemaps", len(places)):
+        try:
+            image = _thinned(open_image(place, "optical", reading, allow_empty=True))
+        except RasterError as error:
+            if not str(place).lower().endswith(_PERHAPS):
+                raise
+            refused.append((name_of(str(place)), "no raster inside", error))
+            continue
+        if is_placed(image.grid):
+            opened.append((place, image))
+        else:
+            refused.append((image.name, *_no_place(image)))
+    if not opened:
+        if refused:
+            raise refused[0][2]
+        raise InputError("no basemap was given; name at least one file or folder.")
+    return opened, [(name, why) for name, why, _ in refused]
+
+
+def _no_place(image: ImageFile) -> tuple[str, GridError]:
+    """Why a basemap lies nowhere, in brief and as an error."""
+    if is_unnamed(image.grid):
+        return "its map or world file says no CRS", GridError(
+            f"basemap '{image.name}' has a map or a world file that says no CRS, so places on it "
+            "have no coordinates. Say the CRS of its numbers with --crs, as --crs EPSG:32633."
+        )
+    return "no georeference", GridError(
+        f"basemap '{image.name}' has no georeference, so places on it have no "
+        "coordinates. Give a GeoTIFF, or use register for two plain images."
+    )
+
+
+def _imagery_of(files: list[_File]) -> tuple[list[_File], list[tuple[str, str]]]:
+    """The files that are imagery, and the names of the others with the reason."""
+    if len(files) == 1:
+        return files, []
+    crs = crs_of(files[0][1].grid)
+    paths = _relative([place for place, _ in files])
+    candidates = []
+    for (_, image), path in zip(files, paths, strict=True):
+        try:
+            bounds = bounds_on(image.grid, crs)
+        except GridError:  # so far away that it shows no ground of the others
+            bounds = (0.0, 0.0, 0.0, 0.0)
+        candidates.append(Candidate(image, bounds, path))
+    reasons = not_imagery(candidates)
+    kept = [file for number, file in enumerate(files) if number not in reasons]
+    return kept, [(paths[number], reason) for number, reason in sorted(reasons.items())]
+
+
+def _relative(places: Sequence[Place | RasterFile]) -> list[str]:
+    """Paths of local files below the folder that holds them all; names of the others."""
+    local = [place for place in places if isinstance(place, Path) and not is_remote(place)]
+    common = os.path.commonpath([place.absolute().parent for place in local]) if local else ""
+    return [
+        os.path.relpath(place.absolute(), common)
+        if isinstance(place, Path) and not is_remote(place)
+        else place.name
+        if isinstance(place, RasterFile)
+        else name_of(place)
+        for place in places
+    ]
+
+
+def _in_order(files: list[_File]) -> list[_File]:
+    """Finest first; files of about one pixel size keep their order."""
+    metres = [ground_metres(image) for _, image in files]
+    steps: list[float] = []  # the finest pixel of each group
+    for size in sorted(metres):
+        if not steps or size > _ALIKE * steps[-1]:
+            steps.append(size)
+    ranks = [bisect_right(steps, size) for size in metres]
+    return [files[n] for n in sorted(range(len(files)), key=ranks.__getitem__)]
+
+
+def _lead(images: Sequence[ImageFile]) -> ImageFile:
+    """The image that lends its pixel size: the finest that does not swell the others too much."""
+    metres = np.array([ground_metres(image) for image in images])
+    pixels = np.array([math.prod(image.shape) for image in images], np.float64)
+    swollen = (pixels * metres**2).sum() / (metres**2 * pixels.sum())
+    return next(image for image, by in zip(images, swollen, strict=True) if by <= _MOST_SWOLLEN)
+
+
+def _grid_of(maps: Sequence[Basemap], target: CRS, steps: tuple[float, float]) -> GeoBox:
+    """North up, from the upper left corner of all files."""
+    left, top = min(m.bounds[0] for m in maps), max(m.bounds[3] for m in maps)
+    right, bottom = max(m.bounds[2] for m in maps), min(m.bounds[1] for m in maps)
+    across, down = steps
+    height, width = _cells((top - bottom) / down), _cells((right - left) / across)
+    return make_grid(text_of_crs(target), (across, 0, left, 0, -down, top), height, width)
 
 
 def _thinned(image: ImageFile) -> ImageFile:
@@ -253,7 +341,9 @@ def _thinned(image: ImageFile) -> ImageFile:
     return replace(image, survey=replace(image.survey, sample=few))
 
 
-def _placed(image: ImageFile, target: CRS, first: Bounds | None) -> Basemap:
+def _placed(
+    place: Place | RasterFile, image: ImageFile, target: CRS, first: Bounds | None
+) -> Basemap:
     name = text_of_crs(target)[:60]
     try:
         left, bottom, right, top = bounds_on(image.grid, target)
@@ -265,7 +355,7 @@ def _placed(image: ImageFile, target: CRS, first: Bounds | None) -> Basemap:
     if target.is_geographic and first is not None:
         revolutions = round(((first[0] + first[2]) - (left + right)) / 720.0)
     moved = 360.0 * revolutions
-    return Basemap(image, (left + moved, bottom, right + moved, top), revolutions)
+    return Basemap(image, (left + moved, bottom, right + moved, top), revolutions, place)
 
 
 def _check_resolution(resolution: float | None, target: CRS) -> None:
@@ -282,13 +372,13 @@ def _check_resolution(resolution: float | None, target: CRS) -> None:
         )
 
 
-def _check_bands(places: Sequence[Place], maps: Sequence[Basemap]) -> None:
+def _check_bands(maps: Sequence[Basemap]) -> None:
     """Refuse a folder of files that are bands of one place: which is the image is not known."""
     seen: dict[tuple[str, ...], str] = {}
-    for place, one in zip(places, maps, strict=True):
-        if isinstance(place, str) or len(one.image.bands) != 1:
+    for one in maps:
+        if not isinstance(one.place, Path) or len(one.image.bands) != 1:
             continue
-        key = (str(place.parent), *(f"{value:.9g}" for value in one.bounds))
+        key = (str(one.place.parent), *(f"{value:.9g}" for value in one.bounds))
         if key in seen:
             raise InputError(
                 f"'{seen[key]}' and '{one.image.name}' cover the same ground with one band each, "

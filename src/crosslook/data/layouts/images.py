@@ -62,7 +62,7 @@ def folders_in(folder: Path) -> list[Path]:
     )
 
 
-_ENDING = re.compile(r"(\.(?:tar|zarr|safe))?\.[a-z]\w{0,7}$", re.IGNORECASE)
+_ENDING = re.compile(r"(\.(?:tar|zarr))?\.[a-z]\w{0,7}$", re.IGNORECASE)
 
 
 def stem_of(place: Place) -> str:

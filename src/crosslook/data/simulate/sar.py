@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.data.simulate.ground import Ground, World, grow, make_ground
+from crosslook.data.simulate.ground import Ground, World, make_ground
 from crosslook.data.simulate.landcover import BUILDING, FIELD, MAX_OBJECT_HEIGHT
 from crosslook.data.simulate.noise import gamma_noise, mix, pixel_hash, uniform
 from crosslook.data.simulate.settings import Look
@@ -33,6 +33,8 @@ _LEAST_WALL = 2.5
 _NOISE_FLOOR = 10 ** (-2.6)
 _MOST_RELIEF = 2.7  # metres between the lowest and the highest ground, per metre of relief
 _PARTS = 8  # of a pixel, so that a stretched slope has no gaps
+_WORK_BYTES = 256 << 20  # of the rows that are rendered at once
+_ROW_BYTES = 1200  # that a pixel takes meanwhile, of an image that is not terrain-corrected
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,26 @@ class Displacement:
 def render_backscatter(world: World, window: Window, settings: SarSettings) -> FloatArray:
     """Render the intensity of a window without speckle, linear, float32 (H, W).
 
-    The result for a window equals that part of any larger one.
+    The result for a window equals that part of any larger one. Rows do not
+    depend on each other, since the sensor looks along them: they are made a
+    few at a time, and memory holds little beside the result.
     """
+    out = np.empty((window.height, window.width), np.float32)
+    margin = _margin(world, settings)
+    across = (window.width + 2 * margin) * (_ROW_BYTES if settings.uncorrected else _ROW_BYTES // 2)
+    deep = max(1, _WORK_BYTES // across)
+    for top in range(0, window.height, deep):
+        rows = min(deep, window.height - top)
+        part = Window(window.row + top, window.col, rows, window.width)
+        out[top : top + rows] = _render_rows(world, part, settings, margin)
+    return out
+
+
+def _render_rows(world: World, window: Window, settings: SarSettings, margin: int) -> FloatArray:
+    """Render rows with a margin on either side, from which something may lie over them."""
     tangent = math.tan(math.radians(settings.incidence))
     layover_reach = math.ceil(MAX_OBJECT_HEIGHT / tangent / world.gsd) + 1
-    margin = _margin(world, settings)
-    ground = make_ground(world, grow(window, margin))
+    ground = make_ground(world, _widen(window, margin))
     scattered = _scatter(ground)
     surface, terrain = ground.surface, ground.terrain.height
     objects, label = ground.cover.height, ground.cover.label
@@ -111,14 +127,14 @@ def render_backscatter(world: World, window: Window, settings: SarSettings) -> F
     image = image + np.float32(_NOISE_FLOOR)
     if settings.look == "west":
         image = image[:, ::-1]
-    return np.ascontiguousarray(image[margin:-margin, margin:-margin], np.float32)
+    return np.asarray(image[:, margin:-margin], np.float32)
 
 
 def terrain_displacement(world: World, window: Window, settings: SarSettings) -> Displacement:
     """Where an image that is not terrain-corrected shows the ground of a window, exactly."""
     tangent = math.tan(math.radians(settings.incidence))
     margin = _margin(world, replace(settings, uncorrected=True))
-    ground = make_ground(world, grow(window, margin))
+    ground = make_ground(world, _widen(window, margin))
     surface, height, objects = ground.surface, ground.terrain.height, ground.cover.height
     west = settings.look == "west"
     if west:
@@ -132,15 +148,20 @@ def terrain_displacement(world: World, window: Window, settings: SarSettings) ->
     layover[:, 1:] |= beyond[:, :-1] >= seen[:, 1:]
     layover[:, :-1] |= before[:, 1:] <= seen[:, :-1]
     shadow = _shaded(surface, world.gsd / tangent)
-    cut = slice(margin, -margin), slice(margin, -margin)
+    cut = slice(None), slice(margin, -margin)
     columns = -moved[:, ::-1] if west else moved
     masks = (layover[:, ::-1], shadow[:, ::-1]) if west else (layover, shadow)
     level = height[:, ::-1] if west else height
     return Displacement(columns[cut], masks[0][cut], masks[1][cut], level[cut])
 
 
+def _widen(window: Window, margin: int) -> Window:
+    """The window and ``margin`` pixels to its left and right."""
+    return Window(window.row, window.col - margin, window.height, window.width + 2 * margin)
+
+
 def _margin(world: World, settings: SarSettings) -> int:
-    """Pixels around a window from which something may lie over it or shade it."""
+    """Pixels beside a window from which something may lie over it or shade it."""
     tangent = math.tan(math.radians(settings.incidence))
     high = MAX_OBJECT_HEIGHT + (_MOST_RELIEF * world.relief if settings.uncorrected else 0.0)
     return max(math.ceil(high * tangent / world.gsd), math.ceil(high / tangent / world.gsd) + 1) + 2

@@ -122,32 +122,49 @@ def truth_matrix(settings: SceneSettings) -> NDArray[np.float64]:
     return matrix
 
 
-def render_sar(settings: SceneSettings) -> FloatArray:
-    """Render the SAR image on its own grid, float32 (size, size), linear intensity.
+def render_sar(settings: SceneSettings, part: Window | None = None) -> FloatArray:
+    """Render the SAR image, or a part of it, on its own grid; float32 (h, w), linear intensity.
 
     The noise-free image is resampled (bilinear) and speckle is added
     afterwards, so that it is as rough as the number of looks says.
+
+    Parameters
+    ----------
+    settings : SceneSettings
+    part : Window, optional
+        Pixels of the SAR image, all of them by default.
     """
-    matrix, size = truth_matrix(settings), settings.size
+    at = Window(0, 0, settings.size, settings.size) if part is None else part
+    matrix = truth_matrix(settings)
+    origin = settings.origin[0] + at.row, settings.origin[1] + at.col
     if np.array_equal(matrix, np.eye(3)):
-        image = render_backscatter(settings.world, settings.window, settings.sar)
+        place = Window(*origin, at.height, at.width)
+        image = render_backscatter(settings.world, place, settings.sar)
     else:
-        image = _resampled(settings, matrix)
-    return add_speckle(image, settings.world, settings.origin, settings.looks).reshape(size, size)
+        image = _resampled(settings, matrix, at)
+    return add_speckle(image, settings.world, origin, settings.looks)
 
 
-def _resampled(settings: SceneSettings, matrix: NDArray[np.float64]) -> FloatArray:
-    from scipy.ndimage import affine_transform
-
-    size = settings.size
-    corners = np.array([[0, 0, 1], [0, size, 1], [size, 0, 1], [size, size, 1]]) @ matrix.T
+def seen_window(matrix: NDArray[np.float64], part: Window) -> Window:
+    """The optical pixels that a part of the SAR image is resampled from."""
+    bottom, right = part.row + part.height, part.col + part.width
+    sides = [(row, col, 1) for row in (part.row, bottom) for col in (part.col, right)]
+    corners = np.array(sides) @ matrix.T
     low = np.floor(corners[:, :2].min(axis=0)).astype(int) - 2
     high = np.ceil(corners[:, :2].max(axis=0)).astype(int) + 2
-    row, col = (int(low[i] + settings.origin[i]) for i in range(2))
-    height, width = (int(side) for side in high - low)
-    larger = render_backscatter(settings.world, Window(row, col, height, width), settings.sar)
+    return Window(int(low[0]), int(low[1]), *(int(side) for side in high - low))
+
+
+def _resampled(settings: SceneSettings, matrix: NDArray[np.float64], part: Window) -> FloatArray:
+    from scipy.ndimage import affine_transform
+
+    seen = seen_window(matrix, part)
+    row, col = seen.row + settings.origin[0], seen.col + settings.origin[1]
+    place = Window(row, col, seen.height, seen.width)
+    larger = render_backscatter(settings.world, place, settings.sar)
     # scipy counts from pixel centres: index + 0.5 is the position.
-    offset = matrix[:2, :2] @ [0.5, 0.5] + matrix[:2, 2] - low - 0.5
-    shape = (size, size)
+    first = np.array([part.row + 0.5, part.col + 0.5])
+    offset = matrix[:2, :2] @ first + matrix[:2, 2] - (seen.row, seen.col) - 0.5
+    shape = (part.height, part.width)
     warped = affine_transform(larger, matrix[:2, :2], offset, shape, order=1)
     return np.asarray(warped, np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.atomic import atomic_path, check_writable, is_temporary, sweep, write_text
+from crosslook.data.simulate.bands import optical_bands, sar_bands
 from crosslook.data.simulate.noise import mix
-from crosslook.data.simulate.scene import (
-    SceneSettings,
-    SimulatedPair,
-    make_pair,
-    truth_matrix,
-)
+from crosslook.data.simulate.scene import SceneSettings, truth_matrix
 from crosslook.data.simulate.settings import SceneOptions, SimulateOptions
 from crosslook.errors import OutputError, SettingError
 from crosslook.options import after_two
@@ -30,6 +27,7 @@ MOST_PAIRS = 100_000
 
 _WEST, _NORTH = 300_000.0, 5_500_000.0
 _PER_ROW = 10
+_CACHE_MIB = 64
 _TRUTH, _TABLE = "truth.json", "truth.csv"
 _PARTS = ("optical", "sar")
 _COLUMNS = ("id", "synthetic", *(f"m{i}{j}" for i in range(3) for j in range(3)))
@@ -87,18 +85,25 @@ def write_pairs(out: Path | str, count: int, settings: SimulateOptions) -> list[
         write_text(folder / _TRUTH, truth)
     for index, (name, scene) in enumerate(track(scenes.items(), "Simulating pairs", total=count)):
         if not all(_is_made(path, scene) for path in _files(folder, name)):
-            write_pair(folder, name, _render(scene), _place(index, scene))
+            write_pair(folder, name, scene, _place(index, scene))
     write_text(folder / _TABLE, _truth_csv(scenes))
     return list(scenes)
 
 
-def write_pair(folder: Path, name: str, pair: SimulatedPair, corner: tuple[float, float]) -> None:
-    """Write one pair into ``optical/`` and ``sar/``; ``corner`` is west, north in UTM."""
-    gsd = pair.settings.gsd
-    images: tuple[NDArray[Any], NDArray[Any]] = (pair.optical, pair.sar[None])
-    for target, bands in zip(_files(folder, name), images, strict=True):
-        with atomic_path(target) as path:
-            _write_raster(path, bands, corner, gsd, pair.settings)
+def write_pair(
+    folder: Path, name: str, settings: SceneSettings, corner: tuple[float, float]
+) -> None:
+    """Render one pair into ``optical/`` and ``sar/``; ``corner`` is west, north in UTM.
+
+    The pixels are those of :func:`~crosslook.data.simulate.scene.make_pair`.
+    They are made and written a band of rows at a time: memory stays below
+    2 GiB, whatever the size.
+    """
+    optical, sar = _files(folder, name)
+    with atomic_path(optical) as path:
+        _write_raster(path, settings, corner, 3, "uint8", optical_bands)
+    with atomic_path(sar) as path:
+        _write_raster(path, settings, corner, 1, "float32", sar_bands)
 
 
 def profile_of(corner: tuple[float, float], gsd: float, bands: int, dtype: str) -> dict[str, Any]:
@@ -125,17 +130,24 @@ def tags_of(settings: SceneSettings) -> dict[str, str]:
 
 def _write_raster(
     path: Path,
-    bands: NDArray[Any],
-    corner: tuple[float, float],
-    gsd: float,
     settings: SceneSettings,
+    corner: tuple[float, float],
+    count: int,
+    dtype: str,
+    render: Callable[[SceneSettings, int], Iterator[tuple[int, NDArray[Any]]]],
 ) -> None:
     import rasterio
+    from rasterio.windows import Window as FileWindow
 
-    count, height, width = bands.shape
-    profile = profile_of(corner, gsd, count, bands.dtype.name)
-    with rasterio.open(path, "w", height=height, width=width, **profile) as file:
-        file.write(bands)
+    size = settings.size
+    profile = profile_of(corner, settings.gsd, count, dtype) | {"height": size, "width": size}
+    # GDAL's cache would take a part of all memory.
+    with (
+        rasterio.Env(GDAL_CACHEMAX=_CACHE_MIB),
+        rasterio.open(path, "w", **profile) as file,
+    ):
+        for top, bands in render(settings, int(file.block_shapes[0][0])):
+            file.write(bands, window=FileWindow(0, top, size, bands.shape[1]))
         file.update_tags(**tags_of(settings))
 
 
@@ -145,10 +157,6 @@ def _settings_of(base: SceneSettings, index: int) -> SceneSettings:
     # A world of its own per scene; the first is the seed's, as in make_pair.
     seed = int(mix(base.seed & 0xFFFFFFFF, base.seed >> 32, index))
     return base.model_copy(update={"seed": seed})
-
-
-def _render(settings: SceneSettings) -> SimulatedPair:
-    return make_pair(**settings.model_dump())
 
 
 def _place(index: int, settings: SceneSettings) -> tuple[float, float]:

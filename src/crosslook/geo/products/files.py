@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from crosslook.gdal_names import is_virtual
 from crosslook.geo.products.bands import Product
 from crosslook.geo.products.hdf5 import hdf5_bands, hdf5_source
 from crosslook.geo.products.zarr import zarr_bands, zarr_source
@@ -49,6 +50,8 @@ def file_bands(text: str) -> dict[str, str] | Product | None:
 
 def gdal_source(name: str) -> str:
     """What GDAL opens for a file or a layer: its name, or a virtual raster at its true place."""
+    if is_virtual(name):
+        return name
     for product in FILES:
         text = None if product.source is None else product.source(name)
         if text is not None:

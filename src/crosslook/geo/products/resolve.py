@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from crosslook.errors import InputError
-from crosslook.gdal_names import files_of
+from crosslook.gdal_names import files_of, is_virtual
 from crosslook.geo.products.bands import Part, Product, chosen
 from crosslook.geo.products.files import file_bands, gdal_source
 from crosslook.geo.products.folders import entry_product, folder_product
@@ -131,7 +131,7 @@ def product_at(place: Place) -> Product | None:
     """
     text = str(place)
     if is_gdal_name(text):
-        return _of_file(text)
+        return None if is_virtual(text) else _of_file(text)
     if is_json(text):
         return stac_product(text)
     if is_remote(text):
