@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import kinds_nitf  # noqa: F401, each kind registers itself
+from tests.helpers import kinds_containers, kinds_nitf, kinds_products  # noqa: F401  (kinds)
 from tests.helpers.kinds import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,7 +16,43 @@ ROWS = {
     "Sentinel-1 GRD": ["the_folder_of_a_sentinel_1_product"],
     "Sentinel-2 L1C, L2A": ["test_a_sentinel_2_product_is_one_image_of_its_visible_bands"],
     "Landsat Collection 2": ["test_a_landsat_product_is_one_image_of_its_visible_bands"],
-    "STAC item": ["test_a_stac_item_names_its_bands"],
+    "STAC item 1.0, 1.1": [
+        "test_a_stac_item_names_its_bands",
+        "test_bands_of_1_1_stand_at_asset_item_or_collection",
+        "a_stac_item_of_radar",
+    ],
+    "Sentinel-1 SLC of IW and EW": ["test_bursts_of_an_slc_are_not_taken_for_an_image"],
+    "Sentinel-1 COG, zipped SAFE": [
+        "a_cloud_optimised_product_of_sentinel_1",
+        "a_zipped_product_of_sentinel_1",
+    ],
+    "BIOMASS L1": ["biomass"],
+    "RTC-S1": ["a_burst_of_opera", "a_file_of_opera_beside_its_mask"],
+    "CSLC-S1": ["opera_cslc"],
+    "NISAR GCOV": ["nisar_gcov", "test_polarisations_and_frequencies_are_named"],
+    "NISAR GSLC": ["nisar_gslc"],
+    "NISAR RSLC, ICEYE and COSMO-SkyMed SLC": [
+        "test_radar_geometry_is_said",
+        "test_real_and_imaginary_parts_are_not_two_images",
+    ],
+    "Sentinel-2 in EOPF Zarr": ["eopf_sentinel_2", "eopf_sentinel_2_in_version_3"],
+    "Sentinel-1 GRD in EOPF Zarr": ["eopf_sentinel_1"],
+    "GeoZarr, CF Zarr": ["geozarr", "a_sharded_array"],
+    "`.dim`, `.data`": [
+        "a_product_of_snap",
+        "the_data_folder_of_snap",
+        "a_product_of_snap_without_map",
+        "complex_parts_of_snap",
+    ],
+    "ALOS-2 GeoTIFF": ["alos_2_as_geotiff"],
+    "ALOS-2, ALOS-4 CEOS": ["test_what_gdal_cannot_read_of_ceos_is_said"],
+    "Folder of Umbra, Capella or ICEYE": ["umbra", "capella", "iceye"],
+    "TerraSAR-X, TanDEM-X, PAZ (GEC)": ["terrasar_x"],
+    "RADARSAT-2 (detected)": ["radarsat_2"],
+    "One image in a folder or archive": [
+        "a_folder_of_one_image",
+        "test_an_archive_of_one_image_is_that_image",
+    ],
     "SICD": [
         "sicd_of_floats",
         "sicd_of_whole_numbers",
