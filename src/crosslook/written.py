@@ -3,7 +3,7 @@
 A file tells it by itself: by a mark in its metadata, by the header of its
 table, by the keys of its JSON. So a folder can be moved, copied and packed,
 and a command that was stopped or killed goes on in it. Where a format has
-no room for a mark, the file stands beside one of the same command that tells.
+no room for a mark, the file lies beside one of the same command that has one.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ TAGS = ("ALIGNED_TO", "VERDICT")
 """Tags of a raster that was brought onto an optical image."""
 
 _LOOKED_AT = 65_536  # bytes at the beginning that hold the mark
-Told = Callable[[Path], bool]
+Recogniser = Callable[[Path], bool]
 
 
-def refuse_foreign(folder: Path, files: Mapping[str, Told], *, overwrite: bool) -> None:
+def refuse_foreign(folder: Path, files: Mapping[str, Recogniser], *, overwrite: bool) -> None:
     """See that no file that a command is about to write is there and of other origin.
 
     Parameters
@@ -42,11 +42,11 @@ def refuse_foreign(folder: Path, files: Mapping[str, Told], *, overwrite: bool) 
     OutputError
         If one is of other origin, or a folder is in the way; it names the first.
     """
-    for name, told in files.items():
+    for name, is_own in files.items():
         path = folder / name
         if path.is_dir():
             raise OutputError(f"{path} is a folder; remove it or choose another place.")
-        if not overwrite and (path.exists() or path.is_symlink()) and not told(path):
+        if not overwrite and (path.exists() or path.is_symlink()) and not is_own(path):
             raise foreign(str(path))
 
 
@@ -58,35 +58,35 @@ def foreign(name: str) -> OutputError:
     )
 
 
-def has_header(columns: Sequence[str]) -> Told:
+def has_header(columns: Sequence[str]) -> Recogniser:
     """Tell a CSV table by its first line."""
 
-    def told(path: Path) -> bool:
+    def is_own(path: Path) -> bool:
         try:
             with path.open(encoding="utf-8", newline="") as file:
                 return next(csv.reader(file), None) == list(columns)
         except (OSError, ValueError, csv.Error):
             return False
 
-    return told
+    return is_own
 
 
-def has_keys(*keys: str) -> Told:
+def has_keys(*keys: str) -> Recogniser:
     """Tell a JSON file by keys of its object."""
 
-    def told(path: Path) -> bool:
+    def is_own(path: Path) -> bool:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return False
         return isinstance(values, dict) and set(keys) <= values.keys()
 
-    return told
+    return is_own
 
 
-def beside(name: str, told: Told) -> Told:
+def beside(name: str, is_own: Recogniser) -> Recogniser:
     """Tell a file by another one in its folder, which is always written first."""
-    return lambda path: told(path.with_name(name))
+    return lambda path: is_own(path.with_name(name))
 
 
 def is_marked(path: Path) -> bool:

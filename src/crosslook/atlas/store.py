@@ -33,7 +33,7 @@ from crosslook.match.channels import Channels, contrast_weight
 from crosslook.notebook import card, image
 from crosslook.storage import Folder, LocalFolder, open_folder
 
-_SOURCES, _LEFT_OUT = 3, 20  # named; of others the number is told
+_SOURCES, _LEFT_OUT = 3, 20  # named; of others the number is given
 _SHOWN_BLOCKS, _THUMBNAIL = 4, 480
 _REMOTE_FILES = 64  # arrays of a remote atlas that are held in memory
 

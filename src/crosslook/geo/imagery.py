@@ -1,7 +1,7 @@
 """Which of several files are imagery, and which only lie beside it.
 
 A folder of basemaps also holds heights, masks, quality bands and browse images.
-They are told by what they hold: few different values (masks, classes), or one
+They are known by what they hold: few different values (masks, classes), or one
 band of floats, of signed numbers, or as smooth as heights and haze, where other
 files show the same ground without any of this. A name that says so
 (``dem.tif``, ``..._udm2.tif``) counts too, where the content does not

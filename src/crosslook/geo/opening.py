@@ -179,10 +179,10 @@ def _of_several(file: Any, said: str) -> tuple[str, ...]:
 def _of_place(placed: Placed, remarks: dict[str, str]) -> tuple[str, ...]:
     by = remarks.get("PLACED_BY", placed.by)
     said = {"nothing": "it lies nowhere", "affine": "placed by its affine map"}
-    told = said.get(by, f"placed by its {by}") + placed.note
+    words = said.get(by, f"placed by its {by}") + placed.note
     if by in said and not placed.note:
-        told = ""
-    return tuple(part for part in (told, remarks.get("NOTE", "")) if part)
+        words = ""
+    return tuple(part for part in (words, remarks.get("NOTE", "")) if part)
 
 
 def _open_file(source: Recipe, opening: Opening) -> Any:
@@ -261,7 +261,7 @@ def _warped(data: Any, source: Recipe, onto: GeoBox, own: str | None) -> Any:
     if missing is None and data.dtypes[0].startswith("float"):
         missing = float("nan")
     height, width = shape_of(onto)
-    # In float32 with NaN for no data: what lies outside the raster is told from 0.
+    # In float32 with NaN for no data: what lies outside the raster is known from 0.
     return WarpedVRT(
         data,
         src_crs=own,

@@ -176,7 +176,7 @@ def _warped_by(data: Any, source: str, target: str, stored: str | None, **how: s
 
 
 def _as_stored(data: Any, resampling: str) -> dict[str, Any]:
-    """Rectified numbers of the file's own type; what lies outside them is told by alpha."""
+    """Rectified numbers of the file's own type; what lies outside them is known by alpha."""
     return {
         "resampling": Resampling[resampling],
         "add_alpha": ColorInterp.alpha not in data.colorinterp,

@@ -1,6 +1,6 @@
 """Radar images in NITF: complex pairs, amplitude and phase, and the products SICD and SIDD.
 
-How GDAL gives their pixels changes with its version; what they are is told by
+How GDAL gives their pixels changes with its version; what they are is known from
 the subcategories of the bands (I and Q, M and P) and by the XML of the product.
 A large SICD is cut into several image segments, which are one image here.
 """

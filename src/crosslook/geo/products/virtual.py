@@ -1,7 +1,7 @@
 """Several files as one image, and pixels that are no numbers yet, as virtual rasters (VRT).
 
 Complex pixels become their amplitude, palettes their colours; what SICD and
-SIDD hold is told from their metadata (:mod:`crosslook.geo.products.nitf`).
+SIDD hold is known from their metadata (:mod:`crosslook.geo.products.nitf`).
 """
 
 from __future__ import annotations
