@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from crosslook.data.pairs import open_pairs
 from crosslook.data.tables import acquisition_dates, days_between, read_alignment
-from crosslook.data.text_table import check_names
+from crosslook.data.text_table import check_zeros
 from crosslook.errors import InputError
 from crosslook.match.audit import audit
 from crosslook.retrieval.settings import StudySettings
@@ -137,9 +137,9 @@ def test_groups_that_would_part_neighbours_are_refused(
         open_pairs(tmp_path)
 
 
-def test_zeros_lost_of_an_alignment(tmp_path: Path) -> None:
+def test_zeros_lost_of_an_alignment() -> None:
     with pytest.raises(InputError, match="its zeros were lost"):
-        check_names(tmp_path / "alignment.csv", ["0000", "1"], NAMES, "the alignment")
+        check_zeros("the alignment", ["0000", "1"], NAMES)
 
 
 def test_pairs_without_a_group_are_said(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def check_names(path: Path, listed: Iterable[str], known: Iterable[str], what: s
     if not listed or not known:
         return
     if known.intersection(listed):
-        _check_zeros(path, set(listed) - known, known - set(listed))
+        check_zeros(str(path), listed, known)
         return
     raise InputError(
         f"{path} names no scene of the pairs: {what} has '{listed[0]}', the pairs have "
@@ -117,12 +117,26 @@ def check_names(path: Path, listed: Iterable[str], known: Iterable[str], what: s
     )
 
 
-def _check_zeros(path: Path, listed: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse names that are those of scenes but for zeros, as spreadsheets leave them."""
-    numbers = {name.lstrip("0"): name for name in known if name.startswith("0")}
-    for name in sorted(listed):
+def check_zeros(table: str, listed: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse names that are those of scenes but for zeros, as spreadsheets leave them.
+
+    Parameters
+    ----------
+    table : str
+        What names them, for the message.
+    listed, known : iterable of str
+        The scenes that it names, and those that there are.
+
+    Raises
+    ------
+    InputError
+        If one is so; it shows both.
+    """
+    listed, known = set(listed), set(known)
+    numbers = {name.lstrip("0"): name for name in known - listed if name.startswith("0")}
+    for name in sorted(listed - known):
         if name.isdecimal() and (whole := numbers.get(name.lstrip("0"))):
             raise InputError(
-                f"{path} names '{name}', the pairs have '{whole}': its zeros were lost, as "
+                f"{table} names '{name}', the pairs have '{whole}': its zeros were lost, as "
                 "spreadsheets do to numbers. Write its column 'scene' as text."
             )
