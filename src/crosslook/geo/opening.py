@@ -18,14 +18,15 @@ import rasterio
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
 from pyproj.exceptions import CRSError
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.session import DummySession
 from rasterio.vrt import WarpedVRT
 
 from crosslook.errors import RasterError
-from crosslook.gdal_names import words_without_keys
 from crosslook.geo.damage import damage_in_archive, damage_of
+from crosslook.geo.explain import reason as reason
 from crosslook.geo.explain import refusal
 from crosslook.geo.grid import FRAME, shape_of, text_of_crs
 from crosslook.geo.overviews import are_stale
@@ -74,12 +75,6 @@ class About:
     dtype: str
     is_magnitude: bool
     joined: bool = False
-
-
-def reason(error: Exception) -> str:
-    """Say what GDAL itself says of an error; rasterio's own text may only point to it."""
-    cause = error.__cause__ or error
-    return words_without_keys(str(cause)).strip().rstrip(".") or type(cause).__name__
 
 
 def state_of(place: Place) -> tuple[int, int]:
@@ -143,7 +138,7 @@ def open_handles(source: Recipe, *, decoded: bool = False) -> tuple[list[Any], A
             if source.onto is not None:
                 own = crs_of_map(source, handles[-1])
                 handles.append(_warped(handles[-1], source, source.onto, own))
-        except RasterioError as error:
+        except (RasterioError, CPLE_BaseError) as error:  # some calls let GDAL's own through
             for handle in reversed(handles):
                 handle.close()
             raise RasterError(
