@@ -187,3 +187,15 @@ def test_refusals(tmp_path: Path) -> None:
     (tmp_path / "match.json").write_text("[]")
     with pytest.raises(InputError, match=r"no match\.json"):
         crosslook.apply_match(tmp_path, [file], out=tmp_path / "out")
+
+
+def test_names_end_only_where_an_ending_begins_with_a_letter(tmp_path: Path) -> None:
+    """Folders of OPERA end in their version, v1.0."""
+    pixels = smooth(64, 10)[None]
+    folders = [tmp_path / f"OPERA_L2_RTC-S1_T064-1-IW1_v1.{n}" for n in (0, 1)]
+    for folder in folders:
+        folder.mkdir()
+        write(folder / f"{folder.name}_VV.tif", pixels, 10)
+    done = crosslook.apply_match(match_json(tmp_path), folders, out=tmp_path / "out")
+    assert [Path(str(one)).name for one in done] == [f"{folder.name}.tif" for folder in folders]
+    assert all(Path(str(one)).is_file() for one in done)
