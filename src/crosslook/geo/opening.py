@@ -117,7 +117,8 @@ def opening_of(source: Recipe) -> Opening:
     """What GDAL opens: of a file from outside itself, and nothing that its name may stand for."""
     if source.driver:
         return Opening(str(Path(source.place).absolute()))  # GDAL's prefixes begin no such path
-    return resolve(source.place, source.bands)
+    # What is brought along keeps its numbers, also where its product would not have them matched.
+    return resolve(source.place, source.bands, masked=not source.stored)
 
 
 def open_handles(source: Recipe, *, decoded: bool = False) -> tuple[list[Any], About]:

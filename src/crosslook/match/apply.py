@@ -301,7 +301,7 @@ def _spread(length: int) -> list[int]:
 
 def _opened(source: RasterFile) -> str:
     """What GDAL opens for a place: for a product folder, the virtual raster of its bands."""
-    return resolve(source.place, source.bands).name
+    return resolve(source.place, source.bands, masked=False).name
 
 
 def _write_vrt(target: Path, source: RasterFile, transform: Transform, optical: GeoBox) -> None:
