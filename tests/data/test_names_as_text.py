@@ -11,6 +11,7 @@ from pyarrow import parquet
 
 from crosslook.data.pairs import open_pairs
 from crosslook.data.tables import acquisition_dates, days_between, read_alignment
+from crosslook.data.text_table import check_zeros
 from crosslook.errors import InputError
 from crosslook.match.audit import audit
 from crosslook.retrieval.settings import StudySettings
@@ -117,3 +118,40 @@ def test_study_takes_the_alignment_that_audit_wrote(tmp_path: Path) -> None:
     written.write_text("scene,row,col\nx0000,1,0\n")
     with pytest.raises(InputError, match="'x0000' against '0000'"):
         open_patches(settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("scene,group\n0000,a\n1,a\n", "names '1', the pairs have '0001': its zeros were lost"),
+        ("scene,group\n0000,a\n0001,b\n0000,b\n", "'0000' in two groups, 'a' and 'b'"),
+        ("scene,group\n", "names no scene"),
+    ],
+)
+def test_groups_that_would_part_neighbours_are_refused(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    pairs_in(tmp_path)
+    (tmp_path / "groups.csv").write_text(text)
+    with pytest.raises(InputError, match=said):
+        open_pairs(tmp_path)
+
+
+def test_zeros_lost_of_an_alignment() -> None:
+    with pytest.raises(InputError, match="its zeros were lost"):
+        check_zeros("the alignment", ["0000", "1"], NAMES)
+
+
+def test_pairs_without_a_group_are_said(tmp_path: Path) -> None:
+    pairs_in(tmp_path)
+    lines = [f"{name},a" for name in NAMES[1:]]
+    (tmp_path / "groups.csv").write_text("scene,group\n" + "\n".join(lines))
+    (note,) = open_pairs(tmp_path).notes
+    assert f"none for 1 of {len(NAMES)} pairs, as {NAMES[0]};" in note
+
+
+def test_a_table_in_another_encoding_says_which_is_read(tmp_path: Path) -> None:
+    pairs_in(tmp_path)
+    (tmp_path / "groups.csv").write_text("scene,group\n0000,a\n", encoding="utf-16")
+    with pytest.raises(InputError, match="save it as CSV in UTF-8"):
+        open_pairs(tmp_path)

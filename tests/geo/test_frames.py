@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from rasterio.control import GroundControlPoint
 
 from crosslook.errors import GridError, SettingError
 from crosslook.geo.grid import (
@@ -27,7 +28,7 @@ from crosslook.match.apply import apply_match
 from crosslook.match.register import register
 from crosslook.match.starts import start_of
 from crosslook.match.transform import identity
-from tests.helpers.kinds import save
+from tests.helpers.kinds import ground, save
 from tests.helpers.textured import textured_pair
 
 SITE = 'LOCAL_CS["Arbitrary site grid",UNIT["metre",1]]'
@@ -186,3 +187,12 @@ def test_a_match_in_a_frame_is_written_in_it_and_applied(tmp_path: Path) -> None
         assert np.allclose(file.transform * (144, 144), PLACE * (158, 154), atol=25)
     again = register(sar, optical, points=tmp_path / "out" / "tie_points.points")
     assert again.verdict == "match"
+
+
+def test_a_place_that_does_not_do_is_said_where_the_start_is_missed(tmp_path: Path) -> None:
+    point = GroundControlPoint(0, 0, PLACE.c, PLACE.f)
+    lacks = save(tmp_path / "lacks.tif", ground(), None, gcps=[point])
+    has = save(tmp_path / "has.tif", ground())
+    images = open_image(lacks, "sar"), open_image(has, "optical")
+    with pytest.raises(GridError, match=r"has none \(it lies nowhere; three or more .* it has 1\)"):
+        start_of(*images, None)

@@ -15,9 +15,10 @@ from rasterio.transform import from_origin
 import crosslook
 from crosslook.cli import app
 from crosslook.errors import GridError, InputError, MatchError, OutputError
+from crosslook.geo.raster import RasterFile
 from crosslook.match.displacement import relief_field
 from crosslook.match.result import Failure
-from crosslook.match.transform import Transform, similarity
+from crosslook.match.transform import Transform, identity, similarity
 
 CRS = "EPSG:32633"
 WEST, NORTH = 300_000.0, 5_500_000.0
@@ -187,3 +188,32 @@ def test_refusals(tmp_path: Path) -> None:
     (tmp_path / "match.json").write_text("[]")
     with pytest.raises(InputError, match=r"no match\.json"):
         crosslook.apply_match(tmp_path, [file], out=tmp_path / "out")
+
+
+def test_names_end_only_where_an_ending_begins_with_a_letter(tmp_path: Path) -> None:
+    """Folders of OPERA end in their version, v1.0."""
+    pixels = smooth(64, 10)[None]
+    folders = [tmp_path / f"OPERA_L2_RTC-S1_T064-1-IW1_v1.{n}" for n in (0, 1)]
+    for folder in folders:
+        folder.mkdir()
+        write(folder / f"{folder.name}_VV.tif", pixels, 10)
+    done = crosslook.apply_match(match_json(tmp_path), folders, out=tmp_path / "out")
+    assert [Path(str(one)).name for one in done] == [f"{folder.name}.tif" for folder in folders]
+    assert all(Path(str(one)).is_file() for one in done)
+
+
+def test_the_mask_beside_a_product_serves_matching_alone(tmp_path: Path) -> None:
+    """Layover and shadow of OPERA are numbers like any other in what is brought along."""
+    folder = tmp_path / "OPERA_L2_RTC-S1_T064-1-IW1_v1.0"
+    folder.mkdir()
+    mask = np.zeros((1, 64, 64), np.uint8)
+    mask[:, 20:40] = 2
+    file = write(folder / f"{folder.name}_VV.tif", smooth(64, 10)[None] + 1, 10, nodata=np.nan)
+    write(folder / f"{folder.name}_mask.tif", mask, 10, nodata=255)
+    assert np.isnan(RasterFile(folder).read(None, (1,))).any()
+    for place in (folder, file):
+        done = crosslook.apply_match(
+            match_json(tmp_path, identity()), [place], out=tmp_path / f"of_{place.suffix}"
+        )
+        with rasterio.open(str(done[0])) as brought, rasterio.open(file) as own:
+            assert np.array_equal(brought.read(1), own.read(1))

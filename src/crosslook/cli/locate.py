@@ -53,8 +53,10 @@ def items_of(queries: Sequence[str], out: Path) -> list[Item]:
     SettingError
         If two queries have the same stem.
     """
+    from crosslook.data.layouts.images import stem_of
+
     names = [name_of(query) for query in queries]
-    items = [Item(name, out / Path(name).stem) for name in names]
+    items = [Item(name, out / stem_of(name)) for name in names]
     folders = [item.folder for item in items]
     twice = [folder.name for folder in folders if folders.count(folder) > 1]
     if twice:

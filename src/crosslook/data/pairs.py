@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from crosslook.types import MODALITIES
 
 TABLES = ("groups.csv", "scenes.csv")
 COLUMNS = ("group", "tile", "region")
+_SHOWN = 3
 
 
 def read_groups(folder: Path) -> dict[str, str]:
@@ -38,7 +39,8 @@ def read_groups(folder: Path) -> dict[str, str]:
     Raises
     ------
     InputError
-        If a table is there but cannot be read as CSV, or lacks its columns.
+        If a table is there but cannot be read as CSV, lacks its columns or
+        names two groups for one scene.
     """
     for name in TABLES:
         path = folder / name
@@ -47,13 +49,25 @@ def read_groups(folder: Path) -> dict[str, str]:
         columns, rows = read_text_table(path)
         column = next((column for column in COLUMNS if column in columns), None)
         if column is not None and "scene" in columns:
-            return {row["scene"]: row[column] for row in rows if row["scene"] and row[column]}
+            return _groups_of(path, rows, column)
         if name == "groups.csv":
             raise InputError(
                 f"{path} has columns {', '.join(columns)}; 'scene' and one of "
                 f"{', '.join(COLUMNS)} are needed."
             )
     return {}
+
+
+def _groups_of(path: Path, rows: Sequence[Mapping[str, str]], column: str) -> dict[str, str]:
+    groups: dict[str, str] = {}
+    for row in rows:
+        scene, group = row["scene"], row[column]
+        if scene and group and groups.setdefault(scene, group) != group:
+            raise InputError(
+                f"{path} has scene '{scene}' in two groups, '{groups[scene]}' and '{group}'; "
+                "leave one of the rows."
+            )
+    return groups
 
 
 def _names_of(pair: ScenePair) -> list[str]:
@@ -71,9 +85,25 @@ def _with_groups(source: Path, folder: Path, pairs: Pairs) -> Pairs:
             columns, rows = read_text_table(path)
             if "scene" in columns:
                 listed = [row["scene"] for row in rows if row["scene"]]
+                if not listed:
+                    raise InputError(f"{path} names no scene; write its rows, or take it away.")
                 check_names(path, listed, known, name)
     groups = {} if (folder / TABLES[0]) == source else read_groups(folder)
-    return Pairs([replace(pair, group=_group_of(pair, groups)) for pair in pairs], pairs.notes)
+    return Pairs(
+        [replace(pair, group=_group_of(pair, groups)) for pair in pairs],
+        (*pairs.notes, *_ungrouped(pairs, groups)),
+    )
+
+
+def _ungrouped(pairs: Pairs, groups: Mapping[str, str]) -> list[str]:
+    """What is said of pairs that a table of groups leaves out."""
+    alone = [pair.id for pair in pairs if not groups.keys() & _names_of(pair)]
+    if not groups or not alone:
+        return []
+    return [
+        f"the table of groups names none for {len(alone)} of {len(pairs)} pairs, as "
+        f"{', '.join(alone[:_SHOWN])}; neighbours among them are not kept together."
+    ]
 
 
 def _group_of(pair: ScenePair, groups: Mapping[str, str]) -> str:

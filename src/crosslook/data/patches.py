@@ -13,6 +13,7 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from crosslook.data.pairing import ScenePair, some_of
+from crosslook.data.text_table import check_zeros
 from crosslook.errors import InputError, TooSmallError
 from crosslook.geo.grid import crs_text, is_placed, shape_of, to_map
 from crosslook.geo.image import Image, ImageFile, on_optical_grid, open_image
@@ -292,6 +293,7 @@ def _check_alignment(shifts: Mapping[str, object], pairs: Sequence[ScenePair]) -
             f"none of the {len(shifts)} scenes of the alignment is among the pairs "
             f"('{min(shifts)}' against '{pairs[0].id}'); use the ids of the pairs."
         )
+    check_zeros("the alignment", shifts, [pair.id for pair in pairs])
 
 
 @dataclass(frozen=True)

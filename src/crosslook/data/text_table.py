@@ -34,11 +34,18 @@ def read_text_table(path: Path) -> tuple[tuple[str, ...], list[Row]]:
         data = path.read_bytes()
         if is_parquet:
             return _read_parquet(data)
-        return _read_csv(data.decode("utf-8-sig"))
+        return _read_csv(_decoded(data))
     except (OSError, ValueError, csv.Error) as error:  # pyarrow's errors are ValueErrors
         kind = "CSV or Parquet" if is_parquet else "CSV"
         said = str(error).rstrip(".")
         raise InputError(f"{path} is not a {kind} table: {said}.") from error
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError("it is not text in UTF-8; save it as CSV in UTF-8") from error
 
 
 def _read_csv(text: str) -> tuple[tuple[str, ...], list[Row]]:
@@ -81,7 +88,7 @@ def _text(cell: Any) -> str:
 
 
 def check_names(path: Path, listed: Iterable[str], known: Iterable[str], what: str) -> None:
-    """Refuse a table beside the images that names none of their scenes.
+    """Refuse a table beside the images that names none of their scenes, or lost their zeros.
 
     Parameters
     ----------
@@ -95,13 +102,41 @@ def check_names(path: Path, listed: Iterable[str], known: Iterable[str], what: s
     Raises
     ------
     InputError
-        If there is no scene in both; it shows one of each.
+        If there is no scene in both, or a spreadsheet made ``7`` of ``007``; it shows one of each.
     """
     listed, known = list(listed), set(known)
-    if not listed or not known or known.intersection(listed):
+    if not listed or not known:
+        return
+    if known.intersection(listed):
+        check_zeros(str(path), listed, known)
         return
     raise InputError(
         f"{path} names no scene of the pairs: {what} has '{listed[0]}', the pairs have "
         f"'{min(known)}'. Write its column 'scene' as the pairs are named (the name of the files "
         "without their ending), or take the file away."
     )
+
+
+def check_zeros(table: str, listed: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse names that are those of scenes but for zeros, as spreadsheets leave them.
+
+    Parameters
+    ----------
+    table : str
+        What names them, for the message.
+    listed, known : iterable of str
+        The scenes that it names, and those that there are.
+
+    Raises
+    ------
+    InputError
+        If one is so; it shows both.
+    """
+    listed, known = set(listed), set(known)
+    numbers = {name.lstrip("0"): name for name in known - listed if name.startswith("0")}
+    for name in sorted(listed - known):
+        if name.isdecimal() and (whole := numbers.get(name.lstrip("0"))):
+            raise InputError(
+                f"{table} names '{name}', the pairs have '{whole}': its zeros were lost, as "
+                "spreadsheets do to numbers. Write its column 'scene' as text."
+            )

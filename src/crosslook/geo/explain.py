@@ -36,6 +36,12 @@ def explain(error: BaseException) -> str:
     return f"cannot be read: {meaning or words_without_keys(text)}"
 
 
+def reason(error: Exception) -> str:
+    """Say what GDAL itself says of an error; rasterio's own text may only point to it."""
+    cause = error.__cause__ or error
+    return words_without_keys(str(cause)).strip().rstrip(".") or type(cause).__name__
+
+
 def refusal(text: str) -> str:
     """What a server answered, by a message of GDAL or urllib; empty where that names no answer."""
     match = _CODE.search(text)

@@ -18,14 +18,15 @@ import rasterio
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
 from pyproj.exceptions import CRSError
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.session import DummySession
 from rasterio.vrt import WarpedVRT
 
 from crosslook.errors import RasterError
-from crosslook.gdal_names import words_without_keys
 from crosslook.geo.damage import damage_in_archive, damage_of
+from crosslook.geo.explain import reason as reason
 from crosslook.geo.explain import refusal
 from crosslook.geo.grid import FRAME, shape_of, text_of_crs
 from crosslook.geo.overviews import are_stale
@@ -76,12 +77,6 @@ class About:
     joined: bool = False
 
 
-def reason(error: Exception) -> str:
-    """Say what GDAL itself says of an error; rasterio's own text may only point to it."""
-    cause = error.__cause__ or error
-    return words_without_keys(str(cause)).strip().rstrip(".") or type(cause).__name__
-
-
 def state_of(place: Place) -> tuple[int, int]:
     """Time of change and size of a local or stored file; nothing for what only GDAL reaches."""
     if is_gdal_name(place) or str(place).startswith(ONLY_GDAL):
@@ -122,7 +117,8 @@ def opening_of(source: Recipe) -> Opening:
     """What GDAL opens: of a file from outside itself, and nothing that its name may stand for."""
     if source.driver:
         return Opening(str(Path(source.place).absolute()))  # GDAL's prefixes begin no such path
-    return resolve(source.place, source.bands)
+    # What is brought along keeps its numbers, also where its product would not have them matched.
+    return resolve(source.place, source.bands, masked=not source.stored)
 
 
 def open_handles(source: Recipe, *, decoded: bool = False) -> tuple[list[Any], About]:
@@ -143,7 +139,7 @@ def open_handles(source: Recipe, *, decoded: bool = False) -> tuple[list[Any], A
             if source.onto is not None:
                 own = crs_of_map(source, handles[-1])
                 handles.append(_warped(handles[-1], source, source.onto, own))
-        except RasterioError as error:
+        except (RasterioError, CPLE_BaseError) as error:  # some calls let GDAL's own through
             for handle in reversed(handles):
                 handle.close()
             raise RasterError(

@@ -26,6 +26,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import calculate_default_transform, reproject
 
 from crosslook.errors import GridError
+from crosslook.geo.elevation import check_model
 from crosslook.geo.products.vrt import control_points, pinned, points_element
 from crosslook.geo.recipe import EXACT_PX, Recipe
 from crosslook.storage import for_gdal, name_of
@@ -89,6 +90,7 @@ def _by_polynomials(data: Any, source: Recipe) -> Placed:
     by = "rational polynomials"
     target = _local_map(data.rpcs.long_off, data.rpcs.lat_off)
     if source.dem is not None:
+        check_model(source.dem, data.rpcs, source.name)
         view = _over_terrain(data, source.dem, target, _stored(source))
         return Placed(by, view, f" over {name_of(source.dem)}")
     # GDAL would take 0 m, though a file says for which height it is made.

@@ -17,6 +17,7 @@ from rasterio.errors import RasterioError
 from rasterio.shutil import copy as copy_raster
 
 from crosslook.atomic import atomic_path, check_writable
+from crosslook.data.layouts.images import stem_of
 from crosslook.errors import CrosslookError, GridError, InputError, MatchError, OutputError
 from crosslook.geo.grid import (
     crs_of,
@@ -165,7 +166,7 @@ def apply_match(
         )
     out = Path(settings.out or ".")
     check_writable(out)
-    targets = [out / f"{Path(name_of(as_place(file))).stem}.{settings.kind}" for file in files]
+    targets = [out / f"{stem_of(as_place(file))}.{settings.kind}" for file in files]
     for target in targets:
         if targets.count(target) > 1:
             raise OutputError(f"several files would become {target}; bring them along one by one.")
@@ -216,7 +217,9 @@ def _onto_sar(source: RasterFile, sar: GeoBox) -> Transform:
     if is_placed(grid) != is_placed(sar):
         has, lacks = ("the file", "the SAR image") if is_placed(grid) else ("the SAR image", "it")
         raise GridError(
-            f"{source.name}: {has} has a CRS and {lacks} has none, so how they lie is not known."
+            f"{source.name}: {has} has a CRS and {lacks} has none, so how they lie is not known. "
+            "Give the file with the map of the image that was matched, or without one where that "
+            "had none."
         )
     here, there = np.array(shape_of(grid)), np.array(shape_of(sar))
     factor = float(np.sqrt(np.prod(there / here)))
@@ -298,7 +301,7 @@ def _spread(length: int) -> list[int]:
 
 def _opened(source: RasterFile) -> str:
     """What GDAL opens for a place: for a product folder, the virtual raster of its bands."""
-    return resolve(source.place, source.bands).name
+    return resolve(source.place, source.bands, masked=False).name
 
 
 def _write_vrt(target: Path, source: RasterFile, transform: Transform, optical: GeoBox) -> None:

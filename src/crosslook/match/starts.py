@@ -46,7 +46,13 @@ def start_of(sar: ImageFile, optical: ImageFile, points: Path | None) -> Transfo
         )
     has, lacks = (sar, optical) if is_placed(sar.grid) else (optical, sar)
     raise GridError(
-        f"'{has.name}' has a CRS, '{lacks.name}' has none: where to start is not known. "
-        "Give two georeferenced images, or two plain ones that begin at the same corner, "
-        "or points that both show (--points)."
+        f"'{has.name}' has a CRS, '{lacks.name}' has none{_why(lacks)}: "
+        "where to start is not known. Give two georeferenced images, or two plain ones that begin "
+        "at the same corner, or points that both show (--points)."
     )
+
+
+def _why(image: ImageFile) -> str:
+    """What its file says of a place that does not do, as two control points."""
+    said = "; ".join(image.source.header.notes)
+    return f" ({said})" if said else ""

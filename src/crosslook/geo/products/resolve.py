@@ -41,7 +41,7 @@ class Opening:
     files: tuple[str, ...] = ()
 
 
-def resolve(place: Place, bands: Sequence[str] = ()) -> Opening:
+def resolve(place: Place, bands: Sequence[str] = (), *, masked: bool = True) -> Opening:
     """Say what GDAL opens for a place.
 
     Parameters
@@ -49,13 +49,15 @@ def resolve(place: Place, bands: Sequence[str] = ()) -> Opening:
     place : path, address or name that GDAL knows
     bands : sequence of str
         Bands of a product by name, as ``B08``; its visible ones by default.
+    masked : bool
+        Leave out what a file beside the bands says is not to be used, as layover.
 
     Raises
     ------
     InputError
         If a folder is no product, or a product lacks the bands.
     """
-    return _resolve(str(place), tuple(bands), _changed(str(place)))
+    return _resolve(str(place), tuple(bands), _changed(str(place)), masked)
 
 
 def _changed(text: str) -> int:
@@ -67,12 +69,14 @@ def _changed(text: str) -> int:
 
 
 @lru_cache(maxsize=512)
-def _resolve(text: str, bands: tuple[str, ...], changed: int) -> Opening:
+def _resolve(text: str, bands: tuple[str, ...], changed: int, masked: bool) -> Opening:
     product = product_at(text)
     if product is None:
         return _plain(text, bands)
     taken = chosen(product, bands, name_of(text))
     names, parts = [name for name, _ in taken], [part for _, part in taken]
+    if not masked:
+        parts = [replace(part, mask="", masked=()) for part in parts]
     said = product.scale or product.points
     if len(parts) == 1 and parts[0] == Part(parts[0].file) and not said:
         # One ordinary file, which may be a container itself.
