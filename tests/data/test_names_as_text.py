@@ -11,6 +11,7 @@ from pyarrow import parquet
 
 from crosslook.data.pairs import open_pairs
 from crosslook.data.tables import acquisition_dates, days_between, read_alignment
+from crosslook.data.text_table import read_text_table
 from crosslook.errors import InputError
 from crosslook.match.audit import audit
 from crosslook.retrieval.settings import StudySettings
@@ -117,3 +118,11 @@ def test_study_takes_the_alignment_that_audit_wrote(tmp_path: Path) -> None:
     written.write_text("scene,row,col\nx0000,1,0\n")
     with pytest.raises(InputError, match="'x0000' against '0000'"):
         open_patches(settings)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_a_table_in_another_encoding_says_which_is_read(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_bytes("sar,optical\nZ\u00fcrich.tif,b.tif\n".encode(encoding))
+    with pytest.raises(InputError, match="not in UTF-8; save it as CSV in UTF-8"):
+        read_text_table(path)

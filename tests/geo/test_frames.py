@@ -22,6 +22,7 @@ from crosslook.geo.grid import (
     shares_frame,
 )
 from crosslook.geo.image import on_optical_grid, open_image
+from crosslook.geo.mosaic import plan_mosaic
 from crosslook.geo.reading import Reading
 from crosslook.match.apply import apply_match
 from crosslook.match.register import register
@@ -186,3 +187,9 @@ def test_a_match_in_a_frame_is_written_in_it_and_applied(tmp_path: Path) -> None
         assert np.allclose(file.transform * (144, 144), PLACE * (158, 154), atol=25)
     again = register(sar, optical, points=tmp_path / "out" / "tie_points.points")
     assert again.verdict == "match"
+
+
+def test_what_needs_a_place_on_earth_names_the_local_frame(tmp_path: Path) -> None:
+    path = save(tmp_path / "site.tif", textured(160), PLACE, crs=SITE)
+    with pytest.raises(GridError, match=r"lies in the local frame 'Arbitrary site grid'.*register"):
+        plan_mosaic([path])

@@ -34,11 +34,18 @@ def read_text_table(path: Path) -> tuple[tuple[str, ...], list[Row]]:
         data = path.read_bytes()
         if is_parquet:
             return _read_parquet(data)
-        return _read_csv(data.decode("utf-8-sig"))
+        return _read_csv(_decoded(data))
     except (OSError, ValueError, csv.Error) as error:  # pyarrow's errors are ValueErrors
         kind = "CSV or Parquet" if is_parquet else "CSV"
         said = str(error).rstrip(".")
         raise InputError(f"{path} is not a {kind} table: {said}.") from error
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError("its text is not in UTF-8; save it as CSV in UTF-8") from None
 
 
 def _read_csv(text: str) -> tuple[tuple[str, ...], list[Row]]:
@@ -50,7 +57,9 @@ def _read_csv(text: str) -> tuple[tuple[str, ...], list[Row]]:
     rows = []
     for number, line in enumerate(lines[1:], 1):
         if len(line) != len(head):
-            raise ValueError(f"row {number} has {len(line)} cells, the first line {len(head)}")
+            raise ValueError(
+                f"row {number} has {len(line)} cells, the first line {len(head)}; mend the row"
+            )
         rows.append({name: cell.strip() for name, cell in zip(head, line, strict=True)})
     return head, rows
 
