@@ -37,7 +37,7 @@ def read_text_table(path: Path) -> tuple[tuple[str, ...], list[Row]]:
         return _read_csv(_decoded(data))
     except (OSError, ValueError, csv.Error) as error:  # pyarrow's errors are ValueErrors
         kind = "CSV or Parquet" if is_parquet else "CSV"
-        said = str(error).rstrip(".")
+        said = " ".join(str(error).split()).rstrip(" .")
         raise InputError(f"{path} is not a {kind} table: {said}.") from error
 
 
