@@ -72,7 +72,9 @@ def test_other_signals_with_handlers_end_nothing() -> None:
         "def work():\n"
         "    signal.signal(signal.SIGWINCH, lambda *_: None)\n"
         "    signal.raise_signal(signal.SIGWINCH)\n"
-        "    time.sleep(0.3)\n"
+        "    until = time.monotonic() + 5\n"
+        "    while signal.getitimer(signal.ITIMER_REAL)[0] and time.monotonic() < until:\n"
+        "        time.sleep(0.05)\n"
         "    print('seconds left', signal.alarm(0))\n"
         "console.run(lambda: work)"
     )

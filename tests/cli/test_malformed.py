@@ -24,6 +24,14 @@ def said(*words: object) -> str:
     return text
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+@pytest.mark.parametrize("data", [b"", b"PAR1" + bytes(50) + b"PAR1", bytes(range(256))])
+def test_a_table_of_pairs(tmp_path: Path, name: str, data: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(data)
+    assert name in said("study", path, "--out", tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -39,6 +47,7 @@ def said(*words: object) -> str:
         (b"pairs: !!timestamp x\n", "not YAML"),
         (b"pairs: !!python/object/apply:os.getcwd []\n", "not YAML"),
         (b"pairs: " + b"a" * (1 << 21), "no run file"),
+        (b"seed: 1\nseed: 2\n", "'seed' is given twice"),
         (b"1: 2\n", "unknown key"),
         (b"pairs: {a: b}\n", "no path"),
         (b"pairs: [a]\n", "no path"),

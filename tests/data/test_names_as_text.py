@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from crosslook.data.pairs import open_pairs
 from crosslook.data.tables import acquisition_dates, days_between, read_alignment
-from crosslook.data.text_table import check_zeros
+from crosslook.data.text_table import check_zeros, read_text_table
 from crosslook.errors import InputError
 from crosslook.match.audit import audit
 from crosslook.retrieval.settings import StudySettings
@@ -150,8 +150,16 @@ def test_pairs_without_a_group_are_said(tmp_path: Path) -> None:
     assert f"none for 1 of {len(NAMES)} pairs, as {NAMES[0]};" in note
 
 
-def test_a_table_in_another_encoding_says_which_is_read(tmp_path: Path) -> None:
+def test_groups_in_another_encoding_say_which_is_read(tmp_path: Path) -> None:
     pairs_in(tmp_path)
     (tmp_path / "groups.csv").write_text("scene,group\n0000,a\n", encoding="utf-16")
     with pytest.raises(InputError, match="save it as CSV in UTF-8"):
         open_pairs(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_a_table_in_another_encoding_says_which_is_read(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_bytes("sar,optical\nZ\u00fcrich.tif,b.tif\n".encode(encoding))
+    with pytest.raises(InputError, match="not in UTF-8; save it as CSV in UTF-8"):
+        read_text_table(path)

@@ -17,12 +17,13 @@ pytest.importorskip("fastapi", reason="the extra 'web' is not installed")
 
 from crosslook import options
 from crosslook.atlas import settings as atlas_settings
-from crosslook.errors import CrosslookError, SettingError, TooLargeError
-from crosslook.explore import guard
-from crosslook.explore.images import Uploads
+from crosslook.errors import CrosslookError, NotFoundError, SettingError, TooLargeError
+from crosslook.explore import guard, worker
+from crosslook.explore.images import Uploads, open_upload
 from crosslook.explore.jobs import BusyError, Jobs, Limits
 from crosslook.explore.options import MODELS, checked, offered
 from crosslook.explore.quota import Quota
+from crosslook.geo.reading import Reading
 from crosslook.match import settings as match_settings
 from crosslook.options import Closed, Extractors, Settings, is_closed
 from crosslook.retrieval import settings as retrieval_settings
@@ -249,3 +250,23 @@ def test_whether_a_file_is_there_cannot_be_asked(kind: str, tmp_path: Path) -> N
         for form in forms:
             first, second = (repr(_asked(kind, {name: form.format(at)})) for at in (there, gone))
             assert first.replace("aaaa", "bbbb") == second, (name, form)
+
+
+def test_a_job_whose_upload_is_gone_says_so(tmp_path: Path) -> None:
+    gone = {"path": str(tmp_path / "image.tif"), "name": "mine.tif"}
+    with pytest.raises(NotFoundError, match=r"'mine\.tif' was removed; drop the image again"):
+        open_upload(gone, "sar", Reading(), 1000)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("dinov2 lacks config.json in /root/cache/models--a/main; run: x", "main; run: x"),
+        ("see 'http://127.0.0.1/a/b/c' and 10/20/30", "'http://127.0.0.1/a/b/c' and 10/20/30"),
+        ("tiles are .../z/x/y.png, at 5 m/px", ".../z/x/y.png, at 5 m/px"),
+    ],
+)
+def test_no_error_shows_a_folder_of_the_server(said: str, shown: str) -> None:
+    plain = worker._plain(said, {})
+    assert plain.endswith(shown)
+    assert "/root" not in plain

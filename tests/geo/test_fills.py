@@ -83,3 +83,26 @@ def test_images_of_a_few_values_keep_them(numbers: tuple[int, ...], tmp_path: Pa
     values = np.array(numbers, np.int16)[np.kron(coarse, np.ones((8, 8), int))]
     image = open_image(save(tmp_path / "a.tif", values), "optical").read()
     assert len(np.unique(values[image.valid])) >= 2
+
+
+@pytest.mark.parametrize("fill", [-9999.0, MOST])
+def test_dates_of_a_stack_hold_a_fill_in_different_places(fill: float, tmp_path: Path) -> None:
+    """No pixel is the fill in all bands, so the fill is known by what the bands share."""
+    decibels = 20 * np.log10(ground().astype(np.float32) / 300)
+    stack = np.full((3, SIDE, SIDE), fill, np.float32)
+    third = SIDE // 3
+    seen = (slice(0, third + 20), slice(third, 2 * third), slice(2 * third, SIDE))
+    for band, rows in zip(stack, seen, strict=True):
+        band[rows] = decibels[rows]
+    image = open_image(save(tmp_path / "a.tif", stack), "sar").read()
+    assert image.valid[seen[0]].all()
+    assert not image.valid[third + 20 :].any()
+
+
+def test_saturated_channels_of_a_photograph_stay_data(tmp_path: Path) -> None:
+    """Lights may reach the end of one channel far above all else in it."""
+    grey = ground() // 2 + 60
+    colours = np.stack([grey, grey, grey]).astype(np.uint8)
+    colours[0, 20:50, 20:50], colours[1, 60:90, 60:90] = 255, 255
+    image = open_image(save(tmp_path / "a.tif", colours), "optical").read()
+    assert image.valid.all()

@@ -23,6 +23,7 @@ from crosslook.geo.grid import (
     shares_frame,
 )
 from crosslook.geo.image import on_optical_grid, open_image
+from crosslook.geo.mosaic import plan_mosaic
 from crosslook.geo.reading import Reading
 from crosslook.match.apply import apply_match
 from crosslook.match.register import register
@@ -196,3 +197,9 @@ def test_a_place_that_does_not_do_is_said_where_the_start_is_missed(tmp_path: Pa
     images = open_image(lacks, "sar"), open_image(has, "optical")
     with pytest.raises(GridError, match=r"has none \(it lies nowhere; three or more .* it has 1\)"):
         start_of(*images, None)
+
+
+def test_what_needs_a_place_on_earth_names_the_local_frame(tmp_path: Path) -> None:
+    path = save(tmp_path / "site.tif", textured(160), PLACE, crs=SITE)
+    with pytest.raises(GridError, match=r"lies in the local frame 'Arbitrary site grid'.*register"):
+        plan_mosaic([path])

@@ -248,6 +248,8 @@ TEXTS = {
     "a catalogue": '{"type": "Catalog", "id": "c", "links": []}',
     "deeply nested": '{"type": "Feature", "assets": ' + '{"a":' * 100_000,
     "other bytes": "\x00\xff\xfe",
+    "an item of itself": '{"type": "Feature", "assets": {"a": {"href": "item.json", '
+    '"type": "image/tiff; application=geotiff"}}}',
     "a file of nothing": '{"type": "Feature", "assets": {"a": {"href": "no.tif"}}}',
 }
 
@@ -269,6 +271,8 @@ ODD: dict[str, dict[str, Any]] = {
     "an object for bands": {"bands": {"name": "red"}},
     "names that are lists": {"bands": [{"name": ["red"], "eo:common_name": {}}]},
     "a scale of text": {"raster:scale": "much", "raster:offset": None, "nodata": []},
+    "numbers that leave no pixel": {"raster:scale": float("nan"), "raster:offset": float("inf")},
+    "a scale of 0": {"raster:bands": [{"scale": 0}]},
     "roles of text": {"roles": "data", "gsd": "fine", "proj:transform": "no"},
     "a huge number": {"gsd": 10**400},
 }
@@ -278,6 +282,8 @@ ODD: dict[str, dict[str, Any]] = {
 def test_fields_of_another_kind_are_not_heeded(tmp_path: Path, name: str) -> None:
     item = written(tmp_path, {"a": asset("a.tif", **ODD[name])})
     assert taken(item) == ["a.tif"]
+    save(tmp_path / "a.tif", ground())
+    assert open_image(item, "optical").read().valid.any()
 
 
 def test_a_collection_that_leads_in_circles_or_nowhere_is_let_go(tmp_path: Path) -> None:

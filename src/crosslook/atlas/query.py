@@ -15,7 +15,15 @@ from crosslook.atlas.store import Atlas
 from crosslook.errors import GridError, MatchError, SettingError
 from crosslook.extract.base import Extractor
 from crosslook.geo.grey import GreyImage
-from crosslook.geo.grid import between, ground_axes, is_placed, is_unnamed, metres_per_pixel
+from crosslook.geo.grid import (
+    between,
+    frame_name,
+    ground_axes,
+    has_map,
+    is_placed,
+    is_unnamed,
+    metres_per_pixel,
+)
 from crosslook.geo.image import ImageFile
 from crosslook.match.channels import Channels, dense_channels
 from crosslook.match.refine import FRACTION, LEVELS, PyramidLevel
@@ -335,8 +343,11 @@ def _scale_of(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array) ->
             "ground is not known. Give the CRS with --crs, or the size in metres with --gsd."
         )
     elif gsd is None:
+        frame = (
+            f"lies in {frame_name(image.grid)}" if has_map(image.grid) else "has no georeference"
+        )
         raise GridError(
-            f"'{image.name}' has no georeference, so its pixel size is not known. "
+            f"'{image.name}' {frame}, so its pixel size on the ground is not known. "
             "Give it in metres with --gsd."
         )
     elif not gsd > 0:

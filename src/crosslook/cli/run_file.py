@@ -33,6 +33,14 @@ class _Loader(yaml.SafeLoader):
         for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuse a key that is given twice, of which YAML would take the last."""
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise ValueError(f"'{key}' is given twice; keep one")
+        return super().construct_mapping(node, deep)
+
 
 _MOST_BYTES = 1 << 20
 _MOST_VALUES = 10_000

@@ -37,15 +37,15 @@ def read_text_table(path: Path) -> tuple[tuple[str, ...], list[Row]]:
         return _read_csv(_decoded(data))
     except (OSError, ValueError, csv.Error) as error:  # pyarrow's errors are ValueErrors
         kind = "CSV or Parquet" if is_parquet else "CSV"
-        said = str(error).rstrip(".")
+        said = " ".join(str(error).split()).rstrip(" .")
         raise InputError(f"{path} is not a {kind} table: {said}.") from error
 
 
 def _decoded(data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError("it is not text in UTF-8; save it as CSV in UTF-8") from error
+    except UnicodeDecodeError:
+        raise ValueError("its text is not in UTF-8; save it as CSV in UTF-8") from None
 
 
 def _read_csv(text: str) -> tuple[tuple[str, ...], list[Row]]:
@@ -57,7 +57,9 @@ def _read_csv(text: str) -> tuple[tuple[str, ...], list[Row]]:
     rows = []
     for number, line in enumerate(lines[1:], 1):
         if len(line) != len(head):
-            raise ValueError(f"row {number} has {len(line)} cells, the first line {len(head)}")
+            raise ValueError(
+                f"row {number} has {len(line)} cells, the first line {len(head)}; mend the row"
+            )
         rows.append({name: cell.strip() for name, cell in zip(head, line, strict=True)})
     return head, rows
 

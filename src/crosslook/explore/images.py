@@ -202,9 +202,13 @@ def open_upload(
 
     Raises
     ------
+    NotFoundError
+        If it was removed since the job was asked for.
     RasterError
         If it is damaged, or has more pixels than allowed over all bands.
     """
+    if not Path(work["path"]).exists():
+        raise NotFoundError(f"the upload '{work['name']}' was removed; drop the image again.")
     driver = work.get("driver", DRIVERS.get(Path(work["path"]).suffix, "GTiff"))
     source = RasterFile(
         as_place(work["path"]),

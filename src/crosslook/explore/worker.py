@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import signal
 import tempfile
 import threading
@@ -33,6 +34,8 @@ TASKS = {
 }
 SCRATCH = ".scratch"
 """Folder of temporary files in that of a job; the server removes it, however the job ends."""
+_PLACE = re.compile(r"(?<![\w:/.=~-])/(?:[^\s/'\";,()]+/)+([^\s/'\";,()]+)")
+"""A folder or file of this machine, as of weights; its last part says enough."""
 _TELL_SECONDS = 0.05
 _MOST_MESSAGE = 64 << 20
 
@@ -134,4 +137,4 @@ def _plain(text: str, work: dict[str, Any]) -> str:
     for place in work.values():  # as the atlas or the run
         if isinstance(place, str) and Path(place).is_absolute():
             text = text.replace(place, Path(place).name)
-    return text
+    return _PLACE.sub(r"\1", text)

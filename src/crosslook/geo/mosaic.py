@@ -20,6 +20,8 @@ from crosslook.errors import CrosslookError, GridError, InputError, RasterError,
 from crosslook.geo.grid import (
     bounds_on,
     crs_of,
+    frame_name,
+    has_map,
     is_placed,
     is_unnamed,
     make_grid,
@@ -268,6 +270,12 @@ def _no_place(image: ImageFile) -> tuple[str, GridError]:
         return "its map or world file says no CRS", GridError(
             f"basemap '{image.name}' has a map or a world file that says no CRS, so places on it "
             "have no coordinates. Say the CRS of its numbers with --crs, as --crs EPSG:32633."
+        )
+    if has_map(image.grid):
+        frame = frame_name(image.grid)
+        return f"it lies in {frame}", GridError(
+            f"basemap '{image.name}' lies in {frame}, which has no longitude and latitude. Give it "
+            "in a CRS that has, or use register for two images of one frame."
         )
     return "no georeference", GridError(
         f"basemap '{image.name}' has no georeference, so places on it have no "

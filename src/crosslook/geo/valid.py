@@ -6,7 +6,8 @@ A pixel is invalid where any of the bands in use is
 - a constant that fills the outside, though no nodata was declared: at least 64
   pixels of one value that is far from all others (-9999, 65535), or, in an
   image of floats, that forms a region at the border; there may be up to three,
-  as steps of a chain leave them;
+  as steps of a chain leave them, and the bands of a stack may hold them in
+  different places;
 - zero outside the swath: zeros of all bands in regions of at least 64 pixels
   that hold a corner of the image and leave, or are, a convex area. Dark water
   and single zeros stay data;
@@ -275,7 +276,11 @@ def _find_fills(looked: FloatArray, dtype: str) -> tuple[tuple[float, ...], NDAr
     lost = np.zeros(looked.shape[1:], np.bool_)
     found: list[float] = []
     while len(found) < _MOST_FILLS:
-        more = _find_fill(looked, lost, dtype) or _find_both(looked, lost)
+        more = (
+            _find_fill(looked, lost, dtype)
+            or _find_both(looked, lost)
+            or _find_by_band(looked, lost, dtype)
+        )
         if not more:
             break
         found += more
@@ -326,6 +331,36 @@ def _find_both(looked: FloatArray, lost: NDArray[np.bool_]) -> list[float]:
     low, high = (float(end) for end in np.percentile(rest, (1.0, 99.0)))
     gap = min(float(rest.min()) - float(least), float(most) - float(rest.max()))
     return [float(least), float(most)] if high > low and gap > _FAR * (high - low) else []
+
+
+def _find_by_band(looked: FloatArray, lost: NDArray[np.bool_], dtype: str) -> list[float]:
+    """An end of all values that two bands or more hold far from their others, maybe nowhere both.
+
+    Dates of a stack that saw different ground share the number, not the pixels. In whole numbers
+    the upper end of one channel is what saturates.
+    """
+    finite = np.isfinite(looked) & ~lost
+    if len(looked) < 2 or not finite.any():
+        return []
+    ends = [looked[finite].min(), looked[finite].max()]
+    for value in ends if dtype.startswith("float") else [end for end in ends if end < 0]:
+        holding = [
+            (band[known & (band != value)], value)
+            for band, known in zip(looked, finite, strict=True)
+            if _enough(np.asarray(known & (band == value), np.bool_))
+        ]
+        if len(holding) > 1 and all(_is_far(*each) for each in holding):
+            return [float(value)]
+    return []
+
+
+def _is_far(rest: FloatArray, value: float) -> bool:
+    """Whether a value lies more than the range of the others from all of them."""
+    if not len(rest):
+        return False
+    low, high = (float(end) for end in np.percentile(rest, (1.0, 99.0)))
+    gap = max(float(rest.min()) - float(value), float(value) - float(rest.max()))
+    return high > low and gap > _FAR * (high - low)
 
 
 def _enough(alike: NDArray[np.bool_]) -> bool:

@@ -80,6 +80,11 @@ def _resolve(text: str, bands: tuple[str, ...], changed: int, masked: bool) -> O
     said = product.scale or product.points
     if len(parts) == 1 and parts[0] == Part(parts[0].file) and not said:
         # One ordinary file, which may be a container itself.
+        if is_json(parts[0].file):  # maybe this one again
+            raise InputError(
+                f"'{names[0]}' of {name_of(text)} is {name_of(parts[0].file)}, another item and no "
+                "raster. Give an item whose assets are images."
+            )
         inner = resolve(parts[0].file)
         return Opening(inner.name, inner.files or (parts[0].file,))
     named = [

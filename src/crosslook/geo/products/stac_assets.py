@@ -244,10 +244,15 @@ def _part(file: str, number: int, band: Json, properties: Json) -> Part:
         value = _number(band.get(f"raster:{field}"))
         return _number(band.get(field)) if value is None else value
 
+    scale = said("scale")
+    if scale is not None and not (scale and math.isfinite(scale)):
+        scale = None  # by which no pixel would be left
     offset = said("offset")
     if offset is not None and properties.get("earthsearch:boa_offset_applied") is True:
         offset = 0.0  # the pixels are corrected already, though the field stands there
-    return Part(file, number, "", said("scale"), offset, said("nodata"))
+    if offset is not None and not math.isfinite(offset):
+        offset = None
+    return Part(file, number, "", scale, offset, said("nodata"))
 
 
 def _number(value: Any) -> float | None:
