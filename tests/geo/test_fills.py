@@ -106,3 +106,15 @@ def test_saturated_channels_of_a_photograph_stay_data(tmp_path: Path) -> None:
     colours[0, 20:50, 20:50], colours[1, 60:90, 60:90] = 255, 255
     image = open_image(save(tmp_path / "a.tif", colours), "optical").read()
     assert image.valid.all()
+
+
+def test_dates_of_power_whose_zeros_lie_apart_are_read_by_the_fullest(tmp_path: Path) -> None:
+    """Zeros outside each date's swath, undeclared: no pixel is above zero in all bands."""
+    power = (ground().astype(np.float32) / 255) ** 2
+    stack = np.zeros((3, *power.shape), np.float32)
+    for band, rows in enumerate((slice(0, 80), slice(60, 150), slice(140, None))):
+        stack[band, rows] = power[rows]
+    image = open_image(save(tmp_path / "stack.tif", stack), "sar")
+    assert image.bands == (2,)
+    assert image.read().valid[65:145].all()
+    assert "hold data in different places" in " ".join(image.notes)

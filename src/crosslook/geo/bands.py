@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from crosslook.errors import RasterError
 from crosslook.geo.radiometry import Radiometry, SarRadiometry
 from crosslook.geo.raster import RasterFile, Source
@@ -42,14 +44,19 @@ def choose_bands(
         empty = survey(source, every, radiometry.zeros).empty
         bands = radiometry.choose(source.header, empty)
         looked = replace(survey(source, bands, radiometry.zeros), empty=empty)
-    shares = looked.shares
-    if looked.common >= _LEAST_COMMON * max(shares):
+    shares, common = looked.shares, looked.common
+    if free and looked.sample.size and radiometry.scale_of(source.header, looked.sample) == "power":
+        # Power is above zero: zeros of one date alone lie outside its swath.
+        positive = looked.sample > 0
+        shares = tuple(np.multiply(shares, positive.mean(axis=1)))
+        common *= float(positive.all(axis=0).mean())
+    if common >= _LEAST_COMMON * max(shares):
         return bands, looked
     if free:
         fullest = bands[shares.index(max(shares))]
         alone = survey(source, (fullest,), radiometry.zeros)
         return (fullest,), replace(alone, empty=looked.empty, apart=bands)
-    if looked.common == 0:
+    if common == 0:
         each = ", ".join(f"{n} {share:.0%}" for n, share in zip(bands, shares, strict=True))
         raise RasterError(
             f"{source.header.name}: no pixel holds data in all of the bands that are read; they "
