@@ -55,7 +55,8 @@ def choose_bands(
     if free:
         fullest = bands[shares.index(max(shares))]
         alone = survey(source, (fullest,), radiometry.zeros)
-        return (fullest,), replace(alone, empty=looked.empty, apart=bands)
+        alone = replace(alone, empty=looked.empty, apart=bands)
+        return (fullest,), replace(alone, shares=(float(max(shares)),))
     if common == 0:
         each = ", ".join(f"{n} {share:.0%}" for n, share in zip(bands, shares, strict=True))
         raise RasterError(
