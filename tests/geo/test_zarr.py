@@ -314,7 +314,9 @@ def test_a_store_in_an_object_store(tmp_path: Path, s3: str) -> None:
         "print(*(open_image(p, 'optical').read().values.sum() for p in sys.argv[1:]))"
     )
     places = [str(here), "s3://features/S2B.zarr", 'ZARR:"/vsis3/features/S2B.zarr"']
-    done = subprocess.run([sys.executable, "-c", code, *places], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, *places], capture_output=True, text=True
+    )
     assert not done.stderr
     assert len(set(done.stdout.split())) == 1
     assert len(done.stdout.split()) == 3

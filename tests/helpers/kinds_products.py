@@ -216,7 +216,7 @@ def alos_2_as_geotiff(folder: Path) -> Kind:
     inside.mkdir()
     for name, gain in (("HH", 9), ("HV", 3)):
         file = f"IMG-{name}-ALOS2500000000-240101-UBSR2.1GUD.tif"
-        save(inside / file, ground() * np.uint16(gain))
+        save(inside / file, ground().astype(np.uint16) * gain)
     (inside / "summary.txt").write_text("Scs_SceneID=...")
     return Kind(inside, ground(), everywhere())
 
@@ -239,7 +239,7 @@ TIE = """<imageTiePoint><imageCoordinate><line>{}</line><pixel>{}</pixel></image
 @kind
 def radarsat_2(folder: Path) -> Kind:
     for name, gain in (("HH", 9), ("HV", 3)):
-        save(folder / f"imagery_{name}.tif", ground() * np.uint16(gain), None)
+        save(folder / f"imagery_{name}.tif", ground().astype(np.uint16) * gain, None)
     ties = "".join(TIE.format(p.row, p.col, p.y, p.x) for p in points_in_degrees())
     (folder / "product.xml").write_text(RADARSAT.format(side=SIDE, ties=ties))
     (folder / "BrowseImage.tif").write_bytes(b"not asked")
@@ -259,7 +259,7 @@ TERRASAR = """<level1Product><productComponents><imageData layerIndex="1"><file>
 def terrasar_x(folder: Path) -> Kind:
     inside = folder / "TSX1_SAR__GEC_SE___SM_S_SRA_20240101T000000_20240101T000008"
     (inside / "IMAGEDATA").mkdir(parents=True)
-    save(inside / "IMAGEDATA" / "IMAGE_HH_SRA_strip_006.tif", ground() * np.uint16(9))
+    save(inside / "IMAGEDATA" / "IMAGE_HH_SRA_strip_006.tif", ground().astype(np.uint16) * 9)
     (inside / f"{inside.name}.xml").write_text(TERRASAR.format(side=SIDE))
     return Kind(inside, ground(), everywhere())
 

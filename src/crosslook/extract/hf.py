@@ -151,7 +151,11 @@ class HubModel(TorchExtractor):
         if "noise" in known:
             extra["noise"] = self._in_order(images)
         # SigLIP 2 NaFlex takes an image cut into patches.
-        taken = self._cut(images) if "spatial_shapes" in known else {"pixel_values": images}
+        taken = {"pixel_values": images}
+        if "spatial_shapes" in known:
+            taken = self._cut(images)
+            if "attention_mask" in known:  # its name in transformers 4
+                taken["attention_mask"] = taken.pop("pixel_attention_mask")
         try:
             return model(**taken, **extra)
         except (ValueError, TypeError, AssertionError) as error:
