@@ -73,8 +73,8 @@ class Candidate:
         if _says(self.path, _QUALITY) and (count == 1 or values <= _FEW_VALUES):
             return "a mask or quality layer by its name and bands"
         if values <= _FEW_VALUES:
-            held = "one value" if values == 1 else f"{values} different values"
-            return f"holds {held}, as masks and classes do"
+            content = "one value" if values == 1 else f"{values} different values"
+            return f"holds {content}, as masks and classes do"
         if count == 1 and _roughness(self.image) < _SMOOTH:
             return "one band as smooth as heights or haze are"
         return ""

@@ -68,6 +68,8 @@ class About:
         Whether they are the lengths of complex ones.
     joined : bool
         Whether numbers as stored are those of a virtual raster of the file.
+    stale_overviews : bool
+        Whether it has overviews that differ from its pixels; they are not read.
     """
 
     placed_by: str
@@ -75,6 +77,7 @@ class About:
     dtype: str
     is_magnitude: bool
     joined: bool = False
+    stale_overviews: bool = False
 
 
 def state_of(place: Place) -> tuple[int, int]:
@@ -125,7 +128,8 @@ def open_handles(source: Recipe, *, decoded: bool = False) -> tuple[list[Any], A
     """Handles from the file to what is read of it, each made from the one before."""
     opening = opening_of(source)
     with quiet(), reading(source.place, alone=bool(source.driver)):
-        handles = [_open_file(source, opening)]
+        file, stale = _open_file(source, opening)
+        handles = [file]
         try:
             unusual = _meaning(handles[0], source)
             if unusual is not None:
@@ -149,7 +153,8 @@ def open_handles(source: Recipe, *, decoded: bool = False) -> tuple[list[Any], A
     magnitude |= remarks.get("scale") == "amplitude"
     notes = (*_of_several(handles[0], remarks.get("PARTS", "")), *_of_place(placed, remarks))
     joined = source.stored and unusual is not None
-    return handles, About(remarks.get("PLACED_BY", placed.by), notes, dtype, magnitude, joined)
+    by = remarks.get("PLACED_BY", placed.by)
+    return handles, About(by, notes, dtype, magnitude, joined, stale)
 
 
 def _meaning(data: Any, source: Recipe) -> str | None:
@@ -181,7 +186,8 @@ def _of_place(placed: Placed, remarks: dict[str, str]) -> tuple[str, ...]:
     return tuple(part for part in (words, remarks.get("NOTE", "")) if part)
 
 
-def _open_file(source: Recipe, opening: Opening) -> Any:
+def _open_file(source: Recipe, opening: Opening) -> tuple[Any, bool]:
+    """The file, found whole, and whether its overviews are left out since they are stale."""
     try:
         data = rasterio.open(opening.name, driver=source.driver or None)
     except (RasterioError, UnicodeError) as error:
@@ -207,25 +213,20 @@ def _open_file(source: Recipe, opening: Opening) -> Any:
         message = describe_container(source.name, data)
         data.close()
         raise RasterError(message)
-    if data.overviews(1) and has_stale_overviews(source, opening):
+    # A file from outside may name another one that holds its overviews: none is asked for there.
+    stale = bool(
+        not source.driver and data.overviews(1) and are_stale(opening.name, state_of(source.place))
+    )
+    if stale:
         # What GDAL reads in place of pixels must be what they are.
         data.close()
         data = rasterio.open(opening.name, OVERVIEW_LEVEL="NONE")
-    return data
+    return data, stale
 
 
 def _file_of(name: str, data: Any) -> Path:
     """The local file that a name of GDAL means; one that is not there where it means none."""
     return Path(data.files[0] if is_gdal_name(name) and data.files else name)
-
-
-def has_stale_overviews(source: Recipe, opening: Opening | None = None) -> bool:
-    """Whether the file has overviews that differ from its pixels, which are not read then."""
-    if source.driver:  # a file from outside may name another one that holds them
-        return False
-    found = opening or opening_of(source)
-    with reading(source.place):
-        return are_stale(found.name, state_of(source.place))
 
 
 def crs_of_map(source: Recipe, data: Any) -> str | None:
@@ -246,9 +247,10 @@ def _crs_beside(place: Place) -> str | None:
     if is_gdal_name(place) or is_remote(place):
         return None
     for suffix in (".prj", ".PRJ"):
-        path = Path(str(place)).with_suffix(suffix)
-        with suppress(OSError, UnicodeError, CRSError), path.open(encoding="utf-8-sig") as file:
-            return text_of_crs(CRS.from_wkt(file.read(_LONGEST_WKT)))
+        with suppress(OSError, ValueError, CRSError):  # not there, no text, or a folder as '.'
+            text = Path(str(place)).with_suffix(suffix).open(encoding="utf-8-sig")
+            with text as file:
+                return text_of_crs(CRS.from_wkt(file.read(_LONGEST_WKT)))
     return None
 
 

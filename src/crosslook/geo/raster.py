@@ -34,7 +34,6 @@ from crosslook.geo.handles import OPEN
 from crosslook.geo.opening import (
     About,
     crs_of_map,
-    has_stale_overviews,
     opening_of,
     reading,
     reason,
@@ -406,7 +405,7 @@ def _header(source: RasterFile, handles: tuple[Any, Any], about: About) -> Raste
         placed_by=by,
         is_magnitude=about.is_magnitude,
         notes=about.notes,
-        stale_overviews=has_stale_overviews(source),
+        stale_overviews=about.stale_overviews,
     )
 
 
