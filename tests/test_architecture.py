@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -106,42 +105,21 @@ def test_files_and_functions_stay_short() -> None:
     assert not long
 
 
-def test_help_imports_nothing_heavy() -> None:
-    code = (
-        "import sys, crosslook.cli; "
-        "heavy = {'numpy', 'torch', 'rasterio', 'pyarrow', 'sklearn', 'cv2', 'scipy', 'pydantic'}; "
-        "print(sorted(heavy & set(sys.modules)))"
-    )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.strip() == "[]"
-
-
-def test_import_of_the_package_is_light() -> None:
-    code = "import sys, crosslook; print('numpy' in sys.modules)"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.strip() == "False"
-
-
-@pytest.mark.skipif("COVERAGE_RUN" in os.environ, reason="watching every branch takes time")
 @pytest.mark.parametrize(
-    ("call", "budget"),
+    "call",
     [
-        (["-c", "import crosslook"], 0.25),
-        (["-m", "crosslook", "--help"], 0.5),
-        (["-m", "crosslook", "locate", "--help"], 0.5),
+        ("-c", "import crosslook"),
+        ("-m", "crosslook", "--help"),
+        ("-m", "crosslook", "locate", "--help"),
     ],
+    ids=lambda call: " ".join(call),
 )
-def test_start_up_stays_within_its_budget(call: list[str], budget: float) -> None:
-    """Seconds of the processor, the best of three: a busy machine does not lengthen them much."""
-    spent = []
-    for _ in range(3):
-        before = os.times()
-        subprocess.run([sys.executable, *call], check=True, stdout=subprocess.DEVNULL)
-        after = os.times()
-        spent.append(
-            after.children_user
-            - before.children_user
-            + after.children_system
-            - before.children_system
-        )
-    assert min(spent) < budget
+def test_start_and_help_import_nothing_heavy(call: tuple[str, ...]) -> None:
+    """What is imported decides how long a start takes; seconds would depend on the machine."""
+    heavy = {"numpy", "torch", "rasterio", "pyarrow", "sklearn", "cv2", "scipy", "pydantic"}
+    shown = subprocess.run(
+        [sys.executable, "-X", "importtime", *call], capture_output=True, text=True, check=True
+    )
+    modules = {line.rpartition("|")[2].strip() for line in shown.stderr.splitlines()}
+    assert "crosslook" in modules, "what is imported is listed"
+    assert not heavy & modules
