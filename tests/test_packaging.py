@@ -35,7 +35,10 @@ def lines() -> list[str]:
 
 def test_the_version_stands_in_one_place() -> None:
     assert "version" in PROJECT["project"]["dynamic"]
-    assert PROJECT["tool"]["setuptools"]["dynamic"]["version"]["attr"] == "crosslook.__version__"
+    assert (
+        PROJECT["tool"]["setuptools"]["dynamic"]["version"]["attr"]
+        == "crosslook._version.__version__"
+    )
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert cited["version"] == crosslook.__version__
     assert cited["license"] == PROJECT["project"]["license"]

@@ -12,10 +12,10 @@ ROOT = HERE.parents[1]
 
 def version() -> str:
     """Read the version from the one place where it stands."""
-    text = (ROOT / "src" / "crosslook" / "__init__.py").read_text(encoding="utf-8")
+    text = (ROOT / "src" / "crosslook" / "_version.py").read_text(encoding="utf-8")
     stated = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
     if stated is None:
-        raise SystemExit("src/crosslook/__init__.py has no __version__")
+        raise SystemExit("src/crosslook/_version.py has no __version__")
     return stated[1]
 
 

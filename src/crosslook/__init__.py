@@ -27,6 +27,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from crosslook._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from crosslook.atlas.build import build_atlas
     from crosslook.atlas.locate import locate, locate_all
@@ -41,8 +43,6 @@ if TYPE_CHECKING:
     from crosslook.match.register import register, register_all
     from crosslook.report.study import study
     from crosslook.types import FeatureMap
-
-__version__ = "0.1.0"
 
 __all__ = [
     "FeatureMap",

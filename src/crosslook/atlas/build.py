@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from crosslook import __version__
+from crosslook._version import __version__
 from crosslook.atlas.blocks import (
     DONE,
     BlockJob,

@@ -19,8 +19,8 @@ from crosslook.atlas.search import OpenLevels, Proposal
 from crosslook.extract.registry import open_model
 from crosslook.geo.grey import GreyImage
 from crosslook.match.channels import Channels, dense_channels
+from crosslook.match.ncc import correlate, find_peaks
 from crosslook.match.transform import Transform, translation
-from crosslook.retrieval.compare.correlation import correlate, find_peaks
 from crosslook.types import Array, FloatArray
 
 PARTS = 4

@@ -99,7 +99,7 @@ TABLE: Table = {
 
 def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted:
-        from crosslook import __version__
+        from crosslook._version import __version__
 
         click.echo(__version__)
         ctx.exit()

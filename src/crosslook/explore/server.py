@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
 
-from crosslook import __version__
+from crosslook._version import __version__
 from crosslook.atomic import check_writable
 from crosslook.errors import (
     CrosslookError,

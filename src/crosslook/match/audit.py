@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from crosslook import __version__
+from crosslook._version import __version__
 from crosslook.atomic import check_writable, write_bytes, write_csv, write_text
 from crosslook.errors import (
     CrosslookError,

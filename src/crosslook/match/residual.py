@@ -12,12 +12,12 @@ from crosslook.extract.base import Extractor
 from crosslook.geo.grey import GreyImage
 from crosslook.match.align import PASSES, align
 from crosslook.match.channels import dense_channels
+from crosslook.match.ncc import correlate, find_peaks
 from crosslook.match.refine import InformationMeasure, information_measure, reduce_image
 from crosslook.match.relief import CLEAR_RATIO, Relief, measure_relief
 from crosslook.match.tie_points import Pass, find_tie_points, score_maps
 from crosslook.match.transform import Transform, identity, translation
 from crosslook.match.warp import warp
-from crosslook.retrieval.compare.correlation import correlate, find_peaks
 from crosslook.types import Array
 
 _COARSE = 4

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.match.channels import Channels
-from crosslook.match.transform import Transform, similarity
-from crosslook.retrieval.compare.correlation import (
+from crosslook.match.ncc import (
     box_sums,
     correlate,
     correlate_masked,
     correlate_shifts,
     find_peaks,
 )
+from crosslook.match.transform import Transform, similarity
 from crosslook.types import Array, FloatArray
 
 _MIN_VALID = 0.5

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from crosslook import __version__
+from crosslook._version import __version__
 from crosslook.data.patches import PatchSet
 from crosslook.progress import Timer
 from crosslook.retrieval.evaluate import Evaluator, Findings

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from crosslook.match.ncc import correlate, correlate_shifts, find_peaks
 from crosslook.match.refine import mutual_information
-from crosslook.retrieval.compare.correlation import correlate, correlate_shifts, find_peaks
 
 
 def test_correlation_equals_the_cosine_at_every_offset() -> None:
