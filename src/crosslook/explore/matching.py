@@ -17,8 +17,8 @@ from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.atomic import write_bytes, write_text
 from crosslook.errors import MatchError, SettingError
 from crosslook.explore.images import jpeg_of, open_upload, png_of, reading_of
-from crosslook.explore.words import explain
 from crosslook.geo.image import ImageFile
+from crosslook.match.evidence import sentences
 from crosslook.match.files import tie_point_rows
 from crosslook.match.previews import colours_of, on_footprint
 from crosslook.match.register import register, register_from
@@ -147,7 +147,7 @@ def _finish(
     # Last: its match.json says that the rest is there.
     write_match(result, folder / "files", force=bool(work.get("force")))
     content = json.loads((folder / "files" / "match.json").read_text(encoding="utf-8"))
-    return {"match": content, "words": explain(content)}
+    return {"match": content, "words": sentences(content)}
 
 
 def write_place(

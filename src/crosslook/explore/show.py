@@ -16,7 +16,7 @@ from crosslook.explore.jobs import Jobs
 from crosslook.explore.library import Library
 from crosslook.explore.runs import Run, open_run
 from crosslook.explore.tiles import describe_atlas, pixel_at
-from crosslook.explore.words import explain
+from crosslook.match.evidence import sentences
 
 _KEEP = {"cache-control": "private, max-age=86400"}
 _ALONE = {
@@ -160,7 +160,7 @@ def _add_matches(router: APIRouter, library: Library, jobs: Jobs) -> None:
         shown = library.get("match", match)
         match_files = written.read_written(library, shown)
         files = [{"name": n, "bytes": p.stat().st_size} for n, p in files_in(shown.path).items()]
-        about = {"id": match, "match": match_files.match, "words": explain(match_files.match)}
+        about = {"id": match, "match": match_files.match, "words": sentences(match_files.match)}
         return {**about, "files": files, "atlas": match_files.atlas, "missing": match_files.missing}
 
     @router.post("/matches/{match}/view", tags=["results"], status_code=202)

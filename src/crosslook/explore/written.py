@@ -19,11 +19,11 @@ from crosslook.errors import CrosslookError, InputError, NotFoundError
 from crosslook.explore.jobs import Job, Jobs
 from crosslook.explore.library import Library, Shown
 from crosslook.explore.matching import PlacedMatch, atlas_of, draw_search, write_place
-from crosslook.explore.words import explain
 from crosslook.geo.grid import has_map, make_grid, same_grid, shape_of
 from crosslook.geo.image import ImageFile, open_image
 from crosslook.geo.reading import Reading
 from crosslook.json_text import json_object
+from crosslook.match.evidence import sentences
 from crosslook.match.settings import RegisterSettings
 from crosslook.match.transform import Transform
 from crosslook.options import ReadingText
@@ -174,7 +174,7 @@ def written_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
             extra = draw_search(placed, atlas_of(work["atlas"]), settings, folder)
     stage("writing")
     write_place(placed, _tie_points(source / "tie_points.csv"), folder, extra)
-    return {"match": match, "words": explain(match)}
+    return {"match": match, "words": sentences(match)}
 
 
 def _opened(match: dict[str, Any], work: dict[str, Any]) -> PlacedMatch:

@@ -6,7 +6,7 @@ import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from odc.geo.geobox import GeoBox
@@ -26,7 +26,7 @@ from crosslook.geo.grid import (
 )
 from crosslook.geo.image import ImageFile
 from crosslook.geo.raster import RasterFile
-from crosslook.match.evidence import Evidence
+from crosslook.match.evidence import Evidence, Explanation, Label, explain, relief_hint
 from crosslook.match.files import (
     WRITTEN,
     tie_point_rows,
@@ -36,7 +36,6 @@ from crosslook.match.files import (
 )
 from crosslook.match.previews import jpeg_of, overlay, side_by_side, write_overlay, write_swipe
 from crosslook.match.reason import Search
-from crosslook.match.relief import HILLY_PX
 from crosslook.match.robust_fit import fit_exact
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import (
@@ -53,7 +52,6 @@ from crosslook.storage import path_to_keep
 from crosslook.types import Array, Window
 from crosslook.written import refuse_foreign
 
-Label = Literal["match", "uncertain", "no match"]
 _SIDE_POINTS = 8
 
 
@@ -168,6 +166,7 @@ class MatchResult:
             "expected_error_m": self.expected_error_m,
             "error_bound_px": self.error_bound_px,
             "evidence": asdict(self.evidence),
+            "explanation": asdict(self.explanation),
             "tie_points": {
                 "count": len(self.tie_points),
                 "inliers": int(self.tie_points.inlier.sum()),
@@ -188,10 +187,15 @@ class MatchResult:
         return float(self.evidence.relief * self.working_pixel)
 
     @property
-    def is_hilly(self) -> bool:
-        """Whether it is a match that one transform, not a spline, fits ill for relief."""
-        rigid = self.transform is not None and self.transform.field is None
-        return self.verdict == "match" and rigid and self.evidence.relief > HILLY_PX
+    def explanation(self) -> Explanation:
+        """What each term of the evidence adds to the confidence."""
+        return explain(self.evidence)
+
+    @property
+    def hint(self) -> str:
+        """What to try where one rigid transform follows hills badly; empty where it does not."""
+        model = "" if self.transform is None else self.transform.model
+        return relief_hint(self.evidence, self.verdict, model, self.working_pixel)
 
     def write(self, out: str | Path, *, force: bool = False, overwrite: bool = False) -> list[Path]:
         """Write all files of the match into ``out``; see :func:`write_match`."""
