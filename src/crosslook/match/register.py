@@ -136,7 +136,7 @@ def working_frame(
     start = scaling(factor).inverse.compose(move).compose(placed.compose(begin))
     sar_grey = read_grey(sar, "sar", part, sar_factor)
     brought = None
-    if start.projection is not None:
+    if not start.is_flat:
         brought, start = start, identity("shift")
         sar_grey = warp(sar_grey, brought, optical_grey.shape)
     corners = ((part.row, part.col), (window.row, window.col))
