@@ -23,7 +23,7 @@ from crosslook.explore.images import Uploads, open_upload
 from crosslook.explore.jobs import BusyError, Jobs, Limits
 from crosslook.explore.options import MODELS, checked, offered
 from crosslook.explore.quota import Quota
-from crosslook.geo.reading import Reading
+from crosslook.geo.image import Reading
 from crosslook.match import settings as match_settings
 from crosslook.options import Closed, Extractors, Settings, is_closed
 from crosslook.retrieval import settings as retrieval_settings

@@ -33,11 +33,10 @@ from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.atomic import check_writable, sweep
 from crosslook.errors import GridError, InputError, OutputError, StoreError
 from crosslook.extract.registry import open_model
-from crosslook.geo.basemaps import find_basemaps
+from crosslook.geo.basemaps import find_basemaps, ground_metres
 from crosslook.geo.grid import crs_text
-from crosslook.geo.imagery import ground_metres
+from crosslook.geo.image import Reading
 from crosslook.geo.mosaic import Mosaic, bands_of, fingerprint, plan_mosaic
-from crosslook.geo.reading import Reading
 from crosslook.geo.tile_pyramid import Tiling
 from crosslook.options import after_two
 from crosslook.progress import track

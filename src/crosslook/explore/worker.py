@@ -18,7 +18,7 @@ from typing import Any
 
 from crosslook.console import DEBUG
 from crosslook.errors import CrosslookError
-from crosslook.geo.handles import OPEN
+from crosslook.geo.opening import OPEN
 from crosslook.progress import listening
 
 TASKS = {

@@ -21,8 +21,7 @@ from crosslook.explore.library import Library, Shown
 from crosslook.explore.matching import PlacedMatch, atlas_of, draw_search, write_place
 from crosslook.explore.words import explain
 from crosslook.geo.grid import has_map, make_grid, same_grid, shape_of
-from crosslook.geo.image import ImageFile, open_image
-from crosslook.geo.reading import Reading
+from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.json_text import json_object
 from crosslook.match.settings import RegisterSettings
 from crosslook.match.transform import Transform

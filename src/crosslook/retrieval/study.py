@@ -19,7 +19,7 @@ from crosslook.extract.run import read_maps
 from crosslook.extract.spec import parse_spec
 from crosslook.extract.store import FeatureSet
 from crosslook.geo.grid import is_placed
-from crosslook.geo.reading import Reading
+from crosslook.geo.image import Reading
 from crosslook.progress import Timer
 from crosslook.retrieval.compare.approximate import DEPTH, load_faiss
 from crosslook.retrieval.descriptors import Descriptors, describe, extract_both
