@@ -24,7 +24,7 @@ from crosslook.errors import (
     RasterError,
     TooLargeError,
 )
-from crosslook.explore.quota import Quota, size_of
+from crosslook.explore.jobs import Quota, size_of
 from crosslook.geo.grid import crs_text, is_placed, mean_metres, shape_of, to_lonlat
 from crosslook.geo.image import Image, ImageFile, Reading, open_image
 from crosslook.geo.opening import OPEN

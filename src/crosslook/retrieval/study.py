@@ -10,8 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from crosslook.atomic import check_writable, sweep
-from crosslook.data.pairing import Pairs, ScenePair
-from crosslook.data.pairs import open_pairs
+from crosslook.data.pairs import Pairs, ScenePair, open_pairs
 from crosslook.data.patches import PatchSet
 from crosslook.data.tables import days_between, read_alignment
 from crosslook.extract.registry import extractor_class, find_row, open_model
