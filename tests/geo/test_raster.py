@@ -13,7 +13,7 @@ import pytest
 
 from crosslook.errors import RasterError
 from crosslook.geo.grid import make_grid, whole_offset, window_of
-from crosslook.geo.handles import OpenRasters
+from crosslook.geo.opening import OpenRasters
 from crosslook.geo.raster import RasterFile
 from crosslook.types import Window
 from tests.helpers.rasters import UTM, ramp, write

@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from crosslook.data.pairing import ScenePair, some_of
-from crosslook.data.text_table import check_zeros
+from crosslook.data.pairs import ScenePair, some_of
+from crosslook.data.tables import check_zeros
 from crosslook.errors import InputError, TooSmallError
 from crosslook.geo.grid import crs_text, is_placed, shape_of, to_map
-from crosslook.geo.image import Image, ImageFile, on_optical_grid, open_image
+from crosslook.geo.image import Image, ImageFile, Reading, fit_stretch, on_optical_grid, open_image
 from crosslook.geo.radiometry import Stretch, three_channels
 from crosslook.geo.raster import digest_of
-from crosslook.geo.reading import Reading, fit_stretch
 from crosslook.progress import track
 from crosslook.types import MODALITIES, FloatArray, Modality, Patch, Window
 

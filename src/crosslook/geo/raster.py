@@ -17,7 +17,6 @@ from rasterio.warp import reproject
 
 from crosslook.errors import RasterError
 from crosslook.gdal_names import files_of
-from crosslook.geo.damage import heeding_warnings
 from crosslook.geo.explain import refusal, refused_now
 from crosslook.geo.grid import (
     between,
@@ -30,15 +29,16 @@ from crosslook.geo.grid import (
     whole_offset,
     window_of,
 )
-from crosslook.geo.handles import OPEN
+from crosslook.geo.integrity import heeding_warnings
 from crosslook.geo.opening import (
+    OPEN,
     About,
     crs_of_map,
     opening_of,
     reading,
     reason,
 )
-from crosslook.geo.products.zarr_arrays import is_copy
+from crosslook.geo.products.zarr_store import is_copy
 from crosslook.geo.recipe import EXACT_PX, Recipe
 from crosslook.storage import Place, as_path, as_place, files_below, is_remote, reaching
 from crosslook.types import FloatArray, Window
@@ -138,7 +138,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class RasterFile(Recipe):
-    """A raster that GDAL opens, read in windows; see :class:`~crosslook.geo.handles.Recipe`."""
+    """A raster that GDAL opens, read in windows; see :class:`~crosslook.geo.opening.Recipe`."""
 
     @cached_property
     def header(self) -> Raster:

@@ -20,8 +20,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 
 from crosslook.errors import RasterError
-from crosslook.geo.handles import OPEN
-from crosslook.geo.opening import reading, reason
+from crosslook.geo.opening import OPEN, reading, reason
 from crosslook.geo.raster import Labels, Raster, RasterArray, RasterFile, Source
 from crosslook.types import Window
 

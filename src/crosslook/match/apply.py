@@ -17,7 +17,7 @@ from rasterio.errors import RasterioError
 from rasterio.shutil import copy as copy_raster
 
 from crosslook.atomic import atomic_path, check_writable
-from crosslook.data.layouts.images import stem_of
+from crosslook.data.layouts import stem_of
 from crosslook.errors import CrosslookError, GridError, InputError, MatchError, OutputError
 from crosslook.geo.grid import (
     crs_of,

@@ -14,13 +14,12 @@ from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
 from crosslook.geo.grey import GreyImage
 from crosslook.geo.grid import is_placed, mean_metres, rim
-from crosslook.geo.image import ImageFile, open_image
+from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.geo.raster import RasterArray
-from crosslook.geo.reading import Reading
 from crosslook.match.align import Alignment, align, align_near, align_wide
+from crosslook.match.evidence import Verdict, error_bound, expected_error, judge
 from crosslook.match.files import check_out
 from crosslook.match.geometry import FLAT_MODELS, Geometry, choose_geometry
-from crosslook.match.judge import Verdict, error_bound, expected_error, judge
 from crosslook.match.parts import read_grey
 from crosslook.match.pose_range import PoseRange
 from crosslook.match.reason import Search, likely_cause

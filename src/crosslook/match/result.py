@@ -26,6 +26,7 @@ from crosslook.geo.grid import (
 )
 from crosslook.geo.image import ImageFile
 from crosslook.geo.raster import RasterFile
+from crosslook.match.evidence import Evidence
 from crosslook.match.files import (
     WRITTEN,
     tie_point_rows,
@@ -33,7 +34,6 @@ from crosslook.match.files import (
     write_geojson,
     write_qgis,
 )
-from crosslook.match.judge import Evidence
 from crosslook.match.previews import jpeg_of, overlay, side_by_side, write_overlay, write_swipe
 from crosslook.match.reason import Search
 from crosslook.match.relief import HILLY_PX

@@ -8,8 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.data.simulate.ground import Ground, World, grow, make_ground
-from crosslook.data.simulate.landcover import BUILDING, FIELD, MAX_OBJECT_HEIGHT
+from crosslook.data.simulate.ground import (
+    BUILDING,
+    FIELD,
+    MAX_OBJECT_HEIGHT,
+    Ground,
+    World,
+    grow,
+    make_ground,
+)
 from crosslook.data.simulate.noise import blur, mix, normal_noise, pixel_hash, uniform
 from crosslook.types import FloatArray, Window
 

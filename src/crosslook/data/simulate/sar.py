@@ -13,8 +13,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.data.simulate.ground import Ground, World, make_ground
-from crosslook.data.simulate.landcover import BUILDING, FIELD, MAX_OBJECT_HEIGHT
+from crosslook.data.simulate.ground import (
+    BUILDING,
+    FIELD,
+    MAX_OBJECT_HEIGHT,
+    Ground,
+    World,
+    make_ground,
+)
 from crosslook.data.simulate.noise import gamma_noise, mix, pixel_hash, uniform
 from crosslook.data.simulate.settings import Look
 from crosslook.types import FloatArray, Window
