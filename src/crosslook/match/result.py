@@ -265,7 +265,7 @@ def placement(sar: GeoBox, optical: GeoBox) -> Transform:
     if not shares_frame(sar, optical):
         return identity("shift")
     if sar.crs != optical.crs:
-        return Transform(np.eye(3), "shift", projection=Projection(sar, optical))
+        return Transform(Projection(sar, optical), "shift")
     points = grid_points(*shape_of(sar))
     flat = fit_exact(points, between(sar, optical, points), "affine")
     return Transform(flat.matrix, narrowest(flat.matrix))
