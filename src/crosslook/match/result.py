@@ -42,7 +42,6 @@ from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import (
     Projection,
     Transform,
-    describe_map,
     grid_points,
     identity,
     narrowest,
@@ -224,8 +223,8 @@ class MatchResult:
         """Shift, rotation and scale against where the georeference puts the image."""
         placed = placement(self.sar.grid, self.optical.grid)
         centre = np.array(self.sar.shape, np.float64) / 2
-        back = placed.inverse
-        return describe_map(lambda points: transform(back(points)), placed(centre))
+        moved = Transform((*placed.inverse.maps, *transform.maps), transform.model)
+        return moved.describe(placed(centre))
 
     def _positions(self, pixels: Array) -> dict[str, list[tuple[float, float]]]:
         out = {"pixel": _pairs(pixels)}
