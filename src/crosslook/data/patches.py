@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -322,10 +323,9 @@ def _look(scene: Scene, patch: int, stride: int, max_invalid: float, sample: int
         if reason is not None:
             dropped[reason] = dropped.get(reason, 0) + 1
             continue
-        top, left, high, wide = window.row, window.col, window.height, window.width
-        centre = [(top + high / 2, left + wide / 2)]
-        rim = [(top, left), (top, left + wide), (top + high, left), (top + high, left + wide)]
-        at = to_map(grid, np.array(centre + rim))
+        centre = [(window.row + window.height / 2, window.col + window.width / 2)]
+        ends = (window.row, window.bottom), (window.col, window.right)
+        at = to_map(grid, np.array([*centre, *product(*ends)]))
         low, most = at[1:].min(axis=0), at[1:].max(axis=0)
         x, y = at[0]
         name = f"{pair.id}/{window.row}_{window.col}"

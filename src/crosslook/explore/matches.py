@@ -221,14 +221,10 @@ def _draw(result: Drawable, folder: Path) -> dict[str, Any]:
 
 def _around(optical: ImageFile, sar: list[int] | None) -> Window:
     """The part of an optical image that is shown: around the SAR image, else all of it."""
-    height, width = optical.shape
     if sar is None:
-        return Window(0, 0, height, width)
-    row, col, rows, cols = sar
-    edge = round(_AROUND * max(rows, cols))
-    top, left = max(0, row - edge), max(0, col - edge)
-    bottom, right = min(height, row + rows + edge), min(width, col + cols + edge)
-    return Window(top, left, bottom - top, right - left)
+        return Window.whole(optical.shape)
+    covered = Window(*sar)
+    return covered.pad(round(_AROUND * max(covered.shape))).clip(optical.shape)
 
 
 def _heat(scores: FloatArray) -> bytes:

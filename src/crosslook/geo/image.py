@@ -371,11 +371,8 @@ class ImageFile:
             Pixels along a side that become one, by their mean over valid ones;
             what is left over is cut off. Memory holds a strip at a time.
         """
-        height, width = self.shape
-        window = Window(0, 0, height, width) if window is None else window
-        grid = zoomed(
-            window_of(self.grid, (window.row, window.col), (window.height, window.width)), factor
-        )
+        window = window or Window.whole(self.shape)
+        grid = zoomed(window_of(self.grid, window), factor)
         rows, cols = shape_of(grid)
         values = np.empty((len(self.bands), rows, cols), np.float32)
         valid = np.empty((rows, cols), np.bool_)
@@ -396,16 +393,12 @@ class ImageFile:
 
     def _read_strip(self, window: Window) -> tuple[FloatArray, NDArray[np.bool_], int]:
         """Values (C, h, w), valid pixels and the number of filled ones, seen with a margin."""
-        height, width = self.shape
-        top, left = max(0, window.row - MARGIN), max(0, window.col - MARGIN)
-        bottom = min(height, window.row + window.height + MARGIN)
-        right = min(width, window.col + window.width + MARGIN)
-        raw = np.full((len(self.bands), window.height, window.width), np.nan, np.float32)
-        solid = np.zeros((window.height, window.width), np.bool_)
-        if bottom <= top or right <= left:
-            return np.nan_to_num(raw, copy=False, nan=0.0), solid, 0
+        raw = np.full((len(self.bands), *window.shape), np.nan, np.float32)
+        solid = np.zeros(window.shape, np.bool_)
         # What lies beyond the image is no hole, so a hole at its rim is still small.
-        inside = Window(top, left, bottom - top, right - left)
+        inside, part = window.pad(MARGIN).clip(self.shape), window.clip(self.shape)
+        if part.is_empty:
+            return np.nan_to_num(raw, copy=False, nan=0.0), solid, 0
         seen = self._cleared(self.source.read(inside, self.bands), inside)
         valid: NDArray[np.bool_] = np.asarray(np.isfinite(seen).all(axis=0), np.bool_)
         if self.scale == "power":
@@ -414,18 +407,7 @@ class ImageFile:
         if self.mask is not None:  # after the holes, so that small spots stay masked
             kept = self.mask.read(inside, (1,))[0]
             valid = valid & np.isfinite(kept) & (kept != 0)
-        rows = slice(max(top, window.row), min(bottom, window.row + window.height))
-        cols = slice(max(left, window.col), min(right, window.col + window.width))
-        if rows.start >= rows.stop or cols.start >= cols.stop:
-            return np.nan_to_num(raw, copy=False, nan=0.0), solid, 0
-        there = (
-            slice(rows.start - top, rows.stop - top),
-            slice(cols.start - left, cols.stop - left),
-        )
-        here = (
-            slice(rows.start - window.row, rows.stop - window.row),
-            slice(cols.start - window.col, cols.stop - window.col),
-        )
+        there, here = part.within(inside).slices, part.within(window).slices
         raw[:, *here], solid[here] = seen[:, *there], valid[there]
         unit = self.radiometry.apply(np.where(solid, raw, np.float32(np.nan)), self.stretch)
         return np.nan_to_num(unit, copy=False, nan=0.0), solid, int(holes[there].sum())
@@ -449,18 +431,17 @@ class ImageFile:
     def _own_positions(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Row and column on the image's own pixels of every pixel of a window."""
         if self.own_grid == self.grid or not has_map(self.grid):
-            rows = np.arange(window.row, window.row + window.height, dtype=np.float32)[:, None]
-            return rows, np.arange(window.col, window.col + window.width, dtype=np.float32)[None]
+            rows = np.arange(window.row, window.bottom, dtype=np.float32)[:, None]
+            return rows, np.arange(window.col, window.right, dtype=np.float32)[None]
         nodes = [
             np.arange(0, length + 2 * _NODE_STEP, _NODE_STEP, dtype=np.float64)
-            for length in (window.height, window.width)
+            for length in window.shape
         ]
         at = np.stack(np.meshgrid(*nodes, indexing="ij"), axis=-1).reshape(-1, 2)
-        moved = between(self.grid, self.own_grid, at + np.array([window.row, window.col]))
+        moved = between(self.grid, self.own_grid, at + np.array(window.corner))
         coarse = moved.reshape(len(nodes[0]), len(nodes[1]), 2).astype(np.float32)
         steps = [
-            ((np.arange(length) + 0.5) / _NODE_STEP).astype(np.float32)
-            for length in (window.height, window.width)
+            ((np.arange(length) + 0.5) / _NODE_STEP).astype(np.float32) for length in window.shape
         ]
         at_cols, at_rows = np.meshgrid(steps[1], steps[0])
         fine = [

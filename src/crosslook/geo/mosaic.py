@@ -189,7 +189,7 @@ def read_window(
     count = bands_of(maps)
     out = np.zeros((count, *shape), np.uint8)
     valid = np.zeros(shape, np.bool_)
-    place = window_of(grid, corner, shape)
+    place = window_of(grid, Window(*corner, *shape))
     for one in maps:
         rows, cols = span(one.bounds, place)
         if rows.start >= rows.stop or cols.start >= cols.stop or valid[rows, cols].all():

@@ -251,7 +251,7 @@ def _target(
     a, b, c, d, e, f = tuple(optical.affine)[:6]
     scaled = make_grid(optical.crs, (a * size, b * size, c, d * size, e * size, f), 1, 1)
     shape = (int(high[0] - low[0]), int(high[1] - low[1]))
-    place = window_of(scaled, (int(low[0]), int(low[1])), shape)
+    place = window_of(scaled, Window(int(low[0]), int(low[1]), *shape))
     return place, onto.shifted((0.0, 0.0), (-float(low[0]), -float(low[1])))
 
 

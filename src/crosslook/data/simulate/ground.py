@@ -299,15 +299,5 @@ def make_ground(world: World, window: Window) -> Ground:
     return Ground(terrain, cover, texture, bits)
 
 
-def grow(window: Window, margin: int) -> Window:
-    """Widen a window by ``margin`` pixels on every side."""
-    return Window(
-        window.row - margin,
-        window.col - margin,
-        window.height + 2 * margin,
-        window.width + 2 * margin,
-    )
-
-
 def _metres(start: int, count: int, gsd: float) -> Metres:
     return np.asarray((start + np.arange(count) + 0.5) * gsd, np.float64)

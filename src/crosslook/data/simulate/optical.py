@@ -14,7 +14,6 @@ from crosslook.data.simulate.ground import (
     MAX_OBJECT_HEIGHT,
     Ground,
     World,
-    grow,
     make_ground,
 )
 from crosslook.data.simulate.noise import blur, mix, normal_noise, pixel_hash, uniform
@@ -87,7 +86,7 @@ def render_optical(world: World, window: Window, settings: OpticalSettings) -> N
     """
     reach = _shadow_reach(world.gsd, settings)
     margin = reach + settings.radius + 1
-    ground = make_ground(world, grow(window, margin))
+    ground = make_ground(world, window.pad(margin))
     light = _sunlight(ground, world.gsd, settings)
     inner = slice(reach, light.shape[0] - reach), slice(reach, light.shape[1] - reach)
     lit = np.where(_shadow(ground.surface, world.gsd, settings, reach), 0.0, light[inner])

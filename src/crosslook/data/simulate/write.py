@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +46,7 @@ def optical_bands(settings: SceneSettings, rows: int) -> Iterator[tuple[int, NDA
     """
 
     def render(at: Window) -> NDArray[np.uint8]:
-        row, col = settings.origin[0] + at.row, settings.origin[1] + at.col
-        place = Window(row, col, at.height, at.width)
-        return render_optical(settings.world, place, settings.optical)
+        return render_optical(settings.world, at.shifted(*settings.origin), settings.optical)
 
     yield from _bands(settings.size, rows, (_TILE, _TILE), render)
 
@@ -77,13 +74,9 @@ def _bands(
 ) -> Iterator[tuple[int, NDArray[Any]]]:
     """Bands of whole strips, each put together from tiles of about so many rows and columns."""
     deep, width = max(strip, min(size, tile[0]) // strip * strip), tile[1]
-    for top in range(0, size, deep):
-        height = min(deep, size - top)
-        tiles = [
-            render(Window(top, left, height, min(width, size - left)))
-            for left in range(0, size, width)
-        ]
-        yield top, tiles[0] if len(tiles) == 1 else np.concatenate(tiles, axis=2)
+    for band in Window(0, 0, size, size).tiles(deep, size):
+        tiles = [render(tile) for tile in band.tiles(deep, width)]
+        yield band.row, tiles[0] if len(tiles) == 1 else np.concatenate(tiles, axis=2)
 
 
 TAG = "CROSSLOOK_SYNTHETIC"
@@ -355,24 +348,16 @@ def write_basemap(
     check_writable(path.parent)
     profile = profile_of((WEST, NORTH), settings.gsd, 3, "uint8")
     profile |= {"tiled": True, "blockxsize": 256, "blockysize": 256, "interleave": "pixel"}
-    windows = list(_blocks(settings, block))
+    windows = list(Window(0, 0, size, size).tiles(block))
     with (
         atomic_path(path) as temporary,
         rasterio.open(temporary, "w", height=size, width=size, **profile) as file,
     ):
         file.update_tags(**tags_of(settings))
         for at in track(windows, "Simulating the basemap"):
-            place = replace(at, row=at.row + settings.origin[0], col=at.col + settings.origin[1])
-            image = render_optical(settings.world, place, settings.optical)
+            image = render_optical(settings.world, at.shifted(*settings.origin), settings.optical)
             file.write(image, window=FileWindow(at.col, at.row, at.width, at.height))
     return settings
-
-
-def _blocks(settings: SceneSettings, block: int) -> Iterator[Window]:
-    for row in range(0, settings.size, block):
-        for col in range(0, settings.size, block):
-            height, width = min(block, settings.size - row), min(block, settings.size - col)
-            yield Window(row, col, height, width)
 
 
 def _refuse_foreign_basemap(path: Path) -> None:
