@@ -10,7 +10,7 @@ import pytest
 from crosslook.extract.ray_engine import RayJob, extract_with_ray
 from crosslook.extract.registry import open_extractor
 from crosslook.extract.run import SHARD, extract_patches, shard_count
-from crosslook.storage import LocalFolder
+from crosslook.storage import Folder
 from tests.helpers.ray_patches import DeadlyPatches
 
 pytest.importorskip("ray", reason="ray is not installed")
@@ -35,7 +35,7 @@ def test_a_killed_worker_costs_only_its_shard(
     assert int(marker.read_text()) != os.getpid(), "a worker was killed"
     # The marker is there now, so the local run reads the same pixels.
     local = extract_patches(
-        open_extractor("hog:cell=8"), patches, "sar", LocalFolder(tmp_path / "local")
+        open_extractor("hog:cell=8"), patches, "sar", Folder(tmp_path / "local")
     )
     for shard in range(shard_count(patches)):
         name = f"{shard:06d}.npz"

@@ -16,7 +16,7 @@ from crosslook.extract.base import Extractor
 from crosslook.extract.runtime import available_cores
 from crosslook.extract.store import FeatureSet, open_set
 from crosslook.progress import track
-from crosslook.storage import Folder, LocalFolder
+from crosslook.storage import Folder
 from crosslook.types import FeatureMap, FloatArray, Modality, Patch
 
 _MOST_AHEAD = 3
@@ -114,7 +114,7 @@ def _refuse_a_full_disk(
     store: Folder, sets: Sequence[FeatureSet], missing: Sequence[int], label: str
 ) -> None:
     """Tell by the first shard whether the disk holds all, before hours are spent."""
-    if not isinstance(store, LocalFolder):
+    if not store.is_local:
         return
     need = sum(features.size(missing[0]) for features in sets) * (len(missing) - 1)
     free = shutil.disk_usage(store.path).free
