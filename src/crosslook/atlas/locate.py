@@ -38,8 +38,8 @@ from crosslook.geo.grid import to_lonlat, to_map
 from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.geo.raster import RasterArray
 from crosslook.match.align import Alignment, align
+from crosslook.match.evidence import judge
 from crosslook.match.files import check_out
-from crosslook.match.judge import judge
 from crosslook.match.reason import likely_absence
 from crosslook.match.register import MARGIN, Frame, make_result, working_frame
 from crosslook.match.result import Failure, MatchResult, outline
