@@ -260,12 +260,6 @@ def _atlas_pixels_per_query_pixel(result: Drawable) -> float:
     return float(result.transform.local_scale(np.array(result.sar.shape) / 2))
 
 
-def transform_of(match: dict[str, Any]) -> Transform | None:
-    """The transform of a ``match.json``."""
-    transform = match.get("transform")
-    return None if transform is None else Transform.from_dict(transform)
-
-
 _GOOD = ("queued", "running", "done")
 _SIDES: tuple[tuple[Modality, str], ...] = (("sar", "SAR"), ("optical", "optical"))
 

@@ -66,22 +66,6 @@ class Kept:
 WHOLE = Kept()
 
 
-def extract_patches(
-    extractor: Extractor,
-    patches: Patches,
-    modality: Modality,
-    store: Folder,
-    kept: Kept = WHOLE,
-) -> FeatureSet:
-    """Make sure that every shard of the patch set is in the store.
-
-    Shards that are there already are left alone, so a run that was killed
-    goes on where it stopped. Threads read the next shards' pixels while
-    the extractor works on this one.
-    """
-    return extract_family([extractor], patches, modality, store, kept)[0]
-
-
 def extract_family(
     family: Sequence[Extractor],
     patches: Patches,
@@ -89,7 +73,13 @@ def extract_family(
     store: Folder,
     kept: Kept = WHOLE,
 ) -> list[FeatureSet]:
-    """The same for extractors of which one pass serves all (``Extractor.extract_family``)."""
+    """Make sure that every shard of a patch set is in the store, of each of a family.
+
+    Shards that are there already are left alone, so a run that was killed
+    goes on where it stopped. One pass serves all extractors of the family (see
+    ``Extractor.extract_family``). Threads read the pixels of the next shards
+    while the extractor works on this one.
+    """
     sets = [open_features(one, patches, modality, store, kept) for one in family]
     missing = [
         shard for shard in range(shard_count(patches)) if not all(s.has(shard) for s in sets)
