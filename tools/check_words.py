@@ -37,7 +37,7 @@ WORDS = {
     r"compet(?:e|es|ed|ing)": "are compared",
     r"bent|bends?": "warped, follows the relief",
     r"sharpen(?:s|ed|ing)?": "refine",
-    r"middles?": "centre",
+    r"(?<!in the )middles?": "centre",
     r"tie points (?:that are )?left out": "held-out tie points",
     r"(?:the|a|what|which) share (?:of|that)": "fraction",
     r"turns of": "rotations of",
