@@ -16,6 +16,7 @@ from crosslook.retrieval.compare.similarity import fit_scoring, normalise, rank,
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.run_folder import read_rows
 from crosslook.retrieval.settings import StudySettings
+from crosslook.retrieval.setup import Setup
 from crosslook.retrieval.stage_spec import parse_member
 from crosslook.retrieval.study import run_study
 from crosslook.types import FeatureMap, FloatArray
@@ -83,7 +84,7 @@ def test_a_fusion_takes_maps_and_descriptors_together() -> None:
 def test_the_setup_is_chosen_by_the_scores_that_are_ranked() -> None:
     sar, optical = offset_maps(60)
     units = [f"u{i // 6}" for i in range(60)]
-    described = Descriptors("hog", "r", "dense:1", sar, optical, HOW)
+    described = Descriptors(Setup("hog", "dense:1"), sar, optical, HOW)
     setup = choose_setup(described, np.arange(60), units, ("none", "whiten"), ("cosine",), 0)
     assert setup is not None
     assert setup[1] == "cosine"

@@ -41,6 +41,7 @@ from crosslook.retrieval.run_folder import (
     write_matches,
 )
 from crosslook.retrieval.settings import StudySettings
+from crosslook.retrieval.setup import Setup
 from crosslook.retrieval.split import draw_evenly
 from crosslook.retrieval.study import run_study
 from crosslook.retrieval.thumbnails import read_thumbnails
@@ -301,7 +302,7 @@ def test_matches_come_back_as_they_were(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     tables = [
         MatchTable(
-            name, "flatten", "none", "cosine", direction, np.arange(5), rng.integers(1, 9, 5),
+            Setup(name, "flatten"), direction, np.arange(5), rng.integers(1, 9, 5),
             rng.integers(0, 5, (5, 3)), rng.random((5, 3)).astype(np.float32),
             rng.random(5).astype(np.float32),
         )
@@ -310,7 +311,7 @@ def test_matches_come_back_as_they_were(tmp_path: Path) -> None:
     ]  # fmt: skip
     write_matches(tmp_path, tables)
     for one, back in zip(tables, read_matches(tmp_path), strict=True):
-        assert (one.extractor, one.direction) == (back.extractor, back.direction)
+        assert (one.setup, one.direction) == (back.setup, back.direction)
         for field in ("query_index", "rank", "top_indices", "top_scores", "partner_score"):
             np.testing.assert_array_equal(getattr(one, field), getattr(back, field))
 

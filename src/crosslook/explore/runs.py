@@ -26,7 +26,6 @@ from crosslook.retrieval.run_folder import (
 from crosslook.retrieval.thumbnails import read_thumbnails
 from crosslook.types import Modality, Patch, Row
 
-_FEATURES = ("extractor", "pooling", "calibration", "scoring", "direction")
 _MOST_LINES = 500
 
 
@@ -66,8 +65,12 @@ class Run:
                 for line in lead
             ],
             "setups": [setup_name(table) for table in self.matches],
-            "embeddings": [[t.extractor, t.calibration, t.method] for t in self.embeddings],
-            "heat_maps": [[t.extractor, t.calibration, t.order_by] for t in self.heat_maps],
+            "embeddings": [
+                [t.setup.extractor, t.setup.calibration, t.method] for t in self.embeddings
+            ],
+            "heat_maps": [
+                [t.setup.extractor, t.setup.calibration, t.order_by] for t in self.heat_maps
+            ],
             "best": self._best(),
         }
 
@@ -170,7 +173,14 @@ class Run:
 
 def setup_name(table: MatchTable) -> dict[str, str]:
     """What was compared, and how."""
-    return {name: getattr(table, name) for name in _FEATURES}
+    setup = table.setup
+    return {
+        "extractor": setup.extractor,
+        "pooling": setup.pooling,
+        "calibration": setup.calibration,
+        "scoring": setup.scoring,
+        "direction": table.direction,
+    }
 
 
 def _at(items: Sequence[Any], number_: int, what: str) -> Any:

@@ -38,6 +38,7 @@ from crosslook.retrieval.measure.resampling import bootstrap_fraction
 from crosslook.retrieval.measure.structure import MOST_PAIRS, measure_structure
 from crosslook.retrieval.models import StudyPlan, plan_models
 from crosslook.retrieval.settings import StudySettings
+from crosslook.retrieval.setup import Setup
 from crosslook.retrieval.stage_spec import members_of
 from crosslook.retrieval.study import draw_pairs, open_sample
 from crosslook.storage import is_remote
@@ -273,7 +274,7 @@ def _fixed(sizes: _Sizes, settings: StudySettings, rng: np.random.Generator) -> 
         seconds += once * sum(name in CALIBRATIONS for name in settings.calibrations)
     chosen = min(MOST_ITEMS, sizes.fit, n)
     if settings.split != "transductive":
-        described = Descriptors("", "", "", sar[:chosen], optical[:chosen])
+        described = Descriptors(Setup(""), sar[:chosen], optical[:chosen])
         names = [str(unit) for unit in units[:chosen]]
         how = settings.calibrations, settings.scorings, 0
         seconds += _time(lambda: choose_setup(described, np.arange(chosen), names, *how))

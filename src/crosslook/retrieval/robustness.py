@@ -56,7 +56,7 @@ def study_robustness(
     """
 
     def describe(images: FloatArray) -> FloatArray:
-        return pool(extractor.extract(images), descriptors.pooling)
+        return pool(extractor.extract(images), descriptors.setup.pooling)
 
     def read_context(indices: Indices, margin: int) -> FloatArray:
         return np.stack([_context(patches, int(i), margin) for i in indices])

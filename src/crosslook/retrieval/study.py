@@ -123,7 +123,7 @@ def _evaluate_extractors(
                 )
         for text in _members_with(spec, plan.fusion):
             pooling = parse_member(text).pooling
-            same = pooling in ("", descriptors.pooling)
+            same = pooling in ("", descriptors.setup.pooling)
             kept[text] = descriptors if same else describe(spec, patches, settings, plan, pooling)
         if spec != plan.specs[-1]:
             with timer("writing"):
@@ -143,9 +143,9 @@ def _evaluate(evaluator: Evaluator, whole: Descriptors) -> None:
     descriptors = evaluator.reduce(whole)
     for name in evaluator.settings.calibrations:
         calibrated = evaluator.calibrate(descriptors, name)
-        evaluator.evaluate(descriptors, calibrated)
+        evaluator.evaluate(calibrated)
         if evaluator.settings.structure and evaluator.shown and name in CALIBRATIONS:
-            evaluate_structure(descriptors, calibrated, evaluator)
+            evaluate_structure(calibrated, evaluator)
     evaluator.add_chosen(descriptors)
 
 
@@ -208,7 +208,9 @@ def _measure_robustness(
         )
     finally:
         extractor.close()
-    evaluator.findings.rows += evaluator.rows(descriptors, CALIBRATION, SCORING, curves.metrics)
+    evaluator.findings.rows += evaluator.rows(
+        replace(descriptors.setup, calibration=CALIBRATION, scoring=SCORING), curves.metrics
+    )
     for what, why in curves.left_out.items():
         plan.notes.append(f"robustness of {spec}: no {what}: {why}")
 
