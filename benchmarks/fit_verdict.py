@@ -32,7 +32,7 @@ from scipy.optimize import linprog, minimize
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
-from crosslook.match.judge import Evidence, Kind, error_features, verdict_features
+from crosslook.match.evidence import Evidence, Kind, error_features, verdict_features
 from crosslook.types import Array
 
 RIGHT_PX, WRONG_PX = 5.0, 16.0  # no published alignment is off by as much

@@ -31,9 +31,10 @@ from rasterio.windows import Window
 
 import crosslook
 from crosslook.atomic import write_text
+from crosslook.match.evidence import OLD_NAMES
 from crosslook.progress import track
 
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {**OLD_NAMES}
 """Old key, or value under ``search``, to the new one."""
 
 LEFT_OUT = {"timings_s", "path", "version", "format"}

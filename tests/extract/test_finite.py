@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from crosslook.errors import FeatureError
-from crosslook.extract.raw import Raw
+from crosslook.extract.classical import Raw
 from crosslook.extract.registry import open_extractor
 from crosslook.extract.run import extract_patches
 from crosslook.storage import open_folder

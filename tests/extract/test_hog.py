@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from threadpoolctl import ThreadpoolController
 
 from crosslook.errors import InputError
-from crosslook.extract.hog import _ONE_THREAD, oriented_gradients
+from crosslook.extract.classical import _ONE_THREAD, oriented_gradients
 from crosslook.extract.registry import open_extractor
 
 

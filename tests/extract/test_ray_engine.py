@@ -46,20 +46,20 @@ def test_the_cluster_settles_where_workers_run(monkeypatch: pytest.MonkeyPatch) 
     """The driver's machine says nothing of the workers': its GPU number and its lack of one."""
     from types import SimpleNamespace
 
-    from crosslook import ray_work
     from crosslook.errors import SettingError
+    from crosslook.extract import ray_engine
 
     def cluster(gpus: float) -> None:
         fake = SimpleNamespace(cluster_resources=lambda: {"CPU": 4.0, "GPU": gpus})
-        monkeypatch.setattr(ray_work, "_started", lambda address: fake)
+        monkeypatch.setattr(ray_engine, "_started", lambda address: fake)
 
     cluster(2)
-    assert ray_work.worker_device("cuda:3", None) == ("cuda", 1)
-    assert ray_work.worker_device("auto", None) == ("cuda", 1)
-    assert ray_work.worker_device("cpu", None) == ("cpu", None)
+    assert ray_engine.worker_device("cuda:3", None) == ("cuda", 1)
+    assert ray_engine.worker_device("auto", None) == ("cuda", 1)
+    assert ray_engine.worker_device("cpu", None) == ("cpu", None)
     cluster(0)
-    assert ray_work.worker_device("auto", None) == ("cpu", None)
+    assert ray_engine.worker_device("auto", None) == ("cpu", None)
     with pytest.raises(SettingError, match="no machine of the Ray cluster has a GPU"):
-        ray_work.worker_device("cuda", None)
+        ray_engine.worker_device("cuda", None)
     with pytest.raises(SettingError, match="--device cpu or cuda"):
-        ray_work.worker_device("mps", None)
+        ray_engine.worker_device("mps", None)

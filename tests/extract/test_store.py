@@ -105,7 +105,7 @@ def test_batches_prepared_ahead_are_those_prepared_in_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As on a GPU, also where the size of a batch shrinks on the way."""
-    from crosslook.extract.hog import Hog
+    from crosslook.extract.classical import Hog
 
     stack = np.random.default_rng(0).random((11, 3, 32, 32), np.float32)
     expected = open_extractor("hog").extract(stack).values

@@ -17,7 +17,7 @@ from crosslook.cli import app
 from crosslook.data.pairs import ScenePair
 from crosslook.errors import CrosslookError, FeatureError, OutputError, SettingError
 from crosslook.extract import run as extraction
-from crosslook.extract.raw import Raw
+from crosslook.extract.classical import Raw
 from crosslook.extract.store import open_set
 from crosslook.report.html import write_report
 from crosslook.retrieval import record, study

@@ -32,6 +32,7 @@ from crosslook.geo.image import ImageFile, as_image
 from crosslook.match.channels import Channels, contrast_weight
 from crosslook.notebook import card, image
 from crosslook.storage import Folder, LocalFolder, open_folder
+from crosslook.types import Window
 
 _SOURCES, _LEFT_OUT = 3, 20  # named; of others the number is given
 _SHOWN_BLOCKS, _THUMBNAIL = 4, 480
@@ -132,7 +133,7 @@ class Atlas:
 
     def window(self, corner: tuple[int, int], shape: tuple[int, int]) -> GeoBox:
         """The grid of a window."""
-        return window_of(self.grid.pixels, corner, shape)
+        return window_of(self.grid.pixels, Window(*corner, *shape))
 
     def pixels(
         self, corner: tuple[int, int], shape: tuple[int, int]

@@ -107,7 +107,7 @@ def say_notes(notes: Iterable[str]) -> None:
 
 def say_skipped(names: Sequence[str], count: int) -> None:
     """Print what of so many images was left out because it is too small."""
-    from crosslook.data.pairing import some_of
+    from crosslook.data.pairs import some_of
 
     if names:
         say_notes([f"left out {len(names)} of {count} that are too small: {some_of(names)}"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from crosslook.match.evidence import with_new_names
+
 _MANY = 12
 _GOOD_FRACTION, _POOR_FRACTION = 0.5, 0.25
 _WIDE, _NARROW = 0.4, 0.15
@@ -25,7 +27,7 @@ def explain(match: dict[str, Any]) -> list[dict[str, str]]:
     list of dict
         ``sign`` is ``for``, ``against`` or ``note``; ``text`` one sentence.
     """
-    evidence = match.get("evidence", {})
+    evidence = with_new_names(match.get("evidence", {}))
     if not evidence.get("inliers"):
         lines = [_line("against", "Too few tie points agree on any one place.")]
     else:
@@ -72,7 +74,7 @@ def _hull_area(evidence: dict[str, Any]) -> dict[str, str]:
 
 
 def _agreement(evidence: dict[str, Any]) -> dict[str, str]:
-    apart = evidence["agreement"]
+    apart = evidence["gradient_mi_distance"]
     text = (
         f"Two estimates that see different things, edges and mutual information, lie "
         f"{apart:.1f} px apart."
@@ -81,7 +83,7 @@ def _agreement(evidence: dict[str, Any]) -> dict[str, str]:
 
 
 def _information(evidence: dict[str, Any]) -> dict[str, str]:
-    score = evidence["information"]
+    score = evidence["mi_z_score"]
     text = (
         f"The mutual information there is {score:.1f} standard deviations above that of wrong "
         "places nearby."

@@ -154,8 +154,8 @@ def _open_plugin(
     check_overrides(weights)
     if find_spec("torch") is not None:
         from crosslook.extract.runtime import resolve_runtime
-        from crosslook.extract.source import WeightsSource
         from crosslook.extract.torch_base import TorchExtractor
+        from crosslook.extract.weights import WeightsSource
 
         if issubclass(cls, TorchExtractor):
             source = WeightsSource(row.name, "", row.plugin, weights.get(row.name))

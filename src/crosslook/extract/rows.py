@@ -187,10 +187,11 @@ _EFFICIENTNET = {
 
 ROWS: tuple[ExtractorRow, ...] = (
     ExtractorRow(
-        "raw", "crosslook.extract.raw:Raw", "block means of the image", 3, 16, "any size, 0..1"
+        "raw", "crosslook.extract.classical:Raw", "block means of the image",
+        3, 16, "any size, 0..1",
     ),
     ExtractorRow(
-        "hog", "crosslook.extract.hog:Hog", "dense histograms of unsigned oriented gradients",
+        "hog", "crosslook.extract.classical:Hog", "dense histograms of unsigned oriented gradients",
         9, 16, "any size, 0..1, grey",
     ),
     ExtractorRow(
@@ -199,11 +200,13 @@ ROWS: tuple[ExtractorRow, ...] = (
         extra="models", needs=("torch", "efficientnet_lite_pytorch"), variants=_EFFICIENTNET,
     ),
     ExtractorRow(
-        "sd-vae", "crosslook.extract.sd_vae:SdVae", "latents of a Stable Diffusion autoencoder",
+        "sd-vae", "crosslook.extract.stable_diffusion:SdVae",
+        "latents of a Stable Diffusion autoencoder",
         4, 8, "any size, -1..1", "MIT", "models", ("torch", "diffusers"), _SD_VAE,
     ),
     ExtractorRow(
-        "sd-unet", "crosslook.extract.sd_unet:SdUnet", "Stable Diffusion UNet at an up block",
+        "sd-unet", "crosslook.extract.stable_diffusion:SdUnet",
+        "Stable Diffusion UNet at an up block",
         1280, 16, "any size, -1..1", "CreativeML Open RAIL-M", "models",
         ("torch", "transformers", "diffusers"), _SD_UNET,
     ),

@@ -17,7 +17,7 @@ from rasterio.errors import RasterioError
 from rasterio.shutil import copy as copy_raster
 
 from crosslook.atomic import atomic_path, check_writable
-from crosslook.data.layouts.images import stem_of
+from crosslook.data.layouts import stem_of
 from crosslook.errors import CrosslookError, GridError, InputError, MatchError, OutputError
 from crosslook.geo.grid import (
     crs_of,
@@ -195,7 +195,7 @@ def _bring(match: Match, file: Place, target: Path, settings: ApplyCall) -> None
         indexed=True,
         crs=settings.reading().crs or "",
     )
-    transform = match.transform.compose(_onto_sar(source, match.sar))
+    transform = match.transform @ _onto_sar(source, match.sar)
     if settings.kind == "vrt":
         _write_vrt(target, source, transform, match.optical)
         return
@@ -244,14 +244,14 @@ def _target(
         ratio = max(size, 1.0 / size)
         if abs(ratio - round(ratio)) <= _NEAR_WHOLE * ratio:  # so that grids nest
             size = float(round(ratio)) if size >= 1.0 else 1.0 / round(ratio)
-    onto = scaling(1.0 / size).compose(transform)
+    onto = scaling(1.0 / size) @ transform
     ring = onto(rim(grid))
     low = np.floor(ring.min(axis=0) + 1e-6).astype(int)
     high = np.maximum(np.ceil(ring.max(axis=0) - 1e-6).astype(int), low + 1)
     a, b, c, d, e, f = tuple(optical.affine)[:6]
     scaled = make_grid(optical.crs, (a * size, b * size, c, d * size, e * size, f), 1, 1)
     shape = (int(high[0] - low[0]), int(high[1] - low[1]))
-    place = window_of(scaled, (int(low[0]), int(low[1])), shape)
+    place = window_of(scaled, Window(int(low[0]), int(low[1]), *shape))
     return place, onto.shifted((0.0, 0.0), (-float(low[0]), -float(low[1])))
 
 
@@ -312,7 +312,7 @@ def _write_vrt(target: Path, source: RasterFile, transform: Transform, optical: 
             f"{source.name} is placed by {header.placed_by}, which control points cannot follow "
             "exactly. Leave --as vrt out, so that its pixels are written."
         )
-    count = _POINTS if transform.field is None else _MORE_POINTS
+    count = _MORE_POINTS if transform.has_field else _POINTS
     points = grid_points(*shape_of(header.grid), count)
     there = transform(points)
     placed = has_map(optical)

@@ -44,7 +44,7 @@ def start_by_points(path: Path, sar: GeoBox, optical: GeoBox) -> Transform:
         fit = fit_exact(placed(here), there, model)
         scale = float(np.abs(np.linalg.det(fit.matrix[:2, :2])))
         if 1e-4 < scale < 1e4:
-            return fit.compose(placed)
+            return fit @ placed
     except MatchError:  # the map is singular
         pass
     raise InputError(

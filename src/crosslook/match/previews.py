@@ -112,11 +112,8 @@ def on_footprint(
     ground = optical.read(window, factor)
     finer = max(1, round(factor / transform.local_scale(np.array(sar.shape) / 2)))
     radar = sar.read(None, finer)
-    cut = (
-        scaling(factor)
-        .inverse.compose(transform.shifted((0.0, 0.0), (-float(window.row), -float(window.col))))
-        .compose(scaling(finer))
-    )
+    cornered = transform.shifted((0.0, 0.0), (-float(window.row), -float(window.col)))
+    cut = scaling(factor).inverse @ cornered @ scaling(finer)
     return window, ground, warp(radar.grey_image("sar"), cut, ground.shape)
 
 

@@ -67,7 +67,7 @@ def likely_cause(
             "to 1.25: the images may show different places, or differ by more than that. Check "
             "the pair, try --rotation 180 --scale 0.5:2, or locate on a larger basemap."
         )
-    if alignment.evidence.lead > 0.0 and alignment.evidence.whole > _LOOKS_ALIKE:
+    if alignment.evidence.peak_margin > 0.0 and alignment.evidence.ncc_z_score > _LOOKS_ALIKE:
         return (
             "one place fits better than the others, but not surely: the scales may differ by more "
             "than was tried. Widen --scale, or give images closer in time and pixel size."

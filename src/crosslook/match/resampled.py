@@ -71,7 +71,7 @@ def resample(layer: Layer, transform: Transform, window: Window) -> tuple[Number
     window : Window
         Of the result.
     """
-    here = Transform(translation(-window.row, -window.col), "shift").compose(transform)
+    here = Transform(translation(-window.row, -window.col), "shift") @ transform
     shape = (window.height, window.width)
     # To a 1024th of a pixel, so that numbers are mixed only where a shift is not whole.
     rows, cols = (

@@ -26,6 +26,7 @@ from crosslook.geo.grid import (
 )
 from crosslook.geo.image import ImageFile
 from crosslook.geo.raster import RasterFile
+from crosslook.match.evidence import Evidence
 from crosslook.match.files import (
     WRITTEN,
     tie_point_rows,
@@ -33,7 +34,6 @@ from crosslook.match.files import (
     write_geojson,
     write_qgis,
 )
-from crosslook.match.judge import Evidence
 from crosslook.match.previews import jpeg_of, overlay, side_by_side, write_overlay, write_swipe
 from crosslook.match.reason import Search
 from crosslook.match.relief import HILLY_PX
@@ -190,8 +190,8 @@ class MatchResult:
     @property
     def is_hilly(self) -> bool:
         """Whether it is a match that one transform, not a spline, fits ill for relief."""
-        rigid = self.transform is not None and self.transform.field is None
-        return self.verdict == "match" and rigid and self.evidence.relief > HILLY_PX
+        without_field = self.transform is not None and not self.transform.has_field
+        return self.verdict == "match" and without_field and self.evidence.relief > HILLY_PX
 
     def write(self, out: str | Path, *, force: bool = False, overwrite: bool = False) -> list[Path]:
         """Write all files of the match into ``out``; see :func:`write_match`."""
@@ -261,7 +261,7 @@ def placement(sar: GeoBox, optical: GeoBox) -> Transform:
     if not shares_frame(sar, optical):
         return identity("shift")
     if sar.crs != optical.crs:
-        return Transform(np.eye(3), "shift", projection=Projection(sar, optical))
+        return Transform(Projection(sar, optical), "shift")
     points = grid_points(*shape_of(sar))
     flat = fit_exact(points, between(sar, optical, points), "affine")
     return Transform(flat.matrix, narrowest(flat.matrix))

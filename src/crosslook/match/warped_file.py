@@ -71,7 +71,7 @@ def write_aligned(
     corner, shape = _covered(sar, optical, transform)
     pixels = stored_pixels(sar.source, shown=True)
     layer = make_layer(pixels, (RESAMPLING,) * pixels.bands)
-    place = window_of(optical.grid, corner, shape)
+    place = window_of(optical.grid, Window(*corner, *shape))
     tags = {"SOURCE": sar.name, "ALIGNED_TO": optical.name, "VERDICT": verdict}
     write_warped(
         target, layer, transform.shifted((0.0, 0.0), (-corner[0], -corner[1])), place, tags

@@ -29,16 +29,16 @@ class Evidence:
         Of the tie points tried, 0..1.
     hull_area : float
         Area of the hull of the inliers over the area of the image, 0..1.
-    score : float
+    median_ncc : float
         Median normalised correlation of the inliers, -1..1.
     peak_ratio : float
         Median of peak over second peak of all tie points, >= 1.
     residual : float
         Root mean square distance of the inliers from the fit, optical pixels.
-    agreement : float
+    gradient_mi_distance : float
         Mean distance between the estimate from gradients and the one from
         mutual information, optical pixels; capped at 50.
-    information : float
+    mi_z_score : float
         Mutual information at the match in units of its standard deviation over wrong
         positions nearby, above their mean (a z-score).
     relief : float
@@ -50,22 +50,22 @@ class Evidence:
         0 where nothing was searched.
     search_margin : float
         That sum over the second-best place's, less one; 0 where nothing was searched.
-    excess : float
+    excess_inliers : float
         Fraction of inliers beyond the share that chance gives within the area
         searched: 0 for wrong matches of any size, 1 where all agree.
-    chance : float
+    neg_log10_p : float
         ``-log10`` of the probability that as many of the independent
         templates agree by chance; capped at 100.
     coverage : float
         Area of the hull of the inliers over that of all tie points, 0..1.
-    halves : float
+    split_half_distance : float
         Mean distance between the fits to two halves of the tie points that
         share hardly a pixel, optical pixels; capped at 50.
-    whole : float
+    ncc_z_score : float
         Correlation of the image as one template at the match, in standard deviations
         above the mean over places up to sixteen cells away; an image of any
         size has about 64 cells a side.
-    lead : float
+    peak_margin : float
         By how many such standard deviations it stands above the best of those places
         that is no neighbour.
     poses : float
@@ -76,21 +76,39 @@ class Evidence:
     inliers: float
     inlier_fraction: float
     hull_area: float
-    score: float
+    median_ncc: float
     peak_ratio: float
     residual: float
-    agreement: float
-    information: float
+    gradient_mi_distance: float
+    mi_z_score: float
     relief: float = 0.0
     search_score: float = 0.0
     search_margin: float = 0.0
-    excess: float = 0.0
-    chance: float = 0.0
+    excess_inliers: float = 0.0
+    neg_log10_p: float = 0.0
     coverage: float = 0.0
-    halves: float = FARTHEST
-    whole: float = 0.0
-    lead: float = 0.0
+    split_half_distance: float = FARTHEST
+    ncc_z_score: float = 0.0
+    peak_margin: float = 0.0
     poses: float = 1.0
+
+
+OLD_NAMES = {
+    "score": "median_ncc",
+    "agreement": "gradient_mi_distance",
+    "information": "mi_z_score",
+    "excess": "excess_inliers",
+    "chance": "neg_log10_p",
+    "halves": "split_half_distance",
+    "whole": "ncc_z_score",
+    "lead": "peak_margin",
+}
+"""Former names of terms, as an older ``match.json`` has them."""
+
+
+def with_new_names(evidence: dict[str, Any]) -> dict[str, Any]:
+    """The evidence of a ``match.json`` of any version under the names of today."""
+    return {OLD_NAMES.get(name, name): value for name, value in evidence.items()}
 
 
 _FLAT_PX = 3.0  # spread of tie points that noise alone gives
@@ -111,12 +129,12 @@ def error_features(evidence: Evidence) -> Array:
     """What the quantiles of the error rest on, each larger where the error is; shape (6,)."""
     return np.array(
         [
-            np.log1p(evidence.agreement),
-            np.log1p(evidence.halves),
+            np.log1p(evidence.gradient_mi_distance),
+            np.log1p(evidence.split_half_distance),
             np.log1p(evidence.residual),
             np.log1p(max(0.0, evidence.relief - _FLAT_PX)),
-            1.0 - min(evidence.lead, _MOST_LEAD) / _MOST_LEAD,
-            1.0 - evidence.excess,
+            1.0 - min(evidence.peak_margin, _MOST_LEAD) / _MOST_LEAD,
+            1.0 - evidence.excess_inliers,
         ],
         np.float64,
     )
@@ -180,15 +198,15 @@ def verdict_features(evidence: Evidence, kind: Kind = "register") -> Array:
     if kind == "register":
         return np.array(
             [
-                evidence.excess,
-                np.log1p(evidence.chance),
+                evidence.excess_inliers,
+                np.log1p(evidence.neg_log10_p),
                 evidence.coverage,
-                evidence.score * 10.0,
-                np.log1p(evidence.agreement),
-                np.log1p(evidence.halves),
-                np.clip(evidence.information, -3.0, 6.0) / 3.0,
-                np.clip(evidence.whole, 0.0, 12.0) / 3.0,
-                np.clip(evidence.lead, -3.0, _MOST_LEAD),
+                evidence.median_ncc * 10.0,
+                np.log1p(evidence.gradient_mi_distance),
+                np.log1p(evidence.split_half_distance),
+                np.clip(evidence.mi_z_score, -3.0, 6.0) / 3.0,
+                np.clip(evidence.ncc_z_score, 0.0, 12.0) / 3.0,
+                np.clip(evidence.peak_margin, -3.0, _MOST_LEAD),
                 np.log10(evidence.poses),
             ],
             np.float64,
@@ -197,9 +215,9 @@ def verdict_features(evidence: Evidence, kind: Kind = "register") -> Array:
         np.log1p(evidence.inliers),
         evidence.inlier_fraction,
         evidence.hull_area,
-        evidence.score * 10.0,
-        np.log1p(evidence.agreement),
-        np.clip(evidence.information, -3.0, 6.0) / 3.0,
+        evidence.median_ncc * 10.0,
+        np.log1p(evidence.gradient_mi_distance),
+        np.clip(evidence.mi_z_score, -3.0, 6.0) / 3.0,
     ]
     search = [evidence.search_score * 10.0, np.log1p(max(evidence.search_margin, 0.0)) * 10.0]
     return np.array([*common, *search], np.float64)
