@@ -6,7 +6,7 @@ import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from crosslook.geo.grid import (
 )
 from crosslook.geo.image import ImageFile
 from crosslook.geo.raster import RasterFile
-from crosslook.match.evidence import Evidence
+from crosslook.match.evidence import Evidence, Explanation, Label, explain, relief_hint
 from crosslook.match.files import (
     WRITTEN,
     jpeg_of,
@@ -33,7 +33,6 @@ from crosslook.match.files import (
 )
 from crosslook.match.placement import placement
 from crosslook.match.reason import Search
-from crosslook.match.relief import HILLY_PX
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform
 from crosslook.match.warped_file import write_aligned
@@ -42,7 +41,6 @@ from crosslook.storage import path_to_keep
 from crosslook.types import Array, Window
 from crosslook.written import refuse_foreign
 
-Label = Literal["match", "uncertain", "no match"]
 _SIDE_POINTS = 8
 
 
@@ -157,6 +155,7 @@ class MatchResult:
             "expected_error_m": self.expected_error_m,
             "error_bound_px": self.error_bound_px,
             "evidence": asdict(self.evidence),
+            "explanation": asdict(self.explanation),
             "tie_points": {
                 "count": len(self.tie_points),
                 "inliers": int(self.tie_points.inlier.sum()),
@@ -177,10 +176,15 @@ class MatchResult:
         return float(self.evidence.relief * self.working_pixel)
 
     @property
-    def is_hilly(self) -> bool:
-        """Whether it is a match that one transform, not a spline, fits ill for relief."""
-        without_field = self.transform is not None and not self.transform.has_field
-        return self.verdict == "match" and without_field and self.evidence.relief > HILLY_PX
+    def explanation(self) -> Explanation:
+        """What each term of the evidence adds to the confidence."""
+        return explain(self.evidence)
+
+    @property
+    def hint(self) -> str:
+        """What to try where one rigid transform follows hills badly; empty where it does not."""
+        model = "" if self.transform is None else self.transform.model
+        return relief_hint(self.evidence, self.verdict, model, self.working_pixel)
 
     def write(self, out: str | Path, *, force: bool = False, overwrite: bool = False) -> list[Path]:
         """Write ``match.json`` and, where there is a match, everything it allows.
