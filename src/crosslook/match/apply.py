@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -22,14 +21,12 @@ from crosslook.errors import CrosslookError, GridError, InputError, MatchError, 
 from crosslook.geo.grid import (
     crs_of,
     file_crs,
-    has_map,
     is_placed,
     is_unnamed,
     make_grid,
     rim,
     shape_of,
     shares_frame,
-    to_map,
     window_of,
 )
 from crosslook.geo.products.resolve import resolve
@@ -37,11 +34,11 @@ from crosslook.geo.products.vrt import quiet
 from crosslook.geo.raster import RasterFile
 from crosslook.geo.stored import StoredPixels, stored_pixels
 from crosslook.json_text import json_object
-from crosslook.match.resampled import Layer, Resampling
-from crosslook.match.result import Failure, MatchResult, placement
+from crosslook.match.placement import placement, to_plane
+from crosslook.match.result import Failure, MatchResult
 from crosslook.match.settings import ApplyCall
 from crosslook.match.transform import Transform, grid_points, narrowest, scaling
-from crosslook.match.warped_file import make_layer, write_warped
+from crosslook.match.warped_file import Layer, Resampling, make_layer, write_warped
 from crosslook.options import after_two
 from crosslook.storage import Place, as_place, name_of
 from crosslook.types import Window
@@ -87,10 +84,7 @@ def read_match(match: Place | MatchResult) -> Match:
     MatchError
         If there was no match.
     """
-    if isinstance(match, MatchResult):
-        values = json.loads(json.dumps(match.to_dict(), default=str))
-    else:
-        values = _load(Path(match))
+    values = match.to_dict() if isinstance(match, MatchResult) else _load(Path(match))
     if values.get("transform") is None or values.get("verdict") == "no match":
         raise MatchError("there was no match, so nothing can be brought along by it.")
     try:
@@ -314,9 +308,7 @@ def _write_vrt(target: Path, source: RasterFile, transform: Transform, optical: 
         )
     count = _MORE_POINTS if transform.has_field else _POINTS
     points = grid_points(*shape_of(header.grid), count)
-    there = transform(points)
-    placed = has_map(optical)
-    spots = to_map(optical, there) if placed else np.column_stack([there[:, 1], -there[:, 0]])
+    spots = to_plane(optical, transform(points))
     crs = "" if file_crs(optical) is None else crs_of(optical).to_wkt()
     listed = Element("GCPList", {"Projection": crs})
     for number, ((row, col), (x, y)) in enumerate(zip(points, spots, strict=True), 1):

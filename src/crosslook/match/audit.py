@@ -27,7 +27,7 @@ from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
 from crosslook.geo.image import ImageFile, Reading, on_optical_grid, open_image
 from crosslook.geo.raster import digest_of
-from crosslook.match.previews import shift_preview
+from crosslook.match.files import shift_preview
 from crosslook.match.relief import HILLY_PX
 from crosslook.match.residual import AuditRow, measure_scene
 from crosslook.match.settings import AuditCall, AuditSettings

@@ -73,7 +73,7 @@ def opencv_matrix(transform: Transform) -> Array:
 
 def source_positions(transform: Transform, shape: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
     """Row and column of the source for every pixel centre of the target grid."""
-    step = max(1, round(transform.chain.spacing))
+    step = max(1, round(transform.spacing))
     nodes = [np.arange(0, length + 2 * step, step) for length in shape]
     grid = np.stack(np.meshgrid(*nodes, indexing="ij"), axis=-1).reshape(-1, 2)
     coarse = transform.inverse(grid.astype(np.float64)).reshape(len(nodes[0]), len(nodes[1]), 2)
