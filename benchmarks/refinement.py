@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from crosslook.extract.registry import open_extractor
 from crosslook.match.align import align
-from crosslook.match.judge import judge
+from crosslook.match.evidence import judge
 from crosslook.match.refine import fraction_of
 from crosslook.match.settings import DEFAULT_EXTRACTOR
 from crosslook.match.transform import grid_points

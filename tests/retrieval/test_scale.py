@@ -17,7 +17,7 @@ from crosslook.cli import app
 from crosslook.data.pairs import ScenePair
 from crosslook.errors import CrosslookError, FeatureError, OutputError, SettingError
 from crosslook.extract import run as extraction
-from crosslook.extract.raw import Raw
+from crosslook.extract.classical import Raw
 from crosslook.extract.store import open_set
 from crosslook.report.html import write_report
 from crosslook.retrieval import record, study
@@ -45,7 +45,7 @@ from crosslook.retrieval.setup import Setup
 from crosslook.retrieval.split import draw_evenly
 from crosslook.retrieval.study import run_study
 from crosslook.retrieval.thumbnails import read_thumbnails
-from crosslook.storage import LocalFolder
+from crosslook.storage import Folder
 from crosslook.types import FeatureMap, FloatArray
 from tests.helpers.pairs import write_pairs
 
@@ -262,7 +262,7 @@ def test_half_precision_takes_half_the_disk_and_changes_little(pairs: Path, tmp_
 
 
 def test_what_half_precision_cannot_hold_is_refused(tmp_path: Path) -> None:
-    features = open_set(LocalFolder(tmp_path), {"name": "big", "stored": "float16"})
+    features = open_set(Folder(tmp_path), {"name": "big", "stored": "float16"})
     values = np.zeros((3, 1, 2, 2), np.float32)
     values[1] = 1e6
     with pytest.raises(FeatureError, match="--stored float32") as refused:

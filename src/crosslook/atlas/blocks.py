@@ -24,7 +24,7 @@ from crosslook.geo.mosaic import Basemap, bands_of, read_window, span
 from crosslook.json_text import json_object
 from crosslook.options import ModelOptions
 from crosslook.storage import Folder
-from crosslook.types import FloatArray
+from crosslook.types import FloatArray, Window
 
 _HALVES = 1 << 15
 """How many bit patterns a float16 that is not negative has."""
@@ -107,7 +107,7 @@ class BlockJob:
 
     def near(self, corner: tuple[int, int], shape: tuple[int, int]) -> list[Basemap]:
         """The basemaps that a window may touch, in order; found without asking each."""
-        a, _, c, _, e, f = tuple(window_of(self.grid.pixels, corner, shape).affine)[:6]
+        a, _, c, _, e, f = tuple(window_of(self.grid.pixels, Window(*corner, *shape)).affine)[:6]
         rows, cols = shape
         xs, ys = sorted((c - a, c + a * (cols + 1))), sorted((f - e, f + e * (rows + 1)))
         left, bottom, right, top = self._bounds.T

@@ -32,16 +32,15 @@ from crosslook.atlas.settings import BuildSettings
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.atomic import check_writable, sweep
 from crosslook.errors import GridError, InputError, OutputError, StoreError
+from crosslook.extract.ray_engine import run_on_ray, worker_device
 from crosslook.extract.registry import open_model
-from crosslook.geo.basemaps import find_basemaps
+from crosslook.geo.basemaps import find_basemaps, ground_metres
 from crosslook.geo.grid import crs_text
-from crosslook.geo.imagery import ground_metres
+from crosslook.geo.image import Reading
 from crosslook.geo.mosaic import Mosaic, bands_of, fingerprint, plan_mosaic
-from crosslook.geo.reading import Reading
 from crosslook.geo.tile_pyramid import Tiling
 from crosslook.options import after_two
 from crosslook.progress import track
-from crosslook.ray_work import run_on_ray, worker_device
 from crosslook.storage import Folder, Place, is_remote, open_folder
 from crosslook.written import foreign
 

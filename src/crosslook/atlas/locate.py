@@ -35,12 +35,11 @@ from crosslook.errors import CrosslookError, MatchError, StoreError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
 from crosslook.geo.grid import to_lonlat, to_map
-from crosslook.geo.image import ImageFile, open_image
+from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.geo.raster import RasterArray
-from crosslook.geo.reading import Reading
 from crosslook.match.align import Alignment, align
+from crosslook.match.evidence import judge
 from crosslook.match.files import check_out
-from crosslook.match.judge import judge
 from crosslook.match.reason import likely_absence
 from crosslook.match.register import MARGIN, Frame, make_result, working_frame
 from crosslook.match.result import Failure, MatchResult, outline
@@ -380,7 +379,7 @@ def _match_at(job: _Job, searched: _Searched, number: int) -> MatchResult:
         (query.image, part),
         settings=job.record(searched.level),
         timings=searched.seconds,
-        verdict=judge(evidence, "locate"),
+        verdict=judge(evidence),
         alternatives=tuple(_describe(atlas, query, other) for other in others[:_ALTERNATIVES]),
         window=window,
     )

@@ -11,7 +11,7 @@ from scipy.special import betainc
 from crosslook.extract.base import Extractor
 from crosslook.geo.grey import GreyImage
 from crosslook.match.channels import Channels, dense_channels
-from crosslook.match.judge import FARTHEST, Evidence, judge
+from crosslook.match.evidence import FARTHEST, Evidence, judge
 from crosslook.match.pose_range import PoseRange
 from crosslook.match.pose_search import search_poses, whole_image
 from crosslook.match.refine import (
@@ -348,18 +348,18 @@ def _evidence(
         inliers=float(kept.sum()),
         inlier_fraction=float(kept.mean()),
         hull_area=min(1.0, inside / area),
-        score=float(np.median(points.score[kept])),
+        median_ncc=float(np.median(points.score[kept])),
         peak_ratio=float(np.median(points.ratio)),
         residual=fit.residual,
-        agreement=min(refined.moved, FARTHEST),
-        information=information_score(sar, optical, refined.transform),
+        gradient_mi_distance=min(refined.moved, FARTHEST),
+        mi_z_score=information_score(sar, optical, refined.transform),
         relief=0.0 if relief is None else relief.extent,
-        excess=excess,
-        chance=chance,
+        excess_inliers=excess,
+        neg_log10_p=chance,
         coverage=inside / max(tried, 1.0),
-        halves=_halves(points, start, last, optical.shape),
-        whole=whole,
-        lead=lead,
+        split_half_distance=_halves(points, start, last, optical.shape),
+        ncc_z_score=whole,
+        peak_margin=lead,
     )
 
 
@@ -408,5 +408,4 @@ def _relief(points: TiePoints, fit: Fit) -> Relief | None:
 
 
 def _no_evidence(points: TiePoints) -> Evidence:
-    ratio = float(np.median(points.ratio)) if len(points) else 1.0
-    return Evidence(0.0, 0.0, 0.0, 0.0, ratio, FARTHEST, FARTHEST, 0.0)
+    return Evidence(peak_ratio=float(np.median(points.ratio)) if len(points) else 1.0)

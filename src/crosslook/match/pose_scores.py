@@ -199,7 +199,7 @@ class PoseSearch:
         shrink = self._shrink(pose)
         height, width = reduce_image(self.sar, shrink).shape
         grow, reduce = np.diag([shrink, shrink, 1.0]), np.diag([1.0, 1.0, self.factor])
-        onto = reduce @ self.transform(pose).matrix @ grow
+        onto = reduce @ self.transform(pose).without_field.matrix @ grow
         ends = np.array([[0, 0, height, height], [0, width, 0, width], [1, 1, 1, 1]], np.float64)
         ring = onto @ ends
         ring = ring[:2] / ring[2]

@@ -268,7 +268,7 @@ def refine(
     -------
     Refinement
     """
-    if start.field is not None:
+    if start.has_field:
         return _refine_spline(sar, optical, start, levels, limit, fraction)
     size = optical.shape
     parameters = np.zeros(2 if start.model == "shift" else 4)
@@ -288,7 +288,7 @@ def refine(
     if not accepted:
         return Refinement(start, False, moved, before, after)
     part = _delta(parameters * fraction, size).compose(start)
-    refined = Transform(part.matrix, start.model, part.field, part.inverted)
+    refined = Transform(part.maps, start.model)
     return Refinement(refined, True, moved, before, after)
 
 
@@ -314,7 +314,7 @@ def information_score(
     Returns ``(I - mean) / standard deviation`` with mean and standard deviation over sixteen
     shifts on two rings of ``radius`` and half of it, in optical pixels.
     """
-    if transform.field is not None:
+    if transform.has_field:
         return information_score(warp(sar, transform, optical.shape), optical, identity(), radius)
     level = PyramidLevel(2 if min(optical.shape) >= 2 * _SMALLEST_SIDE else 1, 1.0, 0.0, 0)
     measure = _measure(sar, optical, level)

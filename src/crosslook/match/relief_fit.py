@@ -11,11 +11,10 @@ from scipy.ndimage import map_coordinates
 from crosslook.extract.base import Extractor
 from crosslook.geo.grey import GreyImage
 from crosslook.match.channels import Channels, dense_channels
-from crosslook.match.displacement import relief_field
 from crosslook.match.relief import direction_of, is_consistent, measure_relief
 from crosslook.match.robust_fit import similarity_matrix
 from crosslook.match.tie_points import Pass, ScoreMaps, TiePoints, find_tie_points, score_maps
-from crosslook.match.transform import Transform
+from crosslook.match.transform import Affine, ReliefField, Transform
 from crosslook.match.warp import warp
 from crosslook.types import Array
 
@@ -391,8 +390,7 @@ def bend(
         values = values + np.stack(
             [_sampled(terrain[..., k], at).reshape(values.shape[:2]) for k in (0, 1)], axis=-1
         )
-    carried = relief_field(values, spacing, base.matrix)
-    return replace(base, model="relief", field=carried)
+    return Transform(ReliefField.on_grid(values, spacing, Affine(base.matrix)), "relief")
 
 
 def _without_folds(values: Array, spacing: float) -> Array:

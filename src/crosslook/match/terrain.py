@@ -65,9 +65,7 @@ def heights_on(optical: ImageFile, window: Window, factor: int, settings: Relief
             f"'{optical.name}' has no CRS, so where --dem has its heights is not known. "
             "Give a georeferenced optical image, or leave --dem out."
         )
-    grid = zoomed(
-        window_of(optical.grid, (window.row, window.col), (window.height, window.width)), factor
-    )
+    grid = zoomed(window_of(optical.grid, window), factor)
     source = RasterFile(as_place(settings.dem or ""))
     if not is_placed(source.header.grid):
         raise RasterError(f"'{source.header.name}' has no CRS; give an elevation model with one.")

@@ -10,8 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from crosslook.atomic import check_writable, sweep
-from crosslook.data.pairing import Pairs, ScenePair
-from crosslook.data.pairs import open_pairs
+from crosslook.data.pairs import Pairs, ScenePair, open_pairs
 from crosslook.data.patches import PatchSet
 from crosslook.data.tables import days_between, read_alignment
 from crosslook.extract.registry import extractor_class, find_row, open_model
@@ -19,7 +18,7 @@ from crosslook.extract.run import read_maps
 from crosslook.extract.spec import parse_spec
 from crosslook.extract.store import FeatureSet
 from crosslook.geo.grid import is_placed
-from crosslook.geo.reading import Reading
+from crosslook.geo.image import Reading
 from crosslook.progress import Timer
 from crosslook.retrieval.compare.approximate import DEPTH, load_faiss
 from crosslook.retrieval.descriptors import Descriptors, describe, extract_both

@@ -11,8 +11,8 @@ from crosslook.data.pairs import open_pairs
 from crosslook.data.patches import PatchSet
 from crosslook.data.simulate.write import write_pairs
 from crosslook.extract.registry import open_extractor
+from crosslook.geo.image import Reading
 from crosslook.geo.radiometry import SarRadiometry
-from crosslook.geo.reading import Reading
 from crosslook.retrieval.compare.pooling import pool
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.measure.perturbations import PERTURBATIONS

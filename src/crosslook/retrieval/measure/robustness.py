@@ -46,7 +46,6 @@ from crosslook.types import (
     Indices,
     Metric,
     Modality,
-    Window,
 )
 
 CALIBRATION = "standardize"
@@ -201,14 +200,7 @@ def perturbations_of(patches: PatchSet) -> dict[str, Perturbation]:
 def _context(patches: PatchSet, index: int, margin: int) -> FloatArray:
     """Read a SAR patch and what lies around it; NaN beyond the scene."""
     patch = patches.patches[index]
-    window = patch.window
-    wide = Window(
-        window.row - margin,
-        window.col - margin,
-        window.height + 2 * margin,
-        window.width + 2 * margin,
-    )
-    return patches.scenes[patch.scene].read("sar", wide)
+    return patches.scenes[patch.scene].read("sar", patch.window.pad(margin))
 
 
 def _curve(what: str, formula: str) -> dict[str, Definition]:

@@ -1,10 +1,11 @@
-"""Dense histograms of unsigned oriented gradients.
+"""Features that need no weights: block means of the image, and histograms of oriented gradients.
 
-Dalal and Triggs, "Histograms of oriented gradients for human detection",
-CVPR 2005; the normalisation over the four blocks around a cell follows
-Felzenszwalb et al., "Object detection with discriminatively trained part-based
-models", PAMI 2010. Gradients are unsigned, since an edge that brightens in one
-sensor often darkens in the other.
+Block means are the baseline that any feature must beat. HOG: Dalal and Triggs,
+"Histograms of oriented gradients for human detection", CVPR 2005; the
+normalisation over the four blocks around a cell follows Felzenszwalb et al.,
+"Object detection with discriminatively trained part-based models", PAMI 2010.
+Gradients are unsigned, since an edge that brightens in one sensor often darkens
+in the other.
 """
 
 from __future__ import annotations
@@ -22,6 +23,34 @@ from threadpoolctl import ThreadpoolController
 from crosslook.extract.base import Extractor, Geometry, pad_to_multiple
 from crosslook.extract.spec import Option
 from crosslook.types import FloatArray
+
+
+class Raw(Extractor):
+    """Mean of every block of ``cell`` x ``cell`` pixels, per channel."""
+
+    OPTIONS: ClassVar[dict[str, Option]] = {
+        "cell": Option(16, "side of a block in pixels", low=1, high=512),
+    }
+
+    def geometry(self, height: int, width: int) -> Geometry:
+        """Whole blocks; the last ones are padded by edge values."""
+        return pad_to_multiple(height, width, int(self.options["cell"]))
+
+    def reach(self) -> int:
+        """Pixels around a cell that its features depend on: none."""
+        return 0
+
+    def _features(self, images: FloatArray) -> tuple[FloatArray, None]:
+        return block_means(images, int(self.options["cell"])), None
+
+
+def block_means(images: FloatArray, cell: int) -> FloatArray:
+    """Mean of whole blocks: (..., H, W) to (..., H / cell, W / cell)."""
+    *front, height, width = images.shape
+    blocks = images.reshape(*front, height // cell, cell, width // cell, cell)
+    means: FloatArray = blocks.mean(axis=(-3, -1))
+    return means
+
 
 _EPSILON = 1e-3
 _FILTERED = 5  # largest cell that is pooled by a filter
@@ -98,28 +127,12 @@ class _OneBlasThread:
 _ONE_THREAD = _OneBlasThread()
 
 
-def oriented_gradients(grey: FloatArray, bins: int, blur: float) -> FloatArray:
-    """Split the gradient magnitude of an image over orientations.
-
-    Parameters
-    ----------
-    grey : float32 array, shape (H, W)
-    bins : int
-        Bin ``b`` is centred on the orientation ``b * 180 / bins`` degrees of
-        the gradient, 0 along columns.
-    blur : float
-        Standard deviation in pixels of the Gaussian applied first; 0 for none.
-
-    Returns
-    -------
-    float32 array, shape (bins, H, W)
-        Non-negative; the sum over bins is the gradient magnitude.
-    """
-    return np.stack([plane.copy() for plane in _oriented_planes(grey, bins, blur)])
-
-
 def _oriented_planes(grey: FloatArray, bins: int, blur: float) -> Iterator[FloatArray]:
-    """One bin after the other, each in the memory of the one before, which stays in the cache."""
+    """Gradient magnitude of an image (H, W) split over orientations, plane by plane.
+
+    Bin ``b`` is centred on ``b * 180 / bins`` degrees, 0 along columns. The sum over
+    bins is the magnitude. Each plane lies in the memory of the one before.
+    """
     import cv2
 
     image = np.ascontiguousarray(grey, dtype=np.float32)
