@@ -20,10 +20,17 @@ from crosslook.errors import OutputError
 from crosslook.extract.registry import open_model
 from crosslook.retrieval.choose import choose_setup
 from crosslook.retrieval.compare.calibration import FITTED_ROWS, MOST_DIRECTIONS, fit_calibration
-from crosslook.retrieval.compare.device_search import rank_on_device, search_device
 from crosslook.retrieval.compare.pooling import dense_shifts, pool
 from crosslook.retrieval.compare.shifts import Shifts
-from crosslook.retrieval.compare.similarity import Offsets, fit_scoring, normalise, rank_all
+from crosslook.retrieval.compare.similarity import (
+    Offsets,
+    OnDevice,
+    Similarities,
+    fit_scoring,
+    normalise,
+    rank,
+    search_device,
+)
 from crosslook.retrieval.descriptors import Descriptors, patches_for, resolve_pooling
 from crosslook.retrieval.evaluate import CALIBRATIONS
 from crosslook.retrieval.measure.base import Pairs
@@ -232,9 +239,9 @@ def _score_seconds(
     offsets = [Offsets.none(len(queries), len(gallery))] * len(settings.scorings)
     work: Callable[[], object]
     if there is None:
-        work = partial(rank_all, queries, gallery, partner, offsets, shifts=shifts)
+        work = partial(rank, Similarities(queries, gallery, offsets, shifts), partner)
     else:
-        work = partial(rank_on_device, there, queries, gallery, partner, offsets)
+        work = partial(rank, OnDevice(there, queries, gallery, offsets), partner)
         work()  # the first loads what such a size needs
     return _time(work) / (len(queries) * len(gallery))
 

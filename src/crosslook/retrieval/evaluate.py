@@ -11,6 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.retrieval.choose import choose_setup
+from crosslook.retrieval.compare.approximate import (
+    Sides,
+    known_metrics,
+    measure_loss,
+    rank_through_index,
+)
 from crosslook.retrieval.compare.calibration import (
     FITTED_ROWS,
     Calibration,
@@ -18,18 +24,17 @@ from crosslook.retrieval.compare.calibration import (
     fit_directions,
     thin,
 )
-from crosslook.retrieval.compare.device_search import rank_on_device, search_device
 from crosslook.retrieval.compare.shifts import Shifts
 from crosslook.retrieval.compare.similarity import (
-    SYMMETRIC,
+    SCORINGS,
     Offsets,
     Ranks,
+    exact_scorer,
     fit_scoring,
     normalise,
-    rank_all,
+    rank,
 )
 from crosslook.retrieval.descriptors import Descriptors
-from crosslook.retrieval.indexed import Ranked, Sides, known_metrics, rank_indexed
 from crosslook.retrieval.measure.base import Pairs
 from crosslook.retrieval.measure.difference import Plain, TwoModels, is_pretrained
 from crosslook.retrieval.measure.gap import pair_histograms
@@ -124,6 +129,15 @@ class Calibrated:
             side[division.fit], side[division.measured] = bank, measured
             out.append(side)
         return out[0], out[1]
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Ranks of the partners, with neighbours accepted too, and the loss of an index."""
+
+    ranks: Ranks
+    tolerant: Ranks | None = None
+    loss: list[Metric] = field(default_factory=list)
 
 
 class Evaluator:
@@ -353,27 +367,28 @@ class Evaluator:
         settings, shifts = self.settings, calibrated.shifts
         offsets = []
         for name in settings.scorings:
-            if direction == DIRECTIONS[0] or name in SYMMETRIC:
+            if direction == DIRECTIONS[0] or SCORINGS[name].symmetric:
                 own = first[name]
                 offsets.append(own if direction == DIRECTIONS[0] else own.reversed)
             else:
                 fitted = fit_scoring(name, *calibrated.banks(direction), shifts=shifts)
                 offsets.append(fitted.offsets(query, items))
-        if settings.index != "exact":
-            sides = [
-                Sides(query, items, one, self.clusters, direction, self.accepted) for one in offsets
-            ]
-            seed, draws = settings.seed, settings.draws
-            return [
-                rank_indexed(settings.index, side, self.neighbours, seed, draws) for side in sides
-            ]
         rules = [self.accepted, *([] if self.neighbours is None else [self.neighbours])]
-        arguments = query, items, np.arange(len(query)), offsets, rules
-        device = None if shifts else search_device(settings.device, items.nbytes)
-        results = (
-            rank_on_device(device, *arguments) if device else rank_all(*arguments, shifts=shifts)
-        )
-        return [Ranked(ranks[0], ranks[1] if len(ranks) > 1 else None) for ranks in results]
+        partner, kind = np.arange(len(query)), settings.index
+        if kind == "exact":
+            scorer = exact_scorer(settings.device, query, items, offsets, shifts)
+            return [Ranked(*_two(ranks)) for ranks in rank(scorer, partner, rules)]
+        ranked = []
+        results = rank_through_index(kind, query, items, partner, offsets, rules)
+        for how, ranks in zip(offsets, results, strict=True):
+            sides = Sides(query, items, how, self.clusters, direction, self.accepted)
+            loss = measure_loss(kind, sides, ranks[0], settings.seed, settings.draws)
+            ranked.append(Ranked(*_two(ranks), loss))
+        return ranked
+
+
+def _two(ranks: list[Ranks]) -> tuple[Ranks, Ranks | None]:
+    return ranks[0], ranks[1] if len(ranks) > 1 else None
 
 
 def _joined(near: list[Indices], same: list[Indices] | None) -> list[Indices]:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crosslook.errors import MatchError, SettingError
+from crosslook.retrieval.compare.similarity import Matrix, Ranks, rank
 from crosslook.retrieval.dense_scores import (
     StageFeatures,
     StageScores,
@@ -32,40 +33,19 @@ from crosslook.retrieval.measure.two_stage import Stages, one_side, partner_rank
 from crosslook.types import DIRECTIONS, FloatArray, Indices, Metric
 
 
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """What a shortlist ends with, query by query.
+def answer(coarse: FloatArray, fine: FloatArray, k: int, top: int = 10) -> Ranks:
+    """Answer every query by a shortlist of ``k`` and the fine score.
 
-    Attributes
-    ----------
-    rank : int64 array, shape (Nq,)
-        Of the partner among the shortlist by the fine score; where the shortlist
-        lacks it, its coarse rank, which lies beyond.
-    top_indices, top_scores : arrays, shape (Nq, top)
-        Best of the shortlist by the fine score, best first.
-    partner_score : float32 array, shape (Nq,)
-        Fine score of the partner.
+    A partner that the shortlist lacks has its coarse rank, which lies beyond.
     """
-
-    rank: NDArray[np.int64]
-    top_indices: NDArray[np.int64]
-    top_scores: FloatArray
-    partner_score: FloatArray
-
-
-def answer(coarse: FloatArray, fine: FloatArray, k: int, top: int = 10) -> Answers:
-    """Answer every query by a shortlist of ``k`` and the fine score."""
-    rank, order = partner_ranks(coarse), shortlist(coarse, k)
-    gathered = np.take_along_axis(fine, order, axis=1)
-    best = np.argsort(-gathered, axis=1, kind="stable")[:, :top]
-    partner = np.diagonal(fine).copy()
-    others = order != np.arange(len(fine))[:, None]
-    within = 1 + ((gathered >= partner[:, None]) & others).sum(axis=1)
-    return Answers(
-        np.where(rank <= k, within, rank).astype(np.int64),
-        np.take_along_axis(order, best, axis=1),
-        np.take_along_axis(gathered, best, axis=1),
-        partner,
+    order, coarse_rank = shortlist(coarse, k), partner_ranks(coarse)
+    kept = np.full_like(fine, -np.inf)
+    np.put_along_axis(kept, order, np.take_along_axis(fine, order, axis=1), axis=1)
+    [[ranks]] = rank(Matrix(kept), np.arange(len(coarse)), top=min(top, order.shape[1]))
+    return replace(
+        ranks,
+        rank=np.where(coarse_rank <= k, ranks.rank, coarse_rank),
+        partner_score=np.diagonal(fine).copy(),
     )
 
 
@@ -129,7 +109,7 @@ class TwoStageResult:
         Measured patches, indices into all.
     recommended : dict of str to int
         K per direction, by the rule of :func:`crosslook.retrieval.measure.two_stage.recommend`.
-    answers : dict of str to Answers
+    answers : dict of str to Ranks
         Per direction at that K; indices are positions in ``items``.
     notes : list of str
         What was left out, and why.
@@ -138,7 +118,7 @@ class TwoStageResult:
     metrics: list[Metric]
     items: NDArray[np.int64]
     recommended: dict[str, int]
-    answers: dict[str, Answers]
+    answers: dict[str, Ranks]
     notes: list[str]
 
 
@@ -190,7 +170,7 @@ def evaluate_two_stage(
     clusters = np.asarray(units)[items]
     metrics = measure_all(Stages(first, second, swapped, ks, clusters, seed, draws))
     recommended = {m.direction: m.k for m in metrics if m.metric == "recommended-k"}
-    answers: dict[str, Answers] = {
+    answers: dict[str, Ranks] = {
         d: answer(one_side(first, d), one_side(second, d), recommended[d]) for d in DIRECTIONS
     }
     return TwoStageResult(metrics, items, recommended, answers, notes)

@@ -14,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from crosslook.retrieval.compare.similarity import Matrix, rank
 from crosslook.retrieval.dense_scores import StageScores
 from crosslook.retrieval.measure.base import PAIRED, Definition, Measure
 from crosslook.retrieval.measure.resampling import DRAWS, bootstrap_fraction, bootstrap_mean
@@ -261,18 +262,19 @@ def fused_hits(
 
 def partner_ranks(scores: FloatArray) -> Indices:
     """Rank of each query's partner, 1 is best, shape (Nq,)."""
-    return np.asarray((scores >= np.diagonal(scores)[:, None]).sum(axis=1), np.int64)
+    [[ranks]] = rank(Matrix(scores), np.arange(len(scores)), top=1)
+    return ranks.rank
 
 
 def final_hits(coarse: FloatArray, fine: FloatArray, ks: tuple[int, ...]) -> list[Hits]:
     """Whether the partner is shortlisted and then scores best, for each K."""
-    rank = partner_ranks(coarse)
+    ranks = partner_ranks(coarse)
     order = shortlist(coarse, max(ks))
     others = np.take_along_axis(fine, order, axis=1)
     others[order == np.arange(len(fine))[:, None]] = -np.inf
     strongest = np.maximum.accumulate(others, axis=1)
     partner = np.diagonal(fine)
-    return [(rank <= k) & (strongest[:, k - 1] < partner) for k in ks]
+    return [(ranks <= k) & (strongest[:, k - 1] < partner) for k in ks]
 
 
 def rank_fusion_hits(coarse: FloatArray, fine: FloatArray, ks: tuple[int, ...]) -> list[Hits]:
@@ -281,7 +283,7 @@ def rank_fusion_hits(coarse: FloatArray, fine: FloatArray, ks: tuple[int, ...]) 
     Cormack, Clarke and Buettcher, SIGIR 2009: ``1 / (60 + rank)``, summed. Sums
     of two ranks are often equal: the fine score decides between those.
     """
-    rank = partner_ranks(coarse)
+    ranks = partner_ranks(coarse)
     order = shortlist(coarse, max(ks))
     gathered = np.take_along_axis(fine, order, axis=1)
     hits = []
@@ -294,7 +296,7 @@ def rank_fusion_hits(coarse: FloatArray, fine: FloatArray, ks: tuple[int, ...]) 
         # Sums of the same two ranks may differ in the last bit by their order.
         equal = np.isclose(fused, partner, rtol=1e-12, atol=0.0)
         beaten = np.where(equal, gathered[:, :k] >= finest, fused > partner) & ~own
-        hits.append((rank <= k) & ~beaten.any(axis=1))
+        hits.append((ranks <= k) & ~beaten.any(axis=1))
     return hits
 
 
