@@ -145,7 +145,12 @@ def masked_products(fixed: Any, template: Any) -> Any:
     return torch.stack(joint, dim=-3)
 
 
-def cosines(products: Array, energy: Array, other: Array, faint: float = _FAINT_MASKED) -> Array:
+def cosines(
+    products: Array | FloatArray,
+    energy: Array | FloatArray,
+    other: Array | FloatArray,
+    faint: float = _FAINT_MASKED,
+) -> Array:
     """Products over the root of both energies; 0 where that is below ``faint`` of the largest."""
     root = np.sqrt(np.maximum(energy, 0.0) * np.maximum(other, 0.0))
     floor = faint * max(float(root.max(initial=0.0)), 1e-30)
