@@ -33,7 +33,11 @@ import crosslook
 from crosslook.atomic import write_text
 from crosslook.progress import track
 
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {
+    "near": "initial",
+    "widened": "expanded",
+    "rivals": "candidates",
+}
 """Old key, or value under ``search``, to the new one."""
 
 LEFT_OUT = {"timings_s", "path", "version", "format"}

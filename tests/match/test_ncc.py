@@ -12,7 +12,7 @@ from crosslook.match import ncc
 from crosslook.match.channels import Channels
 from crosslook.match.ncc import correlate, correlate_shifts, correlation_device, find_peaks
 from crosslook.match.refine import mutual_information
-from crosslook.match.tie_points import Pass, score_maps
+from crosslook.match.tie_points import Stage, score_maps
 from crosslook.types import FloatArray
 
 
@@ -78,7 +78,7 @@ def test_tie_points_are_correlated_on_the_device_that_is_named() -> None:
     valid = np.ones((40, 40), np.bool_)
     gaps = np.zeros((40, 40), np.bool_)
     gaps[::7] = True
-    step = Pass(template=16.0, radius=6.0, step=8.0, threshold=2.0)
+    step = Stage(template=16.0, radius=6.0, step=8.0, threshold=2.0)
     for own in None, gaps:
         images = [Channels(one, valid, 1.0, own) for one in values]
         by_numpy, by_torch = (score_maps(*images, step, device) for device in ("cpu", "cpu:0"))

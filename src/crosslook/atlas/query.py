@@ -26,11 +26,12 @@ from crosslook.geo.grid import (
 )
 from crosslook.geo.image import ImageFile
 from crosslook.match.channels import Channels, dense_channels
+from crosslook.match.matchers.template import Stages
 from crosslook.match.ncc import box_sums
 from crosslook.match.refine import FRACTION, LEVELS, PyramidLevel
 from crosslook.match.result import outline, placement
 from crosslook.match.robust_fit import fit_exact
-from crosslook.match.tie_points import Pass
+from crosslook.match.tie_points import Stage
 from crosslook.match.transform import Transform, grid_points, scaling, similarity, translation
 from crosslook.match.warp import warp
 from crosslook.types import Array, FloatArray
@@ -39,17 +40,17 @@ _SMALL = 448
 _COARSE_FRACTION = 0.25
 
 
-def passes_for(shape: tuple[int, int]) -> tuple[Pass, ...]:
-    """Passes for a query of this shape: about as many templates whatever its size.
+def stages_for(shape: tuple[int, int]) -> Stages:
+    """Stages for a query of this shape: about as many templates whatever its size.
 
-    The place is known to a few pixels by now, so no pass looks far; small
+    The place is known to a few pixels by now, so no stage looks far; small
     queries need templates closer together than register does.
     """
     step = float(np.clip(max(shape) / 7, 32.0, 96.0))
-    return (
-        Pass(template=128.0, radius=32.0, step=step, threshold=10.0),
-        Pass(template=112.0, radius=16.0, step=step, threshold=6.0),
-        Pass(template=96.0, radius=12.0, step=0.75 * step, threshold=3.0),
+    return Stages(
+        wide=Stage(template=128.0, radius=32.0, step=step, threshold=10.0),
+        middle=Stage(template=112.0, radius=16.0, step=step, threshold=6.0),
+        last=Stage(template=96.0, radius=12.0, step=0.75 * step, threshold=3.0),
     )
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -130,7 +131,7 @@ def _finish_item(
     return {
         "name": item.name,
         "verdict": result.verdict,
-        "confidence": round(result.confidence, 4),
+        "confidence": "" if isnan(result.confidence) else round(result.confidence, 4),
         "longitude": longitude,
         "latitude": latitude,
         "expected_error_px": result.expected_error_px,
@@ -160,7 +161,7 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
     bool
         Whether it is a match.
     """
-    parts = [f"{result.verdict}: confidence {result.confidence:.2f}"]
+    parts = [f"{result.verdict}: confidence {result.confidence_text}"]
     if name:
         parts[0] = f"{name}: {parts[0]}"
     centre = result.centre
@@ -172,7 +173,7 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
         ground = "" if metres is None else f" ({metres:.1f} m)"
         parts.append(f"expected error {result.expected_error_px:.1f} px{ground}")
     click.echo(f"{', '.join(parts)}; see {out}")
-    if result.search == "widened":
+    if result.search == "expanded":
         click.echo("near its start the image fits nowhere, so the whole overlap was searched")
     if result.reason:
         click.echo(result.reason)

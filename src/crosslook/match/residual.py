@@ -10,14 +10,17 @@ import numpy as np
 from crosslook.errors import TooSmallError
 from crosslook.extract.base import Extractor
 from crosslook.geo.grey import GreyImage
-from crosslook.match.align import PASSES, align
+from crosslook.match.align import Fitting, align
 from crosslook.match.channels import dense_channels
+from crosslook.match.matchers.template import USUAL, TemplateMatcher, points_at
 from crosslook.match.ncc import correlate, find_peaks
-from crosslook.match.refine import InformationMeasure, information_measure, reduce_image
+from crosslook.match.pair import CachedImage, ImagePair
+from crosslook.match.refine import InformationMeasure, information_measure
 from crosslook.match.relief import CLEAR_RATIO, Relief, measure_relief
-from crosslook.match.tie_points import Pass, find_tie_points, score_maps
-from crosslook.match.transform import Transform, identity, translation
-from crosslook.match.warp import warp
+from crosslook.match.settings import RegisterSettings
+from crosslook.match.starts import Start
+from crosslook.match.tie_points import Stage
+from crosslook.match.transform import Transform, translation
 from crosslook.types import Array
 
 _COARSE = 4
@@ -66,8 +69,8 @@ def information_shift(sar: GreyImage, optical: GreyImage, radius: float) -> tupl
         If the images are smaller than four times ``radius``.
     """
     _check(sar, optical, radius)
-    small = reduce_image(sar, _COARSE), reduce_image(optical, _COARSE)
-    measure = information_measure(*small, 0.7)
+    here, there = CachedImage.of(sar), CachedImage.of(optical)
+    measure = information_measure(here.reduced(_COARSE), there.reduced(_COARSE), 0.7)
     steps = np.arange(-math.ceil(radius / _COARSE), math.ceil(radius / _COARSE) + 1)
     grid = np.array(
         [
@@ -78,8 +81,8 @@ def information_shift(sar: GreyImage, optical: GreyImage, radius: float) -> tupl
     row, col = np.unravel_index(int(grid.argmax()), grid.shape)
     shift = np.array([steps[row], steps[col]], np.float64) * _COARSE
     for factor in (2, 1):
-        pair = reduce_image(sar, factor), reduce_image(optical, factor)
-        shift = _climb(information_measure(*pair, 1.0), shift / factor) * factor
+        measured = information_measure(here.reduced(factor), there.reduced(factor), 1.0)
+        shift = _climb(measured, shift / factor) * factor
     score = float((grid.max() - grid.mean()) / max(float(grid.std()), 1e-9))
     return shift, score
 
@@ -125,7 +128,7 @@ def _check(sar: GreyImage, optical: GreyImage, radius: float) -> None:
 AGREE_PX = 1.5
 _MIN_INLIERS = 60
 _OFF_ZERO_PX = 4.0
-_RELIEF_PASS = Pass(template=112.0, radius=28.0, step=56.0, threshold=3.0)
+_RELIEF_STAGE = Stage(template=112.0, radius=28.0, step=56.0, threshold=3.0)
 
 
 @dataclass(frozen=True)
@@ -214,7 +217,10 @@ def measure_scene(
 def _rotation(
     sar: GreyImage, optical: GreyImage, extractor: Extractor, shift: tuple[float, float], seed: int
 ) -> tuple[float, float]:
-    alignment = align(sar, optical, extractor, identity(), "similarity", PASSES, seed)
+    pair = ImagePair.of(sar, optical, extractor)
+    start = Start(pair.start)
+    points = TemplateMatcher(RegisterSettings(seed=seed), USUAL).tie_points(pair, start)
+    alignment = align(pair, start, points, Fitting(seed=seed))
     if alignment.transform is None or alignment.evidence.inliers < _MIN_INLIERS:
         return float("nan"), float("nan")
     centre = np.array(sar.shape, np.float64) / 2
@@ -228,8 +234,6 @@ def _relief(
     sar: GreyImage, optical: GreyImage, extractor: Extractor, shift: tuple[float, float]
 ) -> Relief | None:
     moved = Transform(translation(*shift), "shift")
-    here = dense_channels(warp(sar, moved, optical.shape), extractor)
-    there = dense_channels(optical, extractor)
-    points = find_tie_points(score_maps(here, there, _RELIEF_PASS), moved)
+    points = points_at(ImagePair.of(sar, optical, extractor), moved, _RELIEF_STAGE)
     clear = points.ratio >= CLEAR_RATIO
     return measure_relief((points.optical - moved(points.sar))[clear])

@@ -35,9 +35,9 @@ from crosslook.match.files import (
 )
 from crosslook.match.judge import Evidence
 from crosslook.match.previews import jpeg_of, overlay, side_by_side, write_overlay, write_swipe
-from crosslook.match.reason import Search
 from crosslook.match.relief import HILLY_PX
 from crosslook.match.robust_fit import fit_exact
+from crosslook.match.settings import Search
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import (
     Projection,
@@ -66,7 +66,8 @@ class MatchResult:
     verdict : str
         ``match``, ``uncertain`` or ``no match``.
     confidence : float
-        Probability that the match is right, 0..1.
+        Probability that the match is right, 0..1; NaN (``null`` in ``match.json``) where
+        none is fitted to the evidence of the matcher.
     transform : Transform or None
         SAR pixels to optical pixels; None where nothing was found.
     expected_error_px, expected_error_m : float or None
@@ -89,8 +90,8 @@ class MatchResult:
     error_bound_px : float or None
         What the error over the image stays below in 95 of 100 cases, optical pixels.
     search : str
-        ``near`` the start, ``told`` by options, ``widened`` because near the
-        start there was no match, or over an ``atlas``.
+        From the ``initial`` start, over the range ``requested``, ``expanded`` because
+        the initial start led to no match, or over an ``atlas``.
     reason : str
         Of no match: the likeliest cause and what to do next.
     geometry : dict or None
@@ -112,7 +113,7 @@ class MatchResult:
     window: Window | None = None
     working_pixel: int = 1
     error_bound_px: float | None = None
-    search: Search = "near"
+    search: Search = "initial"
     reason: str = ""
     geometry: dict[str, Any] | None = None
 
@@ -120,6 +121,11 @@ class MatchResult:
     def notes(self) -> tuple[str, ...]:
         """What a user should know of how the images were read."""
         return (*self.sar.notes, *self.optical.notes)
+
+    @property
+    def confidence_text(self) -> str:
+        """The confidence in words: two digits, or that there is none."""
+        return "not fitted" if np.isnan(self.confidence) else f"{self.confidence:.2f}"
 
     @property
     def inverse(self) -> Transform | None:
@@ -157,7 +163,7 @@ class MatchResult:
             "verdict": self.verdict,
             "reason": self.reason,
             "search": self.search,
-            "confidence": round(self.confidence, 4),
+            "confidence": None if np.isnan(self.confidence) else round(self.confidence, 4),
             "centre": self.centre,
             "footprint": self.footprint,
             "transform": None if transform is None else transform.to_dict(),
@@ -199,7 +205,7 @@ class MatchResult:
 
     def _repr_html_(self) -> str:
         """Show the verdict in a notebook, and the overlay where it is a match."""
-        facts = {"confidence": f"{self.confidence:.2f}"}
+        facts = {"confidence": self.confidence_text}
         if self.centre is not None and "lonlat" in self.centre:
             facts["centre"] = "{:.6f} {:.6f}".format(*self.centre["lonlat"])
         if self.expected_error_px is not None:
@@ -347,7 +353,7 @@ def write_match(
         write_aligned(out / "aligned.tif", sar, optical, transform, result.verdict)
         shown = side_by_side(sar, optical, transform)
         write_overlay(out / "overlay.png", *shown)
-        words = f"{result.verdict}, confidence {result.confidence:.2f}"
+        words = f"{result.verdict}, confidence {result.confidence_text}"
         write_swipe(out / "swipe.html", *shown, f"{sar.name} on {optical.name}", words)
     # Last, so that its presence says that the others are complete.
     write_text(out / "match.json", json.dumps(result.to_dict(), indent=2, default=_plain) + "\n")

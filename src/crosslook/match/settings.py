@@ -24,7 +24,11 @@ from crosslook.options import (
 Model = Literal["shift", "similarity", "affine", "homography", "tps"]
 TransformModel = Literal[Model, "relief"]
 RegisterModel = Literal["auto", Model, "relief"]
+Search = Literal["initial", "requested", "expanded", "atlas"]
+"""How far a match was searched for."""
+
 DEFAULT_EXTRACTOR = "hog:cell=3,blur=1"
+DEFAULT_MATCHER = "template"
 
 
 class FitOptions(SeedOption):
@@ -160,6 +164,10 @@ class RegisterSettings(HintOptions, SeedOption, ReachOptions, ReliefOptions, Mod
     )
     extractor: Annotated[str, Extractors(), Cli(metavar="SPEC")] = Field(
         default=DEFAULT_EXTRACTOR, description="Features that are correlated."
+    )
+    matcher: Annotated[str, Closed(), Cli(metavar="NAME")] = Field(
+        default=DEFAULT_MATCHER,
+        description="What finds tie points; packages add matchers to template, which is ours.",
     )
 
 

@@ -1,4 +1,4 @@
-"""One transform that all score maps agree on, before any peak is trusted."""
+"""Templates of one image correlated with the other: score maps, and tie points at their peaks."""
 
 from __future__ import annotations
 
@@ -21,9 +21,29 @@ from crosslook.types import Array, FloatArray
 _MIN_VALID = 0.5
 _GAPS_COUNT = 1 / 3
 _MOST_FRACTION = 0.75
+_LEAST_WEIGHT, _LEAST_STD = 0.01, 0.05
 _BATCH = 256  # templates correlated at once; bounds memory
 # What a cell costs, in multiplications: summed for one shift, and transformed and back.
 _SUMMING, _TRANSFORMING = 6, 60
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One round of a search by templates, coarse to fine.
+
+    Attributes
+    ----------
+    template, radius, step : float
+        Side of a template, largest offset searched and distance between
+        templates, in optical pixels.
+    threshold : float
+        Largest distance of an inlier in the fit that follows, pixels.
+    """
+
+    template: float
+    radius: float
+    step: float
+    threshold: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +60,10 @@ class TiePoints:
         Peak over second peak, >= 1.
     inlier : bool array, shape (n,)
         True where the robust fit kept the point.
+    std : float64 array, shape (n,), or None
+        Standard deviation of a position in pixels, where the matcher knows it.
+    stage : Stage or None
+        How they were sought; None where the matcher does not say.
     """
 
     sar: Array
@@ -47,9 +71,26 @@ class TiePoints:
     score: Array
     ratio: Array
     inlier: NDArray[np.bool_]
+    std: Array | None = None
+    stage: Stage | None = None
+
+    @classmethod
+    def of(
+        cls, sar: Array, optical: Array, score: Array | None = None, std: Array | None = None
+    ) -> TiePoints:
+        """What a matcher has found: positions (n, 2), and what it knows of each, (n,)."""
+        one = np.ones(len(sar))
+        return cls(sar, optical, one if score is None else score, one, one > 0, std)
 
     def __len__(self) -> int:
         return len(self.sar)
+
+    @property
+    def weight(self) -> Array:
+        """What each counts for in a fit, shape (n,): its precision, else how clear its peak is."""
+        if self.std is not None:
+            return np.asarray(1.0 / np.maximum(self.std, _LEAST_STD) ** 2, np.float64)
+        return np.asarray(np.maximum(self.ratio - 1.0, _LEAST_WEIGHT), np.float64)
 
     def marked(self, inlier: NDArray[np.bool_]) -> TiePoints:
         """The same points with another inlier mask."""
@@ -57,12 +98,14 @@ class TiePoints:
 
     def only(self, kept: NDArray[np.bool_]) -> TiePoints:
         """Those of them that a mask (n,) keeps."""
-        return TiePoints(
-            self.sar[kept],
-            self.optical[kept],
-            self.score[kept],
-            self.ratio[kept],
-            self.inlier[kept],
+        return replace(
+            self,
+            sar=self.sar[kept],
+            optical=self.optical[kept],
+            score=self.score[kept],
+            ratio=self.ratio[kept],
+            inlier=self.inlier[kept],
+            std=None if self.std is None else self.std[kept],
         )
 
 
@@ -70,25 +113,6 @@ def no_tie_points() -> TiePoints:
     """None at all."""
     empty = np.zeros((0, 2))
     return TiePoints(empty, empty, np.zeros(0), np.zeros(0), np.zeros(0, np.bool_))
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One round of the search, coarse to fine.
-
-    Attributes
-    ----------
-    template, radius, step : float
-        Side of a template, largest offset searched and distance between
-        templates, in optical pixels.
-    threshold : float
-        Largest distance of an inlier in the fit that follows, pixels.
-    """
-
-    template: float
-    radius: float
-    step: float
-    threshold: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,9 +140,7 @@ class ScoreMaps:
     side: int
 
 
-def score_maps(
-    warped: Channels, optical: Channels, settings: Pass, device: str = "cpu"
-) -> ScoreMaps:
+def score_maps(warped: Channels, optical: Channels, stage: Stage, device: str = "cpu") -> ScoreMaps:
     """Correlate templates of the warped SAR image with the optical image.
 
     Parameters
@@ -127,7 +149,7 @@ def score_maps(
         Features of the SAR image brought onto the optical grid.
     optical : Channels
         Features of the optical image, the same cells.
-    settings : Pass
+    stage : Stage
     device : str
         Where it is computed, as :func:`crosslook.match.ncc.correlation_device` names it.
 
@@ -139,9 +161,9 @@ def score_maps(
     stride = optical.stride
     # A template leaves room to move on a small image too.
     most = _MOST_FRACTION * min(warped.valid.shape) * stride
-    side = max(4, round(min(settings.template, most) / stride))
-    reach = max(1, math.ceil(settings.radius / stride))
-    corners = _template_corners(warped, side, max(1, round(settings.step / stride)))
+    side = max(4, round(min(stage.template, most) / stride))
+    reach = max(1, math.ceil(stage.radius / stride))
+    corners = _template_corners(warped, side, max(1, round(stage.step / stride)))
     centres = np.asarray((corners + side / 2) * stride, np.float64)
     padded = np.pad(optical.values, ((0, 0), (reach, reach), (reach, reach)))
     gaps = None
@@ -222,7 +244,7 @@ def _cut(values: FloatArray, corners: NDArray[np.int64], side: int) -> FloatArra
 
 
 @dataclass(frozen=True)
-class VoteRange:
+class HoughRange:
     """Rotations and scales tried around the current transform.
 
     Attributes
@@ -239,7 +261,10 @@ class VoteRange:
     scale_step: float = 0.01
 
 
-def vote(maps: ScoreMaps, ranges: VoteRange, size: tuple[int, int]) -> Transform:
+SHIFT_ONLY = HoughRange(0.0, 0.0, 0.0, 0.0)
+
+
+def hough_vote(maps: ScoreMaps, ranges: HoughRange, size: tuple[int, int]) -> Transform:
     """Return the similarity under which the score maps add up highest.
 
     Every template says by its whole map how well each offset fits it. For each
@@ -251,7 +276,7 @@ def vote(maps: ScoreMaps, ranges: VoteRange, size: tuple[int, int]) -> Transform
     Parameters
     ----------
     maps : ScoreMaps
-    ranges : VoteRange
+    ranges : HoughRange
     size : (rows, columns) of the optical image; its centre is the pivot.
 
     Returns
