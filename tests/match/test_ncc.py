@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 import numpy as np
 import pytest
 
 from crosslook.errors import MissingExtraError, SettingError
-from crosslook.match import ncc
 from crosslook.match.channels import Channels
 from crosslook.match.ncc import correlate, correlate_shifts, correlation_device, find_peaks
 from crosslook.match.refine import mutual_information
@@ -80,15 +80,15 @@ def test_tie_points_are_correlated_on_the_device_that_is_named() -> None:
     gaps[::7] = True
     step = Stage(template=16.0, radius=6.0, step=8.0, threshold=2.0)
     for own in None, gaps:
-        images = [Channels(one, valid, 1.0, own) for one in values]
-        by_numpy, by_torch = (score_maps(*images, step, device) for device in ("cpu", "cpu:0"))
+        moving, fixed = (Channels(one, valid, 1.0, own) for one in values)
+        by_numpy, by_torch = (score_maps(moving, fixed, step, name) for name in ("cpu", "cpu:0"))
         np.testing.assert_allclose(by_torch.scores, by_numpy.scores, atol=1e-5)
         assert not np.array_equal(by_torch.scores, by_numpy.scores)
 
 
 def test_a_device_is_chosen_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert correlation_device("cpu") == "cpu"
-    monkeypatch.setattr(ncc.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     assert correlation_device("auto") == "cpu"
     torch = pytest.importorskip("torch", reason="the models extra is not installed")
     if not torch.cuda.is_available():

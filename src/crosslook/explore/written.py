@@ -13,8 +13,8 @@ from typing import Any
 
 from odc.geo.geobox import GeoBox
 
-from crosslook.atlas.manifest import NAME
 from crosslook.atlas.settings import LocateSettings
+from crosslook.atlas.store import NAME
 from crosslook.errors import CrosslookError, InputError, NotFoundError
 from crosslook.explore.jobs import Job, Jobs
 from crosslook.explore.library import Library, Shown
