@@ -30,8 +30,8 @@ from crosslook.atlas.locate import locate
 from crosslook.atlas.plan import peak_memory_bytes, write_noise
 from crosslook.atlas.search import searcher
 from crosslook.atlas.store import Atlas, open_atlas
-from crosslook.data.simulate.basemap import write_basemap
 from crosslook.data.simulate.scene import make_pair
+from crosslook.data.simulate.write import write_basemap
 from crosslook.geo.raster import RasterArray
 from crosslook.match.ncc import correlation_device
 from crosslook.match.transform import Transform, grid_points, mean_distance, translation

@@ -37,9 +37,8 @@ import numpy as np
 import psutil
 
 from crosslook.atlas.build import build_atlas
-from crosslook.data.simulate.basemap import write_basemap
 from crosslook.data.simulate.scene import make_pair
-from crosslook.data.simulate.write import write_pair
+from crosslook.data.simulate.write import write_basemap, write_pair
 from history import record
 
 SEED, CHIP = 5, 256

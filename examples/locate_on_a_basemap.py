@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 import crosslook
-from crosslook.data.simulate.basemap import write_basemap
+from crosslook.data.simulate.write import write_basemap
 from crosslook.geo.raster import RasterArray
 
 ROW, COL, SIDE, SEED = 300, 420, 256, 4

@@ -27,10 +27,8 @@ LEAVES = {
     "progress",
     "scratch",
     "storage",
-    "ray_work",
     "written",
     "memory_limit",
-    "last_resort",
 }
 FILES = sorted(SOURCE.rglob("*.py"))
 LONGEST_FUNCTION, LONGEST_FILE = 60, 800

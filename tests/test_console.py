@@ -57,7 +57,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def basemap(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from crosslook.data.simulate.basemap import write_basemap
+    from crosslook.data.simulate.write import write_basemap
 
     path = tmp_path_factory.mktemp("basemap") / "map.tif"
     write_basemap(path, 1100, 11)

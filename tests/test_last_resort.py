@@ -20,8 +20,8 @@ COMMAND = [sys.executable, "-m", "crosslook"]
 WAITS = """
 import ctypes, sys
 from concurrent.futures import ThreadPoolExecutor
-from crosslook import console, last_resort
-last_resort.GRACE_SECONDS = {grace}
+from crosslook import console
+console.GRACE_SECONDS = {grace}
 def threads():
     with ThreadPoolExecutor(1) as pool:
         print("ready", flush=True)

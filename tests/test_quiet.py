@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 import rasterio
 
-from crosslook.data.simulate.basemap import write_basemap
 from crosslook.data.simulate.scene import make_pair
-from crosslook.data.simulate.write import write_pair
+from crosslook.data.simulate.write import write_basemap, write_pair
 
 
 @pytest.fixture(scope="module")

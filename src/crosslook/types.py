@@ -6,6 +6,8 @@ Axis order is row then column everywhere; pixel centres lie at +0.5, so pixel
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +34,79 @@ class Window:
     col: int
     height: int
     width: int
+
+    @classmethod
+    def whole(cls, shape: Sequence[int]) -> Window:
+        """All pixels of an image of this many rows and columns."""
+        return cls(0, 0, int(shape[0]), int(shape[1]))
+
+    @classmethod
+    def around(cls, low: Array, high: Array) -> Window:
+        """The pixels that hold all positions (row, column) from ``low`` to ``high``."""
+        row, col = (math.floor(number) for number in low)
+        bottom, right = (math.ceil(number) for number in high)
+        return cls(row, col, bottom - row, right - col)
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """Row and column of the first pixel."""
+        return self.row, self.col
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.height, self.width
+
+    @property
+    def bottom(self) -> int:
+        """The first row below."""
+        return self.row + self.height
+
+    @property
+    def right(self) -> int:
+        """The first column beyond."""
+        return self.col + self.width
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it holds no pixel."""
+        return self.height <= 0 or self.width <= 0
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Its rows and columns, to index an array with; it begins at no negative pixel."""
+        return slice(self.row, self.bottom), slice(self.col, self.right)
+
+    def shifted(self, rows: int, cols: int) -> Window:
+        """The same rectangle so many pixels farther down and right."""
+        return Window(self.row + rows, self.col + cols, self.height, self.width)
+
+    def within(self, outer: Window) -> Window:
+        """The same pixels, counted from the first pixel of another window."""
+        return self.shifted(-outer.row, -outer.col)
+
+    def pad(self, rows: int, cols: int | None = None) -> Window:
+        """Widened on every side, by ``rows`` along the columns too by default."""
+        more = rows if cols is None else cols
+        return Window(
+            self.row - rows, self.col - more, self.height + 2 * rows, self.width + 2 * more
+        )
+
+    def intersect(self, other: Window) -> Window:
+        """The pixels that both hold; see ``is_empty`` for none."""
+        row, col = max(self.row, other.row), max(self.col, other.col)
+        bottom, right = min(self.bottom, other.bottom), min(self.right, other.right)
+        return Window(row, col, bottom - row, right - col)
+
+    def clip(self, shape: Sequence[int]) -> Window:
+        """What of it lies inside an image of this many rows and columns."""
+        return self.intersect(Window.whole(shape))
+
+    def tiles(self, height: int, width: int | None = None) -> Iterator[Window]:
+        """Cut it into windows of at most so many rows and columns, row by row."""
+        for row in range(self.row, self.bottom, height):
+            for col in range(self.col, self.right, width or height):
+                yield Window(row, col, height, width or height).intersect(self)
 
 
 @dataclass(frozen=True)

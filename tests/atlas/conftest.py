@@ -9,8 +9,8 @@ import pytest
 
 from crosslook.atlas.build import build_atlas
 from crosslook.atlas.store import Atlas
-from crosslook.data.simulate.basemap import write_basemap
 from crosslook.data.simulate.scene import SceneSettings
+from crosslook.data.simulate.write import write_basemap
 
 SIZE, SMALL_SIZE, SEED, SMALL_BLOCK = 1280, 640, 11, 512
 

@@ -33,6 +33,7 @@ from crosslook.geo.image import ImageFile, open_image
 from crosslook.geo.raster import RasterArray
 from crosslook.match.result import Failure, MatchResult
 from crosslook.match.transform import Transform, grid_points, mean_distance, translation
+from crosslook.types import Window
 from tests.helpers.stored import stored_in
 
 SEED, SIDE = 11, 256
@@ -98,7 +99,7 @@ def test_positions_agree_between_pixel_map_and_lonlat(atlas: Atlas, tmp_path: Pa
     match = json.loads((tmp_path / "match.json").read_text())
     assert result.window is not None
     assert match["window"] == asdict(result.window)
-    grid = window_of(atlas.grid.pixels, (result.window.row, result.window.col), (9, 9))
+    grid = window_of(atlas.grid.pixels, Window(*result.window.corner, 9, 9))
     degrees = Transformer.from_crs(match["crs"], "OGC:CRS84", always_xy=True)
     for kind in ("centre", "footprint"):
         stated = match[kind]
@@ -240,7 +241,9 @@ def test_bad_queries_are_one_clear_error_and_nothing_is_written(
     out = tmp_path / "out"
     no_data = RasterArray.of(image.stored, np.zeros_like(image.valid), name="empty")
     flat = RasterArray.of(np.full_like(image.stored, 4.0), name="flat")
-    placed = RasterArray.of(image.stored, grid=window_of(atlas.grid.pixels, (0, 0), (SIDE, SIDE)))
+    placed = RasterArray.of(
+        image.stored, grid=window_of(atlas.grid.pixels, Window(0, 0, SIDE, SIDE))
+    )
     cases: list[tuple[RasterArray, dict[str, Any], type[CrosslookError], str]] = [
         (image, {}, GridError, "--gsd"),
         (image, {"gsd": 1.0}, MatchError, "at least 64"),

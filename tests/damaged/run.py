@@ -30,7 +30,6 @@ def import_all() -> None:
     """Import what commands import, so that a child costs no second of it."""
     import crosslook.atlas.build
     import crosslook.atlas.locate
-    import crosslook.cli.apply
     import crosslook.cli.atlas
     import crosslook.cli.register
     import crosslook.match.apply

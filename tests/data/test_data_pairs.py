@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from crosslook.data.layouts.public import LAYOUTS
+from crosslook.data.layouts import LAYOUTS
 from crosslook.data.pairs import open_pairs
 from crosslook.data.tables import read_alignment
 from crosslook.errors import InputError, LayoutError, SettingError

@@ -16,8 +16,8 @@ from crosslook.data import patches as data_patches
 from crosslook.data.pairs import ScenePair, open_pairs
 from crosslook.data.patches import PatchSet, tile
 from crosslook.errors import InputError, RasterError
+from crosslook.geo.image import Reading
 from crosslook.geo.radiometry import OpticalRadiometry, SarRadiometry
-from crosslook.geo.reading import Reading
 from tests.helpers.rasters import write
 
 SIZE = 128

@@ -10,8 +10,13 @@ import pytest
 from pyarrow import parquet
 
 from crosslook.data.pairs import open_pairs
-from crosslook.data.tables import acquisition_dates, days_between, read_alignment
-from crosslook.data.text_table import check_zeros, read_text_table
+from crosslook.data.tables import (
+    acquisition_dates,
+    check_zeros,
+    days_between,
+    read_alignment,
+    read_text_table,
+)
 from crosslook.errors import InputError
 from crosslook.match.audit import audit
 from crosslook.retrieval.settings import StudySettings

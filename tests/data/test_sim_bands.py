@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crosslook.data.simulate import bands, sar
+from crosslook.data.simulate import sar, write
 from crosslook.data.simulate.scene import SceneSettings, make_pair
 
 SETTINGS: list[dict[str, Any]] = [
@@ -21,9 +21,9 @@ SETTINGS: list[dict[str, Any]] = [
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is made at once, small, so that small scenes are made in parts too."""
-    monkeypatch.setattr(bands, "_TILE", 64)
-    monkeypatch.setattr(bands, "_BAND_PIXELS", 6000)
-    monkeypatch.setattr(bands, "_WHOLE_PIXELS", 0)
+    monkeypatch.setattr(write, "_TILE", 64)
+    monkeypatch.setattr(write, "_BAND_PIXELS", 6000)
+    monkeypatch.setattr(write, "_WHOLE_PIXELS", 0)
     monkeypatch.setattr(sar, "_WORK_BYTES", 4 << 20)
 
 
@@ -31,8 +31,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bands_are_the_pixels_of_the_whole(options: dict[str, Any]) -> None:
     pair = make_pair(130, 4, origin=(-40, 900), **options)
     for made, whole in (
-        (bands.optical_bands(pair.settings, 5), pair.optical),
-        (bands.sar_bands(pair.settings, 5), pair.sar[None]),
+        (write.optical_bands(pair.settings, 5), pair.optical),
+        (write.sar_bands(pair.settings, 5), pair.sar[None]),
     ):
         parts = list(made)
         assert len(parts) > 2
@@ -47,7 +47,7 @@ def test_bands_are_the_pixels_of_the_whole(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize("options", SETTINGS[:2])
 def test_memory_does_not_grow_with_the_size(options: dict[str, Any]) -> None:
     """A band of 1,024 pixels takes little more than one of 256; the whole took 1.2 GB."""
-    for make in (bands.optical_bands, bands.sar_bands):
+    for make in (write.optical_bands, write.sar_bands):
         peaks = []
         for size in (256, 1024):
             tracemalloc.start()

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 import rasterio
 
-from crosslook.data.simulate.basemap import write_basemap
 from crosslook.data.simulate.scene import make_pair
-from crosslook.data.simulate.write import write_pairs
+from crosslook.data.simulate.write import write_basemap, write_pairs
 from crosslook.errors import OutputError, SettingError
 
 

@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 
 from crosslook.data.simulate import write as write_module
-from crosslook.data.simulate.basemap import write_basemap
-from crosslook.data.simulate.write import write_pairs
+from crosslook.data.simulate.write import write_basemap, write_pairs
 from crosslook.errors import OutputError
 from crosslook.report import study as demo
 
@@ -97,7 +96,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
 def test_a_killed_basemap(tmp_path: Path) -> None:
     write_basemap(tmp_path / "whole" / "map.tif", 300, block=256)
     (tmp_path / "killed" / "below").mkdir(parents=True)
-    code = "from crosslook.data.simulate.basemap import write_basemap\n"
+    code = "from crosslook.data.simulate.write import write_basemap\n"
     run_dying(code + "write_basemap(sys.argv[2], 300, block=256)", 1, tmp_path / "killed/map.tif")
     assert len(list((tmp_path / "killed").glob(".*"))) == 1
     write_basemap(tmp_path / "killed" / "map.tif", 300, block=256)

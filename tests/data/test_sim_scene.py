@@ -10,14 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crosslook.data.simulate import landcover, sar
-from crosslook.data.simulate.ground import Ground, World, make_ground
-from crosslook.data.simulate.landcover import BUILDING, YARD, LandCover
+from crosslook.data.simulate import sar
+from crosslook.data.simulate.ground import (
+    BUILDING,
+    CLASSES,
+    MAX_OBJECT_HEIGHT,
+    YARD,
+    Ground,
+    LandCover,
+    Terrain,
+    World,
+    make_ground,
+)
 from crosslook.data.simulate.noise import mix, uniform
 from crosslook.data.simulate.optical import OpticalSettings, render_optical
 from crosslook.data.simulate.scene import make_pair, truth_matrix
 from crosslook.data.simulate.settings import Look
-from crosslook.data.simulate.terrain import Terrain
 from crosslook.errors import SettingError
 from crosslook.types import Window
 
@@ -146,8 +154,8 @@ def test_the_sun_casts_a_shadow_away_from_it(monkeypatch: pytest.MonkeyPatch) ->
 def test_land_cover_has_every_class() -> None:
     ground = make_ground(World(1), Window(0, 0, 768, 768))
     fractions = np.bincount(ground.cover.label.ravel(), minlength=7) / 768**2
-    assert (fractions > 0.005).all(), dict(zip(landcover.CLASSES, fractions, strict=True))
-    assert ground.cover.height.max() <= landcover.MAX_OBJECT_HEIGHT
+    assert (fractions > 0.005).all(), dict(zip(CLASSES, fractions, strict=True))
+    assert ground.cover.height.max() <= MAX_OBJECT_HEIGHT
 
 
 def test_water_is_dark_and_edges_are_shared() -> None:

@@ -110,6 +110,7 @@ def _small_run(pairs: Path, run: Path) -> None:
 
     from crosslook.retrieval import run_folder
     from crosslook.retrieval.settings import StudySettings
+    from crosslook.retrieval.setup import Setup
     from crosslook.retrieval.study import run_study
 
     settings = StudySettings(
@@ -120,14 +121,14 @@ def _small_run(pairs: Path, run: Path) -> None:
     index = run_folder.read_matches(run)[0].query_index
     angle = np.linspace(0, 6, len(index))
     points = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
-    name = ("hog:cell=8", "none")
+    setup = Setup("hog:cell=8")
     run_folder.write_embeddings(
-        run, [run_folder.EmbeddingTable(*name, "umap", index, points, 1.3 * points)]
+        run, [run_folder.EmbeddingTable(setup, "umap", index, points, 1.3 * points)]
     )
     side = np.arange(len(index), dtype=np.float32)
     values = 1 / (1 + np.abs(side[:, None] - side[None]))
     run_folder.write_heat_maps(
-        run, [run_folder.HeatTable(*name, "unit", values, np.array([4.0]), index)]
+        run, [run_folder.HeatTable(setup, "unit", values, np.array([4.0]), index)]
     )
 
 

@@ -18,12 +18,11 @@ pytest.importorskip("fastapi", reason="the extra 'web' is not installed")
 from crosslook import options
 from crosslook.atlas import settings as atlas_settings
 from crosslook.errors import CrosslookError, NotFoundError, SettingError, TooLargeError
-from crosslook.explore import guard, worker
+from crosslook.explore import guard, jobs
 from crosslook.explore.images import Uploads, open_upload
-from crosslook.explore.jobs import BusyError, Jobs, Limits
+from crosslook.explore.jobs import BusyError, Jobs, Limits, Quota
 from crosslook.explore.options import MODELS, checked, offered
-from crosslook.explore.quota import Quota
-from crosslook.geo.reading import Reading
+from crosslook.geo.image import Reading
 from crosslook.match import settings as match_settings
 from crosslook.options import Closed, Extractors, Settings, is_closed
 from crosslook.retrieval import settings as retrieval_settings
@@ -267,6 +266,6 @@ def test_a_job_whose_upload_is_gone_says_so(tmp_path: Path) -> None:
     ],
 )
 def test_no_error_shows_a_folder_of_the_server(said: str, shown: str) -> None:
-    plain = worker._plain(said, {})
+    plain = jobs._plain(said, {})
     assert plain.endswith(shown)
     assert "/root" not in plain

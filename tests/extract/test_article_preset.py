@@ -66,7 +66,7 @@ def test_the_article_in_one_word(
     assert len(judge_claims(rows)) == 3
     (advice,) = judge_advice(rows)
     assert "Narrow by sam2, verify by sd-vae" in advice.text
-    assert "sam2:side=64+sd-vae" in {t.extractor for t in read_matches(run)}
+    assert "sam2:side=64+sd-vae" in {t.setup.extractor for t in read_matches(run)}
     report = (run / "report.html").read_text()
     assert "Narrow by sam2, verify by sd-vae" in report
     assert "SAM2 has the smallest modality gap" in report

@@ -150,7 +150,7 @@ def whole_unet(folder: Any, stack: np.ndarray, t: int, block: int, prompt: str =
     from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
-    from crosslook.extract.sd_unet import content_seed, seeded_noise
+    from crosslook.extract.stable_diffusion import content_seed, seeded_noise
 
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
     ids = tokenizer(prompt, padding="max_length", max_length=77, return_tensors="pt").input_ids

@@ -13,7 +13,7 @@ pytest.importorskip("diffusers", reason="the models extra is not installed")
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from crosslook.extract.registry import ROWS, find_row, open_extractor  # noqa: E402
-from crosslook.extract.source import UNTRAINED_REVISION, published_config  # noqa: E402
+from crosslook.extract.weights import UNTRAINED_REVISION, published_config  # noqa: E402
 from tests.helpers.checkpoints import images  # noqa: E402
 
 # Of taef2 there is the encoder alone, with branches of ours: test_taef2.py counts them.

@@ -9,8 +9,9 @@ import pytest
 
 from crosslook.extract.ray_engine import RayJob, extract_with_ray
 from crosslook.extract.registry import open_extractor
-from crosslook.extract.run import SHARD, extract_patches, shard_count
-from crosslook.storage import LocalFolder
+from crosslook.extract.run import SHARD, shard_count
+from crosslook.storage import Folder
+from tests.helpers.extracted import extract_one
 from tests.helpers.ray_patches import DeadlyPatches
 
 pytest.importorskip("ray", reason="ray is not installed")
@@ -34,9 +35,7 @@ def test_a_killed_worker_costs_only_its_shard(
         ray.shutdown()
     assert int(marker.read_text()) != os.getpid(), "a worker was killed"
     # The marker is there now, so the local run reads the same pixels.
-    local = extract_patches(
-        open_extractor("hog:cell=8"), patches, "sar", LocalFolder(tmp_path / "local")
-    )
+    local = extract_one(open_extractor("hog:cell=8"), patches, "sar", Folder(tmp_path / "local"))
     for shard in range(shard_count(patches)):
         name = f"{shard:06d}.npz"
         assert features.folder.read(name) == local.folder.read(name)
@@ -46,20 +45,20 @@ def test_the_cluster_settles_where_workers_run(monkeypatch: pytest.MonkeyPatch) 
     """The driver's machine says nothing of the workers': its GPU number and its lack of one."""
     from types import SimpleNamespace
 
-    from crosslook import ray_work
     from crosslook.errors import SettingError
+    from crosslook.extract import ray_engine
 
     def cluster(gpus: float) -> None:
         fake = SimpleNamespace(cluster_resources=lambda: {"CPU": 4.0, "GPU": gpus})
-        monkeypatch.setattr(ray_work, "_started", lambda address: fake)
+        monkeypatch.setattr(ray_engine, "_started", lambda address: fake)
 
     cluster(2)
-    assert ray_work.worker_device("cuda:3", None) == ("cuda", 1)
-    assert ray_work.worker_device("auto", None) == ("cuda", 1)
-    assert ray_work.worker_device("cpu", None) == ("cpu", None)
+    assert ray_engine.worker_device("cuda:3", None) == ("cuda", 1)
+    assert ray_engine.worker_device("auto", None) == ("cuda", 1)
+    assert ray_engine.worker_device("cpu", None) == ("cpu", None)
     cluster(0)
-    assert ray_work.worker_device("auto", None) == ("cpu", None)
+    assert ray_engine.worker_device("auto", None) == ("cpu", None)
     with pytest.raises(SettingError, match="no machine of the Ray cluster has a GPU"):
-        ray_work.worker_device("cuda", None)
+        ray_engine.worker_device("cuda", None)
     with pytest.raises(SettingError, match="--device cpu or cuda"):
-        ray_work.worker_device("mps", None)
+        ray_engine.worker_device("mps", None)

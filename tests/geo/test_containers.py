@@ -11,11 +11,10 @@ import rasterio
 
 from crosslook.errors import InputError, RasterError
 from crosslook.geo.grid import crs_text
-from crosslook.geo.image import ImageFile, open_image
+from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.geo.mosaic import fingerprint
 from crosslook.geo.radiometry import SarRadiometry
 from crosslook.geo.raster import digest_of
-from crosslook.geo.reading import Reading
 from tests.helpers.kinds import CRS, KINDS, PLACE, SIDE, ground
 from tests.helpers.kinds_containers import nisar, speckled, write_grid
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crosslook.data.layouts.images import stem_of
+from crosslook.data.layouts import stem_of
 from crosslook.data.pairs import open_pairs
 from crosslook.data.patches import Scene, open_scene
 from crosslook.errors import CrosslookError

@@ -22,9 +22,8 @@ from crosslook.geo.grid import (
     plain_grid,
     shares_frame,
 )
-from crosslook.geo.image import on_optical_grid, open_image
+from crosslook.geo.image import Reading, on_optical_grid, open_image
 from crosslook.geo.mosaic import plan_mosaic
-from crosslook.geo.reading import Reading
 from crosslook.match.apply import apply_match
 from crosslook.match.register import register
 from crosslook.match.starts import start_of

@@ -33,7 +33,7 @@ from crosslook.geo.grid import (
     zoomed,
 )
 from crosslook.geo.image import ImageFile, on_optical_grid, open_image
-from crosslook.match.result import placement
+from crosslook.match.placement import placement
 from crosslook.match.transform import Transform, scaling
 from crosslook.types import Modality, Window
 from tests.helpers.rasters import UTM, write
@@ -69,7 +69,7 @@ def test_the_centre_of_the_first_pixel_is_half_a_pixel_in() -> None:
 
 
 def test_windows_and_zooms_keep_the_place() -> None:
-    part = window_of(grid(), (7, -3), (20, 30))
+    part = window_of(grid(), Window(7, -3, 20, 30))
     np.testing.assert_allclose(
         to_map(part, np.array([[0.0, 0.0]])), to_map(grid(), np.array([[7.0, -3.0]]))
     )

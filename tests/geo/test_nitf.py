@@ -10,11 +10,10 @@ import pytest
 
 from crosslook.errors import RasterError
 from crosslook.geo.grid import from_lonlat, to_lonlat
-from crosslook.geo.image import ImageFile, open_image
+from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.geo.products.bands import Part
 from crosslook.geo.products.virtual import stack
 from crosslook.geo.raster import RasterFile
-from crosslook.geo.reading import Reading
 from crosslook.options import ReadingText
 from crosslook.types import Window
 from tests.helpers.kinds import SIDE, ground, save

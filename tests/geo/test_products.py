@@ -15,11 +15,10 @@ from rasterio.transform import from_origin
 from crosslook.errors import CrosslookError, InputError
 from crosslook.geo.basemaps import find_basemaps
 from crosslook.geo.grid import shape_of, to_lonlat
-from crosslook.geo.image import open_image
+from crosslook.geo.image import Reading, open_image
 from crosslook.geo.mosaic import plan_mosaic
 from crosslook.geo.products.resolve import product_bands
 from crosslook.geo.raster import RasterFile, digest_of
-from crosslook.geo.reading import Reading
 from crosslook.options import ReadingText
 from tests.helpers.kinds import CRS, PLACE, SIDE, ground, save
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crosslook.errors import RasterError, SettingError
+from crosslook.geo.image import fit_stretch
 from crosslook.geo.radiometry import OpticalRadiometry, SarRadiometry, three_channels
 from crosslook.geo.raster import Raster, RasterArray
-from crosslook.geo.reading import fit_stretch
 
 rng = np.random.default_rng(0)
 POWER = rng.gamma(4, 0.02, (1, 40, 50)).astype(np.float32)

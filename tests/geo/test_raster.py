@@ -13,7 +13,7 @@ import pytest
 
 from crosslook.errors import RasterError
 from crosslook.geo.grid import make_grid, whole_offset, window_of
-from crosslook.geo.handles import OpenRasters
+from crosslook.geo.opening import OpenRasters
 from crosslook.geo.raster import RasterFile
 from crosslook.types import Window
 from tests.helpers.rasters import UTM, ramp, write
@@ -144,12 +144,12 @@ def test_a_grid_of_the_same_pixels_is_read_without_resampling(
     data = ramp("uint8")
     path = write(tmp_path / "a.tif", data, nodata=3)
     own = RasterFile(path)
-    moved = window_of(own.header.grid, (-4, 6), (50, 30))
+    moved = window_of(own.header.grid, Window(-4, 6, 50, 30))
     pixels = replace(own.on(moved), missing=missing).read(None, (1, 2))
     expected = np.full((2, 50, 30), np.nan, np.float32)
     expected[:, 4:34] = np.where(np.isin(data, [3, *missing]), np.nan, data)[:, :, 6:36]
     np.testing.assert_array_equal(pixels, expected)
-    half = window_of(own.header.grid, (0, 0), (30, 40)).translate_pix(0.5, 0.0)
+    half = window_of(own.header.grid, Window(0, 0, 30, 40)).translate_pix(0.5, 0.0)
     assert whole_offset(own.header.grid, half) is None
     np.testing.assert_allclose(own.on(half).read(None, (1,))[0, 5, 6:-2], data[0, 5, 6:-2] + 0.5)
 

@@ -14,8 +14,7 @@ from rasterio.transform import from_origin
 
 from crosslook.errors import GridError
 from crosslook.geo.grid import from_lonlat, is_placed, shape_of, to_lonlat
-from crosslook.geo.image import ImageFile, on_optical_grid, open_image
-from crosslook.geo.reading import Reading
+from crosslook.geo.image import ImageFile, Reading, on_optical_grid, open_image
 from crosslook.options import ReadingText
 from tests.helpers.kinds import CRS, PLACE, SIDE, ground, save
 from tests.helpers.nitf import Segment, write_nitf

@@ -11,9 +11,9 @@ import rasterio
 from rasterio.enums import ColorInterp
 
 from crosslook.errors import RasterError
-from crosslook.geo import opening, sequential
-from crosslook.geo.handles import OPEN
+from crosslook.geo import opening
 from crosslook.geo.image import open_image
+from crosslook.geo.opening import OPEN
 from crosslook.geo.products.vrt import quiet
 from crosslook.geo.recipe import Recipe
 from crosslook.types import Window
@@ -66,10 +66,10 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def decode(data: Any, name: str) -> Any:
         names.append(name)
-        return sequential.decode_whole(data, name)
+        return opening.decode_whole(data, name)
 
-    monkeypatch.setattr(sequential, "_CACHED_BYTES", 0)
-    monkeypatch.setattr(sequential, "_LARGE_BLOCK_BYTES", 0)
+    monkeypatch.setattr(opening, "_CACHED_BYTES", 0)
+    monkeypatch.setattr(opening, "_LARGE_BLOCK_BYTES", 0)
     monkeypatch.setattr(opening, "decode_whole", decode)
     return names
 
@@ -86,7 +86,7 @@ def test_decoded_once_to_the_same_pixels(
     whole = image.read()
     assert decoded == ["image.x"]
     OPEN.close()
-    monkeypatch.setattr(sequential, "_CACHED_BYTES", 1 << 30)
+    monkeypatch.setattr(opening, "_CACHED_BYTES", 1 << 30)
     plain = open_image(path, "sar").read()
     assert decoded == ["image.x"]
     np.testing.assert_array_equal(whole.values, plain.values)
@@ -123,13 +123,13 @@ def test_which_have_no_way_to_their_middle(
 ) -> None:
     # GDAL reads one strip in lines where it is large: 4,096 rows of 2,600 bytes are.
     path = tmp_path / "image.x"
-    monkeypatch.setattr(sequential, "_CACHED_BYTES", 0)
+    monkeypatch.setattr(opening, "_CACHED_BYTES", 0)
     pixels = np.zeros((1, 4096, 2600), np.uint8)
     if options.get("blockysize") == SIDE:
         options = {**options, "blockysize": 4096}
     write(path, pixels, **options, crs=None)
     with quiet(), rasterio.open(path) as data:
-        assert sequential.must_decode_whole(data) is expected
+        assert opening.must_decode_whole(data) is expected
 
 
 def test_a_damaged_one_is_refused_in_words(tmp_path: Path, decoded: list[str]) -> None:

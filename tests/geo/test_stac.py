@@ -11,11 +11,10 @@ import pytest
 
 from crosslook.errors import CrosslookError, InputError
 from crosslook.geo.basemaps import find_basemaps
-from crosslook.geo.image import open_image
+from crosslook.geo.image import Reading, open_image
 from crosslook.geo.mosaic import plan_mosaic
 from crosslook.geo.products.resolve import product_at
 from crosslook.geo.raster import RasterFile
-from crosslook.geo.reading import Reading
 from crosslook.options import ReadingText
 from tests.helpers.kinds import PLACE, ground, save
 

@@ -19,13 +19,12 @@ from affine import Affine
 from crosslook.errors import CrosslookError, InputError, MissingExtraError
 from crosslook.geo.basemaps import find_basemaps
 from crosslook.geo.grid import crs_text
-from crosslook.geo.image import ImageFile, open_image
+from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.geo.mosaic import fingerprint
-from crosslook.geo.products import zarr_arrays
+from crosslook.geo.products import zarr_store
 from crosslook.geo.products.resolve import product_bands, resolve
 from crosslook.geo.radiometry import OpticalRadiometry, SarRadiometry
 from crosslook.geo.raster import digest_of
-from crosslook.geo.reading import Reading
 from tests.geo.test_addresses import serve
 from tests.helpers.kinds import CRS, KINDS, PLACE, SIDE, ground
 from tests.helpers.kinds_containers import add_array, archived, hierarchy
@@ -178,8 +177,8 @@ def test_an_archive_of_shards_is_read(tmp_path: Path) -> None:
 
 
 def test_a_copy_is_made_strip_by_strip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zarr_arrays, "_TILE", 64)
-    monkeypatch.setattr(zarr_arrays, "_STRIP_BYTES", 1)
+    monkeypatch.setattr(zarr_store, "_TILE", 64)
+    monkeypatch.setattr(zarr_store, "_STRIP_BYTES", 1)
     image = sar(KINDS["a_sharded_array"](tmp_path).place)
     np.testing.assert_array_equal(image.source.read(None, (1,))[0], ground())
 

@@ -16,9 +16,8 @@ import crosslook
 from crosslook.cli import app
 from crosslook.errors import GridError, InputError, MatchError, OutputError
 from crosslook.geo.raster import RasterFile
-from crosslook.match.displacement import relief_field
 from crosslook.match.result import Failure
-from crosslook.match.transform import Transform, identity, similarity
+from crosslook.match.transform import Affine, ReliefField, Transform, identity, similarity
 
 CRS = "EPSG:32633"
 WEST, NORTH = 300_000.0, 5_500_000.0
@@ -136,7 +135,7 @@ def test_classes_stay_classes(tmp_path: Path) -> None:
 def test_control_points_say_the_same_as_pixels(tmp_path: Path) -> None:
     values = np.zeros((33, 33, 2))
     values[..., 1] = 6 * np.exp(-((np.indices((33, 33)) - 16) ** 2).sum(axis=0) / 50)
-    bent = Transform(TRUTH.matrix, "relief", relief_field(values, 4.0, TRUTH.matrix))
+    bent = Transform(ReliefField.on_grid(values, 4.0, Affine(TRUTH.matrix)), "relief")
     file = write(tmp_path / "band.tif", smooth(64, 10.0)[None], 10.0)
     match = match_json(tmp_path, bent)
     done = crosslook.apply_match(match, [file], out=tmp_path / "out", kind="vrt")[0]

@@ -16,9 +16,8 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
 
 import crosslook
-from crosslook.geo.image import open_image
+from crosslook.geo.image import Reading, open_image
 from crosslook.geo.raster import RasterArray
-from crosslook.geo.reading import Reading
 from crosslook.match.result import Failure
 from crosslook.match.settings import ApplyCall
 from crosslook.match.transform import Transform, similarity, translation

@@ -13,7 +13,6 @@ from crosslook.data.simulate.write import write_pair
 from crosslook.errors import GridError, InputError, SettingError
 from crosslook.geo.grid import make_grid
 from crosslook.geo.raster import RasterArray
-from crosslook.match.displacement import relief_field
 from crosslook.match.register import register
 from crosslook.match.relief import FLAT, Smoothness, choose_smoothness, fit_field
 from crosslook.match.robust_fit import fit_exact
@@ -26,7 +25,9 @@ from crosslook.match.select import (
 )
 from crosslook.match.settings import RegisterSettings, TransformModel
 from crosslook.match.transform import (
+    Affine,
     Projection,
+    ReliefField,
     Transform,
     grid_points,
     mean_distance,
@@ -237,7 +238,7 @@ def test_relief_goes_there_and_back_and_through_json() -> None:
     values = np.zeros((40, 40, 2))
     values[..., 1] = 10 * np.exp(-((rows - 20) ** 2 + (cols - 18) ** 2) / 60)
     base = similarity((3.0, 5.0), 20.0, 1.1, (80.0, 80.0))
-    bent = Transform(base.matrix, "relief", relief_field(values, 4.0, base.matrix))
+    bent = Transform(ReliefField.on_grid(values, 4.0, Affine(base.matrix)), "relief")
     points = np.random.default_rng(0).uniform(10, 140, (100, 2))
     assert np.abs(bent.inverse(bent(points)) - points).max() < 1e-6
     moved = similarity((7.0, 2.0), 10.0, 0.5).compose(bent.compose(similarity((1.0, 1.0), 5.0)))
@@ -250,7 +251,7 @@ def test_relief_goes_there_and_back_and_through_json() -> None:
     # Between two CRSs the projection comes first, in both directions.
     here = make_grid("EPSG:4326", (1e-4, 0, 15.0, 0, -1e-4, 49.0), 160, 160)
     there = make_grid("EPSG:32633", (10.0, 0, 500_000.0, 0, -10.0, 5_427_700.0), 160, 160)
-    placed = Transform(np.eye(3), "shift", projection=Projection(here, there))
+    placed = Transform(Projection(here, there), "shift")
     whole = bent.compose(placed)
     assert np.abs(whole(points) - bent(placed(points))).max() < 1e-6
     assert np.abs(whole.inverse(whole(points)) - points).max() < 1e-5

@@ -12,7 +12,7 @@ from crosslook.errors import SettingError
 from crosslook.extract.registry import open_extractor
 from crosslook.geo.grey import GreyImage
 from crosslook.match.align import Alignment, against_chance
-from crosslook.match.judge import Evidence, Verdict, error_bound, expected_error, judge
+from crosslook.match.evidence import Evidence, Verdict, error_bound, expected_error, judge
 from crosslook.match.pair import ImagePair
 from crosslook.match.reason import likely_cause, texture
 from crosslook.match.settings import DEFAULT_EXTRACTOR, RegisterSettings, factors
@@ -21,12 +21,14 @@ from crosslook.match.transform import Transform, identity, similarity
 
 LAST = Stage(template=128.0, radius=12.0, step=32.0, threshold=3.5)
 GOOD = Evidence(
-    25.0, 1.0, 0.3, 0.12, 3.0, 1.1, 1.0, 3.0,
-    excess=1.0, chance=4.0, coverage=0.9, halves=1.0, whole=8.0, lead=4.5,
+    inliers=25.0, inlier_fraction=1.0, hull_area=0.3, median_ncc=0.12, peak_ratio=3.0,
+    residual=1.1, gradient_mi_distance=1.0, mi_z_score=3.0, excess_inliers=1.0, neg_log10_p=4.0,
+    coverage=0.9, split_half_distance=1.0, ncc_z_score=8.0, peak_margin=4.5,
 )  # fmt: skip
 BAD = Evidence(
-    12.0, 0.5, 0.2, 0.04, 2.0, 1.5, 12.0, 0.2,
-    excess=0.4, chance=0.2, coverage=0.5, halves=12.0, whole=2.0, lead=-1.0,
+    inliers=12.0, inlier_fraction=0.5, hull_area=0.2, median_ncc=0.04, peak_ratio=2.0,
+    residual=1.5, gradient_mi_distance=12.0, mi_z_score=0.2, excess_inliers=0.4, neg_log10_p=0.2,
+    coverage=0.5, split_half_distance=12.0, ncc_z_score=2.0, peak_margin=-1.0,
 )  # fmt: skip
 
 
@@ -63,7 +65,13 @@ def test_the_verdict_tells_clear_cases_and_more_poses_make_it_careful() -> None:
 
 @pytest.mark.parametrize(
     "better",
-    [{"excess": 0.9}, {"lead": 3.0}, {"whole": 7.0}, {"halves": 1.0}, {"agreement": 1.0}],
+    [
+        {"excess_inliers": 0.9},
+        {"peak_margin": 3.0},
+        {"ncc_z_score": 7.0},
+        {"split_half_distance": 1.0},
+        {"gradient_mi_distance": 1.0},
+    ],
 )
 def test_better_evidence_never_lowers_the_confidence(better: dict[str, float]) -> None:
     assert judge(replace(BAD, **better)).confidence >= judge(BAD).confidence
@@ -71,11 +79,16 @@ def test_better_evidence_never_lowers_the_confidence(better: dict[str, float]) -
 
 def test_errors_to_expect_grow_with_what_shows_them() -> None:
     assert expected_error(GOOD) < error_bound(GOOD)
-    for worse in ({"agreement": 9.0}, {"halves": 9.0}, {"residual": 3.0}, {"relief": 15.0}):
+    for worse in (
+        {"gradient_mi_distance": 9.0},
+        {"split_half_distance": 9.0},
+        {"residual": 3.0},
+        {"relief": 15.0},
+    ):
         doubtful = replace(GOOD, **worse)
         assert expected_error(doubtful) >= expected_error(GOOD)
         assert error_bound(doubtful) >= error_bound(GOOD)
-    assert error_bound(Evidence(0.0, 0.0, 0.0, 0.0, 1.0, 50.0, 50.0, 0.0)) <= 50.0
+    assert error_bound(Evidence()) <= 50.0
 
 
 def structured(side: int = 200) -> GreyImage:
@@ -114,7 +127,7 @@ def test_the_likeliest_cause_is_named_with_a_next_step() -> None:
     assert "--rotation" in likely_cause(nothing(good, good), "initial")
     assert "different places" in likely_cause(nothing(good, good), "expanded")
     assert "may not overlap" in likely_cause(nothing(good, good), "requested")
-    alike = nothing(good, good, evidence=replace(BAD, lead=0.5, whole=5.0))
+    alike = nothing(good, good, evidence=replace(BAD, peak_margin=0.5, ncc_z_score=5.0))
     assert "--scale" in likely_cause(alike, "requested")
     far = similarity((500.0, 500.0))
     assert "too few valid pixels" in likely_cause(nothing(good, good, far), "initial")

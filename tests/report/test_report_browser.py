@@ -10,6 +10,7 @@ import pytest
 
 from crosslook.report.html import write_report
 from crosslook.retrieval import run_folder
+from crosslook.retrieval.setup import Setup
 from crosslook.retrieval.thumbnails import write_thumbnails
 from crosslook.types import Modality, Patch, Row, Window
 from tests.helpers.chromium import BROWSER, QUIET
@@ -69,29 +70,29 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run, rng = tmp_path_factory.mktemp("run"), np.random.default_rng(0)
     patches = [Patch(f"s{i % 4}/{i}", f"s{i % 4}", "g", Window(0, 0, 64, 64)) for i in range(COUNT)]
     index = np.arange(COUNT)
-    name = ("hog", "flatten", "none", "cosine")
+    setup = Setup("hog", "flatten")
     run_folder.write_patches(run, patches)
     write_thumbnails(run, Noise(), range(COUNT))
     top = np.stack([index, (index + 1) % COUNT], axis=1)
     scores = np.tile(np.array([0.9, 0.5], np.float32), (COUNT, 1))
     rank = np.ones(COUNT, np.int64)
-    table = run_folder.MatchTable(*name, "sar->optical", index, rank, top, scores, scores[:, 0])
+    table = run_folder.MatchTable(setup, "sar->optical", index, rank, top, scores, scores[:, 0])
     run_folder.write_matches(run, [table])
-    curve = run_folder.CurveTable(*name, "sar->optical", np.linspace(0.7, 1, COUNT))
+    curve = run_folder.CurveTable(setup, "sar->optical", np.linspace(0.7, 1, COUNT))
     run_folder.write_curves(run, [curve])
     edges = np.linspace(-1, 1, 11)
     counts = np.arange(10)
     run_folder.write_histograms(
-        run, [run_folder.HistogramTable(*name, edges, counts, counts[::-1].copy())]
+        run, [run_folder.HistogramTable(setup, edges, counts, counts[::-1].copy())]
     )
     points = rng.normal(size=(2, COUNT, 2)).astype(np.float32)
     run_folder.write_embeddings(
         run,
-        [run_folder.EmbeddingTable("hog", "none", m, index, *points) for m in ("pca", "umap")],
+        [run_folder.EmbeddingTable(setup, m, index, *points) for m in ("pca", "umap")],
     )
     values = rng.random((COUNT, COUNT)).astype(np.float32)
     run_folder.write_heat_maps(
-        run, [run_folder.HeatTable("hog", "none", "scene", values, np.array([6.0, 12.0]))]
+        run, [run_folder.HeatTable(setup, "scene", values, np.array([6.0, 12.0]))]
     )
     run_folder.write_rows(run, content())
     record = {
@@ -125,7 +126,7 @@ def test_structure_files_come_back(run: Path) -> None:
 def test_blocks_of_a_heat_map_tell_their_patches(tmp_path: Path) -> None:
     order = np.random.default_rng(0).permutation(11)
     values = np.zeros((4, 4), np.float32)
-    table = run_folder.HeatTable("hog", "none", "unit", values, np.array([2.0]), order)
+    table = run_folder.HeatTable(Setup("hog"), "unit", values, np.array([2.0]), order)
     run_folder.write_heat_maps(tmp_path, [table])
     (back,) = run_folder.read_heat_maps(tmp_path)
     assert back.order.tolist() == order.tolist()

@@ -14,6 +14,7 @@ from crosslook.report.tables import best_setups, headlines
 from crosslook.retrieval.choose import choose_setup
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.run_folder import MatchTable, write_matches, write_patches, write_run
+from crosslook.retrieval.setup import Setup
 from crosslook.types import Patch, Row, Window
 
 UNITS = tuple(f"u{i // 10}" for i in range(120))
@@ -26,7 +27,7 @@ def descriptors(shift: float, seed: int = 0) -> Descriptors:
     place, first, second = rng.normal(size=(3, 120, 16))
     # The shift is that of a busy place, so that uncalibrated all queries find it.
     sides = place + 0.6 * first + shift * rng.normal(size=16), place + 0.6 * second
-    return Descriptors("hog", "r", "flatten", *(s.astype(np.float32) for s in sides))
+    return Descriptors(Setup("hog", "flatten"), *(s.astype(np.float32) for s in sides))
 
 
 def test_what_a_shift_needs_is_chosen_and_what_nothing_needs_is_not() -> None:
@@ -39,7 +40,7 @@ def test_what_a_shift_needs_is_chosen_and_what_nothing_needs_is_not() -> None:
 def test_the_measured_patches_do_not_matter() -> None:
     """Whatever is measured, the choice stays: it is made on the calibration units alone."""
     first = descriptors(6.0)
-    other = Descriptors("hog", "r", "flatten", first.sar.copy(), first.optical.copy())
+    other = Descriptors(Setup("hog", "flatten"), first.sar.copy(), first.optical.copy())
     other.sar[60:] = np.random.default_rng(5).normal(size=(60, 16))
     how = ("none", "center", "standardize", "whiten"), ("cosine", "csls"), 0
     assert choose_setup(first, FIT, UNITS, *how) == choose_setup(other, FIT, UNITS, *how)
@@ -100,7 +101,7 @@ def run(folder: Path, ranks: dict[str, NDArray[np.int64]], measured: NDArray[np.
     write_patches(folder, patches)
     top = measured[:, None]
     tables = [
-        MatchTable("hog", "flatten", name, "cosine", "sar->optical", measured, rank, top,
+        MatchTable(Setup("hog", "flatten", name), "sar->optical", measured, rank, top,
                    np.ones((len(rank), 1), np.float32), np.ones(len(rank), np.float32))
         for name, rank in ranks.items()
     ]  # fmt: skip

@@ -9,13 +9,14 @@ import pytest
 
 from crosslook.errors import SettingError
 from crosslook.retrieval.choose import choose_setup
-from crosslook.retrieval.compare.fusion import Member, fit_fusion
+from crosslook.retrieval.compare.fusion import FusedScores, Member, fit_fusions
 from crosslook.retrieval.compare.pooling import dense_shifts, pool
 from crosslook.retrieval.compare.shifts import Shifts
-from crosslook.retrieval.compare.similarity import fit_scoring, normalise, rank_partners
+from crosslook.retrieval.compare.similarity import fit_scoring, normalise, rank, rank_partners
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.run_folder import read_rows
 from crosslook.retrieval.settings import StudySettings
+from crosslook.retrieval.setup import Setup
 from crosslook.retrieval.stage_spec import parse_member
 from crosslook.retrieval.study import run_study
 from crosslook.types import FeatureMap, FloatArray
@@ -74,15 +75,16 @@ def test_a_fusion_takes_maps_and_descriptors_together() -> None:
     place, noise = rng.normal(size=(2, 100, 12))
     sar, optical = (normalise(x.astype(np.float32)) for x in (place, place + 2.0 * noise))
     other = Member("flat", sar, optical)
-    fused = fit_fusion([maps, other], fit, units)
-    assert (fused.rank(measured).rank == 1).all()
+    _, fused = fit_fusions([maps, other], fit, units)
+    [[ranks]] = rank(FusedScores([fused], measured), np.arange(len(measured)))
+    assert (ranks.rank == 1).all()
     assert fused.weights[0] > 0.5
 
 
 def test_the_setup_is_chosen_by_the_scores_that_are_ranked() -> None:
     sar, optical = offset_maps(60)
     units = [f"u{i // 6}" for i in range(60)]
-    described = Descriptors("hog", "r", "dense:1", sar, optical, HOW)
+    described = Descriptors(Setup("hog", "dense:1"), sar, optical, HOW)
     setup = choose_setup(described, np.arange(60), units, ("none", "whiten"), ("cosine",), 0)
     assert setup is not None
     assert setup[1] == "cosine"

@@ -17,17 +17,17 @@ from crosslook.cli import app
 from crosslook.data.pairs import ScenePair
 from crosslook.errors import CrosslookError, FeatureError, OutputError, SettingError
 from crosslook.extract import run as extraction
-from crosslook.extract.raw import Raw
+from crosslook.extract.classical import Raw
 from crosslook.extract.store import open_set
 from crosslook.report.html import write_report
 from crosslook.retrieval import record, study
-from crosslook.retrieval.compare import calibration
+from crosslook.retrieval.compare import calibration, similarity
 from crosslook.retrieval.compare.calibration import fit_calibration, fit_directions
 from crosslook.retrieval.compare.similarity import (
+    Similarities,
     fit_scoring,
     normalise,
-    rank_all,
-    rank_in,
+    rank,
     rank_partners,
 )
 from crosslook.retrieval.descriptors import describe
@@ -41,10 +41,11 @@ from crosslook.retrieval.run_folder import (
     write_matches,
 )
 from crosslook.retrieval.settings import StudySettings
+from crosslook.retrieval.setup import Setup
 from crosslook.retrieval.split import draw_evenly
 from crosslook.retrieval.study import run_study
 from crosslook.retrieval.thumbnails import read_thumbnails
-from crosslook.storage import LocalFolder
+from crosslook.storage import Folder
 from crosslook.types import FeatureMap, FloatArray
 from tests.helpers.pairs import write_pairs
 
@@ -128,7 +129,7 @@ def test_ranking_by_several_scorings_is_ranking_by_each() -> None:
         fit_scoring(name, query[:50], gallery[:50]).offsets(query, gallery)
         for name in ("cosine", "csls", "inverted-softmax")
     ]
-    together = rank_all(query, gallery, partner, offsets, [None, accept])
+    together = rank(Similarities(query, gallery, offsets), partner, [None, accept])
     for how, (strict, loose) in zip(offsets, together, strict=True):
         for ranks, rule in ((strict, None), (loose, accept)):
             alone = rank_partners(query, gallery, partner, how, accept=rule)
@@ -143,51 +144,29 @@ def test_ranking_by_several_scorings_is_ranking_by_each() -> None:
 def test_a_gpu_ranks_as_the_processor_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """On torch's CPU device, which runs the same code."""
     pytest.importorskip("torch", reason="the models extra is not installed")
-    from crosslook.retrieval.compare import device_search
-
     rng = np.random.default_rng(4)
     place, noise = rng.normal(size=(2, 200, 16))
     query, gallery = (normalise(x.astype(np.float32)) for x in (place, place + noise))
     gallery[50] = gallery[10]  # equal scores: the lower index first, and pessimistic ranks
     partner = np.arange(200)
     accept = [np.array([i, (i + 1) % 200]) if i % 3 else np.array([i]) for i in range(200)]
+    accept[4] = np.arange(100)  # one row that accepts much
     offsets = [
         fit_scoring(name, query[:50], gallery[:50]).offsets(query, gallery)
         for name in ("cosine", "csls")
     ]
-    expected = rank_all(query, gallery, partner, offsets, [None, accept])
-    monkeypatch.setattr(device_search, "BLOCK_SCORES", 7000)
-    ranks = device_search.rank_on_device("cpu", query, gallery, partner, offsets, [None, accept])
+    expected = rank(Similarities(query, gallery, offsets), partner, [None, accept])
+    monkeypatch.setattr(similarity, "DEVICE_BLOCK_SCORES", 7000)
+    on_device = similarity.OnDevice("cpu", query, gallery, offsets)
+    assert on_device.step == 35
+    ranks = rank(on_device, partner, [None, accept])
     for ours, theirs in zip(ranks, expected, strict=True):
         for one, other in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(one.rank, other.rank)
             np.testing.assert_array_equal(one.top_indices, other.top_indices)
             np.testing.assert_allclose(one.top_scores, other.top_scores, atol=1e-5)
             np.testing.assert_allclose(one.partner_score, other.partner_score, atol=1e-5)
-    assert device_search.search_device("cpu", gallery.nbytes) is None
-
-
-def test_a_row_that_accepts_much_does_not_make_all_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch = pytest.importorskip("torch", reason="the models extra is not installed")
-    from crosslook.retrieval.compare import device_search
-
-    rng = np.random.default_rng(5)
-    block = rng.normal(size=(9, 40)).astype(np.float32)
-    accept = [np.arange(30) if i == 4 else np.array([i, i + 9]) for i in range(9)]
-    expected = rank_in(block, block[np.arange(9), [a[0] for a in accept]], accept)
-    looked_up: list[int] = []
-    stack = np.stack
-
-    def stacked(rows: list[Any]) -> Any:
-        looked_up.append(sum(map(len, rows)))
-        return stack(rows)
-
-    monkeypatch.setattr(np, "stack", stacked)
-    monkeypatch.setattr(device_search, "_ACCEPTED", 60)
-    ranks = device_search._rank_accepted(torch.from_numpy(block), accept)
-    np.testing.assert_array_equal(ranks, expected)
-    assert max(looked_up) <= 60
-    assert len(looked_up) > 1
+    assert similarity.search_device("cpu", gallery.nbytes) is None
 
 
 def test_no_more_threads_run_than_cores_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,8 +174,6 @@ def test_no_more_threads_run_than_cores_may_be_used(monkeypatch: pytest.MonkeyPa
     import os
 
     from threadpoolctl import threadpool_info
-
-    from crosslook.retrieval.compare import similarity
 
     if not hasattr(os, "sched_getaffinity"):
         pytest.skip("this system binds no processes to cores")
@@ -209,7 +186,7 @@ def test_no_more_threads_run_than_cores_may_be_used(monkeypatch: pytest.MonkeyPa
         mine = [one for one in threadpool_info() if "numpy" in one["filepath"]]
         seen.extend(one["num_threads"] for one in mine if one["user_api"] == "blas")
 
-    similarity._in_threads(work, 1000, 256)
+    similarity._in_threads(work, 1000, 256, 4)
     assert set(seen) == {1}
 
 
@@ -261,7 +238,7 @@ def test_half_precision_takes_half_the_disk_and_changes_little(pairs: Path, tmp_
 
 
 def test_what_half_precision_cannot_hold_is_refused(tmp_path: Path) -> None:
-    features = open_set(LocalFolder(tmp_path), {"name": "big", "stored": "float16"})
+    features = open_set(Folder(tmp_path), {"name": "big", "stored": "float16"})
     values = np.zeros((3, 1, 2, 2), np.float32)
     values[1] = 1e6
     with pytest.raises(FeatureError, match="--stored float32") as refused:
@@ -325,7 +302,7 @@ def test_matches_come_back_as_they_were(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     tables = [
         MatchTable(
-            name, "flatten", "none", "cosine", direction, np.arange(5), rng.integers(1, 9, 5),
+            Setup(name, "flatten"), direction, np.arange(5), rng.integers(1, 9, 5),
             rng.integers(0, 5, (5, 3)), rng.random((5, 3)).astype(np.float32),
             rng.random(5).astype(np.float32),
         )
@@ -334,7 +311,7 @@ def test_matches_come_back_as_they_were(tmp_path: Path) -> None:
     ]  # fmt: skip
     write_matches(tmp_path, tables)
     for one, back in zip(tables, read_matches(tmp_path), strict=True):
-        assert (one.extractor, one.direction) == (back.extractor, back.direction)
+        assert (one.setup, one.direction) == (back.setup, back.direction)
         for field in ("query_index", "rank", "top_indices", "top_scores", "partner_score"):
             np.testing.assert_array_equal(getattr(one, field), getattr(back, field))
 
@@ -427,8 +404,8 @@ def test_an_estimate_times_the_search_where_the_study_runs_it(
 
         monkeypatch.setattr(module, name, work)
 
-    spy("rank_all")
-    spy("rank_on_device")
+    spy("Similarities")
+    spy("OnDevice")
     monkeypatch.setattr(module, "search_device", search_device)
     monkeypatch.setattr(module, "_ON_DEVICE", 2)
     rng = np.random.default_rng(0)
@@ -437,7 +414,7 @@ def test_an_estimate_times_the_search_where_the_study_runs_it(
     sizes = module._Sizes(fit=100, measured=10_000, dimensions=8, units=5)
     assert module._score_seconds(queries, gallery, None, sizes, settings) > 0
     assert asked == [("cuda", 4 * 10_000 * 8)]
-    assert ran == (["rank_all"] if place is None else ["rank_on_device"] * 2)
+    assert ran == (["Similarities"] if place is None else ["OnDevice"])
 
 
 def test_an_estimate_minds_no_first_scene_of_which_nothing_is_left(

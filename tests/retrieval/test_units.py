@@ -17,6 +17,7 @@ from crosslook.retrieval.measure.embedding import embed_pca
 from crosslook.retrieval.run_folder import read_matches, read_patches, read_rows, read_run
 from crosslook.retrieval.same_ground import find_same_ground
 from crosslook.retrieval.settings import StudySettings
+from crosslook.retrieval.setup import Setup
 from crosslook.retrieval.split import divide, find_units
 from crosslook.retrieval.study import run_study
 from crosslook.types import Modality, Patch, Row, Window
@@ -121,7 +122,7 @@ def test_intervals_and_clusters_use_the_unit(
     sar, optical = (
         (place + noise * rng.normal(size=place.shape)).astype(np.float32) for _ in range(2)
     )
-    described = Descriptors("hog", "r", "flatten", sar, optical)
+    described = Descriptors(Setup("hog", "flatten"), sar, optical)
     monkeypatch.setattr(structure, "embed_umap", lambda reduced, seed: embed_pca(reduced))
     width, clusters = {}, {}
     units_by: tuple[Literal["group", "scene"], ...] = ("group", "scene")
@@ -131,8 +132,8 @@ def test_intervals_and_clusters_use_the_unit(
         ground = find_same_ground(patches, {}, {})
         evaluator = Evaluator("set", patches, units, ground, divide(units, 0.2, 0), settings)
         calibrated = evaluator.calibrate(described, "none")
-        evaluator.evaluate(described, calibrated)
-        evaluate_structure(described, calibrated, evaluator)
+        evaluator.evaluate(calibrated)
+        evaluate_structure(calibrated, evaluator)
         rows = {(r.metric, r.scoring, r.direction, r.k): r for r in evaluator.findings.rows}
         distance = rows["pair-distance", "cosine", "", 0]
         recall = rows["recall", "cosine", "sar->optical", 1]
@@ -188,7 +189,8 @@ def test_an_image_under_two_names_is_a_partner_and_no_miss(tmp_path: Path) -> No
     ranks = {
         read_patches(tmp_path / "twice")[i].scene: r
         for t in read_matches(tmp_path / "twice")
-        if (t.extractor, t.calibration, t.scoring) == ("hog:cell=8", "standardize", "csls")
+        if (t.setup.extractor, t.setup.calibration, t.setup.scoring)
+        == ("hog:cell=8", "standardize", "csls")
         and t.direction == "optical->sar"
         for i, r in zip(t.query_index.tolist(), t.rank.tolist(), strict=True)
     }

@@ -45,12 +45,13 @@ from crosslook.atlas.store import (
 from crosslook.atomic import check_writable, sweep
 from crosslook.errors import GridError, InputError, OutputError, SettingError, StoreError
 from crosslook.extract.base import Extractor
+from crosslook.extract.ray_engine import run_on_ray, worker_device
 from crosslook.extract.registry import open_model
 from crosslook.extract.spec import parse_spec
-from crosslook.geo.basemaps import find_basemaps
+from crosslook.geo.basemaps import find_basemaps, ground_metres
 from crosslook.geo.grey import GreyImage, over_gaps
 from crosslook.geo.grid import crs_text, window_of
-from crosslook.geo.imagery import ground_metres
+from crosslook.geo.image import Reading
 from crosslook.geo.mosaic import (
     Basemap,
     Mosaic,
@@ -60,15 +61,13 @@ from crosslook.geo.mosaic import (
     read_window,
     span,
 )
-from crosslook.geo.reading import Reading
 from crosslook.geo.tile_pyramid import Tiling
 from crosslook.json_text import json_object
 from crosslook.match.channels import filled_cells, local_std, valid_cells
 from crosslook.options import ModelOptions, after_two
 from crosslook.progress import track
-from crosslook.ray_work import run_on_ray, worker_device
 from crosslook.storage import Folder, Place, is_remote, open_folder
-from crosslook.types import FloatArray
+from crosslook.types import FloatArray, Window
 from crosslook.written import foreign
 
 BLOCK = 2048
@@ -245,7 +244,7 @@ class BlockJob:
 
     def near(self, corner: tuple[int, int], shape: tuple[int, int]) -> list[Basemap]:
         """The basemaps that a window may touch, in order; found without asking each."""
-        a, _, c, _, e, f = tuple(window_of(self.grid.pixels, corner, shape).affine)[:6]
+        a, _, c, _, e, f = tuple(window_of(self.grid.pixels, Window(*corner, *shape)).affine)[:6]
         rows, cols = shape
         xs, ys = sorted((c - a, c + a * (cols + 1))), sorted((f - e, f + e * (rows + 1)))
         left, bottom, right, top = self._bounds.T

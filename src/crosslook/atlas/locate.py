@@ -35,12 +35,10 @@ from crosslook.errors import CrosslookError, MatchError, StoreError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
 from crosslook.geo.grid import to_lonlat, to_map
-from crosslook.geo.image import ImageFile, open_image
+from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.geo.raster import RasterArray
-from crosslook.geo.reading import Reading
 from crosslook.match.align import Alignment, Fitting, align
 from crosslook.match.files import check_out
-from crosslook.match.judge import Kind
 from crosslook.match.matchers.template import TemplateMatcher
 from crosslook.match.pair import read_pair
 from crosslook.match.reason import likely_absence
@@ -360,35 +358,28 @@ def _choose(tried: Sequence[MatchResult]) -> MatchResult:
 def _match_at(job: _Job, searched: _Searched, number: int) -> MatchResult:
     atlas, query, candidates = job.atlas, searched.query, searched.candidates
     one, others = candidates[number], candidates[:number] + candidates[number + 1 :]
-    native = bent(one.placed.compose(scaling(query.factor).inverse), query.image, atlas)
+    native = bent(one.placed @ scaling(query.factor).inverse, query.image, atlas)
     second = others[0].total if others else 0.0
     margin = min(_MOST_MARGIN, one.total / max(second, 1e-3) - 1.0)
     place = Start(native, "atlas", search_score=one.total, search_margin=margin)
     alternatives = tuple(_describe(atlas, query, other) for other in others[:_ALTERNATIVES])
-    alignment, window = _aligned_at(job, query.image, place, "locate")
+    alignment, window = _aligned_at(job, query.image, place)
     result = make_result(alignment, job.record(searched.level))
     return replace(result, alternatives=alternatives, window=window)
 
 
-def _aligned_at(
-    job: _Job, image: ImageFile, place: Start, verdict: Kind
-) -> tuple[Alignment, Window]:
+def _aligned_at(job: _Job, image: ImageFile, place: Start) -> tuple[Alignment, Window]:
     """The last stages where a start puts an image on the atlas, and the part of the atlas there."""
     atlas, settings = job.atlas, job.settings
     corner, shape = _surroundings(place.transform, image, atlas)
     part = atlas.image(corner, shape)
     move = Transform(translation(-corner[0], -corner[1]), "shift")
-    pair = read_pair(
-        (image, part),
-        move.compose(place.transform),
-        job.extractor,
-        job.levels.device,
-    )
+    pair = read_pair((image, part), move @ place.transform, job.extractor, job.levels.device)
     start = replace(place, transform=pair.start)
     options = RegisterSettings(model=settings.model, seed=settings.seed)
     matcher = TemplateMatcher(options, stages_for(pair.sar.shape))
     levels, fraction = refinement_for(pair.optical.shape)
-    fitting = Fitting(settings.model, settings.seed, levels, fraction, verdict)
+    fitting = Fitting(settings.model, settings.seed, levels, fraction)
     alignment = align(pair, start, matcher.tie_points(pair, start), fitting)
     return alignment, Window(*corner, *shape)
 
@@ -413,7 +404,7 @@ def locate_from(
     stage("read")
     with timings() as seconds:
         image = open_image(query, "sar", job.reading)
-        alignment, window = _aligned_at(job, image, Start(start), "register")
+        alignment, window = _aligned_at(job, image, Start(start))
     return replace(make_result(alignment, job.record(0), seconds), window=window)
 
 

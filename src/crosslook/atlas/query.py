@@ -29,8 +29,9 @@ from crosslook.geo.image import ImageFile
 from crosslook.match.channels import Channels, dense_channels
 from crosslook.match.matchers.template import Stages
 from crosslook.match.ncc import box_sums
+from crosslook.match.placement import placement
 from crosslook.match.refine import FRACTION, LEVELS, PyramidLevel
-from crosslook.match.result import outline, placement
+from crosslook.match.result import outline
 from crosslook.match.robust_fit import fit_exact
 from crosslook.match.settings import Factors, factors
 from crosslook.match.tie_points import Stage
@@ -189,7 +190,7 @@ def prepare_query(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array
     _check_size(image, base)
     factor = max(1, round(1 / scale))
     grey = image.read(None, factor).grey_image("sar")
-    return Query(image, grey, _linear(base.compose(scaling(factor))), factor)
+    return Query(image, grey, _linear(base @ scaling(factor)), factor)
 
 
 def make_poses(query: Query, rotation: float, scale: Factors) -> list[Pose]:
@@ -236,7 +237,7 @@ def cut_poses(poses: Sequence[Pose], side: int, least_valid: float) -> list[Pose
         for row, col in ((r, c) for r in starts[0] for c in starts[1]):
             shape = [int(min(side, b - a)) for a, b in zip((row, col), high, strict=True)]
             move = Transform(translation(-row, -col), "shift")
-            part = replace(pose, placed=move.compose(pose.placed), shape=(shape[0], shape[1]))
+            part = replace(pose, placed=move @ pose.placed, shape=(shape[0], shape[1]))
             if part.grey_image.valid.mean() >= least_valid:
                 parts.append(part)
     return parts
@@ -318,7 +319,7 @@ def bent(placed: Transform, image: ImageFile, atlas: Atlas) -> Transform:
     flat = fit_exact(points, there, "affine")
     if np.linalg.norm(flat(points) - there, axis=1).max() <= _FLAT_ENOUGH_PX:
         return placed
-    return placed.compose(flat.inverse).compose(own)
+    return placed @ flat.inverse @ own
 
 
 def _scale_of(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array) -> Transform:
@@ -373,14 +374,14 @@ def _check_size(image: ImageFile, base: Transform) -> None:
 
 
 def _pose(query: Query, rotation: float, scale: float) -> Pose:
-    rotated = similarity((0.0, 0.0), rotation, scale).compose(query.base)
+    rotated = similarity((0.0, 0.0), rotation, scale) @ query.base
     ring = rotated(outline(*query.grey_image.shape))
     low, high = ring.min(axis=0), ring.max(axis=0)
     size = np.maximum(1, np.round(high - low)).astype(int)
     # What is searched with is bounded; the whole query is matched afterwards.
     cut = np.minimum(size, _LARGEST)
     origin = low + (size - cut) // 2
-    placed = Transform(translation(-origin[0], -origin[1]), "shift").compose(rotated)
+    placed = Transform(translation(-origin[0], -origin[1]), "shift") @ rotated
     return Pose(rotation, scale, query.grey_image, placed, (int(cut[0]), int(cut[1])))
 
 

@@ -80,7 +80,7 @@ class Candidate:
     @property
     def placed(self) -> Transform:
         """Pixels of the query's image to atlas pixels."""
-        return Transform(translation(*self.corner), "shift").compose(self.pose.placed)
+        return Transform(translation(*self.corner), "shift") @ self.pose.placed
 
     @property
     def centre(self) -> tuple[float, float]:

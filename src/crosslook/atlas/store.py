@@ -28,8 +28,8 @@ from crosslook.geo.image import ImageFile, as_image
 from crosslook.json_text import json_object
 from crosslook.match.channels import Channels, contrast_weight
 from crosslook.notebook import card, image
-from crosslook.storage import Folder, LocalFolder, open_folder
-from crosslook.types import Array, FloatArray
+from crosslook.storage import Folder, open_folder
+from crosslook.types import Array, FloatArray, Window
 
 FORMAT = 4
 """Raise it whenever the bytes of a block or their meaning change."""
@@ -285,7 +285,7 @@ class Atlas:
 
     def window(self, corner: tuple[int, int], shape: tuple[int, int]) -> GeoBox:
         """The grid of a window."""
-        return window_of(self.grid.pixels, corner, shape)
+        return window_of(self.grid.pixels, Window(*corner, *shape))
 
     def pixels(
         self, corner: tuple[int, int], shape: tuple[int, int]
@@ -392,7 +392,7 @@ class Atlas:
         array = self._read(block, name, checksum)
         with self._lock:
             self._arrays[key] = array
-            if not isinstance(self._folder, LocalFolder):
+            if not self._folder.is_local:
                 while len(self._arrays) > _REMOTE_FILES:
                     self._arrays.popitem(last=False)
         return array
@@ -401,12 +401,12 @@ class Atlas:
         folder = block_folder(self._folder, block)
         try:
             data: Any
-            if isinstance(folder, LocalFolder):
+            if folder.is_local:
                 data = np.memmap(folder.path / name, np.uint8, "r")
             else:
                 data = np.frombuffer(folder.read(name), np.uint8)
             if hashlib.sha256(data).hexdigest() == checksum:
-                if isinstance(folder, LocalFolder):
+                if folder.is_local:
                     return np.asarray(
                         np.load(folder.path / name, mmap_mode="r", allow_pickle=False)
                     )

@@ -17,7 +17,7 @@ TABLE: Table = {
         "Simulate pairs, study them and write a report: no data or weights needed.",
     ),
     "simulate": (
-        "crosslook.cli.simulate:simulate",
+        "crosslook.cli.study:simulate",
         "Write seeded synthetic SAR/optical pairs as GeoTIFFs, with their truth.",
     ),
     "extractors": (
@@ -50,7 +50,7 @@ TABLE: Table = {
         "Bring a SAR image onto an optical one; exit code 3 where they do not match.",
     ),
     "apply": (
-        "crosslook.cli.apply:apply",
+        "crosslook.cli.register:apply",
         "Bring other files of the same acquisition where a match puts the SAR image.",
     ),
     "audit": (
@@ -61,21 +61,21 @@ TABLE: Table = {
         "Weights of the pretrained models: status, fetch, where.",
         {
             "status": (
-                "crosslook.cli.weights:status",
+                "crosslook.cli.extractors:status",
                 "List all models: whether their weights are here, size and licence.",
             ),
             "fetch": (
-                "crosslook.cli.weights:fetch",
+                "crosslook.cli.extractors:fetch",
                 "Fetch the weights of models from the Hugging Face hub.",
             ),
             "where": (
-                "crosslook.cli.weights:where",
+                "crosslook.cli.extractors:where",
                 "Print the folder where the weights of a model lie, or would lie.",
             ),
         },
     ),
     "report": (
-        "crosslook.cli.report:report",
+        "crosslook.cli.study:report",
         "Write the HTML report and the figures of a run again, from its files.",
     ),
     "explore": (
@@ -83,15 +83,15 @@ TABLE: Table = {
         "A local web page: atlas maps, dropped images located, runs and audits to click through.",
     ),
     "compare": (
-        "crosslook.cli.report:compare",
+        "crosslook.cli.study:compare",
         "Say which differences between runs stand, by a paired bootstrap over units.",
     ),
     "export": (
-        "crosslook.cli.report:export",
+        "crosslook.cli.study:export",
         "Write descriptors as GeoParquet in the columns of Major TOM's embeddings.",
     ),
     "leaderboard": (
-        "crosslook.cli.report:leaderboard",
+        "crosslook.cli.study:leaderboard",
         "Set runs and data sets into one table, refusing what cannot be compared.",
     ),
 }

@@ -53,7 +53,7 @@ def items_of(queries: Sequence[str], out: Path) -> list[Item]:
     SettingError
         If two queries have the same stem.
     """
-    from crosslook.data.layouts.images import stem_of
+    from crosslook.data.layouts import stem_of
 
     names = [name_of(query) for query in queries]
     items = [Item(name, out / stem_of(name)) for name in names]

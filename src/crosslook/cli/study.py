@@ -1,8 +1,33 @@
-"""``crosslook study`` and ``crosslook demo``."""
+"""The commands of the study: of runs, of simulated pairs, and of what is made of runs."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+import click
+from pydantic import Field
+
+from crosslook.data.simulate.settings import SimulateOptions
+from crosslook.options import Cli, OverwriteOption, SeedOption, Settings
 from crosslook.retrieval.settings import DemoSettings, StudySettings
+
+
+class SimulateInputs(Settings):
+    """How much is simulated, and where it goes."""
+
+    out: Annotated[Path, Cli(metavar="FOLDER")] = Field(
+        description="Folder for optical/, sar/ and truth."
+    )
+    count: int = Field(default=4, description="Number of scene pairs, 1 to 100,000.")
+
+
+def simulate(inputs: SimulateInputs, settings: SimulateOptions) -> None:
+    """Write seeded synthetic SAR/optical pairs as GeoTIFFs, with their truth."""
+    from crosslook.data.simulate.write import write_pairs
+
+    written = write_pairs(inputs.out, inputs.count, settings)
+    click.echo(f"{len(written)} synthetic pairs in {inputs.out}")
 
 
 def study(settings: StudySettings) -> None:
@@ -17,3 +42,69 @@ def demo(settings: DemoSettings) -> None:
     from crosslook.report.study import run_demo
 
     run_demo(settings.out, settings.seed, overwrite=settings.overwrite)
+
+
+class ReportInputs(OverwriteOption):
+    """Which run."""
+
+    run: Annotated[Path, Cli(positional=True)] = Field(description="Folder of a study.")
+
+
+class CompareSettings(OverwriteOption, SeedOption):
+    """Which runs are compared, and where the differences go."""
+
+    runs: Annotated[tuple[Path, ...], Cli(positional=True, metavar="RUN...", needed=True)] = Field(
+        default=(), description="Two or more folders of studies."
+    )
+    out: Annotated[Path, Cli(metavar="FILE")] = Field(
+        default=Path("comparison.csv"), description="CSV of the differences."
+    )
+
+
+class ExportInputs(ReportInputs):
+    """Which run, and where its descriptors go."""
+
+    to: Annotated[Path, Cli(metavar="FOLDER")] = Field(description="Folder for GeoParquet files.")
+
+
+class LeaderboardInputs(OverwriteOption):
+    """Which runs stand in one table, and where it goes."""
+
+    runs: Annotated[tuple[Path, ...], Cli(positional=True, metavar="RUN...", needed=True)] = Field(
+        default=(), description="Folders of studies."
+    )
+    out: Annotated[Path, Cli(metavar="FOLDER")] = Field(
+        default=Path("leaderboard"), description="Folder for CSV, LaTeX and HTML."
+    )
+
+
+def export(inputs: ExportInputs) -> None:
+    """Write descriptors as GeoParquet in the columns of Major TOM's embeddings."""
+    from crosslook.report.export import export_run
+
+    for path in export_run(inputs.run, inputs.to, overwrite=inputs.overwrite):
+        click.echo(path)
+
+
+def leaderboard(inputs: LeaderboardInputs) -> None:
+    """Set runs and data sets into one table, refusing what cannot be compared."""
+    from crosslook.report.leaderboard import leaderboard as gather
+    from crosslook.report.leaderboard import write_leaderboard
+
+    entries = gather(list(inputs.runs))
+    for path in write_leaderboard(entries, inputs.out, overwrite=inputs.overwrite):
+        click.echo(path)
+
+
+def report(inputs: ReportInputs) -> None:
+    """Write the HTML report and the figures of a run again, from its files."""
+    from crosslook.report.html import write_report
+
+    click.echo(f"report: {write_report(inputs.run, overwrite=inputs.overwrite)}")
+
+
+def compare(settings: CompareSettings) -> None:
+    """Say which differences between runs stand, by a paired bootstrap over units."""
+    from crosslook.report.compare import print_comparison
+
+    print_comparison(list(settings.runs), settings.out, settings.seed, overwrite=settings.overwrite)

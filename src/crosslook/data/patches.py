@@ -7,19 +7,19 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from crosslook.data.pairing import ScenePair, some_of
-from crosslook.data.text_table import check_zeros
+from crosslook.data.pairs import ScenePair, some_of
+from crosslook.data.tables import check_zeros
 from crosslook.errors import InputError, TooSmallError
 from crosslook.geo.grid import crs_text, is_placed, shape_of, to_map
-from crosslook.geo.image import Image, ImageFile, on_optical_grid, open_image
+from crosslook.geo.image import Image, ImageFile, Reading, fit_stretch, on_optical_grid, open_image
 from crosslook.geo.radiometry import Stretch, three_channels
 from crosslook.geo.raster import digest_of
-from crosslook.geo.reading import Reading, fit_stretch
 from crosslook.progress import track
 from crosslook.types import MODALITIES, FloatArray, Modality, Patch, Window
 
@@ -323,10 +323,9 @@ def _look(scene: Scene, patch: int, stride: int, max_invalid: float, sample: int
         if reason is not None:
             dropped[reason] = dropped.get(reason, 0) + 1
             continue
-        top, left, high, wide = window.row, window.col, window.height, window.width
-        centre = [(top + high / 2, left + wide / 2)]
-        rim = [(top, left), (top, left + wide), (top + high, left), (top + high, left + wide)]
-        at = to_map(grid, np.array(centre + rim))
+        centre = [(window.row + window.height / 2, window.col + window.width / 2)]
+        ends = (window.row, window.bottom), (window.col, window.right)
+        at = to_map(grid, np.array([*centre, *product(*ends)]))
         low, most = at[1:].min(axis=0), at[1:].max(axis=0)
         x, y = at[0]
         name = f"{pair.id}/{window.row}_{window.col}"

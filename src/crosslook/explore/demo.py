@@ -13,9 +13,15 @@ from rich.console import Console
 from crosslook.atlas.build import build_atlas
 from crosslook.atomic import atomic_path, write_text
 from crosslook.data.pairs import open_pairs
-from crosslook.data.simulate.basemap import NORTH, WEST, write_basemap
 from crosslook.data.simulate.scene import make_pair
-from crosslook.data.simulate.write import profile_of, tags_of, write_pairs
+from crosslook.data.simulate.write import (
+    NORTH,
+    WEST,
+    profile_of,
+    tags_of,
+    write_basemap,
+    write_pairs,
+)
 from crosslook.match.audit import audit
 from crosslook.progress import stage
 from crosslook.report.html import write_report

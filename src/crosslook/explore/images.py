@@ -24,13 +24,12 @@ from crosslook.errors import (
     RasterError,
     TooLargeError,
 )
-from crosslook.explore.quota import Quota, size_of
+from crosslook.explore.jobs import Quota, size_of
 from crosslook.geo.grid import crs_text, is_placed, mean_metres, shape_of, to_lonlat
-from crosslook.geo.handles import OPEN
-from crosslook.geo.image import Image, ImageFile, open_image
+from crosslook.geo.image import Image, ImageFile, Reading, open_image
+from crosslook.geo.opening import OPEN
 from crosslook.geo.raster import RasterFile
-from crosslook.geo.reading import Reading
-from crosslook.match.previews import colours_of
+from crosslook.match.files import colours_of
 from crosslook.match.settings import RegisterSettings
 from crosslook.progress import stage
 from crosslook.storage import as_place

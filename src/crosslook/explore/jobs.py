@@ -1,31 +1,217 @@
-"""Jobs on a bounded pool of processes: queued, watched, cancelled, kept on disk.
+"""Jobs on a bounded pool of processes: queued, watched, cancelled, kept on disk within a quota.
 
-A job runs in a process of its own pool slot. What it reads may be hostile: a
-process that dies takes its job along and nothing else, and the next job gets a
-new one. A cancelled job's process is killed, which frees all its memory.
+A job runs in a process of its own pool slot, which takes work from a pipe, tells
+its progress and answers. What it reads may be hostile: a process that dies takes
+its job along and nothing else, and the next job gets a new one. A cancelled
+job's process is killed, which frees all its memory.
 """
 
 from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import re
 import secrets
 import shutil
+import signal
+import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, Literal
 
 from crosslook.atomic import write_text
-from crosslook.errors import CrosslookError, NotFoundError, SettingError
-from crosslook.explore.quota import Quota, size_of
-from crosslook.explore.worker import SCRATCH, receive, serve, tell
+from crosslook.console import DEBUG
+from crosslook.errors import CrosslookError, NotFoundError, SettingError, TooLargeError
+from crosslook.geo.opening import OPEN
+from crosslook.progress import listening
+
+_MEBI = 2**20
+_BLOCK = 4096
+_MOST_KEPT = 20_000
+"""Uploads and jobs together; each is a folder of a few files, however small."""
+
+
+class Quota:
+    """Bytes by owner, an upload or a job, counted as they come and go; safe across threads.
+
+    Parameters
+    ----------
+    most : int
+        Bytes of all of them; ``used`` are taken by now.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._bytes: dict[str, int] = {}
+        self.used = 0
+        self._lock = threading.Lock()
+
+    def put(self, owner: str, size: int) -> None:
+        """Note what an owner takes by now."""
+        with self._lock:
+            self.used += size - self._bytes.get(owner, 0)
+            self._bytes[owner] = size
+
+    def drop(self, owner: str) -> None:
+        """Note that an owner is gone."""
+        with self._lock:
+            self.used -= self._bytes.pop(owner, 0)
+
+    def check(self, more: int = 0) -> None:
+        """Refuse what would not fit.
+
+        Raises
+        ------
+        TooLargeError
+            If ``more`` bytes, or one folder more, are beyond the limit.
+        """
+        if self.used + more > self.most or len(self._bytes) > _MOST_KEPT:
+            raise TooLargeError(
+                f"uploads and results already take {self.used // _MEBI} MiB of the "
+                f"{self.most // _MEBI} MiB that are allowed, in {len(self._bytes)} of "
+                f"{_MOST_KEPT} folders. Remove some of them, or start the explorer with a larger "
+                "--max-stored."
+            )
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of the files in and below a folder, each in whole blocks as disks keep them."""
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += -(-path.lstat().st_size // _BLOCK) * _BLOCK
+        except OSError:  # it has gone meanwhile
+            continue
+    return total
+
+
+TASKS = {
+    "inspect": "crosslook.explore.images:inspect",
+    "locate": "crosslook.explore.matches:locate_task",
+    "register": "crosslook.explore.matches:register_task",
+    "refit": "crosslook.explore.matches:refit_task",
+    "written": "crosslook.explore.matches:written_task",
+    "maps": "crosslook.explore.runs:maps_task",
+    "demo": "crosslook.explore.demo:demo_task",
+    "demo-study": "crosslook.explore.demo:demo_study_task",
+    "audit": "crosslook.explore.audits:audit_task",
+}
+SCRATCH = ".scratch"
+"""Folder of temporary files in that of a job; the server removes it, however the job ends."""
+_PLACE = re.compile(r"(?<![\w:/.=~-])/(?:[^\s/'\";,()]+/)+([^\s/'\";,()]+)")
+"""A folder or file of this machine, as of weights; its last part says enough."""
+_TELL_SECONDS = 0.05
+_MOST_MESSAGE = 64 << 20
+
+
+def tell(pipe: Connection, *values: Any) -> None:
+    """Send values as JSON: what a process that reads uploads says is never unpickled."""
+    pipe.send_bytes(json.dumps(values).encode())
+
+
+def receive(pipe: Connection) -> list[Any]:
+    """Take the next values; EOFError or OSError where there are none, ValueError for no JSON."""
+    values = json.loads(pipe.recv_bytes(_MOST_MESSAGE))
+    if not isinstance(values, list):
+        raise ValueError
+    return values
+
+
+def serve(pipe: Connection, limits: dict[str, int]) -> None:
+    """Work until the other end is closed, or the server has ended, however it did.
+
+    Parameters
+    ----------
+    pipe : Connection
+        Gives kind, work and folder; takes ``"stage"``, name, done and total, and at the
+        end ``"end"``, result and error.
+    limits : dict
+        ``max_pixels``, pixels over all bands of an image that is opened.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server says when it is over
+    if os.environ.get(DEBUG, "") in ("", "0"):
+        warnings.simplefilter("ignore")
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 1)
+        os.dup2(nothing, 2)
+    threading.Thread(target=_end_with_server, daemon=True).start()
+    _load()
+    while True:
+        try:
+            kind, work, folder = receive(pipe)
+        except (EOFError, OSError):
+            return
+        last = ["", 0.0]
+
+        def heard(name: str, done: int, total: int, last: list[Any] = last) -> None:
+            now = time.monotonic()
+            if name != last[0] or now - last[1] > _TELL_SECONDS:
+                last[:] = [name, now]
+                tell(pipe, "stage", name, done, total)
+
+        scratch = Path(folder) / SCRATCH
+        scratch.mkdir(parents=True, exist_ok=True)
+        tempfile.tempdir = str(scratch)
+        with listening(heard):
+            result, error = _do(kind, {**work, **limits}, Path(folder))
+        OPEN.close()
+        try:
+            tell(pipe, "end", result, error)
+        except OSError:
+            return
+
+
+def _end_with_server() -> None:
+    """End with the server even where it was killed, also in the middle of a job."""
+    server = multiprocessing.parent_process()
+    if server is not None:
+        server.join()
+        os._exit(1)
+
+
+def _load() -> None:
+    """Import what every job needs, before anybody waits for it."""
+    for name in ("crosslook.explore.matches", "crosslook.explore.images"):
+        import_module(name)
+
+
+def _do(kind: str, work: dict[str, Any], folder: Path) -> tuple[dict[str, Any], str]:
+    """Result and error of a job; one of them is empty."""
+    try:
+        module, _, name = TASKS[kind].partition(":")
+        return getattr(import_module(module), name)(work, folder), ""
+    except CrosslookError as error:
+        return {}, _plain(str(error), work)
+    except MemoryError:
+        return {}, "the memory of this machine is not enough; use a smaller image."
+    except Exception as error:
+        if os.environ.get(DEBUG, "") not in ("", "0"):
+            raise
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        return {}, f"unexpected error: {_plain(what, work)}; please report it"
+
+
+def _plain(text: str, work: dict[str, Any]) -> str:
+    """A message without the places on disk that the user never named."""
+    for image in ("query", "sar", "optical", "image"):
+        one = work.get(image)
+        if isinstance(one, dict) and "path" in one:
+            text = text.replace(str(one["path"]), str(one["name"]))
+            text = text.replace(f"{Path(one['path']).name}: ", "")
+    for place in work.values():  # as the atlas or the run
+        if isinstance(place, str) and Path(place).is_absolute():
+            text = text.replace(place, Path(place).name)
+    return _PLACE.sub(r"\1", text)
+
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED = ("done", "failed", "cancelled")
@@ -74,7 +260,7 @@ class Job:
     id : str
         Sixteen hexadecimal digits.
     kind : str
-        One of :data:`crosslook.explore.worker.TASKS`.
+        One of :data:`crosslook.explore.jobs.TASKS`.
     title : str
         For people.
     request : dict

@@ -30,15 +30,14 @@ from crosslook.errors import (
     OutputError,
     TooLargeError,
 )
-from crosslook.explore import api, show
+from crosslook.explore import api
 from crosslook.explore.demo import FOLDERS, PARTS
 from crosslook.explore.guard import LOOPBACK, Guard
 from crosslook.explore.images import MEBI, Uploads
-from crosslook.explore.jobs import AFTER, BusyError, Job, Jobs, Limits
+from crosslook.explore.jobs import AFTER, BusyError, Job, Jobs, Limits, Quota
 from crosslook.explore.library import Library, places_in
-from crosslook.explore.quota import Quota
+from crosslook.explore.matches import add_atlases
 from crosslook.explore.settings import ExploreSettings
-from crosslook.explore.written import add_atlases
 
 _STATIC = files("crosslook.explore") / "static"
 _GIBI = 2**30
@@ -187,8 +186,8 @@ def make_app(explorer: Explorer) -> FastAPI:
     settings = explorer.settings
     marks = settings.out.resolve() / "marks"
     _add_errors(app)
-    app.include_router(api.make_router(explorer.uploads, explorer.jobs, explorer.library))
-    app.include_router(show.make_router(explorer.library, explorer.jobs, marks))
+    app.include_router(api.request_routes(explorer.uploads, explorer.jobs, explorer.library))
+    app.include_router(api.shown_routes(explorer.library, explorer.jobs, marks))
     _add_pages(app, explorer)
     app.add_middleware(Guard, host=settings.host, token=explorer.token)
     return app

@@ -15,8 +15,7 @@ from typing import Any
 from zipfile import is_zipfile
 
 from crosslook.errors import WeightsError
-from crosslook.extract.source import WeightsSource
-from crosslook.extract.weights import shards
+from crosslook.extract.weights import WeightsSource, shards
 
 _CONVERTED_AT_ONCE = 16
 _STORED = {"torch.float32": "F32", "torch.bfloat16": "BF16", "torch.float16": "F16"}

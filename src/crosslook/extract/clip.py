@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 from crosslook.extract.base import Geometry, resize_to_multiple
 from crosslook.extract.checkpoint import from_pretrained
-from crosslook.extract.source import check_processor
 from crosslook.extract.spec import Option
 from crosslook.extract.torch_base import LAYER, TorchExtractor, check_layer, token_map
+from crosslook.extract.weights import check_processor
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)

@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 
 from crosslook.extract.base import Geometry, resize_to_multiple
 from crosslook.extract.checkpoint import from_pretrained
-from crosslook.extract.source import check_processor
 from crosslook.extract.spec import Option
 from crosslook.extract.torch_base import LAYER, TorchExtractor, check_layer, token_map
+from crosslook.extract.weights import check_processor
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -12,9 +12,9 @@ from crosslook.extract.base import Geometry, resize_to_multiple
 from crosslook.extract.checkpoint import from_pretrained, quiet_libraries, seeded
 from crosslook.extract.clip import CLIP_MEAN, CLIP_STD
 from crosslook.extract.dinov2 import IMAGENET_MEAN, IMAGENET_STD
-from crosslook.extract.source import read_processor, value_factor
 from crosslook.extract.spec import Option
 from crosslook.extract.torch_base import LAYER, TorchExtractor, token_map
+from crosslook.extract.weights import read_processor, value_factor
 
 Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]
 _STATISTICS: dict[str, Statistics] = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import entry_points
 
-from crosslook.errors import SpecError
+from crosslook.errors import SpecError, did_you_mean
 
 _OPENRAIL = (
     "CreativeML Open RAIL-M: use is restricted (attachment A of the licence lists what is not "
@@ -187,10 +187,11 @@ _EFFICIENTNET = {
 
 ROWS: tuple[ExtractorRow, ...] = (
     ExtractorRow(
-        "raw", "crosslook.extract.raw:Raw", "block means of the image", 3, 16, "any size, 0..1"
+        "raw", "crosslook.extract.classical:Raw", "block means of the image",
+        3, 16, "any size, 0..1",
     ),
     ExtractorRow(
-        "hog", "crosslook.extract.hog:Hog", "dense histograms of unsigned oriented gradients",
+        "hog", "crosslook.extract.classical:Hog", "dense histograms of unsigned oriented gradients",
         9, 16, "any size, 0..1, grey",
     ),
     ExtractorRow(
@@ -199,11 +200,13 @@ ROWS: tuple[ExtractorRow, ...] = (
         extra="models", needs=("torch", "efficientnet_lite_pytorch"), variants=_EFFICIENTNET,
     ),
     ExtractorRow(
-        "sd-vae", "crosslook.extract.sd_vae:SdVae", "latents of a Stable Diffusion autoencoder",
+        "sd-vae", "crosslook.extract.stable_diffusion:SdVae",
+        "latents of a Stable Diffusion autoencoder",
         4, 8, "any size, -1..1", "MIT", "models", ("torch", "diffusers"), _SD_VAE,
     ),
     ExtractorRow(
-        "sd-unet", "crosslook.extract.sd_unet:SdUnet", "Stable Diffusion UNet at an up block",
+        "sd-unet", "crosslook.extract.stable_diffusion:SdUnet",
+        "Stable Diffusion UNet at an up block",
         1280, 16, "any size, -1..1", "CreativeML Open RAIL-M", "models",
         ("torch", "transformers", "diffusers"), _SD_UNET,
     ),
@@ -264,3 +267,21 @@ def plugin_rows() -> tuple[ExtractorRow, ...]:
 def all_rows() -> tuple[ExtractorRow, ...]:
     """Our rows, and those of installed packages."""
     return ROWS + plugin_rows()
+
+
+def find_row(name: str) -> ExtractorRow:
+    """Return the row called ``name``.
+
+    Raises
+    ------
+    SpecError
+        If there is none; names the known ones and the nearest.
+    """
+    rows = all_rows()
+    for row in rows:
+        if row.name == name:
+            return row
+    names = [row.name for row in rows]
+    raise SpecError(
+        f"unknown extractor '{name}'; known are: {', '.join(names)}." + did_you_mean(name, names)
+    )

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 from crosslook.extract.base import Geometry
 from crosslook.extract.checkpoint import from_pretrained
 from crosslook.extract.dinov2 import IMAGENET_MEAN, IMAGENET_STD
-from crosslook.extract.source import check_processor
 from crosslook.extract.spec import Option
 from crosslook.extract.torch_base import TorchExtractor
+from crosslook.extract.weights import check_processor
 
 _LEVELS = (4, 8, 16)
 

@@ -19,8 +19,8 @@ from crosslook.extract.runtime import (
     is_out_of_memory,
     release_memory,
 )
-from crosslook.extract.source import WeightsSource
 from crosslook.extract.spec import Option
+from crosslook.extract.weights import WeightsSource
 from crosslook.types import FloatArray
 
 LAYER = Option(-1, "read after this block, counted from 1; -1 for the last", low=-1)

@@ -1,30 +1,171 @@
-"""Finding weights on disk; nothing here touches the network or needs torch.
+"""Weights on disk: where those of a model are found, and what their files say.
 
-A model is looked for in the folder that ``--weights`` names, then in the
-cache of the Hugging Face hub (``HF_HUB_CACHE``, ``HF_HOME``, or
-``~/.cache/huggingface``), in the snapshot of the wanted revision.
+Nothing here touches the network or needs torch. A model is looked for in the
+folder that ``--weights`` names, then in the cache of the Hugging Face hub
+(``HF_HUB_CACHE``, ``HF_HOME``, or ``~/.cache/huggingface``), in the snapshot of
+the revision that its row names.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from crosslook.errors import SettingError, SpecError, WeightsError, did_you_mean
-from crosslook.extract.rows import ANY_CHECKPOINT, ROWS, ExtractorRow, Variant, all_rows
-from crosslook.extract.source import (
-    UNTRAINED_REVISION,
-    WeightsSource,
-    published_config,
-    read_config,
-)
+from crosslook.extract.rows import ANY_CHECKPOINT, ROWS, ExtractorRow, Variant, all_rows, find_row
 from crosslook.extract.spec import ExtractorSpec, parse_spec
 from crosslook.json_text import json_object
+
+UNTRAINED_REVISION = "untrained-0"
+"""Marks features of seeded random weights; the number is the seed."""
+
+
+@dataclass(frozen=True)
+class WeightsSource:
+    """A checkpoint folder, or a published configuration for random weights.
+
+    Attributes
+    ----------
+    model : str
+        Hub id or folder, as messages name it.
+    variant : str
+        Name of the variant.
+    revision : str
+        Commit, digest of the weight files, or ``untrained-0``.
+    folder : Path or None
+        Folder that ``from_pretrained`` takes; None for random weights.
+    config : mapping
+        Content of ``config.json``; for a pipeline one entry per part.
+    """
+
+    model: str
+    variant: str
+    revision: str
+    folder: Path | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def checkpoint(self) -> Path:
+        """The folder, for code that runs only with trained weights.
+
+        Raises
+        ------
+        WeightsError
+            If the source is an untrained one.
+        """
+        if self.folder is None:
+            raise WeightsError(f"{self.model} is opened untrained, so it has no checkpoint.")
+        return self.folder
+
+    def part(self, name: str) -> WeightsSource:
+        """The source of one part of a pipeline, such as ``unet``."""
+        folder = None if self.folder is None else self.folder / name
+        return WeightsSource(
+            self.model, self.variant, self.revision, folder, self.config.get(name, {})
+        )
+
+
+def published_config(name: str, variant: str) -> dict[str, Any]:
+    """Read the published configuration of a variant, kept as package data."""
+    path = files("crosslook.extract") / "configs" / f"{name}-{variant}.json"
+    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return config
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read ``config.json`` of a folder, or of each part of a pipeline folder.
+
+    Raises
+    ------
+    WeightsError
+        If a file is not JSON.
+    """
+    if (folder / "config.json").is_file():
+        return read_json(folder / "config.json")
+    return {
+        path.parent.name: read_json(path)
+        for name in ("config.json", "scheduler_config.json")
+        for path in sorted(folder.glob(f"*/{name}"))
+    }
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read or holds something else.
+    """
+    try:
+        return json_object(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} is damaged ({error}). Fetch the model again.") from error
+
+
+def read_processor(folder: Path | None) -> dict[str, Any]:
+    """What a checkpoint says of its input: ``preprocessor_config.json``, empty without one."""
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        if folder is not None and (folder / name).is_file():
+            content = read_json(folder / name)
+            return dict(content.get("image_processor", content))
+    return {}
+
+
+def value_factor(processor: Mapping[str, Any], place: str) -> float:
+    """What pixels in 0..1 are multiplied with before the mean is taken away; mostly 1.
+
+    Raises
+    ------
+    WeightsError
+        If the processor does what is not done here: an offset, or blue before red.
+    """
+    for key in ("rescale_offset", "offset", "do_flip_channel_order"):
+        if processor.get(key):
+            raise WeightsError(
+                f"preprocessor_config.json in {place} sets {key}, which crosslook does not do. "
+                "Name the statistics that fit, as stats=imagenet, half or none."
+            )
+    if processor.get("do_rescale") is False:
+        return 255.0
+    factor = 255.0 * float(processor.get("rescale_factor") or 1 / 255)
+    return 1.0 if abs(factor - 1.0) < 1e-6 else factor
+
+
+def check_processor(
+    source: WeightsSource, mean: Sequence[float], std: Sequence[float], other: str
+) -> None:
+    """Refuse a checkpoint whose own statistics are not those of its kind.
+
+    Raises
+    ------
+    WeightsError
+        Naming the two, and the extractor that applies them.
+    """
+    own = read_processor(source.folder)
+    if not own or own.get("do_normalize") is False:
+        return
+    factor = value_factor(own, str(source.folder))
+    for name, expected in (("image_mean", mean), ("image_std", std)):
+        seen = own.get(name)
+        if seen is None:
+            continue
+        same = len(seen) == len(expected) and all(
+            abs(a / factor - b) < 1e-3 for a, b in zip(seen, expected, strict=True)
+        )
+        if not same:
+            raise WeightsError(
+                f"{source.folder} was trained with {name} {seen} (times {factor:g}), and this "
+                f"extractor applies {list(expected)}. Use {other}, which applies its own."
+            )
 
 
 @dataclass(frozen=True)
@@ -110,7 +251,7 @@ def missing(specs: Sequence[str], overrides: Mapping[str, Path] | None = None) -
     items = []
     for spec in specs:
         parsed = parse_spec(spec)
-        row = _row(parsed.name)
+        row = find_row(parsed.name)
         if not row.variants and row.name != "hf":
             continue
         name, variant = find_variant(row, parsed)
@@ -161,17 +302,6 @@ def snapshot_folder(hub_id: str, revision: str) -> Path:
     # A cache that was copied or fetched by commit may lack the name of the branch.
     snapshots = sorted(repository.glob("snapshots/*")) if revision == "main" else []
     return snapshots[0] if len(snapshots) == 1 else repository / "snapshots" / revision
-
-
-def _row(name: str) -> ExtractorRow:
-    rows = all_rows()
-    for row in rows:
-        if row.name == name:
-            return row
-    names = [row.name for row in rows]
-    raise SpecError(
-        f"unknown extractor '{name}'; known are: {', '.join(names)}." + did_you_mean(name, names)
-    )
 
 
 def _overridden(row: ExtractorRow, name: str, overrides: Mapping[str, Path]) -> Path | None:

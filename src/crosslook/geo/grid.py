@@ -24,7 +24,7 @@ from pyproj import CRS, Geod, Transformer
 from pyproj.exceptions import CRSError, ProjError
 
 from crosslook.errors import GridError, SettingError
-from crosslook.types import Array
+from crosslook.types import Array, Window
 
 LONLAT = "OGC:CRS84"
 _MOST_LATITUDE = 91.0  # a pixel of a global grid may reach beyond the pole
@@ -97,10 +97,9 @@ def is_invertible(grid: GeoBox) -> bool:
     return all(math.isfinite(number) for number in numbers) and numbers[-1] != 0.0
 
 
-def window_of(grid: GeoBox, corner: tuple[int, int], shape: tuple[int, int]) -> GeoBox:
-    """Cut a window whose first pixel is ``corner`` (row, column); it may reach beyond."""
-    moved = grid.translate_pix(corner[1], corner[0])
-    return GeoBox(shape, moved.affine, grid.crs)
+def window_of(grid: GeoBox, window: Window) -> GeoBox:
+    """Cut a window out of a grid; it may reach beyond."""
+    return GeoBox(window.shape, grid.translate_pix(window.col, window.row).affine, grid.crs)
 
 
 def zoomed(grid: GeoBox, factor: int) -> GeoBox:

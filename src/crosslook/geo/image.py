@@ -2,22 +2,21 @@
 
 :func:`open_image` settles once what a file becomes (bands, validity,
 radiometry); :meth:`ImageFile.read` then gives any window of it, on its own
-pixels, reduced, or on another grid. Every command reads through here, so the
-same file is the same pixels everywhere.
+pixels, reduced, or on another grid. :class:`Reading` holds the options for that.
+Every command reads through here, so the same file is the same pixels everywhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from crosslook.errors import GridError, SettingError
-from crosslook.geo.bands import choose_bands, nothing_usable
+from crosslook.errors import GridError, RasterError, SettingError
 from crosslook.geo.grey import GreyImage, make_grey_image
 from crosslook.geo.grid import (
     between,
@@ -28,10 +27,12 @@ from crosslook.geo.grid import (
     is_invertible,
     is_placed,
     mean_metres,
+    parse_crs,
     rim,
     same_grid,
     shape_of,
     shares_frame,
+    text_of_crs,
     window_of,
     zoomed,
 )
@@ -39,14 +40,138 @@ from crosslook.geo.products.resolve import product_bands, product_notes
 from crosslook.geo.radiometry import (
     OpticalRadiometry,
     Radiometry,
+    SarRadiometry,
     Scale,
     Stretch,
+    band_list,
 )
 from crosslook.geo.raster import Raster, RasterArray, RasterFile, Source
-from crosslook.geo.reading import Reading, fit_stretch
-from crosslook.geo.valid import MARGIN, Survey, fill_small_holes
+from crosslook.geo.valid import MARGIN, Survey, fill_small_holes, survey
+from crosslook.options import ReadingText
 from crosslook.storage import Place, as_place
 from crosslook.types import FloatArray, Modality, Window
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How images are read: the options that mean the same in every command.
+
+    Attributes
+    ----------
+    sar, optical : radiometry of each modality
+    height : float or None
+        Metres above the ellipsoid, for images placed by rational polynomials.
+    dem : str or None
+        Elevation model, for the same.
+    crs : str or None
+        CRS of images that have a map but none, as those with world files.
+    """
+
+    sar: SarRadiometry = field(default_factory=SarRadiometry)
+    optical: OpticalRadiometry = field(default_factory=OpticalRadiometry)
+    height: float | None = None
+    dem: str | None = None
+    crs: str | None = None
+
+    @classmethod
+    def parse(cls, text: ReadingText) -> Reading:
+        """Read the options as text; ``bands`` is short for the optical bands.
+
+        Raises
+        ------
+        SettingError
+            For anything that is not allowed.
+        """
+        optical = OpticalRadiometry.parse(text.optical)
+        if text.bands:
+            try:
+                optical = replace(optical, bands=band_list(text.bands))
+            except ValueError as error:
+                raise SettingError(f"--bands {text.bands} is not allowed: {error}.") from None
+        crs = None if text.crs is None else text_of_crs(parse_crs(text.crs))
+        return cls(SarRadiometry.parse(text.sar), optical, text.height, text.dem, crs)
+
+    def of(self, modality: Modality) -> Radiometry:
+        """The radiometry of a modality."""
+        return self.sar if modality == "sar" else self.optical
+
+
+def fit_stretch(
+    radiometry: Radiometry, header: Raster, scale: Scale, sample: FloatArray
+) -> Stretch:
+    """Fit the limits of an image, or of a set that shares them, on valid values (bands, n)."""
+    if isinstance(radiometry, SarRadiometry):
+        return radiometry.fit(scale, sample)
+    return radiometry.fit(sample, radiometry.fixed(header))
+
+
+_LEAST_COMMON = 0.5  # of what the fullest band holds, valid in all bands
+
+
+def choose_bands(
+    source: Source, radiometry: Radiometry, product_bands: tuple[int, ...] = ()
+) -> tuple[tuple[int, ...], Survey]:
+    """Choose the bands that are read, and survey them.
+
+    Bands of a SAR image without data are passed over. Where its bands hold data in different
+    places, as the dates of a stack may, the fullest alone is taken: a pixel counts only if it
+    is valid in all bands.
+
+    Parameters
+    ----------
+    source : Source
+    radiometry : SarRadiometry or OpticalRadiometry
+        Names bands, or leaves the choice.
+    product_bands : tuple of int
+        Bands that a product has laid out already.
+
+    Raises
+    ------
+    RasterError
+        If bands hold data, but no pixel does in all of them.
+    """
+    bands = product_bands or radiometry.choose(source.header)
+    looked = survey(source, bands, radiometry.zeros)
+    free = isinstance(radiometry, SarRadiometry) and not radiometry.bands
+    if free and not product_bands and any(looked.empty):
+        every = tuple(range(1, source.header.bands + 1))
+        empty = survey(source, every, radiometry.zeros).empty
+        bands = radiometry.choose(source.header, empty)
+        looked = replace(survey(source, bands, radiometry.zeros), empty=empty)
+    shares, common = looked.shares, looked.common
+    if free and looked.sample.size and radiometry.scale_of(source.header, looked.sample) == "power":
+        # Power is above zero: zeros of one date alone lie outside its swath.
+        positive = looked.sample > 0
+        shares = tuple(np.multiply(shares, positive.mean(axis=1)))
+        common *= float(positive.all(axis=0).mean())
+    if common >= _LEAST_COMMON * max(shares):
+        return bands, looked
+    if free:
+        fullest = bands[shares.index(max(shares))]
+        alone = survey(source, (fullest,), radiometry.zeros)
+        alone = replace(alone, empty=looked.empty, apart=bands)
+        return (fullest,), replace(alone, shares=(float(max(shares)),))
+    if common == 0:
+        each = ", ".join(f"{n} {share:.0%}" for n, share in zip(bands, shares, strict=True))
+        raise RasterError(
+            f"{source.header.name}: no pixel holds data in all of the bands that are read; they "
+            f"hold data in different places (band {each} of the image). Name one band, with "
+            "--bands or --sar bands=1."
+        )
+    return bands, looked
+
+
+def nothing_usable(source: Source) -> RasterError:
+    """The error for an image without any valid pixel; names other images of the file."""
+    others = source.others if isinstance(source, RasterFile) else ()
+    other = ""
+    if others:
+        other = f"It is the first of {len(others)} images in the file; name another: {others[-1]}. "
+    return RasterError(
+        f"{source.header.name} has no usable pixel: all is nodata, NaN or zeros outside the "
+        f"swath. {other}Leave it out or get the file again."
+    )
+
 
 _STRIP_PIXELS = 4_000_000
 _NODE_STEP = 16  # a projection is evaluated on this grid and interpolated between
@@ -246,11 +371,8 @@ class ImageFile:
             Pixels along a side that become one, by their mean over valid ones;
             what is left over is cut off. Memory holds a strip at a time.
         """
-        height, width = self.shape
-        window = Window(0, 0, height, width) if window is None else window
-        grid = zoomed(
-            window_of(self.grid, (window.row, window.col), (window.height, window.width)), factor
-        )
+        window = window or Window.whole(self.shape)
+        grid = zoomed(window_of(self.grid, window), factor)
         rows, cols = shape_of(grid)
         values = np.empty((len(self.bands), rows, cols), np.float32)
         valid = np.empty((rows, cols), np.bool_)
@@ -271,16 +393,12 @@ class ImageFile:
 
     def _read_strip(self, window: Window) -> tuple[FloatArray, NDArray[np.bool_], int]:
         """Values (C, h, w), valid pixels and the number of filled ones, seen with a margin."""
-        height, width = self.shape
-        top, left = max(0, window.row - MARGIN), max(0, window.col - MARGIN)
-        bottom = min(height, window.row + window.height + MARGIN)
-        right = min(width, window.col + window.width + MARGIN)
-        raw = np.full((len(self.bands), window.height, window.width), np.nan, np.float32)
-        solid = np.zeros((window.height, window.width), np.bool_)
-        if bottom <= top or right <= left:
-            return np.nan_to_num(raw, copy=False, nan=0.0), solid, 0
+        raw = np.full((len(self.bands), *window.shape), np.nan, np.float32)
+        solid = np.zeros(window.shape, np.bool_)
         # What lies beyond the image is no hole, so a hole at its rim is still small.
-        inside = Window(top, left, bottom - top, right - left)
+        inside, part = window.pad(MARGIN).clip(self.shape), window.clip(self.shape)
+        if part.is_empty:
+            return np.nan_to_num(raw, copy=False, nan=0.0), solid, 0
         seen = self._cleared(self.source.read(inside, self.bands), inside)
         valid: NDArray[np.bool_] = np.asarray(np.isfinite(seen).all(axis=0), np.bool_)
         if self.scale == "power":
@@ -289,18 +407,7 @@ class ImageFile:
         if self.mask is not None:  # after the holes, so that small spots stay masked
             kept = self.mask.read(inside, (1,))[0]
             valid = valid & np.isfinite(kept) & (kept != 0)
-        rows = slice(max(top, window.row), min(bottom, window.row + window.height))
-        cols = slice(max(left, window.col), min(right, window.col + window.width))
-        if rows.start >= rows.stop or cols.start >= cols.stop:
-            return np.nan_to_num(raw, copy=False, nan=0.0), solid, 0
-        there = (
-            slice(rows.start - top, rows.stop - top),
-            slice(cols.start - left, cols.stop - left),
-        )
-        here = (
-            slice(rows.start - window.row, rows.stop - window.row),
-            slice(cols.start - window.col, cols.stop - window.col),
-        )
+        there, here = part.within(inside).slices, part.within(window).slices
         raw[:, *here], solid[here] = seen[:, *there], valid[there]
         unit = self.radiometry.apply(np.where(solid, raw, np.float32(np.nan)), self.stretch)
         return np.nan_to_num(unit, copy=False, nan=0.0), solid, int(holes[there].sum())
@@ -324,18 +431,17 @@ class ImageFile:
     def _own_positions(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Row and column on the image's own pixels of every pixel of a window."""
         if self.own_grid == self.grid or not has_map(self.grid):
-            rows = np.arange(window.row, window.row + window.height, dtype=np.float32)[:, None]
-            return rows, np.arange(window.col, window.col + window.width, dtype=np.float32)[None]
+            rows = np.arange(window.row, window.bottom, dtype=np.float32)[:, None]
+            return rows, np.arange(window.col, window.right, dtype=np.float32)[None]
         nodes = [
             np.arange(0, length + 2 * _NODE_STEP, _NODE_STEP, dtype=np.float64)
-            for length in (window.height, window.width)
+            for length in window.shape
         ]
         at = np.stack(np.meshgrid(*nodes, indexing="ij"), axis=-1).reshape(-1, 2)
-        moved = between(self.grid, self.own_grid, at + np.array([window.row, window.col]))
+        moved = between(self.grid, self.own_grid, at + np.array(window.corner))
         coarse = moved.reshape(len(nodes[0]), len(nodes[1]), 2).astype(np.float32)
         steps = [
-            ((np.arange(length) + 0.5) / _NODE_STEP).astype(np.float32)
-            for length in (window.height, window.width)
+            ((np.arange(length) + 0.5) / _NODE_STEP).astype(np.float32) for length in window.shape
         ]
         at_cols, at_rows = np.meshgrid(steps[1], steps[0])
         fine = [
@@ -357,6 +463,7 @@ def open_image(
     Parameters
     ----------
     place : path, address, name that GDAL knows, product folder, STAC item, array or raster
+        An image that is opened already is given back as it is.
     modality : str
         ``sar`` or ``optical``.
     reading : Reading, optional
@@ -368,9 +475,11 @@ def open_image(
     RasterError
         If it is missing or damaged, or holds no valid pixel.
     InputError, SettingError
-        If a folder is no product, or a band does not exist.
+        If a folder is no product, or a band does not exist; or if an image that is
+        opened already was opened as the other modality or under other options.
     """
     if isinstance(place, ImageFile):
+        _check_as_opened(place, modality, reading or Reading())
         return place
     how = reading or Reading()
     radiometry = how.of(modality)
@@ -387,6 +496,34 @@ def open_image(
     scale = radiometry.scale_of(header, sample)
     stretch = fit_stretch(radiometry, header, scale, sample)
     return ImageFile(source, modality, bands, radiometry, looked, scale, stretch, header.grid)
+
+
+_PLACED_WITH = {
+    "rational polynomials": ("height", "dem"),
+    "a map without CRS": ("crs",),
+    "a map in the CRS given": ("crs",),
+}
+
+
+def _check_as_opened(image: ImageFile, modality: Modality, reading: Reading) -> None:
+    """Refuse options that an opened image cannot heed any more; those left at their defaults go."""
+    if image.modality != modality:
+        raise SettingError(
+            f"'{image.name}' was opened as {image.modality} and is given as {modality}; open it "
+            f"as {modality}."
+        )
+    asked, plain, source = reading.of(modality), Reading(), image.source
+    late = [] if asked in (plain.of(modality), image.radiometry) else [f"--{modality}"]
+    if isinstance(source, RasterFile):
+        for name in _PLACED_WITH.get(image.header.placed_by, ()):
+            value = getattr(reading, name)
+            if value is not None and value != getattr(source, name):
+                late.append(f"--{name}")
+    if late:
+        raise SettingError(
+            f"{', '.join(late)} cannot be heeded for '{image.name}', which is opened already; give "
+            "the options to open_image, or give the file."
+        )
 
 
 def as_image(

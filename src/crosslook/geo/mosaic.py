@@ -17,6 +17,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import CRS
 
 from crosslook.errors import CrosslookError, GridError, InputError, RasterError, SettingError
+from crosslook.geo.basemaps import Candidate, ground_metres, not_imagery
 from crosslook.geo.grid import (
     bounds_on,
     crs_of,
@@ -31,10 +32,8 @@ from crosslook.geo.grid import (
     text_of_crs,
     window_of,
 )
-from crosslook.geo.image import ImageFile, open_image
-from crosslook.geo.imagery import Candidate, ground_metres, not_imagery
+from crosslook.geo.image import ImageFile, Reading, fit_stretch, open_image
 from crosslook.geo.raster import RasterFile
-from crosslook.geo.reading import Reading, fit_stretch
 from crosslook.progress import track
 from crosslook.storage import (
     ONLY_GDAL,
@@ -121,7 +120,7 @@ def plan_mosaic(
 
     Finer files come first, so that where they overlap the finest wins; those
     of about one pixel size keep their order. What is no imagery (heights,
-    masks, browse images; see :mod:`crosslook.geo.imagery`), has no
+    masks, browse images; see :mod:`crosslook.geo.basemaps`), has no
     georeference or is no raster is left out where others remain.
 
     CRS and resolution are those of the first file in that order unless they
@@ -190,7 +189,7 @@ def read_window(
     count = bands_of(maps)
     out = np.zeros((count, *shape), np.uint8)
     valid = np.zeros(shape, np.bool_)
-    place = window_of(grid, corner, shape)
+    place = window_of(grid, Window(*corner, *shape))
     for one in maps:
         rows, cols = span(one.bounds, place)
         if rows.start >= rows.stop or cols.start >= cols.stop or valid[rows, cols].all():

@@ -1,20 +1,31 @@
-"""From a recipe to open handles of GDAL, what is unusual put right on the way.
+"""From a recipe to open handles of GDAL, kept open between reads and safe across threads.
 
 What is unusual becomes a virtual raster first: complex pixels become amplitude,
 palettes become colours, the bands of a product folder become one image
 (:mod:`crosslook.geo.products`). What has ground control points or rational
 polynomials in place of a map is rectified on the fly
 (:mod:`crosslook.geo.rectify`), so that every raster has an affine grid.
+
+A PNG, a JPEG or a compressed TIFF of one strip has no way to its middle: each
+window that lies before the last one costs all that comes before it once more.
+Such an image is decoded once, into tiles.
 """
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, suppress
+import os
+import tempfile
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
+import numpy as np
 import rasterio
+import rasterio.shutil
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
 from pyproj.exceptions import CRSError
@@ -25,19 +36,17 @@ from rasterio.session import DummySession
 from rasterio.vrt import WarpedVRT
 
 from crosslook.errors import RasterError
-from crosslook.geo.damage import damage_in_archive, damage_of
 from crosslook.geo.explain import reason as reason
 from crosslook.geo.explain import refusal
 from crosslook.geo.grid import FRAME, shape_of, text_of_crs
-from crosslook.geo.overviews import are_stale
-from crosslook.geo.products.containers import describe_container
+from crosslook.geo.integrity import are_stale, damage_in_archive, damage_of
+from crosslook.geo.products.files import describe_container
 from crosslook.geo.products.nitf import nitf_raster
 from crosslook.geo.products.resolve import Opening, resolve
 from crosslook.geo.products.virtual import normalised
 from crosslook.geo.products.vrt import COMPLEX, quiet, remarks_of
 from crosslook.geo.recipe import EXACT_PX, Recipe
 from crosslook.geo.rectify import Placed, rectified
-from crosslook.geo.sequential import decode_whole
 from crosslook.storage import (
     ONLY_GDAL,
     Place,
@@ -47,6 +56,60 @@ from crosslook.storage import (
     is_remote,
     reaching,
 )
+
+_FROM_THE_TOP = ("PNG", "JPEG", "GIF", "BIGGIF")
+_CACHED_BYTES = 32 << 20  # what GDAL keeps anyway is decoded once anyway
+_LARGE_BLOCK_BYTES = 4 << 20
+
+
+def must_decode_whole(data: Any) -> bool:
+    """Whether windows of an open raster in any order cost far more than one pass over it."""
+    if not isinstance(data, rasterio.DatasetReader) or data.count == 0:
+        return False
+    kind = data.dtypes[0]
+    number = 8 if kind.startswith(("complex_int", "cint")) else np.dtype(kind).itemsize
+    if data.width * data.height * data.count * number <= _CACHED_BYTES:
+        return False
+    if data.driver in _FROM_THE_TOP:
+        return True
+    rows, cols = data.block_shapes[0]
+    if rows * cols * number > _LARGE_BLOCK_BYTES:
+        return data.compression is not None or data.driver != "GTiff"
+    # GDAL shows one strip as lines, of which only the first has a place in the file.
+    return (
+        data.driver == "GTiff"
+        and data.compression is not None
+        and cols == data.width
+        and data.height > rows
+        and data.get_tag_item("BLOCK_OFFSET_0_1", "TIFF", bidx=1) is None
+    )
+
+
+def decode_whole(data: Any, name: str) -> Any:
+    """Write an open raster as tiles into a file that has no name any more.
+
+    Its numbers, nodata, mask, place and tags stay. The file takes as much of the folder for
+    temporary files as the pixels take in memory.
+
+    Raises
+    ------
+    RasterError
+        If the raster is damaged, or the disk is full.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "decoded.tif"
+        try:
+            with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+                rasterio.shutil.copy(
+                    data, path, driver="GTiff", strict=False, tiled=True, bigtiff="if_safer"
+                )
+            return rasterio.open(path)  # stays readable when its name is gone
+        except (RasterioError, CPLE_BaseError) as error:  # what `copy` lets through is GDAL's own
+            raise RasterError(
+                f"{name} cannot be decoded to the end: {error.__cause__ or error}. The file is "
+                f"damaged, or {tempfile.gettempdir()} has no room for its pixels."
+            ) from error
+
 
 _GDAL_CACHE_MIB = 64
 _LONGEST_WKT = 65_536
@@ -273,3 +336,101 @@ def _warped(data: Any, source: Recipe, onto: GeoBox, own: str | None) -> Any:
         nodata=float("nan"),
         **({} if missing is None else {"src_nodata": missing}),
     )
+
+
+class _Entry:
+    """Open handles of one source and the lock that lets one thread read them."""
+
+    def __init__(self, source: Recipe) -> None:
+        self.lock = Lock()
+        self.closed = False
+        self._source = source
+        self._ready = False
+        self.handles, self.about = open_handles(source)
+
+    def make_ready(self) -> None:
+        """Decode what can only be read from its beginning; headers do not need that."""
+        if not self._ready and any(must_decode_whole(handle) for handle in self.handles):
+            handles = self.handles
+            self.handles, self.about = open_handles(self._source, decoded=True)
+            for handle in reversed(handles):
+                handle.close()
+        self._ready = True
+
+    def close(self) -> None:
+        with self.lock:
+            self.closed = True
+            for handle in reversed(self.handles):
+                handle.close()
+
+
+class OpenRasters:
+    """The last ``limit`` rasters used, kept open; safe across threads.
+
+    A file that has changed since it was opened is opened anew, and a forked
+    process opens its own.
+    """
+
+    def __init__(self, limit: int = 16) -> None:
+        self.limit = limit
+        self._lock = Lock()
+        self._entries: OrderedDict[tuple[object, ...], _Entry] = OrderedDict()
+
+    @contextmanager
+    def use(self, source: Recipe, *, pixels: bool = False) -> Iterator[tuple[Any, Any]]:
+        """Yield the file and what is read of it, maybe warped; other threads wait for it.
+
+        ``pixels`` says that more than the header is wanted.
+
+        Raises
+        ------
+        RasterError
+            If the file is missing, no raster or of a type not supported.
+        """
+        while True:
+            entry = self._get(source)
+            with entry.lock:
+                if entry.closed:  # dropped by another thread in between
+                    continue
+                if pixels:
+                    entry.make_ready()
+                yield entry.handles[1 if entry.about.joined else 0], entry.handles[-1]
+                return
+
+    def about(self, source: Recipe) -> About:
+        """What became of a raster when it was opened; RasterError as for :meth:`use`."""
+        return self._get(source).about
+
+    def close(self) -> None:
+        """Close all rasters that no thread is reading just now, wait for the others."""
+        with self._lock:
+            entries = list(self._entries.values())
+            self._entries.clear()
+        for entry in entries:
+            entry.close()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def _get(self, source: Recipe) -> _Entry:
+        key = (source, *state_of(source.place), os.getpid())
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None:
+                self._entries.move_to_end(key)
+                return entry
+        fresh = _Entry(source)
+        with self._lock:
+            entry = self._entries.setdefault(key, fresh)
+            self._entries.move_to_end(key)
+            surplus = len(self._entries) - self.limit
+            old = [self._entries.popitem(last=False)[1] for _ in range(max(0, surplus))]
+        if entry is not fresh:
+            old.append(fresh)
+        for unused in old:
+            unused.close()
+        return entry
+
+
+OPEN = OpenRasters()
+"""The rasters that this process holds open."""

@@ -17,7 +17,6 @@ from rasterio.warp import reproject
 
 from crosslook.errors import RasterError
 from crosslook.gdal_names import files_of
-from crosslook.geo.damage import heeding_warnings
 from crosslook.geo.explain import refusal, refused_now
 from crosslook.geo.grid import (
     between,
@@ -30,15 +29,16 @@ from crosslook.geo.grid import (
     whole_offset,
     window_of,
 )
-from crosslook.geo.handles import OPEN
+from crosslook.geo.integrity import heeding_warnings
 from crosslook.geo.opening import (
+    OPEN,
     About,
     crs_of_map,
     opening_of,
     reading,
     reason,
 )
-from crosslook.geo.products.zarr_arrays import is_copy
+from crosslook.geo.products.zarr_store import is_copy
 from crosslook.geo.recipe import EXACT_PX, Recipe
 from crosslook.storage import Place, as_path, as_place, files_below, is_remote, reaching
 from crosslook.types import FloatArray, Window
@@ -138,7 +138,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class RasterFile(Recipe):
-    """A raster that GDAL opens, read in windows; see :class:`~crosslook.geo.handles.Recipe`."""
+    """A raster that GDAL opens, read in windows; see :class:`~crosslook.geo.opening.Recipe`."""
 
     @cached_property
     def header(self) -> Raster:
@@ -202,15 +202,14 @@ class RasterFile(Recipe):
             If the file is missing, damaged, or has no such band.
         """
         head = self.header
-        height, width = shape_of(head.grid)
-        window = Window(0, 0, height, width) if window is None else window
+        window = window or Window.whole(shape_of(head.grid))
         if self._unmoved is not None and shape is None:
             return self._read_unmoved(window, bands, *self._unmoved)
         if self.onto is not None and self._has_several and shape is None:
             return self._read_around_all(window, bands, self.onto)
-        inside = _inside(window, height, width)
-        out = np.full((len(bands), *(shape or (window.height, window.width))), np.nan, np.float32)
-        if inside.height <= 0 or inside.width <= 0:
+        inside = window.clip(shape_of(head.grid))
+        out = np.full((len(bands), *(shape or window.shape)), np.nan, np.float32)
+        if inside.is_empty:
             return out
         raw, masks = self._raw(inside, bands, shape)
         values: FloatArray = raw.astype(np.float32)
@@ -222,8 +221,7 @@ class RasterFile(Recipe):
                 values[at] = values[at] * head.scales[band - 1] + head.offsets[band - 1]
         if shape is not None:
             return values
-        top, left = inside.row - window.row, inside.col - window.col
-        out[:, top : top + inside.height, left : left + inside.width] = values
+        out[:, *inside.within(window).slices] = values
         return out
 
     @cached_property
@@ -238,8 +236,8 @@ class RasterFile(Recipe):
     ) -> FloatArray:
         """Read a grid whose pixels are the raster's own: several times faster than to resample."""
         own = replace(self, onto=None)
-        moved = Window(window.row + down, window.col + right, window.height, window.width)
-        return self._without_missing(own.read(moved, bands), bands, own.header)
+        values = own.read(window.shifted(down, right), bands)
+        return self._without_missing(values, bands, own.header)
 
     @cached_property
     def _has_several(self) -> bool:
@@ -251,18 +249,16 @@ class RasterFile(Recipe):
     def _read_around_all(self, window: Window, bands: tuple[int, ...], onto: GeoBox) -> FloatArray:
         """Read a window of the grid onto which it is brought from its own pixels under it."""
         own = replace(self, onto=None)
-        target = window_of(onto, (window.row, window.col), (window.height, window.width))
-        out = np.full((len(bands), window.height, window.width), np.nan, np.float32)
+        target = window_of(onto, window)
+        out = np.full((len(bands), *window.shape), np.nan, np.float32)
         from_grid = own.header.grid
         at = between(target, from_grid, rim(target))
         room = _ROOM + 2 * np.ptp(at, axis=0) / np.maximum(shape_of(target), 1)
-        low = np.floor(at.min(axis=0) - room).astype(int)
-        size = np.ceil(at.max(axis=0) + room).astype(int) - low
-        part = _inside(Window(int(low[0]), int(low[1]), *map(int, size)), *shape_of(from_grid))
-        if part.height <= 0 or part.width <= 0:
+        part = Window.around(at.min(axis=0) - room, at.max(axis=0) + room).clip(shape_of(from_grid))
+        if part.is_empty:
             return out
         values = self._without_missing(own.read(part, bands), bands, own.header)
-        under = window_of(from_grid, (part.row, part.col), (part.height, part.width))
+        under = window_of(from_grid, part)
         reproject(
             values, out, src_transform=under.affine, src_crs=str(under.crs), src_nodata=np.nan,
             dst_transform=target.affine, dst_crs=str(target.crs), dst_nodata=np.nan,
@@ -283,7 +279,7 @@ class RasterFile(Recipe):
     def _raw(
         self, inside: Window, bands: tuple[int, ...], shape: tuple[int, int] | None
     ) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
-        region = rasterio.windows.Window(inside.col, inside.row, inside.width, inside.height)
+        region = rasterio.windows.Window.from_slices(*inside.slices)
         out_shape = None if shape is None else (len(bands), *shape)
         warned = heeding_warnings(self.name)
         with OPEN.use(self, pixels=True) as (_, data), reading(self.place), warned:
@@ -302,7 +298,7 @@ class RasterFile(Recipe):
                     raise RasterError(f"{self.name} cannot be read: {answered}.") from error
                 raise RasterError(
                     f"{self.name} cannot be read to the end (rows {inside.row}.."
-                    f"{inside.row + inside.height}): {reason(error)}. "
+                    f"{inside.bottom}): {reason(error)}. "
                     "The file is damaged or cut off; fetch or write it again."
                 ) from error
         return raw, masks
@@ -362,18 +358,14 @@ class RasterArray:
         self, window: Window | None, bands: tuple[int, ...], shape: tuple[int, int] | None = None
     ) -> FloatArray:
         """Read as :meth:`RasterFile.read` does."""
-        height, width = self.valid.shape
-        window = Window(0, 0, height, width) if window is None else window
-        inside = _inside(window, height, width)
-        out = np.full((len(bands), window.height, window.width), np.nan, np.float32)
-        if inside.height > 0 and inside.width > 0:
-            down = slice(inside.row, inside.row + inside.height)
-            across = slice(inside.col, inside.col + inside.width)
-            raw = self.stored[[band - 1 for band in bands], down, across]
-            values = np.where(self.valid[down, across], raw, np.nan).astype(np.float32)
+        window = window or Window.whole(self.valid.shape)
+        inside = window.clip(self.valid.shape)
+        out = np.full((len(bands), *window.shape), np.nan, np.float32)
+        if not inside.is_empty:
+            raw = self.stored[[band - 1 for band in bands], *inside.slices]
+            values = np.where(self.valid[inside.slices], raw, np.nan).astype(np.float32)
             values[~np.isfinite(values)] = np.nan
-            top, left = inside.row - window.row, inside.col - window.col
-            out[:, top : top + inside.height, left : left + inside.width] = values
+            out[:, *inside.within(window).slices] = values
         if shape is None:
             return out
         rows, cols = (
@@ -418,13 +410,6 @@ def _label(file: Any, data: Any, index: int) -> str:
 
 def _number(values: Any, index: int, default: float) -> float:
     return float(values[index]) if index < len(values) else default
-
-
-def _inside(window: Window, height: int, width: int) -> Window:
-    top, left = max(window.row, 0), max(window.col, 0)
-    bottom = min(window.row + window.height, height)
-    right = min(window.col + window.width, width)
-    return Window(top, left, bottom - top, right - left)
 
 
 def _synthetic(data: Any) -> bool:

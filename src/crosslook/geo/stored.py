@@ -20,8 +20,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 
 from crosslook.errors import RasterError
-from crosslook.geo.handles import OPEN
-from crosslook.geo.opening import reading, reason
+from crosslook.geo.opening import OPEN, reading, reason
 from crosslook.geo.raster import Labels, Raster, RasterArray, RasterFile, Source
 from crosslook.types import Window
 
@@ -109,10 +108,8 @@ def stored_pixels(
 
 def _of_array(array: RasterArray) -> StoredPixels:
     def read(window: Window) -> tuple[Numbers, Mask]:
-        rows = slice(window.row, window.row + window.height)
-        cols = slice(window.col, window.col + window.width)
-        numbers = array.stored[:, rows, cols]
-        return numbers, np.broadcast_to(array.valid[rows, cols], numbers.shape)
+        numbers = array.stored[:, *window.slices]
+        return numbers, np.broadcast_to(array.valid[window.slices], numbers.shape)
 
     header, dtype = array.header, array.stored.dtype.name
     mark: Mark | None = None if array.valid.all() else "mask"
@@ -159,8 +156,8 @@ def _read(
     file: RasterFile, window: Window, dtype: str, declared: list[float | None]
 ) -> tuple[Numbers, Mask]:
     count = len(declared)
-    region = rasterio.windows.Window(window.col, window.row, window.width, window.height)
-    shape = (count, window.height, window.width)
+    region = rasterio.windows.Window.from_slices(*window.slices)
+    shape = (count, *window.shape)
     numbers, valid = np.empty(shape, numpy_type(dtype)), np.empty(shape, np.bool_)
     with OPEN.use(file, pixels=True) as (_, data), reading(file.place):
         try:
@@ -175,7 +172,7 @@ def _read(
         except RasterioError as error:
             raise RasterError(
                 f"{file.name} cannot be read to the end (rows {window.row}.."
-                f"{window.row + window.height}): {reason(error)}. "
+                f"{window.bottom}): {reason(error)}. "
                 "The file is damaged or cut off; fetch or write it again."
             ) from error
     return numbers, valid

@@ -234,9 +234,8 @@ def fill_from_neighbours(
 def _read_strips(source: Source, bands: tuple[int, ...], height: int, width: int) -> FloatArray:
     out = np.empty((len(bands), height, width), np.float32)
     deep = max(1, _STRIP_PIXELS // (width * len(bands)))
-    for top in range(0, height, deep):
-        rows = min(deep, height - top)
-        out[:, top : top + rows] = source.read(Window(top, 0, rows, width), bands)
+    for strip in Window(0, 0, height, width).tiles(deep, width):
+        out[:, *strip.slices] = source.read(strip, bands)
     return out
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from scipy.special import betainc
 
-from crosslook.match.judge import FARTHEST, Evidence, Kind, Verdict, judge
+from crosslook.match.evidence import FARTHEST, Evidence, Verdict, judge
 from crosslook.match.pair import ImagePair
 from crosslook.match.pose_search import whole_image
 from crosslook.match.refine import (
@@ -55,16 +55,16 @@ class Fitting:
     fraction : float or None
         Of the way to the optimum of the refinement that is gone, 0..1; None
         for what the residual of the fit asks for.
-    verdict : str or None
-        The fit of the verdict that holds for evidence gathered so; None where
-        there is none: then nothing is surer than ``uncertain``.
+    is_fitted : bool
+        Whether the verdict was fitted on evidence gathered so. Where it was
+        not, nothing is surer than ``uncertain``.
     """
 
     model: Model = "similarity"
     seed: int = 0
     levels: tuple[PyramidLevel, ...] = LEVELS
     fraction: float | None = None
-    verdict: Kind | None = "register"
+    is_fitted: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,14 +100,14 @@ class Alignment:
     def certainty(self) -> float:
         """What alignments are ranked by: the confidence, else the agreement beyond chance."""
         confidence = self.verdict.confidence
-        return self.evidence.chance if np.isnan(confidence) else confidence
+        return self.evidence.neg_log10_p if np.isnan(confidence) else confidence
 
 
 def nothing_found(pair: ImagePair, points: TiePoints | None = None) -> Alignment:
     """The alignment where no transform is found."""
     points = no_tie_points() if points is None else points
     ratio = float(np.median(points.ratio)) if len(points) else 1.0
-    evidence = Evidence(0.0, 0.0, 0.0, 0.0, ratio, FARTHEST, FARTHEST, 0.0)
+    evidence = Evidence(peak_ratio=ratio)
     return Alignment(pair, None, points, evidence, Verdict("no match", 0.0))
 
 
@@ -141,10 +141,7 @@ def align(pair: ImagePair, start: Start, points: TiePoints, fitting: Fitting) ->
         refined = _refined(pair, start, fit, fitting)
     with timer("evidence"):
         evidence = _evidence(pair, start, points, fit, refined)
-        if fitting.verdict is None:
-            verdict = Verdict("uncertain", float("nan"))
-        else:
-            verdict = judge(evidence, fitting.verdict)
+        verdict = judge(evidence) if fitting.is_fitted else Verdict("uncertain", float("nan"))
     return Alignment(pair, refined.transform, points, evidence, verdict)
 
 
@@ -174,26 +171,26 @@ def _evidence(
     last = points.stage or _UNKNOWN_STAGE
     inside, tried = _hull(points.optical[kept]), _hull(points.optical)
     relief = _relief(points, fit)
-    excess, chance = against_chance(points, last)
-    whole, lead = whole_image(pair, refined.transform)
+    excess, neg_log10_p = against_chance(points, last)
+    z_score, margin = whole_image(pair, refined.transform)
     return Evidence(
         inliers=float(kept.sum()),
         inlier_fraction=float(kept.mean()),
         hull_area=min(1.0, inside / (shape[0] * shape[1])),
-        score=float(np.median(points.score[kept])),
+        median_ncc=float(np.median(points.score[kept])),
         peak_ratio=float(np.median(points.ratio)),
         residual=fit.residual,
-        agreement=min(refined.moved, FARTHEST),
-        information=information_score(pair, refined.transform),
+        gradient_mi_distance=min(refined.moved, FARTHEST),
+        mi_z_score=information_score(pair, refined.transform),
         relief=0.0 if relief is None else relief.extent,
         search_score=start.search_score,
         search_margin=start.search_margin,
-        excess=excess,
-        chance=chance,
+        excess_inliers=excess,
+        neg_log10_p=neg_log10_p,
         coverage=inside / max(tried, 1.0),
-        halves=_halves(points, start.transform, last, shape),
-        whole=whole,
-        lead=lead,
+        split_half_distance=_split_half_distance(points, start.transform, last, shape),
+        ncc_z_score=z_score,
+        peak_margin=margin,
         poses=float(start.poses),
     )
 
@@ -220,7 +217,9 @@ def against_chance(points: TiePoints, last: Stage) -> tuple[float, float]:
     return max(0.0, (fraction - agree) / (1.0 - agree)), min(_MOST_CHANCE, chance)
 
 
-def _halves(points: TiePoints, start: Transform, last: Stage, shape: tuple[int, int]) -> float:
+def _split_half_distance(
+    points: TiePoints, start: Transform, last: Stage, shape: tuple[int, int]
+) -> float:
     """Mean distance between fits to the tie points of the two colours of a checkerboard."""
     square = np.floor(points.optical / last.template).astype(int).sum(axis=1) % 2 == 0
     placed = start(points.sar)

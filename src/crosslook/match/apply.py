@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -17,19 +16,17 @@ from rasterio.errors import RasterioError
 from rasterio.shutil import copy as copy_raster
 
 from crosslook.atomic import atomic_path, check_writable
-from crosslook.data.layouts.images import stem_of
+from crosslook.data.layouts import stem_of
 from crosslook.errors import CrosslookError, GridError, InputError, MatchError, OutputError
 from crosslook.geo.grid import (
     crs_of,
     file_crs,
-    has_map,
     is_placed,
     is_unnamed,
     make_grid,
     rim,
     shape_of,
     shares_frame,
-    to_map,
     window_of,
 )
 from crosslook.geo.products.resolve import resolve
@@ -37,11 +34,11 @@ from crosslook.geo.products.vrt import quiet
 from crosslook.geo.raster import RasterFile
 from crosslook.geo.stored import StoredPixels, stored_pixels
 from crosslook.json_text import json_object
-from crosslook.match.resampled import Layer, Resampling
-from crosslook.match.result import Failure, MatchResult, placement
+from crosslook.match.placement import placement, to_plane
+from crosslook.match.result import Failure, MatchResult
 from crosslook.match.settings import ApplyCall
 from crosslook.match.transform import Transform, grid_points, narrowest, scaling
-from crosslook.match.warped_file import make_layer, write_warped
+from crosslook.match.warped_file import Layer, Resampling, make_layer, write_warped
 from crosslook.options import after_two
 from crosslook.storage import Place, as_place, name_of
 from crosslook.types import Window
@@ -87,10 +84,7 @@ def read_match(match: Place | MatchResult) -> Match:
     MatchError
         If there was no match.
     """
-    if isinstance(match, MatchResult):
-        values = json.loads(json.dumps(match.to_dict(), default=str))
-    else:
-        values = _load(Path(match))
+    values = match.to_dict() if isinstance(match, MatchResult) else _load(Path(match))
     if values.get("transform") is None or values.get("verdict") == "no match":
         raise MatchError("there was no match, so nothing can be brought along by it.")
     try:
@@ -195,7 +189,7 @@ def _bring(match: Match, file: Place, target: Path, settings: ApplyCall) -> None
         indexed=True,
         crs=settings.reading().crs or "",
     )
-    transform = match.transform.compose(_onto_sar(source, match.sar))
+    transform = match.transform @ _onto_sar(source, match.sar)
     if settings.kind == "vrt":
         _write_vrt(target, source, transform, match.optical)
         return
@@ -244,14 +238,14 @@ def _target(
         ratio = max(size, 1.0 / size)
         if abs(ratio - round(ratio)) <= _NEAR_WHOLE * ratio:  # so that grids nest
             size = float(round(ratio)) if size >= 1.0 else 1.0 / round(ratio)
-    onto = scaling(1.0 / size).compose(transform)
+    onto = scaling(1.0 / size) @ transform
     ring = onto(rim(grid))
     low = np.floor(ring.min(axis=0) + 1e-6).astype(int)
     high = np.maximum(np.ceil(ring.max(axis=0) - 1e-6).astype(int), low + 1)
     a, b, c, d, e, f = tuple(optical.affine)[:6]
     scaled = make_grid(optical.crs, (a * size, b * size, c, d * size, e * size, f), 1, 1)
     shape = (int(high[0] - low[0]), int(high[1] - low[1]))
-    place = window_of(scaled, (int(low[0]), int(low[1])), shape)
+    place = window_of(scaled, Window(int(low[0]), int(low[1]), *shape))
     return place, onto.shifted((0.0, 0.0), (-float(low[0]), -float(low[1])))
 
 
@@ -312,11 +306,9 @@ def _write_vrt(target: Path, source: RasterFile, transform: Transform, optical: 
             f"{source.name} is placed by {header.placed_by}, which control points cannot follow "
             "exactly. Leave --as vrt out, so that its pixels are written."
         )
-    count = _POINTS if transform.field is None else _MORE_POINTS
+    count = _MORE_POINTS if transform.has_field else _POINTS
     points = grid_points(*shape_of(header.grid), count)
-    there = transform(points)
-    placed = has_map(optical)
-    spots = to_map(optical, there) if placed else np.column_stack([there[:, 1], -there[:, 0]])
+    spots = to_plane(optical, transform(points))
     crs = "" if file_crs(optical) is None else crs_of(optical).to_wkt()
     listed = Element("GCPList", {"Projection": crs})
     for number, ((row, col), (x, y)) in enumerate(zip(points, spots, strict=True), 1):

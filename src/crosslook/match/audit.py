@@ -25,10 +25,9 @@ from crosslook.errors import (
 )
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
-from crosslook.geo.image import ImageFile, on_optical_grid, open_image
+from crosslook.geo.image import ImageFile, Reading, on_optical_grid, open_image
 from crosslook.geo.raster import digest_of
-from crosslook.geo.reading import Reading
-from crosslook.match.previews import shift_preview
+from crosslook.match.files import shift_preview
 from crosslook.match.relief import HILLY_PX
 from crosslook.match.residual import AuditRow, measure_scene
 from crosslook.match.settings import AuditCall, AuditSettings

@@ -87,4 +87,4 @@ def scale_height(start: Transform, aspect: float, shape: tuple[int, int]) -> Tra
     centre = np.array(shape, np.float64) / 2
     matrix = np.diag([high, 1.0 / high, 1.0])
     matrix[:2, 2] = centre - matrix[:2, :2] @ centre
-    return start.compose(Transform(matrix, "affine"))
+    return start @ Transform(matrix, "affine")

@@ -145,11 +145,11 @@ class PoseSearch:
         rotation, scale, flipped = pose
         centre = np.array(self.sar.shape, np.float64) / 2
         there = self.start(centre)
-        move = similarity((0.0, 0.0), rotation, scale, (there[0], there[1])).compose(self.start)
+        move = similarity((0.0, 0.0), rotation, scale, (there[0], there[1])) @ self.start
         if flipped:
             mirror = np.eye(3)
             mirror[1, 1], mirror[1, 2] = -1.0, 2 * centre[1]
-            move = move.compose(Transform(mirror, "affine"))
+            move = move @ Transform(mirror, "affine")
         return move
 
     def coarse_score(self, pose: Pose, multiple: int) -> Peak:
@@ -211,7 +211,7 @@ class PoseSearch:
         corner = self._frame(peak.pose, self.cell)[2]
         shift = (np.array(peak.corner) - corner) * self.factor
         move = Transform(translation(shift[0], shift[1]), "shift")
-        return Candidate(move.compose(self.transform(peak.pose)), peak.score, peak.pose)
+        return Candidate(move @ self.transform(peak.pose), peak.score, peak.pose)
 
     def _shrink(self, pose: Pose) -> int:
         """By how much the SAR image is reduced before it is brought under a pose."""
@@ -222,7 +222,7 @@ class PoseSearch:
         shrink = self._shrink(pose)
         height, width = self.sar.reduced(shrink).shape
         grow, reduce = np.diag([shrink, shrink, 1.0]), np.diag([1.0, 1.0, self.factor])
-        onto = reduce @ self.transform(pose).matrix @ grow
+        onto = reduce @ self.transform(pose).without_field.matrix @ grow
         ends = np.array([[0, 0, height, height], [0, width, 0, width], [1, 1, 1, 1]], np.float64)
         ring = onto @ ends
         ring = ring[:2] / ring[2]

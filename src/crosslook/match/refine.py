@@ -64,7 +64,7 @@ class InformationMeasure:
         """Mutual information of the overlap; 0 where they hardly overlap."""
         fixed, known = self._looked_at
         if self.every > 1:  # the first pixel's centre is at 0.5 on either grid
-            transform = _lattice(self.every).compose(transform)
+            transform = _lattice(self.every) @ transform
         shape = (int(fixed.shape[0]), int(fixed.shape[1]))
         moved = warp_array(self.sar, transform, shape, cv2.INTER_LINEAR, outside=_OUTSIDE)
         inside = (moved >= 0) & known
@@ -252,9 +252,9 @@ def refine(
     -------
     Refinement
     """
-    if start.field is not None:  # a spline is slow to invert: bent once, the image is moved
+    if start.has_field:  # a spline is slow to invert: bent once, the image is moved
         result = refine(pair.bent(start), identity(), levels, fraction)
-        return replace(result, transform=result.transform.compose(start))
+        return replace(result, transform=result.transform @ start)
     size = pair.optical.shape
     parameters = np.zeros(2 if start.model == "shift" else 4)
     measure: InformationMeasure | None = None
@@ -265,15 +265,15 @@ def refine(
         parameters = _climb(measure, start, parameters, level, size)
     if measure is None:
         return Refinement(start, False, 0.0, 0.0, 0.0)
-    best = _delta(parameters, size).compose(start)
+    best = _delta(parameters, size) @ start
     factor = levels[-1].factor
     before, after = measure(_reduced(start, factor)), measure(_reduced(best, factor))
     moved = mean_distance(start, best, start.inverse(grid_points(*size)))
     accepted = after > before and moved <= _LIMIT_PX
     if not accepted:
         return Refinement(start, False, moved, before, after)
-    part = _delta(parameters * fraction, size).compose(start)
-    refined = Transform(part.matrix, start.model, part.field, part.inverted)
+    part = _delta(parameters * fraction, size) @ start
+    refined = Transform(part.maps, start.model)
     return Refinement(refined, True, moved, before, after)
 
 
@@ -283,7 +283,7 @@ def information_score(pair: ImagePair, transform: Transform) -> float:
     Returns ``(I - mean) / standard deviation`` with mean and standard deviation over sixteen
     shifts on two rings of 24 and 12 optical pixels.
     """
-    if transform.field is not None:
+    if transform.has_field:
         return information_score(pair.bent(transform), identity())
     level = PyramidLevel(2 if min(pair.optical.shape) >= 2 * _SMALLEST_SIDE else 1, 1.0, 0.0, 0)
     measure = _measure(pair, level)
@@ -306,10 +306,10 @@ def _climb(
 ) -> Array:
     grow = scaling(level.factor)
     # Both ends of the chain once, as this is called hundreds of times.
-    before, after = start.compose(grow), grow.inverse.matrix
+    before, after = start @ grow, grow.inverse.matrix
 
     def loss(values: Array) -> float:
-        return -measure(Transform(after @ _delta_matrix(values, size)).compose(before))
+        return -measure(Transform(after @ _delta_matrix(values, size)) @ before)
 
     simplex = np.vstack([parameters, parameters + level.step * np.eye(len(parameters))])
     options = {
@@ -345,7 +345,7 @@ def _delta_matrix(values: Array, size: tuple[int, int]) -> Array:
 
 
 def _moved(transform: Transform, row: float, col: float) -> Transform:
-    return Transform(translation(row, col), "shift").compose(transform)
+    return Transform(translation(row, col), "shift") @ transform
 
 
 def _measure(pair: ImagePair, level: PyramidLevel, *, sparse: bool = False) -> InformationMeasure:
@@ -358,4 +358,4 @@ def _reduced(transform: Transform, factor: int) -> Transform:
     if factor == 1:
         return transform
     grow = scaling(factor)
-    return grow.inverse.compose(transform.compose(grow))
+    return grow.inverse @ (transform @ grow)

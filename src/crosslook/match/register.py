@@ -11,12 +11,11 @@ import numpy as np
 from crosslook.errors import CrosslookError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
-from crosslook.geo.image import ImageFile, open_image
+from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.geo.raster import RasterArray
-from crosslook.geo.reading import Reading
 from crosslook.match.align import Alignment, Fitting, align, nothing_found, surest
+from crosslook.match.evidence import error_bound, expected_error
 from crosslook.match.files import check_out
-from crosslook.match.judge import error_bound, expected_error
 from crosslook.match.matchers import Matcher, open_matcher
 from crosslook.match.reason import likely_cause
 from crosslook.match.result import Failure, MatchResult
@@ -126,7 +125,7 @@ def align_in(area: SearchArea, matcher: Matcher, settings: RegisterSettings) -> 
     # The verdict was fitted on the evidence of similarities, and holds for evidence
     # gathered in the same way alone. So any other model is chosen after it.
     model: Model = settings.model if settings.model in ("shift", "tps") else "similarity"
-    fitting = Fitting(model, settings.seed, verdict=matcher.VERDICT)
+    fitting = Fitting(model, settings.seed, is_fitted=matcher.IS_FITTED)
     tried = []
     for start in area.starts():
         points = matcher.tie_points(area.pair, start)
@@ -160,7 +159,7 @@ def with_model(
     poses = max(int(found.evidence.poses), _SHAPES)
     start = Start(bent.start, area.name, is_posed=True, poses=poses)
     points = matcher.tie_points(bent, start)
-    again = align(bent, start, points, Fitting(seed=settings.seed, verdict=matcher.VERDICT))
+    again = align(bent, start, points, Fitting(seed=settings.seed, is_fitted=matcher.IS_FITTED))
     if again.certainty > found.certainty:
         return replace(selected, evidence=again.evidence, verdict=again.verdict)
     return found

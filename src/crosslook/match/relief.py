@@ -15,11 +15,10 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial import KDTree
 
 from crosslook.match.channels import Channels
-from crosslook.match.displacement import relief_field
 from crosslook.match.pair import ImagePair
 from crosslook.match.robust_fit import similarity_matrix
 from crosslook.match.tie_points import ScoreMaps, Stage, TiePoints, find_tie_points, score_maps
-from crosslook.match.transform import Transform
+from crosslook.match.transform import Affine, ReliefField, Transform
 from crosslook.types import Array
 
 HILLY_PX = 6.0
@@ -431,7 +430,7 @@ def fit_terrain(
     per_metre = given + solved[4:] @ ways
     if view.per_metre is not None and view.direction is None:
         per_metre = per_metre / max(float(np.linalg.norm(per_metre)), 1e-12) * view.per_metre
-    return Transform(matrix, "similarity").compose(base), per_metre
+    return Transform(matrix, "similarity") @ base, per_metre
 
 
 def _filled(heights: Array) -> Array:
@@ -509,8 +508,7 @@ def bend(
         values = values + np.stack(
             [_sampled(terrain[..., k], at).reshape(values.shape[:2]) for k in (0, 1)], axis=-1
         )
-    carried = relief_field(values, spacing, base.matrix)
-    return replace(base, model="relief", field=carried)
+    return Transform(ReliefField.on_grid(values, spacing, Affine(base.matrix)), "relief")
 
 
 def _without_folds(values: Array, spacing: float) -> Array:

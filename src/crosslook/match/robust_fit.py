@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.errors import MatchError
-from crosslook.match.displacement import fit_thin_plate
 from crosslook.match.settings import Model
 from crosslook.match.tie_points import TiePoints
-from crosslook.match.transform import Transform
+from crosslook.match.transform import ThinPlate, Transform
 from crosslook.types import Array
 
 
@@ -173,8 +172,8 @@ def fit_robust(
 
 def _spline(matrix: Array, source: Array, target: Array, inlier: NDArray[np.bool_]) -> Transform:
     """The thin plate through the inliers, or the affine map where the plate would fold."""
-    affine, field = fit_thin_plate(source[inlier], target[inlier], _SPLINE_SMOOTHING)
-    transform = Transform(affine, "tps", field)
+    plate = ThinPlate.fit(source[inlier], target[inlier], _SPLINE_SMOOTHING)
+    transform = Transform(plate, "tps")
     try:
         transform.inverse(target)
     except MatchError:
@@ -201,7 +200,7 @@ def fit_tie_points(
         return None
     inlier = np.zeros(len(points), np.bool_)
     inlier[used] = fit.inlier
-    return replace(fit, transform=fit.transform.compose(start), inlier=inlier)
+    return replace(fit, transform=fit.transform @ start, inlier=inlier)
 
 
 def magsac_weight(distance: Array, threshold: float) -> Array:

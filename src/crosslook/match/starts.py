@@ -21,10 +21,9 @@ from crosslook.geo.grid import (
 from crosslook.geo.image import ImageFile
 from crosslook.match.ncc import correlation_device
 from crosslook.match.pair import ImagePair, read_pair
-from crosslook.match.points import start_by_points
+from crosslook.match.placement import placement, start_by_points
 from crosslook.match.pose_range import PoseRange
 from crosslook.match.pose_search import search_poses
-from crosslook.match.result import placement
 from crosslook.match.settings import RegisterSettings, Search, factors
 from crosslook.match.transform import Transform
 from crosslook.match.working_grid import MARGIN, widest_margin
@@ -56,7 +55,7 @@ class Start:
         Rotations, scales and flips that were searched; 1 where none was.
     search_score, search_margin : float
         Of the search over an atlas; 0 without one
-        (:class:`~crosslook.match.judge.Evidence`).
+        (:class:`~crosslook.match.evidence.Evidence`).
     """
 
     transform: Transform

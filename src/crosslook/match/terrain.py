@@ -61,14 +61,15 @@ def heights_on(working: WorkingGrid, shape: tuple[int, int], settings: ReliefOpt
     RasterError
         If the model cannot be read.
     """
-    optical, window, factor = working.optical, working.window, working.factor
-    height, width = (length * factor for length in shape)
+    optical, factor = working.optical, working.factor
+    rows, cols = (length * factor for length in shape)
+    window = Window(working.window.row, working.window.col, rows, cols)
     if not is_placed(optical.grid):
         raise GridError(
             f"'{optical.name}' has no CRS, so where --dem has its heights is not known. "
             "Give a georeferenced optical image, or leave --dem out."
         )
-    grid = zoomed(window_of(optical.grid, (window.row, window.col), (height, width)), factor)
+    grid = zoomed(window_of(optical.grid, window), factor)
     source = RasterFile(as_place(settings.dem or ""))
     if not is_placed(source.header.grid):
         raise RasterError(f"'{source.header.name}' has no CRS; give an elevation model with one.")

@@ -10,7 +10,6 @@ from crosslook.match.transform import Transform
 from crosslook.types import Array, FloatArray
 
 _ALL, _LEAST_SHARE = 0.999, 0.5
-_STEP = 16  # a projection is solved on this grid and interpolated between, a field on its own
 
 
 def warp(image: GreyImage, transform: Transform, shape: tuple[int, int]) -> GreyImage:
@@ -74,7 +73,7 @@ def opencv_matrix(transform: Transform) -> Array:
 
 def source_positions(transform: Transform, shape: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
     """Row and column of the source for every pixel centre of the target grid."""
-    step = _STEP if transform.field is None else max(1, round(transform.field.spacing))
+    step = max(1, round(transform.spacing))
     nodes = [np.arange(0, length + 2 * step, step) for length in shape]
     grid = np.stack(np.meshgrid(*nodes, indexing="ij"), axis=-1).reshape(-1, 2)
     coarse = transform.inverse(grid.astype(np.float64)).reshape(len(nodes[0]), len(nodes[1]), 2)

@@ -60,15 +60,15 @@ class WorkingGrid:
 
     @property
     def _projects(self) -> bool:
-        return self._from_reduced.projection is not None
+        return not self._from_reduced.is_flat
 
     @property
     def _from_reduced(self) -> Transform:
         """From the reduced part of the SAR image to the grid."""
         move = Transform(translation(-self.window.row, -self.window.col), "shift")
         corner = Transform(translation(self.part.row, self.part.col), "shift")
-        begin = corner.compose(scaling(self.sar_factor))
-        return scaling(self.factor).inverse.compose(move).compose(self.placed.compose(begin))
+        begin = corner @ scaling(self.sar_factor)
+        return scaling(self.factor).inverse @ move @ (self.placed @ begin)
 
     def read(self) -> tuple[GreyImage, GreyImage]:
         """The SAR image and the optical one, as they are matched.
@@ -87,11 +87,11 @@ class WorkingGrid:
     def to_native(self, transform: Transform) -> Transform:
         """The same map between pixels of the files."""
         if self._projects:
-            transform = transform.compose(self._from_reduced)
+            transform = transform @ self._from_reduced
         grow, shrink = scaling(self.factor), scaling(self.sar_factor).inverse
         move = Transform(translation(self.window.row, self.window.col), "shift")
         back = Transform(translation(-self.part.row, -self.part.col), "shift")
-        native = move.compose(grow).compose(transform.compose(shrink.compose(back)))
+        native = move @ grow @ (transform @ (shrink @ back))
         # Equal factors cancel, so the model is what was fitted.
         cancel = self.sar_factor == self.factor
         return replace(native, model=transform.model) if cancel else native

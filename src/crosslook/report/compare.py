@@ -20,7 +20,6 @@ from rich.table import Table
 
 from crosslook.atomic import write_csv
 from crosslook.errors import InputError
-from crosslook.report.tables import Setup, named_setup
 from crosslook.retrieval.measure.resampling import bootstrap_mean
 from crosslook.retrieval.run_folder import MatchTable, read_matches, read_patches, read_run
 from crosslook.retrieval.split import find_units
@@ -123,7 +122,7 @@ def _answers_of_run(run: Path) -> list[_Answers]:
     units = find_units(patches, record["settings"].get("split_by", "auto")).names
     return [
         _Answers(
-            f"{run.name}: {named_setup(_setup(table))} ({table.calibration}, {table.scoring})",
+            f"{run.name}: {table.setup.name} ({table.setup.calibration}, {table.setup.scoring})",
             table.direction,
             {patches[i].id: bool(r == 1) for i, r in _pairs(table)},
             {patches[i].id: units[i] for i, _ in _pairs(table)},
@@ -138,16 +137,13 @@ def _chosen_tables(tables: Sequence[MatchTable], record: Mapping[str, Any]) -> l
     chosen: Mapping[str, Any] = next((s["chosen"] for s in splits if s["chosen"]), {})
     picked: dict[tuple[str, str, str], MatchTable] = {}
     for table in tables:
-        key = (table.extractor, table.pooling, table.direction)
-        pick = chosen.get(table.extractor, _DEFAULT)
-        wanted = (pick["calibration"], pick["scoring"]) == (table.calibration, table.scoring)
+        setup = table.setup
+        key = (setup.extractor, setup.pooling, table.direction)
+        pick = chosen.get(setup.extractor, _DEFAULT)
+        wanted = (pick["calibration"], pick["scoring"]) == (setup.calibration, setup.scoring)
         if wanted or key not in picked:
             picked[key] = table
     return list(picked.values())
-
-
-def _setup(table: MatchTable) -> Setup:
-    return Setup(table.extractor, table.pooling, table.calibration, table.scoring, "")
 
 
 def _pairs(table: MatchTable) -> list[tuple[int, int]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from crosslook.report.tables import Setup
 from crosslook.retrieval.run_folder import CurveTable, HistogramTable
+from crosslook.retrieval.setup import Setup
 
 # Okabe and Ito's colours, told apart by colour-blind readers too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#666666")
@@ -21,12 +22,11 @@ def match_curves(curves: Sequence[CurveTable], best: Sequence[Setup]) -> Figure:
     traces = []
     for colour, setup in zip(_cycle(len(best)), best, strict=True):
         for curve in curves:
-            own = (curve.extractor, curve.pooling) == (setup.extractor, setup.pooling)
+            own = (curve.setup.extractor, curve.setup.pooling) == (setup.extractor, setup.pooling)
             if not own or curve.direction != "sar->optical":
                 continue
-            key = (curve.calibration, curve.scoring)
-            is_best = key == (setup.calibration, setup.scoring)
-            if is_best or key == ("none", "cosine"):
+            is_best = curve.setup == replace(setup, split="")
+            if is_best or curve.setup.is_plain:
                 traces.append(_curve(curve, colour, is_best))
     layout = {
         "xaxis": {"title": {"text": "k (items looked at)"}, "type": "log"},
@@ -39,7 +39,7 @@ def pair_histogram(tables: Sequence[HistogramTable]) -> Figure:
     """Cosines of pairs and of non-pairs, each as a fraction of its own kind."""
     traces = []
     for table in tables:
-        dash = "dot" if table.calibration == "none" else "solid"
+        dash = "dot" if table.setup.calibration == "none" else "solid"
         centre = (table.edges[:-1] + table.edges[1:]) / 2
         kinds = (("pairs", table.pairs, COLOURS[0]), ("non-pairs", table.non_pairs, COLOURS[1]))
         for kind, counts, colour in kinds:
@@ -47,7 +47,7 @@ def pair_histogram(tables: Sequence[HistogramTable]) -> Figure:
                 {
                     "type": "scatter",
                     "mode": "lines",
-                    "name": f"{kind}, {named(table.calibration)}",
+                    "name": f"{kind}, {named(table.setup.calibration)}",
                     "x": shorten(centre),
                     "y": shorten(counts / max(1, counts.sum())),
                     "line": {"color": colour, "dash": dash, "shape": "hvh", "width": 2},
@@ -63,9 +63,9 @@ def pair_histogram(tables: Sequence[HistogramTable]) -> Figure:
 def _curve(curve: CurveTable, colour: str, is_best: bool) -> dict[str, Any]:
     ks = np.unique(np.round(np.geomspace(1, len(curve.values), 120)).astype(int))
     name = (
-        f"{curve.extractor}, {curve.calibration} + {curve.scoring}"
+        f"{curve.setup.extractor}, {curve.setup.calibration} + {curve.setup.scoring}"
         if is_best
-        else (f"{curve.extractor}, uncalibrated")
+        else f"{curve.setup.extractor}, uncalibrated"
     )
     return {
         "type": "scatter",

@@ -43,7 +43,6 @@ from crosslook.report.tables import (
     Headline,
     headlines,
     interval,
-    named_setup,
     number,
     recall_rows,
 )
@@ -130,11 +129,11 @@ def _sections(run: Path, rows: Sequence[Row], lead: Sequence[Headline]) -> list[
                 [
                     h
                     for h in histograms
-                    if h.extractor == name and h.calibration in ("none", "standardize")
+                    if h.setup.extractor == name and h.setup.calibration in ("none", "standardize")
                 ]
             ),
         )
-        for name in dict.fromkeys(h.extractor for h in histograms)
+        for name in dict.fromkeys(h.setup.extractor for h in histograms)
     ]
     sections = [
         Section(
@@ -196,7 +195,7 @@ def _thumbnails(run: Path, lead: Sequence[Headline]) -> list[Part]:
     if table is None:
         return []
     patches, thumbnails = read_patches(run), read_thumbnails(run)
-    name = f"{named_setup(lead[0].setup)} ({lead[0].setup.how})"
+    name = f"{lead[0].setup.name} ({lead[0].setup.how})"
     return [
         Part(
             f"The ten best matches of {name}",

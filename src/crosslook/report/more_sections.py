@@ -66,17 +66,17 @@ def structure_section(run: Path, rows: Sequence[Row]) -> list[Section]:
         return []
     patches = read_patches(run)
     embeddings, parts = read_embeddings(run), []
-    for name in dict.fromkeys(t.extractor for t in embeddings):
+    for name in dict.fromkeys(t.setup.extractor for t in embeddings):
         # UMAP after calibration comes first, since it is what most readers look for.
         own = sorted(
-            (t for t in embeddings if t.extractor == name),
-            key=lambda t: (t.method != "umap", t.calibration == "none"),
+            (t for t in embeddings if t.setup.extractor == name),
+            key=lambda t: (t.method != "umap", t.setup.calibration == "none"),
         )
         parts.append(Part(f"Embedding: {name}", figure=embedding_scatter(own, patches)))
     parts += [
         Part(
-            f"Similarity between the sensors: {t.extractor}, calibration {t.calibration}, "
-            f"ordered by {t.order_by}",
+            f"Similarity between the sensors: {t.setup.extractor}, "
+            f"calibration {t.setup.calibration}, ordered by {t.order_by}",
             figure=similarity_map(t),
         )
         for t in read_heat_maps(run)

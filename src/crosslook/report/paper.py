@@ -14,7 +14,6 @@ from crosslook.report.tables import (
     best_setups,
     headlines,
     interval,
-    named_setup,
     number,
     recall_rows,
 )
@@ -56,7 +55,7 @@ def write_latex(run: Path, rows: Sequence[Row], record: Mapping[str, Any]) -> No
     best = [s for s in best_setups(rows) if recall[s] not in [h.row for h in lead]]
     if best:
         lines.append(r"\midrule")
-        lines += [_latex_line(named_setup(s), s.how, recall[s], True) for s in best]
+        lines += [_latex_line(s.name, s.how, recall[s], True) for s in best]
     if best or any(h.optimistic for h in lead):
         lines += [r"\midrule", rf"\multicolumn{{5}}{{l}}{{$^\dagger$ {BEST}: optimistic}} \\"]
     lines += [r"\bottomrule", r"\end{tabular}", ""]

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from crosslook.report.figures import Figure
 from crosslook.report.tables import (
     BEST,
-    Setup,
     arrow,
     best_setups,
     interval,
     number,
     recall_rows,
-    setup_of,
 )
-from crosslook.retrieval.choose import CHOSEN
 from crosslook.retrieval.measure.definition import Definition
 from crosslook.retrieval.measure.definitions import DEFINITIONS, define
 from crosslook.retrieval.run_folder import MatchTable, picked_queries
+from crosslook.retrieval.setup import CHOSEN, Setup, setup_of
 from crosslook.types import DIRECTIONS, Patch, Row
 
 
@@ -180,9 +178,7 @@ def definitions_of(measure: str, rows: Sequence[Row]) -> list[Definition]:
 def best_match_table(tables: Sequence[MatchTable], setup: Setup) -> MatchTable | None:
     """Find the SAR-to-optical matches of a setup."""
     for table in tables:
-        same = (table.extractor, table.pooling, table.calibration, table.scoring)
-        wanted = (setup.extractor, setup.pooling, setup.calibration, setup.scoring)
-        if same == wanted and table.direction == "sar->optical":
+        if table.setup == replace(setup, split="") and table.direction == "sar->optical":
             return table
     return None
 

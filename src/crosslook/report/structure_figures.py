@@ -26,7 +26,7 @@ def embedding_scatter(tables: Sequence[EmbeddingTable], patches: Sequence[Patch]
         colourings.append(("group", _codes(tables, [p.group for p in patches])))
     planes = [
         {
-            "label": f"{t.method.upper()}, {named(t.calibration)}",
+            "label": f"{t.method.upper()}, {named(t.setup.calibration)}",
             "method": "restyle",
             "args": [{"visible": [i // 3 == number for i in range(len(traces))]}],
         }

@@ -8,44 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from crosslook.retrieval.choose import CHOSEN
+from crosslook.retrieval.setup import CHOSEN, Setup, setup_of
 from crosslook.types import Row
 
 BEST = "best of all on these queries"
 """The mark of a setup that was picked by what it reached: a little optimistic."""
-
-
-@dataclass(frozen=True)
-class Setup:
-    """An extractor under one comparison."""
-
-    extractor: str
-    pooling: str
-    calibration: str
-    scoring: str
-    split: str
-
-    @property
-    def how(self) -> str:
-        """The comparison in words."""
-        if self.calibration == CHOSEN:
-            return "chosen on the calibration units"
-        return "uncalibrated" if self.is_plain else f"{self.calibration}, {self.scoring}"
-
-    @property
-    def family(self) -> tuple[str, str, str]:
-        """What setups must share to be alternatives: extractor, pooling and split."""
-        return self.extractor, self.pooling, self.split
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether nothing is calibrated or corrected."""
-        return self.calibration == "none" and self.scoring == "cosine"
-
-
-def setup_of(row: Row) -> Setup:
-    """Return the setup a row belongs to."""
-    return Setup(row.extractor, row.pooling, row.calibration, row.scoring, row.split)
 
 
 def recall_rows(rows: Sequence[Row], direction: str, k: int = 1) -> dict[Setup, Row]:
@@ -99,7 +66,7 @@ class Headline:
     @property
     def name(self) -> str:
         """The extractor, with the weights of a fusion."""
-        return named_setup(self.setup)
+        return self.setup.name
 
 
 def headlines(
@@ -144,12 +111,6 @@ def _chosen_setup(setup: Setup, record: Mapping[str, Any]) -> tuple[Setup, str]:
         return picked[0], counts[0][0]
     votes = "; ".join(f"{how} in {count}" for how, count in counts)
     return picked[0], f"{votes} of {len(picked)} splits"
-
-
-def named_setup(setup: Setup) -> str:
-    """Write the extractor of a setup, with the weights of a fusion."""
-    fused = setup.pooling.startswith("fusion")
-    return f"{setup.extractor}, {setup.pooling}" if fused else setup.extractor
 
 
 def number(value: float, digits: int = 3) -> str:

@@ -13,9 +13,6 @@ from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.measure.resampling import sample
 from crosslook.types import DIRECTIONS, MODALITIES, FloatArray, Indices, Modality
 
-CHOSEN = "chosen"
-"""Calibration and scoring of the rows that repeat those of the chosen setup."""
-
 USUAL = ("standardize", "csls")
 """Kept unless another setup is better by more than a standard error."""
 

@@ -18,6 +18,7 @@ from crosslook.retrieval.compare.pooling import dense_shifts, pool
 from crosslook.retrieval.compare.shifts import Shifts
 from crosslook.retrieval.models import StudyPlan
 from crosslook.retrieval.settings import StudySettings
+from crosslook.retrieval.setup import Setup
 from crosslook.scratch import scratch
 from crosslook.storage import is_remote, open_folder
 from crosslook.types import MODALITIES, FeatureMap, FloatArray, Modality
@@ -30,13 +31,12 @@ MAX_DIMENSIONS = 2**16
 class Descriptors:
     """Pooled features of all patches of a set, both modalities, in order.
 
+    ``setup`` names the extractor, its revision and the pooling.
     ``sar`` and ``optical`` are float32 (N, D); row i of both is one pair.
     ``shifts`` says that they are maps, compared over small shifts (``dense:R``).
     """
 
-    extractor: str
-    revision: str
-    pooling: str
+    setup: Setup
     sar: FloatArray
     optical: FloatArray
     shifts: Shifts | None = None
@@ -87,9 +87,7 @@ def describe(
     pooling = resolve_pooling(pooling or settings.pooling, shape)
     whole = settings.keep == "maps"
     return Descriptors(
-        spec,
-        plan.revisions[spec],
-        pooling,
+        Setup(spec, pooling, revision=plan.revisions[spec]),
         pool_set(sar, patches, pooling if whole else "flatten", settings.out),
         pool_set(optical, patches, pooling if whole else "flatten", settings.out),
         dense_shifts(pooling, shape),

@@ -20,10 +20,17 @@ from crosslook.errors import OutputError
 from crosslook.extract.registry import open_model
 from crosslook.retrieval.choose import choose_setup
 from crosslook.retrieval.compare.calibration import FITTED_ROWS, MOST_DIRECTIONS, fit_calibration
-from crosslook.retrieval.compare.device_search import rank_on_device, search_device
 from crosslook.retrieval.compare.pooling import dense_shifts, pool
 from crosslook.retrieval.compare.shifts import Shifts
-from crosslook.retrieval.compare.similarity import Offsets, fit_scoring, normalise, rank_all
+from crosslook.retrieval.compare.similarity import (
+    Offsets,
+    OnDevice,
+    Similarities,
+    fit_scoring,
+    normalise,
+    rank,
+    search_device,
+)
 from crosslook.retrieval.descriptors import Descriptors, patches_for, resolve_pooling
 from crosslook.retrieval.evaluate import CALIBRATIONS
 from crosslook.retrieval.measure.gap import MOST_ITEMS, measure_gap
@@ -31,6 +38,7 @@ from crosslook.retrieval.measure.resampling import bootstrap_fraction
 from crosslook.retrieval.measure.structure import MOST_PAIRS, measure_structure
 from crosslook.retrieval.models import StudyPlan, plan_models
 from crosslook.retrieval.settings import StudySettings
+from crosslook.retrieval.setup import Setup
 from crosslook.retrieval.stage_spec import members_of
 from crosslook.retrieval.study import draw_pairs, open_sample
 from crosslook.storage import is_remote
@@ -229,9 +237,9 @@ def _score_seconds(
     offsets = [Offsets.none(len(queries), len(gallery))] * len(settings.scorings)
     work: Callable[[], object]
     if there is None:
-        work = partial(rank_all, queries, gallery, partner, offsets, shifts=shifts)
+        work = partial(rank, Similarities(queries, gallery, offsets, shifts), partner)
     else:
-        work = partial(rank_on_device, there, queries, gallery, partner, offsets)
+        work = partial(rank, OnDevice(there, queries, gallery, offsets), partner)
         work()  # the first loads what such a size needs
     return _time(work) / (len(queries) * len(gallery))
 
@@ -266,7 +274,7 @@ def _fixed(sizes: _Sizes, settings: StudySettings, rng: np.random.Generator) -> 
         seconds += once * sum(name in CALIBRATIONS for name in settings.calibrations)
     chosen = min(MOST_ITEMS, sizes.fit, n)
     if settings.split != "transductive":
-        described = Descriptors("", "", "", sar[:chosen], optical[:chosen])
+        described = Descriptors(Setup(""), sar[:chosen], optical[:chosen])
         names = [str(unit) for unit in units[:chosen]]
         how = settings.calibrations, settings.scorings, 0
         seconds += _time(lambda: choose_setup(described, np.arange(chosen), names, *how))

@@ -9,7 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.retrieval.choose import CHOSEN, choose_setup
+from crosslook.retrieval.choose import choose_setup
+from crosslook.retrieval.compare.approximate import (
+    Sides,
+    known_metrics,
+    measure_loss,
+    rank_through_index,
+)
 from crosslook.retrieval.compare.calibration import (
     FITTED_ROWS,
     Calibration,
@@ -17,19 +23,18 @@ from crosslook.retrieval.compare.calibration import (
     fit_directions,
     thin,
 )
-from crosslook.retrieval.compare.device_search import rank_on_device, search_device
 from crosslook.retrieval.compare.shifts import Shifts
 from crosslook.retrieval.compare.similarity import (
-    SYMMETRIC,
+    SCORINGS,
     Offsets,
     Ranks,
+    exact_scorer,
     fit_scoring,
     normalise,
-    rank_all,
+    rank,
 )
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.differences import Plain, is_pretrained, measure_differences, plain_of
-from crosslook.retrieval.indexed import Ranked, Sides, known_metrics, rank_indexed
 from crosslook.retrieval.measure.gap import measure_gap, pair_histograms
 from crosslook.retrieval.measure.retrieval import (
     accepted_neighbours,
@@ -46,6 +51,7 @@ from crosslook.retrieval.run_folder import (
 )
 from crosslook.retrieval.same_ground import SameGround
 from crosslook.retrieval.settings import StudySettings
+from crosslook.retrieval.setup import CHOSEN, Setup, setup_of
 from crosslook.retrieval.split import Division, Units
 from crosslook.retrieval.views import FeatureView
 from crosslook.scratch import scratch
@@ -84,6 +90,8 @@ class Calibrated:
 
     Attributes
     ----------
+    setup : Setup
+        Of which calibration; the scoring is not settled yet.
     sar, optical : float32 arrays, shape (n, D)
         Of the measured patches; row i of both is one pair.
     sar_bank, optical_bank : float32 arrays, shape (m, D)
@@ -92,7 +100,7 @@ class Calibrated:
         How they are compared, where not by plain products.
     """
 
-    calibration: str
+    setup: Setup
     sar: FloatArray
     optical: FloatArray
     sar_bank: FloatArray
@@ -122,6 +130,15 @@ class Calibrated:
             side[division.fit], side[division.measured] = bank, measured
             out.append(side)
         return out[0], out[1]
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Ranks of the partners, with neighbours accepted too, and the loss of an index."""
+
+    ranks: Ranks
+    tolerant: Ranks | None = None
+    loss: list[Metric] = field(default_factory=list)
 
 
 class Evaluator:
@@ -168,7 +185,7 @@ class Evaluator:
         near = accepted_neighbours(self.measured, settings.tolerance_px)
         # Without any neighbour in reach the tolerant rows would repeat the exact ones.
         self.neighbours = _joined(near, self.accepted) if any(len(n) > 1 for n in near) else None
-        self._plain: dict[str, Plain] = {}
+        self._plain: dict[Setup, Plain] = {}
 
     def reduce(self, descriptors: Descriptors) -> Descriptors:
         """Project on the principal directions of the calibration units, where ``pca`` says so."""
@@ -183,8 +200,9 @@ class Evaluator:
             raw = descriptors.of(modality)
             for start in range(0, len(raw), _PART):
                 side[start : start + _PART] = raw[start : start + _PART] @ basis
-        pooling = f"{descriptors.pooling}, pca:{basis.shape[1]}"
-        return replace(descriptors, pooling=pooling, sar=sides[0], optical=sides[1])
+        setup = descriptors.setup
+        setup = replace(setup, pooling=f"{setup.pooling}, pca:{basis.shape[1]}")
+        return replace(descriptors, setup=setup, sar=sides[0], optical=sides[1])
 
     def calibrate(self, descriptors: Descriptors, name: str) -> Calibrated:
         """Fit a calibration on its units and apply it to the whole set."""
@@ -192,10 +210,11 @@ class Evaluator:
         rows = thin(fit, FITTED_ROWS) if name == "whiten" else fit
         calibration = fit_calibration(name, *(self._rows(descriptors, m, rows) for m in MODALITIES))
         sar, optical = (self._apply(calibration, descriptors, m, at) for m in MODALITIES)
+        setup = replace(descriptors.setup, calibration=name)
         if self.division.split == "transductive":
-            return Calibrated(name, sar, optical, sar, optical, descriptors.shifts)
+            return Calibrated(setup, sar, optical, sar, optical, descriptors.shifts)
         banks = [self._apply(calibration, descriptors, m, fit) for m in MODALITIES]
-        return Calibrated(name, sar, optical, banks[0], banks[1], descriptors.shifts)
+        return Calibrated(setup, sar, optical, banks[0], banks[1], descriptors.shifts)
 
     def _rows(self, descriptors: Descriptors, modality: Modality, rows: Indices) -> FloatArray:
         """Some rows, on disk where they are many."""
@@ -222,41 +241,33 @@ class Evaluator:
             out[start : start + len(part)] = part
         return out if out is not None else np.empty((0, raw.shape[1]), np.float32)
 
-    def evaluate(self, descriptors: Descriptors, calibrated: Calibrated) -> None:
+    def evaluate(self, calibrated: Calibrated) -> None:
         """Add gap and retrieval of one extractor under one calibration."""
-        self._add_gap(descriptors, calibrated)
+        self._add_gap(calibrated)
         first = self._offsets(calibrated)
         for direction in DIRECTIONS:
             ranked = self._rank(calibrated, direction, first)
             for scoring, one in zip(self.settings.scorings, ranked, strict=True):
-                self._add_ranked(descriptors, calibrated, scoring, direction, one)
+                self._add_ranked(calibrated, scoring, direction, one)
 
     def _add_ranked(
-        self,
-        descriptors: Descriptors,
-        calibrated: Calibrated,
-        scoring: str,
-        direction: Direction,
-        ranked: Ranked,
+        self, calibrated: Calibrated, scoring: str, direction: Direction, ranked: Ranked
     ) -> None:
-        name = calibrated.calibration
-        self.add_ranks(descriptors, name, scoring, direction, ranked.ranks)
+        setup = replace(calibrated.setup, scoring=scoring)
+        self.add_ranks(setup, direction, ranked.ranks)
         metrics = ranked.loss
         if ranked.tolerant is not None:
             metrics = metrics + self._retrieval(ranked.tolerant, direction, self.neighbours)
-        self.findings.rows += self.rows(descriptors, name, scoring, metrics)
-        is_plain = (name, scoring, direction) == ("none", "cosine", "sar->optical")
-        if is_plain and is_pretrained(descriptors.extractor):
-            self._plain[descriptors.extractor] = plain_of(
-                calibrated.sar, calibrated.optical, ranked.ranks.rank
-            )
+        self.findings.rows += self.rows(setup, metrics)
+        if setup.is_plain and direction == "sar->optical" and is_pretrained(setup.extractor):
+            self._plain[setup] = plain_of(calibrated.sar, calibrated.optical, ranked.ranks.rank)
 
     def add_chosen(self, descriptors: Descriptors) -> None:
         """Choose a setup on the calibration units and offer its rows as those of the extractor."""
         settings, division = self.settings, self.division
         if division.split == "transductive":
             return  # the calibration units are the measured ones
-        setup = choose_setup(
+        picked = choose_setup(
             descriptors,
             division.fit,
             self.all_units.names,
@@ -264,64 +275,42 @@ class Evaluator:
             settings.scorings,
             settings.seed,
         )
-        if setup is None:
+        if picked is None:
             return
+        setup = replace(
+            descriptors.setup, calibration=picked[0], scoring=picked[1], split=division.split
+        )
         own = [
             row
             for row in self.findings.rows
-            if row.measure == "retrieval"
-            and (row.extractor, row.pooling) == (descriptors.extractor, descriptors.pooling)
-            and (row.calibration, row.scoring) == setup
+            if row.measure == "retrieval" and setup_of(row) == setup
         ]
         self.findings.rows += [replace(row, calibration=CHOSEN, scoring=CHOSEN) for row in own]
-        self.findings.chosen[descriptors.extractor] = {
-            "pooling": descriptors.pooling,
-            "calibration": setup[0],
-            "scoring": setup[1],
+        self.findings.chosen[setup.extractor] = {
+            "pooling": setup.pooling,
+            "calibration": setup.calibration,
+            "scoring": setup.scoring,
         }
 
     def add_differences(self) -> None:
         """Add the paired differences of the pretrained extractors, uncalibrated."""
         settings = self.settings
-        differences = measure_differences(self._plain, self.units, settings.seed, settings.draws)
-        for row in [r for r in self.findings.rows if r.metric == "pair-distance"]:
-            # The row of an extractor names its revision and pooling.
-            if row.extractor in differences and row.calibration == "none":
-                empty: FloatArray = np.empty((0, 0), np.float32)
-                name = Descriptors(row.extractor, row.revision, row.pooling, empty, empty)
-                self.findings.rows += self.rows(
-                    name, "none", "cosine", differences.pop(row.extractor)
-                )
+        plains = {setup.extractor: plain for setup, plain in self._plain.items()}
+        differences = measure_differences(plains, self.units, settings.seed, settings.draws)
+        for setup in self._plain:
+            self.findings.rows += self.rows(setup, differences.get(setup.extractor, []))
 
-    def add_ranks(
-        self,
-        descriptors: Descriptors,
-        calibration: str,
-        scoring: str,
-        direction: Direction,
-        ranks: Ranks,
-    ) -> None:
+    def add_ranks(self, setup: Setup, direction: Direction, ranks: Ranks) -> None:
         """Add the rows, matches and curve of one ranking."""
         at, n_gallery, findings = self.division.measured, len(self.measured), self.findings
-        metrics = self._retrieval(ranks, direction, self.accepted)
-        findings.rows += self.rows(descriptors, calibration, scoring, metrics)
+        findings.rows += self.rows(setup, self._retrieval(ranks, direction, self.accepted))
         if not self.shown:
             return
-        name = (descriptors.extractor, descriptors.pooling, calibration, scoring, direction)
-        findings.matches.append(
-            MatchTable(
-                *name,
-                at,
-                ranks.rank,
-                at[ranks.top_indices],
-                ranks.top_scores,
-                ranks.partner_score,
-            )
-        )
+        top, scores = at[ranks.top_indices], ranks.top_scores
+        table = MatchTable(setup, direction, at, ranks.rank, top, scores, ranks.partner_score)
+        findings.matches.append(table)
         curve = match_curve(ranks.rank, n_gallery)
-        findings.curves.append(
-            CurveTable(*name, curve if ranks.depth is None else curve[: ranks.depth])
-        )
+        findings.curves.append(CurveTable(setup, direction, curve[: ranks.depth]))
 
     def _retrieval(
         self, ranks: Ranks, direction: Direction, accepted: Sequence[Indices] | None
@@ -338,53 +327,23 @@ class Evaluator:
         )
         return metrics if ranks.depth is None else known_metrics(metrics, self.settings.index)
 
-    def rows(
-        self, descriptors: Descriptors, calibration: str, scoring: str, metrics: Sequence[Metric]
-    ) -> list[Row]:
-        """Set metrics into rows."""
-        return [
-            Row(
-                dataset=self.dataset,
-                extractor=descriptors.extractor,
-                revision=descriptors.revision,
-                pooling=descriptors.pooling,
-                calibration=calibration,
-                scoring=scoring,
-                split=self.division.split,
-                measure=metric.measure,
-                direction=metric.direction,
-                metric=metric.metric,
-                k=metric.k,
-                value=metric.estimate.value,
-                ci_low=metric.estimate.low,
-                ci_high=metric.estimate.high,
-                n_query=metric.n_query,
-                n_gallery=metric.n_gallery,
-                chance=metric.chance,
-            )
-            for metric in metrics
-        ]
+    def rows(self, setup: Setup, metrics: Sequence[Metric]) -> list[Row]:
+        """Set metrics of a setup into rows."""
+        own = replace(setup, split=self.division.split)
+        return [own.row(self.dataset, metric) for metric in metrics]
 
-    def _add_gap(self, descriptors: Descriptors, calibrated: Calibrated) -> None:
+    def _add_gap(self, calibrated: Calibrated) -> None:
         seed, sar, optical = self.settings.seed, calibrated.sar, calibrated.optical
         units = self.units
         if self.accepted is not None:  # a second patch of one ground is no non-pair
             sar, optical, units = sar[self.first], optical[self.first], units[self.first]
         metrics = measure_gap(sar, optical, units, seed, self.settings.draws)
-        self.findings.rows += self.rows(descriptors, calibrated.calibration, "cosine", metrics)
+        self.findings.rows += self.rows(calibrated.setup, metrics)
         if not self.shown:
             return
-        histogram = pair_histograms(sar, optical, seed)
+        counts = pair_histograms(sar, optical, seed)
         self.findings.histograms.append(
-            HistogramTable(
-                descriptors.extractor,
-                descriptors.pooling,
-                calibrated.calibration,
-                "cosine",
-                histogram.edges,
-                histogram.pairs,
-                histogram.non_pairs,
-            )
+            HistogramTable(calibrated.setup, counts.edges, counts.pairs, counts.non_pairs)
         )
 
     def _offsets(self, calibrated: Calibrated) -> dict[str, Offsets]:
@@ -404,27 +363,28 @@ class Evaluator:
         settings, shifts = self.settings, calibrated.shifts
         offsets = []
         for name in settings.scorings:
-            if direction == DIRECTIONS[0] or name in SYMMETRIC:
+            if direction == DIRECTIONS[0] or SCORINGS[name].symmetric:
                 own = first[name]
                 offsets.append(own if direction == DIRECTIONS[0] else own.reversed)
             else:
                 fitted = fit_scoring(name, *calibrated.banks(direction), shifts=shifts)
                 offsets.append(fitted.offsets(query, items))
-        if settings.index != "exact":
-            sides = [
-                Sides(query, items, one, self.units, direction, self.accepted) for one in offsets
-            ]
-            seed, draws = settings.seed, settings.draws
-            return [
-                rank_indexed(settings.index, side, self.neighbours, seed, draws) for side in sides
-            ]
         rules = [self.accepted, *([] if self.neighbours is None else [self.neighbours])]
-        arguments = query, items, np.arange(len(query)), offsets, rules
-        device = None if shifts else search_device(settings.device, items.nbytes)
-        results = (
-            rank_on_device(device, *arguments) if device else rank_all(*arguments, shifts=shifts)
-        )
-        return [Ranked(ranks[0], ranks[1] if len(ranks) > 1 else None) for ranks in results]
+        partner, kind = np.arange(len(query)), settings.index
+        if kind == "exact":
+            scorer = exact_scorer(settings.device, query, items, offsets, shifts)
+            return [Ranked(*_two(ranks)) for ranks in rank(scorer, partner, rules)]
+        ranked = []
+        results = rank_through_index(kind, query, items, partner, offsets, rules)
+        for how, ranks in zip(offsets, results, strict=True):
+            sides = Sides(query, items, how, self.units, direction, self.accepted)
+            loss = measure_loss(kind, sides, ranks[0], settings.seed, settings.draws)
+            ranked.append(Ranked(*_two(ranks), loss))
+        return ranked
+
+
+def _two(ranks: list[Ranks]) -> tuple[Ranks, Ranks | None]:
+    return ranks[0], ranks[1] if len(ranks) > 1 else None
 
 
 def _joined(near: list[Indices], same: list[Indices] | None) -> list[Indices]:
@@ -439,9 +399,7 @@ CALIBRATIONS = ("none", "standardize")
 _FEWEST_PAIRS = 4
 
 
-def evaluate_structure(
-    descriptors: Descriptors, calibrated: Calibrated, evaluator: Evaluator
-) -> None:
+def evaluate_structure(calibrated: Calibrated, evaluator: Evaluator) -> None:
     """Add structure rows, embeddings and heat maps of the measured patches.
 
     Fewer than four measured pairs have no structure, and add nothing.
@@ -460,17 +418,14 @@ def evaluate_structure(
         evaluator.settings.seed,
         groups=groups if labelled and len(set(groups)) > 1 else None,
     )
-    name = (descriptors.extractor, calibrated.calibration)
-    findings.rows += evaluator.rows(
-        descriptors, calibrated.calibration, "cosine", structure.metrics
-    )
+    findings.rows += evaluator.rows(calibrated.setup, structure.metrics)
     index = at[structure.items]
     plans = {plan.method: plan for plan in (structure.pca, structure.umap)}
     findings.embeddings += [
-        EmbeddingTable(*name, method, index, plan.sar, plan.optical)
+        EmbeddingTable(calibrated.setup, method, index, plan.sar, plan.optical)
         for method, plan in plans.items()
     ]
     findings.heat_maps += [
-        HeatTable(*name, heat.order_by, heat.values, heat.borders, index[heat.order])
+        HeatTable(calibrated.setup, heat.order_by, heat.values, heat.borders, index[heat.order])
         for heat in (structure.by_unit, structure.by_cluster)
     ]

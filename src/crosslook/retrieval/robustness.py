@@ -23,7 +23,7 @@ from crosslook.retrieval.measure.robustness import (
     measure_robustness,
 )
 from crosslook.retrieval.split import Division
-from crosslook.types import FloatArray, Indices, Metric, Modality, Window
+from crosslook.types import FloatArray, Indices, Metric, Modality
 
 CALIBRATION = "standardize"
 SCORING = "csls"
@@ -56,7 +56,7 @@ def study_robustness(
     """
 
     def describe(images: FloatArray) -> FloatArray:
-        return pool(extractor.extract(images), descriptors.pooling)
+        return pool(extractor.extract(images), descriptors.setup.pooling)
 
     def read_context(indices: Indices, margin: int) -> FloatArray:
         return np.stack([_context(patches, int(i), margin) for i in indices])
@@ -136,11 +136,4 @@ def _gallery(
 def _context(patches: PatchSet, index: int, margin: int) -> FloatArray:
     """Read a SAR patch and what lies around it; NaN beyond the scene."""
     patch = patches.patches[index]
-    window = patch.window
-    wide = Window(
-        window.row - margin,
-        window.col - margin,
-        window.height + 2 * margin,
-        window.width + 2 * margin,
-    )
-    return patches.scenes[patch.scene].read("sar", wide)
+    return patches.scenes[patch.scene].read("sar", patch.window.pad(margin))

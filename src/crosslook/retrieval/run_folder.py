@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from crosslook.atomic import atomic_path, write_text
 from crosslook.errors import InputError, StoreError
 from crosslook.json_text import json_object
+from crosslook.retrieval.setup import Setup
 from crosslook.types import Direction, FloatArray, Indices, Patch, Row, Window
 
 
@@ -29,10 +30,7 @@ from crosslook.types import Direction, FloatArray, Indices, Patch, Row, Window
 class MatchTable:
     """Where every query's partner stands; indices point into the patches."""
 
-    extractor: str
-    pooling: str
-    calibration: str
-    scoring: str
+    setup: Setup
     direction: Direction
     query_index: Indices
     rank: Indices
@@ -45,10 +43,7 @@ class MatchTable:
 class CurveTable:
     """A cumulative match curve: ``values[k - 1]`` is recall at k."""
 
-    extractor: str
-    pooling: str
-    calibration: str
-    scoring: str
+    setup: Setup
     direction: Direction
     values: NDArray[np.float64]
 
@@ -57,10 +52,7 @@ class CurveTable:
 class HistogramTable:
     """Counts of the cosines of pairs and of non-pairs over the same bins."""
 
-    extractor: str
-    pooling: str
-    calibration: str
-    scoring: str
+    setup: Setup
     edges: NDArray[np.float64]
     pairs: Indices
     non_pairs: Indices
@@ -177,11 +169,12 @@ def write_matches(run: Path, tables: Sequence[MatchTable]) -> None:
 def read_matches(run: Path) -> list[MatchTable]:
     """Read ``matches.parquet``."""
     tables = []
-    for name, table in _split(read_table(run / "matches.parquet")):
+    for setup, named, table in _split(read_table(run / "matches.parquet")):
         columns = {c: table[c] for c in table.column_names if c not in _NAMES}
         tables.append(
             MatchTable(
-                **name,
+                setup,
+                **named,
                 query_index=columns["query_index"].to_numpy(),
                 rank=columns["rank"].to_numpy(),
                 top_indices=_square(columns["top_indices"]),
@@ -211,7 +204,10 @@ def write_curves(run: Path, tables: Sequence[CurveTable]) -> None:
 def read_curves(run: Path) -> list[CurveTable]:
     """Read ``curves.parquet``."""
     table = read_table(run / "curves.parquet")
-    return [CurveTable(**name, values=part["value"].to_numpy()) for name, part in _split(table)]
+    return [
+        CurveTable(setup, **named, values=part["value"].to_numpy())
+        for setup, named, part in _split(table)
+    ]
 
 
 def write_histograms(run: Path, tables: Sequence[HistogramTable]) -> None:
@@ -235,11 +231,11 @@ def write_histograms(run: Path, tables: Sequence[HistogramTable]) -> None:
 def read_histograms(run: Path) -> list[HistogramTable]:
     """Read ``histograms.parquet``."""
     tables = []
-    for name, part in _split(read_table(run / "histograms.parquet"), _NAMES[:4]):
+    for setup, _, part in _split(read_table(run / "histograms.parquet"), _NAMES[:4]):
         edges = np.append(part["low"].to_numpy(), part["high"].to_numpy()[-1:])
         tables.append(
             HistogramTable(
-                **name,
+                setup,
                 edges=edges,
                 pairs=part["pairs"].to_numpy(),
                 non_pairs=part["non_pairs"].to_numpy(),
@@ -248,8 +244,10 @@ def read_histograms(run: Path) -> list[HistogramTable]:
     return tables
 
 
-def _split(table: pa.Table, names: Sequence[str] = _NAMES) -> list[tuple[dict[str, Any], pa.Table]]:
-    """Cut a table where the named columns change."""
+def _split(
+    table: pa.Table, names: Sequence[str] = _NAMES
+) -> list[tuple[Setup, dict[str, Any], pa.Table]]:
+    """Cut a table where the named columns change: the setup, the other names, and the part."""
     changes = np.zeros(len(table), bool)
     changes[:1] = True
     for name in names:
@@ -257,10 +255,12 @@ def _split(table: pa.Table, names: Sequence[str] = _NAMES) -> list[tuple[dict[st
         changes[1:] |= codes[1:] != codes[:-1]
     starts = np.flatnonzero(changes)
     ends = np.append(starts[1:], len(table))
-    return [
-        ({name: table[name][int(a)].as_py() for name in names}, table.slice(a, b - a))
-        for a, b in zip(starts.tolist(), ends.tolist(), strict=True)
-    ]
+    parts = []
+    for a, b in zip(starts.tolist(), ends.tolist(), strict=True):
+        named = {name: table[name][a].as_py() for name in names}
+        setup = Setup(**{name: named.pop(name) for name in _NAMES[:4]})
+        parts.append((setup, named, table.slice(a, b - a)))
+    return parts
 
 
 def _lists(values: NDArray[Any]) -> pa.ListArray:
@@ -321,8 +321,7 @@ class EmbeddingTable:
     ``index`` (n,) points into the patches; ``method`` is ``pca`` or ``umap``.
     """
 
-    extractor: str
-    calibration: str
+    setup: Setup
     method: str
     index: NDArray[np.int64]
     sar: FloatArray
@@ -338,8 +337,7 @@ class HeatTable:
     block b those from ``b * n // blocks`` on; empty in runs that did not keep it.
     """
 
-    extractor: str
-    calibration: str
+    setup: Setup
     order_by: str
     values: FloatArray
     borders: NDArray[np.float64]
@@ -377,7 +375,8 @@ def read_embeddings(run: Path) -> list[EmbeddingTable]:
         grouped.setdefault(key, []).append(line)
     return [
         EmbeddingTable(
-            *key,
+            Setup(key[0], calibration=key[1]),
+            key[2],
             np.array([line["index"] for line in lines], np.int64),
             np.array([[line["sar_x"], line["sar_y"]] for line in lines], np.float32),
             np.array([[line["optical_x"], line["optical_y"]] for line in lines], np.float32),
@@ -411,7 +410,8 @@ def read_heat_maps(run: Path) -> list[HeatTable]:
         grouped.setdefault(key, []).append(line)
     return [
         HeatTable(
-            *key,
+            Setup(key[0], calibration=key[1]),
+            key[2],
             np.array([line["values"] for line in lines], np.float32),
             np.array(lines[0]["borders"], np.float64),
             np.array([i for line in lines for i in line.get("members", [])], np.int64),
@@ -420,9 +420,15 @@ def read_heat_maps(run: Path) -> list[HeatTable]:
     ]
 
 
-def _same(table: object, names: Sequence[str], count: int) -> dict[str, pa.Array]:
+def _same(
+    table: MatchTable | CurveTable | HistogramTable | EmbeddingTable | HeatTable,
+    names: Sequence[str],
+    count: int,
+) -> dict[str, pa.Array]:
     """Columns that say the same on every line."""
-    return {name: pa.repeat(pa.scalar(getattr(table, name)), count) for name in names}
+    setup = table.setup
+    values = {name: getattr(setup if hasattr(setup, name) else table, name) for name in names}
+    return {name: pa.repeat(pa.scalar(value), count) for name, value in values.items()}
 
 
 def _write(path: Path, parts: Sequence[dict[str, Any]]) -> None:

@@ -9,13 +9,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.retrieval.compare.fusion import WEIGHTS, Member, fit_fusions, rank_fusions
-from crosslook.retrieval.compare.similarity import Ranks
+from crosslook.retrieval.compare.fusion import WEIGHTS, FusedScores, Member, fit_fusions
+from crosslook.retrieval.compare.similarity import Ranks, rank
 from crosslook.retrieval.dense_scores import StageFeatures
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.evaluate import Evaluator
 from crosslook.retrieval.measure.resampling import bootstrap_mean
 from crosslook.retrieval.run_folder import MatchTable
+from crosslook.retrieval.setup import Setup
 from crosslook.retrieval.stage_spec import members_of, parse_two_stage
 from crosslook.retrieval.two_stage import (
     TwoStageResult,
@@ -23,7 +24,7 @@ from crosslook.retrieval.two_stage import (
     choose_patches,
     evaluate_two_stage,
 )
-from crosslook.types import DIRECTIONS, Direction, FeatureMap, FloatArray, Indices, Metric
+from crosslook.types import DIRECTIONS, Direction, FeatureMap, Indices, Metric
 
 FUSED_CALIBRATION = "standardize"
 FUSED_SCORING: Literal["csls"] = "csls"
@@ -59,22 +60,17 @@ def evaluate_two_stages(text: str, read: ReadMaps, evaluator: Evaluator) -> TwoS
             f"{len(items)} of {len(measured)} measured pairs, drawn by the seed, are queries and "
             "gallery."
         )
-    empty: FloatArray = np.empty((0, 0), np.float32)
-    name = Descriptors(text, "", f"{spec.coarse.pooling}+dense", empty, empty)
-    rows = evaluator.rows(name, FUSED_CALIBRATION, FUSED_SCORING, result.metrics)
-    evaluator.findings.rows += rows
+    setup = Setup(text, f"{spec.coarse.pooling}+dense", FUSED_CALIBRATION, FUSED_SCORING)
+    evaluator.findings.rows += evaluator.rows(setup, result.metrics)
     if evaluator.shown:
-        evaluator.findings.matches += _match_tables(name, result, items)
+        evaluator.findings.matches += _match_tables(setup, result, items)
     return result
 
 
-def _match_tables(name: Descriptors, result: TwoStageResult, items: Indices) -> list[MatchTable]:
+def _match_tables(setup: Setup, result: TwoStageResult, items: Indices) -> list[MatchTable]:
     return [
         MatchTable(
-            name.extractor,
-            name.pooling,
-            FUSED_CALIBRATION,
-            FUSED_SCORING,
+            setup,
             direction,
             items,
             result.answers[direction].rank,
@@ -104,17 +100,15 @@ def evaluate_fusion(text: str, members: Mapping[str, Descriptors], evaluator: Ev
         )
         # A member alone is a fusion that gives it all the weight: no score is made twice.
         single = [replace(fusions[0], weights=weights) for weights in np.eye(len(parts))]
-        ranked = rank_fusions([*fusions, *single], division.measured, accept=evaluator.accepted)
-        alone = [ranks.rank == 1 for ranks in ranked[len(fusions) :]]
-        for weights, ranks in zip(WEIGHTS, ranked, strict=False):
-            shown = Descriptors(
-                fusions[0].name, "", f"fusion ({weights})", parts[0].sar, parts[0].optical
-            )
+        scores = FusedScores([*fusions, *single], division.measured)
+        partner = np.arange(len(division.measured))
+        ranked = rank(scores, partner, [evaluator.accepted])
+        alone = [ranks.rank == 1 for [ranks] in ranked[len(fusions) :]]
+        for weights, [ranks] in zip(WEIGHTS, ranked, strict=False):
+            setup = Setup(fusions[0].name, f"fusion ({weights})", FUSED_CALIBRATION, FUSED_SCORING)
             gain = _gain(alone, direction, ranks, evaluator)
-            evaluator.findings.rows += evaluator.rows(
-                shown, FUSED_CALIBRATION, FUSED_SCORING, [gain]
-            )
-            evaluator.add_ranks(shown, FUSED_CALIBRATION, FUSED_SCORING, direction, ranks)
+            evaluator.findings.rows += evaluator.rows(setup, [gain])
+            evaluator.add_ranks(setup, direction, ranks)
 
 
 def _gain(

@@ -10,8 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from crosslook.atomic import check_writable, sweep
-from crosslook.data.pairing import Pairs, ScenePair
-from crosslook.data.pairs import open_pairs
+from crosslook.data.pairs import Pairs, ScenePair, open_pairs
 from crosslook.data.patches import PatchSet
 from crosslook.data.tables import days_between, read_alignment
 from crosslook.extract.registry import extractor_class, find_row, open_model
@@ -19,7 +18,7 @@ from crosslook.extract.run import read_maps
 from crosslook.extract.spec import parse_spec
 from crosslook.extract.store import FeatureSet
 from crosslook.geo.grid import is_placed
-from crosslook.geo.reading import Reading
+from crosslook.geo.image import Reading
 from crosslook.progress import Timer
 from crosslook.retrieval.compare.approximate import DEPTH, load_faiss
 from crosslook.retrieval.descriptors import Descriptors, describe, extract_both
@@ -123,7 +122,7 @@ def _evaluate_extractors(
                 )
         for text in _members_with(spec, plan.fusion):
             pooling = parse_member(text).pooling
-            same = pooling in ("", descriptors.pooling)
+            same = pooling in ("", descriptors.setup.pooling)
             kept[text] = descriptors if same else describe(spec, patches, settings, plan, pooling)
         if spec != plan.specs[-1]:
             with timer("writing"):
@@ -143,9 +142,9 @@ def _evaluate(evaluator: Evaluator, whole: Descriptors) -> None:
     descriptors = evaluator.reduce(whole)
     for name in evaluator.settings.calibrations:
         calibrated = evaluator.calibrate(descriptors, name)
-        evaluator.evaluate(descriptors, calibrated)
+        evaluator.evaluate(calibrated)
         if evaluator.settings.structure and evaluator.shown and name in CALIBRATIONS:
-            evaluate_structure(descriptors, calibrated, evaluator)
+            evaluate_structure(calibrated, evaluator)
     evaluator.add_chosen(descriptors)
 
 
@@ -208,7 +207,9 @@ def _measure_robustness(
         )
     finally:
         extractor.close()
-    evaluator.findings.rows += evaluator.rows(descriptors, CALIBRATION, SCORING, curves.metrics)
+    evaluator.findings.rows += evaluator.rows(
+        replace(descriptors.setup, calibration=CALIBRATION, scoring=SCORING), curves.metrics
+    )
     for what, why in curves.left_out.items():
         plan.notes.append(f"robustness of {spec}: no {what}: {why}")
 

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crosslook.errors import MatchError, SettingError
+from crosslook.retrieval.compare.similarity import Matrix, Ranks, rank
 from crosslook.retrieval.dense_scores import (
     StageFeatures,
     StageScores,
@@ -41,7 +42,8 @@ Hits = NDArray[np.bool_]
 
 def partner_ranks(scores: FloatArray) -> NDArray[np.int64]:
     """Rank of each query's partner, 1 is best, shape (Nq,)."""
-    return np.asarray((scores >= np.diagonal(scores)[:, None]).sum(axis=1), np.int64)
+    [[ranks]] = rank(Matrix(scores), np.arange(len(scores)), top=1)
+    return ranks.rank
 
 
 def final_hits(coarse: FloatArray, fine: FloatArray, ks: tuple[int, ...]) -> list[Hits]:
@@ -78,40 +80,19 @@ def rank_fusion_hits(coarse: FloatArray, fine: FloatArray, ks: tuple[int, ...]) 
     return hits
 
 
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """What a shortlist ends with, query by query.
+def answer(coarse: FloatArray, fine: FloatArray, k: int, top: int = 10) -> Ranks:
+    """Answer every query by a shortlist of ``k`` and the fine score.
 
-    Attributes
-    ----------
-    rank : int64 array, shape (Nq,)
-        Of the partner among the shortlist by the fine score; where the shortlist
-        lacks it, its coarse rank, which lies beyond.
-    top_indices, top_scores : arrays, shape (Nq, top)
-        Best of the shortlist by the fine score, best first.
-    partner_score : float32 array, shape (Nq,)
-        Fine score of the partner.
+    A partner that the shortlist lacks has its coarse rank, which lies beyond.
     """
-
-    rank: NDArray[np.int64]
-    top_indices: NDArray[np.int64]
-    top_scores: FloatArray
-    partner_score: FloatArray
-
-
-def answer(coarse: FloatArray, fine: FloatArray, k: int, top: int = 10) -> Answers:
-    """Answer every query by a shortlist of ``k`` and the fine score."""
-    rank, order = partner_ranks(coarse), _order(coarse, k)
-    gathered = np.take_along_axis(fine, order, axis=1)
-    best = np.argsort(-gathered, axis=1, kind="stable")[:, :top]
-    partner = np.diagonal(fine).copy()
-    others = order != np.arange(len(fine))[:, None]
-    within = 1 + ((gathered >= partner[:, None]) & others).sum(axis=1)
-    return Answers(
-        np.where(rank <= k, within, rank).astype(np.int64),
-        np.take_along_axis(order, best, axis=1),
-        np.take_along_axis(gathered, best, axis=1),
-        partner,
+    order, partner, coarse_rank = _order(coarse, k), np.arange(len(coarse)), partner_ranks(coarse)
+    shortlist = np.full_like(fine, -np.inf)
+    np.put_along_axis(shortlist, order, np.take_along_axis(fine, order, axis=1), axis=1)
+    [[ranks]] = rank(Matrix(shortlist), partner, top=min(top, order.shape[1]))
+    return replace(
+        ranks,
+        rank=np.where(coarse_rank <= k, ranks.rank, coarse_rank),
+        partner_score=np.diagonal(fine).copy(),
     )
 
 
@@ -194,7 +175,7 @@ class TwoStageResult:
         Measured patches, indices into all.
     recommended : dict of str to int
         K per direction, by the rule of :func:`crosslook.retrieval.two_stage.recommend`.
-    answers : dict of str to Answers
+    answers : dict of str to Ranks
         Per direction at that K; indices are positions in ``items``.
     notes : list of str
         What was left out, and why.
@@ -203,7 +184,7 @@ class TwoStageResult:
     metrics: list[Metric]
     items: NDArray[np.int64]
     recommended: dict[str, int]
-    answers: dict[str, Answers]
+    answers: dict[str, Ranks]
     notes: list[str]
 
 
@@ -255,7 +236,7 @@ def evaluate_two_stage(
         notes.append(f"No reversed order: '{coarse.spec}' keeps no map of cells to verify with.")
     for direction in DIRECTIONS:
         rows.add_all(first, second, swapped, direction)
-    answers: dict[str, Answers] = {
+    answers: dict[str, Ranks] = {
         d: answer(_side(first, d), _side(second, d), rows.recommended[d]) for d in DIRECTIONS
     }
     return TwoStageResult(rows.metrics, items, rows.recommended, answers, notes)

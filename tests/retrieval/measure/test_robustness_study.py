@@ -11,13 +11,14 @@ from crosslook.data.pairs import open_pairs
 from crosslook.data.patches import PatchSet
 from crosslook.data.simulate.write import write_pairs
 from crosslook.extract.registry import open_extractor
+from crosslook.geo.image import Reading
 from crosslook.geo.radiometry import SarRadiometry
-from crosslook.geo.reading import Reading
 from crosslook.retrieval.compare.pooling import pool
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.measure.perturbations import PERTURBATIONS
 from crosslook.retrieval.measure.robustness import Robustness
 from crosslook.retrieval.robustness import perturbations_of, study_robustness
+from crosslook.retrieval.setup import Setup
 from crosslook.retrieval.split import divide, find_units
 from crosslook.types import MODALITIES
 
@@ -36,7 +37,7 @@ def curves(folder: Path, patch: int) -> Robustness:
     sar, optical = (
         pool(extractor.extract(patches.read(m, everything)), "flatten") for m in MODALITIES
     )
-    described = Descriptors("hog:cell=8", "builtin", "flatten", sar, optical)
+    described = Descriptors(Setup("hog:cell=8", "flatten"), sar, optical)
     units = find_units(patches.patches)
     division = divide(units, 0.4, 0)
     days = dict.fromkeys(patches.scenes, 2.0)

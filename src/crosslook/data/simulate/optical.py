@@ -8,8 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.data.simulate.ground import Ground, World, grow, make_ground
-from crosslook.data.simulate.landcover import BUILDING, FIELD, MAX_OBJECT_HEIGHT
+from crosslook.data.simulate.ground import (
+    BUILDING,
+    FIELD,
+    MAX_OBJECT_HEIGHT,
+    Ground,
+    World,
+    make_ground,
+)
 from crosslook.data.simulate.noise import blur, mix, normal_noise, pixel_hash, uniform
 from crosslook.types import FloatArray, Window
 
@@ -80,7 +86,7 @@ def render_optical(world: World, window: Window, settings: OpticalSettings) -> N
     """
     reach = _shadow_reach(world.gsd, settings)
     margin = reach + settings.radius + 1
-    ground = make_ground(world, grow(window, margin))
+    ground = make_ground(world, window.pad(margin))
     light = _sunlight(ground, world.gsd, settings)
     inner = slice(reach, light.shape[0] - reach), slice(reach, light.shape[1] - reach)
     lit = np.where(_shadow(ground.surface, world.gsd, settings, reach), 0.0, light[inner])

@@ -13,8 +13,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.data.simulate.ground import Ground, World, make_ground
-from crosslook.data.simulate.landcover import BUILDING, FIELD, MAX_OBJECT_HEIGHT
+from crosslook.data.simulate.ground import (
+    BUILDING,
+    FIELD,
+    MAX_OBJECT_HEIGHT,
+    Ground,
+    World,
+    make_ground,
+)
 from crosslook.data.simulate.noise import gamma_noise, mix, pixel_hash, uniform
 from crosslook.data.simulate.settings import Look
 from crosslook.types import FloatArray, Window
@@ -89,14 +95,12 @@ def render_backscatter(world: World, window: Window, settings: SarSettings) -> F
     depend on each other, since the sensor looks along them: they are made a
     few at a time, and memory holds little beside the result.
     """
-    out = np.empty((window.height, window.width), np.float32)
+    out = np.empty(window.shape, np.float32)
     margin = _margin(world, settings)
     across = (window.width + 2 * margin) * (_ROW_BYTES if settings.uncorrected else _ROW_BYTES // 2)
     deep = max(1, _WORK_BYTES // across)
-    for top in range(0, window.height, deep):
-        rows = min(deep, window.height - top)
-        part = Window(window.row + top, window.col, rows, window.width)
-        out[top : top + rows] = _render_rows(world, part, settings, margin)
+    for part in window.tiles(deep, window.width):
+        out[part.within(window).slices] = _render_rows(world, part, settings, margin)
     return out
 
 
@@ -104,7 +108,7 @@ def _render_rows(world: World, window: Window, settings: SarSettings, margin: in
     """Render rows with a margin on either side, from which something may lie over them."""
     tangent = math.tan(math.radians(settings.incidence))
     layover_reach = math.ceil(MAX_OBJECT_HEIGHT / tangent / world.gsd) + 1
-    ground = make_ground(world, _widen(window, margin))
+    ground = make_ground(world, window.pad(0, margin))
     scattered = _scatter(ground)
     surface, terrain = ground.surface, ground.terrain.height
     objects, label = ground.cover.height, ground.cover.label
@@ -134,7 +138,7 @@ def terrain_displacement(world: World, window: Window, settings: SarSettings) ->
     """Where an image that is not terrain-corrected shows the ground of a window, exactly."""
     tangent = math.tan(math.radians(settings.incidence))
     margin = _margin(world, replace(settings, uncorrected=True))
-    ground = make_ground(world, _widen(window, margin))
+    ground = make_ground(world, window.pad(0, margin))
     surface, height, objects = ground.surface, ground.terrain.height, ground.cover.height
     west = settings.look == "west"
     if west:
@@ -153,11 +157,6 @@ def terrain_displacement(world: World, window: Window, settings: SarSettings) ->
     masks = (layover[:, ::-1], shadow[:, ::-1]) if west else (layover, shadow)
     level = height[:, ::-1] if west else height
     return Displacement(columns[cut], masks[0][cut], masks[1][cut], level[cut])
-
-
-def _widen(window: Window, margin: int) -> Window:
-    """The window and ``margin`` pixels to its left and right."""
-    return Window(window.row, window.col - margin, window.height, window.width + 2 * margin)
 
 
 def _margin(world: World, settings: SarSettings) -> int:

@@ -134,37 +134,29 @@ def render_sar(settings: SceneSettings, part: Window | None = None) -> FloatArra
     part : Window, optional
         Pixels of the SAR image, all of them by default.
     """
-    at = Window(0, 0, settings.size, settings.size) if part is None else part
-    matrix = truth_matrix(settings)
-    origin = settings.origin[0] + at.row, settings.origin[1] + at.col
+    at = part or Window.whole((settings.size, settings.size))
+    matrix, place = truth_matrix(settings), at.shifted(*settings.origin)
     if np.array_equal(matrix, np.eye(3)):
-        place = Window(*origin, at.height, at.width)
         image = render_backscatter(settings.world, place, settings.sar)
     else:
         image = _resampled(settings, matrix, at)
-    return add_speckle(image, settings.world, origin, settings.looks)
+    return add_speckle(image, settings.world, place.corner, settings.looks)
 
 
 def seen_window(matrix: NDArray[np.float64], part: Window) -> Window:
     """The optical pixels that a part of the SAR image is resampled from."""
-    bottom, right = part.row + part.height, part.col + part.width
-    sides = [(row, col, 1) for row in (part.row, bottom) for col in (part.col, right)]
-    corners = np.array(sides) @ matrix.T
-    low = np.floor(corners[:, :2].min(axis=0)).astype(int) - 2
-    high = np.ceil(corners[:, :2].max(axis=0)).astype(int) + 2
-    return Window(int(low[0]), int(low[1]), *(int(side) for side in high - low))
+    sides = [(row, col, 1) for row in (part.row, part.bottom) for col in (part.col, part.right)]
+    corners = (np.array(sides) @ matrix.T)[:, :2]
+    return Window.around(corners.min(axis=0), corners.max(axis=0)).pad(2)
 
 
 def _resampled(settings: SceneSettings, matrix: NDArray[np.float64], part: Window) -> FloatArray:
     from scipy.ndimage import affine_transform
 
     seen = seen_window(matrix, part)
-    row, col = seen.row + settings.origin[0], seen.col + settings.origin[1]
-    place = Window(row, col, seen.height, seen.width)
-    larger = render_backscatter(settings.world, place, settings.sar)
+    larger = render_backscatter(settings.world, seen.shifted(*settings.origin), settings.sar)
     # scipy counts from pixel centres: index + 0.5 is the position.
     first = np.array([part.row + 0.5, part.col + 0.5])
-    offset = matrix[:2, :2] @ first + matrix[:2, 2] - (seen.row, seen.col) - 0.5
-    shape = (part.height, part.width)
-    warped = affine_transform(larger, matrix[:2, :2], offset, shape, order=1)
+    offset = matrix[:2, :2] @ first + matrix[:2, 2] - seen.corner - 0.5
+    warped = affine_transform(larger, matrix[:2, :2], offset, part.shape, order=1)
     return np.asarray(warped, np.float32)

@@ -1,4 +1,8 @@
-"""Synthetic pairs as georeferenced files."""
+"""Synthetic pairs and basemaps as georeferenced files.
+
+Images are made and written a few rows at a time, so that memory does not grow
+with their size.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +15,69 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.atomic import atomic_path, check_writable, is_temporary, sweep, write_text
-from crosslook.data.simulate.bands import optical_bands, sar_bands
 from crosslook.data.simulate.noise import mix
-from crosslook.data.simulate.scene import SceneSettings, truth_matrix
+from crosslook.data.simulate.optical import render_optical
+from crosslook.data.simulate.scene import SceneSettings, render_sar, seen_window, truth_matrix
 from crosslook.data.simulate.settings import SceneOptions, SimulateOptions
 from crosslook.errors import OutputError, SettingError
 from crosslook.options import after_two
 from crosslook.progress import track
+from crosslook.types import Window
 from crosslook.written import has_header, has_keys, refuse_foreign
+
+Render = Callable[[Window], NDArray[Any]]
+
+_TILE = 512
+"""Side of what is rendered at once of an optical image: what shades it is rendered too."""
+_BAND_PIXELS = 1 << 22
+"""Of a band of the SAR image."""
+_WHOLE_PIXELS = 48_000_000
+"""A SAR image that is resampled from so many pixels is made in one piece."""
+
+
+def optical_bands(settings: SceneSettings, rows: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Yield the first row and the pixels, uint8 (3, h, size), of bands of the optical image.
+
+    Parameters
+    ----------
+    settings : SceneSettings
+    rows : int
+        Of a strip of the file; bands are whole strips.
+    """
+
+    def render(at: Window) -> NDArray[np.uint8]:
+        return render_optical(settings.world, at.shifted(*settings.origin), settings.optical)
+
+    yield from _bands(settings.size, rows, (_TILE, _TILE), render)
+
+
+def sar_bands(settings: SceneSettings, rows: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Yield the first row and the pixels, float32 (1, h, size), of bands of the SAR image."""
+    matrix, size = truth_matrix(settings), settings.size
+    deep = max(1, _BAND_PIXELS // size)
+
+    def render(at: Window) -> NDArray[np.float32]:
+        return render_sar(settings, at)[None]
+
+    if np.array_equal(matrix, np.eye(3)):  # rows are rendered one by one
+        yield from _bands(size, rows, (deep, size), render)
+        return
+    seen = seen_window(matrix, Window(0, 0, size, size))
+    if seen.height * seen.width <= _WHOLE_PIXELS:
+        yield 0, render(Window(0, 0, size, size))
+        return
+    yield from _bands(size, rows, (deep, 2 * _TILE), render)
+
+
+def _bands(
+    size: int, strip: int, tile: tuple[int, int], render: Render
+) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Bands of whole strips, each put together from tiles of about so many rows and columns."""
+    deep, width = max(strip, min(size, tile[0]) // strip * strip), tile[1]
+    for band in Window(0, 0, size, size).tiles(deep, size):
+        tiles = [render(tile) for tile in band.tiles(deep, width)]
+        yield band.row, tiles[0] if len(tiles) == 1 else np.concatenate(tiles, axis=2)
+
 
 TAG = "CROSSLOOK_SYNTHETIC"
 """GeoTIFF tag, value ``yes``, of every file that the simulator writes."""
@@ -245,3 +304,73 @@ def _truth_csv(scenes: dict[str, SceneSettings]) -> str:
         numbers = (repr(float(v)) for v in np.ravel(truth_matrix(settings)))
         lines.append(f"{name},yes," + ",".join(numbers))
     return "\n".join(lines) + "\n"
+
+
+WEST, NORTH = 200_000.0, 5_500_000.0
+"""Upper left corner of every basemap, in metres of its CRS."""
+
+
+def write_basemap(
+    out_path: Path | str, size: int, seed: int = 0, *, block: int = 1024, **options: Any
+) -> SceneSettings:
+    """Write the optical image of a world as one tiled GeoTIFF.
+
+    Memory holds one block and what shades it, whatever the size. The pixels
+    are those of ``make_pair(size, seed, ...)``; a SAR query from any place is
+    ``make_pair(chip, seed, origin=(row, col), ...).sar``.
+
+    Parameters
+    ----------
+    out_path : path
+        Ends in ``.tif``; a synthetic file of that name is replaced.
+    size, seed, **options
+        The fields of :class:`~crosslook.data.simulate.scene.SceneSettings`.
+    block : int
+        Side of what is made at once, a multiple of 256 up to 8192 pixels.
+
+    Raises
+    ------
+    SettingError
+        For a value that is not allowed.
+    OutputError
+        If the file cannot be written, or is there and is not synthetic.
+    """
+    import rasterio
+    from rasterio.windows import Window as FileWindow
+
+    path = Path(out_path)
+    settings = SceneSettings(size=size, seed=seed, **options)
+    if block % 256 or not 256 <= block <= 8192:
+        raise SettingError(f"block is {block}; a multiple of 256 from 256 to 8192 is allowed.")
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        raise SettingError(f"{path.name}: the basemap is a GeoTIFF; the name must end in .tif.")
+    _refuse_foreign_basemap(path)
+    check_writable(path.parent)
+    profile = profile_of((WEST, NORTH), settings.gsd, 3, "uint8")
+    profile |= {"tiled": True, "blockxsize": 256, "blockysize": 256, "interleave": "pixel"}
+    windows = list(Window(0, 0, size, size).tiles(block))
+    with (
+        atomic_path(path) as temporary,
+        rasterio.open(temporary, "w", height=size, width=size, **profile) as file,
+    ):
+        file.update_tags(**tags_of(settings))
+        for at in track(windows, "Simulating the basemap"):
+            image = render_optical(settings.world, at.shifted(*settings.origin), settings.optical)
+            file.write(image, window=FileWindow(at.col, at.row, at.width, at.height))
+    return settings
+
+
+def _refuse_foreign_basemap(path: Path) -> None:
+    import rasterio
+
+    if not path.exists():
+        return
+    try:
+        with rasterio.open(path) as file:
+            ours = file.tags().get(TAG) == "yes"
+    except rasterio.errors.RasterioIOError:
+        ours = False
+    if not ours:
+        raise OutputError(
+            f"{path} is there and was not written by the simulator. Choose another name."
+        )

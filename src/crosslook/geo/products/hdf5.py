@@ -21,8 +21,7 @@ from rasterio.errors import RasterioError
 from crosslook.errors import InputError, RasterError
 from crosslook.gdal_names import split_name, without_keys
 from crosslook.geo.products.bands import POLARISATIONS
-from crosslook.geo.products.placed import Georeference, axis_affine, placed
-from crosslook.geo.products.vrt import quiet
+from crosslook.geo.products.vrt import Georeference, axis_affine, placed, quiet
 from crosslook.storage import for_gdal, is_gdal_name, is_remote, name_of
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from crosslook.errors import CrosslookError
 from crosslook.geo.products.folders import entry_product, folder_product
-from crosslook.geo.products.listing import is_raster_name
-from crosslook.geo.products.names import is_no_imagery
+from crosslook.geo.products.listing import is_no_imagery, is_raster_name
 from crosslook.geo.products.stac import is_json, stac_items
 from crosslook.storage import Place, is_gdal_name, is_remote
 

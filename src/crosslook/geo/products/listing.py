@@ -1,4 +1,7 @@
-"""The files of a product, be it a folder or an archive that is not unpacked."""
+"""The files of a product: their endings, what their names say, and how they are listed.
+
+A product may be a folder, or an archive that is not unpacked.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,33 @@ import re
 import zipfile
 import zlib
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from crosslook.errors import InputError
-from crosslook.geo.products.suffixes import SUFFIXES
+
+SUFFIXES = (
+    ".tif", ".tiff", ".vrt", ".jp2", ".nc", ".h5", ".ntf", ".nitf", ".img", ".png", ".jpg",
+    ".jpeg", ".gpkg", ".webp", ".hdf5", ".he5",
+)  # fmt: skip
+"""Endings of the rasters that are looked for in a folder."""
+
+
+_NO_IMAGERY = re.compile(
+    r"(?:^|[_.-])(?:masks?|udm2?|browse|preview|ql|quick-?look|thumb(?:nail)?|thm"
+    r"|inc(?:idence)?(?:_?(?:map|angle))?|ls_map|linci|lia|localincidenceangle|angles?|nesz|phase"
+    r"|scl|cld|aot|wvp|qa_\w+|dem|date)(?=[_.-]|$)",
+    re.IGNORECASE,
+)
+
+
+def is_no_imagery(name: str) -> bool:
+    """Whether a file's name says that it is a mask, a browse image or a map of angles.
+
+    >>> is_no_imagery("OPERA_L2_RTC-S1_mask.tif"), is_no_imagery("scene_VV.tif")
+    (True, False)
+    """
+    return bool(_NO_IMAGERY.search(PurePath(name).stem))
+
 
 _MOST_ENTRIES = 100_000
 _MOST_TEXT = 64 << 20

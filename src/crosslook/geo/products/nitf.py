@@ -1,23 +1,33 @@
 """Radar images in NITF: complex pairs, amplitude and phase, and the products SICD and SIDD.
 
-How GDAL gives their pixels changes with its version; what they are is known from
-the subcategories of the bands (I and Q, M and P) and by the XML of the product.
+How GDAL gives their pixels changes with its version. What they are is known from
+the subcategories of the bands (I and Q, M and P) and from the XML of the product.
 A large SICD is cut into several image segments, which are one image here.
+
+They lie where the geometry in their XML says, or else its corner points. The
+header's own corners are rounded to a second of arc, some 20 m, and are not
+used. SICD (NGA.STND.0024) is projected by ``sarkit`` onto several heights, and
+rational polynomials (RPC) are fitted to that, which GDAL can follow. SIDD
+(NGA.STND.0025) lies in a plane. Rows and columns are whole numbers at the
+centres of pixels in both.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError, SubElement, fromstring, tostring
 
+import numpy as np
+import pyproj
 import rasterio
+from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
 from crosslook.geo.products.bands import Part
-from crosslook.geo.products.sicd import Located, located, size_of
 from crosslook.geo.products.vrt import (
     COMPLEX,
     Placement,
@@ -33,6 +43,269 @@ from crosslook.geo.products.vrt import (
     quiet,
     stepwise,
 )
+
+Array = NDArray[np.float64]
+
+
+def fitted(lonlat: Array, heights: Array, pixels: Array) -> tuple[dict[str, str], float]:
+    """Fit rational polynomials of third order from ground to pixels.
+
+    Parameters
+    ----------
+    lonlat : float array (n, 2)
+        Degrees; longitudes run on over 180.
+    heights : float array (n,)
+        Metres above the ellipsoid.
+    pixels : float array (n, 2)
+        Row and column, whole numbers at the centres of pixels.
+
+    Returns
+    -------
+    rpc : dict of str to str
+        As GDAL's metadata has them.
+    residual : float
+        The largest one, in pixels.
+    """
+    ground = np.column_stack([lonlat, heights])
+    low, high = ground.min(axis=0), ground.max(axis=0)
+    middle, half = (low + high) / 2, np.maximum((high - low) / 2, 1e-9)
+    terms = _terms((ground - middle) / half)
+    seen = pixels.min(axis=0), pixels.max(axis=0)
+    centre, reach = (seen[0] + seen[1]) / 2, np.maximum((seen[1] - seen[0]) / 2, 1e-9)
+    rpc = {
+        "LINE_OFF": centre[0], "SAMP_OFF": centre[1], "LONG_OFF": middle[0], "LAT_OFF": middle[1],
+        "HEIGHT_OFF": middle[2], "LINE_SCALE": reach[0], "SAMP_SCALE": reach[1],
+        "LONG_SCALE": half[0], "LAT_SCALE": half[1], "HEIGHT_SCALE": half[2],
+    }  # fmt: skip
+    written = {key: repr(float(value)) for key, value in rpc.items()}
+    worst = 0.0
+    for axis, name in enumerate(("LINE", "SAMP")):
+        wanted = (pixels[:, axis] - centre[axis]) / reach[axis]
+        above, below = _quotient(terms, wanted)
+        worst = max(
+            worst, float(np.abs((terms @ above) / (terms @ below) - wanted).max() * reach[axis])
+        )
+        for part, numbers in (("NUM", above), ("DEN", below)):
+            written[f"{name}_{part}_COEFF"] = " ".join(repr(float(n)) for n in numbers)
+    return written, worst
+
+
+def _quotient(terms: Array, wanted: Array) -> tuple[Array, Array]:
+    """Numerator and denominator (the latter begins with 1) by least squares of least norm."""
+    both = np.column_stack([terms, -wanted[:, None] * terms[:, 1:]])
+    numbers = np.asarray(np.linalg.lstsq(both, wanted, rcond=1e-10)[0], np.float64)
+    above, below = numbers[:20], np.concatenate([[1.0], numbers[20:]])
+    if (terms @ below).min() > 0.5:
+        return above, below
+    # A pole lies near: do without a denominator.
+    plain = np.asarray(np.linalg.lstsq(terms, wanted, rcond=1e-10)[0], np.float64)
+    return plain, np.concatenate([[1.0], np.zeros(19)])
+
+
+def _terms(at: Array) -> Array:
+    """The twenty terms of RPC00B, in its order; longitude L, latitude P, height H."""
+    x, y, z = at.T
+    one = np.ones_like(x)
+    return np.column_stack([
+        one, x, y, z, x * y, x * z, y * z, x * x, y * y, z * z, x * y * z, x**3, x * y * y,
+        x * z * z, x * x * y, y**3, y * z * z, x * x * z, y * y * z, z**3,
+    ])  # fmt: skip
+
+
+_NODES = 12  # of the lattice of points, along a side
+_HEIGHTS = (-1500.0, -750.0, 0.0, 750.0, 1500.0)  # about the centre's; polynomials hold beyond
+_EXACT_PX = 0.1
+_WGS84 = pyproj.CRS.from_epsg(4326).to_wkt()
+_TO_DEGREES = pyproj.Transformer.from_crs(4978, 4979, always_xy=True)
+_TO_METRES = pyproj.Transformer.from_crs(4979, 4978, always_xy=True)
+_CORNERS = ("FRFC", "FRLC", "LRLC", "LRFC")
+_ADVICE = (
+    "its whole geometry, which --height and --dem need, is read where the extra is installed: "
+    "pip install 'crosslook[sicd]'"
+)
+_WHOLE = re.compile(r"^\d{1,9}$")
+_BROKEN = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where an image lies, by what, and what a user should know of that."""
+
+    placement: Placement
+    by: str
+    note: str = ""
+
+    def below(self, rows: int) -> Located:
+        """The same, of a part that begins so many rows down."""
+        points, rpc = self.placement.points - np.array([0, rows, 0, 0, 0.0]), self.placement.rpc
+        if rpc:
+            rpc = {**rpc, "LINE_OFF": repr(float(rpc["LINE_OFF"]) - rows)}
+        return replace(self, placement=replace(self.placement, points=points, rpc=rpc))
+
+
+def size_of(root: Element) -> tuple[int, int]:
+    """Rows and columns by the XML; zeros where it says nothing."""
+    for path in ("ImageData/Num{}s", "Measurement/PixelFootprint/{}"):
+        rows, cols = (_text(root, path.format(side)) for side in ("Row", "Col"))
+        if _WHOLE.match(rows) and _WHOLE.match(cols):
+            return int(rows), int(cols)
+    return 0, 0
+
+
+def located(root: Element) -> Located | None:
+    """Where the image of a SICD or SIDD document lies; None where it does not say."""
+    for way in (_by_projection if "SICD" in root.tag else _by_plane, _by_corners):
+        try:
+            found = way(root)
+        except _BROKEN:  # what the document lacks, or says in words
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def _by_projection(root: Element) -> Located | None:
+    """By its geometry, where the package that projects it is installed."""
+    return _projected(tostring(root)) if _can_project() else None
+
+
+def _can_project() -> bool:
+    try:
+        import sarkit.sicd  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=16)
+def _projected(text: bytes) -> Located | None:
+    """Project a SICD onto several heights, and fit polynomials to that."""
+    import lxml.etree as lxml
+    from sarkit.sicd import image_to_constant_hae_surface
+
+    root = fromstring(text)
+    parser = lxml.XMLParser(resolve_entities=False, no_network=True)
+    tree = lxml.ElementTree(lxml.fromstring(text, parser))
+    pixels = _lattice(*size_of(root))
+    offset = _numbers(root, "ImageData/{}", ("FirstRow", "FirstCol"))
+    centre = _numbers(root, "ImageData/SCPPixel/{}", ("Row", "Col"))
+    spacing = _numbers(root, "Grid/{}/SS", ("Row", "Col"))
+    (level,) = _numbers(root, "GeoData/SCP/LLH/{}", ("HAE",))
+    metres = (pixels + offset - centre) * spacing
+    layers = []
+    for height in _HEIGHTS:
+        ground, _, whole = image_to_constant_hae_surface(tree, metres, level + height)
+        if not whole or not np.isfinite(ground).all():
+            return None
+        layers.append(np.column_stack(_TO_DEGREES.transform(*np.asarray(ground).T)))
+    points = np.concatenate(layers)
+    points[:, 0] = _running_on(points[:, 0])
+    rpc, residual = fitted(points[:, :2], points[:, 2], np.tile(pixels, (len(_HEIGHTS), 1)))
+    note = "" if residual <= _EXACT_PX else f"its geometry is followed to {residual:.1f} pixels"
+    return Located(Placement(rpc=rpc), "SICD geometry", note)
+
+
+def _by_plane(root: Element) -> Located:
+    """A SIDD image in a plane that touches the ground at its reference point."""
+    plane = "Measurement/PlaneProjection/"
+    pixels = _lattice(*size_of(root))
+    middle = _numbers(root, plane + "ReferencePoint/ECEF/{}", "XYZ")
+    start = _numbers(root, plane + "ReferencePoint/Point/{}", ("Row", "Col"))
+    spacing = _numbers(root, plane + "SampleSpacing/{}", ("Row", "Col"))
+    axes = [
+        _numbers(root, f"{plane}ProductPlane/{axis}UnitVector/{{}}", "XYZ")
+        for axis in ("Row", "Col")
+    ]
+    ground = middle + ((pixels - start) * spacing) @ np.stack(axes)
+    return Located(_points(pixels, ground), "SIDD geometry")
+
+
+def _by_corners(root: Element) -> Located | None:
+    """Between the corner points; along the range, which rows follow, through the centre point."""
+    corners = dict(_corner_points(root))
+    rows, cols = size_of(root)
+    if set(corners) != set(_CORNERS):
+        return None
+    level = float(_text(root, "GeoData/SCP/LLH/HAE") or 0.0)
+    at = np.array([_TO_METRES.transform(*corners[name], level) for name in _CORNERS])
+    pixels = _lattice(rows, cols)
+    share = pixels / (rows - 1, cols - 1)
+    bow = 4 * share[:, 0] * (1 - share[:, 0])
+    ground = _between(at, share) + np.outer(bow, _bend(root, at, (rows, cols)))
+    where = _points(pixels, ground)
+    if "SIDD" in root.tag:
+        return Located(where, "SIDD corner points")
+    note = "its XML lacks what its geometry is projected by" if _can_project() else _ADVICE
+    return Located(where, "SICD corner points", note)
+
+
+def _bend(root: Element, corners: Array, shape: tuple[int, int]) -> Array:
+    """How far the middle row of a SICD lies from where its corners alone would have it."""
+    try:
+        centre = _numbers(root, "GeoData/SCP/ECF/{}", "XYZ")
+        middle = _numbers(root, "ImageData/SCPPixel/{}", ("Row", "Col"))
+        first = _numbers(root, "ImageData/{}", ("FirstRow", "FirstCol"))
+    except _BROKEN:
+        return np.zeros(3)
+    share = (middle - first) / (shape[0] - 1, shape[1] - 1)
+    bow = 4 * share[0] * (1 - share[0])
+    if bow < 0.5:  # too near to a border to tell
+        return np.zeros(3)
+    out: Array = (centre - _between(corners, share[None])[0]) / bow
+    return out
+
+
+def _between(corners: Array, share: Array) -> Array:
+    """Interpolate between four corners, clockwise from the first, at shares (row, column)."""
+    down, right = share[:, :1], share[:, 1:]
+    top = corners[0] * (1 - right) + corners[1] * right
+    bottom = corners[3] * (1 - right) + corners[2] * right
+    out: Array = top * (1 - down) + bottom * down
+    return out
+
+
+def _corner_points(root: Element) -> Iterator[tuple[str, tuple[float, float]]]:
+    for point in root.findall("{*}GeoData/{*}ImageCorners/{*}ICP"):
+        lat, lon = _text(point, "Lat"), _text(point, "Lon")
+        if lat and lon:
+            yield str(point.get("index", "")).rpartition(":")[2], (float(lon), float(lat))
+
+
+def _points(pixels: Array, ground: Array) -> Placement:
+    """Control points of GDAL, which counts from the corner of a pixel."""
+    lon, lat, height = _TO_DEGREES.transform(*ground.T)
+    points = np.column_stack([pixels[:, ::-1] + 0.5, _running_on(np.asarray(lon)), lat, height])
+    if not np.isfinite(points).all():
+        raise ValueError("no place on Earth")
+    return Placement(points=points, points_crs=_WGS84)
+
+
+def _running_on(lon: Array) -> Array:
+    """Longitudes that do not jump at 180 degrees."""
+    out: Array = (lon - lon[0] + 180.0) % 360.0 - 180.0 + lon[0]
+    return out
+
+
+def _lattice(rows: int, cols: int) -> Array:
+    """Numbers of pixels all over an image, its corners among them, (n, 2)."""
+    if rows < 2 or cols < 2:
+        raise ValueError("no image")
+    sides = (np.linspace(0, rows - 1, _NODES), np.linspace(0, cols - 1, _NODES))
+    return np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def _text(root: Element, path: str) -> str:
+    """The text at a path of tags in whatever version of the standard's name space."""
+    return (root.findtext("/".join(f"{{*}}{tag}" for tag in path.split("/"))) or "").strip()
+
+
+def _numbers(root: Element, path: str, names: tuple[str, ...] | str) -> Array:
+    """Finite numbers at a path, one for each name put into it; ValueError where one lacks."""
+    out = np.array([float(_text(root, path.format(name))) for name in names])
+    if not np.isfinite(out).all():
+        raise ValueError(path)
+    return out
+
 
 _IMAGE = re.compile(r"^NITF_IM:\d+:")
 _PRODUCT = re.compile(r"^(SICD|SIDD\d{3})", re.IGNORECASE)

@@ -18,10 +18,10 @@ from crosslook.geo.products.bands import Part, Product, chosen
 from crosslook.geo.products.files import file_bands, gdal_source
 from crosslook.geo.products.folders import entry_product, folder_product
 from crosslook.geo.products.images import images_below
-from crosslook.geo.products.names import is_no_imagery
+from crosslook.geo.products.listing import is_no_imagery
 from crosslook.geo.products.stac import is_json, stac_product
 from crosslook.geo.products.virtual import stack
-from crosslook.geo.products.zarr_tree import is_zarr_folder
+from crosslook.geo.products.zarr_store import is_zarr_folder
 from crosslook.storage import Place, is_gdal_name, is_remote, name_of
 
 

@@ -13,8 +13,7 @@ from rasterio.errors import RasterioError
 
 from crosslook.errors import InputError
 from crosslook.geo.products.bands import POLARISATIONS, VISIBLE, Part, Product, band_name
-from crosslook.geo.products.listing import Listing
-from crosslook.geo.products.names import is_no_imagery
+from crosslook.geo.products.listing import Listing, is_no_imagery
 from crosslook.geo.products.vrt import quiet
 
 _QUANTITIES = ("gamma0", "sigma0", "beta0", "intensity", "amplitude")

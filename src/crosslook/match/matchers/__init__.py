@@ -15,7 +15,6 @@ from typing import ClassVar
 import numpy as np
 
 from crosslook.errors import MatchError, SettingError, did_you_mean
-from crosslook.match.judge import Kind
 from crosslook.match.pair import ImagePair
 from crosslook.match.settings import DEFAULT_MATCHER, RegisterSettings
 from crosslook.match.starts import Start
@@ -49,11 +48,11 @@ class Matcher(ABC):
 
     Attributes
     ----------
-    VERDICT : str or None
-        The fit in ``verdict.json`` that holds for its evidence; None without.
+    IS_FITTED : bool
+        Whether the verdict was fitted on its evidence (``verdict.json``).
     """
 
-    VERDICT: ClassVar[Kind | None] = None
+    IS_FITTED: ClassVar[bool] = False
 
     def __init__(self, settings: RegisterSettings) -> None:
         self.settings = settings

@@ -7,7 +7,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from crosslook.match.judge import Kind
 from crosslook.match.matchers import Matcher
 from crosslook.match.pair import ImagePair
 from crosslook.match.robust_fit import Fit, fit_tie_points
@@ -84,7 +83,7 @@ class TemplateMatcher(Matcher):
         By default :func:`stages_of` the smaller image.
     """
 
-    VERDICT: ClassVar[Kind | None] = "register"
+    IS_FITTED: ClassVar[bool] = True
 
     def __init__(
         self, settings: RegisterSettings | None = None, stages: Stages | None = None
@@ -110,7 +109,7 @@ class TemplateMatcher(Matcher):
         maps = score_maps(*pair.channels(start), stage, pair.device)
         fit = self._fit(find_tie_points(maps, start), start, stage)
         ranges = SHIFT_ONLY if self._model == "shift" else HoughRange()
-        voted = hough_vote(maps, ranges, pair.optical.shape).compose(start)
+        voted = hough_vote(maps, ranges, pair.optical.shape) @ start
         return [voted] if fit is None else [voted, fit.transform]
 
     def _fit(self, points: TiePoints, start: Transform, stage: Stage) -> Fit | None:

@@ -1,0 +1,510 @@
+"""Matches as the page shows them: jobs that match, and what the command line wrote."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from crosslook.atlas.locate import locate, locate_from, surface_of
+from crosslook.atlas.settings import LocateSettings
+from crosslook.atlas.store import NAME, Atlas, open_atlas
+from crosslook.atomic import write_bytes, write_text
+from crosslook.errors import CrosslookError, InputError, MatchError, NotFoundError, SettingError
+from crosslook.explore.images import jpeg_of, open_upload, png_of, reading_of
+from crosslook.explore.jobs import Job, Jobs
+from crosslook.explore.library import Library, Shown
+from crosslook.geo.grid import has_map, make_grid, same_grid, shape_of
+from crosslook.geo.image import ImageFile, Reading, open_image
+from crosslook.json_text import json_object
+from crosslook.match.evidence import sentences
+from crosslook.match.files import colours_of, on_footprint, tie_point_rows
+from crosslook.match.register import register, register_from
+from crosslook.match.result import MatchResult
+from crosslook.match.robust_fit import fit_exact
+from crosslook.match.settings import RegisterSettings
+from crosslook.match.transform import Transform
+from crosslook.options import ReadingText
+from crosslook.progress import stage
+from crosslook.storage import as_place, is_gdal_name, is_remote
+from crosslook.types import FloatArray, Modality, Window
+
+_SURFACE_CELLS = 192
+_MOST_SIDE = 1600
+_AROUND = 0.15  # of the footprint, shown on each side of it
+_CARD = 220
+_OPEN: dict[str, Atlas] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedMatch:
+    """What is drawn of a match, named as in :class:`~crosslook.match.result.MatchResult`.
+
+    Attributes
+    ----------
+    sar, optical : ImageFile
+    transform : Transform or None
+    window : Window or None
+    footprint : dict or None
+        Its ``pixel`` is used.
+    alternatives : tuple of dict
+    """
+
+    sar: ImageFile
+    optical: ImageFile
+    transform: Transform | None
+    window: Window | None
+    footprint: dict[str, Any] | None
+    alternatives: tuple[dict[str, Any], ...]
+
+
+Drawable = MatchResult | PlacedMatch
+
+
+def atlas_of(place: str) -> Atlas:
+    """An atlas opened once per process: its transformed blocks serve all queries."""
+    if place not in _OPEN:
+        _OPEN.clear()  # one at a time: transformed blocks are large
+        _OPEN[place] = open_atlas(place)
+    return _OPEN[place]
+
+
+def locate_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Locate an uploaded image on an atlas."""
+    settings = LocateSettings(**work["settings"])
+    atlas = atlas_of(work["atlas"])
+    query = open_upload(work["query"], "sar", reading_of(work["settings"]), work["max_pixels"])
+    result = locate(query, atlas, **_given(settings))
+    extra = draw_search(result, atlas, settings, folder)
+    return _finish(result, work, folder, extra)
+
+
+def draw_search(
+    match: Drawable, atlas: Atlas, settings: LocateSettings, folder: Path
+) -> dict[str, Any]:
+    """Draw the score surface of a search over an atlas, and the ground at its alternatives."""
+    surface, side = surface_of(match.sar, atlas, settings, _SURFACE_CELLS)
+    write_bytes(folder / "view" / "surface.png", _heat(surface))
+    return {
+        "surface": {"side": side, "shape": list(surface.shape), "high": float(surface.max())},
+        "cards": _cards(match, atlas, folder),
+    }
+
+
+def register_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Register an uploaded SAR image on an uploaded optical one."""
+    settings = RegisterSettings(**work["settings"])
+    sar, optical = _pair(work)
+    result = register(sar, optical, **_given(settings))
+    return _finish(result, work, folder, {})
+
+
+def refit_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Match again from two or three tie points that a person set."""
+    points = np.array(work["points"], np.float64)
+    if points.ndim != 2 or points.shape[1] != 4 or not 2 <= len(points) <= 3:
+        raise SettingError(
+            "two or three tie points of four numbers each are needed: SAR row and column, "
+            "optical row and column."
+        )
+    if min(_apart(points[:, :2]), _apart(points[:, 2:])) < 1.0:
+        raise MatchError("two of the tie points are the same; set them farther apart.")
+    start = fit_exact(points[:, :2], points[:, 2:], "similarity" if len(points) == 2 else "affine")
+    if "atlas" in work:
+        atlas = atlas_of(work["atlas"])
+        query = open_upload(work["query"], "sar", reading_of(work["settings"]), work["max_pixels"])
+        result = locate_from(query, atlas, start, LocateSettings(**work["settings"]))
+    else:
+        sar, optical = _pair(work)
+        result = register_from(sar, optical, start, RegisterSettings(**work["settings"]))
+    return _finish(result, work, folder, {})
+
+
+def _given(settings: LocateSettings | RegisterSettings) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in settings.model_fields_set}
+
+
+def _pair(work: dict[str, Any]) -> tuple[ImageFile, ImageFile]:
+    reading = reading_of(work["settings"])
+    return (
+        open_upload(work["sar"], "sar", reading, work["max_pixels"]),
+        open_upload(work["optical"], "optical", reading, work["max_pixels"]),
+    )
+
+
+def _apart(points: NDArray[np.float64]) -> float:
+    distance = np.linalg.norm(points[:, None] - points[None], axis=2)
+    return float(distance[~np.eye(len(points), dtype=bool)].min())
+
+
+def _finish(
+    result: MatchResult, work: dict[str, Any], folder: Path, extra: dict[str, Any]
+) -> dict[str, Any]:
+    """Write the files of the command line and those of the page; the result as the API tells it."""
+    stage("writing")
+    rows = tie_point_rows(result.tie_points, result.transform, result.optical.grid)
+    write_place(result, rows, folder, extra)
+    # Last: its match.json says that the rest is there.
+    result.write(folder / "files", force=bool(work.get("force")))
+    content = json.loads((folder / "files" / "match.json").read_text(encoding="utf-8"))
+    return {"match": content, "words": sentences(content)}
+
+
+def write_place(
+    match: Drawable, rows: list[dict[str, Any]], folder: Path, extra: dict[str, Any]
+) -> None:
+    """Draw a match, and write ``view/place.json``, by which the page puts all of it on a map.
+
+    Parameters
+    ----------
+    match : MatchResult or PlacedMatch
+    rows : list of dict
+        Tie points, as ``tie_points.csv`` has them.
+    folder : Path
+        Of the job.
+    extra : dict
+        What stands in ``place.json`` beside.
+    """
+    place = {"sar_shape": list(match.sar.shape), **_draw(match, folder), **extra}
+    origin = place["origin"]
+    place["tie_points"] = [
+        [r["sar_row"], r["sar_col"], r["optical_row"] + origin[0], r["optical_col"] + origin[1],
+         r["residual_px"], r["inlier"], r["score"]]
+        for r in rows
+    ]  # fmt: skip
+    write_text(folder / "view" / "place.json", json.dumps(place) + "\n")
+
+
+def _draw(result: Drawable, folder: Path) -> dict[str, Any]:
+    """The SAR image where it lies, and for a registration the optical one around it.
+
+    Positions that the page gets are pixels of the whole optical image or
+    atlas; ``origin`` is where the image of the match begins in it.
+    """
+    view = folder / "view"
+    window = result.window
+    origin = (0, 0) if window is None else (window.row, window.col)
+    out: dict[str, Any] = {"origin": list(origin), "shape": list(result.optical.shape)}
+    if result.transform is not None:
+        covered, _, moved = on_footprint(result.sar, result.optical, result.transform, _MOST_SIDE)
+        grey = (np.clip(moved.values, 0, 1) * 255).astype(np.uint8)
+        write_bytes(view / "sar.png", png_of(np.dstack([grey] * 3), moved.valid))
+        out["sar"] = [covered.row + origin[0], covered.col + origin[1],
+                      covered.height, covered.width]  # fmt: skip
+        out["footprint"] = [
+            [row + origin[0], col + origin[1]]
+            for row, col in (result.footprint or {"pixel": []})["pixel"]
+        ]
+    if window is None:
+        part = _around(result.optical, out.get("sar"))
+        factor = max(1, -(-max(part.height, part.width) // _MOST_SIDE))
+        ground = result.optical.read(part, factor)
+        write_bytes(view / "optical.png", png_of(colours_of(ground), ground.valid))
+        rows, cols = (length * factor for length in ground.shape)
+        out["optical"] = [part.row, part.col, rows, cols]
+    radar = result.sar.read(None, max(1, -(-max(result.sar.shape) // _MOST_SIDE)))
+    write_bytes(view / "query.png", png_of(colours_of(radar), radar.valid))
+    return out
+
+
+def _around(optical: ImageFile, sar: list[int] | None) -> Window:
+    """The part of an optical image that is shown: around the SAR image, else all of it."""
+    if sar is None:
+        return Window.whole(optical.shape)
+    covered = Window(*sar)
+    return covered.pad(round(_AROUND * max(covered.shape))).clip(optical.shape)
+
+
+def _heat(scores: FloatArray) -> bytes:
+    """PNG of a score surface: dark and clear where low, bright where high."""
+    high = max(float(scores.max()), 1e-6)
+    low = float(np.percentile(scores[scores > 0], 50)) if (scores > 0).any() else 0.0
+    unit = np.clip((scores - low) / max(high - low, 1e-6), 0, 1)
+    colours = cv2.applyColorMap((unit * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    alpha = (unit**0.7 * 255).astype(np.uint8)
+    return bytes(cv2.imencode(".png", np.dstack([colours, alpha]))[1])
+
+
+def _cards(result: Drawable, atlas: Atlas, folder: Path) -> list[dict[str, Any]]:
+    """An image of the ground at each alternative, with the scores that put it behind."""
+    cards = []
+    height, width = result.sar.shape
+    for number, other in enumerate(result.alternatives):
+        row, col = other["atlas_pixel"]
+        scale = _atlas_pixels_per_query_pixel(result)
+        half = max(height, width) * scale * 0.5
+        corner = (round(row - half), round(col - half))
+        side = max(8, round(2 * half))
+        part = atlas.image(corner, (side, side)).read(None, max(1, side // _CARD))
+        write_bytes(folder / "view" / f"alternative-{number}.jpg", jpeg_of(colours_of(part)))
+        total = other["coarse"] + other["fine"] + other["parts"]
+        cards.append({**other, "total": round(total, 4), "half": half})
+    return cards
+
+
+def _atlas_pixels_per_query_pixel(result: Drawable) -> float:
+    if result.transform is None:
+        return 1.0
+    return float(result.transform.local_scale(np.array(result.sar.shape) / 2))
+
+
+_GOOD = ("queued", "running", "done")
+_SIDES: tuple[tuple[Modality, str], ...] = (("sar", "SAR"), ("optical", "optical"))
+
+
+@dataclass(frozen=True)
+class WrittenMatch:
+    """A ``match.json`` and what of the files that it names is there.
+
+    Attributes
+    ----------
+    match : dict
+        The content of ``match.json``.
+    work : dict
+        What :func:`written_task` needs.
+    atlas : str or None
+        Id of the atlas on which it was located.
+    missing : tuple of str
+        Sentences, one for each image or atlas that is not there; empty where it can be drawn.
+    """
+
+    match: dict[str, Any]
+    work: dict[str, Any]
+    atlas: str | None
+    missing: tuple[str, ...]
+
+
+def read_written(library: Library, shown: Shown) -> WrittenMatch:
+    """Read a match, and look for its images and its atlas.
+
+    Raises
+    ------
+    NotFoundError
+        If ``match.json`` is not there any more, or none.
+    """
+    match = load_match(shown)
+    work: dict[str, Any] = {"folder": shown.place}
+    missing: list[str] = []
+    atlas = None
+    for side, word in _SIDES:
+        if side == "optical" and match["window"] is not None:
+            continue  # it is a part of the atlas
+        place = _find_image(match["images"][side], shown.path)
+        if place is None:
+            missing.append(_lost_image(match["images"][side]["name"], word))
+        else:
+            work[side] = place
+    if work.get("sar") is not None and work.get("sar") == work.get("optical"):
+        # Both are called the same, and one file beside the match cannot be both.
+        missing += [_lost_image(match["images"][side]["name"], word) for side, word in _SIDES]
+    if match["window"] is not None:
+        basemap = _find_atlas(library, match, shown.path)
+        if basemap is None:
+            missing.append(
+                f"The atlas '{Path(match['settings']['atlas']).name}' on which it was located is "
+                "not where it was. Name it to crosslook explore, beside the match."
+            )
+        else:
+            atlas, work["atlas"] = basemap.id, basemap.place
+    return WrittenMatch(match, work, atlas, tuple(missing))
+
+
+def load_match(shown: Shown) -> dict[str, Any]:
+    """The content of ``match.json``; NotFoundError where it is gone or damaged."""
+    try:
+        match = json_object((shown.path / "match.json").read_text(encoding="utf-8"))
+        named = match["images"], match["settings"], match["window"], match["verdict"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise NotFoundError(f"the match '{shown.id}' cannot be read any more.") from error
+    if not all(isinstance(part, dict) for part in named[:2]):
+        raise NotFoundError(f"the match '{shown.id}' is no match.json that crosslook wrote.")
+    return dict(match)
+
+
+def add_atlases(library: Library) -> None:
+    """Take in the atlases of this machine on which the matches that are shown were located."""
+    for shown in library.all("match"):
+        with suppress(CrosslookError):  # said where the match is looked at
+            match = load_match(shown)
+            if match["window"] is None or _find_atlas(library, match, shown.path) is not None:
+                continue
+            for place in _where(str(match["settings"]["atlas"]), shown.path):
+                if (place / NAME).is_file():
+                    library.add(str(place.resolve()))
+                    break
+
+
+def _find_image(image: dict[str, Any], folder: Path) -> str | None:
+    """Where an image is: where it was, or by its name beside the match."""
+    kept = image.get("path")
+    if isinstance(kept, str) and (is_remote(kept) or is_gdal_name(kept)):
+        return kept  # whether it can be read is seen when it is opened
+    names = [kept] if isinstance(kept, str) else []
+    for name in (*names, str(image["name"])):
+        for place in _where(name, folder):
+            if place.exists():
+                return str(place.resolve())
+    return None
+
+
+def _lost_image(name: str, word: str) -> str:
+    return (
+        f"The {word} image '{name}' is neither where it was when it was matched nor beside "
+        "match.json. Put it into that folder, and open this page again."
+    )
+
+
+def _find_atlas(library: Library, match: dict[str, Any], folder: Path) -> Shown | None:
+    """The atlas that is shown from the same place, else one of the same name."""
+    name = str(match["settings"].get("atlas", ""))
+    places = {name, *(str(place.resolve()) for place in _where(name, folder))}
+    shown = library.all("atlas")
+    same = [one for one in shown if one.place in places]
+    alike = [one for one in shown if Path(one.place).name == Path(name).name]
+    return next(iter(same + alike), None)
+
+
+def _where(name: str, folder: Path) -> Iterator[Path]:
+    """Places of this machine that a name may mean: as it was given, and beside the match."""
+    if is_remote(name) or is_gdal_name(name) or not name:
+        return
+    given = Path(name)
+    yield given
+    for near in (folder, folder.parent):
+        if not given.is_absolute():
+            yield near / given
+        yield near / given.name
+
+
+def written_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Draw a match from its files, as a job that matches draws its result."""
+    stage("read")
+    source = Path(work["folder"])
+    match = json.loads((source / "match.json").read_text(encoding="utf-8"))
+    placed = _opened(match, work)
+    extra: dict[str, Any] = {}
+    if "atlas" in work:
+        stage("search")
+        known = LocateSettings.model_fields
+        settings = LocateSettings(**{n: v for n, v in match["settings"].items() if n in known})
+        with suppress(CrosslookError):  # as where a model is not on this machine
+            extra = draw_search(placed, atlas_of(work["atlas"]), settings, folder)
+    stage("writing")
+    write_place(placed, _tie_points(source / "tie_points.csv"), folder, extra)
+    return {"match": match, "words": sentences(match)}
+
+
+def _opened(match: dict[str, Any], work: dict[str, Any]) -> PlacedMatch:
+    """Both images, each on the pixels on which it was matched."""
+    settings, window = match["settings"], match["window"]
+    names = ("sar", "optical", "bands", "height", "dem", "crs")
+    given = {n: settings[n] for n in names if settings.get(n) is not None}
+    reading = Reading.parse(ReadingText(**given))
+    sar = _same(open_image(as_place(work["sar"]), "sar", reading), match["images"]["sar"])
+    if window is None:
+        optical = open_image(as_place(work["optical"]), "optical", reading)
+    else:
+        corner, shape = (window["row"], window["col"]), (window["height"], window["width"])
+        optical = atlas_of(work["atlas"]).image(corner, shape)
+    transform = match["transform"]
+    return PlacedMatch(
+        sar=sar,
+        optical=_same(optical, match["images"]["optical"]),
+        transform=None if transform is None else Transform.from_dict(transform),
+        window=None if window is None else Window(**window),
+        footprint=match["footprint"],
+        alternatives=tuple(match["alternatives"]),
+    )
+
+
+def _same(image: ImageFile, was: dict[str, Any]) -> ImageFile:
+    """The image, where its pixels lie as they did; InputError where it is another by now."""
+    if shape_of(image.grid) != tuple(was["shape"]) or not _same_place(image.grid, was):
+        raise InputError(
+            f"'{image.name}' is not the image that was matched: its size or its place on the map "
+            "differs from what match.json says. Match it again, or put the former one back."
+        )
+    return image
+
+
+def _same_place(grid: GeoBox, was: dict[str, Any]) -> bool:
+    if was["affine"] is None or not has_map(grid):
+        return was["affine"] is None and not has_map(grid)
+    return same_grid(grid, make_grid(was["crs"], tuple(was["affine"]), *was["shape"]))
+
+
+def _tie_points(path: Path) -> list[dict[str, Any]]:
+    """Tie points as they were written; none where the file is gone."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError:
+        return []
+    numbers = ("sar_row", "sar_col", "optical_row", "optical_col", "score")
+    return [
+        {
+            **{name: float(line[name]) for name in numbers},
+            "residual_px": float(line["residual_px"]) if line["residual_px"] else None,
+            "inlier": line["inlier"] == "1",
+        }
+        for line in csv.DictReader(io.StringIO(text))
+    ]
+
+
+def refit_work(written: WrittenMatch) -> dict[str, Any]:
+    """What a fit from tie points set by hand needs of a written match."""
+    atlas = "atlas" in written.work
+    model = LocateSettings if atlas else RegisterSettings
+    settings = {
+        name: value
+        for name, value in written.match["settings"].items()
+        if name in model.model_fields and name != "points" and value is not None
+    }
+    images = {"query": "sar"} if atlas else {"sar": "sar", "optical": "optical"}
+    work: dict[str, Any] = {
+        key: {
+            "path": written.work[side],
+            "name": written.match["images"][side]["name"],
+            "driver": "",  # it is a file of whoever started the explorer, of any kind
+        }
+        for key, side in images.items()
+    }
+    where = {"atlas": written.work["atlas"]} if atlas else {}
+    return {**work, **where, "settings": settings}
+
+
+def draw_written(jobs: Jobs, shown: Shown, written: WrittenMatch) -> Job:
+    """The job that draws a match: the one that did so already, unless a file has changed since.
+
+    Raises
+    ------
+    InputError
+        If an image or the atlas is missing.
+    """
+    if written.missing:
+        raise InputError(" ".join(written.missing))
+    request = {"match": shown.id, "state": _state(written)}
+    if written.atlas is not None:
+        request["atlas"] = written.atlas
+    for job in jobs.all():
+        same = job.kind == "written" and job.request == request
+        if same and job.work["folder"] == shown.place and job.state in _GOOD:
+            return job
+    work = {**written.work, "by_hand": refit_work(written)}
+    return jobs.add("written", shown.id, request, work)
+
+
+def _state(written: WrittenMatch) -> list[int]:
+    """When the files were last changed, of those on this machine."""
+    paths = [Path(written.work["folder"]) / "match.json"]
+    paths += [Path(written.work[side]) for side, _ in _SIDES if side in written.work]
+    return [path.stat().st_mtime_ns for path in paths if path.exists()]
