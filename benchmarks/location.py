@@ -37,6 +37,7 @@ from crosslook.atlas.locate import locate
 from crosslook.atlas.search import searcher
 from crosslook.atlas.store import Atlas
 from crosslook.geo.raster import RasterArray, RasterFile
+from crosslook.match.ncc import correlation_device
 from crosslook.match.placement import placement
 from crosslook.match.relief import HILLY_PX
 from crosslook.match.transform import Transform, grid_points, mean_distance, similarity, translation
@@ -127,7 +128,7 @@ def _atlas(root: Path, scenes: list[str], out: Path) -> Atlas:
     atlas = build_atlas([root / "optical" / f"{s}.tif" for s in scenes], out)
     seconds = perf_counter() - started
     for level in range(len(atlas.manifest.levels)):
-        searcher(atlas, level).warm()
+        searcher(atlas, level, correlation_device()).precompute()
     pixels = atlas.manifest.valid_pixels / 1e6
     print(f"atlas of {len(scenes)} scenes: {pixels:.1f} Mpx, {seconds / pixels:.2f} s/Mpx to build")
     return atlas

@@ -9,28 +9,28 @@ from typing import Any
 
 import numpy as np
 
-from crosslook.atlas.prior import make_prior, whole_sample
 from crosslook.atlas.query import (
+    MOST_CELLS,
     Pose,
     Query,
     bent,
     cut_poses,
     make_poses,
+    make_prior,
     prepare_query,
     refinement_for,
     stages_for,
 )
-from crosslook.atlas.ready_blocks import MOST_CELLS
 from crosslook.atlas.search import (
+    Candidate,
     OpenLevels,
-    Proposal,
     SearchRequest,
     score_surface,
     search_queries,
 )
 from crosslook.atlas.settings import LocateCall, LocateSettings
 from crosslook.atlas.store import Atlas, open_atlas
-from crosslook.atlas.verify import Candidate, FineLevel, verify
+from crosslook.atlas.verify import FineLevel, verify
 from crosslook.errors import CrosslookError, MatchError, StoreError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
@@ -44,7 +44,7 @@ from crosslook.match.pair import read_pair
 from crosslook.match.reason import likely_absence
 from crosslook.match.register import make_result
 from crosslook.match.result import Failure, MatchResult, outline
-from crosslook.match.settings import DEFAULT_EXTRACTOR, RegisterSettings
+from crosslook.match.settings import DEFAULT_EXTRACTOR, RegisterSettings, factors
 from crosslook.match.starts import Start
 from crosslook.match.transform import Transform, scaling, translation
 from crosslook.match.working_grid import MARGIN
@@ -218,8 +218,8 @@ def _prepare_one(query: Place | RasterArray | ImageFile, job: _Job) -> _Prepared
     stage("read")
     atlas, settings = job.atlas, job.settings
     image = open_image(query, "sar", job.reading)
-    prior = make_prior(atlas, image, settings.near, settings.radius_km, settings.bbox)
-    where = whole_sample(atlas) if prior is None else prior.sample()
+    prior = make_prior(atlas, image, settings)
+    where = atlas.sample() if prior is None else prior.sample()
     prepared = prepare_query(image, atlas, settings.gsd, where)
     poses = make_poses(prepared, settings.rotation, settings.scale)
     larger = bool((poses[0].extent > np.array(atlas.grid.shape) + 0.5).any())
@@ -279,7 +279,7 @@ def _locate_pass(prepared: list[_Prepared | Failure], job: _Job) -> Iterator[Mat
 
 def _places(
     job: _Job, prepared: Sequence[_Prepared]
-) -> Sequence[tuple[int, list[Proposal]] | CrosslookError]:
+) -> Sequence[tuple[int, list[Candidate]] | CrosslookError]:
     """Search for all at once; where one cannot be searched for, one by one."""
     try:
         return search_queries(job.levels, [one.request for one in prepared], CANDIDATES, job.coarse)
@@ -291,15 +291,15 @@ def _places(
         return [place for one in prepared for place in _places(job, [one])]
 
 
-def _matched(job: _Job, one: _Prepared, level: int, proposals: list[Proposal]) -> MatchResult:
+def _matched(job: _Job, one: _Prepared, level: int, candidates: list[Candidate]) -> MatchResult:
     """Match at what was found; where a part was searched with, and in vain, at what others find."""
-    result = _match(job, _Searched(one.query, _verified(job, one, proposals), level))
+    result = _match(job, _Searched(one.query, _verified(job, one, candidates), level))
     if result.verdict == "match" or not _may_lap(one, level, job):
         return result
     with timer("search"):
         request = replace(one.request, poses=_parts(one.request.poses, job))
-        level, proposals = search_queries(job.levels, [request], CANDIDATES, job.coarse or 0)[0]
-    candidates = _verified(job, replace(one, request=request), proposals)
+        level, candidates = search_queries(job.levels, [request], CANDIDATES, job.coarse or 0)[0]
+    candidates = _verified(job, replace(one, request=request), candidates)
     return _choose([result, _match(job, _Searched(one.query, candidates, level))])
 
 
@@ -309,21 +309,21 @@ def _explained(result: MatchResult, one: _Prepared, job: _Job) -> MatchResult:
     if result.verdict != "no match":
         return result
     settings = job.settings
-    posed = settings.rotation > 0 and settings.scale > 0
+    posed = settings.rotation > 0 and factors(settings.scale) != (1.0, 1.0)
     limited = one.request.prior is not None
     reason = likely_absence(one.query.grey_image, limited=limited, posed=posed)
     return replace(result, reason=reason)
 
 
-def _verified(job: _Job, one: _Prepared, proposals: list[Proposal]) -> list[Candidate]:
-    if not proposals:
+def _verified(job: _Job, one: _Prepared, candidates: list[Candidate]) -> list[Candidate]:
+    if not candidates:
         raise MatchError(
             f"nothing in atlas '{job.atlas.name}' can be compared with "
             f"'{one.query.image.name}': too little of the prior holds data. "
             "Widen it, or see atlas info."
         )
     with timer("verification"):
-        return verify(job.verifier, one.request.poses, proposals)
+        return verify(job.verifier, one.request.poses, candidates)
 
 
 def _match(job: _Job, searched: _Searched) -> MatchResult:
@@ -374,7 +374,7 @@ def _aligned_at(job: _Job, image: ImageFile, place: Start) -> tuple[Alignment, W
     corner, shape = _surroundings(place.transform, image, atlas)
     part = atlas.image(corner, shape)
     move = Transform(translation(-corner[0], -corner[1]), "shift")
-    pair = read_pair((image, part), move @ place.transform, job.extractor)
+    pair = read_pair((image, part), move @ place.transform, job.extractor, job.levels.device)
     start = replace(place, transform=pair.start)
     options = RegisterSettings(model=settings.model, seed=settings.seed)
     matcher = TemplateMatcher(options, stages_for(pair.sar.shape))
@@ -446,8 +446,8 @@ def _describe(atlas: Atlas, query: Query, one: Candidate) -> dict[str, Any]:
         "fine": round(one.fine, 4),
         "coarse": round(one.coarse, 4),
         "parts": round(one.parts, 4),
-        "rotation_degrees": one.rotation,
-        "scale": one.scale,
+        "rotation_degrees": one.pose.rotation,
+        "scale": one.pose.scale,
         "atlas_pixel": [float(v) for v in pixel[0]],
         "map": [float(v) for v in to_map(pixels, pixel)[0]],
         "lonlat": [float(v) for v in to_lonlat(pixels, pixel)[0]],

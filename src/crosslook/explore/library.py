@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from crosslook.atlas.manifest import NAME
-from crosslook.atlas.store import Atlas, open_atlas
+from crosslook.atlas.store import NAME, Atlas, open_atlas
 from crosslook.data.pairs import ScenePair, open_pairs
 from crosslook.errors import CrosslookError, InputError, NotFoundError
 from crosslook.explore.scene_map import SceneGrids

@@ -24,9 +24,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.atlas.describe import describe_facts
-from crosslook.atlas.manifest import Block
-from crosslook.atlas.store import Atlas
+from crosslook.atlas.store import Atlas, Block
 from crosslook.atomic import atomic_path
 from crosslook.errors import CrosslookError, NotFoundError
 from crosslook.explore.images import encoded, jpeg_of, png_of
@@ -278,7 +276,7 @@ def describe_atlas(atlas: Atlas) -> dict[str, Any]:
         "sources": list(manifest.sources),
         "created": manifest.created,
         "built_by": manifest.version,
-        "facts": describe_facts(atlas),
+        "facts": atlas.facts(),
         "lattice": lattice(atlas),
     }
 

@@ -73,6 +73,8 @@ class ImagePair:
         SAR to optical pixels, as the georeferences or given points say.
     grid : WorkingGrid or None
         Where the two lie in their files; None for images that come from none.
+    device : str
+        Where they are correlated, as :func:`~crosslook.match.ncc.correlation_device` names it.
     """
 
     sar: CachedImage
@@ -80,11 +82,14 @@ class ImagePair:
     extractor: Extractor
     start: Transform = field(default_factory=identity)
     grid: WorkingGrid | None = None
+    device: str = "cpu"
 
     @classmethod
-    def of(cls, sar: GreyImage, optical: GreyImage, extractor: Extractor) -> ImagePair:
+    def of(
+        cls, sar: GreyImage, optical: GreyImage, extractor: Extractor, device: str = "cpu"
+    ) -> ImagePair:
         """Two images of about one ground resolution that begin at the same corner."""
-        return cls(CachedImage.of(sar), CachedImage.of(optical), extractor)
+        return cls(CachedImage.of(sar), CachedImage.of(optical), extractor, device=device)
 
     def channels(self, transform: Transform) -> tuple[Channels, Channels]:
         """Features of the SAR image, brought onto the optical grid, and of the optical image."""
@@ -101,6 +106,7 @@ def read_pair(
     images: tuple[ImageFile, ImageFile],
     placed: Transform,
     extractor: Extractor,
+    device: str = "cpu",
     margin: int = MARGIN,
 ) -> ImagePair:
     """Choose the grid on which a SAR and an optical image are compared, and read both there.
@@ -112,6 +118,8 @@ def read_pair(
     placed : Transform
         SAR pixels to optical pixels, roughly.
     extractor : Extractor
+    device : str
+        Where the two are correlated.
     margin : int
         Optical pixels around the SAR footprint that are read too.
 
@@ -124,7 +132,9 @@ def read_pair(
     with timer("read"):
         grid = choose_grid(*images, placed, margin)
         sar, optical = grid.read()
-    return ImagePair(CachedImage.of(sar), CachedImage.of(optical), extractor, grid.start, grid)
+    return ImagePair(
+        CachedImage.of(sar), CachedImage.of(optical), extractor, grid.start, grid, device
+    )
 
 
 def grey_levels(image: GreyImage, blur: float, bins: int) -> FloatArray:

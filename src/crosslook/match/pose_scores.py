@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +21,15 @@ from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_extractor
 from crosslook.geo.grey import GreyImage
 from crosslook.match.channels import Channels, dense_channels
+from crosslook.match.ncc import (
+    cosines,
+    fetch,
+    forward,
+    inverse,
+    masked_planes,
+    masked_products,
+    place,
+)
 from crosslook.match.pair import CachedImage, ImagePair, reduce_image
 from crosslook.match.pose_range import Pose, PoseRange
 from crosslook.match.transform import Transform, grid_points, similarity, translation
@@ -34,10 +44,8 @@ _LEAST_OVERLAP = 0.5
 _BINS = 8
 _WEIGHTS = (1.0, 1.0, 0.3)  # of fine cells, coarse cells, mutual information
 _SCALE_POWER = 0.75  # 1 for noise alone; what is alike at large scales by chance asks for less
-_WORKERS = 1  # the spectra are small: threads would wait for each other
 _ROUND = 16  # cells; so that poses of about one size share a spectrum
 _SPARE = 2  # cells, so that scores of other cells can be read off between two of them
-Spectrum = NDArray[np.complex64]
 Span = tuple[int, int]
 
 
@@ -119,7 +127,7 @@ class PoseSearch:
     ) -> None:
         sar, optical = pair.sar, pair.optical
         extent = float(np.ptp(start(grid_points(*sar.shape)), axis=0).max()) * 9 / 8
-        self.finer = finer
+        self.finer, self.device = finer, pair.device
         reduced = float(np.sqrt(extent / _UNREDUCED))
         self.usual = max(1, round(reduced))
         self.factor = max(1, round(reduced / 2)) if finer else self.usual
@@ -129,7 +137,7 @@ class PoseSearch:
         self.scale = start.local_scale(np.array(sar.shape, np.float64) / 2)
         self.apart = 3.0 * self.factor * self.cell
         self._fixed: dict[int, FloatArray] = {}
-        self._spectra: dict[tuple[int, tuple[int, int]], Spectrum] = {}
+        self._spectra: dict[tuple[int, tuple[int, int]], Any] = {}
         self._levels: dict[int, FloatArray] = {}
 
     def transform(self, pose: Pose) -> Transform:
@@ -269,43 +277,28 @@ class PoseSearch:
         self, template: Channels, cell: int, spans: Sequence[Span]
     ) -> tuple[Array, Array, tuple[int, int]]:
         """Scores at positions, how much of the template counts, and the first position."""
-        own = template.valid.astype(np.float32)
-        energy = np.einsum("chw,chw->hw", template.values, template.values)
-        stack = np.concatenate([template.values, energy[None], own[None]])
-        there = self._features(cell)[-1]
-        size, cut, origin = _transform_of(there.shape, own.shape, spans)
-        fixed = self._spectrum(cell, size)
+        planes = masked_planes(template.values, template.valid)
+        there = self._features(cell)
+        size, cut, origin = _transform_of(there.shape[1:], planes.shape[1:], spans)
         # Turned by half a turn, a convolution is a correlation whose first position comes first.
-        spectrum = fft.rfft2(stack[:, ::-1, ::-1], size, workers=_WORKERS)
-        count = len(template.values)
-        joint = np.stack(
-            [
-                np.einsum("chw,chw->hw", fixed[:count], spectrum[:count]),
-                fixed[count + 1] * spectrum[count],
-                fixed[count] * spectrum[count + 1],
-                fixed[count + 1] * spectrum[count + 1],
-            ]
-        )
-        raw, theirs, ours, overlap = fft.irfft2(joint, size, workers=_WORKERS)[:, *cut]
-        both = np.sqrt(np.maximum(theirs, 0.0) * np.maximum(ours, 0.0))
-        floor = 1e-3 * max(float(both.max()), 1e-12)
-        filled = overlap / max(float(min(own.sum(), there.sum())), 1.0)
-        return raw / np.maximum(both, floor), filled, origin
+        turned = forward(place(planes[:, ::-1, ::-1], self.device), size)
+        joint = inverse(masked_products(self._spectrum(cell, size), turned), size)
+        raw, theirs, ours, overlap = fetch(joint[:, *cut])
+        filled = overlap / max(float(min(planes[-1].sum(), there[-1].sum())), 1.0)
+        return cosines(raw, theirs, ours), filled, origin
 
     def _features(self, cell: int) -> FloatArray:
         """Of the optical image, then their energy and where they are valid."""
         if cell not in self._fixed:
             channels = self.optical.channels(gradients(cell))
-            energy = np.einsum("chw,chw->hw", channels.values, channels.values)
-            valid = channels.valid.astype(np.float32)
-            self._fixed[cell] = np.concatenate([channels.values, energy[None], valid[None]])
+            self._fixed[cell] = masked_planes(channels.values, channels.valid)
         return self._fixed[cell]
 
-    def _spectrum(self, cell: int, size: tuple[int, int]) -> Spectrum:
+    def _spectrum(self, cell: int, size: tuple[int, int]) -> Any:
         """Of the optical features, padded to a size."""
         key = (cell, size)
         if key not in self._spectra:
-            self._spectra[key] = fft.rfft2(self._features(cell), size, workers=_WORKERS)
+            self._spectra[key] = forward(place(self._features(cell), self.device), size)
         return self._spectra[key]
 
     def _information(
@@ -321,13 +314,13 @@ class PoseSearch:
             self._levels[cell] = _level_masks(self.optical.reduced(cell))
         moving = _level_masks(CachedImage.of(reduce_image(image, cell)))
         size, cut, origin = _transform_of(self._levels[cell].shape[1:], moving.shape[1:], spans)
-        theirs = fft.rfft2(self._levels[cell], size, workers=_WORKERS)
-        ours = fft.rfft2(moving[:, ::-1, ::-1], size, workers=_WORKERS)
+        theirs = forward(place(self._levels[cell], self.device), size)
+        ours = forward(place(moving[:, ::-1, ::-1], self.device), size)
         shape = [part.stop - part.start for part in cut]
         own, both = np.zeros(shape), np.zeros(shape)
         other = np.zeros((len(theirs), *shape), np.float32)
         for one in ours:  # so that the counts of one level stay in the cache
-            counts = np.maximum(fft.irfft2(theirs * one, size, workers=_WORKERS)[:, *cut], 1e-2)
+            counts = np.maximum(fetch(inverse(theirs * one, size)[:, *cut]), 1e-2)
             both += _sum_log(counts)
             own += _sum_log(counts.sum(axis=0)[None])
             other += counts

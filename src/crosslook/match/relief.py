@@ -358,7 +358,7 @@ def follow_relief(
     # What terrain leaves is followed when its direction and size are settled.
     settled, shape = known is None, pair.optical.shape
     for stage in _stages(min(shape)):
-        maps = _maps_to_the_rim(*pair.channels(current), stage, shape)
+        maps = _maps_to_the_rim(pair, current, stage)
         if direction is None:
             direction = _direction(maps, current, base)
             if direction is None:
@@ -452,18 +452,17 @@ def _stages(side: int) -> tuple[Stage, ...]:
     return Stage(wide, 44.0, wide / 3, 3.0), last, Stage(wide, 9.0, wide / 4, 3.0)
 
 
-def _maps_to_the_rim(
-    moved: Channels, fixed: Channels, stage: Stage, shape: tuple[int, int]
-) -> ScoreMaps:
+def _maps_to_the_rim(pair: ImagePair, current: Transform, stage: Stage) -> ScoreMaps:
     """Score maps of templates of which up to half hang over the rim of the image.
 
     Each stands for the centre of what it holds.
     """
+    moved, fixed = pair.channels(current)
     room = max(1, int(stage.template / 2 / fixed.stride))
-    maps = score_maps(_padded(moved, room), _padded(fixed, room), stage)
+    maps = score_maps(_padded(moved, room), _padded(fixed, room), stage, pair.device)
     centres = maps.centres - room * maps.stride
     half = maps.side * maps.stride / 2
-    low, high = np.maximum(centres - half, 0.0), np.minimum(centres + half, shape)
+    low, high = np.maximum(centres - half, 0.0), np.minimum(centres + half, pair.optical.shape)
     return replace(maps, centres=(low + high) / 2)
 
 

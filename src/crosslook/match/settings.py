@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from crosslook.errors import SettingError
 from crosslook.options import (
@@ -49,45 +49,6 @@ def _as_range(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) else value
 
 
-class ReachOptions(Settings):
-    """How far a SAR image may lie from where it is said to lie."""
-
-    shift: Annotated[float | None, Cli(metavar="DISTANCE")] = Field(
-        default=None,
-        gt=0.0,
-        description="Largest shift: metres, or pixels where no image has a place.",
-    )
-    rotation: Annotated[float, Cli(metavar="DEGREES")] = Field(
-        default=0.0, ge=0.0, le=180.0, description="Largest rotation to either side."
-    )
-    scale: Annotated[
-        Factors, BeforeValidator(_as_range), Closed(), Cli(metavar="FRACTION|LOW:HIGH")
-    ] = Field(
-        default="", description="Largest change of scale, as 0.1 (10 %), or factors, as 0.7:1.4."
-    )
-    aspect: Annotated[
-        Factors, BeforeValidator(_as_range), Closed(), Cli(metavar="FRACTION|LOW:HIGH")
-    ] = Field(
-        default="",
-        description="Largest change of height over width, for oblong pixels; as --scale.",
-    )
-    flip: bool = Field(default=False, description="Try the mirror image too.")
-    near_only: bool = Field(
-        default=False, description="Do not search further where the start leads to no match."
-    )
-
-    @field_validator("scale", "aspect")
-    @classmethod
-    def _check_scale(cls, value: Factors) -> Factors:
-        factors(value)
-        return value
-
-    @property
-    def is_wide(self) -> bool:
-        """Whether a search beyond the start is asked for."""
-        return bool(self.shift or self.rotation or self.scale or self.aspect or self.flip)
-
-
 def factors(given: Factors) -> tuple[float, float]:
     """Lowest and highest factor that ``0.1`` or ``0.7:1.4`` means; (1, 1) for an empty text.
 
@@ -116,6 +77,50 @@ def factors(given: Factors) -> tuple[float, float]:
             "is allowed."
         )
     return low, high
+
+
+def _checked(value: Factors) -> Factors:
+    factors(value)
+    return value
+
+
+FactorOption = Annotated[
+    Factors,
+    BeforeValidator(_as_range),
+    AfterValidator(_checked),
+    Closed(),
+    Cli(metavar="FRACTION|LOW:HIGH"),
+]
+"""An option that takes a fraction or two factors; the same in every command."""
+
+
+class ReachOptions(Settings):
+    """How far a SAR image may lie from where it is said to lie."""
+
+    shift: Annotated[float | None, Cli(metavar="DISTANCE")] = Field(
+        default=None,
+        gt=0.0,
+        description="Largest shift: metres, or pixels where no image has a place.",
+    )
+    rotation: Annotated[float, Cli(metavar="DEGREES")] = Field(
+        default=0.0, ge=0.0, le=180.0, description="Largest rotation to either side."
+    )
+    scale: FactorOption = Field(
+        default="", description="Largest change of scale, as 0.1 (10 %), or factors, as 0.7:1.4."
+    )
+    aspect: FactorOption = Field(
+        default="",
+        description="Largest change of height over width, for oblong pixels; as --scale.",
+    )
+    flip: bool = Field(default=False, description="Try the mirror image too.")
+    near_only: bool = Field(
+        default=False, description="Do not search further where the start leads to no match."
+    )
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether a search beyond the start is asked for."""
+        return bool(self.shift or self.rotation or self.scale or self.aspect or self.flip)
 
 
 class ReliefOptions(ReadingOptions):

@@ -19,6 +19,7 @@ from crosslook.geo.grid import (
     shares_frame,
 )
 from crosslook.geo.image import ImageFile
+from crosslook.match.ncc import correlation_device
 from crosslook.match.pair import ImagePair, read_pair
 from crosslook.match.placement import placement, start_by_points
 from crosslook.match.pose_range import PoseRange
@@ -132,16 +133,17 @@ def search_areas(
     placed : Transform
         SAR pixels to optical pixels, as :func:`start_of` says.
     """
+    device = correlation_device(settings.device)
     if settings.is_wide:
         shift = _in_pixels(images, placed, settings.shift)
         margin = MARGIN if shift is None else MARGIN + int(np.ceil(shift))
-        pair = read_pair(images, placed, extractor, margin)
+        pair = read_pair(images, placed, extractor, device, margin)
         reach = None if shift is None or pair.grid is None else shift / pair.grid.factor
         yield SearchArea("requested", pair, _range_of(settings, reach), is_refined=True)
         return
-    yield neighbourhood(read_pair(images, placed, extractor))
+    yield neighbourhood(read_pair(images, placed, extractor, device))
     if not settings.near_only:
-        pair = read_pair(images, placed, extractor, widest_margin(images[0], placed))
+        pair = read_pair(images, placed, extractor, device, widest_margin(images[0], placed))
         yield SearchArea("expanded", pair, EXPANDED)
 
 

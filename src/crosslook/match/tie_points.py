@@ -12,7 +12,6 @@ from crosslook.match.channels import Channels
 from crosslook.match.ncc import (
     box_sums,
     correlate,
-    correlate_masked,
     correlate_shifts,
     find_peaks,
 )
@@ -141,7 +140,7 @@ class ScoreMaps:
     side: int
 
 
-def score_maps(warped: Channels, optical: Channels, stage: Stage) -> ScoreMaps:
+def score_maps(warped: Channels, optical: Channels, stage: Stage, device: str = "cpu") -> ScoreMaps:
     """Correlate templates of the warped SAR image with the optical image.
 
     Parameters
@@ -151,6 +150,8 @@ def score_maps(warped: Channels, optical: Channels, stage: Stage) -> ScoreMaps:
     optical : Channels
         Features of the optical image, the same cells.
     stage : Stage
+    device : str
+        Where it is computed, as :func:`crosslook.match.ncc.correlation_device` names it.
 
     Returns
     -------
@@ -165,49 +166,29 @@ def score_maps(warped: Channels, optical: Channels, stage: Stage) -> ScoreMaps:
     corners = _template_corners(warped, side, max(1, round(stage.step / stride)))
     centres = np.asarray((corners + side / 2) * stride, np.float64)
     padded = np.pad(optical.values, ((0, 0), (reach, reach), (reach, reach)))
+    gaps = None
     if warped.gaps is not None or optical.gaps is not None:
-        scores = _beside_gaps(warped, optical, padded, corners, side, reach)
-        return ScoreMaps(scores, centres, reach, stride, side)
-    area = (side + 2 * reach) ** 2
+        own, other = (
+            np.ones((1, *one.valid.shape), np.float32)
+            if one.gaps is None
+            else (~one.gaps[None]).astype(np.float32)
+            for one in (warped, optical)
+        )
+        rim = ((0, 0), (reach, reach), (reach, reach))
+        gaps = own, np.pad(other, rim, constant_values=1.0)
+    area, wide = (side + 2 * reach) ** 2, side + 2 * reach
     by_shifts = (2 * reach + 1) ** 2 * warped.valid.size * (len(padded) + _SUMMING)
-    if by_shifts < _TRANSFORMING * len(corners) * len(padded) * area:
+    fewer = by_shifts < _TRANSFORMING * len(corners) * len(padded) * area
+    if gaps is None and fewer and device == "cpu":
         scores = correlate_shifts(warped.values, padded, corners, side)
         return ScoreMaps(scores, centres, reach, stride, side)
     scores = np.zeros((len(corners), 2 * reach + 1, 2 * reach + 1), np.float32)
     for start in range(0, len(corners), _BATCH):
         part = corners[start : start + _BATCH]
-        templates = _cut(warped.values, part, side)
-        searches = _cut(padded, part, side + 2 * reach)
-        scores[start : start + _BATCH] = correlate(templates, searches)
+        templates, searches = _cut(warped.values, part, side), _cut(padded, part, wide)
+        known = gaps and (_cut(gaps[0], part, side)[:, 0], _cut(gaps[1], part, wide)[:, 0])
+        scores[start : start + _BATCH] = correlate(templates, searches, known, device)
     return ScoreMaps(scores, centres, reach, stride, side)
-
-
-def _beside_gaps(
-    warped: Channels,
-    optical: Channels,
-    padded: FloatArray,
-    corners: NDArray[np.int64],
-    side: int,
-    reach: int,
-) -> FloatArray:
-    """Scores (n, 2 reach + 1, 2 reach + 1) of what lies between thin gaps of either image."""
-    known, there = (
-        np.ones((1, *one.valid.shape), np.float32)
-        if one.gaps is None
-        else (~one.gaps[None]).astype(np.float32)
-        for one in (warped, optical)
-    )
-    there = np.pad(there, ((0, 0), (reach, reach), (reach, reach)), constant_values=1.0)
-    scores = np.zeros((len(corners), 2 * reach + 1, 2 * reach + 1), np.float32)
-    for start in range(0, len(corners), _BATCH):
-        part = corners[start : start + _BATCH]
-        scores[start : start + _BATCH] = correlate_masked(
-            _cut(warped.values, part, side),
-            _cut(known, part, side)[:, 0],
-            _cut(padded, part, side + 2 * reach),
-            _cut(there, part, side + 2 * reach)[:, 0],
-        )
-    return scores
 
 
 def find_tie_points(maps: ScoreMaps, current: Transform) -> TiePoints:

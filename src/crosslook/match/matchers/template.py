@@ -106,7 +106,7 @@ class TemplateMatcher(Matcher):
 
     def _placed_by(self, pair: ImagePair, start: Transform, stage: Stage) -> list[Transform]:
         """Where the first stage puts the image: by vote, and by the best peaks."""
-        maps = score_maps(*pair.channels(start), stage)
+        maps = score_maps(*pair.channels(start), stage, pair.device)
         fit = self._fit(find_tie_points(maps, start), start, stage)
         ranges = SHIFT_ONLY if self._model == "shift" else HoughRange()
         voted = hough_vote(maps, ranges, pair.optical.shape) @ start
@@ -123,7 +123,7 @@ class TemplateMatcher(Matcher):
 
 def points_at(pair: ImagePair, current: Transform, stage: Stage) -> TiePoints:
     """Tie points around where a transform puts the SAR image."""
-    points = find_tie_points(score_maps(*pair.channels(current), stage), current)
+    points = find_tie_points(score_maps(*pair.channels(current), stage, pair.device), current)
     return replace(points, stage=stage)
 
 
