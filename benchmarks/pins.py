@@ -48,7 +48,7 @@ RENAMED: dict[str, str] = {
 }
 """Old key, or value that is text, to the new one."""
 
-LEFT_OUT = {"timings_s", "path", "version", "format"}
+LEFT_OUT = {"timings_s", "path", "atlas", "version", "format"}
 Case = dict[str, Any]
 
 
