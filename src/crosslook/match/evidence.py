@@ -318,7 +318,7 @@ def explain(evidence: Evidence) -> Explanation:
     """Split the logit of :func:`judge` into what each term adds.
 
     A term adds its weight times the distance of its form from the reference in
-    ``verdict.json``: the middle between the means of right and of wrong answers.
+    ``verdict.json``: halfway between the means of right and of wrong answers.
     Without any inlier nothing else counts, and that is all that is said.
     """
     if evidence.inliers == 0:
