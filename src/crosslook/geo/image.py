@@ -49,7 +49,7 @@ from crosslook.geo.raster import Raster, RasterArray, RasterFile, Source
 from crosslook.geo.valid import MARGIN, Survey, fill_small_holes, survey
 from crosslook.options import ReadingText
 from crosslook.storage import Place, as_place
-from crosslook.types import FloatArray, Modality, Window
+from crosslook.types import FloatArray, Mask, Modality, Window
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ class Image:
     """
 
     values: FloatArray
-    valid: NDArray[np.bool_]
+    valid: Mask
     grid: GeoBox
     name: str
     filled: int = 0
@@ -391,7 +391,7 @@ class ImageFile:
             values[:, part], valid[part] = _reduced(unit, solid, factor)
         return Image(values, valid, grid, self.name, filled)
 
-    def _read_strip(self, window: Window) -> tuple[FloatArray, NDArray[np.bool_], int]:
+    def _read_strip(self, window: Window) -> tuple[FloatArray, Mask, int]:
         """Values (C, h, w), valid pixels and the number of filled ones, seen with a margin."""
         raw = np.full((len(self.bands), *window.shape), np.nan, np.float32)
         solid = np.zeros(window.shape, np.bool_)
@@ -400,7 +400,7 @@ class ImageFile:
         if part.is_empty:
             return np.nan_to_num(raw, copy=False, nan=0.0), solid, 0
         seen = self._cleared(self.source.read(inside, self.bands), inside)
-        valid: NDArray[np.bool_] = np.asarray(np.isfinite(seen).all(axis=0), np.bool_)
+        valid: Mask = np.asarray(np.isfinite(seen).all(axis=0), np.bool_)
         if self.scale == "power":
             valid &= (seen > 0).all(axis=0)
         holes = fill_small_holes(seen, valid)
@@ -526,9 +526,7 @@ def _check_as_opened(image: ImageFile, modality: Modality, reading: Reading) -> 
         )
 
 
-def as_image(
-    bands: NDArray[np.uint8], valid: NDArray[np.bool_], grid: GeoBox, name: str
-) -> ImageFile:
+def as_image(bands: NDArray[np.uint8], valid: Mask, grid: GeoBox, name: str) -> ImageFile:
     """Take optical pixels (B, H, W) of 8 bits whose validity is known, as a file would be."""
     source = RasterArray.of(bands, valid, grid, name)
     looked = Survey(np.empty((len(bands), 0), np.float32), 1, None, (), 0.0, (False,) * len(bands))
@@ -604,9 +602,7 @@ def _source_of(
     return RasterFile(at, tuple(names), height=reading.height, dem=reading.dem, crs=crs)
 
 
-def _reduced(
-    values: FloatArray, valid: NDArray[np.bool_], factor: int
-) -> tuple[FloatArray, NDArray[np.bool_]]:
+def _reduced(values: FloatArray, valid: Mask, factor: int) -> tuple[FloatArray, Mask]:
     """Mean over the valid pixels of whole blocks; half of a block must be valid."""
     if factor == 1:
         return values, valid

@@ -41,7 +41,7 @@ from crosslook.geo.opening import (
 from crosslook.geo.products.zarr_store import is_copy
 from crosslook.geo.recipe import EXACT_PX, Recipe
 from crosslook.storage import Place, as_path, as_place, files_below, is_remote, reaching
-from crosslook.types import FloatArray, Window
+from crosslook.types import FloatArray, Mask, Window
 
 
 @dataclass(frozen=True)
@@ -324,14 +324,14 @@ class RasterArray:
     """
 
     stored: NDArray[Any]
-    valid: NDArray[np.bool_]
+    valid: Mask
     header: Raster
 
     @classmethod
     def of(
         cls,
         stored: NDArray[Any],
-        valid: NDArray[np.bool_] | None = None,
+        valid: Mask | None = None,
         grid: GeoBox | None = None,
         name: str = "array",
         nodata: float | None = None,

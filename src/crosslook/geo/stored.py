@@ -22,11 +22,10 @@ from rasterio.errors import RasterioError
 from crosslook.errors import RasterError
 from crosslook.geo.opening import OPEN, reading, reason
 from crosslook.geo.raster import Labels, Raster, RasterArray, RasterFile, Source
-from crosslook.types import Window
+from crosslook.types import Mask, Window
 
 Mark = Literal["nodata", "alpha", "mask"]
 Numbers = NDArray[Any]
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)

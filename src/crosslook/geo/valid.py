@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from crosslook.geo.grid import shape_of
 from crosslook.geo.raster import Source
-from crosslook.types import FloatArray, Window
+from crosslook.types import FloatArray, Mask, Window
 
 ZEROS = ("auto", "nodata", "data")
 _LONGEST = 2048
@@ -80,7 +80,7 @@ class Survey:
 
     sample: FloatArray
     spacing: int
-    outside: NDArray[np.bool_] | None
+    outside: Mask | None
     fills: tuple[float, ...]
     fraction: float
     empty: tuple[bool, ...]
@@ -112,7 +112,7 @@ class Survey:
                 values[:, zero & self.is_outside(rows, cols)] = np.nan
         return values
 
-    def is_outside(self, rows: NDArray[np.float32], cols: NDArray[np.float32]) -> NDArray[np.bool_]:
+    def is_outside(self, rows: NDArray[np.float32], cols: NDArray[np.float32]) -> Mask:
         """Whether positions are near a lattice point outside the swath, shape (h, w)."""
         if self.outside is None:
             return np.zeros(np.broadcast_shapes(rows.shape, cols.shape), np.bool_)
@@ -168,13 +168,13 @@ def survey(source: Source, bands: tuple[int, ...], zeros: str = "auto") -> Surve
     )
 
 
-def _is_constant(looked: FloatArray, lost: NDArray[np.bool_]) -> bool:
+def _is_constant(looked: FloatArray, lost: Mask) -> bool:
     """Whether all that is left of an image is one value."""
     rest = looked[:, np.isfinite(looked).all(axis=0) & ~lost]
     return bool(rest.shape[1]) and bool((rest == rest[:, :1]).all())
 
 
-def fill_small_holes(values: FloatArray, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def fill_small_holes(values: FloatArray, valid: Mask) -> Mask:
     """Fill invalid regions of at most 25 pixels from their neighbours, in place.
 
     Parameters
@@ -204,9 +204,7 @@ def fill_small_holes(values: FloatArray, valid: NDArray[np.bool_]) -> NDArray[np
     return small
 
 
-def fill_from_neighbours(
-    values: FloatArray, valid: NDArray[np.bool_], holes: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
+def fill_from_neighbours(values: FloatArray, valid: Mask, holes: Mask) -> Mask:
     """Fill holes (h, w) of values (bands, h, w) from their rims inwards, in place.
 
     Returns
@@ -270,7 +268,7 @@ def _read_sites(
     return points, np.concatenate(windows, axis=1), spacing
 
 
-def _find_fills(looked: FloatArray, dtype: str) -> tuple[tuple[float, ...], NDArray[np.bool_]]:
+def _find_fills(looked: FloatArray, dtype: str) -> tuple[tuple[float, ...], Mask]:
     """The undeclared constants that stand for no data, and where they are."""
     lost = np.zeros(looked.shape[1:], np.bool_)
     found: list[float] = []
@@ -288,9 +286,9 @@ def _find_fills(looked: FloatArray, dtype: str) -> tuple[tuple[float, ...], NDAr
     return tuple(found[:_MOST_FILLS]), lost
 
 
-def _find_fill(looked: FloatArray, lost: NDArray[np.bool_], dtype: str) -> list[float]:
+def _find_fill(looked: FloatArray, lost: Mask, dtype: str) -> list[float]:
     """A constant that stands for no data besides those that are lost already; maybe none."""
-    finite: NDArray[np.bool_] = np.asarray(np.isfinite(looked).all(axis=0) & ~lost, np.bool_)
+    finite: Mask = np.asarray(np.isfinite(looked).all(axis=0) & ~lost, np.bool_)
     if not finite.any():
         return []
     band = np.where(lost, np.float32(np.nan), looked[0])
@@ -304,19 +302,17 @@ def _find_fill(looked: FloatArray, lost: NDArray[np.bool_], dtype: str) -> list[
         rest = band[finite & ~alike]
         if not _enough(alike) or not len(rest):
             continue
-        low, high = (float(end) for end in np.percentile(rest, (1.0, 99.0)))
-        if not high > low:  # what is left would be no image: two values, as of a mask, are data
-            continue
-        gap = max(float(rest.min()) - float(value), float(value) - float(rest.max()))
-        if gap > _FAR * (high - low):
+        if _is_far(rest, value):
             return [float(value)]
+        if _spread(rest) <= 0:  # two values, as of a mask, are data
+            continue
         floats = dtype.startswith("float") and value != 0
         if floats and _border_regions(alike, np.asarray(~finite), _LEAST_PIXELS) is not None:
             return [float(value)]
     return []
 
 
-def _find_both(looked: FloatArray, lost: NDArray[np.bool_]) -> list[float]:
+def _find_both(looked: FloatArray, lost: Mask) -> list[float]:
     """The least and the greatest value, where each is far from the rest but not from all others."""
     finite = np.isfinite(looked).all(axis=0) & ~lost
     if not finite.any():
@@ -327,12 +323,11 @@ def _find_both(looked: FloatArray, lost: NDArray[np.bool_]) -> list[float]:
     rest = band[finite & ~both[0] & ~both[1]]
     if not (all(map(_enough, both)) and len(rest)):
         return []
-    low, high = (float(end) for end in np.percentile(rest, (1.0, 99.0)))
-    gap = min(float(rest.min()) - float(least), float(most) - float(rest.max()))
-    return [float(least), float(most)] if high > low and gap > _FAR * (high - low) else []
+    far = _is_far(rest, least) and _is_far(rest, most)
+    return [float(least), float(most)] if far else []
 
 
-def _find_by_band(looked: FloatArray, lost: NDArray[np.bool_], dtype: str) -> list[float]:
+def _find_by_band(looked: FloatArray, lost: Mask, dtype: str) -> list[float]:
     """An end of all values that two bands or more hold far from their others, maybe nowhere both.
 
     Dates of a stack that saw different ground share the number, not the pixels. In whole numbers
@@ -355,21 +350,23 @@ def _find_by_band(looked: FloatArray, lost: NDArray[np.bool_], dtype: str) -> li
 
 def _is_far(rest: FloatArray, value: float) -> bool:
     """Whether a value lies more than the range of the others from all of them."""
-    if not len(rest):
+    if not len(rest) or not (spread := _spread(rest)) > 0:
         return False
-    low, high = (float(end) for end in np.percentile(rest, (1.0, 99.0)))
     gap = max(float(rest.min()) - float(value), float(value) - float(rest.max()))
-    return high > low and gap > _FAR * (high - low)
+    return gap > _FAR * spread
 
 
-def _enough(alike: NDArray[np.bool_]) -> bool:
+def _spread(values: FloatArray) -> float:
+    low, high = (float(end) for end in np.percentile(values, (1.0, 99.0)))
+    return high - low
+
+
+def _enough(alike: Mask) -> bool:
     """Whether pixels of one value are so many that it may be a fill."""
     return int(alike.sum()) >= max(2, min(_LEAST_PIXELS, alike.size // 100))
 
 
-def _zeros_outside(
-    looked: FloatArray, lost: NDArray[np.bool_], zeros: str, spacing: int
-) -> NDArray[np.bool_] | None:
+def _zeros_outside(looked: FloatArray, lost: Mask, zeros: str, spacing: int) -> Mask | None:
     """Lattice points whose zeros lie outside the swath."""
     nothing = (looked == 0).all(axis=0)
     if zeros == "data" or not nothing.any():
@@ -381,9 +378,7 @@ def _zeros_outside(
     return _border_regions(nothing, missing, least, swath=True)
 
 
-def _border_regions(
-    alike: NDArray[np.bool_], missing: NDArray[np.bool_], least: int, *, swath: bool = False
-) -> NDArray[np.bool_] | None:
+def _border_regions(alike: Mask, missing: Mask, least: int, *, swath: bool = False) -> Mask | None:
     """Regions of equal pixels at the border or beside large missing ones, connected over edges.
 
     With ``swath`` those at the border alone must have the shape of one.
@@ -408,7 +403,7 @@ def _border_regions(
     return np.asarray(keep[labels], np.bool_) if keep.any() else None
 
 
-def _swath_shaped(region: NDArray[np.bool_]) -> bool:
+def _swath_shaped(region: Mask) -> bool:
     """Whether zeros at a border lie outside a swath, and are not water that reaches it.
 
     A swath is a convex strip: what lies outside holds a corner of the image,
@@ -420,12 +415,12 @@ def _swath_shaped(region: NDArray[np.bool_]) -> bool:
     return max(_solidity(region), _solidity(~region)) >= _STRAIGHT
 
 
-def _grown(region: NDArray[np.bool_], shape: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def _grown(region: Mask, shape: NDArray[np.uint8]) -> Mask:
     """The region and what a kernel of this shape reaches from it."""
     return np.asarray(cv2.dilate(region.astype(np.uint8), shape) > 0, np.bool_)
 
 
-def _solidity(region: NDArray[np.bool_]) -> float:
+def _solidity(region: Mask) -> float:
     """Area over the area of the convex hull, 0..1."""
     inner = cv2.erode(
         region.astype(np.uint8), _CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=0

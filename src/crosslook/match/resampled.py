@@ -14,10 +14,10 @@ from typing import Any, Literal
 import numpy as np
 from scipy.ndimage import map_coordinates
 
-from crosslook.geo.stored import Mask, Numbers, StoredPixels, numpy_type
+from crosslook.geo.stored import Numbers, StoredPixels, numpy_type
 from crosslook.match.transform import Transform, translation
 from crosslook.match.warp import source_positions
-from crosslook.types import FloatArray, Window
+from crosslook.types import FloatArray, Mask, Window
 
 Resampling = Literal["nearest", "bilinear", "average"]
 _EXACT_IN_SINGLE = ("int8", "uint8", "int16", "uint16", "float16", "float32", "complex64")

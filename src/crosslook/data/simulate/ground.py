@@ -16,7 +16,7 @@ from crosslook.data.simulate.noise import (
     pixel_hash,
     uniform,
 )
-from crosslook.types import FloatArray, Window
+from crosslook.types import FloatArray, Mask, Window
 
 _WAVELENGTH = 6000.0
 _LAKE_LEVEL = -0.9
@@ -29,8 +29,8 @@ class Terrain:
     """Height of the ground in metres, and where lakes and rivers are; all (H, W)."""
 
     height: FloatArray
-    lake: NDArray[np.bool_]
-    river: NDArray[np.bool_]
+    lake: Mask
+    river: Mask
 
 
 def make_terrain(seed: int, y: Metres, x: Metres, relief: float) -> Terrain:

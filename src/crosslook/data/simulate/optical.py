@@ -17,7 +17,7 @@ from crosslook.data.simulate.ground import (
     make_ground,
 )
 from crosslook.data.simulate.noise import blur, mix, normal_noise, pixel_hash, uniform
-from crosslook.types import FloatArray, Window
+from crosslook.types import FloatArray, Mask, Window
 
 _ALBEDO = np.array(
     [
@@ -143,9 +143,7 @@ def _shadow_reach(gsd: float, settings: OpticalSettings) -> int:
     return math.ceil(longest / gsd)
 
 
-def _shadow(
-    surface: FloatArray, gsd: float, settings: OpticalSettings, reach: int
-) -> NDArray[np.bool_]:
+def _shadow(surface: FloatArray, gsd: float, settings: OpticalSettings, reach: int) -> Mask:
     """Whether something towards the sun is higher than the ray; loses ``reach`` a side.
 
     Only what an object of the greatest height could shade is looked for, so

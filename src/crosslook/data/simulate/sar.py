@@ -23,9 +23,8 @@ from crosslook.data.simulate.ground import (
 )
 from crosslook.data.simulate.noise import gamma_noise, mix, pixel_hash, uniform
 from crosslook.data.simulate.settings import Look
-from crosslook.types import FloatArray, Window
+from crosslook.types import FloatArray, Mask, Window
 
-Mask = NDArray[np.bool_]
 Pixels = NDArray[np.int32]
 
 _DECIBEL = np.array([-23.0, -12.5, -12.5, -9.5, -16.0, -10.0, -12.0])

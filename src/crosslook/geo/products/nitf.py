@@ -24,7 +24,6 @@ from xml.etree.ElementTree import Element, ParseError, SubElement, fromstring, t
 import numpy as np
 import pyproj
 import rasterio
-from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
 from crosslook.geo.products.bands import Part
@@ -43,8 +42,7 @@ from crosslook.geo.products.vrt import (
     quiet,
     stepwise,
 )
-
-Array = NDArray[np.float64]
+from crosslook.types import Array, Window
 
 
 def fitted(lonlat: Array, heights: Array, pixels: Array) -> tuple[dict[str, str], float]:
@@ -395,7 +393,7 @@ def _add_bands(
         table = _amplitudes(document)
         amplitude = new_band(root, "float32" if table else data.dtypes[0])
         kind = "ComplexSource" if table else "SimpleSource"
-        source = add_source(root, amplitude, kind, file, data.shape, 1)
+        source = add_source(root, amplitude, kind, file, Window.whole(data.shape), 1)
         if table:
             SubElement(source, "LUT").text = stepwise(table)
     elif data.colorinterp[0] is ColorInterp.palette and lengths and not keeps_numbers(data):
@@ -482,6 +480,7 @@ def _mosaic(data: Any, parts: Sequence[_Segment]) -> str:
     for band, kind in enumerate(data.dtypes, 1):
         added, top = new_band(root, kind), 0
         for part in parts:
-            add_source(root, added, "SimpleSource", part.name, part.shape, band, top)
-            top += part.shape[0]
+            own = Window.whole(part.shape)
+            add_source(root, added, "SimpleSource", part.name, own, band, own.shifted(top, 0))
+            top += own.height
     return tostring(root, encoding="unicode")
