@@ -107,8 +107,7 @@ def places(count: int, dimensions: int = 512) -> tuple[np.ndarray, np.ndarray]:
 
 def same_ranks(count: int = 20_000) -> bool:
     """Compare the ranks of partners, under cosine and CSLS, with neighbours accepted."""
-    from crosslook.retrieval.compare.device_search import rank_on_device
-    from crosslook.retrieval.compare.similarity import fit_scoring, rank_all
+    from crosslook.retrieval.compare.similarity import OnDevice, Similarities, fit_scoring, rank
 
     query, gallery = places(count)
     partner = np.arange(count)
@@ -117,8 +116,11 @@ def same_ranks(count: int = 20_000) -> bool:
         fit_scoring(name, query[:2000], gallery[:2000]).offsets(query, gallery)
         for name in ("cosine", "csls")
     ]
-    arguments = query, gallery, partner, offsets, [None, accept]
-    expected, ranks = rank_all(*arguments), rank_on_device("cuda", *arguments)
+    scorers = (
+        Similarities(query, gallery, offsets),
+        OnDevice("cuda", query, gallery, offsets),
+    )
+    expected, ranks = (rank(scorer, partner, [None, accept]) for scorer in scorers)
     pairs = [
         (one, other)
         for a, b in zip(expected, ranks, strict=True)
@@ -139,17 +141,16 @@ def ranking(count: int, queries: int = 16_384) -> None:
     """Time the ranking of some queries in a large gallery, and the bare product."""
     import torch
 
-    from crosslook.retrieval.compare.device_search import rank_on_device
-    from crosslook.retrieval.compare.similarity import Offsets
+    from crosslook.retrieval.compare.similarity import Offsets, OnDevice, rank
 
     query, gallery = places(count)
     query, partner = query[:queries], np.arange(min(queries, count))
     offsets = [Offsets.none(len(query), count)] * 2
     few = slice(0, 256)
     first = [Offsets.none(len(query[few]), count)]
-    rank_on_device("cuda", query[few], gallery, partner[few], first)  # loads the libraries
+    rank(OnDevice("cuda", query[few], gallery, first), partner[few])  # loads the libraries
     started = perf_counter()
-    rank_on_device("cuda", query, gallery, partner, offsets)
+    rank(OnDevice("cuda", query, gallery, offsets), partner)
     seconds = perf_counter() - started
     there, items = torch.from_numpy(query[:1024]).to("cuda"), torch.from_numpy(gallery).to("cuda")
     there @ items.T

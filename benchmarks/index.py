@@ -20,9 +20,9 @@ from crosslook.data.pairs import open_pairs
 from crosslook.data.patches import PatchSet
 from crosslook.extract.registry import open_extractor
 from crosslook.progress import track
-from crosslook.retrieval.compare.approximate import INDEXES, ApproximateIndex, rank_through_index
+from crosslook.retrieval.compare.approximate import INDEXES, Indexed
 from crosslook.retrieval.compare.calibration import fit_calibration
-from crosslook.retrieval.compare.similarity import normalise, rank_partners
+from crosslook.retrieval.compare.similarity import Offsets, normalise, rank, rank_partners
 from crosslook.retrieval.measure.resampling import bootstrap_mean
 from crosslook.types import FloatArray, Modality
 
@@ -69,16 +69,17 @@ def main() -> None:
     print(f"gallery {len(gallery)} x {gallery.shape[1]}, {len(chosen)} queries", flush=True)
     exact = {}
     for kind in INDEXES:
-        started = perf_counter()
-        index = None if kind == "exact" else ApproximateIndex(kind, gallery)
-        built = perf_counter() - started
         for name, query in sides.items():
             started = perf_counter()
-            if index is None:
+            built = 0.0
+            if kind == "exact":
                 ranks = exact[name] = rank_partners(query, gallery, chosen)
             else:
-                ranks = rank_through_index(index, query, chosen)
-            seconds = perf_counter() - started
+                none = Offsets.none(len(query), len(gallery))
+                index = Indexed(kind, query, gallery, [none])
+                built = perf_counter() - started
+                [[ranks]] = rank(index, chosen)
+            seconds = perf_counter() - started - built
             recall = bootstrap_mean(ranks.rank == 1, scenes, 0)
             loss = bootstrap_mean((exact[name].rank == 1) * 1.0 - (ranks.rank == 1), scenes, 0)
             pairs_of = zip(exact[name].top_indices, ranks.top_indices, strict=True)

@@ -117,7 +117,11 @@ def test_add_a_measure(tmp_path: Path, pairs: Path) -> None:
     added = [r for r in rows_of(tmp_path / "run") if r["metric"] == "dimension-agreement"]
     assert added
     assert all(0.0 < float(str(row["value"])) < 1.0 for row in added)
-    assert "Agreement of dimensions" in (tmp_path / "run" / "report.html").read_text()
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert '<h2 id="agreement">Agreement of dimensions</h2>' in report
+    assert "Pearson 1895" in report
+    assert report.count("<td>dimension-agreement</td>") == len(added)
+    assert "dimension-agreement" in (tmp_path / "run" / "rows.csv").read_text()
 
 
 @pytest.mark.slow

@@ -9,10 +9,10 @@ import pytest
 
 from crosslook.errors import SettingError
 from crosslook.retrieval.choose import choose_setup
-from crosslook.retrieval.compare.fusion import Member, fit_fusion
+from crosslook.retrieval.compare.fusion import FusedScores, Member, fit_fusions
 from crosslook.retrieval.compare.pooling import dense_shifts, pool
 from crosslook.retrieval.compare.shifts import Shifts
-from crosslook.retrieval.compare.similarity import fit_scoring, normalise, rank_partners
+from crosslook.retrieval.compare.similarity import fit_scoring, normalise, rank, rank_partners
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.run_folder import read_rows
 from crosslook.retrieval.settings import StudySettings
@@ -75,8 +75,9 @@ def test_a_fusion_takes_maps_and_descriptors_together() -> None:
     place, noise = rng.normal(size=(2, 100, 12))
     sar, optical = (normalise(x.astype(np.float32)) for x in (place, place + 2.0 * noise))
     other = Member("flat", sar, optical)
-    fused = fit_fusion([maps, other], fit, units)
-    assert (fused.rank(measured).rank == 1).all()
+    _, fused = fit_fusions([maps, other], fit, units)
+    [[ranks]] = rank(FusedScores([fused], measured), np.arange(len(measured)))
+    assert (ranks.rank == 1).all()
     assert fused.weights[0] > 0.5
 
 

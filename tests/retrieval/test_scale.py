@@ -21,18 +21,18 @@ from crosslook.extract.classical import Raw
 from crosslook.extract.store import open_set
 from crosslook.report.html import write_report
 from crosslook.retrieval import record, study
-from crosslook.retrieval.compare import calibration
+from crosslook.retrieval.compare import calibration, similarity
 from crosslook.retrieval.compare.calibration import fit_calibration, fit_directions
 from crosslook.retrieval.compare.similarity import (
+    Similarities,
     fit_scoring,
     normalise,
-    rank_all,
-    rank_in,
+    rank,
     rank_partners,
 )
 from crosslook.retrieval.descriptors import describe
 from crosslook.retrieval.measure import resampling
-from crosslook.retrieval.measure.resampling import bootstrap_mean, bootstrap_median, draw_units
+from crosslook.retrieval.measure.resampling import bootstrap_mean, bootstrap_median, draw_clusters
 from crosslook.retrieval.run_folder import (
     MatchTable,
     read_matches,
@@ -106,11 +106,11 @@ def test_draws_are_the_same_however_they_are_cut(monkeypatch: pytest.MonkeyPatch
     picked = np.random.default_rng(7).integers(0, 50, size=(300, 50))
     expected = np.zeros((300, 50))
     np.add.at(expected, (np.arange(300)[:, None], picked), 1.0)
-    np.testing.assert_array_equal(np.concatenate(list(draw_units(50, 300, 7))), expected)
+    np.testing.assert_array_equal(np.concatenate(list(draw_clusters(50, 300, 7))), expected)
     rng = np.random.default_rng(0)
     values, units = rng.random(400), rng.integers(0, 50, 400)
     before = bootstrap_mean(values, units, 7), bootstrap_median(values, units, 7)
-    monkeypatch.setattr(resampling, "_KEPT", 0)
+    monkeypatch.setattr(resampling, "_CACHED", 0)
     monkeypatch.setattr(resampling, "_WEIGHTS_AT_ONCE", 1000)
     cut = bootstrap_mean(values, units, 7), bootstrap_median(values, units, 7)
     for one, other in zip(before, cut, strict=True):
@@ -129,7 +129,7 @@ def test_ranking_by_several_scorings_is_ranking_by_each() -> None:
         fit_scoring(name, query[:50], gallery[:50]).offsets(query, gallery)
         for name in ("cosine", "csls", "inverted-softmax")
     ]
-    together = rank_all(query, gallery, partner, offsets, [None, accept])
+    together = rank(Similarities(query, gallery, offsets), partner, [None, accept])
     for how, (strict, loose) in zip(offsets, together, strict=True):
         for ranks, rule in ((strict, None), (loose, accept)):
             alone = rank_partners(query, gallery, partner, how, accept=rule)
@@ -144,51 +144,29 @@ def test_ranking_by_several_scorings_is_ranking_by_each() -> None:
 def test_a_gpu_ranks_as_the_processor_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """On torch's CPU device, which runs the same code."""
     pytest.importorskip("torch", reason="the models extra is not installed")
-    from crosslook.retrieval.compare import device_search
-
     rng = np.random.default_rng(4)
     place, noise = rng.normal(size=(2, 200, 16))
     query, gallery = (normalise(x.astype(np.float32)) for x in (place, place + noise))
     gallery[50] = gallery[10]  # equal scores: the lower index first, and pessimistic ranks
     partner = np.arange(200)
     accept = [np.array([i, (i + 1) % 200]) if i % 3 else np.array([i]) for i in range(200)]
+    accept[4] = np.arange(100)  # one row that accepts much
     offsets = [
         fit_scoring(name, query[:50], gallery[:50]).offsets(query, gallery)
         for name in ("cosine", "csls")
     ]
-    expected = rank_all(query, gallery, partner, offsets, [None, accept])
-    monkeypatch.setattr(device_search, "BLOCK_SCORES", 7000)
-    ranks = device_search.rank_on_device("cpu", query, gallery, partner, offsets, [None, accept])
+    expected = rank(Similarities(query, gallery, offsets), partner, [None, accept])
+    monkeypatch.setattr(similarity, "DEVICE_BLOCK_SCORES", 7000)
+    on_device = similarity.OnDevice("cpu", query, gallery, offsets)
+    assert on_device.step == 35
+    ranks = rank(on_device, partner, [None, accept])
     for ours, theirs in zip(ranks, expected, strict=True):
         for one, other in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(one.rank, other.rank)
             np.testing.assert_array_equal(one.top_indices, other.top_indices)
             np.testing.assert_allclose(one.top_scores, other.top_scores, atol=1e-5)
             np.testing.assert_allclose(one.partner_score, other.partner_score, atol=1e-5)
-    assert device_search.search_device("cpu", gallery.nbytes) is None
-
-
-def test_a_row_that_accepts_much_does_not_make_all_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch = pytest.importorskip("torch", reason="the models extra is not installed")
-    from crosslook.retrieval.compare import device_search
-
-    rng = np.random.default_rng(5)
-    block = rng.normal(size=(9, 40)).astype(np.float32)
-    accept = [np.arange(30) if i == 4 else np.array([i, i + 9]) for i in range(9)]
-    expected = rank_in(block, block[np.arange(9), [a[0] for a in accept]], accept)
-    looked_up: list[int] = []
-    stack = np.stack
-
-    def stacked(rows: list[Any]) -> Any:
-        looked_up.append(sum(map(len, rows)))
-        return stack(rows)
-
-    monkeypatch.setattr(np, "stack", stacked)
-    monkeypatch.setattr(device_search, "_ACCEPTED", 60)
-    ranks = device_search._rank_accepted(torch.from_numpy(block), accept)
-    np.testing.assert_array_equal(ranks, expected)
-    assert max(looked_up) <= 60
-    assert len(looked_up) > 1
+    assert similarity.search_device("cpu", gallery.nbytes) is None
 
 
 def test_no_more_threads_run_than_cores_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,8 +174,6 @@ def test_no_more_threads_run_than_cores_may_be_used(monkeypatch: pytest.MonkeyPa
     import os
 
     from threadpoolctl import threadpool_info
-
-    from crosslook.retrieval.compare import similarity
 
     if not hasattr(os, "sched_getaffinity"):
         pytest.skip("this system binds no processes to cores")
@@ -210,7 +186,7 @@ def test_no_more_threads_run_than_cores_may_be_used(monkeypatch: pytest.MonkeyPa
         mine = [one for one in threadpool_info() if "numpy" in one["filepath"]]
         seen.extend(one["num_threads"] for one in mine if one["user_api"] == "blas")
 
-    similarity._in_threads(work, 1000, 256)
+    similarity._in_threads(work, 1000, 256, 4)
     assert set(seen) == {1}
 
 
@@ -428,8 +404,8 @@ def test_an_estimate_times_the_search_where_the_study_runs_it(
 
         monkeypatch.setattr(module, name, work)
 
-    spy("rank_all")
-    spy("rank_on_device")
+    spy("Similarities")
+    spy("OnDevice")
     monkeypatch.setattr(module, "search_device", search_device)
     monkeypatch.setattr(module, "_ON_DEVICE", 2)
     rng = np.random.default_rng(0)
@@ -438,7 +414,7 @@ def test_an_estimate_times_the_search_where_the_study_runs_it(
     sizes = module._Sizes(fit=100, measured=10_000, dimensions=8, units=5)
     assert module._score_seconds(queries, gallery, None, sizes, settings) > 0
     assert asked == [("cuda", 4 * 10_000 * 8)]
-    assert ran == (["rank_all"] if place is None else ["rank_on_device"] * 2)
+    assert ran == (["Similarities"] if place is None else ["OnDevice"])
 
 
 def test_an_estimate_minds_no_first_scene_of_which_nothing_is_left(

@@ -360,7 +360,7 @@ def _read_table(path: Path, *, skip: bool) -> Pairs:
         pairs.append(ScenePair(name, row.get("group") or name, *places))
     twice = [name for name, count in Counter(p.id for p in pairs).items() if count > 1]
     if twice:
-        raise LayoutError(f"{path}: id '{min(twice)}' stands in more than one row; make it unique.")
+        raise LayoutError(f"{path}: id '{min(twice)}' is in more than one row; make it unique.")
     notes = [f"left out {len(lacking)} of {len(rows)} rows that lack an image: {some_of(lacking)}"]
     return Pairs(pairs, notes if lacking else [])
 

@@ -177,7 +177,7 @@ def match_keys(sides: Sides) -> tuple[list[Match], dict[Modality, list[str]]]:
     Raises
     ------
     LayoutError
-        If two images of one side stand for the same key.
+        If two images of one side have the same key.
     """
     left = {side: sorted(sides.of(side)) for side in MODALITIES}
     matches: list[Match] = []
@@ -220,7 +220,7 @@ def _only(name: str, keys: Sequence[str], files: Mapping[str, Place]) -> str:
 
 
 def _called(sar: str, optical: str) -> str:
-    """What a pair is called: its key, or what both keys share."""
+    """What a pair is called: its key, or what both keys have in common."""
     if same_name(sar) == same_name(optical):
         return sar
     short = _wordless(sar, "sar")
@@ -283,7 +283,7 @@ def _lone_folder(key: str, counts: Counter[str]) -> str:
 def twice(key: str, first: Place, second: Place) -> LayoutError:
     """The error for two images of one side with the same key."""
     return LayoutError(
-        f"{first} and {second} both stand for '{key}'; remove one, or name the pairs in "
+        f"{first} and {second} both have the key '{key}'; remove one, or name the pairs in "
         f"{table_of('sar/a.tif', 'optical/a.tif')}."
     )
 

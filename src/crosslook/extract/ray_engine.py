@@ -2,7 +2,7 @@
 
 Ray Data hands shard numbers to actors that hold the model. Each shard is
 extracted and stored exactly as on one machine, so the bytes in the store do not
-tell which engine made them. A worker that dies costs the shard it held: Ray
+tell which engine made them. A worker that dies costs the shard it worked on: Ray
 starts another and gives it that shard again.
 """
 

@@ -75,8 +75,8 @@ def _has_heights(data: Any, rpcs: RPC) -> bool:
     """Whether a model holds a height under the image, or may do."""
     lon, lat, east, north = rpcs.long_off, rpcs.lat_off, rpcs.long_scale, rpcs.lat_scale
     whole = Window(0, 0, data.width, data.height)
-    for turn in (0.0, 360.0, -360.0):  # either side of 180 degrees
-        around = (lon - east + turn, lat - north, lon + east + turn, lat + north)
+    for revolution in (0.0, 360.0, -360.0):  # either side of 180 degrees
+        around = (lon - east + revolution, lat - north, lon + east + revolution, lat + north)
         try:
             bounds = transform_bounds("EPSG:4326", data.crs, *around)
             window = from_bounds(*bounds, transform=data.transform).intersection(whole)

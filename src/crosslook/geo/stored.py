@@ -1,6 +1,6 @@
 """The numbers of a raster as its file holds them, for files that are brought along.
 
-What matching infers of an image (a constant that stands for no data, zeros
+What matching infers of an image (a constant that means no data, zeros
 outside a swath, amplitudes, colours) plays no part here: numbers keep their
 type, complex ones too, and no data is what the file declares.
 """
@@ -41,7 +41,7 @@ class StoredPixels:
         As rasterio names it, ``complex_int16`` among others; the one that
         holds those of all bands.
     nodata : float or None
-        The declared number that stands for no data in all bands.
+        The declared number that means no data in all bands.
     mark : str or None
         How the file says what is no data; None where it does not.
     labels : Labels or None

@@ -54,7 +54,7 @@ MARGIN = 8
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What one look over an image tells of its invalid pixels.
+    """What a survey of an image found of its invalid pixels.
 
     Attributes
     ----------
@@ -65,12 +65,12 @@ class Survey:
     outside : bool array, shape (rows, columns), or None
         Lattice points where zeros lie outside the swath; None where there are none.
     fills : tuple of float
-        Undeclared constants that are no data wherever they stand.
+        Undeclared constants that are no data wherever they are.
     fraction : float
         Of the image that is filled with them or lies outside, 0..1.
     empty : tuple of bool
         Of each band: whether it holds no data at all.
-    shares : tuple of float
+    fractions : tuple of float
         Of the image that holds data in each band, 0..1.
     common : float
         Of the image that holds data in all bands that hold any, 0..1.
@@ -84,13 +84,13 @@ class Survey:
     fills: tuple[float, ...]
     fraction: float
     empty: tuple[bool, ...]
-    shares: tuple[float, ...] = (1.0,)
+    fractions: tuple[float, ...] = (1.0,)
     common: float = 1.0
     apart: tuple[int, ...] = ()
 
     @property
     def fill(self) -> float | None:
-        """The first of the fills, which stands for all of them where one number is needed."""
+        """The first of the fills, to be used where one number is needed."""
         return self.fills[0] if self.fills else None
 
     def clear(
@@ -132,26 +132,26 @@ def survey(source: Source, bands: tuple[int, ...], zeros: str = "auto") -> Surve
     """
     height, width = shape_of(source.header.grid)
     if max(height, width) <= _LONGEST:
-        looked = _read_strips(source, bands, height, width)
+        pixels = _read_strips(source, bands, height, width)
         spacing = 1
-        sample = looked[:, :: max(1, height // _OVERVIEW), :: max(1, width // _OVERVIEW)]
+        sample = pixels[:, :: max(1, height // _OVERVIEW), :: max(1, width // _OVERVIEW)]
     elif height * width <= _CHEAP_PIXELS:
         spacing = -(-max(height, width) // _LONGEST)
         shape = (max(1, height // spacing), max(1, width // spacing))
         if source.header.stale_overviews:
-            looked = _read_rows(source, bands, shape)
+            pixels = _read_rows(source, bands, shape)
         else:
-            looked = source.read(None, bands, shape)
-        sample = looked
+            pixels = source.read(None, bands, shape)
+        sample = pixels
     else:
-        looked, sample, spacing = _read_sites(source, bands, height, width)
-    empty = tuple(bool(~np.isfinite(band).any()) for band in looked)
-    used = looked[[not nothing for nothing in empty]] if not all(empty) else looked
+        pixels, sample, spacing = _read_sites(source, bands, height, width)
+    empty = tuple(bool(~np.isfinite(band).any()) for band in pixels)
+    used = pixels[[not nothing for nothing in empty]] if not all(empty) else pixels
     fills, lost = _find_fills(used, source.header.dtype)
     outside = _zeros_outside(used, lost, zeros, spacing)
     if outside is not None and zeros == "auto" and _is_constant(used, lost | outside):
         outside = None  # zeros and one other value: a mask or a scan, no swath
-    full = np.isfinite(looked) & ~np.isin(looked, np.array(fills, np.float32))
+    full = np.isfinite(pixels) & ~np.isin(pixels, np.array(fills, np.float32))
     in_all = full[[not nothing for nothing in empty]].all(axis=0) if not all(empty) else full[0]
     fraction = float((lost if outside is None else lost | outside).mean())
     if outside is not None and spacing > 1:
@@ -168,9 +168,9 @@ def survey(source: Source, bands: tuple[int, ...], zeros: str = "auto") -> Surve
     )
 
 
-def _is_constant(looked: FloatArray, lost: Mask) -> bool:
+def _is_constant(pixels: FloatArray, lost: Mask) -> bool:
     """Whether all that is left of an image is one value."""
-    rest = looked[:, np.isfinite(looked).all(axis=0) & ~lost]
+    rest = pixels[:, np.isfinite(pixels).all(axis=0) & ~lost]
     return bool(rest.shape[1]) and bool((rest == rest[:, :1]).all())
 
 
@@ -268,37 +268,37 @@ def _read_sites(
     return points, np.concatenate(windows, axis=1), spacing
 
 
-def _find_fills(looked: FloatArray, dtype: str) -> tuple[tuple[float, ...], Mask]:
-    """The undeclared constants that stand for no data, and where they are."""
-    lost = np.zeros(looked.shape[1:], np.bool_)
+def _find_fills(pixels: FloatArray, dtype: str) -> tuple[tuple[float, ...], Mask]:
+    """The undeclared constants that mean no data, and where they are."""
+    lost = np.zeros(pixels.shape[1:], np.bool_)
     found: list[float] = []
     while len(found) < _MOST_FILLS:
         more = (
-            _find_fill(looked, lost, dtype)
-            or _find_both(looked, lost)
-            or _find_by_band(looked, lost, dtype)
+            _find_fill(pixels, lost, dtype)
+            or _find_both(pixels, lost)
+            or _find_by_band(pixels, lost, dtype)
         )
         if not more:
             break
         found += more
         for number in more:
-            lost |= (looked == np.float32(number)).any(axis=0)
+            lost |= (pixels == np.float32(number)).any(axis=0)
     return tuple(found[:_MOST_FILLS]), lost
 
 
-def _find_fill(looked: FloatArray, lost: Mask, dtype: str) -> list[float]:
-    """A constant that stands for no data besides those that are lost already; maybe none."""
-    finite: Mask = np.asarray(np.isfinite(looked).all(axis=0) & ~lost, np.bool_)
+def _find_fill(pixels: FloatArray, lost: Mask, dtype: str) -> list[float]:
+    """A constant that means no data besides those that are lost already; maybe none."""
+    finite: Mask = np.asarray(np.isfinite(pixels).all(axis=0) & ~lost, np.bool_)
     if not finite.any():
         return []
-    band = np.where(lost, np.float32(np.nan), looked[0])
+    band = np.where(lost, np.float32(np.nan), pixels[0])
     rim = np.concatenate(
         [side[np.isfinite(side)] for side in (band[0], band[-1], band[:, 0], band[:, -1])]
     )
     values, counts = np.unique(rim, return_counts=True)
     commonest = [values[counts.argmax()]] if len(values) else []
     for value in dict.fromkeys([band[finite].min(), band[finite].max(), *commonest]):
-        alike = (looked == value).all(axis=0)
+        alike = (pixels == value).all(axis=0)
         rest = band[finite & ~alike]
         if not _enough(alike) or not len(rest):
             continue
@@ -312,14 +312,14 @@ def _find_fill(looked: FloatArray, lost: Mask, dtype: str) -> list[float]:
     return []
 
 
-def _find_both(looked: FloatArray, lost: Mask) -> list[float]:
+def _find_both(pixels: FloatArray, lost: Mask) -> list[float]:
     """The least and the greatest value, where each is far from the rest but not from all others."""
-    finite = np.isfinite(looked).all(axis=0) & ~lost
+    finite = np.isfinite(pixels).all(axis=0) & ~lost
     if not finite.any():
         return []
-    band = looked[0]
+    band = pixels[0]
     least, most = band[finite].min(), band[finite].max()
-    both = [(looked == value).all(axis=0) for value in (least, most)]
+    both = [(pixels == value).all(axis=0) for value in (least, most)]
     rest = band[finite & ~both[0] & ~both[1]]
     if not (all(map(_enough, both)) and len(rest)):
         return []
@@ -327,20 +327,20 @@ def _find_both(looked: FloatArray, lost: Mask) -> list[float]:
     return [float(least), float(most)] if far else []
 
 
-def _find_by_band(looked: FloatArray, lost: Mask, dtype: str) -> list[float]:
+def _find_by_band(pixels: FloatArray, lost: Mask, dtype: str) -> list[float]:
     """An end of all values that two bands or more hold far from their others, maybe nowhere both.
 
-    Dates of a stack that saw different ground share the number, not the pixels. In whole numbers
-    the upper end of one channel is what saturates.
+    Dates of a stack that saw different ground have the number in common, not the pixels. In
+    whole numbers the upper end of one channel is what saturates.
     """
-    finite = np.isfinite(looked) & ~lost
-    if len(looked) < 2 or not finite.any():
+    finite = np.isfinite(pixels) & ~lost
+    if len(pixels) < 2 or not finite.any():
         return []
-    ends = [looked[finite].min(), looked[finite].max()]
+    ends = [pixels[finite].min(), pixels[finite].max()]
     for value in ends if dtype.startswith("float") else [end for end in ends if end < 0]:
         holding = [
             (band[known & (band != value)], value)
-            for band, known in zip(looked, finite, strict=True)
+            for band, known in zip(pixels, finite, strict=True)
             if _enough(np.asarray(known & (band == value), np.bool_))
         ]
         if len(holding) > 1 and all(_is_far(*each) for each in holding):
@@ -366,14 +366,14 @@ def _enough(alike: Mask) -> bool:
     return int(alike.sum()) >= max(2, min(_LEAST_PIXELS, alike.size // 100))
 
 
-def _zeros_outside(looked: FloatArray, lost: Mask, zeros: str, spacing: int) -> Mask | None:
+def _zeros_outside(pixels: FloatArray, lost: Mask, zeros: str, spacing: int) -> Mask | None:
     """Lattice points whose zeros lie outside the swath."""
-    nothing = (looked == 0).all(axis=0)
+    nothing = (pixels == 0).all(axis=0)
     if zeros == "data" or not nothing.any():
         return None
     if zeros == "nodata":
         return np.ones(nothing.shape, np.bool_)
-    missing = np.asarray(lost | ~np.isfinite(looked).all(axis=0), np.bool_)
+    missing = np.asarray(lost | ~np.isfinite(pixels).all(axis=0), np.bool_)
     least = max(1, -(-_LEAST_PIXELS // spacing**2))
     return _border_regions(nothing, missing, least, swath=True)
 

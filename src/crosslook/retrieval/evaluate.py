@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.retrieval.choose import choose_setup
+from crosslook.retrieval.compare.approximate import (
+    Sides,
+    known_metrics,
+    measure_loss,
+    rank_through_index,
+)
 from crosslook.retrieval.compare.calibration import (
     FITTED_ROWS,
     Calibration,
@@ -17,26 +24,23 @@ from crosslook.retrieval.compare.calibration import (
     fit_directions,
     thin,
 )
-from crosslook.retrieval.compare.device_search import rank_on_device, search_device
 from crosslook.retrieval.compare.shifts import Shifts
 from crosslook.retrieval.compare.similarity import (
-    SYMMETRIC,
+    SCORINGS,
     Offsets,
     Ranks,
+    exact_scorer,
     fit_scoring,
     normalise,
-    rank_all,
+    rank,
 )
 from crosslook.retrieval.descriptors import Descriptors
-from crosslook.retrieval.differences import Plain, is_pretrained, measure_differences, plain_of
-from crosslook.retrieval.indexed import Ranked, Sides, known_metrics, rank_indexed
-from crosslook.retrieval.measure.gap import measure_gap, pair_histograms
-from crosslook.retrieval.measure.retrieval import (
-    accepted_neighbours,
-    match_curve,
-    measure_retrieval,
-)
-from crosslook.retrieval.measure.structure import measure_structure
+from crosslook.retrieval.measure.base import Pairs
+from crosslook.retrieval.measure.difference import Plain, TwoModels, is_pretrained
+from crosslook.retrieval.measure.gap import pair_histograms
+from crosslook.retrieval.measure.registry import measure_all
+from crosslook.retrieval.measure.retrieval import Ranking, accepted_neighbours, match_curve
+from crosslook.retrieval.measure.structure import Space
 from crosslook.retrieval.run_folder import (
     CurveTable,
     EmbeddingTable,
@@ -127,6 +131,15 @@ class Calibrated:
         return out[0], out[1]
 
 
+@dataclass(frozen=True)
+class Ranked:
+    """Ranks of the partners, with neighbours accepted too, and the loss of an index."""
+
+    ranks: Ranks
+    tolerant: Ranks | None = None
+    loss: list[Metric] = field(default_factory=list)
+
+
 class Evaluator:
     """Evaluates descriptors on one patch set under one division of its units.
 
@@ -136,8 +149,8 @@ class Evaluator:
         What it adds to.
     shown : bool
         Whether figures and matches are of this division; of others only rows are kept.
-    units : int64 array, shape (n,)
-        Unit of each measured patch.
+    clusters : int64 array, shape (n,)
+        Cluster of each measured patch: its group or scene.
     accepted : list of int64 arrays, or None
         Per measured patch those that show its ground; None where all differ.
     neighbours : list of int64 arrays, or None
@@ -165,7 +178,7 @@ class Evaluator:
         self.findings = Findings()
         self.measured = [patches[i] for i in division.measured]
         names = [units.names[i] for i in division.measured]
-        self.units: NDArray[np.int64] = np.unique(names, return_inverse=True)[1].astype(np.int64)
+        self.clusters: NDArray[np.int64] = np.unique(names, return_inverse=True)[1].astype(np.int64)
         self.accepted = ground.accepted(division.measured)
         self.first = ground.first(division.measured)
         near = accepted_neighbours(self.measured, settings.tolerance_px)
@@ -246,7 +259,7 @@ class Evaluator:
             metrics = metrics + self._retrieval(ranked.tolerant, direction, self.neighbours)
         self.findings.rows += self.rows(setup, metrics)
         if setup.is_plain and direction == "sar->optical" and is_pretrained(setup.extractor):
-            self._plain[setup] = plain_of(calibrated.sar, calibrated.optical, ranked.ranks.rank)
+            self._plain[setup] = Plain.of(calibrated.sar, calibrated.optical, ranked.ranks.rank)
 
     def add_chosen(self, descriptors: Descriptors) -> None:
         """Choose a setup on the calibration units and offer its rows as those of the extractor."""
@@ -281,10 +294,11 @@ class Evaluator:
     def add_differences(self) -> None:
         """Add the paired differences of the pretrained extractors, uncalibrated."""
         settings = self.settings
-        plains = {setup.extractor: plain for setup, plain in self._plain.items()}
-        differences = measure_differences(plains, self.units, settings.seed, settings.draws)
-        for setup in self._plain:
-            self.findings.rows += self.rows(setup, differences.get(setup.extractor, []))
+        for (first, plain), (second, other) in combinations(self._plain.items(), 2):
+            view = TwoModels(
+                plain, other, second.extractor, self.clusters, settings.seed, settings.draws
+            )
+            self.add(first, view)
 
     def add_ranks(self, setup: Setup, direction: Direction, ranks: Ranks) -> None:
         """Add the rows, matches and curve of one ranking."""
@@ -301,17 +315,22 @@ class Evaluator:
     def _retrieval(
         self, ranks: Ranks, direction: Direction, accepted: Sequence[Indices] | None
     ) -> list[Metric]:
-        metrics = measure_retrieval(
+        view = Ranking(
             ranks.rank,
-            self.units,
+            self.clusters,
             len(self.measured),
             direction,
             self.settings.seed,
-            draws=self.settings.draws,
-            accept_counts=None if accepted is None else np.array([len(a) for a in accepted]),
+            self.settings.draws,
+            None if accepted is None else np.array([len(a) for a in accepted]),
             tolerant=accepted is not None and accepted is self.neighbours,
         )
+        metrics = measure_all(view)
         return metrics if ranks.depth is None else known_metrics(metrics, self.settings.index)
+
+    def add(self, setup: Setup, view: object) -> None:
+        """Add what every measure says of a view."""
+        self.findings.rows += self.rows(setup, measure_all(view))
 
     def rows(self, setup: Setup, metrics: Sequence[Metric]) -> list[Row]:
         """Set metrics of a setup into rows."""
@@ -319,12 +338,11 @@ class Evaluator:
         return [own.row(self.dataset, metric) for metric in metrics]
 
     def _add_gap(self, calibrated: Calibrated) -> None:
-        seed, sar, optical = self.settings.seed, calibrated.sar, calibrated.optical
-        units = self.units
+        sar, optical, clusters = calibrated.sar, calibrated.optical, self.clusters
         if self.accepted is not None:  # a second patch of one ground is no non-pair
-            sar, optical, units = sar[self.first], optical[self.first], units[self.first]
-        metrics = measure_gap(sar, optical, units, seed, self.settings.draws)
-        self.findings.rows += self.rows(calibrated.setup, metrics)
+            sar, optical, clusters = sar[self.first], optical[self.first], clusters[self.first]
+        seed = self.settings.seed
+        self.add(calibrated.setup, Pairs(sar, optical, clusters, seed, self.settings.draws))
         if not self.shown:
             return
         counts = pair_histograms(sar, optical, seed)
@@ -349,27 +367,28 @@ class Evaluator:
         settings, shifts = self.settings, calibrated.shifts
         offsets = []
         for name in settings.scorings:
-            if direction == DIRECTIONS[0] or name in SYMMETRIC:
+            if direction == DIRECTIONS[0] or SCORINGS[name].symmetric:
                 own = first[name]
                 offsets.append(own if direction == DIRECTIONS[0] else own.reversed)
             else:
                 fitted = fit_scoring(name, *calibrated.banks(direction), shifts=shifts)
                 offsets.append(fitted.offsets(query, items))
-        if settings.index != "exact":
-            sides = [
-                Sides(query, items, one, self.units, direction, self.accepted) for one in offsets
-            ]
-            seed, draws = settings.seed, settings.draws
-            return [
-                rank_indexed(settings.index, side, self.neighbours, seed, draws) for side in sides
-            ]
         rules = [self.accepted, *([] if self.neighbours is None else [self.neighbours])]
-        arguments = query, items, np.arange(len(query)), offsets, rules
-        device = None if shifts else search_device(settings.device, items.nbytes)
-        results = (
-            rank_on_device(device, *arguments) if device else rank_all(*arguments, shifts=shifts)
-        )
-        return [Ranked(ranks[0], ranks[1] if len(ranks) > 1 else None) for ranks in results]
+        partner, kind = np.arange(len(query)), settings.index
+        if kind == "exact":
+            scorer = exact_scorer(settings.device, query, items, offsets, shifts)
+            return [Ranked(*_two(ranks)) for ranks in rank(scorer, partner, rules)]
+        ranked = []
+        results = rank_through_index(kind, query, items, partner, offsets, rules)
+        for how, ranks in zip(offsets, results, strict=True):
+            sides = Sides(query, items, how, self.clusters, direction, self.accepted)
+            loss = measure_loss(kind, sides, ranks[0], settings.seed, settings.draws)
+            ranked.append(Ranked(*_two(ranks), loss))
+        return ranked
+
+
+def _two(ranks: list[Ranks]) -> tuple[Ranks, Ranks | None]:
+    return ranks[0], ranks[1] if len(ranks) > 1 else None
 
 
 def _joined(near: list[Indices], same: list[Indices] | None) -> list[Indices]:
@@ -396,21 +415,21 @@ def evaluate_structure(calibrated: Calibrated, evaluator: Evaluator) -> None:
     labelled = evaluator.all_units.kind != "group" and any(
         patch.group != patch.scene for patch in evaluator.measured
     )
-    structure = measure_structure(
+    space = Space(
         calibrated.sar,
         calibrated.optical,
-        evaluator.units,
+        evaluator.clusters,
         evaluator.settings.seed,
         groups=groups if labelled and len(set(groups)) > 1 else None,
     )
-    findings.rows += evaluator.rows(calibrated.setup, structure.metrics)
-    index = at[structure.items]
-    plans = {plan.method: plan for plan in (structure.pca, structure.umap)}
+    setup = calibrated.setup
+    evaluator.add(setup, space)
+    index = at[space.items]
     findings.embeddings += [
-        EmbeddingTable(calibrated.setup, method, index, plan.sar, plan.optical)
-        for method, plan in plans.items()
+        EmbeddingTable(setup, method, index, drawn.sar, drawn.optical)
+        for method, drawn in space.embeddings().items()
     ]
     findings.heat_maps += [
-        HeatTable(calibrated.setup, heat.order_by, heat.values, heat.borders, index[heat.order])
-        for heat in (structure.by_unit, structure.by_cluster)
+        HeatTable(setup, heat.order_by, heat.values, heat.borders, index[heat.order])
+        for heat in space.heat_maps()
     ]

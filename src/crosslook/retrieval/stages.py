@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.retrieval.compare.fusion import WEIGHTS, Member, fit_fusions, rank_fusions
-from crosslook.retrieval.compare.similarity import Ranks
+from crosslook.retrieval.compare.fusion import WEIGHTS, FusedScores, Member, fit_fusions
+from crosslook.retrieval.compare.similarity import Ranks, rank
 from crosslook.retrieval.dense_scores import StageFeatures
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.evaluate import Evaluator
@@ -100,9 +100,11 @@ def evaluate_fusion(text: str, members: Mapping[str, Descriptors], evaluator: Ev
         )
         # A member alone is a fusion that gives it all the weight: no score is made twice.
         single = [replace(fusions[0], weights=weights) for weights in np.eye(len(parts))]
-        ranked = rank_fusions([*fusions, *single], division.measured, accept=evaluator.accepted)
-        alone = [ranks.rank == 1 for ranks in ranked[len(fusions) :]]
-        for weights, ranks in zip(WEIGHTS, ranked, strict=False):
+        scores = FusedScores([*fusions, *single], division.measured)
+        partner = np.arange(len(division.measured))
+        ranked = rank(scores, partner, [evaluator.accepted])
+        alone = [ranks.rank == 1 for [ranks] in ranked[len(fusions) :]]
+        for weights, [ranks] in zip(WEIGHTS, ranked, strict=False):
             setup = Setup(fusions[0].name, f"fusion ({weights})", FUSED_CALIBRATION, FUSED_SCORING)
             gain = _gain(alone, direction, ranks, evaluator)
             evaluator.findings.rows += evaluator.rows(setup, [gain])
@@ -116,6 +118,6 @@ def _gain(
     best = max(alone, key=lambda hits: float(hits.mean()))
     change = (ranks.rank == 1).astype(float) - best
     settings = evaluator.settings
-    estimate = bootstrap_mean(change, evaluator.units, settings.seed, settings.draws)
+    estimate = bootstrap_mean(change, evaluator.clusters, settings.seed, settings.draws)
     count = len(change)
     return Metric("retrieval", "gain-over-best-member", estimate, count, count, 0.0, direction, 1)

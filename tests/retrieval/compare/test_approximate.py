@@ -11,8 +11,14 @@ pytest.importorskip("faiss", reason="the faiss extra is not installed")
 
 from crosslook.errors import InputError, SettingError
 from crosslook.retrieval.compare.approximate import ApproximateIndex, rank_through_index
-from crosslook.retrieval.compare.similarity import Offsets, fit_scoring, normalise, rank_partners
-from crosslook.types import FloatArray
+from crosslook.retrieval.compare.similarity import (
+    Offsets,
+    Ranks,
+    fit_scoring,
+    normalise,
+    rank_partners,
+)
+from crosslook.types import FloatArray, Indices
 
 KINDS = ("hnsw", "ivf-pq")
 
@@ -24,6 +30,19 @@ def sides(count: int = 3000, noise: float = 0.5, shift: float = 0.0) -> tuple[Fl
     return normalise(query.astype(np.float32)), normalise(gallery.astype(np.float32))
 
 
+def indexed(
+    kind: str,
+    query: FloatArray,
+    gallery: FloatArray,
+    offsets: Offsets | None = None,
+    accept: list[Indices] | None = None,
+) -> Ranks:
+    """Ranks of partners that have the same number."""
+    how = None if offsets is None else [offsets]
+    [[ranks]] = rank_through_index(kind, query, gallery, np.arange(len(query)), how, [accept])
+    return ranks
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("scoring", ["cosine", "csls", "inverted-softmax"])
 def test_ranks_that_are_found_are_the_exact_ones(kind: str, scoring: str) -> None:
@@ -31,7 +50,7 @@ def test_ranks_that_are_found_are_the_exact_ones(kind: str, scoring: str) -> Non
     offsets = fit_scoring(scoring, query[:300], gallery[:300]).offsets(query, gallery)
     partner = np.arange(len(query))
     exact = rank_partners(query, gallery, partner, offsets)
-    ranks = rank_through_index(ApproximateIndex(kind, gallery, offsets), query, partner)
+    ranks = indexed(kind, query, gallery, offsets)
     assert ranks.depth is not None
     known = ranks.rank <= ranks.depth
     assert known.mean() > (0.97 if kind == "hnsw" else 0.6)
@@ -47,7 +66,7 @@ def test_a_full_shortlist_is_exact_search() -> None:
     query, gallery = sides(90)
     partner = np.arange(90)
     exact = rank_partners(query, gallery, partner)
-    ranks = rank_through_index(ApproximateIndex("hnsw", gallery), query, partner)
+    ranks = indexed("hnsw", query, gallery)
     np.testing.assert_array_equal(ranks.rank, exact.rank)
     np.testing.assert_array_equal(ranks.top_indices, exact.top_indices)
 
@@ -76,7 +95,7 @@ def test_quantised_search_loses_queries_of_another_distribution() -> None:
     partner = np.arange(4000)
     recall = []
     for query, gallery in (near, far):
-        ranks = rank_through_index(ApproximateIndex("ivf-pq", gallery), query, partner)
+        ranks = indexed("ivf-pq", query, gallery)
         exact = rank_partners(query, gallery, partner)
         recall.append((exact.rank == 1).mean() - (ranks.rank == 1).mean())
     assert recall[1] > recall[0]
@@ -86,8 +105,7 @@ def test_accepted_neighbours_count() -> None:
     query, gallery = sides(200)
     accept = [np.array([i, (i + 1) % 200]) for i in range(200)]
     exact = rank_partners(query, gallery, np.arange(200), accept=accept)
-    index = ApproximateIndex("hnsw", gallery)
-    ranks = rank_through_index(index, query, np.arange(200), accept=accept)
+    ranks = indexed("hnsw", query, gallery, accept=accept)
     assert ranks.depth is not None
     known = ranks.rank <= ranks.depth
     np.testing.assert_array_equal(ranks.rank[known], exact.rank[known])
@@ -104,8 +122,7 @@ def test_what_is_refused() -> None:
 def test_offsets_of_one_query_do_not_reach_another() -> None:
     query, gallery = sides(500)
     offsets = Offsets(1.0, np.arange(500, dtype=np.float32), np.zeros(500, np.float32))
-    index = ApproximateIndex("hnsw", gallery, offsets)
-    ranks = rank_through_index(index, query, np.arange(500))
+    ranks = indexed("hnsw", query, gallery, offsets)
     exact = rank_partners(query, gallery, np.arange(500), offsets)
     np.testing.assert_allclose(ranks.top_scores[7], exact.top_scores[7], atol=1e-5)
 

@@ -23,7 +23,7 @@ from crosslook.types import FloatArray, Window
 
 
 class SceneSettings(SceneOptions):
-    """The options of a scene, and the parts of the simulator that they stand for."""
+    """The options of a scene, and the parts of the simulator that they set."""
 
     @property
     def world(self) -> World:

@@ -12,14 +12,26 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crosslook.errors import InputError, MissingExtraError, SettingError, did_you_mean
-from crosslook.retrieval.compare.similarity import Offsets, Ranks, best_of, similarity_blocks
-from crosslook.types import FloatArray, Indices
+from crosslook.retrieval.compare.similarity import (
+    Offsets,
+    Ranks,
+    best_of,
+    rank,
+    rank_partners,
+    row_blocks,
+    rows_per_block,
+    similarity_blocks,
+)
+from crosslook.retrieval.measure.resampling import bootstrap_mean
+from crosslook.retrieval.measure.retrieval import RECALL_AT
+from crosslook.types import Direction, FloatArray, Indices, Metric
 
 INDEXES = ("exact", "hnsw", "ivf-pq")
 DEPTH = 100
@@ -28,7 +40,8 @@ DEPTH = 100
 _LINKS, _BUILD_EFFORT, _SEARCH_EFFORT = 32, 80, 200
 _CODE_BYTES = 64
 _TRAIN_PER_CENTROID = 39  # what faiss asks for, below which it warns
-_BATCH = 1024
+LOSS_QUERIES = 2000
+"""Queries that are searched exactly too, to say what the index loses."""
 _FAISS_THREADS = threading.Lock()
 
 
@@ -92,23 +105,7 @@ class ApproximateIndex:
         scores : float32 array, shape (Nq, top)
             Without the query's own offset, which changes no order.
         """
-        count = min(top, len(self.gallery))
-        indices = np.empty((len(query), count), np.int64)
-        scores = np.empty((len(query), count), np.float32)
-        for start in range(0, len(query), _BATCH):
-            part = slice(start, start + _BATCH)
-            indices[part], scores[part] = self._shortlist(query[part], count)
-        return indices, scores
-
-    def score(self, query: FloatArray, items: Indices) -> FloatArray:
-        """Score some items exactly for one query, without the query's own offset."""
-        scores: FloatArray = self.gallery[items] @ query
-        if self.offsets is not None:
-            scores = scores * np.float32(self.offsets.scale) - self.offsets.gallery[items]
-        return scores
-
-    def _shortlist(self, query: FloatArray, count: int) -> tuple[Indices, FloatArray]:
-        widened = query
+        count, widened = min(top, len(self.gallery)), query
         if self.offsets is not None:
             widened = np.column_stack([query, np.ones(len(query), np.float32)])
         _, neighbours = self._index.search(_widened(widened, self._index.d), count)
@@ -120,6 +117,13 @@ class ApproximateIndex:
             scores[row] = self.score(query[row], items)
         order = np.lexsort((neighbours, -scores), axis=1)
         return np.take_along_axis(neighbours, order, 1), np.take_along_axis(scores, order, 1)
+
+    def score(self, query: FloatArray, items: Indices) -> FloatArray:
+        """Score some items exactly for one query, without the query's own offset."""
+        scores: FloatArray = self.gallery[items] @ query
+        if self.offsets is not None:
+            scores = scores * np.float32(self.offsets.scale) - self.offsets.gallery[items]
+        return scores
 
     def _exactly(self, query: FloatArray, count: int) -> Indices:
         bare = None
@@ -135,33 +139,125 @@ class ApproximateIndex:
         return np.column_stack([scaled, -self.offsets.gallery]).astype(np.float32)
 
 
-def rank_through_index(
-    index: ApproximateIndex,
-    query: FloatArray,
-    partner: Indices,
-    top: int = 10,
-    accept: Sequence[Indices] | None = None,
-) -> Ranks:
-    """Rank the partner of every query among the shortlist of an index.
+class Indexed:
+    """Scores of a shortlist from an index; all other items score minus infinity.
 
-    Parameters and result are those of
-    :func:`~crosslook.retrieval.compare.similarity.rank_partners`. A partner that the
-    shortlist lacks has the rank after its end; its score is exact all the same.
+    Parameters
+    ----------
+    kind : str
+        Of the index; there is one per score correction, which sees its very scores.
+    query, gallery : float32 arrays, shapes (Nq, D) and (Ng, D)
+        Unit rows.
+    offsets : sequence of Offsets
     """
-    indices, scores = index.search(query)
-    rank = np.empty(len(query), np.int64)
-    own = np.empty(len(query), np.float32)
-    for row, (items, values) in enumerate(zip(indices, scores, strict=True)):
-        wanted = partner[row : row + 1] if accept is None else accept[row]
-        mine = np.isin(items, wanted)
-        own[row] = values[mine].max() if mine.any() else index.score(query[row], wanted).max()
-        ahead = int(np.count_nonzero((values >= own[row]) & ~mine))
-        rank[row] = 1 + ahead if mine.any() else len(items) + 1
-    if index.offsets is not None:
-        scores = scores - index.offsets.query[:, None]
-        own = own - index.offsets.query
-    best = min(top, indices.shape[1])
-    return Ranks(rank, own, indices[:, :best], scores[:, :best], indices.shape[1])
+
+    threads = 1
+
+    def __init__(
+        self, kind: str, query: FloatArray, gallery: FloatArray, offsets: Sequence[Offsets]
+    ) -> None:
+        self.query, self.offsets = query, offsets
+        self.indexes = [ApproximateIndex(kind, gallery, one) for one in offsets]
+        self.shape, self.variants = (len(query), len(gallery)), len(offsets)
+        self.step = rows_per_block(len(gallery))
+
+    def blocks(self, part: slice) -> Iterator[tuple[slice, Iterator[FloatArray]]]:
+        """Yield rows and the scores of what the indexes propose."""
+        for rows in row_blocks(part, self.step):
+            yield rows, (self._scores(number, rows) for number in range(self.variants))
+
+    def _scores(self, number: int, rows: slice) -> FloatArray:
+        items, found = self.indexes[number].search(self.query[rows])
+        scores = np.full((len(items), self.shape[1]), -np.inf, np.float32)
+        np.put_along_axis(scores, items, found - self.offsets[number].query[rows, None], axis=1)
+        return scores
+
+    def limited(self, number: int, ranks: Ranks, partner: Indices) -> Ranks:
+        """Say how far the ranks of a variant are known, and score the partners beyond."""
+        score, depth = ranks.partner_score.copy(), min(DEPTH, self.shape[1])
+        for row in np.flatnonzero(np.isneginf(score)):
+            own = self.indexes[number].score(self.query[row], partner[row : row + 1])[0]
+            score[row] = own - self.offsets[number].query[row]
+        rank = np.minimum(ranks.rank, depth + 1)
+        return replace(ranks, rank=rank, partner_score=score, depth=depth)
+
+
+def rank_through_index(
+    kind: str,
+    query: FloatArray,
+    gallery: FloatArray,
+    partner: Indices,
+    offsets: Sequence[Offsets] | None = None,
+    accepts: Sequence[Sequence[Indices] | None] = (None,),
+) -> list[list[Ranks]]:
+    """Rank the partner of every query among what an index proposes.
+
+    Arguments and result are those of :func:`~crosslook.retrieval.compare.similarity.rank`. A
+    partner that the shortlist lacks has the rank after its end; its score is exact all the same.
+    """
+    how = [Offsets.none(len(query), len(gallery))] if offsets is None else offsets
+    scorer = Indexed(kind, query, gallery, how)
+    return [
+        [scorer.limited(number, ranks, partner) for ranks in rules]
+        for number, rules in enumerate(rank(scorer, partner, accepts))
+    ]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Unit queries and gallery (n, D) whose partners have the same number.
+
+    ``clusters`` (n,) are drawn by intervals; ``same`` lists per query the items
+    that show the same ground, where some do.
+    """
+
+    query: FloatArray
+    gallery: FloatArray
+    offsets: Offsets
+    clusters: NDArray[np.int64]
+    direction: Direction
+    same: Sequence[Indices] | None = None
+
+
+def known_metrics(metrics: Sequence[Metric], kind: str) -> list[Metric]:
+    """Recall alone, named after its index: what needs every rank is not known."""
+    return [
+        replace(one, metric=f"{one.metric}/{kind}")
+        for one in metrics
+        if one.metric.endswith("recall")
+    ]
+
+
+def measure_loss(kind: str, sides: Sides, ranks: Ranks, seed: int, draws: int) -> list[Metric]:
+    """Compare ranks through an index with exact search on a seeded sample of queries.
+
+    Gives ``recall-loss/<kind>`` at every k of the recall that the index reaches,
+    and ``nearest-found/<kind>``.
+    """
+    rng = np.random.default_rng(seed)
+    chosen = np.sort(rng.permutation(len(sides.query))[:LOSS_QUERIES])
+    same = None if sides.same is None else [sides.same[i] for i in chosen]
+    exact = rank_partners(
+        sides.query[chosen], sides.gallery, chosen, sides.offsets.at(chosen), accept=same
+    )
+    clusters, count = sides.clusters[chosen], len(sides.gallery)
+
+    def metric(name: str, k: int, values: NDArray[Any], chance: float) -> Metric:
+        estimate = bootstrap_mean(values, clusters, seed, draws)
+        text = f"{name}/{kind}"
+        return Metric("retrieval", text, estimate, len(chosen), count, chance, sides.direction, k)
+
+    losses = [
+        metric("recall-loss", k, (exact.rank <= k) * 1.0 - (ranks.rank[chosen] <= k), 0.0)
+        for k in RECALL_AT
+        if k <= (ranks.depth or count)
+    ]
+    best = exact.top_indices.shape[1]
+    shared = [
+        len(np.intersect1d(a, b)) / best
+        for a, b in zip(exact.top_indices, ranks.top_indices[chosen], strict=True)
+    ]
+    return [*losses, metric("nearest-found", best, np.array(shared), best / count)]
 
 
 def _build(faiss: Any, kind: str, items: FloatArray) -> Any:

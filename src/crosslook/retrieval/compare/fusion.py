@@ -1,11 +1,9 @@
 """One score from several extractors: a weighted sum of calibrated similarities.
 
->>> fusion = fit_fusion(                                           # doctest: +SKIP
-...     [Member("hog", sar_a, optical_a), Member("dinov2", sar_b, optical_b)],
-...     fit, scenes, weights="fitted", direction="sar->optical",
-... )
->>> ranks = fusion.rank(measured)                                  # doctest: +SKIP
->>> metrics = measure_retrieval(ranks.rank, scenes[measured], ...) # doctest: +SKIP
+>>> members = [Member("hog", *hog), Member("dinov2", *dinov2)]     # doctest: +SKIP
+>>> fusions = fit_fusions(members, calibration_set, clusters)      # doctest: +SKIP
+>>> scores = FusedScores(fusions, test_set)                        # doctest: +SKIP
+>>> equal, fitted = rank(scores, np.arange(len(test_set)))         # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -18,16 +16,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crosslook.errors import CalibrationError, InputError, SettingError, did_you_mean
-from crosslook.retrieval.compare.shifts import ShiftedGallery, Shifts
+from crosslook.retrieval.compare.shifts import Shifts
 from crosslook.retrieval.compare.similarity import (
-    BLOCK_SCORES,
     CSLS_SCALE,
-    MOST_ROWS,
+    MOST_THREADS,
     Offsets,
-    Ranks,
-    best_of,
+    Similarities,
     fit_scoring,
-    rank_in,
     similarity_blocks,
 )
 from crosslook.types import Direction, FloatArray, Indices
@@ -136,97 +131,45 @@ class Fusion:
         """The extractor column of a row: ``hog+dinov2``."""
         return "+".join(member.name for member in self.members)
 
-    def blocks(self, measured: Indices) -> Iterator[tuple[slice, FloatArray]]:
-        """Yield (query rows, fused scores against the whole gallery), exact.
 
-        ``measured`` are the patches that are both queries and gallery; only
-        one block of rows is in memory at a time.
-        """
-        for rows, [total] in _fused_blocks([self], measured):
-            yield rows, total
+class FusedScores:
+    """Fused scores of several weights of the same members, computed once for all.
 
-    def rank(
-        self, measured: Indices, top: int = 10, accept: Sequence[Indices] | None = None
-    ) -> Ranks:
-        """Rank every measured patch's partner among all measured ones.
+    Parameters
+    ----------
+    fusions : sequence of Fusion
+        That differ in their weights alone.
+    test_set : int64 array
+        Patches that are both queries and gallery.
+    """
 
-        ``accept`` is that of :func:`~crosslook.retrieval.compare.similarity.rank_partners`.
-        """
-        return rank_fusions([self], measured, top, accept)[0]
+    threads = MOST_THREADS
 
+    def __init__(self, fusions: Sequence[Fusion], test_set: Indices) -> None:
+        self._members = [_scorer(fusions[0], member, test_set) for member in fusions[0].members]
+        self._factors = [np.asarray(f.weights / f.std, np.float32) for f in fusions]
+        self.shape, self.step = self._members[0].shape, self._members[0].step
+        self.variants = len(fusions)
 
-def rank_fusions(
-    fusions: Sequence[Fusion],
-    measured: Indices,
-    top: int = 10,
-    accept: Sequence[Indices] | None = None,
-) -> list[Ranks]:
-    """Rank by several weights of the same members: their scores are computed once."""
-    count, best = len(measured), min(top, len(measured))
-    results = [
-        Ranks(
-            np.empty(count, np.int64),
-            np.empty(count, np.float32),
-            np.empty((count, best), np.int64),
-            np.empty((count, best), np.float32),
-        )
-        for _ in fusions
-    ]
-    for rows, blocks in _fused_blocks(fusions, measured):
-        for ranks, block in zip(results, blocks, strict=True):
-            own = block[np.arange(len(block)), np.arange(rows.start, rows.stop)]
-            ranks.partner_score[rows] = own
-            ranks.rank[rows] = rank_in(block, own, None if accept is None else accept[rows])
-            ranks.top_indices[rows], ranks.top_scores[rows] = best_of(block, best)
-    return results
+    def blocks(self, part: slice) -> Iterator[tuple[slice, Iterator[FloatArray]]]:
+        """Yield rows and the sums of the members' corrected scores."""
+        for members in zip(*(one.blocks(part) for one in self._members), strict=True):
+            rows = members[0][0]
+            shape = rows.stop - rows.start, self.shape[1]
+            totals = [np.zeros(shape, np.float32) for _ in self._factors]
+            for at, (_, variants) in enumerate(members):
+                scores = next(variants)
+                for total, factors in zip(totals, self._factors, strict=True):
+                    total += factors[at] * scores
+            yield rows, iter(totals)
 
 
-def _fused_blocks(
-    fusions: Sequence[Fusion], measured: Indices
-) -> Iterator[tuple[slice, list[FloatArray]]]:
-    first = fusions[0]
-    sides = [_prepared(first, member, measured) for member in first.members]
-    factors = [np.asarray(f.weights / f.std, np.float32) for f in fusions]
-    step = int(np.clip(BLOCK_SCORES // max(1, len(measured)), 1, MOST_ROWS))
-    scores = np.empty((min(step, len(measured)), len(measured)), np.float32)
-    for start in range(0, len(measured), step):
-        rows = slice(start, min(start + step, len(measured)))
-        here = scores[: rows.stop - start]
-        totals = [np.zeros_like(here) for _ in fusions]
-        for at, (queries, gallery, offsets, moved) in enumerate(sides):
-            if moved is None:
-                np.matmul(queries[rows], gallery.T, out=here)
-            else:
-                moved.best(queries[rows], here)
-            Offsets(offsets.scale, offsets.query[rows], offsets.gallery).apply(here)
-            for total, factor in zip(totals, factors, strict=True):
-                total += factor[at] * here
-        yield rows, totals
-
-
-def _prepared(
-    fusion: Fusion, member: Member, measured: Indices
-) -> tuple[FloatArray, FloatArray, Offsets, ShiftedGallery | None]:
+def _scorer(fusion: Fusion, member: Member, test_set: Indices) -> Similarities:
     queries, gallery = member.sides(fusion.direction)
     bank = queries[fusion.fit], gallery[fusion.fit]
     scoring = fit_scoring(fusion.scoring, *bank, neighbours=_NEIGHBOURS, shifts=member.shifts)
-    kept = queries[measured], gallery[measured]
-    moved = None if member.shifts is None else ShiftedGallery(kept[1], member.shifts)
-    return (*kept, scoring.offsets(*kept), moved)
-
-
-def fit_fusion(
-    members: Sequence[Member],
-    fit: Indices,
-    units: ArrayLike,
-    *,
-    direction: Direction = "sar->optical",
-    weights: str = "fitted",
-    scoring: Literal["cosine", "csls"] = "csls",
-) -> Fusion:
-    """Fit a fusion on the calibration units alone: :func:`fit_fusions` of one kind of weights."""
-    how = (weights,)
-    return fit_fusions(members, fit, units, direction=direction, weights=how, scoring=scoring)[0]
+    sides = queries[test_set], gallery[test_set]
+    return Similarities(*sides, [scoring.offsets(*sides)], member.shifts)
 
 
 def fit_fusions(
