@@ -12,7 +12,7 @@ from crosslook.data.layouts import LAYOUTS, Finder, stem_of
 from crosslook.data.sides import SPLITS, Match, Sides, match_keys, table_of
 from crosslook.data.tables import check_names, read_text_table
 from crosslook.errors import InputError, LayoutError, SettingError, did_you_mean
-from crosslook.geo.products.images import is_no_imagery
+from crosslook.geo.products.listing import is_no_imagery
 from crosslook.storage import Place, as_path, as_place, is_remote, reaching
 from crosslook.types import MODALITIES, Modality
 

@@ -14,7 +14,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from crosslook.errors import LayoutError
-from crosslook.geo.products.images import is_no_imagery
+from crosslook.geo.products.listing import is_no_imagery
 from crosslook.storage import Place
 from crosslook.types import MODALITIES, Modality
 

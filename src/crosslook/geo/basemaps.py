@@ -21,9 +21,8 @@ import numpy as np
 from crosslook.errors import InputError
 from crosslook.geo.grid import mean_metres, shape_of
 from crosslook.geo.image import ImageFile
-from crosslook.geo.products.images import images_below
 from crosslook.geo.products.listing import SUFFIXES
-from crosslook.geo.products.resolve import product_bands
+from crosslook.geo.products.resolve import images_below, product_bands
 from crosslook.geo.products.stac import stac_items
 from crosslook.geo.raster import RasterFile
 from crosslook.geo.tile_pyramid import Tiling, is_tile_address, tile_address, tile_folder
