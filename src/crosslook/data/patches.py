@@ -17,7 +17,7 @@ from crosslook.data.pairs import ScenePair, some_of
 from crosslook.data.tables import check_zeros
 from crosslook.errors import InputError, TooSmallError
 from crosslook.geo.grid import crs_text, is_placed, shape_of, to_map
-from crosslook.geo.image import Image, ImageFile, Reading, fit_stretch, on_optical_grid, open_image
+from crosslook.geo.image import Image, ImageFile, Reading, on_optical_grid, open_image
 from crosslook.geo.radiometry import Stretch, three_channels
 from crosslook.geo.raster import digest_of
 from crosslook.progress import track
@@ -404,7 +404,7 @@ def _sharing_limits(scenes: Sequence[Scene], reading: Reading) -> list[Scene]:
             kind = _kind(modality, side)
             if kind not in fitted:
                 pooled = np.concatenate(samples[kind], axis=1)
-                fitted[kind] = fit_stretch(side.radiometry, side.header, side.scale, pooled)
+                fitted[kind] = side.radiometry.fit(side.header, side.scale, pooled)
             sides[modality] = side.restretched(fitted[kind])
         out.append(_thinned(replace(scene, sides=sides), 0))
     return out

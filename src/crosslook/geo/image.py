@@ -96,15 +96,6 @@ class Reading:
         return self.sar if modality == "sar" else self.optical
 
 
-def fit_stretch(
-    radiometry: Radiometry, header: Raster, scale: Scale, sample: FloatArray
-) -> Stretch:
-    """Fit the limits of an image, or of a set that shares them, on valid values (bands, n)."""
-    if isinstance(radiometry, SarRadiometry):
-        return radiometry.fit(scale, sample)
-    return radiometry.fit(sample, radiometry.fixed(header))
-
-
 _LEAST_COMMON = 0.5  # of what the fullest band holds, valid in all bands
 
 
@@ -494,7 +485,7 @@ def open_image(
         raise nothing_usable(source)
     sample = np.zeros((len(bands), 1), np.float32) if nothing else found.sample
     scale = radiometry.scale_of(header, sample)
-    stretch = fit_stretch(radiometry, header, scale, sample)
+    stretch = radiometry.fit(header, scale, sample)
     return ImageFile(source, modality, bands, radiometry, found, scale, stretch, header.grid)
 
 

@@ -32,7 +32,7 @@ from crosslook.geo.grid import (
     text_of_crs,
     window_of,
 )
-from crosslook.geo.image import ImageFile, Reading, fit_stretch, open_image
+from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.geo.raster import RasterFile
 from crosslook.progress import track
 from crosslook.storage import (
@@ -416,7 +416,7 @@ def _sharing_limits(maps: Sequence[Basemap]) -> list[Basemap]:
         if not pooled.shape[1]:
             continue
         first = images[0]
-        shared = fit_stretch(first.radiometry, first.header, first.scale, pooled)
+        shared = first.radiometry.fit(first.header, first.scale, pooled)
         wide = np.subtract(shared.high, shared.low)
         for number, image in zip(numbers, images, strict=True):
             own = np.subtract(image.stretch.high, image.stretch.low)
