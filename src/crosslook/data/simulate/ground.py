@@ -295,7 +295,7 @@ def make_ground(world: World, window: Window) -> Ground:
     terrain = make_terrain(world.stream("terrain"), y, x, world.relief)
     cover = make_landcover(world.stream("landcover"), y, x, world.gsd, terrain)
     texture = fractal_noise(world.stream("texture"), y, x, 160.0, octaves=3, gain=0.8)
-    bits = pixel_hash(world.stream("grain"), window.row, window.col, window.height, window.width)
+    bits = pixel_hash(world.stream("grain"), window)
     return Ground(terrain, cover, texture, bits)
 
 

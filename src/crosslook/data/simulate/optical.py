@@ -95,9 +95,7 @@ def render_optical(world: World, window: Window, settings: OpticalSettings) -> N
     brightness = (_SKYLIGHT + (1 - _SKYLIGHT) * lit[1:-1, 1:-1]).astype(np.float32)
     image = blur(albedo * brightness, settings.blur, settings.radius)
     for band in range(3):
-        bits = pixel_hash(
-            world.stream(f"noise{band}"), window.row, window.col, window.height, window.width
-        )
+        bits = pixel_hash(world.stream(f"noise{band}"), window)
         image[band] += np.float32(settings.noise) * normal_noise(bits)
     scaled = image * np.float32(255 / _WHITE) + np.float32(0.5)
     return np.asarray(np.clip(scaled, 1, 255), np.uint8)

@@ -196,18 +196,15 @@ def _carried(image: FloatArray, moved: FloatArray) -> FloatArray:
     return np.asarray(out.reshape(height, width), np.float32)
 
 
-def add_speckle(
-    image: FloatArray, world: World, origin: tuple[int, int], looks: float
-) -> FloatArray:
+def add_speckle(image: FloatArray, world: World, window: Window, looks: float) -> FloatArray:
     """Multiply by gamma speckle of mean 1 and variance ``1 / looks``.
 
-    ``origin`` is the row and column of the first pixel in the sensor's own
-    grid; the speckle of a pixel depends on its place and the seed alone.
+    ``window`` is that of the image in the sensor's own grid; the speckle of a pixel depends on its place and the seed alone.
     Fully developed speckle: Goodman, J. Opt. Soc. Am. 66, 1976.
     """
     if math.isinf(looks):
         return image
-    bits = pixel_hash(world.stream("speckle"), *origin, *image.shape)
+    bits = pixel_hash(world.stream("speckle"), window)
     return image * gamma_noise(bits, looks)
 
 
