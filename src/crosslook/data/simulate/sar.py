@@ -199,7 +199,8 @@ def _carried(image: FloatArray, moved: FloatArray) -> FloatArray:
 def add_speckle(image: FloatArray, world: World, window: Window, looks: float) -> FloatArray:
     """Multiply by gamma speckle of mean 1 and variance ``1 / looks``.
 
-    ``window`` is that of the image in the sensor's own grid; the speckle of a pixel depends on its place and the seed alone.
+    ``window`` is that of the image in the sensor's own grid; the speckle of a
+    pixel depends on its place and the seed alone.
     Fully developed speckle: Goodman, J. Opt. Soc. Am. 66, 1976.
     """
     if math.isinf(looks):
