@@ -39,7 +39,7 @@ class Patches(Protocol):
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredForm:
     """What of the features goes into the store.
 
     Attributes
@@ -63,7 +63,7 @@ class Kept:
         return stored | ({"pooling": self.pooling} if self.pooling else {})
 
 
-WHOLE = Kept()
+WHOLE_MAPS = StoredForm()
 
 
 def extract_family(
@@ -71,7 +71,7 @@ def extract_family(
     patches: Patches,
     modality: Modality,
     store: Folder,
-    kept: Kept = WHOLE,
+    kept: StoredForm = WHOLE_MAPS,
 ) -> list[FeatureSet]:
     """Make sure that every shard of a patch set is in the store, of each of a family.
 
@@ -147,7 +147,7 @@ def open_features(
     patches: Patches,
     modality: Modality,
     store: Folder,
-    kept: Kept = WHOLE,
+    kept: StoredForm = WHOLE_MAPS,
 ) -> FeatureSet:
     """Open the feature set of an extractor on one modality of a patch set."""
     key = {**extractor.key, "modality": modality, "patches": patches.fingerprint(modality)}
