@@ -168,10 +168,10 @@ class Match:
 def match_keys(sides: Sides) -> tuple[list[Match], dict[Modality, list[str]]]:
     """Pair the images of both sides, and list the keys that have no partner.
 
-    Equal keys come first. Of what is left, keys that differ in case or in how
-    accents are composed; then those that are equal without the words that say
-    the sensor (``tile0_s1`` and ``tile0_s2``); then those that lie alone in a
-    folder of their own. Numbers and dates are never left out: two images of
+    Equal keys come first. Then come keys that differ in case or in how accents
+    are composed, and those that are equal without the words that say the sensor
+    (``tile0_s1`` and ``tile0_s2``). Last are those that lie alone in a folder of
+    their own. Numbers and dates are never left out: two images of
     different days are no pair by their names.
 
     Raises

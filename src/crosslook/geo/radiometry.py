@@ -1,9 +1,9 @@
 """From the numbers in a file to images in 0..1: one set of rules for every command.
 
-SAR numbers are brought to one scale first, whatever the product holds
-(amplitude in whole numbers, power in floats, decibels), then to a tone in which
-speckle is about as strong on dark as on bright ground, and last to 0..1 between
-two limits. Optical bands are chosen and brought to 0..1 alone. Values beyond
+SAR numbers are brought to one scale first, whatever the product holds:
+amplitude in whole numbers, power in floats, decibels. Then they come to a tone
+in which speckle is about as strong on dark as on bright ground, and last to
+0..1 between two limits. Optical bands are chosen and brought to 0..1 alone. Values beyond
 the limits go below 0 or above 1 and are clipped by who uses them.
 """
 

@@ -3,8 +3,8 @@
 Polynomials (RPC) are taken where a height or an elevation model is given, and
 where there are fewer than ten control points, which then tell little more than
 a plane. Many control points lie on the ground at its own heights, which
-polynomials without a model do not know: they are taken otherwise, by a thin
-plate through all of them, or through 400 that lie evenly where there are more.
+polynomials without a model do not know. So control points are taken otherwise:
+a thin plate through all, or through 400 that lie evenly where there are more.
 """
 
 from __future__ import annotations

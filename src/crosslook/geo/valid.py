@@ -18,7 +18,7 @@ product) are filled from their neighbours and counted, so that a hole never
 spreads over a feature cell or a resampled block.
 
 Images longer than 2,048 pixels are surveyed on a lattice instead of pixel by
-pixel, so that no image is ever read whole; what is zero (or the fill) next to
+pixel, so that no image is ever read whole. What is zero (or the fill) next to
 a lattice point outside the swath then counts as outside too.
 """
 
