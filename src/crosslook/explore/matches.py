@@ -173,7 +173,7 @@ def write_place(
     folder : Path
         Of the job.
     extra : dict
-        What stands in ``place.json`` beside.
+        What else ``place.json`` holds.
     """
     place = {"sar_shape": list(match.sar.shape), **_draw(match, folder), **extra}
     origin = place["origin"]
