@@ -32,6 +32,7 @@ from crosslook.match.transform import (
     similarity,
     translation,
 )
+from crosslook.types import Window
 
 POINTS = grid_points(600, 400)
 shifts = st.floats(-500, 500)
@@ -201,12 +202,10 @@ def test_a_homography_divides_by_depth() -> None:
     np.testing.assert_allclose(Transform(matrix, "homography")([1000.0, 10.0]), [500.0, 5.0])
 
 
-def test_shifted_counts_from_other_origins() -> None:
-    local = similarity((2, 3), 1.0)
-    whole = local.shifted((100, 50), (400, 700))
-    np.testing.assert_allclose(
-        whole(POINTS + np.array([100, 50])), local(POINTS) + np.array([400, 700])
-    )
+def test_within_a_window_positions_count_from_its_first_pixel() -> None:
+    whole = similarity((2, 3), 1.0)
+    part = whole.within(Window(40, 70, 5, 5))
+    np.testing.assert_allclose(part(POINTS), whole(POINTS) - np.array([40, 70]))
 
 
 @pytest.mark.parametrize(

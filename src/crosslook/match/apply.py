@@ -38,7 +38,7 @@ from crosslook.match.placement import placement, to_plane
 from crosslook.match.result import Failure, MatchResult
 from crosslook.match.settings import ApplyCall
 from crosslook.match.transform import Transform, grid_points, narrowest, scaling
-from crosslook.match.warped_file import Layer, Resampling, make_layer, write_warped
+from crosslook.match.warped_file import Layer, Resampling, write_warped
 from crosslook.options import after_two
 from crosslook.storage import Place, as_place, name_of
 from crosslook.types import Window
@@ -167,18 +167,14 @@ def apply_match(
     done: list[Path | Failure] = []
     for file, target in zip(files, targets, strict=True):
         try:
-            _refuse_itself(file, target)
+            if target.exists() and Path(str(file)).exists() and target.samefile(str(file)):
+                raise OutputError(f"{target} is the file itself; choose another folder with --out.")
             refuse_foreign(out, {target.name: is_marked}, overwrite=settings.overwrite)
             _bring(stored, file, target, settings)
             done.append(target)
         except CrosslookError as error:
             done.append(Failure(name_of(as_place(file)), error))
     return done
-
-
-def _refuse_itself(file: Place, target: Path) -> None:
-    if target.exists() and Path(str(file)).exists() and target.samefile(str(file)):
-        raise OutputError(f"{target} is the file itself; choose another folder with --out.")
 
 
 def _bring(match: Match, file: Place, target: Path, settings: ApplyCall) -> None:
@@ -240,26 +236,23 @@ def _target(
             size = float(round(ratio)) if size >= 1.0 else 1.0 / round(ratio)
     onto = scaling(1.0 / size) @ transform
     ring = onto(rim(grid))
-    low = np.floor(ring.min(axis=0) + 1e-6).astype(int)
-    high = np.maximum(np.ceil(ring.max(axis=0) - 1e-6).astype(int), low + 1)
+    low = np.floor(ring.min(axis=0) + 1e-6)
+    window = Window.around(low, np.maximum(ring.max(axis=0) - 1e-6, low + 1))
     a, b, c, d, e, f = tuple(optical.affine)[:6]
     scaled = make_grid(optical.crs, (a * size, b * size, c, d * size, e * size, f), 1, 1)
-    shape = (int(high[0] - low[0]), int(high[1] - low[1]))
-    place = window_of(scaled, Window(int(low[0]), int(low[1]), *shape))
-    return place, onto.shifted((0.0, 0.0), (-float(low[0]), -float(low[1])))
+    return window_of(scaled, window), onto.within(window)
 
 
 def _layer(source: RasterFile, settings: ApplyCall) -> Layer:
     """The numbers of a file, and how those of each band may be mixed."""
     pixels = stored_pixels(source)
+    bands = range(pixels.bands)
+    how: tuple[Resampling, ...]
     if settings.resampling == "auto":
-        kept = [_is_classes(pixels, band) for band in range(pixels.bands)]
-        how: tuple[Resampling, ...] = tuple("nearest" if only else "average" for only in kept)
+        how = tuple("nearest" if _is_classes(pixels, band) else "average" for band in bands)
     else:
         how = (settings.resampling,) * pixels.bands
-    if "nearest" in how:
-        pixels = stored_pixels(source, "nearest")
-    return make_layer(pixels, how)
+    return Layer(stored_pixels(source, "nearest") if "nearest" in how else pixels, how)
 
 
 def _is_classes(pixels: StoredPixels, band: int) -> bool:
@@ -293,11 +286,6 @@ def _spread(length: int) -> list[int]:
     return [round(part * (length - _LOOKED_AT)) for part in (0.0, 0.5, 1.0)]
 
 
-def _opened(source: RasterFile) -> str:
-    """What GDAL opens for a place: for a product folder, the virtual raster of its bands."""
-    return resolve(source.place, source.bands, masked=False).name
-
-
 def _write_vrt(target: Path, source: RasterFile, transform: Transform, optical: GeoBox) -> None:
     """A virtual raster of the file as it is, with control points on the optical map."""
     header = source.header
@@ -315,12 +303,14 @@ def _write_vrt(target: Path, source: RasterFile, transform: Transform, optical: 
         numbers = {"Pixel": col, "Line": row, "X": x, "Y": y}
         values = {name: repr(float(value)) for name, value in numbers.items()}
         SubElement(listed, "GCP", {"Id": str(number), **values})
+    # What GDAL opens: for a product folder, the virtual raster of its bands.
+    name = resolve(source.place, source.bands, masked=False).name
     try:
-        with atomic_path(target) as path, quiet(), rasterio.open(_opened(source)) as data:
+        with atomic_path(target) as path, quiet(), rasterio.open(name) as data:
             copy_raster(data, path, driver="VRT")
             root = fromstring(path.read_text(encoding="utf-8"))
-            for name in ("SRS", "GeoTransform", "GCPList"):
-                for old in root.findall(name):
+            for tag in ("SRS", "GeoTransform", "GCPList"):
+                for old in root.findall(tag):
                     root.remove(old)
             root[:0] = [Comment(MARK), listed]
             path.write_text(tostring(root, encoding="unicode"), encoding="utf-8")

@@ -16,12 +16,12 @@ from odc.geo.geobox import GeoBox
 
 from crosslook.atomic import write_bytes, write_csv, write_text
 from crosslook.geo.grey import GreyImage
-from crosslook.geo.grid import crs_of, file_crs, is_placed, rim, to_lonlat
+from crosslook.geo.grid import crs_of, file_crs, is_placed, to_lonlat
 from crosslook.geo.image import Image, ImageFile
 from crosslook.match.placement import to_plane
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform, scaling, translation
-from crosslook.match.warp import warp
+from crosslook.match.warp import covered_window, warp
 from crosslook.options import WritingOptions
 from crosslook.types import Array, Window
 from crosslook.written import MARK, beside, has_header, has_keys, is_marked, refuse_foreign
@@ -29,17 +29,9 @@ from crosslook.written import MARK, beside, has_header, has_keys, is_marked, ref
 Pixels = NDArray[np.uint8]
 
 COLUMNS = (
-    "sar_row",
-    "sar_col",
-    "optical_row",
-    "optical_col",
-    "score",
-    "ratio",
-    "inlier",
-    "residual_px",
-    "lon",
-    "lat",
-)
+    "sar_row", "sar_col", "optical_row", "optical_col", "score", "ratio", "inlier", "residual_px",
+    "lon", "lat",
+)  # fmt: skip
 
 WRITTEN = {
     "match.json": has_keys("verdict", "evidence", "images"),
@@ -162,17 +154,12 @@ def on_footprint(
     warped : GreyImage
         The SAR image on the same pixels.
     """
-    height, width = optical.shape
-    ring = transform(rim(sar.grid))
-    top, left = np.clip(np.floor(ring.min(axis=0)).astype(int), 0, (height - 1, width - 1))
-    bottom, right = np.clip(np.ceil(ring.max(axis=0)).astype(int), 1, (height, width))
-    window = Window(int(top), int(left), max(1, int(bottom - top)), max(1, int(right - left)))
+    window = covered_window(transform, sar.grid, optical.shape)
     factor = max(1, -(-max(window.height, window.width) // most))
     ground = optical.read(window, factor)
     finer = max(1, round(factor / transform.local_scale(np.array(sar.shape) / 2)))
     radar = sar.read(None, finer)
-    cornered = transform.shifted((0.0, 0.0), (-float(window.row), -float(window.col)))
-    onto = scaling(factor).inverse @ cornered @ scaling(finer)
+    onto = scaling(factor).inverse @ transform.within(window) @ scaling(finer)
     return window, ground, warp(radar.grey_image("sar"), onto, ground.shape)
 
 

@@ -22,7 +22,7 @@ from scipy.ndimage import map_coordinates
 from crosslook.errors import MatchError, SettingError, did_you_mean
 from crosslook.geo.grid import between, crs_text, make_grid, shape_of
 from crosslook.match.settings import TransformModel
-from crosslook.types import Array
+from crosslook.types import Array, Window
 
 MODELS: tuple[TransformModel, ...] = get_args(TransformModel)
 
@@ -597,14 +597,9 @@ class Transform:
         """Optical pixels over which positions may be interpolated instead of mapped."""
         return min(one.spacing for one in self.maps)
 
-    def shifted(self, sar: tuple[float, float], optical: tuple[float, float]) -> Transform:
-        """The same map for positions counted from other origins.
-
-        ``sar`` and ``optical`` are the (row, column) at which the two images of
-        this transform begin in the larger images wanted.
-        """
-        into = Transform(translation(-sar[0], -sar[1]), "shift")
-        return Transform(translation(*optical), "shift") @ (self @ into)
+    def within(self, window: Window) -> Transform:
+        """The same map to positions counted from the first pixel of an optical window."""
+        return Transform(translation(-window.row, -window.col), "shift") @ self
 
     def local_scale(self, point: ArrayLike) -> float:
         """Optical pixels per SAR pixel at a SAR position: root of the area ratio."""

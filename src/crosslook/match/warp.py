@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from odc.geo.geobox import GeoBox
 
 from crosslook.geo.grey import GreyImage
+from crosslook.geo.grid import rim
 from crosslook.match.transform import Transform
-from crosslook.types import Array, FloatArray
+from crosslook.types import Array, FloatArray, Window
 
 _ALL, _LEAST_SHARE = 0.999, 0.5
 
@@ -61,6 +63,13 @@ def warp_array(
         values, cols - 0.5, rows - 0.5, interpolation, borderMode=border, borderValue=outside
     )
     return np.asarray(warped, np.float32)
+
+
+def covered_window(transform: Transform, source: GeoBox, shape: tuple[int, int]) -> Window:
+    """Pixels of an image of ``shape`` that another grid covers; at least one, at its edge."""
+    ring = transform(rim(source))
+    low = np.clip(np.floor(ring.min(axis=0)), 0, np.array(shape) - 1)
+    return Window.around(low, np.clip(ring.max(axis=0), low + 1, shape))
 
 
 def opencv_matrix(transform: Transform) -> Array:

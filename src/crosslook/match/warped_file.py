@@ -14,7 +14,6 @@ whole numbers, which have no number to spare.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,12 +27,12 @@ from rasterio.windows import Window as FileWindow
 from scipy.ndimage import map_coordinates
 
 from crosslook.atomic import atomic_path
-from crosslook.geo.grid import file_crs, has_map, rim, shape_of, window_of
+from crosslook.geo.grid import file_crs, has_map, shape_of, window_of
 from crosslook.geo.image import ImageFile
 from crosslook.geo.products.vrt import quiet
 from crosslook.geo.stored import Mask, Numbers, StoredPixels, numpy_type, stored_pixels
-from crosslook.match.transform import Transform, translation
-from crosslook.match.warp import source_positions
+from crosslook.match.transform import Transform
+from crosslook.match.warp import covered_window, source_positions
 from crosslook.types import FloatArray, Window
 
 Resampling = Literal["nearest", "bilinear", "average"]
@@ -57,53 +56,40 @@ class Layer:
     resampling : tuple of str
         Of each band: ``nearest`` for classes; ``average`` is ``bilinear``
         that takes means where it shrinks.
-    outside : float
-        The number written beyond the source.
     """
 
     pixels: StoredPixels
     resampling: tuple[Resampling, ...]
-    outside: float
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns of the source."""
-        height, width = self.pixels.grid.shape
-        return int(height), int(width)
+    def is_whole(self) -> bool:
+        """Whether its numbers are whole, so that no NaN stands for no data."""
+        dtype = self.pixels.dtype
+        return dtype == "complex_int16" or numpy_type(dtype).kind in "iu"
 
     @property
-    def kind(self) -> np.dtype[Any]:
-        """Type of the numbers in memory."""
-        return numpy_type(self.pixels.dtype)
+    def is_masked(self) -> bool:
+        """Whether a mask says what is no data, as in the source or for want of a number."""
+        mark = self.pixels.mark
+        return mark == "mask" or (mark is None and self.is_whole)
+
+    @property
+    def nodata(self) -> float | None:
+        """What is declared in the file that is written; NaN where floats declare nothing."""
+        undeclared = self.pixels.mark is None and not self.is_whole
+        return float("nan") if undeclared else self.pixels.nodata
+
+    @property
+    def outside(self) -> float:
+        """The number beyond the source: what its file declares, else NaN or, masked, 0."""
+        mark, nodata = self.pixels.mark, self.pixels.nodata
+        if nodata is not None and mark == "nodata":
+            return nodata
+        return 0.0 if self.is_whole or mark == "alpha" else float("nan")
 
     def shrinks(self, transform: Transform) -> float:
         """Source pixels along a side that one pixel of the result stands for."""
-        return 1.0 / transform.local_scale(np.array(self.shape, np.float64) / 2)
-
-
-def make_layer(pixels: StoredPixels, resampling: tuple[Resampling, ...]) -> Layer:
-    """A layer whose outside is what its file declares to be no data, else NaN or, masked, 0."""
-    if pixels.nodata is not None and pixels.mark == "nodata":
-        outside = pixels.nodata
-    else:
-        outside = 0.0 if _is_whole(pixels) or pixels.mark == "alpha" else float("nan")
-    return Layer(pixels, resampling, outside)
-
-
-def _is_whole(pixels: StoredPixels) -> bool:
-    return pixels.dtype == "complex_int16" or numpy_type(pixels.dtype).kind in "iu"
-
-
-def _nodata_of(pixels: StoredPixels) -> float | None:
-    """What is declared in the file that is written; NaN where floats declare nothing."""
-    if pixels.mark is None and not _is_whole(pixels):
-        return float("nan")
-    return pixels.nodata
-
-
-def _is_masked(pixels: StoredPixels) -> bool:
-    """Whether a mask says what is no data, as in the source or for want of a number."""
-    return pixels.mark == "mask" or (pixels.mark is None and _is_whole(pixels))
+        return 1.0 / transform.local_scale(np.array(shape_of(self.pixels.grid), np.float64) / 2)
 
 
 def write_aligned(
@@ -115,14 +101,13 @@ def write_aligned(
     optical image, or, where that is more than four times as large as what the
     SAR image covers, the whole pixels of the optical grid under the SAR image.
     """
-    corner, shape = _covered(sar, optical, transform)
+    window = covered_window(transform, sar.grid, optical.shape)
+    if window.height * window.width * _MUCH_LARGER >= np.prod(optical.shape):
+        window = Window.whole(optical.shape)
     pixels = stored_pixels(sar.source, shown=True)
-    layer = make_layer(pixels, (RESAMPLING,) * pixels.bands)
-    place = window_of(optical.grid, Window(*corner, *shape))
+    layer = Layer(pixels, (RESAMPLING,) * pixels.bands)
     tags = {"SOURCE": sar.name, "ALIGNED_TO": optical.name, "VERDICT": verdict}
-    write_warped(
-        target, layer, transform.shifted((0.0, 0.0), (-corner[0], -corner[1])), place, tags
-    )
+    write_warped(target, layer, transform.within(window), window_of(optical.grid, window), tags)
 
 
 def write_warped(
@@ -145,7 +130,7 @@ def write_warped(
     pixels, shape = layer.pixels, shape_of(place)
     profile: dict[str, Any] = {
         "driver": "GTiff", "count": pixels.bands, "height": shape[0], "width": shape[1],
-        "dtype": pixels.dtype, "nodata": _nodata_of(pixels), "tiled": True, "blockxsize": _TILE,
+        "dtype": pixels.dtype, "nodata": layer.nodata, "tiled": True, "blockxsize": _TILE,
         "blockysize": _TILE, "compress": "deflate", "bigtiff": "if_safer",
     }  # fmt: skip
     if has_map(place):
@@ -156,11 +141,11 @@ def write_warped(
         flat = path.with_suffix(".flat.tif")
         with rasterio.open(flat, "w", **profile) as file:
             _label(file, pixels)
-            for window in _tiles(shape, step):
+            for window in Window.whole(shape).tiles(step):
                 numbers, data = resample(layer, transform, window)
                 region = FileWindow(window.col, window.row, window.width, window.height)
                 file.write(numbers, window=region)
-                if _is_masked(pixels):
+                if layer.is_masked:
                     file.write_mask(data, window=region)
             file.scales, file.offsets = pixels.scales, pixels.offsets
             file.update_tags(RESAMPLING=",".join(dict.fromkeys(layer.resampling)), **tags)
@@ -191,24 +176,6 @@ def _label(file: Any, pixels: StoredPixels) -> None:
         file.colorinterp = labels.colours
 
 
-def _covered(
-    sar: ImageFile, optical: ImageFile, transform: Transform
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """First pixel and shape of the part of the optical image that is written."""
-    ring = transform(rim(sar.grid))
-    low = np.clip(np.floor(ring.min(axis=0)), 0, np.array(optical.shape) - 1).astype(int)
-    high = np.clip(np.ceil(ring.max(axis=0)), low + 1, optical.shape).astype(int)
-    if np.prod(high - low) * _MUCH_LARGER >= np.prod(optical.shape):
-        return (0, 0), optical.shape
-    return (int(low[0]), int(low[1])), (int(high[0] - low[0]), int(high[1] - low[1]))
-
-
-def _tiles(shape: tuple[int, int], step: int) -> Iterator[Window]:
-    for row in range(0, shape[0], step):
-        for col in range(0, shape[1], step):
-            yield Window(row, col, min(step, shape[0] - row), min(step, shape[1] - col))
-
-
 def resample(layer: Layer, transform: Transform, window: Window) -> tuple[Numbers, Mask]:
     """All bands (B, h, w) of a window of the result, and where any of them is data (h, w).
 
@@ -220,27 +187,25 @@ def resample(layer: Layer, transform: Transform, window: Window) -> tuple[Number
     window : Window
         Of the result.
     """
-    here = Transform(translation(-window.row, -window.col), "shift") @ transform
-    shape = (window.height, window.width)
     # To a 1024th of a pixel, so that numbers are mixed only where a shift is not whole.
     rows, cols = (
         np.rint(part * np.float32(_STEPS)) / np.float32(_STEPS)
-        for part in source_positions(here, shape)
+        for part in source_positions(transform.within(window), window.shape)
     )
-    out = np.full((layer.pixels.bands, *shape), layer.outside, layer.kind)
-    data = np.zeros(shape, np.bool_)
-    height, width = layer.shape
+    pixels = layer.pixels
+    out = np.full((pixels.bands, *window.shape), layer.outside, numpy_type(pixels.dtype))
+    data = np.zeros(window.shape, np.bool_)
     shrinks = layer.shrinks(transform)
     factor = max(1, round(shrinks)) if shrinks >= _SHRINKS else 1
     # Blocks are those of the whole image, so that tiles meet without a seam.
     top, left = (max(0, (int(at.min()) // factor - 1) * factor) for at in (rows, cols))
-    bottom = min(height, int(np.ceil(rows.max())) + factor + 1)
-    right = min(width, int(np.ceil(cols.max())) + factor + 1)
-    if bottom <= top or right <= left:
+    bottom, right = (int(np.ceil(at.max())) + factor + 1 for at in (rows, cols))
+    part = Window(top, left, bottom - top, right - left).clip(shape_of(pixels.grid))
+    if part.is_empty:
         return out, data
-    stored, valid = layer.pixels.read(Window(top, left, bottom - top, right - left))
+    stored, valid = pixels.read(part)
     rows, cols = rows - np.float32(top), cols - np.float32(left)
-    inside = (rows >= 0) & (rows < bottom - top) & (cols >= 0) & (cols < right - left)
+    inside = (rows >= 0) & (rows < part.height) & (cols >= 0) & (cols < part.width)
     at = rows[inside].astype(np.intp), cols[inside].astype(np.intp)
     for band, numbers, solid, how in zip(out, stored, valid, layer.resampling, strict=True):
         band[inside] = numbers[at]
@@ -248,7 +213,7 @@ def resample(layer: Layer, transform: Transform, window: Window) -> tuple[Number
         if how != "nearest":
             step = factor if how == "average" else 1
             mixed, known = _mixed(numbers, solid, (rows, cols), step)
-            band[known] = _fitted(mixed, band.dtype, layer.pixels.nodata)
+            band[known] = _fitted(mixed, band.dtype, pixels.nodata)
             data |= known
     return out, data
 
