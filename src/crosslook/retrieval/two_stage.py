@@ -1,15 +1,12 @@
 """A coarse shortlist, then fine verification by dense correlation.
 
->>> from crosslook.retrieval.stage_spec import parse_two_stage           # doctest: +SKIP
->>> spec = parse_two_stage("hog:grid=8+hog:cell=8")               # doctest: +SKIP
+>>> spec = TwoStage.parse("hog:grid=8+hog:cell=8")                 # doctest: +SKIP
 >>> result = evaluate_two_stage(                                   # doctest: +SKIP
 ...     StageFeatures(spec.coarse, sar_maps, optical_maps),
 ...     StageFeatures(spec.fine, sar_fine, optical_fine),
-...     units, division.fit, division.measured, seed=0,
+...     clusters, division.calibration_set, division.test_set, seed=0,
 ... )
->>> rows += [to_row(metric) for metric in result.metrics]          # doctest: +SKIP
-
-A shortlist by one score, decided by another: who is found, for every K.
+>>> rows += [setup.row(name, metric) for metric in result.metrics] # doctest: +SKIP
 
 Score matrices are (Nq, Ng) with query i's partner at gallery index i. A tie
 counts against the partner everywhere.
@@ -20,24 +17,164 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crosslook.errors import MatchError, SettingError
-from crosslook.retrieval.compare.similarity import Matrix, Ranks, rank
-from crosslook.retrieval.dense_scores import (
-    StageFeatures,
-    StageScores,
-    flat_scores,
-    has_maps,
-    shifted_scores,
+from crosslook.retrieval.compare.calibration import fit_calibration
+from crosslook.retrieval.compare.maps import (
+    Shifts,
+    dense_scores,
+    fit_maps,
+    radius_in_cells,
+    remove_means,
 )
+from crosslook.retrieval.compare.pooling import Pooling, coarse_pooling, pool
+from crosslook.retrieval.compare.similarity import Matrix, Ranks, csls_offsets, normalise, rank
 from crosslook.retrieval.measure.resampling import bootstrap_fraction, bootstrap_mean, sample
-from crosslook.types import DIRECTIONS, Direction, Estimate, FloatArray, Indices, Metric
+from crosslook.retrieval.stage_spec import VERIFYING, Stage
+from crosslook.types import (
+    DIRECTIONS,
+    Direction,
+    Estimate,
+    FeatureMap,
+    FloatArray,
+    Indices,
+    Metric,
+)
 
 _RANK_CONSTANT = 60.0
 Hits = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class StageFeatures:
+    """Features of all patches, both modalities, for one stage; row i is one pair."""
+
+    stage: Stage
+    sar: FeatureMap
+    optical: FeatureMap
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether the stage keeps more than one cell, so that it can verify."""
+        return self.stage.how.keeps_places and int(np.prod(self.sar.values.shape[2:])) > 1
+
+    def maps(self) -> tuple[FloatArray, FloatArray, float]:
+        """Maps of both modalities on the grid of the stage, and pixels per cell.
+
+        Raises
+        ------
+        MatchError
+            If they have a single cell.
+        """
+        if not self.has_maps:
+            raise MatchError(
+                f"'{self.stage}' keeps no map of cells, so nothing can be shifted; a stage that "
+                f"verifies needs one of: {', '.join(VERIFYING)}."
+            )
+        sar, optical, side = self.sar.values, self.optical.values, self.stage.how.cells
+        if not side:
+            return sar, optical, self.sar.stride
+        stride = self.sar.stride * max(sar.shape[2:]) / side
+        return regrid(sar, side), regrid(optical, side), stride
+
+
+@dataclass(frozen=True, eq=False)
+class StageScores:
+    """What a stage says of every sar patch and every optical patch.
+
+    Attributes
+    ----------
+    corrected : float32 array, shape (M, M)
+        sar (rows) by optical of the test set; CSLS with the calibration set
+        as banks: ``2 s - r(sar) - r(optical)``, where ``r`` is the mean
+        score of the best ``neighbours`` of the other side's bank. Its
+        transpose serves the other direction.
+    std : float
+        Standard deviation of the scores against the bank: the unit of a fusion.
+    cost : int
+        Multiplications that one pair costs.
+    """
+
+    corrected: FloatArray
+    std: float
+    cost: int
+
+    def side(self, direction: Direction) -> FloatArray:
+        """The scores with the queries of a direction as rows."""
+        return self.corrected if direction == "sar->optical" else self.corrected.T
+
+
+def flat_scores(
+    features: StageFeatures, bank: Indices, items: Indices, neighbours: int
+) -> StageScores:
+    """Score by pooled descriptors, standardised on the calibration set.
+
+    Where the pooling keeps places, each channel of a map first loses its mean
+    over the cells; a pooling of one value per channel keeps it.
+    """
+    pooling = features.stage.how
+    if pooling.name == "auto":
+        pooling = coarse_pooling(features.sar.values.shape)
+    sar, optical = (_pooled(one, pooling) for one in (features.sar, features.optical))
+    calibration = fit_calibration("standardize", sar[bank], optical[bank])
+    sar = normalise(calibration.apply(sar, "sar"))
+    optical = normalise(calibration.apply(optical, "optical"))
+    return _correct(
+        sar[items] @ optical[items].T,
+        sar[items] @ optical[bank].T,
+        sar[bank] @ optical[items].T,
+        neighbours,
+        sar.shape[1],
+    )
+
+
+def shifted_scores(
+    features: StageFeatures, bank: Indices, items: Indices, neighbours: int, radius: float
+) -> StageScores:
+    """Score by dense correlation over shifts of at most ``radius`` pixels.
+
+    A stage that is pooled as ``dense:R`` says itself by how many cells.
+    """
+    sar, optical, stride = features.maps()
+    how = features.stage.how
+    cells = int(how.number) if how.name == "dense" else radius_in_cells(radius, stride)
+    calibration = fit_maps(sar[bank], optical[bank])
+    sar, optical = calibration.apply(sar, "sar"), calibration.apply(optical, "optical")
+    # Test set and bank in one go: each shift is cut out and scaled once.
+    both, count = np.concatenate([items, bank]), len(items)
+    scores = dense_scores(sar[both], optical[both], cells)
+    return _correct(
+        scores[:count, :count],
+        scores[:count, count:],
+        scores[count:, :count],
+        neighbours,
+        Shifts((sar.shape[1], sar.shape[2], sar.shape[3]), cells).multiplications,
+    )
+
+
+def regrid(values: FloatArray, side: int) -> FloatArray:
+    """Area means of maps (N, C, h, w) on ``side`` x ``side`` cells."""
+    pooled = pool(FeatureMap(values, 1.0), Pooling(name="grid", number=side))
+    return pooled.reshape(*values.shape[:2], side, side)
+
+
+def _pooled(features: FeatureMap, pooling: Pooling) -> FloatArray:
+    cells = features.values.shape[2] * features.values.shape[3]
+    if pooling.keeps_places and cells > 1:
+        features = FeatureMap(remove_means(features.values), features.stride, features.vector)
+    return pool(features, pooling)
+
+
+def _correct(
+    scores: FloatArray, to_bank: FloatArray, from_bank: FloatArray, neighbours: int, cost: int
+) -> StageScores:
+    offsets = csls_offsets(to_bank, from_bank, neighbours)
+    std = float(np.std(offsets.scale * to_bank - offsets.query[:, None]))
+    return StageScores(offsets.apply(scores.copy()), max(std, 1e-12), cost)
 
 
 def partner_ranks(scores: FloatArray) -> NDArray[np.int64]:
@@ -129,9 +266,6 @@ class TwoStageSettings:
     radius : float
         Search radius of the fine stage, pixels along rows and columns; whole
         cells within it are tried, at least one. Above the offset expected.
-    coarse_radius : float
-        Likewise for the coarse stage; 0 compares pooled descriptors. Dearer,
-        and needed where offsets are larger than half a coarse cell.
     neighbours : int
         Of CSLS, which corrects both scores.
     most : int
@@ -143,7 +277,6 @@ class TwoStageSettings:
 
     ks: tuple[int, ...] = (5, 10, 20, 50, 100, 200)
     radius: float = 24.0
-    coarse_radius: float = 0.0
     neighbours: int = 10
     most: int = 1500
     reverse: bool = True
@@ -152,10 +285,8 @@ class TwoStageSettings:
         """Refuse what cannot be run."""
         if not self.ks or min(self.ks) < 1 or list(self.ks) != sorted(set(self.ks)):
             raise SettingError(f"ks are {self.ks}; give rising whole numbers from 1.")
-        if not (math.isfinite(self.radius) and self.radius >= 0 and self.coarse_radius >= 0):
-            raise SettingError(
-                f"radii are {self.radius} and {self.coarse_radius} pixels; give 0 or more."
-            )
+        if not (math.isfinite(self.radius) and self.radius >= 0):
+            raise SettingError(f"the radius is {self.radius} pixels; give 0 or more.")
         if self.neighbours < 1 or self.most < 2:
             raise SettingError(
                 f"neighbours is {self.neighbours} and most {self.most}; at least 1 and 2."
@@ -230,14 +361,14 @@ def evaluate_two_stage(
     ks = tuple(k for k in how.ks if k <= len(items)) or (len(items),)
     rows = _Rows(np.asarray(units)[items], ks, seed, draws)
     swapped = None
-    if how.reverse and has_maps(coarse):
-        swapped = _both_scores(_pooled_first(fine), coarse, bank, items, how)
+    if how.reverse and coarse.has_maps:
+        swapped = _both_scores(_as_coarse(fine), coarse, bank, items, how)
     elif how.reverse:
-        notes.append(f"No reversed order: '{coarse.spec}' keeps no map of cells to verify with.")
+        notes.append(f"No reversed order: '{coarse.stage}' keeps no map of cells to verify with.")
     for direction in DIRECTIONS:
         rows.add_all(first, second, swapped, direction)
     answers: dict[str, Ranks] = {
-        d: answer(_side(first, d), _side(second, d), rows.recommended[d]) for d in DIRECTIONS
+        d: answer(first.side(d), second.side(d), rows.recommended[d]) for d in DIRECTIONS
     }
     return TwoStageResult(rows.metrics, items, rows.recommended, answers, notes)
 
@@ -260,10 +391,12 @@ def choose_patches(
     return fit[sample(len(fit), _BANK, seed)], measured[sample(len(measured), how.most, seed)]
 
 
-def _pooled_first(fine: StageFeatures) -> StageFeatures:
-    """The fine stage as it makes a shortlist: pooled, unless it names a pooling."""
-    pooling = "auto" if fine.spec.pooling == "flatten" else fine.spec.pooling
-    return replace(fine, spec=replace(fine.spec, pooling=pooling))
+def _as_coarse(fine: StageFeatures) -> StageFeatures:
+    """The fine stage as it makes a shortlist: pooled, unless it names how."""
+    if fine.stage.how.name not in ("flatten", "dense"):
+        return fine
+    auto = fine.stage.model_copy(update={"pooling": Pooling(name="auto")})
+    return replace(fine, stage=auto)
 
 
 class _Rows:
@@ -279,7 +412,7 @@ class _Rows:
 
     def add_alone(self, name: str, scores: StageScores, direction: Direction) -> None:
         """Recall of one stage over the whole gallery, and its cost."""
-        ranks = partner_ranks(_side(scores, direction))
+        ranks = partner_ranks(scores.side(direction))
         for k in (1, 5, 10):
             if k <= self.size:
                 self._fraction(f"{name}-alone", ranks <= k, k, k / self.size, direction)
@@ -297,7 +430,7 @@ class _Rows:
         self.add_alone("fine", second, direction)
         hits = self.add_order("", first, second, direction)
         self.add_fusions(first, second, direction)
-        alone = partner_ranks(_side(second, direction)) == 1
+        alone = partner_ranks(second.side(direction)) == 1
         rivals = {"gain-over-fine-alone": [alone] * len(hits)}
         if swapped is not None:
             rivals["gain-over-reversed"] = self.add_order("reversed-", *swapped, direction)
@@ -311,8 +444,8 @@ class _Rows:
         self, prefix: str, first: StageScores, second: StageScores, direction: Direction
     ) -> list[Hits]:
         """Ceiling, final recall and cost for every K; the recommended K."""
-        ranks = partner_ranks(_side(first, direction))
-        hits = final_hits(_side(first, direction), _side(second, direction), self.ks)
+        ranks = partner_ranks(first.side(direction))
+        hits = final_hits(first.side(direction), second.side(direction), self.ks)
         for k, hit in zip(self.ks, hits, strict=True):
             self._fraction(f"{prefix}ceiling", ranks <= k, k, k / self.size, direction)
             self._fraction(f"{prefix}final", hit, k, 1 / self.size, direction)
@@ -326,7 +459,7 @@ class _Rows:
 
     def add_fusions(self, first: StageScores, second: StageScores, direction: Direction) -> None:
         """Final recall when both scores decide within the shortlist."""
-        coarse, fine = _side(first, direction), _side(second, direction)
+        coarse, fine = first.side(direction), second.side(direction)
         summed = coarse / np.float32(first.std) + fine / np.float32(second.std)
         both: dict[str, list[Hits]] = {
             "fused-sum": final_hits(coarse, summed, self.ks),
@@ -358,19 +491,8 @@ def _both_scores(
     items: Indices,
     how: TwoStageSettings,
 ) -> tuple[StageScores, StageScores]:
+    first = flat_scores if coarse.stage.how.name != "dense" else partial(shifted_scores, radius=0.0)
     return (
-        _coarse_scores(coarse, bank, items, how),
+        first(coarse, bank, items, how.neighbours),
         shifted_scores(fine, bank, items, how.neighbours, how.radius),
     )
-
-
-def _coarse_scores(
-    stage: StageFeatures, bank: Indices, items: Indices, how: TwoStageSettings
-) -> StageScores:
-    if how.coarse_radius > 0:
-        return shifted_scores(stage, bank, items, how.neighbours, how.coarse_radius)
-    return flat_scores(stage, bank, items, how.neighbours)
-
-
-def _side(scores: StageScores, direction: Direction) -> FloatArray:
-    return scores.corrected if direction == "sar->optical" else scores.corrected.T
