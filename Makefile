@@ -44,6 +44,7 @@ lint: .venv/.has-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tools/check_words.py
 
 format: .venv/.has-lint
 	$(BIN)/ruff check --fix .

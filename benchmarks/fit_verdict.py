@@ -21,7 +21,6 @@ import argparse
 import csv
 import json
 from collections.abc import Callable
-from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -32,15 +31,11 @@ from scipy.optimize import linprog, minimize
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
-from crosslook.match.evidence import Evidence, Kind, error_features, verdict_features
+from crosslook.match.evidence import Evidence, Kind, Use, features, read_evidence, terms_of
 from crosslook.types import Array
 
 RIGHT_PX, WRONG_PX = 5.0, 16.0  # no published alignment is off by as much
 THRESHOLDS = {"register": (0.8, 0.4), "locate": (0.9, 0.3)}
-SIGNS = {
-    "register": np.array([1, 1, 1, 1, -1, -1, 1, 1, 1, -1]),
-    "locate": np.array([1, 1, 1, 1, -1, 1, 1, 1]),
-}
 QUANTILES = {"68": 0.68, "95": 0.95}
 FOLDS = 10
 BINS = tuple(pairwise([0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0]))
@@ -58,22 +53,21 @@ def main() -> None:
     fitted = json.loads(given.out.read_text(encoding="utf-8")) if given.out.exists() else {}
     kind: Kind = given.kind
     known = [_evidence(row) for row in rows]
-    features = np.stack([verdict_features(one, kind) for one in known])
+    forms = np.stack([features(one, kind) for one in known])
     right, used, group = _answers(rows, kind)
-    sure = _held_out(
-        group, lambda m: _predictor(features[m & used], right[m & used], kind), features
-    )
+    sure = _held_out(group, lambda m: _predictor(forms[m & used], right[m & used], kind), forms)
     near = right if kind == "locate" else _same_place(rows)
     _report(right, near, sure, rows, kind)
     if given.figure is not None:
         _draw(sure, right, near, kind, given.figure)
-    weight, intercept = fit_logistic(features[used], right[used], SIGNS[kind])
+    weight, intercept = fit_logistic(forms[used], right[used], signs_of(kind))
     match, uncertain = THRESHOLDS[kind]
     fitted[kind] = {
-        "weight": [round(float(v), 5) for v in weight],
+        "weight": _named(weight, kind),
         "intercept": round(intercept, 5),
         "thresholds": {"match": match, "uncertain": uncertain},
         "fitted_on": f"{int(used.sum())} answers, {int(right[used].sum())} right",
+        **reference_of(forms[used], right[used], kind),
     }
     if kind == "register":
         fitted["error"] = _fit_errors(rows, known, sure, group)
@@ -86,7 +80,24 @@ def _rows(file: Path) -> Rows:
 
 
 def _evidence(row: dict[str, str]) -> Evidence:
-    return Evidence(**{f.name: float(row[f.name]) for f in fields(Evidence) if f.name in row})
+    return read_evidence(dict(row))
+
+
+def _named(values: Array, use: Use) -> dict[str, float]:
+    names = [term.name for term in terms_of(use)]
+    return {name: round(float(v), 5) for name, v in zip(names, values, strict=True)}
+
+
+def signs_of(kind: Kind) -> Array:
+    """What a weight may be: 1 for none below 0, -1 for none above."""
+    return np.array([term.sign for term in terms_of(kind)], np.float64)
+
+
+def reference_of(forms: Array, right: NDArray[np.bool_], kind: Kind) -> dict[str, Any]:
+    """Where a term speaks neither for nor against: the middle of right and of wrong answers."""
+    middle = (forms[right].mean(axis=0) + forms[~right].mean(axis=0)) / 2
+    counted = f"{len(right)} answers, {int(right.sum())} right"
+    return {"reference": _named(middle, kind), "reference_on": counted}
 
 
 def _answers(
@@ -109,10 +120,10 @@ def _same_place(rows: Rows) -> NDArray[np.bool_]:
     return np.array([float(r["error"]) <= WRONG_PX and float(r["inliers"]) > 0 for r in rows])
 
 
-def fit_logistic(features: Array, right: NDArray[np.bool_], signs: Array) -> tuple[Array, float]:
+def fit_logistic(forms: Array, right: NDArray[np.bool_], signs: Array) -> tuple[Array, float]:
     """Weights and intercept of a ridge logistic whose weights have the given signs, or are 0."""
-    std = features.std(axis=0) + 1e-9
-    scaled = (features - features.mean(axis=0)) / std
+    std = forms.std(axis=0) + 1e-9
+    scaled = (forms - forms.mean(axis=0)) / std
     sign = np.where(right, 1.0, -1.0)
 
     def loss(values: Array) -> tuple[float, Array]:
@@ -124,36 +135,36 @@ def fit_logistic(features: Array, right: NDArray[np.bool_], signs: Array) -> tup
     bounds = [(0.0, None) if s > 0 else (None, 0.0) for s in signs] + [(None, None)]
     best = minimize(loss, np.zeros(len(signs) + 1), jac=True, bounds=bounds, method="L-BFGS-B").x
     weight = best[:-1] / std
-    return weight, float(best[-1] - weight @ features.mean(axis=0))
+    return weight, float(best[-1] - weight @ forms.mean(axis=0))
 
 
-def fit_quantile(features: Array, log_error: Array, level: float) -> tuple[Array, float]:
+def fit_quantile(forms: Array, log_error: Array, level: float) -> tuple[Array, float]:
     """Weights, none below 0, and intercept of a linear quantile (Koenker and Bassett 1978)."""
-    count, terms = features.shape
+    count, terms = forms.shape
     cost = np.concatenate(
         [np.full(terms, 1e-3 * count), [0.0], np.full(count, level), np.full(count, 1 - level)]
     )
-    system = np.hstack([features, np.ones((count, 1)), np.eye(count), -np.eye(count)])
+    system = np.hstack([forms, np.ones((count, 1)), np.eye(count), -np.eye(count)])
     bounds = [(0, None)] * terms + [(None, None)] + [(0, None)] * (2 * count)
     solution = linprog(cost, A_eq=system, b_eq=log_error, bounds=bounds, method="highs").x
     return solution[:terms], float(solution[terms])
 
 
-def _predictor(features: Array, right: NDArray[np.bool_], kind: Kind) -> Callable[[Array], Array]:
-    weight, intercept = fit_logistic(features, right, SIGNS[kind])
+def _predictor(forms: Array, right: NDArray[np.bool_], kind: Kind) -> Callable[[Array], Array]:
+    weight, intercept = fit_logistic(forms, right, signs_of(kind))
     return lambda given: 1.0 / (1.0 + np.exp(-np.clip(given @ weight + intercept, -40, 40)))
 
 
 def _held_out(
     group: NDArray[np.str_],
     fit: Callable[[NDArray[np.bool_]], Callable[[Array], Array]],
-    features: Array,
+    forms: Array,
 ) -> Array:
     """Predictions of every row by a fit without its group."""
     out = np.zeros(len(group))
     for name in np.unique(group):
         mine = group == name
-        out[mine] = fit(~mine)(features[mine])
+        out[mine] = fit(~mine)(forms[mine])
     return out
 
 
@@ -163,23 +174,23 @@ def _fit_errors(
     """Quantiles of the error over what is called a match, and whether they hold left out."""
     error = np.array([float(row["error"]) for row in rows])
     called = (sure >= THRESHOLDS["register"][0]) & (error < 900)
-    features = np.stack([error_features(one) for one in known])[called]
+    forms = np.stack([features(one, "error") for one in known])[called]
     log, group = np.log(np.maximum(error[called], 0.05)), group[called]
     fitted = {}
     for name, level in QUANTILES.items():
 
         def fit(mask: NDArray[np.bool_], level: float = level) -> Callable[[Array], Array]:
-            weight, intercept = fit_quantile(features[mask], log[mask], level)
+            weight, intercept = fit_quantile(forms[mask], log[mask], level)
             return lambda given: given @ weight + intercept
 
-        held_out = _held_out(group, fit, features)
+        held_out = _held_out(group, fit, forms)
         _fraction(f"error within the {name} % quantile, sensor left out", log <= held_out)
         for source in np.unique(group):
             mine = group == source
             _fraction(f"  {source}", (log <= held_out)[mine])
-        weight, intercept = fit_quantile(features, log, level)
+        weight, intercept = fit_quantile(forms, log, level)
         fitted[name] = {
-            "weight": [round(float(v), 5) for v in weight],
+            "weight": _named(weight, "error"),
             "intercept": round(intercept, 5),
         }
     return {**fitted, "fitted_on": f"{len(log)} matches"}

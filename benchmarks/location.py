@@ -37,8 +37,8 @@ from crosslook.atlas.locate import locate
 from crosslook.atlas.search import searcher
 from crosslook.atlas.store import Atlas
 from crosslook.geo.raster import RasterArray, RasterFile
+from crosslook.match.placement import placement
 from crosslook.match.relief import HILLY_PX
-from crosslook.match.result import placement
 from crosslook.match.transform import Transform, grid_points, mean_distance, similarity, translation
 from crosslook.match.warp import opencv_matrix
 from crosslook.progress import track

@@ -34,8 +34,19 @@ from crosslook.atomic import write_text
 from crosslook.match.evidence import OLD_NAMES
 from crosslook.progress import track
 
-RENAMED: dict[str, str] = {**OLD_NAMES}
-"""Old key, or value under ``search``, to the new one."""
+RENAMED: dict[str, str] = {
+    **OLD_NAMES,
+    "nothing on the atlas fits it as it lies: it may be turned or of another pixel size than is "
+    "told, or lie elsewhere. Try --rotation 180 --scale 0.1, check --gsd, and see atlas info for "
+    "what the atlas holds.": "nothing on the atlas fits it as it lies: it may be rotated, of "
+    "another pixel size than was given, or lie elsewhere. Try --rotation 180 --scale 0.1, check "
+    "--gsd, and see atlas info for what the atlas holds.",
+    "nothing on the atlas fits it, turned or not: it may show another place. See atlas info for "
+    "what the atlas holds, and build one with a basemap of more ground.": "nothing on the atlas "
+    "fits it, rotated or not: it may show another place. See atlas info for what the atlas holds, "
+    "and build one with a basemap of more ground.",
+}
+"""Old key, or value that is text, to the new one."""
 
 LEFT_OUT = {"timings_s", "path", "version", "format"}
 Case = dict[str, Any]

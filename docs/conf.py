@@ -29,6 +29,7 @@ extensions = [
     "numpydoc",
     "sphinx_design",
     "commands",
+    "evidence_table",
 ]
 exclude_patterns = ["_build", "_ext"]
 templates_path = ["_templates"]

@@ -10,7 +10,7 @@ import pytest
 
 from crosslook.errors import InputError, MissingExtraError, OutputError, StoreError
 from crosslook.extract.store import open_set
-from crosslook.storage import Folder, LocalFolder, open_folder, path_to_keep
+from crosslook.storage import Folder, open_folder, path_to_keep
 from crosslook.types import FeatureMap
 
 
@@ -28,7 +28,7 @@ def check_folder(folder: Folder) -> None:
 
 
 def test_a_local_folder(tmp_path: Path) -> None:
-    check_folder(LocalFolder(tmp_path))
+    check_folder(Folder(tmp_path))
 
 
 def test_an_s3_folder(s3: str) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from crosslook import gdal_names
 from crosslook.atomic import write_bytes, write_new
@@ -21,118 +22,73 @@ Place = str | Path
 """A local path, an address, or a name that GDAL knows."""
 
 
-class Folder(Protocol):
-    """A place that holds named files."""
+@dataclass(frozen=True)
+class Folder:
+    """A place that holds named files.
 
-    def has(self, name: str) -> bool:
-        """Tell whether a whole file of this name is there."""
+    Attributes
+    ----------
+    path : Path
+        Of this machine, or of an object store, which acts like it; see :func:`as_path`.
+    """
 
-    def read(self, name: str) -> bytes:
-        """Read a whole file; InputError where it is missing or unreadable."""
+    path: Path
 
-    def write(self, name: str, data: bytes) -> None:
-        """Write a whole file; OutputError where that fails, leaving no part."""
-
-    def write_new(self, name: str, data: bytes) -> bool:
-        """Write a whole file unless it is there; tell whether this call wrote it."""
-
-    def child(self, name: str) -> Folder:
-        """Return a folder inside this one."""
-
-    @property
-    def name(self) -> str:
-        """The last part of its path."""
-
-
-class LocalFolder:
-    """A folder of this machine."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def has(self, name: str) -> bool:
-        """Tell whether the file is there."""
-        return (self.path / name).is_file()
-
-    def read(self, name: str) -> bytes:
-        """Read a whole file."""
-        try:
-            return (self.path / name).read_bytes()
-        except OSError as error:
-            raise InputError(f"cannot read {self.path / name}: {error.strerror}.") from error
-
-    def write(self, name: str, data: bytes) -> None:
-        """Write a whole file by a rename."""
-        write_bytes(self.path / name, data)
-
-    def write_new(self, name: str, data: bytes) -> bool:
-        """Write a whole file unless it is there; of several writers at once one succeeds."""
-        return write_new(self.path / name, data)
-
-    def child(self, name: str) -> LocalFolder:
-        """Return a folder inside this one."""
-        return LocalFolder(self.path / name)
+    def __str__(self) -> str:
+        return str(self.path)
 
     @property
     def name(self) -> str:
         """The last part of its path."""
         return self.path.name
 
-    def __str__(self) -> str:
-        return str(self.path)
+    @property
+    def is_local(self) -> bool:
+        """Whether it lies on this machine."""
+        return not is_remote(self.path)
 
-
-class RemoteFolder:
-    """A prefix of an object store, reached through fsspec."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
-        self._system, self._path = _open_system(self.url)
+    def child(self, name: str) -> Folder:
+        """Return a folder inside this one."""
+        return Folder(self.path / name)
 
     def has(self, name: str) -> bool:
-        """Ask the store, past any cached listing."""
-        self._system.invalidate_cache()
-        return bool(self._system.isfile(f"{self._path}/{name}"))
+        """Tell whether a whole file of this name is there, past any cached listing."""
+        if not self.is_local:
+            cast(Any, self.path).fs.invalidate_cache()
+        return (self.path / name).is_file()
 
     def read(self, name: str) -> bytes:
-        """Read a whole object."""
+        """Read a whole file; InputError where it is missing or unreadable."""
+        file = self.path / name
         try:
-            data: bytes = self._system.cat_file(f"{self._path}/{name}")
+            return file.read_bytes()
         except OSError as error:
-            raise InputError(f"cannot read {self.url}/{name}: {error}.") from error
-        return data
+            raise InputError(f"cannot read {file}: {error.strerror or error}.") from error
 
     def write(self, name: str, data: bytes) -> None:
-        """Upload a whole object."""
+        """Write a whole file; OutputError where that fails, leaving no part."""
+        file = self.path / name
+        if self.is_local:
+            return write_bytes(file, data)
         try:
-            self._system.pipe_file(f"{self._path}/{name}", data)
+            file.write_bytes(data)
         except OSError as error:
             raise OutputError(
-                f"cannot write {self.url}/{name}: {error}. Check the address and the credentials."
+                f"cannot write {file}: {error}. Check the address and the credentials."
             ) from error
 
     def write_new(self, name: str, data: bytes) -> bool:
-        """Upload unless it is there; stores do not keep two writers at one moment apart."""
+        """Write a whole file unless it is there; tell whether this call wrote it.
+
+        Of several writers at once one succeeds on this machine; stores do not
+        keep two writers at one moment apart.
+        """
+        if self.is_local:
+            return write_new(self.path / name, data)
         if self.has(name):
             return False
         self.write(name, data)
         return True
-
-    def child(self, name: str) -> RemoteFolder:
-        """Return a prefix inside this one."""
-        return RemoteFolder(f"{self.url}/{name}")
-
-    @property
-    def name(self) -> str:
-        """The last part of its path."""
-        return self.url.rpartition("/")[2]
-
-    def __str__(self) -> str:
-        return self.url
-
-    def __reduce__(self) -> tuple[type[RemoteFolder], tuple[str]]:
-        # A connection does not travel to another process; the address does.
-        return (RemoteFolder, (self.url,))
 
 
 def open_folder(place: str | Path) -> Folder:
@@ -141,11 +97,9 @@ def open_folder(place: str | Path) -> Folder:
     Raises
     ------
     MissingExtraError
-        If the package behind the scheme is not installed.
+        If the packages behind an address are not installed.
     """
-    if is_remote(place):
-        return RemoteFolder(str(place))
-    return LocalFolder(Path(place))
+    return Folder(as_path(place))
 
 
 def is_remote(place: str | Path) -> bool:
@@ -329,19 +283,3 @@ def reaching(place: str | Path) -> Iterator[None]:
             f"{words_without_keys(str(error)) or type(error).__name__}. "
             "Check the address, the credentials and the network."
         ) from error
-
-
-def _open_system(url: str) -> tuple[Any, str]:
-    try:
-        import fsspec
-    except ImportError:
-        raise MissingExtraError(
-            f"{url} needs fsspec: pip install 'crosslook[remote]', or give a local folder."
-        ) from None
-    try:
-        system, path = fsspec.core.url_to_fs(url)
-    except (ImportError, ValueError) as error:
-        raise MissingExtraError(
-            f"{url}: {error}. Install the package of that store, as s3fs for s3://."
-        ) from None
-    return system, str(path)

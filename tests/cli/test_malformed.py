@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from crosslook.cli import app
 from crosslook.errors import CrosslookError
 from crosslook.geo.grid import make_grid
-from crosslook.match.points import start_by_points
+from crosslook.match.placement import start_by_points
 
 HEAD = "mapX,mapY,sourceX,sourceY,enable\n"
 

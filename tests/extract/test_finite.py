@@ -14,10 +14,10 @@ import pytest
 from crosslook.errors import FeatureError
 from crosslook.extract.classical import Raw
 from crosslook.extract.registry import open_extractor
-from crosslook.extract.run import extract_patches
 from crosslook.storage import open_folder
 from crosslook.types import FloatArray, Modality, Patch, Window
 from tests.helpers.checkpoints import images
+from tests.helpers.extracted import extract_one
 
 COUNT, BAD = 70, 66
 
@@ -52,7 +52,7 @@ def test_a_nan_is_an_error_that_names_model_and_patch(tmp_path: Path) -> None:
     assert raised.value.index == 2
     store = open_folder(str(tmp_path))
     with pytest.raises(FeatureError, match=rf"optical patch 's/{BAD}'.*'raw'"):
-        extract_patches(extractor, Grey(), "optical", store)
+        extract_one(extractor, Grey(), "optical", store)
     again = pickle.loads(pickle.dumps(raised.value))
     assert (str(again), again.index) == (str(raised.value), 2)
 

@@ -9,8 +9,9 @@ import pytest
 
 from crosslook.extract.ray_engine import RayJob, extract_with_ray
 from crosslook.extract.registry import open_extractor
-from crosslook.extract.run import SHARD, extract_patches, shard_count
-from crosslook.storage import LocalFolder
+from crosslook.extract.run import SHARD, shard_count
+from crosslook.storage import Folder
+from tests.helpers.extracted import extract_one
 from tests.helpers.ray_patches import DeadlyPatches
 
 pytest.importorskip("ray", reason="ray is not installed")
@@ -34,9 +35,7 @@ def test_a_killed_worker_costs_only_its_shard(
         ray.shutdown()
     assert int(marker.read_text()) != os.getpid(), "a worker was killed"
     # The marker is there now, so the local run reads the same pixels.
-    local = extract_patches(
-        open_extractor("hog:cell=8"), patches, "sar", LocalFolder(tmp_path / "local")
-    )
+    local = extract_one(open_extractor("hog:cell=8"), patches, "sar", Folder(tmp_path / "local"))
     for shard in range(shard_count(patches)):
         name = f"{shard:06d}.npz"
         assert features.folder.read(name) == local.folder.read(name)

@@ -10,9 +10,10 @@ import pytest
 
 from crosslook.errors import StoreError
 from crosslook.extract.registry import open_extractor
-from crosslook.extract.run import SHARD, extract_patches, iterate, read_maps, shard_count
-from crosslook.storage import LocalFolder
+from crosslook.extract.run import SHARD, iterate, read_maps, shard_count
+from crosslook.storage import Folder
 from crosslook.types import FloatArray, Modality, Patch, Window
+from tests.helpers.extracted import extract_one
 
 
 class FakePatches:
@@ -40,13 +41,11 @@ def test_a_stopped_run_goes_on_and_gives_the_same_bytes(tmp_path: Path) -> None:
     hog = open_extractor("hog:cell=8")
     count = 3 * SHARD + 5
     with pytest.raises(KeyboardInterrupt):
-        extract_patches(
-            hog, FakePatches(count, fail_after=2), "sar", LocalFolder(tmp_path / "killed")
-        )
+        extract_one(hog, FakePatches(count, fail_after=2), "sar", Folder(tmp_path / "killed"))
     resumed = FakePatches(count)
-    again = extract_patches(hog, resumed, "sar", LocalFolder(tmp_path / "killed"))
+    again = extract_one(hog, resumed, "sar", Folder(tmp_path / "killed"))
     assert 0 < resumed.reads < shard_count(resumed)
-    whole = extract_patches(hog, FakePatches(count), "sar", LocalFolder(tmp_path / "whole"))
+    whole = extract_one(hog, FakePatches(count), "sar", Folder(tmp_path / "whole"))
     for shard in range(shard_count(resumed)):
         one = again.folder.read(f"{shard:06d}.npz")
         assert one == whole.folder.read(f"{shard:06d}.npz")
@@ -54,20 +53,16 @@ def test_a_stopped_run_goes_on_and_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_nothing_is_read_when_all_is_there(tmp_path: Path) -> None:
     hog = open_extractor("hog:cell=8")
-    extract_patches(hog, FakePatches(70), "sar", LocalFolder(tmp_path))
+    extract_one(hog, FakePatches(70), "sar", Folder(tmp_path))
     second = FakePatches(70)
-    extract_patches(hog, second, "sar", LocalFolder(tmp_path))
+    extract_one(hog, second, "sar", Folder(tmp_path))
     assert second.reads == 0
 
 
 def test_whatever_changes_features_has_its_own_folder(tmp_path: Path) -> None:
     specs = ["hog:cell=8", "hog:cell=16", "hog:cell=8,bins=6", "raw:cell=8"]
     folders = {
-        str(
-            extract_patches(
-                open_extractor(s), FakePatches(2, name), m, LocalFolder(tmp_path)
-            ).folder
-        )
+        str(extract_one(open_extractor(s), FakePatches(2, name), m, Folder(tmp_path)).folder)
         for s in specs
         for name in ("a", "b")
         for m in ("sar", "optical")
@@ -76,15 +71,13 @@ def test_whatever_changes_features_has_its_own_folder(tmp_path: Path) -> None:
 
 
 def test_a_default_typed_out_reads_the_same_features(tmp_path: Path) -> None:
-    one = extract_patches(open_extractor("hog"), FakePatches(2), "sar", LocalFolder(tmp_path))
-    two = extract_patches(
-        open_extractor("hog:cell=16"), FakePatches(2), "sar", LocalFolder(tmp_path)
-    )
+    one = extract_one(open_extractor("hog"), FakePatches(2), "sar", Folder(tmp_path))
+    two = extract_one(open_extractor("hog:cell=16"), FakePatches(2), "sar", Folder(tmp_path))
     assert str(one.folder) == str(two.folder)
 
 
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
-    features = extract_patches(open_extractor("raw"), FakePatches(2), "sar", LocalFolder(tmp_path))
+    features = extract_one(open_extractor("raw"), FakePatches(2), "sar", Folder(tmp_path))
     path = Path(str(features.folder)) / "000000.npz"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(StoreError, match="000000"):
@@ -93,7 +86,7 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
 
 def test_maps_come_in_the_order_asked_for(tmp_path: Path) -> None:
     patches = FakePatches(SHARD + 10)
-    features = extract_patches(open_extractor("raw:cell=8"), patches, "sar", LocalFolder(tmp_path))
+    features = extract_one(open_extractor("raw:cell=8"), patches, "sar", Folder(tmp_path))
     everything = np.concatenate([part.values for part in iterate(features, patches)])
     wanted = [SHARD + 3, 0, 7, SHARD + 3]
     chosen = read_maps(features, patches, wanted)

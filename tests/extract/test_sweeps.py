@@ -13,7 +13,7 @@ from crosslook.extract.base import Extractor
 from crosslook.extract.run import extract_family
 from crosslook.extract.spec import expand_sweep, split_specs
 from crosslook.extract.torch_base import TorchExtractor
-from crosslook.storage import LocalFolder
+from crosslook.storage import Folder
 from crosslook.types import Patch, Window
 from tests.helpers.checkpoints import images
 
@@ -108,7 +108,7 @@ class Grey:
 
 def test_a_family_fills_the_store_of_each_and_loads_one_model(models: Any, tmp_path: Path) -> None:
     family = [models.open("dinov2", layer=k) for k in (1, 2, 3)]
-    store = LocalFolder(tmp_path)
+    store = Folder(tmp_path)
     sets = extract_family(family, Grey(), "sar", store)
     assert [one._model is not None for one in family] == [False, False, True]
     alone = models.open("dinov2", layer=2).extract(Grey().read("sar", range(5)))

@@ -33,7 +33,7 @@ from crosslook.geo.grid import (
     zoomed,
 )
 from crosslook.geo.image import ImageFile, on_optical_grid, open_image
-from crosslook.match.result import placement
+from crosslook.match.placement import placement
 from crosslook.match.transform import Transform, scaling
 from crosslook.types import Modality, Window
 from tests.helpers.rasters import UTM, write

@@ -12,8 +12,10 @@ import rasterio
 import tests.helpers.kinds_products  # noqa: F401  adds to KINDS
 from crosslook.data.pairs import ScenePair
 from crosslook.data.patches import open_scene
+from crosslook.errors import SettingError
 from crosslook.geo.grid import corners, crs_text, from_lonlat, is_placed, shape_of, to_lonlat
-from crosslook.geo.image import open_image
+from crosslook.geo.image import Reading, open_image
+from crosslook.geo.radiometry import SarRadiometry
 from crosslook.geo.raster import RasterFile
 from crosslook.match.register import register
 from crosslook.types import Window
@@ -94,6 +96,24 @@ def test_what_was_found_is_said(tmp_path: Path) -> None:
     points = open_image(KINDS["control_points"](tmp_path).place, "sar")
     assert "control points" in " ".join(points.notes)
     assert open_image(KINDS["decibels"](tmp_path).place, "sar").notes == ()
+
+
+def test_an_opened_image_keeps_its_options_and_refuses_others(tmp_path: Path) -> None:
+    place = KINDS["decibels"](tmp_path).place
+    linear = Reading(sar=SarRadiometry(tone="linear"))
+    image = open_image(place, "sar", linear)
+    assert open_image(image, "sar") is image, "options left at their defaults ask for nothing"
+    assert open_image(image, "sar", linear) is image
+    with pytest.raises(SettingError, match="opened as sar and is given as optical"):
+        open_image(image, "optical")
+    with pytest.raises(SettingError, match="--sar cannot be heeded"):
+        open_image(image, "sar", Reading(sar=SarRadiometry(tone="log")))
+    with pytest.raises(SettingError, match="--sar cannot be heeded"):
+        register(image, place, sar="tone=log")
+    frame = open_image(save(tmp_path / "frame.tif", ground(), crs=None), "sar")
+    assert frame.header.placed_by == "a map without CRS"
+    with pytest.raises(SettingError, match="--crs cannot be heeded"):
+        open_image(frame, "sar", Reading(crs="EPSG:32633"))
 
 
 def test_filled_holes_are_counted(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -13,20 +12,12 @@ import rasterio
 from click.testing import CliRunner
 
 from crosslook.cli import app
-from crosslook.data.pairs import open_pairs
+from crosslook.data.pairs import ScenePair, open_pairs
 from crosslook.data.simulate.scene import make_pair
 from crosslook.data.simulate.write import write_pair
 from crosslook.errors import InputError, MatchError
 from crosslook.match.audit import Audit, audit
 from crosslook.match.register import register
-
-
-@dataclass
-class Pair:
-    id: str
-    sar: Path
-    optical: Path
-
 
 SHIFTS = [(2.3, 1.6), (-11.2, 6.1), (0.0, 0.0), (7.75, -9.5), (-3.4, -0.6)]
 CORNER = (500_000.0, 5_400_000.0)
@@ -99,12 +90,12 @@ def test_a_hilly_match_says_so_and_relief_follows_the_ground(tmp_path: Path) -> 
     rigid, bent = (register(*images["hilly"], model=model) for model in ("similarity", "tps"))
     assert rigid.evidence.relief == pytest.approx(high - low, rel=0.3)
     assert bent.evidence.relief < rigid.evidence.relief / 2
-    assert rigid.is_hilly
-    assert not bent.is_hilly
+    assert rigid.hint in said["hilly"].output
+    assert not bent.hint
     followed = register(*images["hilly"])
     assert followed.transform is not None
     assert followed.transform.model == "relief"
-    assert not followed.is_hilly
+    assert not followed.hint
 
 
 def _write_flat_and_hilly(folder: Path) -> tuple[float, float]:
@@ -139,7 +130,9 @@ def check_files(result: Audit, out: Path) -> None:
 @pytest.mark.sentinel
 def test_a_trusted_sentinel_scene_agrees_with_the_published_estimate(sentinel: Path) -> None:
     name = "T11SLT_049.tif"
-    (row,) = audit([Pair("049", sentinel / "sar" / name, sentinel / "optical" / name)]).rows
+    (row,) = audit(
+        [ScenePair("049", "T11SLT", sentinel / "sar" / name, sentinel / "optical" / name)]
+    ).rows
     assert row.trusted
     assert np.hypot(row.row - -1.195, row.col - -4.995) < 1.0
 
@@ -150,7 +143,10 @@ def test_relief_on_real_scenes_lies_along_the_range_of_the_radar(sentinel: Path)
     """A descending pass at 34 degrees north heads 193 degrees: its range is 13 degrees off."""
     names = ("T11SMT_171.tif", "T11SLT_076.tif")
     hills, plain = audit(
-        [Pair(name, sentinel / "sar" / name, sentinel / "optical" / name) for name in names]
+        [
+            ScenePair(name, name, sentinel / "sar" / name, sentinel / "optical" / name)
+            for name in names
+        ]
     ).rows
     assert hills.trusted
     assert hills.relief_px > 10.0

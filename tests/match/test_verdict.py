@@ -19,14 +19,14 @@ from crosslook.match.transform import identity, similarity
 
 LAST = Pass(template=128.0, radius=12.0, step=32.0, threshold=3.5)
 GOOD = Evidence(
-    25.0, 1.0, 0.3, 0.12, 3.0, 1.1, 1.0, 3.0,
-    excess_inliers=1.0, neg_log10_p=4.0, coverage=0.9,
-    split_half_distance=1.0, ncc_z_score=8.0, peak_margin=4.5,
+    inliers=25.0, inlier_fraction=1.0, hull_area=0.3, median_ncc=0.12, peak_ratio=3.0,
+    residual=1.1, gradient_mi_distance=1.0, mi_z_score=3.0, excess_inliers=1.0, neg_log10_p=4.0,
+    coverage=0.9, split_half_distance=1.0, ncc_z_score=8.0, peak_margin=4.5,
 )  # fmt: skip
 BAD = Evidence(
-    12.0, 0.5, 0.2, 0.04, 2.0, 1.5, 12.0, 0.2,
-    excess_inliers=0.4, neg_log10_p=0.2, coverage=0.5,
-    split_half_distance=12.0, ncc_z_score=2.0, peak_margin=-1.0,
+    inliers=12.0, inlier_fraction=0.5, hull_area=0.2, median_ncc=0.04, peak_ratio=2.0,
+    residual=1.5, gradient_mi_distance=12.0, mi_z_score=0.2, excess_inliers=0.4, neg_log10_p=0.2,
+    coverage=0.5, split_half_distance=12.0, ncc_z_score=2.0, peak_margin=-1.0,
 )  # fmt: skip
 
 
@@ -86,7 +86,7 @@ def test_errors_to_expect_grow_with_what_shows_them() -> None:
         doubtful = replace(GOOD, **worse)
         assert expected_error(doubtful) >= expected_error(GOOD)
         assert error_bound(doubtful) >= error_bound(GOOD)
-    assert error_bound(Evidence(0.0, 0.0, 0.0, 0.0, 1.0, 50.0, 50.0, 0.0)) <= 50.0
+    assert error_bound(Evidence()) <= 50.0
 
 
 def structured(side: int = 200) -> GreyImage:

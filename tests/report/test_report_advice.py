@@ -7,8 +7,9 @@ import pytest
 
 from crosslook.report.claims import judge_advice, two_stage_advice
 from crosslook.report.more_sections import two_stage_section
+from crosslook.retrieval.compare.stage_scores import StageFeatures
 from crosslook.retrieval.stage_spec import Stage
-from crosslook.retrieval.two_stage import StageFeatures, TwoStageSettings, evaluate_two_stage
+from crosslook.retrieval.two_stage import TwoStageSettings, evaluate_two_stage
 from crosslook.types import FeatureMap, FloatArray, Row
 
 GROUPS, MEMBERS, FIT = 12, 5, 40

@@ -15,7 +15,7 @@ from crosslook.retrieval.compare.maps import (
     radius_in_cells,
     shifts,
 )
-from crosslook.retrieval.two_stage import regrid
+from crosslook.retrieval.compare.stage_scores import regrid
 from crosslook.types import FloatArray
 
 

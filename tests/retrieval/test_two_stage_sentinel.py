@@ -10,8 +10,9 @@ import rasterio
 from rasterio.windows import Window
 
 from crosslook.extract.registry import open_extractor
+from crosslook.retrieval.compare.stage_scores import StageFeatures
 from crosslook.retrieval.stage_spec import TwoStage
-from crosslook.retrieval.two_stage import StageFeatures, TwoStageResult, evaluate_two_stage
+from crosslook.retrieval.two_stage import TwoStageResult, evaluate_two_stage
 from crosslook.types import FeatureMap, FloatArray
 
 pytestmark = pytest.mark.slow

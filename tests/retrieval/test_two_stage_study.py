@@ -11,20 +11,22 @@ import pytest
 from crosslook.errors import MatchError, SettingError, SpecError
 from crosslook.extract.spec import split_specs
 from crosslook.retrieval.compare.pooling import Pooling, coarse_pooling
-from crosslook.retrieval.measure.definitions import define
-from crosslook.retrieval.settings import StudySettings
-from crosslook.retrieval.stage_spec import Fusion, Stage, TwoStage
-from crosslook.retrieval.two_stage import (
-    StageFeatures,
-    TwoStageResult,
-    TwoStageSettings,
-    answer,
-    evaluate_two_stage,
+from crosslook.retrieval.compare.stage_scores import StageFeatures
+from crosslook.retrieval.measure.registry import find_measure
+from crosslook.retrieval.measure.two_stage import (
     final_hits,
     judged_length,
     partner_ranks,
     rank_fusion_hits,
     recommend,
+)
+from crosslook.retrieval.settings import StudySettings
+from crosslook.retrieval.stage_spec import Fusion, Stage, TwoStage
+from crosslook.retrieval.two_stage import (
+    TwoStageResult,
+    TwoStageSettings,
+    answer,
+    evaluate_two_stage,
 )
 from crosslook.types import FeatureMap, FloatArray
 
@@ -106,7 +108,7 @@ def test_the_rows_agree_with_each_other(direction: str) -> None:
     for metric in result.metrics:
         e = metric.estimate
         assert e.low <= e.value <= e.high
-        definition = define(metric.measure, metric.metric)
+        definition = find_measure(metric.measure).define(metric.metric)
         assert definition.low <= e.value <= definition.high
         assert metric.n_gallery == 60
 

@@ -379,7 +379,7 @@ def _match_at(job: _Job, searched: _Searched, number: int) -> MatchResult:
         (query.image, part),
         settings=job.record(searched.level),
         timings=searched.seconds,
-        verdict=judge(evidence, "locate"),
+        verdict=judge(evidence),
         alternatives=tuple(_describe(atlas, query, other) for other in others[:_ALTERNATIVES]),
         window=window,
     )

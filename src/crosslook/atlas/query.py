@@ -27,8 +27,9 @@ from crosslook.geo.grid import (
 from crosslook.geo.image import ImageFile
 from crosslook.match.channels import Channels, dense_channels
 from crosslook.match.ncc import box_sums
+from crosslook.match.placement import placement
 from crosslook.match.refine import FRACTION, LEVELS, PyramidLevel
-from crosslook.match.result import outline, placement
+from crosslook.match.result import outline
 from crosslook.match.robust_fit import fit_exact
 from crosslook.match.tie_points import Pass
 from crosslook.match.transform import Transform, grid_points, scaling, similarity, translation

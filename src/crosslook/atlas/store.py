@@ -31,7 +31,7 @@ from crosslook.geo.grid import crs_text, window_of
 from crosslook.geo.image import ImageFile, as_image
 from crosslook.match.channels import Channels, contrast_weight
 from crosslook.notebook import card, image
-from crosslook.storage import Folder, LocalFolder, open_folder
+from crosslook.storage import Folder, open_folder
 from crosslook.types import Window
 
 _SOURCES, _LEFT_OUT = 3, 20  # named; of others the number is given
@@ -215,7 +215,7 @@ class Atlas:
         array = self._read(block, name, wanted)
         with self._lock:
             self._arrays[key] = array
-            if not isinstance(self._folder, LocalFolder):
+            if not self._folder.is_local:
                 while len(self._arrays) > _REMOTE_FILES:
                     self._arrays.popitem(last=False)
         return array
@@ -224,12 +224,12 @@ class Atlas:
         folder = block_folder(self._folder, block)
         try:
             data: Any
-            if isinstance(folder, LocalFolder):
+            if folder.is_local:
                 data = np.memmap(folder.path / name, np.uint8, "r")
             else:
                 data = np.frombuffer(folder.read(name), np.uint8)
             if hashlib.sha256(data).hexdigest() == wanted:
-                if isinstance(folder, LocalFolder):
+                if folder.is_local:
                     return np.asarray(
                         np.load(folder.path / name, mmap_mode="r", allow_pickle=False)
                     )

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 NO_MATCH = 3
 """Exit code of a run that worked and gave no match, or none that is sure."""
 
+_REASONS = 2
+"""Sentences for and against that are printed; match.json has all."""
+
 TABLE = "matches.csv"
 _COLUMNS = (
     "name", "verdict", "confidence", "longitude", "latitude",
@@ -172,6 +175,8 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
         ground = "" if metres is None else f" ({metres:.1f} m)"
         parts.append(f"expected error {result.expected_error_px:.1f} px{ground}")
     click.echo(f"{', '.join(parts)}; see {out}")
+    if not name:
+        _say_why(result)
     if result.search == "widened":
         click.echo("near its start the image fits nowhere, so the whole overlap was searched")
     if result.reason:
@@ -180,9 +185,15 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
     if result.settings.get("model") == "relief" and not bent:
         click.echo("no relief was followed: too few clear tie points are displaced along one line")
     say_notes(result.notes)
-    if result.is_hilly:
-        click.echo(
-            f"relief seems to move parts of it by {result.relief_px:.0f} px along one line; "
-            "register --model relief may follow the ground better"
-        )
+    if result.hint:
+        click.echo(result.hint)
     return result.verdict == "match"
+
+
+def _say_why(result: MatchResult) -> None:
+    """Print what adds most to the confidence, and what takes most from it."""
+    terms = result.explanation.terms
+    sides = {"for": [t for t in terms if t.logit > 0], "against": [t for t in terms if t.logit < 0]}
+    for sign, said in sides.items():
+        for one in said[:_REASONS]:
+            click.echo(f"{sign}: {one.sentence}")

@@ -22,7 +22,7 @@ from crosslook.explore.matches import draw_written, read_written
 from crosslook.explore.options import checked, describe_options, schema_of
 from crosslook.explore.runs import Run, open_run
 from crosslook.explore.tiles import describe_atlas, pixel_at
-from crosslook.explore.words import explain
+from crosslook.match.evidence import sentences
 from crosslook.types import Modality
 
 _MEDIA = {".png": "image/png", ".jpg": "image/jpeg", ".json": "application/json"}
@@ -417,7 +417,7 @@ def _add_matches(router: APIRouter, library: Library, jobs: Jobs) -> None:
         shown = library.get("match", match)
         match_files = read_written(library, shown)
         files = [{"name": n, "bytes": p.stat().st_size} for n, p in files_in(shown.path).items()]
-        about = {"id": match, "match": match_files.match, "words": explain(match_files.match)}
+        about = {"id": match, "match": match_files.match, "words": sentences(match_files.match)}
         return {**about, "files": files, "atlas": match_files.atlas, "missing": match_files.missing}
 
     @router.post("/matches/{match}/view", tags=["results"], status_code=202)

@@ -18,7 +18,7 @@ from crosslook.explore.library import Library, Shown
 from crosslook.explore.scene_map import describe_scenes
 from crosslook.geo.image import on_optical_grid, open_image
 from crosslook.match.audit import audit
-from crosslook.match.previews import colours_of
+from crosslook.match.files import colours_of
 from crosslook.types import Modality
 
 MARKS = ("good", "bad", "")

@@ -29,7 +29,7 @@ from crosslook.geo.grid import crs_text, is_placed, mean_metres, shape_of, to_lo
 from crosslook.geo.image import Image, ImageFile, Reading, open_image
 from crosslook.geo.opening import OPEN
 from crosslook.geo.raster import RasterFile
-from crosslook.match.previews import colours_of
+from crosslook.match.files import colours_of
 from crosslook.match.settings import RegisterSettings
 from crosslook.progress import stage
 from crosslook.storage import as_place

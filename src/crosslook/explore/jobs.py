@@ -46,30 +46,25 @@ class Quota:
     Parameters
     ----------
     most : int
-        Bytes of all of them.
+        Bytes of all of them; ``used`` are taken by now.
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
         self._bytes: dict[str, int] = {}
-        self._used = 0
+        self.used = 0
         self._lock = threading.Lock()
-
-    @property
-    def used(self) -> int:
-        """Bytes of all."""
-        return self._used
 
     def put(self, owner: str, size: int) -> None:
         """Note what an owner takes by now."""
         with self._lock:
-            self._used += size - self._bytes.get(owner, 0)
+            self.used += size - self._bytes.get(owner, 0)
             self._bytes[owner] = size
 
     def drop(self, owner: str) -> None:
         """Note that an owner is gone."""
         with self._lock:
-            self._used -= self._bytes.pop(owner, 0)
+            self.used -= self._bytes.pop(owner, 0)
 
     def check(self, more: int = 0) -> None:
         """Refuse what would not fit.
@@ -79,9 +74,9 @@ class Quota:
         TooLargeError
             If ``more`` bytes, or one folder more, are beyond the limit.
         """
-        if self._used + more > self.most or len(self._bytes) > _MOST_KEPT:
+        if self.used + more > self.most or len(self._bytes) > _MOST_KEPT:
             raise TooLargeError(
-                f"uploads and results already take {self._used // _MEBI} MiB of the "
+                f"uploads and results already take {self.used // _MEBI} MiB of the "
                 f"{self.most // _MEBI} MiB that are allowed, in {len(self._bytes)} of "
                 f"{_MOST_KEPT} folders. Remove some of them, or start the explorer with a larger "
                 "--max-stored."

@@ -25,14 +25,13 @@ from crosslook.errors import CrosslookError, InputError, MatchError, NotFoundErr
 from crosslook.explore.images import jpeg_of, open_upload, png_of, reading_of
 from crosslook.explore.jobs import Job, Jobs
 from crosslook.explore.library import Library, Shown
-from crosslook.explore.words import explain
 from crosslook.geo.grid import has_map, make_grid, same_grid, shape_of
 from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.json_text import json_object
-from crosslook.match.files import tie_point_rows
-from crosslook.match.previews import colours_of, on_footprint
+from crosslook.match.evidence import sentences
+from crosslook.match.files import colours_of, on_footprint, tie_point_rows
 from crosslook.match.register import register, register_from
-from crosslook.match.result import MatchResult, write_match
+from crosslook.match.result import MatchResult
 from crosslook.match.robust_fit import fit_exact
 from crosslook.match.settings import RegisterSettings
 from crosslook.match.transform import Transform
@@ -157,9 +156,9 @@ def _finish(
     rows = tie_point_rows(result.tie_points, result.transform, result.optical.grid)
     write_place(result, rows, folder, extra)
     # Last: its match.json says that the rest is there.
-    write_match(result, folder / "files", force=bool(work.get("force")))
+    result.write(folder / "files", force=bool(work.get("force")))
     content = json.loads((folder / "files" / "match.json").read_text(encoding="utf-8"))
-    return {"match": content, "words": explain(content)}
+    return {"match": content, "words": sentences(content)}
 
 
 def write_place(
@@ -258,12 +257,6 @@ def _atlas_pixels_per_query_pixel(result: Drawable) -> float:
     if result.transform is None:
         return 1.0
     return float(result.transform.local_scale(np.array(result.sar.shape) / 2))
-
-
-def transform_of(match: dict[str, Any]) -> Transform | None:
-    """The transform of a ``match.json``."""
-    transform = match.get("transform")
-    return None if transform is None else Transform.from_dict(transform)
 
 
 _GOOD = ("queued", "running", "done")
@@ -409,7 +402,7 @@ def written_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
             extra = draw_search(placed, atlas_of(work["atlas"]), settings, folder)
     stage("writing")
     write_place(placed, _tie_points(source / "tie_points.csv"), folder, extra)
-    return {"match": match, "words": explain(match)}
+    return {"match": match, "words": sentences(match)}
 
 
 def _opened(match: dict[str, Any], work: dict[str, Any]) -> PlacedMatch:

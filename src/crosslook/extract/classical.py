@@ -127,28 +127,12 @@ class _OneBlasThread:
 _ONE_THREAD = _OneBlasThread()
 
 
-def oriented_gradients(grey: FloatArray, bins: int, blur: float) -> FloatArray:
-    """Split the gradient magnitude of an image over orientations.
-
-    Parameters
-    ----------
-    grey : float32 array, shape (H, W)
-    bins : int
-        Bin ``b`` is centred on the orientation ``b * 180 / bins`` degrees of
-        the gradient, 0 along columns.
-    blur : float
-        Standard deviation in pixels of the Gaussian applied first; 0 for none.
-
-    Returns
-    -------
-    float32 array, shape (bins, H, W)
-        Non-negative; the sum over bins is the gradient magnitude.
-    """
-    return np.stack([plane.copy() for plane in _oriented_planes(grey, bins, blur)])
-
-
 def _oriented_planes(grey: FloatArray, bins: int, blur: float) -> Iterator[FloatArray]:
-    """One bin after the other, each in the memory of the one before, which stays in the cache."""
+    """Gradient magnitude of an image (H, W) split over orientations, plane by plane.
+
+    Bin ``b`` is centred on ``b * 180 / bins`` degrees, 0 along columns. The sum over
+    bins is the magnitude. Each plane lies in the memory of the one before.
+    """
     import cv2
 
     image = np.ascontiguousarray(grey, dtype=np.float32)

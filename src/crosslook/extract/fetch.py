@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crosslook.errors import MissingExtraError, WeightsError
-from crosslook.extract.registry import ROWS, find_row
-from crosslook.extract.rows import ExtractorRow, Variant
+from crosslook.extract.rows import ROWS, ExtractorRow, Variant, find_row
 from crosslook.extract.spec import parse_spec
 from crosslook.extract.weights import (
     cache_folder,

@@ -9,9 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from crosslook.errors import MissingExtraError, SpecError, did_you_mean
+from crosslook.errors import MissingExtraError, SpecError
 from crosslook.extract.base import Extractor
-from crosslook.extract.rows import ROWS, ExtractorRow, Variant, all_rows
+from crosslook.extract.rows import ROWS, ExtractorRow, Variant, all_rows, find_row
 from crosslook.extract.spec import ExtractorSpec, parse_spec, read_options
 from crosslook.extract.weights import check_overrides, find_variant, find_weights, missing
 from crosslook.options import ModelOptions
@@ -43,24 +43,6 @@ class RowInfo:
     licence: str
     extra: str
     weights: str
-
-
-def find_row(name: str) -> ExtractorRow:
-    """Return the row called ``name``.
-
-    Raises
-    ------
-    SpecError
-        If there is none; names the known ones and the nearest.
-    """
-    rows = all_rows()
-    for row in rows:
-        if row.name == name:
-            return row
-    names = [row.name for row in rows]
-    raise SpecError(
-        f"unknown extractor '{name}'; known are: {', '.join(names)}." + did_you_mean(name, names)
-    )
 
 
 def extractor_class(row: ExtractorRow) -> type[Extractor]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import entry_points
 
-from crosslook.errors import SpecError
+from crosslook.errors import SpecError, did_you_mean
 
 _OPENRAIL = (
     "CreativeML Open RAIL-M: use is restricted (attachment A of the licence lists what is not "
@@ -267,3 +267,21 @@ def plugin_rows() -> tuple[ExtractorRow, ...]:
 def all_rows() -> tuple[ExtractorRow, ...]:
     """Our rows, and those of installed packages."""
     return ROWS + plugin_rows()
+
+
+def find_row(name: str) -> ExtractorRow:
+    """Return the row called ``name``.
+
+    Raises
+    ------
+    SpecError
+        If there is none; names the known ones and the nearest.
+    """
+    rows = all_rows()
+    for row in rows:
+        if row.name == name:
+            return row
+    names = [row.name for row in rows]
+    raise SpecError(
+        f"unknown extractor '{name}'; known are: {', '.join(names)}." + did_you_mean(name, names)
+    )

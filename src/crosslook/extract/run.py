@@ -16,7 +16,7 @@ from crosslook.extract.base import Extractor
 from crosslook.extract.runtime import available_cores
 from crosslook.extract.store import FeatureSet, open_set
 from crosslook.progress import track
-from crosslook.storage import Folder, LocalFolder
+from crosslook.storage import Folder
 from crosslook.types import FeatureMap, FloatArray, Modality, Patch
 
 _MOST_AHEAD = 3
@@ -66,22 +66,6 @@ class Kept:
 WHOLE = Kept()
 
 
-def extract_patches(
-    extractor: Extractor,
-    patches: Patches,
-    modality: Modality,
-    store: Folder,
-    kept: Kept = WHOLE,
-) -> FeatureSet:
-    """Make sure that every shard of the patch set is in the store.
-
-    Shards that are there already are left alone, so a run that was killed
-    goes on where it stopped. Threads read the next shards' pixels while
-    the extractor works on this one.
-    """
-    return extract_family([extractor], patches, modality, store, kept)[0]
-
-
 def extract_family(
     family: Sequence[Extractor],
     patches: Patches,
@@ -89,7 +73,13 @@ def extract_family(
     store: Folder,
     kept: Kept = WHOLE,
 ) -> list[FeatureSet]:
-    """The same for extractors of which one pass serves all (``Extractor.extract_family``)."""
+    """Make sure that every shard of a patch set is in the store, of each of a family.
+
+    Shards that are there already are left alone, so a run that was killed
+    goes on where it stopped. One pass serves all extractors of the family (see
+    ``Extractor.extract_family``). Threads read the pixels of the next shards
+    while the extractor works on this one.
+    """
     sets = [open_features(one, patches, modality, store, kept) for one in family]
     missing = [
         shard for shard in range(shard_count(patches)) if not all(s.has(shard) for s in sets)
@@ -114,7 +104,7 @@ def _refuse_a_full_disk(
     store: Folder, sets: Sequence[FeatureSet], missing: Sequence[int], label: str
 ) -> None:
     """Tell by the first shard whether the disk holds all, before hours are spent."""
-    if not isinstance(store, LocalFolder):
+    if not store.is_local:
         return
     need = sum(features.size(missing[0]) for features in sets) * (len(missing) - 1)
     free = shutil.disk_usage(store.path).free

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from crosslook.errors import SettingError, SpecError, WeightsError, did_you_mean
-from crosslook.extract.rows import ANY_CHECKPOINT, ROWS, ExtractorRow, Variant, all_rows
+from crosslook.extract.rows import ANY_CHECKPOINT, ROWS, ExtractorRow, Variant, all_rows, find_row
 from crosslook.extract.spec import ExtractorSpec, parse_spec
 from crosslook.json_text import json_object
 
@@ -251,7 +251,7 @@ def missing(specs: Sequence[str], overrides: Mapping[str, Path] | None = None) -
     items = []
     for spec in specs:
         parsed = parse_spec(spec)
-        row = _row(parsed.name)
+        row = find_row(parsed.name)
         if not row.variants and row.name != "hf":
             continue
         name, variant = find_variant(row, parsed)
@@ -302,17 +302,6 @@ def snapshot_folder(hub_id: str, revision: str) -> Path:
     # A cache that was copied or fetched by commit may lack the name of the branch.
     snapshots = sorted(repository.glob("snapshots/*")) if revision == "main" else []
     return snapshots[0] if len(snapshots) == 1 else repository / "snapshots" / revision
-
-
-def _row(name: str) -> ExtractorRow:
-    rows = all_rows()
-    for row in rows:
-        if row.name == name:
-            return row
-    names = [row.name for row in rows]
-    raise SpecError(
-        f"unknown extractor '{name}'; known are: {', '.join(names)}." + did_you_mean(name, names)
-    )
 
 
 def _overridden(row: ExtractorRow, name: str, overrides: Mapping[str, Path]) -> Path | None:

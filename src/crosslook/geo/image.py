@@ -463,6 +463,7 @@ def open_image(
     Parameters
     ----------
     place : path, address, name that GDAL knows, product folder, STAC item, array or raster
+        An image that is opened already is given back as it is.
     modality : str
         ``sar`` or ``optical``.
     reading : Reading, optional
@@ -474,9 +475,11 @@ def open_image(
     RasterError
         If it is missing or damaged, or holds no valid pixel.
     InputError, SettingError
-        If a folder is no product, or a band does not exist.
+        If a folder is no product, or a band does not exist; or if an image that is
+        opened already was opened as the other modality or under other options.
     """
     if isinstance(place, ImageFile):
+        _check_as_opened(place, modality, reading or Reading())
         return place
     how = reading or Reading()
     radiometry = how.of(modality)
@@ -493,6 +496,34 @@ def open_image(
     scale = radiometry.scale_of(header, sample)
     stretch = fit_stretch(radiometry, header, scale, sample)
     return ImageFile(source, modality, bands, radiometry, looked, scale, stretch, header.grid)
+
+
+_PLACED_WITH = {
+    "rational polynomials": ("height", "dem"),
+    "a map without CRS": ("crs",),
+    "a map in the CRS given": ("crs",),
+}
+
+
+def _check_as_opened(image: ImageFile, modality: Modality, reading: Reading) -> None:
+    """Refuse options that an opened image cannot heed any more; those left at their defaults go."""
+    if image.modality != modality:
+        raise SettingError(
+            f"'{image.name}' was opened as {image.modality} and is given as {modality}; open it "
+            f"as {modality}."
+        )
+    asked, plain, source = reading.of(modality), Reading(), image.source
+    late = [] if asked in (plain.of(modality), image.radiometry) else [f"--{modality}"]
+    if isinstance(source, RasterFile):
+        for name in _PLACED_WITH.get(image.header.placed_by, ()):
+            value = getattr(reading, name)
+            if value is not None and value != getattr(source, name):
+                late.append(f"--{name}")
+    if late:
+        raise SettingError(
+            f"{', '.join(late)} cannot be heeded for '{image.name}', which is opened already; give "
+            "the options to open_image, or give the file."
+        )
 
 
 def as_image(

@@ -408,5 +408,4 @@ def _relief(points: TiePoints, fit: Fit) -> Relief | None:
 
 
 def _no_evidence(points: TiePoints) -> Evidence:
-    ratio = float(np.median(points.ratio)) if len(points) else 1.0
-    return Evidence(0.0, 0.0, 0.0, 0.0, ratio, FARTHEST, FARTHEST, 0.0)
+    return Evidence(peak_ratio=float(np.median(points.ratio)) if len(points) else 1.0)

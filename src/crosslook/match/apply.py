@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -22,14 +21,12 @@ from crosslook.errors import CrosslookError, GridError, InputError, MatchError, 
 from crosslook.geo.grid import (
     crs_of,
     file_crs,
-    has_map,
     is_placed,
     is_unnamed,
     make_grid,
     rim,
     shape_of,
     shares_frame,
-    to_map,
     window_of,
 )
 from crosslook.geo.products.resolve import resolve
@@ -37,11 +34,11 @@ from crosslook.geo.products.vrt import quiet
 from crosslook.geo.raster import RasterFile
 from crosslook.geo.stored import StoredPixels, stored_pixels
 from crosslook.json_text import json_object
-from crosslook.match.resampled import Layer, Resampling
-from crosslook.match.result import Failure, MatchResult, placement
+from crosslook.match.placement import placement, to_plane
+from crosslook.match.result import Failure, MatchResult
 from crosslook.match.settings import ApplyCall
 from crosslook.match.transform import Transform, grid_points, narrowest, scaling
-from crosslook.match.warped_file import make_layer, write_warped
+from crosslook.match.warped_file import Layer, Resampling, write_warped
 from crosslook.options import after_two
 from crosslook.storage import Place, as_place, name_of
 from crosslook.types import Window
@@ -87,10 +84,7 @@ def read_match(match: Place | MatchResult) -> Match:
     MatchError
         If there was no match.
     """
-    if isinstance(match, MatchResult):
-        values = json.loads(json.dumps(match.to_dict(), default=str))
-    else:
-        values = _load(Path(match))
+    values = match.to_dict() if isinstance(match, MatchResult) else _load(Path(match))
     if values.get("transform") is None or values.get("verdict") == "no match":
         raise MatchError("there was no match, so nothing can be brought along by it.")
     try:
@@ -173,18 +167,14 @@ def apply_match(
     done: list[Path | Failure] = []
     for file, target in zip(files, targets, strict=True):
         try:
-            _refuse_itself(file, target)
+            if target.exists() and Path(str(file)).exists() and target.samefile(str(file)):
+                raise OutputError(f"{target} is the file itself; choose another folder with --out.")
             refuse_foreign(out, {target.name: is_marked}, overwrite=settings.overwrite)
             _bring(stored, file, target, settings)
             done.append(target)
         except CrosslookError as error:
             done.append(Failure(name_of(as_place(file)), error))
     return done
-
-
-def _refuse_itself(file: Place, target: Path) -> None:
-    if target.exists() and Path(str(file)).exists() and target.samefile(str(file)):
-        raise OutputError(f"{target} is the file itself; choose another folder with --out.")
 
 
 def _bring(match: Match, file: Place, target: Path, settings: ApplyCall) -> None:
@@ -246,26 +236,23 @@ def _target(
             size = float(round(ratio)) if size >= 1.0 else 1.0 / round(ratio)
     onto = scaling(1.0 / size) @ transform
     ring = onto(rim(grid))
-    low = np.floor(ring.min(axis=0) + 1e-6).astype(int)
-    high = np.maximum(np.ceil(ring.max(axis=0) - 1e-6).astype(int), low + 1)
+    low = np.floor(ring.min(axis=0) + 1e-6)
+    window = Window.around(low, np.maximum(ring.max(axis=0) - 1e-6, low + 1))
     a, b, c, d, e, f = tuple(optical.affine)[:6]
     scaled = make_grid(optical.crs, (a * size, b * size, c, d * size, e * size, f), 1, 1)
-    shape = (int(high[0] - low[0]), int(high[1] - low[1]))
-    place = window_of(scaled, Window(int(low[0]), int(low[1]), *shape))
-    return place, onto.shifted((0.0, 0.0), (-float(low[0]), -float(low[1])))
+    return window_of(scaled, window), onto.within(window)
 
 
 def _layer(source: RasterFile, settings: ApplyCall) -> Layer:
     """The numbers of a file, and how those of each band may be mixed."""
     pixels = stored_pixels(source)
+    bands = range(pixels.bands)
+    how: tuple[Resampling, ...]
     if settings.resampling == "auto":
-        kept = [_is_classes(pixels, band) for band in range(pixels.bands)]
-        how: tuple[Resampling, ...] = tuple("nearest" if only else "average" for only in kept)
+        how = tuple("nearest" if _is_classes(pixels, band) else "average" for band in bands)
     else:
         how = (settings.resampling,) * pixels.bands
-    if "nearest" in how:
-        pixels = stored_pixels(source, "nearest")
-    return make_layer(pixels, how)
+    return Layer(stored_pixels(source, "nearest") if "nearest" in how else pixels, how)
 
 
 def _is_classes(pixels: StoredPixels, band: int) -> bool:
@@ -299,11 +286,6 @@ def _spread(length: int) -> list[int]:
     return [round(part * (length - _LOOKED_AT)) for part in (0.0, 0.5, 1.0)]
 
 
-def _opened(source: RasterFile) -> str:
-    """What GDAL opens for a place: for a product folder, the virtual raster of its bands."""
-    return resolve(source.place, source.bands, masked=False).name
-
-
 def _write_vrt(target: Path, source: RasterFile, transform: Transform, optical: GeoBox) -> None:
     """A virtual raster of the file as it is, with control points on the optical map."""
     header = source.header
@@ -314,21 +296,21 @@ def _write_vrt(target: Path, source: RasterFile, transform: Transform, optical: 
         )
     count = _MORE_POINTS if transform.has_field else _POINTS
     points = grid_points(*shape_of(header.grid), count)
-    there = transform(points)
-    placed = has_map(optical)
-    spots = to_map(optical, there) if placed else np.column_stack([there[:, 1], -there[:, 0]])
+    spots = to_plane(optical, transform(points))
     crs = "" if file_crs(optical) is None else crs_of(optical).to_wkt()
     listed = Element("GCPList", {"Projection": crs})
     for number, ((row, col), (x, y)) in enumerate(zip(points, spots, strict=True), 1):
         numbers = {"Pixel": col, "Line": row, "X": x, "Y": y}
         values = {name: repr(float(value)) for name, value in numbers.items()}
         SubElement(listed, "GCP", {"Id": str(number), **values})
+    # What GDAL opens: for a product folder, the virtual raster of its bands.
+    name = resolve(source.place, source.bands, masked=False).name
     try:
-        with atomic_path(target) as path, quiet(), rasterio.open(_opened(source)) as data:
+        with atomic_path(target) as path, quiet(), rasterio.open(name) as data:
             copy_raster(data, path, driver="VRT")
             root = fromstring(path.read_text(encoding="utf-8"))
-            for name in ("SRS", "GeoTransform", "GCPList"):
-                for old in root.findall(name):
+            for tag in ("SRS", "GeoTransform", "GCPList"):
+                for old in root.findall(tag):
                     root.remove(old)
             root[:0] = [Comment(MARK), listed]
             path.write_text(tostring(root, encoding="unicode"), encoding="utf-8")

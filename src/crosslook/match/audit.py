@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from crosslook._version import __version__
 from crosslook.atomic import check_writable, write_bytes, write_csv, write_text
+from crosslook.data.pairs import ScenePair
 from crosslook.errors import (
     CrosslookError,
     GridError,
@@ -27,35 +28,18 @@ from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
 from crosslook.geo.image import ImageFile, Reading, on_optical_grid, open_image
 from crosslook.geo.raster import digest_of
-from crosslook.match.previews import shift_preview
+from crosslook.match.files import shift_preview
 from crosslook.match.relief import HILLY_PX
 from crosslook.match.residual import AuditRow, measure_scene
 from crosslook.match.settings import AuditCall, AuditSettings
 from crosslook.notebook import card, grid, image
 from crosslook.options import after_one, record
 from crosslook.progress import track
-from crosslook.storage import Place
 from crosslook.types import Window
 from crosslook.written import beside, has_header, is_marked, refuse_foreign
 
 LARGE_SIDE, WINDOW_SIDE = 4096, 1536
 _LEAST_COVERED = 0.5
-
-
-class Pair(Protocol):
-    """What an audit needs of a scene pair."""
-
-    @property
-    def id(self) -> str:
-        """Name of the scene."""
-
-    @property
-    def sar(self) -> Place:
-        """File of the SAR image."""
-
-    @property
-    def optical(self) -> Place:
-        """File of the optical image."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +190,7 @@ class _RowsSoFar:
 
 
 @after_one(AuditCall)
-def audit(pairs: Sequence[Pair], settings: AuditCall) -> Audit:
+def audit(pairs: Sequence[ScenePair], settings: AuditCall) -> Audit:
     """Measure the residual shift of every scene in two independent ways.
 
     A scene that cannot be measured is named in ``failed``; the others are
@@ -269,7 +253,7 @@ def audit(pairs: Sequence[Pair], settings: AuditCall) -> Audit:
 
 
 def _row_of(
-    pair: Pair,
+    pair: ScenePair,
     settings: AuditSettings,
     extractors: tuple[Extractor, Extractor],
     so_far: _RowsSoFar,
@@ -293,7 +277,7 @@ def shared_images(holders: Mapping[str, list[str]]) -> tuple[tuple[str, ...], ..
     return tuple(dict.fromkeys(tuple(ids) for ids in holders.values() if len(ids) > 1))
 
 
-def _worst(pairs: Sequence[Pair], rows: Mapping[int, AuditRow], reading: Reading) -> bytes:
+def _worst(pairs: Sequence[ScenePair], rows: Mapping[int, AuditRow], reading: Reading) -> bytes:
     """PNG of the trusted scene that is farthest off; ``rows`` are by number of the pair."""
     trusted = [number for number, row in rows.items() if row.trusted]
     if not trusted:
@@ -309,7 +293,7 @@ def _drawn(images: tuple[ImageFile, ImageFile], shift: tuple[float, float]) -> b
     return shift_preview(radar.grey_image("sar"), ground, shift)
 
 
-def _opened(pair: Pair, reading: Reading) -> tuple[ImageFile, ImageFile]:
+def _opened(pair: ScenePair, reading: Reading) -> tuple[ImageFile, ImageFile]:
     """SAR image on the optical grid, and the optical image."""
     sar, optical = (
         open_image(pair.sar, "sar", reading),

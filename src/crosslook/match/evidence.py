@@ -1,97 +1,211 @@
-"""From evidence to a verdict, by a logistic whose coefficients are data."""
+"""The table of evidence: what is known of a match, what it says, and the verdict from it.
+
+Each field of :class:`Evidence` is a row of the table: what the number means (its
+docstring), in which form a logistic or an error quantile takes it, and a sentence
+for and one against.
+The verdict, the expected error, ``match.json``, the words of the command line and
+of the explorer, and the table of the documentation are all made from these rows.
+The weights lie in ``verdict.json``, by the names of the rows.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from crosslook.match.relief import HILLY_PX
 from crosslook.types import Array
+
+Label = Literal["match", "uncertain", "no match"]
+Kind = Literal["register", "locate"]
+Use = Literal["register", "locate", "error"]
 
 FARTHEST = 50.0
 """Pixels at which distances in the evidence are capped."""
 
+VERDICT_FILE = Path(__file__).with_name("verdict.json")
+_LEAST_ERROR = 0.2
+_MOST_LOGIT = 40.0
+
 
 @dataclass(frozen=True)
-class Evidence:
-    """Plain numbers about a match; every one is finite.
+class Form:
+    """A bounded, monotone form of a number, and how the documentation writes it."""
+
+    text: str
+    of: Callable[[float], Any]
+
+
+AS_IT_IS = Form("x", float)
+TENFOLD = Form("10 x", lambda x: x * 10.0)
+LOG = Form("log(1 + x)", np.log1p)
+
+
+def _clipped(low: float, high: float, unit: float = 1.0) -> Form:
+    text = f"x within {low:g}..{high:g}" + (f", / {unit:g}" if unit != 1.0 else "")
+    return Form(text, lambda x: np.clip(x, low, high) / unit)
+
+
+@dataclass(frozen=True)
+class Term:
+    """A row of the table.
 
     Attributes
     ----------
-    inliers : float
-        Number of tie points that the robust fit kept.
-    inlier_fraction : float
-        Of the tie points tried, 0..1.
-    hull_area : float
-        Area of the hull of the inliers over the area of the image, 0..1.
-    median_ncc : float
-        Median normalised correlation of the inliers, -1..1.
-    peak_ratio : float
-        Median of peak over second peak of all tie points, >= 1.
-    residual : float
-        Root mean square distance of the inliers from the fit, optical pixels.
-    gradient_mi_distance : float
-        Mean distance between the estimate from gradients and the one from
-        mutual information, optical pixels; capped at 50.
-    mi_z_score : float
-        Mutual information at the match in units of its standard deviation over wrong
-        positions nearby, above their mean (a z-score).
-    relief : float
-        Pixels of the grid matched on by which tie points spread along one
-        line, as relief makes them do, at most about 20; 0 where they show none,
-        or too few of them tell (:mod:`crosslook.match.relief`).
-    search_score : float
-        Sum of the scores of the search over an atlas and of its verification;
-        0 where nothing was searched.
-    search_margin : float
-        That sum over the second-best place's, less one; 0 where nothing was searched.
-    excess_inliers : float
-        Fraction of inliers beyond the share that chance gives within the area
-        searched: 0 for wrong matches of any size, 1 where all agree.
-    neg_log10_p : float
-        ``-log10`` of the probability that as many of the independent
-        templates agree by chance; capped at 100.
-    coverage : float
-        Area of the hull of the inliers over that of all tie points, 0..1.
-    split_half_distance : float
-        Mean distance between the fits to two halves of the tie points that
-        share hardly a pixel, optical pixels; capped at 50.
-    ncc_z_score : float
-        Correlation of the image as one template at the match, in standard deviations
-        above the mean over places up to sixteen cells away; an image of any
-        size has about 64 cells a side.
-    peak_margin : float
-        By how many such standard deviations it stands above the best of those places
-        that is no neighbour.
-    poses : float
-        Rotations, scales and flips that were searched; 1 where only the start
-        was followed. The best of many looks better than one.
+    name : str
+        Field of :class:`Evidence`, and key in ``match.json`` and ``verdict.json``.
+    sign : int
+        1 where a larger value speaks for a match, -1 where it speaks against one.
+    supports, doubts : str
+        A sentence for and one against, with a place for the value.
+    forms : dict of str to Form
+        What each verdict (``register``, ``locate``) and the error quantiles
+        (``error``) take of it. In ``error``, larger forms mean larger errors.
     """
 
-    inliers: float
-    inlier_fraction: float
-    hull_area: float
-    median_ncc: float
-    peak_ratio: float
-    residual: float
-    gradient_mi_distance: float
-    mi_z_score: float
-    relief: float = 0.0
-    search_score: float = 0.0
-    search_margin: float = 0.0
-    excess_inliers: float = 0.0
-    neg_log10_p: float = 0.0
-    coverage: float = 0.0
-    split_half_distance: float = FARTHEST
-    ncc_z_score: float = 0.0
-    peak_margin: float = 0.0
-    poses: float = 1.0
+    name: str
+    sign: int
+    supports: str
+    doubts: str
+    forms: dict[str, Form]
 
+
+def _more(supports: str = "", doubts: str = "", *, nothing: float = 0.0, **forms: Form) -> Any:
+    """Declare a row whose larger values speak for a match; ``nothing`` is the value of none."""
+    return field(default=nothing, metadata={"term": Term("", 1, supports, doubts, forms)})
+
+
+def _less(supports: str = "", doubts: str = "", *, nothing: float = 0.0, **forms: Form) -> Any:
+    """Declare a row whose larger values speak against a match."""
+    return field(default=nothing, metadata={"term": Term("", -1, supports, doubts, forms)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """Plain numbers about a match; every one is finite."""
+
+    inliers: float = _more("{:.0f} tie points agree.", "Only {:.0f} tie points agree.", locate=LOG)
+    """Number of tie points that the robust fit kept."""
+    inlier_fraction: float = _more(
+        "{:.0%} of tie points agree.", "Only {:.0%} of tie points agree.", locate=AS_IT_IS
+    )
+    """Inliers over the tie points tried, 0..1."""
+    hull_area: float = _more(
+        "The tie points that agree span {:.0%} of the image.",
+        "The tie points that agree span only {:.0%} of the image.",
+        locate=AS_IT_IS,
+    )
+    """Area of the convex hull of the inliers over the area of the image, 0..1."""
+    excess_inliers: float = _more(
+        "{:.0%} of the tie points agree beyond what chance gives.",
+        "Only {:.0%} of the tie points agree beyond what chance gives.",
+        register=AS_IT_IS,
+        error=Form("1 - x", lambda x: 1.0 - x),
+    )
+    """Fraction of inliers beyond what chance gives within the area searched: 0 for wrong matches
+    of any size, 1 where all agree."""
+    neg_log10_p: float = _more(
+        "So many tie points hardly agree by chance: -log10 p is {:.1f}.",
+        "So many tie points may agree by chance: -log10 p is {:.1f}.",
+        register=LOG,
+    )
+    """-log10 of the probability that so many independent templates agree by chance; capped at 100.
+    Templates that overlap count as those that lie side by side."""
+    coverage: float = _more(
+        "The tie points that agree span {:.0%} of the area of all.",
+        "The tie points that agree span only {:.0%} of the area of all.",
+        register=AS_IT_IS,
+    )
+    """Area of the convex hull of the inliers over that of all tie points, 0..1."""
+    median_ncc: float = _more(
+        "The images correlate at the tie points: the median NCC is {:.3f}.",
+        "The images correlate weakly at the tie points: the median NCC is {:.3f}.",
+        register=TENFOLD,
+        locate=TENFOLD,
+    )
+    """Median normalised cross-correlation (NCC) of the inliers, -1..1."""
+    gradient_mi_distance: float = _less(
+        "Gradients and mutual information agree on the place, to {:.1f} px.",
+        "Gradients and mutual information disagree on the place, by {:.1f} px.",
+        nothing=FARTHEST,
+        register=LOG,
+        locate=LOG,
+        error=LOG,
+    )
+    """Mean distance between the fit to gradients and that to mutual information (MI), optical
+    pixels; capped at 50."""
+    split_half_distance: float = _less(
+        "Two halves of the tie points agree on the place, to {:.1f} px.",
+        "Two halves of the tie points disagree on the place, by {:.1f} px (50: or too few tell).",
+        nothing=FARTHEST,
+        register=LOG,
+        error=LOG,
+    )
+    """Mean distance between the fits to two halves of the tie points that share hardly a pixel,
+    optical pixels; capped at 50, which too few points give as well."""
+    mi_z_score: float = _more(
+        "Mutual information stands out from wrong places nearby: its z-score is {:.1f}.",
+        "Mutual information hardly stands out from wrong places nearby: its z-score is {:.1f}.",
+        register=_clipped(-3.0, 6.0, 3.0),
+        locate=_clipped(-3.0, 6.0, 3.0),
+    )
+    """Mutual information at the match, in standard deviations above its mean over wrong places
+    nearby."""
+    ncc_z_score: float = _more(
+        "The whole image correlates better than around: its NCC has a z-score of {:.1f}.",
+        "The whole image correlates little better than around: its NCC has a z-score of {:.1f}.",
+        register=_clipped(0.0, 12.0, 3.0),
+    )
+    """NCC of the image as one template at the match, in standard deviations above the mean over
+    places up to 16 cells away. An image of any size has about 64 cells a side."""
+    peak_margin: float = _more(
+        "No other place nearby correlates as well: the margin is {:.1f} standard deviations.",
+        "Another place nearby correlates about as well: the margin is {:.1f} standard deviations.",
+        register=_clipped(-3.0, 6.0),
+        error=Form("1 - min(x, 6) / 6", lambda x: 1.0 - min(x, 6.0) / 6.0),
+    )
+    """That z-score over the one of the best place beyond 4 cells, standard deviations."""
+    poses: float = _less(
+        "Few poses were searched ({:.0f}), so the best of them hardly fits by chance.",
+        "It is the best of {:.0f} poses, and the best of many looks good by chance too.",
+        nothing=1.0,
+        register=Form("log10(x)", np.log10),
+    )
+    """Rotations, scales and flips that were searched; 1 where only the start was followed. The
+    best of many looks better than one."""
+    search_score: float = _more(
+        "The search scored the place high: {:.2f}.",
+        "The search scored the place low: {:.2f}.",
+        locate=TENFOLD,
+    )
+    """Sum of the scores of the search over an atlas and of its verification; 0 where nothing was
+    searched."""
+    search_margin: float = _more(
+        "The next best place of the search is clearly behind: the margin is {:.0%}.",
+        "Another place of the search scored about as well: the margin is {:.0%}.",
+        locate=Form("10 log(1 + max(x, 0))", lambda x: np.log1p(max(x, 0.0)) * 10.0),
+    )
+    """That sum over the second-best place's, less 1; 0 where nothing was searched."""
+    residual: float = _less(nothing=FARTHEST, error=LOG)
+    """Root mean square distance of the inliers from the fit, optical pixels."""
+    relief: float = _less(
+        error=Form("log(1 + max(x - 3, 0))", lambda x: np.log1p(max(0.0, x - 3.0)))
+    )
+    """Pixels of the working grid by which tie points spread along one line, as relief makes them
+    do, at most about 20. 0 where they show none, or too few of them tell."""
+    peak_ratio: float = _more(nothing=1.0)
+    """Median of peak over second peak of all tie points, at least 1."""
+
+
+TERMS: tuple[Term, ...] = tuple(
+    replace(one.metadata["term"], name=one.name) for one in fields(Evidence)
+)
 
 OLD_NAMES = {
     "score": "median_ncc",
@@ -106,13 +220,174 @@ OLD_NAMES = {
 """Former names of terms, as an older ``match.json`` has them."""
 
 
-def with_new_names(evidence: dict[str, Any]) -> dict[str, Any]:
-    """The evidence of a ``match.json`` of any version under the names of today."""
-    return {OLD_NAMES.get(name, name): value for name, value in evidence.items()}
+def read_evidence(values: dict[str, Any]) -> Evidence:
+    """The evidence of a ``match.json`` of any version; what it lacks speaks for nothing."""
+    named = {OLD_NAMES.get(name, name): value for name, value in values.items()}
+    return Evidence(**{t.name: float(named[t.name]) for t in TERMS if t.name in named})
 
 
-_FLAT_PX = 3.0  # spread of tie points that noise alone gives
-_LEAST_ERROR = 0.2
+def terms_of(use: Use) -> tuple[Term, ...]:
+    """Rows that a verdict or the error quantiles use, in the order of :func:`features`."""
+    return tuple(term for term in TERMS if use in term.forms)
+
+
+def features(evidence: Evidence, use: Use) -> Array:
+    """Forms of the evidence as ``use`` takes them, shape (n,), in the order of the table.
+
+    None of what ``register`` uses grows with the image; the chips of
+    ``locate`` are of about one size.
+    """
+    values = [term.forms[use].of(getattr(evidence, term.name)) for term in terms_of(use)]
+    return np.array(values, np.float64)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``label``, and the ``confidence``: the probability that the match is right, 0..1."""
+
+    label: Label
+    confidence: float
+
+
+def kind_of(evidence: Evidence) -> Kind:
+    """Which verdict evidence is for: a search over an atlas has left its score in it."""
+    return "locate" if evidence.search_score else "register"
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """Say whether a match is right, and how probably.
+
+    The confidence is ``1 / (1 + exp(-(w . features + b)))``; coefficients and
+    thresholds lie in ``verdict.json``, written by ``benchmarks/fit_verdict.py``
+    from right and wrong answers on real scenes. A search over an atlas has
+    coefficients of its own: its wrong answer is the best of a great many
+    places, and so looks better than a wrong start of a registration.
+    """
+    kind = kind_of(evidence)
+    fitted = fitted_values()[kind]
+    logit = float(features(evidence, kind) @ in_order(fitted["weight"], kind) + fitted["intercept"])
+    confidence = float(1.0 / (1.0 + np.exp(-np.clip(logit, -_MOST_LOGIT, _MOST_LOGIT))))
+    if evidence.inliers == 0:
+        return Verdict("no match", 0.0)
+    if confidence >= fitted["thresholds"]["match"]:
+        return Verdict("match", confidence)
+    unsure = confidence >= fitted["thresholds"]["uncertain"]
+    return Verdict("uncertain" if unsure else "no match", confidence)
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What one term adds to the logit of the confidence, in a sentence.
+
+    Attributes
+    ----------
+    term : str
+    value : float
+        Of the evidence.
+    logit : float
+        Above 0 it speaks for the match, below 0 against it.
+    sentence : str
+    """
+
+    term: str
+    value: float
+    logit: float
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a confidence is what it is: ``base`` and all contributions add up to its logit.
+
+    Attributes
+    ----------
+    base : float
+        The logit of evidence halfway between right and wrong answers.
+    terms : tuple of Contribution
+        Largest first, whether for or against; without those of no weight.
+    """
+
+    base: float
+    terms: tuple[Contribution, ...]
+
+
+def explain(evidence: Evidence) -> Explanation:
+    """Split the logit of :func:`judge` into what each term adds.
+
+    A term adds its weight times the distance of its form from the reference in
+    ``verdict.json``: the middle between the means of right and of wrong answers.
+    Without any inlier nothing else counts, and that is all that is said.
+    """
+    if evidence.inliers == 0:
+        none = next(term for term in TERMS if term.name == "inliers")
+        return Explanation(0.0, (_contribution(none, evidence, -_MOST_LOGIT),))
+    kind = kind_of(evidence)
+    fitted = fitted_values()[kind]
+    weight, reference = (in_order(fitted[name], kind) for name in ("weight", "reference"))
+    added = weight * (features(evidence, kind) - reference)
+    rows = zip(terms_of(kind), added, weight, strict=True)
+    said = [_contribution(term, evidence, float(value)) for term, value, w in rows if w]
+    base = float(weight @ reference + fitted["intercept"])
+    return Explanation(base, tuple(sorted(said, key=lambda one: -abs(one.logit))))
+
+
+def _contribution(term: Term, evidence: Evidence, logit: float) -> Contribution:
+    value = float(getattr(evidence, term.name))
+    sentence = term.supports if logit > 0 else term.doubts
+    return Contribution(term.name, value, logit, sentence.format(value))
+
+
+def relief_hint(evidence: Evidence, label: str, model: str, pixel: int) -> str:
+    """What to try where one rigid transform follows hills badly; empty where it does not.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    label : str
+        Of the verdict.
+    model : str
+        Of the transform that was taken.
+    pixel : int
+        Optical pixels along a side of a pixel of the working grid.
+    """
+    if label != "match" or model in ("", "tps", "relief") or evidence.relief <= HILLY_PX:
+        return ""
+    return (
+        f"relief seems to move parts of it by {evidence.relief * pixel:.0f} px along one line; "
+        "register --model relief may follow the ground better"
+    )
+
+
+def sentences(match: dict[str, Any]) -> list[dict[str, Any]]:
+    """What speaks for and against a match, and what else to know of it.
+
+    Parameters
+    ----------
+    match : dict
+        The content of a ``match.json``, of any version.
+
+    Returns
+    -------
+    list of dict
+        ``sign`` is ``for``, ``against`` or ``note``; ``text`` one sentence;
+        ``logit`` what it adds to the confidence, 0 of a note.
+    """
+    evidence = read_evidence(match.get("evidence") or {})
+    terms = (match.get("explanation") or asdict(explain(evidence)))["terms"]
+    lines = [
+        {
+            "sign": "for" if one["logit"] > 0 else "against",
+            "text": one["sentence"],
+            "logit": one["logit"],
+        }
+        for one in terms
+    ]
+    model = str((match.get("transform") or {}).get("model", ""))
+    hint = relief_hint(evidence, match["verdict"], model, match.get("working_pixel", 1))
+    notes = [str(note) for note in ([hint] if hint else []) + list(match.get("notes", []))]
+    return lines + [
+        {"sign": "note", "text": f"{note[:1].upper()}{note[1:]}.", "logit": 0.0} for note in notes
+    ]
 
 
 def expected_error(evidence: Evidence) -> float:
@@ -125,113 +400,19 @@ def error_bound(evidence: Evidence) -> float:
     return max(expected_error(evidence), _error_quantile(evidence, "95"))
 
 
-def error_features(evidence: Evidence) -> Array:
-    """What the quantiles of the error rest on, each larger where the error is; shape (6,)."""
-    return np.array(
-        [
-            np.log1p(evidence.gradient_mi_distance),
-            np.log1p(evidence.split_half_distance),
-            np.log1p(evidence.residual),
-            np.log1p(max(0.0, evidence.relief - _FLAT_PX)),
-            1.0 - min(evidence.peak_margin, _MOST_LEAD) / _MOST_LEAD,
-            1.0 - evidence.excess_inliers,
-        ],
-        np.float64,
-    )
-
-
 def _error_quantile(evidence: Evidence, which: str) -> float:
-    fitted = _error_coefficients()[which]
-    log = float(error_features(evidence) @ np.array(fitted["weight"])) + fitted["intercept"]
-    return float(np.clip(np.exp(log), _LEAST_ERROR, FARTHEST))
-
-
-_MOST_LEAD = 6.0
-Label = Literal["match", "uncertain", "no match"]
-Kind = Literal["register", "locate"]
-_FILE = Path(__file__).with_name("verdict.json")
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """``label`` and the probability that the match is right."""
-
-    label: Label
-    confidence: float
-
-
-@dataclass(frozen=True, eq=False)
-class Coefficients:
-    """A fitted logistic and the two thresholds of the verdict."""
-
-    weight: NDArray[np.float64]
-    intercept: float
-    match: float
-    uncertain: float
-
-
-def judge(evidence: Evidence, kind: Kind = "register") -> Verdict:
-    """Say whether a match is right, and how probably.
-
-    The confidence is ``1 / (1 + exp(-(w . features + b)))``; coefficients and
-    thresholds of each kind lie in ``verdict.json``, written by
-    ``benchmarks/fit_verdict.py`` from right and wrong answers on real scenes.
-    The kinds differ because a wrong answer of a search is the best of a great
-    many places, and so looks better than a wrong start of a registration.
-    """
-    fitted = _coefficients(kind)
-    logit = float(verdict_features(evidence, kind) @ fitted.weight + fitted.intercept)
-    confidence = float(1.0 / (1.0 + np.exp(-np.clip(logit, -40.0, 40.0))))
-    if evidence.inliers == 0:
-        return Verdict("no match", 0.0)
-    if confidence >= fitted.match:
-        return Verdict("match", confidence)
-    return Verdict("uncertain" if confidence >= fitted.uncertain else "no match", confidence)
-
-
-def verdict_features(evidence: Evidence, kind: Kind = "register") -> Array:
-    """What the logistic sees: bounded, monotone forms of the evidence.
-
-    Shape (10,) for ``register``, none of which grows with the image; (8,) for
-    ``locate``, whose chips are of about one size.
-    """
-    if kind == "register":
-        return np.array(
-            [
-                evidence.excess_inliers,
-                np.log1p(evidence.neg_log10_p),
-                evidence.coverage,
-                evidence.median_ncc * 10.0,
-                np.log1p(evidence.gradient_mi_distance),
-                np.log1p(evidence.split_half_distance),
-                np.clip(evidence.mi_z_score, -3.0, 6.0) / 3.0,
-                np.clip(evidence.ncc_z_score, 0.0, 12.0) / 3.0,
-                np.clip(evidence.peak_margin, -3.0, _MOST_LEAD),
-                np.log10(evidence.poses),
-            ],
-            np.float64,
-        )
-    common = [
-        np.log1p(evidence.inliers),
-        evidence.inlier_fraction,
-        evidence.hull_area,
-        evidence.median_ncc * 10.0,
-        np.log1p(evidence.gradient_mi_distance),
-        np.clip(evidence.mi_z_score, -3.0, 6.0) / 3.0,
-    ]
-    search = [evidence.search_score * 10.0, np.log1p(max(evidence.search_margin, 0.0)) * 10.0]
-    return np.array([*common, *search], np.float64)
+    quantile = fitted_values()["error"][which]
+    log = float(features(evidence, "error") @ in_order(quantile["weight"], "error"))
+    return float(np.clip(np.exp(log + quantile["intercept"]), _LEAST_ERROR, FARTHEST))
 
 
 @lru_cache(maxsize=1)
-def _error_coefficients() -> dict[str, dict[str, Any]]:
-    errors: dict[str, dict[str, Any]] = json.loads(_FILE.read_text(encoding="utf-8"))["error"]
-    return errors
+def fitted_values() -> dict[str, dict[str, Any]]:
+    """The content of ``verdict.json``."""
+    values: dict[str, dict[str, Any]] = json.loads(VERDICT_FILE.read_text(encoding="utf-8"))
+    return values
 
 
-@lru_cache(maxsize=2)
-def _coefficients(kind: Kind) -> Coefficients:
-    data = json.loads(_FILE.read_text(encoding="utf-8"))[kind]
-    weight = np.array(data["weight"], np.float64)
-    thresholds = data["thresholds"]
-    return Coefficients(weight, data["intercept"], thresholds["match"], thresholds["uncertain"])
+def in_order(named: dict[str, float], use: Use) -> Array:
+    """Values by the names of terms, in the order of :func:`features`, shape (n,)."""
+    return np.array([named[term.name] for term in terms_of(use)], np.float64)

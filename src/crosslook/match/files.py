@@ -1,36 +1,37 @@
-"""The tie points as files, each written whole or not at all."""
+"""The files of a match: tie points as tables, and images of how the two lie on each other."""
 
 from __future__ import annotations
 
-import csv
-import io
+import base64
 import json
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from crosslook.atomic import write_text
-from crosslook.geo.grid import file_crs, has_map, is_placed, to_lonlat, to_map
+from crosslook.atomic import write_bytes, write_csv, write_text
+from crosslook.geo.grey import GreyImage
+from crosslook.geo.grid import crs_of, file_crs, is_placed, to_lonlat
+from crosslook.geo.image import Image, ImageFile
+from crosslook.match.placement import to_plane
 from crosslook.match.tie_points import TiePoints
-from crosslook.match.transform import Transform
+from crosslook.match.transform import Transform, scaling, translation
+from crosslook.match.warp import covered_window, warp
 from crosslook.options import WritingOptions
-from crosslook.types import Array
+from crosslook.types import Array, Window
 from crosslook.written import MARK, beside, has_header, has_keys, is_marked, refuse_foreign
 
+Pixels = NDArray[np.uint8]
+
 COLUMNS = (
-    "sar_row",
-    "sar_col",
-    "optical_row",
-    "optical_col",
-    "score",
-    "ratio",
-    "inlier",
-    "residual_px",
-    "lon",
-    "lat",
-)
+    "sar_row", "sar_col", "optical_row", "optical_col", "score", "ratio", "inlier", "residual_px",
+    "lon", "lat",
+)  # fmt: skip
 
 WRITTEN = {
     "match.json": has_keys("verdict", "evidence", "images"),
@@ -43,6 +44,13 @@ WRITTEN = {
 }
 """All files of a match, and how each tells that crosslook wrote it."""
 
+_MAX_SIDE = 1200
+_PNG_HEADER = 33  # bytes of the signature and the first chunk
+_SQUARES = 8
+_GAP_PX = 8
+_EDGE_COLOUR = (255, 220, 0)
+_TEMPLATE = Path(__file__).with_name("swipe.html")
+
 
 def check_out(settings: WritingOptions) -> None:
     """Refuse, before any work, a folder that holds files of other origin under these names."""
@@ -50,53 +58,39 @@ def check_out(settings: WritingOptions) -> None:
         refuse_foreign(Path(settings.out), WRITTEN, overwrite=settings.overwrite)
 
 
-def write_csv(target: Path, rows: list[dict[str, Any]]) -> None:
-    """One line per tie point; positions have pixel centres at +0.5.
-
-    ``residual_px`` is the distance from where the transform puts the SAR
-    position, in optical pixels; ``lon`` and ``lat`` belong to the optical
-    position and are empty without georeference.
-    """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in rows:
-        writer.writerow([_text(row[name]) for name in COLUMNS])
-    write_text(target, text.getvalue())
-
-
-def write_geojson(target: Path, rows: list[dict[str, Any]]) -> None:
-    """Points at longitude and latitude (RFC 7946), null without georeference."""
-    features = []
-    for row in rows:
-        lon, lat = row["lon"], row["lat"]
-        geometry = None if lon is None else {"type": "Point", "coordinates": [lon, lat]}
-        rest = {name: value for name, value in row.items() if name not in ("lon", "lat")}
-        features.append({"type": "Feature", "geometry": geometry, "properties": rest})
-    collection = {"type": "FeatureCollection", "generator": MARK, "features": features}
-    write_text(target, json.dumps(collection) + "\n")
-
-
-def write_qgis(
-    target: Path,
-    points: TiePoints,
-    transform: Transform | None,
-    sar_grid: GeoBox,
-    grid: GeoBox,
+def write_tie_points(
+    out: Path, points: TiePoints, transform: Transform | None, sar: GeoBox, optical: GeoBox
 ) -> None:
-    """Ground control points as QGIS's georeferencer loads them.
+    """Write the tie points as CSV, as GeoJSON and as QGIS's georeferencer loads them."""
+    rows = tie_point_rows(points, transform, optical)
+    write_csv(out / "tie_points.csv", COLUMNS, ([_text(v) for v in row.values()] for row in rows))
+    features = []
+    for row in rows:  # RFC 7946
+        lon, lat = row.pop("lon"), row.pop("lat")
+        geometry = None if lon is None else {"type": "Point", "coordinates": [lon, lat]}
+        features.append({"type": "Feature", "geometry": geometry, "properties": row})
+    collection = {"type": "FeatureCollection", "generator": MARK, "features": features}
+    write_text(out / "tie_points.geojson", json.dumps(collection) + "\n")
+    _write_qgis(out / "tie_points.points", points, transform, sar, optical)
+
+
+def _write_qgis(
+    target: Path, points: TiePoints, transform: Transform | None, sar: GeoBox, optical: GeoBox
+) -> None:
+    """Ground control points, outliers disabled.
 
     The source is the SAR image: its map coordinates where it has any, else
     column and minus row. The destination is on the optical map, or again
-    column and minus row where there is none. Outliers are there, disabled.
+    column and minus row where there is none.
     """
-    there = to_map(grid, points.optical) if has_map(grid) else _plane(points.optical)
-    here = to_map(sar_grid, points.sar) if has_map(sar_grid) else _plane(points.sar)
+    there, here = to_plane(optical, points.optical), to_plane(sar, points.sar)
     offset = np.nan_to_num(_residual(points, transform))  # QGIS wants a number; 0 says not known
-    lines = [f"#CRS: {_wkt(crs)}"] if (crs := file_crs(grid)) else []
+    lines = []
+    if file_crs(optical) is not None:
+        lines.append("#CRS: " + str(crs_of(optical).to_wkt()).replace("\n", ""))
     lines.append("mapX,mapY,sourceX,sourceY,enable,dX,dY,residual")
-    for to, at, kept, (down, right) in zip(there, here, points.inlier, offset, strict=True):
-        numbers = [to[0], to[1], at[0], at[1], int(kept), right, down, np.hypot(right, down)]
+    for to, at, inlier, (down, right) in zip(there, here, points.inlier, offset, strict=True):
+        numbers = [to[0], to[1], at[0], at[1], int(inlier), right, down, np.hypot(right, down)]
         lines.append(",".join(f"{number:.10g}" for number in numbers))
     write_text(target, "\n".join(lines) + "\n")
 
@@ -104,7 +98,12 @@ def write_qgis(
 def tie_point_rows(
     points: TiePoints, transform: Transform | None, grid: GeoBox
 ) -> list[dict[str, Any]]:
-    """One dict per tie point with the keys of :data:`COLUMNS`; ``grid`` is the optical one."""
+    """One dict per tie point with the keys of :data:`COLUMNS`.
+
+    Positions have pixel centres at +0.5. ``residual_px`` is the distance from
+    where the transform puts the SAR position, in optical pixels; ``lon`` and
+    ``lat`` belong to the optical position on ``grid``, None without georeference.
+    """
     lonlat = to_lonlat(grid, points.optical) if is_placed(grid) and len(points) else None
     residual = np.linalg.norm(_residual(points, transform), axis=1)
     return [
@@ -125,23 +124,113 @@ def tie_point_rows(
 
 
 def _residual(points: TiePoints, transform: Transform | None) -> Array:
-    """Mapped less found (rows, columns) in optical pixels; NaN without transform."""
+    """Predicted less measured (rows, columns) in optical pixels; NaN without transform."""
     if transform is None:
         return np.full((len(points), 2), np.nan)
     return transform(points.sar) - points.optical
 
 
-def _plane(points: Array) -> Array:
-    return np.column_stack([points[:, 1], -points[:, 0]])
-
-
-def _wkt(crs: str) -> str:
-    from pyproj import CRS
-
-    return str(CRS.from_user_input(crs).to_wkt()).replace("\n", "")
-
-
 def _text(value: object) -> object:
-    if value is None:
-        return ""
     return int(value) if isinstance(value, bool) else value
+
+
+def side_by_side(sar: ImageFile, optical: ImageFile, transform: Transform) -> tuple[Pixels, Pixels]:
+    """Optical and warped SAR as RGB (H, W, 3), cut to the SAR footprint."""
+    _, ground, warped = on_footprint(sar, optical, transform)
+    return colours_of(ground), _grey_rgb(np.where(warped.valid, warped.values, 0))
+
+
+def on_footprint(
+    sar: ImageFile, optical: ImageFile, transform: Transform, most: int = _MAX_SIDE
+) -> tuple[Window, Image, GreyImage]:
+    """The optical pixels under a SAR image, and the SAR image warped onto them.
+
+    Returns
+    -------
+    window : Window
+        What is covered, in optical pixels.
+    ground : Image
+        At most ``most`` pixels along a side.
+    warped : GreyImage
+        The SAR image on the same pixels.
+    """
+    window = covered_window(transform, sar.grid, optical.shape)
+    factor = max(1, -(-max(window.height, window.width) // most))
+    ground = optical.read(window, factor)
+    finer = max(1, round(factor / transform.local_scale(np.array(sar.shape) / 2)))
+    radar = sar.read(None, finer)
+    onto = scaling(factor).inverse @ transform.within(window) @ scaling(finer)
+    return window, ground, warp(radar.grey_image("sar"), onto, ground.shape)
+
+
+def colours_of(image: Image) -> Pixels:
+    """Red, green and blue (H, W, 3) of an image; its grey three times where it has one band."""
+    bands = np.clip(image.values[:3] if len(image.values) >= 3 else image.values[[0, 0, 0]], 0, 1)
+    return np.ascontiguousarray((bands * 255).round().astype(np.uint8).transpose(1, 2, 0))
+
+
+def overlay(optical: Pixels, sar: Pixels) -> Pixels:
+    """Left a checkerboard of both (H, W, 3), right the SAR image's edges over the optical one."""
+    height, width = optical.shape[:2]
+    side = max(1, min(height, width) // _SQUARES)
+    odd = (np.arange(height)[:, None] // side + np.arange(width)[None] // side) % 2 == 1
+    return _beside(np.where(odd[..., None], sar, optical), _edges_over(optical, sar))
+
+
+def shift_preview(sar: GreyImage, optical: Image, shift: tuple[float, float]) -> bytes:
+    """PNG: edges of the SAR image as published, and moved by ``shift``, over the optical."""
+    base = colours_of(optical)
+    panels = []
+    for move in ((0.0, 0.0), shift):
+        warped = warp(sar, Transform(translation(*move), "shift"), optical.shape)
+        panels.append(_edges_over(base, _grey_rgb(warped.values)))
+    return png_of(_beside(*panels))
+
+
+def _grey_rgb(values: NDArray[np.floating[Any]]) -> Pixels:
+    """Values (H, W) in 0..1 as RGB (H, W, 3)."""
+    return np.repeat((values * 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def _beside(left: Pixels, right: Pixels) -> Pixels:
+    """Two images (H, W, 3) with a white gap between."""
+    return np.hstack([left, np.full((left.shape[0], _GAP_PX, 3), 255, np.uint8), right])
+
+
+def _edges_over(base: Pixels, other: Pixels) -> Pixels:
+    """The edges of ``other`` (H, W, 3) in yellow over a pale ``base``."""
+    grey = cv2.cvtColor(cv2.GaussianBlur(other, (0, 0), 3.5), cv2.COLOR_RGB2GRAY)
+    gradient = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
+    high = float(np.percentile(gradient, 94))
+    lines = cv2.Canny(grey, high * 0.4, max(high, 1.0), L2gradient=True)
+    out = (base * 0.7).astype(np.uint8)
+    out[lines > 0] = _EDGE_COLOUR
+    return out
+
+
+def write_images(out: Path, optical: Pixels, sar: Pixels, title: str, verdict: str) -> None:
+    """Write ``overlay.png``, and ``swipe.html``: one page that needs nothing else."""
+    from jinja2 import Template
+
+    write_bytes(out / "overlay.png", png_of(overlay(optical, sar)))
+    height, width = optical.shape[:2]
+    urls = {
+        name: "data:image/jpeg;base64," + base64.b64encode(jpeg_of(image)).decode("ascii")
+        for name, image in (("sar", sar), ("optical", optical))
+    }
+    page = Template(_TEMPLATE.read_text(encoding="utf-8"), autoescape=True)
+    text = page.render(title=title, verdict=verdict, width=width, height=height, **urls)
+    write_text(out / "swipe.html", text + "\n")
+
+
+def jpeg_of(image: Pixels) -> bytes:
+    """An image (H, W, 3) as JPEG."""
+    return bytes(cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1])
+
+
+def png_of(image: Pixels) -> bytes:
+    """An image (H, W, 3) as PNG that says who wrote it, in a text chunk behind its header."""
+    png = bytes(cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1])
+    chunk = b"tEXtSoftware\0" + MARK.encode("ascii")
+    text = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return png[:_PNG_HEADER] + text + png[_PNG_HEADER:]

@@ -41,20 +41,15 @@ def likely_cause(
     """
     moved = warp(sar, start, optical.shape)
     common = float((moved.valid & optical.valid).sum())
-    whole = float(min(sar.valid.size * start.local_scale((0.0, 0.0)) ** 2, optical.valid.size))
-    if common < _LEAST_VALID * whole and search != "requested":
+    smaller = float(min(sar.valid.size * start.local_scale((0.0, 0.0)) ** 2, optical.valid.size))
+    if common < _LEAST_VALID * smaller and search != "requested":
         return (
-            f"too few valid pixels: both images hold data in {common / whole:.0%} of the area that "
-            "they share. Give images that cover more of each other, or check nodata."
+            f"too few valid pixels: both images hold data in {common / smaller:.0%} of the area "
+            "that they share. Give images that cover more of each other, or check nodata."
         )
-    for name, image in (("SAR", sar), ("optical", optical)):
-        kept = texture(image)
-        if kept < _LEAST_TEXTURE:
-            return (
-                f"too little texture: {kept:.0%} of the contrast of the {name} image is left "
-                f"without detail below {_SOFT_PX:g} pixels; water, sand and snow look so. "
-                "Give a larger image, or one that holds fields, roads or coasts."
-            )
+    bare = _without_texture("SAR image", sar) or _without_texture("optical image", optical)
+    if bare:
+        return bare
     if search == "near":
         return (
             "the start may be out of reach: only shifts to 64 pixels, rotations to 3 degrees "
@@ -96,18 +91,13 @@ def likely_absence(sar: GreyImage, *, limited: bool, posed: bool) -> str:
             f"too few valid pixels: the query holds data in {valid:.0%} of its area. "
             "Cut it to where it holds data, or check nodata."
         )
-    kept = texture(sar)
-    if kept < _LEAST_TEXTURE:
-        return (
-            f"too little texture: {kept:.0%} of the contrast of the query is left "
-            f"without detail below {_SOFT_PX:g} pixels; water, sand and snow look so. "
-            "Give a larger query, or one that holds fields, roads or coasts."
-        )
+    if bare := _without_texture("query", sar):
+        return bare
     if not posed:
         return (
-            "nothing on the atlas fits it as it lies: it may be turned or of another pixel size "
-            "than is told, or lie elsewhere. Try --rotation 180 --scale 0.1, check --gsd, and see "
-            "atlas info for what the atlas holds."
+            "nothing on the atlas fits it as it lies: it may be rotated, of another pixel size "
+            "than was given, or lie elsewhere. Try --rotation 180 --scale 0.1, check --gsd, and "
+            "see atlas info for what the atlas holds."
         )
     if limited:
         return (
@@ -115,8 +105,20 @@ def likely_absence(sar: GreyImage, *, limited: bool, posed: bool) -> str:
             "leave them out."
         )
     return (
-        "nothing on the atlas fits it, turned or not: it may show another place. See atlas info "
+        "nothing on the atlas fits it, rotated or not: it may show another place. See atlas info "
         "for what the atlas holds, and build one with a basemap of more ground."
+    )
+
+
+def _without_texture(name: str, image: GreyImage) -> str:
+    """What to say of an image that holds too little to be matched; empty of others."""
+    left = texture(image)
+    if left >= _LEAST_TEXTURE:
+        return ""
+    return (
+        f"too little texture: {left:.0%} of the contrast of the {name} is left without detail "
+        f"below {_SOFT_PX:g} pixels; water, sand and snow look so. Give a larger "
+        f"{name.split()[-1]}, or one that holds fields, roads or coasts."
     )
 
 

@@ -288,7 +288,7 @@ def refine(
     if not accepted:
         return Refinement(start, False, moved, before, after)
     part = _delta(parameters * fraction, size).compose(start)
-    refined = Transform(part.chain, start.model)
+    refined = Transform(part.maps, start.model)
     return Refinement(refined, True, moved, before, after)
 
 

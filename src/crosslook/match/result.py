@@ -6,54 +6,41 @@ import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from odc.geo.geobox import GeoBox
 
 from crosslook.atomic import check_writable, write_text
 from crosslook.errors import CrosslookError, MatchError
 from crosslook.geo.grid import (
-    between,
     crs_text,
     has_map,
     is_placed,
     mean_metres,
-    shape_of,
-    shares_frame,
     to_lonlat,
     to_map,
 )
 from crosslook.geo.image import ImageFile
 from crosslook.geo.raster import RasterFile
-from crosslook.match.evidence import Evidence
+from crosslook.match.evidence import Evidence, Explanation, Label, explain, relief_hint
 from crosslook.match.files import (
     WRITTEN,
-    tie_point_rows,
-    write_csv,
-    write_geojson,
-    write_qgis,
+    jpeg_of,
+    overlay,
+    side_by_side,
+    write_images,
+    write_tie_points,
 )
-from crosslook.match.previews import jpeg_of, overlay, side_by_side, write_overlay, write_swipe
+from crosslook.match.placement import placement
 from crosslook.match.reason import Search
-from crosslook.match.relief import HILLY_PX
-from crosslook.match.robust_fit import fit_exact
 from crosslook.match.tie_points import TiePoints
-from crosslook.match.transform import (
-    Projection,
-    Transform,
-    describe_map,
-    grid_points,
-    identity,
-    narrowest,
-)
+from crosslook.match.transform import Transform
 from crosslook.match.warped_file import write_aligned
 from crosslook.notebook import card, image
 from crosslook.storage import path_to_keep
 from crosslook.types import Array, Window
 from crosslook.written import refuse_foreign
 
-Label = Literal["match", "uncertain", "no match"]
 _SIDE_POINTS = 8
 
 
@@ -168,6 +155,7 @@ class MatchResult:
             "expected_error_m": self.expected_error_m,
             "error_bound_px": self.error_bound_px,
             "evidence": asdict(self.evidence),
+            "explanation": asdict(self.explanation),
             "tie_points": {
                 "count": len(self.tie_points),
                 "inliers": int(self.tie_points.inlier.sum()),
@@ -188,14 +176,58 @@ class MatchResult:
         return float(self.evidence.relief * self.working_pixel)
 
     @property
-    def is_hilly(self) -> bool:
-        """Whether it is a match that one transform, not a spline, fits ill for relief."""
-        without_field = self.transform is not None and not self.transform.has_field
-        return self.verdict == "match" and without_field and self.evidence.relief > HILLY_PX
+    def explanation(self) -> Explanation:
+        """What each term of the evidence adds to the confidence."""
+        return explain(self.evidence)
+
+    @property
+    def hint(self) -> str:
+        """What to try where one rigid transform follows hills badly; empty where it does not."""
+        model = "" if self.transform is None else self.transform.model
+        return relief_hint(self.evidence, self.verdict, model, self.working_pixel)
 
     def write(self, out: str | Path, *, force: bool = False, overwrite: bool = False) -> list[Path]:
-        """Write all files of the match into ``out``; see :func:`write_match`."""
-        return write_match(self, Path(out), force=force, overwrite=overwrite)
+        """Write ``match.json`` and, where there is a match, everything it allows.
+
+        ``match.json`` and the tie points are always written. ``aligned.tif``,
+        ``overlay.png`` and ``swipe.html`` show a warped image, which misleads
+        where it is wrong: they are written for the verdict ``match``, or with
+        ``force`` for any transform at all. What an earlier run left under these
+        names is removed first, so that a folder never mixes two matches; a file of
+        other origin is in the way, unless ``overwrite`` replaces it.
+
+        Returns
+        -------
+        list of Path
+            What was written, in order.
+
+        Raises
+        ------
+        MatchError
+            If ``force`` is asked for but no transform was found.
+        OutputError
+            If the folder cannot be written, or a file of other origin is there.
+        """
+        out, transform = Path(out), self.transform
+        check_writable(out)
+        refuse_foreign(out, WRITTEN, overwrite=overwrite)
+        if force and transform is None:
+            raise MatchError(
+                "there is no transform to warp by: too few tie points agree. "
+                "--force can write an uncertain match, not a missing one."
+            )
+        for name in WRITTEN:
+            if name != "tie_points.csv":  # replaced: it tells of others that they are ours
+                (out / name).unlink(missing_ok=True)
+        write_tie_points(out, self.tie_points, transform, self.sar.grid, self.optical.grid)
+        if transform is not None and (force or self.verdict == "match"):
+            write_aligned(out / "aligned.tif", self.sar, self.optical, transform, self.verdict)
+            panels = side_by_side(self.sar, self.optical, transform)
+            words = f"{self.verdict}, confidence {self.confidence:.2f}"
+            write_images(out, *panels, f"{self.sar.name} on {self.optical.name}", words)
+        # Last, so that its presence says that the others are complete.
+        write_text(out / "match.json", json.dumps(self.to_dict(), indent=2, default=_plain) + "\n")
+        return [out / name for name in WRITTEN if (out / name).exists()]
 
     def _repr_html_(self) -> str:
         """Show the verdict in a notebook, and the overlay where it is a match."""
@@ -224,8 +256,8 @@ class MatchResult:
         """Shift, rotation and scale against where the georeference puts the image."""
         placed = placement(self.sar.grid, self.optical.grid)
         centre = np.array(self.sar.shape, np.float64) / 2
-        back = placed.inverse
-        return describe_map(lambda points: transform(back(points)), placed(centre))
+        moved = Transform((*placed.inverse.maps, *transform.maps), transform.model)
+        return moved.describe(placed(centre))
 
     def _positions(self, pixels: Array) -> dict[str, list[tuple[float, float]]]:
         out = {"pixel": _pairs(pixels)}
@@ -250,21 +282,6 @@ class Failure:
 
     name: str
     error: CrosslookError
-
-
-def placement(sar: GeoBox, optical: GeoBox) -> Transform:
-    """SAR pixels to optical pixels as the georeferences say, exactly.
-
-    The identity where they share no frame; within one CRS an affine map; between
-    two the projection itself.
-    """
-    if not shares_frame(sar, optical):
-        return identity("shift")
-    if sar.crs != optical.crs:
-        return Transform(Projection(sar, optical), "shift")
-    points = grid_points(*shape_of(sar))
-    flat = fit_exact(points, between(sar, optical, points), "affine")
-    return Transform(flat.matrix, narrowest(flat.matrix))
 
 
 def outline(height: int, width: int) -> Array:
@@ -296,62 +313,6 @@ def _described(image: ImageFile) -> dict[str, Any]:
 
 def _pairs(points: Array) -> list[tuple[float, float]]:
     return [(float(a), float(b)) for a, b in points]
-
-
-def write_match(
-    result: MatchResult, out: Path, *, force: bool = False, overwrite: bool = False
-) -> list[Path]:
-    """Write ``match.json`` and, where there is a match, everything it allows.
-
-    ``match.json`` and the tie points are always written. ``aligned.tif``,
-    ``overlay.png`` and ``swipe.html`` show a warped image, which misleads
-    where it is wrong: they are written for the verdict ``match``, or with
-    ``force`` for any transform at all. What an earlier run left under these
-    names is removed first, so that a folder never mixes two matches; a file of
-    other origin is in the way, unless ``overwrite`` replaces it.
-
-    Returns
-    -------
-    list of Path
-        What was written, in order.
-
-    Raises
-    ------
-    MatchError
-        If ``force`` is asked for but no transform was found.
-    OutputError
-        If the folder cannot be written, or a file of other origin is there.
-    """
-    check_writable(out)
-    refuse_foreign(out, WRITTEN, overwrite=overwrite)
-    if force and result.transform is None:
-        raise MatchError(
-            "there is no transform to warp by: too few tie points agree. "
-            "--force can write an uncertain match, not a missing one."
-        )
-    for name in WRITTEN:
-        if name != "tie_points.csv":  # replaced: it tells of others that they are ours
-            (out / name).unlink(missing_ok=True)
-    warped = force or result.verdict == "match"
-    sar, optical, transform, points = (
-        result.sar,
-        result.optical,
-        result.transform,
-        result.tie_points,
-    )
-    rows = tie_point_rows(points, transform, optical.grid)
-    write_csv(out / "tie_points.csv", rows)
-    write_geojson(out / "tie_points.geojson", rows)
-    write_qgis(out / "tie_points.points", points, transform, sar.grid, optical.grid)
-    if transform is not None and warped:
-        write_aligned(out / "aligned.tif", sar, optical, transform, result.verdict)
-        shown = side_by_side(sar, optical, transform)
-        write_overlay(out / "overlay.png", *shown)
-        words = f"{result.verdict}, confidence {result.confidence:.2f}"
-        write_swipe(out / "swipe.html", *shown, f"{sar.name} on {optical.name}", words)
-    # Last, so that its presence says that the others are complete.
-    write_text(out / "match.json", json.dumps(result.to_dict(), indent=2, default=_plain) + "\n")
-    return [out / name for name in WRITTEN if (out / name).exists()]
 
 
 def _plain(value: object) -> object:

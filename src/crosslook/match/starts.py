@@ -7,8 +7,7 @@ from pathlib import Path
 from crosslook.errors import GridError
 from crosslook.geo.grid import frame_name, has_map, is_placed, is_unnamed, shares_frame
 from crosslook.geo.image import ImageFile
-from crosslook.match.points import start_by_points
-from crosslook.match.result import placement
+from crosslook.match.placement import placement, start_by_points
 from crosslook.match.transform import Transform
 
 

@@ -1,17 +1,17 @@
 """The map from SAR pixels to optical pixels, and back: a chain of simple maps.
 
 Positions are (row, column), continuous, pixel centres at +0.5. ``second @ first``
-applies ``first`` and then ``second``, as matrices do; neighbours that make one map
-together become one. scikit-image's geometric classes and ITK's composite transforms
+applies ``first`` and then ``second``, as matrices do; neighbours that one map can do
+the work of become one. scikit-image's geometric classes and ITK's composite transforms
 are built alike.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self, cast, get_args
+from typing import Any, Self, cast, get_args
 
 import numpy as np
 from affine import Affine as GridMap
@@ -22,7 +22,7 @@ from scipy.ndimage import map_coordinates
 from crosslook.errors import MatchError, SettingError, did_you_mean
 from crosslook.geo.grid import between, crs_text, make_grid, shape_of
 from crosslook.match.settings import TransformModel
-from crosslook.types import Array
+from crosslook.types import Array, Window
 
 MODELS: tuple[TransformModel, ...] = get_args(TransformModel)
 
@@ -46,26 +46,12 @@ class Map(ABC):
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """Plain values; :func:`map_from_dict` reads them back."""
-
-    @property
-    def maps(self) -> tuple[Map, ...]:
-        """The maps that it consists of, in the order in which they apply."""
-        return (self,)
+        """Plain values; :func:`maps_from_dict` reads them back."""
 
     @property
     def spacing(self) -> float:
         """Target pixels over which positions may be interpolated instead of mapped."""
         return 16.0
-
-    @property
-    def without_field(self) -> Map:
-        """The map without displacements: of a spline or relief its affine map."""
-        return self
-
-    def __matmul__(self, first: Map) -> Map:
-        """The map that applies ``first`` and then this one."""
-        return chained((*first.maps, *self.maps))
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +84,7 @@ class Homography(Map):
     def __call__(self, points: Array) -> Array:
         """Positions (n, 2) to positions (n, 2)."""
         depth = points @ self.matrix[2, :2] + self.matrix[2, 2]
-        result: Array = self._linear(points) / depth[:, None]
-        return result
+        return np.asarray(self._linear(points) / depth[:, None])
 
     @property
     def inverse(self) -> Homography:
@@ -111,8 +96,7 @@ class Homography(Map):
         return {"matrix": self.matrix.tolist()}
 
     def _linear(self, points: Array) -> Array:
-        result: Array = points @ self.matrix[:2, :2].T + self.matrix[:2, 2]
-        return result
+        return np.asarray(points @ self.matrix[:2, :2].T + self.matrix[:2, 2])
 
 
 class Affine(Homography):
@@ -206,9 +190,6 @@ class DisplacementField(Map):
     affine: Affine
     frame: Array
 
-    name: ClassVar[str]
-    """Its key in JSON."""
-
     @abstractmethod
     def displacement(self, points: Array) -> Array:
         """What is added to the affine map at positions (n, 2); pixels, shape (n, 2)."""
@@ -221,37 +202,22 @@ class DisplacementField(Map):
     def before(self, second: Affine) -> Self:
         """The field, and ``second`` after it."""
 
-    @abstractmethod
-    def content(self) -> dict[str, Any]:
-        """Plain values of the field, without the affine map."""
+    def after(self, first: Affine) -> Self:
+        """The field of positions that ``first`` has moved."""
+        affine = Affine(self.affine.matrix @ first.matrix)
+        return replace(self, affine=affine, frame=self.frame @ first.matrix)
 
     def __call__(self, points: Array) -> Array:
         """Positions (n, 2) to positions (n, 2)."""
-        result: Array = self.affine(points) + self.displacement(points)
-        return result
+        return np.asarray(self.affine(points) + self.displacement(points))
 
     @property
     def inverse(self) -> Inverse:
         """The map back."""
         return Inverse(self)
 
-    @property
-    def without_field(self) -> Affine:
-        """The affine map."""
-        return self.affine
-
-    def after(self, first: Affine) -> Self:
-        """The field of positions that ``first`` has moved."""
-        affine = Affine(self.affine.matrix @ first.matrix)
-        return replace(self, affine=affine, frame=self.frame @ first.matrix)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The matrix, and the field under its name."""
-        return {**self.affine.to_dict(), self.name: {"inverted": False, **self.content()}}
-
     def _framed(self, points: Array) -> Array:
-        result: Array = points @ self.frame[:2, :2].T + self.frame[:2, 2]
-        return result
+        return np.asarray(points @ self.frame[:2, :2].T + self.frame[:2, 2])
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,11 +231,6 @@ class Inverse(Map):
 
     field: DisplacementField
 
-    @property
-    def spacing(self) -> float:
-        """That of the field."""
-        return self.field.spacing
-
     def __call__(self, points: Array) -> Array:
         """Positions (n, 2) to positions (n, 2); solved to 1e-9 px where no formula gives them."""
         return self.field.solve(points)
@@ -280,15 +241,14 @@ class Inverse(Map):
         return self.field
 
     @property
-    def without_field(self) -> Homography:
-        """The inverse of the affine map."""
-        return self.field.affine.inverse
+    def spacing(self) -> float:
+        """That of the field."""
+        return self.field.spacing
 
     def to_dict(self) -> dict[str, Any]:
         """Values of the field, marked as inverted."""
-        values = self.field.to_dict()
-        values[self.field.name]["inverted"] = True
-        return values
+        (_, matrix), (name, field) = self.field.to_dict().items()
+        return {"matrix": matrix, name: {**field, "inverted": True}}
 
 
 @dataclass(frozen=True, eq=False)
@@ -311,8 +271,6 @@ class ThinPlate(DisplacementField):
 
     knots: Array
     weights: Array
-
-    name = "spline"
 
     @classmethod
     def fit(cls, source: Array, target: Array, smoothing: float) -> ThinPlate:
@@ -376,14 +334,11 @@ class ThinPlate(DisplacementField):
         affine = Affine(second.matrix @ self.affine.matrix)
         return replace(self, affine=affine, weights=self.weights @ second.matrix[:2, :2].T)
 
-    def content(self) -> dict[str, Any]:
-        """Plain values of the field, without the affine map."""
-        return {
-            "kernel": "r^2 log r",
-            "frame": self.frame.tolist(),
-            "knots": self.knots.tolist(),
-            "weights": self.weights.tolist(),
-        }
+    def to_dict(self) -> dict[str, Any]:
+        """The matrix and the spline."""
+        arrays = {name: getattr(self, name).tolist() for name in ("frame", "knots", "weights")}
+        spline = {"inverted": False, "kernel": "r^2 log r", **arrays}
+        return {**self.affine.to_dict(), "spline": spline}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ThinPlate:
@@ -395,8 +350,7 @@ class ThinPlate(DisplacementField):
 def _kernel(points: Array, knots: Array) -> Array:
     """``r^2 log r`` between positions (n, 2) and knots (m, 2), shape (n, m)."""
     squared = ((points[:, None, :] - knots[None, :, :]) ** 2).sum(axis=2)
-    result: Array = 0.5 * squared * np.log(np.maximum(squared, 1e-300))
-    return result
+    return np.asarray(0.5 * squared * np.log(np.maximum(squared, 1e-300)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -423,8 +377,6 @@ class ReliefField(DisplacementField):
 
     values: NDArray[np.float64]
     step: Array
-
-    name = "relief"
 
     @classmethod
     def on_grid(cls, values: Array, spacing: float, base: Affine) -> ReliefField:
@@ -466,14 +418,12 @@ class ReliefField(DisplacementField):
             step=self.step @ np.linalg.inv(linear),
         )
 
-    def content(self) -> dict[str, Any]:
-        """Plain values of the field, to a thousandth of a pixel."""
-        return {
-            "frame": self.frame.tolist(),
-            "step": self.step.tolist(),
-            "rows": np.round(self.values[..., 0], 3).tolist(),
-            "cols": np.round(self.values[..., 1], 3).tolist(),
-        }
+    def to_dict(self) -> dict[str, Any]:
+        """The matrix and the relief, to a thousandth of a pixel."""
+        rows, cols = np.round(np.moveaxis(self.values, -1, 0), 3).tolist()
+        relief = {"frame": self.frame.tolist(), "step": self.step.tolist()}
+        relief = {"inverted": False, **relief, "rows": rows, "cols": cols}
+        return {**self.affine.to_dict(), "relief": relief}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ReliefField:
@@ -489,57 +439,14 @@ class ReliefField(DisplacementField):
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Chain(Map):
-    """Maps one after another that make no single map.
-
-    Attributes
-    ----------
-    parts : tuple of Map
-        In the order in which they apply.
-    """
-
-    parts: tuple[Map, ...]
-
-    @property
-    def maps(self) -> tuple[Map, ...]:
-        """The parts."""
-        return self.parts
-
-    @property
-    def spacing(self) -> float:
-        """The least of all."""
-        return min(one.spacing for one in self.parts)
-
-    def __call__(self, points: Array) -> Array:
-        """Positions (n, 2) to positions (n, 2)."""
-        for one in self.parts:
-            points = one(points)
-        return points
-
-    @property
-    def without_field(self) -> Map:
-        """The maps without displacements."""
-        return chained(one.without_field for one in self.parts)
-
-    @property
-    def inverse(self) -> Chain:
-        """The map back."""
-        return Chain(tuple(one.inverse for one in reversed(self.parts)))
-
-    def to_dict(self) -> dict[str, Any]:
-        """The values of each map, in the order in which they apply."""
-        return {"maps": [one.to_dict() for one in self.parts]}
-
-
-def chained(maps: Iterable[Map]) -> Map:
+def merged(maps: Iterable[Map]) -> tuple[Map, ...]:
     """Maps that apply one after another, with neighbours merged where one map does for two."""
-    merged: list[Map] = []
+    out: list[Map] = []
     for one in maps:
-        merged.append(one)
-        while len(merged) > 1 and (both := _merge(*merged[-2:])) is not None:
-            merged[-2:] = [both]
-    return merged[0] if len(merged) == 1 else Chain(tuple(merged))
+        out.append(one)
+        while len(out) > 1 and (both := _merge(*out[-2:])) is not None:
+            out[-2:] = [both]
+    return tuple(out)
 
 
 def _merge(first: Map, second: Map) -> Map | None:
@@ -557,14 +464,14 @@ def _merge(first: Map, second: Map) -> Map | None:
     return None
 
 
-def map_from_dict(values: dict[str, Any]) -> Map:
-    """Rebuild a map from its plain values, also from those of former versions.
+def maps_from_dict(values: dict[str, Any]) -> tuple[Map, ...]:
+    """Rebuild maps from their plain values, also from those of former versions.
 
     Those had one layout for everything, applied in this order: a ``projection``,
     the ``matrix``, and a ``spline`` or ``relief``. ``inverted`` meant the way back.
     """
     if "maps" in values:
-        return Chain(tuple(map_from_dict(one) for one in values["maps"]))
+        return tuple(one for part in values["maps"] for one in maps_from_dict(part))
     maps: list[Map] = []
     if "projection" in values:
         maps.append(Projection.from_dict(values))
@@ -574,9 +481,9 @@ def map_from_dict(values: dict[str, Any]) -> Map:
         maps.append(ReliefField.from_dict(values))
     elif "matrix" in values:
         maps.append(flat(values["matrix"]))
-    found = chained(maps)
-    named = (values.get(name, {}) for name in ("projection", "spline", "relief"))
-    return found.inverse if any(one.get("inverted") for one in named) else found
+    if any(isinstance(part, dict) and part.get("inverted") for part in values.values()):
+        return tuple(one.inverse for one in reversed(maps))
+    return merged(maps)
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -588,15 +495,14 @@ class Transform:
 
     Parameters
     ----------
-    chain : Map or array_like, shape (3, 3)
+    maps : tuple of Map, or Map, or array_like, shape (3, 3)
         A matrix acts on (row, column, 1).
     model : str
 
     Attributes
     ----------
-    chain : Map
-        One map, or several one after another: between two CRSs the exact
-        projection comes first.
+    maps : tuple of Map
+        In the order in which they apply: between two CRSs the exact projection comes first.
     model : str
         ``shift``, ``similarity``, ``affine``, ``homography``, ``tps`` or ``relief``:
         what was fitted.
@@ -609,48 +515,50 @@ class Transform:
         If the matrix is not finite, of another shape, or singular.
     """
 
-    chain: Map
+    maps: tuple[Map, ...]
     model: TransformModel
 
     unit = "pixel"
 
-    def __init__(self, chain: Map | ArrayLike, model: TransformModel = "similarity") -> None:
+    def __init__(
+        self, maps: tuple[Map, ...] | Map | ArrayLike, model: TransformModel = "similarity"
+    ) -> None:
         if model not in MODELS:
             raise SettingError(
                 f"unknown model '{model}'; one of {', '.join(MODELS)} is needed."
                 + did_you_mean(model, MODELS)
             )
-        object.__setattr__(self, "chain", chain if isinstance(chain, Map) else flat(chain))
+        if not isinstance(maps, tuple):
+            maps = (maps if isinstance(maps, Map) else flat(maps),)
+        object.__setattr__(self, "maps", maps)
         object.__setattr__(self, "model", model)
 
     def __call__(self, points: ArrayLike) -> Array:
         """Map positions, shape (n, 2) or (2,), row and column; same shape back."""
         given = np.asarray(points, np.float64)
-        return self.chain(given.reshape(-1, 2)).reshape(given.shape)
+        mapped = given.reshape(-1, 2)
+        for one in self.maps:
+            mapped = one(mapped)
+        return mapped.reshape(given.shape)
 
     def __matmul__(self, first: Transform) -> Transform:
         """The map that applies ``first`` and then this one; of the more general model."""
         model = MODELS[max(MODELS.index(self.model), MODELS.index(first.model))]
-        return Transform(self.chain @ first.chain, model)
+        return Transform(merged((*first.maps, *self.maps)), model)
 
     def compose(self, first: Transform) -> Transform:
         """``self @ first``."""
         return self @ first
 
     @property
+    def inverse(self) -> Transform:
+        """The map from optical to SAR pixels; of a spline solved to 1e-9 px."""
+        return Transform(tuple(one.inverse for one in reversed(self.maps)), self.model)
+
+    @property
     def is_flat(self) -> bool:
         """Whether one matrix is the map: no spline, no relief, no projection."""
-        return isinstance(self.chain, Homography)
-
-    @property
-    def has_field(self) -> bool:
-        """Whether a spline or a relief displaces positions."""
-        return any(one.without_field is not one for one in self.chain.maps)
-
-    @property
-    def without_field(self) -> Transform:
-        """The transform without spline or relief: what is affine or projective of it."""
-        return Transform(self.chain.without_field, self.model)
+        return len(self.maps) == 1 and isinstance(self.maps[0], Homography)
 
     @property
     def matrix(self) -> NDArray[np.float64]:
@@ -661,66 +569,74 @@ class Transform:
         MatchError
             If the transform is not flat.
         """
-        if not isinstance(self.chain, Homography):
+        only = self.maps[0]
+        if len(self.maps) > 1 or not isinstance(only, Homography):
             raise MatchError(
                 f"no single matrix does what this transform ('{self.model}') does. Call it with "
                 "positions; `without_field` is what remains without spline or relief."
             )
-        return self.chain.matrix
+        return only.matrix
 
     @property
-    def inverse(self) -> Transform:
-        """The map from optical to SAR pixels; of a spline solved to 1e-9 px."""
-        return Transform(self.chain.inverse, self.model)
+    def has_field(self) -> bool:
+        """Whether a spline or a relief displaces positions."""
+        return any(isinstance(one, DisplacementField | Inverse) for one in self.maps)
 
-    def shifted(self, sar: tuple[float, float], optical: tuple[float, float]) -> Transform:
-        """The same map for positions counted from other origins.
+    @property
+    def without_field(self) -> Transform:
+        """The transform without spline or relief: what is affine or projective of it."""
+        maps = (
+            one.affine if isinstance(one, DisplacementField)
+            else one.field.affine.inverse if isinstance(one, Inverse) else one
+            for one in self.maps
+        )  # fmt: skip
+        return Transform(merged(maps), self.model)
 
-        ``sar`` and ``optical`` are the (row, column) at which the two images of
-        this transform begin in the larger images wanted.
-        """
-        into = Transform(translation(-sar[0], -sar[1]), "shift")
-        return Transform(translation(*optical), "shift") @ (self @ into)
+    @property
+    def spacing(self) -> float:
+        """Optical pixels over which positions may be interpolated instead of mapped."""
+        return min(one.spacing for one in self.maps)
+
+    def within(self, window: Window) -> Transform:
+        """The same map to positions counted from the first pixel of an optical window."""
+        return Transform(translation(-window.row, -window.col), "shift") @ self
 
     def local_scale(self, point: ArrayLike) -> float:
         """Optical pixels per SAR pixel at a SAR position: root of the area ratio."""
-        return describe_map(self, point)["scale"]
+        return self.describe(point)["scale"]
 
     def describe(self, point: ArrayLike) -> dict[str, float]:
         """Shift (px), rotation (degrees, positive turns columns to rows) and scale there."""
-        return describe_map(self, point)
+        at = np.asarray(point, np.float64)
+        steps = at + np.array([[0, 0], [0, 1.0], [0.5, 0], [-0.5, 0], [0, 0.5], [0, -0.5]])
+        here, along, *around = self(steps)
+        jacobian = np.stack([around[0] - around[1], around[2] - around[3]])
+        rotation = np.degrees(np.arctan2(along[0] - here[0], along[1] - here[1]))
+        return {
+            "row_px": float(here[0] - at[0]),
+            "col_px": float(here[1] - at[1]),
+            "rotation_degrees": float(rotation),
+            "scale": float(np.sqrt(abs(np.linalg.det(jacobian)))),
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for ``match.json``; :meth:`from_dict` reads them back.
 
-        The maps are a ``matrix``, with a ``spline`` or ``relief`` where it has one, or
-        ``maps``: a list of such, and of ``projection``, in the order in which they apply.
+        They hold a ``matrix``, with a ``spline`` or ``relief`` where there is one; of several
+        maps a list ``maps`` of such, and of ``projection``, in the order in which they apply.
         """
+        maps = [one.to_dict() for one in self.maps]
         return {
             "model": self.model,
             "unit": self.unit,
             "axes": "row, column; pixel centres at +0.5",
-            **self.chain.to_dict(),
+            **(maps[0] if len(maps) == 1 else {"maps": maps}),
         }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Transform:
         """Rebuild what :meth:`to_dict` gave, also in former versions."""
-        return cls(map_from_dict(values), cast("TransformModel", values["model"]))
-
-
-def describe_map(mapped: Callable[[Array], Array], point: ArrayLike) -> dict[str, float]:
-    """Shift (px), rotation (degrees, positive turns columns to rows) and scale of a map there."""
-    at = np.asarray(point, np.float64)
-    steps = at + np.array([[0, 0], [0, 1.0], [0.5, 0], [-0.5, 0], [0, 0.5], [0, -0.5]])
-    here, along, *around = mapped(steps)
-    jacobian = np.stack([around[0] - around[1], around[2] - around[3]])
-    return {
-        "row_px": float(here[0] - at[0]),
-        "col_px": float(here[1] - at[1]),
-        "rotation_degrees": float(np.degrees(np.arctan2(along[0] - here[0], along[1] - here[1]))),
-        "scale": float(np.sqrt(abs(np.linalg.det(jacobian)))),
-    }
+        return cls(maps_from_dict(values), cast("TransformModel", values["model"]))
 
 
 def identity(model: TransformModel = "similarity") -> Transform:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from odc.geo.geobox import GeoBox
 
 from crosslook.geo.grey import GreyImage
+from crosslook.geo.grid import rim
 from crosslook.match.transform import Transform
-from crosslook.types import Array, FloatArray
+from crosslook.types import Array, FloatArray, Window
 
 _ALL, _LEAST_SHARE = 0.999, 0.5
 
@@ -63,6 +65,13 @@ def warp_array(
     return np.asarray(warped, np.float32)
 
 
+def covered_window(transform: Transform, source: GeoBox, shape: tuple[int, int]) -> Window:
+    """Pixels of an image of ``shape`` that another grid covers; at least one, at its edge."""
+    ring = transform(rim(source))
+    low = np.clip(np.floor(ring.min(axis=0)), 0, np.array(shape) - 1)
+    return Window.around(low, np.clip(ring.max(axis=0), low + 1, shape))
+
+
 def opencv_matrix(transform: Transform) -> Array:
     """The 3 x 3 matrix in OpenCV's (x, y) order with pixel centres at whole numbers."""
     swap = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
@@ -73,7 +82,7 @@ def opencv_matrix(transform: Transform) -> Array:
 
 def source_positions(transform: Transform, shape: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
     """Row and column of the source for every pixel centre of the target grid."""
-    step = max(1, round(transform.chain.spacing))
+    step = max(1, round(transform.spacing))
     nodes = [np.arange(0, length + 2 * step, step) for length in shape]
     grid = np.stack(np.meshgrid(*nodes, indexing="ij"), axis=-1).reshape(-1, 2)
     coarse = transform.inverse(grid.astype(np.float64)).reshape(len(nodes[0]), len(nodes[1]), 2)

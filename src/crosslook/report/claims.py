@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from crosslook.report.tables import recall_rows
-from crosslook.retrieval.two_stage import judged_length
+from crosslook.retrieval.measure.two_stage import judged_length
 from crosslook.types import Row
 
 Verdict = Literal["true", "false", "undecided"]

@@ -34,6 +34,7 @@ from crosslook.report.sections import (
     gap_table,
     index_losses,
     measure_table,
+    plain_section,
     retrieval_table,
     shown_matches,
 )
@@ -47,6 +48,7 @@ from crosslook.report.tables import (
     recall_rows,
 )
 from crosslook.report.views import views_section
+from crosslook.retrieval.measure.registry import MEASURES
 from crosslook.retrieval.run_folder import (
     read_curves,
     read_histograms,
@@ -166,7 +168,9 @@ def _sections(run: Path, rows: Sequence[Row], lead: Sequence[Headline]) -> list[
     ]
     sections += sweep_section(rows, lead) + claims_section(rows) + structure_section(run, rows)
     sections += views_section(run) + two_stage_section(rows) + robustness_section(rows)
-    return sections
+    shown = {"gap", "retrieval", "difference", "structure", "two-stage", "robustness"}
+    others = (measure for measure in MEASURES if measure.name not in shown)
+    return sections + [one for measure in others for one in plain_section(measure, rows)]
 
 
 def _figures(sections: Sequence[Section]) -> dict[str, Figure]:

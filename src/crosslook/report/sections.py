@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from crosslook.report.figures import Figure
 from crosslook.report.tables import (
@@ -15,8 +16,8 @@ from crosslook.report.tables import (
     number,
     recall_rows,
 )
-from crosslook.retrieval.measure.definition import Definition
-from crosslook.retrieval.measure.definitions import DEFINITIONS, define
+from crosslook.retrieval.measure.base import Definition, Measure
+from crosslook.retrieval.measure.registry import find_measure
 from crosslook.retrieval.run_folder import MatchTable, picked_queries
 from crosslook.retrieval.setup import CHOSEN, Setup, setup_of
 from crosslook.types import DIRECTIONS, Patch, Row
@@ -143,9 +144,18 @@ def measure_table(rows: Sequence[Row], measure: str) -> Table:
     return Table(columns, lines, {4, 5, 6, 7, 8})
 
 
+def plain_section(measure: Measure[Any], rows: Sequence[Row]) -> list[Section]:
+    """All rows of a measure, and what they mean; nothing where there are none."""
+    if not any(row.measure == measure.name for row in rows):
+        return []
+    parts = [Part(table=measure_table(rows, measure.name))]
+    definitions = definitions_of(measure.name, rows)
+    return [Section(measure.name, measure.title, measure.how, parts, definitions)]
+
+
 def gap_table(rows: Sequence[Row]) -> Table:
     """Gap metrics side by side, a line per extractor and calibration."""
-    names = [m for m in DEFINITIONS["gap"] if any(r.metric == m for r in rows)]
+    names = [m for m in find_measure("gap").definitions if any(r.metric == m for r in rows)]
     gaps: dict[tuple[str, str, str], dict[str, Row]] = {}
     for row in rows:
         if row.measure == "gap" and row.direction in ("", "sar->optical"):
@@ -154,7 +164,7 @@ def gap_table(rows: Sequence[Row]) -> Table:
         [key[0], key[1], *(_cell(values.get(name)) for name in names)]
         for key, values in gaps.items()
     ]
-    titles = [define("gap", name).title for name in names]
+    titles = [find_measure("gap").define(name).title for name in names]
     return Table(["extractor", "calibration", *titles], lines, set(range(2, 2 + len(names))))
 
 
@@ -172,7 +182,7 @@ def shown_matches(
 def definitions_of(measure: str, rows: Sequence[Row]) -> list[Definition]:
     """Definitions of the metrics that stand in these rows, each once."""
     names = dict.fromkeys(row.metric for row in rows if row.measure == measure)
-    return list(dict.fromkeys(define(measure, name) for name in names))
+    return list(dict.fromkeys(find_measure(measure).define(name) for name in names))
 
 
 def best_match_table(tables: Sequence[MatchTable], setup: Setup) -> MatchTable | None:

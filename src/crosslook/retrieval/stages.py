@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from crosslook.retrieval.compare.fusion import WEIGHTS, FusedScores, Member, fit_fusions
 from crosslook.retrieval.compare.similarity import Ranks, rank
+from crosslook.retrieval.compare.stage_scores import StageFeatures
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.evaluate import Evaluator
 from crosslook.retrieval.measure.resampling import bootstrap_mean
@@ -18,7 +19,6 @@ from crosslook.retrieval.run_folder import MatchTable
 from crosslook.retrieval.setup import Setup
 from crosslook.retrieval.stage_spec import Fusion, Stage, TwoStage
 from crosslook.retrieval.two_stage import (
-    StageFeatures,
     TwoStageResult,
     TwoStageSettings,
     choose_patches,
@@ -119,6 +119,6 @@ def _gain(
     best = max(alone, key=lambda hits: float(hits.mean()))
     change = (ranks.rank == 1).astype(float) - best
     settings = evaluator.settings
-    estimate = bootstrap_mean(change, evaluator.units, settings.seed, settings.draws)
+    estimate = bootstrap_mean(change, evaluator.clusters, settings.seed, settings.draws)
     count = len(change)
     return Metric("retrieval", "gain-over-best-member", estimate, count, count, 0.0, direction, 1)

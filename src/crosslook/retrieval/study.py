@@ -21,10 +21,10 @@ from crosslook.progress import Timer
 from crosslook.retrieval.compare.approximate import DEPTH, load_faiss
 from crosslook.retrieval.descriptors import Descriptors, Features
 from crosslook.retrieval.evaluate import CALIBRATIONS, Evaluator, evaluate_structure
+from crosslook.retrieval.measure.robustness import CALIBRATION, SCORING, make_subject
 from crosslook.retrieval.plan import StudyPlan, plan_models
 from crosslook.retrieval.record import WRITTEN, describe_run, write_folder
 from crosslook.retrieval.repeats import pool_rows
-from crosslook.retrieval.robustness import CALIBRATION, SCORING, study_robustness
 from crosslook.retrieval.same_ground import SameGround, find_same_ground
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.split import Units, divide, draw_evenly, find_units, transductive
@@ -179,7 +179,7 @@ class _Study:
         division = replace(division, measured=division.measured[evaluator.first])
         extractor = open_model(spec, self.settings)
         try:
-            curves = study_robustness(
+            subject = make_subject(
                 extractor,
                 descriptors,
                 self.patches,
@@ -189,11 +189,11 @@ class _Study:
                 self.settings.draws,
                 days_between(self.settings.pairs),
             )
+            setup = replace(descriptors.setup, calibration=CALIBRATION, scoring=SCORING)
+            evaluator.add(setup, subject)
         finally:
             extractor.close()
-        setup = replace(descriptors.setup, calibration=CALIBRATION, scoring=SCORING)
-        evaluator.findings.rows += evaluator.rows(setup, curves.metrics)
-        for what, why in curves.left_out.items():
+        for what, why in subject.left_out.items():
             self.notes.append(f"robustness of {spec}: no {what}: {why}")
 
 

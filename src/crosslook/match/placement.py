@@ -1,4 +1,4 @@
-"""Points that a user set in both images, as a place to start from."""
+"""Where georeferences, or points that a user set, put a SAR image on an optical one."""
 
 from __future__ import annotations
 
@@ -11,17 +11,42 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from crosslook.errors import InputError, MatchError
-from crosslook.geo.grid import change_crs, crs_of, from_map, has_map, is_placed, near_grid
-from crosslook.match.result import placement
+from crosslook.geo.grid import (
+    between,
+    change_crs,
+    crs_of,
+    from_map,
+    has_map,
+    is_placed,
+    near_grid,
+    shape_of,
+    shares_frame,
+    to_map,
+)
 from crosslook.match.robust_fit import fit_exact
 from crosslook.match.settings import Model
-from crosslook.match.transform import Transform
+from crosslook.match.transform import Projection, Transform, grid_points, identity, narrowest
 from crosslook.types import Array
 
 _CSV = ("sar_row", "sar_col", "optical_row", "optical_col")
 _QGIS = (("mapX", "mapY", "sourceX", "sourceY"), ("mapX", "mapY", "pixelX", "pixelY"))
 _AFFINE_FROM = 6  # points; fewer that were set by hand would shear
 _FAR_PX = 1e7
+
+
+def placement(sar: GeoBox, optical: GeoBox) -> Transform:
+    """SAR pixels to optical pixels as the georeferences say, exactly.
+
+    The identity where they share no frame; within one CRS an affine map; between
+    two the projection itself.
+    """
+    if not shares_frame(sar, optical):
+        return identity("shift")
+    if sar.crs != optical.crs:
+        return Transform(Projection(sar, optical), "shift")
+    points = grid_points(*shape_of(sar))
+    flat = fit_exact(points, between(sar, optical, points), "affine")
+    return Transform(flat.matrix, narrowest(flat.matrix))
 
 
 def start_by_points(path: Path, sar: GeoBox, optical: GeoBox) -> Transform:
@@ -90,7 +115,7 @@ def read_points(path: Path, sar: GeoBox, optical: GeoBox) -> tuple[Array, Array]
     if names == _CSV:
         return numbers[:, :2], numbers[:, 2:]
     crs = _crs_in(notes, path)
-    return _of_map(numbers[:, 2:], sar, None), _of_map(numbers[:, :2], optical, crs)
+    return _from_plane(numbers[:, 2:], sar, None), _from_plane(numbers[:, :2], optical, crs)
 
 
 def _number(row: dict[str, str | None], name: str, path: Path) -> float:
@@ -119,8 +144,15 @@ def _crs_in(notes: list[str], path: Path) -> CRS | None:
     return None
 
 
-def _of_map(positions: Array, grid: GeoBox, crs: CRS | None) -> Array:
-    """Map positions to pixels; of a plain image they are column and minus row."""
+def to_plane(grid: GeoBox, points: Array) -> Array:
+    """Pixels (n, 2) to map positions (x, y); of a plain image they are column and minus row."""
+    if has_map(grid):
+        return to_map(grid, points)
+    return np.column_stack([points[:, 1], -points[:, 0]])
+
+
+def _from_plane(positions: Array, grid: GeoBox, crs: CRS | None) -> Array:
+    """The way back from :func:`to_plane`; positions may be of another CRS than the grid."""
     if not has_map(grid):
         return np.column_stack([-positions[:, 1], positions[:, 0]])
     own = crs_of(grid)

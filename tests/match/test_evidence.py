@@ -1,0 +1,175 @@
+"""The table of evidence: one row a term, from which verdict, errors and sentences are made."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from crosslook.match.evidence import (
+    OLD_NAMES,
+    TERMS,
+    Evidence,
+    Kind,
+    explain,
+    fitted_values,
+    judge,
+    kind_of,
+    read_evidence,
+    sentences,
+    terms_of,
+)
+
+KINDS: tuple[Kind, ...] = ("register", "locate")
+OLD: dict[str, dict[str, Any]] = {
+    # Parts of what version 0.1.0 wrote, of real pairs.
+    "registered": {
+        "verdict": "uncertain", "confidence": 0.6768, "working_pixel": 1,
+        "transform": {"model": "similarity"}, "notes": ["12 holes were filled"],
+        "evidence": {
+            "inliers": 26.0, "inlier_fraction": 0.764706, "hull_area": 0.369693,
+            "score": 0.0617521, "peak_ratio": 1.41318, "residual": 1.09284, "agreement": 2.38156,
+            "information": 3.5632, "relief": 2.71691, "search_score": 0.0, "search_margin": 0.0,
+            "excess": 0.74786, "chance": 3.40793, "coverage": 0.975446, "halves": 0.577071,
+            "whole": 4.54046, "lead": 1.13635, "poses": 1.0,
+        },
+    },
+    "located": {
+        "verdict": "no match", "confidence": 0.1708, "working_pixel": 1,
+        "transform": {"model": "affine"}, "notes": ["12 holes were filled"],
+        "evidence": {
+            "inliers": 29.0, "inlier_fraction": 0.725, "hull_area": 0.127288, "score": 0.0808815,
+            "peak_ratio": 1.48388, "residual": 0.887042, "agreement": 1.74339,
+            "information": 1.87843, "relief": 8.82655, "search_score": 0.278803,
+            "search_margin": 0.0325771, "excess": 0.710804, "chance": 4.56261,
+            "coverage": 0.609273, "halves": 0.864754, "whole": 3.82634, "lead": 0.635602,
+            "poses": 1.0,
+        },
+    },
+    "hilly": {
+        "verdict": "match", "confidence": 0.9617, "working_pixel": 1,
+        "transform": {"model": "affine"}, "notes": ["12 holes were filled"],
+        "evidence": {
+            "inliers": 76.0, "inlier_fraction": 0.460606, "hull_area": 0.417799,
+            "score": 0.0621718, "peak_ratio": 2.27668, "residual": 1.80142, "agreement": 16.6755,
+            "information": 1.10618, "relief": 12.2765, "search_score": 0.0, "search_margin": 0.0,
+            "excess": 0.421987, "chance": 9.42433, "coverage": 0.731782, "halves": 0.734532,
+            "whole": 7.52729, "lead": 4.5474, "poses": 1.0,
+        },
+    },
+}  # fmt: skip
+
+
+def drawn(rng: np.random.Generator, kind: Kind) -> Evidence:
+    """Evidence drawn at random from all that may be."""
+    fractions = ("inlier_fraction", "hull_area", "excess_inliers", "coverage")
+    values = {term.name: float(rng.uniform(0.1, 9.0)) for term in TERMS}
+    values |= {name: float(rng.uniform(0.0, 0.6)) for name in fractions}
+    values["inliers"] = float(rng.integers(1, 60))
+    values["median_ncc"] = float(rng.uniform(-0.1, 0.3))
+    values["mi_z_score"], values["peak_margin"] = map(float, rng.uniform(-4.0, 8.0, 2))
+    values["poses"] = float(rng.integers(1, 2000))
+    values["search_score"] = 0.0 if kind == "register" else float(rng.uniform(0.1, 1.5))
+    values["search_margin"] = 0.0 if kind == "register" else float(rng.uniform(-0.3, 0.5))
+    return Evidence(**values)
+
+
+def logit(evidence: Evidence) -> float:
+    confidence = judge(evidence).confidence
+    return float(np.log(confidence / (1.0 - confidence)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_contributions_add_up_to_the_confidence(kind: Kind) -> None:
+    rng = np.random.default_rng(0)
+    for evidence in (drawn(rng, kind) for _ in range(100)):
+        assert kind_of(evidence) == kind
+        told = explain(evidence)
+        assert told.base + sum(one.logit for one in told.terms) == pytest.approx(
+            logit(evidence), abs=1e-6
+        )
+        sizes = [abs(one.logit) for one in told.terms]
+        assert sizes == sorted(sizes, reverse=True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sentence_and_the_confidence_change_alike(kind: Kind) -> None:
+    rng = np.random.default_rng(1)
+    weights = fitted_values()[kind]["weight"]
+    for _ in range(100):
+        before = drawn(rng, kind)
+        other = drawn(rng, kind)
+        for term in TERMS:
+            after = replace(before, **{term.name: getattr(other, term.name)})
+            old, new = (
+                {one.term: one for one in explain(evidence).terms} for evidence in (before, after)
+            )
+            change = logit(after) - logit(before)
+            if not weights.get(term.name):
+                assert change == 0.0
+                assert term.name not in old
+                assert old == new
+                continue
+            assert new[term.name].logit - old[term.name].logit == pytest.approx(change, abs=1e-6)
+            raised = term.sign * (getattr(after, term.name) - getattr(before, term.name))
+            assert change * raised >= 0.0
+            for one in (old[term.name], new[term.name]):
+                side = term.supports if one.logit > 0 else term.doubts
+                assert one.sentence == side.format(one.value)
+            rest = [
+                {n: o.sentence for n, o in said.items() if n != term.name} for said in (old, new)
+            ]
+            assert rest[0] == rest[1]
+
+
+def test_the_table_and_the_fit_name_the_same_terms() -> None:
+    values = fitted_values()
+    for kind in KINDS:
+        rows = terms_of(kind)
+        assert [term.name for term in rows] == list(values[kind]["weight"])
+        assert set(values[kind]["reference"]) == {term.name for term in rows}
+        for term in rows:
+            assert term.sign * values[kind]["weight"][term.name] >= 0.0
+            assert term.supports.format(0.5) != term.doubts.format(0.5)
+    for quantile in ("68", "95"):
+        weights = values["error"][quantile]["weight"]
+        assert set(weights) == {term.name for term in terms_of("error")}
+        assert min(weights.values()) >= 0.0
+
+
+def test_without_inliers_nothing_else_counts() -> None:
+    evidence = replace(drawn(np.random.default_rng(2), "register"), inliers=0.0)
+    (only,) = explain(evidence).terms
+    assert judge(evidence).confidence == 0.0
+    assert (only.term, only.logit < -30.0) == ("inliers", True)
+
+
+@pytest.mark.parametrize("old", OLD.values(), ids=OLD)
+def test_an_old_match_is_read_under_its_old_names(old: dict[str, Any]) -> None:
+    evidence = read_evidence(old["evidence"])
+    for former, name in OLD_NAMES.items():
+        assert getattr(evidence, name) == old["evidence"][former]
+    verdict = judge(evidence)
+    assert (verdict.label, round(verdict.confidence, 4)) == (old["verdict"], old["confidence"])
+    assert read_evidence(asdict(evidence)) == evidence
+    lines = sentences(old)
+    assert [line["text"] for line in lines if line["sign"] != "note"] == [
+        one.sentence for one in explain(evidence).terms
+    ]
+    assert lines[-1] == {"sign": "note", "text": "12 holes were filled.", "logit": 0.0}
+
+
+def test_a_hint_at_relief_names_the_model_that_follows_it() -> None:
+    def hints(**changed: Any) -> list[str]:
+        lines = sentences({**OLD["hilly"], "notes": [], **changed})
+        return [line["text"] for line in lines if line["sign"] == "note"]
+
+    (hint,) = hints()
+    assert "by 12 px" in hint
+    assert "--model relief" in hint
+    for model in ("relief", "tps"):
+        assert hints(transform={"model": model}) == []
+    assert hints(verdict="uncertain") == []
+    assert hints(evidence={**OLD["hilly"]["evidence"], "relief": 5.0}) == []
