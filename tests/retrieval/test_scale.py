@@ -44,7 +44,7 @@ from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.setup import Setup
 from crosslook.retrieval.split import draw_evenly
 from crosslook.retrieval.study import run_study
-from crosslook.retrieval.thumbnails import read_thumbnails
+from crosslook.retrieval.views import read_thumbnails
 from crosslook.storage import Folder
 from crosslook.types import FeatureMap, FloatArray
 from tests.helpers.pairs import write_pairs

@@ -11,8 +11,7 @@ from typing import Any
 
 from crosslook.atomic import write_csv, write_text
 from crosslook.errors import InputError
-from crosslook.report.paper import escape
-from crosslook.report.tables import Headline, headlines, interval, number
+from crosslook.report.tables import Headline, escape, headlines, interval, number
 from crosslook.retrieval.run_folder import read_patches, read_rows, read_run
 from crosslook.written import MARK, has_header, is_marked, refuse_foreign
 
