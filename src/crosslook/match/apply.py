@@ -45,10 +45,10 @@ from crosslook.types import Window
 from crosslook.written import MARK, is_marked, refuse_foreign
 
 _CLASSES = 64  # distinct whole numbers up to which they are taken for classes
-_ALIKE = 0.5  # share of neighbours of equal number from which they are
-_LOOKED_AT = 256
+_ALIKE = 0.5  # fraction of neighbours of equal number from which they are
+_SAMPLE_SIDE = 256
 _NEAR_WHOLE = 0.05
-_POINTS, _MORE_POINTS = 9, 21  # control points along a side, of a flat and of a bent map
+_POINTS, _MORE_POINTS = 9, 21  # control points along a side, of a flat map and of one with a field
 _SAME_SHAPE_PX = 1.0
 _PLAIN = ("affine", "a map in the CRS given", "a map without CRS", "nothing")
 
@@ -129,7 +129,7 @@ def apply_match(
     scale, offset, band names, units, palette and tags; see
     :mod:`crosslook.match.warped_file`. Bands of classes keep their numbers: those of
     a palette, and whole numbers of which there are few or that most neighbours
-    share. Others are bilinear, or means where pixels grow.
+    have. Others are bilinear, or means where pixels grow.
 
     Parameters
     ----------
@@ -266,7 +266,7 @@ def _is_classes(pixels: StoredPixels, band: int) -> bool:
     height, width = shape_of(pixels.grid)
     seen = []
     for row, col in product(_spread(height), _spread(width)):
-        window = Window(row, col, min(_LOOKED_AT, height), min(_LOOKED_AT, width))
+        window = Window(row, col, min(_SAMPLE_SIDE, height), min(_SAMPLE_SIDE, width))
         numbers, valid = pixels.read(window)
         seen.append((numbers[band], valid[band] & np.isfinite(numbers[band])))
     known = np.concatenate([numbers[valid] for numbers, valid in seen])
@@ -280,10 +280,10 @@ def _is_classes(pixels: StoredPixels, band: int) -> bool:
 
 
 def _spread(length: int) -> list[int]:
-    """Where windows begin that are looked at along a side."""
-    if length <= _LOOKED_AT:
+    """Where windows that are sampled begin along a side."""
+    if length <= _SAMPLE_SIDE:
         return [0]
-    return [round(part * (length - _LOOKED_AT)) for part in (0.0, 0.5, 1.0)]
+    return [round(part * (length - _SAMPLE_SIDE)) for part in (0.0, 0.5, 1.0)]
 
 
 def _write_vrt(target: Path, source: RasterFile, transform: Transform, optical: GeoBox) -> None:
