@@ -531,7 +531,7 @@ class Transform:
         if isinstance(maps, Map):
             maps = (maps,)
         elif not isinstance(maps, tuple) or not any(isinstance(one, Map) for one in maps):
-            maps = (flat(maps),)
+            maps = (flat(np.asarray(maps)),)
         object.__setattr__(self, "maps", maps)
         object.__setattr__(self, "model", model)
 
