@@ -11,9 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 
 import crosslook
 from crosslook.data.simulate.write import write_pairs
+from crosslook.errors import CrosslookError
+from crosslook.geo.image import open_image
 from tests.helpers.rasters import write
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,7 +82,7 @@ QUICK = ("--patch", 64, "--no-structure", "--draws", 100)
 
 def test_every_recipe_has_a_test() -> None:
     named = {step[0] for step in STEP.findall(TEXT)}
-    assert named == {"extractor", "data", "measure", "scoring", "stage", "reader"}
+    assert named == {"extractor", "data", "measure", "scoring", "stage", "folder", "format"}
     assert TEXT.count("<!-- recipe ") == len(STEP.findall(TEXT))
 
 
@@ -134,11 +137,24 @@ def test_add_a_matching_stage(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_add_a_reader(tmp_path: Path) -> None:
-    package = grown("reader", tmp_path)
+@pytest.mark.parametrize("recipe", ["folder", "format"])
+def test_add_a_reader(tmp_path: Path, recipe: str) -> None:
+    """Of a folder of two files, and of a format that GDAL does not know."""
     pair = crosslook.make_pair(384, 3, shift=(5.0, -4.0))
     amplitude = np.clip(np.sqrt(pair.sar[None]) * 3000, 1, 65535).astype(np.uint16)
-    scene = tmp_path / "scene"
-    write(scene / "IMG-HH-ALOS2014410740-140829-UBSR2.1GUA.tif", amplitude)
     write(tmp_path / "optical.tif", pair.optical)
-    run(package, "register", scene, tmp_path / "optical.tif", "--out", tmp_path / "out")
+    scene = tmp_path / "scene"
+    if recipe == "folder":
+        for name in ("amplitude", "beams"):
+            write(scene / f"{name}.tif", amplitude)
+        optical = tmp_path / "optical.tif"
+    else:
+        scene = tmp_path / "scene.npy"
+        np.save(scene, amplitude)
+        optical = tmp_path / "optical.png"
+        write(optical, pair.optical, None, driver="PNG")
+    with pytest.raises(CrosslookError):
+        open_image(scene, "sar")
+    run(grown(recipe, tmp_path), "register", scene, optical, "--out", tmp_path / "out")
+    with rasterio.open(tmp_path / "out" / "aligned.tif") as aligned:
+        assert aligned.read(1).any()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
-from crosslook.match.evidence import TERMS, Term, fitted_values
+from crosslook.match.evidence import TERMS, Evidence, Term, fitted_values
 
 HEAD = ("term", "what it is", "as taken", "weight in register", "in locate", "in the error bound")
 
 
 def cells_of(term: Term) -> tuple[str, ...]:
     """One row: name, meaning, form and weights; empty where a verdict does not take it."""
+    said = ModuleAnalyzer.for_module(Evidence.__module__).find_attr_docs()
+    meaning = " ".join(said["Evidence", term.name]).strip()
     values = fitted_values()
     weights = (
         values["register"]["weight"],
@@ -21,7 +24,7 @@ def cells_of(term: Term) -> tuple[str, ...]:
     )
     forms = {form.text: None for form in term.forms.values()}
     numbers = [f"{w[term.name]:.2f}" if term.name in w else "" for w in weights]
-    return (term.name, term.meaning, "; ".join(forms), *numbers)
+    return (term.name, meaning, "; ".join(forms), *numbers)
 
 
 class EvidenceTable(SphinxDirective):

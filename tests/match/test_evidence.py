@@ -137,7 +137,6 @@ def test_the_table_and_the_fit_name_the_same_terms() -> None:
         weights = values["error"][quantile]["weight"]
         assert set(weights) == {term.name for term in terms_of("error")}
         assert min(weights.values()) >= 0.0
-    assert all(term.meaning and f"{term.name} : float" in str(Evidence.__doc__) for term in TERMS)
 
 
 def test_without_inliers_nothing_else_counts() -> None:

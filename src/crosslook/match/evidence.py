@@ -1,7 +1,8 @@
 """The table of evidence: what is known of a match, what it says, and the verdict from it.
 
-Each field of :class:`Evidence` is a row of the table: what the number means, in
-which form a logistic or an error quantile takes it, and a sentence for and against.
+Each field of :class:`Evidence` is a row of the table: what the number means (its
+docstring), in which form a logistic or an error quantile takes it, and a sentence
+for and one against.
 The verdict, the expected error, ``match.json``, the words of the command line and
 of the explorer, and the table of the documentation are all made from these rows.
 The weights lie in ``verdict.json``, by the names of the rows.
@@ -17,7 +18,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crosslook.match.relief import HILLY_PX
 from crosslook.types import Array
@@ -60,192 +60,151 @@ class Term:
     ----------
     name : str
         Field of :class:`Evidence`, and key in ``match.json`` and ``verdict.json``.
-    meaning : str
-        What the number is, its unit and range.
     sign : int
         1 where a larger value speaks for a match, -1 where it speaks against one.
+    supports, doubts : str
+        A sentence for and one against, with a place for the value.
     forms : dict of str to Form
         What each verdict (``register``, ``locate``) and the error quantiles
         (``error``) take of it. In ``error``, larger forms mean larger errors.
-    supports, doubts : str
-        A sentence for and one against, with a place for the value.
     """
 
     name: str
-    meaning: str
     sign: int
-    forms: dict[str, Form]
     supports: str
     doubts: str
+    forms: dict[str, Form]
 
 
-def _row(
-    nothing: float, meaning: str, sign: int = 0, supports: str = "", doubts: str = "", **forms: Form
-) -> Any:
-    """Declare a field of the evidence: its value where nothing matched, and its row."""
-    term = Term("", meaning, sign, forms, supports, doubts)
-    return field(default=nothing, metadata={"term": term})
+def _more(supports: str = "", doubts: str = "", *, nothing: float = 0.0, **forms: Form) -> Any:
+    """Declare a row whose larger values speak for a match; ``nothing`` is the value of none."""
+    return field(default=nothing, metadata={"term": Term("", 1, supports, doubts, forms)})
+
+
+def _less(supports: str = "", doubts: str = "", *, nothing: float = 0.0, **forms: Form) -> Any:
+    """Declare a row whose larger values speak against a match."""
+    return field(default=nothing, metadata={"term": Term("", -1, supports, doubts, forms)})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
     """Plain numbers about a match; every one is finite."""
 
-    inliers: float = _row(
-        0.0,
-        "Number of tie points that the robust fit kept.",
-        +1,
-        "{:.0f} tie points agree on one place.",
-        "Only {:.0f} tie points agree on one place.",
-        locate=LOG,
+    inliers: float = _more("{:.0f} tie points agree.", "Only {:.0f} tie points agree.", locate=LOG)
+    """Number of tie points that the robust fit kept."""
+    inlier_fraction: float = _more(
+        "{:.0%} of tie points agree.", "Only {:.0%} of tie points agree.", locate=AS_IT_IS
     )
-    inlier_fraction: float = _row(
-        0.0,
-        "Inliers over the tie points tried, 0..1.",
-        +1,
-        "{:.0%} of the tie points agree on one place.",
-        "Only {:.0%} of the tie points agree on one place.",
-        locate=AS_IT_IS,
-    )
-    hull_area: float = _row(
-        0.0,
-        "Area of the convex hull of the inliers over the area of the image, 0..1.",
-        +1,
+    """Inliers over the tie points tried, 0..1."""
+    hull_area: float = _more(
         "The tie points that agree span {:.0%} of the image.",
         "The tie points that agree span only {:.0%} of the image.",
         locate=AS_IT_IS,
     )
-    excess_inliers: float = _row(
-        0.0,
-        "Fraction of inliers beyond what chance gives within the area searched: 0 for wrong "
-        "matches of any size, 1 where all agree.",
-        +1,
+    """Area of the convex hull of the inliers over the area of the image, 0..1."""
+    excess_inliers: float = _more(
         "{:.0%} of the tie points agree beyond what chance gives.",
         "Only {:.0%} of the tie points agree beyond what chance gives.",
         register=AS_IT_IS,
         error=Form("1 - x", lambda x: 1.0 - x),
     )
-    neg_log10_p: float = _row(
-        0.0,
-        "-log10 of the probability that so many independent templates agree by chance; capped "
-        "at 100. Templates that overlap count as those that lie side by side.",
-        +1,
+    """Fraction of inliers beyond what chance gives within the area searched: 0 for wrong matches
+    of any size, 1 where all agree."""
+    neg_log10_p: float = _more(
         "So many tie points hardly agree by chance: -log10 p is {:.1f}.",
         "So many tie points may agree by chance: -log10 p is {:.1f}.",
         register=LOG,
     )
-    coverage: float = _row(
-        0.0,
-        "Area of the convex hull of the inliers over that of all tie points, 0..1.",
-        +1,
+    """-log10 of the probability that so many independent templates agree by chance; capped at 100.
+    Templates that overlap count as those that lie side by side."""
+    coverage: float = _more(
         "The tie points that agree span {:.0%} of the area of all.",
         "The tie points that agree span only {:.0%} of the area of all.",
         register=AS_IT_IS,
     )
-    median_ncc: float = _row(
-        0.0,
-        "Median normalised cross-correlation (NCC) of the inliers, -1..1.",
-        +1,
+    """Area of the convex hull of the inliers over that of all tie points, 0..1."""
+    median_ncc: float = _more(
         "The images correlate at the tie points: the median NCC is {:.3f}.",
         "The images correlate weakly at the tie points: the median NCC is {:.3f}.",
         register=TENFOLD,
         locate=TENFOLD,
     )
-    gradient_mi_distance: float = _row(
-        FARTHEST,
-        "Mean distance between the fit to gradients and that to mutual information (MI), "
-        "optical pixels; capped at 50.",
-        -1,
+    """Median normalised cross-correlation (NCC) of the inliers, -1..1."""
+    gradient_mi_distance: float = _less(
         "Gradients and mutual information agree on the place, to {:.1f} px.",
         "Gradients and mutual information disagree on the place, by {:.1f} px.",
+        nothing=FARTHEST,
         register=LOG,
         locate=LOG,
         error=LOG,
     )
-    split_half_distance: float = _row(
-        FARTHEST,
-        "Mean distance between the fits to two halves of the tie points that share hardly a "
-        "pixel, optical pixels; capped at 50, which too few points give as well.",
-        -1,
+    """Mean distance between the fit to gradients and that to mutual information (MI), optical
+    pixels; capped at 50."""
+    split_half_distance: float = _less(
         "Two halves of the tie points agree on the place, to {:.1f} px.",
         "Two halves of the tie points disagree on the place, by {:.1f} px (50: or too few tell).",
+        nothing=FARTHEST,
         register=LOG,
         error=LOG,
     )
-    mi_z_score: float = _row(
-        0.0,
-        "Mutual information at the match, in standard deviations above its mean over wrong "
-        "places nearby.",
-        +1,
+    """Mean distance between the fits to two halves of the tie points that share hardly a pixel,
+    optical pixels; capped at 50, which too few points give as well."""
+    mi_z_score: float = _more(
         "Mutual information stands out from wrong places nearby: its z-score is {:.1f}.",
         "Mutual information hardly stands out from wrong places nearby: its z-score is {:.1f}.",
         register=_clipped(-3.0, 6.0, 3.0),
         locate=_clipped(-3.0, 6.0, 3.0),
     )
-    ncc_z_score: float = _row(
-        0.0,
-        "NCC of the image as one template at the match, in standard deviations above the mean "
-        "over places up to 16 cells away. An image of any size has about 64 cells a side.",
-        +1,
+    """Mutual information at the match, in standard deviations above its mean over wrong places
+    nearby."""
+    ncc_z_score: float = _more(
         "The whole image correlates better than around: its NCC has a z-score of {:.1f}.",
         "The whole image correlates little better than around: its NCC has a z-score of {:.1f}.",
         register=_clipped(0.0, 12.0, 3.0),
     )
-    peak_margin: float = _row(
-        0.0,
-        "That z-score over the one of the best place beyond 4 cells, standard deviations.",
-        +1,
+    """NCC of the image as one template at the match, in standard deviations above the mean over
+    places up to 16 cells away. An image of any size has about 64 cells a side."""
+    peak_margin: float = _more(
         "No other place nearby correlates as well: the margin is {:.1f} standard deviations.",
         "Another place nearby correlates about as well: the margin is {:.1f} standard deviations.",
         register=_clipped(-3.0, 6.0),
         error=Form("1 - min(x, 6) / 6", lambda x: 1.0 - min(x, 6.0) / 6.0),
     )
-    poses: float = _row(
-        1.0,
-        "Rotations, scales and flips that were searched; 1 where only the start was followed. "
-        "The best of many looks better than one.",
-        -1,
+    """That z-score over the one of the best place beyond 4 cells, standard deviations."""
+    poses: float = _less(
         "Few poses were searched ({:.0f}), so the best of them hardly fits by chance.",
         "It is the best of {:.0f} poses, and the best of many looks good by chance too.",
+        nothing=1.0,
         register=Form("log10(x)", np.log10),
     )
-    search_score: float = _row(
-        0.0,
-        "Sum of the scores of the search over an atlas and of its verification; 0 where "
-        "nothing was searched.",
-        +1,
+    """Rotations, scales and flips that were searched; 1 where only the start was followed. The
+    best of many looks better than one."""
+    search_score: float = _more(
         "The search scored the place high: {:.2f}.",
         "The search scored the place low: {:.2f}.",
         locate=TENFOLD,
     )
-    search_margin: float = _row(
-        0.0,
-        "That sum over the second-best place's, less 1; 0 where nothing was searched.",
-        +1,
+    """Sum of the scores of the search over an atlas and of its verification; 0 where nothing was
+    searched."""
+    search_margin: float = _more(
         "The next best place of the search is clearly behind: the margin is {:.0%}.",
         "Another place of the search scored about as well: the margin is {:.0%}.",
         locate=Form("10 log(1 + max(x, 0))", lambda x: np.log1p(max(x, 0.0)) * 10.0),
     )
-    residual: float = _row(
-        FARTHEST,
-        "Root mean square distance of the inliers from the fit, optical pixels.",
-        error=LOG,
+    """That sum over the second-best place's, less 1; 0 where nothing was searched."""
+    residual: float = _less(nothing=FARTHEST, error=LOG)
+    """Root mean square distance of the inliers from the fit, optical pixels."""
+    relief: float = _less(
+        error=Form("log(1 + max(x - 3, 0))", lambda x: np.log1p(max(0.0, x - 3.0)))
     )
-    relief: float = _row(
-        0.0,
-        "Pixels of the working grid by which tie points spread along one line, as relief makes "
-        "them do, at most about 20. 0 where they show none, or too few of them tell.",
-        error=Form("log(1 + max(x - 3, 0))", lambda x: np.log1p(max(0.0, x - 3.0))),
-    )
-    peak_ratio: float = _row(1.0, "Median of peak over second peak of all tie points, at least 1.")
+    """Pixels of the working grid by which tie points spread along one line, as relief makes them
+    do, at most about 20. 0 where they show none, or too few of them tell."""
+    peak_ratio: float = _more(nothing=1.0)
+    """Median of peak over second peak of all tie points, at least 1."""
 
 
 TERMS: tuple[Term, ...] = tuple(
     replace(one.metadata["term"], name=one.name) for one in fields(Evidence)
-)
-Evidence.__doc__ = "\n".join(
-    [str(Evidence.__doc__), "", "Attributes", "----------"]
-    + [f"{term.name} : float\n    {term.meaning}" for term in TERMS]
 )
 
 OLD_NAMES = {
@@ -290,15 +249,6 @@ class Verdict:
     confidence: float
 
 
-@dataclass(frozen=True, eq=False)
-class _Logistic:
-    weight: NDArray[np.float64]
-    intercept: float
-    reference: NDArray[np.float64]
-    match: float
-    uncertain: float
-
-
 def kind_of(evidence: Evidence) -> Kind:
     """Which verdict evidence is for: a search over an atlas has left its score in it."""
     return "locate" if evidence.search_score else "register"
@@ -313,14 +263,16 @@ def judge(evidence: Evidence) -> Verdict:
     coefficients of its own: its wrong answer is the best of a great many
     places, and so looks better than a wrong start of a registration.
     """
-    fitted = _logistic(kind_of(evidence))
-    logit = float(features(evidence, kind_of(evidence)) @ fitted.weight + fitted.intercept)
+    kind = kind_of(evidence)
+    fitted = fitted_values()[kind]
+    logit = float(features(evidence, kind) @ in_order(fitted["weight"], kind) + fitted["intercept"])
     confidence = float(1.0 / (1.0 + np.exp(-np.clip(logit, -_MOST_LOGIT, _MOST_LOGIT))))
     if evidence.inliers == 0:
         return Verdict("no match", 0.0)
-    if confidence >= fitted.match:
+    if confidence >= fitted["thresholds"]["match"]:
         return Verdict("match", confidence)
-    return Verdict("uncertain" if confidence >= fitted.uncertain else "no match", confidence)
+    unsure = confidence >= fitted["thresholds"]["uncertain"]
+    return Verdict("uncertain" if unsure else "no match", confidence)
 
 
 @dataclass(frozen=True)
@@ -366,18 +318,16 @@ def explain(evidence: Evidence) -> Explanation:
     ``verdict.json``: the middle between the means of right and of wrong answers.
     Without any inlier nothing else counts, and that is all that is said.
     """
-    fitted = _logistic(kind_of(evidence))
-    rows = terms_of(kind_of(evidence))
     if evidence.inliers == 0:
         none = next(term for term in TERMS if term.name == "inliers")
         return Explanation(0.0, (_contribution(none, evidence, -_MOST_LOGIT),))
-    added = fitted.weight * (features(evidence, kind_of(evidence)) - fitted.reference)
-    said = [
-        _contribution(term, evidence, float(value))
-        for term, value, weight in zip(rows, added, fitted.weight, strict=True)
-        if weight
-    ]
-    base = float(fitted.weight @ fitted.reference + fitted.intercept)
+    kind = kind_of(evidence)
+    fitted = fitted_values()[kind]
+    weight, reference = (in_order(fitted[name], kind) for name in ("weight", "reference"))
+    added = weight * (features(evidence, kind) - reference)
+    rows = zip(terms_of(kind), added, weight, strict=True)
+    said = [_contribution(term, evidence, float(value)) for term, value, w in rows if w]
+    base = float(weight @ reference + fitted["intercept"])
     return Explanation(base, tuple(sorted(said, key=lambda one: -abs(one.logit))))
 
 
@@ -452,7 +402,7 @@ def error_bound(evidence: Evidence) -> float:
 
 def _error_quantile(evidence: Evidence, which: str) -> float:
     quantile = fitted_values()["error"][which]
-    log = float(features(evidence, "error") @ _in_order(quantile["weight"], "error"))
+    log = float(features(evidence, "error") @ in_order(quantile["weight"], "error"))
     return float(np.clip(np.exp(log + quantile["intercept"]), _LEAST_ERROR, FARTHEST))
 
 
@@ -463,17 +413,6 @@ def fitted_values() -> dict[str, dict[str, Any]]:
     return values
 
 
-@lru_cache(maxsize=2)
-def _logistic(kind: Kind) -> _Logistic:
-    values = fitted_values()[kind]
-    return _Logistic(
-        weight=_in_order(values["weight"], kind),
-        intercept=values["intercept"],
-        reference=_in_order(values["reference"], kind),
-        match=values["thresholds"]["match"],
-        uncertain=values["thresholds"]["uncertain"],
-    )
-
-
-def _in_order(named: dict[str, float], use: Use) -> NDArray[np.float64]:
+def in_order(named: dict[str, float], use: Use) -> Array:
+    """Values by the names of terms, in the order of :func:`features`, shape (n,)."""
     return np.array([named[term.name] for term in terms_of(use)], np.float64)

@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count as counter
 from math import prod
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -376,6 +377,9 @@ def _values(store: Store, path: str, changed: int) -> NDArray[Any]:
         return read.astype(np.int64) if read.dtype.kind == "M" else read
 
 
+_NUMBERS = counter()
+
+
 def is_copy(name: str) -> bool:
     """Whether a file is a copy made here, whose name and time say nothing of the image."""
     return Path(name).parent.name.startswith(_COPIES)
@@ -385,6 +389,11 @@ def is_copy(name: str) -> bool:
 def _folder() -> TemporaryDirectory[str]:
     """Where copies lie until the process ends."""
     return TemporaryDirectory(prefix=_COPIES)
+
+
+def new_copy() -> Path:
+    """A name for a GeoTIFF that lasts until the process ends."""
+    return Path(_folder().name) / f"{next(_NUMBERS)}.tif"
 
 
 @lru_cache(maxsize=64)
@@ -397,7 +406,7 @@ def _copied(store: Store, path: str, why: str, changed: int) -> str:
     if prod(shape) * dtype.itemsize > shutil.disk_usage(folder).free:
         raise OutputError(f"{folder} cannot hold a copy of {path}. Free some space, or set TMPDIR.")
     count, height, width = shape
-    target = folder / f"{len(list(folder.iterdir()))}.tif"
+    target = new_copy()
     profile = {
         "driver": "GTiff", "count": count, "height": height, "width": width, "dtype": dtype.name,
         "tiled": True, "blockxsize": _TILE, "blockysize": _TILE, "bigtiff": "if_safer",
