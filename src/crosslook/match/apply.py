@@ -35,7 +35,7 @@ from crosslook.geo.raster import RasterFile
 from crosslook.geo.stored import StoredPixels, stored_pixels
 from crosslook.json_text import json_object
 from crosslook.match.placement import placement, to_plane
-from crosslook.match.result import Failure, MatchResult
+from crosslook.match.result import Failure, MatchResult, grid_of
 from crosslook.match.settings import ApplyCall
 from crosslook.match.transform import Transform, grid_points, narrowest, scaling
 from crosslook.match.warped_file import Layer, Resampling, write_warped
@@ -88,7 +88,7 @@ def read_match(match: Place | MatchResult) -> Match:
     if values.get("transform") is None or values.get("verdict") == "no match":
         raise MatchError("there was no match, so nothing can be brought along by it.")
     try:
-        sar, optical = (_grid(values["images"][name]) for name in ("sar", "optical"))
+        sar, optical = (grid_of(values["images"][name]) for name in ("sar", "optical"))
         transform = Transform.from_dict(values["transform"])
         return Match(
             transform, sar, optical, values["verdict"], values["images"]["optical"]["name"]
@@ -107,12 +107,6 @@ def _load(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{file} is no match.json that can be read: {error}. Give the one that register wrote."
         ) from error
-
-
-def _grid(image: dict[str, Any]) -> GeoBox:
-    height, width = image["shape"]
-    affine = image["affine"] or (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-    return make_grid(image["crs"], tuple(affine), int(height), int(width))
 
 
 @after_two(ApplyCall)
