@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import rasterio
 
-from crosslook.report.claims import judge_advice, judge_claims
+from crosslook.report.gap import judge_claims
 from crosslook.report.study import study
+from crosslook.report.two_stage import judge_advice
 from crosslook.retrieval.measure import structure
-from crosslook.retrieval.measure.embedding import embed_pca
+from crosslook.retrieval.measure.maps import embed_pca
 from crosslook.retrieval.run_folder import read_matches, read_rows
 from crosslook.retrieval.settings import StudySettings
 

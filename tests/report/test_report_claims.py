@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 
-from crosslook.report.claims import judge_claims, rank_correlation
+from crosslook.report.gap import judge_claims, rank_correlation
 from crosslook.retrieval.compare.similarity import normalise, rank_partners
-from crosslook.retrieval.differences import is_pretrained, measure_differences, plain_of
+from crosslook.retrieval.measure.difference import (
+    Difference,
+    Plain,
+    TwoModels,
+    is_pretrained,
+)
 from crosslook.retrieval.measure.resampling import bootstrap_mean
 from crosslook.types import Row
 
-PAIRS, UNITS = 240, np.arange(240) // 12
+PAIRS, CLUSTERS = 240, np.arange(240) // 12
 
 
 def head(name: str) -> tuple[str, str, str, str, str, str, str]:
@@ -35,7 +42,7 @@ def measured(**models: tuple[float, float]) -> list[Row]:
         spec = name.replace("_", "-")
         sar, optical = features(*how, seed)
         ranks = rank_partners(sar, optical, np.arange(PAIRS)).rank
-        plain = plain_of(sar, optical, ranks)
+        plain = Plain.of(sar, optical, ranks)
         for measure, direction, metric, k, values in (
             ("gap", "", "pair-distance", 0, plain.distance),
             ("retrieval", "sar->optical", "recall", 1, plain.hits),
@@ -45,8 +52,8 @@ def measured(**models: tuple[float, float]) -> list[Row]:
             rows.append(Row(*head(spec), measure, direction, metric, k, *ends, 50, 50, 0.02))
         if is_pretrained(spec):
             plains[spec] = plain
-    for spec, metrics in measure_differences(plains, UNITS, 0, 500).items():
-        for m in metrics:
+    for spec, other in combinations(plains, 2):
+        for m in Difference()(TwoModels(plains[spec], plains[other], other, CLUSTERS, 0, 500)):
             e = m.estimate
             ends = (e.value, e.low, e.high)
             rows.append(Row(*head(spec), m.measure, m.direction, m.metric, m.k, *ends, 50, 50, 0.0))
@@ -89,11 +96,11 @@ def test_a_paired_difference_decides_where_intervals_overlap() -> None:
     rng = np.random.default_rng(9)
     other = normalise((optical + 0.03 * rng.normal(size=optical.shape)).astype(np.float32))
     ranks = np.ones(PAIRS, np.int64)
-    plains = {"sam2": plain_of(sar, optical, ranks), "clip": plain_of(sar, other, ranks)}
-    alone = [bootstrap_mean(plain.distance, UNITS, 0, 500) for plain in plains.values()]
+    plains = {"sam2": Plain.of(sar, optical, ranks), "clip": Plain.of(sar, other, ranks)}
+    alone = [bootstrap_mean(plain.distance, CLUSTERS, 0, 500) for plain in plains.values()]
     assert alone[0].high > alone[1].low
-    difference = measure_differences(plains, UNITS, 0, 500)["sam2"][0].estimate
-    assert difference.high < 0
+    both = TwoModels(plains["sam2"], plains["clip"], "clip", CLUSTERS, 0, 500)
+    assert Difference()(both)[0].estimate.high < 0
 
 
 def test_one_model_alone_is_not_judged() -> None:

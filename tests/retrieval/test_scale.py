@@ -32,7 +32,7 @@ from crosslook.retrieval.compare.similarity import (
 )
 from crosslook.retrieval.descriptors import describe
 from crosslook.retrieval.measure import resampling
-from crosslook.retrieval.measure.resampling import bootstrap_mean, bootstrap_median, draw_units
+from crosslook.retrieval.measure.resampling import bootstrap_mean, bootstrap_median, draw_clusters
 from crosslook.retrieval.run_folder import (
     MatchTable,
     read_matches,
@@ -44,7 +44,7 @@ from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.setup import Setup
 from crosslook.retrieval.split import draw_evenly
 from crosslook.retrieval.study import run_study
-from crosslook.retrieval.thumbnails import read_thumbnails
+from crosslook.retrieval.views import read_thumbnails
 from crosslook.storage import Folder
 from crosslook.types import FeatureMap, FloatArray
 from tests.helpers.pairs import write_pairs
@@ -106,11 +106,11 @@ def test_draws_are_the_same_however_they_are_cut(monkeypatch: pytest.MonkeyPatch
     picked = np.random.default_rng(7).integers(0, 50, size=(300, 50))
     expected = np.zeros((300, 50))
     np.add.at(expected, (np.arange(300)[:, None], picked), 1.0)
-    np.testing.assert_array_equal(np.concatenate(list(draw_units(50, 300, 7))), expected)
+    np.testing.assert_array_equal(np.concatenate(list(draw_clusters(50, 300, 7))), expected)
     rng = np.random.default_rng(0)
     values, units = rng.random(400), rng.integers(0, 50, 400)
     before = bootstrap_mean(values, units, 7), bootstrap_median(values, units, 7)
-    monkeypatch.setattr(resampling, "_KEPT", 0)
+    monkeypatch.setattr(resampling, "_CACHED", 0)
     monkeypatch.setattr(resampling, "_WEIGHTS_AT_ONCE", 1000)
     cut = bootstrap_mean(values, units, 7), bootstrap_median(values, units, 7)
     for one, other in zip(before, cut, strict=True):

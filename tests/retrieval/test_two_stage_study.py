@@ -10,18 +10,20 @@ import pytest
 from crosslook.errors import MatchError, SettingError, SpecError
 from crosslook.extract.spec import split_specs
 from crosslook.retrieval.dense_scores import StageFeatures, coarse_pooling
-from crosslook.retrieval.measure.definitions import define
+from crosslook.retrieval.measure.registry import find_measure
+from crosslook.retrieval.measure.two_stage import (
+    final_hits,
+    judged_length,
+    partner_ranks,
+    rank_fusion_hits,
+    recommend,
+)
 from crosslook.retrieval.stage_spec import StageSpec, TwoStageSpec, parse_two_stage
 from crosslook.retrieval.two_stage import (
     TwoStageResult,
     TwoStageSettings,
     answer,
     evaluate_two_stage,
-    final_hits,
-    judged_length,
-    partner_ranks,
-    rank_fusion_hits,
-    recommend,
 )
 from crosslook.types import FeatureMap, FloatArray
 
@@ -103,7 +105,7 @@ def test_the_rows_agree_with_each_other(direction: str) -> None:
     for metric in result.metrics:
         e = metric.estimate
         assert e.low <= e.value <= e.high
-        definition = define(metric.measure, metric.metric)
+        definition = find_measure(metric.measure).define(metric.metric)
         assert definition.low <= e.value <= definition.high
         assert metric.n_gallery == 60
 

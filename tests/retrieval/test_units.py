@@ -13,7 +13,7 @@ from crosslook.errors import CalibrationError, SettingError
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.evaluate import Evaluator, evaluate_structure
 from crosslook.retrieval.measure import structure
-from crosslook.retrieval.measure.embedding import embed_pca
+from crosslook.retrieval.measure.maps import embed_pca
 from crosslook.retrieval.run_folder import read_matches, read_patches, read_rows, read_run
 from crosslook.retrieval.same_ground import find_same_ground
 from crosslook.retrieval.settings import StudySettings

@@ -30,8 +30,7 @@ from crosslook.retrieval.run_folder import (
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.split import find_units
 from crosslook.retrieval.study import open_patches
-from crosslook.retrieval.thumbnails import read_thumbnails
-from crosslook.retrieval.views import view_images, views_of
+from crosslook.retrieval.views import read_thumbnails, view_images, views_of
 from crosslook.types import Modality, Patch, Row
 
 _MOST_LINES = 500

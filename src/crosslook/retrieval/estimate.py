@@ -33,16 +33,18 @@ from crosslook.retrieval.compare.similarity import (
 )
 from crosslook.retrieval.descriptors import Descriptors, patches_for, resolve_pooling
 from crosslook.retrieval.evaluate import CALIBRATIONS
-from crosslook.retrieval.measure.gap import MOST_ITEMS, measure_gap
+from crosslook.retrieval.measure.base import Pairs
+from crosslook.retrieval.measure.gap import MOST_ITEMS
+from crosslook.retrieval.measure.registry import measure_all
 from crosslook.retrieval.measure.resampling import bootstrap_fraction
-from crosslook.retrieval.measure.structure import MOST_PAIRS, measure_structure
+from crosslook.retrieval.measure.structure import MOST_PAIRS, Space
 from crosslook.retrieval.models import StudyPlan, plan_models
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.setup import Setup
 from crosslook.retrieval.stage_spec import members_of
 from crosslook.retrieval.study import draw_pairs, open_sample
 from crosslook.storage import is_remote
-from crosslook.types import DIRECTIONS, FeatureMap, FloatArray
+from crosslook.types import DIRECTIONS, FeatureMap, FloatArray, Indices
 
 _SCENES, _PATCHES = 6, 16
 _QUERIES, _GALLERY, _ROWS = 256, 4096, 1024
@@ -264,13 +266,13 @@ def _fixed(sizes: _Sizes, settings: StudySettings, rng: np.random.Generator) -> 
     sides = [rng.normal(size=(n, sizes.dimensions)).astype(np.float32) for _ in range(2)]
     sar, optical = (normalise(side) for side in sides)
     units = np.arange(n) * min(sizes.units, n) // n
-    gap = _time(lambda: measure_gap(sar, optical, units, 0, settings.draws))
+    gap = _time(lambda: measure_all(Pairs(sar, optical, units, 0, settings.draws)))
     seconds = gap * len(settings.calibrations)
     if settings.structure and n >= 4:
         # The first call in a process compiles, for half a minute, and is counted once.
         few, at = slice(0, min(_COMPILED, n)), slice(0, min(MOST_PAIRS, n))
-        seconds += _time(lambda: measure_structure(sar[few], optical[few], units[few], 0))
-        once = _time(lambda: measure_structure(sar[at], optical[at], units[at], 0))
+        seconds += _time(lambda: _structure(sar[few], optical[few], units[few]))
+        once = _time(lambda: _structure(sar[at], optical[at], units[at]))
         seconds += once * sum(name in CALIBRATIONS for name in settings.calibrations)
     chosen = min(MOST_ITEMS, sizes.fit, n)
     if settings.split != "transductive":
@@ -279,6 +281,13 @@ def _fixed(sizes: _Sizes, settings: StudySettings, rng: np.random.Generator) -> 
         how = settings.calibrations, settings.scorings, 0
         seconds += _time(lambda: choose_setup(described, np.arange(chosen), names, *how))
     return seconds
+
+
+def _structure(sar: FloatArray, optical: FloatArray, clusters: Indices) -> None:
+    space = Space(sar, optical, clusters, 0)
+    measure_all(space)
+    space.embeddings()
+    space.heat_maps()
 
 
 def _add_the_rest(estimate: StudyEstimate, plan: StudyPlan, settings: StudySettings) -> None:

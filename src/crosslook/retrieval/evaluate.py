@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -34,14 +35,12 @@ from crosslook.retrieval.compare.similarity import (
     rank,
 )
 from crosslook.retrieval.descriptors import Descriptors
-from crosslook.retrieval.differences import Plain, is_pretrained, measure_differences, plain_of
-from crosslook.retrieval.measure.gap import measure_gap, pair_histograms
-from crosslook.retrieval.measure.retrieval import (
-    accepted_neighbours,
-    match_curve,
-    measure_retrieval,
-)
-from crosslook.retrieval.measure.structure import measure_structure
+from crosslook.retrieval.measure.base import Pairs
+from crosslook.retrieval.measure.difference import Plain, TwoModels, is_pretrained
+from crosslook.retrieval.measure.gap import pair_histograms
+from crosslook.retrieval.measure.registry import measure_all
+from crosslook.retrieval.measure.retrieval import Ranking, accepted_neighbours, match_curve
+from crosslook.retrieval.measure.structure import Space
 from crosslook.retrieval.run_folder import (
     CurveTable,
     EmbeddingTable,
@@ -150,8 +149,8 @@ class Evaluator:
         What it adds to.
     shown : bool
         Whether figures and matches are of this division; of others only rows are kept.
-    units : int64 array, shape (n,)
-        Unit of each measured patch.
+    clusters : int64 array, shape (n,)
+        Cluster of each measured patch: its group or scene.
     accepted : list of int64 arrays, or None
         Per measured patch those that show its ground; None where all differ.
     neighbours : list of int64 arrays, or None
@@ -179,7 +178,7 @@ class Evaluator:
         self.findings = Findings()
         self.measured = [patches[i] for i in division.measured]
         names = [units.names[i] for i in division.measured]
-        self.units: NDArray[np.int64] = np.unique(names, return_inverse=True)[1].astype(np.int64)
+        self.clusters: NDArray[np.int64] = np.unique(names, return_inverse=True)[1].astype(np.int64)
         self.accepted = ground.accepted(division.measured)
         self.first = ground.first(division.measured)
         near = accepted_neighbours(self.measured, settings.tolerance_px)
@@ -260,7 +259,7 @@ class Evaluator:
             metrics = metrics + self._retrieval(ranked.tolerant, direction, self.neighbours)
         self.findings.rows += self.rows(setup, metrics)
         if setup.is_plain and direction == "sar->optical" and is_pretrained(setup.extractor):
-            self._plain[setup] = plain_of(calibrated.sar, calibrated.optical, ranked.ranks.rank)
+            self._plain[setup] = Plain.of(calibrated.sar, calibrated.optical, ranked.ranks.rank)
 
     def add_chosen(self, descriptors: Descriptors) -> None:
         """Choose a setup on the calibration units and offer its rows as those of the extractor."""
@@ -295,10 +294,11 @@ class Evaluator:
     def add_differences(self) -> None:
         """Add the paired differences of the pretrained extractors, uncalibrated."""
         settings = self.settings
-        plains = {setup.extractor: plain for setup, plain in self._plain.items()}
-        differences = measure_differences(plains, self.units, settings.seed, settings.draws)
-        for setup in self._plain:
-            self.findings.rows += self.rows(setup, differences.get(setup.extractor, []))
+        for (first, plain), (second, other) in combinations(self._plain.items(), 2):
+            view = TwoModels(
+                plain, other, second.extractor, self.clusters, settings.seed, settings.draws
+            )
+            self.add(first, view)
 
     def add_ranks(self, setup: Setup, direction: Direction, ranks: Ranks) -> None:
         """Add the rows, matches and curve of one ranking."""
@@ -315,17 +315,22 @@ class Evaluator:
     def _retrieval(
         self, ranks: Ranks, direction: Direction, accepted: Sequence[Indices] | None
     ) -> list[Metric]:
-        metrics = measure_retrieval(
+        view = Ranking(
             ranks.rank,
-            self.units,
+            self.clusters,
             len(self.measured),
             direction,
             self.settings.seed,
-            draws=self.settings.draws,
-            accept_counts=None if accepted is None else np.array([len(a) for a in accepted]),
+            self.settings.draws,
+            None if accepted is None else np.array([len(a) for a in accepted]),
             tolerant=accepted is not None and accepted is self.neighbours,
         )
+        metrics = measure_all(view)
         return metrics if ranks.depth is None else known_metrics(metrics, self.settings.index)
+
+    def add(self, setup: Setup, view: object) -> None:
+        """Add what every measure says of a view."""
+        self.findings.rows += self.rows(setup, measure_all(view))
 
     def rows(self, setup: Setup, metrics: Sequence[Metric]) -> list[Row]:
         """Set metrics of a setup into rows."""
@@ -333,18 +338,14 @@ class Evaluator:
         return [own.row(self.dataset, metric) for metric in metrics]
 
     def _add_gap(self, calibrated: Calibrated) -> None:
-        seed, sar, optical = self.settings.seed, calibrated.sar, calibrated.optical
-        units = self.units
+        sar, optical, clusters = calibrated.sar, calibrated.optical, self.clusters
         if self.accepted is not None:  # a second patch of one ground is no non-pair
-            sar, optical, units = sar[self.first], optical[self.first], units[self.first]
-        metrics = measure_gap(sar, optical, units, seed, self.settings.draws)
-        self.findings.rows += self.rows(calibrated.setup, metrics)
-        if not self.shown:
-            return
-        counts = pair_histograms(sar, optical, seed)
-        self.findings.histograms.append(
-            HistogramTable(calibrated.setup, counts.edges, counts.pairs, counts.non_pairs)
-        )
+            sar, optical, clusters = sar[self.first], optical[self.first], clusters[self.first]
+        view = Pairs(sar, optical, clusters, self.settings.seed, self.settings.draws)
+        self.add(calibrated.setup, view)
+        if self.shown:
+            counted = HistogramTable(calibrated.setup, *pair_histograms(view))
+            self.findings.histograms.append(counted)
 
     def _offsets(self, calibrated: Calibrated) -> dict[str, Offsets]:
         """Score corrections of SAR to optical, with the calibration units as banks."""
@@ -377,7 +378,7 @@ class Evaluator:
         ranked = []
         results = rank_through_index(kind, query, items, partner, offsets, rules)
         for how, ranks in zip(offsets, results, strict=True):
-            sides = Sides(query, items, how, self.units, direction, self.accepted)
+            sides = Sides(query, items, how, self.clusters, direction, self.accepted)
             loss = measure_loss(kind, sides, ranks[0], settings.seed, settings.draws)
             ranked.append(Ranked(*_two(ranks), loss))
         return ranked
@@ -411,21 +412,21 @@ def evaluate_structure(calibrated: Calibrated, evaluator: Evaluator) -> None:
     labelled = evaluator.all_units.kind != "group" and any(
         patch.group != patch.scene for patch in evaluator.measured
     )
-    structure = measure_structure(
+    space = Space(
         calibrated.sar,
         calibrated.optical,
-        evaluator.units,
+        evaluator.clusters,
         evaluator.settings.seed,
         groups=groups if labelled and len(set(groups)) > 1 else None,
     )
-    findings.rows += evaluator.rows(calibrated.setup, structure.metrics)
-    index = at[structure.items]
-    plans = {plan.method: plan for plan in (structure.pca, structure.umap)}
+    setup = calibrated.setup
+    evaluator.add(setup, space)
+    index = at[space.items]
     findings.embeddings += [
-        EmbeddingTable(calibrated.setup, method, index, plan.sar, plan.optical)
-        for method, plan in plans.items()
+        EmbeddingTable(setup, method, index, drawn.sar, drawn.optical)
+        for method, drawn in space.embeddings().items()
     ]
     findings.heat_maps += [
-        HeatTable(calibrated.setup, heat.order_by, heat.values, heat.borders, index[heat.order])
-        for heat in (structure.by_unit, structure.by_cluster)
+        HeatTable(setup, heat.order_by, heat.values, heat.borders, index[heat.order])
+        for heat in space.heat_maps()
     ]

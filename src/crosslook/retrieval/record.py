@@ -130,8 +130,7 @@ WRITTEN = {
 def write_folder(run: Path, patches: PatchSet, findings: Findings, record: dict[str, Any]) -> None:
     """Write the files of a run, each whole; the rows come last."""
     from crosslook.retrieval import run_folder
-    from crosslook.retrieval.thumbnails import write_thumbnails
-    from crosslook.retrieval.views import write_views
+    from crosslook.retrieval.views import write_thumbnails, write_views
 
     run_folder.write_patches(run, patches.patches)
     if record["complete"]:

@@ -118,6 +118,6 @@ def _gain(
     best = max(alone, key=lambda hits: float(hits.mean()))
     change = (ranks.rank == 1).astype(float) - best
     settings = evaluator.settings
-    estimate = bootstrap_mean(change, evaluator.units, settings.seed, settings.draws)
+    estimate = bootstrap_mean(change, evaluator.clusters, settings.seed, settings.draws)
     count = len(change)
     return Metric("retrieval", "gain-over-best-member", estimate, count, count, 0.0, direction, 1)

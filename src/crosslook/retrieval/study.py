@@ -23,10 +23,10 @@ from crosslook.progress import Timer
 from crosslook.retrieval.compare.approximate import DEPTH, load_faiss
 from crosslook.retrieval.descriptors import Descriptors, describe, extract_both
 from crosslook.retrieval.evaluate import CALIBRATIONS, Evaluator, evaluate_structure
+from crosslook.retrieval.measure.robustness import CALIBRATION, SCORING, make_subject
 from crosslook.retrieval.models import StudyPlan, plan_models
 from crosslook.retrieval.record import WRITTEN, describe_run, write_folder
 from crosslook.retrieval.repeats import pool_rows
-from crosslook.retrieval.robustness import CALIBRATION, SCORING, study_robustness
 from crosslook.retrieval.same_ground import SameGround, find_same_ground
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.split import Units, divide, draw_evenly, find_units, transductive
@@ -195,7 +195,7 @@ def _measure_robustness(
     division = replace(division, measured=division.measured[evaluator.first])
     extractor = open_model(spec, settings)
     try:
-        curves = study_robustness(
+        subject = make_subject(
             extractor,
             descriptors,
             patches,
@@ -205,12 +205,11 @@ def _measure_robustness(
             settings.draws,
             days_between(settings.pairs),
         )
+        setup = replace(descriptors.setup, calibration=CALIBRATION, scoring=SCORING)
+        evaluator.add(setup, subject)
     finally:
         extractor.close()
-    evaluator.findings.rows += evaluator.rows(
-        replace(descriptors.setup, calibration=CALIBRATION, scoring=SCORING), curves.metrics
-    )
-    for what, why in curves.left_out.items():
+    for what, why in subject.left_out.items():
         plan.notes.append(f"robustness of {spec}: no {what}: {why}")
 
 

@@ -8,17 +8,11 @@
 ...     units, division.fit, division.measured, seed=0,
 ... )
 >>> rows += [to_row(metric) for metric in result.metrics]          # doctest: +SKIP
-
-A shortlist by one score, decided by another: who is found, for every K.
-
-Score matrices are (Nq, Ng) with query i's partner at gallery index i. A tie
-counts against the partner everywhere.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,51 +27,10 @@ from crosslook.retrieval.dense_scores import (
     has_maps,
     shifted_scores,
 )
-from crosslook.retrieval.measure.resampling import bootstrap_fraction, bootstrap_mean, sample
-from crosslook.types import DIRECTIONS, Direction, Estimate, FloatArray, Indices, Metric
-
-_RANK_CONSTANT = 60.0
-Hits = NDArray[np.bool_]
-
-
-def partner_ranks(scores: FloatArray) -> NDArray[np.int64]:
-    """Rank of each query's partner, 1 is best, shape (Nq,)."""
-    [[ranks]] = rank(Matrix(scores), np.arange(len(scores)), top=1)
-    return ranks.rank
-
-
-def final_hits(coarse: FloatArray, fine: FloatArray, ks: tuple[int, ...]) -> list[Hits]:
-    """Whether the partner is shortlisted and then scores best, for each K."""
-    rank = partner_ranks(coarse)
-    order = _order(coarse, max(ks))
-    rivals = np.take_along_axis(fine, order, axis=1)
-    rivals[order == np.arange(len(fine))[:, None]] = -np.inf
-    strongest = np.maximum.accumulate(rivals, axis=1)
-    partner = np.diagonal(fine)
-    return [(rank <= k) & (strongest[:, k - 1] < partner) for k in ks]
-
-
-def rank_fusion_hits(coarse: FloatArray, fine: FloatArray, ks: tuple[int, ...]) -> list[Hits]:
-    """The same, decided by reciprocal rank fusion of both scores in the shortlist.
-
-    Cormack, Clarke and Buettcher, SIGIR 2009: ``1 / (60 + rank)``, summed. Sums
-    of two ranks are often equal: the fine score decides between those.
-    """
-    rank = partner_ranks(coarse)
-    order = _order(coarse, max(ks))
-    gathered = np.take_along_axis(fine, order, axis=1)
-    hits = []
-    for k in ks:
-        by_fine = np.argsort(np.argsort(-gathered[:, :k], axis=1, kind="stable"), axis=1)
-        fused = 1 / (_RANK_CONSTANT + 1 + np.arange(k)) + 1 / (_RANK_CONSTANT + 1 + by_fine)
-        own = order[:, :k] == np.arange(len(fine))[:, None]
-        partner = np.where(own, fused, -np.inf).max(axis=1, keepdims=True)
-        finest = np.where(own, gathered[:, :k], -np.inf).max(axis=1, keepdims=True)
-        # Sums of the same two ranks may differ in the last bit by their order.
-        equal = np.isclose(fused, partner, rtol=1e-12, atol=0.0)
-        beaten = np.where(equal, gathered[:, :k] >= finest, fused > partner) & ~own
-        hits.append((rank <= k) & ~beaten.any(axis=1))
-    return hits
+from crosslook.retrieval.measure.registry import measure_all
+from crosslook.retrieval.measure.resampling import sample
+from crosslook.retrieval.measure.two_stage import Stages, one_side, partner_ranks, shortlist
+from crosslook.types import DIRECTIONS, FloatArray, Indices, Metric
 
 
 def answer(coarse: FloatArray, fine: FloatArray, k: int, top: int = 10) -> Ranks:
@@ -85,34 +38,15 @@ def answer(coarse: FloatArray, fine: FloatArray, k: int, top: int = 10) -> Ranks
 
     A partner that the shortlist lacks has its coarse rank, which lies beyond.
     """
-    order, partner, coarse_rank = _order(coarse, k), np.arange(len(coarse)), partner_ranks(coarse)
-    shortlist = np.full_like(fine, -np.inf)
-    np.put_along_axis(shortlist, order, np.take_along_axis(fine, order, axis=1), axis=1)
-    [[ranks]] = rank(Matrix(shortlist), partner, top=min(top, order.shape[1]))
+    order, coarse_rank = shortlist(coarse, k), partner_ranks(coarse)
+    kept = np.full_like(fine, -np.inf)
+    np.put_along_axis(kept, order, np.take_along_axis(fine, order, axis=1), axis=1)
+    [[ranks]] = rank(Matrix(kept), np.arange(len(coarse)), top=min(top, order.shape[1]))
     return replace(
         ranks,
         rank=np.where(coarse_rank <= k, ranks.rank, coarse_rank),
         partner_score=np.diagonal(fine).copy(),
     )
-
-
-def judged_length(ks: Sequence[int], size: int) -> int:
-    """The shortlist by which two stages are judged: the longest of at most a tenth of the gallery.
-
-    Fixed by the sizes alone; the one that did best would be chosen on the
-    queries that it is judged by.
-    """
-    return max((k for k in ks if k <= size / 10), default=min(ks))
-
-
-def recommend(ks: tuple[int, ...], recalls: list[float], tolerance: float = 0.005) -> int:
-    """The smallest K whose final recall is at most ``tolerance`` below the best one."""
-    enough = max(recalls) - tolerance
-    return next(k for k, recall in zip(ks, recalls, strict=True) if recall >= enough)
-
-
-def _order(coarse: FloatArray, k: int) -> NDArray[np.int64]:
-    return np.argsort(-coarse, axis=1, kind="stable")[:, :k].astype(np.int64)
 
 
 _BANK = 256
@@ -174,7 +108,7 @@ class TwoStageResult:
     items : int64 array, shape (M,)
         Measured patches, indices into all.
     recommended : dict of str to int
-        K per direction, by the rule of :func:`crosslook.retrieval.two_stage.recommend`.
+        K per direction, by the rule of :func:`crosslook.retrieval.measure.two_stage.recommend`.
     answers : dict of str to Ranks
         Per direction at that K; indices are positions in ``items``.
     notes : list of str
@@ -228,18 +162,18 @@ def evaluate_two_stage(
         notes.append(f"{len(items)} of {len(measured)} measured pairs, drawn by the seed.")
     first, second = _both_scores(coarse, fine, bank, items, how)
     ks = tuple(k for k in how.ks if k <= len(items)) or (len(items),)
-    rows = _Rows(np.asarray(units)[items], ks, seed, draws)
     swapped = None
     if how.reverse and has_maps(coarse):
         swapped = _both_scores(_pooled_first(fine), coarse, bank, items, how)
     elif how.reverse:
         notes.append(f"No reversed order: '{coarse.spec}' keeps no map of cells to verify with.")
-    for direction in DIRECTIONS:
-        rows.add_all(first, second, swapped, direction)
+    clusters = np.asarray(units)[items]
+    metrics = measure_all(Stages(first, second, swapped, ks, clusters, seed, draws))
+    recommended = {m.direction: m.k for m in metrics if m.metric == "recommended-k"}
     answers: dict[str, Ranks] = {
-        d: answer(_side(first, d), _side(second, d), rows.recommended[d]) for d in DIRECTIONS
+        d: answer(one_side(first, d), one_side(second, d), recommended[d]) for d in DIRECTIONS
     }
-    return TwoStageResult(rows.metrics, items, rows.recommended, answers, notes)
+    return TwoStageResult(metrics, items, recommended, answers, notes)
 
 
 def choose_patches(
@@ -266,91 +200,6 @@ def _pooled_first(fine: StageFeatures) -> StageFeatures:
     return replace(fine, spec=replace(fine.spec, pooling=pooling))
 
 
-class _Rows:
-    """Gathers the metrics of one evaluation."""
-
-    def __init__(
-        self, units: NDArray[np.generic], ks: tuple[int, ...], seed: int, draws: int
-    ) -> None:
-        self.units, self.ks, self.seed, self.draws = units, ks, seed, draws
-        self.size = len(units)
-        self.metrics: list[Metric] = []
-        self.recommended: dict[str, int] = {}
-
-    def add_alone(self, name: str, scores: StageScores, direction: Direction) -> None:
-        """Recall of one stage over the whole gallery, and its cost."""
-        ranks = partner_ranks(_side(scores, direction))
-        for k in (1, 5, 10):
-            if k <= self.size:
-                self._fraction(f"{name}-alone", ranks <= k, k, k / self.size, direction)
-        self._exact(f"{name}-alone-cost", self.size * scores.cost, 0, direction)
-
-    def add_all(
-        self,
-        first: StageScores,
-        second: StageScores,
-        swapped: tuple[StageScores, StageScores] | None,
-        direction: Direction,
-    ) -> None:
-        """Everything of one direction, and what two stages gain, query by query."""
-        self.add_alone("coarse", first, direction)
-        self.add_alone("fine", second, direction)
-        hits = self.add_order("", first, second, direction)
-        self.add_fusions(first, second, direction)
-        alone = partner_ranks(_side(second, direction)) == 1
-        rivals = {"gain-over-fine-alone": [alone] * len(hits)}
-        if swapped is not None:
-            rivals["gain-over-reversed"] = self.add_order("reversed-", *swapped, direction)
-        for name, others in rivals.items():
-            for k, own, other in zip(self.ks, hits, others, strict=True):
-                change = own.astype(np.float64) - other
-                estimate = bootstrap_mean(change, self.units, self.seed, self.draws)
-                self._add(name, estimate, k, 0.0, direction)
-
-    def add_order(
-        self, prefix: str, first: StageScores, second: StageScores, direction: Direction
-    ) -> list[Hits]:
-        """Ceiling, final recall and cost for every K; the recommended K."""
-        ranks = partner_ranks(_side(first, direction))
-        hits = final_hits(_side(first, direction), _side(second, direction), self.ks)
-        for k, hit in zip(self.ks, hits, strict=True):
-            self._fraction(f"{prefix}ceiling", ranks <= k, k, k / self.size, direction)
-            self._fraction(f"{prefix}final", hit, k, 1 / self.size, direction)
-            cost = self.size * first.cost + k * second.cost
-            self._exact(f"{prefix}cost", cost, k, direction)
-        if not prefix:
-            best = recommend(self.ks, [float(hit.mean()) for hit in hits])
-            self.recommended[direction] = best
-            self._exact("recommended-k", best, best, direction)
-        return hits
-
-    def add_fusions(self, first: StageScores, second: StageScores, direction: Direction) -> None:
-        """Final recall when both scores decide within the shortlist."""
-        coarse, fine = _side(first, direction), _side(second, direction)
-        summed = coarse / np.float32(first.std) + fine / np.float32(second.std)
-        both: dict[str, list[Hits]] = {
-            "fused-sum": final_hits(coarse, summed, self.ks),
-            "fused-rank": rank_fusion_hits(coarse, fine, self.ks),
-        }
-        for name, hits in both.items():
-            for k, hit in zip(self.ks, hits, strict=True):
-                self._fraction(name, hit, k, 1 / self.size, direction)
-
-    def _fraction(self, name: str, hits: Hits, k: int, chance: float, direction: Direction) -> None:
-        estimate = bootstrap_fraction(hits, self.units, self.seed, self.draws)
-        self._add(name, estimate, k, chance, direction)
-
-    def _exact(self, name: str, value: float, k: int, direction: Direction) -> None:
-        number = float(value)
-        self._add(name, Estimate(number, number, number), k, math.nan, direction)
-
-    def _add(
-        self, name: str, estimate: Estimate, k: int, chance: float, direction: Direction
-    ) -> None:
-        size = self.size
-        self.metrics.append(Metric("two-stage", name, estimate, size, size, chance, direction, k))
-
-
 def _both_scores(
     coarse: StageFeatures,
     fine: StageFeatures,
@@ -370,7 +219,3 @@ def _coarse_scores(
     if how.coarse_radius > 0:
         return shifted_scores(stage, bank, items, how.neighbours, how.coarse_radius)
     return flat_scores(stage, bank, items, how.neighbours)
-
-
-def _side(scores: StageScores, direction: Direction) -> FloatArray:
-    return scores.corrected if direction == "sar->optical" else scores.corrected.T

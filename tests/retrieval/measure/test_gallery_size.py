@@ -9,7 +9,7 @@ import pytest
 
 from crosslook.retrieval.measure.gallery_size import (
     fit_beta_binomial,
-    measure_gallery_size,
+    gallery_curve,
     subsampled,
 )
 
@@ -25,15 +25,14 @@ def test_subsampling_is_the_mean_over_all_sub_galleries(beaten: int) -> None:
 def test_rows_are_marked_and_fall_with_the_size() -> None:
     rng = np.random.default_rng(0)
     ranks = 1 + rng.binomial(499, rng.beta(0.2, 40, 400))
-    rows = measure_gallery_size(ranks, np.arange(400) // 10, 500, "sar->optical", 0, draws=100)
-    assert [(m.metric, m.k) for m in rows] == [
+    curve = list(gallery_curve(ranks, 500))
+    assert [(name, size) for name, size, _ in curve] == [
         *(("recall@1/gallery", k) for k in (10, 30, 100, 300, 500)),
         *(("recall@1/gallery-extrapolated", k) for k in (1_000, 10_000, 100_000, 1_000_000)),
     ]
-    values = [m.estimate.value for m in rows]
-    assert values == sorted(values, reverse=True)
-    assert rows[4].estimate.value == np.mean(ranks == 1)
-    assert all(m.n_gallery == m.k and m.chance == 1 / m.k for m in rows)
+    recalls = [values.mean() for _, _, values in curve]
+    assert recalls == sorted(recalls, reverse=True)
+    assert recalls[4] == np.mean(ranks == 1)
 
 
 @pytest.mark.parametrize("parameters", [(0.2, 40.0), (0.5, 200.0), (0.1, 5.0)])
@@ -50,8 +49,7 @@ def test_the_model_foretells_galleries_twenty_times_as_large(
 
 
 def test_perfect_ranks_stay_finite() -> None:
-    rows = measure_gallery_size(np.ones(50, int), np.arange(50) // 5, 50, "sar->optical", 0)
-    values = [m.estimate.value for m in rows]
-    assert values[0] == 1.0
-    assert all(0 < v <= 1 for v in values)
-    assert measure_gallery_size(np.ones(1, int), np.zeros(1, int), 1, "sar->optical", 0) == []
+    recalls = [values.mean() for _, _, values in gallery_curve(np.ones(50, int), 50)]
+    assert recalls[0] == 1.0
+    assert all(0 < recall <= 1 for recall in recalls)
+    assert list(gallery_curve(np.ones(1, int), 1)) == []

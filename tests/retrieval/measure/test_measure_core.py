@@ -12,11 +12,11 @@ from scipy.stats import t as t_distribution
 from sklearn.metrics import roc_auc_score
 
 from crosslook.retrieval.compare.similarity import normalise
-from crosslook.retrieval.measure.definitions import DEFINITIONS, define
+from crosslook.retrieval.measure.base import Pairs
 from crosslook.retrieval.measure.gap import (
+    Gap,
     Grams,
     linear_cka,
-    measure_gap,
     mutual_nearest,
     pair_histograms,
     probe_accuracy,
@@ -28,17 +28,18 @@ from crosslook.retrieval.measure.resampling import (
     bootstrap_mean,
     bootstrap_median,
     jackknife,
-    pool_splits,
 )
 from crosslook.retrieval.measure.retrieval import (
+    Ranking,
+    Retrieval,
     accepted_neighbours,
     chance_beyond,
     chance_median,
     chance_mrr,
     match_curve,
-    measure_retrieval,
 )
-from crosslook.types import Estimate, Patch, Window
+from crosslook.retrieval.repeats import pool_splits
+from crosslook.types import Estimate, Metric, Patch, Window
 
 
 def random(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
@@ -49,14 +50,26 @@ def grams(sar: np.ndarray, optical: np.ndarray) -> Grams:
     return Grams(sar @ sar.T, sar @ optical.T, optical @ optical.T)
 
 
+def measured(sar: np.ndarray, optical: np.ndarray, per_cluster: int = 5) -> dict[str, Metric]:
+    clusters = np.arange(len(sar)) // per_cluster
+    return {m.metric: m for m in Gap()(Pairs(sar, optical, clusters, 0, draws=200))}
+
+
 def gap_of(sar: np.ndarray, optical: np.ndarray) -> dict[str, Estimate]:
-    scenes = np.arange(len(sar)) // 5
-    return {m.metric: m.estimate for m in measure_gap(sar, optical, scenes, 0, draws=200)}
+    return {name: metric.estimate for name, metric in measured(sar, optical).items()}
+
+
+def ranked(
+    ranks: np.ndarray, clusters: np.ndarray, n_gallery: int, accepted: np.ndarray | None = None
+) -> list[Metric]:
+    tolerant = accepted is not None
+    view = Ranking(ranks, clusters, n_gallery, "sar->optical", 0, 200, accepted, tolerant)
+    return Retrieval()(view)
 
 
 def test_retrieval_worked_by_hand() -> None:
     ranks = np.array([1, 2, 1, 60, 7, 11])
-    rows = measure_retrieval(ranks, np.array([0, 0, 1, 1, 2, 2]), 60, "sar->optical", 0, draws=200)
+    rows = ranked(ranks, np.array([0, 0, 1, 1, 2, 2]), 60)
     metrics = {(m.metric, m.k): m for m in rows}
     assert metrics["recall", 1].estimate.value == pytest.approx(2 / 6)
     assert metrics["recall", 5].estimate.value == pytest.approx(3 / 6)
@@ -68,11 +81,11 @@ def test_retrieval_worked_by_hand() -> None:
     assert metrics["median-rank", 0].estimate.value == 2
     assert metrics["recall", 10].chance == pytest.approx(10 / 60)
     assert metrics["mrr", 0].chance == pytest.approx(sum(1 / r for r in range(1, 61)) / 60)
-    assert metrics["median-rank", 0].chance == 30  # the lower of the two in the middle
+    assert metrics["median-rank", 0].chance == 30  # the lower of the two in the centre
 
 
 def test_recall_beyond_the_gallery_is_left_out() -> None:
-    rows = measure_retrieval(np.array([1, 2]), np.array([0, 1]), 2, "sar->optical", 0, draws=100)
+    rows = ranked(np.array([1, 2]), np.array([0, 1]), 2)
     assert [m.k for m in rows if m.metric == "recall"] == [1]
 
 
@@ -92,10 +105,7 @@ def test_chance_of_several_accepted_items() -> None:
 
 def test_the_chance_of_a_tolerant_median_is_a_median() -> None:
     """Of 10 items 3 are accepted: rank 1, 2, 3 with 36, 28, 21 of 120; a mean would say 2.75."""
-    rows = measure_retrieval(
-        np.array([1, 2]), np.array([0, 1]), 10, "sar->optical", 0, draws=100,
-        accept_counts=np.array([3, 3]),
-    )  # fmt: skip
+    rows = ranked(np.array([1, 2]), np.array([0, 1]), 10, np.array([3, 3]))
     chances = {m.metric: m.chance for m in rows}
     assert chances["tolerant-median-rank"] == 2
     rng = np.random.default_rng(0)
@@ -126,11 +136,11 @@ def test_the_interval_of_a_mean_covers_it_as_often_as_it_says() -> None:
     assert 0.88 <= hits / 200 <= 0.99
 
 
-def test_units_are_what_is_drawn() -> None:
+def test_clusters_are_what_is_drawn() -> None:
     values = np.repeat([0.0, 1.0], 500)
-    by_unit = bootstrap_mean(values, np.repeat([0, 1], 500), 0)
+    by_cluster = bootstrap_mean(values, np.repeat([0, 1], 500), 0)
     by_item = bootstrap_mean(values, np.arange(1000), 0)
-    assert by_unit.high - by_unit.low > 5 * (by_item.high - by_item.low)
+    assert by_cluster.high - by_cluster.low > 5 * (by_item.high - by_item.low)
 
 
 def test_one_scene_has_no_interval() -> None:
@@ -177,8 +187,7 @@ def test_independent_features_have_no_alignment_however_long() -> None:
     plain = [x @ x.T for x in centred]
     biased = (plain[0] * plain[1]).sum() / np.prod([np.linalg.norm(g) for g in plain])
     assert biased > 0.9
-    metrics = {m.metric: m for m in measure_gap(sar, optical, np.arange(60) // 5, 0, draws=100)}
-    cka = metrics["linear-cka"]
+    cka = measured(sar, optical)["linear-cka"]
     assert abs(cka.estimate.value) < 0.05
     assert cka.estimate.low < 0 < cka.estimate.high
     assert abs(cka.chance) < 0.02
@@ -206,23 +215,22 @@ def test_chance_of_mutual_neighbours_is_met_by_random_features() -> None:
         scores = np.random.default_rng(seed).normal(size=(count, count)).astype(np.float32)
         hits.append(mutual_nearest(scores))
     sar, optical = normalise(random((count, 30))), normalise(random((count, 30), 1))
-    rows = measure_gap(sar, optical, np.arange(count) // 4, 0, draws=100)
-    chance = next(m.chance for m in rows if m.metric == "mutual-nearest-neighbours")
+    chance = measured(sar, optical, 4)["mutual-nearest-neighbours"].chance
     assert chance == pytest.approx(1 / 39)
     assert np.mean(hits) == pytest.approx(chance, abs=3 * np.std(hits) / np.sqrt(200))
 
 
 @pytest.mark.parametrize("value", [0, 1])
-def test_a_proportion_of_all_or_none_has_the_exact_interval_of_its_units(value: int) -> None:
-    hits, units = np.full(200, value), np.arange(200) // 10
-    estimate = bootstrap_fraction(hits, units, 0)
+def test_a_proportion_of_all_or_none_has_the_exact_interval_of_its_clusters(value: int) -> None:
+    hits, clusters = np.full(200, value), np.arange(200) // 10
+    estimate = bootstrap_fraction(hits, clusters, 0)
     exact = binomtest(20 * value, 20).proportion_ci(method="exact")
     assert (estimate.low, estimate.high) == pytest.approx((exact.low, exact.high))
-    left_out = jackknife(lambda i: float(hits[i].mean()), units, 0, bounds=(0, 1), bounded=True)
+    left_out = jackknife(lambda i: float(hits[i].mean()), clusters, 0, bounds=(0, 1), bounded=True)
     assert left_out == estimate
-    rows = measure_retrieval(np.full(200, 2 - value), units, 60, "sar->optical", 0, draws=100)
-    assert rows[0].estimate == estimate
-    assert bootstrap_fraction(hits == 2, np.zeros(200), 0).value == 0.0  # one unit: no interval
+    rows = ranked(np.full(200, 2 - value), clusters, 60)
+    assert rows[0].estimate == bootstrap_fraction(hits, clusters, 0, 200)
+    assert bootstrap_fraction(hits == 2, np.zeros(200), 0).value == 0.0  # one cluster: no interval
     assert math.isnan(bootstrap_fraction(hits == 2, np.zeros(200), 0).low)
 
 
@@ -271,22 +279,6 @@ def test_relative_gap_of_two_shifted_clouds() -> None:
 
 def test_histograms_count_everything_once() -> None:
     sar, optical = normalise(random((30, 4))), normalise(random((30, 4), 1))
-    histogram = pair_histograms(sar, optical, 0)
-    assert histogram.pairs.sum() == 30
-    assert histogram.non_pairs.sum() == 30 * 29
-
-
-def test_every_metric_is_defined() -> None:
-    sar, optical = normalise(random((40, 6))), normalise(random((40, 6), 1))
-    scenes = np.arange(40) // 4
-    emitted = measure_gap(sar, optical, scenes, 0, draws=100)
-    ranks = np.random.default_rng(0).integers(1, 41, 40)
-    counts = np.full(40, 2)
-    emitted += measure_retrieval(ranks, scenes, 40, "sar->optical", 0, draws=100)
-    emitted += measure_retrieval(
-        ranks, scenes, 40, "sar->optical", 0, draws=100, accept_counts=counts
-    )
-    for metric in emitted:
-        definition = define(metric.measure, metric.metric)
-        assert definition.low <= metric.estimate.value <= definition.high
-    assert all(d.source and d.formula for table in DEFINITIONS.values() for d in table.values())
+    _, pairs, non_pairs = pair_histograms(Pairs(sar, optical, np.arange(30), 0))
+    assert pairs.sum() == 30
+    assert non_pairs.sum() == 30 * 29

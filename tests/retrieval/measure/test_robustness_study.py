@@ -16,11 +16,15 @@ from crosslook.geo.radiometry import SarRadiometry
 from crosslook.retrieval.compare.pooling import pool
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.measure.perturbations import PERTURBATIONS
-from crosslook.retrieval.measure.robustness import Robustness
-from crosslook.retrieval.robustness import perturbations_of, study_robustness
+from crosslook.retrieval.measure.robustness import (
+    Robustness,
+    Subject,
+    make_subject,
+    perturbations_of,
+)
 from crosslook.retrieval.setup import Setup
 from crosslook.retrieval.split import divide, find_units
-from crosslook.types import MODALITIES
+from crosslook.types import MODALITIES, Metric
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def curves(folder: Path, patch: int) -> Robustness:
+def curves(folder: Path, patch: int) -> tuple[Subject, list[Metric]]:
     patches = PatchSet.open(open_pairs(folder), patch=patch)
     extractor = open_extractor("hog:cell=8")
     everything = range(len(patches.patches))
@@ -41,14 +45,15 @@ def curves(folder: Path, patch: int) -> Robustness:
     units = find_units(patches.patches)
     division = divide(units, 0.4, 0)
     days = dict.fromkeys(patches.scenes, 2.0)
-    return study_robustness(extractor, described, patches, division, units.names, 0, 100, days)
+    subject = make_subject(extractor, described, patches, division, units.names, 0, 100, days)
+    return subject, Robustness()(subject)
 
 
 @pytest.mark.slow
 def test_all_curves_of_a_study(folder: Path) -> None:
-    result = curves(folder, 64)
-    metrics = {(m.metric, m.k): m for m in result.metrics}
-    assert result.left_out == {}
+    subject, measured = curves(folder, 64)
+    metrics = {(m.metric, m.k): m for m in measured}
+    assert subject.left_out == {}
     for name, perturbation in PERTURBATIONS.items():
         for level in perturbation.levels:
             assert (f"recall@1/{name}={level:g}", 1) in metrics
@@ -68,9 +73,9 @@ def test_all_curves_of_a_study(folder: Path) -> None:
 
 
 def test_scenes_no_larger_than_a_patch(folder: Path) -> None:
-    result = curves(folder, 320)
-    assert {"offset", "rotation", "scale"} <= set(result.left_out)
-    assert any(m.metric == "recall@1/looks=1" for m in result.metrics)
+    subject, metrics = curves(folder, 320)
+    assert {"offset", "rotation", "scale"} <= set(subject.left_out)
+    assert any(m.metric == "recall@1/looks=1" for m in metrics)
 
 
 @pytest.mark.slow

@@ -8,14 +8,20 @@ import numpy as np
 import pytest
 from sklearn.metrics import silhouette_samples
 
-from crosslook.errors import InputError
-from crosslook.retrieval.measure.clustering import agreement
-from crosslook.retrieval.measure.embedding import principal_scores
-from crosslook.retrieval.measure.heat_map import heat_map
-from crosslook.retrieval.measure.hubness import measure_hubness, occurrences
+from crosslook.retrieval.measure.gap import occurrences
+from crosslook.retrieval.measure.maps import heat_map, principal_scores
 from crosslook.retrieval.measure.resampling import jackknife
-from crosslook.retrieval.measure.separability import joint_labels, silhouettes
-from crosslook.retrieval.measure.spectrum import anisotropy, effective_rank, explained_fractions
+from crosslook.retrieval.measure.structure import (
+    agreement,
+    cosine_distances,
+    effective_rank,
+    joint_labels,
+    mean_cosine,
+    pair_scatter,
+    scatter_ratio,
+    silhouettes,
+    unevenness,
+)
 
 
 def test_silhouettes_are_those_of_scikit_learn() -> None:
@@ -24,29 +30,40 @@ def test_silhouettes_are_those_of_scikit_learn() -> None:
     labels = rng.integers(0, 6, 60)
     labels[7] = 99  # one that occurs once
     expected = silhouette_samples(x, labels, metric="cosine")
-    np.testing.assert_allclose(silhouettes(x, labels), expected, atol=1e-5)
+    np.testing.assert_allclose(silhouettes(cosine_distances(x), labels), expected, atol=1e-5)
+
+
+def rank_of(rows: np.ndarray) -> float:
+    return effective_rank(rows.astype(np.float64) @ rows.T)
 
 
 @pytest.mark.parametrize("rank", [1, 3, 7])
 def test_equal_singular_values_have_their_count_as_effective_rank(rank: int) -> None:
-    axes = np.vstack([np.eye(rank, 9), -np.eye(rank, 9)]).astype(np.float32)
-    assert effective_rank(axes) == pytest.approx(rank, rel=1e-6)
-    np.testing.assert_allclose(explained_fractions(axes, rank), 1 / rank, rtol=1e-6)
+    axes = np.vstack([np.eye(rank, 9), -np.eye(rank, 9)])
+    assert rank_of(axes) == pytest.approx(rank, rel=1e-6)
 
 
 def test_effective_rank_of_unequal_values_by_hand() -> None:
-    x = np.diag([3.0, 1.0]).astype(np.float32)
-    x = np.vstack([x, -x])
+    x = np.diag([3.0, 1.0])
     p = np.array([0.75, 0.25])
-    assert effective_rank(x) == pytest.approx(math.exp(-(p * np.log(p)).sum()), rel=1e-6)
-    assert effective_rank(np.ones((5, 3), np.float32)) == 0.0
+    assert rank_of(np.vstack([x, -x])) == pytest.approx(math.exp(-(p * np.log(p)).sum()), rel=1e-6)
+    assert rank_of(np.ones((5, 3))) == 0.0
 
 
 def test_anisotropy_leaves_the_item_itself_out() -> None:
-    x = np.array([[1, 0], [2, 0], [0, 1]], np.float32)
-    assert anisotropy(x) == pytest.approx(1 / 3)  # one pair agrees, two do not
-    with pytest.raises(InputError, match="two labels"):
-        silhouettes(x, [1, 1, 1])
+    x = np.array([[1, 0], [1, 0], [0, 1]], np.float64)
+    assert mean_cosine(x) == pytest.approx(1 / 3)  # one pair agrees, two do not
+
+
+def test_the_fisher_ratio_of_three_pairs_worked_by_hand() -> None:
+    # On the circle: partners 0.2 radians apart, places a third of a turn apart.
+    angle = np.arange(3) * 2 * np.pi / 3
+    sar = np.column_stack([np.cos(angle - 0.1), np.sin(angle - 0.1)]).astype(np.float32)
+    optical = np.column_stack([np.cos(angle + 0.1), np.sin(angle + 0.1)]).astype(np.float32)
+    between = 2 * 3 * np.cos(0.1) ** 2 / 2
+    within = (2 * np.sin(0.1)) ** 2 / 2
+    ratio = scatter_ratio(*pair_scatter(sar, optical))
+    assert ratio == pytest.approx(between / within, rel=1e-4)
 
 
 def test_agreement_by_hand() -> None:
@@ -63,12 +80,8 @@ def test_a_hub_is_seen() -> None:
     gallery = rng.normal(size=(40, 6)).astype(np.float32)
     gallery[5] = 3.0  # the centre of the queries
     assert occurrences(queries, gallery, 1)[5] > 30
-    even = queries
-    scenes = np.arange(40) // 4
-    hub = measure_hubness(queries, gallery, scenes, 0, k=1)[0].estimate.value
-    none = measure_hubness(even, even, scenes, 0, k=1)[0].estimate.value
-    assert none == 0.0
-    assert hub > 0.7
+    assert unevenness(queries, queries, 1).mean() == 0.0
+    assert unevenness(queries, gallery, 1).mean() > 0.7
 
 
 def test_principal_axes_agree_for_wide_and_tall_matrices() -> None:

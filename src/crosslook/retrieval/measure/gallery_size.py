@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from crosslook.retrieval.measure.resampling import DRAWS, bootstrap_fraction
-from crosslook.types import Indices, Metric
-
-Values = NDArray[np.float64]
+from crosslook.types import Array, Indices
 
 SMALLER = (10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000)
 LARGER = (1_000, 10_000, 100_000, 1_000_000)
@@ -32,18 +28,13 @@ class BetaBinomial:
         return float(np.exp(after - betaln(self.a, self.b + seen)))
 
 
-def measure_gallery_size(
+def gallery_curve(
     ranks: Indices,
-    units: Indices,
     n_gallery: int,
-    direction: str,
-    seed: int,
-    *,
-    draws: int = DRAWS,
     smaller: Sequence[int] = SMALLER,
     larger: Sequence[int] = LARGER,
-) -> list[Metric]:
-    """Measure recall at 1 over the size of the gallery (in ``k``).
+) -> Iterator[tuple[str, int, Array]]:
+    """Probability that each query's partner is first, by the size of the gallery.
 
     Up to ``n_gallery`` items, ``recall@1/gallery`` is the expectation over all
     sub-galleries that hold the partner, hypergeometric and so exact. Beyond,
@@ -57,38 +48,27 @@ def measure_gallery_size(
     ----------
     ranks : int64 array, shape (Nq,)
         Rank of the partner among ``n_gallery``, 1 the best.
-    units : int64 array, shape (Nq,)
-        The bootstrap draws them; the model's parameters are held fixed.
-    n_gallery, direction, seed, draws
-        As in :func:`~crosslook.retrieval.measure.retrieval.measure_retrieval`.
+    n_gallery : int
     smaller, larger : sequence of int
         Sizes; those on the wrong side of ``n_gallery`` are left out.
+
+    Yields
+    ------
+    tuple of str, int and float64 array (Nq,)
+        Metric, size, and a probability for each query.
     """
     if n_gallery < 2:
-        return []
+        return
     beaten = np.asarray(ranks, np.int64) - 1
-    sizes = [size for size in smaller if 1 < size < n_gallery] + [n_gallery]
-    curve = [("recall@1/gallery", s, subsampled(beaten, n_gallery, s)) for s in sizes]
+    for size in [*(size for size in smaller if 1 < size < n_gallery), n_gallery]:
+        yield "recall@1/gallery", size, subsampled(beaten, n_gallery, size)
     model = fit_beta_binomial(beaten, n_gallery - 1)
     for size in (size for size in larger if size > n_gallery):
         stays = model.survival(n_gallery - 1, size - n_gallery)
-        curve.append(("recall@1/gallery-extrapolated", size, (beaten == 0) * stays))
-    return [
-        Metric(
-            "robustness",
-            name,
-            bootstrap_fraction(values, units, seed, draws),
-            len(beaten),
-            size,
-            1.0 / size,
-            direction,
-            size,
-        )
-        for name, size, values in curve
-    ]
+        yield "recall@1/gallery-extrapolated", size, (beaten == 0) * stays
 
 
-def subsampled(beaten: Indices, n_gallery: int, size: int) -> Values:
+def subsampled(beaten: Indices, n_gallery: int, size: int) -> Array:
     """Probability that the partner is first among ``size`` items, per query.
 
     ``C(N - 1 - b, G - 1) / C(N - 1, G - 1)`` where ``b`` of the ``N - 1``
@@ -96,7 +76,7 @@ def subsampled(beaten: Indices, n_gallery: int, size: int) -> Values:
     """
     from scipy.special import gammaln
 
-    def log_choose(n: Values, k: int) -> Values:
+    def log_choose(n: Array, k: int) -> Array:
         return np.asarray(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1), np.float64)
 
     left = (n_gallery - 1 - beaten).astype(np.float64)
@@ -113,7 +93,7 @@ def fit_beta_binomial(beaten: Indices, impostors: int) -> BetaBinomial:
 
     counts, weights = np.unique(beaten, return_counts=True)
 
-    def loss(logs: Values) -> float:
+    def loss(logs: Array) -> float:
         a, b = np.exp(logs)
         terms = betaln(counts + a, impostors - counts + b) - betaln(a, b)
         return -float((weights * terms).sum())

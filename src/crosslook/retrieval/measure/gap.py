@@ -6,35 +6,198 @@ beside measures that do not move when all vectors are shifted alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from crosslook.retrieval.compare.similarity import paired_cosines
-from crosslook.retrieval.measure.hubness import occurrences
+from crosslook.retrieval.compare.similarity import normalise, paired_cosines
+from crosslook.retrieval.measure.base import Definition, Measure, Pairs
 from crosslook.retrieval.measure.resampling import (
-    DRAWS,
     bootstrap_fraction,
     bootstrap_mean,
     jackknife,
     sample,
 )
-from crosslook.types import DIRECTIONS, Estimate, FloatArray, Indices, Metric
+from crosslook.types import DIRECTIONS, Array, Estimate, FloatArray, Indices, Metric
+
+MOST_ITEMS = 1000
+"""Pairs used where every pair meets every other; more are sampled by the seed."""
+
+SKEW_AT = 10
+"""Neighbours whose occurrences are counted for the skew."""
 
 _FOLDS = 5
 _RIDGE = 1e-2
 _PERMUTATIONS = 20
 _FEWEST_FOR_CKA = 4
+INF = math.inf
 
 
-def probe_accuracy(
-    sar: FloatArray, optical: FloatArray, units: NDArray[np.int64], seed: int
-) -> Estimate:
-    """Cross-validate a ridge classifier of the modality, by unit.
+class Gap(Measure[Pairs]):
+    """How far apart the sensors lie, beside what a mere shift of all vectors would give."""
 
-    All patches of a unit, of both sensors, are in the same fold, so the probe
+    name = "gap"
+    title = "Modality gap"
+    how = (
+        "A small distance of pairs means nothing by itself: look at how far the pairs stand "
+        "from the non-pairs, before and after calibration."
+    )
+    sees = Pairs
+    definitions: ClassVar[Mapping[str, Definition]] = {
+        "pair-distance": Definition(
+            "Mean cosine distance of pairs",
+            "mean_i (1 - cos(s_i, o_i))",
+            (
+                "the figure of the published five-extractor study; Salton and McGill 1983 for the "
+                "cosine"
+            ),
+            "Small values alone prove nothing: features that all point one way have it too.",
+            high=2.0,
+            better="lower",
+        ),
+        "non-pair-distance": Definition(
+            "Mean cosine distance of non-pairs",
+            "mean_{i != j} (1 - cos(s_i, o_j))",
+            "Liang et al., NeurIPS 2022",
+            "Only its distance from that of pairs separates right from wrong matches.",
+            high=2.0,
+        ),
+        "pair-auroc": Definition(
+            "AUROC of pairs against non-pairs",
+            "P(cos of a pair > cos of a non-pair) + P(equal) / 2",
+            "Fawcett, Pattern Recognition Letters 2006",
+            "0.5: the cosine of a pair tells nothing; 1: every pair is above every non-pair.",
+            chance=0.5,
+        ),
+        "centroid-distance": Definition(
+            "Distance of the centroids",
+            "|| mean_i s_i - mean_i o_i ||",
+            "Liang et al., NeurIPS 2022",
+            "The shift between the sensors that centring removes.",
+            high=2.0,
+            better="lower",
+            chance=0.0,
+        ),
+        "relative-gap": Definition(
+            "Gap relative to the scatter within a modality",
+            "centroid distance / mean over modalities of sqrt(mean_i || x_i - mean x ||^2)",
+            "Liang et al., NeurIPS 2022, divided by the within-modality scatter",
+            "Above 1 the sensors lie further apart than the places within a sensor.",
+            high=INF,
+            better="lower",
+            chance=0.0,
+        ),
+        "modality-probe": Definition(
+            "Accuracy of a linear modality probe",
+            "cross-validated accuracy of a ridge classifier of the sensor, folds by cluster",
+            "Alain and Bengio, ICLR workshop 2017",
+            "0.5: the sensors cannot be told apart; 1: a plane separates them.",
+            better="lower",
+            chance=0.5,
+        ),
+        "linear-cka": Definition(
+            "Debiased linear centred kernel alignment",
+            "<K_s, K_o> / (||K_s|| ||K_o||), K the U-centred Gram matrices (diagonal 0)",
+            (
+                "Kornblith et al., ICML 2019; unbiased by Song et al., JMLR 2012, and Nguyen et "
+                "al., ICLR 2021; chance is the mean over 20 permutations of the partners"
+            ),
+            (
+                "1: both sensors see the same similarities between places. 0: independent "
+                "features, of any length; the plain form, which is not shown, nears 1 for long "
+                "ones."
+            ),
+            low=-1.0,
+        ),
+        "mutual-nearest-neighbours": Definition(
+            "Mutual nearest neighbours",
+            "fraction of pairs in which each is the other's nearest neighbour",
+            "Haghighi et al., CVPR 2018, on cross-modal pairs",
+            "A match that holds in both directions at once; chance is 1 / (2N - 1).",
+        ),
+        "occurrence-skew": Definition(
+            "Skew of the k-occurrence",
+            "third standardised moment of how often an item is among the k nearest of a query",
+            "Radovanovic et al., JMLR 2010",
+            "High: a few hubs answer most queries. A random gallery has 1 / sqrt(k).",
+            low=-INF,
+            high=INF,
+            better="lower",
+        ),
+    }
+
+    def __call__(self, view: Pairs) -> list[Metric]:
+        """Measure all pairs by their distance, and at most ``MOST_ITEMS`` by the rest."""
+        seed, draws, count = view.seed, view.draws, len(view.sar)
+        distance = 1 - paired_cosines(view.sar, view.optical)
+        paired = bootstrap_mean(distance, view.clusters, seed, draws)
+        at = sample(count, MOST_ITEMS, seed)
+        sar, optical, clusters = view.sar[at], view.optical[at], view.clusters[at]
+        # Everything below follows from products, so a longer descriptor costs little.
+        grams = Grams(sar @ sar.T, sar @ optical.T, optical @ optical.T)
+        scores = grams.between
+        estimates = {
+            "non-pair-distance": _non_pair_distance(scores, clusters, seed, draws),
+            "pair-auroc": _pair_auroc(scores, clusters, seed, draws),
+            "modality-probe": probe_accuracy(sar, optical, clusters, seed),
+            "mutual-nearest-neighbours": jackknife(
+                lambda items: mutual_nearest(scores[np.ix_(items, items)]),
+                clusters,
+                seed,
+                bounds=(0.0, 1.0),
+                bounded=True,
+            ),
+        }
+        for name, statistic in _STATISTICS.items():
+            estimates[name] = jackknife(
+                lambda items, statistic=statistic: statistic(grams.at(items)),  # type: ignore[misc]
+                clusters,
+                seed,
+                bounds=self.define(name).bounds,
+            )
+        chances = {
+            "linear-cka": cka_chance(grams, seed),
+            "mutual-nearest-neighbours": 1.0 / (2 * len(at) - 1),
+        }
+        metrics = [self.metric("pair-distance", paired, count, len(at))]
+        metrics += [
+            self.metric(name, estimate, len(at), chance=chances.get(name))
+            for name, estimate in estimates.items()
+        ]
+        for direction in DIRECTIONS:
+            sides = (sar, optical) if direction == "sar->optical" else (optical, sar)
+            counts = occurrences(*sides, SKEW_AT)
+            skew = jackknife(lambda i, c=counts: skewness(c[i]), clusters, seed)  # type: ignore[misc]
+            chance = 1 / float(np.sqrt(SKEW_AT))  # a Poisson count of that mean
+            metrics.append(
+                self.metric(
+                    "occurrence-skew", skew, len(at), chance=chance, direction=direction, k=SKEW_AT
+                )
+            )
+        return metrics
+
+
+@dataclass(frozen=True)
+class Grams:
+    """Products of all SAR and optical descriptors with each other, each (N, N)."""
+
+    sar: FloatArray
+    between: FloatArray
+    optical: FloatArray
+
+    def at(self, items: Indices) -> Grams:
+        """Keep only these items."""
+        chosen = np.ix_(items, items)
+        return Grams(self.sar[chosen], self.between[chosen], self.optical[chosen])
+
+
+def probe_accuracy(sar: FloatArray, optical: FloatArray, clusters: Indices, seed: int) -> Estimate:
+    """Cross-validate a ridge classifier of the modality, by cluster.
+
+    All patches of a cluster, of both sensors, are in the same fold, so the probe
     cannot know a place. 0.5: the sensors cannot be told apart linearly; 1.0:
     they always can (Alain and Bengio, ICLR workshop 2017). The ridge solution
     is computed from the Gram matrix, so the length of a descriptor hardly
@@ -43,11 +206,11 @@ def probe_accuracy(
     Parameters
     ----------
     sar, optical : float32 arrays, shape (N, D)
-    units : int64 array, shape (N,)
+    clusters : int64 array, shape (N,)
     seed : int
-        Deals units to folds and draws the interval.
+        Deals clusters to folds and draws the interval.
     """
-    names, which = np.unique(units, return_inverse=True)
+    names, which = np.unique(clusters, return_inverse=True)
     if len(names) < 2:
         return Estimate(float("nan"), float("nan"), float("nan"))
     folds = np.random.default_rng(seed).permutation(len(names)) % min(_FOLDS, len(names))
@@ -67,106 +230,14 @@ def probe_accuracy(
     return bootstrap_fraction(right, np.tile(which, 2), seed)
 
 
-MOST_ITEMS = 1000
-"""Pairs used where every pair meets every other; more are sampled by the seed."""
+def occurrences(queries: FloatArray, gallery: FloatArray, k: int) -> Indices:
+    """How often each gallery item is among the ``k`` nearest of a query, shape (Ng,).
 
-SKEW_AT = 10
-"""Neighbours whose occurrences are counted for the skew."""
-
-
-@dataclass(frozen=True)
-class PairHistogram:
-    """Counts of cosines of pairs and of non-pairs over the same bins."""
-
-    edges: NDArray[np.float64]
-    pairs: Indices
-    non_pairs: Indices
-
-
-@dataclass(frozen=True)
-class Grams:
-    """Products of all SAR and optical descriptors with each other, each (N, N)."""
-
-    sar: FloatArray
-    between: FloatArray
-    optical: FloatArray
-
-    def at(self, items: Indices) -> Grams:
-        """Keep only these items."""
-        chosen = np.ix_(items, items)
-        return Grams(self.sar[chosen], self.between[chosen], self.optical[chosen])
-
-
-def measure_gap(
-    sar: FloatArray, optical: FloatArray, units: Indices, seed: int, draws: int = DRAWS
-) -> list[Metric]:
-    """Measure the gap; definitions and sources are in ``definitions.py``.
-
-    Parameters
-    ----------
-    sar, optical : float32 arrays, shape (N, D)
-        Unit rows; row i of both is one pair.
-    units : int64 array, shape (N,)
-        Unit of each pair.
-    seed, draws : int
-        Of the intervals, and of the sample where N exceeds ``MOST_ITEMS``.
+    Cosine; ties go to the lower index.
     """
-    cosine = paired_cosines(sar, optical)
-    paired = bootstrap_mean(1 - cosine, units, seed, draws)
-    at = sample(len(sar), MOST_ITEMS, seed)
-    s, o, where = sar[at], optical[at], units[at]
-    # Everything below follows from products, so a longer descriptor costs little.
-    grams = Grams(s @ s.T, s @ o.T, o @ o.T)
-    scores = grams.between
-    cone = (0.0, np.inf)
-    statistics: list[tuple[str, Estimate, float]] = [
-        ("pair-distance", paired, float("nan")),
-        ("non-pair-distance", _non_pair_distance(scores, where, seed, draws), float("nan")),
-        ("pair-auroc", _pair_auroc(scores, where, seed, draws), 0.5),
-        ("centroid-distance", _over_units(grams, centroid_distance, where, seed, (0.0, 2.0)), 0.0),
-        ("relative-gap", _over_units(grams, relative_gap, where, seed, cone), 0.0),
-        ("modality-probe", probe_accuracy(s, o, where, seed), 0.5),
-        (
-            "linear-cka",
-            _over_units(grams, linear_cka, where, seed, (-1.0, 1.0)),
-            cka_chance(grams, seed),
-        ),
-        (
-            "mutual-nearest-neighbours",
-            jackknife(
-                lambda i: mutual_nearest(grams.between[np.ix_(i, i)]),
-                where,
-                seed,
-                bounds=(0.0, 1.0),
-                bounded=True,
-            ),
-            1.0 / (2 * len(at) - 1),
-        ),
-    ]
-    metrics = [
-        Metric(
-            "gap", name, estimate, len(sar) if name == "pair-distance" else len(at), len(at), chance
-        )
-        for name, estimate, chance in statistics
-    ]
-    for direction in DIRECTIONS:
-        counts = occurrences(*((s, o) if direction == "sar->optical" else (o, s)), SKEW_AT)
-        estimate = jackknife(lambda i, c=counts: skewness(c[i]), where, seed)  # type: ignore[misc]
-        chance = 1 / float(np.sqrt(SKEW_AT))  # a Poisson count of that mean
-        metrics.append(
-            Metric("gap", "occurrence-skew", estimate, len(at), len(at), chance, direction, SKEW_AT)
-        )
-    return metrics
-
-
-def _over_units(
-    grams: Grams,
-    statistic: Callable[[Grams], float],
-    units: Indices,
-    seed: int,
-    bounds: tuple[float, float],
-) -> Estimate:
-    return jackknife(lambda i: statistic(grams.at(i)), units, seed, bounds=bounds)
+    similarity = normalise(queries) @ normalise(gallery).T
+    nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
+    return np.bincount(nearest.ravel(), minlength=len(gallery)).astype(np.int64)
 
 
 def centroid_distance(grams: Grams) -> float:
@@ -196,6 +267,13 @@ def linear_cka(grams: Grams) -> float:
     return _alignment(_u_centre(grams.sar), _u_centre(grams.optical))
 
 
+_STATISTICS = {
+    "centroid-distance": centroid_distance,
+    "relative-gap": relative_gap,
+    "linear-cka": linear_cka,
+}
+
+
 def cka_chance(grams: Grams, seed: int) -> float:
     """Alignment when partners are dealt at random: mean over seeded permutations."""
     sar, optical = _u_centre(grams.sar), _u_centre(grams.optical)
@@ -204,14 +282,14 @@ def cka_chance(grams: Grams, seed: int) -> float:
     return float(np.mean([_alignment(sar, optical[np.ix_(order, order)]) for order in orders]))
 
 
-def _alignment(sar: NDArray[np.float64], optical: NDArray[np.float64]) -> float:
+def _alignment(sar: Array, optical: Array) -> float:
     if len(sar) < _FEWEST_FOR_CKA:
         return float("nan")
     own = float((sar * sar).sum()) * float((optical * optical).sum())
     return float((sar * optical).sum()) / float(np.sqrt(own)) if own > 0 else float("nan")
 
 
-def _u_centre(gram: FloatArray) -> NDArray[np.float64]:
+def _u_centre(gram: FloatArray) -> Array:
     """U-centred matrix, diagonal zero: its products are unbiased (Szekely and Rizzo 2014)."""
     exact = gram.astype(np.float64)
     count = len(exact)
@@ -237,26 +315,24 @@ def skewness(counts: Indices) -> float:
     return float((centred**3).mean() / std**3) if std > 0 else 0.0
 
 
-def pair_histograms(
-    sar: FloatArray, optical: FloatArray, seed: int, bins: int = 80
-) -> PairHistogram:
-    """Count the cosines of pairs and of non-pairs over -1..1, of a seeded sample."""
-    at = sample(len(sar), MOST_ITEMS, seed)
-    scores = np.clip(sar[at] @ optical[at].T, -1.0, 1.0)
+def pair_histograms(view: Pairs, bins: int = 80) -> tuple[Array, Indices, Indices]:
+    """Edges of bins over -1..1, and the cosines of pairs and of non-pairs counted in them."""
+    at = sample(len(view.sar), MOST_ITEMS, view.seed)
+    scores = np.clip(view.sar[at] @ view.optical[at].T, -1.0, 1.0)
     edges = np.linspace(-1.0, 1.0, bins + 1)
     pairs = np.histogram(scores.diagonal(), edges)[0].astype(np.int64)
     everything = np.histogram(scores, edges)[0].astype(np.int64)
-    return PairHistogram(edges, pairs, everything - pairs)
+    return edges, pairs, everything - pairs
 
 
-def _non_pair_distance(scores: FloatArray, units: Indices, seed: int, draws: int) -> Estimate:
+def _non_pair_distance(scores: FloatArray, clusters: Indices, seed: int, draws: int) -> Estimate:
     others = (scores.sum(axis=1) - scores.diagonal()) / max(len(scores) - 1, 1)
-    return bootstrap_mean(1 - others, units, seed, draws)
+    return bootstrap_mean(1 - others, clusters, seed, draws)
 
 
-def _pair_auroc(scores: FloatArray, units: Indices, seed: int, draws: int) -> Estimate:
+def _pair_auroc(scores: FloatArray, clusters: Indices, seed: int, draws: int) -> Estimate:
     """Probability that a pair scores above a non-pair; ties count half."""
     apart = np.sort(scores[~np.eye(len(scores), dtype=bool)])
     pairs = scores.diagonal()
     below = np.searchsorted(apart, pairs, "left") + np.searchsorted(apart, pairs, "right")
-    return bootstrap_mean(below / (2 * max(len(apart), 1)), units, seed, draws)
+    return bootstrap_mean(below / (2 * max(len(apart), 1)), clusters, seed, draws)

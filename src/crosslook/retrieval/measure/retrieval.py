@@ -2,76 +2,173 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crosslook.retrieval.measure.base import PAIRED, Definition, Measure
 from crosslook.retrieval.measure.resampling import (
     DRAWS,
     bootstrap_fraction,
     bootstrap_mean,
     bootstrap_median,
 )
-from crosslook.types import Estimate, Indices, Metric, Patch
+from crosslook.types import Direction, Indices, Metric, Patch
 
 RECALL_AT = (1, 5, 10, 50)
 
 
-def measure_retrieval(
-    ranks: Indices,
-    units: Indices,
-    n_gallery: int,
-    direction: str,
-    seed: int,
-    *,
-    draws: int = DRAWS,
-    accept_counts: Indices | None = None,
-    tolerant: bool | None = None,
-) -> list[Metric]:
-    """Summarise ranks; definitions and sources are in ``definitions.py``.
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """Where the partners stand in one direction, under one setup.
 
-    Parameters
+    Attributes
     ----------
     ranks : int64 array, shape (Nq,)
         Rank of the partner, 1 the best.
-    units : int64 array, shape (Nq,)
-        Unit of each query; the bootstrap draws units.
+    clusters : int64 array, shape (Nq,)
+        Cluster of each query; the bootstrap draws clusters.
     n_gallery : int
         Items that were searched.
     direction : str
-        ``sar->optical`` or ``optical->sar``.
     seed, draws : int
         Of the bootstrap.
-    accept_counts : int64 array, shape (Nq,), optional
+    accepted : int64 array, shape (Nq,), optional
         How many items count as found for each query; 1 by default.
-    tolerant : bool, optional
-        Name the metrics tolerant: neighbours are accepted, not only the same
-        ground. By default where counts are given.
-
-    Returns
-    -------
-    list of Metric
-        Recall at 1, 5, 10, 50 (as far as the gallery reaches), mean
-        reciprocal rank and median rank.
+    tolerant : bool
+        Whether neighbours are among them, not only the same ground.
     """
-    counts = np.ones(len(ranks), np.int64) if accept_counts is None else accept_counts
-    neighbours = accept_counts is not None if tolerant is None else tolerant
-    prefix = "tolerant-" if neighbours else ""
-    beyond = chance_beyond(n_gallery, counts)
-    estimates: list[tuple[str, int, Estimate, float]] = []
-    for k in RECALL_AT:
-        if k <= n_gallery:
-            estimate = bootstrap_fraction(ranks <= k, units, seed, draws)
-            estimates.append(("recall", k, estimate, 1.0 - float(beyond[k])))
-    reciprocal = bootstrap_mean(1.0 / ranks, units, seed, draws)
-    estimates.append(("mrr", 0, reciprocal, chance_mrr(beyond)))
-    median = bootstrap_median(ranks, units, seed, draws)
-    estimates.append(("median-rank", 0, median, chance_median(beyond)))
-    return [
-        Metric("retrieval", prefix + name, estimate, len(ranks), n_gallery, chance, direction, k)
-        for name, k, estimate, chance in estimates
-    ]
+
+    ranks: Indices
+    clusters: Indices
+    n_gallery: int
+    direction: Direction
+    seed: int
+    draws: int = DRAWS
+    accepted: Indices | None = None
+    tolerant: bool = False
+
+
+class Retrieval(Measure[Ranking]):
+    """Recall at 1, 5, 10, 50 (as far as the gallery reaches), reciprocal and median rank."""
+
+    name = "retrieval"
+    title = "Retrieval"
+    how = (
+        "Each patch of one sensor looks for its partner among all measured patches of the "
+        "other. Compare with chance, and with the uncalibrated line of the same extractor. "
+        "The comparison that stands for an extractor was chosen on the calibration units, "
+        "which are not measured; the best of all on these very queries is marked, since "
+        "picking it makes it a little optimistic."
+    )
+    sees = Ranking
+    definitions: ClassVar[Mapping[str, Definition]] = {
+        "recall": Definition(
+            "Recall at k",
+            "fraction of queries whose partner has a rank of at most k",
+            "Manning et al., Introduction to Information Retrieval, 2008",
+            "Ties are pessimistic: what scores the same as the partner stands before it.",
+        ),
+        "recall-loss": Definition(
+            "Recall that an approximate index loses",
+            "mean over queries of [exactly right at k] - [right at k through the index]",
+            PAIRED,
+            "On a seeded sample of at most 2,000 queries. 0: the index costs nothing.",
+            low=-1.0,
+            better="lower",
+            chance=0.0,
+        ),
+        "nearest-found": Definition(
+            "Nearest items that an approximate index finds",
+            "mean over queries of |exact best k and best k of the index| / k",
+            "Aumüller et al., ANN-Benchmarks, Information Systems 2020",
+            "Below 1 the index misses neighbours, whether they are partners or not.",
+        ),
+        "mrr": Definition(
+            "Mean reciprocal rank",
+            "mean of 1 / rank of the partner",
+            "Voorhees, TREC-8, 1999",
+            "Between recall at 1 and recall over all ranks.",
+        ),
+        "median-rank": Definition(
+            "Median rank",
+            "lower median of the rank of the partner",
+            "Karpathy and Fei-Fei, CVPR 2015",
+            "Half of the queries find their partner at this rank or better.",
+            low=1.0,
+            high=math.inf,
+            better="lower",
+        ),
+        "gain-over-best-member": Definition(
+            "Gain of a fusion over its best member",
+            "mean over queries of [fusion right at rank 1] - [best member right at rank 1]",
+            PAIRED,
+            (
+                "The fusion is better only where the interval lies above zero. The best member is "
+                "the one with the most right answers on the measured queries, which favours the "
+                "member."
+            ),
+            low=-1.0,
+            chance=0.0,
+        ),
+        "tolerant-recall": Definition(
+            "Tolerant recall at k",
+            (
+                "fraction of queries of which the partner or a neighbour within the tolerance has "
+                "a rank of at most k; other accepted items do not stand in the way"
+            ),
+            "Arandjelovic et al., CVPR 2016",
+            "The right neighbourhood counts, not only the exact patch.",
+        ),
+        "tolerant-mrr": Definition(
+            "Tolerant mean reciprocal rank",
+            "mean of 1 / best rank of an accepted item",
+            "Voorhees, TREC-8, 1999",
+            "As the mean reciprocal rank, with neighbours within the tolerance accepted.",
+        ),
+        "tolerant-median-rank": Definition(
+            "Tolerant median rank",
+            "lower median of the best rank of an accepted item",
+            "Karpathy and Fei-Fei, CVPR 2015",
+            "As the median rank, with neighbours within the tolerance accepted.",
+            low=1.0,
+            high=math.inf,
+            better="lower",
+        ),
+    }
+
+    def __call__(self, view: Ranking) -> list[Metric]:
+        """Summarise the ranks; tolerant metrics are named so."""
+        ranks, size = view.ranks, view.n_gallery
+        resample = view.clusters, view.seed, view.draws
+        counts = np.ones(len(ranks), np.int64) if view.accepted is None else view.accepted
+        beyond = chance_beyond(size, counts)
+        estimates = [
+            ("recall", k, bootstrap_fraction(ranks <= k, *resample), 1.0 - beyond[k])
+            for k in RECALL_AT
+            if k <= size
+        ]
+        reciprocal = bootstrap_mean(1.0 / ranks, *resample)
+        estimates.append(("mrr", 0, reciprocal, chance_mrr(beyond)))
+        median = bootstrap_median(ranks, *resample)
+        estimates.append(("median-rank", 0, median, chance_median(beyond)))
+        prefix = "tolerant-" if view.tolerant else ""
+        return [
+            self.metric(
+                prefix + name,
+                estimate,
+                len(ranks),
+                size,
+                chance=chance,
+                direction=view.direction,
+                k=k,
+            )
+            for name, k, estimate, chance in estimates
+        ]
 
 
 def match_curve(ranks: Indices, n_gallery: int) -> NDArray[np.float64]:

@@ -1,28 +1,69 @@
-"""Recall over the days between the two images of a pair."""
+"""Robustness: recall of one extractor as queries, patches, galleries and dates change."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from crosslook.data.patches import PatchSet
+from crosslook.errors import SettingError
+from crosslook.extract.base import Extractor
 from crosslook.progress import track
-from crosslook.retrieval.compare.calibration import Calibration
-from crosslook.retrieval.compare.similarity import Scoring, normalise, rank_partners
-from crosslook.retrieval.measure.perturbations import PERTURBATIONS, Perturbation
-from crosslook.retrieval.measure.resampling import DRAWS, bootstrap_fraction, bootstrap_mean
-from crosslook.types import FloatArray, Indices, Metric
+from crosslook.retrieval.compare.calibration import Calibration, fit_calibration
+from crosslook.retrieval.compare.pooling import pool
+from crosslook.retrieval.compare.similarity import (
+    Scoring,
+    fit_scoring,
+    normalise,
+    rank_partners,
+)
+from crosslook.retrieval.descriptors import Descriptors
+from crosslook.retrieval.measure.base import Definition, Measure
+from crosslook.retrieval.measure.gallery_size import gallery_curve
+from crosslook.retrieval.measure.perturbations import (
+    PERTURBATIONS,
+    Perturbation,
+    centre,
+    speckle,
+)
+from crosslook.retrieval.measure.resampling import (
+    DRAWS,
+    bootstrap_fraction,
+    bootstrap_mean,
+    sample,
+)
+from crosslook.retrieval.split import Division
+from crosslook.types import (
+    MODALITIES,
+    Direction,
+    Estimate,
+    FloatArray,
+    Indices,
+    Metric,
+    Modality,
+)
+
+CALIBRATION = "standardize"
+SCORING = "csls"
+DIRECTION: Direction = "sar->optical"
+"""All curves are of this comparison."""
+
+MOST_QUERIES = 200
+MOST_GALLERY, MOST_FIT = 500, 200
+LEAST_SIZE = 32
+DAY_BINS = (1, 3, 7, 14, 30, 90, 400)
+_CHUNK, _CUTS = 16, 32
 
 Describe = Callable[[FloatArray], FloatArray]
 """Images (n, 3, p, p) in 0..1 to raw descriptors (n, D)."""
 
-SAMPLE = 200
-DIRECTION = "sar->optical"
-_CHUNK = 16
+Read = Callable[[Modality, Indices], FloatArray]
+"""Patches (n, 3, p, p) of a modality, by index into the patch set."""
 
 
 class ReadContext(Protocol):
@@ -32,94 +73,317 @@ class ReadContext(Protocol):
         """Read (n, 3, p + 2 margin, p + 2 margin); NaN where the scene has no data."""
 
 
-@dataclass(frozen=True)
-class Gallery:
-    """What queries are compared with; rows of ``optical`` are the measured patches.
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One extractor and the patches that it is tried on.
 
     Attributes
     ----------
-    optical : float32 array, shape (N, D)
-        Calibrated unit descriptors.
-    units : int64 array, shape (N,)
-        The unit of each; the bootstrap draws units.
-    calibration, scoring
-        As fitted on the calibration units; queries go through them too.
+    describe, read, read_context : callable
+        Extractor and pooling; patches, and SAR patches with what lies around them.
+    fit, measured : int64 arrays, shapes (M,) and (N,)
+        Calibration set and test set: indices into the patch set.
+    clusters : int64 array, shape (N,)
+        Cluster of each measured patch.
+    scenes : sequence of str
+        Scene of each measured patch.
+    size : int
+        Side of a patch in pixels.
+    calibration, scoring : Calibration, Scoring
+        Fitted on the calibration set; disturbed queries go through them too.
+    sar, optical : float32 arrays, shape (N, D)
+        Calibrated unit descriptors of the measured patches, undisturbed.
+    seed, draws : int
+        Of samples, perturbations and intervals.
+    days : mapping
+        Days between SAR and optical image by scene; scenes that are not in it
+        are left out.
+    perturbations : mapping
+        What is done to queries, by name.
+    most : int
+        Queries that are disturbed at most.
+    left_out : dict
+        Filled by the measure: what could not be measured, and why.
     """
 
-    optical: FloatArray
-    units: Indices
+    describe: Describe
+    read: Read
+    read_context: ReadContext
+    fit: Indices
+    measured: Indices
+    clusters: Indices
+    scenes: Sequence[str]
+    size: int
     calibration: Calibration
     scoring: Scoring
-
-
-@dataclass
-class Robustness:
-    """Metrics, and what could not be measured with the reason."""
-
-    metrics: list[Metric] = field(default_factory=list)
+    sar: FloatArray
+    optical: FloatArray
+    seed: int
+    draws: int = DRAWS
+    days: Mapping[str, float] = field(default_factory=dict)
+    perturbations: Mapping[str, Perturbation] = field(default_factory=lambda: PERTURBATIONS)
+    most: int = MOST_QUERIES
     left_out: dict[str, str] = field(default_factory=dict)
 
+    def ranks(self, queries: FloatArray, partner: Indices) -> Indices:
+        """Rank of each query's partner in the undisturbed gallery."""
+        offsets = self.scoring.offsets(queries, self.optical)
+        return rank_partners(queries, self.optical, partner, offsets=offsets, top=1).rank
 
-def measure_robustness(
-    read_context: ReadContext,
-    describe: Describe,
-    gallery: Gallery,
-    measured: Indices,
-    size: int,
+    def fraction(self, values: ArrayLike, rows: Indices | slice) -> Estimate:
+        """A fraction of some of the measured patches, with its interval."""
+        return bootstrap_fraction(values, self.clusters[rows], self.seed, self.draws)
+
+
+def make_subject(
+    extractor: Extractor,
+    descriptors: Descriptors,
+    patches: PatchSet,
+    division: Division,
+    clusters: Sequence[str],
     seed: int,
-    *,
-    sample: int = SAMPLE,
-    draws: int = DRAWS,
-    perturbations: Mapping[str, Perturbation] = PERTURBATIONS,
-) -> Robustness:
-    """Disturb a sample of the SAR queries and search the unchanged gallery.
+    draws: int,
+    days: Mapping[str, float] | None = None,
+) -> Subject:
+    """Calibrate an extractor, and read its patches from their scenes.
 
     Parameters
     ----------
-    read_context : ReadContext
-        Reads by index into the whole patch set.
-    describe : callable
-        Extractor and pooling.
-    gallery : Gallery
-    measured : int64 array, shape (N,)
-        Index into the patch set of each row of the gallery.
-    size : int
-        Side of a patch in pixels.
+    extractor : Extractor
+        Open, that of the descriptors.
+    descriptors : Descriptors
+        Of the whole, undisturbed set ``patches``.
+    division : Division
+    clusters : sequence of str
+        Of each patch of the set.
     seed, draws : int
-        Of the sample, the perturbations and the intervals.
-    sample : int
-        Queries at most. All levels of all perturbations see the same ones;
-        where perturbations need context, only patches that have it are drawn.
-    perturbations : mapping, optional
-        By name; by default all.
-
-    Returns
-    -------
-    Robustness
-        Per perturbation and level ``recall@1/<name>=<level>`` (``k`` is 1) and
-        ``pair-cosine/<name>=<level>``; see :func:`parse_level`.
+    days : mapping of scene to days between its images, optional
     """
-    margins = {name: _margin(p, size) for name, p in perturbations.items()}
-    result = Robustness()
-    rows, context = _draw(read_context, measured, max(margins.values(), default=0), seed, sample)
-    if not len(rows):
-        result.left_out = {
-            name: f"no patch has {margin} px of its scene around it; "
-            "larger scenes or smaller patches are needed"
-            for name, margin in margins.items()
-            if perturbations[name].geometric
+    fit, measured = division.fit, division.measured
+    calibration = fit_calibration(CALIBRATION, descriptors.sar[fit], descriptors.optical[fit])
+
+    def calibrated(modality: Modality, rows: Indices) -> FloatArray:
+        return normalise(calibration.apply(descriptors.of(modality)[rows], modality))
+
+    names = [clusters[i] for i in measured]
+    return Subject(
+        describe=lambda images: pool(extractor.extract(images), descriptors.setup.pooling),
+        read=lambda modality, indices: patches.read(modality, indices.tolist()),
+        read_context=lambda indices, margin: np.stack(
+            [_context(patches, int(i), margin) for i in indices]
+        ),
+        fit=fit,
+        measured=measured,
+        clusters=np.unique(names, return_inverse=True)[1].astype(np.int64),
+        scenes=[patches.patches[i].scene for i in measured],
+        size=patches.size,
+        calibration=calibration,
+        scoring=fit_scoring(SCORING, calibrated("sar", fit), calibrated("optical", fit)),
+        sar=calibrated("sar", measured),
+        optical=calibrated("optical", measured),
+        seed=seed,
+        draws=draws,
+        days=days or {},
+        perturbations=perturbations_of(patches),
+    )
+
+
+def perturbations_of(patches: PatchSet) -> dict[str, Perturbation]:
+    """All perturbations, speckle in the tone and limits of the set's radiometry."""
+    sides = [scene.sides["sar"] for scene in patches.scenes.values()]
+    tone = "linear" if sides[0].scale == "stored" else patches.reading.sar.tone
+    low = float(np.median([side.stretch.low[0] for side in sides]))
+    high = float(np.median([side.stretch.high[0] for side in sides]))
+    return {**PERTURBATIONS, "looks": speckle(tone, low, high)}
+
+
+def _context(patches: PatchSet, index: int, margin: int) -> FloatArray:
+    """Read a SAR patch and what lies around it; NaN beyond the scene."""
+    patch = patches.patches[index]
+    return patches.scenes[patch.scene].read("sar", patch.window.pad(margin))
+
+
+def _curve(what: str, formula: str) -> dict[str, Definition]:
+    reading = "The first level is the undisturbed query; look at how far the curve stays level."
+    return {
+        f"recall@1/{what}": Definition(
+            f"Recall at 1 by {what}",
+            f"fraction of sampled queries whose partner is first; {formula}",
+            "Hendrycks and Dietterich, ICLR 2019, for curves over graded disturbances",
+            reading,
+        ),
+        f"pair-cosine/{what}": Definition(
+            f"Mean cosine of pairs by {what}",
+            f"mean_i cos(s_i, o_i) of calibrated descriptors; {formula}",
+            "Salton and McGill 1983 for the cosine",
+            reading,
+            low=-1.0,
+        ),
+    }
+
+
+class Robustness(Measure[Subject]):
+    """Recall at 1 while one thing changes, by levels or by ``k``."""
+
+    name = "robustness"
+    title = "Robustness"
+    how = (
+        "Recall at 1 while the query is disturbed, everything else unchanged; bars are 95 % "
+        "intervals. Dotted lines are extrapolated by a model, not measured."
+    )
+    sees = Subject
+    definitions: ClassVar[Mapping[str, Definition]] = {
+        **_curve("offset", "the query is cut that many pixels away, in a random direction"),
+        **_curve("rotation", "the query is turned by that many degrees, to either side"),
+        **_curve("scale", "the query shows that many times the ground, or as much less"),
+        **_curve("looks", "the query is multiplied by gamma speckle of that many looks"),
+        **_curve("gain", "the query's values are multiplied and clipped to 0..1"),
+        **_curve("gamma", "the query's values, 0..1, are raised to that power"),
+        "recall@1/patch": Definition(
+            "Recall at 1 by patch size",
+            "recall at 1 with the central k x k px of every patch, calibrated and searched anew",
+            "as recall",
+            "Smaller patches hold less to be recognised by; the gallery keeps its size.",
+        ),
+        "recall@1/gallery": Definition(
+            "Recall at 1 by gallery size",
+            "mean_i C(N-1-b_i, k-1) / C(N-1, k-1), b_i impostors beating the partner of query i",
+            "expectation of sampling without replacement",
+            "What galleries of k items drawn from this one would give, on average.",
+        ),
+        "recall@1/gallery-extrapolated": Definition(
+            "Recall at 1 by gallery size, extrapolated",
+            "mean_i [b_i = 0] B(a, b+k-1) / B(a, b+N-1), beta-binomial (a, b) fitted to all b_i",
+            "Skellam, J. R. Stat. Soc. B 1948",
+            "A model, not a measurement: further items are taken to be like those seen.",
+        ),
+        "recall@1/days-apart": Definition(
+            "Recall at 1 by days between the images",
+            "recall at 1 of pairs taken at most k days apart, and more than the k before",
+            "as recall",
+            "Scenes differ between bins in more than their dates; intervals are wide.",
+        ),
+    }
+
+    def __call__(self, view: Subject) -> list[Metric]:
+        """All curves; what could not be measured is told in ``view.left_out``."""
+        ranks = view.ranks(view.sar, np.arange(len(view.sar), dtype=np.int64))
+        return [
+            *self.disturbed(view),
+            *self.gallery_sizes(view, ranks),
+            *self.days_apart(view, ranks),
+            *self.patch_sizes(view),
+        ]
+
+    def disturbed(self, view: Subject) -> Iterator[Metric]:
+        """Disturb a sample of the SAR queries and search the unchanged gallery.
+
+        All levels of all perturbations see the same queries; where perturbations
+        need context, only patches that have it are drawn. ``recall@1/<name>=<level>``
+        and ``pair-cosine/<name>=<level>`` (see :func:`parse_level`).
+        """
+        margins = {
+            name: max(one.margin(view.size, level) for level in one.levels)
+            for name, one in view.perturbations.items()
         }
-        rows, context = _draw(read_context, measured, 0, seed, sample)
-    if not len(rows):
-        return Robustness(left_out=dict.fromkeys(perturbations, "no patch is free of gaps"))
-    chosen = {n: p for n, p in perturbations.items() if n not in result.left_out}
-    steps = [(name, level) for name, p in chosen.items() for level in p.levels]
-    for name, level in track(steps, "Measuring robustness"):
-        rng = np.random.default_rng([seed, zlib.crc32(f"{name}={level:g}".encode())])
-        queries = _describe(describe, context, size, chosen[name], level, rng)
-        unit = normalise(gallery.calibration.apply(queries, "sar"))
-        result.metrics += _summarise(f"{name}={level:g}", unit, gallery, rows, seed, draws)
-    return result
+        rows, context = _draw(view, max(margins.values(), default=0))
+        if not len(rows):
+            view.left_out.update(
+                (
+                    name,
+                    f"no patch has {margin} px of its scene around it; "
+                    "larger scenes or smaller patches are needed",
+                )
+                for name, margin in margins.items()
+                if view.perturbations[name].geometric
+            )
+            rows, context = _draw(view, 0)
+        if not len(rows):
+            view.left_out.update(dict.fromkeys(view.perturbations, "no patch is free of gaps"))
+        steps = [
+            (name, level)
+            for name, one in view.perturbations.items()
+            if name not in view.left_out
+            for level in one.levels
+        ]
+        for name, level in track(steps, "Measuring robustness"):
+            rng = np.random.default_rng([view.seed, zlib.crc32(f"{name}={level:g}".encode())])
+            cut = view.perturbations[name].apply
+            raw = [
+                view.describe(cut(context[at : at + _CHUNK], view.size, level, rng))
+                for at in range(0, len(context), _CHUNK)
+            ]
+            queries = normalise(view.calibration.apply(np.concatenate(raw), "sar"))
+            yield from self._level(f"{name}={level:g}", queries, rows, view)
+
+    def _level(
+        self, label: str, queries: FloatArray, rows: Indices, view: Subject
+    ) -> Iterator[Metric]:
+        count, size = len(rows), len(view.optical)
+        cosine = (queries * view.optical[rows]).sum(axis=1)
+        recall = view.fraction(view.ranks(queries, rows) == 1, rows)
+        near = bootstrap_mean(cosine, view.clusters[rows], view.seed, view.draws)
+        yield self.metric(
+            f"recall@1/{label}", recall, count, size, chance=1 / size, direction=DIRECTION, k=1
+        )
+        yield self.metric(f"pair-cosine/{label}", near, count, size, direction=DIRECTION)
+
+    def gallery_sizes(self, view: Subject, ranks: Indices) -> Iterator[Metric]:
+        """Recall at 1 over the size of the gallery (in ``k``)."""
+        for name, size, values in gallery_curve(ranks, len(view.optical)):
+            estimate = view.fraction(values, slice(None))
+            yield self.metric(
+                name, estimate, len(ranks), size, chance=1.0 / size, direction=DIRECTION, k=size
+            )
+
+    def days_apart(self, view: Subject, ranks: Indices) -> Iterator[Metric]:
+        """Recall at 1 by the days between the two images; ``k`` is a bin's upper end."""
+        gaps = np.array([abs(view.days.get(scene, np.nan)) for scene in view.scenes], np.float64)
+        size, low = len(view.optical), -np.inf
+        for high in DAY_BINS:
+            rows = np.flatnonzero((gaps > low) & (gaps <= high))
+            low = high
+            if len(rows):
+                estimate = view.fraction(ranks[rows] == 1, rows)
+                yield self.metric(
+                    "recall@1/days-apart",
+                    estimate,
+                    len(rows),
+                    size,
+                    chance=1 / size,
+                    direction=DIRECTION,
+                    k=high,
+                )
+
+    def patch_sizes(self, view: Subject) -> Iterator[Metric]:
+        """Recall at 1 with the centre of each patch only; ``k`` is its side.
+
+        The side, its half, quarter ... down to 32 px. Both modalities are cut,
+        described, calibrated and searched anew per size, so a row says what a study
+        with such patches on the same places would give.
+        """
+        rows = sample(len(view.measured), MOST_GALLERY, view.seed)
+        chosen = {
+            "fit": view.fit[sample(len(view.fit), MOST_FIT, view.seed)],
+            "measured": view.measured[rows],
+        }
+        side = view.size
+        while side >= min(view.size, LEAST_SIZE):
+            try:
+                raw = {
+                    (modality, part): _describe_centres(view, modality, indices, side)
+                    for modality in MODALITIES
+                    for part, indices in chosen.items()
+                }
+            except SettingError as error:  # the pooling is finer than so small a map
+                view.left_out[f"patch={side}"] = str(error)
+                return
+            first = view.fraction(_ranks_anew(raw) == 1, rows)
+            count = len(rows)
+            yield self.metric(
+                "recall@1/patch", first, count, chance=1 / count, direction=DIRECTION, k=side
+            )
+            side //= 2
 
 
 def parse_level(metric: str) -> tuple[str, str, float]:
@@ -129,38 +393,17 @@ def parse_level(metric: str) -> tuple[str, str, float]:
     return figure, name, float(level)
 
 
-def _summarise(
-    label: str, unit: FloatArray, gallery: Gallery, rows: Indices, seed: int, draws: int
-) -> list[Metric]:
-    offsets = gallery.scoring.offsets(unit, gallery.optical)
-    ranks = rank_partners(unit, gallery.optical, rows, offsets=offsets, top=1).rank
-    cosine = (unit * gallery.optical[rows]).sum(axis=1)
-    units, n, size = gallery.units[rows], len(rows), len(gallery.optical)
-    recall = bootstrap_fraction(ranks == 1, units, seed, draws)
-    near = bootstrap_mean(cosine, units, seed, draws)
-    return [
-        Metric("robustness", f"recall@1/{label}", recall, n, size, 1 / size, DIRECTION, 1),
-        Metric("robustness", f"pair-cosine/{label}", near, n, size, float("nan"), DIRECTION),
-    ]
-
-
-def _margin(perturbation: Perturbation, size: int) -> int:
-    return max(perturbation.margin(size, level) for level in perturbation.levels)
-
-
-def _draw(
-    read_context: ReadContext, measured: Indices, margin: int, seed: int, sample: int
-) -> tuple[Indices, FloatArray]:
+def _draw(view: Subject, margin: int) -> tuple[Indices, FloatArray]:
     """Draw rows of the gallery whose patch has whole context, and read it."""
-    order = np.random.default_rng(seed).permutation(len(measured))
+    order = np.random.default_rng(view.seed).permutation(len(view.measured))
     rows: list[Indices] = []
     parts: list[FloatArray] = []
-    missing = sample
+    missing = view.most
     for start in range(0, len(order), _CHUNK):
         if missing <= 0:
             break
         at = np.sort(order[start : start + _CHUNK]).astype(np.int64)
-        context = read_context(measured[at], margin)
+        context = view.read_context(view.measured[at], margin)
         whole = np.flatnonzero(np.isfinite(context).all(axis=(1, 2, 3)))[:missing]
         rows.append(at[whole])
         parts.append(context[whole])
@@ -168,72 +411,22 @@ def _draw(
     return np.concatenate(rows), np.concatenate(parts)
 
 
-def _describe(
-    describe: Describe,
-    context: FloatArray,
-    size: int,
-    perturbation: Perturbation,
-    level: float,
-    rng: np.random.Generator,
-) -> FloatArray:
-    parts: Sequence[FloatArray] = [
-        describe(perturbation.apply(context[start : start + _CHUNK], size, level, rng))
-        for start in range(0, len(context), _CHUNK)
-    ]
-    return np.concatenate(parts)
-
-
-DAY_BINS = (1, 3, 7, 14, 30, 90, 400)
-
-
-def measure_date_gap(
-    ranks: Indices,
-    scenes: Sequence[str],
-    days: Mapping[str, float],
-    n_gallery: int,
-    seed: int,
-    *,
-    units: ArrayLike | None = None,
-    draws: int = DRAWS,
-    bins: Sequence[int] = DAY_BINS,
-) -> list[Metric]:
-    """Recall at 1 by the days between the two images; ``k`` is a bin's upper end.
-
-    Parameters
-    ----------
-    ranks : int64 array, shape (Nq,)
-    scenes : sequence of str
-        Scene of each query.
-    days : mapping
-        Days between SAR and optical per scene; scenes that are not in it are
-        left out, so data without dates give no row.
-    units : array, shape (Nq,), optional
-        Unit of each query; its scene by default.
-    n_gallery, seed, draws
-        As in :func:`~crosslook.retrieval.measure.retrieval.measure_retrieval`.
-    bins : sequence of int
-        Upper ends, rising; a gap of at most the first falls into the first.
-    """
-    gaps = np.array([abs(days.get(scene, np.nan)) for scene in scenes], np.float64)
-    names = np.asarray(scenes if units is None else units)
-    metrics = []
-    low = -np.inf
-    for high in bins:
-        inside = (gaps > low) & (gaps <= high)
-        low = high
-        if inside.any():
-            estimate = bootstrap_fraction(ranks[inside] == 1, names[inside], seed, draws)
-            count = int(inside.sum())
-            metrics.append(
-                Metric(
-                    "robustness",
-                    "recall@1/days-apart",
-                    estimate,
-                    count,
-                    n_gallery,
-                    1 / n_gallery,
-                    DIRECTION,
-                    high,
-                )
+def _describe_centres(view: Subject, modality: Modality, indices: Indices, side: int) -> FloatArray:
+    return np.concatenate(
+        [
+            view.describe(
+                np.ascontiguousarray(centre(view.read(modality, indices[i : i + _CUTS]), side))
             )
-    return metrics
+            for i in range(0, len(indices), _CUTS)
+        ]
+    )
+
+
+def _ranks_anew(raw: Mapping[tuple[Modality, str], FloatArray]) -> Indices:
+    fitted = fit_calibration(CALIBRATION, raw["sar", "fit"], raw["optical", "fit"])
+    unit = {key: normalise(fitted.apply(value, key[0])) for key, value in raw.items()}
+    query, gallery = unit["sar", "measured"], unit["optical", "measured"]
+    correction = fit_scoring(SCORING, unit["sar", "fit"], unit["optical", "fit"])
+    partner = np.arange(len(query), dtype=np.int64)
+    offsets = correction.offsets(query, gallery)
+    return rank_partners(query, gallery, partner, offsets=offsets, top=1).rank
