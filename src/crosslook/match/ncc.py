@@ -323,7 +323,7 @@ def find_peaks(scores: FloatArray, exclusion: float) -> Peaks:
         each = np.arange(count)
         down = [scores[each, inner_row + d, col] for d in (-1, 0, 1)]
         along = [scores[each, row, inner_col + d] for d in (-1, 0, 1)]
-        fraction = np.column_stack([_vertex(*down), _vertex(*along)])
+        fraction = np.column_stack([parabola_top(*down), parabola_top(*along)])
         position += np.where(border[:, None], 0.0, fraction)
     distance = np.hypot(
         np.arange(rows)[None, :, None] - row[:, None, None],
@@ -334,8 +334,16 @@ def find_peaks(scores: FloatArray, exclusion: float) -> Peaks:
     return Peaks(position, top, ratio, border)
 
 
-def _vertex(before: FloatArray, at: FloatArray, after: FloatArray) -> Array:
-    """Offset of the top of the parabola through three equidistant values."""
+def parabola_top(
+    before: FloatArray | Array, at: FloatArray | Array, after: FloatArray | Array
+) -> Array:
+    """Offset of the top of the parabola through three equidistant values, -0.5..0.5.
+
+    Parameters
+    ----------
+    before, at, after : arrays of one shape
+        Values at -1, 0 and 1; 0 is the result where they have no top.
+    """
     bend = (before + after - 2.0 * at).astype(np.float64)
     slope = (before - after).astype(np.float64)
     offset = np.where(bend < -1e-9, 0.5 * slope / np.minimum(bend, -1e-9), 0.0)
