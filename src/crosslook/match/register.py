@@ -99,11 +99,12 @@ def _registered(
     extractor: Extractor,
     matcher: Matcher,
 ) -> MatchResult:
-    """Search area by area until the alignment found in one is a match; the surest is the result."""
+    """Try one area after the other until one holds a match; the surest alignment is the result."""
     tried = []
     with timings() as seconds:
         images = _opened(sar_image, optical_image, settings)
         placed = start_of(*images, settings.points) if start is None else start
+        # Around the start, then the whole overlap; or the range requested alone.
         for area in search_areas(images, placed, extractor, settings):
             found = align_in(area, matcher, settings)
             tried.append(with_model(found, area, matcher, settings))
@@ -116,7 +117,7 @@ def _registered(
 
 
 def align_in(area: SearchArea, matcher: Matcher, settings: RegisterSettings) -> Alignment:
-    """Align from the starts of an area, one after the other, until one is a match.
+    """Try one start of an area after the other until one is a match.
 
     Returns
     -------
@@ -128,7 +129,7 @@ def align_in(area: SearchArea, matcher: Matcher, settings: RegisterSettings) -> 
     model: Model = settings.model if settings.model in ("shift", "tps") else "similarity"
     fitting = Fitting(model, settings.seed, is_fitted=matcher.IS_FITTED)
     tried = []
-    for start in area.starts():
+    for start in area.starts():  # as the image is placed, then the best poses of a search
         points = matcher.tie_points(area.pair, start)
         tried.append(align(area.pair, start, points, fitting))  # robust fit, refinement, verdict
         if tried[-1].is_match:
