@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,7 +134,7 @@ def _finish_item(
     return {
         "name": item.name,
         "verdict": result.verdict,
-        "confidence": round(result.confidence, 4),
+        "confidence": "" if isnan(result.confidence) else round(result.confidence, 4),
         "longitude": longitude,
         "latitude": latitude,
         "expected_error_px": result.expected_error_px,
@@ -163,7 +164,7 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
     bool
         Whether it is a match.
     """
-    parts = [f"{result.verdict}: confidence {result.confidence:.2f}"]
+    parts = [f"{result.verdict}: confidence {result.confidence_text}"]
     if name:
         parts[0] = f"{name}: {parts[0]}"
     centre = result.centre
@@ -177,7 +178,7 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
     click.echo(f"{', '.join(parts)}; see {out}")
     if not name:
         _say_why(result)
-    if result.search == "widened":
+    if result.search == "expanded":
         click.echo("near its start the image fits nowhere, so the whole overlap was searched")
     if result.reason:
         click.echo(result.reason)
