@@ -121,7 +121,7 @@ def locate_all(
 ) -> Iterator[MatchResult | Failure]:
     """Locate many queries, as :func:`locate` does one, and yield what each gives, in order.
 
-    Queries are searched for a few at a time, so an atlas too large to be kept
+    Queries are searched for a few at a time, so an atlas too large to stay
     transformed in memory is read once for several of them. A query that
     cannot be read or matched gives a :class:`~crosslook.match.result.Failure`;
     the others go on.
@@ -179,7 +179,7 @@ def _open(place: str | Path | Atlas, settings: LocateSettings) -> _Job:
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """A query ready to be searched for, whole or in parts, and the seconds that took."""
+    """A query read and scaled, to be searched for whole or in parts, and the seconds that took."""
 
     query: Query
     request: SearchRequest
@@ -320,7 +320,7 @@ def _verified(job: _Job, one: _Prepared, candidates: list[Candidate]) -> list[Ca
         raise MatchError(
             f"nothing in atlas '{job.atlas.name}' can be compared with "
             f"'{one.query.image.name}': too little of the prior holds data. "
-            "Widen it, or see atlas info."
+            "Expand it, or see atlas info."
         )
     with timer("verification"):
         return verify(job.verifier, one.request.poses, candidates)

@@ -1,6 +1,6 @@
 """What an atlas of an area takes: time, memory and storage, from unit costs measured here.
 
-A small atlas of random ground is built and asked, each in a process of its
+A small atlas of random ground is built and searched, each in a process of its
 own, so that its peak of memory is its own. The costs of one block times the
 blocks of the area are the plan.
 """
