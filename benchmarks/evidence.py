@@ -62,7 +62,7 @@ def cases(data: Path, count: int, seed: int) -> Iterator[tuple[str, Case, PoseRa
 
 
 def line(group: str, case: Case, wanted: PoseRange | None, own: bool) -> dict[str, float | str]:
-    """One row: what was asked, how far the answer is off, and its evidence."""
+    """One row: the case, how far the answer is off, and its evidence."""
     extractor = open_extractor(DEFAULT_EXTRACTOR)
     pair = ImagePair.of(*case.grey_images(wrong=not own), extractor)
     started = perf_counter()

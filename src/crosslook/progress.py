@@ -1,4 +1,4 @@
-"""Progress and time of long work: shown on a terminal, told to who listens, silent elsewhere."""
+"""Progress and time of long work: shown on a terminal, reported to listeners, silent elsewhere."""
 
 from __future__ import annotations
 

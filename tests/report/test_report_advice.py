@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from crosslook.report.claims import judge_advice, two_stage_advice
-from crosslook.report.more_sections import two_stage_section
-from crosslook.retrieval.dense_scores import StageFeatures
-from crosslook.retrieval.stage_spec import StageSpec
+from crosslook.report.section import Results
+from crosslook.report.two_stage import judge_advice, two_stage_advice, two_stage_section
+from crosslook.retrieval.compare.stage_scores import StageFeatures
+from crosslook.retrieval.stage_spec import Stage
 from crosslook.retrieval.two_stage import TwoStageSettings, evaluate_two_stage
 from crosslook.types import FeatureMap, FloatArray, Row
 
 GROUPS, MEMBERS, FIT = 12, 5, 40
 COUNT = FIT + GROUPS * MEMBERS
-UNITS = np.r_[np.arange(FIT) // 5, 100 + np.arange(GROUPS * MEMBERS) // MEMBERS]
+CLUSTERS = np.r_[np.arange(FIT) // 5, 100 + np.arange(GROUPS * MEMBERS) // MEMBERS]
 
 
 def maps(what: str, seed: int) -> tuple[FloatArray, FloatArray]:
@@ -33,7 +35,7 @@ def maps(what: str, seed: int) -> tuple[FloatArray, FloatArray]:
     return first, second
 
 
-def stage(spec: StageSpec, what: str, seed: int) -> StageFeatures:
+def stage(spec: Stage, what: str, seed: int) -> StageFeatures:
     sar, optical = maps(what, seed)
     return StageFeatures(spec, FeatureMap(sar, 8.0), FeatureMap(optical, 8.0))
 
@@ -41,11 +43,11 @@ def stage(spec: StageSpec, what: str, seed: int) -> StageFeatures:
 def rows(coarse: str, fine: str) -> list[Row]:
     # The same knowledge is the same features: neither order can be better.
     seeds = (0, 0) if coarse == fine else (0, 1)
-    specs = StageSpec("sam2", "grid:6"), StageSpec("sd-vae", "grid:6")
+    specs = Stage.parse("sam2:pool=grid:6"), Stage.parse("sd-vae:pool=grid:6")
     how = zip(specs, (coarse, fine), seeds, strict=True)
     first, second = (stage(spec, what, seed) for spec, what, seed in how)
     result = evaluate_two_stage(
-        first, second, UNITS, np.arange(FIT), np.arange(FIT, COUNT),
+        first, second, CLUSTERS, np.arange(FIT), np.arange(FIT, COUNT),
         settings=TwoStageSettings(ks=(5, 30), radius=8.0), draws=300,
     )  # fmt: skip
     head = ("set", "sam2+sd-vae", "", "auto+dense", "standardize", "csls", "held-out")
@@ -73,7 +75,7 @@ def test_the_advice_is_judged(coarse: str, fine: str, verdict: str) -> None:
     assert 0 < advice.cost < 1
     assert "against sd-vae alone" in claim.why
     assert "against the swapped order" in claim.why
-    (section,) = two_stage_section(measured)
+    (section,) = two_stage_section(Results(Path(), measured, {}))
     assert section.parts[0].table is not None
     assert section.parts[0].table.lines == [[claim.text, claim.verdict, claim.why]]
 

@@ -11,7 +11,7 @@ import pytest
 from crosslook.report.html import write_report
 from crosslook.retrieval import run_folder
 from crosslook.retrieval.setup import Setup
-from crosslook.retrieval.thumbnails import write_thumbnails
+from crosslook.retrieval.views import write_thumbnails
 from crosslook.types import Modality, Patch, Row, Window
 from tests.helpers.chromium import BROWSER, QUIET
 

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from crosslook.report.claims import judge_claims, rank_correlation
+from crosslook.report.gap import judge_claims, rank_correlation
 from crosslook.retrieval.compare.similarity import normalise, rank_partners
 from crosslook.retrieval.measure.difference import (
     Difference,

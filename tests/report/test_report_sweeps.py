@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from crosslook.report.sweeps import find_sweeps, sweep_section
-from crosslook.report.tables import headlines
+from pathlib import Path
+
+from crosslook.report.retrieval import find_sweeps, sweep_section
+from crosslook.report.section import Results
 from crosslook.types import Row
 
 
@@ -37,8 +39,7 @@ def test_depths_of_one_model_stand_together() -> None:
 def test_the_section_draws_recall_and_gap_against_depth() -> None:
     values = {"dinov2:layer=1": (0.4, 0.3), "dinov2:layer=2": (0.7, 0.5), "hog": (0.9, 0.2)}
     rows = [row for spec, pair in values.items() for row in rows_of(spec, *pair)]
-    lead = headlines(rows, {"splits": []})
-    [section] = sweep_section(rows, lead)
+    [section] = sweep_section(Results(Path(), rows, {"splits": []}))
     drawn, table = section.parts
     assert drawn.figure is not None
     recall, gap = drawn.figure["data"]
@@ -51,4 +52,4 @@ def test_the_section_draws_recall_and_gap_against_depth() -> None:
         "–", "1", "0.400", "0.300 to 0.450", "0.200", "0.100 to 0.250", "0.300", "0.200 to 0.350",
     ]  # fmt: skip
     assert len(table.table.lines) == 2
-    assert sweep_section(rows_of("hog", 0.9, 0.2), headlines(rows_of("hog", 0.9, 0.2), {})) == []
+    assert sweep_section(Results(Path(), rows_of("hog", 0.9, 0.2), {})) == []

@@ -9,8 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from crosslook.report.compare import compare_runs
-from crosslook.report.paper import write_latex
-from crosslook.report.tables import best_setups, headlines
+from crosslook.report.tables import best_setups, headlines, write_latex
 from crosslook.retrieval.choose import choose_setup
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.run_folder import MatchTable, write_matches, write_patches, write_run

@@ -182,8 +182,8 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
         click.echo("near its start the image fits nowhere, so the whole overlap was searched")
     if result.reason:
         click.echo(result.reason)
-    bent = result.transform is None or result.transform.model == "relief"
-    if result.settings.get("model") == "relief" and not bent:
+    other = result.transform is not None and result.transform.model != "relief"
+    if result.settings.get("model") == "relief" and other:
         click.echo("no relief was followed: too few clear tie points are displaced along one line")
     say_notes(result.notes)
     if result.hint:
@@ -194,7 +194,6 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
 def _say_why(result: MatchResult) -> None:
     """Print what adds most to the confidence, and what takes most from it."""
     terms = result.explanation.terms
-    sides = {"for": [t for t in terms if t.logit > 0], "against": [t for t in terms if t.logit < 0]}
-    for sign, said in sides.items():
-        for one in said[:_REASONS]:
+    for sign in ("for", "against"):
+        for one in [t for t in terms if t.sign == sign][:_REASONS]:
             click.echo(f"{sign}: {one.sentence}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -11,55 +11,41 @@ from typing import Any
 from markupsafe import Markup
 
 from crosslook.atomic import write_text
-from crosslook.report.figures import Figure, match_curves, pair_histogram
-from crosslook.report.more_sections import (
-    claims_section,
-    hover_thumbnails,
-    robustness_section,
-    structure_section,
-    two_stage_section,
-)
-from crosslook.report.paper import (
-    ROW_COLUMNS,
-    figure_files,
-    write_figures,
-    write_latex,
-    write_row_table,
-)
-from crosslook.report.sections import (
-    Part,
-    Section,
-    best_match_table,
-    definitions_of,
-    gap_table,
-    index_losses,
-    measure_table,
-    plain_section,
-    retrieval_table,
-    shown_matches,
-)
-from crosslook.report.sweeps import sweep_section
+from crosslook.report.figures import Figure, figure_files, write_figures
+from crosslook.report.gap import claims_section, gap_section
+from crosslook.report.retrieval import retrieval_section, sweep_section
+from crosslook.report.robustness import robustness_section
+from crosslook.report.section import Results, Section, measure_section
+from crosslook.report.structure import hover_thumbnails, structure_section, views_section
 from crosslook.report.tables import (
     BEST,
-    Headline,
-    headlines,
+    ROW_COLUMNS,
     interval,
     number,
     recall_rows,
+    write_latex,
+    write_row_table,
 )
-from crosslook.report.views import views_section
+from crosslook.report.two_stage import two_stage_section
 from crosslook.retrieval.measure.registry import MEASURES
-from crosslook.retrieval.run_folder import (
-    read_curves,
-    read_histograms,
-    read_matches,
-    read_patches,
-    read_rows,
-    read_run,
-)
-from crosslook.retrieval.thumbnails import read_thumbnails
+from crosslook.retrieval.run_folder import read_rows, read_run
 from crosslook.types import Row
 from crosslook.written import has_header, is_marked, refuse_foreign
+
+SECTIONS: tuple[tuple[str, Callable[[Results], list[Section]]], ...] = (
+    ("gap", gap_section),
+    ("retrieval", retrieval_section),
+    ("retrieval", sweep_section),
+    ("difference", claims_section),
+    ("structure", structure_section),
+    ("structure", views_section),
+    ("two-stage", two_stage_section),
+    ("robustness", robustness_section),
+)
+"""Sections with figures of their own, each with the measure that it shows.
+
+A measure without one is shown by all of its rows, behind these.
+"""
 
 WRITTEN = {
     "report.html": is_marked,
@@ -85,8 +71,8 @@ def write_report(run: Path, *, overwrite: bool = False) -> Path:
     from plotly.offline import get_plotlyjs
 
     record, rows = read_run(run), read_rows(run)
-    lead = headlines(rows, record)
-    sections = _sections(run, rows, lead)
+    results = Results(run, rows, record)
+    sections = make_sections(results)
     templates = files("crosslook.report") / "templates"
     environment = Environment(loader=PackageLoader("crosslook.report"), autoescape=True)
     environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False}
@@ -94,10 +80,10 @@ def write_report(run: Path, *, overwrite: bool = False) -> Path:
         run=record,
         dropped=sum(record["dropped"].values()),
         marks=_marks(record, rows),
-        summary=_summary(rows, lead, record),
+        summary=_summary(results),
         sections=sections,
         finite=_finite,
-        hover=hover_thumbnails(run),
+        hover=hover_thumbnails(results),
         css=Markup((templates / "report.css").read_text(encoding="utf-8")),
         js=Markup((templates / "report.js").read_text(encoding="utf-8")),
         plotly=Markup(get_plotlyjs()),
@@ -122,55 +108,12 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _sections(run: Path, rows: Sequence[Row], lead: Sequence[Headline]) -> list[Section]:
-    histograms = read_histograms(run)
-    parts = [
-        Part(
-            f"Pairs and non-pairs: {name}",
-            figure=pair_histogram(
-                [
-                    h
-                    for h in histograms
-                    if h.setup.extractor == name and h.setup.calibration in ("none", "standardize")
-                ]
-            ),
-        )
-        for name in dict.fromkeys(h.setup.extractor for h in histograms)
-    ]
-    sections = [
-        Section(
-            "gap",
-            "Modality gap",
-            "A small distance of pairs means nothing by itself: look at how far the pairs stand "
-            "from the non-pairs, before and after calibration.",
-            [Part(table=gap_table(rows)), *parts],
-            definitions_of("gap", rows),
-        ),
-        Section(
-            "retrieval",
-            "Retrieval",
-            "Each patch of one sensor looks for its partner among all measured patches of the "
-            "other. Compare with chance, and with the uncalibrated line of the same extractor. "
-            "The comparison that stands for an extractor was chosen on the calibration units, "
-            "which are not measured; the best of all on these very queries is marked, since "
-            "picking it makes it a little optimistic.",
-            [
-                Part(
-                    "Cumulative match curves, SAR to optical",
-                    figure=match_curves(read_curves(run), [line.setup for line in lead]),
-                ),
-                Part(table=retrieval_table(rows)),
-                *_losses(rows),
-                *_thumbnails(run, lead),
-            ],
-            definitions_of("retrieval", rows),
-        ),
-    ]
-    sections += sweep_section(rows, lead) + claims_section(rows) + structure_section(run, rows)
-    sections += views_section(run) + two_stage_section(rows) + robustness_section(rows)
-    shown = {"gap", "retrieval", "difference", "structure", "two-stage", "robustness"}
-    others = (measure for measure in MEASURES if measure.name not in shown)
-    return sections + [one for measure in others for one in plain_section(measure, rows)]
+def make_sections(results: Results) -> list[Section]:
+    """All sections that have something to show."""
+    sections = [one for _, make in SECTIONS for one in make(results)]
+    shown = {measure for measure, _ in SECTIONS}
+    others = [measure.name for measure in MEASURES if measure.name not in shown]
+    return sections + [one for name in others for one in measure_section(results, name)]
 
 
 def _figures(sections: Sequence[Section]) -> dict[str, Figure]:
@@ -183,39 +126,11 @@ def _figures(sections: Sequence[Section]) -> dict[str, Figure]:
     }
 
 
-def _losses(rows: Sequence[Row]) -> list[Part]:
-    lost = index_losses(rows)
-    if not lost:
-        return []
-    text = (
-        "Retrieval went through an approximate index, which may miss what exact search finds. "
-        "A sample of the queries was searched exactly too; this is the difference."
-    )
-    return [Part("What the index loses", text, table=measure_table(lost, "retrieval"))]
-
-
-def _thumbnails(run: Path, lead: Sequence[Headline]) -> list[Part]:
-    table = best_match_table(read_matches(run), lead[0].setup) if lead else None
-    if table is None:
-        return []
-    patches, thumbnails = read_patches(run), read_thumbnails(run)
-    name = f"{lead[0].setup.name} ({lead[0].setup.how})"
-    return [
-        Part(
-            f"The ten best matches of {name}",
-            matches=shown_matches(table, patches, thumbnails, True),
-        ),
-        Part(
-            f"The ten worst matches of {name}",
-            matches=shown_matches(table, patches, thumbnails, False),
-        ),
-    ]
-
-
-def _summary(rows: Sequence[Row], lead: Sequence[Headline], record: dict[str, Any]) -> list[str]:
+def _summary(results: Results) -> list[str]:
+    rows, record = results.rows, results.record
     recall = recall_rows(rows, "sar->optical")
     lines = []
-    for line in lead:
+    for line in results.lead:
         row = line.row
         plain = next(
             (r for s, r in recall.items() if s.is_plain and s.family == line.setup.family), None

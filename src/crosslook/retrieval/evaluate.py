@@ -24,7 +24,7 @@ from crosslook.retrieval.compare.calibration import (
     fit_directions,
     thin,
 )
-from crosslook.retrieval.compare.shifts import Shifts
+from crosslook.retrieval.compare.maps import Shifts
 from crosslook.retrieval.compare.similarity import (
     SCORINGS,
     Offsets,
@@ -341,14 +341,11 @@ class Evaluator:
         sar, optical, clusters = calibrated.sar, calibrated.optical, self.clusters
         if self.accepted is not None:  # a second patch of one ground is no non-pair
             sar, optical, clusters = sar[self.first], optical[self.first], clusters[self.first]
-        seed = self.settings.seed
-        self.add(calibrated.setup, Pairs(sar, optical, clusters, seed, self.settings.draws))
-        if not self.shown:
-            return
-        counts = pair_histograms(sar, optical, seed)
-        self.findings.histograms.append(
-            HistogramTable(calibrated.setup, counts.edges, counts.pairs, counts.non_pairs)
-        )
+        view = Pairs(sar, optical, clusters, self.settings.seed, self.settings.draws)
+        self.add(calibrated.setup, view)
+        if self.shown:
+            counted = HistogramTable(calibrated.setup, *pair_histograms(view))
+            self.findings.histograms.append(counted)
 
     def _offsets(self, calibrated: Calibrated) -> dict[str, Offsets]:
         """Score corrections of SAR to optical, with the calibration units as banks."""

@@ -1,6 +1,4 @@
-"""The files of a run folder that show structure: embeddings and heat maps.
-
-The files of a run folder, written and read in one place.
+"""The files of a run folder, written and read in one place.
 
 Every file is written whole. The Parquet files hold no time and are sorted, so
 the same run gives the same bytes.
@@ -9,7 +7,7 @@ the same run gives the same bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ from crosslook.atomic import atomic_path, write_text
 from crosslook.errors import InputError, StoreError
 from crosslook.json_text import json_object
 from crosslook.retrieval.setup import Setup
-from crosslook.types import Direction, FloatArray, Indices, Patch, Row, Window
+from crosslook.types import MODALITIES, Direction, FloatArray, Indices, Patch, Row, Window
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,41 @@ class HistogramTable:
     non_pairs: Indices
 
 
+@dataclass(frozen=True, eq=False)
+class EmbeddingTable:
+    """Plane coordinates of pairs; ``sar`` and ``optical`` are float32 (n, 2).
+
+    ``index`` (n,) points into the patches; ``method`` is ``pca`` or ``umap``.
+    """
+
+    setup: Setup
+    method: str
+    index: NDArray[np.int64]
+    sar: FloatArray
+    optical: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class HeatTable:
+    """Mean cosines of blocks of SAR (rows) and optical (columns), (b, b).
+
+    ``borders`` are the places, in blocks, where the next cluster begins;
+    ``order`` (n,) the patches in the order of the map before they were averaged,
+    block b those from ``b * n // blocks`` on; empty in runs that did not keep it.
+    """
+
+    setup: Setup
+    order_by: str
+    values: FloatArray
+    borders: NDArray[np.float64]
+    order: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def members(self, block: int) -> NDArray[np.int64]:
+        """The patches that were averaged in a block; none where the run did not keep them."""
+        count, blocks = len(self.order), len(self.values)
+        return self.order[block * count // blocks : (block + 1) * count // blocks]
+
+
 def picked_queries(table: MatchTable, best: bool) -> list[int]:
     """Positions of the ten best or worst queries: by rank, then by margin over the best other."""
     is_partner = table.top_indices == table.query_index[:, None]
@@ -74,7 +107,7 @@ and of differences, and the same ground in other files counted as a partner; 3 h
 patches, and images of what is shown alone in large sets."""
 
 _BOUNDS = ("left", "bottom", "right", "top")
-_NAMES = ("extractor", "pooling", "calibration", "scoring", "direction")
+_SETUP = ("extractor", "pooling", "calibration", "scoring")
 
 
 def write_rows(run: Path, rows: Sequence[Row]) -> None:
@@ -149,117 +182,203 @@ def read_patches(run: Path) -> list[Patch]:
 
 def write_matches(run: Path, tables: Sequence[MatchTable]) -> None:
     """Write ``matches.parquet``, one line per query of every table."""
-    parts = [
-        pa.table(
+    _write(
+        run / "matches.parquet",
+        [
             {
-                **_same(t, _NAMES, len(t.rank)),
+                **_names(t.setup),
+                "direction": t.direction,
                 "query_index": t.query_index,
                 "rank": t.rank,
                 "top_indices": _lists(t.top_indices),
                 "top_scores": _lists(t.top_scores),
                 "partner_score": t.partner_score,
             }
-        )
-        for t in tables
-    ]
-    if parts:
-        write_table(run / "matches.parquet", pa.concat_tables(parts))
+            for t in tables
+        ],
+    )
 
 
 def read_matches(run: Path) -> list[MatchTable]:
     """Read ``matches.parquet``."""
-    tables = []
-    for setup, named, table in _split(read_table(run / "matches.parquet")):
-        columns = {c: table[c] for c in table.column_names if c not in _NAMES}
-        tables.append(
-            MatchTable(
-                setup,
-                **named,
-                query_index=columns["query_index"].to_numpy(),
-                rank=columns["rank"].to_numpy(),
-                top_indices=_square(columns["top_indices"]),
-                top_scores=_square(columns["top_scores"]),
-                partner_score=columns["partner_score"].to_numpy(),
-            )
+    return [
+        MatchTable(
+            setup,
+            direction=name,  # type: ignore[arg-type]  # as it was written
+            query_index=part["query_index"].to_numpy(),
+            rank=part["rank"].to_numpy(),
+            top_indices=_square(part["top_indices"]),
+            top_scores=_square(part["top_scores"]),
+            partner_score=part["partner_score"].to_numpy(),
         )
-    return tables
+        for setup, name, part in _read(run / "matches.parquet")
+    ]
 
 
 def write_curves(run: Path, tables: Sequence[CurveTable]) -> None:
     """Write ``curves.parquet``: recall at every k."""
-    parts = [
-        pa.table(
+    _write(
+        run / "curves.parquet",
+        [
             {
-                **_same(t, _NAMES, len(t.values)),
+                **_names(t.setup),
+                "direction": t.direction,
                 "k": np.arange(1, len(t.values) + 1),
                 "value": t.values,
             }
-        )
-        for t in tables
-    ]
-    if parts:
-        write_table(run / "curves.parquet", pa.concat_tables(parts))
+            for t in tables
+        ],
+    )
 
 
 def read_curves(run: Path) -> list[CurveTable]:
     """Read ``curves.parquet``."""
-    table = read_table(run / "curves.parquet")
     return [
-        CurveTable(setup, **named, values=part["value"].to_numpy())
-        for setup, named, part in _split(table)
+        CurveTable(setup, name, part["value"].to_numpy())  # type: ignore[arg-type]
+        for setup, name, part in _read(run / "curves.parquet")
     ]
 
 
 def write_histograms(run: Path, tables: Sequence[HistogramTable]) -> None:
     """Write ``histograms.parquet``: counts of pairs and non-pairs per bin."""
-    parts = [
-        pa.table(
+    _write(
+        run / "histograms.parquet",
+        [
             {
-                **_same(t, _NAMES[:4], len(t.pairs)),
+                **_names(t.setup),
                 "low": t.edges[:-1],
                 "high": t.edges[1:],
                 "pairs": t.pairs,
                 "non_pairs": t.non_pairs,
             }
-        )
-        for t in tables
-    ]
-    if parts:
-        write_table(run / "histograms.parquet", pa.concat_tables(parts))
+            for t in tables
+        ],
+    )
 
 
 def read_histograms(run: Path) -> list[HistogramTable]:
     """Read ``histograms.parquet``."""
-    tables = []
-    for setup, _, part in _split(read_table(run / "histograms.parquet"), _NAMES[:4]):
-        edges = np.append(part["low"].to_numpy(), part["high"].to_numpy()[-1:])
-        tables.append(
-            HistogramTable(
-                setup,
-                edges=edges,
-                pairs=part["pairs"].to_numpy(),
-                non_pairs=part["non_pairs"].to_numpy(),
-            )
+    return [
+        HistogramTable(
+            setup,
+            np.append(part["low"].to_numpy(), part["high"].to_numpy()[-1:]),
+            part["pairs"].to_numpy(),
+            part["non_pairs"].to_numpy(),
         )
-    return tables
+        for setup, _, part in _read(run / "histograms.parquet")
+    ]
 
 
-def _split(
-    table: pa.Table, names: Sequence[str] = _NAMES
-) -> list[tuple[Setup, dict[str, Any], pa.Table]]:
-    """Cut a table where the named columns change: the setup, the other names, and the part."""
+def write_embeddings(run: Path, tables: Sequence[EmbeddingTable]) -> None:
+    """Write ``embedding.parquet``, one line per pair of every embedding."""
+    _write(
+        run / "embedding.parquet",
+        [
+            {
+                **_names(t.setup, "extractor", "calibration"),
+                "method": t.method,
+                "index": t.index,
+                "sar_x": t.sar[:, 0],
+                "sar_y": t.sar[:, 1],
+                "optical_x": t.optical[:, 0],
+                "optical_y": t.optical[:, 1],
+            }
+            for t in tables
+        ],
+    )
+
+
+def read_embeddings(run: Path) -> list[EmbeddingTable]:
+    """Read ``embedding.parquet``; nothing where the run has none."""
+    return [
+        EmbeddingTable(
+            setup,
+            method,
+            part["index"].to_numpy(),
+            *(
+                np.column_stack([part[f"{side}_{axis}"].to_numpy() for axis in "xy"])
+                for side in MODALITIES
+            ),
+        )
+        for setup, method, part in _read(run / "embedding.parquet", needed=False)
+    ]
+
+
+def write_heat_maps(run: Path, tables: Sequence[HeatTable]) -> None:
+    """Write ``heat_maps.parquet``, one line per row of blocks of every map."""
+    _write(
+        run / "heat_maps.parquet",
+        [
+            {
+                **_names(t.setup, "extractor", "calibration"),
+                "order_by": t.order_by,
+                "block": np.arange(len(t.values)),
+                "values": list(t.values),
+                "borders": [t.borders] * len(t.values),
+                "members": [t.members(block) for block in range(len(t.values))],
+            }
+            for t in tables
+        ],
+    )
+
+
+def read_heat_maps(run: Path) -> list[HeatTable]:
+    """Read ``heat_maps.parquet``; nothing where the run has none."""
+    return [
+        HeatTable(
+            setup,
+            order_by,
+            _square(part["values"]),
+            np.array(part["borders"][0].as_py(), np.float64),
+            part["members"].combine_chunks().flatten().to_numpy()
+            if "members" in part.column_names
+            else np.empty(0, np.int64),
+        )
+        for setup, order_by, part in _read(run / "heat_maps.parquet", needed=False)
+    ]
+
+
+def _names(setup: Setup, *names: str) -> dict[str, str]:
+    """Columns that name a setup; by default all that a table of comparisons has."""
+    return {n: getattr(setup, n) for n in names or _SETUP}
+
+
+def _write(path: Path, parts: Sequence[Mapping[str, Any]]) -> None:
+    """Write parts as one table; what is text says the same on every line of its part."""
+    if not parts:  # what an earlier run into the same folder left would be shown as this one's
+        path.unlink(missing_ok=True)
+        return
+    tables = []
+    for part in parts:
+        count = next(len(values) for values in part.values() if not isinstance(values, str))
+        columns = {
+            name: pa.repeat(pa.scalar(values), count) if isinstance(values, str) else values
+            for name, values in part.items()
+        }
+        tables.append(pa.table(columns))
+    write_table(path, pa.concat_tables(tables))
+
+
+def _read(path: Path, *, needed: bool = True) -> list[tuple[Setup, str, pa.Table]]:
+    """The parts of a table: their setup, what else is text (a direction, a method), and the rest.
+
+    A part ends where a column of text changes.
+    """
+    if not needed and not path.is_file():
+        return []
+    table = read_table(path)
+    texts = [one.name for one in table.schema if pa.types.is_string(one.type)]
     changes = np.zeros(len(table), bool)
     changes[:1] = True
-    for name in names:
+    for name in texts:
         codes = table[name].combine_chunks().dictionary_encode().indices.to_numpy()
         changes[1:] |= codes[1:] != codes[:-1]
-    starts = np.flatnonzero(changes)
-    ends = np.append(starts[1:], len(table))
+    starts = np.flatnonzero(changes).tolist()
     parts = []
-    for a, b in zip(starts.tolist(), ends.tolist(), strict=True):
-        named = {name: table[name][a].as_py() for name in names}
-        setup = Setup(**{name: named.pop(name) for name in _NAMES[:4]})
-        parts.append((setup, named, table.slice(a, b - a)))
+    for start, end in zip(starts, [*starts[1:], len(table)], strict=True):
+        named = {name: table[name][start].as_py() for name in texts}
+        known = {n: named.pop(n) for n in _SETUP if n in named}
+        parts.append((Setup(**known), "".join(named.values()), table.slice(start, end - start)))
     return parts
 
 
@@ -308,136 +427,3 @@ def read_table(path: Path) -> pa.Table:
         raise InputError(f"{path} is missing; is {path.parent} the folder of a study?") from error
     except (OSError, pa.ArrowInvalid) as error:
         raise StoreError(f"{path} is damaged ({error}); run the study again.") from error
-
-
-_EMBEDDING = "embedding.parquet"
-_HEAT_MAPS = "heat_maps.parquet"
-
-
-@dataclass(frozen=True, eq=False)
-class EmbeddingTable:
-    """Plane coordinates of pairs; ``sar`` and ``optical`` are float32 (n, 2).
-
-    ``index`` (n,) points into the patches; ``method`` is ``pca`` or ``umap``.
-    """
-
-    setup: Setup
-    method: str
-    index: NDArray[np.int64]
-    sar: FloatArray
-    optical: FloatArray
-
-
-@dataclass(frozen=True, eq=False)
-class HeatTable:
-    """Mean cosines of blocks of SAR (rows) and optical (columns), (b, b).
-
-    ``borders`` are the places, in blocks, where the next unit or cluster begins;
-    ``order`` (n,) the patches in the order of the map before they were averaged,
-    block b those from ``b * n // blocks`` on; empty in runs that did not keep it.
-    """
-
-    setup: Setup
-    order_by: str
-    values: FloatArray
-    borders: NDArray[np.float64]
-    order: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-
-    def members(self, block: int) -> NDArray[np.int64]:
-        """The patches that were averaged in a block; none where the run did not keep them."""
-        count, blocks = len(self.order), len(self.values)
-        return self.order[block * count // blocks : (block + 1) * count // blocks]
-
-
-def write_embeddings(run: Path, tables: Sequence[EmbeddingTable]) -> None:
-    """Write ``embedding.parquet``, one line per pair of every embedding."""
-    _write(
-        run / _EMBEDDING,
-        [
-            {
-                **_same(t, ("extractor", "calibration", "method"), len(t.index)),
-                "index": t.index,
-                "sar_x": t.sar[:, 0],
-                "sar_y": t.sar[:, 1],
-                "optical_x": t.optical[:, 0],
-                "optical_y": t.optical[:, 1],
-            }
-            for t in tables
-        ],
-    )
-
-
-def read_embeddings(run: Path) -> list[EmbeddingTable]:
-    """Read ``embedding.parquet``; nothing where the run has none."""
-    grouped: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for line in _lines(run / _EMBEDDING):
-        key = (line["extractor"], line["calibration"], line["method"])
-        grouped.setdefault(key, []).append(line)
-    return [
-        EmbeddingTable(
-            Setup(key[0], calibration=key[1]),
-            key[2],
-            np.array([line["index"] for line in lines], np.int64),
-            np.array([[line["sar_x"], line["sar_y"]] for line in lines], np.float32),
-            np.array([[line["optical_x"], line["optical_y"]] for line in lines], np.float32),
-        )
-        for key, lines in grouped.items()
-    ]
-
-
-def write_heat_maps(run: Path, tables: Sequence[HeatTable]) -> None:
-    """Write ``heat_maps.parquet``, one line per row of blocks of every map."""
-    _write(
-        run / _HEAT_MAPS,
-        [
-            {
-                **_same(t, ("extractor", "calibration", "order_by"), len(t.values)),
-                "block": np.arange(len(t.values)),
-                "values": list(t.values),
-                "borders": [t.borders] * len(t.values),
-                "members": [t.members(block) for block in range(len(t.values))],
-            }
-            for t in tables
-        ],
-    )
-
-
-def read_heat_maps(run: Path) -> list[HeatTable]:
-    """Read ``heat_maps.parquet``; nothing where the run has none."""
-    grouped: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for line in _lines(run / _HEAT_MAPS):
-        key = (line["extractor"], line["calibration"], line["order_by"])
-        grouped.setdefault(key, []).append(line)
-    return [
-        HeatTable(
-            Setup(key[0], calibration=key[1]),
-            key[2],
-            np.array([line["values"] for line in lines], np.float32),
-            np.array(lines[0]["borders"], np.float64),
-            np.array([i for line in lines for i in line.get("members", [])], np.int64),
-        )
-        for key, lines in grouped.items()
-    ]
-
-
-def _same(
-    table: MatchTable | CurveTable | HistogramTable | EmbeddingTable | HeatTable,
-    names: Sequence[str],
-    count: int,
-) -> dict[str, pa.Array]:
-    """Columns that say the same on every line."""
-    setup = table.setup
-    values = {name: getattr(setup if hasattr(setup, name) else table, name) for name in names}
-    return {name: pa.repeat(pa.scalar(value), count) for name, value in values.items()}
-
-
-def _write(path: Path, parts: Sequence[dict[str, Any]]) -> None:
-    if parts:
-        write_table(path, pa.concat_tables([pa.table(part) for part in parts]))
-    else:  # what an earlier run into the same folder left would be shown as this one's
-        path.unlink(missing_ok=True)
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    lines: list[dict[str, Any]] = read_table(path).to_pylist() if path.is_file() else []
-    return lines

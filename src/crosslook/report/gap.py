@@ -1,49 +1,113 @@
-"""Whether the claims of the published five-extractor study hold on these rows."""
+"""The modality gap, and what it says of retrieval: the published claims, judged."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from crosslook.report.tables import recall_rows
-from crosslook.retrieval.measure.two_stage import judged_length
+from crosslook.report.figures import COLOURS, Figure, named, shorten
+from crosslook.report.section import Part, Results, Section, Table, claims_table, measure_section
+from crosslook.report.tables import (
+    Claim,
+    interval,
+    number,
+    pair_distances,
+    plain_recalls,
+)
+from crosslook.retrieval.measure.registry import find_measure
+from crosslook.retrieval.run_folder import HistogramTable, read_histograms
 from crosslook.types import Row
 
-Verdict = Literal["true", "false", "undecided"]
+
+def gap_section(results: Results) -> list[Section]:
+    """Gap metrics side by side, and the cosines of pairs and non-pairs."""
+    histograms = read_histograms(results.run)
+    parts = [
+        Part(
+            f"Pairs and non-pairs: {name}",
+            figure=pair_histogram(
+                [
+                    h
+                    for h in histograms
+                    if h.setup.extractor == name and h.setup.calibration in ("none", "standardize")
+                ]
+            ),
+        )
+        for name in dict.fromkeys(h.setup.extractor for h in histograms)
+    ]
+    return measure_section(results, "gap", [Part(table=gap_table(results.of("gap"))), *parts])
 
 
-@dataclass(frozen=True)
-class Claim:
-    """A claim, its verdict and the reason in words."""
-
-    text: str
-    verdict: Verdict
-    why: str
-
-
-def pair_distances(rows: Sequence[Row]) -> dict[str, Row]:
-    """Pick the uncalibrated mean cosine distance of pairs of every extractor."""
-    distances: dict[str, Row] = {}
+def gap_table(rows: Sequence[Row]) -> Table:
+    """Gap metrics side by side, a line per extractor and calibration."""
+    gap = find_measure("gap")
+    names = [name for name in gap.definitions if any(r.metric == name for r in rows)]
+    gaps: dict[tuple[str, str, str], dict[str, Row]] = {}
     for row in rows:
-        if (row.measure, row.metric, row.calibration) == ("gap", "pair-distance", "none"):
-            distances.setdefault(row.extractor, row)
-    return distances
+        if row.direction in ("", "sar->optical"):
+            gaps.setdefault((row.extractor, row.calibration, row.split), {})[row.metric] = row
+    lines = [
+        [key[0], key[1], *(_cell(values.get(name)) for name in names)]
+        for key, values in gaps.items()
+    ]
+    titles = [gap.define(name).title for name in names]
+    return Table(["extractor", "calibration", *titles], lines, set(range(2, 2 + len(names))))
 
 
-def plain_recalls(rows: Sequence[Row]) -> dict[str, Row]:
-    """Pick uncalibrated recall at 1 of every extractor, SAR to optical, best first.
+def _cell(row: Row | None) -> str:
+    if row is None:
+        return "–"
+    shown = interval(row, 2)
+    return f"{number(row.value)} ({shown})" if shown else number(row.value)
 
-    Uncalibrated as the distances are: a best calibration chosen on the measured
-    queries could decide a claim by that choice.
-    """
-    recalls: dict[str, Row] = {}
-    for setup, row in recall_rows(rows, "sar->optical").items():
-        if setup.is_plain:
-            recalls.setdefault(setup.extractor, row)
-    return dict(sorted(recalls.items(), key=lambda item: -item[1].value))
+
+def pair_histogram(tables: Sequence[HistogramTable]) -> Figure:
+    """Cosines of pairs and of non-pairs, each as a fraction of its own kind."""
+    traces = []
+    for table in tables:
+        dash = "dot" if table.setup.calibration == "none" else "solid"
+        centre = (table.edges[:-1] + table.edges[1:]) / 2
+        kinds = (("pairs", table.pairs, COLOURS[0]), ("non-pairs", table.non_pairs, COLOURS[1]))
+        for kind, counts, colour in kinds:
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines",
+                    "name": f"{kind}, {named(table.setup.calibration)}",
+                    "x": shorten(centre),
+                    "y": shorten(counts / max(1, counts.sum())),
+                    "line": {"color": colour, "dash": dash, "shape": "hvh", "width": 2},
+                }
+            )
+    layout = {
+        "xaxis": {"title": {"text": "cosine"}, "range": [-1, 1]},
+        "yaxis": {"title": {"text": "fraction"}, "rangemode": "tozero"},
+    }
+    return {"data": traces, "layout": layout}
+
+
+def claims_section(results: Results) -> list[Section]:
+    """Alignment beside retrieval, and whether the published claims hold."""
+    rows, difference = results.rows, find_measure("difference")
+    claims = judge_claims(rows)
+    if not claims:
+        return []
+    distance, recall = pair_distances(rows), plain_recalls(rows)
+    lines = [
+        [name, number(distance[name].value), interval(distance[name]), number(row.value),
+         interval(row)]
+        for name, row in recall.items()
+        if name in distance
+    ]  # fmt: skip
+    columns = ["extractor", "distance of pairs", "95 %", "recall at 1, uncalibrated", "95 %"]
+    rho = rank_correlation(rows)
+    text = "" if math.isnan(rho) else f"Spearman rank correlation over extractors: {rho:.2f}."
+    beside = Part(table=Table(columns, lines, {1, 2, 3, 4}), text=text)
+    judged = Part(table=claims_table("claim", claims))
+    return [Section("claims", difference.title, difference.how, [beside, judged])]
 
 
 @dataclass(frozen=True)
@@ -79,78 +143,6 @@ def paired_differences(rows: Sequence[Row], metric: str) -> Paired:
         differences[row.extractor, other] = (low, high)
         differences[other, row.extractor] = (-high, -low)
     return Paired(tuple(dict.fromkeys(name for pair in differences for name in pair)), differences)
-
-
-@dataclass(frozen=True)
-class Advice:
-    """What two stages gain at the judged shortlist, SAR to optical.
-
-    ``over_alone`` and ``over_reversed`` are (value, low, high) of the difference
-    in recall, the second one None where the swapped order was not measured;
-    ``cost`` is that of a query as a fraction of verifying everything.
-    """
-
-    name: str
-    k: int
-    over_alone: tuple[float, float, float]
-    over_reversed: tuple[float, float, float] | None
-    cost: float
-
-
-_WORTH = 0.01
-"""Recall at 1 that a shortlist may cost and still be called no worse."""
-
-
-def judge_advice(rows: Sequence[Row]) -> list[Claim]:
-    """Judge the advice 'narrow by SAM2, verify by SD-VAE', and any other two stages of a run.
-
-    True where two stages are no worse than verifying everything (the interval
-    of the paired difference stays above -0.01), cheaper, and better than the
-    swapped order; false where they are worse than either, or dearer; undecided
-    else. The length of the shortlist is fixed by the size of the gallery.
-    """
-    return [_judge_advice(advice) for advice in two_stage_advice(rows)]
-
-
-def two_stage_advice(rows: Sequence[Row]) -> list[Advice]:
-    """Gather what judges the two stages of a run."""
-    own = [r for r in rows if r.measure == "two-stage" and r.direction in ("", "sar->optical")]
-    advice = []
-    for name in dict.fromkeys(row.extractor for row in own):
-        table = {(r.metric, r.k): r for r in own if r.extractor == name}
-        ks = sorted(k for metric, k in table if metric == "gain-over-fine-alone")
-        if not ks:
-            continue
-        k = judged_length(ks, table["gain-over-fine-alone", ks[0]].n_gallery)
-        swapped = table.get(("gain-over-reversed", k))
-        cost = table["cost", k].value / table["fine-alone-cost", 0].value
-        alone = _interval(table["gain-over-fine-alone", k])
-        advice.append(Advice(name, k, alone, None if swapped is None else _interval(swapped), cost))
-    return advice
-
-
-def _interval(row: Row) -> tuple[float, float, float]:
-    return row.value, row.ci_low, row.ci_high
-
-
-def _judge_advice(advice: Advice) -> Claim:
-    coarse, fine = (part.partition(":")[0] for part in advice.name.split("+"))
-    text = f"Narrow by {coarse}, verify by {fine} ({advice.name}, shortlist of {advice.k})."
-    _, low, high = advice.over_alone
-    why = f"against {fine} alone {_difference(advice.over_alone)}"
-    better: bool | None = None
-    if advice.over_reversed is not None:
-        why += f", against the swapped order {_difference(advice.over_reversed)}"
-        better = True if advice.over_reversed[1] > 0 else None
-        better = False if advice.over_reversed[2] < 0 else better
-    why += f"; {advice.cost:.0%} of the multiplications of {fine} alone"
-    if high < 0 or better is False or advice.cost >= 1:
-        return Claim(text, "false", why)
-    return Claim(text, "true" if low > -_WORTH and better else "undecided", why)
-
-
-def _difference(values: tuple[float, float, float]) -> str:
-    return f"{values[0]:+.3f} ({values[1]:+.3f} to {values[2]:+.3f})"
 
 
 def judge_claims(rows: Sequence[Row]) -> list[Claim]:
