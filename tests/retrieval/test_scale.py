@@ -20,7 +20,7 @@ from crosslook.extract import run as extraction
 from crosslook.extract.classical import Raw
 from crosslook.extract.store import open_set
 from crosslook.report.html import write_report
-from crosslook.retrieval import record, study
+from crosslook.retrieval import record
 from crosslook.retrieval.compare import calibration, similarity
 from crosslook.retrieval.compare.calibration import fit_calibration, fit_directions
 from crosslook.retrieval.compare.similarity import (
@@ -30,7 +30,7 @@ from crosslook.retrieval.compare.similarity import (
     rank,
     rank_partners,
 )
-from crosslook.retrieval.descriptors import describe
+from crosslook.retrieval.descriptors import Features
 from crosslook.retrieval.measure import resampling
 from crosslook.retrieval.measure.resampling import bootstrap_mean, bootstrap_median, draw_clusters
 from crosslook.retrieval.run_folder import (
@@ -267,12 +267,14 @@ def test_pooled_features_give_the_rows_of_whole_maps(pairs: Path, tmp_path: Path
 def test_a_run_that_fails_at_the_last_model_keeps_the_others(
     pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(spec: str, *rest: Any) -> Any:
+    describe = Features.describe
+
+    def fails(self: Features, spec: str, *rest: Any) -> Any:
         if spec.startswith("hog"):
             raise CrosslookError("the last one fails")
-        return describe(spec, *rest)
+        return describe(self, spec, *rest)
 
-    monkeypatch.setattr(study, "describe", fails)
+    monkeypatch.setattr(Features, "describe", fails)
     out = tmp_path / "run"
     with pytest.raises(CrosslookError, match="the last one fails"):
         run_study(StudySettings(pairs=pairs, out=out, **QUICK))

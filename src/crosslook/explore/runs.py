@@ -15,7 +15,7 @@ from crosslook.errors import NotFoundError, SettingError
 from crosslook.explore.images import png_of
 from crosslook.progress import stage
 from crosslook.report.tables import headlines, interval, number
-from crosslook.retrieval.models import plan_models
+from crosslook.retrieval.descriptors import Features
 from crosslook.retrieval.run_folder import (
     EmbeddingTable,
     HeatTable,
@@ -238,9 +238,7 @@ def maps_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
         pixels = (np.clip(colours, 0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0)
         whole = np.ones(pixels.shape[:2], np.bool_)
         write_bytes(folder / "view" / f"patch-{modality}.png", png_of(pixels, whole))
-    only = settings.model_copy(update={"extractors": (work["extractor"],), "two_stage": (),
-                                       "fusion": ()})  # fmt: skip
-    views = views_of(work["extractor"], patches, only, plan_models(only), fit, [index])
+    views = views_of(work["extractor"], Features(patches, settings), fit, [index])
     for view in views:
         for name, data in view_images(view).items():
             write_bytes(folder / "view" / f"map-{name}.jpg", data)

@@ -20,8 +20,8 @@ from crosslook.errors import OutputError
 from crosslook.extract.registry import open_model
 from crosslook.retrieval.choose import choose_setup
 from crosslook.retrieval.compare.calibration import FITTED_ROWS, MOST_DIRECTIONS, fit_calibration
-from crosslook.retrieval.compare.pooling import dense_shifts, pool
-from crosslook.retrieval.compare.shifts import Shifts
+from crosslook.retrieval.compare.maps import Shifts
+from crosslook.retrieval.compare.pooling import dense_shifts, pool, resolve_pooling
 from crosslook.retrieval.compare.similarity import (
     Offsets,
     OnDevice,
@@ -31,17 +31,16 @@ from crosslook.retrieval.compare.similarity import (
     rank,
     search_device,
 )
-from crosslook.retrieval.descriptors import Descriptors, patches_for, resolve_pooling
+from crosslook.retrieval.descriptors import Descriptors, patches_for
 from crosslook.retrieval.evaluate import CALIBRATIONS
 from crosslook.retrieval.measure.base import Pairs
 from crosslook.retrieval.measure.gap import MOST_ITEMS
 from crosslook.retrieval.measure.registry import measure_all
 from crosslook.retrieval.measure.resampling import bootstrap_fraction
 from crosslook.retrieval.measure.structure import MOST_PAIRS, Space
-from crosslook.retrieval.models import StudyPlan, plan_models
+from crosslook.retrieval.plan import StudyPlan, plan_models
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.setup import Setup
-from crosslook.retrieval.stage_spec import members_of
 from crosslook.retrieval.study import draw_pairs, open_sample
 from crosslook.storage import is_remote
 from crosslook.types import DIRECTIONS, FeatureMap, FloatArray, Indices
@@ -182,7 +181,7 @@ def _add_evaluation(
     )
     bytes_each = np.dtype(settings.stored).itemsize
     estimate.stored += 2.0 * estimate.patches * stored * bytes_each
-    fused = sum(spec in text for text in plan.fusion)
+    fused = sum(spec in str(fusion) for fusion in plan.fusion)
     scratch = 8.0 * estimate.patches * (whole * (1 + fused) + 2 * dimensions)
     estimate.scratch = max(estimate.scratch, scratch)
     comparisons = len(settings.calibrations) * len(settings.scorings) * len(DIRECTIONS)
@@ -294,10 +293,9 @@ def _add_the_rest(estimate: StudyEstimate, plan: StudyPlan, settings: StudySetti
     shown = min(estimate.patches, 2000)
     estimate.seconds["writing"] += shown * _THUMBNAIL_SECONDS
     estimate.seconds["report"] = _REPORT_SECONDS * (1 + 0.3 * len(plan.specs))
-    for text in plan.fusion:
-        names = members_of(text)
-        own = [estimate.seconds.get(f"evaluate {name.partition(':')[0]}", 0.0) for name in names]
-        estimate.seconds[f"fuse {text}"] = sum(own) / max(1, len(settings.calibrations))
+    for fusion in plan.fusion:
+        own = [estimate.seconds.get(f"evaluate {m.extractor}", 0.0) for m in fusion.members]
+        estimate.seconds[f"fuse {fusion}"] = sum(own) / max(1, len(settings.calibrations))
     if plan.two_stage or settings.robustness:
         estimate.notes.append("two stages and robustness are not counted.")
     estimate.memory += estimate.fitting + _own_memory() + _OWN_LIBRARIES

@@ -24,7 +24,7 @@ from crosslook.retrieval.compare.calibration import (
     fit_directions,
     thin,
 )
-from crosslook.retrieval.compare.shifts import Shifts
+from crosslook.retrieval.compare.maps import Shifts
 from crosslook.retrieval.compare.similarity import (
     SCORINGS,
     Offsets,

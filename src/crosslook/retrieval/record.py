@@ -12,8 +12,9 @@ from typing import Any
 from crosslook._version import __version__
 from crosslook.data.patches import PatchSet
 from crosslook.progress import Timer
+from crosslook.retrieval.descriptors import Features
 from crosslook.retrieval.evaluate import Evaluator, Findings
-from crosslook.retrieval.models import StudyPlan
+from crosslook.retrieval.plan import StudyPlan
 from crosslook.retrieval.same_ground import SameGround
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.split import Units
@@ -32,22 +33,25 @@ ALL_PICTURED = 2000
 def describe_run(
     settings: StudySettings,
     plan: StudyPlan,
-    patches: PatchSet,
+    features: Features,
     units: Units,
     ground: SameGround,
     evaluators: Sequence[Evaluator],
     timer: Timer,
 ) -> dict[str, Any]:
-    """Build the content of ``run.json``."""
+    """Build the content of ``run.json``, but for its notes."""
+    patches = features.patches
     return {
         "crosslook": __version__,
         "dataset": patches.name,
         "synthetic": patches.synthetic,
         "settings": settings.model_dump(mode="json", exclude={"overwrite"}),
-        "extractors": {spec: plan.revisions.get(spec, "") for spec in plan.specs},
-        "features": plan.features,
+        "extractors": {spec: features.revisions.get(spec, "") for spec in plan.specs},
+        "features": {
+            spec: {modality: one.folder.name for modality, one in sets.items()}
+            for spec, sets in features.sets.items()
+        },
         "skipped": plan.skipped,
-        "notes": plan.notes,
         "patches": len(patches.patches),
         "scenes": len({patch.scene for patch in patches.patches}),
         "dropped": patches.dropped,

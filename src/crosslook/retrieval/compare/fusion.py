@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crosslook.errors import CalibrationError, InputError, SettingError, did_you_mean
-from crosslook.retrieval.compare.shifts import Shifts
+from crosslook.retrieval.compare.maps import Shifts
 from crosslook.retrieval.compare.similarity import (
     CSLS_SCALE,
     MOST_THREADS,
