@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from crosslook.data.pairs import ScenePair
 from crosslook.errors import CrosslookError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
@@ -231,25 +232,9 @@ def make_result(
     )
 
 
-class Pair(Protocol):
-    """What is needed of a scene pair."""
-
-    @property
-    def id(self) -> str:
-        """Name of the scene."""
-
-    @property
-    def sar(self) -> Place:
-        """The SAR image."""
-
-    @property
-    def optical(self) -> Place:
-        """The optical image."""
-
-
 @after_one(RegisterSettings)
 def register_all(
-    pairs: Iterable[Pair], settings: RegisterSettings
+    pairs: Iterable[ScenePair], settings: RegisterSettings
 ) -> Iterator[MatchResult | Failure]:
     """Register many pairs, as :func:`register` does one, and yield what each gives, in order.
 

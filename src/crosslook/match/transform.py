@@ -548,10 +548,6 @@ class Transform:
         model = MODELS[max(MODELS.index(self.model), MODELS.index(first.model))]
         return Transform(merged((*first.maps, *self.maps)), model)
 
-    def compose(self, first: Transform) -> Transform:
-        """``self @ first``."""
-        return self @ first
-
     @property
     def inverse(self) -> Transform:
         """The map from optical to SAR pixels; of a spline solved to 1e-9 px."""
