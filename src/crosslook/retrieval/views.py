@@ -129,7 +129,7 @@ def feature_views(
 ) -> list[FeatureView]:
     """Make the views of patches spread evenly over the measured ones.
 
-    Channels are standardised per sensor on patches of the calibration units.
+    Channels are standardised per sensor on patches of the calibration set.
     A map of a single cell has nothing to show and gives no view.
     """
     places = np.linspace(0, len(division.measured) - 1, SHOWN + 2)[1:-1].round().astype(int)
@@ -145,7 +145,7 @@ def views_of(
     fit: Indices,
     chosen: Sequence[int],
 ) -> list[FeatureView]:
-    """Make the views of chosen patches; ``fit`` are the patches of the calibration units."""
+    """Make the views of chosen patches; ``fit`` are the patches of the calibration set."""
     few = fit[:: max(1, len(fit) // _FITTED_ON)].tolist()
     read = _map_reader(spec, patches, settings, plan)
     sar, optical = (standardised(read(m, chosen), read(m, few)) for m in MODALITIES)
