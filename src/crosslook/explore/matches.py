@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from crosslook.atlas.locate import locate, locate_from, surface_of
-from crosslook.atlas.manifest import NAME
 from crosslook.atlas.settings import LocateSettings
-from crosslook.atlas.store import Atlas, open_atlas
+from crosslook.atlas.store import NAME, Atlas, open_atlas
 from crosslook.atomic import write_bytes, write_text
 from crosslook.errors import CrosslookError, InputError, MatchError, NotFoundError, SettingError
 from crosslook.explore.images import jpeg_of, open_upload, png_of, reading_of
@@ -174,7 +173,7 @@ def write_place(
     folder : Path
         Of the job.
     extra : dict
-        What stands in ``place.json`` beside.
+        What else ``place.json`` holds.
     """
     place = {"sar_shape": list(match.sar.shape), **_draw(match, folder), **extra}
     origin = place["origin"]
