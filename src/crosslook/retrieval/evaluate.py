@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.retrieval.choose import choose_setup
+from crosslook.retrieval.clusters import Clusters, Division, Duplicates
 from crosslook.retrieval.compare.approximate import (
     Sides,
     known_metrics,
@@ -48,10 +49,8 @@ from crosslook.retrieval.run_folder import (
     HistogramTable,
     MatchTable,
 )
-from crosslook.retrieval.same_ground import SameGround
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.setup import CHOSEN, Setup, setup_of
-from crosslook.retrieval.split import Division, Units
 from crosslook.retrieval.views import FeatureView
 from crosslook.scratch import scratch
 from crosslook.types import (
@@ -122,11 +121,11 @@ class Calibrated:
         """SAR and optical descriptors of all patches, in order; on disk where they are large."""
         if division.split == "transductive":
             return self.sar, self.optical
-        count = len(division.fit) + len(division.measured)
+        count = len(division.calibration_set) + len(division.test_set)
         out = []
         for bank, measured in ((self.sar_bank, self.sar), (self.optical_bank, self.optical)):
             side = scratch((count, bank.shape[1]), folder)
-            side[division.fit], side[division.measured] = bank, measured
+            side[division.calibration_set], side[division.test_set] = bank, measured
             out.append(side)
         return out[0], out[1]
 
@@ -155,40 +154,40 @@ class Evaluator:
         Per measured patch those that show its ground; None where all differ.
     neighbours : list of int64 arrays, or None
         These and the neighbours within the tolerance; None where they add nothing.
-    first : int64 array
-        One measured patch per ground, positions in the measured ones.
+    representatives : int64 array
+        One measured patch per place, positions in the measured ones.
     """
 
     def __init__(
         self,
         dataset: str,
         patches: Sequence[Patch],
-        units: Units,
-        ground: SameGround,
+        clusters: Clusters,
+        duplicates: Duplicates,
         division: Division,
         settings: StudySettings,
         shown: bool = True,
     ) -> None:
         self.dataset = dataset
         self.patches = patches
-        self.all_units = units
+        self.all_clusters = clusters
         self.division = division
         self.settings = settings
         self.shown = shown
         self.findings = Findings()
-        self.measured = [patches[i] for i in division.measured]
-        names = [units.names[i] for i in division.measured]
+        self.measured = [patches[i] for i in division.test_set]
+        names = [clusters.names[i] for i in division.test_set]
         self.clusters: NDArray[np.int64] = np.unique(names, return_inverse=True)[1].astype(np.int64)
-        self.accepted = ground.accepted(division.measured)
-        self.first = ground.first(division.measured)
+        self.accepted = duplicates.accepted(division.test_set)
+        self.representatives = duplicates.representatives(division.test_set)
         near = accepted_neighbours(self.measured, settings.tolerance_px)
         # Without any neighbour in reach the tolerant rows would repeat the exact ones.
         self.neighbours = _joined(near, self.accepted) if any(len(n) > 1 for n in near) else None
         self._plain: dict[Setup, Plain] = {}
 
     def reduce(self, descriptors: Descriptors) -> Descriptors:
-        """Project on the principal directions of the calibration units, where ``pca`` says so."""
-        settings, fit = self.settings, self.division.fit
+        """Project on the principal directions of the calibration set, where ``pca`` says so."""
+        settings, fit = self.settings, self.division.calibration_set
         if not settings.pca or descriptors.sar.shape[1] <= settings.pca:
             return descriptors
         basis = fit_directions(
@@ -205,7 +204,7 @@ class Evaluator:
 
     def calibrate(self, descriptors: Descriptors, name: str) -> Calibrated:
         """Fit a calibration on its units and apply it to the whole set."""
-        fit, at = self.division.fit, self.division.measured
+        fit, at = self.division.calibration_set, self.division.test_set
         rows = thin(fit, FITTED_ROWS) if name == "whiten" else fit
         calibration = fit_calibration(name, *(self._rows(descriptors, m, rows) for m in MODALITIES))
         sar, optical = (self._apply(calibration, descriptors, m, at) for m in MODALITIES)
@@ -262,14 +261,14 @@ class Evaluator:
             self._plain[setup] = Plain.of(calibrated.sar, calibrated.optical, ranked.ranks.rank)
 
     def add_chosen(self, descriptors: Descriptors) -> None:
-        """Choose a setup on the calibration units and offer its rows as those of the extractor."""
+        """Choose a setup on the calibration set and offer its rows as those of the extractor."""
         settings, division = self.settings, self.division
         if division.split == "transductive":
-            return  # the calibration units are the measured ones
+            return  # the calibration set are the measured ones
         picked = choose_setup(
             descriptors,
-            division.fit,
-            self.all_units.names,
+            division.calibration_set,
+            self.all_clusters.names,
             settings.calibrations,
             settings.scorings,
             settings.seed,
@@ -302,7 +301,7 @@ class Evaluator:
 
     def add_ranks(self, setup: Setup, direction: Direction, ranks: Ranks) -> None:
         """Add the rows, matches and curve of one ranking."""
-        at, n_gallery, findings = self.division.measured, len(self.measured), self.findings
+        at, n_gallery, findings = self.division.test_set, len(self.measured), self.findings
         findings.rows += self.rows(setup, self._retrieval(ranks, direction, self.accepted))
         if not self.shown:
             return
@@ -340,7 +339,11 @@ class Evaluator:
     def _add_gap(self, calibrated: Calibrated) -> None:
         sar, optical, clusters = calibrated.sar, calibrated.optical, self.clusters
         if self.accepted is not None:  # a second patch of one ground is no non-pair
-            sar, optical, clusters = sar[self.first], optical[self.first], clusters[self.first]
+            sar, optical, clusters = (
+                sar[self.representatives],
+                optical[self.representatives],
+                clusters[self.representatives],
+            )
         seed = self.settings.seed
         self.add(calibrated.setup, Pairs(sar, optical, clusters, seed, self.settings.draws))
         if not self.shown:
@@ -351,7 +354,7 @@ class Evaluator:
         )
 
     def _offsets(self, calibrated: Calibrated) -> dict[str, Offsets]:
-        """Score corrections of SAR to optical, with the calibration units as banks."""
+        """Score corrections of SAR to optical, with the calibration set as banks."""
         direction = DIRECTIONS[0]
         sides, banks = calibrated.sides(direction), calibrated.banks(direction)
         return {
@@ -408,11 +411,11 @@ def evaluate_structure(calibrated: Calibrated, evaluator: Evaluator) -> None:
 
     Fewer than four measured pairs have no structure, and add nothing.
     """
-    at, findings = evaluator.division.measured, evaluator.findings
+    at, findings = evaluator.division.test_set, evaluator.findings
     if len(at) < _FEWEST_PAIRS:
         return
     groups = [patch.group for patch in evaluator.measured]
-    labelled = evaluator.all_units.kind != "group" and any(
+    labelled = evaluator.all_clusters.kind != "group" and any(
         patch.group != patch.scene for patch in evaluator.measured
     )
     space = Space(
