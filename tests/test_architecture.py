@@ -26,6 +26,7 @@ LEAVES = {
     "notebook",
     "progress",
     "scratch",
+    "spec",
     "storage",
     "written",
     "memory_limit",

@@ -9,8 +9,8 @@ import pytest
 
 from crosslook.report.section import Results
 from crosslook.report.two_stage import judge_advice, two_stage_advice, two_stage_section
-from crosslook.retrieval.dense_scores import StageFeatures
-from crosslook.retrieval.stage_spec import StageSpec
+from crosslook.retrieval.compare.stage_scores import StageFeatures
+from crosslook.retrieval.stage_spec import Stage
 from crosslook.retrieval.two_stage import TwoStageSettings, evaluate_two_stage
 from crosslook.types import FeatureMap, FloatArray, Row
 
@@ -35,7 +35,7 @@ def maps(what: str, seed: int) -> tuple[FloatArray, FloatArray]:
     return first, second
 
 
-def stage(spec: StageSpec, what: str, seed: int) -> StageFeatures:
+def stage(spec: Stage, what: str, seed: int) -> StageFeatures:
     sar, optical = maps(what, seed)
     return StageFeatures(spec, FeatureMap(sar, 8.0), FeatureMap(optical, 8.0))
 
@@ -43,7 +43,7 @@ def stage(spec: StageSpec, what: str, seed: int) -> StageFeatures:
 def rows(coarse: str, fine: str) -> list[Row]:
     # The same knowledge is the same features: neither order can be better.
     seeds = (0, 0) if coarse == fine else (0, 1)
-    specs = StageSpec("sam2", "grid:6"), StageSpec("sd-vae", "grid:6")
+    specs = Stage.parse("sam2:pool=grid:6"), Stage.parse("sd-vae:pool=grid:6")
     how = zip(specs, (coarse, fine), seeds, strict=True)
     first, second = (stage(spec, what, seed) for spec, what, seed in how)
     result = evaluate_two_stage(

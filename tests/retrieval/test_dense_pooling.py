@@ -10,14 +10,14 @@ import pytest
 from crosslook.errors import SettingError
 from crosslook.retrieval.choose import choose_setup
 from crosslook.retrieval.compare.fusion import FusedScores, Member, fit_fusions
+from crosslook.retrieval.compare.maps import Shifts
 from crosslook.retrieval.compare.pooling import dense_shifts, pool
-from crosslook.retrieval.compare.shifts import Shifts
 from crosslook.retrieval.compare.similarity import fit_scoring, normalise, rank, rank_partners
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.run_folder import read_rows
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.setup import Setup
-from crosslook.retrieval.stage_spec import parse_member
+from crosslook.retrieval.stage_spec import Stage
 from crosslook.retrieval.study import run_study
 from crosslook.types import FeatureMap, FloatArray
 from tests.helpers.pairs import write_pairs
@@ -103,9 +103,9 @@ def test_poolings_that_do_not_fit_are_refused() -> None:
 
 
 def test_members_name_their_pooling() -> None:
-    assert parse_member("hog:cell=8,pool=dense:2").pooling == "dense:2"
-    assert parse_member("hog:cell=8,pool=dense:2").extractor == "hog:cell=8"
-    assert parse_member("hog:cell=8").pooling == ""
+    assert str(Stage.parse("hog:cell=8,pool=dense:2").pooling) == "dense:2"
+    assert Stage.parse("hog:cell=8,pool=dense:2").extractor == "hog:cell=8"
+    assert Stage.parse("hog:cell=8").pooling is None
 
 
 def test_a_study_compares_maps_over_shifts(tmp_path: Path) -> None:

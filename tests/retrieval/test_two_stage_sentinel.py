@@ -10,8 +10,8 @@ import rasterio
 from rasterio.windows import Window
 
 from crosslook.extract.registry import open_extractor
-from crosslook.retrieval.dense_scores import StageFeatures
-from crosslook.retrieval.stage_spec import parse_two_stage
+from crosslook.retrieval.compare.stage_scores import StageFeatures
+from crosslook.retrieval.stage_spec import TwoStage
 from crosslook.retrieval.two_stage import TwoStageResult, evaluate_two_stage
 from crosslook.types import FeatureMap, FloatArray
 
@@ -55,7 +55,7 @@ def evaluate(sar: FeatureMap, optical: FeatureMap) -> dict[tuple[str, int], floa
     scenes = np.repeat(np.arange(len(sar) // 16), 16)
     chosen = np.random.default_rng(0).permutation(scenes.max() + 1)[:9]
     fits = np.isin(scenes, chosen)
-    spec = parse_two_stage("hog:grid=8+hog")
+    spec = TwoStage.parse("hog:grid=8+hog")
     coarse, fine = (StageFeatures(stage, sar, optical) for stage in (spec.coarse, spec.fine))
     result: TwoStageResult = evaluate_two_stage(
         coarse, fine, scenes, np.flatnonzero(fits), np.flatnonzero(~fits), draws=100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 
 from crosslook.errors import MatchError, SettingError, SpecError
 from crosslook.extract.spec import split_specs
-from crosslook.retrieval.dense_scores import StageFeatures, coarse_pooling
+from crosslook.retrieval.compare.pooling import Pooling, coarse_pooling
+from crosslook.retrieval.compare.stage_scores import StageFeatures
 from crosslook.retrieval.measure.registry import find_measure
 from crosslook.retrieval.measure.two_stage import (
     final_hits,
@@ -18,7 +20,8 @@ from crosslook.retrieval.measure.two_stage import (
     rank_fusion_hits,
     recommend,
 )
-from crosslook.retrieval.stage_spec import StageSpec, TwoStageSpec, parse_two_stage
+from crosslook.retrieval.settings import StudySettings
+from crosslook.retrieval.stage_spec import Fusion, Stage, TwoStage
 from crosslook.retrieval.two_stage import (
     TwoStageResult,
     TwoStageSettings,
@@ -44,7 +47,7 @@ def images_of(seed: int, noise: float, offset: int) -> tuple[FloatArray, FloatAr
     return (3 * sar + noise * rng.normal(size=sar.shape) + 5).astype(np.float32), optical
 
 
-def stage(spec: StageSpec, sar: FloatArray, optical: FloatArray) -> StageFeatures:
+def stage(spec: Stage, sar: FloatArray, optical: FloatArray) -> StageFeatures:
     return StageFeatures(spec, FeatureMap(sar, 8.0), FeatureMap(optical, 8.0))
 
 
@@ -52,8 +55,8 @@ def evaluate(offset: int, noise: float = 3.0, radius: float = 16.0) -> TwoStageR
     sar, optical = images_of(0, noise, offset)
     how = TwoStageSettings(ks=(5, 20, 60, 100), radius=radius, neighbours=5)
     return evaluate_two_stage(
-        stage(StageSpec("a", "grid:4"), sar, optical),
-        stage(StageSpec("a"), sar, optical),
+        stage(Stage.parse("a:pool=grid:4"), sar, optical),
+        stage(Stage.parse("a"), sar, optical),
         SCENES,
         FIT,
         MEASURED,
@@ -112,14 +115,14 @@ def test_the_rows_agree_with_each_other(direction: str) -> None:
 
 def test_a_coarse_search_radius_lifts_the_ceiling() -> None:
     sar, optical = images_of(1, 2.0, 2)
-    shared = (stage(StageSpec("a"), sar, optical),) * 2
+    fine = stage(Stage.parse("a"), sar, optical)
     plain, wide = (
         table(
             evaluate_two_stage(
-                *shared, SCENES, FIT, MEASURED, settings=TwoStageSettings(coarse_radius=r)
+                stage(Stage.parse(coarse), sar, optical), fine, SCENES, FIT, MEASURED
             )
         )
-        for r in (0.0, 16.0)
+        for coarse in ("a", "a:pool=dense:2")
     )
     assert wide["ceiling", 5] > plain["ceiling", 5] + 0.2
 
@@ -127,8 +130,8 @@ def test_a_coarse_search_radius_lifts_the_ceiling() -> None:
 def test_a_stage_without_cells_can_only_be_coarse() -> None:
     sar, optical = images_of(2, 1.0, 0)
     mean, flat = (
-        stage(StageSpec("a", "mean"), sar, optical),
-        stage(StageSpec("b"), sar, optical),
+        stage(Stage.parse("a:pool=mean"), sar, optical),
+        stage(Stage.parse("b"), sar, optical),
     )
     result = evaluate_two_stage(mean, flat, SCENES, FIT, MEASURED)
     assert not any(m.metric.startswith("reversed") for m in result.metrics)
@@ -139,7 +142,7 @@ def test_a_stage_without_cells_can_only_be_coarse() -> None:
 
 def test_more_pairs_than_wanted_are_sampled_and_said() -> None:
     sar, optical = images_of(3, 1.0, 0)
-    one = stage(StageSpec("a"), sar, optical)
+    one = stage(Stage.parse("a"), sar, optical)
     how = TwoStageSettings(most=25, ks=(5,))
     result = evaluate_two_stage(one, one, SCENES, FIT, MEASURED, settings=how)
     assert len(result.items) == 25
@@ -179,11 +182,14 @@ def test_the_smallest_k_near_the_best_is_recommended() -> None:
 
 def test_a_coarse_stage_is_pooled_unless_it_says_otherwise() -> None:
     """Whole maps of 256 x 64 x 64 would cost 1,048,576 an item; verifying shortlists costs less."""
-    assert coarse_pooling(256, 64, 64) == "grid:4"
-    assert coarse_pooling(4, 32, 32) == "grid:8"
-    assert coarse_pooling(1280, 16, 16) == "grid:1"
+    assert str(coarse_pooling((1, 256, 64, 64))) == "grid:4"
+    assert str(coarse_pooling((1, 4, 32, 32))) == "grid:8"
+    assert str(coarse_pooling((1, 1280, 16, 16))) == "grid:1"
     sar, optical = images_of(4, 1.0, 0)
-    auto, flat = stage(StageSpec("a", "auto"), sar, optical), stage(StageSpec("a"), sar, optical)
+    auto, flat = (
+        stage(Stage.parse("a:pool=auto"), sar, optical),
+        stage(Stage.parse("a"), sar, optical),
+    )
     rows = table(evaluate_two_stage(auto, flat, SCENES, FIT, MEASURED))
     assert rows["coarse-alone-cost", 0] == 60 * 4 * 8 * 8
     assert rows["reversed-cost", 5] < rows["fine-alone-cost", 0]
@@ -200,18 +206,50 @@ def test_the_judged_shortlist_does_not_look_at_the_results() -> None:
 
 
 def test_stages_are_parsed() -> None:
-    assert parse_two_stage("hog:grid=8+hog:cell=8") == TwoStageSpec(
-        StageSpec("hog", "grid:8"), StageSpec("hog:cell=8")
-    )
-    stages = parse_two_stage("sd-unet:t=261,grid=4,block=1+untrained:dinov2:vits14,pool=mean")
-    assert stages.coarse == StageSpec("sd-unet:t=261,block=1", "grid:4")
-    assert stages.fine == StageSpec("untrained:dinov2:vits14", "mean")
+    spec = TwoStage.parse("hog:grid=8+hog:cell=8")
+    assert [(s.extractor, str(s.how)) for s in spec.stages] == [
+        ("hog", "grid:8"),
+        ("hog:cell=8", "flatten"),
+    ]
+    assert (spec.ks, spec.radius, spec.reverse) == (None, None, True)
+    stages = TwoStage.parse("sd-unet:t=261,pool=mean,block=1+untrained:dinov2:vits14,grid=4").stages
+    assert [(s.extractor, str(s.how)) for s in stages] == [
+        ("sd-unet:t=261,block=1", "mean"),
+        ("untrained:dinov2:vits14", "grid:4"),
+    ]
     (text,) = split_specs("sam2+sd-vae,ks=50:5,radius=16,reverse=no")
-    assert parse_two_stage(text) == TwoStageSpec(
-        StageSpec("sam2", "auto"), StageSpec("sd-vae"), (5, 50), 16.0, False
+    spec = TwoStage.parse(text)
+    assert str(spec.coarse.pooling) == "auto"
+    assert (spec.ks, spec.radius, spec.reverse) == ((5, 50), 16.0, False)
+    assert str(spec) == text
+    assert TwoStage.parse("a+b:ks=1..3,reverse=false").ks == (1, 2, 3)
+    assert Pooling.parse("grid:8").cells == 8
+    assert Pooling.parse("flatten").cells == 0
+
+
+@pytest.mark.parametrize("pool", ["auto", "flatten", "grid:2", "mean", "gem", "gem:2.5", "dense:1"])
+def test_every_pooling_of_a_study_is_one_of_a_stage(pool: str) -> None:
+    sar, optical = images_of(2, 1.0, 0)
+    coarse = TwoStage.parse(f"a:pool={pool}+b").coarse
+    assert coarse == Fusion.parse(f"a:pool={pool}+b").members[0]
+    assert StudySettings(pairs=Path("p"), out=Path("o"), pooling=pool).pooling == coarse.pooling
+    result = evaluate_two_stage(
+        stage(coarse, sar, optical), stage(Stage.parse("b"), sar, optical), SCENES, FIT, MEASURED
     )
-    assert StageSpec("hog", "grid:8").grid == 8
-    assert StageSpec("hog").grid == 0
+    assert table(result)["coarse-alone", 10] > 10 / 60
+
+
+def test_a_fine_stage_says_by_how_many_cells_it_searches() -> None:
+    sar, optical = images_of(0, 3.0, 2)
+    coarse = stage(Stage.parse("a:grid=4"), sar, optical)
+    by_pixels, by_cells = (
+        evaluate_two_stage(
+            coarse, stage(Stage.parse(fine), sar, optical), SCENES, FIT, MEASURED,
+            settings=TwoStageSettings(radius=radius, reverse=False),
+        )
+        for fine, radius in (("a", 16.0), ("a:pool=dense:2", 0.0))
+    )  # fmt: skip
+    assert table(by_pixels) == table(by_cells)
 
 
 @pytest.mark.parametrize(
@@ -228,11 +266,14 @@ def test_stages_are_parsed() -> None:
         "hog+hog:radius=-1",
         "hog+hog:radius=far",
         "hog+hog:reverse=maybe",
+        "hog+hog:pool=mean",
+        "hog+hog:grid=1",
+        "hog+hog:pool=dense:2,radius=9",
     ],
 )
 def test_bad_stages_are_refused(text: str) -> None:
     with pytest.raises(SpecError):
-        parse_two_stage(text)
+        TwoStage.parse(text)
 
 
 @pytest.mark.parametrize(

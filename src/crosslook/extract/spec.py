@@ -1,24 +1,26 @@
-"""Extractor specs as the user types them.
+"""Extractor specs as the user types them, and the options of extractors.
 
-Grammar: ``[untrained:]name[:variant][,key=value...]`` or
-``[untrained:]name:key=value,...``; for ``hf`` the part after the first colon,
-up to the first comma, is a hub id or a folder.
-Examples: ``hog``, ``hog:cell=8``, ``dinov2:vits14,layer=9``,
-``hf:google/siglip2-base-patch16-224``, ``untrained:dinov2``. Sweeps,
-``dinov2:layer=1..12`` or ``sd-unet:t=0,261;block=0..2``, stand for one spec each
-combination (:func:`expand_sweep`).
+A term of the grammar of :mod:`crosslook.spec`: ``[untrained:]name[:variant][,key=value...]``
+or ``[untrained:]name:key=value,...``; for ``hf`` the part after the first colon, up to
+the first comma, is a hub id or a folder. Examples: ``hog``, ``hog:cell=8``,
+``dinov2:vits14,layer=9``, ``hf:google/siglip2-base-patch16-224``, ``untrained:dinov2``.
+Sweeps, ``dinov2:layer=1..12`` or ``sd-unet:t=0,261;block=0..2``, stand for one spec
+each combination (:func:`expand_sweep`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from crosslook.errors import SpecError, did_you_mean
+from crosslook.spec import Written, read_bool, read_whole, split_options
 
 
 @dataclass(frozen=True)
@@ -70,79 +72,72 @@ def read_options(
 def _convert(owner: str, key: str, option: Option, text: str) -> Any:
     kind = type(option.default)
     try:
-        value = _BOOLS[text.lower()] if kind is bool else kind(text)
-    except (ValueError, KeyError):
+        value = read_bool(text) if kind is bool else kind(text)
+    except ValueError:
         raise SpecError(
             f"'{key}={text}' of '{owner}' is not a {kind.__name__}: {option.help}"
         ) from None
     if option.choices and value not in option.choices:
         allowed = ", ".join(str(choice) for choice in option.choices)
         raise SpecError(f"'{key}={text}' of '{owner}' must be one of: {allowed}.")
-    if isinstance(value, int | float) and not _within(value, option):
-        raise SpecError(
-            f"'{key}={text}' of '{owner}' must lie in {_range_text(option)}: {option.help}"
-        )
+    if isinstance(value, int | float):
+        low = float("-inf") if option.low is None else option.low
+        high = float("inf") if option.high is None else option.high
+        if not low <= value <= high:  # written so that NaN fails
+            raise SpecError(
+                f"'{key}={text}' of '{owner}' must lie in {low:g}..{high:g}: {option.help}"
+            )
     return value
-
-
-_BOOLS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-
-
-def _within(value: float, option: Option) -> bool:
-    # Written so that NaN fails.
-    return (
-        (option.low is None or value >= option.low)
-        and (option.high is None or value <= option.high)
-        and value == value
-    )
-
-
-def _range_text(option: Option) -> str:
-    low = "-inf" if option.low is None else f"{option.low:g}"
-    high = "inf" if option.high is None else f"{option.high:g}"
-    return f"{low}..{high}"
 
 
 UNTRAINED = "untrained"
 _MOST_SWEPT = 100
 
 
-@dataclass(frozen=True)
-class ExtractorSpec:
+class ExtractorSpec(Written):
     """A parsed spec; ``options`` holds only what was typed, as text."""
 
     name: str
     variant: str | None = None
-    options: dict[str, str] = field(default_factory=dict)
+    options: dict[str, str] = Field(default_factory=dict)
     untrained: bool = False
 
+    @classmethod
+    def read(cls, text: str) -> dict[str, Any]:
+        """The parts of a spec; SpecError if there is no name or an option is not ``key=value``."""
+        rest = text.strip()
+        untrained = rest.startswith(f"{UNTRAINED}:")
+        name, _, tail = rest.removeprefix(f"{UNTRAINED}:" if untrained else "").partition(":")
+        if not name or "=" in name or "," in name:
+            raise SpecError(f"'{text}' is not an extractor spec; write name[:variant][,key=value].")
+        first, comma, others = tail.partition(",")
+        variant: str | None = None
+        if "=" not in first or _is_folder(first):
+            variant, tail = first.strip(), others if comma else ""
+        words, options = split_options(tail, text)
+        if words:
+            raise SpecError(f"'{words[0]}' in '{text}' is not key=value.")
+        return {
+            "name": name,
+            "variant": variant or None,
+            "options": options,
+            "untrained": untrained,
+        }
 
-def parse_spec(text: str) -> ExtractorSpec:
-    """Parse one spec.
+    def __str__(self) -> str:
+        head = f"{UNTRAINED}:{self.name}" if self.untrained else self.name
+        tail = [self.variant] if self.variant else []
+        tail += [f"{key}={value}" for key, value in self.options.items()]
+        return f"{head}:{','.join(tail)}" if tail else head
 
-    Raises
-    ------
-    SpecError
-        If the text is empty or an option is not ``key=value``.
-    """
-    rest = text.strip()
-    untrained = rest.startswith(f"{UNTRAINED}:")
-    if untrained:
-        rest = rest.removeprefix(f"{UNTRAINED}:")
-    name, _, tail = rest.partition(":")
-    if not name or "=" in name or "," in name:
-        raise SpecError(f"'{text}' is not an extractor spec; write name[:variant][,key=value].")
-    parts = [part.strip() for part in tail.split(",")] if tail else []
-    variant = parts.pop(0) if parts and ("=" not in parts[0] or _is_folder(parts[0])) else None
-    options: dict[str, str] = {}
-    for part in parts:
-        key, equals, value = part.partition("=")
-        if not equals or not key or not value:
-            raise SpecError(f"'{part}' in '{text}' is not key=value.")
-        if key in options:
-            raise SpecError(f"'{key}' is given twice in '{text}'.")
-        options[key] = value
-    return ExtractorSpec(name, variant or None, options, untrained)
+    def without(self, keys: Sequence[str]) -> tuple[ExtractorSpec, dict[str, str]]:
+        """Take options that are not the extractor's out of a spec."""
+        own = {key: value for key, value in self.options.items() if key not in keys}
+        taken = {key: value for key, value in self.options.items() if key in keys}
+        return self.model_copy(update={"options": own}), taken
+
+
+parse_spec = ExtractorSpec.parse
 
 
 def split_specs(text: str) -> list[str]:
@@ -194,9 +189,9 @@ def expand_sweep(text: str) -> list[str]:
     for piece in (one.strip() for one in pieces):
         key, equals, value = piece.partition("=")
         if equals:
-            options.append((key, _range_of(text, value)))
+            options.append((key, _values(text, value)))
         elif options:
-            options[-1][1].extend(_range_of(text, piece))
+            options[-1][1].extend(_values(text, piece))
         else:
             return [text]  # not the form of a sweep: the parser says what is wrong
     if not options or (all(len(values) == 1 for _, values in options) and ";" not in text):
@@ -208,19 +203,15 @@ def expand_sweep(text: str) -> list[str]:
     ]
 
 
-def _range_of(text: str, value: str) -> list[str]:
-    first, dots, last = value.partition("..")
-    if not dots:
+def _values(text: str, value: str) -> list[str]:
+    if ".." not in value:
         return [value]
     try:
-        numbers = [str(n) for n in range(int(first), int(last) + 1)]
+        return [str(number) for number in read_whole(value, _MOST_SWEPT)]
     except ValueError:
-        numbers = []
-    if not 1 <= len(numbers) <= _MOST_SWEPT:
         raise SpecError(
             f"'{value}' in '{text}' is no range of 1 to {_MOST_SWEPT} whole numbers, as 1..12."
-        )
-    return numbers
+        ) from None
 
 
 def _is_folder(text: str) -> bool:

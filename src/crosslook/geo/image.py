@@ -85,7 +85,7 @@ class Reading:
         optical = OpticalRadiometry.parse(text.optical)
         if text.bands:
             try:
-                optical = replace(optical, bands=band_list(text.bands))
+                optical = optical.model_copy(update={"bands": band_list(text.bands)})
             except ValueError as error:
                 raise SettingError(f"--bands {text.bands} is not allowed: {error}.") from None
         crs = None if text.crs is None else text_of_crs(parse_crs(text.crs))

@@ -9,26 +9,104 @@ the limits go below 0 or above 1 and are clipped by who uses them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
+from pydantic import BeforeValidator, model_validator
 
 from crosslook.errors import RasterError, SettingError, did_you_mean
 from crosslook.geo.raster import Raster
-from crosslook.geo.valid import ZEROS
+from crosslook.spec import Interval, Written, split_options
 from crosslook.types import Array, FloatArray
 
 Scale = Literal["amplitude", "power", "decibel", "stored"]
 Limits = tuple[tuple[float, ...], tuple[float, ...]]
-SPECKLE_FILTERS = ("none", "median", "bilateral")
-TONES = ("root", "log", "linear")
 _FLOOR = 1e-6
 _DECIBELS = (-120.0, 60.0)
 _MOST_BANDS = 3
 _TIMES_10_000 = (0.0, 3000.0)  # limits of reflectance as it is mostly stored
 _SMALL_SCALE = 0.01  # a file that scales by less says itself that it holds reflectance
+
+
+def band_list(value: Any) -> Any:
+    """Read one to three bands, as ``4:3:2`` or ``B08:B04:B03``; ValueError for anything else."""
+    if not isinstance(value, str):
+        return value
+    bands = tuple(part.strip() for part in value.split(":") if part.strip())
+    if not 1 <= len(bands) <= _MOST_BANDS or any(b.isdigit() and int(b) < 1 for b in bands):
+        raise ValueError("write one to three bands from 1, as 4:3:2, or their names")
+    return bands
+
+
+Bands = Annotated[tuple[str, ...], BeforeValidator(band_list)]
+
+
+class _Radiometry(Written):
+    """What both radiometries share: presets and keys as text, and how they are described."""
+
+    option: ClassVar[str]
+    presets: ClassVar[dict[str, Any]]
+
+    @classmethod
+    def read(cls, text: str) -> dict[str, Any]:
+        """Fields of ``clip=-25:0,tone=log,bands=1:2``, or of a preset as ``vv`` and keys."""
+        words, options = split_options(text, f"{cls.option} {text}")
+        known = list(cls.model_fields)
+        fields: dict[str, Any] = {}
+        for word in words:
+            if word in known:
+                raise SettingError(f"{cls.option}: write '{word}=value'.")
+            if word in cls.presets:
+                fields |= {key: getattr(cls.presets[word], key) for key in known}
+        for key in [word for word in words if word not in cls.presets] + list(options):
+            if key not in known:
+                raise SettingError(
+                    f"{cls.option}: unknown key or preset '{key}'; keys: {', '.join(known)}; "
+                    f"presets: {', '.join(cls.presets)}."
+                    + did_you_mean(key, [*known, *cls.presets])
+                )
+        return fields | options
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read keys and presets.
+
+        Raises
+        ------
+        SettingError
+            For an unknown key or preset, or a value that is not allowed.
+        """
+        fields = cls.read(text)
+        try:
+            return cls(**fields)
+        except SettingError as error:
+            raise SettingError(f"{cls.option} {text}: {error}") from None
+
+    @model_validator(mode="after")
+    def _within(self) -> Self:
+        low, high = self.percentiles  # type: ignore[attr-defined]
+        if not 0 <= low < high <= 100:
+            raise ValueError("percentiles must lie within 0 to 100: write LOW:HIGH, rising")
+        return self
+
+    def __str__(self) -> str:
+        return ",".join(
+            f"{key}={':'.join(f'{v:g}' if isinstance(v, float) else v for v in value)}"
+            if isinstance(value, tuple)
+            else f"{key}={value}"
+            for key, value in self
+            if value != type(self).model_fields[key].default
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Settings for ``run.json``."""
+        return dict(self)
+
+    def key(self) -> str:
+        """Text that is the same only where the pixels are."""
+        return f"{self.option[2:]}/2/{self!r}"
 
 
 @dataclass(frozen=True)
@@ -43,8 +121,7 @@ class Stretch:
     high: tuple[float, ...]
 
 
-@dataclass(frozen=True)
-class SarRadiometry:
+class SarRadiometry(_Radiometry):
     """How SAR becomes one to three channels in 0..1.
 
     Attributes
@@ -75,31 +152,22 @@ class SarRadiometry:
         scene stays darker than in another, or per ``scene``.
     """
 
-    scale: str = "auto"
-    tone: str = "root"
-    clip: tuple[float, float] | None = None
-    percentiles: tuple[float, float] = (1.0, 99.0)
-    bands: tuple[str, ...] = ()
-    speckle: str = "none"
-    zeros: str = "auto"
-    per: str = "set"
+    option = "--sar"
+    presets: ClassVar[dict[str, SarRadiometry]] = {}
 
-    @classmethod
-    def parse(cls, text: str) -> SarRadiometry:
-        """Read ``scale=decibel,clip=-25:0,tone=log,bands=1:2`` or a preset as ``vv``.
-
-        Raises
-        ------
-        SettingError
-            For an unknown key or preset, or a value that is not allowed.
-        """
-        radiometry: SarRadiometry = _parse(cls, text, "--sar", _SAR_KEYS, SAR_PRESETS)
-        return radiometry
+    scale: Literal["auto", "amplitude", "power", "decibel", "stored"] = "auto"
+    tone: Literal["root", "log", "linear"] = "root"
+    clip: Interval | None = None
+    percentiles: Interval = (1.0, 99.0)
+    bands: Bands = ()
+    speckle: Literal["none", "median", "bilateral"] = "none"
+    zeros: Literal["auto", "nodata", "data"] = "auto"
+    per: Literal["set", "scene"] = "set"
 
     def scale_of(self, header: Raster, sample: FloatArray) -> Scale:
         """The scale of an image, from its type and some of its valid values (bands, n)."""
         if self.scale != "auto":
-            return self.scale  # type: ignore[return-value]
+            return self.scale
         if header.is_magnitude:
             return "amplitude"
         whole = not header.dtype.startswith("float")
@@ -151,17 +219,8 @@ class SarRadiometry:
         full = [n for n in range(1, header.bands + 1) if not (n <= len(empty) and empty[n - 1])]
         return tuple(full[:_MOST_BANDS]) or (1,)
 
-    def describe(self) -> dict[str, Any]:
-        """Settings for ``run.json``."""
-        return asdict(self)
 
-    def key(self) -> str:
-        """Text that is the same only where the pixels are."""
-        return f"sar/2/{self!r}"
-
-
-@dataclass(frozen=True)
-class OpticalRadiometry:
+class OpticalRadiometry(_Radiometry):
     """How optical bands become red, green and blue (or one grey) in 0..1.
 
     Attributes
@@ -180,25 +239,14 @@ class OpticalRadiometry:
         As of :class:`SarRadiometry`.
     """
 
-    bands: tuple[str, ...] = ()
-    range: tuple[float, float] | None = None
-    percentiles: tuple[float, float] = (1.0, 99.0)
-    zeros: str = "auto"
-    per: str = "set"
+    option = "--optical"
+    presets: ClassVar[dict[str, OpticalRadiometry]] = {}
 
-    @classmethod
-    def parse(cls, text: str) -> OpticalRadiometry:
-        """Read ``bands=4:3:2,range=0:3000``, ``percentiles=2:98`` or a preset as ``reflectance``.
-
-        Raises
-        ------
-        SettingError
-            For an unknown key or preset, or a value that is not allowed.
-        """
-        radiometry: OpticalRadiometry = _parse(
-            cls, text, "--optical", _OPTICAL_KEYS, OPTICAL_PRESETS
-        )
-        return radiometry
+    bands: Bands = ()
+    range: Interval | None = None
+    percentiles: Interval = (1.0, 99.0)
+    zeros: Literal["auto", "nodata", "data"] = "auto"
+    per: Literal["set", "scene"] = "set"
 
     def scale_of(self, header: Raster, sample: FloatArray) -> Scale:
         """Optical numbers are taken as they are."""
@@ -234,24 +282,16 @@ class OpticalRadiometry:
             return (1, 2, 3)
         return (4, 3, 2) if count in (12, 13) else (3, 2, 1)
 
-    def describe(self) -> dict[str, Any]:
-        """Settings for ``run.json``."""
-        return asdict(self)
-
-    def key(self) -> str:
-        """Text that is the same only where the pixels are."""
-        return f"optical/2/{self!r}"
-
 
 Radiometry = SarRadiometry | OpticalRadiometry
-SAR_PRESETS: dict[str, SarRadiometry] = {
+SarRadiometry.presets |= {
     "root": SarRadiometry(),
     "log": SarRadiometry(tone="log"),
     "stored": SarRadiometry(scale="stored"),
     "vv": SarRadiometry(tone="log", clip=(-25.0, 0.0)),
     "vh": SarRadiometry(tone="log", clip=(-32.5, 0.0)),
 }
-OPTICAL_PRESETS: dict[str, OpticalRadiometry] = {
+OpticalRadiometry.presets |= {
     "auto": OpticalRadiometry(),
     "reflectance": OpticalRadiometry(range=_TIMES_10_000),
 }
@@ -292,14 +332,6 @@ def numbers_of(bands: Sequence[str], header: Raster) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def band_list(text: str) -> tuple[str, ...]:
-    """Read one to three bands, as ``4:3:2`` or ``B08:B04:B03``; ValueError for anything else."""
-    bands = tuple(part.strip() for part in text.split(":") if part.strip())
-    if not 1 <= len(bands) <= _MOST_BANDS or any(b.isdigit() and int(b) < 1 for b in bands):
-        raise ValueError("write one to three bands from 1, as 4:3:2, or their names")
-    return bands
-
-
 def _decibels(values: FloatArray, scale: Scale) -> FloatArray:
     if scale == "decibel":
         return values
@@ -333,70 +365,3 @@ def _filtered(unit: FloatArray, name: str) -> FloatArray:
         for band in filled
     ]
     return np.where(np.isnan(unit), np.float32(np.nan), np.stack(smooth))
-
-
-def _parse(
-    cls: Any,
-    text: str,
-    owner: str,
-    keys: Mapping[str, Callable[[str], Any]],
-    presets: Mapping[str, Any],
-) -> Any:
-    base, given = cls(), {}
-    for part in (piece.strip() for piece in text.split(",")):
-        if not part:
-            continue
-        key, equals, value = part.partition("=")
-        if not equals and key in presets:
-            base = presets[key]
-            continue
-        if key not in keys:
-            raise SettingError(
-                f"{owner}: unknown key or preset '{key}'; keys: {', '.join(keys)}; "
-                f"presets: {', '.join(presets)}." + did_you_mean(key, [*keys, *presets])
-            )
-        if not equals:
-            raise SettingError(f"{owner}: write '{key}=value'.")
-        try:
-            given[key] = keys[key](value)
-        except ValueError as error:
-            raise SettingError(f"{owner}: '{part}' is not allowed: {error}.") from None
-    return replace(base, **given)
-
-
-def _one_of(*allowed: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in allowed:
-            raise ValueError(f"it must be one of {', '.join(allowed)}")
-        return text
-
-    return read
-
-
-def _two(low: float, high: float) -> Callable[[str], tuple[float, float]]:
-    def read(text: str) -> tuple[float, float]:
-        numbers = [float(part) for part in text.split(":")]
-        if len(numbers) != 2 or not low <= numbers[0] < numbers[1] <= high:
-            raise ValueError(f"write LOW:HIGH, rising, within {low:g} to {high:g}")
-        return numbers[0], numbers[1]
-
-    return read
-
-
-_SAR_KEYS: dict[str, Callable[[str], Any]] = {
-    "scale": _one_of("auto", "amplitude", "power", "decibel", "stored"),
-    "tone": _one_of(*TONES),
-    "clip": _two(-1e9, 1e9),
-    "percentiles": _two(0, 100),
-    "bands": band_list,
-    "speckle": _one_of(*SPECKLE_FILTERS),
-    "zeros": _one_of(*ZEROS),
-    "per": _one_of("set", "scene"),
-}
-_OPTICAL_KEYS: dict[str, Callable[[str], Any]] = {
-    "bands": band_list,
-    "range": _two(-1e9, 1e9),
-    "percentiles": _two(0, 100),
-    "zeros": _one_of(*ZEROS),
-    "per": _one_of("set", "scene"),
-}

@@ -34,7 +34,6 @@ from crosslook.geo.grid import shape_of
 from crosslook.geo.raster import Source
 from crosslook.types import FloatArray, Mask, Window
 
-ZEROS = ("auto", "nodata", "data")
 _LONGEST = 2048
 _OVERVIEW = 512
 _LEAST_PIXELS = 64

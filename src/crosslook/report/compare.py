@@ -20,9 +20,9 @@ from rich.table import Table
 
 from crosslook.atomic import write_csv
 from crosslook.errors import InputError
+from crosslook.retrieval.clusters import find_clusters
 from crosslook.retrieval.measure.resampling import bootstrap_mean
 from crosslook.retrieval.run_folder import MatchTable, read_matches, read_patches, read_run
-from crosslook.retrieval.split import find_units
 from crosslook.types import Estimate
 from crosslook.written import has_header, refuse_foreign
 
@@ -119,7 +119,7 @@ def compare_runs(runs: Sequence[Path], seed: int = 0) -> list[Difference]:
 
 def _answers_of_run(run: Path) -> list[_Answers]:
     patches, record = read_patches(run), read_run(run)
-    clusters = find_units(patches, record["settings"].get("split_by", "auto")).names
+    clusters = find_clusters(patches, record["settings"].get("split_by", "auto")).names
     return [
         _Answers(
             f"{run.name}: {table.setup.name} ({table.setup.calibration}, {table.setup.scoring})",

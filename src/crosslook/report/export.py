@@ -27,7 +27,6 @@ from crosslook.data.tables import acquisition_dates
 from crosslook.errors import InputError
 from crosslook.extract.store import FeatureSet
 from crosslook.retrieval.compare.pooling import pool
-from crosslook.retrieval.descriptors import resolve_pooling
 from crosslook.retrieval.run_folder import read_patches, read_run
 from crosslook.storage import open_folder
 from crosslook.types import MODALITIES, Array, FloatArray, Modality, Patch
@@ -147,7 +146,7 @@ def _tables(
     while start < len(patches):
         part = features.read(shard)
         pooled = settings.get("keep", "maps") == "pooled"
-        how = "flatten" if pooled else resolve_pooling(settings["pooling"], part.values.shape)
+        how = "flatten" if pooled else settings["pooling"]
         rows = slice(start, start + len(part))
         lines = zip(patches[rows], places[rows], pool(part, how), strict=True)
         yield pa.Table.from_pylist(

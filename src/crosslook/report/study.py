@@ -90,7 +90,7 @@ def study_and_report(settings: StudySettings, console: Console | None = None) ->
 def print_estimate(estimate: StudyEstimate, console: Console | None = None) -> None:
     """Print what a study will take."""
     table = Table(
-        title=f"{estimate.patches} patch pairs in {estimate.units} units, on this machine"
+        title=f"{estimate.patches} patch pairs in {estimate.clusters} clusters, on this machine"
     )
     table.add_column("step", overflow="fold")
     table.add_column("time", justify="right")

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.retrieval.choose import choose_setup
+from crosslook.retrieval.clusters import Clusters, Division, Duplicates
 from crosslook.retrieval.compare.approximate import (
     Sides,
     known_metrics,
@@ -23,7 +24,7 @@ from crosslook.retrieval.compare.calibration import (
     fit_directions,
     thin,
 )
-from crosslook.retrieval.compare.shifts import Shifts
+from crosslook.retrieval.compare.maps import Shifts
 from crosslook.retrieval.compare.similarity import (
     SCORINGS,
     Offsets,
@@ -47,10 +48,8 @@ from crosslook.retrieval.run_folder import (
     HistogramTable,
     MatchTable,
 )
-from crosslook.retrieval.same_ground import SameGround
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.setup import CHOSEN, Setup, setup_of
-from crosslook.retrieval.split import Division, Units
 from crosslook.retrieval.views import FeatureView
 from crosslook.scratch import scratch
 from crosslook.types import (
@@ -121,11 +120,11 @@ class Calibrated:
         """SAR and optical descriptors of all patches, in order; on disk where they are large."""
         if division.split == "transductive":
             return self.sar, self.optical
-        count = len(division.fit) + len(division.measured)
+        count = len(division.calibration_set) + len(division.test_set)
         out = []
         for bank, measured in ((self.sar_bank, self.sar), (self.optical_bank, self.optical)):
             side = scratch((count, bank.shape[1]), folder)
-            side[division.fit], side[division.measured] = bank, measured
+            side[division.calibration_set], side[division.test_set] = bank, measured
             out.append(side)
         return out[0], out[1]
 
@@ -154,32 +153,32 @@ class Evaluator:
         Per measured patch those that show its ground; None where all differ.
     neighbours : list of int64 arrays, or None
         These and the neighbours within the tolerance; None where they add nothing.
-    first : int64 array
-        One measured patch per ground, positions in the measured ones.
+    representatives : int64 array
+        One measured patch per place, positions in the measured ones.
     """
 
     def __init__(
         self,
         dataset: str,
         patches: Sequence[Patch],
-        units: Units,
-        ground: SameGround,
+        clusters: Clusters,
+        duplicates: Duplicates,
         division: Division,
         settings: StudySettings,
         shown: bool = True,
     ) -> None:
         self.dataset = dataset
         self.patches = patches
-        self.all_units = units
+        self.all_clusters = clusters
         self.division = division
         self.settings = settings
         self.shown = shown
         self.findings = Findings()
-        self.measured = [patches[i] for i in division.measured]
-        names = [units.names[i] for i in division.measured]
+        self.measured = [patches[i] for i in division.test_set]
+        names = [clusters.names[i] for i in division.test_set]
         self.clusters: NDArray[np.int64] = np.unique(names, return_inverse=True)[1].astype(np.int64)
-        self.accepted = ground.accepted(division.measured)
-        self.first = ground.first(division.measured)
+        self.accepted = duplicates.accepted(division.test_set)
+        self.representatives = duplicates.representatives(division.test_set)
         near = accepted_neighbours(self.measured, settings.tolerance_px)
         # Without any neighbour in reach the tolerant rows would repeat the exact ones.
         self.neighbours = _joined(near, self.accepted) if any(len(n) > 1 for n in near) else None
@@ -187,7 +186,7 @@ class Evaluator:
 
     def reduce(self, descriptors: Descriptors) -> Descriptors:
         """Project on the principal directions of the calibration set, where ``pca`` says so."""
-        settings, fit = self.settings, self.division.fit
+        settings, fit = self.settings, self.division.calibration_set
         if not settings.pca or descriptors.sar.shape[1] <= settings.pca:
             return descriptors
         basis = fit_directions(
@@ -201,7 +200,7 @@ class Evaluator:
 
     def calibrate(self, descriptors: Descriptors, name: str) -> Calibrated:
         """Fit a calibration on its set and apply it to that and the test set."""
-        fit, at = self.division.fit, self.division.measured
+        fit, at = self.division.calibration_set, self.division.test_set
         rows = thin(fit, FITTED_ROWS) if name == "whiten" else fit
         calibration = fit_calibration(name, *self._both(descriptors, rows, lambda part, _: part))
 
@@ -261,8 +260,8 @@ class Evaluator:
             return  # the calibration set are the measured ones
         picked = choose_setup(
             descriptors,
-            division.fit,
-            self.all_units.names,
+            division.calibration_set,
+            self.all_clusters.names,
             settings.calibrations,
             settings.scorings,
             settings.seed,
@@ -295,7 +294,7 @@ class Evaluator:
 
     def add_ranks(self, setup: Setup, direction: Direction, ranks: Ranks) -> None:
         """Add the rows, matches and curve of one ranking."""
-        at, n_gallery, findings = self.division.measured, len(self.measured), self.findings
+        at, n_gallery, findings = self.division.test_set, len(self.measured), self.findings
         findings.rows += self.rows(setup, self._retrieval(ranks, direction, self.accepted))
         if not self.shown:
             return
@@ -333,7 +332,8 @@ class Evaluator:
     def _add_gap(self, calibrated: Calibrated) -> None:
         sar, optical, clusters = calibrated.sar, calibrated.optical, self.clusters
         if self.accepted is not None:  # a second patch of one ground is no non-pair
-            sar, optical, clusters = sar[self.first], optical[self.first], clusters[self.first]
+            chosen = self.representatives
+            sar, optical, clusters = sar[chosen], optical[chosen], clusters[chosen]
         view = Pairs(sar, optical, clusters, self.settings.seed, self.settings.draws)
         self.add(calibrated.setup, view)
         if self.shown:
@@ -398,11 +398,11 @@ def evaluate_structure(calibrated: Calibrated, evaluator: Evaluator) -> None:
 
     Fewer than four measured pairs have no structure, and add nothing.
     """
-    at, findings = evaluator.division.measured, evaluator.findings
+    at, findings = evaluator.division.test_set, evaluator.findings
     if len(at) < _FEWEST_PAIRS:
         return
     groups = [patch.group for patch in evaluator.measured]
-    labelled = evaluator.all_units.kind != "group" and any(
+    labelled = evaluator.all_clusters.kind != "group" and any(
         patch.group != patch.scene for patch in evaluator.measured
     )
     space = Space(

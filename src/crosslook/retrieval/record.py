@@ -12,11 +12,11 @@ from typing import Any
 from crosslook._version import __version__
 from crosslook.data.patches import PatchSet
 from crosslook.progress import Timer
+from crosslook.retrieval.clusters import Clusters, Duplicates
+from crosslook.retrieval.descriptors import Features
 from crosslook.retrieval.evaluate import Evaluator, Findings
-from crosslook.retrieval.models import StudyPlan
-from crosslook.retrieval.same_ground import SameGround
+from crosslook.retrieval.plan import StudyPlan
 from crosslook.retrieval.settings import StudySettings
-from crosslook.retrieval.split import Units
 from crosslook.types import MODALITIES
 from crosslook.written import has_keys, is_marked
 
@@ -32,35 +32,38 @@ ALL_SHOWN = 2000
 def describe_run(
     settings: StudySettings,
     plan: StudyPlan,
-    patches: PatchSet,
-    units: Units,
-    ground: SameGround,
+    features: Features,
+    clusters: Clusters,
+    duplicates: Duplicates,
     evaluators: Sequence[Evaluator],
     timer: Timer,
 ) -> dict[str, Any]:
-    """Build the content of ``run.json``."""
+    """Build the content of ``run.json``, but for its notes."""
+    patches = features.patches
     return {
         "crosslook": __version__,
         "dataset": patches.name,
         "synthetic": patches.synthetic,
         "settings": settings.model_dump(mode="json", exclude={"overwrite"}),
-        "extractors": {spec: plan.revisions.get(spec, "") for spec in plan.specs},
-        "features": plan.features,
+        "extractors": {spec: features.revisions.get(spec, "") for spec in plan.specs},
+        "features": {
+            spec: {modality: one.folder.name for modality, one in sets.items()}
+            for spec, sets in features.sets.items()
+        },
         "skipped": plan.skipped,
-        "notes": plan.notes,
         "patches": len(patches.patches),
         "scenes": len({patch.scene for patch in patches.patches}),
         "dropped": patches.dropped,
         "radiometry": patches.describe_radiometry(),
         "stretched": describe_stretch(patches),
         "fingerprint": {modality: patches.fingerprint(modality) for modality in MODALITIES},
-        "units": {"kind": units.kind, "count": units.count},
-        "same_ground": [list(ids) for ids in ground.sets],
+        "units": {"kind": clusters.kind, "count": clusters.count},
+        "same_ground": [list(ids) for ids in duplicates.sets],
         "splits": [
             {
                 "split": e.division.split,
                 "seed": e.settings.seed,
-                "calibration_units": list(e.division.fit_units),
+                "calibration_units": list(e.division.calibration_clusters),
                 "chosen": e.findings.chosen,
             }
             for e in evaluators

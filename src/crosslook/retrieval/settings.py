@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, model_validator
 
 from crosslook.errors import SettingError
-from crosslook.extract.spec import expand_sweep, split_specs
+from crosslook.extract.spec import ExtractorSpec, expand_sweep, split_specs
 from crosslook.options import (
     Cli,
     ModelOptions,
@@ -17,6 +17,9 @@ from crosslook.options import (
     ReadingOptions,
     SeedOption,
 )
+from crosslook.retrieval.compare.pooling import Pooling
+from crosslook.retrieval.stage_spec import Fusion, TwoStage
+from crosslook.spec import read_whole, split_list
 from crosslook.storage import as_path
 
 
@@ -34,37 +37,28 @@ Place = Annotated[Path, PlainValidator(_as_path), PlainSerializer(_as_text)]
 """A local path, or one of an object store."""
 
 
-def _split_specs(value: Any) -> Any:
-    return tuple(split_specs(value)) if isinstance(value, str) else value
-
-
-def _split_words(value: Any) -> Any:
-    if isinstance(value, str):
-        return tuple(word.strip() for word in value.split(",") if word.strip())
-    return value
-
-
-def _list_seeds(value: Any) -> Any:
-    if isinstance(value, int):
-        value = (value,)
-    if isinstance(value, str):
-        value = [seed for part in value.split(",") for seed in _range(part.strip())]
-    if not isinstance(value, list | tuple):
-        raise ValueError("seeds must be whole numbers, as 0..9 or 0,1,2")
-    seeds = [int(seed) for seed in value]
-    if len(set(seeds)) != len(seeds) or any(seed < 0 for seed in seeds):
-        raise ValueError("seeds must be different whole numbers from 0, as 0..9 or 0,1,2")
+def _as_seeds(value: Any) -> Any:
+    try:
+        seeds = read_whole(value) if isinstance(value, str) else value
+    except ValueError:
+        seeds = "?"
+    seeds = (seeds,) if isinstance(seeds, int) else seeds
+    if not isinstance(seeds, list | tuple) or len(set(seeds)) != len(seeds):
+        raise ValueError(f"'{value}' are no different whole numbers from 0, as 0..9 or 0,1,2")
     return tuple(seeds)
 
 
-def _range(text: str) -> range | list[str]:
-    first, dots, last = text.partition("..")
-    if dots and int(last) - int(first) >= _MOST_SEEDS:
-        raise ValueError(f"{text} are more than {_MOST_SEEDS} seeds")
-    return range(int(first), int(last) + 1) if dots else [text] if text else []
+def _as_specs(value: Any) -> Any:
+    return tuple(split_specs(value)) if isinstance(value, str) else value
 
 
-_MOST_SEEDS = 10_000
+def _as_extractors(value: Any) -> Any:
+    texts = _as_specs(value)
+    if not isinstance(texts, list | tuple):
+        raise ValueError("specs of extractors must be text, as raw,hog:cell=8")
+    return tuple(
+        spec for one in texts for spec in (expand_sweep(one) if isinstance(one, str) else [one])
+    )
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -73,23 +67,15 @@ PRESETS: dict[str, dict[str, Any]] = {
         "two_stage": ("sam2+sd-vae",),
     }
 }
-"""What a preset stands for; a setting that is given wins."""
-
-_WHOLE = ("auto", "flatten", "dense")
-
-
-def _expand(value: Any) -> Any:
-    texts = split_specs(value) if isinstance(value, str) else value
-    if not isinstance(texts, list | tuple) or not all(isinstance(one, str) for one in texts):
-        raise ValueError("specs of extractors must be text, as raw,hog:cell=8")
-    return tuple(spec for text in texts for spec in expand_sweep(text))
-
-
-Specs = Annotated[tuple[str, ...], BeforeValidator(_split_specs)]
+"""The settings of each preset; one that is given wins."""
 
 
 class StudySettings(OverwriteOption, SeedOption, ReadingOptions, ModelOptions, RayOptions):
     """Everything that a study may be given; unknown keys are refused."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **values: Any) -> None: ...  # text is taken for what it stands for
 
     pairs: Annotated[Place, Cli(positional=True)] = Field(
         description="Folder, CSV or Parquet table, or public set."
@@ -97,11 +83,11 @@ class StudySettings(OverwriteOption, SeedOption, ReadingOptions, ModelOptions, R
     out: Annotated[Path, Cli(metavar="RUN")] = Field(
         description="Folder for rows, figures and the report."
     )
-    extractors: Annotated[tuple[str, ...], BeforeValidator(_expand), Cli(metavar="SPEC,...")] = (
-        Field(
-            default=("raw", "hog"),
-            description="Extractors, as raw,hog:cell=8, or sweeps, as dinov2:layer=1..12.",
-        )
+    extractors: Annotated[
+        tuple[ExtractorSpec, ...], BeforeValidator(_as_extractors), Cli(metavar="SPEC,...")
+    ] = Field(
+        default=(ExtractorSpec(name="raw"), ExtractorSpec(name="hog")),
+        description="Extractors, as raw,hog:cell=8, or sweeps, as dinov2:layer=1..12.",
     )
     layout: Annotated[str, Cli(metavar="NAME")] = Field(
         default="auto", description="Layout of a public set."
@@ -118,30 +104,30 @@ class StudySettings(OverwriteOption, SeedOption, ReadingOptions, ModelOptions, R
         default=0.05, ge=0.0, lt=1.0, description="Patches with more invalid pixels are dropped."
     )
     limit: Annotated[int | None, Cli(metavar="N", default="all")] = Field(
-        default=None, ge=4, description="Patches at most, drawn by the seed, evenly over units."
+        default=None, ge=4, description="Patches at most, drawn by the seed, evenly over clusters."
     )
     alignment: Annotated[Place | None, Cli(metavar="FILE")] = Field(
         default=None, description="CSV of shifts: scene, row, col."
     )
-    pooling: Annotated[str, Cli(metavar="NAME")] = Field(
-        default="auto",
+    pooling: Annotated[Pooling, Cli(metavar="NAME")] = Field(
+        default=Pooling(name="auto"),
         description="auto, flatten, grid:N, mean, gem, vector, or dense:R: maps compared over "
         "shifts of up to R cells.",
     )
     pca: Annotated[int | None, Cli(metavar="D", default="all dimensions")] = Field(
         default=None,
         ge=2,
-        description="Project descriptors on D principal directions of the calibration units.",
+        description="Project descriptors on D principal directions of the calibration set.",
     )
     calibrations: Annotated[
         tuple[Literal["none", "center", "standardize", "whiten"], ...],
-        BeforeValidator(_split_words),
+        BeforeValidator(split_list),
     ] = Field(
         default=("none", "center", "standardize", "whiten"),
         description="Transforms that bring the modalities together.",
     )
     scorings: Annotated[
-        tuple[Literal["cosine", "csls", "inverted-softmax"], ...], BeforeValidator(_split_words)
+        tuple[Literal["cosine", "csls", "inverted-softmax"], ...], BeforeValidator(split_list)
     ] = Field(default=("cosine", "csls"), description="Scores by which partners are ranked.")
     calibration_fraction: Annotated[float, Cli(metavar="FRACTION")] = Field(
         default=0.2,
@@ -157,7 +143,7 @@ class StudySettings(OverwriteOption, SeedOption, ReadingOptions, ModelOptions, R
     )
     split_by: Literal["auto", "scene", "group"] = Field(
         default="auto",
-        description="Unit of split and intervals; auto takes groups where three or more are known.",
+        description="Clusters of split and intervals; auto takes three or more known groups.",
     )
     tolerance: Annotated[float | None, Cli(metavar="PIXELS", default="half a patch")] = Field(
         default=None, ge=0.0, description="A neighbour this near counts as the partner."
@@ -175,10 +161,12 @@ class StudySettings(OverwriteOption, SeedOption, ReadingOptions, ModelOptions, R
         description="What is stored: whole feature maps, or pooled descriptors alone.",
     )
     structure: bool = Field(default=True, description="Measure the feature space.")
-    two_stage: Annotated[Specs, Cli(metavar="COARSE+FINE,...")] = Field(
-        default=(), description="A shortlist, then verification by dense correlation."
-    )
-    fusion: Annotated[Specs, Cli(metavar="A+B[+C],...")] = Field(
+    two_stage: Annotated[
+        tuple[TwoStage, ...], BeforeValidator(_as_specs), Cli(metavar="COARSE+FINE,...")
+    ] = Field(default=(), description="A shortlist, then verification by dense correlation.")
+    fusion: Annotated[
+        tuple[Fusion, ...], BeforeValidator(_as_specs), Cli(metavar="A+B[+C],...")
+    ] = Field(
         default=(),
         description="Several extractors as one; a member may name its own pooling, as "
         "hog:pool=dense:1.",
@@ -195,7 +183,9 @@ class StudySettings(OverwriteOption, SeedOption, ReadingOptions, ModelOptions, R
         "the five models of the published one and its advice.",
     )
     seeds: Annotated[
-        tuple[int, ...], BeforeValidator(_list_seeds), Cli(metavar="0..9", default="the seed")
+        tuple[Annotated[int, Field(ge=0)], ...],
+        BeforeValidator(_as_seeds),
+        Cli(metavar="0..9", default="the seed"),
     ] = Field(
         default=(),
         description="Repeat split and measures with these seeds; rows hold means with their total "
@@ -210,17 +200,22 @@ class StudySettings(OverwriteOption, SeedOption, ReadingOptions, ModelOptions, R
 
     @model_validator(mode="after")
     def _can_be_pooled(self) -> Self:
-        if self.keep == "pooled" and self.pooling.partition(":")[0] in _WHOLE:
+        if self.keep == "pooled" and self.pooling.name in ("auto", "flatten", "dense"):
             raise SettingError(
                 f"--keep pooled stores what --pooling makes, and '{self.pooling}' keeps every "
                 "cell; name a pooling that is smaller: grid:N, mean, gem or vector."
+            )
+        if self.keep == "pooled" and any(m.pooling for one in self.fusion for m in one.members):
+            raise SettingError(
+                "--keep pooled leaves no maps for a member of --fusion that names its own pooling; "
+                "use --keep maps."
             )
         if self.keep == "pooled" and (self.two_stage or self.robustness or self.engine == "ray"):
             raise SettingError(
                 "--keep pooled leaves no maps for --two-stage, and serves neither --robustness "
                 "nor --engine ray; use --keep maps."
             )
-        if self.pca is not None and (self.robustness or self.pooling.startswith("dense")):
+        if self.pca is not None and (self.robustness or self.pooling.name == "dense"):
             raise SettingError(
                 "--pca leaves no maps to compare over shifts, and --robustness describes new "
                 "patches by whole descriptors; leave --pca out."

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from crosslook.retrieval.compare.fusion import WEIGHTS, FusedScores, Member, fit_fusions
 from crosslook.retrieval.compare.similarity import Ranks, rank
-from crosslook.retrieval.dense_scores import StageFeatures
+from crosslook.retrieval.compare.stage_scores import StageFeatures
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.evaluate import Evaluator
 from crosslook.retrieval.measure.resampling import bootstrap_mean
 from crosslook.retrieval.run_folder import MatchTable
 from crosslook.retrieval.setup import Setup
-from crosslook.retrieval.stage_spec import members_of, parse_two_stage
+from crosslook.retrieval.stage_spec import Fusion, Stage, TwoStage
 from crosslook.retrieval.two_stage import (
     TwoStageResult,
     TwoStageSettings,
@@ -34,21 +34,21 @@ ReadMaps = Callable[[str, Indices], tuple[FeatureMap, FeatureMap]]
 """Maps (SAR, optical) of an extractor of chosen patches, in the given order."""
 
 
-def evaluate_two_stages(text: str, read: ReadMaps, evaluator: Evaluator) -> TwoStageResult:
+def evaluate_two_stages(spec: TwoStage, read: ReadMaps, evaluator: Evaluator) -> TwoStageResult:
     """Add the rows and matches of one ``COARSE+FINE``; only the maps it needs are read."""
-    spec, settings = parse_two_stage(text), evaluator.settings
+    settings = evaluator.settings
     how = TwoStageSettings(reverse=spec.reverse)
     how = replace(how, ks=spec.ks or how.ks)
     how = replace(how, radius=how.radius if spec.radius is None else spec.radius)
     division = evaluator.division
-    measured = division.measured[evaluator.first]
-    bank, items = choose_patches(division.fit, measured, how, settings.seed)
+    measured = division.test_set[evaluator.representatives]
+    bank, items = choose_patches(division.calibration_set, measured, how, settings.seed)
     used = np.concatenate([bank, items])
     maps = {name: read(name, used) for name in {spec.coarse.extractor, spec.fine.extractor}}
     result = evaluate_two_stage(
         StageFeatures(spec.coarse, *maps[spec.coarse.extractor]),
         StageFeatures(spec.fine, *maps[spec.fine.extractor]),
-        np.array(evaluator.all_units.names)[used],
+        np.array(evaluator.all_clusters.names)[used],
         np.arange(len(bank)),
         np.arange(len(bank), len(used)),
         settings=how,
@@ -60,7 +60,7 @@ def evaluate_two_stages(text: str, read: ReadMaps, evaluator: Evaluator) -> TwoS
             f"{len(items)} of {len(measured)} measured pairs, drawn by the seed, are queries and "
             "gallery."
         )
-    setup = Setup(text, f"{spec.coarse.pooling}+dense", FUSED_CALIBRATION, FUSED_SCORING)
+    setup = Setup(str(spec), f"{spec.coarse.how}+dense", FUSED_CALIBRATION, FUSED_SCORING)
     evaluator.findings.rows += evaluator.rows(setup, result.metrics)
     if evaluator.shown:
         evaluator.findings.matches += _match_tables(setup, result, items)
@@ -82,26 +82,27 @@ def _match_tables(setup: Setup, result: TwoStageResult, items: Indices) -> list[
     ]
 
 
-def evaluate_fusion(text: str, members: Mapping[str, Descriptors], evaluator: Evaluator) -> None:
+def evaluate_fusion(
+    fusion: Fusion, members: Mapping[Stage, Descriptors], evaluator: Evaluator
+) -> None:
     """Add a fusion with equal and with fitted weights, as if it were an extractor."""
-    names = members_of(text)
-    reduced = [evaluator.reduce(members[name]) for name in names]
+    reduced = [evaluator.reduce(members[member]) for member in fusion.members]
     own = [evaluator.calibrate(one, FUSED_CALIBRATION) for one in reduced]
     division = evaluator.division
     folder = evaluator.settings.out
     parts = [
-        Member(name, *c.whole(division, folder), c.shifts)
-        for name, c in zip(names, own, strict=True)
+        Member(str(member), *c.whole(division, folder), c.shifts)
+        for member, c in zip(fusion.members, own, strict=True)
     ]
-    units = np.array(evaluator.all_units.names)
+    clusters = np.array(evaluator.all_clusters.names)
     for direction in DIRECTIONS:
         fusions = fit_fusions(
-            parts, division.fit, units, direction=direction, scoring=FUSED_SCORING
+            parts, division.calibration_set, clusters, direction=direction, scoring=FUSED_SCORING
         )
         # A member alone is a fusion that gives it all the weight: no score is made twice.
         single = [replace(fusions[0], weights=weights) for weights in np.eye(len(parts))]
-        scores = FusedScores([*fusions, *single], division.measured)
-        partner = np.arange(len(division.measured))
+        scores = FusedScores([*fusions, *single], division.test_set)
+        partner = np.arange(len(division.test_set))
         ranked = rank(scores, partner, [evaluator.accepted])
         alone = [ranks.rank == 1 for [ranks] in ranked[len(fusions) :]]
         for weights, [ranks] in zip(WEIGHTS, ranked, strict=False):

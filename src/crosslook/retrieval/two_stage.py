@@ -1,35 +1,35 @@
 """A coarse shortlist, then fine verification by dense correlation.
 
->>> from crosslook.retrieval.stage_spec import parse_two_stage           # doctest: +SKIP
->>> spec = parse_two_stage("hog:grid=8+hog:cell=8")               # doctest: +SKIP
+>>> spec = TwoStage.parse("hog:grid=8+hog:cell=8")                 # doctest: +SKIP
 >>> result = evaluate_two_stage(                                   # doctest: +SKIP
 ...     StageFeatures(spec.coarse, sar_maps, optical_maps),
 ...     StageFeatures(spec.fine, sar_fine, optical_fine),
-...     units, division.fit, division.measured, seed=0,
+...     clusters, division.calibration_set, division.test_set, seed=0,
 ... )
->>> rows += [to_row(metric) for metric in result.metrics]          # doctest: +SKIP
+>>> rows += [setup.row(name, metric) for metric in result.metrics] # doctest: +SKIP
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crosslook.errors import MatchError, SettingError
+from crosslook.retrieval.compare.pooling import Pooling
 from crosslook.retrieval.compare.similarity import Matrix, Ranks, rank
-from crosslook.retrieval.dense_scores import (
+from crosslook.retrieval.compare.stage_scores import (
     StageFeatures,
     StageScores,
     flat_scores,
-    has_maps,
     shifted_scores,
 )
 from crosslook.retrieval.measure.registry import measure_all
 from crosslook.retrieval.measure.resampling import sample
-from crosslook.retrieval.measure.two_stage import Stages, one_side, partner_ranks, shortlist
+from crosslook.retrieval.measure.two_stage import Stages, partner_ranks, shortlist
 from crosslook.types import DIRECTIONS, FloatArray, Indices, Metric
 
 
@@ -63,9 +63,6 @@ class TwoStageSettings:
     radius : float
         Search radius of the fine stage, pixels along rows and columns; whole
         cells within it are tried, at least one. Above the offset expected.
-    coarse_radius : float
-        Likewise for the coarse stage; 0 compares pooled descriptors. Dearer,
-        and needed where offsets are larger than half a coarse cell.
     neighbours : int
         Of CSLS, which corrects both scores.
     most : int
@@ -77,7 +74,6 @@ class TwoStageSettings:
 
     ks: tuple[int, ...] = (5, 10, 20, 50, 100, 200)
     radius: float = 24.0
-    coarse_radius: float = 0.0
     neighbours: int = 10
     most: int = 1500
     reverse: bool = True
@@ -86,10 +82,8 @@ class TwoStageSettings:
         """Refuse what cannot be run."""
         if not self.ks or min(self.ks) < 1 or list(self.ks) != sorted(set(self.ks)):
             raise SettingError(f"ks are {self.ks}; give rising whole numbers from 1.")
-        if not (math.isfinite(self.radius) and self.radius >= 0 and self.coarse_radius >= 0):
-            raise SettingError(
-                f"radii are {self.radius} and {self.coarse_radius} pixels; give 0 or more."
-            )
+        if not (math.isfinite(self.radius) and self.radius >= 0):
+            raise SettingError(f"the radius is {self.radius} pixels; give 0 or more.")
         if self.neighbours < 1 or self.most < 2:
             raise SettingError(
                 f"neighbours is {self.neighbours} and most {self.most}; at least 1 and 2."
@@ -125,7 +119,7 @@ class TwoStageResult:
 def evaluate_two_stage(
     coarse: StageFeatures,
     fine: StageFeatures,
-    units: ArrayLike,
+    clusters: ArrayLike,
     fit: Indices,
     measured: Indices,
     *,
@@ -139,14 +133,14 @@ def evaluate_two_stage(
     ----------
     coarse, fine : StageFeatures
         Features of all patches; row i of both modalities shows one place.
-    units : array, shape (N,)
+    clusters : array, shape (N,)
         Unit of each patch.
     fit, measured : int64 arrays
         Patches that fit calibrations and banks, and patches that are measured:
         every one is a query once, and all of them are the gallery.
     settings : TwoStageSettings, optional
     seed : int
-        Of samples and of the bootstrap over units.
+        Of samples and of the bootstrap over clusters.
     draws : int
         Of the bootstrap.
 
@@ -163,15 +157,15 @@ def evaluate_two_stage(
     first, second = _both_scores(coarse, fine, bank, items, how)
     ks = tuple(k for k in how.ks if k <= len(items)) or (len(items),)
     swapped = None
-    if how.reverse and has_maps(coarse):
-        swapped = _both_scores(_pooled_first(fine), coarse, bank, items, how)
+    if how.reverse and coarse.has_maps:
+        swapped = _both_scores(_as_coarse(fine), coarse, bank, items, how)
     elif how.reverse:
-        notes.append(f"No reversed order: '{coarse.spec}' keeps no map of cells to verify with.")
-    clusters = np.asarray(units)[items]
-    metrics = measure_all(Stages(first, second, swapped, ks, clusters, seed, draws))
+        notes.append(f"No reversed order: '{coarse.stage}' keeps no map of cells to verify with.")
+    of_items = np.asarray(clusters)[items]
+    metrics = measure_all(Stages(first, second, swapped, ks, of_items, seed, draws))
     recommended = {m.direction: m.k for m in metrics if m.metric == "recommended-k"}
     answers: dict[str, Ranks] = {
-        d: answer(one_side(first, d), one_side(second, d), recommended[d]) for d in DIRECTIONS
+        d: answer(first.side(d), second.side(d), recommended[d]) for d in DIRECTIONS
     }
     return TwoStageResult(metrics, items, recommended, answers, notes)
 
@@ -194,10 +188,12 @@ def choose_patches(
     return fit[sample(len(fit), _BANK, seed)], measured[sample(len(measured), how.most, seed)]
 
 
-def _pooled_first(fine: StageFeatures) -> StageFeatures:
-    """The fine stage as it makes a shortlist: pooled, unless it names a pooling."""
-    pooling = "auto" if fine.spec.pooling == "flatten" else fine.spec.pooling
-    return replace(fine, spec=replace(fine.spec, pooling=pooling))
+def _as_coarse(fine: StageFeatures) -> StageFeatures:
+    """The fine stage as it makes a shortlist: pooled, unless it names how."""
+    if fine.stage.how.name not in ("flatten", "dense"):
+        return fine
+    auto = fine.stage.model_copy(update={"pooling": Pooling(name="auto")})
+    return replace(fine, stage=auto)
 
 
 def _both_scores(
@@ -207,15 +203,8 @@ def _both_scores(
     items: Indices,
     how: TwoStageSettings,
 ) -> tuple[StageScores, StageScores]:
+    first = flat_scores if coarse.stage.how.name != "dense" else partial(shifted_scores, radius=0.0)
     return (
-        _coarse_scores(coarse, bank, items, how),
+        first(coarse, bank, items, how.neighbours),
         shifted_scores(fine, bank, items, how.neighbours, how.radius),
     )
-
-
-def _coarse_scores(
-    stage: StageFeatures, bank: Indices, items: Indices, how: TwoStageSettings
-) -> StageScores:
-    if how.coarse_radius > 0:
-        return shifted_scores(stage, bank, items, how.neighbours, how.coarse_radius)
-    return flat_scores(stage, bank, items, how.neighbours)

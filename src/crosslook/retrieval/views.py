@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,14 +12,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from crosslook.data.patches import PatchSet
-from crosslook.extract.registry import open_model
-from crosslook.extract.run import read_maps
-from crosslook.retrieval.descriptors import extract_both, patches_for
-from crosslook.retrieval.models import StudyPlan
+from crosslook.retrieval.clusters import Division
+from crosslook.retrieval.descriptors import Features
 from crosslook.retrieval.run_folder import read_table, write_table
-from crosslook.retrieval.settings import StudySettings
-from crosslook.retrieval.split import Division
 from crosslook.types import MODALITIES, FloatArray, Indices, Modality
 
 Colours = NDArray[np.uint8]
@@ -124,31 +119,24 @@ def write_views(run: Path, views: list[FeatureView]) -> None:
     write_table(run / VIEWS_FILE, pa.table(columns))
 
 
-def feature_views(
-    spec: str, patches: PatchSet, settings: StudySettings, plan: StudyPlan, division: Division
-) -> list[FeatureView]:
+def feature_views(spec: str, features: Features, division: Division) -> list[FeatureView]:
     """Make the views of patches spread evenly over the measured ones.
 
     Channels are standardised per sensor on patches of the calibration set.
     A map of a single cell has nothing to show and gives no view.
     """
-    places = np.linspace(0, len(division.measured) - 1, SHOWN + 2)[1:-1].round().astype(int)
-    chosen = sorted({int(division.measured[place]) for place in places})
-    return views_of(spec, patches, settings, plan, division.fit, chosen)
+    places = np.linspace(0, len(division.test_set) - 1, SHOWN + 2)[1:-1].round().astype(int)
+    chosen = sorted({int(division.test_set[place]) for place in places})
+    return views_of(spec, features, division.calibration_set, chosen)
 
 
 def views_of(
-    spec: str,
-    patches: PatchSet,
-    settings: StudySettings,
-    plan: StudyPlan,
-    fit: Indices,
-    chosen: Sequence[int],
+    spec: str, features: Features, fit: Indices, chosen: Sequence[int]
 ) -> list[FeatureView]:
     """Make the views of chosen patches; ``fit`` are the patches of the calibration set."""
     few = fit[:: max(1, len(fit) // _FITTED_ON)].tolist()
-    read = _map_reader(spec, patches, settings, plan)
-    sar, optical = (standardised(read(m, chosen), read(m, few)) for m in MODALITIES)
+    maps = [(features.maps(spec, m, chosen), features.maps(spec, m, few)) for m in MODALITIES]
+    sar, optical = (standardised(shown.values, fitted.values) for shown, fitted in maps)
     if min(sar.shape[2:]) < 2:
         return []
     views = []
@@ -166,26 +154,6 @@ def view_images(view: FeatureView) -> dict[str, bytes]:
         "optical": _encode(view.optical),
         "response": _encode(_response(view)),
     }
-
-
-def _map_reader(
-    spec: str, patches: PatchSet, settings: StudySettings, plan: StudyPlan
-) -> Callable[[Modality, Sequence[int]], FloatArray]:
-    """Maps (n, C, h, w) of chosen patches: from the store, or made again where it has none."""
-    if settings.keep == "maps":
-        sets = dict(zip(MODALITIES, extract_both(spec, patches, settings, plan), strict=True))
-        return lambda modality, at: read_maps(sets[modality], patches, at).values
-
-    def extract(modality: Modality, at: Sequence[int]) -> FloatArray:
-        extractor = open_model(spec, settings)
-        try:
-            return extractor.extract(
-                patches_for(extractor, patches).read(modality, at), modality
-            ).values
-        finally:
-            extractor.close()
-
-    return extract
 
 
 def standardised(maps: FloatArray, fitted_on: FloatArray) -> FloatArray:

@@ -12,7 +12,7 @@ import pytest
 
 from crosslook.retrieval.compare.calibration import fit_calibration
 from crosslook.retrieval.compare.similarity import fit_scoring, normalise
-from crosslook.retrieval.dense_scores import StageScores
+from crosslook.retrieval.compare.stage_scores import StageScores
 from crosslook.retrieval.measure.base import Measure, Pairs
 from crosslook.retrieval.measure.difference import Plain, TwoModels
 from crosslook.retrieval.measure.perturbations import PERTURBATIONS

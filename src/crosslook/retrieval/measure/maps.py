@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from crosslook.retrieval.compare.principal import principal_axes
+from crosslook.retrieval.compare.calibration import principal_axes
 from crosslook.retrieval.compare.similarity import normalise
 from crosslook.types import FloatArray
 

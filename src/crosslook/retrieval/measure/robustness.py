@@ -14,6 +14,7 @@ from crosslook.data.patches import PatchSet
 from crosslook.errors import SettingError
 from crosslook.extract.base import Extractor
 from crosslook.progress import track
+from crosslook.retrieval.clusters import Division
 from crosslook.retrieval.compare.calibration import Calibration, fit_calibration
 from crosslook.retrieval.compare.pooling import pool
 from crosslook.retrieval.compare.similarity import (
@@ -37,7 +38,6 @@ from crosslook.retrieval.measure.resampling import (
     bootstrap_mean,
     sample,
 )
-from crosslook.retrieval.split import Division
 from crosslook.types import (
     MODALITIES,
     Direction,
@@ -159,7 +159,7 @@ def make_subject(
     seed, draws : int
     days : mapping of scene to days between its images, optional
     """
-    fit, measured = division.fit, division.measured
+    fit, measured = division.calibration_set, division.test_set
     calibration = fit_calibration(CALIBRATION, descriptors.sar[fit], descriptors.optical[fit])
 
     def calibrated(modality: Modality, rows: Indices) -> FloatArray:

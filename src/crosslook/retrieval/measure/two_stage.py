@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.retrieval.compare.similarity import Matrix, rank
-from crosslook.retrieval.dense_scores import StageScores
+from crosslook.retrieval.compare.stage_scores import StageScores
 from crosslook.retrieval.measure.base import PAIRED, Definition, Measure
 from crosslook.retrieval.measure.resampling import DRAWS, bootstrap_fraction, bootstrap_mean
 from crosslook.types import DIRECTIONS, Direction, Estimate, FloatArray, Indices, Metric
@@ -174,7 +174,7 @@ class TwoStage(Measure[Stages]):
 
     def _one_way(self, view: Stages, direction: Direction) -> Iterator[Metric]:
         first, second = view.first, view.second
-        alone = partner_ranks(one_side(second, direction))
+        alone = partner_ranks(second.side(direction))
         yield from self._alone("coarse", first, view, direction)
         yield from self._alone("fine", second, view, direction)
         hits = order_hits(first, second, view.ks, direction)
@@ -199,7 +199,7 @@ class TwoStage(Measure[Stages]):
         self, stage: str, scores: StageScores, view: Stages, direction: Direction
     ) -> Iterator[Metric]:
         """Recall of one stage over the whole gallery, and its cost."""
-        ranks = partner_ranks(one_side(scores, direction))
+        ranks = partner_ranks(scores.side(direction))
         size = len(ranks)
         for k in (1, 5, 10):
             if k <= size:
@@ -216,7 +216,7 @@ class TwoStage(Measure[Stages]):
         direction: Direction,
     ) -> Iterator[Metric]:
         """Ceiling, final recall and cost for every K."""
-        ranks = partner_ranks(one_side(first, direction))
+        ranks = partner_ranks(first.side(direction))
         size = len(ranks)
         for k, hit in zip(view.ks, hits, strict=True):
             yield self._fraction(f"{prefix}ceiling", ranks <= k, k, k / size, view, direction)
@@ -236,23 +236,18 @@ class TwoStage(Measure[Stages]):
         return self.metric(name, estimate, len(view.clusters), direction=direction, k=k)
 
 
-def one_side(scores: StageScores, direction: Direction) -> FloatArray:
-    """Corrected scores, queries along rows."""
-    return scores.corrected if direction == "sar->optical" else scores.corrected.T
-
-
 def order_hits(
     first: StageScores, second: StageScores, ks: tuple[int, ...], direction: Direction
 ) -> list[Hits]:
     """Whether each query ends with its partner, for each K."""
-    return final_hits(one_side(first, direction), one_side(second, direction), ks)
+    return final_hits(first.side(direction), second.side(direction), ks)
 
 
 def fused_hits(
     first: StageScores, second: StageScores, ks: tuple[int, ...], direction: Direction
 ) -> dict[str, list[Hits]]:
     """The same when both scores decide within the shortlist: by their sum, and by their ranks."""
-    coarse, fine = one_side(first, direction), one_side(second, direction)
+    coarse, fine = first.side(direction), second.side(direction)
     summed = coarse / np.float32(first.std) + fine / np.float32(second.std)
     return {
         "fused-sum": final_hits(coarse, summed, ks),

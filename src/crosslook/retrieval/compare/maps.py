@@ -1,4 +1,4 @@
-"""Products of maps over small shifts: what ``dense:R`` compares.
+"""Feature maps compared over small shifts: what ``dense:R`` and fine stages compare.
 
 A descriptor fails where two images lie some pixels apart; the best cosine over
 the shifts within a radius does not.
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crosslook.types import FloatArray
+from crosslook.errors import MatchError
+from crosslook.types import FloatArray, Modality
 
 _FLOOR = 1e-6
 
@@ -120,3 +121,101 @@ def _back(shift: tuple[int, int]) -> tuple[int, int]:
 def radius_in_cells(radius: float, stride: float) -> int:
     """Whole cells within ``radius`` pixels; at least one where it is above 0."""
     return max(1, math.floor(radius / stride)) if radius > 0 else 0
+
+
+@dataclass(frozen=True, eq=False)
+class MapCalibration:
+    """Brings the feature maps of both modalities to a common scale.
+
+    Each channel of each map loses its mean over the cells (what is left says
+    where, not how much) and is divided by the standard deviation that this channel has
+    in the calibration set, per modality. ``basis`` (C, c), where there are
+    too many channels, keeps the principal directions of both modalities.
+    """
+
+    scale: dict[Modality, FloatArray]
+    basis: FloatArray | None = None
+
+    def apply(self, values: FloatArray, modality: Modality) -> FloatArray:
+        """Calibrate maps (N, C, h, w); gives (N, c, h, w) float32."""
+        scaled = remove_means(values) / self.scale[modality][:, None, None]
+        if self.basis is None:
+            return np.asarray(scaled, np.float32)
+        return np.asarray(np.einsum("nchw,ck->nkhw", scaled, self.basis, optimize=True), np.float32)
+
+
+def fit_maps(sar: FloatArray, optical: FloatArray, most_channels: int = 256) -> MapCalibration:
+    """Fit a :class:`MapCalibration` on the maps of the calibration set.
+
+    Parameters
+    ----------
+    sar, optical : float32 arrays, shape (N, C, h, w)
+    most_channels : int
+        Keep at most so many directions, the strongest of both modalities.
+
+    Raises
+    ------
+    MatchError
+        If no map is given, or maps have one cell and nothing to be shifted.
+    """
+    if len(sar) == 0 or sar.shape[2] * sar.shape[3] < 2:
+        raise MatchError(
+            f"feature maps of shape {sar.shape} cannot be shifted against each other; "
+            "fine verification needs maps of several cells and calibration set."
+        )
+    scale: dict[Modality, FloatArray] = {
+        "sar": _std(sar),
+        "optical": _std(optical),
+    }
+    calibration = MapCalibration(scale)
+    if sar.shape[1] <= most_channels:
+        return calibration
+    scatter = np.zeros((sar.shape[1], sar.shape[1]))
+    pairs: tuple[tuple[FloatArray, Modality], ...] = ((sar, "sar"), (optical, "optical"))
+    for values, modality in pairs:
+        cells = calibration.apply(values, modality).transpose(0, 2, 3, 1).reshape(-1, sar.shape[1])
+        scatter += cells.T.astype(np.float64) @ cells
+    basis = np.linalg.eigh(scatter)[1][:, ::-1][:, :most_channels]
+    return MapCalibration(scale, np.asarray(basis, np.float32))
+
+
+def dense_scores(queries: FloatArray, gallery: FloatArray, radius: int) -> FloatArray:
+    """Best cosine of each pair of maps over shifts of at most ``radius`` cells.
+
+    For a shift, only the cells that both maps share count, in the product and
+    in both lengths, so that an offset costs no more than what it cuts off.
+
+    Parameters
+    ----------
+    queries : float32 array, shape (Nq, C, h, w)
+    gallery : float32 array, shape (Ng, C, h, w)
+        Both calibrated.
+    radius : int
+        Cells along rows and columns; limited so that half of a side is shared.
+
+    Returns
+    -------
+    float32 array, shape (Nq, Ng)
+        In -1..1. Exact; memory is that of one shifted copy of the queries and
+        two matrices of this shape.
+    """
+    if queries.ndim != 4 or gallery.ndim != 4 or queries.shape[1:] != gallery.shape[1:]:
+        raise MatchError(
+            f"maps of shape {queries.shape} and {gallery.shape} cannot be correlated; both "
+            "need equal channels, rows and columns. Extract them from patches of one size."
+        )
+    flat = np.ascontiguousarray(gallery, np.float32).reshape(len(gallery), -1)
+    how = Shifts((gallery.shape[1], gallery.shape[2], gallery.shape[3]), radius)
+    out = np.empty((len(queries), len(gallery)), np.float32)
+    return ShiftedGallery(flat, how).best(queries.reshape(len(queries), -1), out)
+
+
+def remove_means(values: FloatArray) -> FloatArray:
+    """Take the mean over cells from each channel of each map (N, C, h, w)."""
+    means = values.mean(axis=(2, 3), keepdims=True, dtype=np.float64)
+    return np.asarray(values - means.astype(np.float32), np.float32)
+
+
+def _std(values: FloatArray) -> FloatArray:
+    variance = np.mean(remove_means(values) ** 2, axis=(0, 2, 3), dtype=np.float64)
+    return np.maximum(np.sqrt(variance), _FLOOR).astype(np.float32)
