@@ -76,7 +76,7 @@ def ask(folder: Path, size: int, queries: int) -> dict[str, float]:
         if result.transform is not None:
             at = result.window
             assert at is not None  # a place has a window
-            placed = Transform(translation(at.row, at.col), "shift").compose(result.transform)
+            placed = Transform(translation(at.row, at.col), "shift") @ result.transform
             truth = Transform(translation(row, col), "shift")
             errors[-1] = mean_distance(placed, truth, grid_points(SIDE, SIDE))
     return {

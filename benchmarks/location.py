@@ -83,13 +83,13 @@ def make_chip(root: Path, scene: str, side: int, rng: np.random.Generator, args:
     row, col = all_shifts(root)[scene]
     move = Transform(translation(row, col), "shift")
     image = RasterArray.of(bytes_cut, name=f"{scene} chip")
-    return Chip(scene, image, move.compose(into), scene in trusted_shifts(root))
+    return Chip(scene, image, move @ into, scene in trusted_shifts(root))
 
 
 def truth_in(chip: Chip, atlas: Atlas, root: Path) -> Transform:
     """Chip pixels to atlas pixels."""
     optical = RasterFile(root / "optical" / f"{chip.scene}.tif").header.grid
-    return placement(optical, atlas.grid.pixels).compose(chip.in_scene)
+    return placement(optical, atlas.grid.pixels) @ chip.in_scene
 
 
 def ask(chip: Chip, atlas: Atlas, gsd: float, args: Any) -> tuple[Transform | None, float, Any]:
@@ -101,7 +101,7 @@ def ask(chip: Chip, atlas: Atlas, gsd: float, args: Any) -> tuple[Transform | No
         return None, seconds, result
     assert result.window is not None  # a place has a window
     move = Transform(translation(result.window.row, result.window.col), "shift")
-    return move.compose(result.transform), seconds, result
+    return move @ result.transform, seconds, result
 
 
 def run(args: Any, seed: int) -> list[dict[str, object]]:

@@ -46,7 +46,7 @@ def chip(origin: tuple[int, int], **options: Any) -> tuple[RasterArray, Transfor
     made = make_pair(SIDE, SEED, origin=origin, relief=20.0, **options)
     image = RasterArray.of(made.sar, name="chip")
     move = Transform(translation(*map(float, origin)), "shift")
-    return image, move.compose(Transform(made.truth, "similarity"))
+    return image, move @ Transform(made.truth, "similarity")
 
 
 def opened(origin: tuple[int, int]) -> ImageFile:
@@ -58,7 +58,7 @@ def in_map(result: MatchResult) -> Transform:
     assert result.transform is not None
     assert result.window is not None
     corner = (result.window.row, result.window.col)
-    return Transform(translation(*corner), "shift").compose(result.transform)
+    return Transform(translation(*corner), "shift") @ result.transform
 
 
 def off(result: MatchResult, truth: Transform) -> float:

@@ -37,7 +37,7 @@ def chip(
     made = make_pair(side, SEED, origin=origin, relief=20.0, rotation=rotation)
     move = Transform(translation(*map(float, origin)), "shift")
     image = RasterArray.of(made.sar, name=f"chip-{side}")
-    return image, move.compose(Transform(made.truth, "similarity"))
+    return image, move @ Transform(made.truth, "similarity")
 
 
 def off(result: MatchResult, truth: Transform, atlas: Atlas) -> float:
@@ -48,7 +48,7 @@ def off(result: MatchResult, truth: Transform, atlas: Atlas) -> float:
     points = grid_points(*result.sar.shape)
     there = truth(points)
     inside = ((there >= 0) & (there <= np.array(atlas.grid.shape))).all(axis=1)
-    return mean_distance(corner.compose(result.transform), truth, points[inside])
+    return mean_distance(corner @ result.transform, truth, points[inside])
 
 
 @pytest.mark.parametrize(

@@ -81,10 +81,10 @@ def test_a_known_pose_is_found(
     optical = ground(320)
     centre = (160.0, 160.0)
     into = Transform(translation(64.0, 64.0), "shift")
-    truth = similarity(shift, rotation, scale, centre).compose(into)
+    truth = similarity(shift, rotation, scale, centre) @ into
     if flip:
         mirror = np.array([[1.0, 0.0, 0.0], [0.0, -1.0, 192.0], [0.0, 0.0, 1.0]])
-        truth = truth.compose(Transform(mirror, "affine"))
+        truth = truth @ Transform(mirror, "affine")
     sar = moved(optical, truth, 192)
     wanted = PoseRange(90.0, (0.75, 1.33), flip)
     best = search_poses(pair_of(sar, optical, into), wanted, finer=finer)[0]

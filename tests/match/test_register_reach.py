@@ -62,7 +62,7 @@ def test_what_is_requested_is_searched(degrees: float, scale: float) -> None:
 
 def test_pixels_that_are_not_square_are_found_where_they_may_be() -> None:
     stretch = Transform(np.diag([1.25, 0.9, 1.0]), "affine")
-    truth = rotated(20.0).compose(stretch)
+    truth = rotated(20.0) @ stretch
     sar, optical = pair(truth)
     result = register(sar, optical, rotation=24.0, aspect="1.2:1.5")
     assert (result.verdict, result.search) == ("match", "requested")

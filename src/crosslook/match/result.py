@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from odc.geo.geobox import GeoBox
 
 from crosslook.atomic import check_writable, write_text
 from crosslook.errors import CrosslookError, MatchError
@@ -16,6 +17,7 @@ from crosslook.geo.grid import (
     crs_text,
     has_map,
     is_placed,
+    make_grid,
     mean_metres,
     to_lonlat,
     to_map,
@@ -315,6 +317,12 @@ def _described(image: ImageFile) -> dict[str, Any]:
         "nodata": None if image.nodata is None or np.isnan(image.nodata) else image.nodata,
         "scale": image.scale,
     }
+
+
+def grid_of(image: dict[str, Any]) -> GeoBox:
+    """The grid of an image of ``match.json``, on which its pixels are counted."""
+    affine = image["affine"] or (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+    return make_grid(image["crs"], tuple(affine), *image["shape"])
 
 
 def _pairs(points: Array) -> list[tuple[float, float]]:
