@@ -41,14 +41,14 @@ def evaluate_two_stages(spec: TwoStage, read: ReadMaps, evaluator: Evaluator) ->
     how = replace(how, ks=spec.ks or how.ks)
     how = replace(how, radius=how.radius if spec.radius is None else spec.radius)
     division = evaluator.division
-    measured = division.measured[evaluator.first]
-    bank, items = choose_patches(division.fit, measured, how, settings.seed)
+    measured = division.test_set[evaluator.representatives]
+    bank, items = choose_patches(division.calibration_set, measured, how, settings.seed)
     used = np.concatenate([bank, items])
     maps = {name: read(name, used) for name in {spec.coarse.extractor, spec.fine.extractor}}
     result = evaluate_two_stage(
         StageFeatures(spec.coarse, *maps[spec.coarse.extractor]),
         StageFeatures(spec.fine, *maps[spec.fine.extractor]),
-        np.array(evaluator.all_units.names)[used],
+        np.array(evaluator.all_clusters.names)[used],
         np.arange(len(bank)),
         np.arange(len(bank), len(used)),
         settings=how,
@@ -94,15 +94,15 @@ def evaluate_fusion(
         Member(str(member), *c.whole(division, folder), c.shifts)
         for member, c in zip(fusion.members, own, strict=True)
     ]
-    units = np.array(evaluator.all_units.names)
+    clusters = np.array(evaluator.all_clusters.names)
     for direction in DIRECTIONS:
         fusions = fit_fusions(
-            parts, division.fit, units, direction=direction, scoring=FUSED_SCORING
+            parts, division.calibration_set, clusters, direction=direction, scoring=FUSED_SCORING
         )
         # A member alone is a fusion that gives it all the weight: no score is made twice.
         single = [replace(fusions[0], weights=weights) for weights in np.eye(len(parts))]
-        scores = FusedScores([*fusions, *single], division.measured)
-        partner = np.arange(len(division.measured))
+        scores = FusedScores([*fusions, *single], division.test_set)
+        partner = np.arange(len(division.test_set))
         ranked = rank(scores, partner, [evaluator.accepted])
         alone = [ranks.rank == 1 for [ranks] in ranked[len(fusions) :]]
         for weights, [ranks] in zip(WEIGHTS, ranked, strict=False):

@@ -4,7 +4,7 @@
 >>> result = evaluate_two_stage(                                   # doctest: +SKIP
 ...     StageFeatures(spec.coarse, sar_maps, optical_maps),
 ...     StageFeatures(spec.fine, sar_fine, optical_fine),
-...     units, division.fit, division.measured, seed=0,
+...     clusters, division.calibration_set, division.test_set, seed=0,
 ... )
 >>> rows += [setup.row(name, metric) for metric in result.metrics] # doctest: +SKIP
 """
@@ -119,7 +119,7 @@ class TwoStageResult:
 def evaluate_two_stage(
     coarse: StageFeatures,
     fine: StageFeatures,
-    units: ArrayLike,
+    clusters: ArrayLike,
     fit: Indices,
     measured: Indices,
     *,
@@ -133,14 +133,14 @@ def evaluate_two_stage(
     ----------
     coarse, fine : StageFeatures
         Features of all patches; row i of both modalities shows one place.
-    units : array, shape (N,)
+    clusters : array, shape (N,)
         Unit of each patch.
     fit, measured : int64 arrays
         Patches that fit calibrations and banks, and patches that are measured:
         every one is a query once, and all of them are the gallery.
     settings : TwoStageSettings, optional
     seed : int
-        Of samples and of the bootstrap over units.
+        Of samples and of the bootstrap over clusters.
     draws : int
         Of the bootstrap.
 
@@ -161,8 +161,8 @@ def evaluate_two_stage(
         swapped = _both_scores(_as_coarse(fine), coarse, bank, items, how)
     elif how.reverse:
         notes.append(f"No reversed order: '{coarse.stage}' keeps no map of cells to verify with.")
-    clusters = np.asarray(units)[items]
-    metrics = measure_all(Stages(first, second, swapped, ks, clusters, seed, draws))
+    of_items = np.asarray(clusters)[items]
+    metrics = measure_all(Stages(first, second, swapped, ks, of_items, seed, draws))
     recommended = {m.direction: m.k for m in metrics if m.metric == "recommended-k"}
     answers: dict[str, Ranks] = {
         d: answer(first.side(d), second.side(d), recommended[d]) for d in DIRECTIONS
