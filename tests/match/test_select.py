@@ -241,7 +241,7 @@ def test_relief_goes_there_and_back_and_through_json() -> None:
     bent = Transform(ReliefField.on_grid(values, 4.0, Affine(base.matrix)), "relief")
     points = np.random.default_rng(0).uniform(10, 140, (100, 2))
     assert np.abs(bent.inverse(bent(points)) - points).max() < 1e-6
-    moved = similarity((7.0, 2.0), 10.0, 0.5) @ (bent @ similarity((1.0, 1.0), 5.0))
+    moved = similarity((7.0, 2.0), 10.0, 0.5) @ bent @ similarity((1.0, 1.0), 5.0)
     first = similarity((1.0, 1.0), 5.0)
     expected = similarity((7.0, 2.0), 10.0, 0.5)(bent(first(points)))
     assert np.abs(moved(points) - expected).max() < 1e-6

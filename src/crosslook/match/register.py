@@ -19,6 +19,7 @@ from crosslook.match.evidence import error_bound, expected_error
 from crosslook.match.files import check_out
 from crosslook.match.matchers import Matcher, open_matcher
 from crosslook.match.reason import likely_cause
+from crosslook.match.relief import heights_on, view_geometry
 from crosslook.match.result import Failure, MatchResult
 from crosslook.match.select import FLAT_MODELS, ModelRequest, select_model
 from crosslook.match.settings import (
@@ -28,7 +29,6 @@ from crosslook.match.settings import (
     TransformModel,
 )
 from crosslook.match.starts import SearchArea, Start, search_areas, start_of
-from crosslook.match.terrain import heights_on, view_geometry
 from crosslook.match.transform import Transform
 from crosslook.match.warped_file import RESAMPLING
 from crosslook.options import after_one, after_two, record
