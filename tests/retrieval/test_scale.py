@@ -21,6 +21,7 @@ from crosslook.extract.classical import Raw
 from crosslook.extract.store import open_set
 from crosslook.report.html import write_report
 from crosslook.retrieval import record
+from crosslook.retrieval.clusters import draw_evenly
 from crosslook.retrieval.compare import calibration, similarity
 from crosslook.retrieval.compare.calibration import fit_calibration, fit_directions
 from crosslook.retrieval.compare.similarity import (
@@ -31,6 +32,7 @@ from crosslook.retrieval.compare.similarity import (
     rank_partners,
 )
 from crosslook.retrieval.descriptors import Features
+from crosslook.retrieval.estimate import estimate_study, extrapolate
 from crosslook.retrieval.measure import resampling
 from crosslook.retrieval.measure.resampling import bootstrap_mean, bootstrap_median, draw_clusters
 from crosslook.retrieval.run_folder import (
@@ -42,7 +44,6 @@ from crosslook.retrieval.run_folder import (
 )
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.setup import Setup
-from crosslook.retrieval.split import draw_evenly
 from crosslook.retrieval.study import run_study
 from crosslook.retrieval.views import read_thumbnails
 from crosslook.storage import Folder
@@ -291,7 +292,7 @@ def test_a_run_that_fails_at_the_last_model_keeps_the_others(
 def test_a_large_set_has_a_thumbnail_of_every_match_that_is_shown(
     pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(record, "ALL_PICTURED", 0)
+    monkeypatch.setattr(record, "ALL_SHOWN", 0)
     run = run_study(StudySettings(pairs=pairs, out=tmp_path / "run", **QUICK))
     pictured = read_thumbnails(run)
     assert len(pictured) < len(read_patches(run))
@@ -329,7 +330,7 @@ def test_an_estimate_tells_time_memory_and_disk_and_runs_nothing(
     result = estimate(pairs, tmp_path / "run", "--no-structure")
     assert result.exit_code == 0, result.output
     text = " ".join(result.output.split())  # lines break where the terminal ends
-    for word in ("96 patch pairs in 6 units", "extract raw", "evaluate raw", "GiB of its own"):
+    for word in ("96 patch pairs in 6 clusters", "extract raw", "evaluate raw", "GiB of its own"):
         assert word in text
     assert not (tmp_path / "run").exists()
 
@@ -375,48 +376,33 @@ def test_an_estimate_times_no_first_batch_of_a_gpu(
 
     monkeypatch.setattr(module, "open_model", lambda *_: OnDevice("raw", {"cell": 16}))
     monkeypatch.setattr(module, "_time", time)
-    monkeypatch.setattr(module, "_evaluation", lambda *_: 1.0)
+    monkeypatch.setattr(module, "_time_evaluation", lambda *_: None)
     settings = StudySettings(pairs=pairs, out=tmp_path / "run", **QUICK | {"extractors": "raw"})
     module.estimate_study(settings)
     whole = [32, 32, 32, 32]
     assert timed == [[1, *whole, -1, *whole]]
 
 
-@pytest.mark.parametrize("place", ["cpu", None])
-def test_an_estimate_times_the_search_where_the_study_runs_it(
-    monkeypatch: pytest.MonkeyPatch, place: str | None
-) -> None:
-    """On torch's CPU device, which runs what a GPU does; the whole gallery must fit there."""
-    pytest.importorskip("torch", reason="the models extra is not installed")
-    from crosslook.retrieval import estimate as module
+@pytest.mark.parametrize("weights", [(2.0, 0.0, 0.0), (0.5, 1e-3, 0.0), (1.0, 2e-4, 3e-6)])
+def test_an_estimate_extrapolates_by_what_grows(weights: tuple[float, ...]) -> None:
+    def seconds(pairs: int) -> float:
+        return weights[0] + weights[1] * pairs + weights[2] * pairs**2
 
-    asked: list[tuple[str, int]] = []
-    ran: list[str] = []
+    sizes = (250, 500, 1000)
+    noisy = [seconds(n) * factor for n, factor in zip(sizes, (1.02, 0.98, 1.0), strict=True)]
+    assert extrapolate(sizes, [seconds(n) for n in sizes], 20_000) == pytest.approx(seconds(20_000))
+    assert extrapolate(sizes, noisy, 2000) == pytest.approx(seconds(2000), rel=0.3)
 
-    def search_device(device: str, gallery_bytes: int) -> str | None:
-        asked.append((device, gallery_bytes))
-        return place
 
-    def spy(name: str) -> None:
-        true = getattr(module, name)
-
-        def work(*given: Any, **more: Any) -> Any:
-            ran.append(name)
-            return true(*given, **more)
-
-        monkeypatch.setattr(module, name, work)
-
-    spy("Similarities")
-    spy("OnDevice")
-    monkeypatch.setattr(module, "search_device", search_device)
-    monkeypatch.setattr(module, "_ON_DEVICE", 2)
-    rng = np.random.default_rng(0)
-    queries, gallery = (normalise(rng.normal(size=(n, 8)).astype(np.float32)) for n in (20, 60))
-    settings = StudySettings(pairs=Path("p"), out=Path("o"), device="cuda", extractors=("raw",))
-    sizes = module._Sizes(fit=100, measured=10_000, dimensions=8, units=5)
-    assert module._score_seconds(queries, gallery, None, sizes, settings) > 0
-    assert asked == [("cuda", 4 * 10_000 * 8)]
-    assert ran == (["Similarities"] if place is None else ["OnDevice"])
+def test_an_estimate_runs_fusions_and_two_stages_too(pairs: Path, tmp_path: Path) -> None:
+    settings = StudySettings(
+        pairs=pairs, out=tmp_path / "run",
+        **QUICK | {"fusion": "raw+hog:cell=8", "two_stage": "raw+hog:cell=8"},
+    )  # fmt: skip
+    told = estimate_study(settings)
+    assert {"fuse raw+hog:cell=8", "two stages raw+hog:cell=8", "evaluate raw"} <= set(told.seconds)
+    assert min(told.seconds.values()) > 0
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_estimate_minds_no_first_scene_of_which_nothing_is_left(

@@ -10,15 +10,14 @@ import pytest
 
 from crosslook.data.pairs import open_pairs, region_of
 from crosslook.errors import CalibrationError, SettingError
+from crosslook.retrieval.clusters import divide, find_clusters, find_duplicates
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.evaluate import Evaluator, evaluate_structure
 from crosslook.retrieval.measure import structure
 from crosslook.retrieval.measure.maps import embed_pca
 from crosslook.retrieval.run_folder import read_matches, read_patches, read_rows, read_run
-from crosslook.retrieval.same_ground import find_same_ground
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.setup import Setup
-from crosslook.retrieval.split import divide, find_units
 from crosslook.retrieval.study import run_study
 from crosslook.types import Modality, Patch, Row, Window
 from tests.helpers.pairs import texture, write_raster
@@ -87,28 +86,30 @@ def test_a_set_cut_beforehand_has_regions_as_units(tmp_path: Path) -> None:
 
 def test_no_unit_stands_on_both_sides() -> None:
     patches = [patch(f"g{i % 7}_{i}", f"g{i % 7}") for i in range(70)]
-    units = find_units(patches)
+    units = find_clusters(patches)
     assert (units.kind, units.count, units.notes) == ("group", 7, ())
     division = divide(units, 0.3, 0)
-    sides = [{units.names[i] for i in part} for part in (division.fit, division.measured)]
+    sides = [
+        {units.names[i] for i in part} for part in (division.calibration_set, division.test_set)
+    ]
     assert not sides[0] & sides[1]
-    assert set(division.fit_units) == sides[0]
+    assert set(division.calibration_clusters) == sides[0]
 
 
 def test_units_that_are_single_patches_are_told() -> None:
-    units = find_units([patch(f"s{i}", f"s{i}") for i in range(9)])
+    units = find_clusters([patch(f"s{i}", f"s{i}") for i in range(9)])
     assert units.kind == "scene"
-    assert "every one of the 9 patches is a unit of its own" in units.notes[0]
-    assert not find_units([patch(f"s{i // 3}", f"s{i // 3}", col=i) for i in range(9)]).notes
+    assert "every one of the 9 patches is a cluster of its own" in units.notes[0]
+    assert not find_clusters([patch(f"s{i // 3}", f"s{i // 3}", col=i) for i in range(9)]).notes
 
 
 def test_too_few_groups_leave_scenes_and_are_told() -> None:
     patches = [patch(f"s{i // 4}", f"t{i // 20}", col=i) for i in range(40)]
-    units = find_units(patches)
+    units = find_clusters(patches)
     assert (units.kind, units.count) == ("scene", 10)
     assert "2 group(s) (t0, t1) are too few" in units.notes[0]
     with pytest.raises(CalibrationError, match=r"2 group\(s\)"):
-        divide(find_units(patches, "group"), 0.2, 0)
+        divide(find_clusters(patches, "group"), 0.2, 0)
 
 
 def test_intervals_and_clusters_use_the_unit(
@@ -128,8 +129,8 @@ def test_intervals_and_clusters_use_the_unit(
     units_by: tuple[Literal["group", "scene"], ...] = ("group", "scene")
     for by in units_by:
         settings = StudySettings(pairs=Path("p"), out=tmp_path, split_by=by)
-        units = find_units(patches, by)
-        ground = find_same_ground(patches, {}, {})
+        units = find_clusters(patches, by)
+        ground = find_duplicates(patches, {}, {})
         evaluator = Evaluator("set", patches, units, ground, divide(units, 0.2, 0), settings)
         calibrated = evaluator.calibrate(described, "none")
         evaluator.evaluate(calibrated)
@@ -154,16 +155,16 @@ def test_the_same_ground_is_found_by_place_and_by_pixels() -> None:
         "sar": ("1", "2", "3", "4", "5", "6", "7"),
         "optical": ("1", "2", "3", "x", "x", "", ""),
     }
-    ground = find_same_ground(patches, pixels, contents)
+    ground = find_duplicates(patches, pixels, contents)
     assert ground.label.tolist() == [0, 0, 2, 3, 3, 5, 6]  # two blank patches prove nothing
     assert ground.sets == (("a/0_0", "b/0_0"), ("d/0_0", "e/0_0"))
     assert "1 by identical optical pixels, 1 by position" in ground.notes[0]
     accepted = ground.accepted(np.array([6, 4, 3, 2]))
     assert accepted is not None
     assert [a.tolist() for a in accepted] == [[0], [1, 2], [1, 2], [3]]
-    assert ground.first(np.array([6, 4, 3, 2])).tolist() == [0, 1, 3]
+    assert ground.representatives(np.array([6, 4, 3, 2])).tolist() == [0, 1, 3]
     assert ground.accepted(np.array([0, 2, 3])) is None
-    far = find_same_ground(patches, {**pixels, "b": 30.0}, contents)
+    far = find_duplicates(patches, {**pixels, "b": 30.0}, contents)
     assert far.label[1] == 1  # pixels of another size
 
 
@@ -181,7 +182,7 @@ def test_an_image_under_two_names_is_a_partner_and_no_miss(tmp_path: Path) -> No
     again = study(folder, tmp_path / "twice")
     record = read_run(tmp_path / "twice")
     assert [f"{first}/0_0", f"{name[:-4]}/0_0"] in record["same_ground"]
-    assert any("2 patches show ground that another one shows too" in n for n in record["notes"])
+    assert any("2 patches are duplicates of another one" in n for n in record["notes"])
     before, after = one(rows), one(again)
     assert after.n_query == before.n_query + 1
     assert after.value * after.n_query >= before.value * before.n_query

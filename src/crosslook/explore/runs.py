@@ -15,6 +15,7 @@ from crosslook.errors import NotFoundError, SettingError
 from crosslook.explore.images import png_of
 from crosslook.progress import stage
 from crosslook.report.tables import headlines, interval, number
+from crosslook.retrieval.clusters import find_clusters
 from crosslook.retrieval.descriptors import Features
 from crosslook.retrieval.run_folder import (
     EmbeddingTable,
@@ -28,7 +29,6 @@ from crosslook.retrieval.run_folder import (
     read_run,
 )
 from crosslook.retrieval.settings import StudySettings
-from crosslook.retrieval.split import find_units
 from crosslook.retrieval.study import open_patches
 from crosslook.retrieval.views import read_thumbnails, view_images, views_of
 from crosslook.types import Modality, Patch, Row
@@ -229,7 +229,7 @@ def maps_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
     index = int(work["index"])
     if not 0 <= index < len(patches.patches):
         raise NotFoundError(f"there is no patch {index}; the run has {len(patches.patches)}.")
-    units = find_units(patches.patches, settings.split_by)
+    units = find_clusters(patches.patches, settings.split_by)
     fitted = set(record["splits"][0]["calibration_units"])
     fit = np.flatnonzero([name in fitted for name in units.names])
     stage("feature maps")

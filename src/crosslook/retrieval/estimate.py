@@ -1,58 +1,52 @@
 """What a study will take: time, memory and disk, before anything runs.
 
-A few files and patches are read and described, and every repeated piece of the
-evaluation is run once on random numbers of the right size; the rest is counting.
+A few patches, evenly over the scenes, are read and described. The study's own
+evaluation then runs on random features of that shape, at three sizes, and what
+each step takes is extrapolated by a constant, the pairs and the pairs squared.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import numpy as np
+from scipy.optimize import nnls
 
 from crosslook.data.patches import PatchSet
 from crosslook.errors import OutputError
 from crosslook.extract.registry import open_model
-from crosslook.retrieval.choose import choose_setup
-from crosslook.retrieval.compare.calibration import FITTED_ROWS, MOST_DIRECTIONS, fit_calibration
-from crosslook.retrieval.compare.maps import Shifts
-from crosslook.retrieval.compare.pooling import dense_shifts, pool, resolve_pooling
-from crosslook.retrieval.compare.similarity import (
-    Offsets,
-    OnDevice,
-    Similarities,
-    fit_scoring,
-    normalise,
-    rank,
-    search_device,
-)
+from crosslook.progress import Timer
+from crosslook.retrieval.clusters import Duplicates, find_clusters
+from crosslook.retrieval.compare.calibration import FITTED_ROWS
+from crosslook.retrieval.compare.pooling import Pooling, dense_shifts, pool, resolve_pooling
 from crosslook.retrieval.descriptors import Descriptors, patches_for
-from crosslook.retrieval.evaluate import CALIBRATIONS
-from crosslook.retrieval.measure.base import Pairs
-from crosslook.retrieval.measure.gap import MOST_ITEMS
-from crosslook.retrieval.measure.registry import measure_all
-from crosslook.retrieval.measure.resampling import bootstrap_fraction
-from crosslook.retrieval.measure.structure import MOST_PAIRS, Space
+from crosslook.retrieval.evaluate import CALIBRATIONS, Evaluator, evaluate_structure
 from crosslook.retrieval.plan import StudyPlan, plan_models
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.setup import Setup
-from crosslook.retrieval.study import draw_pairs, open_sample
+from crosslook.retrieval.stages import evaluate_fusion, evaluate_two_stages
+from crosslook.retrieval.study import (
+    divide_patches,
+    draw_pairs,
+    evaluate_descriptors,
+    open_sample,
+)
+from crosslook.retrieval.two_stage import MOST
 from crosslook.storage import is_remote
-from crosslook.types import DIRECTIONS, FeatureMap, FloatArray, Indices
+from crosslook.types import DIRECTIONS, FeatureMap, FloatArray, Indices, Patch
 
 _SCENES, _PATCHES = 6, 16
-_QUERIES, _GALLERY, _ROWS = 256, 4096, 1024
-_COMPILED = 64  # pairs, enough for every measure of structure
-_ON_DEVICE, _DEVICE_PATCHES = 32, 128  # times so many queries, and so many patches, on a GPU
-_METRICS = 7  # intervals of one ranking
-_PCA_COPIES, _WHITEN_COPIES = 5, 7  # of the fitted rows of a side, held at the highest
+_DEVICE_PATCHES = 128
+_MOST_TRIED, _MOST_NUMBERS = 5000, 2**26  # pairs, and numbers of one side of their descriptors
+_ENOUGH = 1250  # pairs of which a thousand are measured: no measure of a sample sees more
+_PCA_COPIES, _WHITEN_COPIES = 5, 7  # of the fitted rows of a side, in memory at the highest
 _MATCH_BYTES = 180  # of one query in one comparison, as arrays and in the table
-_REPORT_SECONDS, _THUMBNAIL_SECONDS = 12.0, 0.02
+_PICTURED = 2000
 _OWN_LIBRARIES = 250 << 20  # what figures and tables load at the end
 
 
@@ -62,16 +56,13 @@ class StudyEstimate:
 
     Attributes
     ----------
-    patches, units : int
-        Pairs of patches, and the units that they fall into.
+    patches, clusters : int
+        Pairs of patches, and the clusters that they fall into.
     seconds : dict of str to float
         By step, on this machine as it is now.
     memory : float
         Bytes of its own at the highest; pages of files come on top, which the
         system takes back when it needs them.
-    fitting : float
-        Bytes, among them, where directions are fitted, of the extractor that
-        needs most.
     stored, scratch : float
         Bytes of the feature store, and of files that are gone with the process.
     notes : list of str
@@ -79,10 +70,9 @@ class StudyEstimate:
     """
 
     patches: int
-    units: int
+    clusters: int
     seconds: dict[str, float] = field(default_factory=dict)
     memory: float = 0.0
-    fitting: float = 0.0
     stored: float = 0.0
     scratch: float = 0.0
     notes: list[str] = field(default_factory=list)
@@ -91,16 +81,6 @@ class StudyEstimate:
     def total(self) -> float:
         """Seconds of all steps."""
         return sum(self.seconds.values())
-
-
-@dataclass(frozen=True)
-class _Sizes:
-    """Patches to fit on and to measure, dimensions, units."""
-
-    fit: int
-    measured: int
-    dimensions: int
-    units: int
 
 
 def estimate_study(settings: StudySettings) -> StudyEstimate:
@@ -114,13 +94,25 @@ def estimate_study(settings: StudySettings) -> StudyEstimate:
         What the study itself would refuse before any work.
     """
     plan = plan_models(settings)
-    estimate, patches, read = _reading(settings)
-    for spec in plan.specs:
-        features, seconds = _extraction(spec, patches, settings)
+    estimate, sample, read = _reading(settings)
+    features: dict[str, FeatureMap] = {}
+    stages = [stage.extractor for one in plan.two_stage for stage in one.stages]
+    for spec in dict.fromkeys([*plan.specs, *stages]):
+        features[spec], seconds = _extraction(spec, sample, settings)
         estimate.seconds[f"extract {spec}"] = 2 * estimate.patches * (seconds + read)
-        _add_evaluation(estimate, spec, features, settings, plan)
-    _add_the_rest(estimate, plan, settings)
+    _count_bytes(estimate, {spec: features[spec] for spec in plan.specs}, plan, settings)
     _refuse_where_full(estimate, settings)
+    with TemporaryDirectory() as folder:
+        inside = settings.model_copy(update={"out": Path(folder), "seeds": ()})
+        _time_evaluation(estimate, _Trial(plan, sample.patches, features, inside))
+    repeats = len(settings.split_seeds) if settings.split != "transductive" else 1
+    for step in estimate.seconds:
+        if not step.startswith(("reading", "extract")):
+            estimate.seconds[step] *= repeats
+    estimate.seconds["images"] = 2 * min(estimate.patches, _PICTURED) * read
+    estimate.notes.append("the report is not counted: a minute at most.")
+    if settings.robustness:
+        estimate.notes.append("robustness is not counted.")
     return estimate
 
 
@@ -133,17 +125,17 @@ def _reading(settings: StudySettings) -> tuple[StudyEstimate, PatchSet, float]:
     patches = opened[0]
     count = round(len(patches.patches) / len(few) * len(pairs))
     count = min(count, settings.limit or count)
-    at = list(range(min(_PATCHES, len(patches.patches))))
-    read = _time(lambda: patches.read("sar", at)) / len(at)
-    units = len({pair.group for pair in pairs})
-    estimate = StudyEstimate(count, min(units, count))
+    at = np.linspace(0, len(patches.patches) - 1, _PATCHES).round().astype(int).tolist()
+    read = _least(lambda: patches.read("sar", at)) / len(at)
+    clusters = len({pair.group for pair in pairs})
+    estimate = StudyEstimate(count, min(clusters, count))
     estimate.seconds["reading"] = opening * len(pairs)
     return estimate, patches, read
 
 
 def _extraction(spec: str, patches: PatchSet, settings: StudySettings) -> tuple[FeatureMap, float]:
-    """Features of a few patches, and seconds for one once the model is loaded."""
-    at = list(range(min(_PATCHES, len(patches.patches))))
+    """Features of one patch, and seconds for one once the model is loaded."""
+    at = np.linspace(0, len(patches.patches) - 1, _PATCHES).round().astype(int).tolist()
     extractor = open_model(spec, settings)
     images = patches_for(extractor, patches).read("optical", at)
     try:
@@ -159,146 +151,148 @@ def _extraction(spec: str, patches: PatchSet, settings: StudySettings) -> tuple[
     return features, seconds
 
 
-def _add_evaluation(
+class _Trial:
+    """The evaluation of a study on random features, at any number of pairs."""
+
+    def __init__(
+        self,
+        plan: StudyPlan,
+        sample: Sequence[Patch],
+        features: dict[str, FeatureMap],
+        settings: StudySettings,
+    ) -> None:
+        self.plan, self.sample, self.features, self.settings = plan, sample, features, settings
+        members = [member for one in plan.fusion for member in one.members]
+        self.poolings = {
+            (spec, pooling or settings.pooling)
+            for spec, pooling in [(spec, None) for spec in plan.specs]
+            + [(member.extractor, member.pooling) for member in members]
+        }
+        self.dimensions = max(
+            pool(features[spec], pooling).shape[1] for spec, pooling in self.poolings
+        )
+
+    def run(self, pairs: int, clusters: int) -> tuple[dict[str, float], Evaluator]:
+        """Seconds by step, but for what sees a sample of fixed size, and the first evaluator."""
+        timer, evaluators = Timer(), self._evaluators(pairs, clusters)
+        described = {key: self._describe(*key, pairs) for key in self.poolings}
+        for spec in self.plan.specs:
+            with timer(f"evaluate {spec}"):
+                for evaluator in evaluators:
+                    evaluate_descriptors(evaluator, described[spec, self.settings.pooling])
+        for fusion in self.plan.fusion:
+            own = {m: described[m.extractor, m.pooling or self.settings.pooling]
+                   for m in fusion.members}  # fmt: skip
+            with timer(f"fuse {fusion}"):
+                for evaluator in evaluators:
+                    evaluate_fusion(fusion, own, evaluator)
+        for two in self.plan.two_stage:
+            with timer(f"two stages {two}"):
+                for evaluator in evaluators:
+                    evaluate_two_stages(two, self._maps, evaluator)
+        return timer.seconds, evaluators[0]
+
+    def structure(self, evaluator: Evaluator, pairs: int) -> dict[str, float]:
+        """Seconds of the structure of every extractor; the first call compiles, as in a study."""
+        shown = [name for name in self.settings.calibrations if name in CALIBRATIONS]
+        seconds = {}
+        for spec in self.plan.specs if shown and self.settings.structure else ():
+            described = self._describe(spec, self.settings.pooling, pairs)
+            calibrated = evaluator.calibrate(evaluator.reduce(described), shown[0])
+            first = _time(lambda c=calibrated: evaluate_structure(c, evaluator))  # type: ignore[misc]
+            seconds[spec] = first * len(shown)
+            if len(seconds) == 1:
+                again = _time(lambda c=calibrated: evaluate_structure(c, evaluator))  # type: ignore[misc]
+                seconds[spec] = first + again * (len(shown) - 1)
+        return seconds
+
+    def _evaluators(self, pairs: int, clusters: int) -> list[Evaluator]:
+        """Evaluators of the sample's patches, repeated under other names."""
+        patches = []
+        for at in range(pairs):
+            copy, number = divmod(at, len(self.sample))
+            patch, name = self.sample[number], str(at % clusters)
+            scene = f"{copy}/{patch.scene}"
+            patches.append(replace(patch, id=f"{copy}/{patch.id}", scene=scene, group=name))
+        settings = self.settings.model_copy(update={"structure": False})
+        alone = Duplicates(np.arange(pairs))
+        found = find_clusters(patches, "group")
+        return divide_patches("trial", patches, found, alone, settings)
+
+    def _describe(self, spec: str, pooling: Pooling, pairs: int) -> Descriptors:
+        shape = self.features[spec].values.shape
+        how = resolve_pooling(pooling, shape)
+        length = pool(self.features[spec], how).shape[1]
+        sar, optical = (_random(seed, (pairs, length)) for seed in (0, 1))
+        return Descriptors(Setup(spec, str(how)), sar, optical, dense_shifts(how, shape))
+
+    def _maps(self, spec: str, at: Indices) -> tuple[FeatureMap, FeatureMap]:
+        return self._map(spec, 0, len(at)), self._map(spec, 1, len(at))
+
+    def _map(self, spec: str, seed: int, count: int) -> FeatureMap:
+        one = self.features[spec]
+        vector = None if one.vector is None else one.vector[np.zeros(count, np.int64)]
+        return FeatureMap(_random(seed, (count, *one.values.shape[1:])), one.stride, vector)
+
+
+def _random(seed: int, shape: tuple[int, ...]) -> FloatArray:
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+def _time_evaluation(estimate: StudyEstimate, trial: _Trial) -> None:
+    """Run the evaluation at three sizes, and extrapolate each step."""
+    total = estimate.patches
+    most = min(_MOST_TRIED, max(_ENOUGH, total // 2), _MOST_NUMBERS // trial.dimensions)
+    sizes = sorted({max(16, min(most, total) // part) for part in (4, 2, 1)})
+    runs = []
+    for pairs in sizes:
+        clusters = max(3, round(estimate.clusters * pairs / total))
+        seconds, evaluator = trial.run(pairs, min(clusters, pairs))
+        runs.append(seconds)
+    for step in runs[0]:
+        size = min(total, MOST * 5 // 4) if step.startswith("two stages") else total
+        estimate.seconds[step] = extrapolate(sizes, [run[step] for run in runs], size)
+    for spec, more in trial.structure(evaluator, sizes[-1]).items():
+        estimate.seconds[f"evaluate {spec}"] += more
+
+
+def extrapolate(sizes: Sequence[int], seconds: Sequence[float], size: int) -> float:
+    """Seconds at a size, by a constant, the pairs and the pairs squared, none below 0.
+
+    Relative errors are least, so that the smallest size counts as much as the largest.
+    """
+    n, t = np.array(sizes, np.float64), np.array(seconds, np.float64)
+    terms = np.stack([np.ones_like(n), n, n**2], axis=1)
+    weights = nnls(terms / t[:, None], np.ones_like(t))[0]
+    return float(weights @ [1.0, size, float(size) ** 2])
+
+
+def _count_bytes(
     estimate: StudyEstimate,
-    spec: str,
-    features: FeatureMap,
-    settings: StudySettings,
+    features: dict[str, FeatureMap],
     plan: StudyPlan,
-) -> None:
-    pooling = resolve_pooling(settings.pooling, features.values.shape)
-    whole = pool(features, pooling).shape[1]
-    shifts = dense_shifts(pooling, features.values.shape)
-    dimensions = min(whole, settings.pca or whole)
-    fit = max(2, round(settings.calibration_fraction * estimate.patches))
-    sizes = _Sizes(fit, max(2, estimate.patches - fit), dimensions, estimate.units)
-    once = _evaluation(sizes, whole, shifts, settings)
-    repeats = len(settings.split_seeds) if settings.split != "transductive" else 1
-    estimate.seconds[f"evaluate {spec}"] = once * repeats
-    stored = features.values[0].size if settings.keep == "maps" else whole
-    stored += (
-        0 if features.vector is None or settings.keep == "pooled" else features.vector.shape[1]
-    )
-    bytes_each = np.dtype(settings.stored).itemsize
-    estimate.stored += 2.0 * estimate.patches * stored * bytes_each
-    fused = sum(spec in str(fusion) for fusion in plan.fusion)
-    scratch = 8.0 * estimate.patches * (whole * (1 + fused) + 2 * dimensions)
-    estimate.scratch = max(estimate.scratch, scratch)
-    comparisons = len(settings.calibrations) * len(settings.scorings) * len(DIRECTIONS)
-    estimate.memory += comparisons * sizes.measured * _MATCH_BYTES
-    numbers = _PCA_COPIES * whole if settings.pca and whole > settings.pca else 0
-    if "whiten" in settings.calibrations:
-        numbers = max(numbers, _WHITEN_COPIES * dimensions)
-    estimate.fitting = max(estimate.fitting, 4.0 * min(fit, FITTED_ROWS) * numbers)
-    estimate.seconds["writing"] = estimate.seconds.get("writing", 0.0) + (
-        comparisons * sizes.measured * 1e-6
-    )
-
-
-def _evaluation(sizes: _Sizes, whole: int, shifts: Shifts | None, settings: StudySettings) -> float:
-    """Seconds of one extractor in one split."""
-    rng = np.random.default_rng(0)
-    queries = normalise(rng.normal(size=(_QUERIES, sizes.dimensions)).astype(np.float32))
-    count = min(_GALLERY, sizes.measured)
-    gallery = normalise(rng.normal(size=(count, sizes.dimensions)).astype(np.float32))
-    a_score = _score_seconds(queries, gallery, shifts, sizes, settings)
-    bank = gallery[: min(count, sizes.fit)]
-    csls = fit_scoring("csls", bank, bank, shifts=shifts)
-    a_bank_score = _time(lambda: csls.offsets(queries, queries)) / (2 * _QUERIES * len(bank))
-    calibrations = len(settings.calibrations)
-    seconds = 2 * calibrations * sizes.measured**2 * a_score
-    seconds += 2 * calibrations * sizes.measured * sizes.fit * a_bank_score
-    rows = gallery[:_ROWS]
-    fitted = _time(lambda: fit_calibration("standardize", rows, rows).apply(rows, "sar"))
-    total = sizes.fit + sizes.measured
-    seconds += calibrations * 2 * total * fitted / len(rows)
-    seconds += _products(sizes, whole, settings) / _rate(sizes.dimensions)
-    names = np.arange(sizes.measured) * sizes.units // sizes.measured
-    hits = rng.random(sizes.measured) < 0.5
-    bootstrap_fraction(hits, names, 0, settings.draws)  # draws are kept from here on
-    interval = _time(lambda: bootstrap_fraction(hits, names, 0, settings.draws))
-    seconds += interval * _METRICS * len(DIRECTIONS) * calibrations * len(settings.scorings)
-    return seconds + _fixed(sizes, settings, rng)
-
-
-def _score_seconds(
-    queries: FloatArray,
-    gallery: FloatArray,
-    shifts: Shifts | None,
-    sizes: _Sizes,
     settings: StudySettings,
-) -> float:
-    """Seconds of one score of one query, under all scorings, where the study searches."""
-    # The GPU takes the whole gallery or none of it.
-    gallery_bytes = 4 * sizes.measured * sizes.dimensions
-    there = None if shifts else search_device(settings.device, gallery_bytes)
-    if there is not None:
-        queries = np.tile(queries, (_ON_DEVICE, 1))  # as many as fill it
-    partner = np.arange(len(queries)) % len(gallery)
-    offsets = [Offsets.none(len(queries), len(gallery))] * len(settings.scorings)
-    work: Callable[[], object]
-    if there is None:
-        work = partial(rank, Similarities(queries, gallery, offsets, shifts), partner)
-    else:
-        work = partial(rank, OnDevice(there, queries, gallery, offsets), partner)
-        work()  # the first loads what such a size needs
-    return _time(work) / (len(queries) * len(gallery))
-
-
-def _products(sizes: _Sizes, whole: int, settings: StudySettings) -> float:
-    """Operations of ``whiten`` and of ``pca``: passes of range finders, and applying them."""
-    total, fitted = sizes.fit + sizes.measured, min(sizes.fit, FITTED_ROWS)
-    operations = 0.0
-    if "whiten" in settings.calibrations:
-        kept = min(fitted, sizes.dimensions, MOST_DIRECTIONS)
-        passes = 22 if min(fitted, sizes.dimensions) > MOST_DIRECTIONS else 8
-        operations += 2 * passes * fitted * sizes.dimensions * kept
-        operations += 8.0 * total * sizes.dimensions * kept
-    if settings.pca and whole > settings.pca:
-        operations += 22 * 2 * fitted * whole * settings.pca + 4.0 * total * whole * settings.pca
-    return operations
-
-
-def _fixed(sizes: _Sizes, settings: StudySettings, rng: np.random.Generator) -> float:
-    """Seconds of what looks at a sample of fixed size, run once on random numbers."""
-    n = min(MOST_ITEMS, sizes.measured)
-    sides = [rng.normal(size=(n, sizes.dimensions)).astype(np.float32) for _ in range(2)]
-    sar, optical = (normalise(side) for side in sides)
-    units = np.arange(n) * min(sizes.units, n) // n
-    gap = _time(lambda: measure_all(Pairs(sar, optical, units, 0, settings.draws)))
-    seconds = gap * len(settings.calibrations)
-    if settings.structure and n >= 4:
-        # The first call in a process compiles, for half a minute, and is counted once.
-        few, at = slice(0, min(_COMPILED, n)), slice(0, min(MOST_PAIRS, n))
-        seconds += _time(lambda: _structure(sar[few], optical[few], units[few]))
-        once = _time(lambda: _structure(sar[at], optical[at], units[at]))
-        seconds += once * sum(name in CALIBRATIONS for name in settings.calibrations)
-    chosen = min(MOST_ITEMS, sizes.fit, n)
-    if settings.split != "transductive":
-        described = Descriptors(Setup(""), sar[:chosen], optical[:chosen])
-        names = [str(unit) for unit in units[:chosen]]
-        how = settings.calibrations, settings.scorings, 0
-        seconds += _time(lambda: choose_setup(described, np.arange(chosen), names, *how))
-    return seconds
-
-
-def _structure(sar: FloatArray, optical: FloatArray, clusters: Indices) -> None:
-    space = Space(sar, optical, clusters, 0)
-    measure_all(space)
-    space.embeddings()
-    space.heat_maps()
-
-
-def _add_the_rest(estimate: StudyEstimate, plan: StudyPlan, settings: StudySettings) -> None:
-    shown = min(estimate.patches, 2000)
-    estimate.seconds["writing"] += shown * _THUMBNAIL_SECONDS
-    estimate.seconds["report"] = _REPORT_SECONDS * (1 + 0.3 * len(plan.specs))
-    for fusion in plan.fusion:
-        own = [estimate.seconds.get(f"evaluate {m.extractor}", 0.0) for m in fusion.members]
-        estimate.seconds[f"fuse {fusion}"] = sum(own) / max(1, len(settings.calibrations))
-    if plan.two_stage or settings.robustness:
-        estimate.notes.append("two stages and robustness are not counted.")
-    estimate.memory += estimate.fitting + _own_memory() + _OWN_LIBRARIES
+) -> None:
+    """Count what is stored, what lies on disk for a while, and what is in memory."""
+    pairs, fitting = estimate.patches, 0.0
+    fit = max(2, round(settings.calibration_fraction * pairs))
+    comparisons = len(settings.calibrations) * len(settings.scorings) * len(DIRECTIONS)
+    for spec, one in features.items():
+        whole = pool(one, settings.pooling).shape[1]
+        dimensions = min(whole, settings.pca or whole)
+        stored = one.values[0].size if settings.keep == "maps" else whole
+        if one.vector is not None and settings.keep == "maps":
+            stored += one.vector.shape[1]
+        estimate.stored += 2.0 * pairs * stored * np.dtype(settings.stored).itemsize
+        fused = sum(m.extractor == spec for fusion in plan.fusion for m in fusion.members)
+        scratch = 8.0 * pairs * (whole * (1 + fused) + 2 * dimensions)
+        estimate.scratch = max(estimate.scratch, scratch)
+        estimate.memory += comparisons * max(2, pairs - fit) * _MATCH_BYTES
+        copies = _PCA_COPIES * whole if settings.pca and whole > settings.pca else 0
+        if "whiten" in settings.calibrations:
+            copies = max(copies, _WHITEN_COPIES * dimensions)
+        fitting = max(fitting, 4.0 * min(fit, FITTED_ROWS) * copies)
+    estimate.memory += fitting + _own_memory() + _OWN_LIBRARIES
 
 
 def _refuse_where_full(estimate: StudyEstimate, settings: StudySettings) -> None:
@@ -328,13 +322,6 @@ def _own_memory() -> float:
     import resource
 
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * 1024
-
-
-def _rate(dimensions: int) -> float:
-    """Operations a second of a product of float32."""
-    side = np.ones((_ROWS, max(dimensions, 64)), np.float32)
-    other = np.ones((side.shape[1], 512), np.float32)
-    return 2.0 * side.size * 512 / _time(lambda: side @ other)
 
 
 def _time(work: Callable[[], object]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.retrieval.choose import choose_setup
+from crosslook.retrieval.clusters import Clusters, Division, Duplicates
 from crosslook.retrieval.compare.approximate import (
     Sides,
     known_metrics,
@@ -19,7 +20,6 @@ from crosslook.retrieval.compare.approximate import (
 )
 from crosslook.retrieval.compare.calibration import (
     FITTED_ROWS,
-    Calibration,
     fit_calibration,
     fit_directions,
     thin,
@@ -48,10 +48,8 @@ from crosslook.retrieval.run_folder import (
     HistogramTable,
     MatchTable,
 )
-from crosslook.retrieval.same_ground import SameGround
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.setup import CHOSEN, Setup, setup_of
-from crosslook.retrieval.split import Division, Units
 from crosslook.retrieval.views import FeatureView
 from crosslook.scratch import scratch
 from crosslook.types import (
@@ -122,11 +120,11 @@ class Calibrated:
         """SAR and optical descriptors of all patches, in order; on disk where they are large."""
         if division.split == "transductive":
             return self.sar, self.optical
-        count = len(division.fit) + len(division.measured)
+        count = len(division.calibration_set) + len(division.test_set)
         out = []
         for bank, measured in ((self.sar_bank, self.sar), (self.optical_bank, self.optical)):
             side = scratch((count, bank.shape[1]), folder)
-            side[division.fit], side[division.measured] = bank, measured
+            side[division.calibration_set], side[division.test_set] = bank, measured
             out.append(side)
         return out[0], out[1]
 
@@ -155,90 +153,84 @@ class Evaluator:
         Per measured patch those that show its ground; None where all differ.
     neighbours : list of int64 arrays, or None
         These and the neighbours within the tolerance; None where they add nothing.
-    first : int64 array
-        One measured patch per ground, positions in the measured ones.
+    representatives : int64 array
+        One measured patch per place, positions in the measured ones.
     """
 
     def __init__(
         self,
         dataset: str,
         patches: Sequence[Patch],
-        units: Units,
-        ground: SameGround,
+        clusters: Clusters,
+        duplicates: Duplicates,
         division: Division,
         settings: StudySettings,
         shown: bool = True,
     ) -> None:
         self.dataset = dataset
         self.patches = patches
-        self.all_units = units
+        self.all_clusters = clusters
         self.division = division
         self.settings = settings
         self.shown = shown
         self.findings = Findings()
-        self.measured = [patches[i] for i in division.measured]
-        names = [units.names[i] for i in division.measured]
+        self.measured = [patches[i] for i in division.test_set]
+        names = [clusters.names[i] for i in division.test_set]
         self.clusters: NDArray[np.int64] = np.unique(names, return_inverse=True)[1].astype(np.int64)
-        self.accepted = ground.accepted(division.measured)
-        self.first = ground.first(division.measured)
+        self.accepted = duplicates.accepted(division.test_set)
+        self.representatives = duplicates.representatives(division.test_set)
         near = accepted_neighbours(self.measured, settings.tolerance_px)
         # Without any neighbour in reach the tolerant rows would repeat the exact ones.
         self.neighbours = _joined(near, self.accepted) if any(len(n) > 1 for n in near) else None
         self._plain: dict[Setup, Plain] = {}
 
     def reduce(self, descriptors: Descriptors) -> Descriptors:
-        """Project on the principal directions of the calibration units, where ``pca`` says so."""
-        settings, fit = self.settings, self.division.fit
+        """Project on the principal directions of the calibration set, where ``pca`` says so."""
+        settings, fit = self.settings, self.division.calibration_set
         if not settings.pca or descriptors.sar.shape[1] <= settings.pca:
             return descriptors
         basis = fit_directions(
             [descriptors.of(m)[thin(fit, FITTED_ROWS)] for m in MODALITIES], settings.pca
         )
-        sides = [scratch((len(self.patches), basis.shape[1]), settings.out) for _ in MODALITIES]
-        for side, modality in zip(sides, MODALITIES, strict=True):
-            raw = descriptors.of(modality)
-            for start in range(0, len(raw), _PART):
-                side[start : start + _PART] = raw[start : start + _PART] @ basis
+        everything = np.arange(len(self.patches))
+        sar, optical = self._both(descriptors, everything, lambda part, _: part @ basis)
         setup = descriptors.setup
         setup = replace(setup, pooling=f"{setup.pooling}, pca:{basis.shape[1]}")
-        return replace(descriptors, setup=setup, sar=sides[0], optical=sides[1])
+        return replace(descriptors, setup=setup, sar=sar, optical=optical)
 
     def calibrate(self, descriptors: Descriptors, name: str) -> Calibrated:
-        """Fit a calibration on its units and apply it to the whole set."""
-        fit, at = self.division.fit, self.division.measured
+        """Fit a calibration on its set and apply it to that and the test set."""
+        fit, at = self.division.calibration_set, self.division.test_set
         rows = thin(fit, FITTED_ROWS) if name == "whiten" else fit
-        calibration = fit_calibration(name, *(self._rows(descriptors, m, rows) for m in MODALITIES))
-        sar, optical = (self._apply(calibration, descriptors, m, at) for m in MODALITIES)
+        calibration = fit_calibration(name, *self._both(descriptors, rows, lambda part, _: part))
+
+        def apply(part: FloatArray, modality: Modality) -> FloatArray:
+            return normalise(calibration.apply(part, modality))
+
+        sides = self._both(descriptors, at, apply)
+        same = self.division.split == "transductive"
+        banks = sides if same else self._both(descriptors, fit, apply)
         setup = replace(descriptors.setup, calibration=name)
-        if self.division.split == "transductive":
-            return Calibrated(setup, sar, optical, sar, optical, descriptors.shifts)
-        banks = [self._apply(calibration, descriptors, m, fit) for m in MODALITIES]
-        return Calibrated(setup, sar, optical, banks[0], banks[1], descriptors.shifts)
+        return Calibrated(setup, *sides, *banks, descriptors.shifts)
 
-    def _rows(self, descriptors: Descriptors, modality: Modality, rows: Indices) -> FloatArray:
-        """Some rows, on disk where they are many."""
-        raw = descriptors.of(modality)
-        out = scratch((len(rows), raw.shape[1]), self.settings.out)
-        for start in range(0, len(rows), _PART):
-            out[start : start + _PART] = raw[rows[start : start + _PART]]
-        return out
-
-    def _apply(
+    def _both(
         self,
-        calibration: Calibration,
         descriptors: Descriptors,
-        modality: Modality,
-        rows: NDArray[np.int64],
-    ) -> FloatArray:
-        """Calibrate some rows, a part at a time: no copy of all of them is made on the way."""
-        raw = descriptors.of(modality)
-        out: FloatArray | None = None
-        for start in range(0, len(rows), _PART):
-            part = normalise(calibration.apply(raw[rows[start : start + _PART]], modality))
-            if out is None:
-                out = scratch((len(rows), part.shape[1]), self.settings.out)
-            out[start : start + len(part)] = part
-        return out if out is not None else np.empty((0, raw.shape[1]), np.float32)
+        rows: Indices,
+        make: Callable[[FloatArray, Modality], FloatArray],
+    ) -> tuple[FloatArray, FloatArray]:
+        """Make something of some rows of both modalities: in parts, on disk where it is large."""
+        made = []
+        for modality in MODALITIES:
+            raw = descriptors.of(modality)
+            out: FloatArray = np.empty((0, raw.shape[1]), np.float32)
+            for start in range(0, len(rows), _PART):
+                part = make(raw[rows[start : start + _PART]], modality)
+                if not start:
+                    out = scratch((len(rows), part.shape[1]), self.settings.out)
+                out[start : start + len(part)] = part
+            made.append(out)
+        return made[0], made[1]
 
     def evaluate(self, calibrated: Calibrated) -> None:
         """Add gap and retrieval of one extractor under one calibration."""
@@ -262,14 +254,14 @@ class Evaluator:
             self._plain[setup] = Plain.of(calibrated.sar, calibrated.optical, ranked.ranks.rank)
 
     def add_chosen(self, descriptors: Descriptors) -> None:
-        """Choose a setup on the calibration units and offer its rows as those of the extractor."""
+        """Choose a setup on the calibration set and offer its rows as those of the extractor."""
         settings, division = self.settings, self.division
         if division.split == "transductive":
-            return  # the calibration units are the measured ones
+            return  # the calibration set are the measured ones
         picked = choose_setup(
             descriptors,
-            division.fit,
-            self.all_units.names,
+            division.calibration_set,
+            self.all_clusters.names,
             settings.calibrations,
             settings.scorings,
             settings.seed,
@@ -302,7 +294,7 @@ class Evaluator:
 
     def add_ranks(self, setup: Setup, direction: Direction, ranks: Ranks) -> None:
         """Add the rows, matches and curve of one ranking."""
-        at, n_gallery, findings = self.division.measured, len(self.measured), self.findings
+        at, n_gallery, findings = self.division.test_set, len(self.measured), self.findings
         findings.rows += self.rows(setup, self._retrieval(ranks, direction, self.accepted))
         if not self.shown:
             return
@@ -340,7 +332,8 @@ class Evaluator:
     def _add_gap(self, calibrated: Calibrated) -> None:
         sar, optical, clusters = calibrated.sar, calibrated.optical, self.clusters
         if self.accepted is not None:  # a second patch of one ground is no non-pair
-            sar, optical, clusters = sar[self.first], optical[self.first], clusters[self.first]
+            chosen = self.representatives
+            sar, optical, clusters = sar[chosen], optical[chosen], clusters[chosen]
         view = Pairs(sar, optical, clusters, self.settings.seed, self.settings.draws)
         self.add(calibrated.setup, view)
         if self.shown:
@@ -348,7 +341,7 @@ class Evaluator:
             self.findings.histograms.append(counted)
 
     def _offsets(self, calibrated: Calibrated) -> dict[str, Offsets]:
-        """Score corrections of SAR to optical, with the calibration units as banks."""
+        """Score corrections of SAR to optical, with the calibration set as banks."""
         direction = DIRECTIONS[0]
         sides, banks = calibrated.sides(direction), calibrated.banks(direction)
         return {
@@ -405,11 +398,11 @@ def evaluate_structure(calibrated: Calibrated, evaluator: Evaluator) -> None:
 
     Fewer than four measured pairs have no structure, and add nothing.
     """
-    at, findings = evaluator.division.measured, evaluator.findings
+    at, findings = evaluator.division.test_set, evaluator.findings
     if len(at) < _FEWEST_PAIRS:
         return
     groups = [patch.group for patch in evaluator.measured]
-    labelled = evaluator.all_units.kind != "group" and any(
+    labelled = evaluator.all_clusters.kind != "group" and any(
         patch.group != patch.scene for patch in evaluator.measured
     )
     space = Space(
@@ -423,8 +416,7 @@ def evaluate_structure(calibrated: Calibrated, evaluator: Evaluator) -> None:
     evaluator.add(setup, space)
     index = at[space.items]
     findings.embeddings += [
-        EmbeddingTable(setup, method, index, drawn.sar, drawn.optical)
-        for method, drawn in space.embeddings().items()
+        EmbeddingTable(setup, method, index, *sides) for method, sides in space.embeddings().items()
     ]
     findings.heat_maps += [
         HeatTable(setup, heat.order_by, heat.values, heat.borders, index[heat.order])

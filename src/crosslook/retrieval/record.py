@@ -12,12 +12,11 @@ from typing import Any
 from crosslook._version import __version__
 from crosslook.data.patches import PatchSet
 from crosslook.progress import Timer
+from crosslook.retrieval.clusters import Clusters, Duplicates
 from crosslook.retrieval.descriptors import Features
 from crosslook.retrieval.evaluate import Evaluator, Findings
 from crosslook.retrieval.plan import StudyPlan
-from crosslook.retrieval.same_ground import SameGround
 from crosslook.retrieval.settings import StudySettings
-from crosslook.retrieval.split import Units
 from crosslook.types import MODALITIES
 from crosslook.written import has_keys, is_marked
 
@@ -26,7 +25,7 @@ _VERSIONS_OF = (
     "umap-learn", "torch", "transformers", "diffusers",
 )  # fmt: skip
 
-ALL_PICTURED = 2000
+ALL_SHOWN = 2000
 """A set of so many patches has an image of each; a larger one of those that are shown."""
 
 
@@ -34,8 +33,8 @@ def describe_run(
     settings: StudySettings,
     plan: StudyPlan,
     features: Features,
-    units: Units,
-    ground: SameGround,
+    clusters: Clusters,
+    duplicates: Duplicates,
     evaluators: Sequence[Evaluator],
     timer: Timer,
 ) -> dict[str, Any]:
@@ -58,13 +57,13 @@ def describe_run(
         "radiometry": patches.describe_radiometry(),
         "stretched": describe_stretch(patches),
         "fingerprint": {modality: patches.fingerprint(modality) for modality in MODALITIES},
-        "units": {"kind": units.kind, "count": units.count},
-        "same_ground": [list(ids) for ids in ground.sets],
+        "units": {"kind": clusters.kind, "count": clusters.count},
+        "same_ground": [list(ids) for ids in duplicates.sets],
         "splits": [
             {
                 "split": e.division.split,
                 "seed": e.settings.seed,
-                "calibration_units": list(e.division.fit_units),
+                "calibration_units": list(e.division.calibration_clusters),
                 "chosen": e.findings.chosen,
             }
             for e in evaluators
@@ -155,7 +154,7 @@ def shown_patches(count: int, findings: Findings) -> list[int]:
     Of a large one those of the embeddings and the views, and the best and worst
     queries of every comparison with what they found.
     """
-    if count <= ALL_PICTURED:
+    if count <= ALL_SHOWN:
         return list(range(count))
     from crosslook.retrieval.run_folder import picked_queries
 

@@ -67,7 +67,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "two_stage": ("sam2+sd-vae",),
     }
 }
-"""What a preset stands for; a setting that is given wins."""
+"""The settings of each preset; one that is given wins."""
 
 
 class StudySettings(OverwriteOption, SeedOption, ReadingOptions, ModelOptions, RayOptions):
@@ -104,7 +104,7 @@ class StudySettings(OverwriteOption, SeedOption, ReadingOptions, ModelOptions, R
         default=0.05, ge=0.0, lt=1.0, description="Patches with more invalid pixels are dropped."
     )
     limit: Annotated[int | None, Cli(metavar="N", default="all")] = Field(
-        default=None, ge=4, description="Patches at most, drawn by the seed, evenly over units."
+        default=None, ge=4, description="Patches at most, drawn by the seed, evenly over clusters."
     )
     alignment: Annotated[Place | None, Cli(metavar="FILE")] = Field(
         default=None, description="CSV of shifts: scene, row, col."
@@ -117,7 +117,7 @@ class StudySettings(OverwriteOption, SeedOption, ReadingOptions, ModelOptions, R
     pca: Annotated[int | None, Cli(metavar="D", default="all dimensions")] = Field(
         default=None,
         ge=2,
-        description="Project descriptors on D principal directions of the calibration units.",
+        description="Project descriptors on D principal directions of the calibration set.",
     )
     calibrations: Annotated[
         tuple[Literal["none", "center", "standardize", "whiten"], ...],
@@ -143,7 +143,7 @@ class StudySettings(OverwriteOption, SeedOption, ReadingOptions, ModelOptions, R
     )
     split_by: Literal["auto", "scene", "group"] = Field(
         default="auto",
-        description="Unit of split and intervals; auto takes groups where three or more are known.",
+        description="Clusters of split and intervals; auto takes three or more known groups.",
     )
     tolerance: Annotated[float | None, Cli(metavar="PIXELS", default="half a patch")] = Field(
         default=None, ge=0.0, description="A neighbour this near counts as the partner."

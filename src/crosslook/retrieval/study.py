@@ -18,6 +18,15 @@ from crosslook.extract.spec import parse_spec
 from crosslook.geo.grid import is_placed
 from crosslook.geo.image import Reading
 from crosslook.progress import Timer
+from crosslook.retrieval.clusters import (
+    Clusters,
+    Duplicates,
+    divide,
+    draw_evenly,
+    find_clusters,
+    find_duplicates,
+    transductive,
+)
 from crosslook.retrieval.compare.approximate import DEPTH, load_faiss
 from crosslook.retrieval.descriptors import Descriptors, Features
 from crosslook.retrieval.evaluate import CALIBRATIONS, Evaluator, evaluate_structure
@@ -25,13 +34,11 @@ from crosslook.retrieval.measure.robustness import CALIBRATION, SCORING, make_su
 from crosslook.retrieval.plan import StudyPlan, plan_models
 from crosslook.retrieval.record import WRITTEN, describe_run, write_folder
 from crosslook.retrieval.repeats import pool_rows
-from crosslook.retrieval.same_ground import SameGround, find_same_ground
 from crosslook.retrieval.settings import StudySettings
-from crosslook.retrieval.split import Units, divide, draw_evenly, find_units, transductive
 from crosslook.retrieval.stage_spec import Stage
 from crosslook.retrieval.stages import evaluate_fusion, evaluate_two_stages
 from crosslook.retrieval.views import feature_views
-from crosslook.types import MODALITIES, FeatureMap, Indices, Row
+from crosslook.types import MODALITIES, FeatureMap, Indices, Patch, Row
 from crosslook.written import refuse_foreign
 
 
@@ -55,7 +62,7 @@ def run_study(settings: StudySettings, console: Console | None = None) -> Path:
     console = console or Console()
     plan = plan_models(settings)
     if settings.index != "exact":
-        load_faiss()  # told now, not after the features are made
+        load_faiss()  # its absence is reported now, not after the features are made
     check_writable(settings.out)
     refuse_foreign(settings.out, WRITTEN, overwrite=settings.overwrite)
     study = _Study(settings, plan)
@@ -77,12 +84,18 @@ class _Study:
         self.settings, self.plan, self.timer = settings, plan, Timer()
         with self.timer("reading"):
             self.patches = open_patches(settings)
-            self.units = find_units(self.patches.patches, settings.split_by)
-            self.ground = same_ground(self.patches)
-            self.evaluators = divide_patches(self.patches, self.units, self.ground, settings)
+            self.clusters = find_clusters(self.patches.patches, settings.split_by)
+            self.duplicates = duplicates_of(self.patches)
+            self.evaluators = divide_patches(
+                self.patches.name,
+                self.patches.patches,
+                self.clusters,
+                self.duplicates,
+                settings,
+            )
         self.features = Features(self.patches, settings, plan.specs)
         self.fused: dict[Stage, Descriptors] = {}
-        self.notes = [*self.patches.notes, *self.units.notes, *self.ground.notes]
+        self.notes = [*self.patches.notes, *self.clusters.notes, *self.duplicates.notes]
         self.notes += _notes(self.evaluators[0], settings)
 
     def introduce(self, console: Console) -> None:
@@ -92,8 +105,8 @@ class _Study:
         why = "; ".join(f"{count} {reason}" for reason, count in patches.dropped.items() if count)
         tail = f"; {dropped} patches dropped ({why})" if dropped else ""
         lines = [
-            f"{len(patches.patches)} patch pairs of {patches.size} px in {self.units.count} "
-            f"{self.units.kind}s{tail}",
+            f"{len(patches.patches)} patch pairs of {patches.size} px in {self.clusters.count} "
+            f"{self.clusters.kind}s{tail}",
             *(f"skipped {spec}: {reason}" for spec, reason in self.plan.skipped.items()),
             *(f"note: {note}" for note in self.notes),
         ]
@@ -106,8 +119,8 @@ class _Study:
             self.settings,
             self.plan,
             self.features,
-            self.units,
-            self.ground,
+            self.clusters,
+            self.duplicates,
             self.evaluators,
             self.timer,
         )
@@ -176,7 +189,7 @@ class _Study:
     def _measure_curves(self, spec: str) -> None:
         descriptors, evaluator = self.features.describe(spec), self.evaluators[0]
         division = evaluator.division
-        division = replace(division, measured=division.measured[evaluator.first])
+        division = replace(division, test_set=division.test_set[evaluator.representatives])
         extractor = open_model(spec, self.settings)
         try:
             subject = make_subject(
@@ -184,7 +197,7 @@ class _Study:
                 descriptors,
                 self.patches,
                 division,
-                self.units.names,
+                self.clusters.names,
                 evaluator.settings.seed,
                 self.settings.draws,
                 days_between(self.settings.pairs),
@@ -223,8 +236,8 @@ def open_patches(settings: StudySettings) -> PatchSet:
     patches = replace(patches, notes=(*pairs.notes, *patches.notes))
     if len(patches.patches) <= limit or settings.limit is None:
         return patches
-    units = find_units(patches.patches, settings.split_by)
-    return patches.at(draw_evenly(units.names, limit, settings.seed).tolist())
+    clusters = find_clusters(patches.patches, settings.split_by)
+    return patches.at(draw_evenly(clusters.names, limit, settings.seed).tolist())
 
 
 def draw_pairs(settings: StudySettings) -> Pairs:
@@ -252,32 +265,36 @@ def open_sample(pairs: Sequence[ScenePair], settings: StudySettings) -> PatchSet
     )
 
 
-def same_ground(patches: PatchSet) -> SameGround:
-    """Find the patches of a set that show the same ground in different files."""
+def duplicates_of(patches: PatchSet) -> Duplicates:
+    """Find the patches of a set that show one place in different files."""
     pixels = {
         name: float(np.sqrt(abs(scene.grid.transform.determinant)))
         for name, scene in patches.scenes.items()
         if is_placed(scene.grid)
     }
-    return find_same_ground(patches.patches, pixels, patches.contents)
+    return find_duplicates(patches.patches, pixels, patches.contents)
 
 
 def divide_patches(
-    patches: PatchSet, units: Units, ground: SameGround, settings: StudySettings
+    name: str,
+    patches: Sequence[Patch],
+    clusters: Clusters,
+    duplicates: Duplicates,
+    settings: StudySettings,
 ) -> list[Evaluator]:
     """Divide the patches as ``split`` and ``seeds`` say; figures are of the first division."""
     parts = []
     if settings.split in ("held-out", "both"):
         fraction = settings.calibration_fraction
-        parts += [(divide(units, fraction, seed), seed) for seed in settings.split_seeds]
+        parts += [(divide(clusters, fraction, seed), seed) for seed in settings.split_seeds]
     if settings.split in ("transductive", "both"):
-        parts.append((transductive(units), settings.split_seeds[0]))
+        parts.append((transductive(clusters), settings.split_seeds[0]))
     return [
         Evaluator(
-            patches.name,
-            patches.patches,
-            units,
-            ground,
+            name,
+            patches,
+            clusters,
+            duplicates,
             division,
             settings.model_copy(update={"seed": seed}),
             shown=number == 0,

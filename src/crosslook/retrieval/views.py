@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from crosslook.retrieval.clusters import Division
 from crosslook.retrieval.descriptors import Features
 from crosslook.retrieval.run_folder import read_table, write_table
-from crosslook.retrieval.split import Division
 from crosslook.types import MODALITIES, FloatArray, Indices, Modality
 
 Colours = NDArray[np.uint8]
@@ -122,18 +122,18 @@ def write_views(run: Path, views: list[FeatureView]) -> None:
 def feature_views(spec: str, features: Features, division: Division) -> list[FeatureView]:
     """Make the views of patches spread evenly over the measured ones.
 
-    Channels are standardised per sensor on patches of the calibration units.
+    Channels are standardised per sensor on patches of the calibration set.
     A map of a single cell has nothing to show and gives no view.
     """
-    places = np.linspace(0, len(division.measured) - 1, SHOWN + 2)[1:-1].round().astype(int)
-    chosen = sorted({int(division.measured[place]) for place in places})
-    return views_of(spec, features, division.fit, chosen)
+    places = np.linspace(0, len(division.test_set) - 1, SHOWN + 2)[1:-1].round().astype(int)
+    chosen = sorted({int(division.test_set[place]) for place in places})
+    return views_of(spec, features, division.calibration_set, chosen)
 
 
 def views_of(
     spec: str, features: Features, fit: Indices, chosen: Sequence[int]
 ) -> list[FeatureView]:
-    """Make the views of chosen patches; ``fit`` are the patches of the calibration units."""
+    """Make the views of chosen patches; ``fit`` are the patches of the calibration set."""
     few = fit[:: max(1, len(fit) // _FITTED_ON)].tolist()
     maps = [(features.maps(spec, m, chosen), features.maps(spec, m, few)) for m in MODALITIES]
     sar, optical = (standardised(shown.values, fitted.values) for shown, fitted in maps)

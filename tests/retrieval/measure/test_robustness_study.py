@@ -13,6 +13,7 @@ from crosslook.data.simulate.write import write_pairs
 from crosslook.extract.registry import open_extractor
 from crosslook.geo.image import Reading
 from crosslook.geo.radiometry import SarRadiometry
+from crosslook.retrieval.clusters import divide, find_clusters
 from crosslook.retrieval.compare.pooling import pool
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.measure.perturbations import PERTURBATIONS
@@ -23,7 +24,6 @@ from crosslook.retrieval.measure.robustness import (
     perturbations_of,
 )
 from crosslook.retrieval.setup import Setup
-from crosslook.retrieval.split import divide, find_units
 from crosslook.types import MODALITIES, Metric
 
 
@@ -42,7 +42,7 @@ def curves(folder: Path, patch: int) -> tuple[Subject, list[Metric]]:
         pool(extractor.extract(patches.read(m, everything)), "flatten") for m in MODALITIES
     )
     described = Descriptors(Setup("hog:cell=8", "flatten"), sar, optical)
-    units = find_units(patches.patches)
+    units = find_clusters(patches.patches)
     division = divide(units, 0.4, 0)
     days = dict.fromkeys(patches.scenes, 2.0)
     subject = make_subject(extractor, described, patches, division, units.names, 0, 100, days)

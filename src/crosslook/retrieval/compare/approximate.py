@@ -208,7 +208,7 @@ class Sides:
     """Unit queries and gallery (n, D) whose partners have the same number.
 
     ``clusters`` (n,) are drawn by intervals; ``same`` lists per query the items
-    that show the same ground, where some do.
+    that are duplicates, where some are.
     """
 
     query: FloatArray

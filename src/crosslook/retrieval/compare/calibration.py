@@ -1,7 +1,7 @@
 """Calibration: what makes the descriptors of two sensors comparable.
 
 Each modality is moved, scaled or whitened by its own statistics, so no pair
-and no label is needed. Everything is fitted on the calibration units only.
+and no label is needed. Everything is fitted on the calibration set only.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.errors import CalibrationError, SettingError, did_you_mean
-from crosslook.retrieval.compare.principal import principal_axes
-from crosslook.types import FloatArray, Indices, Modality
+from crosslook.types import Array, FloatArray, Indices, Modality
 
 _FLAT = 1e-6
 """A dimension whose standard deviation is below this fraction of the largest is constant."""
@@ -24,7 +23,7 @@ _NOTHING = 1e-10
 MOST_DIRECTIONS = 1024
 """Directions that ``whiten`` turns, at most; all others are taken to have the shrunk variance."""
 FITTED_ROWS = 8192
-"""Descriptors that directions are fitted on at most, evenly over the calibration units."""
+"""Descriptors that directions are fitted on at most, evenly over the calibration set."""
 _PASSES = 4
 _AT_ONCE = 1024
 
@@ -102,7 +101,7 @@ def fit_calibration(
         ``whiten`` turns the shrunk covariance into the identity (ZCA), in its
         1,024 strongest directions at most.
     sar, optical : float32 arrays, shapes (n, D) and (m, D)
-        Descriptors of the calibration units; rows need not be pairs.
+        Descriptors of the calibration set; rows need not be pairs.
     shrinkage : float
         For ``whiten``: fraction of the mean variance in the covariance,
         ``(1 - s) * C + s * trace(C) / D * I`` (Ledoit and Wolf 2004), 0..1.
@@ -165,7 +164,7 @@ def fit_directions(sides: Sequence[FloatArray], count: int) -> FloatArray:
     Parameters
     ----------
     sides : sequence of float32 arrays, shape (n, D)
-        Of the calibration units alone.
+        Of the calibration set alone.
     count : int
         Fewer where there are not as many rows or dimensions.
     """
@@ -173,7 +172,7 @@ def fit_directions(sides: Sequence[FloatArray], count: int) -> FloatArray:
 
 
 def thin(rows: Indices, most: int) -> Indices:
-    """At most so many rows, evenly over all: over all units, which lie one after the other."""
+    """At most so many rows, evenly over all: over all clusters, which lie one after the other."""
     if len(rows) <= most:
         return rows
     return np.asarray(rows[np.linspace(0, len(rows) - 1, most).round().astype(np.int64)])
@@ -223,9 +222,66 @@ def _check(x: FloatArray, modality: str) -> None:
         raise CalibrationError(f"the {modality} descriptors hold NaN or infinity.")
     if np.ptp(x, axis=0).max() == 0:
         raise CalibrationError(
-            f"all {len(x)} {modality} descriptors of the calibration units are the same; "
+            f"all {len(x)} {modality} descriptors of the calibration set are the same; "
             "check that the images are not constant."
         )
+
+
+@dataclass(frozen=True, eq=False)
+class PrincipalAxes:
+    """Eigenvectors of a Gram matrix of ``n`` rows of ``D`` numbers, the weakest first.
+
+    Attributes
+    ----------
+    values : float64 array, shape (r,)
+        Squared lengths of the rows along each axis, over ``divisor``; ``r`` is
+        the smaller of n and D.
+    vectors : float64 array, shape (r, r)
+        One axis a column: weights of the rows where these are ``few``, else of the dimensions.
+    few : bool
+        Whether the rows are no more than the dimensions.
+    divisor : int
+    """
+
+    values: Array
+    vectors: Array
+    few: bool
+    divisor: int
+
+    def directions(self, rows: Array, least: float) -> Array:
+        """Unit vectors (r, D) of all axes, for the rows that they were found for.
+
+        Lengths below the root of ``least`` times the largest are rounding, and raised to it.
+        """
+        if not self.few:
+            return self.vectors.T
+        floor = self.values[-1] * least
+        lengths = np.sqrt(np.maximum(self.values, floor) * self.divisor)
+        return np.asarray((self.vectors.T @ rows) / lengths[:, None], np.float64)
+
+    def scores(self, rows: Array, count: int) -> Array:
+        """Those rows on the ``count`` strongest axes, the strongest first, shape (n, count)."""
+        order = np.argsort(-self.values, kind="stable")[:count]
+        if not self.few:
+            return np.asarray(rows @ self.vectors[:, order], np.float64)
+        lengths = np.sqrt(np.clip(self.values[order], 0.0, None) * self.divisor)
+        return np.asarray(self.vectors[:, order] * lengths, np.float64)
+
+
+def principal_axes(rows: Array, divisor: int = 1) -> PrincipalAxes:
+    """All axes of rows (n, D), from the matrix of whichever side is the smaller.
+
+    Parameters
+    ----------
+    rows : float64 array, shape (n, D)
+        Centred, where a mean is to be taken away.
+    divisor : int
+        What the products are divided by: the number of rows for variances.
+    """
+    few = rows.shape[0] <= rows.shape[1]
+    gram = rows @ rows.T if few else rows.T @ rows
+    values, vectors = np.linalg.eigh(gram / divisor)
+    return PrincipalAxes(values, vectors, few, divisor)
 
 
 CALIBRATIONS: dict[str, Callable[[FloatArray, float], DescriptorMap]] = {

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from crosslook.errors import CalibrationError, InputError, SettingError, did_you_mean
+from crosslook.errors import CalibrationError, InputError
 from crosslook.retrieval.compare.maps import Shifts
 from crosslook.retrieval.compare.similarity import (
     CSLS_SCALE,
@@ -29,7 +29,7 @@ from crosslook.types import Direction, FloatArray, Indices
 
 _RIDGE = 1e-3
 _NEIGHBOURS = 10
-_MOST_KNOWN = 2000  # calibration patches whose scores weights and units are fitted on
+_MOST_KNOWN = 2000  # calibration patches whose scores weights and scales are fitted on
 
 
 def fit_weights(scores: Sequence[FloatArray]) -> NDArray[np.float64]:
@@ -43,7 +43,7 @@ def fit_weights(scores: Sequence[FloatArray]) -> NDArray[np.float64]:
     Parameters
     ----------
     scores : sequence of float arrays, shape (n, n)
-        One per member, in comparable units; partners on the diagonal.
+        One per member, on comparable scales; partners on the diagonal.
 
     Returns
     -------
@@ -86,7 +86,8 @@ def _loss(
     return value, slope
 
 
-WEIGHTS = ("equal", "fitted")
+Weights = Literal["equal", "fitted"]
+WEIGHTS: tuple[Weights, ...] = ("equal", "fitted")
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +116,7 @@ class Fusion:
     """A fitted fusion: ``sum_m weights[m] * score_m / std[m]``.
 
     ``score_m`` is the member's corrected score; ``std`` is its standard deviation
-    over the non-pairs of the calibration units, so that a weight means the
+    over the non-pairs of the calibration set, so that a weight means the
     same for every extractor. ``weights`` are 0 or more and sum to 1.
     """
 
@@ -175,43 +176,40 @@ def _scorer(fusion: Fusion, member: Member, test_set: Indices) -> Similarities:
 def fit_fusions(
     members: Sequence[Member],
     fit: Indices,
-    units: ArrayLike,
+    clusters: ArrayLike,
     *,
     direction: Direction = "sar->optical",
-    weights: Sequence[str] = WEIGHTS,
+    weights: Sequence[Weights] = WEIGHTS,
     scoring: Literal["cosine", "csls"] = "csls",
 ) -> list[Fusion]:
-    """Fit fusions of the same members on the calibration units alone.
+    """Fit fusions of the same members on the calibration set alone.
 
     Parameters
     ----------
     members : sequence of Member
         At least two.
     fit : int64 array
-        Patches of the calibration units.
-    units : array, shape (N,)
-        Unit of each patch. Banks of the fitted scores leave out the query's
-        own unit, as they do when unseen units are measured.
+        Patches of the calibration set.
+    clusters : array, shape (N,)
+        Cluster of each patch. Banks of the fitted scores leave out the query's
+        own cluster, as they do when unseen clusters are measured.
     direction : str
     weights : sequence of str
         One fusion for each: ``equal``, or ``fitted``: those that make the partners of the
-        calibration units most likely (:func:`fit_weights`).
+        calibration set most likely (:func:`fit_weights`).
     scoring : str
         ``csls`` or ``cosine``.
 
     Raises
     ------
-    SettingError
-        For unknown names, or fewer than two members.
     InputError
         If members differ in their number of patches.
     CalibrationError
-        If fewer than two units are there to fit on.
+        If fewer than two clusters are there to fit on.
     """
-    names = np.asarray(units)
-    for how in weights:
-        _check(members, fit, names, how, scoring)
-    # Evenly over the units, which stand one after the other.
+    names = np.asarray(clusters)
+    _check(members, fit, names)
+    # Evenly over the clusters, which come one after the other.
     some = fit[:: -(-len(fit) // _MOST_KNOWN)]
     known = [_left_out_scores(member, some, names[some], direction, scoring) for member in members]
     off = ~np.eye(len(some), dtype=bool)
@@ -226,17 +224,17 @@ def fit_fusions(
 
 
 def _left_out_scores(
-    member: Member, fit: Indices, units: NDArray[np.generic], direction: Direction, scoring: str
+    member: Member, fit: Indices, clusters: NDArray[np.generic], direction: Direction, scoring: str
 ) -> FloatArray:
-    """Scores among the calibration patches, each unit corrected by the others."""
+    """Scores among the calibration patches, each cluster corrected by the others."""
     queries, gallery = (side[fit] for side in member.sides(direction))
     cosine = np.empty((len(fit), len(fit)), np.float32)
     for rows, block in similarity_blocks(queries, gallery, None, member.shifts):
         cosine[rows] = block
     if scoring == "cosine":
         return cosine
-    # An unseen unit is corrected by the others alone.
-    others = np.where(units[:, None] == units[None, :], np.float32(-np.inf), cosine)
+    # An unseen cluster is corrected by the others alone.
+    others = np.where(clusters[:, None] == clusters[None, :], np.float32(-np.inf), cosine)
     corrections = [_mean_of_finite(side, _NEIGHBOURS) for side in (others, others.T)]
     return Offsets(CSLS_SCALE, *corrections).apply(cosine)
 
@@ -248,26 +246,15 @@ def _mean_of_finite(scores: FloatArray, count: int) -> FloatArray:
     return np.asarray(np.mean(best, axis=1, where=np.isfinite(best)), np.float32)
 
 
-def _check(
-    members: Sequence[Member], fit: Indices, units: NDArray[np.generic], weights: str, scoring: str
-) -> None:
-    if weights not in WEIGHTS:
-        raise SettingError(
-            f"unknown fusion weights '{weights}'; allowed are: {', '.join(WEIGHTS)}."
-            + did_you_mean(weights, WEIGHTS)
-        )
-    if scoring not in ("cosine", "csls"):
-        raise SettingError(f"a fusion scores by cosine or csls, not by '{scoring}'.")
-    if len(members) < 2:
-        raise SettingError(f"{len(members)} extractor(s) to fuse; name at least two.")
+def _check(members: Sequence[Member], fit: Indices, clusters: NDArray[np.generic]) -> None:
     sizes = {len(side) for member in members for side in (member.sar, member.optical)}
-    if sizes != {len(units)}:
+    if sizes != {len(clusters)}:
         raise InputError(
-            f"members hold {sorted(sizes)} patches and {len(units)} units are named; all "
+            f"members hold {sorted(sizes)} patches and {len(clusters)} clusters are named; all "
             "must describe the same patches in the same order."
         )
-    if len(np.unique(units[fit])) < 2:
+    if len(np.unique(clusters[fit])) < 2:
         raise CalibrationError(
-            "a fusion is fitted across calibration units and needs at least two; "
-            "set more units aside."
+            "a fusion is fitted across calibration set and needs at least two; "
+            "set more clusters aside."
         )

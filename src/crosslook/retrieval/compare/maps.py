@@ -125,7 +125,7 @@ def radius_in_cells(radius: float, stride: float) -> int:
 
 @dataclass(frozen=True, eq=False)
 class MapCalibration:
-    """Brings the feature maps of both modalities to common units.
+    """Brings the feature maps of both modalities to a common scale.
 
     Each channel of each map loses its mean over the cells (what is left says
     where, not how much) and is divided by the standard deviation that this channel has

@@ -14,6 +14,7 @@ from crosslook.data.patches import PatchSet
 from crosslook.errors import SettingError
 from crosslook.extract.base import Extractor
 from crosslook.progress import track
+from crosslook.retrieval.clusters import Division
 from crosslook.retrieval.compare.calibration import Calibration, fit_calibration
 from crosslook.retrieval.compare.pooling import pool
 from crosslook.retrieval.compare.similarity import (
@@ -37,7 +38,6 @@ from crosslook.retrieval.measure.resampling import (
     bootstrap_mean,
     sample,
 )
-from crosslook.retrieval.split import Division
 from crosslook.types import (
     MODALITIES,
     Direction,
@@ -159,7 +159,7 @@ def make_subject(
     seed, draws : int
     days : mapping of scene to days between its images, optional
     """
-    fit, measured = division.fit, division.measured
+    fit, measured = division.calibration_set, division.test_set
     calibration = fit_calibration(CALIBRATION, descriptors.sar[fit], descriptors.optical[fit])
 
     def calibrated(modality: Modality, rows: Indices) -> FloatArray:
@@ -282,10 +282,7 @@ class Robustness(Measure[Subject]):
         need context, only patches that have it are drawn. ``recall@1/<name>=<level>``
         and ``pair-cosine/<name>=<level>`` (see :func:`parse_level`).
         """
-        margins = {
-            name: max(one.margin(view.size, level) for level in one.levels)
-            for name, one in view.perturbations.items()
-        }
+        margins = {n: one.most_context(view.size) for n, one in view.perturbations.items()}
         rows, context = _draw(view, max(margins.values(), default=0))
         if not len(rows):
             view.left_out.update(
@@ -295,7 +292,7 @@ class Robustness(Measure[Subject]):
                     "larger scenes or smaller patches are needed",
                 )
                 for name, margin in margins.items()
-                if view.perturbations[name].geometric
+                if margin
             )
             rows, context = _draw(view, 0)
         if not len(rows):
