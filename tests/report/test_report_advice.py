@@ -9,10 +9,9 @@ import pytest
 
 from crosslook.report.section import Results
 from crosslook.report.two_stage import judge_advice, two_stage_advice, two_stage_section
-from crosslook.retrieval.compare.stage_scores import StageFeatures
-from crosslook.retrieval.stage_spec import Stage
-from crosslook.retrieval.two_stage import TwoStageSettings, evaluate_two_stage
-from crosslook.types import FeatureMap, FloatArray, Row
+from crosslook.retrieval.stage_spec import TwoStage
+from crosslook.retrieval.two_stage import evaluate_two_stage
+from crosslook.types import FeatureMap, FloatArray, Indices, Row
 
 GROUPS, MEMBERS, FIT = 12, 5, 40
 COUNT = FIT + GROUPS * MEMBERS
@@ -35,21 +34,18 @@ def maps(what: str, seed: int) -> tuple[FloatArray, FloatArray]:
     return first, second
 
 
-def stage(spec: Stage, what: str, seed: int) -> StageFeatures:
-    sar, optical = maps(what, seed)
-    return StageFeatures(spec, FeatureMap(sar, 8.0), FeatureMap(optical, 8.0))
-
-
 def rows(coarse: str, fine: str) -> list[Row]:
     # The same knowledge is the same features: neither order can be better.
     seeds = (0, 0) if coarse == fine else (0, 1)
-    specs = Stage.parse("sam2:pool=grid:6"), Stage.parse("sd-vae:pool=grid:6")
-    how = zip(specs, (coarse, fine), seeds, strict=True)
-    first, second = (stage(spec, what, seed) for spec, what, seed in how)
-    result = evaluate_two_stage(
-        first, second, CLUSTERS, np.arange(FIT), np.arange(FIT, COUNT),
-        settings=TwoStageSettings(ks=(5, 30), radius=8.0), draws=300,
-    )  # fmt: skip
+    known = {"sam2": maps(coarse, seeds[0]), "sd-vae": maps(fine, seeds[1])}
+
+    def read(name: str, at: Indices) -> tuple[FeatureMap, FeatureMap]:
+        sar, optical = known[name]
+        return FeatureMap(sar[at], 8.0), FeatureMap(optical[at], 8.0)
+
+    spec = TwoStage.parse("sam2:grid=6+sd-vae:grid=6,ks=5:30,radius=8")
+    sets = np.arange(FIT), np.arange(FIT, COUNT)
+    result = evaluate_two_stage(spec, read, CLUSTERS, *sets, draws=300)
     head = ("set", "sam2+sd-vae", "", "auto+dense", "standardize", "csls", "held-out")
     return [
         Row(*head, m.measure, m.direction, m.metric, m.k, m.estimate.value, m.estimate.low,

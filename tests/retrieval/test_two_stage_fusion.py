@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from crosslook.errors import CalibrationError, InputError, SettingError
+from crosslook.errors import CalibrationError, InputError
 from crosslook.retrieval.compare import fusion as fusion_weights
 from crosslook.retrieval.compare.fusion import (
     FusedScores,
@@ -111,13 +109,6 @@ def test_where_nothing_is_known_weights_stay_equal() -> None:
 
 def test_unfit_fusions_are_refused() -> None:
     one, two = member(0, 1.0), member(1, 1.0)
-    with pytest.raises(SettingError, match="at least two"):
-        fit_fusions([one], FIT, SCENES)
-    with pytest.raises(SettingError, match="Did you mean 'fitted'"):
-        fit_fusions([one, two], FIT, SCENES, weights=("fited",))
-    other: Any = "inverted-softmax"
-    with pytest.raises(SettingError, match="inverted"):
-        fit_fusions([one, two], FIT, SCENES, scoring=other)
     with pytest.raises(InputError, match="same patches"):
         fit_fusions([one, Member("x", two.sar[:5], two.optical[:5])], FIT, SCENES)
     with pytest.raises(CalibrationError, match="two"):

@@ -10,10 +10,9 @@ import rasterio
 from rasterio.windows import Window
 
 from crosslook.extract.registry import open_extractor
-from crosslook.retrieval.compare.stage_scores import StageFeatures
 from crosslook.retrieval.stage_spec import TwoStage
-from crosslook.retrieval.two_stage import TwoStageResult, evaluate_two_stage
-from crosslook.types import FeatureMap, FloatArray
+from crosslook.retrieval.two_stage import evaluate_two_stage
+from crosslook.types import FeatureMap, FloatArray, Indices
 
 pytestmark = pytest.mark.slow
 
@@ -55,11 +54,12 @@ def evaluate(sar: FeatureMap, optical: FeatureMap) -> dict[tuple[str, int], floa
     scenes = np.repeat(np.arange(len(sar) // 16), 16)
     chosen = np.random.default_rng(0).permutation(scenes.max() + 1)[:9]
     fits = np.isin(scenes, chosen)
-    spec = TwoStage.parse("hog:grid=8+hog")
-    coarse, fine = (StageFeatures(stage, sar, optical) for stage in (spec.coarse, spec.fine))
-    result: TwoStageResult = evaluate_two_stage(
-        coarse, fine, scenes, np.flatnonzero(fits), np.flatnonzero(~fits), draws=100
-    )
+
+    def read(_: str, at: Indices) -> tuple[FeatureMap, FeatureMap]:
+        return FeatureMap(sar.values[at], sar.stride), FeatureMap(optical.values[at], sar.stride)
+
+    sets = np.flatnonzero(fits), np.flatnonzero(~fits)
+    result = evaluate_two_stage(TwoStage.parse("hog:grid=8+hog"), read, scenes, *sets, draws=100)
     return {
         (m.metric, m.k): m.estimate.value for m in result.metrics if m.direction == "sar->optical"
     }

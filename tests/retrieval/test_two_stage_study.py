@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from crosslook.errors import MatchError, SettingError, SpecError
+from crosslook.errors import MatchError, SpecError
 from crosslook.extract.spec import split_specs
+from crosslook.retrieval import two_stage
 from crosslook.retrieval.compare.pooling import Pooling, coarse_pooling
-from crosslook.retrieval.compare.stage_scores import StageFeatures
 from crosslook.retrieval.measure.registry import find_measure
 from crosslook.retrieval.measure.two_stage import (
     final_hits,
@@ -21,14 +20,13 @@ from crosslook.retrieval.measure.two_stage import (
     recommend,
 )
 from crosslook.retrieval.settings import StudySettings
-from crosslook.retrieval.stage_spec import Fusion, Stage, TwoStage
+from crosslook.retrieval.stage_spec import Fusion, TwoStage
 from crosslook.retrieval.two_stage import (
     TwoStageResult,
-    TwoStageSettings,
     answer,
     evaluate_two_stage,
 )
-from crosslook.types import FeatureMap, FloatArray
+from crosslook.types import FeatureMap, FloatArray, Indices
 
 COUNT, SIDE = 90, 12
 SCENES = np.repeat(np.arange(15), 6)
@@ -47,21 +45,17 @@ def images_of(seed: int, noise: float, offset: int) -> tuple[FloatArray, FloatAr
     return (3 * sar + noise * rng.normal(size=sar.shape) + 5).astype(np.float32), optical
 
 
-def stage(spec: Stage, sar: FloatArray, optical: FloatArray) -> StageFeatures:
-    return StageFeatures(spec, FeatureMap(sar, 8.0), FeatureMap(optical, 8.0))
+def run(text: str, sar: FloatArray, optical: FloatArray) -> TwoStageResult:
+    """Two stages of the same maps, whatever their extractors are called."""
+
+    def read(_: str, at: Indices) -> tuple[FeatureMap, FeatureMap]:
+        return FeatureMap(sar[at], 8.0), FeatureMap(optical[at], 8.0)
+
+    return evaluate_two_stage(TwoStage.parse(text), read, SCENES, FIT, MEASURED)
 
 
 def evaluate(offset: int, noise: float = 3.0, radius: float = 16.0) -> TwoStageResult:
-    sar, optical = images_of(0, noise, offset)
-    how = TwoStageSettings(ks=(5, 20, 60, 100), radius=radius, neighbours=5)
-    return evaluate_two_stage(
-        stage(Stage.parse("a:pool=grid:4"), sar, optical),
-        stage(Stage.parse("a"), sar, optical),
-        SCENES,
-        FIT,
-        MEASURED,
-        settings=how,
-    )
+    return run(f"a:grid=4+a:ks=5:20:60:100,radius={radius}", *images_of(0, noise, offset))
 
 
 def table(result: TwoStageResult, direction: str = "sar->optical") -> dict[tuple[str, int], float]:
@@ -114,37 +108,23 @@ def test_the_rows_agree_with_each_other(direction: str) -> None:
 
 
 def test_a_coarse_search_radius_lifts_the_ceiling() -> None:
-    sar, optical = images_of(1, 2.0, 2)
-    fine = stage(Stage.parse("a"), sar, optical)
-    plain, wide = (
-        table(
-            evaluate_two_stage(
-                stage(Stage.parse(coarse), sar, optical), fine, SCENES, FIT, MEASURED
-            )
-        )
-        for coarse in ("a", "a:pool=dense:2")
-    )
+    images = images_of(1, 2.0, 2)
+    plain, wide = (table(run(text, *images)) for text in ("a+a", "a:pool=dense:2+a"))
     assert wide["ceiling", 5] > plain["ceiling", 5] + 0.2
 
 
 def test_a_stage_without_cells_can_only_be_coarse() -> None:
     sar, optical = images_of(2, 1.0, 0)
-    mean, flat = (
-        stage(Stage.parse("a:pool=mean"), sar, optical),
-        stage(Stage.parse("b"), sar, optical),
-    )
-    result = evaluate_two_stage(mean, flat, SCENES, FIT, MEASURED)
+    result = run("a:pool=mean+b", sar, optical)
     assert not any(m.metric.startswith("reversed") for m in result.metrics)
     assert "No reversed order" in result.notes[0]
     with pytest.raises(MatchError, match="keeps no map"):
-        evaluate_two_stage(flat, mean, SCENES, FIT, MEASURED)
+        run("a+b", sar[:, :, :1, :1], optical[:, :, :1, :1])
 
 
-def test_more_pairs_than_wanted_are_sampled_and_said() -> None:
-    sar, optical = images_of(3, 1.0, 0)
-    one = stage(Stage.parse("a"), sar, optical)
-    how = TwoStageSettings(most=25, ks=(5,))
-    result = evaluate_two_stage(one, one, SCENES, FIT, MEASURED, settings=how)
+def test_more_pairs_than_wanted_are_sampled_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(two_stage, "MOST", 25)
+    result = run("a+a:ks=5", *images_of(3, 1.0, 0))
     assert len(result.items) == 25
     assert set(result.items) <= set(MEASURED)
     assert "25 of 60" in result.notes[0]
@@ -185,17 +165,11 @@ def test_a_coarse_stage_is_pooled_unless_it_says_otherwise() -> None:
     assert str(coarse_pooling((1, 256, 64, 64))) == "grid:4"
     assert str(coarse_pooling((1, 4, 32, 32))) == "grid:8"
     assert str(coarse_pooling((1, 1280, 16, 16))) == "grid:1"
-    sar, optical = images_of(4, 1.0, 0)
-    auto, flat = (
-        stage(Stage.parse("a:pool=auto"), sar, optical),
-        stage(Stage.parse("a"), sar, optical),
-    )
-    rows = table(evaluate_two_stage(auto, flat, SCENES, FIT, MEASURED))
+    images = images_of(4, 1.0, 0)
+    rows = table(run("a+a", *images))
     assert rows["coarse-alone-cost", 0] == 60 * 4 * 8 * 8
     assert rows["reversed-cost", 5] < rows["fine-alone-cost", 0]
-    bare = evaluate_two_stage(
-        auto, flat, SCENES, FIT, MEASURED, settings=TwoStageSettings(reverse=False)
-    )
+    bare = run("a+a:reverse=no", *images)
     assert not any("reversed" in m.metric for m in bare.metrics)
     assert bare.notes == []
 
@@ -211,7 +185,7 @@ def test_stages_are_parsed() -> None:
         ("hog", "grid:8"),
         ("hog:cell=8", "flatten"),
     ]
-    assert (spec.ks, spec.radius, spec.reverse) == (None, None, True)
+    assert (spec.ks[0], spec.radius, spec.reverse) == (5, 24.0, True)
     stages = TwoStage.parse("sd-unet:t=261,pool=mean,block=1+untrained:dinov2:vits14,grid=4").stages
     assert [(s.extractor, str(s.how)) for s in stages] == [
         ("sd-unet:t=261,block=1", "mean"),
@@ -229,27 +203,19 @@ def test_stages_are_parsed() -> None:
 
 @pytest.mark.parametrize("pool", ["auto", "flatten", "grid:2", "mean", "gem", "gem:2.5", "dense:1"])
 def test_every_pooling_of_a_study_is_one_of_a_stage(pool: str) -> None:
-    sar, optical = images_of(2, 1.0, 0)
     coarse = TwoStage.parse(f"a:pool={pool}+b").coarse
     assert coarse == Fusion.parse(f"a:pool={pool}+b").members[0]
     assert StudySettings(pairs=Path("p"), out=Path("o"), pooling=pool).pooling == coarse.pooling
-    result = evaluate_two_stage(
-        stage(coarse, sar, optical), stage(Stage.parse("b"), sar, optical), SCENES, FIT, MEASURED
-    )
-    assert table(result)["coarse-alone", 10] > 10 / 60
+    assert table(run(f"a:pool={pool}+b", *images_of(2, 1.0, 0)))["coarse-alone", 10] > 10 / 60
 
 
 def test_a_fine_stage_says_by_how_many_cells_it_searches() -> None:
-    sar, optical = images_of(0, 3.0, 2)
-    coarse = stage(Stage.parse("a:grid=4"), sar, optical)
+    images = images_of(0, 3.0, 2)
     by_pixels, by_cells = (
-        evaluate_two_stage(
-            coarse, stage(Stage.parse(fine), sar, optical), SCENES, FIT, MEASURED,
-            settings=TwoStageSettings(radius=radius, reverse=False),
-        )
-        for fine, radius in (("a", 16.0), ("a:pool=dense:2", 0.0))
-    )  # fmt: skip
-    assert table(by_pixels) == table(by_cells)
+        table(run(text, *images))
+        for text in ("a:grid=4+b:radius=16,reverse=no", "a:grid=4+b:pool=dense:2,reverse=no")
+    )
+    assert by_pixels == by_cells
 
 
 @pytest.mark.parametrize(
@@ -274,20 +240,3 @@ def test_a_fine_stage_says_by_how_many_cells_it_searches() -> None:
 def test_bad_stages_are_refused(text: str) -> None:
     with pytest.raises(SpecError):
         TwoStage.parse(text)
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        {"ks": ()},
-        {"ks": (5, 5)},
-        {"ks": (0, 5)},
-        {"radius": -1.0},
-        {"radius": float("nan")},
-        {"neighbours": 0},
-        {"most": 1},
-    ],
-)
-def test_bad_settings_are_refused(bad: dict[str, Any]) -> None:
-    with pytest.raises(SettingError):
-        TwoStageSettings(**bad)

@@ -46,7 +46,7 @@ def choose_setup(
     fit : int64 array
         Patches of the calibration set; a sample of at most 1,000 is used.
     clusters : sequence of str
-        Unit of every patch.
+        Cluster of every patch.
     calibrations, scorings : sequence of str
         What is tried.
     seed : int

@@ -36,7 +36,7 @@ from crosslook.retrieval.study import (
     evaluate_descriptors,
     open_sample,
 )
-from crosslook.retrieval.two_stage import TwoStageSettings
+from crosslook.retrieval.two_stage import MOST
 from crosslook.storage import is_remote
 from crosslook.types import DIRECTIONS, FeatureMap, FloatArray, Indices, Patch
 
@@ -44,7 +44,6 @@ _SCENES, _PATCHES = 6, 16
 _DEVICE_PATCHES = 128
 _MOST_TRIED, _MOST_NUMBERS = 5000, 2**26  # pairs, and numbers of one side of their descriptors
 _ENOUGH = 1250  # pairs of which a thousand are measured: no measure of a sample sees more
-_TWO_STAGE = TwoStageSettings().most
 _PCA_COPIES, _WHITEN_COPIES = 5, 7  # of the fitted rows of a side, in memory at the highest
 _MATCH_BYTES = 180  # of one query in one comparison, as arrays and in the table
 _PICTURED = 2000
@@ -251,7 +250,7 @@ def _time_evaluation(estimate: StudyEstimate, trial: _Trial) -> None:
         seconds, evaluator = trial.run(pairs, min(clusters, pairs))
         runs.append(seconds)
     for step in runs[0]:
-        size = min(total, _TWO_STAGE * 5 // 4) if step.startswith("two stages") else total
+        size = min(total, MOST * 5 // 4) if step.startswith("two stages") else total
         estimate.seconds[step] = extrapolate(sizes, [run[step] for run in runs], size)
     for spec, more in trial.structure(evaluator, sizes[-1]).items():
         estimate.seconds[f"evaluate {spec}"] += more

@@ -76,10 +76,12 @@ class TwoStage(Combined):
     coarse, fine : Stage
         A coarse stage that names no pooling is pooled, since its whole map would
         cost more to search than verifying everything.
-    ks : tuple of int or None
-        Lengths of the shortlist.
-    radius : float or None
-        Search radius of the fine stage in pixels; ``dense:R`` gives it in cells.
+    ks : tuple of int
+        Lengths of the shortlist, rising; those beyond the gallery are left out.
+    radius : float
+        Search radius of the fine stage, pixels along rows and columns; whole cells
+        within it are tried, at least one. Above the offset expected. A stage pooled
+        as ``dense:R`` gives it in cells.
     reverse : bool
         Whether the swapped order is measured too.
     """
@@ -87,8 +89,8 @@ class TwoStage(Combined):
     text: str
     coarse: Stage
     fine: Stage
-    ks: tuple[int, ...] | None = None
-    radius: float | None = None
+    ks: tuple[int, ...] = (5, 10, 20, 50, 100, 200)
+    radius: float = 24.0
     reverse: bool = True
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -11,75 +11,46 @@ from numpy.typing import NDArray
 
 from crosslook.retrieval.compare.fusion import WEIGHTS, FusedScores, Member, fit_fusions
 from crosslook.retrieval.compare.similarity import Ranks, rank
-from crosslook.retrieval.compare.stage_scores import StageFeatures
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.evaluate import Evaluator
 from crosslook.retrieval.measure.resampling import bootstrap_mean
 from crosslook.retrieval.run_folder import MatchTable
 from crosslook.retrieval.setup import Setup
 from crosslook.retrieval.stage_spec import Fusion, Stage, TwoStage
-from crosslook.retrieval.two_stage import (
-    TwoStageResult,
-    TwoStageSettings,
-    choose_patches,
-    evaluate_two_stage,
-)
-from crosslook.types import DIRECTIONS, Direction, FeatureMap, Indices, Metric
+from crosslook.retrieval.two_stage import ReadMaps, TwoStageResult, evaluate_two_stage
+from crosslook.types import DIRECTIONS, Direction, Metric
 
 FUSED_CALIBRATION = "standardize"
 FUSED_SCORING: Literal["csls"] = "csls"
 
 
-ReadMaps = Callable[[str, Indices], tuple[FeatureMap, FeatureMap]]
-"""Maps (SAR, optical) of an extractor of chosen patches, in the given order."""
-
-
 def evaluate_two_stages(spec: TwoStage, read: ReadMaps, evaluator: Evaluator) -> TwoStageResult:
-    """Add the rows and matches of one ``COARSE+FINE``; only the maps it needs are read."""
-    settings = evaluator.settings
-    how = TwoStageSettings(reverse=spec.reverse)
-    how = replace(how, ks=spec.ks or how.ks)
-    how = replace(how, radius=how.radius if spec.radius is None else spec.radius)
-    division = evaluator.division
-    measured = division.test_set[evaluator.representatives]
-    bank, items = choose_patches(division.calibration_set, measured, how, settings.seed)
-    used = np.concatenate([bank, items])
-    maps = {name: read(name, used) for name in {spec.coarse.extractor, spec.fine.extractor}}
+    """Add the rows and matches of one ``COARSE+FINE``."""
+    settings, division = evaluator.settings, evaluator.division
     result = evaluate_two_stage(
-        StageFeatures(spec.coarse, *maps[spec.coarse.extractor]),
-        StageFeatures(spec.fine, *maps[spec.fine.extractor]),
-        np.array(evaluator.all_clusters.names)[used],
-        np.arange(len(bank)),
-        np.arange(len(bank), len(used)),
-        settings=how,
+        spec,
+        read,
+        np.array(evaluator.all_clusters.names),
+        division.calibration_set,
+        division.test_set[evaluator.representatives],
         seed=settings.seed,
         draws=settings.draws,
     )
-    if len(items) < len(measured):
-        result.notes.append(
-            f"{len(items)} of {len(measured)} measured pairs, drawn by the seed, are queries and "
-            "gallery."
-        )
     setup = Setup(str(spec), f"{spec.coarse.how}+dense", FUSED_CALIBRATION, FUSED_SCORING)
     evaluator.findings.rows += evaluator.rows(setup, result.metrics)
     if evaluator.shown:
-        evaluator.findings.matches += _match_tables(setup, result, items)
+        evaluator.findings.matches += _match_tables(setup, result)
     return result
 
 
-def _match_tables(setup: Setup, result: TwoStageResult, items: Indices) -> list[MatchTable]:
-    return [
-        MatchTable(
-            setup,
-            direction,
-            items,
-            result.answers[direction].rank,
-            items[result.answers[direction].top_indices],
-            result.answers[direction].top_scores,
-            result.answers[direction].partner_score,
-        )
-        for direction in DIRECTIONS
-    ]
+def _match_tables(setup: Setup, result: TwoStageResult) -> list[MatchTable]:
+    tables = []
+    for direction in DIRECTIONS:
+        ranks, items = result.answers[direction], result.items
+        top, scores = items[ranks.top_indices], ranks.top_scores
+        table = MatchTable(setup, direction, items, ranks.rank, top, scores, ranks.partner_score)
+        tables.append(table)
+    return tables
 
 
 def evaluate_fusion(

@@ -2,23 +2,20 @@
 
 >>> spec = TwoStage.parse("hog:grid=8+hog:cell=8")                 # doctest: +SKIP
 >>> result = evaluate_two_stage(                                   # doctest: +SKIP
-...     StageFeatures(spec.coarse, sar_maps, optical_maps),
-...     StageFeatures(spec.fine, sar_fine, optical_fine),
-...     clusters, division.calibration_set, division.test_set, seed=0,
+...     spec, read_maps, clusters, division.calibration_set, division.test_set
 ... )
 >>> rows += [setup.row(name, metric) for metric in result.metrics] # doctest: +SKIP
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from crosslook.errors import MatchError, SettingError
+from crosslook.errors import MatchError
 from crosslook.retrieval.compare.pooling import Pooling
 from crosslook.retrieval.compare.similarity import Matrix, Ranks, rank
 from crosslook.retrieval.compare.stage_scores import (
@@ -30,7 +27,8 @@ from crosslook.retrieval.compare.stage_scores import (
 from crosslook.retrieval.measure.registry import measure_all
 from crosslook.retrieval.measure.resampling import sample
 from crosslook.retrieval.measure.two_stage import Stages, partner_ranks, shortlist
-from crosslook.types import DIRECTIONS, FloatArray, Indices, Metric
+from crosslook.retrieval.stage_spec import TwoStage
+from crosslook.types import DIRECTIONS, FeatureMap, FloatArray, Indices, Metric
 
 
 def answer(coarse: FloatArray, fine: FloatArray, k: int, top: int = 10) -> Ranks:
@@ -50,44 +48,12 @@ def answer(coarse: FloatArray, fine: FloatArray, k: int, top: int = 10) -> Ranks
 
 
 _BANK = 256
+_NEIGHBOURS = 10
+MOST = 1500
+"""Pairs of the test set; of more, a sample is drawn (fine alone costs the square)."""
 
-
-@dataclass(frozen=True)
-class TwoStageSettings:
-    """How two stages are run.
-
-    Attributes
-    ----------
-    ks : tuple of int
-        Lengths of the shortlist; those beyond the gallery are left out.
-    radius : float
-        Search radius of the fine stage, pixels along rows and columns; whole
-        cells within it are tried, at least one. Above the offset expected.
-    neighbours : int
-        Of CSLS, which corrects both scores.
-    most : int
-        Measured pairs; of more, a sample drawn by the seed (fine alone costs
-        the square).
-    reverse : bool
-        Measure the swapped order too.
-    """
-
-    ks: tuple[int, ...] = (5, 10, 20, 50, 100, 200)
-    radius: float = 24.0
-    neighbours: int = 10
-    most: int = 1500
-    reverse: bool = True
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be run."""
-        if not self.ks or min(self.ks) < 1 or list(self.ks) != sorted(set(self.ks)):
-            raise SettingError(f"ks are {self.ks}; give rising whole numbers from 1.")
-        if not (math.isfinite(self.radius) and self.radius >= 0):
-            raise SettingError(f"the radius is {self.radius} pixels; give 0 or more.")
-        if self.neighbours < 1 or self.most < 2:
-            raise SettingError(
-                f"neighbours is {self.neighbours} and most {self.most}; at least 1 and 2."
-            )
+ReadMaps = Callable[[str, Indices], tuple[FeatureMap, FeatureMap]]
+"""Maps (SAR, optical) of an extractor of chosen patches, in the given order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +66,7 @@ class TwoStageResult:
         Measure ``two-stage``; ``k`` is the length of the shortlist, and the
         rank for ``coarse-alone`` and ``fine-alone``.
     items : int64 array, shape (M,)
-        Measured patches, indices into all.
+        Patches that are queries and gallery, indices into all.
     recommended : dict of str to int
         K per direction, by the rule of :func:`crosslook.retrieval.measure.two_stage.recommend`.
     answers : dict of str to Ranks
@@ -117,13 +83,12 @@ class TwoStageResult:
 
 
 def evaluate_two_stage(
-    coarse: StageFeatures,
-    fine: StageFeatures,
+    spec: TwoStage,
+    read: ReadMaps,
     clusters: ArrayLike,
-    fit: Indices,
-    measured: Indices,
+    calibration_set: Indices,
+    test_set: Indices,
     *,
-    settings: TwoStageSettings | None = None,
     seed: int = 0,
     draws: int = 1000,
 ) -> TwoStageResult:
@@ -131,14 +96,14 @@ def evaluate_two_stage(
 
     Parameters
     ----------
-    coarse, fine : StageFeatures
-        Features of all patches; row i of both modalities shows one place.
+    spec : TwoStage
+    read : callable
+        Only the maps that are needed are asked for.
     clusters : array, shape (N,)
-        Unit of each patch.
-    fit, measured : int64 arrays
+        Cluster of each patch.
+    calibration_set, test_set : int64 arrays
         Patches that fit calibrations and banks, and patches that are measured:
         every one is a query once, and all of them are the gallery.
-    settings : TwoStageSettings, optional
     seed : int
         Of samples and of the bootstrap over clusters.
     draws : int
@@ -149,17 +114,26 @@ def evaluate_two_stage(
     MatchError
         If the fine stage keeps no map of cells, or patches are missing.
     """
-    how = settings or TwoStageSettings()
-    bank, items = choose_patches(fit, measured, how, seed)
+    if len(calibration_set) == 0 or len(test_set) < 2:
+        raise MatchError(
+            f"{len(calibration_set)} calibration and {len(test_set)} measured patches; two stages "
+            "need at least 1 and 2. Give more scenes."
+        )
+    bank = calibration_set[sample(len(calibration_set), _BANK, seed)]
+    items = test_set[sample(len(test_set), MOST, seed)]
     notes = []
-    if len(items) < len(measured):
-        notes.append(f"{len(items)} of {len(measured)} measured pairs, drawn by the seed.")
-    first, second = _both_scores(coarse, fine, bank, items, how)
-    ks = tuple(k for k in how.ks if k <= len(items)) or (len(items),)
+    if len(items) < len(test_set):
+        count = f"{len(items)} of {len(test_set)} measured pairs"
+        notes.append(f"{count}, drawn by the seed, are queries and gallery.")
+    used = np.concatenate([bank, items])
+    maps = {name: read(name, used) for name in dict.fromkeys(s.extractor for s in spec.stages)}
+    coarse, fine = (StageFeatures(stage, *maps[stage.extractor]) for stage in spec.stages)
+    first, second = _both_scores(coarse, fine, len(bank), spec.radius)
+    ks = tuple(k for k in spec.ks if k <= len(items)) or (len(items),)
     swapped = None
-    if how.reverse and coarse.has_maps:
-        swapped = _both_scores(_as_coarse(fine), coarse, bank, items, how)
-    elif how.reverse:
+    if spec.reverse and coarse.has_maps:
+        swapped = _both_scores(_as_coarse(fine), coarse, len(bank), spec.radius)
+    elif spec.reverse:
         notes.append(f"No reversed order: '{coarse.stage}' keeps no map of cells to verify with.")
     of_items = np.asarray(clusters)[items]
     metrics = measure_all(Stages(first, second, swapped, ks, of_items, seed, draws))
@@ -168,24 +142,6 @@ def evaluate_two_stage(
         d: answer(first.side(d), second.side(d), recommended[d]) for d in DIRECTIONS
     }
     return TwoStageResult(metrics, items, recommended, answers, notes)
-
-
-def choose_patches(
-    fit: Indices, measured: Indices, how: TwoStageSettings, seed: int
-) -> tuple[Indices, Indices]:
-    """Draw the bank and the measured patches that are used: no other map is needed.
-
-    Raises
-    ------
-    MatchError
-        If there are too few.
-    """
-    if len(fit) == 0 or len(measured) < 2:
-        raise MatchError(
-            f"{len(fit)} calibration and {len(measured)} measured patches; two stages need "
-            "at least 1 and 2. Give more scenes."
-        )
-    return fit[sample(len(fit), _BANK, seed)], measured[sample(len(measured), how.most, seed)]
 
 
 def _as_coarse(fine: StageFeatures) -> StageFeatures:
@@ -197,14 +153,10 @@ def _as_coarse(fine: StageFeatures) -> StageFeatures:
 
 
 def _both_scores(
-    coarse: StageFeatures,
-    fine: StageFeatures,
-    bank: Indices,
-    items: Indices,
-    how: TwoStageSettings,
+    coarse: StageFeatures, fine: StageFeatures, bank: int, radius: float
 ) -> tuple[StageScores, StageScores]:
-    first = flat_scores if coarse.stage.how.name != "dense" else partial(shifted_scores, radius=0.0)
-    return (
-        first(coarse, bank, items, how.neighbours),
-        shifted_scores(fine, bank, items, how.neighbours, how.radius),
-    )
+    """Scores of both stages; the first ``bank`` patches are of the calibration set."""
+    at = np.arange(bank), np.arange(bank, len(coarse.sar)), _NEIGHBOURS
+    if coarse.stage.how.name == "dense":
+        return shifted_scores(coarse, *at, radius), shifted_scores(fine, *at, radius)
+    return flat_scores(coarse, *at), shifted_scores(fine, *at, radius)

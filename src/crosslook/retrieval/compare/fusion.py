@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from crosslook.errors import CalibrationError, InputError, SettingError, did_you_mean
+from crosslook.errors import CalibrationError, InputError
 from crosslook.retrieval.compare.maps import Shifts
 from crosslook.retrieval.compare.similarity import (
     CSLS_SCALE,
@@ -86,7 +86,8 @@ def _loss(
     return value, slope
 
 
-WEIGHTS = ("equal", "fitted")
+Weights = Literal["equal", "fitted"]
+WEIGHTS: tuple[Weights, ...] = ("equal", "fitted")
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +179,7 @@ def fit_fusions(
     clusters: ArrayLike,
     *,
     direction: Direction = "sar->optical",
-    weights: Sequence[str] = WEIGHTS,
+    weights: Sequence[Weights] = WEIGHTS,
     scoring: Literal["cosine", "csls"] = "csls",
 ) -> list[Fusion]:
     """Fit fusions of the same members on the calibration set alone.
@@ -190,7 +191,7 @@ def fit_fusions(
     fit : int64 array
         Patches of the calibration set.
     clusters : array, shape (N,)
-        Unit of each patch. Banks of the fitted scores leave out the query's
+        Cluster of each patch. Banks of the fitted scores leave out the query's
         own cluster, as they do when unseen clusters are measured.
     direction : str
     weights : sequence of str
@@ -201,16 +202,13 @@ def fit_fusions(
 
     Raises
     ------
-    SettingError
-        For unknown names, or fewer than two members.
     InputError
         If members differ in their number of patches.
     CalibrationError
         If fewer than two clusters are there to fit on.
     """
     names = np.asarray(clusters)
-    for how in weights:
-        _check(members, fit, names, how, scoring)
+    _check(members, fit, names)
     # Evenly over the clusters, which come one after the other.
     some = fit[:: -(-len(fit) // _MOST_KNOWN)]
     known = [_left_out_scores(member, some, names[some], direction, scoring) for member in members]
@@ -248,22 +246,7 @@ def _mean_of_finite(scores: FloatArray, count: int) -> FloatArray:
     return np.asarray(np.mean(best, axis=1, where=np.isfinite(best)), np.float32)
 
 
-def _check(
-    members: Sequence[Member],
-    fit: Indices,
-    clusters: NDArray[np.generic],
-    weights: str,
-    scoring: str,
-) -> None:
-    if weights not in WEIGHTS:
-        raise SettingError(
-            f"unknown fusion weights '{weights}'; allowed are: {', '.join(WEIGHTS)}."
-            + did_you_mean(weights, WEIGHTS)
-        )
-    if scoring not in ("cosine", "csls"):
-        raise SettingError(f"a fusion scores by cosine or csls, not by '{scoring}'.")
-    if len(members) < 2:
-        raise SettingError(f"{len(members)} extractor(s) to fuse; name at least two.")
+def _check(members: Sequence[Member], fit: Indices, clusters: NDArray[np.generic]) -> None:
     sizes = {len(side) for member in members for side in (member.sar, member.optical)}
     if sizes != {len(clusters)}:
         raise InputError(
