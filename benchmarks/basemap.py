@@ -27,12 +27,13 @@ from numpy.typing import NDArray
 
 from crosslook.atlas.build import build_atlas
 from crosslook.atlas.locate import locate
+from crosslook.atlas.plan import peak_memory_bytes, write_noise
 from crosslook.atlas.search import searcher
 from crosslook.atlas.store import Atlas, open_atlas
-from crosslook.atlas.unit_costs import peak_memory_bytes, write_noise
 from crosslook.data.simulate.scene import make_pair
 from crosslook.data.simulate.write import write_basemap
 from crosslook.geo.raster import RasterArray
+from crosslook.match.ncc import correlation_device
 from crosslook.match.transform import Transform, grid_points, mean_distance, translation
 
 SIDE, SEED, RELIEF = 256, 11, 60.0
@@ -60,7 +61,7 @@ def ask(folder: Path, size: int, queries: int) -> dict[str, float]:
     """Locate chips; shares found within 32 px and 5 px, and seconds a query."""
     atlas = open_atlas(folder / "atlas")
     started = perf_counter()
-    searcher(atlas, 0).warm()
+    searcher(atlas, 0, correlation_device()).precompute()
     warm = perf_counter() - started
     rng = np.random.default_rng(0)
     errors, seconds = [], []
@@ -75,7 +76,7 @@ def ask(folder: Path, size: int, queries: int) -> dict[str, float]:
         if result.transform is not None:
             at = result.window
             assert at is not None  # a place has a window
-            placed = Transform(translation(at.row, at.col), "shift").compose(result.transform)
+            placed = Transform(translation(at.row, at.col), "shift") @ result.transform
             truth = Transform(translation(row, col), "shift")
             errors[-1] = mean_distance(placed, truth, grid_points(SIDE, SIDE))
     return {

@@ -19,10 +19,12 @@ from typing import Any
 import numpy as np
 from scipy import fft
 
-from crosslook.atlas.manifest import LevelStatistics
 from crosslook.atlas.query import Template
-from crosslook.atlas.search import Searcher
+from crosslook.atlas.search import QuerySearch, Searcher
+from crosslook.atlas.store import LevelStatistics
+from crosslook.extract.runtime import available_cores
 from crosslook.match.channels import Channels
+from crosslook.match.ncc import inverse, summed_product
 from crosslook.types import FloatArray
 from history import record
 from measure import best_of
@@ -60,24 +62,23 @@ class RandomAtlas:
 
 def floors(searcher: Searcher, templates: list[Template]) -> tuple[float, float]:
     """Seconds of the bare transforms, and of these with the products."""
-    size, backend = searcher.ready.size, searcher.backend
-    blocks = [searcher.ready.get(b) for b in searcher.atlas.manifest.blocks]
-    values = [searcher.ready.project(t.values) for t in templates]
-    spectra = [backend.template(one, size) for one in values]
+    size = searcher.blocks.size
+    blocks = [searcher.blocks.get(b) for b in searcher.atlas.manifest.blocks]
+    spectra = [searcher.transform(t).spectrum for t in templates]
     sums = [b.spectrum[0].copy() for b in blocks]
 
     def back(one: Any) -> None:
         for _ in templates:
-            fft.irfft2(one, (size, size), workers=1)
+            fft.irfft2(one, size)
 
     def whole(one: Any) -> None:
         for spectrum in spectra:
-            backend.correlate(one.spectrum, spectrum, size, slice(None))
+            inverse(summed_product(one.spectrum, spectrum), size, slice(None))
 
     def run(work: Any, items: list[Any]) -> None:
-        for one in values:
-            backend.template(one, size)
-        with ThreadPoolExecutor(backend.threads) as pool:
+        for one in templates:
+            searcher.transform(one)
+        with ThreadPoolExecutor(available_cores()) as pool:
             list(pool.map(work, items))
 
     return best_of(lambda: run(back, sums), 9), best_of(lambda: run(whole, blocks), 9)
@@ -91,9 +92,15 @@ def main() -> None:
     rng = np.random.default_rng(1)
     atlas: Any = RandomAtlas(given.size)
     searcher = Searcher(atlas, 0)
-    searcher.warm()
+    searcher.precompute()
     templates = [Template(oriented(rng, (SIDE, SIDE))) for _ in range(given.poses)]
-    seconds = best_of(lambda: searcher.search(templates, 50), 9)
+
+    def search() -> None:
+        query = QuerySearch(templates=[searcher.transform(one) for one in templates])
+        searcher.gather([query])
+        query.best(50)
+
+    seconds = best_of(search, 9)
     bare, product = floors(searcher, templates)
     print(
         f"correlation, {given.size} x {given.size} px, {given.poses} pose(s): "

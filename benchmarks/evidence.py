@@ -23,11 +23,12 @@ from time import perf_counter
 import cv2
 
 from crosslook.extract.registry import open_extractor
-from crosslook.match.align import align_near, align_wide
+from crosslook.match.matchers.template import TemplateMatcher
+from crosslook.match.pair import ImagePair
 from crosslook.match.pose_range import PoseRange
-from crosslook.match.register import WIDENED
-from crosslook.match.settings import DEFAULT_EXTRACTOR
-from crosslook.match.transform import identity
+from crosslook.match.register import align_in
+from crosslook.match.settings import DEFAULT_EXTRACTOR, RegisterSettings
+from crosslook.match.starts import EXPANDED, SearchArea, neighbourhood
 from crosslook.progress import track
 from registration_cases import (
     Case,
@@ -54,21 +55,19 @@ def cases(data: Path, count: int, seed: int) -> Iterator[tuple[str, Case, PoseRa
         for case in simulated_cases(side, max(2, count // 4), seed):
             yield f"simulated-{side}", case, None
     for number, case in enumerate(sensor_cases(data / "sensors", seed, wide=True)):
-        yield "sensors", case, REQUESTED if number % 2 else WIDENED
+        yield "sensors", case, REQUESTED if number % 2 else EXPANDED
     for side in (256, 512):
         for case in windows(data / "sentinel", side, count // 2, seed + 1):
-            yield f"window-{side}", case, WIDENED
+            yield f"window-{side}", case, EXPANDED
 
 
 def line(group: str, case: Case, wanted: PoseRange | None, own: bool) -> dict[str, float | str]:
-    """One row: what was asked, how far the answer is off, and its evidence."""
+    """One row: the case, how far the answer is off, and its evidence."""
     extractor = open_extractor(DEFAULT_EXTRACTOR)
-    images = case.grey_images(wrong=not own)
+    pair = ImagePair.of(*case.grey_images(wrong=not own), extractor)
     started = perf_counter()
-    if wanted is None:
-        alignment = align_near(*images, extractor, identity())
-    else:
-        alignment = align_wide(*images, extractor, identity(), wanted)
+    area = neighbourhood(pair) if wanted is None else SearchArea("expanded", pair, wanted)
+    alignment = align_in(area, TemplateMatcher(), RegisterSettings())
     seconds = perf_counter() - started
     return {
         "seconds": round(seconds, 3),

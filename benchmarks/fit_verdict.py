@@ -94,10 +94,10 @@ def signs_of(kind: Kind) -> Array:
 
 
 def reference_of(forms: Array, right: NDArray[np.bool_], kind: Kind) -> dict[str, Any]:
-    """Where a term speaks neither for nor against: the middle of right and of wrong answers."""
-    middle = (forms[right].mean(axis=0) + forms[~right].mean(axis=0)) / 2
+    """Where a term speaks neither for nor against: halfway from wrong to right answers."""
+    centre = (forms[right].mean(axis=0) + forms[~right].mean(axis=0)) / 2
     counted = f"{len(right)} answers, {int(right.sum())} right"
-    return {"reference": _named(middle, kind), "reference_on": counted}
+    return {"reference": _named(centre, kind), "reference_on": counted}
 
 
 def _answers(
@@ -264,7 +264,7 @@ def _draw(
     left_out = "sensor" if kind == "register" else "scene"
     axes.set(
         xlabel=f"confidence ({left_out} left out)",
-        ylabel="share, 95 %" if kind == "register" else "fraction of right answers, 95 %",
+        ylabel="fraction, 95 %" if kind == "register" else "fraction of right answers, 95 %",
         title=f"{kind}: {len(right)} answers",
         xlim=(-0.02, 1.04),
         ylim=(-0.02, 1.04),

@@ -73,18 +73,19 @@ def same_features(name: str) -> bool:
 
 def same_search() -> bool:
     """Compare the correlation of one template with one block."""
-    from crosslook.atlas.ready_blocks import ScipyFFT, TorchFFT
+    from crosslook.match.ncc import fetch, forward, inverse, place, summed_product
 
     rng = np.random.default_rng(0)
-    size, side = 320, 32
-    block = rng.standard_normal((9, size - side, size - side), np.float32)
+    size, side = (320, 320), 32
+    rows = slice(0, size[0] - side)
+    block = rng.standard_normal((9, size[0] - side, size[1] - side), np.float32)
     template = block[:, 40 : 40 + side, 50 : 50 + side].copy()
     results, seconds = [], []
-    for backend in (ScipyFFT(), TorchFFT("cuda")):
-        one, other = backend.block(block, size), backend.template(template, size)
-        backend.correlate(one, other, size, slice(0, size - side))
+    for device in ("cpu", "cuda"):
+        one, other = (forward(place(values, device), size) for values in (block, template))
+        fetch(inverse(summed_product(one, other.conj()), size, rows))
         started = perf_counter()
-        results.append(backend.correlate(one, other, size, slice(0, size - side)))
+        results.append(fetch(inverse(summed_product(one, other.conj()), size, rows)))
         seconds.append(perf_counter() - started)
     apart = float(np.abs(results[0] - results[1]).max() / np.abs(results[0]).max())
     print(

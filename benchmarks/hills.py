@@ -23,9 +23,12 @@ from crosslook.extract.registry import open_extractor
 from crosslook.geo.grey import GreyImage
 from crosslook.geo.image import open_image
 from crosslook.geo.raster import RasterArray
-from crosslook.match.align import align
-from crosslook.match.relief_fit import NOTHING_KNOWN, ReliefFit, fit_field, follow_relief
+from crosslook.match.align import Alignment, Fitting, align
+from crosslook.match.matchers.template import TemplateMatcher
+from crosslook.match.pair import ImagePair
+from crosslook.match.relief import ReliefFit, fit_field, follow_relief
 from crosslook.match.settings import DEFAULT_EXTRACTOR
+from crosslook.match.starts import Start
 from crosslook.match.transform import Transform
 from crosslook.types import Array, Modality
 from registration_cases import all_shifts
@@ -42,8 +45,8 @@ def simulated(seed: int, relief: float, side: int) -> None:
     sar = open_image(RasterArray.of(made.sar, name="sar"), "sar").read().grey_image("sar")
     optical = open_image(RasterArray.of(made.optical, name="o"), "optical").read()
     ground = optical.grey_image("optical")
-    extractor = open_extractor(DEFAULT_EXTRACTOR)
-    start = align(sar, ground, extractor).transform
+    pair = ImagePair.of(sar, ground, open_extractor(DEFAULT_EXTRACTOR))
+    start = _aligned(pair).transform
     if start is None:
         print(f"seed {seed}, relief {relief:g} m: not aligned")
         return
@@ -53,10 +56,7 @@ def simulated(seed: int, relief: float, side: int) -> None:
     there = at - np.column_stack([np.zeros(len(at)), truth.columns[rows, cols][seen]])
     low, high = np.quantile(truth.columns, [0.05, 0.95])
     heights = truth.height.astype(np.float64)
-    fits = (
-        follow_relief(sar, ground, extractor, start, NOTHING_KNOWN, known)
-        for known in (None, heights)
-    )
+    fits = (follow_relief(pair, start, heights=known) for known in (None, heights))
     maps = [start, *(fit.transform if fit else start for fit in fits)]
     fractions = [_fraction(transform, at, there) for transform in maps]
     words = ("similarity", "relief", "with heights")
@@ -65,6 +65,11 @@ def simulated(seed: int, relief: float, side: int) -> None:
         f"seed {seed}, {high - low:.0f} px of relief: within {WITHIN_PX:g} px {words_of}",
         flush=True,
     )
+
+
+def _aligned(pair: ImagePair) -> Alignment:
+    start = Start(pair.start)
+    return align(pair, start, TemplateMatcher().tie_points(pair, start), Fitting())
 
 
 def _fraction(transform: Transform, at: Array, there: Array) -> float:
@@ -77,8 +82,9 @@ def real(root: Path) -> None:
     ratios = []
     for scene in sorted(all_shifts(root)):
         sar, optical = (_grey_image(root, kind, scene) for kind in ("sar", "optical"))
-        start = align(sar, optical, extractor).transform
-        fit = None if start is None else follow_relief(sar, optical, extractor, start)
+        pair = ImagePair.of(sar, optical, extractor)
+        start = _aligned(pair).transform
+        fit = None if start is None else follow_relief(pair, start)
         if start is None or fit is None:
             continue
         displacement = fit.points.optical - start(fit.points.sar)

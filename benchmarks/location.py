@@ -4,7 +4,7 @@
         [--rotation D --scale S] [--absent] [--relief AUDIT.csv] [--out FILE.csv]
 
 Each query is a random chip of a random scene, without georeference; the ground
-size of a pixel is told. The truth is the georeference, corrected by the
+size of a pixel is given. The truth is the georeference, corrected by the
 published shift of the scene; 'within 5 px' counts trusted scenes alone, as the
 mean over a 9 x 9 grid. That truth is one shift per scene, but relief moves
 hills along the range of the radar; so the offsets of the centre are split into
@@ -14,8 +14,8 @@ finds relief of at most 6 px are counted apart too.
 
 With --absent the scenes are split into two atlases by the seed, and every query
 is looked for in both: once where it is, once where it is not. With --rotation
-and --scale the chips are turned and grown at random within that range, and the
-range is told.
+and --scale the chips are rotated and scaled at random within that range, and
+the range is given.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from crosslook.atlas.locate import locate
 from crosslook.atlas.search import searcher
 from crosslook.atlas.store import Atlas
 from crosslook.geo.raster import RasterArray, RasterFile
+from crosslook.match.ncc import correlation_device
 from crosslook.match.placement import placement
 from crosslook.match.relief import HILLY_PX
 from crosslook.match.transform import Transform, grid_points, mean_distance, similarity, translation
@@ -82,13 +83,13 @@ def make_chip(root: Path, scene: str, side: int, rng: np.random.Generator, args:
     row, col = all_shifts(root)[scene]
     move = Transform(translation(row, col), "shift")
     image = RasterArray.of(bytes_cut, name=f"{scene} chip")
-    return Chip(scene, image, move.compose(into), scene in trusted_shifts(root))
+    return Chip(scene, image, move @ into, scene in trusted_shifts(root))
 
 
 def truth_in(chip: Chip, atlas: Atlas, root: Path) -> Transform:
     """Chip pixels to atlas pixels."""
     optical = RasterFile(root / "optical" / f"{chip.scene}.tif").header.grid
-    return placement(optical, atlas.grid.pixels).compose(chip.in_scene)
+    return placement(optical, atlas.grid.pixels) @ chip.in_scene
 
 
 def ask(chip: Chip, atlas: Atlas, gsd: float, args: Any) -> tuple[Transform | None, float, Any]:
@@ -100,7 +101,7 @@ def ask(chip: Chip, atlas: Atlas, gsd: float, args: Any) -> tuple[Transform | No
         return None, seconds, result
     assert result.window is not None  # a place has a window
     move = Transform(translation(result.window.row, result.window.col), "shift")
-    return move.compose(result.transform), seconds, result
+    return move @ result.transform, seconds, result
 
 
 def run(args: Any, seed: int) -> list[dict[str, object]]:
@@ -127,7 +128,7 @@ def _atlas(root: Path, scenes: list[str], out: Path) -> Atlas:
     atlas = build_atlas([root / "optical" / f"{s}.tif" for s in scenes], out)
     seconds = perf_counter() - started
     for level in range(len(atlas.manifest.levels)):
-        searcher(atlas, level).warm()
+        searcher(atlas, level, correlation_device()).precompute()
     pixels = atlas.manifest.valid_pixels / 1e6
     print(f"atlas of {len(scenes)} scenes: {pixels:.1f} Mpx, {seconds / pixels:.2f} s/Mpx to build")
     return atlas

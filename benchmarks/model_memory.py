@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from crosslook.atlas.unit_costs import peak_memory_bytes
+from crosslook.atlas.plan import peak_memory_bytes
 from crosslook.extract.clip import vision_config
 from crosslook.extract.registry import find_row, open_extractor
 from crosslook.extract.torch_base import TorchExtractor

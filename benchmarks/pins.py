@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import sys
 from collections.abc import Iterator
@@ -36,6 +37,9 @@ from crosslook.progress import track
 
 RENAMED: dict[str, str] = {
     **OLD_NAMES,
+    "near": "initial",
+    "widened": "expanded",
+    "rivals": "candidates",
     "nothing on the atlas fits it as it lies: it may be turned or of another pixel size than is "
     "told, or lie elsewhere. Try --rotation 180 --scale 0.1, check --gsd, and see atlas info for "
     "what the atlas holds.": "nothing on the atlas fits it as it lies: it may be rotated, of "
@@ -48,7 +52,10 @@ RENAMED: dict[str, str] = {
 }
 """Old key, or value that is text, to the new one."""
 
-LEFT_OUT = {"timings_s", "path", "version", "format"}
+LEFT_OUT = {"timings_s", "path", "version", "format", "atlas"}
+ROUNDED = {"whole", "lead"}
+"""Compared to six digits: the order in which channels are summed was changed once."""
+
 Case = dict[str, Any]
 
 
@@ -248,6 +255,10 @@ def _differences(old: Any, new: Any, at: str = "") -> Iterator[str]:
             name = key if key in new else RENAMED.get(key, key)
             if key in LEFT_OUT:
                 continue
+            if key in ROUNDED and math.isclose(
+                value, new.get(name, math.nan), rel_tol=1e-6, abs_tol=1e-5
+            ):
+                continue
             if name not in new:
                 yield f"{at}{key} is gone"
             else:
@@ -255,8 +266,13 @@ def _differences(old: Any, new: Any, at: str = "") -> Iterator[str]:
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for number, pair in enumerate(zip(old, new, strict=True)):
             yield from _differences(*pair, f"{at}{number}.")
-    elif (RENAMED.get(old, old) if isinstance(old, str) else old) != new and old != new:
+    elif old != new and _text(old) != _text(new):
         yield f"{at[:-1]}: {old!r} became {new!r}"
+
+
+def _text(value: Any) -> str:
+    """A value as text by its new name: an option that takes text now held a number once."""
+    return str(RENAMED.get(value, value) if isinstance(value, str) else value or "")
 
 
 def main() -> None:

@@ -12,9 +12,8 @@ import argparse
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from crosslook.atlas.plan import plan_atlas
+from crosslook.atlas.plan import measure_costs, plan_atlas, run_stage, write_noise
 from crosslook.atlas.settings import LevelOptions
-from crosslook.atlas.unit_costs import measure_costs, run_stage, write_noise
 
 GSD = 10.0
 

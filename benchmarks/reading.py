@@ -134,7 +134,7 @@ def run(work: Path, name: str) -> None:
 
 def child(call: list[str]) -> int:
     """Run a command as a user would, then tell its peak of memory and its processor time."""
-    from crosslook.atlas.unit_costs import peak_memory_bytes
+    from crosslook.atlas.plan import peak_memory_bytes
     from crosslook.cli import main as run_command
 
     sys.argv = ["crosslook", *call]

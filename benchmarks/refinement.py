@@ -21,10 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.extract.registry import open_extractor
-from crosslook.match.align import align
-from crosslook.match.evidence import judge
+from crosslook.match.align import Fitting, align
+from crosslook.match.matchers.template import TemplateMatcher
+from crosslook.match.pair import ImagePair
 from crosslook.match.refine import fraction_of
 from crosslook.match.settings import DEFAULT_EXTRACTOR
+from crosslook.match.starts import Start
 from crosslook.match.transform import grid_points
 from crosslook.progress import track
 from registration_cases import Case, cases, sensor_cases
@@ -46,8 +48,10 @@ def outcomes(chosen: Iterable[Case]) -> list[Outcome]:
     extractor = open_extractor(DEFAULT_EXTRACTOR)
     out = []
     for case in chosen:
-        sar, optical = case.grey_images()
-        start, optimum = (align(sar, optical, extractor, fraction=f) for f in (0.0, 1.0))
+        pair = ImagePair.of(*case.grey_images(), extractor)
+        begin = Start(pair.start)
+        found = TemplateMatcher().tie_points(pair, begin)
+        start, optimum = (align(pair, begin, found, Fitting(fraction=f)) for f in (0.0, 1.0))
         if start.transform is None or optimum.transform is None:
             continue
         points = grid_points(*case.sar.shape)
@@ -60,7 +64,7 @@ def outcomes(chosen: Iterable[Case]) -> list[Outcome]:
                 for part in (*FRACTIONS, fraction_of(residual))
             ]
         )
-        if judge(start.evidence).label == "match" and errors.min() < FAILED_PX:
+        if start.is_match and errors.min() < FAILED_PX:
             out.append(Outcome(errors, residual))
     return out
 

@@ -173,12 +173,12 @@ def _case(
         rng.uniform(1 - MAX_SCALE, 1 + MAX_SCALE),
         (WINDOW / 2, WINDOW / 2),
     )
-    into_scene = Transform(translation(row, col), "shift").compose(moved)
+    into_scene = Transform(translation(row, col), "shift") @ moved
     sar, optical = _read(root / "sar" / f"{scene}.tif"), _read(root / "optical" / f"{scene}.tif")
     window = cv2.warpPerspective(
         sar[0], opencv_matrix(into_scene.inverse), (WINDOW, WINDOW), flags=cv2.INTER_CUBIC
     )
-    truth = Transform(translation(shift[0] - row, shift[1] - col), "shift").compose(into_scene)
+    truth = Transform(translation(shift[0] - row, shift[1] - col), "shift") @ into_scene
     cut = optical[:, row : row + WINDOW, col : col + WINDOW]
     return Case(scene, (row, col), window, cut, truth)
 
@@ -284,7 +284,7 @@ def windows(
         wrong = grounds[other[0]].read("optical", other[1], other[2], side)
         wrong = wrong[:, :: int(rng.choice([-1, 1])), :: int(rng.choice([-1, 1]))]
         ground = grounds[g]
-        into = Transform(translation(spare, spare), "shift").compose(draw(rng, side))
+        into = Transform(translation(spare, spare), "shift") @ draw(rng, side)
         sar = ground.read("sar", top - spare, left - spare, side + 2 * spare)[0]
         matrix, size = opencv_matrix(into.inverse), (side, side)
         yield Case(
@@ -292,7 +292,7 @@ def windows(
             (top, left),
             cv2.warpPerspective(sar, matrix, size, flags=cv2.INTER_CUBIC),
             ground.read("optical", top, left, side),
-            Transform(translation(-spare, -spare), "shift").compose(into),
+            Transform(translation(-spare, -spare), "shift") @ into,
             wrong=np.ascontiguousarray(wrong),
         )
 

@@ -54,7 +54,7 @@ def _linear(matrix: np.ndarray, rng: np.random.Generator, side: int) -> Transfor
     whole = np.eye(3)
     whole[:2, :2] = matrix
     to, back = translation(-side / 2, -side / 2), translation(side / 2, side / 2)
-    return _shifted(rng).compose(Transform(back @ whole @ to, "affine"))
+    return _shifted(rng) @ Transform(back @ whole @ to, "affine")
 
 
 def anisotropic(rng: np.random.Generator, side: int) -> Transform:
@@ -74,13 +74,13 @@ def homography(rng: np.random.Generator, side: int) -> Transform:
     """Each corner anywhere within 5 per cent of the side."""
     corners = np.array([[0, 0], [0, side], [side, 0], [side, side]], np.float64)
     moved = corners + rng.uniform(-CORNER, CORNER, (4, 2)) * side
-    return _shifted(rng).compose(fit_exact(corners, moved, "homography"))
+    return _shifted(rng) @ fit_exact(corners, moved, "homography")
 
 
 def rotation(rng: np.random.Generator, side: int) -> Transform:
     """Any rotation, and a shift."""
     centre = (side / 2, side / 2)
-    return _shifted(rng).compose(similarity((0.0, 0.0), rng.uniform(-180, 180), 1.0, centre))
+    return _shifted(rng) @ similarity((0.0, 0.0), rng.uniform(-180, 180), 1.0, centre)
 
 
 def offset(rng: np.random.Generator, side: int) -> Transform:

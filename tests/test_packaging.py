@@ -45,6 +45,12 @@ def test_the_version_stands_in_one_place() -> None:
     assert f"## {crosslook.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
+def test_every_python_that_is_promised_is_tested() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    promised = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["project"]["classifiers"]))
+    assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == promised
+
+
 def test_every_bound_has_a_lowest_version_that_is_tested() -> None:
     """``constraints-min.txt`` pins each dependency at its bound, or higher where others ask."""
     text = (ROOT / "constraints-min.txt").read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -82,7 +83,9 @@ QUICK = ("--patch", 64, "--no-structure", "--draws", 100)
 
 def test_every_recipe_has_a_test() -> None:
     named = {step[0] for step in STEP.findall(TEXT)}
-    assert named == {"extractor", "data", "measure", "scoring", "stage", "folder", "format"}
+    assert named == {
+        "extractor", "data", "measure", "scoring", "matcher", "stage", "folder", "format",
+    }  # fmt: skip
     assert TEXT.count("<!-- recipe ") == len(STEP.findall(TEXT))
 
 
@@ -130,6 +133,22 @@ def test_add_a_scoring(tmp_path: Path, pairs: Path) -> None:
     call = ("--scorings", "cosine,mean-corrected", "--extractors", "hog:cell=8")
     run(package, "study", pairs, *call, "--out", tmp_path / "run", *QUICK)
     assert "mean-corrected" in {row["scoring"] for row in rows_of(tmp_path / "run")}
+
+
+def test_add_a_matcher(tmp_path: Path) -> None:
+    package = grown("matcher", tmp_path)
+    write_pairs(tmp_path / "pair", 1, size=384, shift=(5.0, -4.0), seed=3)
+    images = [tmp_path / "pair" / side / "sim-0000.tif" for side in ("optical", "optical")]
+    call = ("register", *images, "--matcher", "sift", "--near-only", "--out", tmp_path / "out")
+    done = subprocess.run(
+        [sys.executable, "-m", "crosslook", *map(str, call)],
+        capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(package.parent)},
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr + done.stdout  # no verdict was fitted to it
+    match = json.loads((tmp_path / "out" / "match.json").read_text())
+    assert match["verdict"] == "uncertain"
+    assert match["tie_points"]["inliers"] > 20
+    assert abs(match["movement"]["row_px"]) + abs(match["movement"]["col_px"]) < 0.2
 
 
 @pytest.mark.slow

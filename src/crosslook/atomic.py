@@ -63,7 +63,7 @@ def write_bytes(target: Path, data: bytes) -> None:
 def write_new(target: Path, data: bytes) -> bool:
     """Write ``data`` unless the file is there; tell whether this call wrote it.
 
-    Of several processes that try at once, exactly one is told True.
+    Of several processes that try at once, exactly one gets True.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def discard_unfinished() -> None:
 def check_writable(folder: Path) -> None:
     """Create ``folder``, prove that a file can be written there, and sweep it (not below).
 
-    Called before long work, so that a read-only or full disk is told at once.
+    Called before long work, so that a read-only or full disk is reported at once.
 
     Raises
     ------

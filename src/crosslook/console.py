@@ -267,10 +267,10 @@ def _again(lost: UnraisableHookArgs) -> None:
 def _silence() -> None:
     """Keep what libraries say off the terminal: what matters is raised or said in our words.
 
-    Warnings and logs of Python code (rasters without georeference, sums over
-    nothing, deprecations between libraries, fonts that are indexed), and what
-    code in C prints on the standard error (GDAL, libtiff, the processes of
-    Ray): that goes nowhere, while Python keeps a standard error of its own.
+    These are warnings and logs of Python code (rasters without georeference,
+    sums over nothing, deprecations, fonts that are indexed), and what code in C
+    prints on the standard error (GDAL, libtiff, the processes of Ray). Python
+    keeps a standard error of its own.
     """
     with suppress(OSError, ValueError):
         if sys.stderr.fileno() == 2:

@@ -1,4 +1,4 @@
-"""Progress and time of long work: shown on a terminal, told to who listens, silent elsewhere."""
+"""Progress and time of long work: shown on a terminal, reported to listeners, silent elsewhere."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from time import perf_counter
 from typing import TypeVar
 
@@ -113,7 +114,6 @@ class Timer:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self._last = perf_counter()
 
     @contextmanager
     def __call__(self, step: str) -> Iterator[None]:
@@ -125,8 +125,30 @@ class Timer:
             spent = self.seconds.get(step, 0.0) + perf_counter() - start
             self.seconds[step] = round(spent, 3)
 
-    def lap(self) -> float:
-        """Seconds since the last lap, or since the timer was made."""
-        now, before = perf_counter(), self._last
-        self._last = now
-        return now - before
+
+_CLOCK: ContextVar[dict[str, float] | None] = ContextVar("clock", default=None)
+
+
+@contextmanager
+def timings() -> Iterator[dict[str, float]]:
+    """Collect the seconds of every :func:`timer` block inside, by name.
+
+    No generator may be suspended inside: what runs meanwhile would be counted too.
+    """
+    seconds: dict[str, float] = {}
+    outer = _CLOCK.set(seconds)
+    try:
+        yield seconds
+    finally:
+        _CLOCK.reset(outer)
+
+
+@contextmanager
+def timer(name: str) -> Iterator[None]:
+    """Add the seconds of a ``with`` block to ``name`` of the timings around it, if any."""
+    start = perf_counter()
+    try:
+        yield
+    finally:
+        if (seconds := _CLOCK.get()) is not None:
+            seconds[name] = seconds.get(name, 0.0) + perf_counter() - start

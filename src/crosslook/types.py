@@ -24,6 +24,7 @@ Split = Literal["held-out", "transductive"]
 FloatArray = NDArray[np.float32]
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,7 @@ import rasterio
 from rasterio.transform import Affine
 
 from crosslook.atlas import build as build_module
-from crosslook.atlas.blocks import BlockJob, make_block
-from crosslook.atlas.build import build_atlas
-from crosslook.atlas.describe import describe, stored_bytes
+from crosslook.atlas.build import BlockJob, build_atlas, make_block
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.errors import (
     CrosslookError,
@@ -137,11 +135,11 @@ def test_two_maps_become_one_and_the_first_wins(tmp_path: Path, small_blocks: No
 
 
 def test_info_says_what_it_holds(atlas: Atlas) -> None:
-    text = describe(atlas)
+    text = atlas.describe()
     for words in ("163.", "1280 x 1280 pixels of", "hog:cell=8,blur=1", "map.tif", "9 of 9"):
         assert words in text, words
     on_disk = sum(len(data) for name, data in files_of(Path(atlas.name)).items() if ".npy" in name)
-    assert stored_bytes(atlas) == pytest.approx(on_disk, rel=0.01)
+    assert atlas.stored_bytes() == pytest.approx(on_disk, rel=0.01)
 
 
 def test_what_was_left_out_is_said_and_recorded(basemap: Path, tmp_path: Path) -> None:
@@ -155,7 +153,7 @@ def test_what_was_left_out_is_said_and_recorded(basemap: Path, tmp_path: Path) -
         file.write(np.add.outer(np.arange(1280.0), np.arange(1280.0)).astype(np.float32)[None])
     built = build_atlas(folder, tmp_path / "a")
     assert stored_in(built.image((0, 0), (1280, 1280))).shape[0] == 3
-    text = describe(built)
+    text = built.describe()
     assert "ortho.tif (9.993 m)" in text  # on the ground; 10 m of UTM
     assert "left out  dem.tif (heights" in text
     assert "100.0% of the grid" in text

@@ -12,7 +12,6 @@ from pyproj import Transformer
 from rasterio.transform import from_origin
 
 from crosslook.atlas.build import build_atlas
-from crosslook.atlas.describe import describe
 from crosslook.atlas.locate import locate
 from crosslook.data.simulate.scene import make_pair
 from crosslook.geo.grid import make_grid, to_lonlat, to_map
@@ -45,7 +44,7 @@ def test_a_query_is_found_on_an_atlas_of_any_crs(
     """At 60 degrees a pixel in degrees is twice as high as wide, and Mercator doubles all."""
     basemap, sar, grid = ground
     atlas = build_atlas(basemap, tmp_path / "atlas", crs=crs)
-    assert "pixels of" in describe(atlas)
+    assert "pixels of" in atlas.describe()
     corner = (200, 260)
     cut = sar[corner[0] : corner[0] + CHIP, corner[1] : corner[1] + CHIP]
     centre = np.array([[corner[0] + CHIP / 2, corner[1] + CHIP / 2]])

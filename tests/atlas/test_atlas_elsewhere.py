@@ -9,11 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crosslook.atlas.blocks import BlockJob, make_block
-from crosslook.atlas.build import build_atlas, build_with_ray
+from crosslook.atlas.build import BlockJob, build_atlas, build_with_ray, make_block
 from crosslook.atlas.locate import locate
-from crosslook.atlas.manifest import AtlasGrid
-from crosslook.atlas.store import Atlas, open_atlas
+from crosslook.atlas.store import Atlas, AtlasGrid, open_atlas
 from crosslook.errors import InputError
 from crosslook.extract.registry import open_extractor
 from crosslook.geo.mosaic import plan_mosaic
@@ -34,7 +32,7 @@ def test_a_killed_worker_costs_only_its_block(
     marker = tmp_path / "killed"
     deadly = DeadlyGrid(pixels, 512, str(marker), os.getpid())
     job = BlockJob(str(tmp_path / "ray"), deadly, tuple(maps), atlas.manifest.levels)
-    blocks = list(grid.every_block())
+    blocks = list(np.ndindex(grid.blocks))
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
         build_with_ray(job, blocks, workers=2)

@@ -12,11 +12,9 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
-from crosslook.atlas.blocks import BlockJob
-from crosslook.atlas.build import _manifest, build_atlas
-from crosslook.atlas.levels import make_level
+from crosslook.atlas.build import BlockJob, _manifest, build_atlas, make_level
 from crosslook.atlas.locate import locate
-from crosslook.atlas.manifest import AtlasGrid
+from crosslook.atlas.store import AtlasGrid
 from crosslook.geo.grid import make_grid
 from crosslook.geo.image import open_image
 from crosslook.geo.mosaic import Basemap, Mosaic
@@ -63,7 +61,7 @@ def peak_of_manifest(blocks: int) -> int:
     )
     maps = (Basemap(image, (0.0, 0.0, 1.0, 1.0)),)
     job = BlockJob("x", grid, maps, levels)
-    store, every = OneBlock(Path()), list(grid.every_block())
+    store, every = OneBlock(Path()), list(np.ndindex(grid.blocks))
     assert len(every) == blocks
     tracemalloc.start()
     manifest = _manifest(store, job, every, [{}, {}], Mosaic(pixels, maps))

@@ -12,11 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosslook.atlas import search as searching
-from crosslook.atlas.levels import Level
 from crosslook.atlas.locate import locate, locate_all
 from crosslook.atlas.query import Pose, cut_poses, make_poses, make_template, prepare_query
 from crosslook.atlas.search import OpenLevels, SearchRequest, search_queries, searcher
-from crosslook.atlas.store import Atlas
+from crosslook.atlas.store import Atlas, Level
 from crosslook.data.simulate.scene import make_pair
 from crosslook.errors import MatchError
 from crosslook.extract.base import Extractor
@@ -38,7 +37,7 @@ def chip(
     made = make_pair(side, SEED, origin=origin, relief=20.0, rotation=rotation)
     move = Transform(translation(*map(float, origin)), "shift")
     image = RasterArray.of(made.sar, name=f"chip-{side}")
-    return image, move.compose(Transform(made.truth, "similarity"))
+    return image, move @ Transform(made.truth, "similarity")
 
 
 def off(result: MatchResult, truth: Transform, atlas: Atlas) -> float:
@@ -49,7 +48,7 @@ def off(result: MatchResult, truth: Transform, atlas: Atlas) -> float:
     points = grid_points(*result.sar.shape)
     there = truth(points)
     inside = ((there >= 0) & (there <= np.array(atlas.grid.shape))).all(axis=1)
-    return mean_distance(corner.compose(result.transform), truth, points[inside])
+    return mean_distance(corner @ result.transform, truth, points[inside])
 
 
 @pytest.mark.parametrize(
@@ -110,16 +109,18 @@ def test_many_poses_give_what_all_at_once_give_in_a_bounded_memory(
     image = open_image(RasterArray.of(stored_in(atlas.image((112, 240), (256, 256)))), "optical")
     query = prepare_query(image, atlas, METRES, ORIGIN)
     assert len(make_poses(query, 180.0, 0.1)) == 144 * 9  # half a turn counts once
-    wanted = SearchRequest(make_poses(query, 25.0, 0.0), None)
+    scales = sorted({pose.scale for pose in make_poses(query, 0.0, "1.1:1.2")})
+    np.testing.assert_allclose(scales, [1.1, 1.125, 1.15, 1.175, 1.2])
+    asked = SearchRequest(make_poses(query, 25.0, 0.0), None)
     levels = OpenLevels(atlas, ModelOptions())
     search = searcher(atlas, 0)
-    assert search.at_once * search.ready.spectrum_bytes <= 128 << 20
-    together = search_queries(levels, [wanted], 20)
-    monkeypatch.setattr(searching, "_SOUGHT_BYTES", 0)
-    assert search.at_once < len(wanted.poses)
-    apart = search_queries(levels, [wanted], 20)
+    assert search.at_once * search.blocks.spectrum_bytes <= 128 << 20
+    together = search_queries(levels, [asked], 20)
+    monkeypatch.setattr(searching, "_TEMPLATE_BYTES", 0)
+    assert search.at_once < len(asked.poses)
+    apart = search_queries(levels, [asked], 20)
     assert apart[0][1][0] == together[0][1][0]
-    first, second = ({(f.row, f.col) for f in results[0][1][:5]} for results in (together, apart))
+    first, second = ({f.corner for f in results[0][1][:5]} for results in (together, apart))
     assert len(first & second) >= 4  # the flanks of a peak may count once more
 
 

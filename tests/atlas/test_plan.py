@@ -13,14 +13,17 @@ from click.testing import CliRunner
 
 import crosslook.atlas.build as building
 from crosslook.atlas.build import BLOCK
-from crosslook.atlas.plan import AREAS_KM2, area_km2, box_km2, plan_atlas
-from crosslook.atlas.search import searcher
-from crosslook.atlas.unit_costs import (
+from crosslook.atlas.plan import (
+    AREAS_KM2,
     UnitCosts,
+    area_km2,
+    box_km2,
     measure_costs,
+    plan_atlas,
     read_costs,
     write_noise,
 )
+from crosslook.atlas.search import searcher
 from crosslook.cli import app
 from crosslook.errors import InputError, SettingError
 
@@ -49,14 +52,14 @@ def test_the_plan_agrees_with_real_builds_of_three_sizes(
         seconds = process_time() - started
         stored = sum(p.stat().st_size for p in Path(atlas.name).rglob("*") if p.is_file())
         if number == 0:
-            kept = searcher(atlas, 0, "cpu").ready.block_bytes
+            cached = searcher(atlas, 0).blocks.block_bytes
             unit = replace(
                 costs,
                 block=block,
                 block_seconds=seconds,
                 block_bytes=float(stored),
                 manifest_bytes=0.0,
-                kept_bytes=kept,
+                cached_bytes=cached,
             )
             continue
         plan = plan_atlas((side * GSD / 1000) ** 2, GSD, unit)
@@ -84,9 +87,9 @@ def test_machines_and_workers_share_blocks_and_memory_is_theirs(costs: UnitCosts
     assert many.build_memory_gb == pytest.approx(4 * one.build_memory_gb)
     assert many.storage_gb == one.storage_gb
     assert plan_atlas(1e6, GSD / 2, costs).blocks == pytest.approx(4 * one.blocks, rel=0.05)
-    assert not one.kept
-    assert plan_atlas(100.0, GSD, costs).kept
-    # What is not kept does not take memory that grows with the area.
+    assert not one.cached
+    assert plan_atlas(100.0, GSD, costs).cached
+    # What is not cached does not take memory that grows with the area.
     assert plan_atlas(1e8, GSD, costs).search_memory_gb == one.search_memory_gb
 
 
@@ -109,6 +112,9 @@ def test_the_command_line_plans_from_a_file_of_costs(tmp_path: Path, costs: Unit
     path = tmp_path / "costs.json"
     costs.write(path)
     assert read_costs(path) == costs
+    old = path.read_text().replace("cached_bytes", "kept_bytes")
+    (tmp_path / "old.json").write_text(old.replace("cache_limit_bytes", "keep_limit_bytes"))
+    assert read_costs(tmp_path / "old.json") == costs
     call = ["plan", "land", "--gsd", "10", "--machines", "100", "--costs", str(path)]
     shown = CliRunner().invoke(app, call)
     assert shown.exit_code == 0, shown.output

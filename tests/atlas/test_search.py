@@ -9,20 +9,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crosslook.atlas.levels import Level
-from crosslook.atlas.peaks import Peak, PeakHeap, Peaks, find_maxima, join
+import crosslook.atlas.search as searching
 from crosslook.atlas.query import make_poses, make_template, prepare_query
-from crosslook.atlas.ready_blocks import ENERGY_FRACTION, principal_channels
 from crosslook.atlas.search import (
+    ENERGY_FRACTION,
     OpenLevels,
+    QuerySearch,
     Searcher,
     SearchRequest,
+    find_maxima,
     finest_level,
+    principal_channels,
     score_surface,
     search_queries,
     searcher,
 )
-from crosslook.atlas.store import Atlas, open_atlas
+from crosslook.atlas.store import Atlas, Level, open_atlas
 from crosslook.extract.registry import open_extractor
 from crosslook.geo.image import open_image
 from crosslook.geo.raster import RasterArray
@@ -68,28 +70,38 @@ def test_of_many_maxima_the_best_64_stay_and_equals_of_the_last() -> None:
 
 
 def test_near_peaks_are_thinned_best_first() -> None:
+    query = QuerySearch(apart=4)
+    assert query.best(5) == []
     score = np.array([0.2, 0.9, 0.9, 0.8, 0.5], np.float32)
-    place = np.array([[50, 50, 0], [10, 20, 1], [10, 14, 0], [14, 24, 2], [15, 30, 0]])
-    kept = Peaks(score, place).thinned(3, 4)
+    query.add(score, np.array([[50, 50, 0], [10, 20, 1], [10, 14, 0], [14, 24, 2], [15, 30, 0]]))
+    best = [(value, *place.tolist()) for value, place in query.best(3)]
     # (14, 24) lies within 4 of the better (10, 20) on both axes; (10, 14) does not on one.
-    assert [(p.row, p.col, p.template) for p in kept] == [(10, 14, 0), (10, 20, 1), (15, 30, 0)]
-    assert Peaks(score, place).thinned(1, 4) == [Peak(float(np.float32(0.9)), 10, 14, 0)]
-    assert join([]).thinned(5, 4) == []
+    high = float(np.float32(0.9))
+    assert best == [(high, 10, 14, 0), (high, 10, 20, 1), (0.5, 15, 30, 0)]
+    assert [(value, *place.tolist()) for value, place in query.best(1)] == best[:1]
 
 
 def test_peaks_of_many_maps_are_those_of_all_at_once() -> None:
     rng = np.random.default_rng(3)
     parts = [
-        Peaks(
+        (
             rng.random(700).astype(np.float32),
             np.column_stack([rng.integers(0, 5000, (700, 2)), rng.integers(0, 3, 700)]),
         )
         for _ in range(40)
     ]
-    heap = PeakHeap()
+    query = QuerySearch(apart=8)
     for part in parts:
-        heap.add(part)
-    assert heap.best(50, 8) == join(parts).thinned(50, 8)
+        query.add(*part)
+        assert len(query._scores) <= 8192
+    score, place = (np.concatenate(one) for one in zip(*parts, strict=True))
+    expected: list[tuple[float, list[int]]] = []
+    for n in np.lexsort((place[:, 2], place[:, 1], place[:, 0], -score)):
+        if all(np.abs(place[n, :2] - at[:2]).max() > 8 for _, at in expected):
+            expected.append((float(score[n]), place[n].tolist()))
+        if len(expected) == 50:
+            break
+    assert [(value, at.tolist()) for value, at in query.best(50)] == expected
 
 
 @pytest.mark.parametrize("level", [0, 1])
@@ -110,40 +122,72 @@ def test_the_score_of_a_peak_is_the_cosine_there(atlas: Atlas, level: int) -> No
     one = atlas.manifest.levels[level]
     pose = request(atlas, 200).poses[0]
     template, _ = make_template(pose, one, open_extractor(one.spec))
-    peaks = search.search([template], 12)
-    values = search.ready.project(template.values)
-    for peak in peaks:
-        there = search.ready.project(
-            atlas.features(level, (peak.row, peak.col), values.shape[1:]).values
+    query = QuerySearch(templates=[search.transform(template)])
+    search.gather([query])
+    peaks = query.best(12)
+    values = search.blocks.project(template.values)
+    for score, (row, col, _) in peaks:
+        there = search.blocks.project(
+            atlas.features(level, (int(row), int(col)), values.shape[1:]).values
         )
         cosine = (values * there).sum() / np.sqrt((values**2).sum() * (there**2).sum())
-        assert peak.score == pytest.approx(cosine, abs=2e-4)
-    assert abs(peaks[0].row * one.cell - 112) <= one.cell
-    assert abs(peaks[0].col * one.cell - 240) <= one.cell
+        assert score == pytest.approx(cosine, abs=2e-4)
+    np.testing.assert_allclose(peaks[0][1][:2] * one.cell, (112, 240), atol=one.cell)
 
 
 def test_the_finest_level_that_is_cheap_is_searched(atlas: Atlas) -> None:
-    assert finest_level(atlas, request(atlas, 256), "cpu") == 1
-    assert finest_level(atlas, request(atlas, 300), "cpu") == 0  # more than 64 cells of 4 px
-    assert finest_level(atlas, request(atlas, 256, rotation=5.0), "cpu") == 0
+    options = ModelOptions(device="cpu")
+    levels = OpenLevels(atlas, options)
+    assert finest_level(levels, request(atlas, 256)) == 1
+    assert finest_level(levels, request(atlas, 300)) == 0  # more than 64 cells of 4 px
+    assert finest_level(levels, request(atlas, 256, rotation=5.0)) == 0
     first = atlas.manifest.levels[0]
     for other in (Level("raw:cell=4", 4), Level("hog:cell=8,blur=2", 8)):
         unlike = open_atlas(atlas.name)
         unlike.manifest = replace(atlas.manifest, levels=(first, other))
-        assert finest_level(unlike, request(atlas, 256), "cpu") == 0
+        assert finest_level(OpenLevels(unlike, options), request(atlas, 256)) == 0
     large = open_atlas(atlas.name)
-    searcher(large, 1, "cpu").ready.keeps = False
-    assert finest_level(large, request(large, 256), "cpu") == 0
+    searcher(large, 1).blocks.is_cached = False
+    assert finest_level(OpenLevels(large, options), request(large, 256)) == 0
+
+
+def places_of(atlas: Atlas, device: str) -> list[tuple[float, list[int]]]:
+    """The twenty best places of a query under five rotations, transformed on a device."""
+    level = atlas.manifest.levels[0]
+    search = Searcher(atlas, 0, device)
+    poses = request(atlas, 200, rotation=5.0).poses
+    templates = [make_template(pose, level, open_extractor(level.spec))[0] for pose in poses]
+    query = QuerySearch(templates=[search.transform(template) for template in templates])
+    search.gather([query])
+    return [(score, place.tolist()) for score, place in query.best(20)]
+
+
+def test_torch_searches_as_scipy_does(atlas: Atlas) -> None:
+    pytest.importorskip("torch", reason="the models extra is not installed")
+    by_scipy, by_torch = places_of(atlas, "cpu"), places_of(atlas, "cpu:0")
+    assert len(by_scipy) == 20
+    assert [place for _, place in by_torch] == [place for _, place in by_scipy]
+    ours, theirs = ([score for score, _ in places] for places in (by_scipy, by_torch))
+    np.testing.assert_allclose(theirs, ours, atol=1e-5)
+    assert theirs != ours  # so that it was torch indeed
+
+
+def test_transforms_that_are_not_cached_give_the_same_peaks(
+    atlas: Atlas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cached = places_of(atlas, "cpu")
+    monkeypatch.setattr(searching, "CACHE_BYTES", 0)
+    assert not Searcher(atlas, 0).blocks.is_cached
+    assert places_of(atlas, "cpu") == cached
 
 
 def test_queries_of_several_levels_keep_their_order(atlas: Atlas) -> None:
     queries = [request(atlas, side) for side in (256, 300, 200)]
     levels = OpenLevels(atlas, ModelOptions())
-    proposals = search_queries(levels, queries, 5)
-    assert [level for level, _ in proposals] == [1, 0, 1]
-    for query, (_, places) in zip(queries, proposals, strict=True):
-        assert abs(places[0].row - 112) <= 8
-        assert abs(places[0].col - 240) <= 8
+    found = search_queries(levels, queries, 5)
+    assert [level for level, _ in found] == [1, 0, 1]
+    for query, (_, places) in zip(queries, found, strict=True):
+        np.testing.assert_allclose(places[0].corner, (112, 240), atol=8)
         assert [places] == [p for _, p in search_queries(levels, [query], 5)]
 
 
@@ -151,12 +195,12 @@ def test_queries_of_several_levels_keep_their_order(atlas: Atlas) -> None:
 def test_the_score_surface_holds_the_peaks_of_the_search(atlas: Atlas, most: int) -> None:
     one = request(atlas, 192, rotation=5.0)
     levels = OpenLevels(atlas, ModelOptions())
-    ((level, proposals),) = search_queries(levels, [one], 5, 0)
+    ((level, candidates),) = search_queries(levels, [one], 5, 0)
     scores, side = score_surface(levels, one, most, level)
     cell = atlas.manifest.levels[level].cell
     assert side >= cell
     assert max(scores.shape) <= max(most, max(atlas.grid.blocks))
-    assert scores.max() == pytest.approx(proposals[0].score, abs=1e-6)
+    assert scores.max() == pytest.approx(candidates[0].coarse, abs=1e-6)
     # The centre of the query that was cut at (112, 240).
     row, col = (np.array(np.unravel_index(int(scores.argmax()), scores.shape)) + 0.5) * side
     assert abs(row - 112 - 96) <= side

@@ -111,7 +111,7 @@ def test_synonyms(tmp_path: Path, sar: str, optical: str) -> None:
         ([], "known layout"),
         (["notes/a.tif"], "known layout"),
         (["sar/a.tif", "optical/b.tif"], "without a partner"),
-        (["sar/a.tif", "sar/a.png", "optical/a.tif"], "both stand for 'a'"),
+        (["sar/a.tif", "sar/a.png", "optical/a.tif"], "both have the key 'a'"),
     ],
 )
 def test_folders_without_pairs_are_refused(tmp_path: Path, names: list[str], words: str) -> None:

@@ -344,6 +344,8 @@ def test_a_written_match_and_an_audit_job(
     match = served.ask("/matches/files")[1]
     assert match["match"]["verdict"] == "match"
     assert any(reason["sign"] == "for" for reason in match["words"])
+    said = [reason["text"] for reason in match["words"] if reason["sign"] != "note"]
+    assert said == [term["sentence"] for term in match["match"]["explanation"]["terms"]]
     job = served.wait(served.start("/audits", {"pairs": "demo-pairs"}))
     assert job["state"] == "done", job["error"]
     (audit,) = served.ask("/library")[1]["audits"]

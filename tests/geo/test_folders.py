@@ -14,8 +14,8 @@ import rasterio
 from crosslook.errors import CrosslookError, InputError
 from crosslook.geo.basemaps import find_basemaps
 from crosslook.geo.image import ImageFile, Reading, open_image
-from crosslook.geo.products.images import images_below, is_image, is_no_imagery
-from crosslook.geo.products.resolve import product_bands
+from crosslook.geo.products.listing import is_no_imagery
+from crosslook.geo.products.resolve import images_below, is_image, product_bands
 from crosslook.geo.raster import RasterFile, digest_of
 from crosslook.options import ReadingText
 from tests.geo.test_products import medians, sentinel_2

@@ -119,7 +119,7 @@ def test_a_whole_tile_lies_exactly_where_its_projection_puts_it(
     expected = from_map(other, np.column_stack(truth))
     assert np.abs(placed(at) - expected).max() < 0.1
     assert np.abs(placed.inverse(placed(at)) - at).max() < 0.1
-    scaled = placed.compose(scaling(4))  # positions of a SAR image reduced by four
+    scaled = placed @ scaling(4)  # positions of a SAR image reduced by four
     assert np.abs(scaled(at / 4) - expected).max() < 0.1
     assert np.abs(Transform.from_dict(placed.to_dict())(at) - expected).max() < 0.1
     flat = np.linalg.lstsq(np.column_stack([at, np.ones(len(at))]), expected, rcond=None)[0]

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crosslook.errors import RasterError, SettingError
-from crosslook.geo.image import fit_stretch
 from crosslook.geo.radiometry import OpticalRadiometry, SarRadiometry, three_channels
 from crosslook.geo.raster import Raster, RasterArray
 
@@ -32,7 +31,7 @@ def scaled(
     sample = raw.reshape(len(raw), -1)
     sample = sample[:, np.isfinite(sample).all(axis=0)]
     head = header(dtype, len(raw))
-    stretch = fit_stretch(radiometry, head, radiometry.scale_of(head, sample), sample)
+    stretch = radiometry.fit(head, radiometry.scale_of(head, sample), sample)
     return three_channels(radiometry.apply(raw, stretch))
 
 
@@ -196,4 +195,4 @@ def test_each_setting_has_its_own_key_and_is_described() -> None:
 
 def test_nothing_to_fit_on_is_refused() -> None:
     with pytest.raises(RasterError, match="no valid pixel"):
-        OpticalRadiometry().fit(np.empty((1, 0), np.float32))
+        OpticalRadiometry().fit(header("float32", 1), "stored", np.empty((1, 0), np.float32))

@@ -63,10 +63,11 @@ KINDS = {f.__name__[1:]: f for f in (_png, _transparent, _palette, _jpeg, _one_s
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is decoded whole; even small files are."""
     names: list[str] = []
+    whole = opening.decode_whole
 
     def decode(data: Any, name: str) -> Any:
         names.append(name)
-        return opening.decode_whole(data, name)
+        return whole(data, name)
 
     monkeypatch.setattr(opening, "_CACHED_BYTES", 0)
     monkeypatch.setattr(opening, "_LARGE_BLOCK_BYTES", 0)

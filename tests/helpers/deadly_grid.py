@@ -9,7 +9,7 @@ from pathlib import Path
 
 from odc.geo.geobox import GeoBox
 
-from crosslook.atlas.manifest import AtlasGrid
+from crosslook.atlas.store import AtlasGrid
 
 
 @dataclass(frozen=True)

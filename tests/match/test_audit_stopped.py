@@ -14,8 +14,7 @@ from crosslook.data.pairs import open_pairs
 from crosslook.data.simulate.write import write_pairs
 from crosslook.errors import OutputError, RasterError
 from crosslook.match import audit as module
-from crosslook.match.audit import audit
-from crosslook.match.residual import AuditRow, measure_scene
+from crosslook.match.audit import AuditRow, audit, measure_scene
 
 PARTIAL = "audit.partial.json"
 

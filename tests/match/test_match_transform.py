@@ -227,8 +227,15 @@ def test_bad_transforms_are_refused() -> None:
         Transform(np.eye(3), misspelt)
     with pytest.raises(MatchError, match="singular"):
         Transform(np.diag([1.0, 0.0, 1.0]))
+    for matrix in (np.full((3, 3), np.nan), np.eye(2), ()):
+        with pytest.raises(MatchError, match="finite"):
+            Transform(matrix)
+    with pytest.raises(MatchError, match="last row"):
+        Affine(np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.1, 0.0, 1.0]]))
+    with pytest.raises(KeyError, match="matrix"):
+        Transform.from_dict({"model": "shift"})
     with pytest.raises(MatchError, match="finite"):
-        Transform(np.full((3, 3), np.nan))
+        Transform.from_dict({"model": "shift", "maps": []})
 
 
 def test_the_matrix_cannot_be_changed() -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+
 import numpy as np
 import pytest
 
-from crosslook.match.ncc import correlate, correlate_shifts, find_peaks
+from crosslook.errors import MissingExtraError, SettingError
+from crosslook.match.channels import Channels
+from crosslook.match.ncc import correlate, correlate_shifts, correlation_device, find_peaks
 from crosslook.match.refine import mutual_information
+from crosslook.match.tie_points import Stage, score_maps
+from crosslook.types import FloatArray
 
 
 def test_correlation_equals_the_cosine_at_every_offset() -> None:
@@ -22,6 +29,76 @@ def test_correlation_equals_the_cosine_at_every_offset() -> None:
                 cosine = (template[n] * under).sum()
                 cosine /= np.linalg.norm(template[n]) * np.linalg.norm(under)
                 assert scores[n, r, c] == pytest.approx(cosine, abs=2e-5)
+
+
+def masked_pair(seed: int) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """A template and a search area with gaps, and where they are known."""
+    rng = np.random.default_rng(seed)
+    known = (rng.random((1, 9, 8)) > 0.2).astype(np.float32)
+    there = (rng.random((1, 21, 19)) > 0.3).astype(np.float32)
+    template = rng.normal(size=(1, 3, 9, 8)).astype(np.float32) * known[:, None]
+    search = rng.normal(size=(1, 3, 21, 19)).astype(np.float32) * there[:, None]
+    return template, known, search, there
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_masked_scores_are_those_of_scikit_image(seed: int) -> None:
+    """Its means vanish, as ours do by definition, where each channel stands beside its negative."""
+    from skimage.registration._masked_phase_cross_correlation import cross_correlate_masked
+
+    template, known, search, there = masked_pair(seed)
+    scores = correlate(template, search, (known, there))[0]
+    own, other = (
+        np.concatenate([one[0], -one[0]]).astype(np.float64) for one in (template, search)
+    )
+    masks = [np.repeat(one, len(own), axis=0) > 0 for one in (known, there)]
+    theirs = cross_correlate_masked(other, own, masks[1], masks[0], axes=(0, 1, 2), mode="full")
+    # The same channels over each other; the template inside the search area.
+    expected = theirs[len(own) - 1, 8:21, 7:19]
+    common = np.array(
+        [[(known[0] * there[0, r : r + 9, c : c + 8]).mean() for c in range(12)] for r in range(13)]
+    )
+    np.testing.assert_allclose(scores, expected * np.sqrt(common), atol=1e-5)
+
+
+def test_a_tensor_of_torch_gives_the_scores_of_an_array() -> None:
+    pytest.importorskip("torch", reason="the models extra is not installed")
+    template, known, search, there = masked_pair(0)
+    for masks in None, (known, there):
+        ours = correlate(template, search, masks)
+        theirs = correlate(template, search, masks, device="cpu:0")  # torch's name, not ours
+        np.testing.assert_allclose(theirs, ours, atol=1e-5)
+        assert not np.array_equal(theirs, ours)  # so that it was torch indeed
+
+
+def test_tie_points_are_correlated_on_the_device_that_is_named() -> None:
+    pytest.importorskip("torch", reason="the models extra is not installed")
+    rng = np.random.default_rng(5)
+    values = rng.normal(size=(2, 3, 40, 40)).astype(np.float32)
+    valid = np.ones((40, 40), np.bool_)
+    gaps = np.zeros((40, 40), np.bool_)
+    gaps[::7] = True
+    step = Stage(template=16.0, radius=6.0, step=8.0, threshold=2.0)
+    for own in None, gaps:
+        moving, fixed = (Channels(one, valid, 1.0, own) for one in values)
+        by_numpy, by_torch = (score_maps(moving, fixed, step, name) for name in ("cpu", "cpu:0"))
+        np.testing.assert_allclose(by_torch.scores, by_numpy.scores, atol=1e-5)
+        assert not np.array_equal(by_torch.scores, by_numpy.scores)
+
+
+def test_a_device_is_chosen_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert correlation_device("cpu") == "cpu"
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert correlation_device("auto") == "cpu"
+    torch = pytest.importorskip("torch", reason="the models extra is not installed")
+    if not torch.cuda.is_available():
+        with pytest.raises(SettingError, match="not available"):
+            correlation_device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert correlation_device("cuda") == "cuda"
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtraError, match="needs torch"):
+        correlation_device("cuda")
 
 
 def test_shifts_of_the_whole_image_give_the_scores_of_each_template() -> None:

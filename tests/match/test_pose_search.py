@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
+from crosslook.extract.registry import open_extractor
 from crosslook.geo.grey import GreyImage
 from crosslook.match.channels import dense_channels
-from crosslook.match.pose_range import PoseRange, stretched
+from crosslook.match.pair import ImagePair
+from crosslook.match.pose_range import Pose, PoseRange, scale_height
 from crosslook.match.pose_scores import PoseSearch, gradients
 from crosslook.match.pose_search import search_poses, whole_image
+from crosslook.match.settings import DEFAULT_EXTRACTOR
 from crosslook.match.transform import (
     Transform,
     grid_points,
@@ -39,6 +44,12 @@ def moved(optical: GreyImage, truth: Transform, side: int) -> GreyImage:
     seen = warp(optical, truth.inverse, (side, side))
     noise = np.random.default_rng(9).normal(0, 0.1, (side, side))
     return GreyImage(np.clip(1 - seen.values + noise, 0, 1).astype(np.float32), seen.valid)
+
+
+def pair_of(sar: GreyImage, optical: GreyImage, start: Transform | None = None) -> ImagePair:
+    """Both images, searched from a start."""
+    pair = ImagePair.of(sar, optical, open_extractor(DEFAULT_EXTRACTOR))
+    return replace(pair, start=start or identity())
 
 
 def test_poses_cover_their_range_within_the_steps() -> None:
@@ -70,22 +81,22 @@ def test_a_known_pose_is_found(
     optical = ground(320)
     centre = (160.0, 160.0)
     into = Transform(translation(64.0, 64.0), "shift")
-    truth = similarity(shift, rotation, scale, centre).compose(into)
+    truth = similarity(shift, rotation, scale, centre) @ into
     if flip:
         mirror = np.array([[1.0, 0.0, 0.0], [0.0, -1.0, 192.0], [0.0, 0.0, 1.0]])
-        truth = truth.compose(Transform(mirror, "affine"))
+        truth = truth @ Transform(mirror, "affine")
     sar = moved(optical, truth, 192)
     wanted = PoseRange(90.0, (0.75, 1.33), flip)
-    best = search_poses(sar, optical, into, wanted, finer=finer)[0]
-    assert best.flipped is flip
-    assert best.rotation == pytest.approx(rotation, abs=3.0)
-    assert best.scale == pytest.approx(scale, rel=0.06)
+    best = search_poses(pair_of(sar, optical, into), wanted, finer=finer)[0]
+    assert best.pose.is_flipped is flip
+    assert best.pose.rotation == pytest.approx(rotation, abs=3.0)
+    assert best.pose.scale == pytest.approx(scale, rel=0.06)
     assert mean_distance(best.transform, truth, grid_points(192, 192)) < 12.0
 
 
-def test_a_stretch_keeps_the_centre_and_the_area() -> None:
+def test_an_anisotropic_scaling_keeps_the_centre_and_the_area() -> None:
     start = similarity((7.0, -3.0), 25.0, 1.1)
-    high = stretched(start, 1.44, (100, 60))
+    high = scale_height(start, 1.44, (100, 60))
     centre = np.array([50.0, 30.0])
     np.testing.assert_allclose(high(centre), start(centre))
     linear = np.linalg.solve(start.matrix[:2, :2], high.matrix[:2, :2])
@@ -98,8 +109,8 @@ def test_a_limit_of_the_shift_holds() -> None:
     start = Transform(translation(64.0, 64.0), "shift")
     truth = Transform(translation(64.0 + 60.0, 64.0), "shift")
     sar = moved(optical, truth, 192)
-    free = search_poses(sar, optical, start, PoseRange())[0]
-    bound = search_poses(sar, optical, start, PoseRange(shift=20.0))[0]
+    free = search_poses(pair_of(sar, optical, start), PoseRange())[0]
+    bound = search_poses(pair_of(sar, optical, start), PoseRange(shift=20.0))[0]
     assert mean_distance(free.transform, truth, grid_points(192, 192)) < 4.0
     assert mean_distance(bound.transform, start, grid_points(192, 192)) <= 24.0
 
@@ -107,8 +118,8 @@ def test_a_limit_of_the_shift_holds() -> None:
 @pytest.mark.parametrize("flipped", [False, True])
 def test_rotated_features_are_those_of_the_rotated_image(flipped: bool) -> None:
     sar = ground(256, 3)
-    search = PoseSearch(sar, ground(256), identity(), PoseRange())
-    pose = (33.0, 1.1, flipped)
+    search = PoseSearch(pair_of(sar, ground(256)), identity(), PoseRange())
+    pose = Pose(33.0, 1.1, flipped)
     rotated, _ = search.rotated(pose, search.cell)
     image, _ = search.warped(pose)
     exact = dense_channels(image, gradients(search.cell))
@@ -125,10 +136,10 @@ def test_rotated_features_are_those_of_the_rotated_image(flipped: bool) -> None:
 def test_a_whole_image_stands_out_at_the_right_place_alone(side: int) -> None:
     optical = ground(side, 1)
     sar = moved(optical, identity(), side)
-    whole, lead = whole_image(sar, optical, identity())
+    whole, lead = whole_image(pair_of(sar, optical), identity())
     assert whole > 5.0
     assert lead > 2.0
-    whole, lead = whole_image(ground(side, 2), optical, identity())
+    whole, lead = whole_image(pair_of(ground(side, 2), optical), identity())
     assert whole < 4.0
     assert lead < 1.0
 
@@ -136,7 +147,7 @@ def test_a_whole_image_stands_out_at_the_right_place_alone(side: int) -> None:
 def test_images_that_hardly_overlap_have_no_pose() -> None:
     sar, optical = ground(160, 1), ground(160, 2)
     empty = GreyImage(optical.values, np.zeros_like(optical.valid))
-    assert search_poses(sar, empty, identity(), PoseRange()) == []
+    assert search_poses(pair_of(sar, empty), PoseRange()) == []
 
 
 @pytest.mark.parametrize("shift", [None, 30.0])
@@ -145,8 +156,8 @@ def test_what_is_not_computed_could_not_have_won(shift: float | None) -> None:
     optical.valid[:, 220:] = False  # most of what is valid lies on one side
     sar = moved(ground(300), similarity((0.0, 0.0), 20.0, 0.9, (150.0, 150.0)), 200)
     start = Transform(translation(40.0, 60.0), "shift")
-    search = PoseSearch(sar, optical, start, PoseRange(30.0, shift=shift))
-    pose = (20.0, 1.0, False)
+    search = PoseSearch(pair_of(sar, optical), start, PoseRange(30.0, shift=shift))
+    pose = Pose(20.0)
     template, corner = search.rotated(pose, search.cell)
     everywhere = [(-1000, 1000)] * 2
     spans = search._spans(template, search.cell, corner)
@@ -166,5 +177,5 @@ def test_what_is_not_computed_could_not_have_won(shift: float | None) -> None:
 def test_a_second_search_that_would_be_the_same_is_not_made() -> None:
     optical = ground(120)
     sar = moved(optical, identity(), 100)
-    assert search_poses(sar, optical, identity(), PoseRange(10.0)) != []
-    assert search_poses(sar, optical, identity(), PoseRange(10.0), finer=True) == []
+    assert search_poses(pair_of(sar, optical), PoseRange(10.0)) != []
+    assert search_poses(pair_of(sar, optical), PoseRange(10.0), finer=True) == []

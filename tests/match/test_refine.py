@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from crosslook.extract.registry import open_extractor
 from crosslook.geo.grey import GreyImage
+from crosslook.match.pair import CachedImage, ImagePair
 from crosslook.match.refine import (
     InformationMeasure,
     fraction_of,
@@ -14,6 +16,7 @@ from crosslook.match.refine import (
     mutual_information,
     refine,
 )
+from crosslook.match.settings import DEFAULT_EXTRACTOR
 from crosslook.match.transform import identity, similarity
 from crosslook.match.warp import warp_array
 from crosslook.types import FloatArray
@@ -40,11 +43,11 @@ def test_every_second_pixel_is_looked_at_where_it_lies() -> None:
 
 def test_large_images_are_looked_at_in_part() -> None:
     rng = np.random.default_rng(3)
-    image = GreyImage(rng.random((512, 512), np.float32), np.ones((512, 512), np.bool_))
-    small = GreyImage(image.values[:200, :200], image.valid[:200, :200])
+    image = CachedImage(rng.random((512, 512), np.float32), np.ones((512, 512), np.bool_))
+    small = CachedImage(image.values[:200, :200], image.valid[:200, :200])
     assert information_measure(image, image, 0.0, sparse=True).every == 2
     assert information_measure(small, small, 0.0, sparse=True).every == 1
-    large = GreyImage(rng.random((2048, 2048), np.float32), np.ones((2048, 2048), np.bool_))
+    large = CachedImage(rng.random((2048, 2048), np.float32), np.ones((2048, 2048), np.bool_))
     assert information_measure(large, large, 0.0, sparse=True).every == 4
     assert information_measure(image, image, 0.0).every == 1  # evidence and audits look at all
 
@@ -59,10 +62,11 @@ def test_a_known_shift_is_gone_as_far_as_asked_for() -> None:
     sar = levels(5, 256) / np.float32(31)
     whole = np.ones(sar.shape, np.bool_)
     inverted = np.asarray(1 - sar**2, np.float32)
-    one, other = GreyImage(sar, whole), GreyImage(inverted, whole)
+    extractor = open_extractor(DEFAULT_EXTRACTOR)
+    pair = ImagePair.of(GreyImage(sar, whole), GreyImage(inverted, whole), extractor)
     start = similarity((1.6, -1.2))
-    half = refine(one, other, start, fraction=0.5)
-    full = refine(one, other, start, fraction=1.0)
+    half = refine(pair, start, fraction=0.5)
+    full = refine(pair, start, fraction=1.0)
     assert half.accepted
     centre = np.array([128.0, 128.0])
     np.testing.assert_allclose(full.transform(centre), centre, atol=0.15)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
@@ -91,6 +93,10 @@ def test_a_hilly_match_says_so_and_relief_follows_the_ground(tmp_path: Path) -> 
     assert rigid.evidence.relief == pytest.approx(high - low, rel=0.3)
     assert bent.evidence.relief < rigid.evidence.relief / 2
     assert rigid.hint in said["hilly"].output
+    best = rigid.explanation.terms[0]
+    assert f"\n{best.sign}: {best.sentence}\n" in said["hilly"].output
+    written = json.loads((tmp_path / "out" / "hilly" / "match.json").read_text())
+    assert written["explanation"]["terms"][0] == pytest.approx(asdict(best))
     assert not bent.hint
     followed = register(*images["hilly"])
     assert followed.transform is not None

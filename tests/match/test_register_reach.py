@@ -1,4 +1,4 @@
-"""``register`` beyond its start: as told, by itself, or not at all."""
+"""``register`` beyond its start: as requested, by itself, or not at all."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ def error(transform: Transform | None, truth: Transform) -> float:
 
 def test_a_start_within_reach_is_not_searched_from() -> None:
     result = register(*pair(rotated(1.0)))
-    assert (result.verdict, result.search, result.reason) == ("match", "near", "")
+    assert (result.verdict, result.search, result.reason) == ("match", "initial", "")
     assert error(result.transform, rotated(1.0)) < 2.0
     assert result.expected_error_px is not None
     assert result.error_bound_px is not None
     assert result.expected_error_px <= result.error_bound_px
 
 
-def test_a_start_out_of_reach_is_widened_and_says_so() -> None:
+def test_a_start_out_of_reach_is_expanded_and_says_so() -> None:
     truth = rotated(21.0)
     images = pair(truth)
     result = register(*images)
-    assert (result.verdict, result.search) == ("match", "widened")
+    assert (result.verdict, result.search) == ("match", "expanded")
     assert error(result.transform, truth) < 3.0
-    assert result.to_dict()["search"] == "widened"
+    assert result.to_dict()["search"] == "expanded"
     near = register(*images, near_only=True)
     assert near.verdict == "no match"
-    assert near.search == "near"
+    assert near.search == "initial"
     assert "--near-only" in near.reason
     assert near.centre is None
     assert near.expected_error_px is None
@@ -62,7 +62,7 @@ def test_what_is_requested_is_searched(degrees: float, scale: float) -> None:
 
 def test_pixels_that_are_not_square_are_found_where_they_may_be() -> None:
     stretch = Transform(np.diag([1.25, 0.9, 1.0]), "affine")
-    truth = rotated(20.0).compose(stretch)
+    truth = rotated(20.0) @ stretch
     sar, optical = pair(truth)
     result = register(sar, optical, rotation=24.0, aspect="1.2:1.5")
     assert (result.verdict, result.search) == ("match", "requested")
@@ -83,5 +83,5 @@ def test_different_places_are_no_match_with_a_reason() -> None:
     _, optical = pair(rotated(0.0), 2)
     result = register(sar, optical)
     assert result.verdict == "no match"
-    assert result.search == "widened"
+    assert result.search == "expanded"
     assert "different places" in result.reason

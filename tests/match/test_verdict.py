@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 
 from crosslook.errors import SettingError
+from crosslook.extract.registry import open_extractor
 from crosslook.geo.grey import GreyImage
 from crosslook.match.align import Alignment, against_chance
-from crosslook.match.evidence import Evidence, error_bound, expected_error, judge
+from crosslook.match.evidence import Evidence, Verdict, error_bound, expected_error, judge
+from crosslook.match.pair import ImagePair
 from crosslook.match.reason import likely_cause, texture
-from crosslook.match.settings import RegisterSettings, factors
-from crosslook.match.tie_points import Pass, TiePoints, no_tie_points
-from crosslook.match.transform import identity, similarity
+from crosslook.match.settings import DEFAULT_EXTRACTOR, RegisterSettings, factors
+from crosslook.match.tie_points import Stage, TiePoints, no_tie_points
+from crosslook.match.transform import Transform, identity, similarity
 
-LAST = Pass(template=128.0, radius=12.0, step=32.0, threshold=3.5)
+LAST = Stage(template=128.0, radius=12.0, step=32.0, threshold=3.5)
 GOOD = Evidence(
     inliers=25.0, inlier_fraction=1.0, hull_area=0.3, median_ncc=0.12, peak_ratio=3.0,
     residual=1.1, gradient_mi_distance=1.0, mi_z_score=3.0, excess_inliers=1.0, neg_log10_p=4.0,
@@ -96,8 +98,16 @@ def structured(side: int = 200) -> GreyImage:
     return GreyImage(values, np.ones((side, side), np.bool_))
 
 
-def nothing() -> Alignment:
-    return Alignment(None, no_tie_points(), BAD)
+def nothing(
+    sar: GreyImage,
+    optical: GreyImage,
+    start: Transform | None = None,
+    evidence: Evidence = BAD,
+) -> Alignment:
+    """An alignment of two images that led nowhere."""
+    pair = ImagePair.of(sar, optical, open_extractor(DEFAULT_EXTRACTOR))
+    pair = replace(pair, start=start or identity())
+    return Alignment(pair, None, no_tie_points(), evidence, Verdict("no match", 0.0))
 
 
 def test_texture_is_what_a_blur_leaves() -> None:
@@ -111,17 +121,16 @@ def test_the_likeliest_cause_is_named_with_a_next_step() -> None:
     noise = np.random.default_rng(0).uniform(size=(200, 200)).astype(np.float32)
     flat = GreyImage(noise, np.ones((200, 200), np.bool_))
     hollow = GreyImage(good.values, np.arange(200)[:, None] + np.zeros((1, 200)) < 30)
-    start = identity()
-    assert "too little texture" in likely_cause(flat, good, start, nothing(), "near")
-    assert "the optical image" in likely_cause(good, flat, start, nothing(), "near")
-    assert "too few valid pixels" in likely_cause(hollow, good, start, nothing(), "widened")
-    assert "--rotation" in likely_cause(good, good, start, nothing(), "near")
-    assert "different places" in likely_cause(good, good, start, nothing(), "widened")
-    assert "may not overlap" in likely_cause(good, good, start, nothing(), "requested")
-    alike = replace(nothing(), evidence=replace(BAD, peak_margin=0.5, ncc_z_score=5.0))
-    assert "--scale" in likely_cause(good, good, start, alike, "requested")
+    assert "too little texture" in likely_cause(nothing(flat, good), "initial")
+    assert "the optical image" in likely_cause(nothing(good, flat), "initial")
+    assert "too few valid pixels" in likely_cause(nothing(hollow, good), "expanded")
+    assert "--rotation" in likely_cause(nothing(good, good), "initial")
+    assert "different places" in likely_cause(nothing(good, good), "expanded")
+    assert "may not overlap" in likely_cause(nothing(good, good), "requested")
+    alike = nothing(good, good, evidence=replace(BAD, peak_margin=0.5, ncc_z_score=5.0))
+    assert "--scale" in likely_cause(alike, "requested")
     far = similarity((500.0, 500.0))
-    assert "too few valid pixels" in likely_cause(good, good, far, nothing(), "near")
+    assert "too few valid pixels" in likely_cause(nothing(good, good, far), "initial")
 
 
 def test_a_scale_is_a_fraction_or_two_factors() -> None:

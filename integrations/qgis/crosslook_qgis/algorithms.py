@@ -93,9 +93,9 @@ class _Match(_Algorithm):
             "OUT": str(out), "VERDICT": match["verdict"], "CONFIDENCE": match["confidence"],
         }  # fmt: skip
         if code == NO_MATCH:
-            feedback.reportError(
-                f"{match['verdict']}, confidence {match['confidence']:.2f}: look before you use it."
-            )
+            confidence = match["confidence"]
+            text = "not fitted" if confidence is None else f"{confidence:.2f}"
+            feedback.reportError(f"{match['verdict']}, confidence {text}: look before you use it.")
         layers = {"ALIGNED": out / "aligned.tif", "TIE_POINTS": out / "tie_points.geojson"}
         ring = (match.get("footprint") or {}).get("lonlat")
         if ring:

@@ -9,44 +9,47 @@ from typing import Any
 
 import numpy as np
 
-from crosslook.atlas.prior import make_prior, whole_sample
 from crosslook.atlas.query import (
+    MOST_CELLS,
     Pose,
     Query,
     bent,
     cut_poses,
     make_poses,
-    passes_for,
+    make_prior,
     prepare_query,
     refinement_for,
+    stages_for,
 )
-from crosslook.atlas.ready_blocks import MOST_CELLS
 from crosslook.atlas.search import (
+    Candidate,
     OpenLevels,
-    Proposal,
     SearchRequest,
     score_surface,
     search_queries,
 )
 from crosslook.atlas.settings import LocateCall, LocateSettings
 from crosslook.atlas.store import Atlas, open_atlas
-from crosslook.atlas.verify import Candidate, FineLevel, verify
+from crosslook.atlas.verify import FineLevel, verify
 from crosslook.errors import CrosslookError, MatchError, StoreError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
 from crosslook.geo.grid import to_lonlat, to_map
 from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.geo.raster import RasterArray
-from crosslook.match.align import Alignment, align
-from crosslook.match.evidence import judge
+from crosslook.match.align import Alignment, Fitting, align
 from crosslook.match.files import check_out
+from crosslook.match.matchers.template import TemplateMatcher
+from crosslook.match.pair import read_pair
 from crosslook.match.reason import likely_absence
-from crosslook.match.register import MARGIN, Frame, make_result, working_frame
+from crosslook.match.register import make_result
 from crosslook.match.result import Failure, MatchResult, outline
-from crosslook.match.settings import DEFAULT_EXTRACTOR
+from crosslook.match.settings import DEFAULT_EXTRACTOR, RegisterSettings, factors
+from crosslook.match.starts import Start
 from crosslook.match.transform import Transform, scaling, translation
+from crosslook.match.working_grid import MARGIN
 from crosslook.options import after_two, record
-from crosslook.progress import Timer, stage
+from crosslook.progress import stage, timer, timings
 from crosslook.storage import Place, name_of
 from crosslook.types import FloatArray, Window
 
@@ -180,8 +183,8 @@ class _Prepared:
 
     query: Query
     request: SearchRequest
-    seconds: float
     in_parts: bool = False
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +194,6 @@ class _Searched:
     query: Query
     candidates: list[Candidate]
     level: int
-    seconds: dict[str, float]
 
 
 def _prepare(
@@ -202,28 +204,28 @@ def _prepare(
     poses = 0
     while poses < _MOST_POSES and (query := next(waiting, None)) is not None:
         try:
-            one = _prepare_one(query, job)
+            with timings() as seconds, timer("read"):
+                one = _prepare_one(query, job)
         except CrosslookError as error:
             prepared.append(Failure(_name(query), error))
             continue
-        prepared.append(one)
+        prepared.append(replace(one, seconds=seconds["read"]))
         poses += len(one.request.poses)
     return prepared
 
 
 def _prepare_one(query: Place | RasterArray | ImageFile, job: _Job) -> _Prepared:
-    lap = Timer().lap
     stage("read")
     atlas, settings = job.atlas, job.settings
     image = open_image(query, "sar", job.reading)
-    prior = make_prior(atlas, image, settings.near, settings.radius_km, settings.bbox)
-    where = whole_sample(atlas) if prior is None else prior.sample()
+    prior = make_prior(atlas, image, settings)
+    where = atlas.sample() if prior is None else prior.sample()
     prepared = prepare_query(image, atlas, settings.gsd, where)
     poses = make_poses(prepared, settings.rotation, settings.scale)
     larger = bool((poses[0].extent > np.array(atlas.grid.shape) + 0.5).any())
     if larger:
         poses = _parts(poses, job)
-    return _Prepared(prepared, SearchRequest(poses, prior), lap(), in_parts=larger)
+    return _Prepared(prepared, SearchRequest(poses, prior), in_parts=larger)
 
 
 def _parts(poses: Sequence[Pose], job: _Job) -> list[Pose]:
@@ -248,11 +250,11 @@ def _name(query: Place | RasterArray | ImageFile) -> str:
 
 def _locate_pass(prepared: list[_Prepared | Failure], job: _Job) -> Iterator[MatchResult | Failure]:
     """Search for all queries of a pass at once, then match one by one."""
-    lap = Timer().lap
     good = [one for one in prepared if not isinstance(one, Failure)]
     stage("search")
-    places = iter(_places(job, good))
-    searched = lap() / max(1, len(good))
+    with timings() as seconds, timer("search"):
+        places = iter(_places(job, good))
+    searched = seconds["search"] / max(1, len(good))
     for one in prepared:
         if isinstance(one, Failure):
             yield one
@@ -263,7 +265,12 @@ def _locate_pass(prepared: list[_Prepared | Failure], job: _Job) -> Iterator[Mat
             continue
         stage("verification")
         try:
-            yield _explained(_matched(job, one, *place, searched), one, job)
+            with timings() as seconds:
+                result = _explained(_matched(job, one, *place), one, job)
+            seconds["read"] = seconds.get("read", 0.0) + one.seconds
+            seconds["search"] = seconds.get("search", 0.0) + searched
+            seconds["total"] = sum(seconds.values())
+            yield replace(result, timings=seconds)
         except StoreError:
             raise  # of the atlas, so of all queries
         except CrosslookError as error:
@@ -272,7 +279,7 @@ def _locate_pass(prepared: list[_Prepared | Failure], job: _Job) -> Iterator[Mat
 
 def _places(
     job: _Job, prepared: Sequence[_Prepared]
-) -> Sequence[tuple[int, list[Proposal]] | CrosslookError]:
+) -> Sequence[tuple[int, list[Candidate]] | CrosslookError]:
     """Search for all at once; where one cannot be searched for, one by one."""
     try:
         return search_queries(job.levels, [one.request for one in prepared], CANDIDATES, job.coarse)
@@ -284,24 +291,16 @@ def _places(
         return [place for one in prepared for place in _places(job, [one])]
 
 
-def _matched(
-    job: _Job, one: _Prepared, level: int, proposals: list[Proposal], searched: float
-) -> MatchResult:
+def _matched(job: _Job, one: _Prepared, level: int, candidates: list[Candidate]) -> MatchResult:
     """Match at what was found; where a part was searched with, and in vain, at what others find."""
-    lap = Timer().lap
-    candidates = _verified(job, one, proposals)
-    seconds = {"read": one.seconds, "search": searched, "verification": lap()}
-    result = _match(job, _Searched(one.query, candidates, level, seconds))
+    result = _match(job, _Searched(one.query, _verified(job, one, candidates), level))
     if result.verdict == "match" or not _may_lap(one, level, job):
         return result
-    lap()
-    parts = replace(one, request=replace(one.request, poses=_parts(one.request.poses, job)))
-    level, proposals = search_queries(job.levels, [parts.request], CANDIDATES, job.coarse or 0)[0]
-    seconds = {"read": one.seconds, "search": searched + lap()}
-    candidates = _verified(job, parts, proposals)
-    seconds["verification"] = lap()
-    other = _match(job, _Searched(one.query, candidates, level, seconds))
-    return _choose([result, other])
+    with timer("search"):
+        request = replace(one.request, poses=_parts(one.request.poses, job))
+        level, candidates = search_queries(job.levels, [request], CANDIDATES, job.coarse or 0)[0]
+    candidates = _verified(job, replace(one, request=request), candidates)
+    return _choose([result, _match(job, _Searched(one.query, candidates, level))])
 
 
 def _explained(result: MatchResult, one: _Prepared, job: _Job) -> MatchResult:
@@ -310,25 +309,26 @@ def _explained(result: MatchResult, one: _Prepared, job: _Job) -> MatchResult:
     if result.verdict != "no match":
         return result
     settings = job.settings
-    posed = settings.rotation > 0 and settings.scale > 0
+    posed = settings.rotation > 0 and factors(settings.scale) != (1.0, 1.0)
     limited = one.request.prior is not None
     reason = likely_absence(one.query.grey_image, limited=limited, posed=posed)
     return replace(result, reason=reason)
 
 
-def _verified(job: _Job, one: _Prepared, proposals: list[Proposal]) -> list[Candidate]:
-    if not proposals:
+def _verified(job: _Job, one: _Prepared, candidates: list[Candidate]) -> list[Candidate]:
+    if not candidates:
         raise MatchError(
             f"nothing in atlas '{job.atlas.name}' can be compared with "
             f"'{one.query.image.name}': too little of the prior holds data. "
             "Widen it, or see atlas info."
         )
-    return verify(job.verifier, one.request.poses, proposals)
+    with timer("verification"):
+        return verify(job.verifier, one.request.poses, candidates)
 
 
 def _match(job: _Job, searched: _Searched) -> MatchResult:
     """The last stages, at the best candidate and, unless that is a match, at those hardly worse."""
-    candidates, seconds = searched.candidates, searched.seconds
+    candidates = searched.candidates
     tried: list[MatchResult] = []
     close = sum(one.total * _CLOSE >= candidates[0].total for one in candidates)
     for number in range(len(candidates)):
@@ -343,14 +343,7 @@ def _match(job: _Job, searched: _Searched) -> MatchResult:
             continue
         if tried[-1].verdict == "match":
             break
-    best = _choose(tried)
-    timings = dict(best.timings)
-    for other in tried:
-        if other is not best:
-            for name in set(other.timings) - set(seconds) - {"total"}:
-                timings[name] = timings.get(name, 0.0) + other.timings[name]
-    timings["total"] = sum(value for name, value in timings.items() if name != "total")
-    return replace(best, timings=timings)
+    return _choose(tried)
 
 
 def _choose(tried: Sequence[MatchResult]) -> MatchResult:
@@ -365,48 +358,30 @@ def _choose(tried: Sequence[MatchResult]) -> MatchResult:
 def _match_at(job: _Job, searched: _Searched, number: int) -> MatchResult:
     atlas, query, candidates = job.atlas, searched.query, searched.candidates
     one, others = candidates[number], candidates[:number] + candidates[number + 1 :]
-    native = bent(one.placed.compose(scaling(query.factor).inverse), query.image, atlas)
-    alignment, frame, window, part = _aligned_at(job, query.image, native)
+    native = bent(one.placed @ scaling(query.factor).inverse, query.image, atlas)
     second = others[0].total if others else 0.0
-    evidence = replace(
-        alignment.evidence,
-        search_score=one.total,
-        search_margin=min(_MOST_MARGIN, one.total / max(second, 1e-3) - 1.0),
-    )
-    return make_result(
-        replace(alignment, evidence=evidence),
-        frame,
-        (query.image, part),
-        settings=job.record(searched.level),
-        timings=searched.seconds,
-        verdict=judge(evidence),
-        alternatives=tuple(_describe(atlas, query, other) for other in others[:_ALTERNATIVES]),
-        window=window,
-    )
+    margin = min(_MOST_MARGIN, one.total / max(second, 1e-3) - 1.0)
+    place = Start(native, "atlas", search_score=one.total, search_margin=margin)
+    alternatives = tuple(_describe(atlas, query, other) for other in others[:_ALTERNATIVES])
+    alignment, window = _aligned_at(job, query.image, place)
+    result = make_result(alignment, job.record(searched.level))
+    return replace(result, alternatives=alternatives, window=window)
 
 
-def _aligned_at(
-    job: _Job, image: ImageFile, native: Transform
-) -> tuple[Alignment, Frame, Window, ImageFile]:
-    """The last stages where ``native`` puts an image, and the part of the atlas there."""
-    atlas = job.atlas
-    corner, shape = _surroundings(native, image, atlas)
+def _aligned_at(job: _Job, image: ImageFile, place: Start) -> tuple[Alignment, Window]:
+    """The last stages where a start puts an image on the atlas, and the part of the atlas there."""
+    atlas, settings = job.atlas, job.settings
+    corner, shape = _surroundings(place.transform, image, atlas)
     part = atlas.image(corner, shape)
     move = Transform(translation(-corner[0], -corner[1]), "shift")
-    frame = working_frame(image, part, move.compose(native))
-    levels, fraction = refinement_for(frame.optical.shape)
-    alignment = align(
-        frame.sar,
-        frame.optical,
-        job.extractor,
-        frame.start,
-        job.settings.model,
-        passes=passes_for(frame.sar.shape),
-        seed=job.settings.seed,
-        levels=levels,
-        fraction=fraction,
-    )
-    return alignment, frame, Window(*corner, *shape), part
+    pair = read_pair((image, part), move @ place.transform, job.extractor, job.levels.device)
+    start = replace(place, transform=pair.start)
+    options = RegisterSettings(model=settings.model, seed=settings.seed)
+    matcher = TemplateMatcher(options, stages_for(pair.sar.shape))
+    levels, fraction = refinement_for(pair.optical.shape)
+    fitting = Fitting(settings.model, settings.seed, levels, fraction)
+    alignment = align(pair, start, matcher.tie_points(pair, start), fitting)
+    return alignment, Window(*corner, *shape)
 
 
 def locate_from(
@@ -426,20 +401,11 @@ def locate_from(
         three tie points set by hand give one.
     """
     job = _open(atlas, settings)
-    lap = Timer().lap
     stage("read")
-    image = open_image(query, "sar", job.reading)
-    seconds = {"read": lap()}
-    alignment, frame, window, part = _aligned_at(job, image, start)
-    return make_result(
-        alignment,
-        frame,
-        (image, part),
-        settings=job.record(0),
-        timings=seconds,
-        verdict=judge(alignment.evidence),
-        window=window,
-    )
+    with timings() as seconds:
+        image = open_image(query, "sar", job.reading)
+        alignment, window = _aligned_at(job, image, Start(start))
+    return replace(make_result(alignment, job.record(0), seconds), window=window)
 
 
 def surface_of(
@@ -480,8 +446,8 @@ def _describe(atlas: Atlas, query: Query, one: Candidate) -> dict[str, Any]:
         "fine": round(one.fine, 4),
         "coarse": round(one.coarse, 4),
         "parts": round(one.parts, 4),
-        "rotation_degrees": one.rotation,
-        "scale": one.scale,
+        "rotation_degrees": one.pose.rotation,
+        "scale": one.pose.scale,
         "atlas_pixel": [float(v) for v in pixel[0]],
         "map": [float(v) for v in to_map(pixels, pixel)[0]],
         "lonlat": [float(v) for v in to_lonlat(pixels, pixel)[0]],

@@ -1,4 +1,4 @@
-"""A query at the scale of an atlas, rotated and scaled as requested."""
+"""A query at the scale of an atlas: its poses, its templates, and where it may lie."""
 
 from __future__ import annotations
 
@@ -9,29 +9,32 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from crosslook.atlas.levels import Level
-from crosslook.atlas.ready_blocks import MOST_CELLS
-from crosslook.atlas.store import Atlas
+from crosslook.atlas.settings import LocateSettings
+from crosslook.atlas.store import Atlas, Level, corners_and_centre
 from crosslook.errors import GridError, MatchError, SettingError
 from crosslook.extract.base import Extractor
 from crosslook.geo.grey import GreyImage
 from crosslook.geo.grid import (
     between,
     frame_name,
+    from_lonlat,
     ground_axes,
     has_map,
     is_placed,
     is_unnamed,
     metres_per_pixel,
+    to_lonlat,
 )
 from crosslook.geo.image import ImageFile
 from crosslook.match.channels import Channels, dense_channels
+from crosslook.match.matchers.template import Stages
 from crosslook.match.ncc import box_sums
 from crosslook.match.placement import placement
 from crosslook.match.refine import FRACTION, LEVELS, PyramidLevel
 from crosslook.match.result import outline
 from crosslook.match.robust_fit import fit_exact
-from crosslook.match.tie_points import Pass
+from crosslook.match.settings import Factors, factors
+from crosslook.match.tie_points import Stage
 from crosslook.match.transform import Transform, grid_points, scaling, similarity, translation
 from crosslook.match.warp import warp
 from crosslook.types import Array, FloatArray
@@ -40,17 +43,17 @@ _SMALL = 448
 _COARSE_FRACTION = 0.25
 
 
-def passes_for(shape: tuple[int, int]) -> tuple[Pass, ...]:
-    """Passes for a query of this shape: about as many templates whatever its size.
+def stages_for(shape: tuple[int, int]) -> Stages:
+    """Stages for a query of this shape: about as many templates whatever its size.
 
-    The place is known to a few pixels by now, so no pass looks far; small
+    The place is known to a few pixels by now, so no stage looks far; small
     queries need templates closer together than register does.
     """
     step = float(np.clip(max(shape) / 7, 32.0, 96.0))
-    return (
-        Pass(template=128.0, radius=32.0, step=step, threshold=10.0),
-        Pass(template=112.0, radius=16.0, step=step, threshold=6.0),
-        Pass(template=96.0, radius=12.0, step=0.75 * step, threshold=3.0),
+    return Stages(
+        wide=Stage(template=128.0, radius=32.0, step=step, threshold=10.0),
+        middle=Stage(template=112.0, radius=16.0, step=step, threshold=6.0),
+        last=Stage(template=96.0, radius=12.0, step=0.75 * step, threshold=3.0),
     )
 
 
@@ -66,10 +69,14 @@ def refinement_for(shape: tuple[int, int]) -> tuple[tuple[PyramidLevel, ...], fl
 LEAST_SIDE = 64
 """Pixels of the atlas that a query must have along either side."""
 
+MOST_CELLS = 64
+"""Largest side of a template in cells."""
+
 ROTATION_STEP, SCALE_STEP = 2.5, 0.025
 _LARGEST = 1024
 _MOST_PARTS = 20  # along a side
 _MOST_SCALE = 32.0
+_EDGE = 9  # positions along an edge of a box that are brought to the grid
 _HALF_CIRCLE = 180.0
 _FLAT_ENOUGH_PX = 0.1
 
@@ -168,7 +175,7 @@ def prepare_query(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array
     GridError
         If neither a georeference nor ``gsd`` tells the pixel size.
     SettingError
-        If both do, or ``gsd`` is not positive.
+        If both do.
     MatchError
         If the query is constant, all nodata, or its pixels or itself far too small or large.
     """
@@ -183,32 +190,28 @@ def prepare_query(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array
     _check_size(image, base)
     factor = max(1, round(1 / scale))
     grey = image.read(None, factor).grey_image("sar")
-    return Query(image, grey, _linear(base.compose(scaling(factor))), factor)
+    return Query(image, grey, _linear(base @ scaling(factor)), factor)
 
 
-def make_poses(query: Query, rotation: float, scale: float) -> list[Pose]:
+def make_poses(query: Query, rotation: float, scale: Factors) -> list[Pose]:
     """Rotate and scale a query over a range.
 
     Parameters
     ----------
+    query : Query
     rotation : float
-        Largest rotation in degrees, tried in steps of at most 2.5 in both directions.
-    scale : float
-        Largest relative change of scale, tried in steps of at most 0.025.
-
-    Raises
-    ------
-    SettingError
-        If a range is negative or too wide.
+        Largest rotation in degrees, 0..180, tried in steps of at most 2.5 in both directions.
+    scale : str, float or pair
+        As ``--scale`` of register: a fraction, or the lowest and highest
+        factor; tried in steps of 0.025 from 1.
     """
-    if not 0 <= rotation <= _HALF_CIRCLE:
-        raise SettingError(f"the range of rotation is {rotation}; 0..180 degrees are allowed.")
-    if not 0 <= scale <= 0.5:
-        raise SettingError(f"the range of scale is {scale}; 0..0.5 is allowed (0.1 is 10 %).")
+    low, high = factors(scale)
+    first, last = (low - 1.0) / SCALE_STEP, (high - 1.0) / SCALE_STEP
+    steps = np.arange(np.floor(first + 1e-9), np.ceil(last - 1e-9) + 1)
     return [
         _pose(query, float(degrees), float(factor))
         for degrees in _rotations(rotation)
-        for factor in 1.0 + _steps(scale, SCALE_STEP)
+        for factor in 1.0 + steps * SCALE_STEP
     ]
 
 
@@ -234,7 +237,7 @@ def cut_poses(poses: Sequence[Pose], side: int, least_valid: float) -> list[Pose
         for row, col in ((r, c) for r in starts[0] for c in starts[1]):
             shape = [int(min(side, b - a)) for a, b in zip((row, col), high, strict=True)]
             move = Transform(translation(-row, -col), "shift")
-            part = replace(pose, placed=move.compose(pose.placed), shape=(shape[0], shape[1]))
+            part = replace(pose, placed=move @ pose.placed, shape=(shape[0], shape[1]))
             if part.grey_image.valid.mean() >= least_valid:
                 parts.append(part)
     return parts
@@ -250,9 +253,9 @@ def _even_starts(low: float, high: float, side: int) -> list[float]:
 def make_template(
     pose: Pose, level: Level, extractor: Extractor
 ) -> tuple[Template, tuple[int, int]]:
-    """Features of a pose on the cells of a level, and the first cell that was kept.
+    """Features of a pose on the cells of a level, and its first cell.
 
-    Of a query with more than 64 cells a side that part is kept which has the
+    Of a query with more than 64 cells a side that part is taken which has the
     most contrast.
     """
     grey = pose.grey_image
@@ -261,9 +264,9 @@ def make_template(
     energy = np.einsum("chw,chw->hw", values, values)
     start = _richest(energy, min(MOST_CELLS, energy.shape[0]), min(MOST_CELLS, energy.shape[1]))
     rows, cols = (slice(first, first + MOST_CELLS) for first in start)
-    kept = np.ascontiguousarray(values[:, rows, cols])
-    aside = np.array(start) + np.array(kept.shape[1:]) / 2 - pose.centre / level.cell
-    return Template(kept, (float(aside[0]), float(aside[1]))), start
+    part = np.ascontiguousarray(values[:, rows, cols])
+    aside = np.array(start) + np.array(part.shape[1:]) / 2 - pose.centre / level.cell
+    return Template(part, (float(aside[0]), float(aside[1]))), start
 
 
 def on_cells(channels: Channels, shape: tuple[int, int], cell: int) -> Channels:
@@ -316,7 +319,7 @@ def bent(placed: Transform, image: ImageFile, atlas: Atlas) -> Transform:
     flat = fit_exact(points, there, "affine")
     if np.linalg.norm(flat(points) - there, axis=1).max() <= _FLAT_ENOUGH_PX:
         return placed
-    return placed.compose(flat.inverse).compose(own)
+    return placed @ flat.inverse @ own
 
 
 def _scale_of(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array) -> Transform:
@@ -351,8 +354,6 @@ def _scale_of(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array) ->
             f"'{image.name}' {frame}, so its pixel size on the ground is not known. "
             "Give it in metres with --gsd."
         )
-    elif not gsd > 0:
-        raise SettingError(f"--gsd is {gsd}; metres per pixel above 0 are needed.")
     else:  # a plain image lies along the axes of the map
         sides = np.mean([metres_per_pixel(pixels, point) for point in near], axis=0)
         return Transform(np.diag([*(gsd / sides), 1.0]), "affine")
@@ -373,14 +374,14 @@ def _check_size(image: ImageFile, base: Transform) -> None:
 
 
 def _pose(query: Query, rotation: float, scale: float) -> Pose:
-    rotated = similarity((0.0, 0.0), rotation, scale).compose(query.base)
+    rotated = similarity((0.0, 0.0), rotation, scale) @ query.base
     ring = rotated(outline(*query.grey_image.shape))
     low, high = ring.min(axis=0), ring.max(axis=0)
     size = np.maximum(1, np.round(high - low)).astype(int)
     # What is searched with is bounded; the whole query is matched afterwards.
     cut = np.minimum(size, _LARGEST)
     origin = low + (size - cut) // 2
-    placed = Transform(translation(-origin[0], -origin[1]), "shift").compose(rotated)
+    placed = Transform(translation(-origin[0], -origin[1]), "shift") @ rotated
     return Pose(rotation, scale, query.grey_image, placed, (int(cut[0]), int(cut[1])))
 
 
@@ -391,14 +392,10 @@ def _linear(transform: Transform) -> Transform:
     return Transform(matrix, "affine" if transform.model != "shift" else "similarity")
 
 
-def _steps(limit: float, step: float) -> Array:
-    count = int(np.ceil(limit / step - 1e-9))
-    return np.asarray(np.linspace(-limit, limit, 2 * count + 1), np.float64)
-
-
 def _rotations(limit: float) -> Array:
     """Rotations tried; 180 degrees to the left are 180 degrees to the right."""
-    rotations = _steps(limit, ROTATION_STEP)
+    count = int(np.ceil(limit / ROTATION_STEP - 1e-9))
+    rotations = np.linspace(-limit, limit, 2 * count + 1)
     return rotations[1:] if limit >= _HALF_CIRCLE else rotations
 
 
@@ -406,3 +403,94 @@ def _richest(energy: FloatArray, height: int, width: int) -> tuple[int, int]:
     sums = box_sums(energy[None].astype(np.float64), height, width)[0]
     row, col = np.unravel_index(int(sums.argmax()), sums.shape)
     return int(row), int(col)
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Pixels of the atlas within which the centre of the query must lie."""
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+
+    def in_cells(self, cell: int) -> tuple[float, float, float, float]:
+        """The same box in cells of ``cell`` pixels."""
+        return self.top / cell, self.left / cell, self.bottom / cell, self.right / cell
+
+    def sample(self) -> Array:
+        """Its corners and centre, shape (5, 2)."""
+        return corners_and_centre(self.top, self.left, self.bottom, self.right)
+
+
+def make_prior(atlas: Atlas, image: ImageFile, settings: LocateSettings) -> Prior | None:
+    """Where the settings say that a query lies; None where they say nothing.
+
+    Raises
+    ------
+    SettingError
+        If the values do not form a prior.
+    MatchError
+        If the atlas holds nothing there.
+    """
+    if settings.bbox is not None:
+        prior = _box(atlas, settings.bbox)
+    elif settings.radius_km is not None:
+        prior = _disc(atlas, image, settings.near, settings.radius_km)
+    else:
+        return None
+    side = atlas.grid.block
+    rows = (prior.top / side, prior.bottom / side)
+    cols = (prior.left / side, prior.right / side)
+    for row, col in atlas.manifest.blocks:
+        if row < rows[1] and row + 1 > rows[0] and col < cols[1] and col + 1 > cols[0]:
+            return prior
+    raise MatchError(
+        f"the prior is empty: atlas '{atlas.name}' holds nothing there. "
+        "Check longitude and latitude, widen the radius, or see atlas info."
+    )
+
+
+def _disc(
+    atlas: Atlas,
+    image: ImageFile,
+    near: tuple[float, float] | None,
+    radius_km: float,
+) -> Prior:
+    if near is None:
+        if not is_placed(image.grid):
+            raise SettingError(
+                f"--radius without --near means around the query, but '{image.name}' has no "
+                "georeference. Give --near LON LAT."
+            )
+        centre = np.array([image.shape], np.float64) / 2
+        lon, lat = to_lonlat(image.grid, centre)[0]
+    else:
+        lon, lat = near
+    pixels = atlas.grid.pixels
+    row, col = from_lonlat(pixels, np.array([[lon, lat]]))[0]
+    down, along = (
+        radius_km * 1000 / side for side in metres_per_pixel(pixels, np.array([row, col]))
+    )
+    return Prior(float(row - down), float(col - along), float(row + down), float(col + along))
+
+
+def _box(atlas: Atlas, bbox: tuple[float, float, float, float]) -> Prior:
+    west, south, east, north = bbox
+    if west > east and east >= -180 and west <= 180:
+        east += 360.0  # over the 180th meridian
+    if not (west < east and south < north):
+        raise SettingError(
+            f"the prior is empty: the box {west:g} {south:g} {east:g} {north:g} has no area. "
+            "Give --bbox WEST SOUTH EAST NORTH in degrees."
+        )
+    if not (west >= -360 and east <= 540 and south >= -90 and north <= 90):
+        raise SettingError(
+            f"the box {west:g} {south:g} {east:g} {north:g} is not on Earth; "
+            "longitude and latitude in degrees are needed."
+        )
+    fraction = np.linspace(0.0, 1.0, _EDGE)
+    lon, lat = np.meshgrid(west + fraction * (east - west), south + fraction * (north - south))
+    pixels = from_lonlat(atlas.grid.pixels, np.column_stack([lon.ravel(), lat.ravel()]))
+    low, high = pixels.min(axis=0), pixels.max(axis=0)
+    return Prior(float(low[0]), float(low[1]), float(high[0]), float(high[1]))

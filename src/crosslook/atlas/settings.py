@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from crosslook.errors import SettingError
-from crosslook.match.settings import FitOptions
+from crosslook.match.settings import FactorOption, FitOptions
 from crosslook.options import (
     Cli,
     Extractors,
@@ -81,11 +81,10 @@ class LocateSettings(FitOptions, SarOptions, ModelOptions):
         le=180.0,
         description="Rotation tried to either side; up to 2 degrees are found without.",
     )
-    scale: Annotated[float, Cli(metavar="FRACTION")] = Field(
-        default=0.0,
-        ge=0.0,
-        le=0.5,
-        description="Change of scale tried, 0.1 is 10 %; up to 2 % are found without.",
+    scale: FactorOption = Field(
+        default="",
+        description="Change of scale tried, as 0.1 (10 %), or factors, as 0.7:1.4; up to 2 % are "
+        "found without.",
     )
     coarse: Annotated[
         str | None, Extractors(), Cli(metavar="SPEC", default="the finest that is cheap")

@@ -1,13 +1,19 @@
-"""An atlas opened for reading: windows of its image and of its features."""
+"""An atlas on disk: ``atlas.json``, the blocks under it, and windows of both.
+
+An atlas is a folder: ``build.json`` says what it is made of, ``blocks/`` holds
+a folder a block, and ``atlas.json``, written last, proves all of it whole.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import json
 import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -16,27 +22,173 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from crosslook.atlas.blocks import IMAGE, VALID, block_folder, level_file
-from crosslook.atlas.manifest import (
-    NAME,
-    PLAN,
-    AtlasGrid,
-    Block,
-    Manifest,
-    read_manifest,
-    read_plan,
-)
 from crosslook.errors import CrosslookError, InputError, SettingError, StoreError, did_you_mean
-from crosslook.geo.grid import crs_text, window_of
+from crosslook.geo.grid import crs_text, make_grid, mean_metres, shape_of, to_lonlat, window_of
 from crosslook.geo.image import ImageFile, as_image
+from crosslook.json_text import json_object
 from crosslook.match.channels import Channels, contrast_weight
 from crosslook.notebook import card, image
 from crosslook.storage import Folder, open_folder
-from crosslook.types import Window
+from crosslook.types import Array, FloatArray, Window
 
+FORMAT = 4
+"""Raise it whenever the bytes of a block or their meaning change."""
+
+NAME = "atlas.json"
+PLAN = "build.json"
+"""What is being built, from which files; tells whether a build goes on or is another one."""
+
+IMAGE, VALID = "image.npy", "valid.npy"
+_MOST_PIXELS, _MOST_BLOCK = 10**9, 2**16
 _SOURCES, _LEFT_OUT = 3, 20  # named; of others the number is given
 _SHOWN_BLOCKS, _THUMBNAIL = 4, 480
 _REMOTE_FILES = 64  # arrays of a remote atlas that are held in memory
+Block = tuple[int, int]
+
+
+def block_folder(store: Folder, block: Block) -> Folder:
+    """Where the files of a block lie."""
+    return store.child(f"blocks/r{block[0]:05d}-c{block[1]:05d}")
+
+
+def level_file(number: int) -> str:
+    """File of the features of a level, counted from 0."""
+    return f"level{number}.npy"
+
+
+@dataclass(frozen=True)
+class Level:
+    """One set of features of an atlas.
+
+    Attributes
+    ----------
+    spec : str
+        Of the extractor, options included.
+    cell : int
+        Pixels of the atlas per cell.
+    """
+
+    spec: str
+    cell: int
+
+
+@dataclass(frozen=True)
+class AtlasGrid:
+    """Pixels of an atlas and the blocks that they are stored in.
+
+    Attributes
+    ----------
+    pixels : GeoBox
+        North up.
+    block : int
+        Side of a block in pixels.
+    """
+
+    pixels: GeoBox
+    block: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns in pixels."""
+        return shape_of(self.pixels)
+
+    @property
+    def blocks(self) -> tuple[int, int]:
+        """Rows and columns of blocks."""
+        return (-(-self.shape[0] // self.block), -(-self.shape[1] // self.block))
+
+    def ground_metres(self, points: Array) -> float:
+        """Ground length of a pixel side, the mean over pixel positions (n, 2)."""
+        return mean_metres(self.pixels, points)
+
+
+@dataclass(frozen=True, eq=False)
+class LevelStatistics:
+    """What calibrates the features of a level, over all valid cells.
+
+    Attributes
+    ----------
+    mean, std : float32 array, shape (C,)
+    local_std : float
+        Median of the local standard deviation of the grey values.
+    """
+
+    mean: FloatArray
+    std: FloatArray
+    local_std: float
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """The content of ``atlas.json``.
+
+    Attributes
+    ----------
+    grid : AtlasGrid
+    levels : tuple of Level
+        Coarse to fine.
+    keys : tuple of dict
+        Of the extractor of each level: name, options, weights revision.
+    statistics : tuple of LevelStatistics
+    bands : int
+        Of the stored image, 1 or 3.
+    blocks : dict of (row, column) to dict of file name to SHA-256
+        Blocks that hold data.
+    valid_pixels : int
+    sources : tuple of str
+        Names of the basemap files; where they overlap the first one shows.
+    source_metres : tuple of float
+        Ground length of a pixel of each.
+    left_out : tuple of (str, str)
+        Names of the files that were given and not used, and why.
+    created, version : str
+        Date, and the version of crosslook that built it.
+    """
+
+    grid: AtlasGrid
+    levels: tuple[Level, ...]
+    keys: tuple[dict[str, str], ...]
+    statistics: tuple[LevelStatistics, ...]
+    bands: int
+    blocks: dict[Block, dict[str, str]]
+    valid_pixels: int
+    sources: tuple[str, ...]
+    created: str
+    version: str
+    source_metres: tuple[float, ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
+
+    def to_json(self) -> str:
+        """Text of ``atlas.json``."""
+        grid = self.grid
+        values: dict[str, Any] = {
+            "format": FORMAT,
+            "version": self.version,
+            "created": self.created,
+            "crs": crs_text(grid.pixels),
+            "affine": list(tuple(grid.pixels.affine)[:6]),
+            "shape": grid.shape,
+            "block": grid.block,
+            "bands": self.bands,
+            "valid_pixels": self.valid_pixels,
+            "levels": [
+                {
+                    **asdict(level),
+                    "key": key,
+                    "mean": statistics.mean.tolist(),
+                    "std": statistics.std.tolist(),
+                    "local_std": statistics.local_std,
+                }
+                for level, key, statistics in zip(
+                    self.levels, self.keys, self.statistics, strict=True
+                )
+            ],
+            "sources": self.sources,
+            "source_metres": self.source_metres,
+            "left_out": [{"name": name, "reason": why} for name, why in self.left_out],
+            "blocks": {f"{row}-{col}": files for (row, col), files in self.blocks.items()},
+        }
+        return json.dumps(values, indent=1) + "\n"
 
 
 class Atlas:
@@ -59,7 +211,7 @@ class Atlas:
         self._folder = folder
         self._arrays: OrderedDict[tuple[Block, str], NDArray[Any]] = OrderedDict()
         self._lock = Lock()
-        self.searchers: dict[tuple[int, str], Any] = {}  # kept spectra, by level and device
+        self.searchers: dict[tuple[int, str], Any] = {}  # cached spectra, by level and device
 
     @property
     def grid(self) -> AtlasGrid:
@@ -163,33 +315,58 @@ class Atlas:
         metres = self.grid.ground_metres(inside)
         return self.manifest.valid_pixels * metres**2 / 1e6
 
-    def facts(self) -> dict[str, str]:
-        """What the manifest says of the atlas, in words."""
+    def sample(self) -> Array:
+        """Corners and centre of what it holds, pixels (5, 2)."""
+        blocks = np.array(list(self.manifest.blocks), np.float64)
+        low = blocks.min(axis=0) * self.grid.block
+        high = np.minimum((blocks.max(axis=0) + 1) * self.grid.block, self.grid.shape)
+        return corners_and_centre(low[0], low[1], high[0], high[1])
+
+    def stored_bytes(self) -> int:
+        """Bytes of all arrays; known from their shapes, since none is compressed."""
         manifest, side = self.manifest, self.grid.block
-        share = manifest.valid_pixels / math.prod(self.grid.shape)
+        features = sum(
+            2 * (len(statistics.mean) + 1) * (side // level.cell) ** 2
+            for level, statistics in zip(manifest.levels, manifest.statistics, strict=True)
+        )
+        masks = sum(VALID in files for files in manifest.blocks.values())
+        return len(manifest.blocks) * (manifest.bands * side**2 + features) + masks * side**2 // 8
+
+    def facts(self) -> dict[str, str]:
+        """Area, grid, extractors, size, sources and date of an atlas, in words."""
+        manifest, grid, sample = self.manifest, self.grid, self.sample()
+        fraction = manifest.valid_pixels / math.prod(grid.shape)
+        corners = to_lonlat(grid.pixels, sample)
+        (west, south), (east, north) = corners.min(axis=0), corners.max(axis=0)
         left_out = [f"{name} ({why})" for name, why in manifest.left_out]
         return {
-            "area": f"{self.area_km2():,.1f} km2 of data, {share:.1%} of the grid",
-            "blocks": f"{len(manifest.blocks)} of {int(np.prod(self.grid.blocks))} hold data, "
-            f"{side} pixels a side",
+            "area": f"{self.area_km2():,.1f} km2 of data, {fraction:.1%} of the grid",
+            "bounds": f"{west:.6f} {south:.6f} {east:.6f} {north:.6f} (west south east north)",
+            "grid": f"{grid.shape[0]} x {grid.shape[1]} pixels of "
+            f"{grid.ground_metres(sample):.2f} m, {crs_text(grid.pixels)}",
+            "blocks": f"{len(manifest.blocks)} of {math.prod(grid.blocks)} hold data, "
+            f"{grid.block} pixels a side",
             **{
                 f"level {number}": f"{level.spec}, {level.cell} pixels a cell"
                 for number, level in enumerate(manifest.levels)
             },
+            "size": f"{self.stored_bytes() / 1e6:,.0f} MB",
             "sources": _listed(_sized(manifest)),
             **({"left out": _listed(left_out, _LEFT_OUT)} if left_out else {}),
             "built": f"{manifest.created} by crosslook {manifest.version}",
         }
 
+    def describe(self) -> str:
+        """The facts, a line each."""
+        return "\n".join(f"{name:10}{value}" for name, value in self.facts().items())
+
     def _repr_html_(self) -> str:
         """Show the facts in a notebook, and a small atlas itself."""
-        rows, cols = self.grid.shape
-        facts = {"grid": f"{rows} x {cols} pixels, {crs_text(self.grid.pixels)}", **self.facts()}
         shown = ""
         if len(self.manifest.blocks) <= _SHOWN_BLOCKS:  # all their files are read and checked
             with suppress(CrosslookError):
                 shown = image(self._thumbnail(), "the basemap")
-        return card(f"Atlas {self.name}", facts, shown)
+        return card(f"Atlas {self.name}", self.facts(), shown)
 
     def _thumbnail(self) -> bytes:
         """PNG of the whole basemap, at most 480 pixels a side."""
@@ -204,15 +381,15 @@ class Atlas:
 
     def _array(self, block: Block, name: str) -> NDArray[Any] | None:
         """A file of a block, checked; None where the block has none."""
-        wanted = self.manifest.blocks.get(block, {}).get(name)
-        if wanted is None:
+        checksum = self.manifest.blocks.get(block, {}).get(name)
+        if checksum is None:
             return None
         key = (block, name)
         with self._lock:
             if key in self._arrays:
                 self._arrays.move_to_end(key)
                 return self._arrays[key]
-        array = self._read(block, name, wanted)
+        array = self._read(block, name, checksum)
         with self._lock:
             self._arrays[key] = array
             if not self._folder.is_local:
@@ -220,7 +397,7 @@ class Atlas:
                     self._arrays.popitem(last=False)
         return array
 
-    def _read(self, block: Block, name: str, wanted: str) -> NDArray[Any]:
+    def _read(self, block: Block, name: str, checksum: str) -> NDArray[Any]:
         folder = block_folder(self._folder, block)
         try:
             data: Any
@@ -228,7 +405,7 @@ class Atlas:
                 data = np.memmap(folder.path / name, np.uint8, "r")
             else:
                 data = np.frombuffer(folder.read(name), np.uint8)
-            if hashlib.sha256(data).hexdigest() == wanted:
+            if hashlib.sha256(data).hexdigest() == checksum:
                 if folder.is_local:
                     return np.asarray(
                         np.load(folder.path / name, mmap_mode="r", allow_pickle=False)
@@ -300,3 +477,92 @@ def _spans(start: int, length: int, side: int) -> list[tuple[int, slice, slice]]
         here = slice(first - start, last - start)
         spans.append((number, here, slice(first - number * side, last - number * side)))
     return spans
+
+
+def corners_and_centre(top: float, left: float, bottom: float, right: float) -> Array:
+    """Positions (5, 2) that stand for a box."""
+    centre = ((top + bottom) / 2, (left + right) / 2)
+    return np.array([(top, left), (top, right), (bottom, left), (bottom, right), centre])
+
+
+def read_manifest(data: bytes, name: str) -> Manifest:
+    """Parse ``atlas.json`` of the atlas called ``name``.
+
+    Raises
+    ------
+    StoreError
+        If it is damaged or of another format.
+    """
+    try:
+        values = json_object(data, finite=True)
+        written = values["format"]
+        if written != FORMAT:
+            raise StoreError(
+                f"atlas '{name}' has format {written} (crosslook {values.get('version')}); this "
+                f"version reads format {FORMAT}. Build it again with atlas build."
+            )
+        return _parse(values)
+    except (ArithmeticError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(
+            f"{NAME} of atlas '{name}' is damaged ({error}). Build the atlas again."
+        ) from error
+
+
+def read_plan(data: bytes, name: str) -> dict[str, Any]:
+    """Parse ``build.json`` of the atlas called ``name``.
+
+    Raises
+    ------
+    StoreError
+        If it is damaged.
+    """
+    try:
+        plan = json_object(data)
+        if not {"format", "files", "grid"} <= plan.keys():
+            raise ValueError("keys are missing")
+    except (ValueError, AttributeError) as error:
+        raise StoreError(
+            f"{PLAN} of atlas '{name}' is damaged ({error}), so what its blocks were made of is "
+            "not known. Remove the folder and build again, build into another one, or replace "
+            "it with --overwrite."
+        ) from error
+    return dict(plan)
+
+
+def _parse(values: dict[str, Any]) -> Manifest:
+    levels = values["levels"]
+    rows, cols = (_whole(side, _MOST_PIXELS) for side in values["shape"])
+    pixels = make_grid(values["crs"], tuple(values["affine"]), rows, cols)
+    return Manifest(
+        grid=AtlasGrid(pixels, _whole(values["block"], _MOST_BLOCK)),
+        levels=tuple(Level(one["spec"], _whole(one["cell"], _MOST_BLOCK)) for one in levels),
+        keys=tuple(dict(one["key"]) for one in levels),
+        statistics=tuple(
+            LevelStatistics(
+                np.array(one["mean"], np.float32),
+                np.array(one["std"], np.float32),
+                float(one["local_std"]),
+            )
+            for one in levels
+        ),
+        bands=values["bands"],
+        blocks={_block(name): dict(files) for name, files in values["blocks"].items()},
+        valid_pixels=values["valid_pixels"],
+        sources=tuple(values["sources"]),
+        created=values["created"],
+        version=values["version"],
+        source_metres=tuple(values.get("source_metres", ())),
+        left_out=tuple((one["name"], one["reason"]) for one in values.get("left_out", ())),
+    )
+
+
+def _whole(value: Any, most: int) -> int:
+    """A size, which a damaged file may claim to be anything."""
+    if type(value) is not int or not 1 <= value <= most:
+        raise ValueError(f"a size is {str(value)[:40]}")
+    return value
+
+
+def _block(text: str) -> Block:
+    row, _, col = text.partition("-")
+    return int(row), int(col)

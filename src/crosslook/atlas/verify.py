@@ -1,6 +1,4 @@
-"""Candidates of a search, looked at again with finer features.
-
-A query seen as parts that may lie a little beside each other.
+"""Candidates of a search, scored again with finer features, whole and in parts.
 
 Relief moves hills along the range of a side-looking radar, so a right place
 fits part by part where the whole does not.
@@ -9,18 +7,17 @@ fits part by part where the whole does not.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from crosslook.atlas.query import Pose, centred, on_cells
-from crosslook.atlas.search import OpenLevels, Proposal
+from crosslook.atlas.search import Candidate, OpenLevels
 from crosslook.extract.registry import open_model
 from crosslook.geo.grey import GreyImage
 from crosslook.match.channels import Channels, dense_channels
 from crosslook.match.ncc import correlate, find_peaks
-from crosslook.match.transform import Transform, translation
 from crosslook.types import Array, FloatArray
 
 PARTS = 4
@@ -29,95 +26,20 @@ PARTS = 4
 PLAY = 2
 """Cells by which each part may lie beside the others."""
 
-_LEAST_CELLS = 8
-
-
-def part_scores(template: FloatArray, windows: FloatArray) -> Array:
-    """Score a template in each window with its parts free to move.
-
-    The template is cut into 4 x 4 parts, each correlated over all offsets of
-    the window. A part gives every offset the best score within two cells of it;
-    the sum over parts, weighted by the root of their energy, is highest at the
-    place (deformable parts: Felzenszwalb et al., PAMI 2010).
-
-    Parameters
-    ----------
-    template : float32 array, shape (C, h, w)
-    windows : float32 array, shape (n, C, h + 2 r, w + 2 r)
-
-    Returns
-    -------
-    float64 array, shape (n,)
-        -1..1.
-    """
-    height, width = template.shape[1:]
-    count = max(1, min(PARTS, height // _LEAST_CELLS, width // _LEAST_CELLS))
-    rows, cols = height // count, width // count
-    spare = (windows.shape[2] - height, windows.shape[3] - width)
-    total = np.zeros((len(windows), spare[0] + 1, spare[1] + 1))
-    energy = 0.0
-    near = np.ones((2 * PLAY + 1, 2 * PLAY + 1), np.uint8)
-    for row in range(0, count * rows, rows):
-        for col in range(0, count * cols, cols):
-            part = np.ascontiguousarray(template[None, :, row : row + rows, col : col + cols])
-            area = windows[:, :, row : row + rows + spare[0], col : col + cols + spare[1]]
-            maps = correlate(part, np.ascontiguousarray(area))
-            weight = float(np.sqrt((part.astype(np.float64) ** 2).sum()))
-            total += weight * np.stack([cv2.dilate(one, near) for one in maps])
-            energy += weight
-    return np.asarray(total.reshape(len(windows), -1).max(axis=1) / max(energy, 1e-12))
-
-
 REACH = 24.0
 """Pixels around a candidate that are searched."""
 
+_LEAST_CELLS = 8
 _LEAST_APART = 32.0
 _IN_PARTS = 16
 _MOST_SIDE = 512
-
-
-@dataclass(frozen=True, eq=False)
-class Candidate:
-    """A place for the query.
-
-    Attributes
-    ----------
-    pose : int
-        Number of its pose.
-    coarse, fine, parts : float
-        Cosine of the search, of the finer features, and of these with parts
-        of the query free to move.
-    placed : Transform
-        Pixels of the query's image to atlas pixels.
-    rotation, scale : float
-        Of the pose.
-    corner : (row, column)
-        Of the pose's image, atlas pixels.
-    centre : (row, column)
-        Of the whole query, atlas pixels.
-    """
-
-    pose: int
-    coarse: float
-    fine: float
-    parts: float
-    placed: Transform
-    rotation: float
-    scale: float
-    corner: tuple[float, float]
-    centre: tuple[float, float]
-
-    @property
-    def total(self) -> float:
-        """All scores; the search sees wide context, the finer features detail, parts relief."""
-        return self.coarse + self.fine + self.parts
 
 
 class FineLevel:
     """Features that verify: a level of the atlas, or any extractor on its image."""
 
     def __init__(self, levels: OpenLevels, spec: str) -> None:
-        self.atlas = levels.atlas
+        self.atlas, self.device = levels.atlas, levels.device
         self.level = self.atlas.find_level(spec)
         if self.level is None:
             self.extractor = open_model(spec, levels.options)
@@ -144,7 +66,7 @@ class FineLevel:
 
 
 def verify(
-    fine: FineLevel, poses: Sequence[Pose], proposals: Sequence[Proposal]
+    fine: FineLevel, poses: Sequence[Pose], candidates: Sequence[Candidate]
 ) -> list[Candidate]:
     """Score candidates with finer features within 24 pixels; best sum of all scores first.
 
@@ -154,23 +76,28 @@ def verify(
     ----------
     fine : FineLevel
     poses : sequence of Pose
-    proposals : sequence of Proposal
+    candidates : sequence of Candidate
+        Of the search.
 
     Returns
     -------
     list of Candidate
-        Of two that end up within 32 pixels the better one.
+        Each at the best place near it; of two within 32 pixels the better one.
     """
-    views = {number: _View(fine, poses[number]) for number in {one.pose for one in proposals}}
-    out = [c for number, view in views.items() for c in view.score(number, proposals)]
-    kept: list[Candidate] = []
-    for one in sorted(out, key=lambda c: (-c.total, c.pose, c.corner)):
-        if all(_apart(one, other) > _LEAST_APART for other in kept):
-            kept.append(one)
-            if len(kept) == _IN_PARTS:
+    views = {number: _View(fine, poses[number]) for number in {one.number for one in candidates}}
+    scored = [one for number, view in views.items() for one in view.score(number, candidates)]
+    best: list[Candidate] = []
+    for one in sorted(scored, key=_rank):
+        if all(_apart(one, other) > _LEAST_APART for other in best):
+            best.append(one)
+            if len(best) == _IN_PARTS:
                 break
-    whole = [c for number, view in views.items() for c in view.score_parts(number, kept)]
-    return sorted(whole, key=lambda c: (-c.total, c.pose, c.corner))
+    whole = [one for number, view in views.items() for one in view.score_parts(number, best)]
+    return sorted(whole, key=_rank)
+
+
+def _rank(one: Candidate) -> tuple[float, int, tuple[float, float]]:
+    return -one.total, one.number, one.corner
 
 
 class _View:
@@ -178,43 +105,29 @@ class _View:
 
     def __init__(self, fine: FineLevel, pose: Pose) -> None:
         self.fine = fine
-        self.pose = pose
         grey, self.cut = _central_part(pose.grey_image, fine.cell)
         self.template = centred(fine.query(grey))
         self.reach = max(1, round(REACH / fine.cell))
 
-    def score(self, number: int, proposals: Sequence[Proposal]) -> list[Candidate]:
-        """Candidates of the pose ``number``, each moved to the best place near it."""
-        mine = [one for one in proposals if one.pose == number]
-        windows, starts = self._windows([(one.row, one.col) for one in mine])
-        peaks = find_peaks(correlate(self.template[None], windows), 2.0)
-        candidates = []
-        centre = self.pose.centre
-        for one, start, at, score in zip(mine, starts, peaks.position, peaks.score, strict=True):
-            corner = (np.array(start) + at) * self.fine.cell - self.cut
-            move = Transform(translation(float(corner[0]), float(corner[1])), "shift")
-            candidates.append(
-                Candidate(
-                    pose=number,
-                    coarse=one.score,
-                    fine=float(score),
-                    parts=0.0,
-                    placed=move.compose(self.pose.placed),
-                    rotation=self.pose.rotation,
-                    scale=self.pose.scale,
-                    corner=(float(corner[0]), float(corner[1])),
-                    centre=(float(corner[0] + centre[0]), float(corner[1] + centre[1])),
-                )
-            )
-        return candidates
+    def score(self, number: int, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Those of the pose ``number``, each moved to the best place near it."""
+        mine = [one for one in candidates if one.number == number]
+        windows, starts = self._windows([one.corner for one in mine])
+        scores = correlate(self.template[None], windows, device=self.fine.device)
+        peaks = find_peaks(scores, 2.0)
+        corners = (np.array(starts) + peaks.position) * self.fine.cell - self.cut
+        return [
+            replace(one, corner=(float(row), float(col)), fine=float(score))
+            for one, (row, col), score in zip(mine, corners, peaks.score, strict=True)
+        ]
 
     def score_parts(self, number: int, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """The candidates of the pose ``number``, with the score of their parts."""
-        mine = [one for one in candidates if one.pose == number]
+        """Those of the pose ``number``, with the score of their parts."""
+        mine = [one for one in candidates if one.number == number]
         if not mine:
             return []
         windows, _ = self._windows([one.corner for one in mine])
-        scores = part_scores(self.template, windows)
+        scores = part_scores(self.template, windows, self.fine.device)
         return [replace(one, parts=float(s)) for one, s in zip(mine, scores, strict=True)]
 
     def _windows(
@@ -244,3 +157,41 @@ def _central_part(image: GreyImage, cell: int) -> tuple[GreyImage, tuple[int, in
 
 def _apart(one: Candidate, other: Candidate) -> float:
     return float(np.abs(np.subtract(one.centre, other.centre)).max())
+
+
+def part_scores(template: FloatArray, windows: FloatArray, device: str = "cpu") -> Array:
+    """Score a template in each window with its parts free to move.
+
+    The template is cut into 4 x 4 parts, each correlated over all offsets of
+    the window. A part gives every offset the best score within two cells of it;
+    the sum over parts, weighted by the root of their energy, is highest at the
+    place (deformable parts: Felzenszwalb et al., PAMI 2010).
+
+    Parameters
+    ----------
+    template : float32 array, shape (C, h, w)
+    windows : float32 array, shape (n, C, h + 2 r, w + 2 r)
+    device : str
+        Where it is computed.
+
+    Returns
+    -------
+    float64 array, shape (n,)
+        -1..1.
+    """
+    height, width = template.shape[1:]
+    count = max(1, min(PARTS, height // _LEAST_CELLS, width // _LEAST_CELLS))
+    rows, cols = height // count, width // count
+    spare = (windows.shape[2] - height, windows.shape[3] - width)
+    total = np.zeros((len(windows), spare[0] + 1, spare[1] + 1))
+    energy = 0.0
+    near = np.ones((2 * PLAY + 1, 2 * PLAY + 1), np.uint8)
+    for row in range(0, count * rows, rows):
+        for col in range(0, count * cols, cols):
+            part = np.ascontiguousarray(template[None, :, row : row + rows, col : col + cols])
+            area = windows[:, :, row : row + rows + spare[0], col : col + cols + spare[1]]
+            maps = correlate(part, np.ascontiguousarray(area), device=device)
+            weight = float(np.sqrt((part.astype(np.float64) ** 2).sum()))
+            total += weight * np.stack([cv2.dilate(one, near) for one in maps])
+            energy += weight
+    return np.asarray(total.reshape(len(windows), -1).max(axis=1) / max(energy, 1e-12))

@@ -84,7 +84,7 @@ TABLE: Table = {
     ),
     "compare": (
         "crosslook.cli.study:compare",
-        "Say which differences between runs stand, by a paired bootstrap over units.",
+        "Say which differences between runs are significant, by a paired bootstrap over units.",
     ),
     "export": (
         "crosslook.cli.study:export",
@@ -97,8 +97,8 @@ TABLE: Table = {
 }
 
 
-def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if wanted:
+def _print_version(ctx: click.Context, _: click.Parameter, requested: bool) -> None:
+    if requested:
         from crosslook._version import __version__
 
         click.echo(__version__)

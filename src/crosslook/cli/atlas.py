@@ -33,14 +33,12 @@ class InfoInputs(Settings):
 def build(inputs: BuildInputs, settings: BuildSettings) -> None:
     """Bring basemaps onto one grid and compute their features; goes on if interrupted."""
     from crosslook.atlas.build import build_atlas
-    from crosslook.atlas.describe import describe
 
-    click.echo(describe(build_atlas(inputs.basemaps, inputs.out, settings)))
+    click.echo(build_atlas(inputs.basemaps, inputs.out, settings).describe())
 
 
 def info(inputs: InfoInputs) -> None:
     """Area, grid, extractors, size and date of an atlas."""
-    from crosslook.atlas.describe import describe
     from crosslook.atlas.store import open_atlas
 
-    click.echo(describe(open_atlas(inputs.atlas)))
+    click.echo(open_atlas(inputs.atlas).describe())

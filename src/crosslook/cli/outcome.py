@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,7 +134,7 @@ def _finish_item(
     return {
         "name": item.name,
         "verdict": result.verdict,
-        "confidence": round(result.confidence, 4),
+        "confidence": "" if isnan(result.confidence) else round(result.confidence, 4),
         "longitude": longitude,
         "latitude": latitude,
         "expected_error_px": result.expected_error_px,
@@ -163,7 +164,7 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
     bool
         Whether it is a match.
     """
-    parts = [f"{result.verdict}: confidence {result.confidence:.2f}"]
+    parts = [f"{result.verdict}: confidence {result.confidence_text}"]
     if name:
         parts[0] = f"{name}: {parts[0]}"
     centre = result.centre
@@ -177,12 +178,12 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
     click.echo(f"{', '.join(parts)}; see {out}")
     if not name:
         _say_why(result)
-    if result.search == "widened":
+    if result.search == "expanded":
         click.echo("near its start the image fits nowhere, so the whole overlap was searched")
     if result.reason:
         click.echo(result.reason)
-    bent = result.transform is None or result.transform.model == "relief"
-    if result.settings.get("model") == "relief" and not bent:
+    other = result.transform is not None and result.transform.model != "relief"
+    if result.settings.get("model") == "relief" and other:
         click.echo("no relief was followed: too few clear tie points are displaced along one line")
     say_notes(result.notes)
     if result.hint:
@@ -193,7 +194,6 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
 def _say_why(result: MatchResult) -> None:
     """Print what adds most to the confidence, and what takes most from it."""
     terms = result.explanation.terms
-    sides = {"for": [t for t in terms if t.logit > 0], "against": [t for t in terms if t.logit < 0]}
-    for sign, said in sides.items():
-        for one in said[:_REASONS]:
+    for sign in ("for", "against"):
+        for one in [t for t in terms if t.sign == sign][:_REASONS]:
             click.echo(f"{sign}: {one.sentence}")

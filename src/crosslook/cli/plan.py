@@ -33,8 +33,7 @@ def plan(inputs: PlanInputs, settings: PlanSettings) -> None:
     """
     if (inputs.area is None) == (inputs.bbox is None):
         raise SettingError("give either an area (km2, a country, land) or --bbox W S E N.")
-    from crosslook.atlas.plan import area_km2, box_km2, plan_atlas
-    from crosslook.atlas.unit_costs import costs_for
+    from crosslook.atlas.plan import area_km2, box_km2, costs_for, plan_atlas
 
     km2 = area_km2(inputs.area or "") if inputs.bbox is None else box_km2(inputs.bbox)
     unit = costs_for(settings.costs, settings)

@@ -68,7 +68,7 @@ class ExportInputs(ReportInputs):
 
 
 class LeaderboardInputs(OverwriteOption):
-    """Which runs stand in one table, and where it goes."""
+    """Which runs are in one table, and where it goes."""
 
     runs: Annotated[tuple[Path, ...], Cli(positional=True, metavar="RUN...", needed=True)] = Field(
         default=(), description="Folders of studies."
@@ -104,7 +104,7 @@ def report(inputs: ReportInputs) -> None:
 
 
 def compare(settings: CompareSettings) -> None:
-    """Say which differences between runs stand, by a paired bootstrap over units."""
+    """Say which differences between runs are significant, by a paired bootstrap over units."""
     from crosslook.report.compare import print_comparison
 
     print_comparison(list(settings.runs), settings.out, settings.seed, overwrite=settings.overwrite)

@@ -43,12 +43,12 @@ class NamedBands:
     Attributes
     ----------
     source : PatchSet
-    wanted : mapping of modality to tuple of str
+    names : mapping of modality to tuple of str
         Bands in the order of the channels, as ``VV`` or ``B8A``.
     """
 
     source: PatchSet
-    wanted: Mapping[Modality, tuple[str, ...]]
+    names: Mapping[Modality, tuple[str, ...]]
     _open: dict[str, Scene] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -58,7 +58,7 @@ class NamedBands:
 
     def fingerprint(self, modality: Modality) -> str:
         """Hash of everything that changes the pixels: those of the set, and which bands."""
-        text = f"{self.source.fingerprint(modality)}/bands/1/{self.wanted[modality]}"
+        text = f"{self.source.fingerprint(modality)}/bands/1/{self.names[modality]}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     def read(self, modality: Modality, indices: Sequence[int]) -> FloatArray:
@@ -72,7 +72,7 @@ class NamedBands:
             If a file lacks a band, or holds no physical numbers.
         """
         size = self.source.size
-        out = np.empty((len(indices), len(self.wanted[modality]), size, size), np.float32)
+        out = np.empty((len(indices), len(self.names[modality]), size, size), np.float32)
         for at, index in enumerate(indices):
             patch = self.patches[index]
             scene = self._scene(patch.scene)
@@ -82,7 +82,7 @@ class NamedBands:
     def _scene(self, name: str) -> Scene:
         opened = self._open.get(name)
         if opened is None:
-            opened = open_physical(self.source.scenes[name], self.wanted, self.source)
+            opened = open_physical(self.source.scenes[name], self.names, self.source)
             if len(self._open) >= _MOST_OPEN:
                 self._open.clear()
             self._open[name] = opened
@@ -90,10 +90,10 @@ class NamedBands:
 
 
 def open_physical(
-    scene: Scene, wanted: Mapping[Modality, tuple[str, ...]], source: PatchSet
+    scene: Scene, names: Mapping[Modality, tuple[str, ...]], source: PatchSet
 ) -> Scene:
     """Open a scene again so that its sides read as named bands in physical units."""
-    bands = {m: band_places(scene.sides[m].header, m, wanted[m]) for m in MODALITIES}
+    bands = {m: band_places(scene.sides[m].header, m, names[m]) for m in MODALITIES}
     before = source.reading
     reading = replace(
         before,

@@ -29,7 +29,7 @@ from crosslook.data.sides import (
     without_side,
 )
 from crosslook.errors import LayoutError
-from crosslook.geo.products import images as products
+from crosslook.geo.products import resolve as products
 from crosslook.storage import Place, is_remote, name_of
 from crosslook.types import MODALITIES, Modality
 

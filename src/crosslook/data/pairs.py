@@ -12,7 +12,7 @@ from crosslook.data.layouts import LAYOUTS, Finder, stem_of
 from crosslook.data.sides import SPLITS, Match, Sides, match_keys, table_of
 from crosslook.data.tables import check_names, read_text_table
 from crosslook.errors import InputError, LayoutError, SettingError, did_you_mean
-from crosslook.geo.products.images import is_no_imagery
+from crosslook.geo.products.listing import is_no_imagery
 from crosslook.storage import Place, as_path, as_place, is_remote, reaching
 from crosslook.types import MODALITIES, Modality
 
@@ -360,7 +360,7 @@ def _read_table(path: Path, *, skip: bool) -> Pairs:
         pairs.append(ScenePair(name, row.get("group") or name, *places))
     twice = [name for name, count in Counter(p.id for p in pairs).items() if count > 1]
     if twice:
-        raise LayoutError(f"{path}: id '{min(twice)}' stands in more than one row; make it unique.")
+        raise LayoutError(f"{path}: id '{min(twice)}' is in more than one row; make it unique.")
     notes = [f"left out {len(lacking)} of {len(rows)} rows that lack an image: {some_of(lacking)}"]
     return Pairs(pairs, notes if lacking else [])
 

@@ -17,7 +17,7 @@ from crosslook.data.pairs import ScenePair, some_of
 from crosslook.data.tables import check_zeros
 from crosslook.errors import InputError, TooSmallError
 from crosslook.geo.grid import crs_text, is_placed, shape_of, to_map
-from crosslook.geo.image import Image, ImageFile, Reading, fit_stretch, on_optical_grid, open_image
+from crosslook.geo.image import Image, ImageFile, Reading, on_optical_grid, open_image
 from crosslook.geo.radiometry import Stretch, three_channels
 from crosslook.geo.raster import digest_of
 from crosslook.progress import track
@@ -129,7 +129,7 @@ FORMAT = 2
 """Raise it whenever the same settings give other pixels."""
 _THREADS = 4
 _SAMPLE, _FEWEST = 1024, 64  # values kept of each image for limits that a set shares
-_SAMPLES = 2**24  # of all images, so that what is held does not grow with them
+_SAMPLES = 2**24  # of all images, so that memory does not grow with them
 _MOST_LIMITS = 20
 
 
@@ -210,23 +210,23 @@ class PatchSet:
         _check_alignment(shifts, pairs)
         sample = _sample_of_each(len(pairs))
 
-        def look(pair: ScenePair) -> _Looked:
+        def survey(pair: ScenePair) -> _Surveyed:
             scene = open_scene(pair, how, shifts.get(pair.id, (0.0, 0.0)))
-            return _look(scene, patch, stride or patch, max_invalid, sample)
+            return _survey(scene, patch, stride or patch, max_invalid, sample)
 
-        looked, notes = _look_at_all(pairs, look, patch, skip_small=skip_small)
-        patches = tuple(p for one in looked for p in one.patches)
-        dropped = _added_up([one.dropped for one in looked])
+        surveyed, notes = _survey_all(pairs, survey, patch, skip_small=skip_small)
+        patches = tuple(p for one in surveyed for p in one.patches)
+        dropped = _added_up([one.dropped for one in surveyed])
         if not patches:
             raise InputError(
                 f"no patch is left of {sum(dropped.values())}: too many invalid pixels. "
                 f"Raise --max-invalid above {max_invalid:g} or choose smaller patches."
             )
-        scenes = _sharing_limits([one.scene for one in looked], how)
-        digests = {m: _digest(m, how, scenes, looked) for m in MODALITIES}
+        scenes = _sharing_limits([one.scene for one in surveyed], how)
+        digests = {m: _digest(m, how, scenes, surveyed) for m in MODALITIES}
         marked = any(scene.synthetic for scene in scenes)
         by_id = {scene.pair.id: scene for scene in scenes}
-        contents = {m: tuple(d for one in looked for d in one.pixels[m]) for m in MODALITIES}
+        contents = {m: tuple(d for one in surveyed for d in one.pixels[m]) for m in MODALITIES}
         return cls(name, patches, dropped, patch, marked, how, by_id, digests, contents, notes)
 
     def at(self, chosen: Sequence[int]) -> PatchSet:
@@ -297,7 +297,7 @@ def _check_alignment(shifts: Mapping[str, object], pairs: Sequence[ScenePair]) -
 
 
 @dataclass(frozen=True)
-class _Looked:
+class _Surveyed:
     scene: Scene
     patches: list[Patch]
     dropped: dict[str, int]
@@ -305,7 +305,7 @@ class _Looked:
     pixels: dict[Modality, list[str]]
 
 
-def _look(scene: Scene, patch: int, stride: int, max_invalid: float, sample: int) -> _Looked:
+def _survey(scene: Scene, patch: int, stride: int, max_invalid: float, sample: int) -> _Surveyed:
     pair, grid = scene.pair, scene.grid
     kept: list[Patch] = []
     dropped: dict[str, int] = {}
@@ -336,21 +336,21 @@ def _look(scene: Scene, patch: int, stride: int, max_invalid: float, sample: int
         for modality, digest in seen.items():
             pixels[modality].append(digest)
     content: dict[Modality, str] = {"sar": digest_of(pair.sar), "optical": digest_of(pair.optical)}
-    return _Looked(_thinned(scene, sample), kept, dropped, content, pixels)
+    return _Surveyed(_thinned(scene, sample), kept, dropped, content, pixels)
 
 
-def _look_at_all(
+def _survey_all(
     pairs: Sequence[ScenePair],
-    look: Callable[[ScenePair], _Looked],
+    survey: Callable[[ScenePair], _Surveyed],
     patch: int,
     *,
     skip_small: bool,
-) -> tuple[list[_Looked], tuple[str, ...]]:
+) -> tuple[list[_Surveyed], tuple[str, ...]]:
     """The scenes that hold a patch, and a note that names the others; the error if none does."""
 
-    def try_it(pair: ScenePair) -> _Looked | TooSmallError:
+    def try_it(pair: ScenePair) -> _Surveyed | TooSmallError:
         try:
-            return look(pair)
+            return survey(pair)
         except TooSmallError as error:
             if not skip_small:
                 raise
@@ -358,11 +358,11 @@ def _look_at_all(
 
     with ThreadPoolExecutor(_THREADS) as pool:
         every = list(track(pool.map(try_it, pairs), "Reading scenes", len(pairs)))
-    kept = [one for one in every if isinstance(one, _Looked)]
+    kept = [one for one in every if isinstance(one, _Surveyed)]
     errors = [one for one in every if isinstance(one, TooSmallError)]
     if errors and not kept:
         raise errors[0]
-    small = [p.id for p, one in zip(pairs, every, strict=True) if not isinstance(one, _Looked)]
+    small = [p.id for p, one in zip(pairs, every, strict=True) if not isinstance(one, _Surveyed)]
     what = f"left out {len(small)} scene(s) smaller than a patch of {patch} px"
     return kept, (f"{what}, {len(kept)} remain: {some_of(small)}",) if small else ()
 
@@ -404,7 +404,7 @@ def _sharing_limits(scenes: Sequence[Scene], reading: Reading) -> list[Scene]:
             kind = _kind(modality, side)
             if kind not in fitted:
                 pooled = np.concatenate(samples[kind], axis=1)
-                fitted[kind] = fit_stretch(side.radiometry, side.header, side.scale, pooled)
+                fitted[kind] = side.radiometry.fit(side.header, side.scale, pooled)
             sides[modality] = side.restretched(fitted[kind])
         out.append(_thinned(replace(scene, sides=sides), 0))
     return out
@@ -415,11 +415,11 @@ def _kind(modality: Modality, side: ImageFile) -> tuple[Any, ...]:
 
 
 def _digest(
-    modality: Modality, reading: Reading, scenes: Sequence[Scene], looked: Sequence[_Looked]
+    modality: Modality, reading: Reading, scenes: Sequence[Scene], surveyed: Sequence[_Surveyed]
 ) -> str:
     digest = hashlib.sha256(f"{FORMAT}/{reading.of(modality).key()}".encode())
     digest.update(repr((reading.height, reading.dem)).encode())
-    for scene, one in zip(scenes, looked, strict=True):
+    for scene, one in zip(scenes, surveyed, strict=True):
         side = scene.sides[modality]
         windows = [p.window for p in one.patches]
         shift = scene.shift if modality == "sar" else (0.0, 0.0)

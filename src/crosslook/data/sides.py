@@ -14,7 +14,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from crosslook.errors import LayoutError
-from crosslook.geo.products.images import is_no_imagery
+from crosslook.geo.products.listing import is_no_imagery
 from crosslook.storage import Place
 from crosslook.types import MODALITIES, Modality
 
@@ -168,16 +168,16 @@ class Match:
 def match_keys(sides: Sides) -> tuple[list[Match], dict[Modality, list[str]]]:
     """Pair the images of both sides, and list the keys that have no partner.
 
-    Equal keys come first. Of what is left, keys that differ in case or in how
-    accents are composed; then those that are equal without the words that say
-    the sensor (``tile0_s1`` and ``tile0_s2``); then those that lie alone in a
-    folder of their own. Numbers and dates are never left out: two images of
+    Equal keys come first. Then come keys that differ in case or in how accents
+    are composed, and those that are equal without the words that say the sensor
+    (``tile0_s1`` and ``tile0_s2``). Last are those that lie alone in a folder of
+    their own. Numbers and dates are never left out: two images of
     different days are no pair by their names.
 
     Raises
     ------
     LayoutError
-        If two images of one side stand for the same key.
+        If two images of one side have the same key.
     """
     left = {side: sorted(sides.of(side)) for side in MODALITIES}
     matches: list[Match] = []
@@ -220,7 +220,7 @@ def _only(name: str, keys: Sequence[str], files: Mapping[str, Place]) -> str:
 
 
 def _called(sar: str, optical: str) -> str:
-    """What a pair is called: its key, or what both keys share."""
+    """What a pair is called: its key, or what both keys have in common."""
     if same_name(sar) == same_name(optical):
         return sar
     short = _wordless(sar, "sar")
@@ -283,7 +283,7 @@ def _lone_folder(key: str, counts: Counter[str]) -> str:
 def twice(key: str, first: Place, second: Place) -> LayoutError:
     """The error for two images of one side with the same key."""
     return LayoutError(
-        f"{first} and {second} both stand for '{key}'; remove one, or name the pairs in "
+        f"{first} and {second} both have the key '{key}'; remove one, or name the pairs in "
         f"{table_of('sar/a.tif', 'optical/a.tif')}."
     )
 

@@ -183,7 +183,7 @@ _FORMATS = ("%Y-%m-%d", "%d.%m.%Y", "%Y%m%d")
 def days_between(pairs: Path) -> dict[str, float]:
     """Read days between SAR and optical image of each scene.
 
-    They stand in ``scenes.csv`` beside the images, in columns ``scene``,
+    They are in ``scenes.csv`` beside the images, in columns ``scene``,
     ``sar_date`` and ``optical_date`` (2020-11-04, 04.11.2020 or 20201104).
     Without that file, or for lines without readable dates, nothing is said.
     """

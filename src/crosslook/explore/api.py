@@ -286,7 +286,7 @@ Number = Annotated[int, Query(ge=0, description="Its number in the lists of /run
 
 
 class MapsRequest(BaseModel):
-    """Whose feature maps are wanted, and under which extractor."""
+    """Whose feature maps are requested, and under which extractor."""
 
     index: int = Field(ge=0, le=2**31)
     extractor: str = Field(max_length=200)

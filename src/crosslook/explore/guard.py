@@ -139,7 +139,7 @@ def _too_much(path: str, headers: dict[str, str]) -> tuple[int, str] | None:
         return None
     length = headers.get("content-length", "")
     if "transfer-encoding" in headers or (length and not length.isdigit()):
-        return 411, "the length of the request must be told beforehand."
+        return 411, "the length of the request must be given in advance."
     if length and int(length) > _MOST_JSON:
         return 413, "the request is larger than 1 MiB; images go to /uploads first."
     return None

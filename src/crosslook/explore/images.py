@@ -33,7 +33,7 @@ from crosslook.match.files import colours_of
 from crosslook.match.settings import RegisterSettings
 from crosslook.progress import stage
 from crosslook.storage import as_place
-from crosslook.types import Modality
+from crosslook.types import Mask, Modality
 
 MEBI = 2**20
 _BINS = 48
@@ -285,7 +285,7 @@ def _histogram(image: Image) -> dict[str, Any]:
     return {"bins": _BINS, "counts": counts}
 
 
-def png_of(colours: NDArray[np.uint8], valid: NDArray[np.bool_]) -> bytes:
+def png_of(colours: NDArray[np.uint8], valid: Mask) -> bytes:
     """PNG of an RGB image (H, W, 3), transparent where not valid."""
     alpha = np.where(valid, 255, 0).astype(np.uint8)
     return encoded(".png", np.dstack([colours[:, :, ::-1], alpha]), cv2.IMWRITE_PNG_COMPRESSION, 3)

@@ -266,7 +266,7 @@ class Job:
     request : dict
         As it was asked for.
     work : dict
-        The same with the places on disk that its names stand for.
+        The same with the places on disk that its names mean.
     state, stage : str
         The stage is the name that the work itself gives.
     done, total : int

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from crosslook.atlas.manifest import NAME
-from crosslook.atlas.store import Atlas, open_atlas
+from crosslook.atlas.store import NAME, Atlas, open_atlas
 from crosslook.data.pairs import ScenePair, open_pairs
 from crosslook.errors import CrosslookError, InputError, NotFoundError
 from crosslook.explore.scene_map import SceneGrids
@@ -29,7 +28,7 @@ _HEADS: dict[Kind, str] = {
 
 @dataclass(frozen=True)
 class Shown:
-    """A folder that is shown, under an id that stands in addresses."""
+    """A folder that is shown, under an id used in addresses."""
 
     id: str
     kind: Kind
@@ -152,7 +151,7 @@ class Library:
 
 
 def places_in(place: str) -> list[str]:
-    """What a place stands for: the folder of a ``match.json``, or those of a batch of matches."""
+    """What a place means: the folder of a ``match.json``, or those of a batch of matches."""
     path = Path(place)
     if path.name == "match.json" and path.is_file():
         return [str(path.parent)]

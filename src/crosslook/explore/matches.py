@@ -14,24 +14,22 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
 
 from crosslook.atlas.locate import locate, locate_from, surface_of
-from crosslook.atlas.manifest import NAME
 from crosslook.atlas.settings import LocateSettings
-from crosslook.atlas.store import Atlas, open_atlas
+from crosslook.atlas.store import NAME, Atlas, open_atlas
 from crosslook.atomic import write_bytes, write_text
 from crosslook.errors import CrosslookError, InputError, MatchError, NotFoundError, SettingError
 from crosslook.explore.images import jpeg_of, open_upload, png_of, reading_of
 from crosslook.explore.jobs import Job, Jobs
 from crosslook.explore.library import Library, Shown
-from crosslook.geo.grid import has_map, make_grid, same_grid, shape_of
+from crosslook.geo.grid import same_grid
 from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.json_text import json_object
 from crosslook.match.evidence import sentences
 from crosslook.match.files import colours_of, on_footprint, tie_point_rows
 from crosslook.match.register import register, register_from
-from crosslook.match.result import MatchResult
+from crosslook.match.result import MatchResult, grid_of
 from crosslook.match.robust_fit import fit_exact
 from crosslook.match.settings import RegisterSettings
 from crosslook.match.transform import Transform
@@ -174,7 +172,7 @@ def write_place(
     folder : Path
         Of the job.
     extra : dict
-        What stands in ``place.json`` beside.
+        What else ``place.json`` holds.
     """
     place = {"sar_shape": list(match.sar.shape), **_draw(match, folder), **extra}
     origin = place["origin"]
@@ -430,18 +428,12 @@ def _opened(match: dict[str, Any], work: dict[str, Any]) -> PlacedMatch:
 
 def _same(image: ImageFile, was: dict[str, Any]) -> ImageFile:
     """The image, where its pixels lie as they did; InputError where it is another by now."""
-    if shape_of(image.grid) != tuple(was["shape"]) or not _same_place(image.grid, was):
+    if not same_grid(image.grid, grid_of(was)):
         raise InputError(
             f"'{image.name}' is not the image that was matched: its size or its place on the map "
             "differs from what match.json says. Match it again, or put the former one back."
         )
     return image
-
-
-def _same_place(grid: GeoBox, was: dict[str, Any]) -> bool:
-    if was["affine"] is None or not has_map(grid):
-        return was["affine"] is None and not has_map(grid)
-    return same_grid(grid, make_grid(was["crs"], tuple(was["affine"]), *was["shape"]))
 
 
 def _tie_points(path: Path) -> list[dict[str, Any]]:

@@ -51,11 +51,11 @@ class SceneGrids:
             The fraction of the scenes whose file was looked at.
         """
         self._done.wait(_PATIENCE_S)
-        wanted = [scene for scene in scenes if scene in self._pairs]
-        looked = {scene: self._grids[scene] for scene in wanted if scene in self._grids}
-        grids = {scene: grid for scene, grid in looked.items() if grid is not None}
-        unplaced = [scene for scene, grid in looked.items() if grid is None]
-        return grids, unplaced, len(looked) / max(1, len(wanted))
+        known = [scene for scene in scenes if scene in self._pairs]
+        seen = {scene: self._grids[scene] for scene in known if scene in self._grids}
+        grids = {scene: grid for scene, grid in seen.items() if grid is not None}
+        unplaced = [scene for scene, grid in seen.items() if grid is None]
+        return grids, unplaced, len(seen) / max(1, len(known))
 
     def _read(self) -> None:
         for scene, pair in self._pairs.items():

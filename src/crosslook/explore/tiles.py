@@ -24,13 +24,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.atlas.describe import describe_facts
-from crosslook.atlas.manifest import Block
-from crosslook.atlas.store import Atlas
+from crosslook.atlas.store import Atlas, Block
 from crosslook.atomic import atomic_path
 from crosslook.errors import CrosslookError, NotFoundError
 from crosslook.explore.images import encoded, jpeg_of, png_of
 from crosslook.geo.grid import from_lonlat, to_lonlat
+from crosslook.types import Mask
 
 SIDE = 256
 _SMALL = 8  # pixels along a side of a block that become one of its small copy
@@ -40,7 +39,7 @@ _COVERED = 0.5
 _READERS = 2  # threads that read ahead: checksums and means of squares let go of the interpreter
 _PATIENCE_S = 0.02  # that a tile waits for blocks that are being read
 
-Pixels = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+Pixels = tuple[NDArray[np.uint8], Mask]
 
 
 class Tile(NamedTuple):
@@ -242,7 +241,7 @@ class Tiles:
         return stored[:bands], stored[bands] > 0
 
 
-def reduced(bands: NDArray[np.uint8], valid: NDArray[np.bool_], factor: int) -> Pixels:
+def reduced(bands: NDArray[np.uint8], valid: Mask, factor: int) -> Pixels:
     """Mean of squares of ``factor`` pixels, over those that hold data; half must."""
     if factor == 1:
         return bands, valid
@@ -278,7 +277,7 @@ def describe_atlas(atlas: Atlas) -> dict[str, Any]:
         "sources": list(manifest.sources),
         "created": manifest.created,
         "built_by": manifest.version,
-        "facts": describe_facts(atlas),
+        "facts": atlas.facts(),
         "lattice": lattice(atlas),
     }
 

@@ -49,7 +49,7 @@ class Extractor(ABC):
     Attributes
     ----------
     OPTIONS : dict of str to Option
-        What may stand behind the colon of a spec.
+        What may follow the colon of a spec.
     VECTOR : bool or None
         Whether it gives a global embedding; None where only its weights know.
     SWEPT : str
@@ -57,7 +57,7 @@ class Extractor(ABC):
     BANDS : mapping of modality to tuple of str
         Bands that it asks for by name, both modalities: it then gets SAR in
         decibels and optical bands as reflectance, of as many channels; empty for
-        three channels in 0..1. What it gets is told by :attr:`modality`.
+        three channels in 0..1. :attr:`modality` says which it gets.
     PRETRAINED : bool
         Whether its weights were learned: claims are judged among such.
     MEAN, STD : tuple of float
@@ -284,7 +284,7 @@ def pad_to_multiple(height: int, width: int, cell: int) -> Geometry:
 def resize_to_multiple(height: int, width: int, cell: int, side: int = 0) -> Geometry:
     """Resize so that the longer side is whole cells, pad the other.
 
-    ``side`` is the wanted longer side in pixels, rounded to whole cells; 0
+    ``side`` is the requested longer side in pixels, rounded to whole cells; 0
     takes the nearest multiple at or below the image's own (at least one cell).
     """
     longer = max(height, width)
@@ -335,7 +335,7 @@ def _resize(images: FloatArray, size: tuple[int, int]) -> FloatArray:
 
 
 def family_of(spec: str, swept: str) -> tuple[object, ...]:
-    """What extractors share that one pass serves: their specs, but for the swept option."""
+    """What extractors of one pass have in common: their specs, but for the swept option."""
     parsed = parse_spec(spec)
     options = tuple(sorted((k, v) for k, v in parsed.options.items() if k != swept))
     return parsed.name, parsed.variant, parsed.untrained, options
@@ -349,11 +349,11 @@ def _check_bands(
 ) -> None:
     if modality is None or modality not in bands:
         raise InputError(f"'{spec}' asks for bands by name; say whether images are sar or optical.")
-    wanted = bands[modality]
-    if images.ndim != 4 or images.shape[1] != len(wanted) or 0 in images.shape:
+    names = bands[modality]
+    if images.ndim != 4 or images.shape[1] != len(names) or 0 in images.shape:
         raise InputError(
-            f"images have shape {images.shape}; '{spec}' needs (N, {len(wanted)}, H, W): "
-            f"{', '.join(wanted)}."
+            f"images have shape {images.shape}; '{spec}' needs (N, {len(names)}, H, W): "
+            f"{', '.join(names)}."
         )
     if images.dtype != np.float32 or not np.isfinite(images).all():
         raise InputError(f"images for '{spec}' must be float32 without NaN.")

@@ -120,14 +120,14 @@ def fill(
     """
     if source.folder is None:
         return _initialise(module, dtype)
-    wanted = module.state_dict()
+    expected = module.state_dict()
     filled = {}
     try:
         for name, read in _tensors(source.folder, dtype):
             target = rename(name)
-            if target in wanted:
+            if target in expected:
                 tensor = read().to(dtype)
-                shape = wanted[target].shape
+                shape = expected[target].shape
                 # Attention was once saved as 1 x 1 convolutions.
                 filled[target] = tensor.reshape(shape) if tensor.ndim != len(shape) else tensor
         module.load_state_dict(filled, strict=True, assign=True)
@@ -199,7 +199,7 @@ def _tensors(folder: Path, dtype: Any) -> Iterator[tuple[str, Callable[[], Any]]
 def _mapped(path: Path, dtype: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Tensors mapped from a safetensors file.
 
-    Those of the wanted dtype stay mapped. Where they will be converted, the
+    Those of the requested dtype stay mapped. Where they will be converted, the
     file is opened anew for every few, so that the pages already read leave.
     """
     from safetensors import safe_open

@@ -60,10 +60,10 @@ class Hog(Extractor):
     """Oriented gradients per cell, softly binned and block normalised.
 
     Each pixel gives its gradient magnitude to the two nearest of ``bins``
-    orientations over 180 degrees; a cell gathers its pixels, with a linear
-    fall-off into the next cells when ``soft`` is on; the histogram is divided
-    by the norm of each of the four 2 x 2 blocks of cells that contain it,
-    clipped at ``clip``, and the four are averaged.
+    orientations over 180 degrees. A cell gathers its pixels, with a linear
+    fall-off into the next cells when ``soft`` is on. The histogram is divided
+    by the norm of each of the four 2 x 2 blocks of cells that contain it and
+    clipped at ``clip``. The four are averaged.
     """
 
     OPTIONS: ClassVar[dict[str, Option]] = {

@@ -86,13 +86,13 @@ class HubModel(TorchExtractor):
             )
         if "mask_ratio" in config or kind == "vit_mae":
             config["mask_ratio"] = 0.0  # features are of the whole image
-        wanted = transformers.CONFIG_MAPPING[kind](**config)
+        expected = transformers.CONFIG_MAPPING[kind](**config)
         dtype = self.runtime.torch_dtype
         if self.source.folder is None:
             with seeded(), quiet_libraries():
-                model = transformers.AutoModel.from_config(wanted).to(dtype)
+                model = transformers.AutoModel.from_config(expected).to(dtype)
         else:
-            model = from_pretrained(transformers.AutoModel, self.source, wanted, dtype)
+            model = from_pretrained(transformers.AutoModel, self.source, expected, dtype)
         if hasattr(model, "vision_model"):  # reads images, which not every release says of it
             return model.vision_model
         if model.main_input_name != "pixel_values":

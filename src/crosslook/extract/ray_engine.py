@@ -2,7 +2,7 @@
 
 Ray Data hands shard numbers to actors that hold the model. Each shard is
 extracted and stored exactly as on one machine, so the bytes in the store do not
-tell which engine made them. A worker that dies costs the shard it held: Ray
+tell which engine made them. A worker that dies costs the shard it worked on: Ray
 starts another and gives it that shard again.
 """
 
@@ -16,8 +16,8 @@ from typing import Any
 from crosslook.errors import MissingExtraError, OutputError, SettingError
 from crosslook.extract.registry import open_model
 from crosslook.extract.run import (
-    Kept,
     Patches,
+    StoredForm,
     extract_shard,
     missing_shards,
     open_features,
@@ -147,7 +147,7 @@ class ShardWorker:
         self.job = job
         self.extractor = open_model(job.spec, job.models)
         store = open_folder(job.store)
-        kept = Kept(job.stored)
+        kept = StoredForm(job.stored)
         self.features = open_features(self.extractor, job.patches, job.modality, store, kept)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def _open_plugin(
     where: tuple[str, str, int | None],
     weights: Mapping[str, Path],
 ) -> Extractor:
-    """Open the extractor of another package; its version stands for its weights."""
+    """Open the extractor of another package; its version identifies its weights."""
     cls = extractor_class(row)
     check_overrides(weights)
     if find_spec("torch") is not None:

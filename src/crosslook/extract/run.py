@@ -39,7 +39,7 @@ class Patches(Protocol):
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredForm:
     """What of the features goes into the store.
 
     Attributes
@@ -63,7 +63,7 @@ class Kept:
         return stored | ({"pooling": self.pooling} if self.pooling else {})
 
 
-WHOLE = Kept()
+WHOLE_MAPS = StoredForm()
 
 
 def extract_family(
@@ -71,7 +71,7 @@ def extract_family(
     patches: Patches,
     modality: Modality,
     store: Folder,
-    kept: Kept = WHOLE,
+    kept: StoredForm = WHOLE_MAPS,
 ) -> list[FeatureSet]:
     """Make sure that every shard of a patch set is in the store, of each of a family.
 
@@ -147,7 +147,7 @@ def open_features(
     patches: Patches,
     modality: Modality,
     store: Folder,
-    kept: Kept = WHOLE,
+    kept: StoredForm = WHOLE_MAPS,
 ) -> FeatureSet:
     """Open the feature set of an extractor on one modality of a patch set."""
     key = {**extractor.key, "modality": modality, "patches": patches.fingerprint(modality)}
@@ -172,21 +172,21 @@ def iterate(features: FeatureSet, patches: Patches) -> Iterator[FeatureMap]:
 
 def read_maps(features: FeatureSet, patches: Patches, indices: Sequence[int]) -> FeatureMap:
     """Read the feature maps of chosen patches, in the given order."""
-    wanted = np.asarray(indices, dtype=np.int64)
+    chosen = np.asarray(indices, dtype=np.int64)
     values: FloatArray | None = None
     vector: FloatArray | None = None
     stride = 1.0
-    for shard in np.unique(wanted // SHARD):
+    for shard in np.unique(chosen // SHARD):
         part = features.read(int(shard))
-        here = np.flatnonzero(wanted // SHARD == shard)
+        here = np.flatnonzero(chosen // SHARD == shard)
         if values is None:
-            values = np.empty((len(wanted), *part.values.shape[1:]), np.float32)
+            values = np.empty((len(chosen), *part.values.shape[1:]), np.float32)
             stride = part.stride
             if part.vector is not None:
-                vector = np.empty((len(wanted), part.vector.shape[1]), np.float32)
-        values[here] = part.values[wanted[here] % SHARD]
+                vector = np.empty((len(chosen), part.vector.shape[1]), np.float32)
+        values[here] = part.values[chosen[here] % SHARD]
         if vector is not None and part.vector is not None:
-            vector[here] = part.vector[wanted[here] % SHARD]
+            vector[here] = part.vector[chosen[here] % SHARD]
     if values is None:
         values = np.empty((0, 0, 0, 0), np.float32)
     return FeatureMap(values, stride, vector)

@@ -58,7 +58,7 @@ class Runtime:
 
 
 def resolve_runtime(device: str, dtype: str, batch_size: int | None) -> Runtime:
-    """Check the settings and choose the device that ``auto`` stands for.
+    """Check the settings and choose the device that ``auto`` means.
 
     Raises
     ------

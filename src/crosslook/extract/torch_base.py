@@ -45,7 +45,7 @@ def check_layer(spec: str, layer: int, config: Mapping[str, Any]) -> int:
 def token_map(tokens: Any, grid: tuple[int, int]) -> Any:
     """Lay the last ``h * w`` tokens out as a map: (n, T, C) to (n, C, h, w).
 
-    Class and register tokens stand before the patch tokens.
+    Class and register tokens come before the patch tokens.
     """
     height, width = grid
     patches = tokens[:, tokens.shape[1] - height * width :]

@@ -21,9 +21,8 @@ import numpy as np
 from crosslook.errors import InputError
 from crosslook.geo.grid import mean_metres, shape_of
 from crosslook.geo.image import ImageFile
-from crosslook.geo.products.images import images_below
 from crosslook.geo.products.listing import SUFFIXES
-from crosslook.geo.products.resolve import product_bands
+from crosslook.geo.products.resolve import images_below, product_bands
 from crosslook.geo.products.stac import stac_items
 from crosslook.geo.raster import RasterFile
 from crosslook.geo.tile_pyramid import Tiling, is_tile_address, tile_address, tile_folder
@@ -57,7 +56,7 @@ class Candidate:
     Attributes
     ----------
     image : ImageFile
-    bounds : (left, bottom, right, top) in a CRS that all candidates share.
+    bounds : (left, bottom, right, top) in one CRS for all candidates.
     path : str
         Below the folder that was given; a file's name alone otherwise.
     """
@@ -96,16 +95,16 @@ class Candidate:
     def shows(self, other: Candidate) -> bool:
         """Whether both show the same ground: most of the smaller one."""
         sides = zip(_spans(self.bounds), _spans(other.bounds), strict=True)
-        shared = np.prod([max(0.0, min(a[1], b[1]) - max(a[0], b[0])) for a, b in sides])
+        common = np.prod([max(0.0, min(a[1], b[1]) - max(a[0], b[0])) for a, b in sides])
         least = _SHARED * min(_area(self.bounds), _area(other.bounds))
-        return bool(shared > 0 and shared >= least)
+        return bool(common > 0 and common >= least)
 
 
 def not_imagery(candidates: Sequence[Candidate]) -> dict[int, str]:
     """Say which of several files are no imagery, by their number, and why.
 
     A file is left out only where others remain that look like imagery: one by
-    itself, or a set of one kind, is always taken for what was wanted.
+    itself, or a set of one kind, is always taken for the imagery.
     """
     if len(candidates) < 2:
         return {}
@@ -156,21 +155,21 @@ def _different(image: ImageFile) -> int:
 def _roughness(image: ImageFile) -> float:
     """Size of second differences between neighbours over the range, the median of five places."""
     found = []
-    whole = np.issubdtype(np.dtype(image.header.dtype), np.integer)
-    step = abs(image.header.scales[0]) if whole else 0.0
+    is_whole = np.issubdtype(np.dtype(image.header.dtype), np.integer)
+    step = abs(image.header.scales[0]) if is_whole else 0.0
     for down, right in ((0.5, 0.5), (0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75)):
         height, width = shape_of(image.grid)
         rows, cols = min(_SITE, height), min(_SITE, width)
         at = Window(int((height - rows) * down), int((width - cols) * right), rows, cols)
         values = image.source.read(at, image.bands[:1])[0]
-        bent = values[1:-1, 1:-1] - 0.25 * (
+        curvature = values[1:-1, 1:-1] - 0.25 * (
             values[:-2, 1:-1] + values[2:, 1:-1] + values[1:-1, :-2] + values[1:-1, 2:]
         )
-        bent, seen = bent[np.isfinite(bent)], values[np.isfinite(values)]
-        if bent.size and np.ptp(seen) > 0:
+        curvature, seen = curvature[np.isfinite(curvature)], values[np.isfinite(values)]
+        if curvature.size and np.ptp(seen) > 0:
             low, high = np.percentile(seen, [2, 98])
             rounded = _ROUNDING * step  # a slope of whole numbers is a flight of stairs
-            rough = max(0.0, float(np.mean(np.abs(bent))) - rounded)
+            rough = max(0.0, float(np.mean(np.abs(curvature))) - rounded)
             found.append(rough / max(float(high - low), 1e-12))
     return float(np.median(found)) if found else np.inf
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from crosslook.errors import MatchError
 from crosslook.geo.valid import fill_from_neighbours
-from crosslook.types import FloatArray
+from crosslook.types import FloatArray, Mask
 
 _THIN = 24
 
@@ -32,8 +31,8 @@ class GreyImage:
     """
 
     values: FloatArray
-    valid: NDArray[np.bool_]
-    gaps: NDArray[np.bool_] | None = None
+    valid: Mask
+    gaps: Mask | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -41,12 +40,12 @@ class GreyImage:
         return int(self.values.shape[0]), int(self.values.shape[1])
 
     @property
-    def known(self) -> NDArray[np.bool_]:
+    def known(self) -> Mask:
         """Pixels that are valid or lie in a thin gap, shape (H, W)."""
         return self.valid if self.gaps is None else self.valid | self.gaps
 
 
-def over_gaps(values: FloatArray, valid: NDArray[np.bool_]) -> GreyImage:
+def over_gaps(values: FloatArray, valid: Mask) -> GreyImage:
     """The image with thin gaps found, and its values interpolated over them, in place.
 
     A gap is thin where no square of 24 pixels fits into it: stripes, as of
@@ -65,7 +64,7 @@ def over_gaps(values: FloatArray, valid: NDArray[np.bool_]) -> GreyImage:
 
 
 def make_grey_image(
-    values: FloatArray, valid: NDArray[np.bool_] | None = None, name: str = "image"
+    values: FloatArray, valid: Mask | None = None, name: str = "image"
 ) -> GreyImage:
     """Stretch an image to 0..1 between its 1st and 99th percentile.
 

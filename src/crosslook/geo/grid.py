@@ -2,7 +2,7 @@
 
 A ``GeoBox`` is a shape, an affine map from pixel (column, row) to map (x, y)
 and a CRS, and never changes. It crops, pads, zooms and compares; what it does
-not have stands here: positions as (row, column) arrays, exact maps between two
+not have is here: positions as (row, column) arrays, exact maps between two
 CRSs, metres of the ground along each axis, and longitudes that go on over the
 180th meridian. A plain image is a ``GeoBox`` without CRS. A map whose CRS is not
 known, as of a world file, lies in :data:`FRAME`, a local frame of its own.
@@ -261,7 +261,7 @@ def near_grid(grid: GeoBox, positions: Array) -> Array:
 
 
 def between(source: GeoBox, target: GeoBox, points: Array) -> Array:
-    """Pixels of one grid to pixels of another, exactly: no map stands in for the projection.
+    """Pixels of one grid to pixels of another, exactly: nothing approximates the projection.
 
     Raises
     ------
@@ -352,7 +352,7 @@ def bounds_on(grid: GeoBox, crs: CRS) -> tuple[float, float, float, float]:
 def pixel_size(grid: GeoBox, crs: CRS) -> tuple[float, float]:
     """Units of a CRS per pixel along x and y, at the centre; those of the grid itself in its own.
 
-    A turned grid keeps the true length of its pixel sides.
+    A rotated grid keeps the true length of its pixel sides.
     """
     a, b, _, d, e, _ = tuple(grid.affine)[:6]
     if crs_of(grid) == crs:

@@ -49,7 +49,7 @@ from crosslook.geo.raster import Raster, RasterArray, RasterFile, Source
 from crosslook.geo.valid import MARGIN, Survey, fill_small_holes, survey
 from crosslook.options import ReadingText
 from crosslook.storage import Place, as_place
-from crosslook.types import FloatArray, Modality, Window
+from crosslook.types import FloatArray, Mask, Modality, Window
 
 
 @dataclass(frozen=True)
@@ -96,15 +96,6 @@ class Reading:
         return self.sar if modality == "sar" else self.optical
 
 
-def fit_stretch(
-    radiometry: Radiometry, header: Raster, scale: Scale, sample: FloatArray
-) -> Stretch:
-    """Fit the limits of an image, or of a set that shares them, on valid values (bands, n)."""
-    if isinstance(radiometry, SarRadiometry):
-        return radiometry.fit(scale, sample)
-    return radiometry.fit(sample, radiometry.fixed(header))
-
-
 _LEAST_COMMON = 0.5  # of what the fullest band holds, valid in all bands
 
 
@@ -131,34 +122,34 @@ def choose_bands(
         If bands hold data, but no pixel does in all of them.
     """
     bands = product_bands or radiometry.choose(source.header)
-    looked = survey(source, bands, radiometry.zeros)
+    found = survey(source, bands, radiometry.zeros)
     free = isinstance(radiometry, SarRadiometry) and not radiometry.bands
-    if free and not product_bands and any(looked.empty):
+    if free and not product_bands and any(found.empty):
         every = tuple(range(1, source.header.bands + 1))
         empty = survey(source, every, radiometry.zeros).empty
         bands = radiometry.choose(source.header, empty)
-        looked = replace(survey(source, bands, radiometry.zeros), empty=empty)
-    shares, common = looked.shares, looked.common
-    if free and looked.sample.size and radiometry.scale_of(source.header, looked.sample) == "power":
+        found = replace(survey(source, bands, radiometry.zeros), empty=empty)
+    fractions, common = found.fractions, found.common
+    if free and found.sample.size and radiometry.scale_of(source.header, found.sample) == "power":
         # Power is above zero: zeros of one date alone lie outside its swath.
-        positive = looked.sample > 0
-        shares = tuple(np.multiply(shares, positive.mean(axis=1)))
+        positive = found.sample > 0
+        fractions = tuple(np.multiply(fractions, positive.mean(axis=1)))
         common *= float(positive.all(axis=0).mean())
-    if common >= _LEAST_COMMON * max(shares):
-        return bands, looked
+    if common >= _LEAST_COMMON * max(fractions):
+        return bands, found
     if free:
-        fullest = bands[shares.index(max(shares))]
+        fullest = bands[fractions.index(max(fractions))]
         alone = survey(source, (fullest,), radiometry.zeros)
-        alone = replace(alone, empty=looked.empty, apart=bands)
-        return (fullest,), replace(alone, shares=(float(max(shares)),))
+        alone = replace(alone, empty=found.empty, apart=bands)
+        return (fullest,), replace(alone, fractions=(float(max(fractions)),))
     if common == 0:
-        each = ", ".join(f"{n} {share:.0%}" for n, share in zip(bands, shares, strict=True))
+        each = ", ".join(f"{n} {part:.0%}" for n, part in zip(bands, fractions, strict=True))
         raise RasterError(
             f"{source.header.name}: no pixel holds data in all of the bands that are read; they "
             f"hold data in different places (band {each} of the image). Name one band, with "
             "--bands or --sar bands=1."
         )
-    return bands, looked
+    return bands, found
 
 
 def nothing_usable(source: Source) -> RasterError:
@@ -195,7 +186,7 @@ class Image:
     """
 
     values: FloatArray
-    valid: NDArray[np.bool_]
+    valid: Mask
     grid: GeoBox
     name: str
     filled: int = 0
@@ -290,7 +281,7 @@ class ImageFile:
             those = ", ".join(str(band) for band in self.survey.apart)
             notes.append(
                 f"{self.name}: bands {those} hold data in different places; band {self.bands[0]} "
-                f"alone is used ({self.survey.shares[0]:.0%} of the image); --sar bands= takes "
+                f"alone is used ({self.survey.fractions[0]:.0%} of the image); --sar bands= takes "
                 "another"
             )
         elif empty and not self.radiometry.bands:
@@ -391,7 +382,7 @@ class ImageFile:
             values[:, part], valid[part] = _reduced(unit, solid, factor)
         return Image(values, valid, grid, self.name, filled)
 
-    def _read_strip(self, window: Window) -> tuple[FloatArray, NDArray[np.bool_], int]:
+    def _read_strip(self, window: Window) -> tuple[FloatArray, Mask, int]:
         """Values (C, h, w), valid pixels and the number of filled ones, seen with a margin."""
         raw = np.full((len(self.bands), *window.shape), np.nan, np.float32)
         solid = np.zeros(window.shape, np.bool_)
@@ -400,7 +391,7 @@ class ImageFile:
         if part.is_empty:
             return np.nan_to_num(raw, copy=False, nan=0.0), solid, 0
         seen = self._cleared(self.source.read(inside, self.bands), inside)
-        valid: NDArray[np.bool_] = np.asarray(np.isfinite(seen).all(axis=0), np.bool_)
+        valid: Mask = np.asarray(np.isfinite(seen).all(axis=0), np.bool_)
         if self.scale == "power":
             valid &= (seen > 0).all(axis=0)
         holes = fill_small_holes(seen, valid)
@@ -414,19 +405,19 @@ class ImageFile:
 
     def _cleared(self, raw: FloatArray, window: Window) -> FloatArray:
         """Raw values of a window without those that are no data by the survey."""
-        looked = self.survey
-        if not looked.fills and looked.outside is None:
+        found = self.survey
+        if not found.fills and found.outside is None:
             return raw
         rows, cols = self._own_positions(window)
         restored = isinstance(self.source, RasterFile) and self.source.missing == (0.0,)
-        if restored and looked.outside is not None:
+        if restored and found.outside is not None:
             # GDAL left out all zeros, so that none bleed in; those inside the swath are data.
             height, width = shape_of(self.own_grid)
             inside = (rows > 0.5) & (rows < height - 0.5) & (cols > 0.5) & (cols < width - 0.5)
-            lost = np.isnan(raw).all(axis=0) & inside & ~looked.is_outside(rows, cols)
+            lost = np.isnan(raw).all(axis=0) & inside & ~found.is_outside(rows, cols)
             raw[:, lost] = 0.0
             return raw
-        return looked.clear(raw, rows, cols)
+        return found.clear(raw, rows, cols)
 
     def _own_positions(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Row and column on the image's own pixels of every pixel of a window."""
@@ -488,14 +479,14 @@ def open_image(
     product = isinstance(source, RasterFile) and bool(source.bands)
     every = tuple(range(1, header.bands + 1))
     named = every if radiometry.bands else every[:3]
-    bands, looked = choose_bands(source, radiometry, named if product else ())
-    nothing = not looked.sample.shape[1]
+    bands, found = choose_bands(source, radiometry, named if product else ())
+    nothing = not found.sample.shape[1]
     if nothing and not allow_empty:
         raise nothing_usable(source)
-    sample = np.zeros((len(bands), 1), np.float32) if nothing else looked.sample
+    sample = np.zeros((len(bands), 1), np.float32) if nothing else found.sample
     scale = radiometry.scale_of(header, sample)
-    stretch = fit_stretch(radiometry, header, scale, sample)
-    return ImageFile(source, modality, bands, radiometry, looked, scale, stretch, header.grid)
+    stretch = radiometry.fit(header, scale, sample)
+    return ImageFile(source, modality, bands, radiometry, found, scale, stretch, header.grid)
 
 
 _PLACED_WITH = {
@@ -526,15 +517,13 @@ def _check_as_opened(image: ImageFile, modality: Modality, reading: Reading) -> 
         )
 
 
-def as_image(
-    bands: NDArray[np.uint8], valid: NDArray[np.bool_], grid: GeoBox, name: str
-) -> ImageFile:
+def as_image(bands: NDArray[np.uint8], valid: Mask, grid: GeoBox, name: str) -> ImageFile:
     """Take optical pixels (B, H, W) of 8 bits whose validity is known, as a file would be."""
     source = RasterArray.of(bands, valid, grid, name)
-    looked = Survey(np.empty((len(bands), 0), np.float32), 1, None, (), 0.0, (False,) * len(bands))
+    found = Survey(np.empty((len(bands), 0), np.float32), 1, None, (), 0.0, (False,) * len(bands))
     limits = Stretch("stored", (0.0,) * len(bands), (255.0,) * len(bands))
     every = tuple(range(1, len(bands) + 1))
-    return ImageFile(source, "optical", every, OpticalRadiometry(), looked, "stored", limits, grid)
+    return ImageFile(source, "optical", every, OpticalRadiometry(), found, "stored", limits, grid)
 
 
 def on_optical_grid(sar: ImageFile, optical: ImageFile) -> ImageFile:
@@ -604,9 +593,7 @@ def _source_of(
     return RasterFile(at, tuple(names), height=reading.height, dem=reading.dem, crs=crs)
 
 
-def _reduced(
-    values: FloatArray, valid: NDArray[np.bool_], factor: int
-) -> tuple[FloatArray, NDArray[np.bool_]]:
+def _reduced(values: FloatArray, valid: Mask, factor: int) -> tuple[FloatArray, Mask]:
     """Mean over the valid pixels of whole blocks; half of a block must be valid."""
     if factor == 1:
         return values, valid

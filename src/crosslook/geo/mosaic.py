@@ -32,7 +32,7 @@ from crosslook.geo.grid import (
     text_of_crs,
     window_of,
 )
-from crosslook.geo.image import ImageFile, Reading, fit_stretch, open_image
+from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.geo.raster import RasterFile
 from crosslook.progress import track
 from crosslook.storage import (
@@ -45,7 +45,7 @@ from crosslook.storage import (
     reaching,
     state_of,
 )
-from crosslook.types import Window
+from crosslook.types import Mask, Window
 
 Bounds = tuple[float, float, float, float]
 _SAMPLE = 4096  # values kept of each file for limits that files of one kind share
@@ -80,7 +80,7 @@ class Basemap:
 
     def read(
         self, grid: GeoBox, corner: tuple[int, int], shape: tuple[int, int]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    ) -> tuple[NDArray[np.uint8], Mask]:
         """Bands (B, h, w) and valid pixels of a window of the mosaic's grid."""
         if self.revolutions:
             a, b, c, d, e, f = tuple(grid.affine)[:6]
@@ -171,7 +171,7 @@ def plan_mosaic(
 
 def read_window(
     maps: Sequence[Basemap], grid: GeoBox, corner: tuple[int, int], shape: tuple[int, int]
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+) -> tuple[NDArray[np.uint8], Mask]:
     """Read one window of the grid from all files that touch it.
 
     Where files overlap the first one wins, which is the finest. Pixels outside the grid or without
@@ -416,7 +416,7 @@ def _sharing_limits(maps: Sequence[Basemap]) -> list[Basemap]:
         if not pooled.shape[1]:
             continue
         first = images[0]
-        shared = fit_stretch(first.radiometry, first.header, first.scale, pooled)
+        shared = first.radiometry.fit(first.header, first.scale, pooled)
         wide = np.subtract(shared.high, shared.low)
         for number, image in zip(numbers, images, strict=True):
             own = np.subtract(image.stretch.high, image.stretch.low)

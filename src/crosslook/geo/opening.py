@@ -6,7 +6,7 @@ palettes become colours, the bands of a product folder become one image
 polynomials in place of a map is rectified on the fly
 (:mod:`crosslook.geo.rectify`), so that every raster has an affine grid.
 
-A PNG, a JPEG or a compressed TIFF of one strip has no way to its middle: each
+A PNG, a JPEG or a compressed TIFF of one strip cannot be read from its centre: each
 window that lies before the last one costs all that comes before it once more.
 Such an image is decoded once, into tiles.
 """
@@ -126,7 +126,7 @@ class About:
     notes : tuple of str
         What a user should know of it, each after the name of the file.
     dtype : str
-        Of the first band, of numbers that stand for themselves.
+        Of the first band, of numbers that are values.
     is_magnitude : bool
         Whether they are the lengths of complex ones.
     joined : bool
@@ -180,7 +180,7 @@ def reading(place: Place, *, alone: bool = False) -> AbstractContextManager[Any]
 
 
 def opening_of(source: Recipe) -> Opening:
-    """What GDAL opens: of a file from outside itself, and nothing that its name may stand for."""
+    """What GDAL opens: of a file from outside itself, and nothing else that its name may mean."""
     if source.driver:
         return Opening(str(Path(source.place).absolute()))  # GDAL's prefixes begin no such path
     # What is brought along keeps its numbers, also where its product would not have them matched.
@@ -380,7 +380,7 @@ class OpenRasters:
     def use(self, source: Recipe, *, pixels: bool = False) -> Iterator[tuple[Any, Any]]:
         """Yield the file and what is read of it, maybe warped; other threads wait for it.
 
-        ``pixels`` says that more than the header is wanted.
+        ``pixels`` says that more than the header is read.
 
         Raises
         ------

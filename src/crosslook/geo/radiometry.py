@@ -1,9 +1,9 @@
 """From the numbers in a file to images in 0..1: one set of rules for every command.
 
-SAR numbers are brought to one scale first, whatever the product holds
-(amplitude in whole numbers, power in floats, decibels), then to a tone in which
-speckle is about as strong on dark as on bright ground, and last to 0..1 between
-two limits. Optical bands are chosen and brought to 0..1 alone. Values beyond
+SAR numbers are brought to one scale first, whatever the product holds:
+amplitude in whole numbers, power in floats, decibels. Then they come to a tone
+in which speckle is about as strong on dark as on bright ground, and last to
+0..1 between two limits. Optical bands are chosen and brought to 0..1 alone. Values beyond
 the limits go below 0 or above 1 and are clipped by who uses them.
 """
 
@@ -191,7 +191,7 @@ class SarRadiometry(_Radiometry):
             exponent /= 2
         return np.asarray(np.maximum(values, np.float32(0.0)) ** np.float32(exponent), np.float32)
 
-    def fit(self, scale: Scale, sample: FloatArray) -> Stretch:
+    def fit(self, header: Raster, scale: Scale, sample: FloatArray) -> Stretch:
         """Fit the limits on valid values (bands, n) of an image, or of many of one scale.
 
         Raises
@@ -252,15 +252,15 @@ class OpticalRadiometry(_Radiometry):
         """Optical numbers are taken as they are."""
         return "stored"
 
-    def fixed(self, header: Raster) -> tuple[float, float] | None:
+    def _fixed(self, header: Raster) -> tuple[float, float] | None:
         """Limits that need no fit."""
         if self.range == _TIMES_10_000 and max(header.scales) < _SMALL_SCALE:
             return self.range[0] / 10_000, self.range[1] / 10_000
         return self.range or ((0.0, 255.0) if header.dtype == "uint8" else None)
 
-    def fit(self, sample: FloatArray, fixed: tuple[float, float] | None = None) -> Stretch:
+    def fit(self, header: Raster, scale: Scale, sample: FloatArray) -> Stretch:
         """Fit the limits on valid values (bands, n), unless they are fixed."""
-        if fixed is None:
+        if (fixed := self._fixed(header)) is None:
             return Stretch("stored", *_percentiles(sample, self.percentiles))
         return Stretch("stored", (fixed[0],) * len(sample), (fixed[1],) * len(sample))
 

@@ -41,7 +41,7 @@ from crosslook.geo.opening import (
 from crosslook.geo.products.zarr_store import is_copy
 from crosslook.geo.recipe import EXACT_PX, Recipe
 from crosslook.storage import Place, as_path, as_place, files_below, is_remote, reaching
-from crosslook.types import FloatArray, Window
+from crosslook.types import FloatArray, Mask, Window
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Labels:
     colours : tuple of ColorInterp
         What each band is shown as.
     palette : dict or None
-        Number to colour, where the numbers stand for colours or classes.
+        Number to colour, where the numbers are colours or classes.
     """
 
     tags: dict[str, str]
@@ -241,7 +241,7 @@ class RasterFile(Recipe):
 
     @cached_property
     def _has_several(self) -> bool:
-        """Whether several numbers stand for no data, of which a warped raster of GDAL heeds one."""
+        """Whether several numbers mean no data, of which a warped raster of GDAL heeds one."""
         declared = replace(self, onto=None).header.nodata
         named = () if declared is None or np.isnan(declared) else (declared,)
         return bool(self.missing) and len({*self.missing, *named}) > 1
@@ -269,7 +269,7 @@ class RasterFile(Recipe):
     def _without_missing(
         self, values: FloatArray, bands: tuple[int, ...], header: Raster
     ) -> FloatArray:
-        """Scaled values (bands, h, w) with NaN, in place, for what stands for no data."""
+        """Scaled values (bands, h, w) with NaN, in place, for what means no data."""
         for at, band in enumerate(bands):
             scale, offset = header.scales[band - 1], header.offsets[band - 1]
             for number in self.missing:
@@ -324,14 +324,14 @@ class RasterArray:
     """
 
     stored: NDArray[Any]
-    valid: NDArray[np.bool_]
+    valid: Mask
     header: Raster
 
     @classmethod
     def of(
         cls,
         stored: NDArray[Any],
-        valid: NDArray[np.bool_] | None = None,
+        valid: Mask | None = None,
         grid: GeoBox | None = None,
         name: str = "array",
         nodata: float | None = None,

@@ -22,7 +22,7 @@ class Recipe:
     ----------
     place : path, address or name that GDAL knows
     bands : tuple of str
-        Bands of a product folder, where others than its visible ones are wanted.
+        Bands of a product folder, where others than its visible ones are requested.
     onto : GeoBox or None
         The grid to resample onto; None reads the raster's own pixels.
     resampling : str
@@ -32,7 +32,7 @@ class Recipe:
     dem : str or None
         Elevation model, for the same.
     missing : tuple of float
-        Stored numbers that stand for no data though the file does not say so;
+        Stored numbers that mean no data though the file does not say so;
         heeded when the raster is brought onto another grid.
     indexed : bool
         Leave a palette its numbers instead of its colours.

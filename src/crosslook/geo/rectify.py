@@ -3,8 +3,8 @@
 Polynomials (RPC) are taken where a height or an elevation model is given, and
 where there are fewer than ten control points, which then tell little more than
 a plane. Many control points lie on the ground at its own heights, which
-polynomials without a model do not know: they are taken otherwise, by a thin
-plate through all of them, or through 400 that lie evenly where there are more.
+polynomials without a model do not know. So control points are taken otherwise:
+a thin plate through all, or through 400 that lie evenly where there are more.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def _has_heights(data: Any, rpcs: RPC) -> bool:
     """Whether a model holds a height under the image, or may do."""
     lon, lat, east, north = rpcs.long_off, rpcs.lat_off, rpcs.long_scale, rpcs.lat_scale
     whole = Window(0, 0, data.width, data.height)
-    for turn in (0.0, 360.0, -360.0):  # either side of 180 degrees
-        around = (lon - east + turn, lat - north, lon + east + turn, lat + north)
+    for revolution in (0.0, 360.0, -360.0):  # either side of 180 degrees
+        around = (lon - east + revolution, lat - north, lon + east + revolution, lat + north)
         try:
             bounds = transform_bounds("EPSG:4326", data.crs, *around)
             window = from_bounds(*bounds, transform=data.transform).intersection(whole)

@@ -1,6 +1,6 @@
 """The numbers of a raster as its file holds them, for files that are brought along.
 
-What matching infers of an image (a constant that stands for no data, zeros
+What matching infers of an image (a constant that means no data, zeros
 outside a swath, amplitudes, colours) plays no part here: numbers keep their
 type, complex ones too, and no data is what the file declares.
 """
@@ -22,11 +22,10 @@ from rasterio.errors import RasterioError
 from crosslook.errors import RasterError
 from crosslook.geo.opening import OPEN, reading, reason
 from crosslook.geo.raster import Labels, Raster, RasterArray, RasterFile, Source
-from crosslook.types import Window
+from crosslook.types import Mask, Window
 
 Mark = Literal["nodata", "alpha", "mask"]
 Numbers = NDArray[Any]
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +41,7 @@ class StoredPixels:
         As rasterio names it, ``complex_int16`` among others; the one that
         holds those of all bands.
     nodata : float or None
-        The declared number that stands for no data in all bands.
+        The declared number that means no data in all bands.
     mark : str or None
         How the file says what is no data; None where it does not.
     labels : Labels or None

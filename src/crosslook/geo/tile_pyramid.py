@@ -24,11 +24,11 @@ from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
 from crosslook.errors import InputError, RasterError, SettingError
-from crosslook.geo.products.vrt import quiet
+from crosslook.geo.products.vrt import Placement, add_source, head, new_band, quiet
 from crosslook.geo.raster import RasterFile
 from crosslook.progress import track
 from crosslook.storage import Place
-from crosslook.types import TileRows
+from crosslook.types import TileRows, Window
 
 _HALF = math.pi * 6378137.0  # metres from the centre of EPSG:3857 to its rim
 _FARTHEST_NORTH = math.degrees(2 * math.atan(math.exp(math.pi)) - math.pi / 2)
@@ -139,18 +139,15 @@ def tile_address(address: str, tiling: Tiling) -> RasterFile:
         )
     south = "{-y}" in address or tiling.rows == "tms"
     plain = address.replace("{-y}", "{y}").replace("{s}", "a")
-    middle = ((left + right) // 2, (top + bottom) // 2)
-    corners = [middle, (left, top), (right, bottom), (right, top), (left, bottom)]
+    centre = ((left + right) // 2, (top + bottom) // 2)
+    corners = [centre, (left, top), (right, bottom), (right, top), (left, bottom)]
     side = _side_of(plain, zoom, south, corners)
     service = _service(plain, zoom, side, south)
     size = (right - left + 1) * side, (bottom - top + 1) * side
     root = _head(left, top, *size, zoom, side)
     for band, colour in enumerate(_COLOURS, 1):
-        added = SubElement(root, "VRTRasterBand", {"dataType": "Byte", "band": str(band)})
-        SubElement(added, "ColorInterp").text = colour
-        source = _source(added, "SimpleSource", service, band)
-        _rect(source, "SrcRect", left * side, top * side, *size)
-        _rect(source, "DstRect", 0, 0, *size)
+        part = Window(top * side, left * side, size[1], size[0])
+        add_source(root, _coloured_band(root, colour), "SimpleSource", service, part, band)
     host = plain.split("/")[2].rpartition("@")[2]
     return RasterFile(tostring(root, encoding="unicode"), label=f"{host} (tiles of zoom {zoom})")
 
@@ -183,8 +180,8 @@ def _from_south(
     # gdal2tiles writes the file for either way: its bounds say which.
     lowest, highest = min(row for _, row, _ in files), max(row for _, row, _ in files)
     north, south = _latitude(lowest, zoom), _latitude(highest + 1, zoom)
-    middle = _middle_beside(folder / "tilemapresource.xml")
-    return middle is None or not south <= middle <= north
+    centre = _central_latitude(folder / "tilemapresource.xml")
+    return centre is None or not south <= centre <= north
 
 
 def _scheme(path: Path) -> str | None:
@@ -196,8 +193,8 @@ def _scheme(path: Path) -> str | None:
     return str(scheme).lower() if scheme else None
 
 
-def _middle_beside(path: Path) -> float | None:
-    """The latitude of the middle of a tile map, as its bounds say it, or None.
+def _central_latitude(path: Path) -> float | None:
+    """The latitude of the centre of a tile map, by its bounds, or None.
 
     gdal2tiles writes them in degrees whatever the SRS beside them says; others in metres.
     """
@@ -240,57 +237,43 @@ def _mosaic(tiles: list[_Tile], zoom: int) -> str:
     down = (max(t.row for t in tiles) - top + 1) * side
     root = _head(left, top, across, down, zoom, side)
     coloured = any(tile.palette or tile.bands >= 3 for tile in tiles)
-    for band, colour in enumerate(_COLOURS if coloured else ("Gray", "Alpha"), 1):
-        added = SubElement(root, "VRTRasterBand", {"dataType": "Byte", "band": str(band)})
-        SubElement(added, "ColorInterp").text = colour
+    for colour in _COLOURS if coloured else ("Gray", "Alpha"):
+        added = _coloured_band(root, colour)
         for tile in tiles:
-            source = _add_tile(added, tile, colour)
-            _rect(source, "SrcRect", 0, 0, tile.side, tile.side)
-            place = (tile.col - left) * side, (tile.row - top) * side
-            _rect(source, "DstRect", *place, side, side)
+            onto = Window((tile.row - top) * side, (tile.col - left) * side, side, side)
+            _add_tile(root, added, tile, colour, onto)
     return tostring(root, encoding="unicode")
 
 
-def _add_tile(band: Element, tile: _Tile, colour: str) -> Element:
+def _add_tile(root: Element, band: Element, tile: _Tile, colour: str, onto: Window) -> None:
     """Add a tile to a band of the mosaic: its own band, its palette's, or that it is there."""
-    path = str(tile.path.resolve())
+    solid = colour == "Alpha" and tile.bands not in (2, 4)
+    kind = "ComplexSource" if tile.palette or solid else "SimpleSource"
+    number = tile.bands if colour == "Alpha" else _COLOURS.index(colour) + 1
+    if kind == "ComplexSource" or (colour != "Alpha" and tile.bands < 3):
+        number = 1
+    part = Window(0, 0, tile.side, tile.side)
+    source = add_source(root, band, kind, str(tile.path.resolve()), part, number, onto)
     if tile.palette:
-        source = _source(band, "ComplexSource", path, 1)
         SubElement(source, "ColorTableComponent").text = str(_COLOURS.index(colour) + 1)
-        return source
-    has_alpha = tile.bands in (2, 4)
-    if colour == "Alpha" and not has_alpha:
-        source = _source(band, "ComplexSource", path, 1)
+    elif solid:
         SubElement(source, "ScaleOffset").text = "255"
         SubElement(source, "ScaleRatio").text = "0"
-        return source
-    if colour == "Alpha":
-        return _source(band, "SimpleSource", path, tile.bands)
-    return _source(band, "SimpleSource", path, _COLOURS.index(colour) + 1 if tile.bands >= 3 else 1)
+
+
+def _coloured_band(root: Element, colour: str) -> Element:
+    band = new_band(root, "uint8")
+    SubElement(band, "ColorInterp").text = colour
+    return band
 
 
 def _head(left: int, top: int, across: int, down: int, zoom: int, side: int) -> Element:
     """A virtual raster in EPSG:3857 whose first tile is that of a column and row."""
     step = 2 * _HALF / 2**zoom
     pixel = step / side
-    root = Element("VRTDataset", {"rasterXSize": str(across), "rasterYSize": str(down)})
-    SubElement(root, "SRS").text = "EPSG:3857"
     west, north = left * step - _HALF, _HALF - top * step
-    numbers = (west, pixel, 0.0, north, 0.0, -pixel)
-    SubElement(root, "GeoTransform").text = ",".join(repr(number) for number in numbers)
-    return root
-
-
-def _source(band: Element, kind: str, file: str, number: int) -> Element:
-    source = SubElement(band, kind)
-    SubElement(source, "SourceFilename", {"relativeToVRT": "0"}).text = file
-    SubElement(source, "SourceBand").text = str(number)
-    return source
-
-
-def _rect(source: Element, name: str, x: int, y: int, across: int, down: int) -> None:
-    sides = {"xOff": x, "yOff": y, "xSize": across, "ySize": down}
-    SubElement(source, name, {key: str(value) for key, value in sides.items()})
+    affine = (west, pixel, 0.0, north, 0.0, -pixel)
+    return head(down, across, Placement("EPSG:3857", affine))
 
 
 def _range(

@@ -18,7 +18,7 @@ product) are filled from their neighbours and counted, so that a hole never
 spreads over a feature cell or a resampled block.
 
 Images longer than 2,048 pixels are surveyed on a lattice instead of pixel by
-pixel, so that no image is ever read whole; what is zero (or the fill) next to
+pixel, so that no image is ever read whole. What is zero (or the fill) next to
 a lattice point outside the swath then counts as outside too.
 """
 
@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from crosslook.geo.grid import shape_of
 from crosslook.geo.raster import Source
-from crosslook.types import FloatArray, Window
+from crosslook.types import FloatArray, Mask, Window
 
 _LONGEST = 2048
 _OVERVIEW = 512
@@ -53,7 +53,7 @@ MARGIN = 8
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What one look over an image tells of its invalid pixels.
+    """What a survey of an image found of its invalid pixels.
 
     Attributes
     ----------
@@ -64,12 +64,12 @@ class Survey:
     outside : bool array, shape (rows, columns), or None
         Lattice points where zeros lie outside the swath; None where there are none.
     fills : tuple of float
-        Undeclared constants that are no data wherever they stand.
+        Undeclared constants that are no data wherever they are.
     fraction : float
         Of the image that is filled with them or lies outside, 0..1.
     empty : tuple of bool
         Of each band: whether it holds no data at all.
-    shares : tuple of float
+    fractions : tuple of float
         Of the image that holds data in each band, 0..1.
     common : float
         Of the image that holds data in all bands that hold any, 0..1.
@@ -79,17 +79,17 @@ class Survey:
 
     sample: FloatArray
     spacing: int
-    outside: NDArray[np.bool_] | None
+    outside: Mask | None
     fills: tuple[float, ...]
     fraction: float
     empty: tuple[bool, ...]
-    shares: tuple[float, ...] = (1.0,)
+    fractions: tuple[float, ...] = (1.0,)
     common: float = 1.0
     apart: tuple[int, ...] = ()
 
     @property
     def fill(self) -> float | None:
-        """The first of the fills, which stands for all of them where one number is needed."""
+        """The first of the fills, to be used where one number is needed."""
         return self.fills[0] if self.fills else None
 
     def clear(
@@ -111,7 +111,7 @@ class Survey:
                 values[:, zero & self.is_outside(rows, cols)] = np.nan
         return values
 
-    def is_outside(self, rows: NDArray[np.float32], cols: NDArray[np.float32]) -> NDArray[np.bool_]:
+    def is_outside(self, rows: NDArray[np.float32], cols: NDArray[np.float32]) -> Mask:
         """Whether positions are near a lattice point outside the swath, shape (h, w)."""
         if self.outside is None:
             return np.zeros(np.broadcast_shapes(rows.shape, cols.shape), np.bool_)
@@ -131,26 +131,26 @@ def survey(source: Source, bands: tuple[int, ...], zeros: str = "auto") -> Surve
     """
     height, width = shape_of(source.header.grid)
     if max(height, width) <= _LONGEST:
-        looked = _read_strips(source, bands, height, width)
+        pixels = _read_strips(source, bands, height, width)
         spacing = 1
-        sample = looked[:, :: max(1, height // _OVERVIEW), :: max(1, width // _OVERVIEW)]
+        sample = pixels[:, :: max(1, height // _OVERVIEW), :: max(1, width // _OVERVIEW)]
     elif height * width <= _CHEAP_PIXELS:
         spacing = -(-max(height, width) // _LONGEST)
         shape = (max(1, height // spacing), max(1, width // spacing))
         if source.header.stale_overviews:
-            looked = _read_rows(source, bands, shape)
+            pixels = _read_rows(source, bands, shape)
         else:
-            looked = source.read(None, bands, shape)
-        sample = looked
+            pixels = source.read(None, bands, shape)
+        sample = pixels
     else:
-        looked, sample, spacing = _read_sites(source, bands, height, width)
-    empty = tuple(bool(~np.isfinite(band).any()) for band in looked)
-    used = looked[[not nothing for nothing in empty]] if not all(empty) else looked
+        pixels, sample, spacing = _read_sites(source, bands, height, width)
+    empty = tuple(bool(~np.isfinite(band).any()) for band in pixels)
+    used = pixels[[not nothing for nothing in empty]] if not all(empty) else pixels
     fills, lost = _find_fills(used, source.header.dtype)
     outside = _zeros_outside(used, lost, zeros, spacing)
     if outside is not None and zeros == "auto" and _is_constant(used, lost | outside):
         outside = None  # zeros and one other value: a mask or a scan, no swath
-    full = np.isfinite(looked) & ~np.isin(looked, np.array(fills, np.float32))
+    full = np.isfinite(pixels) & ~np.isin(pixels, np.array(fills, np.float32))
     in_all = full[[not nothing for nothing in empty]].all(axis=0) if not all(empty) else full[0]
     fraction = float((lost if outside is None else lost | outside).mean())
     if outside is not None and spacing > 1:
@@ -167,13 +167,13 @@ def survey(source: Source, bands: tuple[int, ...], zeros: str = "auto") -> Surve
     )
 
 
-def _is_constant(looked: FloatArray, lost: NDArray[np.bool_]) -> bool:
+def _is_constant(pixels: FloatArray, lost: Mask) -> bool:
     """Whether all that is left of an image is one value."""
-    rest = looked[:, np.isfinite(looked).all(axis=0) & ~lost]
+    rest = pixels[:, np.isfinite(pixels).all(axis=0) & ~lost]
     return bool(rest.shape[1]) and bool((rest == rest[:, :1]).all())
 
 
-def fill_small_holes(values: FloatArray, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def fill_small_holes(values: FloatArray, valid: Mask) -> Mask:
     """Fill invalid regions of at most 25 pixels from their neighbours, in place.
 
     Parameters
@@ -203,9 +203,7 @@ def fill_small_holes(values: FloatArray, valid: NDArray[np.bool_]) -> NDArray[np
     return small
 
 
-def fill_from_neighbours(
-    values: FloatArray, valid: NDArray[np.bool_], holes: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
+def fill_from_neighbours(values: FloatArray, valid: Mask, holes: Mask) -> Mask:
     """Fill holes (h, w) of values (bands, h, w) from their rims inwards, in place.
 
     Returns
@@ -269,82 +267,79 @@ def _read_sites(
     return points, np.concatenate(windows, axis=1), spacing
 
 
-def _find_fills(looked: FloatArray, dtype: str) -> tuple[tuple[float, ...], NDArray[np.bool_]]:
-    """The undeclared constants that stand for no data, and where they are."""
-    lost = np.zeros(looked.shape[1:], np.bool_)
+def _find_fills(pixels: FloatArray, dtype: str) -> tuple[tuple[float, ...], Mask]:
+    """The undeclared constants that mean no data, and where they are."""
+    lost = np.zeros(pixels.shape[1:], np.bool_)
     found: list[float] = []
     while len(found) < _MOST_FILLS:
         more = (
-            _find_fill(looked, lost, dtype)
-            or _find_both(looked, lost)
-            or _find_by_band(looked, lost, dtype)
+            _find_fill(pixels, lost, dtype)
+            or _find_both(pixels, lost)
+            or _find_by_band(pixels, lost, dtype)
         )
         if not more:
             break
         found += more
         for number in more:
-            lost |= (looked == np.float32(number)).any(axis=0)
+            lost |= (pixels == np.float32(number)).any(axis=0)
     return tuple(found[:_MOST_FILLS]), lost
 
 
-def _find_fill(looked: FloatArray, lost: NDArray[np.bool_], dtype: str) -> list[float]:
-    """A constant that stands for no data besides those that are lost already; maybe none."""
-    finite: NDArray[np.bool_] = np.asarray(np.isfinite(looked).all(axis=0) & ~lost, np.bool_)
+def _find_fill(pixels: FloatArray, lost: Mask, dtype: str) -> list[float]:
+    """A constant that means no data besides those that are lost already; maybe none."""
+    finite: Mask = np.asarray(np.isfinite(pixels).all(axis=0) & ~lost, np.bool_)
     if not finite.any():
         return []
-    band = np.where(lost, np.float32(np.nan), looked[0])
+    band = np.where(lost, np.float32(np.nan), pixels[0])
     rim = np.concatenate(
         [side[np.isfinite(side)] for side in (band[0], band[-1], band[:, 0], band[:, -1])]
     )
     values, counts = np.unique(rim, return_counts=True)
     commonest = [values[counts.argmax()]] if len(values) else []
     for value in dict.fromkeys([band[finite].min(), band[finite].max(), *commonest]):
-        alike = (looked == value).all(axis=0)
+        alike = (pixels == value).all(axis=0)
         rest = band[finite & ~alike]
         if not _enough(alike) or not len(rest):
             continue
-        low, high = (float(end) for end in np.percentile(rest, (1.0, 99.0)))
-        if not high > low:  # what is left would be no image: two values, as of a mask, are data
-            continue
-        gap = max(float(rest.min()) - float(value), float(value) - float(rest.max()))
-        if gap > _FAR * (high - low):
+        if _is_far(rest, value):
             return [float(value)]
+        if _spread(rest) <= 0:  # two values, as of a mask, are data
+            continue
         floats = dtype.startswith("float") and value != 0
         if floats and _border_regions(alike, np.asarray(~finite), _LEAST_PIXELS) is not None:
             return [float(value)]
     return []
 
 
-def _find_both(looked: FloatArray, lost: NDArray[np.bool_]) -> list[float]:
+def _find_both(pixels: FloatArray, lost: Mask) -> list[float]:
     """The least and the greatest value, where each is far from the rest but not from all others."""
-    finite = np.isfinite(looked).all(axis=0) & ~lost
+    finite = np.isfinite(pixels).all(axis=0) & ~lost
     if not finite.any():
         return []
-    band = looked[0]
+    band = pixels[0]
     least, most = band[finite].min(), band[finite].max()
-    both = [(looked == value).all(axis=0) for value in (least, most)]
+    both = [(pixels == value).all(axis=0) for value in (least, most)]
     rest = band[finite & ~both[0] & ~both[1]]
     if not (all(map(_enough, both)) and len(rest)):
         return []
-    low, high = (float(end) for end in np.percentile(rest, (1.0, 99.0)))
-    gap = min(float(rest.min()) - float(least), float(most) - float(rest.max()))
-    return [float(least), float(most)] if high > low and gap > _FAR * (high - low) else []
+    far = _is_far(rest, least) and _is_far(rest, most)
+    return [float(least), float(most)] if far else []
 
 
-def _find_by_band(looked: FloatArray, lost: NDArray[np.bool_], dtype: str) -> list[float]:
+def _find_by_band(pixels: FloatArray, lost: Mask, dtype: str) -> list[float]:
     """An end of all values that two bands or more hold far from their others, maybe nowhere both.
 
-    Dates of a stack that saw different ground share the number, not the pixels. In whole numbers
-    the upper end of one channel is what saturates.
+    Dates of a stack that saw different ground have the number in common, not the pixels. In
+    whole numbers the upper end of one channel is what saturates.
     """
-    finite = np.isfinite(looked) & ~lost
-    if len(looked) < 2 or not finite.any():
+    finite = np.isfinite(pixels) & ~lost
+    if len(pixels) < 2 or not finite.any():
         return []
-    ends = [looked[finite].min(), looked[finite].max()]
+    ends = [pixels[finite].min(), pixels[finite].max()]
     for value in ends if dtype.startswith("float") else [end for end in ends if end < 0]:
         holding = [
             (band[known & (band != value)], value)
-            for band, known in zip(looked, finite, strict=True)
+            for band, known in zip(pixels, finite, strict=True)
             if _enough(np.asarray(known & (band == value), np.bool_))
         ]
         if len(holding) > 1 and all(_is_far(*each) for each in holding):
@@ -354,35 +349,35 @@ def _find_by_band(looked: FloatArray, lost: NDArray[np.bool_], dtype: str) -> li
 
 def _is_far(rest: FloatArray, value: float) -> bool:
     """Whether a value lies more than the range of the others from all of them."""
-    if not len(rest):
+    if not len(rest) or not (spread := _spread(rest)) > 0:
         return False
-    low, high = (float(end) for end in np.percentile(rest, (1.0, 99.0)))
     gap = max(float(rest.min()) - float(value), float(value) - float(rest.max()))
-    return high > low and gap > _FAR * (high - low)
+    return gap > _FAR * spread
 
 
-def _enough(alike: NDArray[np.bool_]) -> bool:
+def _spread(values: FloatArray) -> float:
+    low, high = (float(end) for end in np.percentile(values, (1.0, 99.0)))
+    return high - low
+
+
+def _enough(alike: Mask) -> bool:
     """Whether pixels of one value are so many that it may be a fill."""
     return int(alike.sum()) >= max(2, min(_LEAST_PIXELS, alike.size // 100))
 
 
-def _zeros_outside(
-    looked: FloatArray, lost: NDArray[np.bool_], zeros: str, spacing: int
-) -> NDArray[np.bool_] | None:
+def _zeros_outside(pixels: FloatArray, lost: Mask, zeros: str, spacing: int) -> Mask | None:
     """Lattice points whose zeros lie outside the swath."""
-    nothing = (looked == 0).all(axis=0)
+    nothing = (pixels == 0).all(axis=0)
     if zeros == "data" or not nothing.any():
         return None
     if zeros == "nodata":
         return np.ones(nothing.shape, np.bool_)
-    missing = np.asarray(lost | ~np.isfinite(looked).all(axis=0), np.bool_)
+    missing = np.asarray(lost | ~np.isfinite(pixels).all(axis=0), np.bool_)
     least = max(1, -(-_LEAST_PIXELS // spacing**2))
     return _border_regions(nothing, missing, least, swath=True)
 
 
-def _border_regions(
-    alike: NDArray[np.bool_], missing: NDArray[np.bool_], least: int, *, swath: bool = False
-) -> NDArray[np.bool_] | None:
+def _border_regions(alike: Mask, missing: Mask, least: int, *, swath: bool = False) -> Mask | None:
     """Regions of equal pixels at the border or beside large missing ones, connected over edges.
 
     With ``swath`` those at the border alone must have the shape of one.
@@ -407,7 +402,7 @@ def _border_regions(
     return np.asarray(keep[labels], np.bool_) if keep.any() else None
 
 
-def _swath_shaped(region: NDArray[np.bool_]) -> bool:
+def _swath_shaped(region: Mask) -> bool:
     """Whether zeros at a border lie outside a swath, and are not water that reaches it.
 
     A swath is a convex strip: what lies outside holds a corner of the image,
@@ -419,12 +414,12 @@ def _swath_shaped(region: NDArray[np.bool_]) -> bool:
     return max(_solidity(region), _solidity(~region)) >= _STRAIGHT
 
 
-def _grown(region: NDArray[np.bool_], shape: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def _grown(region: Mask, shape: NDArray[np.uint8]) -> Mask:
     """The region and what a kernel of this shape reaches from it."""
     return np.asarray(cv2.dilate(region.astype(np.uint8), shape) > 0, np.bool_)
 
 
-def _solidity(region: NDArray[np.bool_]) -> float:
+def _solidity(region: Mask) -> float:
     """Area over the area of the convex hull, 0..1."""
     inner = cv2.erode(
         region.astype(np.uint8), _CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=0

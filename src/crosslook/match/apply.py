@@ -35,7 +35,7 @@ from crosslook.geo.raster import RasterFile
 from crosslook.geo.stored import StoredPixels, stored_pixels
 from crosslook.json_text import json_object
 from crosslook.match.placement import placement, to_plane
-from crosslook.match.result import Failure, MatchResult
+from crosslook.match.result import Failure, MatchResult, grid_of
 from crosslook.match.settings import ApplyCall
 from crosslook.match.transform import Transform, grid_points, narrowest, scaling
 from crosslook.match.warped_file import Layer, Resampling, write_warped
@@ -45,10 +45,10 @@ from crosslook.types import Window
 from crosslook.written import MARK, is_marked, refuse_foreign
 
 _CLASSES = 64  # distinct whole numbers up to which they are taken for classes
-_ALIKE = 0.5  # share of neighbours of equal number from which they are
-_LOOKED_AT = 256
+_ALIKE = 0.5  # fraction of neighbours of equal number from which they are
+_SAMPLE_SIDE = 256
 _NEAR_WHOLE = 0.05
-_POINTS, _MORE_POINTS = 9, 21  # control points along a side, of a flat and of a bent map
+_POINTS, _MORE_POINTS = 9, 21  # control points along a side, of a flat map and of one with a field
 _SAME_SHAPE_PX = 1.0
 _PLAIN = ("affine", "a map in the CRS given", "a map without CRS", "nothing")
 
@@ -88,7 +88,7 @@ def read_match(match: Place | MatchResult) -> Match:
     if values.get("transform") is None or values.get("verdict") == "no match":
         raise MatchError("there was no match, so nothing can be brought along by it.")
     try:
-        sar, optical = (_grid(values["images"][name]) for name in ("sar", "optical"))
+        sar, optical = (grid_of(values["images"][name]) for name in ("sar", "optical"))
         transform = Transform.from_dict(values["transform"])
         return Match(
             transform, sar, optical, values["verdict"], values["images"]["optical"]["name"]
@@ -109,12 +109,6 @@ def _load(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def _grid(image: dict[str, Any]) -> GeoBox:
-    height, width = image["shape"]
-    affine = image["affine"] or (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-    return make_grid(image["crs"], tuple(affine), int(height), int(width))
-
-
 @after_two(ApplyCall)
 def apply_match(
     match: Place | MatchResult, files: Sequence[Place], settings: ApplyCall
@@ -129,7 +123,7 @@ def apply_match(
     scale, offset, band names, units, palette and tags; see
     :mod:`crosslook.match.warped_file`. Bands of classes keep their numbers: those of
     a palette, and whole numbers of which there are few or that most neighbours
-    share. Others are bilinear, or means where pixels grow.
+    have. Others are bilinear, or means where pixels grow.
 
     Parameters
     ----------
@@ -266,7 +260,7 @@ def _is_classes(pixels: StoredPixels, band: int) -> bool:
     height, width = shape_of(pixels.grid)
     seen = []
     for row, col in product(_spread(height), _spread(width)):
-        window = Window(row, col, min(_LOOKED_AT, height), min(_LOOKED_AT, width))
+        window = Window(row, col, min(_SAMPLE_SIDE, height), min(_SAMPLE_SIDE, width))
         numbers, valid = pixels.read(window)
         seen.append((numbers[band], valid[band] & np.isfinite(numbers[band])))
     known = np.concatenate([numbers[valid] for numbers, valid in seen])
@@ -280,10 +274,10 @@ def _is_classes(pixels: StoredPixels, band: int) -> bool:
 
 
 def _spread(length: int) -> list[int]:
-    """Where windows begin that are looked at along a side."""
-    if length <= _LOOKED_AT:
+    """Where windows that are sampled begin along a side."""
+    if length <= _SAMPLE_SIDE:
         return [0]
-    return [round(part * (length - _LOOKED_AT)) for part in (0.0, 0.5, 1.0)]
+    return [round(part * (length - _SAMPLE_SIDE)) for part in (0.0, 0.5, 1.0)]
 
 
 def _write_vrt(target: Path, source: RasterFile, transform: Transform, optical: GeoBox) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,25 +28,85 @@ from crosslook.errors import (
 )
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
+from crosslook.geo.grey import GreyImage
 from crosslook.geo.image import ImageFile, Reading, on_optical_grid, open_image
 from crosslook.geo.raster import digest_of
+from crosslook.match.align import Fitting, align
 from crosslook.match.files import shift_preview
-from crosslook.match.relief import HILLY_PX
-from crosslook.match.residual import AuditRow, measure_scene
-from crosslook.match.settings import AuditCall, AuditSettings
+from crosslook.match.matchers.template import USUAL, TemplateMatcher, points_at
+from crosslook.match.ncc import correlate, correlation_device, find_peaks, parabola_top
+from crosslook.match.pair import ImagePair
+from crosslook.match.refine import InformationMeasure, information_measure
+from crosslook.match.relief import CLEAR_RATIO, HILLY_PX, Relief, measure_relief
+from crosslook.match.settings import AuditCall, AuditSettings, RegisterSettings
+from crosslook.match.starts import Start
+from crosslook.match.tie_points import Stage
+from crosslook.match.transform import Transform, translation
 from crosslook.notebook import card, grid, image
 from crosslook.options import after_one, record
 from crosslook.progress import track
-from crosslook.types import Window
+from crosslook.types import Array, Window
 from crosslook.written import beside, has_header, is_marked, refuse_foreign
 
 LARGE_SIDE, WINDOW_SIDE = 4096, 1536
+AGREE_PX = 1.5
 _LEAST_COVERED = 0.5
+_COARSE = 4
+_MOST_STEPS = 12
+_MIN_INLIERS = 60
+_OFF_ZERO_PX = 4.0
+_RELIEF_STAGE = Stage(template=112.0, radius=28.0, step=56.0, threshold=3.0)
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """Misregistration of one scene in optical pixels.
+
+    SAR pixel (r, c) shows the ground that the optical image has at
+    (r + row, c + col). ``row`` and ``col`` are the mean of both measures.
+
+    Attributes
+    ----------
+    information_row, information_col, gradient_row, gradient_col : float
+        By mutual information and by correlation of oriented gradients.
+    disagreement : float
+        Distance between the two.
+    trusted : bool
+        True where they differ by at most 1.5 px.
+    rotation_degrees, scale : float
+        From tie points over the scene; NaN where fewer than 60 agree or the
+        two shifts do not.
+    relief_px, relief_degrees : float
+        How far tie points spread along one line, and its direction, from the
+        columns towards the rows (:class:`~crosslook.match.relief.Relief`). NaN
+        where too few tell or no line holds half of them. It is measured against
+        the one shift, so a rotation or a scale between the images counts too. Parts
+        of the scene lie that far apart, whatever the two measures agree on.
+    """
+
+    scene: str
+    row: float
+    col: float
+    information_row: float
+    information_col: float
+    gradient_row: float
+    gradient_col: float
+    disagreement: float
+    trusted: bool
+    rotation_degrees: float
+    scale: float
+    relief_px: float
+    relief_degrees: float
+
+    @property
+    def distance(self) -> float:
+        """Length of the shift in pixels."""
+        return float(np.hypot(self.row, self.col))
 
 
 @dataclass(frozen=True)
 class Audit:
-    """The residual shifts of a data set.
+    """The misregistration of a data set.
 
     Attributes
     ----------
@@ -132,7 +194,7 @@ class Audit:
         worst = (
             image(self.worst, "the worst scene, as published and corrected") if self.worst else ""
         )
-        return card("Residual shifts", facts, grid(header, rows), worst)
+        return card("Misregistration", facts, grid(header, rows), worst)
 
 
 _OURS = has_header([one.name for one in fields(AuditRow)])
@@ -155,7 +217,7 @@ class _RowsSoFar:
     """The rows of an audit that is under way, in a file of its folder.
 
     Keyed by what the two files hold and by what changes the numbers: a scene
-    that was replaced is measured again. None for ``folder`` keeps nothing.
+    that was replaced is measured again. None for ``folder`` saves nothing.
     """
 
     def __init__(self, folder: Path | None, options: Sequence[object]) -> None:
@@ -178,7 +240,7 @@ class _RowsSoFar:
             return None
 
     def add(self, key: str, row: AuditRow) -> None:
-        """Keep a row: from the next line of code on it is not lost."""
+        """Save a row: from the next line of code on it is not lost."""
         self._rows[key] = asdict(row)
         if self._path is not None:
             write_text(self._path, json.dumps(self._rows))
@@ -191,13 +253,13 @@ class _RowsSoFar:
 
 @after_one(AuditCall)
 def audit(pairs: Sequence[ScenePair], settings: AuditCall) -> Audit:
-    """Measure the residual shift of every scene in two independent ways.
+    """Measure the misregistration of every scene in two independent ways.
 
     A scene that cannot be measured is named in ``failed``; the others are
     measured all the same. Scenes of more than 4,096 pixels are measured in
-    nine windows of 1,536; the median of those whose two measures agree is told.
+    nine windows of 1,536; the median of those whose two measures agree is reported.
 
-    With ``out``, rows are kept there in ``audit.partial.json`` while the audit
+    With ``out``, rows are saved there in ``audit.partial.json`` while the audit
     is under way, so that one that was stopped goes on; the file stays where
     scenes failed, for the next try, and is removed otherwise.
 
@@ -335,10 +397,8 @@ def _measured(
                 scene,
                 radar.grey_image("sar"),
                 ground.grey_image("optical"),
-                radius=settings.radius,
-                shift_features=extractors[0],
-                part_features=extractors[1],
-                seed=settings.seed,
+                settings,
+                extractors,
             )
         )
     if not usable:
@@ -353,18 +413,18 @@ def _measured(
 
 def _median_row(rows: list[AuditRow]) -> AuditRow:
     """The median of each measure over the windows that are trusted, or over all where none is."""
-    kept = [row for row in rows if row.trusted] or rows
+    used = [row for row in rows if row.trusted] or rows
     names = [
         f.name for f in fields(AuditRow) if f.name not in ("scene", "trusted", "relief_degrees")
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a median of nothing but NaN is NaN
         medians: dict[str, Any] = {
-            name: float(np.nanmedian([getattr(row, name) for row in kept])) for name in names
+            name: float(np.nanmedian([getattr(row, name) for row in used])) for name in names
         }
-    hilly = max(kept, key=lambda row: -1.0 if np.isnan(row.relief_px) else row.relief_px)
+    hilly = max(used, key=lambda row: -1.0 if np.isnan(row.relief_px) else row.relief_px)
     trusted = sum(row.trusted for row in rows) * 2 > len(rows)
-    return replace(kept[0], **medians, trusted=trusted, relief_degrees=hilly.relief_degrees)
+    return replace(used[0], **medians, trusted=trusted, relief_degrees=hilly.relief_degrees)
 
 
 def _text(value: object) -> str:
@@ -373,3 +433,125 @@ def _text(value: object) -> str:
     if isinstance(value, float):
         return "" if np.isnan(value) else f"{value:.4f}"
     return str(value)
+
+
+def measure_scene(
+    scene: str,
+    sar: GreyImage,
+    optical: GreyImage,
+    settings: AuditSettings,
+    extractors: tuple[Extractor, Extractor],
+) -> AuditRow:
+    """Measure the shift of one pair, on one grid, in two ways; then rotation and relief.
+
+    Parameters
+    ----------
+    scene : str
+    sar, optical : GreyImage
+        Of one shape, at least four times the radius a side.
+    settings : AuditSettings
+    extractors : (Extractor, Extractor)
+        Features that give the shift, and those that give rotation and relief.
+    """
+    _check(sar, optical, settings.radius)
+    pair = ImagePair.of(sar, optical, extractors[1], correlation_device(settings.device))
+    information = _information_shift(pair, settings.radius)
+    gradient = _gradient_shift(replace(pair, extractor=extractors[0]), settings.radius)
+    apart = float(np.linalg.norm(information - gradient))
+    row, col = (float(value) for value in (information + gradient) / 2)
+    rotation, scale = float("nan"), float("nan")
+    if apart <= AGREE_PX:
+        rotation, scale = _rotation(pair, (row, col), settings.seed)
+    relief = _relief(pair, (row, col))
+    return AuditRow(
+        scene=scene,
+        row=row,
+        col=col,
+        information_row=float(information[0]),
+        information_col=float(information[1]),
+        gradient_row=float(gradient[0]),
+        gradient_col=float(gradient[1]),
+        disagreement=apart,
+        trusted=apart <= AGREE_PX,
+        rotation_degrees=rotation,
+        scale=scale,
+        relief_px=float("nan") if relief is None else relief.extent,
+        relief_degrees=float("nan") if relief is None else relief.degrees,
+    )
+
+
+def _check(sar: GreyImage, optical: GreyImage, radius: float) -> None:
+    if sar.shape != optical.shape or min(sar.shape) < 4 * radius:
+        raise TooSmallError(
+            f"a shift of up to {radius:g} px cannot be looked for between images of {sar.shape} "
+            f"and {optical.shape}; one shape of at least {4 * radius:g} px a side is needed."
+        )
+
+
+def _gradient_shift(pair: ImagePair, radius: float) -> Array:
+    """Row and column of the shift, px (2,), by correlating the features of the whole SAR image."""
+    moving, fixed = (image.channels(pair.extractor) for image in (pair.sar, pair.optical))
+    reach = math.ceil(radius / fixed.stride)
+    template = moving.values[:, reach:-reach, reach:-reach]
+    scores = correlate(template[None], fixed.values[None], device=pair.device)
+    peak = find_peaks(scores, exclusion=reach / 4).position[0]
+    return np.asarray((peak - reach) * fixed.stride)
+
+
+def _information_shift(pair: ImagePair, radius: float) -> Array:
+    """The shift of greatest mutual information, px (2,), to a fraction of a pixel."""
+
+    def measured(factor: int, blur: float) -> InformationMeasure:
+        return information_measure(pair.sar.reduced(factor), pair.optical.reduced(factor), blur)
+
+    coarse = measured(_COARSE, 0.7)
+    steps = np.arange(-math.ceil(radius / _COARSE), math.ceil(radius / _COARSE) + 1)
+    values = np.array([[coarse(_shift(float(r), float(c))) for c in steps] for r in steps])
+    row, col = np.unravel_index(int(values.argmax()), values.shape)
+    shift = np.array([steps[row], steps[col]], np.float64) * _COARSE
+    for factor in (2, 1):
+        shift = _climb(measured(factor, 1.0), shift / factor) * factor
+    return shift
+
+
+def _shift(row: float, col: float) -> Transform:
+    return Transform(translation(row, col), "shift")
+
+
+def _climb(measure: InformationMeasure, start: Array) -> Array:
+    """Walk to the best whole shift nearby, then fit a parabola along each axis."""
+
+    @cache
+    def at(row: int, col: int) -> float:
+        return measure(_shift(float(row), float(col)))
+
+    row, col = (round(float(value)) for value in start)
+    for _ in range(_MOST_STEPS):
+        around = [(row + r, col + c) for r in (-1, 0, 1) for c in (-1, 0, 1)]
+        best = max(around, key=lambda place: at(*place))
+        if at(*best) <= at(row, col):
+            break
+        row, col = best
+    down = parabola_top(*(np.array(at(row + step, col)) for step in (-1, 0, 1)))
+    along = parabola_top(*(np.array(at(row, col + step)) for step in (-1, 0, 1)))
+    return np.array([row + float(down), col + float(along)])
+
+
+def _rotation(pair: ImagePair, shift: tuple[float, float], seed: int) -> tuple[float, float]:
+    """Rotation and scale by tie points; NaN where few agree, or not with the shift."""
+    start = Start(pair.start)
+    points = TemplateMatcher(RegisterSettings(seed=seed), USUAL).tie_points(pair, start)
+    alignment = align(pair, start, points, Fitting(seed=seed))
+    if alignment.transform is None or alignment.evidence.inliers < _MIN_INLIERS:
+        return float("nan"), float("nan")
+    moved = alignment.transform.describe(np.array(pair.sar.shape, np.float64) / 2)
+    if np.hypot(moved["row_px"] - shift[0], moved["col_px"] - shift[1]) > _OFF_ZERO_PX:
+        return float("nan"), float("nan")
+    return moved["rotation_degrees"], moved["scale"]
+
+
+def _relief(pair: ImagePair, shift: tuple[float, float]) -> Relief | None:
+    moved = _shift(*shift)
+    points = points_at(pair, moved, _RELIEF_STAGE)
+    clear = points.ratio >= CLEAR_RATIO
+    return measure_relief((points.optical - moved(points.sar))[clear])

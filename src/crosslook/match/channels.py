@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from crosslook.extract.base import Extractor
 from crosslook.geo.grey import GreyImage
-from crosslook.match.kept import kept
 from crosslook.types import FloatArray
 
 
@@ -34,7 +33,6 @@ class Channels:
     gaps: NDArray[np.bool_] | None = None
 
 
-@kept
 def dense_channels(image: GreyImage, extractor: Extractor, margin: float = 3.0) -> Channels:
     """Extract features and make them comparable with those of the other sensor.
 

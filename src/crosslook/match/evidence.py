@@ -285,13 +285,16 @@ class Contribution:
     value : float
         Of the evidence.
     logit : float
-        Above 0 it speaks for the match, below 0 against it.
+        Above 0 it speaks for the match, else against it.
+    sign : str
+        ``for`` or ``against``.
     sentence : str
     """
 
     term: str
     value: float
     logit: float
+    sign: Literal["for", "against"]
     sentence: str
 
 
@@ -315,7 +318,7 @@ def explain(evidence: Evidence) -> Explanation:
     """Split the logit of :func:`judge` into what each term adds.
 
     A term adds its weight times the distance of its form from the reference in
-    ``verdict.json``: the middle between the means of right and of wrong answers.
+    ``verdict.json``: halfway between the means of right and of wrong answers.
     Without any inlier nothing else counts, and that is all that is said.
     """
     if evidence.inliers == 0:
@@ -333,8 +336,9 @@ def explain(evidence: Evidence) -> Explanation:
 
 def _contribution(term: Term, evidence: Evidence, logit: float) -> Contribution:
     value = float(getattr(evidence, term.name))
-    sentence = term.supports if logit > 0 else term.doubts
-    return Contribution(term.name, value, logit, sentence.format(value))
+    if logit > 0:
+        return Contribution(term.name, value, logit, "for", term.supports.format(value))
+    return Contribution(term.name, value, logit, "against", term.doubts.format(value))
 
 
 def relief_hint(evidence: Evidence, label: str, model: str, pixel: int) -> str:
@@ -374,14 +378,7 @@ def sentences(match: dict[str, Any]) -> list[dict[str, Any]]:
     """
     evidence = read_evidence(match.get("evidence") or {})
     terms = (match.get("explanation") or asdict(explain(evidence)))["terms"]
-    lines = [
-        {
-            "sign": "for" if one["logit"] > 0 else "against",
-            "text": one["sentence"],
-            "logit": one["logit"],
-        }
-        for one in terms
-    ]
+    lines = [{"sign": t["sign"], "text": t["sentence"], "logit": t["logit"]} for t in terms]
     model = str((match.get("transform") or {}).get("model", ""))
     hint = relief_hint(evidence, match["verdict"], model, match.get("working_pixel", 1))
     notes = [str(note) for note in ([hint] if hint else []) + list(match.get("notes", []))]

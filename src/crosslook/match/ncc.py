@@ -1,50 +1,174 @@
-"""Normalised correlation of multi-channel templates by FFT."""
+"""Normalised cross-correlation of multi-channel maps by FFT, masked or not.
+
+One score throughout: the cosine of the angle between a template and what lies
+under it, over all channels and over the cells that both hold. Products at all
+offsets come from Fourier transforms, and are divided by the root of both
+energies (Lewis, "Fast normalized cross-correlation", 1995; with masks Padfield,
+"Masked object registration in the Fourier domain", 2012). Features are
+standardised before they come here, so no mean is taken off.
+
+The transforms of numpy arrays are scipy's, those of torch tensors are torch's,
+on the device where they lie (:func:`place`). Scores are numpy arrays.
+"""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from crosslook.errors import MissingExtraError
+from crosslook.options import Device
 from crosslook.types import Array, FloatArray
 
 _WORKERS = 2
+_FAINT, _FAINT_MASKED = 1e-6, 1e-3  # of the largest energy; of masked ones FFT leaves more noise
 
 
-@dataclass(frozen=True, eq=False)
-class Peaks:
-    """Best position of each of ``n`` score maps.
+def correlation_device(device: Device = "auto") -> str:
+    """Where correlations run: ``cpu``, or a GPU as torch names it; ``auto`` takes one if there.
 
-    Attributes
-    ----------
-    position : float64 array, shape (n, 2)
-        Row and column of the peak in cells of the map, sub-cell.
-    score : float64 array, shape (n,)
-        Height of the peak.
-    ratio : float64 array, shape (n,)
-        Peak over the best score outside its neighbourhood, at least 1 and at
-        most 10.
-    border : bool array, shape (n,)
-        True where the peak lies on the rim of the map, so that the true one
-        may lie outside.
+    On ``mps`` models run, while correlations stay on the CPU: its FFTs lack
+    what they need.
+
+    Raises
+    ------
+    SettingError
+        If the device is not there.
+    MissingExtraError
+        If a GPU is asked for and torch is not installed.
     """
+    # Torch takes seconds to import, so it is asked only where a driver is.
+    if device == "cpu" or (device == "auto" and shutil.which("nvidia-smi") is None):
+        return "cpu"
+    try:
+        from crosslook.extract.runtime import resolve_runtime
 
-    position: Array
-    score: Array
-    ratio: Array
-    border: NDArray[np.bool_]
+        name = resolve_runtime(device, "float32", None).device
+    except ImportError:
+        if device == "auto":
+            return "cpu"
+        raise MissingExtraError(
+            f"device '{device}' needs torch: pip install 'crosslook[models]', or use --device cpu."
+        ) from None
+    return name if name.startswith("cuda") else "cpu"
 
 
-def correlate(templates: FloatArray, searches: FloatArray) -> FloatArray:
+def place(values: FloatArray, device: str) -> Any:
+    """The array itself for ``cpu``, else a tensor of torch on that device."""
+    if device == "cpu":
+        return values
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(values)).to(device)
+
+
+def fetch(values: Any) -> FloatArray:
+    """A numpy array of what was computed anywhere."""
+    host: FloatArray = values if isinstance(values, np.ndarray) else values.cpu().numpy()
+    return host
+
+
+def forward(values: Any, size: tuple[int, int]) -> Any:
+    """Spectra of maps (..., h, w), padded by zeros to ``size``."""
+    if isinstance(values, np.ndarray):
+        return fft.rfft2(values, size)
+    import torch
+
+    return torch.fft.rfft2(values, size)
+
+
+def inverse(spectra: Any, size: tuple[int, int], rows: slice | None = None) -> Any:
+    """Maps of spectra (..., h, w // 2 + 1); of ``rows`` alone, which saves the others' part."""
+    if isinstance(spectra, np.ndarray):
+        if rows is None:
+            return fft.irfft2(spectra, size)
+        down = fft.ifft(spectra, axis=-2)
+        return fft.irfft(down[..., rows, :], size[1], axis=-1, overwrite_x=True)
+    import torch
+
+    if rows is None:
+        return torch.fft.irfft2(spectra, size)
+    return torch.fft.irfft(torch.fft.ifft(spectra, dim=-2)[..., rows, :], size[1], dim=-1)
+
+
+def summed_product(one: Any, other: Any) -> Any:
+    """Products of two sets of spectra (..., C, h, w), summed over the channels."""
+    if not isinstance(one, np.ndarray):
+        return (one * other).sum(dim=-3)
+    # A channel at a time, since the sum then stays in the cache: einsum takes twice as long.
+    total = np.multiply(one[..., 0, :, :], other[..., 0, :, :])
+    product = np.empty_like(total)
+    for channel in range(1, one.shape[-3]):
+        total += np.multiply(one[..., channel, :, :], other[..., channel, :, :], out=product)
+    return total
+
+
+def masked_planes(values: FloatArray, mask: NDArray[Any]) -> FloatArray:
+    """Channels (..., C, h, w), zero where masked; then their energy, and the mask (..., h, w)."""
+    energy = np.einsum("...chw,...chw->...hw", values, values)
+    planes = [values, energy[..., None, :, :], mask[..., None, :, :].astype(np.float32)]
+    return np.concatenate(planes, axis=-3)
+
+
+def masked_products(fixed: Any, template: Any) -> Any:
+    """What a masked correlation is made of, as spectra (..., 4, h, w).
+
+    Parameters
+    ----------
+    fixed, template
+        Spectra of :func:`masked_planes`; those of the template conjugated, or
+        of its planes turned by half a turn.
+
+    Returns
+    -------
+    spectra
+        Of the products; the energy of the fixed map where the template is
+        valid; that of the template where the fixed map is; the valid cells of
+        both.
+    """
+    joint = (
+        summed_product(fixed[..., :-2, :, :], template[..., :-2, :, :]),
+        fixed[..., -2, :, :] * template[..., -1, :, :],
+        fixed[..., -1, :, :] * template[..., -2, :, :],
+        fixed[..., -1, :, :] * template[..., -1, :, :],
+    )
+    if isinstance(fixed, np.ndarray):
+        return np.stack(joint, axis=-3)
+    import torch
+
+    return torch.stack(joint, dim=-3)
+
+
+def cosines(
+    products: Array | FloatArray,
+    energy: Array | FloatArray,
+    other: Array | FloatArray,
+    faint: float = _FAINT_MASKED,
+) -> Array:
+    """Products over the root of both energies; 0 where that is below ``faint`` of the largest."""
+    root = np.sqrt(np.maximum(energy, 0.0) * np.maximum(other, 0.0))
+    floor = faint * max(float(root.max(initial=0.0)), 1e-30)
+    return np.asarray(np.where(root > floor, products / np.maximum(root, floor), 0.0))
+
+
+def correlate(
+    templates: FloatArray,
+    searches: FloatArray,
+    masks: tuple[NDArray[Any], NDArray[Any]] | None = None,
+    device: str = "cpu",
+) -> FloatArray:
     """Correlate every template with its own search area, at all offsets.
 
-    The score is the cosine of the angle between the template and the part of
-    the search area under it, over all channels and cells: the correlation by
-    FFT, divided by the root of the energy of both (Lewis, "Fast normalized
-    cross-correlation", 1995).
+    Where masks are given the energy of each is that of the cells which the
+    other one knows, and scores are multiplied by the root of the fraction of
+    cells that both know: chance gives higher ones where fewer are compared. So
+    gaps that lie alike in both attract nothing.
 
     Parameters
     ----------
@@ -52,6 +176,10 @@ def correlate(templates: FloatArray, searches: FloatArray) -> FloatArray:
         Zero where invalid.
     searches : float32 array, shape (n, C, sh, sw)
         At least as large as the templates.
+    masks : (array of shape (n, th, tw), array of shape (n, sh, sw)), optional
+        1, and 0 in gaps of the templates and of the search areas.
+    device : str
+        As :func:`correlation_device` names it.
 
     Returns
     -------
@@ -60,55 +188,22 @@ def correlate(templates: FloatArray, searches: FloatArray) -> FloatArray:
     """
     height, width = templates.shape[2:]
     rows, cols = searches.shape[2] - height + 1, searches.shape[3] - width + 1
-    size = [fft.next_fast_len(length, real=True) for length in searches.shape[2:]]
-    spectrum = fft.rfft2(searches, size, workers=_WORKERS)
-    spectrum *= np.conj(fft.rfft2(templates, size, workers=_WORKERS))
-    raw = fft.irfft2(spectrum.sum(axis=1), size, workers=_WORKERS)[:, :rows, :cols]
-    under = box_sums(_energies(searches), height, width)
-    return _normalised(raw, under, _energies(templates).sum(axis=(1, 2)))
-
-
-def correlate_masked(
-    templates: FloatArray,
-    known: FloatArray,
-    searches: FloatArray,
-    there: FloatArray,
-) -> FloatArray:
-    """The same of templates and search areas with gaps, which are no part of either.
-
-    The energy of each is that of the cells which the other one knows (Padfield,
-    "Masked object registration in the Fourier domain", 2012), and scores are
-    multiplied by the root of the fraction of cells that both know: chance gives
-    higher ones where fewer are compared. So gaps that lie alike in both attract nothing.
-
-    Parameters
-    ----------
-    templates, searches
-        As of :func:`correlate`; zero in gaps.
-    known : float32 array, shape (n, th, tw)
-        1, and 0 in gaps.
-    there : float32 array, shape (n, sh, sw)
-        The same of the search areas.
-    """
-    height, width = templates.shape[2:]
-    rows, cols = searches.shape[2] - height + 1, searches.shape[3] - width + 1
-    size = [fft.next_fast_len(length, real=True) for length in searches.shape[2:]]
-
-    def correlated(own: FloatArray, other: FloatArray) -> Array:
-        spectrum = fft.rfft2(other, size, workers=_WORKERS)
-        spectrum *= np.conj(fft.rfft2(own, size, workers=_WORKERS))
-        whole = fft.irfft2(spectrum.sum(axis=1), size, workers=_WORKERS)
-        return np.asarray(whole[:, :rows, :cols], np.float64)
-
-    raw = correlated(templates, searches)
-    energies = [_energies(maps).astype(np.float32)[:, None] for maps in (templates, searches)]
-    under = correlated(known[:, None], energies[1])
-    own = correlated(energies[0], there[:, None])
-    common = correlated(known[:, None], there[:, None]) / (height * width)
-    energy = np.sqrt(np.maximum(under, 0.0) * np.maximum(own, 0.0))
-    floor = 1e-3 * max(float(energy.max(initial=0.0)), 1e-30)
-    scores = raw / np.maximum(energy, floor) * np.sqrt(np.clip(common, 0.0, 1.0))
-    return np.asarray(np.clip(scores, -1.0, 1.0), np.float32)
+    down, along = (fft.next_fast_len(length, real=True) for length in searches.shape[2:])
+    size = (int(down), int(along))
+    if masks is not None:
+        templates, searches = masked_planes(templates, masks[0]), masked_planes(searches, masks[1])
+    with fft.set_workers(_WORKERS):
+        fixed = forward(place(searches, device), size)
+        template = forward(place(templates, device), size).conj()
+        if masks is None:
+            raw = fetch(inverse(summed_product(fixed, template), size)[:, :rows, :cols])
+            under = box_sums(_energies(searches), height, width)
+            own = _energies(templates).sum(axis=(1, 2))[:, None, None]
+            return _as_scores(cosines(raw, under, own, _FAINT))
+        products = inverse(masked_products(fixed, template), size)[..., :rows, :cols]
+    raw, under, own, common = np.asarray(fetch(products), np.float64).swapaxes(0, 1)
+    filled = np.sqrt(np.clip(common / (height * width), 0.0, 1.0))
+    return _as_scores(cosines(raw, under, own) * filled)
 
 
 def correlate_shifts(
@@ -153,7 +248,8 @@ def correlate_shifts(
     boxes = box_sums(_energies(search[None]), side, side)[0]
     shifts = np.arange(span)
     rows, cols = (corners[:, axis, None] + shifts for axis in (0, 1))
-    return _normalised(raw, boxes[rows[:, :, None], cols[:, None, :]], own)
+    under = boxes[rows[:, :, None], cols[:, None, :]]
+    return _as_scores(cosines(raw, under, own[:, None, None], _FAINT))
 
 
 def _boxes(values: FloatArray | Array, corners: NDArray[np.int64], side: int) -> Array:
@@ -164,12 +260,8 @@ def _boxes(values: FloatArray | Array, corners: NDArray[np.int64], side: int) ->
     return result
 
 
-def _normalised(raw: Array, under: Array, own: Array) -> FloatArray:
-    """Products (n, h, w) over the root of the energies; 0 where there is next to none."""
-    energy = np.sqrt(np.maximum(under, 0.0) * own[:, None, None])
-    floor = 1e-6 * max(float(energy.max(initial=0.0)), 1e-30)
-    scores = np.where(energy > floor, raw / np.maximum(energy, floor), 0.0)
-    return np.clip(scores, -1.0, 1.0).astype(np.float32)
+def _as_scores(values: Array) -> FloatArray:
+    return np.clip(values, -1.0, 1.0).astype(np.float32)
 
 
 def _energies(maps: FloatArray) -> Array:
@@ -187,6 +279,30 @@ def box_sums(values: Array, height: int, width: int) -> Array:
         + total[:, :-height, :-width]
     )
     return result
+
+
+@dataclass(frozen=True, eq=False)
+class Peaks:
+    """Best position of each of ``n`` score maps.
+
+    Attributes
+    ----------
+    position : float64 array, shape (n, 2)
+        Row and column of the peak in cells of the map, sub-cell.
+    score : float64 array, shape (n,)
+        Height of the peak.
+    ratio : float64 array, shape (n,)
+        Peak over the best score outside its neighbourhood, at least 1 and at
+        most 10.
+    border : bool array, shape (n,)
+        True where the peak lies on the rim of the map, so that the true one
+        may lie outside.
+    """
+
+    position: Array
+    score: Array
+    ratio: Array
+    border: NDArray[np.bool_]
 
 
 def find_peaks(scores: FloatArray, exclusion: float) -> Peaks:
@@ -207,7 +323,7 @@ def find_peaks(scores: FloatArray, exclusion: float) -> Peaks:
         each = np.arange(count)
         down = [scores[each, inner_row + d, col] for d in (-1, 0, 1)]
         along = [scores[each, row, inner_col + d] for d in (-1, 0, 1)]
-        fraction = np.column_stack([_vertex(*down), _vertex(*along)])
+        fraction = np.column_stack([parabola_top(*down), parabola_top(*along)])
         position += np.where(border[:, None], 0.0, fraction)
     distance = np.hypot(
         np.arange(rows)[None, :, None] - row[:, None, None],
@@ -218,8 +334,16 @@ def find_peaks(scores: FloatArray, exclusion: float) -> Peaks:
     return Peaks(position, top, ratio, border)
 
 
-def _vertex(before: FloatArray, at: FloatArray, after: FloatArray) -> Array:
-    """Offset of the top of the parabola through three equidistant values."""
+def parabola_top(
+    before: FloatArray | Array, at: FloatArray | Array, after: FloatArray | Array
+) -> Array:
+    """Offset of the top of the parabola through three equidistant values, -0.5..0.5.
+
+    Parameters
+    ----------
+    before, at, after : arrays of one shape
+        Values at -1, 0 and 1; 0 is the result where they have no top.
+    """
     bend = (before + after - 2.0 * at).astype(np.float64)
     slope = (before - after).astype(np.float64)
     offset = np.where(bend < -1e-9, 0.5 * slope / np.minimum(bend, -1e-9), 0.0)

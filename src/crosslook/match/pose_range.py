@@ -1,16 +1,22 @@
-"""Which rotations, scales, stretches and flips of a SAR image a search tries."""
+"""Which rotations, scales, anisotropic scalings and flips of a SAR image a search tries."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from crosslook.match.transform import Transform
 from crosslook.types import Array
 
-Pose = tuple[float, float, bool]
-"""Rotation in degrees, scale, and whether it is flipped."""
+
+class Pose(NamedTuple):
+    """Rotation in degrees, scale, and whether it is flipped."""
+
+    rotation: float = 0.0
+    scale: float = 1.0
+    is_flipped: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class PoseRange:
     aspect: tuple[float, float] = (1.0, 1.0)
 
     def aspects(self) -> list[float]:
-        """Height over width of every stretch."""
+        """Height over width of every anisotropic scaling."""
         return [float(v) for v in _factors(self.aspect, self.scale_step)]
 
     @property
@@ -55,7 +61,7 @@ class PoseRange:
         scales = _factors(self.scale, self.scale_step)
         rotations = _rotations(self.rotation, self.rotation_step)
         flips = (False, True) if self.flip else (False,)
-        return [(float(r), float(s), f) for f in flips for r in rotations for s in scales]
+        return [Pose(float(r), float(s), f) for f in flips for r in rotations for s in scales]
 
 
 def _factors(ends: tuple[float, float], step: float) -> Array:
@@ -73,7 +79,7 @@ def _rotations(limit: float, step: float) -> Array:
     return np.asarray(np.linspace(-limit, limit, count + 1), np.float64) if count else np.zeros(1)
 
 
-def stretched(start: Transform, aspect: float, shape: tuple[int, int]) -> Transform:
+def scale_height(start: Transform, aspect: float, shape: tuple[int, int]) -> Transform:
     """A start whose SAR image is higher by ``aspect`` against its width, of the same area."""
     if aspect == 1.0:
         return start
@@ -81,4 +87,4 @@ def stretched(start: Transform, aspect: float, shape: tuple[int, int]) -> Transf
     centre = np.array(shape, np.float64) / 2
     matrix = np.diag([high, 1.0 / high, 1.0])
     matrix[:2, 2] = centre - matrix[:2, :2] @ centre
-    return start.compose(Transform(matrix, "affine"))
+    return start @ Transform(matrix, "affine")

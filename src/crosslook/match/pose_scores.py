@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,9 +21,17 @@ from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_extractor
 from crosslook.geo.grey import GreyImage
 from crosslook.match.channels import Channels, dense_channels
-from crosslook.match.kept import kept
+from crosslook.match.ncc import (
+    cosines,
+    fetch,
+    forward,
+    inverse,
+    masked_planes,
+    masked_products,
+    place,
+)
+from crosslook.match.pair import CachedImage, ImagePair, reduce_image
 from crosslook.match.pose_range import Pose, PoseRange
-from crosslook.match.refine import grey_levels, reduce_image
 from crosslook.match.transform import Transform, grid_points, similarity, translation
 from crosslook.match.warp import opencv_matrix, warp
 from crosslook.types import Array, FloatArray
@@ -35,15 +44,13 @@ _LEAST_OVERLAP = 0.5
 _BINS = 8
 _WEIGHTS = (1.0, 1.0, 0.3)  # of fine cells, coarse cells, mutual information
 _SCALE_POWER = 0.75  # 1 for noise alone; what is alike at large scales by chance asks for less
-_WORKERS = 1  # the spectra are small: threads would wait for each other
 _ROUND = 16  # cells; so that poses of about one size share a spectrum
 _SPARE = 2  # cells, so that scores of other cells can be read off between two of them
-Spectrum = NDArray[np.complex64]
 Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class PoseCandidate:
+class Candidate:
     """A place and pose of the SAR image.
 
     Attributes
@@ -52,16 +59,13 @@ class PoseCandidate:
         SAR pixels to optical pixels.
     score : float
         Height of its peak, in standard deviations of its score map.
-    rotation, scale : float
-        Degrees and factor beyond the start.
-    flipped : bool
+    pose : Pose
+        Beyond the start.
     """
 
     transform: Transform
     score: float
-    rotation: float
-    scale: float
-    flipped: bool
+    pose: Pose
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,42 @@ class Peak:
     pose: Pose
     score: float
     corner: tuple[float, float]
+
+
+Spread = tuple[float, ...]
+"""Standard deviation of each kind of full score."""
+
+
+@dataclass(frozen=True, eq=False)
+class FullScores:
+    """The scores of a pose at all places: of fine cells, coarse cells, mutual information.
+
+    Attributes
+    ----------
+    parts : tuple of float64 arrays, shape (h, w)
+        Empty where no place is allowed.
+    allowed : bool array, shape (h, w)
+        Places where enough overlaps.
+    origin : (int, int)
+        The place of the first score, cells.
+    """
+
+    parts: tuple[Array, ...]
+    allowed: NDArray[np.bool_]
+    origin: Span
+
+    def spread(self) -> Spread | None:
+        """How far each kind of score spreads; None where no place is allowed."""
+        if not self.parts:
+            return None
+        return tuple(max(float(one[self.allowed].std()), 1e-9) for one in self.parts)
+
+    def total(self, spread: Spread | None) -> Array:
+        """All kinds together, (h, w), each above its mean in standard deviations ``spread``."""
+        total: Array = np.zeros(self.allowed.shape, np.float32)
+        for one, factor, std in zip(self.parts, _WEIGHTS, spread or (), strict=False):
+            total += factor * (one - one[self.allowed].mean()) / std
+        return total
 
 
 def best_of(peaks: list[Peak], count: int) -> list[Peak]:
@@ -83,47 +123,36 @@ class PoseSearch:
     """The reduced images of one search, and the optical one's spectra."""
 
     def __init__(
-        self,
-        sar: GreyImage,
-        optical: GreyImage,
-        start: Transform,
-        wanted: PoseRange,
-        *,
-        finer: bool = False,
+        self, pair: ImagePair, start: Transform, poses: PoseRange, *, finer: bool = False
     ) -> None:
+        sar, optical = pair.sar, pair.optical
         extent = float(np.ptp(start(grid_points(*sar.shape)), axis=0).max()) * 9 / 8
-        self.finer = finer
+        self.finer, self.device = finer, pair.device
         reduced = float(np.sqrt(extent / _UNREDUCED))
         self.usual = max(1, round(reduced))
         self.factor = max(1, round(reduced / 2)) if finer else self.usual
-        self.sar, self.start, self.wanted = sar, start, wanted
-        self.optical = reduce_image(optical, self.factor)
+        self.sar, self.start, self.poses = sar, start, poses
+        self.optical = optical.reduced(self.factor)
         self.cell = int(np.clip(round(extent / self.factor / _CELLS), 2, 8))
         self.scale = start.local_scale(np.array(sar.shape, np.float64) / 2)
         self.apart = 3.0 * self.factor * self.cell
         self._fixed: dict[int, FloatArray] = {}
-        self._spectra: dict[tuple[int, tuple[int, int]], Spectrum] = {}
+        self._spectra: dict[tuple[int, tuple[int, int]], Any] = {}
         self._levels: dict[int, FloatArray] = {}
-        self._stds: tuple[float, ...] | None = None
-
-    @property
-    def knows_spread(self) -> bool:
-        """Whether a look has told how far each kind of score spreads."""
-        return self._stds is not None
 
     def transform(self, pose: Pose) -> Transform:
         """SAR pixels to optical pixels, the centre where the start has it."""
         rotation, scale, flipped = pose
         centre = np.array(self.sar.shape, np.float64) / 2
         there = self.start(centre)
-        move = similarity((0.0, 0.0), rotation, scale, (there[0], there[1])).compose(self.start)
+        move = similarity((0.0, 0.0), rotation, scale, (there[0], there[1])) @ self.start
         if flipped:
             mirror = np.eye(3)
             mirror[1, 1], mirror[1, 2] = -1.0, 2 * centre[1]
-            move = move.compose(Transform(mirror, "affine"))
+            move = move @ Transform(mirror, "affine")
         return move
 
-    def glance(self, pose: Pose, multiple: int) -> Peak:
+    def coarse_score(self, pose: Pose, multiple: int) -> Peak:
         """The best place of a pose by features that were extracted once, and then turned."""
         cell = self.cell * multiple
         template, corner = self.rotated(pose, cell)
@@ -132,33 +161,34 @@ class PoseSearch:
         weighted = scores * _weight(filled, pose)
         return _peak(pose, weighted, self._allowed(filled, origin, cell, corner), origin, cell)
 
-    def sharpen(self, peak: Peak) -> Peak:
+    def refine(self, peak: Peak) -> Peak:
         """The best of a pose and those a third of a step away in rotation, then in scale."""
         best = peak
-        for rotate, grow in (self.wanted.rotation_step / 3, 0.0), (0.0, self.wanted.scale_step / 3):
+        for rotate, grow in (self.poses.rotation_step / 3, 0.0), (0.0, self.poses.scale_step / 3):
             rotation, scale, flipped = best.pose
-            sides = [(rotation + k * rotate, scale * (1 + k * grow), flipped) for k in (-1, 1)]
-            best = best_of([best, *(self.glance(pose, 1) for pose in sides)], 1)[0]
+            sides = [Pose(rotation + k * rotate, scale * (1 + k * grow), flipped) for k in (-1, 1)]
+            best = best_of([best, *(self.coarse_score(pose, 1) for pose in sides)], 1)[0]
         return best
 
-    def look(self, pose: Pose) -> Peak:
-        """The best place of a pose by gradients in two cells and mutual information together."""
-        scores, allowed, origin = self._score(pose)
-        return _peak(pose, scores, allowed, origin, self.cell)
+    def full_score(self, pose: Pose, scores: FullScores, spread: Spread | None) -> Peak:
+        """The best place of a pose by all kinds of score together."""
+        return _peak(pose, scores.total(spread), scores.allowed, scores.origin, self.cell)
 
-    def around(self, pose: Pose, reach: int) -> tuple[Array, NDArray[np.bool_], Array, Array]:
+    def score_window(self, pose: Pose, reach: int) -> tuple[Array, NDArray[np.bool_], Array, Array]:
         """Scores and what is allowed of them within ``reach`` cells, and their offsets in cells."""
-        scores, allowed, origin = self._score(pose)
+        found = self.full_scores(pose)
         corner = self._frame(pose, self.cell)[2]
         rows, cols = (
             np.arange(n) + o - c / self.cell
-            for n, o, c in zip(scores.shape, origin, corner, strict=True)
+            for n, o, c in zip(found.allowed.shape, found.origin, corner, strict=True)
         )
         keep = [np.abs(rows) <= reach, np.abs(cols) <= reach]
         cut = np.ix_(*keep)
-        return scores[cut], allowed[cut], rows[keep[0]], cols[keep[1]]
+        scores = found.total(found.spread())
+        return scores[cut], found.allowed[cut], rows[keep[0]], cols[keep[1]]
 
-    def _score(self, pose: Pose) -> tuple[Array, NDArray[np.bool_], tuple[int, int]]:
+    def full_scores(self, pose: Pose) -> FullScores:
+        """Gradients in two sizes of cells and mutual information, at all places of a pose."""
         image, corner = self.warped(pose)
         cell = self.cell
         fine = dense_channels(image, gradients(cell))
@@ -166,7 +196,7 @@ class PoseSearch:
         scores, filled, origin = self._correlate(fine, cell, spans)
         allowed = self._allowed(filled, origin, cell, corner)
         if not allowed.any():
-            return scores, allowed, origin
+            return FullScores((), allowed, origin)
         weight = _weight(filled, pose)
         wide = dense_channels(image, gradients(2 * cell))
         halved = [(low // 2 - _SPARE, high // 2 + _SPARE) for low, high in spans]
@@ -174,30 +204,23 @@ class PoseSearch:
         coarser = _sampled(coarser, first, scores.shape, origin, 0.5)
         information, first = self._information(image, cell, spans)
         information = _sampled(information, first, scores.shape, origin, 1.0)
-        parts = (scores * weight, coarser * weight, information)
-        if self._stds is None:
-            # Of the first pose, for all: a flat map of a wrong one must not count for more.
-            self._stds = tuple(max(float(one[allowed].std()), 1e-9) for one in parts)
-        total = np.zeros_like(scores)
-        for one, factor, std in zip(parts, _WEIGHTS, self._stds, strict=True):
-            total += factor * (one - one[allowed].mean()) / std
-        return total, allowed, origin
+        return FullScores((scores * weight, coarser * weight, information), allowed, origin)
 
-    def candidate(self, peak: Peak) -> PoseCandidate:
+    def candidate(self, peak: Peak) -> Candidate:
         """The transform that a peak stands for."""
         corner = self._frame(peak.pose, self.cell)[2]
         shift = (np.array(peak.corner) - corner) * self.factor
         move = Transform(translation(shift[0], shift[1]), "shift")
-        return PoseCandidate(move.compose(self.transform(peak.pose)), peak.score, *peak.pose)
+        return Candidate(move @ self.transform(peak.pose), peak.score, peak.pose)
 
     def _shrink(self, pose: Pose) -> int:
         """By how much the SAR image is reduced before it is brought under a pose."""
-        return max(1, int(self.factor / (self.scale * pose[1]) + 0.3))
+        return max(1, int(self.factor / (self.scale * pose.scale) + 0.3))
 
     def _frame(self, pose: Pose, cell: int) -> tuple[Transform, tuple[int, int], Array]:
         """Map from the reduced SAR image, shape of its frame, and where its corner lies."""
         shrink = self._shrink(pose)
-        height, width = reduce_image(self.sar, shrink).shape
+        height, width = self.sar.reduced(shrink).shape
         grow, reduce = np.diag([shrink, shrink, 1.0]), np.diag([1.0, 1.0, self.factor])
         onto = reduce @ self.transform(pose).without_field.matrix @ grow
         ends = np.array([[0, 0, height, height], [0, width, 0, width], [1, 1, 1, 1]], np.float64)
@@ -211,7 +234,7 @@ class PoseSearch:
     def warped(self, pose: Pose) -> tuple[GreyImage, Array]:
         """The SAR image under a pose on the reduced grid, and where its corner lies there."""
         onto, shape, corner = self._frame(pose, self.cell)
-        return warp(reduce_image(self.sar, self._shrink(pose)), onto, shape), corner
+        return warp(self.sar.reduced(self._shrink(pose)), onto, shape), corner
 
     def rotated(self, pose: Pose, cell: int) -> tuple[Channels, Array]:
         """Features of the SAR image under a pose, and where their corner lies.
@@ -220,7 +243,7 @@ class PoseSearch:
         between two bins is shared by both.
         """
         onto, shape, corner = self._frame(pose, cell)
-        planes, stride = _planes(reduce_image(self.sar, self._shrink(pose)), cell)
+        planes, stride = _planes(self.sar.reduced(self._shrink(pose)), cell)
         rows, cols = (max(1, length // cell) for length in shape)
         grow, reduce = np.diag([stride, stride, 1.0]), np.diag([1.0, 1.0, cell])
         matrix = opencv_matrix(Transform(reduce @ onto.matrix @ grow, "homography"))
@@ -243,8 +266,8 @@ class PoseSearch:
             theirs, ours = fixed.sum(axis=1 - axis), own.sum(axis=1 - axis)
             low = _least_rows(theirs, ours[::-1], least) - len(ours)
             high = len(theirs) - _least_rows(theirs[::-1], ours, least)
-            if self.wanted.shift is not None:
-                most = self.wanted.shift / self.factor
+            if self.poses.shift is not None:
+                most = self.poses.shift / self.factor
                 low = max(low, int(np.floor((corner[axis] - most) / cell)))
                 high = min(high, int(np.ceil((corner[axis] + most) / cell)))
             out.append((low - _SPARE, high + _SPARE))
@@ -254,43 +277,28 @@ class PoseSearch:
         self, template: Channels, cell: int, spans: Sequence[Span]
     ) -> tuple[Array, Array, tuple[int, int]]:
         """Scores at positions, how much of the template counts, and the first position."""
-        own = template.valid.astype(np.float32)
-        energy = np.einsum("chw,chw->hw", template.values, template.values)
-        stack = np.concatenate([template.values, energy[None], own[None]])
-        there = self._features(cell)[-1]
-        size, cut, origin = _transform_of(there.shape, own.shape, spans)
-        fixed = self._spectrum(cell, size)
+        planes = masked_planes(template.values, template.valid)
+        there = self._features(cell)
+        size, cut, origin = _transform_of(there.shape[1:], planes.shape[1:], spans)
         # Turned by half a turn, a convolution is a correlation whose first position comes first.
-        spectrum = fft.rfft2(stack[:, ::-1, ::-1], size, workers=_WORKERS)
-        count = len(template.values)
-        joint = np.stack(
-            [
-                np.einsum("chw,chw->hw", fixed[:count], spectrum[:count]),
-                fixed[count + 1] * spectrum[count],
-                fixed[count] * spectrum[count + 1],
-                fixed[count + 1] * spectrum[count + 1],
-            ]
-        )
-        raw, theirs, ours, overlap = fft.irfft2(joint, size, workers=_WORKERS)[:, *cut]
-        both = np.sqrt(np.maximum(theirs, 0.0) * np.maximum(ours, 0.0))
-        floor = 1e-3 * max(float(both.max()), 1e-12)
-        filled = overlap / max(float(min(own.sum(), there.sum())), 1.0)
-        return raw / np.maximum(both, floor), filled, origin
+        turned = forward(place(planes[:, ::-1, ::-1], self.device), size)
+        joint = inverse(masked_products(self._spectrum(cell, size), turned), size)
+        raw, theirs, ours, overlap = fetch(joint[:, *cut])
+        filled = overlap / max(float(min(planes[-1].sum(), there[-1].sum())), 1.0)
+        return cosines(raw, theirs, ours), filled, origin
 
     def _features(self, cell: int) -> FloatArray:
         """Of the optical image, then their energy and where they are valid."""
         if cell not in self._fixed:
-            channels = dense_channels(self.optical, gradients(cell))
-            energy = np.einsum("chw,chw->hw", channels.values, channels.values)
-            valid = channels.valid.astype(np.float32)
-            self._fixed[cell] = np.concatenate([channels.values, energy[None], valid[None]])
+            channels = self.optical.channels(gradients(cell))
+            self._fixed[cell] = masked_planes(channels.values, channels.valid)
         return self._fixed[cell]
 
-    def _spectrum(self, cell: int, size: tuple[int, int]) -> Spectrum:
+    def _spectrum(self, cell: int, size: tuple[int, int]) -> Any:
         """Of the optical features, padded to a size."""
         key = (cell, size)
         if key not in self._spectra:
-            self._spectra[key] = fft.rfft2(self._features(cell), size, workers=_WORKERS)
+            self._spectra[key] = forward(place(self._features(cell), self.device), size)
         return self._spectra[key]
 
     def _information(
@@ -303,16 +311,16 @@ class PoseSearch:
         information in the frequency domain", 2022).
         """
         if cell not in self._levels:
-            self._levels[cell] = _level_masks(reduce_image(self.optical, cell))
-        moving = _level_masks(reduce_image(image, cell))
+            self._levels[cell] = _level_masks(self.optical.reduced(cell))
+        moving = _level_masks(CachedImage.of(reduce_image(image, cell)))
         size, cut, origin = _transform_of(self._levels[cell].shape[1:], moving.shape[1:], spans)
-        theirs = fft.rfft2(self._levels[cell], size, workers=_WORKERS)
-        ours = fft.rfft2(moving[:, ::-1, ::-1], size, workers=_WORKERS)
+        theirs = forward(place(self._levels[cell], self.device), size)
+        ours = forward(place(moving[:, ::-1, ::-1], self.device), size)
         shape = [part.stop - part.start for part in cut]
         own, both = np.zeros(shape), np.zeros(shape)
         other = np.zeros((len(theirs), *shape), np.float32)
         for one in ours:  # so that the counts of one level stay in the cache
-            counts = np.maximum(fft.irfft2(theirs * one, size, workers=_WORKERS)[:, *cut], 1e-2)
+            counts = np.maximum(fetch(inverse(theirs * one, size)[:, *cut]), 1e-2)
             both += _sum_log(counts)
             own += _sum_log(counts.sum(axis=0)[None])
             other += counts
@@ -324,12 +332,12 @@ class PoseSearch:
     ) -> NDArray[np.bool_]:
         """Positions where enough overlaps and that lie within the shift."""
         allowed = filled >= _LEAST_OVERLAP
-        if self.wanted.shift is not None:
+        if self.poses.shift is not None:
             rows, cols = (
                 (np.arange(n) + f) * cell - c
                 for n, f, c in zip(filled.shape, first, corner, strict=True)
             )
-            allowed &= np.hypot(rows[:, None], cols) * self.factor <= self.wanted.shift
+            allowed &= np.hypot(rows[:, None], cols) * self.factor <= self.poses.shift
         return np.asarray(allowed, np.bool_)
 
 
@@ -339,12 +347,15 @@ def gradients(cell: int) -> Extractor:
     return open_extractor(f"hog:cell={cell},blur={0.5 if cell == 2 else 1.0}")
 
 
-@kept
-def _planes(image: GreyImage, cell: int) -> tuple[FloatArray, float]:
+def _planes(image: CachedImage, cell: int) -> tuple[FloatArray, float]:
     """Features of an image and where they are valid, (h, w, bins + 1), and pixels per cell."""
-    own = dense_channels(image, gradients(cell))
-    planes = np.concatenate([own.values, own.valid[None].astype(np.float32)])
-    return np.ascontiguousarray(planes.transpose(1, 2, 0)), own.stride
+
+    def computed() -> tuple[FloatArray, float]:
+        own = image.channels(gradients(cell))
+        planes = np.concatenate([own.values, own.valid[None].astype(np.float32)])
+        return np.ascontiguousarray(planes.transpose(1, 2, 0)), own.stride
+
+    return image.cached(("planes", cell), computed)
 
 
 def _mixing(onto: Transform, bins: int) -> FloatArray:
@@ -401,9 +412,9 @@ def _transform_of(
     return (size[0], size[1]), (cut[0], cut[1]), (origin[0], origin[1])
 
 
-def _level_masks(image: GreyImage) -> FloatArray:
+def _level_masks(image: CachedImage) -> FloatArray:
     """One mask (bins, H, W) of each of the equalised grey levels."""
-    level = np.where(image.valid, np.round(grey_levels(image, 1.0, _BINS)), -1.0)
+    level = np.where(image.valid, np.round(image.levels(1.0, _BINS)), -1.0)
     return np.asarray(level == np.arange(_BINS)[:, None, None], np.float32)
 
 
@@ -414,7 +425,7 @@ def _sum_log(counts: Array) -> Array:
 
 def _weight(filled: Array, pose: Pose) -> Array:
     """What a cosine counts for: chance gives large ones where few cells are compared."""
-    return np.asarray(np.sqrt(np.clip(filled, 0.0, 1.0)) * pose[1] ** _SCALE_POWER, np.float64)
+    return np.asarray(np.sqrt(np.clip(filled, 0.0, 1.0)) * pose.scale**_SCALE_POWER, np.float64)
 
 
 def _sampled(

@@ -1,7 +1,7 @@
-"""Where and how turned a SAR image lies in an optical one, over all positions and poses.
+"""Where and how rotated a SAR image lies in an optical one, over all positions and poses.
 
 The whole SAR image is one template. It is brought under every rotation, scale
-and flip asked for, and correlated with the optical image at all positions by
+and flip requested, and correlated with the optical image at all positions by
 FFT, counting only where both hold something. Coarse cells sort out the poses,
 finer ones and mutual information decide between those that are left.
 """
@@ -15,37 +15,32 @@ from typing import TypeVar
 import numpy as np
 
 from crosslook.extract.runtime import available_cores
-from crosslook.geo.grey import GreyImage
-from crosslook.match.pose_range import PoseRange, stretched
-from crosslook.match.pose_scores import Peak, PoseCandidate, PoseSearch, best_of
+from crosslook.match.pair import ImagePair
+from crosslook.match.pose_range import Pose, PoseRange, scale_height
+from crosslook.match.pose_scores import Candidate, FullScores, Peak, PoseSearch, best_of
 from crosslook.match.transform import Transform, grid_points, mean_distance
 
 _Item = TypeVar("_Item")
+_Value = TypeVar("_Value")
 _MOST_THREADS = 4  # each holds a pose's spectra; more of them wait for the interpreter
 _MOST_FINE, _MOST_FULL = 60, 20
 _CLOSE_DEGREES = 2.0
+_AROUND, _HERE, _FAR = 16, 2.0, 4.0
 
 
 def search_poses(
-    sar: GreyImage,
-    optical: GreyImage,
-    start: Transform,
-    wanted: PoseRange,
-    count: int = 3,
-    *,
-    finer: bool = False,
-) -> list[PoseCandidate]:
+    pair: ImagePair, poses: PoseRange, count: int = 3, *, finer: bool = False
+) -> list[Candidate]:
     """Find the poses and places under which a SAR image fits an optical one best.
 
     Parameters
     ----------
-    sar, optical : GreyImage
-    start : Transform
-        SAR to optical pixels: what rotation 0 and scale 1 mean, and, where
-        ``wanted`` limits the shift, from where.
-    wanted : PoseRange
+    pair : ImagePair
+        Its start is what rotation 0 and scale 1 mean, and, where ``poses``
+        limits the shift, from where.
+    poses : PoseRange
     count : int
-        Candidates wanted.
+        Most candidates.
     finer : bool
         Reduce the images about half as much, and sort out no pose by coarse cells:
         what shows in fine lines alone is found by this, and other things lost.
@@ -53,48 +48,66 @@ def search_poses(
 
     Returns
     -------
-    list of PoseCandidate
+    list of Candidate
         Best first, no two of them within a few pixels of each other; empty
         where nothing overlaps by half.
     """
-    points = grid_points(*sar.shape)
-    candidates: list[PoseCandidate] = []
-    for aspect in wanted.aspects():
-        search = PoseSearch(sar, optical, stretched(start, aspect, sar.shape), wanted, finer=finer)
-        candidates += _search_stretch(search)
-    out: list[PoseCandidate] = []
+    points = grid_points(*pair.sar.shape)
+    candidates: list[Candidate] = []
+    for aspect in poses.aspects():
+        start = scale_height(pair.start, aspect, pair.sar.shape)
+        search = PoseSearch(pair, start, poses, finer=finer)
+        candidates += _search_aspect(search)
+    out: list[Candidate] = []
     for one in sorted(candidates, key=lambda one: -one.score):
         if all(mean_distance(one.transform, o.transform, points) > search.apart for o in out):
             out.append(one)
     return out[:count]
 
 
-def _search_stretch(search: PoseSearch) -> list[PoseCandidate]:
-    """The best poses of one stretch, coarse to fine."""
-    poses = search.wanted.poses()
+def _search_aspect(search: PoseSearch) -> list[Candidate]:
+    """The best poses of one anisotropic scaling, coarse to fine."""
+    poses = search.poses.poses()
     if search.finer and search.factor == search.usual and len(poses) <= _MOST_FINE:
         return []  # it would be the same search again
     if len(poses) > _MOST_FINE and not search.finer:
-        glanced = _in_threads(lambda pose: search.glance(pose, 2), poses)
-        poses = [one.pose for one in best_of(glanced, _MOST_FINE)]
-    fine = best_of(_in_threads(lambda pose: search.glance(pose, 1), poses), _MOST_FULL)
-    if search.wanted.rotation_step > _CLOSE_DEGREES:
-        fine = _in_threads(search.sharpen, fine)
-    left = [one.pose for one in best_of(fine, _MOST_FULL // 2)]
-    full = []
-    while left and not search.knows_spread:  # of the first pose that has a place, for all
-        full.append(search.look(left.pop(0)))
-    full += _in_threads(search.look, left)
+        coarse = _in_threads(lambda pose: search.coarse_score(pose, 2), poses)
+        poses = [one.pose for one in best_of(coarse, _MOST_FINE)]
+    fine = best_of(_in_threads(lambda pose: search.coarse_score(pose, 1), poses), _MOST_FULL)
+    if search.poses.rotation_step > _CLOSE_DEGREES:
+        fine = _in_threads(search.refine, fine)
+    best = [one.pose for one in best_of(fine, _MOST_FULL // 2)]
+    full = _full_scores(search, best)
     return [search.candidate(one) for one in best_of(full, len(full))]
 
 
-def _in_threads(work: Callable[[_Item], Peak], items: Sequence[_Item]) -> list[Peak]:
+def _full_scores(search: PoseSearch, poses: list[Pose]) -> list[Peak]:
+    """The best place of each pose by its full score.
+
+    How far each kind of score spreads is measured on the first pose that has a
+    place, for all: a flat map of a wrong one must not count for more.
+    """
+    first: FullScores | None = None
+    tried = 0
+    while tried < len(poses) and (first is None or first.spread() is None):
+        first = search.full_scores(poses[tried])
+        tried += 1
+    if first is None or (spread := first.spread()) is None:
+        return []
+    peak = search.full_score(poses[tried - 1], first, spread)
+    others = _in_threads(
+        lambda pose: search.full_score(pose, search.full_scores(pose), spread), poses[tried:]
+    )
+    return [peak, *others]
+
+
+def _in_threads(work: Callable[[_Item], _Value], items: Sequence[_Item]) -> list[_Value]:
     """What each gives, in order: transforms and warps let other threads go on meanwhile."""
     with ThreadPoolExecutor(min(available_cores(), _MOST_THREADS)) as pool:
         return list(pool.map(work, items))
 
 
-def whole_image(sar: GreyImage, optical: GreyImage, transform: Transform) -> tuple[float, float]:
+def whole_image(pair: ImagePair, transform: Transform) -> tuple[float, float]:
     """How far the whole image stands out at a match among the places around it.
 
     Returns
@@ -104,8 +117,8 @@ def whole_image(sar: GreyImage, optical: GreyImage, transform: Transform) -> tup
         above the mean of all places up to sixteen cells away, and how far
         that is above the best place beyond four cells.
     """
-    search = PoseSearch(sar, optical, transform, PoseRange())
-    scores, allowed, rows, cols = search.around((0.0, 1.0, False), _AROUND)
+    search = PoseSearch(pair, transform, PoseRange())
+    scores, allowed, rows, cols = search.score_window(Pose(), _AROUND)
     distance = np.hypot(rows[:, None], cols)
     here, far = allowed & (distance <= _HERE), allowed & (distance > _FAR)
     if not here.any() or not far.any():
@@ -113,6 +126,3 @@ def whole_image(sar: GreyImage, optical: GreyImage, transform: Transform) -> tup
     level = (scores - scores[far].mean()) / max(float(scores[far].std()), 1e-9)
     best = float(level[here].max())
     return best, best - float(level[far].max())
-
-
-_AROUND, _HERE, _FAR = 16, 2.0, 4.0

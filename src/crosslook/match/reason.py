@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
 import cv2
 import numpy as np
 
 from crosslook.geo.grey import GreyImage
-from crosslook.match.transform import Transform
+from crosslook.match.align import Alignment
+from crosslook.match.settings import Search
 from crosslook.match.warp import warp
 
-if TYPE_CHECKING:
-    from crosslook.match.align import Alignment
-
-Search = Literal["near", "requested", "widened", "atlas"]
 _LEAST_VALID = 0.25
 _LEAST_TEXTURE = 0.15  # white noise has 0.07, single-look ground with fields and roads 0.2
 _SOFT_PX = 4.0
 _LOOKS_ALIKE = 4.0
 
 
-def likely_cause(
-    sar: GreyImage, optical: GreyImage, start: Transform, alignment: Alignment, search: Search
-) -> str:
+def likely_cause(alignment: Alignment, search: Search) -> str:
     """Name the likeliest cause of no match, and the next step.
 
     Checked in order: too few valid pixels, too little texture in either
@@ -31,14 +24,11 @@ def likely_cause(
 
     Parameters
     ----------
-    sar, optical : GreyImage
-        As they were compared.
-    start : Transform
-        SAR to optical pixels, where the search began.
     alignment : Alignment
     search : str
         How far it went.
     """
+    sar, optical, start = alignment.pair.sar, alignment.pair.optical, alignment.pair.start
     moved = warp(sar, start, optical.shape)
     common = float((moved.valid & optical.valid).sum())
     smaller = float(min(sar.valid.size * start.local_scale((0.0, 0.0)) ** 2, optical.valid.size))
@@ -50,13 +40,13 @@ def likely_cause(
     bare = _without_texture("SAR image", sar) or _without_texture("optical image", optical)
     if bare:
         return bare
-    if search == "near":
+    if search == "initial":
         return (
             "the start may be out of reach: only shifts to 64 pixels, rotations to 3 degrees "
             "and scales to 3 % were tried. Leave --near-only out, or say more with --shift, "
             "--rotation and --scale."
         )
-    if search == "widened":
+    if search == "expanded":
         return (
             "no place within the whole overlap fits, at rotations to 30 degrees and scales of 0.8 "
             "to 1.25: the images may show different places, or differ by more than that. Check "

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from crosslook.geo.grey import GreyImage
-from crosslook.match.kept import kept
+from crosslook.match.pair import CachedImage, ImagePair
 from crosslook.match.settings import TransformModel
 from crosslook.match.transform import (
     Transform,
@@ -21,7 +20,7 @@ from crosslook.match.transform import (
     scaling,
     translation,
 )
-from crosslook.match.warp import warp, warp_array
+from crosslook.match.warp import warp_array
 from crosslook.types import Array, FloatArray
 
 _OUTSIDE = -1e5  # so low that a linear mix with any level stays negative
@@ -65,7 +64,7 @@ class InformationMeasure:
         """Mutual information of the overlap; 0 where they hardly overlap."""
         fixed, known = self._looked_at
         if self.every > 1:  # the first pixel's centre is at 0.5 on either grid
-            transform = _lattice(self.every).compose(transform)
+            transform = _lattice(self.every) @ transform
         shape = (int(fixed.shape[0]), int(fixed.shape[1]))
         moved = warp_array(self.sar, transform, shape, cv2.INTER_LINEAR, outside=_OUTSIDE)
         inside = (moved >= 0) & known
@@ -82,7 +81,7 @@ class InformationMeasure:
 
 
 def information_measure(
-    sar: GreyImage, optical: GreyImage, blur: float, bins: int = 32, *, sparse: bool = False
+    sar: CachedImage, optical: CachedImage, blur: float, bins: int = 32, *, sparse: bool = False
 ) -> InformationMeasure:
     """Prepare the measure; ``blur`` (pixels) softens speckle and aliasing first.
 
@@ -95,8 +94,8 @@ def information_measure(
     if sparse and optical.values.size >= _MANY:
         every = 4 if optical.values.size >= 16 * _MANY else 2
     return InformationMeasure(
-        np.where(sar.valid, grey_levels(sar, blur, bins), np.float32(_OUTSIDE)),
-        np.where(optical.valid, grey_levels(optical, blur, bins), -1.0).astype(np.int64),
+        np.where(sar.valid, sar.levels(blur, bins), np.float32(_OUTSIDE)),
+        np.where(optical.valid, optical.levels(blur, bins), -1.0).astype(np.int64),
         bins,
         every,
         sar.gaps is not None or optical.gaps is not None,
@@ -149,20 +148,8 @@ def _count(
     return np.asarray(lower + np.bincount(at + bins, upper, size + bins + 1)[:size], np.float64)
 
 
-@kept
-def grey_levels(image: GreyImage, blur: float, bins: int) -> FloatArray:
-    """Equalised grey levels as floats in 0..bins - 1."""
-    values = image.values
-    if blur > 0:
-        values = cv2.GaussianBlur(values, (0, 0), blur, borderType=cv2.BORDER_REFLECT_101)
-    sample = values[image.valid][:: max(1, int(image.valid.sum()) // 100_000)]
-    # Sorted at once: numpy parts an array for each quantile anew.
-    edges = np.unique(np.quantile(np.sort(sample), np.linspace(0.0, 1.0, 257)))
-    rank = np.linspace(0.0, bins - 1.001, len(edges))
-    return np.asarray(np.interp(values, edges, rank), np.float32)
-
-
 _SMALLEST_SIDE = 96
+_RINGS_PX = (24.0, 12.0)
 
 
 @dataclass(frozen=True)
@@ -193,7 +180,7 @@ FRACTION = 0.5
 Start and optimum err independently, so a point between them errs less than either.
 """
 
-_OPTIMUM_PX = 1.5
+_OPTIMUM_PX, _LIMIT_PX = 1.5, 6.0
 
 
 def fraction_of(residual: float) -> float:
@@ -238,11 +225,9 @@ class Refinement:
 
 
 def refine(
-    sar: GreyImage,
-    optical: GreyImage,
+    pair: ImagePair,
     start: Transform,
     levels: tuple[PyramidLevel, ...] = LEVELS,
-    limit: float = 6.0,
     fraction: float = FRACTION,
 ) -> Refinement:
     """Move a transform towards the nearest optimum of mutual information.
@@ -254,13 +239,12 @@ def refine(
 
     Parameters
     ----------
-    sar, optical : GreyImage
+    pair : ImagePair
     start : Transform
-        Good to a few pixels.
+        Good to a few pixels. A mean movement to the optimum beyond 6 optical
+        pixels is refused.
     levels : tuple of PyramidLevel
         Coarse to fine.
-    limit : float
-        A mean movement to the optimum beyond this, in optical pixels, is refused.
     fraction : float
         How much of that movement is made, 0..1.
 
@@ -268,60 +252,45 @@ def refine(
     -------
     Refinement
     """
-    if start.has_field:
-        return _refine_spline(sar, optical, start, levels, limit, fraction)
-    size = optical.shape
+    if start.has_field:  # a spline is slow to invert: bent once, the image is moved
+        result = refine(pair.bent(start), identity(), levels, fraction)
+        return replace(result, transform=result.transform @ start)
+    size = pair.optical.shape
     parameters = np.zeros(2 if start.model == "shift" else 4)
     measure: InformationMeasure | None = None
     for level in levels:
         if min(size) / level.factor < _SMALLEST_SIDE and level.factor > 1:
             continue
-        measure = _measure(sar, optical, level, sparse=True)
+        measure = _measure(pair, level, sparse=True)
         parameters = _climb(measure, start, parameters, level, size)
     if measure is None:
         return Refinement(start, False, 0.0, 0.0, 0.0)
-    best = _delta(parameters, size).compose(start)
+    best = _delta(parameters, size) @ start
     factor = levels[-1].factor
     before, after = measure(_reduced(start, factor)), measure(_reduced(best, factor))
     moved = mean_distance(start, best, start.inverse(grid_points(*size)))
-    accepted = after > before and moved <= limit
+    accepted = after > before and moved <= _LIMIT_PX
     if not accepted:
         return Refinement(start, False, moved, before, after)
-    part = _delta(parameters * fraction, size).compose(start)
+    part = _delta(parameters * fraction, size) @ start
     refined = Transform(part.maps, start.model)
     return Refinement(refined, True, moved, before, after)
 
 
-def _refine_spline(
-    sar: GreyImage,
-    optical: GreyImage,
-    start: Transform,
-    levels: tuple[PyramidLevel, ...],
-    limit: float,
-    fraction: float,
-) -> Refinement:
-    """Bend once and move the bent image: a spline is slow to invert."""
-    bent = warp(sar, start, optical.shape)
-    refined = refine(bent, optical, identity(), levels, limit, fraction)
-    return replace(refined, transform=refined.transform.compose(start))
-
-
-def information_score(
-    sar: GreyImage, optical: GreyImage, transform: Transform, radius: float = 24.0
-) -> float:
+def information_score(pair: ImagePair, transform: Transform) -> float:
     """How far mutual information at the match stands above wrong places nearby.
 
     Returns ``(I - mean) / standard deviation`` with mean and standard deviation over sixteen
-    shifts on two rings of ``radius`` and half of it, in optical pixels.
+    shifts on two rings of 24 and 12 optical pixels.
     """
     if transform.has_field:
-        return information_score(warp(sar, transform, optical.shape), optical, identity(), radius)
-    level = PyramidLevel(2 if min(optical.shape) >= 2 * _SMALLEST_SIDE else 1, 1.0, 0.0, 0)
-    measure = _measure(sar, optical, level)
+        return information_score(pair.bent(transform), identity())
+    level = PyramidLevel(2 if min(pair.optical.shape) >= 2 * _SMALLEST_SIDE else 1, 1.0, 0.0, 0)
+    measure = _measure(pair, level)
     angles = np.arange(8) * np.pi / 4
     rings = [
         measure(_reduced(_moved(transform, r * np.sin(a), r * np.cos(a)), level.factor))
-        for r in (radius, radius / 2)
+        for r in _RINGS_PX
         for a in angles
     ]
     here = measure(_reduced(transform, level.factor))
@@ -337,10 +306,10 @@ def _climb(
 ) -> Array:
     grow = scaling(level.factor)
     # Both ends of the chain once, as this is called hundreds of times.
-    before, after = start.compose(grow), grow.inverse.matrix
+    before, after = start @ grow, grow.inverse.matrix
 
     def loss(values: Array) -> float:
-        return -measure(Transform(after @ _delta_matrix(values, size)).compose(before))
+        return -measure(Transform(after @ _delta_matrix(values, size)) @ before)
 
     simplex = np.vstack([parameters, parameters + level.step * np.eye(len(parameters))])
     options = {
@@ -376,31 +345,12 @@ def _delta_matrix(values: Array, size: tuple[int, int]) -> Array:
 
 
 def _moved(transform: Transform, row: float, col: float) -> Transform:
-    return Transform(translation(row, col), "shift").compose(transform)
+    return Transform(translation(row, col), "shift") @ transform
 
 
-def _measure(
-    sar: GreyImage, optical: GreyImage, level: PyramidLevel, *, sparse: bool = False
-) -> InformationMeasure:
-    small = reduce_image(sar, level.factor), reduce_image(optical, level.factor)
+def _measure(pair: ImagePair, level: PyramidLevel, *, sparse: bool = False) -> InformationMeasure:
+    small = pair.sar.reduced(level.factor), pair.optical.reduced(level.factor)
     return information_measure(*small, level.blur, sparse=sparse)
-
-
-@kept
-def reduce_image(image: GreyImage, factor: int) -> GreyImage:
-    """Mean over blocks; one with an invalid pixel is invalid, of a thin gap with half of them."""
-    if factor == 1:
-        return image
-    height, width = (length // factor * factor for length in image.shape)
-    size = (width // factor, height // factor)
-    values = cv2.resize(image.values[:height, :width], size, interpolation=cv2.INTER_AREA)
-    solid = image.known[:height, :width].astype(np.float32)
-    known = cv2.resize(solid, size, interpolation=cv2.INTER_AREA) > 0.999
-    if image.gaps is None:
-        return GreyImage(values, known)
-    solid = image.valid[:height, :width].astype(np.float32)
-    valid = known & (cv2.resize(solid, size, interpolation=cv2.INTER_AREA) >= 0.5)
-    return GreyImage(values, valid, known & ~valid)
 
 
 def _reduced(transform: Transform, factor: int) -> Transform:
@@ -408,4 +358,4 @@ def _reduced(transform: Transform, factor: int) -> Transform:
     if factor == 1:
         return transform
     grow = scaling(factor)
-    return grow.inverse.compose(transform.compose(grow))
+    return grow.inverse @ (transform @ grow)

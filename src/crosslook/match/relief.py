@@ -1,13 +1,24 @@
-"""Relief: displacements along one line, which no single shift can take out."""
+"""Relief: displacements along one line, which no single shift can take out, and how to follow it.
+
+Measured as the line on which displacements lie; followed as a smooth field of
+displacements through tie points, or as terrain predicts it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
 from scipy.spatial import KDTree
 
+from crosslook.match.channels import Channels
+from crosslook.match.pair import ImagePair
+from crosslook.match.robust_fit import similarity_matrix
+from crosslook.match.tie_points import ScoreMaps, Stage, TiePoints, find_tie_points, score_maps
+from crosslook.match.transform import Affine, ReliefField, Transform
 from crosslook.types import Array
 
 HILLY_PX = 6.0
@@ -68,9 +79,9 @@ def measure_relief(displacement: Array) -> Relief | None:
         return None
     best, degrees, level = 0.0, 0.0, 0.0
     for angle in np.arange(0.0, 180.0, _STEP_DEGREES):
-        support, centre = _densest(displacement @ direction_of(angle)[1])
-        if support > best:
-            best, degrees, level = support, float(angle), centre
+        consensus, centre = _densest(displacement @ direction_of(angle)[1])
+        if consensus > best:
+            best, degrees, level = consensus, float(angle), centre
     along, across = (displacement @ axis for axis in direction_of(degrees))
     on_line = np.abs(across - level) <= _ON_LINE_PX
     fraction = float(on_line.mean())
@@ -112,7 +123,7 @@ def direction_of(degrees: float) -> Array:
 
 
 def _densest(values: Array) -> tuple[float, float]:
-    """Where most values lie within 3 px: their support, and their mean.
+    """Where most values lie within 3 px: their consensus score, and their mean.
 
     A value counts ``1 - (distance from the mean / 3 px)^2``, so that of
     two lines with as many points the narrower one wins.
@@ -124,6 +135,395 @@ def _densest(values: Array) -> tuple[float, float]:
     count = last - first
     mean = (sums[last] - sums[first]) / count
     scatter = squares[last] - squares[first] - count * mean**2
-    support = count - scatter / _ON_LINE_PX**2
-    at = int(support.argmax())
-    return float(support[at]), float(mean[at])
+    consensus = count - scatter / _ON_LINE_PX**2
+    at = int(consensus.argmax())
+    return float(consensus[at]), float(mean[at])
+
+
+CLEAR = 1.1
+"""Least peak over second peak of a tie point within the band along the range."""
+
+_BAND_PX = 6.0  # across the range: noise, and what one transform fits ill
+_SPACING = 8.0
+_LEAST_FOLLOWED = 20
+_MOST_POINTS = 400  # in the choice of the smoothness
+_LENGTHS = (0.75, 1.25, 2.0, 3.5)  # of the correlation of heights, in templates
+_NOISES = (0.003, 0.02, 0.1, 0.5)  # variance of a tie point over that of the relief
+_FOLDS = 5
+_CAP_PX = 8.0  # an error beyond this is an outlier, whatever its size
+_SOFT_PX = 1.5
+_ROUNDS = 3
+_TERRAIN_ROUNDS = 20
+_LEAST_JACOBIAN = 0.1
+
+
+@dataclass(frozen=True)
+class Smoothness:
+    """How a field follows tie points.
+
+    Attributes
+    ----------
+    length : float
+        Pixels over which displacements are alike.
+    noise : float
+        Variance of a tie point over that of the field; ``inf`` for no field at all.
+    """
+
+    length: float
+    noise: float
+
+
+FLAT = Smoothness(1.0, float("inf"))
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """Displacements along and across a direction, as a sum of bumps at tie points.
+
+    The mean of a Gaussian process with Matern 3/2 covariance (Rasmussen and
+    Williams, "Gaussian processes for machine learning", 2006): as smooth as
+    ground is, and back at zero, that is flat, away from all points.
+    """
+
+    knots: Array
+    weights: tuple[Array, Array]
+    smoothness: tuple[Smoothness, Smoothness]
+    axes: Array
+
+    def __call__(self, points: Array) -> Array:
+        """Displacement (n, 2) in rows and columns at positions (n, 2)."""
+        out = np.zeros((len(points), 2))
+        for axis, weight, smooth in zip(self.axes, self.weights, self.smoothness, strict=True):
+            if np.isfinite(smooth.noise):
+                for start in range(0, len(points), 8192):  # bounds memory
+                    part = slice(start, start + 8192)
+                    near = covariance(points[part], self.knots, smooth.length)
+                    out[part] += (near @ weight)[:, None] * axis
+        return out
+
+
+def covariance(first: Array, second: Array, length: float) -> Array:
+    """Matern 3/2 between positions (n, 2) and (m, 2), 1 at distance 0, shape (n, m)."""
+    squared = ((first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)) - 2.0 * first @ second.T
+    scaled = np.sqrt(3.0 * np.maximum(squared, 0.0)) / length
+    result: Array = (1.0 + scaled) * np.exp(-scaled)
+    return result
+
+
+def choose_smoothness(points: Array, values: Array, template: float) -> Smoothness:
+    """The smoothness under which points in blocks that were left out are predicted best.
+
+    Parameters
+    ----------
+    points : float64 array, shape (n, 2)
+    values : float64 array, shape (n,)
+        Displacements along one direction, pixels.
+    template : float
+        Side of a template; blocks are a quarter larger, so that no template
+        lies in both parts but at a block's rim.
+    """
+    every = max(1, -(-len(points) // _MOST_POINTS))
+    points, values = points[::every], values[::every]
+    square = np.floor(points / (1.25 * template)).astype(int)
+    fold = (square[:, 0] * 2 + square[:, 1] * 3) % _FOLDS
+    best, least = FLAT, float(np.minimum(np.abs(values), _CAP_PX).mean())
+    for length in _LENGTHS:
+        whole = covariance(points, points, length * template)
+        for noise in _NOISES:
+            error = np.zeros(len(points))
+            for k in range(_FOLDS):
+                out, kept = fold == k, fold != k
+                if out.any() and kept.any():
+                    system = whole[np.ix_(kept, kept)] + noise * np.eye(int(kept.sum()))
+                    weight = np.linalg.solve(system, values[kept])
+                    error[out] = whole[np.ix_(out, kept)] @ weight - values[out]
+            mean = float(np.minimum(np.abs(error), _CAP_PX).mean())
+            if mean < least:
+                best, least = Smoothness(length * template, noise), mean
+    return best
+
+
+def fit_field(
+    points: Array,
+    displacement: Array,
+    direction: float,
+    template: float,
+    smoothness: tuple[Smoothness, Smoothness] | None = None,
+) -> Field:
+    """Fit a field through displacements (n, 2) at optical positions (n, 2).
+
+    ``direction`` is that of the range in degrees from the columns towards the
+    rows. Along and across it the smoothness is chosen apart: across it there
+    is often none but noise, and then no field.
+    """
+    axes = direction_of(direction)
+    parts = [displacement @ axis for axis in axes]
+    if smoothness is None:
+        along, across = (choose_smoothness(points, part, template) for part in parts)
+        smoothness = (along, across)
+    weights = [_weights(points, v, s) for v, s in zip(parts, smoothness, strict=True)]
+    return Field(points, (weights[0], weights[1]), smoothness, axes)
+
+
+def _weights(points: Array, values: Array, smooth: Smoothness) -> Array:
+    """Robustly: points far from the field count little (iteratively reweighted)."""
+    if not np.isfinite(smooth.noise):
+        return np.zeros(len(points))
+    whole = covariance(points, points, smooth.length)
+    reliable = np.ones(len(points))
+    weight: Array = np.zeros(len(points))
+    for _ in range(_ROUNDS):
+        weight = np.asarray(np.linalg.solve(whole + np.diag(smooth.noise / reliable), values))
+        reliable = 1.0 / (1.0 + ((whole @ weight - values) / _SOFT_PX) ** 2)
+    return weight
+
+
+@dataclass(frozen=True)
+class ViewGeometry:
+    """What is known of how the sensor looked.
+
+    Attributes
+    ----------
+    direction : float or None
+        Of the range, degrees from the columns towards the rows: the ground
+        that is high lies that way from where it is seen.
+    per_metre : float or None
+        Optical pixels by which a metre of height displaces.
+    """
+
+    direction: float | None = None
+    per_metre: float | None = None
+
+
+NOTHING_KNOWN = ViewGeometry()
+
+
+@dataclass(frozen=True, eq=False)
+class ReliefFit:
+    """What following the relief gave.
+
+    Attributes
+    ----------
+    transform : Transform
+        Of model ``relief``.
+    base : Transform
+        What it bends: the matrix alone.
+    points : TiePoints
+        Clear and consistent ones of the last pass.
+    direction : float
+        Degrees from the columns towards the rows.
+    field : Field
+        The part that follows the tie points, on top of what terrain predicts.
+    template : float
+        Side of the templates of ``points``, optical pixels.
+    per_metre : float64 array, shape (2,), or None
+        Optical pixels (row, column) per metre of height, where terrain is known.
+    """
+
+    transform: Transform
+    base: Transform
+    points: TiePoints
+    direction: float
+    field: Field
+    template: float
+    per_metre: Array | None = None
+
+
+def follow_relief(
+    pair: ImagePair,
+    base: Transform,
+    view: ViewGeometry = NOTHING_KNOWN,
+    heights: Array | None = None,
+) -> ReliefFit | None:
+    """Bend a transform by the displacements that hills cause.
+
+    Parameters
+    ----------
+    pair : ImagePair
+    base : Transform
+        SAR to optical pixels, an affine map at most.
+    view : ViewGeometry
+        What is known; the rest is found: the direction as the line on which
+        displacements lie, or, with heights, as the way they grow with them.
+    heights : float64 array, shape (H, W), optional
+        Metres of the ground on the optical pixels, NaN where not known.
+
+    Returns
+    -------
+    ReliefFit or None
+        None where too few tie points are clear, or show no line.
+    """
+    known = None if heights is None else _filled(heights)
+    current, fitted, direction = base, None, view.direction
+    # What terrain leaves is followed when its direction and size are settled.
+    settled, shape = known is None, pair.optical.shape
+    for stage in _stages(min(shape)):
+        maps = _maps_to_the_rim(pair, current, stage)
+        if direction is None:
+            direction = _direction(maps, current, base)
+            if direction is None:
+                return None
+        points = _clear_points(maps, current, base, direction)
+        if len(points) < _LEAST_FOLLOWED:
+            break
+        per_metre = None
+        if known is not None:
+            base, per_metre = fit_terrain(points, _sampled(known, points.optical), base, view)
+            direction = float(np.degrees(np.arctan2(*per_metre)))
+        rest = points.optical - base(points.sar)
+        if known is not None and per_metre is not None:
+            rest -= _sampled(known, points.optical)[:, None] * per_metre
+        smoothness = None if settled else (FLAT, FLAT)
+        field = fit_field(points.optical, rest, direction, stage.template, smoothness)
+        terrain = None if known is None or per_metre is None else known[..., None] * per_metre
+        current = bend(base, field, shape, terrain)
+        fitted = ReliefFit(current, base, points, direction, field, stage.template, per_metre)
+        settled = True
+    return fitted
+
+
+def fit_terrain(
+    points: TiePoints, heights: Array, base: Transform, view: ViewGeometry
+) -> tuple[Transform, Array]:
+    """A similarity after ``base``, and the pixels by which a metre of height displaces from it.
+
+    Both at once, robustly, since a slope of the ground and a change of scale
+    look alike. What ``view`` knows is taken as it is.
+
+    Parameters
+    ----------
+    points : TiePoints
+    heights : float64 array, shape (n,)
+        Metres at their optical positions.
+    base : Transform
+    view : ViewGeometry
+
+    Returns
+    -------
+    (Transform, float64 array of shape (2,))
+    """
+    rows, cols = base(points.sar).T
+    one, zero = np.ones(len(rows)), np.zeros(len(rows))
+    # Unknowns: real and imaginary part of the similarity, its shift, then the displacement.
+    down, right = np.stack([rows, cols, one, zero], 1), np.stack([cols, -rows, zero, one], 1)
+    target = points.optical
+    given = np.zeros(2)
+    if view.direction is None:
+        ways = np.eye(2)
+    elif view.per_metre is None:
+        ways = direction_of(view.direction)[:1]
+    else:
+        ways, given = np.zeros((0, 2)), direction_of(view.direction)[0] * view.per_metre
+    extra = [heights[:, None] * ways[:, k] for k in (0, 1)]
+    design = np.vstack([np.hstack([down, extra[0]]), np.hstack([right, extra[1]])])
+    rest = (target - heights[:, None] * given).T.ravel()
+    weight = np.ones(len(design))
+    solved: Array = np.zeros(design.shape[1])
+    for _ in range(_TERRAIN_ROUNDS):
+        solved = np.asarray(
+            np.linalg.lstsq(design * weight[:, None], rest * weight, rcond=None)[0], np.float64
+        )
+        off = np.hypot(*(design @ solved - rest).reshape(2, -1))
+        scale = max(_SOFT_PX, float(np.median(off)))
+        weight = np.tile(1.0 / np.sqrt(1.0 + (off / scale) ** 2), 2)
+    matrix = similarity_matrix(complex(solved[0], solved[1]), complex(solved[3], solved[2]))
+    per_metre = given + solved[4:] @ ways
+    if view.per_metre is not None and view.direction is None:
+        per_metre = per_metre / max(float(np.linalg.norm(per_metre)), 1e-12) * view.per_metre
+    return Transform(matrix, "similarity") @ base, per_metre
+
+
+def _filled(heights: Array) -> Array:
+    """Heights above their median; at the median where they are not known."""
+    known = np.isfinite(heights)
+    median = float(np.median(heights[known])) if known.any() else 0.0
+    return np.where(known, heights - median, 0.0)
+
+
+def _sampled(heights: Array, points: Array) -> Array:
+    """Heights (H, W) at positions (n, 2), bilinear."""
+    return np.asarray(map_coordinates(heights, (points - 0.5).T, order=1, mode="nearest"))
+
+
+def _stages(side: int) -> tuple[Stage, ...]:
+    """Large templates that find where hills went, then small ones that follow their slopes."""
+    wide, fine = max(48.0, min(96.0, 0.2 * side)), max(36.0, min(80.0, 0.125 * side))
+    last = Stage(fine, 14.0, max(fine / 3, side / 44), 3.0)
+    return Stage(wide, 44.0, wide / 3, 3.0), last, Stage(wide, 9.0, wide / 4, 3.0)
+
+
+def _maps_to_the_rim(pair: ImagePair, current: Transform, stage: Stage) -> ScoreMaps:
+    """Score maps of templates of which up to half hang over the rim of the image.
+
+    Each stands for the centre of what it holds.
+    """
+    moved, fixed = pair.channels(current)
+    room = max(1, int(stage.template / 2 / fixed.stride))
+    maps = score_maps(_padded(moved, room), _padded(fixed, room), stage, pair.device)
+    centres = maps.centres - room * maps.stride
+    half = maps.side * maps.stride / 2
+    low, high = np.maximum(centres - half, 0.0), np.minimum(centres + half, pair.optical.shape)
+    return replace(maps, centres=(low + high) / 2)
+
+
+def _padded(channels: Channels, room: int) -> Channels:
+    """The same with invalid cells around."""
+    values = np.pad(channels.values, ((0, 0), (room, room), (room, room)))
+    return Channels(values, np.pad(channels.valid, room), channels.stride)
+
+
+def _direction(maps: ScoreMaps, current: Transform, base: Transform) -> float | None:
+    points = find_tie_points(maps, current)
+    displacement = points.optical - base(points.sar)
+    clear = (points.ratio >= CLEAR) & is_consistent(points.optical, displacement)
+    relief = measure_relief(displacement[clear])
+    return None if relief is None or np.isnan(relief.degrees) else relief.degrees
+
+
+def _clear_points(
+    maps: ScoreMaps, current: Transform, base: Transform, direction: float
+) -> TiePoints:
+    """Clear tie points within a band along the range that are displaced as those around them."""
+    across = direction_of(direction)[1]
+    offsets = (np.arange(maps.scores.shape[1]) - maps.reach) * maps.stride
+    off_line = np.abs(across[0] * offsets[:, None] + across[1] * offsets) > _BAND_PX
+    scores = np.where(off_line, np.float32(-1.0), maps.scores)
+    points = find_tie_points(replace(maps, scores=scores), current)
+    displacement = points.optical - base(points.sar)
+    clear = points.ratio >= CLEAR
+    clear[clear] = is_consistent(points.optical[clear], displacement[clear])
+    return points.only(clear)
+
+
+def bend(
+    base: Transform, field: Field, shape: tuple[int, int], terrain: Array | None = None
+) -> Transform:
+    """The transform that adds a field, and what terrain predicts (H, W, 2), to an affine map."""
+    spacing = (_SPACING if terrain is None else _SPACING / 2) * max(1, max(shape) // 1024)
+    rows, cols = (np.arange(0, length + spacing, spacing) for length in shape)
+    grid = np.stack(np.meshgrid(rows, cols, indexing="ij"), axis=-1)
+    at = grid.reshape(-1, 2)
+    values = _without_folds(field(at).reshape(grid.shape), spacing)
+    if terrain is not None:  # this may fold, as layover does
+        values = values + np.stack(
+            [_sampled(terrain[..., k], at).reshape(values.shape[:2]) for k in (0, 1)], axis=-1
+        )
+    return Transform(ReliefField.on_grid(values, spacing, Affine(base.matrix)), "relief")
+
+
+def _without_folds(values: Array, spacing: float) -> Array:
+    """The field (h, w, 2), smoothed until the ground keeps its order everywhere."""
+    blur = 0.5
+    while _least_jacobian(values, spacing) < _LEAST_JACOBIAN and blur < 64.0:
+        values = np.asarray(
+            cv2.GaussianBlur(values, (0, 0), blur, borderType=cv2.BORDER_REPLICATE), np.float64
+        )
+        blur *= 1.5
+    return values
+
+
+def _least_jacobian(values: Array, spacing: float) -> float:
+    """Least area, over the nodes, to which a pixel of the ground shrinks in the SAR image."""
+    down, right = (np.gradient(values, spacing, axis=k) for k in (0, 1))
+    area = (1 - down[..., 0]) * (1 - right[..., 1]) - down[..., 1] * right[..., 0]
+    return float(area.min())

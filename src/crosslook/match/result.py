@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from odc.geo.geobox import GeoBox
 
 from crosslook.atomic import check_writable, write_text
 from crosslook.errors import CrosslookError, MatchError
@@ -16,6 +17,7 @@ from crosslook.geo.grid import (
     crs_text,
     has_map,
     is_placed,
+    make_grid,
     mean_metres,
     to_lonlat,
     to_map,
@@ -32,7 +34,7 @@ from crosslook.match.files import (
     write_tie_points,
 )
 from crosslook.match.placement import placement
-from crosslook.match.reason import Search
+from crosslook.match.settings import Search
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform
 from crosslook.match.warped_file import write_aligned
@@ -53,7 +55,8 @@ class MatchResult:
     verdict : str
         ``match``, ``uncertain`` or ``no match``.
     confidence : float
-        Probability that the match is right, 0..1.
+        Probability that the match is right, 0..1; NaN (``null`` in ``match.json``) where
+        none is fitted to the evidence of the matcher.
     transform : Transform or None
         SAR pixels to optical pixels; None where nothing was found.
     expected_error_px, expected_error_m : float or None
@@ -76,13 +79,13 @@ class MatchResult:
     error_bound_px : float or None
         What the error over the image stays below in 95 of 100 cases, optical pixels.
     search : str
-        ``near`` the start, ``told`` by options, ``widened`` because near the
-        start there was no match, or over an ``atlas``.
+        From the ``initial`` start, over the range ``requested``, ``expanded`` because
+        the initial start led to no match, or over an ``atlas``.
     reason : str
         Of no match: the likeliest cause and what to do next.
     geometry : dict or None
-        Models that competed, by how well they predict tie points left out;
-        None where one was given that has no rival, or too few points agreed.
+        Candidate models, by how well they predict tie points that they were not fitted to;
+        None where a model was given that needs no comparison, or too few points agreed.
     """
 
     verdict: Label
@@ -99,7 +102,7 @@ class MatchResult:
     window: Window | None = None
     working_pixel: int = 1
     error_bound_px: float | None = None
-    search: Search = "near"
+    search: Search = "initial"
     reason: str = ""
     geometry: dict[str, Any] | None = None
 
@@ -107,6 +110,11 @@ class MatchResult:
     def notes(self) -> tuple[str, ...]:
         """What a user should know of how the images were read."""
         return (*self.sar.notes, *self.optical.notes)
+
+    @property
+    def confidence_text(self) -> str:
+        """The confidence in words: two digits, or that there is none."""
+        return "not fitted" if np.isnan(self.confidence) else f"{self.confidence:.2f}"
 
     @property
     def inverse(self) -> Transform | None:
@@ -144,7 +152,7 @@ class MatchResult:
             "verdict": self.verdict,
             "reason": self.reason,
             "search": self.search,
-            "confidence": round(self.confidence, 4),
+            "confidence": None if np.isnan(self.confidence) else round(self.confidence, 4),
             "centre": self.centre,
             "footprint": self.footprint,
             "transform": None if transform is None else transform.to_dict(),
@@ -177,8 +185,8 @@ class MatchResult:
 
     @property
     def explanation(self) -> Explanation:
-        """What each term of the evidence adds to the confidence."""
-        return explain(self.evidence)
+        """What each term of the evidence adds to the confidence; nothing where there is none."""
+        return Explanation(0.0, ()) if np.isnan(self.confidence) else explain(self.evidence)
 
     @property
     def hint(self) -> str:
@@ -223,7 +231,7 @@ class MatchResult:
         if transform is not None and (force or self.verdict == "match"):
             write_aligned(out / "aligned.tif", self.sar, self.optical, transform, self.verdict)
             panels = side_by_side(self.sar, self.optical, transform)
-            words = f"{self.verdict}, confidence {self.confidence:.2f}"
+            words = f"{self.verdict}, confidence {self.confidence_text}"
             write_images(out, *panels, f"{self.sar.name} on {self.optical.name}", words)
         # Last, so that its presence says that the others are complete.
         write_text(out / "match.json", json.dumps(self.to_dict(), indent=2, default=_plain) + "\n")
@@ -231,7 +239,7 @@ class MatchResult:
 
     def _repr_html_(self) -> str:
         """Show the verdict in a notebook, and the overlay where it is a match."""
-        facts = {"confidence": f"{self.confidence:.2f}"}
+        facts = {"confidence": self.confidence_text}
         if self.centre is not None and "lonlat" in self.centre:
             facts["centre"] = "{:.6f} {:.6f}".format(*self.centre["lonlat"])
         if self.expected_error_px is not None:
@@ -309,6 +317,12 @@ def _described(image: ImageFile) -> dict[str, Any]:
         "nodata": None if image.nodata is None or np.isnan(image.nodata) else image.nodata,
         "scale": image.scale,
     }
+
+
+def grid_of(image: dict[str, Any]) -> GeoBox:
+    """The grid of an image of ``match.json``, on which its pixels are counted."""
+    affine = image["affine"] or (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+    return make_grid(image["crs"], tuple(affine), *image["shape"])
 
 
 def _pairs(points: Array) -> list[tuple[float, float]]:

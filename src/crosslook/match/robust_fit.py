@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from crosslook.errors import MatchError
 from crosslook.match.settings import Model
+from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import ThinPlate, Transform
 from crosslook.types import Array
 
@@ -100,14 +101,14 @@ class Fit:
         Points within the threshold of the fit.
     residual : float
         Root mean square distance of the inliers, in target pixels.
-    support : float
-        Sum of trust times the marginalised weight of all points.
+    consensus : float
+        Consensus score: the weights of all points times their marginalised weights, summed.
     """
 
     transform: Transform
     inlier: NDArray[np.bool_]
     residual: float
-    support: float
+    consensus: float
 
 
 def fit_robust(
@@ -136,7 +137,7 @@ def fit_robust(
     threshold : float
         Largest distance of an inlier, in target pixels.
     weight : float64 array, shape (n,), optional
-        Trust in each point, 0..1; 1 by default.
+        Of each point; 1 by default.
     seed : int
         Of the hypotheses.
 
@@ -147,15 +148,15 @@ def fit_robust(
         needs, or no sane transform among them.
     """
     count = len(source)
-    trust = np.ones(count) if weight is None else weight
+    weights = np.ones(count) if weight is None else weight
     if count < MINIMUM[model]:
         return None
     base: Model = "affine" if model == "tps" else model
     loose = threshold * 2.0 if model == "tps" else threshold
-    start = _START[base](source, target, trust, loose, seed)
+    start = _START[base](source, target, weights, loose, seed)
     if start is None or not _is_sane(start):
         return None
-    matrix = _polish(start, base, source, target, trust, loose)
+    matrix = _polish(start, base, source, target, weights, loose)
     distance = _distance(matrix, source, target)
     inlier = distance <= loose
     if int(inlier.sum()) < MINIMUM[model] or not _is_sane(matrix):
@@ -164,9 +165,9 @@ def fit_robust(
     if model == "tps":
         transform = _spline(matrix, source, target, inlier)
         distance = np.linalg.norm(transform(source) - target, axis=1)
-    support = float((magsac_weight(distance, loose) * trust).sum())
+    consensus = float((magsac_weight(distance, loose) * weights).sum())
     residual = float(np.sqrt((distance[inlier] ** 2).mean()))
-    return Fit(transform, inlier, residual, support)
+    return Fit(transform, inlier, residual, consensus)
 
 
 def _spline(matrix: Array, source: Array, target: Array, inlier: NDArray[np.bool_]) -> Transform:
@@ -178,6 +179,28 @@ def _spline(matrix: Array, source: Array, target: Array, inlier: NDArray[np.bool
     except MatchError:
         return Transform(matrix, "tps")
     return transform
+
+
+def fit_tie_points(
+    points: TiePoints, start: Transform, model: Model, threshold: float, seed: int = 0
+) -> Fit | None:
+    """Fit a model from where ``start`` puts the SAR image to the optical one, by tie points.
+
+    Points that are not marked as inliers are left out.
+
+    Returns
+    -------
+    Fit or None
+        Its transform maps SAR to optical pixels; ``inlier`` is of all points.
+    """
+    used = points.inlier
+    placed = start(points.sar[used])  # the model holds on the optical grid, whatever the SAR one
+    fit = fit_robust(placed, points.optical[used], model, threshold, points.weight[used], seed)
+    if fit is None:
+        return None
+    inlier = np.zeros(len(points), np.bool_)
+    inlier[used] = fit.inlier
+    return replace(fit, transform=fit.transform @ start, inlier=inlier)
 
 
 def magsac_weight(distance: Array, threshold: float) -> Array:
@@ -198,18 +221,18 @@ def magsac_weight(distance: Array, threshold: float) -> Array:
 
 
 def _start_shift(
-    source: Array, target: Array, trust: Array, threshold: float, seed: int
+    source: Array, target: Array, weight: Array, threshold: float, seed: int
 ) -> Array | None:
     offsets = target - source
     distance = np.linalg.norm(offsets[:, None] - offsets[None], axis=2)
-    best = int((magsac_weight(distance, threshold) * trust).sum(axis=1).argmax())
+    best = int((magsac_weight(distance, threshold) * weight).sum(axis=1).argmax())
     matrix = np.eye(3)
     matrix[:2, 2] = offsets[best]
     return matrix
 
 
 def _start_similarity(
-    source: Array, target: Array, trust: Array, threshold: float, seed: int
+    source: Array, target: Array, weight: Array, threshold: float, seed: int
 ) -> Array | None:
     """The best of seeded pairs of points, each pair one hypothesis."""
     a, b = as_complex(source), as_complex(target)
@@ -228,12 +251,12 @@ def _start_similarity(
     factor = (b[first] - b[second]) / (a[first] - a[second])
     shift = b[first] - factor * a[first]
     distance = np.abs(factor[:, None] * a[None] + shift[:, None] - b[None])
-    best = int((magsac_weight(distance, threshold) * trust).sum(axis=1).argmax())
+    best = int((magsac_weight(distance, threshold) * weight).sum(axis=1).argmax())
     return similarity_matrix(factor[best], shift[best])
 
 
 def _start_affine(
-    source: Array, target: Array, trust: Array, threshold: float, seed: int
+    source: Array, target: Array, weight: Array, threshold: float, seed: int
 ) -> Array | None:
     matrix, _ = cv2.estimateAffine2D(
         source, target, method=cv2.USAC_MAGSAC, ransacReprojThreshold=threshold, maxIters=5000
@@ -242,7 +265,7 @@ def _start_affine(
 
 
 def _start_homography(
-    source: Array, target: Array, trust: Array, threshold: float, seed: int
+    source: Array, target: Array, weight: Array, threshold: float, seed: int
 ) -> Array | None:
     matrix, _ = cv2.findHomography(source, target, cv2.USAC_MAGSAC, threshold, maxIters=5000)
     return None if matrix is None else np.asarray(matrix, np.float64)
@@ -257,13 +280,13 @@ _START: dict[str, Callable[[Array, Array, Array, float, int], Array | None]] = {
 
 
 def _polish(
-    matrix: Array, model: str, source: Array, target: Array, trust: Array, threshold: float
+    matrix: Array, model: str, source: Array, target: Array, weight: Array, threshold: float
 ) -> Array:
     for _ in range(_POLISH_ROUNDS):
-        weight = magsac_weight(_distance(matrix, source, target), threshold) * trust
-        if int((weight > 0).sum()) < MINIMUM[model]:
+        own = magsac_weight(_distance(matrix, source, target), threshold) * weight
+        if int((own > 0).sum()) < MINIMUM[model]:
             return matrix
-        matrix = LEAST_SQUARES[model](source, target, weight)
+        matrix = LEAST_SQUARES[model](source, target, own)
     return matrix
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from crosslook.errors import SettingError
 from crosslook.options import (
@@ -24,7 +24,11 @@ from crosslook.options import (
 Model = Literal["shift", "similarity", "affine", "homography", "tps"]
 TransformModel = Literal[Model, "relief"]
 RegisterModel = Literal["auto", Model, "relief"]
+Search = Literal["initial", "requested", "expanded", "atlas"]
+"""How far a match was searched for."""
+
 DEFAULT_EXTRACTOR = "hog:cell=3,blur=1"
+DEFAULT_MATCHER = "template"
 
 
 class FitOptions(SeedOption):
@@ -43,45 +47,6 @@ def _as_range(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return ":".join(map(str, value))
     return str(value) if isinstance(value, int | float) else value
-
-
-class ReachOptions(Settings):
-    """How far a SAR image may lie from where it is said to lie."""
-
-    shift: Annotated[float | None, Cli(metavar="DISTANCE")] = Field(
-        default=None,
-        gt=0.0,
-        description="Largest shift: metres, or pixels where no image has a place.",
-    )
-    rotation: Annotated[float, Cli(metavar="DEGREES")] = Field(
-        default=0.0, ge=0.0, le=180.0, description="Largest rotation to either side."
-    )
-    scale: Annotated[
-        Factors, BeforeValidator(_as_range), Closed(), Cli(metavar="FRACTION|LOW:HIGH")
-    ] = Field(
-        default="", description="Largest change of scale, as 0.1 (10 %), or factors, as 0.7:1.4."
-    )
-    aspect: Annotated[
-        Factors, BeforeValidator(_as_range), Closed(), Cli(metavar="FRACTION|LOW:HIGH")
-    ] = Field(
-        default="",
-        description="Largest change of height over width, for oblong pixels; as --scale.",
-    )
-    flip: bool = Field(default=False, description="Try the mirror image too.")
-    near_only: bool = Field(
-        default=False, description="Do not search further where the start leads to no match."
-    )
-
-    @field_validator("scale", "aspect")
-    @classmethod
-    def _check_scale(cls, value: Factors) -> Factors:
-        factors(value)
-        return value
-
-    @property
-    def is_wide(self) -> bool:
-        """Whether a search beyond the start is asked for."""
-        return bool(self.shift or self.rotation or self.scale or self.aspect or self.flip)
 
 
 def factors(given: Factors) -> tuple[float, float]:
@@ -112,6 +77,50 @@ def factors(given: Factors) -> tuple[float, float]:
             "is allowed."
         )
     return low, high
+
+
+def _checked(value: Factors) -> Factors:
+    factors(value)
+    return value
+
+
+FactorOption = Annotated[
+    Factors,
+    BeforeValidator(_as_range),
+    AfterValidator(_checked),
+    Closed(),
+    Cli(metavar="FRACTION|LOW:HIGH"),
+]
+"""An option that takes a fraction or two factors; the same in every command."""
+
+
+class ReachOptions(Settings):
+    """How far a SAR image may lie from where it is said to lie."""
+
+    shift: Annotated[float | None, Cli(metavar="DISTANCE")] = Field(
+        default=None,
+        gt=0.0,
+        description="Largest shift: metres, or pixels where no image has a place.",
+    )
+    rotation: Annotated[float, Cli(metavar="DEGREES")] = Field(
+        default=0.0, ge=0.0, le=180.0, description="Largest rotation to either side."
+    )
+    scale: FactorOption = Field(
+        default="", description="Largest change of scale, as 0.1 (10 %), or factors, as 0.7:1.4."
+    )
+    aspect: FactorOption = Field(
+        default="",
+        description="Largest change of height over width, for oblong pixels; as --scale.",
+    )
+    flip: bool = Field(default=False, description="Try the mirror image too.")
+    near_only: bool = Field(
+        default=False, description="Do not search further where the start leads to no match."
+    )
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether a search beyond the start is asked for."""
+        return bool(self.shift or self.rotation or self.scale or self.aspect or self.flip)
 
 
 class ReliefOptions(ReadingOptions):
@@ -160,6 +169,10 @@ class RegisterSettings(HintOptions, SeedOption, ReachOptions, ReliefOptions, Mod
     )
     extractor: Annotated[str, Extractors(), Cli(metavar="SPEC")] = Field(
         default=DEFAULT_EXTRACTOR, description="Features that are correlated."
+    )
+    matcher: Annotated[str, Closed(), Cli(metavar="NAME")] = Field(
+        default=DEFAULT_MATCHER,
+        description="What finds tie points; packages add matchers to template, which is ours.",
     )
 
 

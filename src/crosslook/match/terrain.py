@@ -15,8 +15,9 @@ from crosslook.geo.grid import (
 )
 from crosslook.geo.image import ImageFile
 from crosslook.geo.raster import RasterFile
-from crosslook.match.relief_fit import Look
+from crosslook.match.relief import ViewGeometry
 from crosslook.match.settings import ReliefOptions
+from crosslook.match.working_grid import WorkingGrid
 from crosslook.storage import as_place
 from crosslook.types import Array, Window
 
@@ -24,15 +25,15 @@ _INCIDENCE = ("incidence", "incidence_angle", "incidenceangle", "incidence_angle
 _HEADING = ("heading", "platform_heading", "platformheading", "orbit_heading")
 
 
-def look_of(sar: ImageFile, optical: ImageFile, factor: int, settings: ReliefOptions) -> Look:
-    """How the sensor looked, in pixels of ``factor`` optical ones a side.
+def view_geometry(grid: WorkingGrid, settings: ReliefOptions) -> ViewGeometry:
+    """How the sensor looked, in pixels of the working grid.
 
     The options count first, then tags of the SAR file that name a heading or
     an incidence angle; what neither says is left to be found. The sensor is
     taken to look to the right, as nearly all do, and images without a place to
     have north up.
     """
-    tags = _tags(sar)
+    optical, tags = grid.optical, _tags(grid.sar)
     heading = settings.heading if settings.heading is not None else _number(tags, _HEADING)
     incidence = settings.incidence if settings.incidence is not None else _number(tags, _INCIDENCE)
     centre = np.array(optical.shape, np.float64) / 2
@@ -45,12 +46,12 @@ def look_of(sar: ImageFile, optical: ImageFile, factor: int, settings: ReliefOpt
         row, col = np.linalg.solve(axes, ahead)
         direction = float(np.degrees(np.arctan2(row, col)))
     if incidence is None or not placed or settings.dem is None:
-        return Look(direction)
-    metres = mean_metres(optical.grid, centre[None]) * factor
-    return Look(direction, float(1.0 / (np.tan(np.radians(incidence)) * metres)))
+        return ViewGeometry(direction)
+    metres = mean_metres(optical.grid, centre[None]) * grid.factor
+    return ViewGeometry(direction, float(1.0 / (np.tan(np.radians(incidence)) * metres)))
 
 
-def heights_on(optical: ImageFile, window: Window, factor: int, settings: ReliefOptions) -> Array:
+def heights_on(working: WorkingGrid, shape: tuple[int, int], settings: ReliefOptions) -> Array:
     """Metres of the ground on the pixels that are matched, NaN where the model has none.
 
     Raises
@@ -60,6 +61,9 @@ def heights_on(optical: ImageFile, window: Window, factor: int, settings: Relief
     RasterError
         If the model cannot be read.
     """
+    optical, factor = working.optical, working.factor
+    rows, cols = (length * factor for length in shape)
+    window = Window(working.window.row, working.window.col, rows, cols)
     if not is_placed(optical.grid):
         raise GridError(
             f"'{optical.name}' has no CRS, so where --dem has its heights is not known. "

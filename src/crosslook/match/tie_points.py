@@ -1,4 +1,4 @@
-"""One transform that all score maps agree on, before any peak is trusted."""
+"""Templates of one image correlated with the other: score maps, and tie points at their peaks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from crosslook.match.channels import Channels
 from crosslook.match.ncc import (
     box_sums,
     correlate,
-    correlate_masked,
     correlate_shifts,
     find_peaks,
 )
@@ -22,9 +21,29 @@ from crosslook.types import Array, FloatArray
 _MIN_VALID = 0.5
 _GAPS_COUNT = 1 / 3
 _MOST_FRACTION = 0.75
+_LEAST_WEIGHT, _LEAST_STD = 0.01, 0.05
 _BATCH = 256  # templates correlated at once; bounds memory
 # What a cell costs, in multiplications: summed for one shift, and transformed and back.
 _SUMMING, _TRANSFORMING = 6, 60
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One round of a search by templates, coarse to fine.
+
+    Attributes
+    ----------
+    template, radius, step : float
+        Side of a template, largest offset searched and distance between
+        templates, in optical pixels.
+    threshold : float
+        Largest distance of an inlier in the fit that follows, pixels.
+    """
+
+    template: float
+    radius: float
+    step: float
+    threshold: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +60,10 @@ class TiePoints:
         Peak over second peak, >= 1.
     inlier : bool array, shape (n,)
         True where the robust fit kept the point.
+    std : float64 array, shape (n,), or None
+        Standard deviation of a position in pixels, where the matcher knows it.
+    stage : Stage or None
+        How they were sought; None where the matcher does not say.
     """
 
     sar: Array
@@ -48,9 +71,26 @@ class TiePoints:
     score: Array
     ratio: Array
     inlier: NDArray[np.bool_]
+    std: Array | None = None
+    stage: Stage | None = None
+
+    @classmethod
+    def of(
+        cls, sar: Array, optical: Array, score: Array | None = None, std: Array | None = None
+    ) -> TiePoints:
+        """What a matcher has found: positions (n, 2), and what it knows of each, (n,)."""
+        one = np.ones(len(sar))
+        return cls(sar, optical, one if score is None else score, one, one > 0, std)
 
     def __len__(self) -> int:
         return len(self.sar)
+
+    @property
+    def weight(self) -> Array:
+        """What each counts for in a fit, shape (n,): its precision, else how clear its peak is."""
+        if self.std is not None:
+            return np.asarray(1.0 / np.maximum(self.std, _LEAST_STD) ** 2, np.float64)
+        return np.asarray(np.maximum(self.ratio - 1.0, _LEAST_WEIGHT), np.float64)
 
     def marked(self, inlier: NDArray[np.bool_]) -> TiePoints:
         """The same points with another inlier mask."""
@@ -58,12 +98,14 @@ class TiePoints:
 
     def only(self, kept: NDArray[np.bool_]) -> TiePoints:
         """Those of them that a mask (n,) keeps."""
-        return TiePoints(
-            self.sar[kept],
-            self.optical[kept],
-            self.score[kept],
-            self.ratio[kept],
-            self.inlier[kept],
+        return replace(
+            self,
+            sar=self.sar[kept],
+            optical=self.optical[kept],
+            score=self.score[kept],
+            ratio=self.ratio[kept],
+            inlier=self.inlier[kept],
+            std=None if self.std is None else self.std[kept],
         )
 
 
@@ -71,25 +113,6 @@ def no_tie_points() -> TiePoints:
     """None at all."""
     empty = np.zeros((0, 2))
     return TiePoints(empty, empty, np.zeros(0), np.zeros(0), np.zeros(0, np.bool_))
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One round of the search, coarse to fine.
-
-    Attributes
-    ----------
-    template, radius, step : float
-        Side of a template, largest offset searched and distance between
-        templates, in optical pixels.
-    threshold : float
-        Largest distance of an inlier in the fit that follows, pixels.
-    """
-
-    template: float
-    radius: float
-    step: float
-    threshold: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +140,7 @@ class ScoreMaps:
     side: int
 
 
-def score_maps(warped: Channels, optical: Channels, settings: Pass) -> ScoreMaps:
+def score_maps(warped: Channels, optical: Channels, stage: Stage, device: str = "cpu") -> ScoreMaps:
     """Correlate templates of the warped SAR image with the optical image.
 
     Parameters
@@ -126,7 +149,9 @@ def score_maps(warped: Channels, optical: Channels, settings: Pass) -> ScoreMaps
         Features of the SAR image brought onto the optical grid.
     optical : Channels
         Features of the optical image, the same cells.
-    settings : Pass
+    stage : Stage
+    device : str
+        Where it is computed, as :func:`crosslook.match.ncc.correlation_device` names it.
 
     Returns
     -------
@@ -136,54 +161,34 @@ def score_maps(warped: Channels, optical: Channels, settings: Pass) -> ScoreMaps
     stride = optical.stride
     # A template leaves room to move on a small image too.
     most = _MOST_FRACTION * min(warped.valid.shape) * stride
-    side = max(4, round(min(settings.template, most) / stride))
-    reach = max(1, math.ceil(settings.radius / stride))
-    corners = _template_corners(warped, side, max(1, round(settings.step / stride)))
+    side = max(4, round(min(stage.template, most) / stride))
+    reach = max(1, math.ceil(stage.radius / stride))
+    corners = _template_corners(warped, side, max(1, round(stage.step / stride)))
     centres = np.asarray((corners + side / 2) * stride, np.float64)
     padded = np.pad(optical.values, ((0, 0), (reach, reach), (reach, reach)))
+    gaps = None
     if warped.gaps is not None or optical.gaps is not None:
-        scores = _beside_gaps(warped, optical, padded, corners, side, reach)
-        return ScoreMaps(scores, centres, reach, stride, side)
-    area = (side + 2 * reach) ** 2
+        own, other = (
+            np.ones((1, *one.valid.shape), np.float32)
+            if one.gaps is None
+            else (~one.gaps[None]).astype(np.float32)
+            for one in (warped, optical)
+        )
+        rim = ((0, 0), (reach, reach), (reach, reach))
+        gaps = own, np.pad(other, rim, constant_values=1.0)
+    area, wide = (side + 2 * reach) ** 2, side + 2 * reach
     by_shifts = (2 * reach + 1) ** 2 * warped.valid.size * (len(padded) + _SUMMING)
-    if by_shifts < _TRANSFORMING * len(corners) * len(padded) * area:
+    fewer = by_shifts < _TRANSFORMING * len(corners) * len(padded) * area
+    if gaps is None and fewer and device == "cpu":
         scores = correlate_shifts(warped.values, padded, corners, side)
         return ScoreMaps(scores, centres, reach, stride, side)
     scores = np.zeros((len(corners), 2 * reach + 1, 2 * reach + 1), np.float32)
     for start in range(0, len(corners), _BATCH):
         part = corners[start : start + _BATCH]
-        templates = _cut(warped.values, part, side)
-        searches = _cut(padded, part, side + 2 * reach)
-        scores[start : start + _BATCH] = correlate(templates, searches)
+        templates, searches = _cut(warped.values, part, side), _cut(padded, part, wide)
+        known = gaps and (_cut(gaps[0], part, side)[:, 0], _cut(gaps[1], part, wide)[:, 0])
+        scores[start : start + _BATCH] = correlate(templates, searches, known, device)
     return ScoreMaps(scores, centres, reach, stride, side)
-
-
-def _beside_gaps(
-    warped: Channels,
-    optical: Channels,
-    padded: FloatArray,
-    corners: NDArray[np.int64],
-    side: int,
-    reach: int,
-) -> FloatArray:
-    """Scores (n, 2 reach + 1, 2 reach + 1) of what lies between thin gaps of either image."""
-    known, there = (
-        np.ones((1, *one.valid.shape), np.float32)
-        if one.gaps is None
-        else (~one.gaps[None]).astype(np.float32)
-        for one in (warped, optical)
-    )
-    there = np.pad(there, ((0, 0), (reach, reach), (reach, reach)), constant_values=1.0)
-    scores = np.zeros((len(corners), 2 * reach + 1, 2 * reach + 1), np.float32)
-    for start in range(0, len(corners), _BATCH):
-        part = corners[start : start + _BATCH]
-        scores[start : start + _BATCH] = correlate_masked(
-            _cut(warped.values, part, side),
-            _cut(known, part, side)[:, 0],
-            _cut(padded, part, side + 2 * reach),
-            _cut(there, part, side + 2 * reach)[:, 0],
-        )
-    return scores
 
 
 def find_tie_points(maps: ScoreMaps, current: Transform) -> TiePoints:
@@ -239,7 +244,7 @@ def _cut(values: FloatArray, corners: NDArray[np.int64], side: int) -> FloatArra
 
 
 @dataclass(frozen=True)
-class VoteRange:
+class HoughRange:
     """Rotations and scales tried around the current transform.
 
     Attributes
@@ -256,7 +261,10 @@ class VoteRange:
     scale_step: float = 0.01
 
 
-def vote(maps: ScoreMaps, ranges: VoteRange, size: tuple[int, int]) -> Transform:
+SHIFT_ONLY = HoughRange(0.0, 0.0, 0.0, 0.0)
+
+
+def hough_vote(maps: ScoreMaps, ranges: HoughRange, size: tuple[int, int]) -> Transform:
     """Return the similarity under which the score maps add up highest.
 
     Every template says by its whole map how well each offset fits it. For each
@@ -268,7 +276,7 @@ def vote(maps: ScoreMaps, ranges: VoteRange, size: tuple[int, int]) -> Transform
     Parameters
     ----------
     maps : ScoreMaps
-    ranges : VoteRange
+    ranges : HoughRange
     size : (rows, columns) of the optical image; its centre is the pivot.
 
     Returns

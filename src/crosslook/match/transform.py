@@ -479,7 +479,7 @@ def maps_from_dict(values: dict[str, Any]) -> tuple[Map, ...]:
         maps.append(ThinPlate.from_dict(values))
     elif "relief" in values:
         maps.append(ReliefField.from_dict(values))
-    elif "matrix" in values:
+    elif "matrix" in values or not maps:
         maps.append(flat(values["matrix"]))
     if any(isinstance(part, dict) and part.get("inverted") for part in values.values()):
         return tuple(one.inverse for one in reversed(maps))
@@ -528,8 +528,10 @@ class Transform:
                 f"unknown model '{model}'; one of {', '.join(MODELS)} is needed."
                 + did_you_mean(model, MODELS)
             )
-        if not isinstance(maps, tuple):
-            maps = (maps if isinstance(maps, Map) else flat(maps),)
+        if isinstance(maps, Map):
+            maps = (maps,)
+        elif not isinstance(maps, tuple) or not any(isinstance(one, Map) for one in maps):
+            maps = (flat(np.asarray(maps)),)
         object.__setattr__(self, "maps", maps)
         object.__setattr__(self, "model", model)
 

@@ -11,7 +11,7 @@ from crosslook.geo.grid import rim
 from crosslook.match.transform import Transform
 from crosslook.types import Array, FloatArray, Window
 
-_ALL, _LEAST_SHARE = 0.999, 0.5
+_ALL, _LEAST_FRACTION = 0.999, 0.5
 
 
 def warp(image: GreyImage, transform: Transform, shape: tuple[int, int]) -> GreyImage:
@@ -25,8 +25,8 @@ def warp(image: GreyImage, transform: Transform, shape: tuple[int, int]) -> Grey
     if image.gaps is None:
         return GreyImage(values, known)
     # Beside a gap a pixel takes part of its value from it.
-    share = warp_array(image.valid.astype(np.float32), transform, shape, cv2.INTER_LINEAR)
-    valid = known & (share >= _LEAST_SHARE)
+    fraction = warp_array(image.valid.astype(np.float32), transform, shape, cv2.INTER_LINEAR)
+    valid = known & (fraction >= _LEAST_FRACTION)
     return GreyImage(values, valid, known & ~valid)
 
 

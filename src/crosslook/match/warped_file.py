@@ -30,10 +30,10 @@ from crosslook.atomic import atomic_path
 from crosslook.geo.grid import file_crs, has_map, shape_of, window_of
 from crosslook.geo.image import ImageFile
 from crosslook.geo.products.vrt import quiet
-from crosslook.geo.stored import Mask, Numbers, StoredPixels, numpy_type, stored_pixels
+from crosslook.geo.stored import Numbers, StoredPixels, numpy_type, stored_pixels
 from crosslook.match.transform import Transform
 from crosslook.match.warp import covered_window, source_positions
-from crosslook.types import FloatArray, Window
+from crosslook.types import FloatArray, Mask, Window
 
 Resampling = Literal["nearest", "bilinear", "average"]
 _EXACT_IN_SINGLE = ("int8", "uint8", "int16", "uint16", "float16", "float32", "complex64")

@@ -9,7 +9,6 @@ and Czerkawski, "Major TOM: expandable datasets for Earth observation", IGARSS
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import math
 import re
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
+from odc.geo import geom
 
 from crosslook.atomic import atomic_path, check_writable
 from crosslook.data.tables import acquisition_dates
@@ -30,7 +29,7 @@ from crosslook.extract.store import FeatureSet
 from crosslook.retrieval.compare.pooling import pool
 from crosslook.retrieval.run_folder import read_patches, read_run
 from crosslook.storage import open_folder
-from crosslook.types import MODALITIES, FloatArray, Modality, Patch
+from crosslook.types import MODALITIES, Array, FloatArray, Modality, Patch
 from crosslook.written import MARK, is_marked, refuse_foreign
 
 GRID_METRES = 10_000.0
@@ -75,8 +74,8 @@ class Place:
         The same in longitude and latitude; over the 180th meridian longitudes count on.
     """
 
-    own: NDArray[np.float64]
-    degrees: NDArray[np.float64]
+    own: Array
+    degrees: Array
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -233,40 +232,22 @@ def cell_name(row: int, col: int) -> str:
     return f"{abs(row)}{'U' if row >= 0 else 'D'}_{abs(col)}{'R' if col >= 0 else 'L'}"
 
 
-def well_known_binary(ring: NDArray[np.float64]) -> bytes:
-    """A closed ring (n, 2) of longitudes and latitudes as little-endian WKB.
+def well_known_binary(ring: Array) -> bytes:
+    """A closed ring (n, 2) of longitudes and latitudes as WKB.
 
     A polygon; over the 180th meridian a multipolygon of both sides, as RFC 7946 asks.
     """
     west, east = ring[:, 0].min(), ring[:, 0].max()
-    edge = 180.0 if east > 180.0 else -180.0
     if west >= -180.0 and east <= 180.0:
-        return _polygon(ring)
-    if west >= 180.0 or east <= -180.0:
-        return _polygon(ring - [2 * edge, 0.0])
-    sides = (_west_of(ring, edge), _west_of(ring * [-1.0, 1.0], -edge) * [-1.0, 1.0])
-    # The part beyond the meridian comes back on the other side.
-    moved = [side - [2 * edge, 0.0] if abs(side[:, 0]).max() > 180.0 else side for side in sides]
-    return b"\x01" + np.array([6, 2], "<u4").tobytes() + b"".join(map(_polygon, moved))
+        return bytes(geom.polygon(ring.tolist(), None).geom.wkb)
+    world = geom.box(-180.0, -90.0, 180.0, 90.0, None)
+    turns = np.array([(-360.0, 0.0), (0.0, 0.0), (360.0, 0.0)])
+    turned = [geom.polygon((ring + turn).tolist(), None).intersection(world) for turn in turns]
+    pieces = [piece for piece in turned if piece.area > 0]
+    return bytes((geom.multigeom(pieces) if len(pieces) > 1 else pieces[0]).geom.wkb)
 
 
-def _polygon(ring: NDArray[np.float64]) -> bytes:
-    head = np.array([3, 1, len(ring)], "<u4").tobytes()
-    return b"\x01" + head + np.ascontiguousarray(ring, "<f8").tobytes()
-
-
-def _west_of(ring: NDArray[np.float64], edge: float) -> NDArray[np.float64]:
-    """The part of a convex closed ring at longitudes up to an edge (Sutherland-Hodgman)."""
-    out: list[NDArray[np.float64]] = []
-    for start, end in itertools.pairwise(ring):
-        if start[0] <= edge:
-            out.append(start)
-        if (start[0] <= edge) != (end[0] <= edge):
-            out.append(start + (end - start) * (edge - start[0]) / (end[0] - start[0]))
-    return np.array([*out, out[0]])
-
-
-def _well_known_text(ring: NDArray[np.float64]) -> str:
+def _well_known_text(ring: Array) -> str:
     return f"POLYGON (({', '.join(f'{x!r} {y!r}' for x, y in ring.tolist())}))"
 
 

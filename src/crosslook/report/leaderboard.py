@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape as escape_html
 from pathlib import Path
 from typing import Any
 
 from crosslook.atomic import write_csv, write_text
 from crosslook.errors import InputError
-from crosslook.report.tables import Headline, escape, headlines, interval, number
+from crosslook.report.tables import Headline, headlines, interval, latex_table, number
 from crosslook.retrieval.run_folder import read_patches, read_rows, read_run
 from crosslook.written import MARK, has_header, is_marked, refuse_foreign
 
@@ -99,6 +98,8 @@ _WRITTEN = {
     "leaderboard.tex": is_marked,
     "leaderboard.html": is_marked,
 }
+_CAPTION = "Recall at 1, SAR to optical, 95 % interval over clusters."
+_OPTIMISTIC = "picked on the measured queries: optimistic"
 
 
 def write_leaderboard(
@@ -111,19 +112,25 @@ def write_leaderboard(
     OutputError
         If one is there and of other origin, unless ``overwrite`` replaces it.
     """
+    from jinja2 import Environment, PackageLoader
+
     refuse_foreign(folder, _WRITTEN, overwrite=overwrite)
     columns = list(dict.fromkeys(entry.dataset for entry in entries))
+    heads = ["Extractor", *(_heading(column, entries) for column in columns)]
     lines = _lines(entries, columns)
+    note = f"† {_OPTIMISTIC}" if any(entry.line.optimistic for entry in entries) else ""
     paths = [folder / f"leaderboard.{kind}" for kind in ("csv", "tex", "html")]
-    _write_csv(paths[0], entries)
-    write_text(paths[1], _latex(columns, lines, entries))
-    write_text(paths[2], _html(columns, lines, entries))
+    ordered = sorted(entries, key=lambda e: (e.dataset, -e.line.row.value, e.name))
+    write_csv(paths[0], _COLUMNS, (_cells(entry) for entry in ordered))
+    write_text(paths[1], latex_table(heads, 1, [lines], f"{_CAPTION} {note}".rstrip()))
+    page = Environment(loader=PackageLoader("crosslook.report"), autoescape=True)
+    template = page.get_template("leaderboard.html.jinja")
+    text = template.render(mark=MARK, caption=_CAPTION, heads=heads, lines=lines, note=note)
+    write_text(paths[2], text)
     return paths
 
 
-def _lines(
-    entries: Sequence[Entry], columns: Sequence[str]
-) -> list[tuple[str, list[Entry | None]]]:
+def _lines(entries: Sequence[Entry], columns: Sequence[str]) -> list[list[str]]:
     """Cells by extractor; ordered by the mean over its data sets, most data sets first."""
     by_name: dict[tuple[str, str], dict[str, Entry]] = {}
     for entry in entries:
@@ -135,15 +142,10 @@ def _lines(
         return -len(values), -sum(values) / len(values)
 
     return [
-        (f"{name}, {pooling}" if names.count(name) > 1 else name,
-         [cells.get(column) for column in columns])
+        [f"{name}, {pooling}" if names.count(name) > 1 else name,
+         *(_text(cells.get(column)) for column in columns)]
         for (name, pooling), cells in sorted(by_name.items(), key=order)
     ]  # fmt: skip
-
-
-def _write_csv(path: Path, entries: Sequence[Entry]) -> None:
-    ordered = sorted(entries, key=lambda e: (e.dataset, -e.line.row.value, e.name))
-    write_csv(path, _COLUMNS, (_cells(entry) for entry in ordered))
 
 
 def _cells(entry: Entry) -> list[object]:
@@ -158,59 +160,8 @@ def _heading(column: str, entries: Sequence[Entry]) -> str:
     return f"{column} (gallery {row.n_gallery}, chance {number(row.chance, 4)})"
 
 
-def _text(entry: Entry | None, mark: str) -> str:
+def _text(entry: Entry | None) -> str:
     if entry is None:
         return "–"
     shown = f"{number(entry.line.row.value)} ({interval(entry.line.row)})"
-    return shown + (mark if entry.line.optimistic else "")
-
-
-_CAPTION = "Recall at 1, SAR to optical, 95 % interval over units."
-_OPTIMISTIC = "picked on the measured queries: optimistic"
-
-
-def _latex(
-    columns: Sequence[str],
-    lines: Sequence[tuple[str, list[Entry | None]]],
-    entries: Sequence[Entry],
-) -> str:
-    head = " & ".join(["Extractor", *(escape(_heading(c, entries)) for c in columns)])
-    body = [
-        " & ".join([escape(name), *(_text(c, r"$^\dagger$") for c in cells)]) + r" \\"
-        for name, cells in lines
-    ]
-    optimistic = any(entry.line.optimistic for entry in entries)
-    note = rf" $^\dagger$ {_OPTIMISTIC}" if optimistic else ""
-    foot = rf"\multicolumn{{{len(columns) + 1}}}{{l}}{{{escape(_CAPTION)}{note}}} \\"
-    rows = [
-        f"% {MARK}",
-        rf"\begin{{tabular}}{{l{'r' * len(columns)}}}",
-        r"\toprule",
-        head + r" \\",
-        r"\midrule",
-    ]
-    return "\n".join([*rows, *body, r"\midrule", foot, r"\bottomrule", r"\end{tabular}", ""])
-
-
-def _html(
-    columns: Sequence[str],
-    lines: Sequence[tuple[str, list[Entry | None]]],
-    entries: Sequence[Entry],
-) -> str:
-    head = "".join(f"<th>{escape_html(_heading(c, entries))}</th>" for c in columns)
-    body = "\n".join(
-        f"<tr><th>{escape_html(name)}</th>"
-        + "".join(f"<td>{escape_html(_text(cell, ' †'))}</td>" for cell in cells)
-        + "</tr>"
-        for name, cells in lines
-    )
-    note = f"<p>† {_OPTIMISTIC}</p>" if any(e.line.optimistic for e in entries) else ""
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="generator" content="{MARK}"><title>Leaderboard</title>'
-        "<style>body{font:16px sans-serif;margin:2rem}table{border-collapse:collapse}"
-        "th,td{padding:.3rem .8rem;text-align:right}th:first-child{text-align:left}"
-        "thead th{border-bottom:2px solid}</style></head><body><h1>Leaderboard</h1>"
-        f"<p>{_CAPTION}</p><table><thead><tr><th>Extractor</th>{head}</tr></thead>"
-        f"<tbody>\n{body}\n</tbody></table>{note}</body></html>\n"
-    )
+    return shown + ("†" if entry.line.optimistic else "")

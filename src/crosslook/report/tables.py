@@ -19,8 +19,10 @@ BEST = "best of all on these queries"
 
 ROW_COLUMNS = [field.name for field in fields(Row)]
 _ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "†": r"$^\dagger$",
 }  # fmt: skip
+_DAGGER = "†"
 
 
 def recall_rows(rows: Sequence[Row], direction: str, k: int = 1) -> dict[Setup, Row]:
@@ -186,32 +188,43 @@ def write_latex(run: Path, rows: Sequence[Row], record: Mapping[str, Any]) -> No
     """
     recall = recall_rows(rows, "sar->optical")
     lead = headlines(rows, record)
+    best = [s for s in best_setups(rows) if recall[s] not in [h.row for h in lead]]
+    groups = [
+        [_latex_cells(h.name, h.how, h.row, h.optimistic) for h in lead],
+        [_latex_cells(s.name, s.how, recall[s], True) for s in best],
+    ]
+    optimistic = best or any(h.optimistic for h in lead)
+    columns = ("Extractor", "Comparison", "Recall at 1", "95 % interval", "Gallery")
+    foot = f"{_DAGGER} {BEST}: optimistic" if optimistic else ""
+    write_text(run / "rows.tex", latex_table(columns, 2, groups, foot))
+
+
+def _latex_cells(name: str, how: str, row: Row, optimistic: bool) -> list[str]:
+    mark = _DAGGER if optimistic else ""
+    return [name, how, number(row.value) + mark, interval(row), str(row.n_gallery)]
+
+
+def latex_table(
+    columns: Sequence[str], texts: int, groups: Sequence[Sequence[Sequence[str]]], foot: str
+) -> str:
+    """A table for LaTeX's booktabs: groups of lines between rules, and a remark below.
+
+    The first ``texts`` columns are aligned to the left, all others to the right.
+    """
     lines = [
         f"% {MARK}",
-        r"\begin{tabular}{llrrr}",
+        rf"\begin{{tabular}}{{{'l' * texts}{'r' * (len(columns) - texts)}}}",
         r"\toprule",
-        r"Extractor & Comparison & Recall at 1 & 95\,\% interval & Gallery \\",
-        r"\midrule",
+        " & ".join(map(_escape, columns)) + r" \\",
     ]
-    lines += [_latex_line(h.name, h.how, h.row, h.optimistic) for h in lead]
-    best = [s for s in best_setups(rows) if recall[s] not in [h.row for h in lead]]
-    if best:
-        lines.append(r"\midrule")
-        lines += [_latex_line(s.name, s.how, recall[s], True) for s in best]
-    if best or any(h.optimistic for h in lead):
-        lines += [r"\midrule", rf"\multicolumn{{5}}{{l}}{{$^\dagger$ {BEST}: optimistic}} \\"]
-    lines += [r"\bottomrule", r"\end{tabular}", ""]
-    write_text(run / "rows.tex", "\n".join(lines))
+    for group in groups:
+        body = [" & ".join(map(_escape, cells)) + r" \\" for cells in group]
+        lines += [r"\midrule", *body] if body else []
+    if foot:
+        lines += [r"\midrule", rf"\multicolumn{{{len(columns)}}}{{l}}{{{_escape(foot)}}} \\"]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def _latex_line(name: str, how: str, row: Row, optimistic: bool) -> str:
-    cells = (name, how, number(row.value), interval(row), str(row.n_gallery))
-    texts = [escape(cell) for cell in cells]
-    if optimistic:
-        texts[2] += r"$^\dagger$"
-    return " & ".join(texts) + r" \\"
-
-
-def escape(text: str) -> str:
-    """Escape what LaTeX would read as a command."""
-    return "".join(_ESCAPES.get(c, c) for c in text)
+def _escape(text: str) -> str:
+    """Escape what LaTeX would read as a command; a thin space stands before a per cent sign."""
+    return "".join(_ESCAPES.get(c, c) for c in text).replace(r" \%", r"\,\%")

@@ -10,7 +10,7 @@ from crosslook.data.bands import NamedBands
 from crosslook.data.patches import PatchSet
 from crosslook.extract.base import Extractor, family_of
 from crosslook.extract.registry import extractor_class, find_row, open_model
-from crosslook.extract.run import Kept, extract_family, iterate, read_maps
+from crosslook.extract.run import StoredForm, extract_family, iterate, read_maps
 from crosslook.extract.spec import parse_spec
 from crosslook.extract.store import FeatureSet
 from crosslook.retrieval.compare.maps import Shifts
@@ -151,13 +151,13 @@ def patches_for(extractor: Extractor, patches: PatchSet) -> PatchSet | NamedBand
     return NamedBands(patches, extractor.BANDS) if extractor.BANDS else patches
 
 
-def kept_of(settings: StudySettings) -> Kept:
+def kept_of(settings: StudySettings) -> StoredForm:
     """What of the features the store keeps, as the settings say."""
     if settings.keep == "maps":
-        return Kept(settings.stored)
+        return StoredForm(settings.stored)
 
     def shrink(features: FeatureMap) -> FeatureMap:
         pooled = pool(features, settings.pooling)
         return FeatureMap(pooled[:, :, None, None], features.stride, None)
 
-    return Kept(settings.stored, str(settings.pooling), shrink)
+    return StoredForm(settings.stored, str(settings.pooling), shrink)

@@ -339,19 +339,13 @@ class Evaluator:
     def _add_gap(self, calibrated: Calibrated) -> None:
         sar, optical, clusters = calibrated.sar, calibrated.optical, self.clusters
         if self.accepted is not None:  # a second patch of one ground is no non-pair
-            sar, optical, clusters = (
-                sar[self.representatives],
-                optical[self.representatives],
-                clusters[self.representatives],
-            )
-        seed = self.settings.seed
-        self.add(calibrated.setup, Pairs(sar, optical, clusters, seed, self.settings.draws))
-        if not self.shown:
-            return
-        counts = pair_histograms(sar, optical, seed)
-        self.findings.histograms.append(
-            HistogramTable(calibrated.setup, counts.edges, counts.pairs, counts.non_pairs)
-        )
+            one = self.representatives
+            sar, optical, clusters = sar[one], optical[one], clusters[one]
+        view = Pairs(sar, optical, clusters, self.settings.seed, self.settings.draws)
+        self.add(calibrated.setup, view)
+        if self.shown:
+            counted = HistogramTable(calibrated.setup, *pair_histograms(view))
+            self.findings.histograms.append(counted)
 
     def _offsets(self, calibrated: Calibrated) -> dict[str, Offsets]:
         """Score corrections of SAR to optical, with the calibration set as banks."""

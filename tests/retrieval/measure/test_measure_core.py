@@ -279,6 +279,6 @@ def test_relative_gap_of_two_shifted_clouds() -> None:
 
 def test_histograms_count_everything_once() -> None:
     sar, optical = normalise(random((30, 4))), normalise(random((30, 4), 1))
-    histogram = pair_histograms(sar, optical, 0)
-    assert histogram.pairs.sum() == 30
-    assert histogram.non_pairs.sum() == 30 * 29
+    _, pairs, non_pairs = pair_histograms(Pairs(sar, optical, np.arange(30), 0))
+    assert pairs.sum() == 30
+    assert non_pairs.sum() == 30 * 29

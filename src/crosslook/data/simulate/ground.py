@@ -16,7 +16,7 @@ from crosslook.data.simulate.noise import (
     pixel_hash,
     uniform,
 )
-from crosslook.types import FloatArray, Window
+from crosslook.types import FloatArray, Mask, Window
 
 _WAVELENGTH = 6000.0
 _LAKE_LEVEL = -0.9
@@ -29,8 +29,8 @@ class Terrain:
     """Height of the ground in metres, and where lakes and rivers are; all (H, W)."""
 
     height: FloatArray
-    lake: NDArray[np.bool_]
-    river: NDArray[np.bool_]
+    lake: Mask
+    river: Mask
 
 
 def make_terrain(seed: int, y: Metres, x: Metres, relief: float) -> Terrain:
@@ -295,7 +295,7 @@ def make_ground(world: World, window: Window) -> Ground:
     terrain = make_terrain(world.stream("terrain"), y, x, world.relief)
     cover = make_landcover(world.stream("landcover"), y, x, world.gsd, terrain)
     texture = fractal_noise(world.stream("texture"), y, x, 160.0, octaves=3, gain=0.8)
-    bits = pixel_hash(world.stream("grain"), window.row, window.col, window.height, window.width)
+    bits = pixel_hash(world.stream("grain"), window)
     return Ground(terrain, cover, texture, bits)
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.types import FloatArray
+from crosslook.types import FloatArray, Window
 
 Hash = NDArray[np.uint32]
 Metres = NDArray[np.float64]
@@ -72,10 +72,10 @@ def fractal_noise(
     return np.asarray(total / np.float32(weight**0.5), np.float32)
 
 
-def pixel_hash(seed: int, row: int, col: int, height: int, width: int) -> Hash:
+def pixel_hash(seed: int, window: Window) -> Hash:
     """One hash per pixel of a window of the world, shape (height, width)."""
-    rows = mix(seed, np.arange(row, row + height))
-    return mix(rows[:, None], np.arange(col, col + width)[None, :])
+    rows = mix(seed, np.arange(window.row, window.bottom))
+    return mix(rows[:, None], np.arange(window.col, window.right)[None, :])
 
 
 def gamma_noise(bits: Hash, looks: float) -> FloatArray:

@@ -17,7 +17,7 @@ from crosslook.data.simulate.ground import (
     make_ground,
 )
 from crosslook.data.simulate.noise import blur, mix, normal_noise, pixel_hash, uniform
-from crosslook.types import FloatArray, Window
+from crosslook.types import FloatArray, Mask, Window
 
 _ALBEDO = np.array(
     [
@@ -95,9 +95,7 @@ def render_optical(world: World, window: Window, settings: OpticalSettings) -> N
     brightness = (_SKYLIGHT + (1 - _SKYLIGHT) * lit[1:-1, 1:-1]).astype(np.float32)
     image = blur(albedo * brightness, settings.blur, settings.radius)
     for band in range(3):
-        bits = pixel_hash(
-            world.stream(f"noise{band}"), window.row, window.col, window.height, window.width
-        )
+        bits = pixel_hash(world.stream(f"noise{band}"), window)
         image[band] += np.float32(settings.noise) * normal_noise(bits)
     scaled = image * np.float32(255 / _WHITE) + np.float32(0.5)
     return np.asarray(np.clip(scaled, 1, 255), np.uint8)
@@ -143,9 +141,7 @@ def _shadow_reach(gsd: float, settings: OpticalSettings) -> int:
     return math.ceil(longest / gsd)
 
 
-def _shadow(
-    surface: FloatArray, gsd: float, settings: OpticalSettings, reach: int
-) -> NDArray[np.bool_]:
+def _shadow(surface: FloatArray, gsd: float, settings: OpticalSettings, reach: int) -> Mask:
     """Whether something towards the sun is higher than the ray; loses ``reach`` a side.
 
     Only what an object of the greatest height could shade is looked for, so

@@ -23,9 +23,8 @@ from crosslook.data.simulate.ground import (
 )
 from crosslook.data.simulate.noise import gamma_noise, mix, pixel_hash, uniform
 from crosslook.data.simulate.settings import Look
-from crosslook.types import FloatArray, Window
+from crosslook.types import FloatArray, Mask, Window
 
-Mask = NDArray[np.bool_]
 Pixels = NDArray[np.int32]
 
 _DECIBEL = np.array([-23.0, -12.5, -12.5, -9.5, -16.0, -10.0, -12.0])
@@ -197,18 +196,16 @@ def _carried(image: FloatArray, moved: FloatArray) -> FloatArray:
     return np.asarray(out.reshape(height, width), np.float32)
 
 
-def add_speckle(
-    image: FloatArray, world: World, origin: tuple[int, int], looks: float
-) -> FloatArray:
+def add_speckle(image: FloatArray, world: World, window: Window, looks: float) -> FloatArray:
     """Multiply by gamma speckle of mean 1 and variance ``1 / looks``.
 
-    ``origin`` is the row and column of the first pixel in the sensor's own
-    grid; the speckle of a pixel depends on its place and the seed alone.
+    ``window`` is that of the image in the sensor's own grid; the speckle of a
+    pixel depends on its place and the seed alone.
     Fully developed speckle: Goodman, J. Opt. Soc. Am. 66, 1976.
     """
     if math.isinf(looks):
         return image
-    bits = pixel_hash(world.stream("speckle"), *origin, *image.shape)
+    bits = pixel_hash(world.stream("speckle"), window)
     return image * gamma_noise(bits, looks)
 
 

@@ -23,7 +23,7 @@ from crosslook.types import FloatArray, Window
 
 
 class SceneSettings(SceneOptions):
-    """The options of a scene, and the parts of the simulator that they stand for."""
+    """The options of a scene, and the parts of the simulator that they set."""
 
     @property
     def world(self) -> World:
@@ -140,7 +140,7 @@ def render_sar(settings: SceneSettings, part: Window | None = None) -> FloatArra
         image = render_backscatter(settings.world, place, settings.sar)
     else:
         image = _resampled(settings, matrix, at)
-    return add_speckle(image, settings.world, place.corner, settings.looks)
+    return add_speckle(image, settings.world, place, settings.looks)
 
 
 def seen_window(matrix: NDArray[np.float64], part: Window) -> Window:

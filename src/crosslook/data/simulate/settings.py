@@ -58,10 +58,10 @@ class SceneOptions(SeedOption):
         description="Leave hills displaced, as in a product that is not terrain-corrected.",
     )
     sun_azimuth: Annotated[float, Cli(metavar="DEGREES")] = Field(
-        default=150.0, ge=0.0, le=360.0, description="Where the sun stands, from north."
+        default=150.0, ge=0.0, le=360.0, description="Azimuth of the sun, from north."
     )
     sun_elevation: Annotated[float, Cli(metavar="DEGREES")] = Field(
-        default=45.0, ge=15.0, le=85.0, description="How high the sun stands."
+        default=45.0, ge=15.0, le=85.0, description="Elevation of the sun."
     )
 
     @model_validator(mode="after")

@@ -37,7 +37,7 @@ function draw(body, jobs, refresh) {
       return h("tr", {}, h("td", { class: "wide" }, shown ? h("a", { href: `#/match/${job.id}` }, job.title) : job.title),
         h("td", {}, NAMES[job.kind] ?? job.kind),
         h("td", {}, job.result.verdict ? badge(job.result.verdict) : state(job)),
-        h("td", { class: "num" }, job.result.confidence === undefined ? "" : job.result.confidence.toFixed(2)),
+        h("td", { class: "num" }, typeof job.result.confidence !== "number" ? "" : job.result.confidence.toFixed(2)),
         h("td", {}, ago(job.created)),
         h("td", {}, open ? h("button", { class: "small second", onclick: () => act(`/jobs/${job.id}/cancel`, "POST", refresh) }, "Cancel")
           : h("button", { class: "small quiet", "aria-label": `Remove ${job.title}`, title: "Remove", onclick: () => act(`/jobs/${job.id}`, "DELETE", refresh) }, "×")));

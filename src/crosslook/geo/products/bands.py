@@ -34,7 +34,7 @@ class Part:
     mask : str
         A file of equal pixels; where it is in ``masked`` there is no data.
     masked : tuple of (int, int)
-        Lowest and highest numbers of the mask that stand for no data.
+        Lowest and highest numbers of the mask that mean no data.
     """
 
     file: str
@@ -98,7 +98,7 @@ def band_name(digits: str) -> str:
 
 
 def chosen(product: Product, bands: Sequence[str], name: str) -> list[tuple[str, Part]]:
-    """Names and places of the bands wanted; by default visible ones, or polarisations.
+    """Names and places of the bands requested; by default visible ones, or polarisations.
 
     Where a whole file is the image, its own bands go by number too.
 
@@ -137,7 +137,7 @@ def chosen(product: Product, bands: Sequence[str], name: str) -> list[tuple[str,
 
 
 def _usual(names: list[str]) -> list[str]:
-    """Bands taken by their names alone: polarisations, one picture, or the visible ones."""
+    """Bands taken by their names alone: polarisations, one image, or the visible ones."""
     polarised = [band for band in names if band in POLARISATIONS]
     if polarised:
         return polarised[:2]

@@ -384,7 +384,7 @@ _ENTRIES = ("manifest.safe", "mtd_msil1c.xml", "mtd_msil2a.xml", "product.xml", 
 
 
 def entry_product(path: Path) -> Product | None:
-    """List the bands of the product that a file stands for; None where it is an ordinary one.
+    """List the bands of the product that a file belongs to; None where it is an ordinary one.
 
     Such are SNAP's ``.dim``, a zip archive, a manifest, a volume of CEOS, and
     images whose mask lies beside them.

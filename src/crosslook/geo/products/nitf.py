@@ -24,7 +24,6 @@ from xml.etree.ElementTree import Element, ParseError, SubElement, fromstring, t
 import numpy as np
 import pyproj
 import rasterio
-from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
 from crosslook.geo.products.bands import Part
@@ -43,8 +42,7 @@ from crosslook.geo.products.vrt import (
     quiet,
     stepwise,
 )
-
-Array = NDArray[np.float64]
+from crosslook.types import Array, Window
 
 
 def fitted(lonlat: Array, heights: Array, pixels: Array) -> tuple[dict[str, str], float]:
@@ -68,37 +66,37 @@ def fitted(lonlat: Array, heights: Array, pixels: Array) -> tuple[dict[str, str]
     """
     ground = np.column_stack([lonlat, heights])
     low, high = ground.min(axis=0), ground.max(axis=0)
-    middle, half = (low + high) / 2, np.maximum((high - low) / 2, 1e-9)
-    terms = _terms((ground - middle) / half)
+    centre, half = (low + high) / 2, np.maximum((high - low) / 2, 1e-9)
+    terms = _terms((ground - centre) / half)
     seen = pixels.min(axis=0), pixels.max(axis=0)
-    centre, reach = (seen[0] + seen[1]) / 2, np.maximum((seen[1] - seen[0]) / 2, 1e-9)
+    origin, reach = (seen[0] + seen[1]) / 2, np.maximum((seen[1] - seen[0]) / 2, 1e-9)
     rpc = {
-        "LINE_OFF": centre[0], "SAMP_OFF": centre[1], "LONG_OFF": middle[0], "LAT_OFF": middle[1],
-        "HEIGHT_OFF": middle[2], "LINE_SCALE": reach[0], "SAMP_SCALE": reach[1],
+        "LINE_OFF": origin[0], "SAMP_OFF": origin[1], "LONG_OFF": centre[0], "LAT_OFF": centre[1],
+        "HEIGHT_OFF": centre[2], "LINE_SCALE": reach[0], "SAMP_SCALE": reach[1],
         "LONG_SCALE": half[0], "LAT_SCALE": half[1], "HEIGHT_SCALE": half[2],
     }  # fmt: skip
     written = {key: repr(float(value)) for key, value in rpc.items()}
     worst = 0.0
     for axis, name in enumerate(("LINE", "SAMP")):
-        wanted = (pixels[:, axis] - centre[axis]) / reach[axis]
-        above, below = _quotient(terms, wanted)
+        target = (pixels[:, axis] - origin[axis]) / reach[axis]
+        above, below = _quotient(terms, target)
         worst = max(
-            worst, float(np.abs((terms @ above) / (terms @ below) - wanted).max() * reach[axis])
+            worst, float(np.abs((terms @ above) / (terms @ below) - target).max() * reach[axis])
         )
         for part, numbers in (("NUM", above), ("DEN", below)):
             written[f"{name}_{part}_COEFF"] = " ".join(repr(float(n)) for n in numbers)
     return written, worst
 
 
-def _quotient(terms: Array, wanted: Array) -> tuple[Array, Array]:
+def _quotient(terms: Array, target: Array) -> tuple[Array, Array]:
     """Numerator and denominator (the latter begins with 1) by least squares of least norm."""
-    both = np.column_stack([terms, -wanted[:, None] * terms[:, 1:]])
-    numbers = np.asarray(np.linalg.lstsq(both, wanted, rcond=1e-10)[0], np.float64)
+    both = np.column_stack([terms, -target[:, None] * terms[:, 1:]])
+    numbers = np.asarray(np.linalg.lstsq(both, target, rcond=1e-10)[0], np.float64)
     above, below = numbers[:20], np.concatenate([[1.0], numbers[20:]])
     if (terms @ below).min() > 0.5:
         return above, below
     # A pole lies near: do without a denominator.
-    plain = np.asarray(np.linalg.lstsq(terms, wanted, rcond=1e-10)[0], np.float64)
+    plain = np.asarray(np.linalg.lstsq(terms, target, rcond=1e-10)[0], np.float64)
     return plain, np.concatenate([[1.0], np.zeros(19)])
 
 
@@ -209,14 +207,14 @@ def _by_plane(root: Element) -> Located:
     """A SIDD image in a plane that touches the ground at its reference point."""
     plane = "Measurement/PlaneProjection/"
     pixels = _lattice(*size_of(root))
-    middle = _numbers(root, plane + "ReferencePoint/ECEF/{}", "XYZ")
+    origin = _numbers(root, plane + "ReferencePoint/ECEF/{}", "XYZ")
     start = _numbers(root, plane + "ReferencePoint/Point/{}", ("Row", "Col"))
     spacing = _numbers(root, plane + "SampleSpacing/{}", ("Row", "Col"))
     axes = [
         _numbers(root, f"{plane}ProductPlane/{axis}UnitVector/{{}}", "XYZ")
         for axis in ("Row", "Col")
     ]
-    ground = middle + ((pixels - start) * spacing) @ np.stack(axes)
+    ground = origin + ((pixels - start) * spacing) @ np.stack(axes)
     return Located(_points(pixels, ground), "SIDD geometry")
 
 
@@ -229,9 +227,9 @@ def _by_corners(root: Element) -> Located | None:
     level = float(_text(root, "GeoData/SCP/LLH/HAE") or 0.0)
     at = np.array([_TO_METRES.transform(*corners[name], level) for name in _CORNERS])
     pixels = _lattice(rows, cols)
-    share = pixels / (rows - 1, cols - 1)
-    bow = 4 * share[:, 0] * (1 - share[:, 0])
-    ground = _between(at, share) + np.outer(bow, _bend(root, at, (rows, cols)))
+    fraction = pixels / (rows - 1, cols - 1)
+    bow = 4 * fraction[:, 0] * (1 - fraction[:, 0])
+    ground = _between(at, fraction) + np.outer(bow, _bend(root, at, (rows, cols)))
     where = _points(pixels, ground)
     if "SIDD" in root.tag:
         return Located(where, "SIDD corner points")
@@ -240,24 +238,24 @@ def _by_corners(root: Element) -> Located | None:
 
 
 def _bend(root: Element, corners: Array, shape: tuple[int, int]) -> Array:
-    """How far the middle row of a SICD lies from where its corners alone would have it."""
+    """How far the central row of a SICD lies from where its corners alone would have it."""
     try:
         centre = _numbers(root, "GeoData/SCP/ECF/{}", "XYZ")
-        middle = _numbers(root, "ImageData/SCPPixel/{}", ("Row", "Col"))
+        central = _numbers(root, "ImageData/SCPPixel/{}", ("Row", "Col"))
         first = _numbers(root, "ImageData/{}", ("FirstRow", "FirstCol"))
     except _BROKEN:
         return np.zeros(3)
-    share = (middle - first) / (shape[0] - 1, shape[1] - 1)
-    bow = 4 * share[0] * (1 - share[0])
+    fraction = (central - first) / (shape[0] - 1, shape[1] - 1)
+    bow = 4 * fraction[0] * (1 - fraction[0])
     if bow < 0.5:  # too near to a border to tell
         return np.zeros(3)
-    out: Array = (centre - _between(corners, share[None])[0]) / bow
+    out: Array = (centre - _between(corners, fraction[None])[0]) / bow
     return out
 
 
-def _between(corners: Array, share: Array) -> Array:
-    """Interpolate between four corners, clockwise from the first, at shares (row, column)."""
-    down, right = share[:, :1], share[:, 1:]
+def _between(corners: Array, fraction: Array) -> Array:
+    """Interpolate between four corners, clockwise from the first, at fractions (row, column)."""
+    down, right = fraction[:, :1], fraction[:, 1:]
     top = corners[0] * (1 - right) + corners[1] * right
     bottom = corners[3] * (1 - right) + corners[2] * right
     out: Array = top * (1 - down) + bottom * down
@@ -395,7 +393,7 @@ def _add_bands(
         table = _amplitudes(document)
         amplitude = new_band(root, "float32" if table else data.dtypes[0])
         kind = "ComplexSource" if table else "SimpleSource"
-        source = add_source(root, amplitude, kind, file, data.shape, 1)
+        source = add_source(root, amplitude, kind, file, Window.whole(data.shape), 1)
         if table:
             SubElement(source, "LUT").text = stepwise(table)
     elif data.colorinterp[0] is ColorInterp.palette and lengths and not keeps_numbers(data):
@@ -450,7 +448,7 @@ def _texts(data: Any) -> list[str]:
 def _parts(data: Any) -> tuple[list[_Segment], int]:
     """Segments of the image that is open, and how many rows of it lie above them.
 
-    A bare file name stands for the whole first image, the name of a segment
+    A bare file name means the whole first image, the name of a segment
     for that one alone.
     """
     named = _IMAGE.match(data.name)
@@ -482,6 +480,7 @@ def _mosaic(data: Any, parts: Sequence[_Segment]) -> str:
     for band, kind in enumerate(data.dtypes, 1):
         added, top = new_band(root, kind), 0
         for part in parts:
-            add_source(root, added, "SimpleSource", part.name, part.shape, band, top)
-            top += part.shape[0]
+            own = Window.whole(part.shape)
+            add_source(root, added, "SimpleSource", part.name, own, band, own.shifted(top, 0))
+            top += own.height
     return tostring(root, encoding="unicode")

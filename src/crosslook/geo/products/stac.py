@@ -34,7 +34,7 @@ _BESIDE = re.compile(
     re.IGNORECASE,
 )
 _KINDS = ("tiff", "jp2", "netcdf", "hdf5", "png", "jpeg", "nitf")
-_PICTURES = ("png", "jpeg")
+_RENDERED = ("png", "jpeg")
 _IN_KEY = re.compile(r"_(\d+)m$", re.IGNORECASE)
 
 
@@ -119,7 +119,7 @@ def _is_raster(asset: Any) -> bool:
     if not isinstance(asset, dict) or not _href(asset):
         return False
     kind = str(asset.get("type") or "").lower()
-    if any(picture in kind for picture in _PICTURES):
+    if any(one in kind for one in _RENDERED):
         return "data" in _roles(asset)
     ending = _href(asset).partition("?")[0].lower().endswith(SUFFIXES)
     return any(one in kind for one in _KINDS) or (
@@ -133,7 +133,7 @@ def _roles(asset: Json) -> list[str]:
 
 
 def _bands_of(asset: Json, properties: Json, more: Json) -> list[Json]:
-    """What is said of each band, joined over all places where it may stand.
+    """What is said of each band, joined over all places where it may be.
 
     The nearest wins: the asset's band, the asset, the band of this name in the
     item, then in the collection.
@@ -257,7 +257,7 @@ def _part(file: str, number: int, band: Json, properties: Json) -> Part:
         scale = None  # by which no pixel would be left
     offset = said("offset")
     if offset is not None and properties.get("earthsearch:boa_offset_applied") is True:
-        offset = 0.0  # the pixels are corrected already, though the field stands there
+        offset = 0.0  # the pixels are corrected already, though the field is there
     if offset is not None and not math.isfinite(offset):
         offset = None
     return Part(file, number, "", scale, offset, said("nodata"))

@@ -25,6 +25,7 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from crosslook.errors import RasterError
 from crosslook.geo.products.bands import Part
 from crosslook.storage import name_of
+from crosslook.types import Window
 
 COMPLEX = ("complex64", "complex128", "complex_int16", "cint16", "cint32", "complex_int32")
 REMARKS = "CROSSLOOK"
@@ -35,6 +36,7 @@ _GDAL_TYPES = {
     "uint64": "UInt64", "int64": "Int64", "float16": "Float32",
     "complex_int32": "CInt32", "complex64": "CFloat32", "complex128": "CFloat64",
 }  # fmt: skip
+_UNEVEN = 0.05  # of a pixel
 _COLOURS = ("red", "green", "blue")
 _SENTINEL_1 = re.compile(r"^s1[a-d]-(?:iw|ew|wv|s\d|en|n\d)", re.IGNORECASE)
 
@@ -75,10 +77,7 @@ class Placement:
 
 def placement_of(data: Any) -> Placement:
     """Where an open file says that it lies."""
-    affine: tuple[float, ...] = ()
-    if not data.transform.is_identity:
-        a, b, c, d, e, f = tuple(data.transform)[:6]
-        affine = (c, a, b, f, d, e)
+    affine = () if data.transform.is_identity else data.transform.to_gdal()
     points, crs = control_points(data)
     return Placement(
         data.crs.to_wkt() if data.crs else "",
@@ -166,23 +165,22 @@ def add_source(
     parent: Element,
     kind: str,
     file: str,
-    shape: tuple[int, int],
+    part: Window,
     band: int,
-    top: int | None = None,
+    onto: Window | None = None,
 ) -> Element:
-    """Add all of a file's band as a source of one of the virtual raster's.
+    """Add a part of a file's band as a source of one of the virtual raster's.
 
     It fills the whole raster, as a band of coarser pixels does that covers the
-    same ground; or, where ``top`` is given, its own rows from there on.
+    same ground, or the pixels ``onto`` of it.
     """
-    own = {"xSize": str(shape[1]), "ySize": str(shape[0])}
-    whole = {"xSize": root.get("rasterXSize", ""), "ySize": root.get("rasterYSize", "")}
+    whole = Window.whole([int(root.get(name, "0")) for name in ("rasterYSize", "rasterXSize")])
     source = SubElement(parent, kind)
     SubElement(source, "SourceFilename", {"relativeToVRT": "0"}).text = file
     SubElement(source, "SourceBand").text = str(band)
-    SubElement(source, "SrcRect", {"xOff": "0", "yOff": "0", **own})
-    there = whole if top is None else own
-    SubElement(source, "DstRect", {"xOff": "0", "yOff": str(top or 0), **there})
+    for name, at in (("SrcRect", part), ("DstRect", onto or whole)):
+        sides = {"xOff": at.col, "yOff": at.row, "xSize": at.width, "ySize": at.height}
+        SubElement(source, name, {key: str(value) for key, value in sides.items()})
     return source
 
 
@@ -213,14 +211,14 @@ def add_colours(root: Element, data: Any, file: str) -> None:
     for component, colour in enumerate(_COLOURS, 1):
         added = new_band(root, "uint8")
         SubElement(added, "ColorInterp").text = colour.title()
-        source = add_source(root, added, "ComplexSource", file, data.shape, 1)
+        source = add_source(root, added, "ComplexSource", file, Window.whole(data.shape), 1)
         SubElement(source, "ColorTableComponent").text = str(component)
     clear = {index for index, colour in data.colormap(1).items() if colour[3] == 0}
     if data.nodata is not None and np.isfinite(data.nodata):
         clear.add(int(data.nodata))
     if clear:
         mask = SubElement(SubElement(root, "MaskBand"), "VRTRasterBand", {"dataType": "Byte"})
-        source = add_source(root, mask, "ComplexSource", file, data.shape, 1)
+        source = add_source(root, mask, "ComplexSource", file, Window.whole(data.shape), 1)
         shown = [0 if index in clear else 255 for index in range(256)]
         SubElement(source, "LUT").text = stepwise(shown)
 
@@ -249,9 +247,9 @@ def add_band(
         scale = data.scales[band - 1] if part.scale is None else part.scale
         SubElement(added, "Offset").text = repr(float(offset))
         SubElement(added, "Scale").text = repr(float(scale))
-    own = add_source(root, added, "SimpleSource", part.file, data.shape, band)
+    own = add_source(root, added, "SimpleSource", part.file, Window.whole(data.shape), band)
     if part.imaginary:
-        add_source(root, added, "SimpleSource", part.imaginary, data.shape, band)
+        add_source(root, added, "SimpleSource", part.imaginary, Window.whole(data.shape), band)
     if part.mask and not amplitude:
         _add_mask(root, added, part, data.shape)
     return own
@@ -259,7 +257,7 @@ def add_band(
 
 def _add_mask(root: Element, band: Element, part: Part, shape: tuple[int, int]) -> None:
     """Multiply a band by 1, and by NaN where its mask says that there is no data."""
-    source = add_source(root, band, "ComplexSource", part.mask, shape, 1)
+    source = add_source(root, band, "ComplexSource", part.mask, Window.whole(shape), 1)
     steps = [f"{n}:1" for low, high in part.masked[:1] for n in (0, low - 1) if n < low]
     steps += [f"{n}:nan" for low, high in part.masked for n in (low, high)]
     SubElement(source, "LUT").text = ",".join(dict.fromkeys(steps))
@@ -271,7 +269,7 @@ def add_complex(
     """Add one complex band of two that hold the real and the imaginary part."""
     pair = derived_band(root, "complex", label, gives_complex=True)
     for band in bands:
-        add_source(root, pair, "SimpleSource", file, data.shape, band)
+        add_source(root, pair, "SimpleSource", file, Window.whole(data.shape), band)
 
 
 def add_amplitude(
@@ -281,7 +279,8 @@ def add_amplitude(
     both = head(data.height, data.width, Placement())
     add_complex(both, data, file, bands)
     amplitude = derived_band(root, "mod", label)
-    add_source(root, amplitude, "SimpleSource", tostring(both, encoding="unicode"), data.shape, 1)
+    text = tostring(both, encoding="unicode")
+    add_source(root, amplitude, "SimpleSource", text, Window.whole(data.shape), 1)
 
 
 def stepwise(values: Sequence[float]) -> str:
@@ -317,6 +316,15 @@ class Georeference:
     nodata: float | None = None
     nodata_by_driver: bool = False
 
+    @property
+    def placement(self) -> Placement:
+        """The same in the forms of GDAL; CRSError where it knows no such CRS."""
+        wkt = rasterio.CRS.from_user_input(self.crs).to_wkt() if self.crs else ""
+        points = np.array([(p.col, p.row, p.x, p.y, p.z or 0.0) for p in self.points], np.float64)
+        if self.affine is None:
+            return Placement(points=points.reshape(-1, 5), points_crs=wkt)
+        return Placement(wkt, self.affine.to_gdal(), points.reshape(-1, 5), wkt)
+
 
 def placed(source: str, georeference: Georeference, label: str) -> str:
     """Write the virtual raster of an image that GDAL opens as ``source``, at its place.
@@ -328,10 +336,17 @@ def placed(source: str, georeference: Georeference, label: str) -> str:
     """
     try:
         with quiet(), rasterio.open(source) as data:
-            root = _head(data, georeference)
+            root = head(data.height, data.width, georeference.placement)
             for band in range(1, data.count + 1):
                 text = f"{label} {band}" if data.count > 1 else label
-                _add_band(root, data, source, band, text, georeference)
+                added = new_band(root, data.dtypes[band - 1], text)
+                by_driver = georeference.nodata_by_driver
+                nodata = data.nodatavals[band - 1] if by_driver else georeference.nodata
+                if nodata is not None and data.dtypes[band - 1] not in COMPLEX:
+                    SubElement(added, "NoDataValue").text = repr(float(nodata))
+                SubElement(added, "Offset").text = repr(georeference.offset)
+                SubElement(added, "Scale").text = repr(georeference.scale)
+                add_source(root, added, "SimpleSource", source, Window.whole(data.shape), band)
     except CRSError as error:
         raise RasterError(f"{name_of(source)}: {georeference.crs} is no known CRS.") from error
     except RasterioError as error:
@@ -352,44 +367,3 @@ def axis_affine(x: NDArray[Any], y: NDArray[Any]) -> Affine | None:
         steps.append(step)
     across, down = steps
     return Affine(across, 0, float(x[0]) - across / 2, 0, down, float(y[0]) - down / 2)
-
-
-_UNEVEN = 0.05  # of a pixel
-
-
-def _head(data: Any, where: Georeference) -> Element:
-    size = {"rasterXSize": str(data.width), "rasterYSize": str(data.height)}
-    root = Element("VRTDataset", size)
-    wkt = rasterio.CRS.from_user_input(where.crs).to_wkt() if where.crs else ""
-    if where.affine is not None:
-        SubElement(root, "SRS").text = wkt
-        a, b, c, d, e, f = tuple(where.affine)[:6]
-        numbers = ",".join(repr(float(number)) for number in (c, a, b, f, d, e))
-        SubElement(root, "GeoTransform").text = numbers
-    if where.points:
-        listed = SubElement(root, "GCPList", {"Projection": wkt})
-        for number, point in enumerate(where.points):
-            place = {"Pixel": point.col, "Line": point.row, "X": point.x, "Y": point.y}
-            place |= {"Z": point.z or 0.0}
-            texts = {key: repr(float(value)) for key, value in place.items()}
-            SubElement(listed, "GCP", {"Id": str(number), **texts})
-    return root
-
-
-def _add_band(
-    root: Element, data: Any, source: str, band: int, label: str, where: Georeference
-) -> None:
-    named = {"dataType": _GDAL_TYPES[data.dtypes[band - 1]], "band": str(band)}
-    added = SubElement(root, "VRTRasterBand", named)
-    SubElement(added, "Description").text = label
-    nodata = data.nodatavals[band - 1] if where.nodata_by_driver else where.nodata
-    if nodata is not None and not named["dataType"].startswith("C"):
-        SubElement(added, "NoDataValue").text = repr(float(nodata))
-    SubElement(added, "Offset").text = repr(where.offset)
-    SubElement(added, "Scale").text = repr(where.scale)
-    rectangle = {"xSize": str(data.width), "ySize": str(data.height)}
-    simple = SubElement(added, "SimpleSource")
-    SubElement(simple, "SourceFilename", {"relativeToVRT": "0"}).text = source
-    SubElement(simple, "SourceBand").text = str(band)
-    SubElement(simple, "SrcRect", {"xOff": "0", "yOff": "0", **rectangle})
-    SubElement(simple, "DstRect", {"xOff": "0", "yOff": "0", **rectangle})

@@ -221,8 +221,8 @@ def _positions(store: Store, node: Node, lattice: Node, axis: int) -> NDArray[np
         if len(units) == 1 and of_image.size == node.shape[-2:][axis]:
             start = of_image[0]  # times in nanoseconds are whole numbers beyond a double's
             known = (of_image - start).astype(np.float64)
-            wanted = (of_points - start).astype(np.float64)
-            between: NDArray[np.float64] = np.interp(wanted, known, np.arange(known.size))
+            target = (of_points - start).astype(np.float64)
+            between: NDArray[np.float64] = np.interp(target, known, np.arange(known.size))
             return between
     raise InputError(
         f"{name_of(store.root)}: the control points in {lattice.group} name no lines and pixels "

@@ -54,7 +54,7 @@ class Node:
     dimensions : tuple of str
         Names of the axes; empty where the store does not say.
     fill : object
-        What stands for no data, where the format takes it so (version 2).
+        What means no data, where the format takes it so (version 2).
     version : int
         Of the format.
     """

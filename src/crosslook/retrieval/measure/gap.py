@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crosslook.retrieval.compare.similarity import normalise, paired_cosines
 from crosslook.retrieval.measure.base import Definition, Measure, Pairs
@@ -22,7 +21,7 @@ from crosslook.retrieval.measure.resampling import (
     jackknife,
     sample,
 )
-from crosslook.types import DIRECTIONS, Estimate, FloatArray, Indices, Metric
+from crosslook.types import DIRECTIONS, Array, Estimate, FloatArray, Indices, Metric
 
 MOST_ITEMS = 1000
 """Pairs used where every pair meets every other; more are sampled by the seed."""
@@ -182,15 +181,6 @@ class Gap(Measure[Pairs]):
 
 
 @dataclass(frozen=True)
-class PairHistogram:
-    """Counts of cosines of pairs and of non-pairs over the same bins."""
-
-    edges: NDArray[np.float64]
-    pairs: Indices
-    non_pairs: Indices
-
-
-@dataclass(frozen=True)
 class Grams:
     """Products of all SAR and optical descriptors with each other, each (N, N)."""
 
@@ -240,7 +230,7 @@ def probe_accuracy(sar: FloatArray, optical: FloatArray, clusters: Indices, seed
     return bootstrap_fraction(right, np.tile(which, 2), seed)
 
 
-def occurrences(queries: FloatArray, gallery: FloatArray, k: int) -> NDArray[np.int64]:
+def occurrences(queries: FloatArray, gallery: FloatArray, k: int) -> Indices:
     """How often each gallery item is among the ``k`` nearest of a query, shape (Ng,).
 
     Cosine; ties go to the lower index.
@@ -292,14 +282,14 @@ def cka_chance(grams: Grams, seed: int) -> float:
     return float(np.mean([_alignment(sar, optical[np.ix_(order, order)]) for order in orders]))
 
 
-def _alignment(sar: NDArray[np.float64], optical: NDArray[np.float64]) -> float:
+def _alignment(sar: Array, optical: Array) -> float:
     if len(sar) < _FEWEST_FOR_CKA:
         return float("nan")
     own = float((sar * sar).sum()) * float((optical * optical).sum())
     return float((sar * optical).sum()) / float(np.sqrt(own)) if own > 0 else float("nan")
 
 
-def _u_centre(gram: FloatArray) -> NDArray[np.float64]:
+def _u_centre(gram: FloatArray) -> Array:
     """U-centred matrix, diagonal zero: its products are unbiased (Szekely and Rizzo 2014)."""
     exact = gram.astype(np.float64)
     count = len(exact)
@@ -325,16 +315,14 @@ def skewness(counts: Indices) -> float:
     return float((centred**3).mean() / std**3) if std > 0 else 0.0
 
 
-def pair_histograms(
-    sar: FloatArray, optical: FloatArray, seed: int, bins: int = 80
-) -> PairHistogram:
-    """Count the cosines of pairs and of non-pairs over -1..1, of a seeded sample."""
-    at = sample(len(sar), MOST_ITEMS, seed)
-    scores = np.clip(sar[at] @ optical[at].T, -1.0, 1.0)
+def pair_histograms(view: Pairs, bins: int = 80) -> tuple[Array, Indices, Indices]:
+    """Edges of bins over -1..1, and the cosines of pairs and of non-pairs counted in them."""
+    at = sample(len(view.sar), MOST_ITEMS, view.seed)
+    scores = np.clip(view.sar[at] @ view.optical[at].T, -1.0, 1.0)
     edges = np.linspace(-1.0, 1.0, bins + 1)
     pairs = np.histogram(scores.diagonal(), edges)[0].astype(np.int64)
     everything = np.histogram(scores, edges)[0].astype(np.int64)
-    return PairHistogram(edges, pairs, everything - pairs)
+    return edges, pairs, everything - pairs
 
 
 def _non_pair_distance(scores: FloatArray, clusters: Indices, seed: int, draws: int) -> Estimate:

@@ -1,4 +1,4 @@
-"""Maps that no similarity is: models compete, and hills are followed."""
+"""Maps that no similarity is: candidate models are compared, and hills are followed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ from crosslook.data.simulate.write import write_pair
 from crosslook.errors import GridError, InputError, SettingError
 from crosslook.geo.grid import make_grid
 from crosslook.geo.raster import RasterArray
-from crosslook.match.geometry import Rival, _bends, _informed, _simplest, choose_geometry
 from crosslook.match.register import register
-from crosslook.match.relief_fit import FLAT, Smoothness, choose_smoothness, fit_field
+from crosslook.match.relief import FLAT, Smoothness, choose_smoothness, fit_field
 from crosslook.match.robust_fit import fit_exact
+from crosslook.match.select import (
+    CandidateModel,
+    _informed,
+    _prefers_relief,
+    _simplest,
+    select_model,
+)
 from crosslook.match.settings import RegisterSettings, TransformModel
 from crosslook.match.transform import (
     Affine,
@@ -67,7 +73,7 @@ def test_the_simplest_model_that_predicts_is_taken(truth: Transform, model: str)
     assert result.transform.model == model
     assert error(result.transform, truth) < 1.0
     assert result.geometry is not None
-    rows = {row["model"]: row for row in result.to_dict()["geometry"]["rivals"]}
+    rows = {row["model"]: row for row in result.to_dict()["geometry"]["candidates"]}
     assert rows[model]["worse_px"] <= 0.1
     simpler = [m for m in ("shift", "similarity", "affine") if m != model][: len(rows)]
     for one in simpler[: ["shift", "similarity", "affine", "homography"].index(model)]:
@@ -80,12 +86,12 @@ def test_a_similarity_that_is_off_is_taken_anew(monkeypatch: pytest.MonkeyPatch)
     off = similarity((2.0, 3.0), 0.8, 0.99, (SIDE / 2, SIDE / 2))
     given: list[float] = []
 
-    def choose(*arguments: Any) -> Any:
-        moved = off.compose(arguments[4])
+    def choose(pair: Any, current: Transform, request: Any) -> Any:
+        moved = off.compose(current)
         given.append(error(moved, truth))
-        return choose_geometry(*(*arguments[:4], moved, *arguments[5:]))
+        return select_model(pair, moved, request)
 
-    monkeypatch.setattr("crosslook.match.register.choose_geometry", choose)
+    monkeypatch.setattr("crosslook.match.register.select_model", choose)
     result = register(*textured_pair(truth), near_only=True)
     assert given[0] > 3.0
     assert result.transform is not None
@@ -93,11 +99,11 @@ def test_a_similarity_that_is_off_is_taken_anew(monkeypatch: pytest.MonkeyPatch)
     assert error(result.transform, truth) < 1.0
 
 
-def rivals(**errors: tuple[float, float]) -> tuple[Rival, ...]:
-    """Rivals from their errors and the standard errors of what they are worse by."""
+def candidates(**errors: tuple[float, float]) -> tuple[CandidateModel, ...]:
+    """Candidates from their errors and the standard errors of what they are worse by."""
     best = min(error for error, _ in errors.values())
     return tuple(
-        Rival(cast("TransformModel", model), error, error - best, noise, float("nan"))
+        CandidateModel(cast("TransformModel", model), error, error - best, noise, float("nan"))
         for model, (error, noise) in errors.items()
     )
 
@@ -106,7 +112,9 @@ def informed(winner: TransformModel | None, **nats: float) -> TransformModel | N
     """What mutual information makes of a winner."""
     return _informed(
         winner,
-        tuple(Rival(cast("TransformModel", m), 1.0, 0.0, 0.0, nat) for m, nat in nats.items()),
+        tuple(
+            CandidateModel(cast("TransformModel", m), 1.0, 0.0, 0.0, nat) for m, nat in nats.items()
+        ),
     )
 
 
@@ -125,31 +133,31 @@ def test_mutual_information_objects_and_proposes() -> None:
 
 
 def test_little_gain_is_no_reason_for_more_unknowns() -> None:
-    assert _simplest(rivals(similarity=(2.6, 0.1), affine=(2.0, 0.0))) == "similarity"
-    assert _simplest(rivals(similarity=(3.2, 0.1), affine=(2.0, 0.0))) == "affine"
+    assert _simplest(candidates(similarity=(2.6, 0.1), affine=(2.0, 0.0))) == "similarity"
+    assert _simplest(candidates(similarity=(3.2, 0.1), affine=(2.0, 0.0))) == "affine"
     # Much, but by chance.
-    assert _simplest(rivals(similarity=(3.2, 1.3), affine=(2.0, 0.0))) == "similarity"
-    assert _simplest(rivals(shift=(1.01, 0.1), similarity=(1.0, 0.0))) == "shift"
-    assert _simplest(rivals(shift=(1.2, 0.3), similarity=(1.0, 0.0))) == "similarity"
+    assert _simplest(candidates(similarity=(3.2, 1.3), affine=(2.0, 0.0))) == "similarity"
+    assert _simplest(candidates(shift=(1.01, 0.1), similarity=(1.0, 0.0))) == "shift"
+    assert _simplest(candidates(shift=(1.2, 0.3), similarity=(1.0, 0.0))) == "similarity"
 
 
 def test_a_relief_has_to_take_away_a_tenth_and_its_own_noise() -> None:
-    assert _bends(rivals(similarity=(2.6, 0.1), relief=(2.0, 0.0)), "similarity")
-    assert not _bends(rivals(similarity=(2.1, 0.01), relief=(2.0, 0.0)), "similarity")
-    assert not _bends(rivals(similarity=(2.6, 0.7), relief=(2.0, 0.0)), "similarity")
-    worse = rivals(similarity=(3.0, 0.1), affine=(1.8, 0.0), relief=(2.0, 0.1))
-    assert not _bends(worse, "affine")
-    assert _bends(rivals(similarity=(4.0, 0.1), relief=(2.0, 0.0)), None)
+    assert _prefers_relief(candidates(similarity=(2.6, 0.1), relief=(2.0, 0.0)), "similarity")
+    assert not _prefers_relief(candidates(similarity=(2.1, 0.01), relief=(2.0, 0.0)), "similarity")
+    assert not _prefers_relief(candidates(similarity=(2.6, 0.7), relief=(2.0, 0.0)), "similarity")
+    worse = candidates(similarity=(3.0, 0.1), affine=(1.8, 0.0), relief=(2.0, 0.1))
+    assert not _prefers_relief(worse, "affine")
+    assert _prefers_relief(candidates(similarity=(4.0, 0.1), relief=(2.0, 0.0)), None)
 
 
-def test_a_model_that_is_given_has_no_rivals() -> None:
+def test_a_model_that_is_given_is_compared_with_no_other() -> None:
     truth = affine([[1.04, 0.0], [0.0, 0.97]])
     result = register(*textured_pair(truth), model="affine", near_only=True)
     assert result.transform is not None
     assert result.transform.model == "affine"
     assert error(result.transform, truth) < 1.0
     assert result.geometry is not None
-    assert [row["model"] for row in result.geometry["rivals"]] == ["affine"]
+    assert [row["model"] for row in result.geometry["candidates"]] == ["affine"]
 
 
 def hills(tmp_path: Path, seed: int = 1, relief: float = 140.0) -> tuple[Path, Path, Path]:
