@@ -25,7 +25,7 @@ import cv2
 from crosslook.extract.registry import open_extractor
 from crosslook.match.matchers.template import TemplateMatcher
 from crosslook.match.pair import ImagePair
-from crosslook.match.pose_range import PoseRange
+from crosslook.match.pose_search import PoseRange
 from crosslook.match.register import align_in
 from crosslook.match.settings import DEFAULT_EXTRACTOR, RegisterSettings
 from crosslook.match.starts import EXPANDED, SearchArea, neighbourhood

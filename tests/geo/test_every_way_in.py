@@ -58,12 +58,12 @@ def by_register(place: Any, optical: Any, monkeypatch: pytest.MonkeyPatch) -> Im
     """The SAR image as ``register`` opens it."""
     seen: list[ImageFile] = []
 
-    def stop(images: tuple[ImageFile, ImageFile], *_: object) -> None:
-        seen.extend(images)
+    def stop(sar: ImageFile, *_: object) -> None:
+        seen.append(sar)
         raise SeenError
 
     with monkeypatch.context() as patch:
-        patch.setattr(registering, "_searched", stop)
+        patch.setattr(registering, "start_of", stop)
         with pytest.raises(SeenError):
             registering.register(place, optical)
     return seen[0]

@@ -8,10 +8,14 @@ import sys
 import numpy as np
 import pytest
 
+from crosslook.data.simulate.scene import make_pair
 from crosslook.errors import MissingExtraError, SettingError
+from crosslook.geo.raster import RasterArray
+from crosslook.match import starts
 from crosslook.match.channels import Channels
 from crosslook.match.ncc import correlate, correlate_shifts, correlation_device, find_peaks
 from crosslook.match.refine import mutual_information
+from crosslook.match.register import register
 from crosslook.match.tie_points import Stage, score_maps
 from crosslook.types import FloatArray
 
@@ -84,6 +88,29 @@ def test_tie_points_are_correlated_on_the_device_that_is_named() -> None:
         by_numpy, by_torch = (score_maps(moving, fixed, step, name) for name in ("cpu", "cpu:0"))
         np.testing.assert_allclose(by_torch.scores, by_numpy.scores, atol=1e-5)
         assert not np.array_equal(by_torch.scores, by_numpy.scores)
+
+
+def test_register_correlates_on_the_device_that_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("torch", reason="the models extra is not installed")
+    made = make_pair(256, 5, gsd=60.0)
+    pair = RasterArray.of(made.sar), RasterArray.of(made.optical)
+    on_cpu = register(*pair, model="similarity", device="cpu")
+    named: list[str] = []
+
+    def torch_on_the_cpu(device: str) -> str:
+        named.append(device)
+        return "cpu:0"
+
+    monkeypatch.setattr(starts, "correlation_device", torch_on_the_cpu)
+    by_torch = register(*pair, model="similarity", device="cuda")
+    assert set(named) == {"cuda"}
+    assert by_torch.verdict == on_cpu.verdict == "match"
+    ours, theirs = on_cpu.tie_points, by_torch.tie_points
+    np.testing.assert_allclose(theirs.optical, ours.optical, atol=1e-3)
+    np.testing.assert_allclose(theirs.score, ours.score, atol=1e-5)
+    assert not np.array_equal(theirs.score, ours.score)
 
 
 def test_a_device_is_chosen_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:

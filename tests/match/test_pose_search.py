@@ -12,9 +12,15 @@ from crosslook.extract.registry import open_extractor
 from crosslook.geo.grey import GreyImage
 from crosslook.match.channels import dense_channels
 from crosslook.match.pair import ImagePair
-from crosslook.match.pose_range import Pose, PoseRange, scale_height
-from crosslook.match.pose_scores import PoseSearch, gradients
-from crosslook.match.pose_search import search_poses, whole_image
+from crosslook.match.pose_search import (
+    Pose,
+    PoseRange,
+    PoseSearch,
+    gradients,
+    scale_height,
+    search_poses,
+    whole_image,
+)
 from crosslook.match.settings import DEFAULT_EXTRACTOR
 from crosslook.match.transform import (
     Transform,

@@ -87,7 +87,7 @@ def test_a_similarity_that_is_off_is_taken_anew(monkeypatch: pytest.MonkeyPatch)
     given: list[float] = []
 
     def choose(pair: Any, current: Transform, request: Any) -> Any:
-        moved = off.compose(current)
+        moved = off @ current
         given.append(error(moved, truth))
         return select_model(pair, moved, request)
 
@@ -241,7 +241,7 @@ def test_relief_goes_there_and_back_and_through_json() -> None:
     bent = Transform(ReliefField.on_grid(values, 4.0, Affine(base.matrix)), "relief")
     points = np.random.default_rng(0).uniform(10, 140, (100, 2))
     assert np.abs(bent.inverse(bent(points)) - points).max() < 1e-6
-    moved = similarity((7.0, 2.0), 10.0, 0.5).compose(bent.compose(similarity((1.0, 1.0), 5.0)))
+    moved = similarity((7.0, 2.0), 10.0, 0.5) @ bent @ similarity((1.0, 1.0), 5.0)
     first = similarity((1.0, 1.0), 5.0)
     expected = similarity((7.0, 2.0), 10.0, 0.5)(bent(first(points)))
     assert np.abs(moved(points) - expected).max() < 1e-6
@@ -252,7 +252,7 @@ def test_relief_goes_there_and_back_and_through_json() -> None:
     here = make_grid("EPSG:4326", (1e-4, 0, 15.0, 0, -1e-4, 49.0), 160, 160)
     there = make_grid("EPSG:32633", (10.0, 0, 500_000.0, 0, -10.0, 5_427_700.0), 160, 160)
     placed = Transform(Projection(here, there), "shift")
-    whole = bent.compose(placed)
+    whole = bent @ placed
     assert np.abs(whole(points) - bent(placed(points))).max() < 1e-6
     assert np.abs(whole.inverse(whole(points)) - points).max() < 1e-5
 

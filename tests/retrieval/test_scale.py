@@ -292,7 +292,7 @@ def test_a_run_that_fails_at_the_last_model_keeps_the_others(
 def test_a_large_set_has_a_thumbnail_of_every_match_that_is_shown(
     pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(record, "ALL_PICTURED", 0)
+    monkeypatch.setattr(record, "ALL_SHOWN", 0)
     run = run_study(StudySettings(pairs=pairs, out=tmp_path / "run", **QUICK))
     pictured = read_thumbnails(run)
     assert len(pictured) < len(read_patches(run))

@@ -32,7 +32,6 @@ from crosslook.atlas.settings import LocateCall, LocateSettings
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.atlas.verify import FineLevel, verify
 from crosslook.errors import CrosslookError, MatchError, StoreError
-from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
 from crosslook.geo.grid import to_lonlat, to_map
 from crosslook.geo.image import ImageFile, Reading, open_image
@@ -42,7 +41,7 @@ from crosslook.match.files import check_out
 from crosslook.match.matchers.template import TemplateMatcher
 from crosslook.match.pair import read_pair
 from crosslook.match.reason import likely_absence
-from crosslook.match.register import make_result
+from crosslook.match.register import Source, make_result
 from crosslook.match.result import Failure, MatchResult, outline
 from crosslook.match.settings import DEFAULT_EXTRACTOR, RegisterSettings, factors
 from crosslook.match.starts import Start
@@ -50,7 +49,7 @@ from crosslook.match.transform import Transform, scaling, translation
 from crosslook.match.working_grid import MARGIN
 from crosslook.options import after_two, record
 from crosslook.progress import stage, timer, timings
-from crosslook.storage import Place, name_of
+from crosslook.storage import name_of
 from crosslook.types import FloatArray, Window
 
 CANDIDATES = 50
@@ -63,9 +62,7 @@ _LEAST_VALID = 0.5  # valid fraction of a part that is searched with
 
 
 @after_two(LocateCall)
-def locate(
-    query: Place | RasterArray | ImageFile, atlas: str | Path | Atlas, settings: LocateCall
-) -> MatchResult:
+def locate(query: Source, atlas: str | Path | Atlas, settings: LocateCall) -> MatchResult:
     """Find where on an atlas a SAR image lies, and how sure that is.
 
     Four stages: correlation of calibrated features at all positions at once;
@@ -115,13 +112,13 @@ def locate(
 
 @after_two(LocateSettings)
 def locate_all(
-    queries: Iterable[Place | RasterArray | ImageFile],
+    queries: Iterable[Source],
     atlas: str | Path | Atlas,
     settings: LocateSettings,
 ) -> Iterator[MatchResult | Failure]:
     """Locate many queries, as :func:`locate` does one, and yield what each gives, in order.
 
-    Queries are searched for a few at a time, so an atlas too large to be kept
+    Queries are searched for a few at a time, so an atlas too large to stay
     transformed in memory is read once for several of them. A query that
     cannot be read or matched gives a :class:`~crosslook.match.result.Failure`;
     the others go on.
@@ -131,24 +128,24 @@ def locate_all(
     StoreError, InputError, SettingError
         If the atlas cannot be read or has no such level.
     """
-    job = _open(atlas, settings)
+    job = _Job(atlas, settings)
     waiting = iter(queries)
     while prepared := _prepare(waiting, job):
         yield from _locate_pass(prepared, job)
 
 
-@dataclass(frozen=True, eq=False)
 class _Job:
     """What all queries of a call share."""
 
-    atlas: Atlas
-    settings: LocateSettings
-    levels: OpenLevels
-    verifier: FineLevel
-    extractor: Extractor
-    coarse: int | None
-    fine: str
-    reading: Reading
+    def __init__(self, place: str | Path | Atlas, settings: LocateSettings) -> None:
+        self.atlas = atlas = place if isinstance(place, Atlas) else open_atlas(place)
+        self.settings = settings
+        self.levels = OpenLevels(atlas, settings)
+        self.fine = settings.fine or atlas.manifest.levels[-1].spec
+        self.verifier = FineLevel(self.levels, self.fine)
+        self.extractor = open_model(DEFAULT_EXTRACTOR, settings)
+        self.coarse = None if settings.coarse is None else atlas.level_number(settings.coarse)
+        self.reading = Reading.parse(settings.reading())
 
     def record(self, level: int) -> dict[str, Any]:
         """What ``match.json`` says of the settings, with what the defaults became."""
@@ -161,25 +158,9 @@ class _Job:
         }
 
 
-def _open(place: str | Path | Atlas, settings: LocateSettings) -> _Job:
-    atlas = place if isinstance(place, Atlas) else open_atlas(place)
-    levels = OpenLevels(atlas, settings)
-    fine = settings.fine or atlas.manifest.levels[-1].spec
-    return _Job(
-        atlas=atlas,
-        settings=settings,
-        levels=levels,
-        verifier=FineLevel(levels, fine),
-        extractor=open_model(DEFAULT_EXTRACTOR, settings),
-        coarse=None if settings.coarse is None else atlas.level_number(settings.coarse),
-        fine=fine,
-        reading=Reading.parse(settings.reading()),
-    )
-
-
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """A query ready to be searched for, whole or in parts, and the seconds that took."""
+    """A query read and scaled, to be searched for whole or in parts, and the seconds that took."""
 
     query: Query
     request: SearchRequest
@@ -187,18 +168,7 @@ class _Prepared:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, eq=False)
-class _Searched:
-    """A query whose places are known: what the last stages work on."""
-
-    query: Query
-    candidates: list[Candidate]
-    level: int
-
-
-def _prepare(
-    waiting: Iterator[Place | RasterArray | ImageFile], job: _Job
-) -> list[_Prepared | Failure]:
+def _prepare(waiting: Iterator[Source], job: _Job) -> list[_Prepared | Failure]:
     """Prepare the queries of the next pass; empty where none is left."""
     prepared: list[_Prepared | Failure] = []
     poses = 0
@@ -214,7 +184,7 @@ def _prepare(
     return prepared
 
 
-def _prepare_one(query: Place | RasterArray | ImageFile, job: _Job) -> _Prepared:
+def _prepare_one(query: Source, job: _Job) -> _Prepared:
     stage("read")
     atlas, settings = job.atlas, job.settings
     image = open_image(query, "sar", job.reading)
@@ -242,7 +212,7 @@ def _may_lap(one: _Prepared, level: int, job: _Job) -> bool:
     return few and not one.in_parts and bool((one.request.poses[0].extent > seen).any())
 
 
-def _name(query: Place | RasterArray | ImageFile) -> str:
+def _name(query: Source) -> str:
     if isinstance(query, ImageFile):
         return query.name
     return query.header.name if isinstance(query, RasterArray) else name_of(query)
@@ -293,14 +263,13 @@ def _places(
 
 def _matched(job: _Job, one: _Prepared, level: int, candidates: list[Candidate]) -> MatchResult:
     """Match at what was found; where a part was searched with, and in vain, at what others find."""
-    result = _match(job, _Searched(one.query, _verified(job, one, candidates), level))
+    result = _match(job, one, level, candidates)
     if result.verdict == "match" or not _may_lap(one, level, job):
         return result
     with timer("search"):
         request = replace(one.request, poses=_parts(one.request.poses, job))
         level, candidates = search_queries(job.levels, [request], CANDIDATES, job.coarse or 0)[0]
-    candidates = _verified(job, replace(one, request=request), candidates)
-    return _choose([result, _match(job, _Searched(one.query, candidates, level))])
+    return _choose([result, _match(job, replace(one, request=request), level, candidates)])
 
 
 def _explained(result: MatchResult, one: _Prepared, job: _Job) -> MatchResult:
@@ -320,23 +289,23 @@ def _verified(job: _Job, one: _Prepared, candidates: list[Candidate]) -> list[Ca
         raise MatchError(
             f"nothing in atlas '{job.atlas.name}' can be compared with "
             f"'{one.query.image.name}': too little of the prior holds data. "
-            "Widen it, or see atlas info."
+            "Expand it, or see atlas info."
         )
     with timer("verification"):
         return verify(job.verifier, one.request.poses, candidates)
 
 
-def _match(job: _Job, searched: _Searched) -> MatchResult:
-    """The last stages, at the best candidate and, unless that is a match, at those hardly worse."""
-    candidates = searched.candidates
+def _match(job: _Job, one: _Prepared, level: int, candidates: list[Candidate]) -> MatchResult:
+    """Verify, then match at the best and, unless that is a match, at those hardly worse."""
+    candidates = _verified(job, one, candidates)
     tried: list[MatchResult] = []
-    close = sum(one.total * _CLOSE >= candidates[0].total for one in candidates)
+    close = sum(other.total * _CLOSE >= candidates[0].total for other in candidates)
     for number in range(len(candidates)):
         if number >= min(close, _MOST_TRIED) and tried:
             break
         # A place on ground that cannot be matched, say of one colour, is no place.
         try:
-            tried.append(_match_at(job, searched, number))
+            tried.append(_match_at(job, one.query, level, candidates, number))
         except MatchError:
             if number == len(candidates) - 1 and not tried:
                 raise
@@ -355,8 +324,11 @@ def _choose(tried: Sequence[MatchResult]) -> MatchResult:
     return tried[0] if surest.verdict == "no match" else surest
 
 
-def _match_at(job: _Job, searched: _Searched, number: int) -> MatchResult:
-    atlas, query, candidates = job.atlas, searched.query, searched.candidates
+def _match_at(
+    job: _Job, query: Query, level: int, candidates: list[Candidate], number: int
+) -> MatchResult:
+    """The last stages at one of the candidates; the others are its alternatives."""
+    atlas = job.atlas
     one, others = candidates[number], candidates[:number] + candidates[number + 1 :]
     native = bent(one.placed @ scaling(query.factor).inverse, query.image, atlas)
     second = others[0].total if others else 0.0
@@ -364,7 +336,7 @@ def _match_at(job: _Job, searched: _Searched, number: int) -> MatchResult:
     place = Start(native, "atlas", search_score=one.total, search_margin=margin)
     alternatives = tuple(_describe(atlas, query, other) for other in others[:_ALTERNATIVES])
     alignment, window = _aligned_at(job, query.image, place)
-    result = make_result(alignment, job.record(searched.level))
+    result = make_result(alignment, job.record(level))
     return replace(result, alternatives=alternatives, window=window)
 
 
@@ -385,7 +357,7 @@ def _aligned_at(job: _Job, image: ImageFile, place: Start) -> tuple[Alignment, W
 
 
 def locate_from(
-    query: Place | RasterArray | ImageFile,
+    query: Source,
     atlas: str | Path | Atlas,
     start: Transform,
     settings: LocateSettings,
@@ -400,7 +372,7 @@ def locate_from(
         Pixels of the query to pixels of the atlas, good to 60 pixels: two or
         three tie points set by hand give one.
     """
-    job = _open(atlas, settings)
+    job = _Job(atlas, settings)
     stage("read")
     with timings() as seconds:
         image = open_image(query, "sar", job.reading)
@@ -409,7 +381,7 @@ def locate_from(
 
 
 def surface_of(
-    query: Place | RasterArray | ImageFile,
+    query: Source,
     atlas: str | Path | Atlas,
     settings: LocateSettings,
     most: int = 256,
@@ -423,7 +395,7 @@ def surface_of(
     side : float
         Atlas pixels along a side of a square; the first begins at pixel (0, 0).
     """
-    job = _open(atlas, settings)
+    job = _Job(atlas, settings)
     return score_surface(job.levels, _prepare_one(query, job).request, most, job.coarse)
 
 

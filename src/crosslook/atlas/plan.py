@@ -1,6 +1,6 @@
 """What an atlas of an area takes: time, memory and storage, from unit costs measured here.
 
-A small atlas of random ground is built and asked, each in a process of its
+A small atlas of random ground is built and searched, each in a process of its
 own, so that its peak of memory is its own. The costs of one block times the
 blocks of the area are the plan.
 """
@@ -28,6 +28,7 @@ from crosslook.atlas.settings import BuildSettings, LevelOptions, LocateCall
 from crosslook.atlas.store import open_atlas
 from crosslook.atomic import check_writable, write_text
 from crosslook.errors import CrosslookError, InputError, SettingError, did_you_mean
+from crosslook.geo.raster import RasterArray
 from crosslook.json_text import json_object
 from crosslook.match.ncc import correlation_device
 from crosslook.options import ModelOptions
@@ -239,24 +240,6 @@ class AtlasPlan:
         return "\n".join(f"{name:10}{text}" for name, text in lines.items())
 
 
-def check_numbers(area_km2: float, gsd: float, machines: int, workers: int) -> None:
-    """Refuse what cannot be planned, before anything is measured.
-
-    Raises
-    ------
-    SettingError
-        If a number is not above 0.
-    """
-    for name, value in (
-        ("the area", area_km2),
-        ("--gsd", gsd),
-        ("--machines", machines),
-        ("--workers", workers),
-    ):
-        if not value > 0:
-            raise SettingError(f"{name} is {value:g}; a number above 0 is needed.")
-
-
 def plan_atlas(
     area_km2: float, gsd: float, costs: UnitCosts, machines: int = 1, workers: int = 1
 ) -> AtlasPlan:
@@ -283,7 +266,10 @@ def plan_atlas(
     SettingError
         If a number is not above 0.
     """
-    check_numbers(area_km2, gsd, machines, workers)
+    numbers = {"the area": area_km2, "--gsd": gsd, "--machines": machines, "--workers": workers}
+    for name, value in numbers.items():
+        if not value > 0:
+            raise SettingError(f"{name} is {value:g}; a number above 0 is needed.")
     side = math.sqrt(area_km2) * 1000 / gsd
     # A hair beyond a whole block is rounding, not another block.
     blocks = math.ceil(side / costs.block - 1e-6) ** 2
@@ -427,7 +413,9 @@ def _ask(place: Path, options: LevelOptions) -> dict[str, float]:
     precomputed = perf_counter() - started
     seconds = []
     for number in range(_QUERIES + 1):
-        chip = atlas.image((300 + 400 * number, 500), (_CHIP, _CHIP))
+        window = (300 + 400 * number, 500), (_CHIP, _CHIP)
+        bands, valid = atlas.pixels(*window)
+        chip = RasterArray.of(bands[:1], valid, atlas.window(*window))
         # A large atlas is searched in its first level.
         seconds.append(locate(chip, atlas, settings).timings)
     later = seconds[1:]  # the first one pays for what is made once

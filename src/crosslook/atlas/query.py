@@ -227,7 +227,7 @@ def cut_poses(poses: Sequence[Pose], side: int, least_valid: float) -> list[Pose
     side : int
         Of a part, pixels of the atlas.
     least_valid : float
-        Least fraction of valid pixels of a part that is kept, 0..1.
+        Least fraction of valid pixels of a part that is used, 0..1.
     """
     parts = []
     for pose in poses:
@@ -447,7 +447,7 @@ def make_prior(atlas: Atlas, image: ImageFile, settings: LocateSettings) -> Prio
             return prior
     raise MatchError(
         f"the prior is empty: atlas '{atlas.name}' holds nothing there. "
-        "Check longitude and latitude, widen the radius, or see atlas info."
+        "Check longitude and latitude, expand the radius, or see atlas info."
     )
 
 

@@ -254,7 +254,7 @@ def score_surface(
         scores, step = search.surface(query, most)
         best = scores if best is None else np.maximum(best, scores)
     if best is None:
-        raise MatchError("no pose is left to search under; widen the rotation or the scale.")
+        raise MatchError("no pose is left to search under; expand the rotation or the scale.")
     return best, step * kind.cell
 
 

@@ -42,7 +42,7 @@ IMAGE, VALID = "image.npy", "valid.npy"
 _MOST_PIXELS, _MOST_BLOCK = 10**9, 2**16
 _SOURCES, _LEFT_OUT = 3, 20  # named; of others the number is given
 _SHOWN_BLOCKS, _THUMBNAIL = 4, 480
-_REMOTE_FILES = 64  # arrays of a remote atlas that are held in memory
+_REMOTE_FILES = 64  # arrays of a remote atlas that stay in memory
 Block = tuple[int, int]
 
 

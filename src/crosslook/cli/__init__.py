@@ -84,7 +84,7 @@ TABLE: Table = {
     ),
     "compare": (
         "crosslook.cli.study:compare",
-        "Say which differences between runs are significant, by a paired bootstrap over units.",
+        "Say which differences between runs are significant, by a paired bootstrap over clusters.",
     ),
     "export": (
         "crosslook.cli.study:export",

@@ -104,7 +104,7 @@ def report(inputs: ReportInputs) -> None:
 
 
 def compare(settings: CompareSettings) -> None:
-    """Say which differences between runs are significant, by a paired bootstrap over units."""
+    """Say which differences between runs are significant, by a paired bootstrap over clusters."""
     from crosslook.report.compare import print_comparison
 
     print_comparison(list(settings.runs), settings.out, settings.seed, overwrite=settings.overwrite)

@@ -345,17 +345,17 @@ class _Entry:
         self.lock = Lock()
         self.closed = False
         self._source = source
-        self._ready = False
+        self._decoded = False
         self.handles, self.about = open_handles(source)
 
-    def make_ready(self) -> None:
+    def decode(self) -> None:
         """Decode what can only be read from its beginning; headers do not need that."""
-        if not self._ready and any(must_decode_whole(handle) for handle in self.handles):
+        if not self._decoded and any(must_decode_whole(handle) for handle in self.handles):
             handles = self.handles
             self.handles, self.about = open_handles(self._source, decoded=True)
             for handle in reversed(handles):
                 handle.close()
-        self._ready = True
+        self._decoded = True
 
     def close(self) -> None:
         with self.lock:
@@ -393,7 +393,7 @@ class OpenRasters:
                 if entry.closed:  # dropped by another thread in between
                     continue
                 if pixels:
-                    entry.make_ready()
+                    entry.decode()
                 yield entry.handles[1 if entry.about.joined else 0], entry.handles[-1]
                 return
 

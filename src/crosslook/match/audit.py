@@ -151,7 +151,7 @@ class Audit:
     def write(self, out: str | Path, *, overwrite: bool = False) -> list[Path]:
         """Write ``audit.csv``, ``alignment.csv`` and the others where they have something to say.
 
-        Scenes that failed stand in ``failed.csv``, images held twice in
+        Scenes that failed are in ``failed.csv``, images that occur twice in
         ``duplicates.csv``, the trusted scene that is farthest off is ``worst.png``.
         ``alignment.csv`` has ``scene,row,col`` for the trusted scenes alone;
         ``study --alignment FILE`` applies it. What an earlier audit left

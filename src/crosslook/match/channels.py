@@ -12,6 +12,8 @@ from crosslook.extract.base import Extractor
 from crosslook.geo.grey import GreyImage
 from crosslook.types import FloatArray
 
+_MARGIN = 3.0
+
 
 @dataclass(frozen=True, eq=False)
 class Channels:
@@ -33,13 +35,13 @@ class Channels:
     gaps: NDArray[np.bool_] | None = None
 
 
-def dense_channels(image: GreyImage, extractor: Extractor, margin: float = 3.0) -> Channels:
+def dense_channels(image: GreyImage, extractor: Extractor) -> Channels:
     """Extract features and make them comparable with those of the other sensor.
 
     Each channel is brought to mean 0 and standard deviation 1 over the valid cells of
     this image: statistics per modality, without labels. Cells where the
     image is flat fade, since what a normalised feature says of open water is
-    noise. A cell is valid when no invalid pixel lies in it or within ``margin``
+    noise. A cell is valid when no invalid pixel lies in it or within three
     pixels of it. Of thin gaps, whose values are interpolated, half its pixels may be; the
     cells beside gaps are brought to mean 0 by themselves, since what interpolation does to
     them is alike in both images.
@@ -47,10 +49,10 @@ def dense_channels(image: GreyImage, extractor: Extractor, margin: float = 3.0) 
     features = extractor.extract(np.broadcast_to(image.values, (1, 3, *image.shape)))
     values = features.values[0]
     cells, stride = values.shape[1:], features.stride
-    valid = valid_cells(image.known, cells, stride, margin)
+    valid = valid_cells(image.known, cells, stride, _MARGIN)
     parts, gaps = [valid], None
     if image.gaps is not None:
-        whole = valid_cells(image.valid, cells, stride, margin)
+        whole = valid_cells(image.valid, cells, stride, _MARGIN)
         gaps = valid & ~filled_cells(image.valid, cells, stride)
         valid = valid & ~gaps
         parts = [valid & whole, valid & ~whole]

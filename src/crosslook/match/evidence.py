@@ -166,7 +166,7 @@ class Evidence:
     places up to 16 cells away. An image of any size has about 64 cells a side."""
     peak_margin: float = _more(
         "No other place nearby correlates as well: the margin is {:.1f} standard deviations.",
-        "Another place nearby correlates about as well: the margin is {:.1f} standard deviations.",
+        "Another place nearby correlates nearly as well: the margin is {:.1f} standard deviations.",
         register=_clipped(-3.0, 6.0),
         error=Form("1 - min(x, 6) / 6", lambda x: 1.0 - min(x, 6.0) / 6.0),
     )
@@ -188,7 +188,7 @@ class Evidence:
     searched."""
     search_margin: float = _more(
         "The next best place of the search is clearly behind: the margin is {:.0%}.",
-        "Another place of the search scored about as well: the margin is {:.0%}.",
+        "The next best place of the search is close: the margin is {:.0%}.",
         locate=Form("10 log(1 + max(x, 0))", lambda x: np.log1p(max(x, 0.0)) * 10.0),
     )
     """That sum over the second-best place's, less 1; 0 where nothing was searched."""

@@ -41,7 +41,7 @@ def correlation_device(device: Device = "auto") -> str:
     SettingError
         If the device is not there.
     MissingExtraError
-        If a GPU is asked for and torch is not installed.
+        If a GPU is requested and torch is not installed.
     """
     # Torch takes seconds to import, so it is asked only where a driver is.
     if device == "cpu" or (device == "auto" and shutil.which("nvidia-smi") is None):

@@ -2,30 +2,203 @@
 
 The whole SAR image is one template. It is brought under every rotation, scale
 and flip requested, and correlated with the optical image at all positions by
-FFT, counting only where both hold something. Coarse cells sort out the poses,
-finer ones and mutual information decide between those that are left.
+FFT, counting only where both hold something. Coarse cells sort out the poses;
+finer ones and mutual information at the same positions decide between those
+that are left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeVar
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
 
+from crosslook.extract.base import Extractor
+from crosslook.extract.registry import open_extractor
 from crosslook.extract.runtime import available_cores
-from crosslook.match.pair import ImagePair
-from crosslook.match.pose_range import Pose, PoseRange, scale_height
-from crosslook.match.pose_scores import Candidate, FullScores, Peak, PoseSearch, best_of
-from crosslook.match.transform import Transform, grid_points, mean_distance
+from crosslook.geo.grey import GreyImage
+from crosslook.match.channels import Channels, dense_channels
+from crosslook.match.ncc import (
+    cosines,
+    fetch,
+    forward,
+    inverse,
+    masked_planes,
+    masked_products,
+    place,
+)
+from crosslook.match.pair import CachedImage, ImagePair, reduce_image
+from crosslook.match.transform import Transform, grid_points, mean_distance, similarity, translation
+from crosslook.match.warp import opencv_matrix, warp
+from crosslook.types import Array, FloatArray
 
 _Item = TypeVar("_Item")
 _Value = TypeVar("_Value")
 _MOST_THREADS = 4  # each holds a pose's spectra; more of them wait for the interpreter
 _MOST_FINE, _MOST_FULL = 60, 20
 _CLOSE_DEGREES = 2.0
-_AROUND, _HERE, _FAR = 16, 2.0, 4.0
+_AROUND, _HERE, _FAR = 16, 2.0, 4.0  # cells
+_UNREDUCED = 64
+"""Side of a SAR image that is searched at its own resolution; reduced by 2 where 4 times that."""
+
+_CELLS = 64
+_LEAST_OVERLAP = 0.5
+_BINS = 8
+_WEIGHTS = (1.0, 1.0, 0.3)  # of fine cells, coarse cells, mutual information
+_SCALE_POWER = 0.75  # 1 for noise alone; what is alike at large scales by chance asks for less
+_ROUND = 16  # cells; so that poses of about one size share a spectrum
+_SPARE = 2  # cells, so that scores of other cells can be read off between two of them
+Span = tuple[int, int]
+
+
+class Pose(NamedTuple):
+    """Rotation in degrees, scale, and whether it is flipped."""
+
+    rotation: float = 0.0
+    scale: float = 1.0
+    is_flipped: bool = False
+
+
+@dataclass(frozen=True)
+class PoseRange:
+    """What a search tries beyond its start.
+
+    Attributes
+    ----------
+    rotation : float
+        Degrees to either side.
+    scale : (lowest, highest)
+        Factors.
+    flip : bool
+        Mirrored images too.
+    shift : float or None
+        Optical pixels; None for the whole of the optical image.
+    rotation_step, scale_step : float
+        Degrees, and relative.
+    aspect : (lowest, highest)
+        Factors of height over width of the SAR image, before it is turned.
+    """
+
+    rotation: float = 0.0
+    scale: tuple[float, float] = (1.0, 1.0)
+    flip: bool = False
+    shift: float | None = None
+    rotation_step: float = 4.0
+    scale_step: float = 0.0905
+    aspect: tuple[float, float] = (1.0, 1.0)
+
+    def aspects(self) -> list[float]:
+        """Height over width of every anisotropic scaling."""
+        return [float(v) for v in _factors(self.aspect, self.scale_step)]
+
+    @property
+    def count(self) -> int:
+        """How many poses are tried."""
+        return len(self.aspects()) * len(self.poses())
+
+    def poses(self) -> list[Pose]:
+        """Rotation, scale and flip of every pose."""
+        scales = _factors(self.scale, self.scale_step)
+        rotations = _rotations(self.rotation, self.rotation_step)
+        flips = (False, True) if self.flip else (False,)
+        return [Pose(float(r), float(s), f) for f in flips for r in rotations for s in scales]
+
+
+def _factors(ends: tuple[float, float], step: float) -> Array:
+    """Factors at even ratios from the lowest to the highest."""
+    low, high = np.log(ends)
+    count = int(np.ceil((high - low) / np.log1p(step) - 1e-9))
+    logs = np.linspace(low, high, count + 1) if count else np.array([(low + high) / 2])
+    return np.asarray(np.exp(logs), np.float64)
+
+
+def _rotations(limit: float, step: float) -> Array:
+    count = int(np.ceil(2 * limit / step - 1e-9))
+    if limit >= 180.0:
+        return np.asarray(np.arange(count) * (360.0 / count) - 180.0, np.float64)
+    return np.asarray(np.linspace(-limit, limit, count + 1), np.float64) if count else np.zeros(1)
+
+
+def scale_height(start: Transform, aspect: float, shape: tuple[int, int]) -> Transform:
+    """A start whose SAR image is higher by ``aspect`` against its width, of the same area."""
+    if aspect == 1.0:
+        return start
+    high = np.sqrt(aspect)
+    centre = np.array(shape, np.float64) / 2
+    matrix = np.diag([high, 1.0 / high, 1.0])
+    matrix[:2, 2] = centre - matrix[:2, :2] @ centre
+    return start @ Transform(matrix, "affine")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A place and pose of the SAR image.
+
+    Attributes
+    ----------
+    transform : Transform
+        SAR pixels to optical pixels.
+    score : float
+        Height of its peak, in standard deviations of its score map.
+    pose : Pose
+        Beyond the start.
+    """
+
+    transform: Transform
+    score: float
+    pose: Pose
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Best place of a pose; ``corner`` of its warped image in reduced optical pixels."""
+
+    pose: Pose
+    score: float
+    corner: tuple[float, float]
+
+
+Spread = tuple[float, ...]
+"""Standard deviation of each kind of full score."""
+
+
+@dataclass(frozen=True, eq=False)
+class FullScores:
+    """The scores of a pose at all places: of fine cells, coarse cells, mutual information.
+
+    Attributes
+    ----------
+    parts : tuple of float64 arrays, shape (h, w)
+        Empty where no place is allowed.
+    allowed : bool array, shape (h, w)
+        Places where enough overlaps.
+    origin : (int, int)
+        The place of the first score, cells.
+    """
+
+    parts: tuple[Array, ...]
+    allowed: NDArray[np.bool_]
+    origin: Span
+
+    def spread(self) -> Spread | None:
+        """How far each kind of score spreads; None where no place is allowed."""
+        if not self.parts:
+            return None
+        return tuple(max(float(one[self.allowed].std()), 1e-9) for one in self.parts)
+
+    def total(self, spread: Spread | None) -> Array:
+        """All kinds together, (h, w), each above its mean in standard deviations ``spread``."""
+        total: Array = np.zeros(self.allowed.shape, np.float32)
+        for one, factor, std in zip(self.parts, _WEIGHTS, spread or (), strict=False):
+            total += factor * (one - one[self.allowed].mean()) / std
+        return total
 
 
 def search_poses(
@@ -107,6 +280,12 @@ def _in_threads(work: Callable[[_Item], _Value], items: Sequence[_Item]) -> list
         return list(pool.map(work, items))
 
 
+def best_of(peaks: list[Peak], count: int) -> list[Peak]:
+    """The highest of them that have a place, best first."""
+    finite = [one for one in peaks if np.isfinite(one.score)]
+    return sorted(finite, key=lambda one: -one.score)[:count]
+
+
 def whole_image(pair: ImagePair, transform: Transform) -> tuple[float, float]:
     """How far the whole image stands out at a match among the places around it.
 
@@ -118,11 +297,339 @@ def whole_image(pair: ImagePair, transform: Transform) -> tuple[float, float]:
         that is above the best place beyond four cells.
     """
     search = PoseSearch(pair, transform, PoseRange())
-    scores, allowed, rows, cols = search.score_window(Pose(), _AROUND)
-    distance = np.hypot(rows[:, None], cols)
+    found = search.full_scores(Pose())
+    rows, cols = (  # cells from the match
+        np.arange(n) + first - corner / search.cell
+        for n, first, corner in zip(
+            found.allowed.shape, found.origin, search.corner(Pose()), strict=True
+        )
+    )
+    near = np.ix_(np.abs(rows) <= _AROUND, np.abs(cols) <= _AROUND)
+    scores, allowed = found.total(found.spread())[near], found.allowed[near]
+    distance = np.hypot(rows[:, None], cols)[near]
     here, far = allowed & (distance <= _HERE), allowed & (distance > _FAR)
     if not here.any() or not far.any():
         return 0.0, 0.0
     level = (scores - scores[far].mean()) / max(float(scores[far].std()), 1e-9)
     best = float(level[here].max())
     return best, best - float(level[far].max())
+
+
+class PoseSearch:
+    """The reduced images of one search, and the scores of poses on them."""
+
+    def __init__(
+        self, pair: ImagePair, start: Transform, poses: PoseRange, *, finer: bool = False
+    ) -> None:
+        sar, optical = pair.sar, pair.optical
+        extent = float(np.ptp(start(grid_points(*sar.shape)), axis=0).max()) * 9 / 8
+        self.finer, self.device = finer, pair.device
+        reduced = float(np.sqrt(extent / _UNREDUCED))
+        self.usual = max(1, round(reduced))
+        self.factor = max(1, round(reduced / 2)) if finer else self.usual
+        self.sar, self.start, self.poses = sar, start, poses
+        self.optical = optical.reduced(self.factor)
+        self.cell = int(np.clip(round(extent / self.factor / _CELLS), 2, 8))
+        self.scale = start.local_scale(np.array(sar.shape, np.float64) / 2)
+        self.apart = 3.0 * self.factor * self.cell
+
+    def transform(self, pose: Pose) -> Transform:
+        """SAR pixels to optical pixels, the centre where the start has it."""
+        rotation, scale, flipped = pose
+        centre = np.array(self.sar.shape, np.float64) / 2
+        there = self.start(centre)
+        move = similarity((0.0, 0.0), rotation, scale, (there[0], there[1])) @ self.start
+        if flipped:
+            mirror = np.eye(3)
+            mirror[1, 1], mirror[1, 2] = -1.0, 2 * centre[1]
+            move = move @ Transform(mirror, "affine")
+        return move
+
+    def coarse_score(self, pose: Pose, multiple: int) -> Peak:
+        """The best place of a pose by features that were extracted once, and then turned."""
+        cell = self.cell * multiple
+        template, corner = self.rotated(pose, cell)
+        spans = self._spans(template, cell, corner)
+        scores, filled, origin = self._correlate(template, cell, spans)
+        weighted = scores * _weight(filled, pose)
+        return _peak(pose, weighted, self._allowed(filled, origin, cell, corner), origin, cell)
+
+    def refine(self, peak: Peak) -> Peak:
+        """The best of a pose and those a third of a step away in rotation, then in scale."""
+        best = peak
+        for rotate, grow in (self.poses.rotation_step / 3, 0.0), (0.0, self.poses.scale_step / 3):
+            rotation, scale, flipped = best.pose
+            sides = [Pose(rotation + k * rotate, scale * (1 + k * grow), flipped) for k in (-1, 1)]
+            best = best_of([best, *(self.coarse_score(pose, 1) for pose in sides)], 1)[0]
+        return best
+
+    def full_score(self, pose: Pose, scores: FullScores, spread: Spread | None) -> Peak:
+        """The best place of a pose by all kinds of score together."""
+        return _peak(pose, scores.total(spread), scores.allowed, scores.origin, self.cell)
+
+    def full_scores(self, pose: Pose) -> FullScores:
+        """Gradients in two sizes of cells and mutual information, at all places of a pose."""
+        image, corner = self.warped(pose)
+        cell = self.cell
+        fine = dense_channels(image, gradients(cell))
+        spans = self._spans(fine, cell, corner)
+        scores, filled, origin = self._correlate(fine, cell, spans)
+        allowed = self._allowed(filled, origin, cell, corner)
+        if not allowed.any():
+            return FullScores((), allowed, origin)
+        weight = _weight(filled, pose)
+        wide = dense_channels(image, gradients(2 * cell))
+        halved = [(low // 2 - _SPARE, high // 2 + _SPARE) for low, high in spans]
+        coarser, _, first = self._correlate(wide, 2 * cell, halved)
+        coarser = _sampled(coarser, first, scores.shape, origin, 0.5)
+        information, first = self._information(image, cell, spans)
+        information = _sampled(information, first, scores.shape, origin, 1.0)
+        return FullScores((scores * weight, coarser * weight, information), allowed, origin)
+
+    def candidate(self, peak: Peak) -> Candidate:
+        """The transform that a peak stands for."""
+        shift = (np.array(peak.corner) - self.corner(peak.pose)) * self.factor
+        move = Transform(translation(shift[0], shift[1]), "shift")
+        return Candidate(move @ self.transform(peak.pose), peak.score, peak.pose)
+
+    def corner(self, pose: Pose) -> Array:
+        """Where the corner of the image under a pose lies, reduced optical pixels."""
+        return self._frame(pose, self.cell)[2]
+
+    def _shrink(self, pose: Pose) -> int:
+        """By how much the SAR image is reduced before it is brought under a pose."""
+        return max(1, int(self.factor / (self.scale * pose.scale) + 0.3))
+
+    def _frame(self, pose: Pose, cell: int) -> tuple[Transform, tuple[int, int], Array]:
+        """Map from the reduced SAR image, shape of its frame, and where its corner lies."""
+        shrink = self._shrink(pose)
+        height, width = self.sar.reduced(shrink).shape
+        grow, reduce = np.diag([shrink, shrink, 1.0]), np.diag([1.0, 1.0, self.factor])
+        onto = reduce @ self.transform(pose).without_field.matrix @ grow
+        ends = np.array([[0, 0, height, height], [0, width, 0, width], [1, 1, 1, 1]], np.float64)
+        ring = onto @ ends
+        ring = ring[:2] / ring[2]
+        low = np.floor(ring.min(axis=1))
+        size = np.maximum(np.ceil(ring.max(axis=1)) - low, 4 * cell).astype(int)
+        move = translation(-low[0], -low[1])
+        return Transform(move @ onto, "homography"), (int(size[0]), int(size[1])), low
+
+    def warped(self, pose: Pose) -> tuple[GreyImage, Array]:
+        """The SAR image under a pose on the reduced grid, and where its corner lies there."""
+        onto, shape, corner = self._frame(pose, self.cell)
+        return warp(self.sar.reduced(self._shrink(pose)), onto, shape), corner
+
+    def rotated(self, pose: Pose, cell: int) -> tuple[Channels, Array]:
+        """Features of the SAR image under a pose, and where their corner lies.
+
+        The bins of a histogram of orientations turn with the image: what lay
+        between two bins is shared by both.
+        """
+        onto, shape, corner = self._frame(pose, cell)
+        planes, stride = _planes(self.sar.reduced(self._shrink(pose)), cell)
+        rows, cols = (max(1, length // cell) for length in shape)
+        grow, reduce = np.diag([stride, stride, 1.0]), np.diag([1.0, 1.0, cell])
+        matrix = opencv_matrix(Transform(reduce @ onto.matrix @ grow, "homography"))
+        moved = cv2.warpPerspective(planes, matrix, (cols, rows))
+        valid = moved[..., -1] > 0.5
+        turned = moved.reshape(-1, moved.shape[2]) @ _mixing(onto, moved.shape[2] - 1)
+        values = turned.T.reshape(-1, rows, cols) * valid
+        return Channels(np.asarray(values, np.float32), valid, float(cell)), corner
+
+    def _spans(self, template: Channels, cell: int, corner: Array) -> list[Span]:
+        """First and last position along either axis that may be allowed, and a few more.
+
+        What lies beyond need not be computed: a transform that is too short
+        for all positions spoils those alone.
+        """
+        fixed, own = self._features(cell)[-1], template.valid
+        least = (1 - 1e-3) * _LEAST_OVERLAP * min(float(own.sum()), float(fixed.sum()))
+        out = []
+        for axis in (0, 1):
+            theirs, ours = fixed.sum(axis=1 - axis), own.sum(axis=1 - axis)
+            low = _least_rows(theirs, ours[::-1], least) - len(ours)
+            high = len(theirs) - _least_rows(theirs[::-1], ours, least)
+            if self.poses.shift is not None:
+                most = self.poses.shift / self.factor
+                low = max(low, int(np.floor((corner[axis] - most) / cell)))
+                high = min(high, int(np.ceil((corner[axis] + most) / cell)))
+            out.append((low - _SPARE, high + _SPARE))
+        return out
+
+    def _correlate(
+        self, template: Channels, cell: int, spans: Sequence[Span]
+    ) -> tuple[Array, Array, tuple[int, int]]:
+        """Scores at positions, how much of the template counts, and the first position."""
+        planes = masked_planes(template.values, template.valid)
+        there = self._features(cell)
+        size, cut, origin = _transform_of(there.shape[1:], planes.shape[1:], spans)
+        # Turned by half a turn, a convolution is a correlation whose first position comes first.
+        turned = forward(place(planes[:, ::-1, ::-1], self.device), size)
+        joint = inverse(masked_products(self._spectrum(cell, size), turned), size)
+        raw, theirs, ours, overlap = fetch(joint[:, *cut])
+        filled = overlap / max(float(min(planes[-1].sum(), there[-1].sum())), 1.0)
+        return cosines(raw, theirs, ours), filled, origin
+
+    def _features(self, cell: int) -> FloatArray:
+        """Of the optical image, then their energy and where they are valid."""
+        own = self.optical.channels(gradients(cell))
+        return self.optical.cached(("masked", cell), lambda: masked_planes(own.values, own.valid))
+
+    def _spectrum(self, cell: int, size: tuple[int, int]) -> Any:
+        """Of the optical features, padded to a size."""
+        return self.optical.cached(
+            ("spectrum", cell, size, self.device),
+            lambda: forward(place(self._features(cell), self.device), size),
+        )
+
+    def _information(
+        self, image: GreyImage, cell: int, spans: Sequence[Span]
+    ) -> tuple[Array, tuple[int, int]]:
+        """Mutual information at positions, times the overlap, and the first position.
+
+        The joint histogram of every position is a correlation of the masks of
+        two grey levels (Oefverstedt et al., "Fast computation of mutual
+        information in the frequency domain", 2022).
+        """
+        fixed = _level_masks(self.optical.reduced(cell))
+        moving = _level_masks(CachedImage.of(reduce_image(image, cell)))
+        size, cut, origin = _transform_of(fixed.shape[1:], moving.shape[1:], spans)
+        theirs = forward(place(fixed, self.device), size)
+        ours = forward(place(moving[:, ::-1, ::-1], self.device), size)
+        shape = [part.stop - part.start for part in cut]
+        own, both = np.zeros(shape), np.zeros(shape)
+        other = np.zeros((len(theirs), *shape), np.float32)
+        for one in ours:  # so that the counts of one level stay in the cache
+            counts = np.maximum(fetch(inverse(theirs * one, size)[:, *cut]), 1e-2)
+            both += _sum_log(counts)
+            own += _sum_log(counts.sum(axis=0)[None])
+            other += counts
+        # The count times the sum of both entropies less that of the joint histogram.
+        return _sum_log(other.sum(axis=0)[None]) - own - _sum_log(other) + both, origin
+
+    def _allowed(
+        self, filled: Array, first: tuple[int, int], cell: int, corner: Array
+    ) -> NDArray[np.bool_]:
+        """Positions where enough overlaps and that lie within the shift."""
+        allowed = filled >= _LEAST_OVERLAP
+        if self.poses.shift is not None:
+            rows, cols = (
+                (np.arange(n) + f) * cell - c
+                for n, f, c in zip(filled.shape, first, corner, strict=True)
+            )
+            allowed &= np.hypot(rows[:, None], cols) * self.factor <= self.poses.shift
+        return np.asarray(allowed, np.bool_)
+
+
+@lru_cache(maxsize=8)
+def gradients(cell: int) -> Extractor:
+    """The features that a search correlates, in cells of so many reduced pixels."""
+    return open_extractor(f"hog:cell={cell},blur={0.5 if cell == 2 else 1.0}")
+
+
+def _planes(image: CachedImage, cell: int) -> tuple[FloatArray, float]:
+    """Features of an image and where they are valid, (h, w, bins + 1), and pixels per cell."""
+
+    def computed() -> tuple[FloatArray, float]:
+        own = image.channels(gradients(cell))
+        planes = np.concatenate([own.values, own.valid[None].astype(np.float32)])
+        return np.ascontiguousarray(planes.transpose(1, 2, 0)), own.stride
+
+    return image.cached(("planes", cell), computed)
+
+
+def _mixing(onto: Transform, bins: int) -> FloatArray:
+    """Matrix (bins + 1, bins) that turns histograms of unsigned orientations as a map does.
+
+    Of the planes that it is applied to the last one says what is valid, and is left out.
+    """
+    linear = onto.matrix[:2, :2]
+    flipped = np.linalg.det(linear) < 0
+    # Columns run along angle 0, rows along 90 degrees.
+    angle = np.degrees(np.arctan2(linear[0, 1], linear[1, 1]))
+    source = np.arange(bins) * 180.0 / bins
+    # A mirror image is one whose columns run the other way, and then turned.
+    target = ((angle + 180.0 - source if flipped else angle + source) % 180.0) * bins / 180.0
+    mixing = np.zeros((bins + 1, bins), np.float32)
+    low = np.floor(target).astype(int)
+    part = target - low
+    each = np.arange(bins)
+    mixing[each, low % bins] += 1.0 - part
+    mixing[each, (low + 1) % bins] += part
+    return mixing
+
+
+def _peak(
+    pose: Pose, scores: Array, allowed: NDArray[np.bool_], origin: tuple[int, int], cell: int
+) -> Peak:
+    """The highest of the allowed scores."""
+    if not allowed.any():
+        return Peak(pose, -np.inf, (0.0, 0.0))
+    best = np.where(allowed, scores, -np.inf)
+    row, col = np.unravel_index(int(best.argmax()), best.shape)
+    place = (float(row + origin[0]) * cell, float(col + origin[1]) * cell)
+    return Peak(pose, float(best[row, col]), place)
+
+
+def _least_rows(theirs: Array, ours: Array, least: float) -> int:
+    """Of two images that meet at a rim, how many rows must overlap to hold so many cells."""
+    rows = max(int(np.searchsorted(np.cumsum(one), least)) for one in (theirs, ours))
+    return min(rows + 1, len(theirs), len(ours))
+
+
+def _transform_of(
+    fixed: tuple[int, ...], moving: tuple[int, ...], spans: Sequence[Span]
+) -> tuple[tuple[int, int], tuple[slice, slice], tuple[int, int]]:
+    """Size of the transform that is right for all positions of the spans, and where they are."""
+    size, cut, origin = [], [], []
+    for theirs, ours, (low, high) in zip(fixed, moving, spans, strict=True):
+        first = min(max(low, 1 - ours), theirs - 1)
+        last = max(min(high, theirs - 1), first)
+        needed = max(theirs - first, last + ours)
+        size.append(int(fft.next_fast_len(-(-needed // _ROUND) * _ROUND, real=True)))
+        cut.append(slice(first + ours - 1, last + ours))
+        origin.append(first)
+    return (size[0], size[1]), (cut[0], cut[1]), (origin[0], origin[1])
+
+
+def _level_masks(image: CachedImage) -> FloatArray:
+    """One mask (bins, H, W) of each of the equalised grey levels."""
+
+    def computed() -> FloatArray:
+        level = np.where(image.valid, np.round(image.levels(1.0, _BINS)), -1.0)
+        return np.asarray(level == np.arange(_BINS)[:, None, None], np.float32)
+
+    return image.cached("level masks", computed)
+
+
+def _sum_log(counts: Array) -> Array:
+    """``sum n log n`` over the first axis."""
+    return np.asarray(np.einsum("khw,khw->hw", counts, np.log(counts)), np.float64)
+
+
+def _weight(filled: Array, pose: Pose) -> Array:
+    """What a cosine counts for: chance gives large ones where few cells are compared."""
+    return np.asarray(np.sqrt(np.clip(filled, 0.0, 1.0)) * pose.scale**_SCALE_POWER, np.float64)
+
+
+def _sampled(
+    scores: Array,
+    first: tuple[int, int],
+    shape: tuple[int, ...],
+    origin: tuple[int, int],
+    ratio: float,
+) -> Array:
+    """Scores of coarser cells at the positions of finer ones; ``ratio`` coarse per fine."""
+    rows, cols = (
+        ((np.arange(n) + o) * ratio - f).astype(np.float32)
+        for n, o, f in zip(shape, origin, first, strict=True)
+    )
+    at_cols, at_rows = np.meshgrid(cols, rows)
+    sampled = cv2.remap(
+        scores.astype(np.float32),
+        at_cols,
+        at_rows,
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(sampled, np.float64)

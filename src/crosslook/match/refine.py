@@ -24,6 +24,7 @@ from crosslook.match.warp import warp_array
 from crosslook.types import Array, FloatArray
 
 _OUTSIDE = -1e5  # so low that a linear mix with any level stays negative
+BINS = 32
 _MIN_SAMPLES = 256
 _BY_CHANCE = 0.1  # times bins^2: nats times pixels that images without anything in common share
 _MANY = 262_144
@@ -81,7 +82,7 @@ class InformationMeasure:
 
 
 def information_measure(
-    sar: CachedImage, optical: CachedImage, blur: float, bins: int = 32, *, sparse: bool = False
+    sar: CachedImage, optical: CachedImage, blur: float, *, sparse: bool = False
 ) -> InformationMeasure:
     """Prepare the measure; ``blur`` (pixels) softens speckle and aliasing first.
 
@@ -94,9 +95,9 @@ def information_measure(
     if sparse and optical.values.size >= _MANY:
         every = 4 if optical.values.size >= 16 * _MANY else 2
     return InformationMeasure(
-        np.where(sar.valid, sar.levels(blur, bins), np.float32(_OUTSIDE)),
-        np.where(optical.valid, optical.levels(blur, bins), -1.0).astype(np.int64),
-        bins,
+        np.where(sar.valid, sar.levels(blur, BINS), np.float32(_OUTSIDE)),
+        np.where(optical.valid, optical.levels(blur, BINS), -1.0).astype(np.int64),
+        BINS,
         every,
         sar.gaps is not None or optical.gaps is not None,
     )
@@ -207,21 +208,14 @@ class Refinement:
     Attributes
     ----------
     transform : Transform
-        The refined one, or the start where the guard refused.
-    accepted : bool
-        True where it improved and stayed within the limit.
+        The refined one; the start where that is no better, or too far away.
     moved : float
         Mean distance between start and optimum over a 9 x 9 grid, optical
         pixels, also where it was refused.
-    before, after : float
-        Mutual information in nats at the finest level.
     """
 
     transform: Transform
-    accepted: bool
     moved: float
-    before: float
-    after: float
 
 
 def refine(
@@ -264,17 +258,14 @@ def refine(
         measure = _measure(pair, level, sparse=True)
         parameters = _climb(measure, start, parameters, level, size)
     if measure is None:
-        return Refinement(start, False, 0.0, 0.0, 0.0)
-    best = _delta(parameters, size) @ start
-    factor = levels[-1].factor
-    before, after = measure(_reduced(start, factor)), measure(_reduced(best, factor))
+        return Refinement(start, 0.0)
+    best, factor = _delta(parameters, size) @ start, levels[-1].factor
     moved = mean_distance(start, best, start.inverse(grid_points(*size)))
-    accepted = after > before and moved <= _LIMIT_PX
-    if not accepted:
-        return Refinement(start, False, moved, before, after)
+    better = measure(_reduced(best, factor)) > measure(_reduced(start, factor))
+    if not better or moved > _LIMIT_PX:
+        return Refinement(start, moved)
     part = _delta(parameters * fraction, size) @ start
-    refined = Transform(part.maps, start.model)
-    return Refinement(refined, True, moved, before, after)
+    return Refinement(Transform(part.maps, start.model), moved)
 
 
 def information_score(pair: ImagePair, transform: Transform) -> float:
@@ -288,11 +279,8 @@ def information_score(pair: ImagePair, transform: Transform) -> float:
     level = PyramidLevel(2 if min(pair.optical.shape) >= 2 * _SMALLEST_SIDE else 1, 1.0, 0.0, 0)
     measure = _measure(pair, level)
     angles = np.arange(8) * np.pi / 4
-    rings = [
-        measure(_reduced(_moved(transform, r * np.sin(a), r * np.cos(a)), level.factor))
-        for r in _RINGS_PX
-        for a in angles
-    ]
+    shifts = [translation(r * np.sin(a), r * np.cos(a)) for r in _RINGS_PX for a in angles]
+    rings = [measure(_reduced(Transform(s, "shift") @ transform, level.factor)) for s in shifts]
     here = measure(_reduced(transform, level.factor))
     return float((here - np.mean(rings)) / max(float(np.std(rings)), 1e-6))
 
@@ -342,10 +330,6 @@ def _delta_matrix(values: Array, size: tuple[int, int]) -> Array:
             [0.0, 0.0, 1.0],
         ]
     )
-
-
-def _moved(transform: Transform, row: float, col: float) -> Transform:
-    return Transform(translation(row, col), "shift") @ transform
 
 
 def _measure(pair: ImagePair, level: PyramidLevel, *, sparse: bool = False) -> InformationMeasure:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from crosslook.data.pairs import ScenePair
 from crosslook.errors import CrosslookError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
@@ -56,7 +57,7 @@ def register(sar_image: Source, optical_image: Source, settings: RegisterCall) -
     grid is that of the optical image around the SAR footprint, coarser where the SAR image is,
     and reduced so that no side exceeds 2,048 pixels; errors are still given in optical pixels.
     What a similarity cannot follow, unequal pixels, shear, perspective and hills, is followed
-    where that predicts tie points better (:mod:`crosslook.match.geometry`); ``geometry`` of the
+    where that predicts tie points better (:mod:`crosslook.match.select`); ``geometry`` of the
     result has the comparison. Verdict and errors stay those of the similarity, on which they
     were fitted.
 
@@ -231,25 +232,9 @@ def make_result(
     )
 
 
-class Pair(Protocol):
-    """What is needed of a scene pair."""
-
-    @property
-    def id(self) -> str:
-        """Name of the scene."""
-
-    @property
-    def sar(self) -> Place:
-        """The SAR image."""
-
-    @property
-    def optical(self) -> Place:
-        """The optical image."""
-
-
 @after_one(RegisterSettings)
 def register_all(
-    pairs: Iterable[Pair], settings: RegisterSettings
+    pairs: Iterable[ScenePair], settings: RegisterSettings
 ) -> Iterator[MatchResult | Failure]:
     """Register many pairs, as :func:`register` does one, and yield what each gives, in order.
 

@@ -52,13 +52,10 @@ class Relief:
     degrees : float
         Direction of the line, 0 up to 180, from the columns towards the rows;
         NaN where the extent is below 4 px, so too short to have one.
-    fraction : float
-        Of the tie points that lie on the line, 0..1.
     """
 
     extent: float
     degrees: float
-    fraction: float
 
 
 def measure_relief(displacement: Array) -> Relief | None:
@@ -84,12 +81,11 @@ def measure_relief(displacement: Array) -> Relief | None:
             best, degrees, level = consensus, float(angle), centre
     along, across = (displacement @ axis for axis in direction_of(degrees))
     on_line = np.abs(across - level) <= _ON_LINE_PX
-    fraction = float(on_line.mean())
-    if fraction < _LEAST_FRACTION:
+    if on_line.mean() < _LEAST_FRACTION:
         return None
     low, high = np.quantile(along[on_line], [0.1, 0.9])
     extent = float(high - low)
-    return Relief(extent, degrees if extent >= _PARALLAX_PX else float("nan"), fraction)
+    return Relief(extent, degrees if extent >= _PARALLAX_PX else float("nan"))
 
 
 def is_consistent(position: Array, displacement: Array) -> NDArray[np.bool_]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import erfc
 
 from crosslook.errors import MatchError
 from crosslook.match.settings import Model
 from crosslook.match.tie_points import TiePoints
-from crosslook.match.transform import ThinPlate, Transform
+from crosslook.match.transform import ThinPlate, Transform, translation
 from crosslook.types import Array
 
 
@@ -34,9 +36,7 @@ def similarity_matrix(factor: complex, shift: complex) -> Array:
 
 
 def _fit_shift(source: Array, target: Array, weight: Array) -> Array:
-    matrix = np.eye(3)
-    matrix[:2, 2] = np.average(target - source, axis=0, weights=weight)
-    return matrix
+    return translation(*np.average(target - source, axis=0, weights=weight))
 
 
 def _fit_similarity(source: Array, target: Array, weight: Array) -> Array:
@@ -148,15 +148,15 @@ def fit_robust(
         needs, or no sane transform among them.
     """
     count = len(source)
-    weights = np.ones(count) if weight is None else weight
     if count < MINIMUM[model]:
         return None
+    points = _Points(source, target, np.ones(count) if weight is None else weight)
     base: Model = "affine" if model == "tps" else model
     loose = threshold * 2.0 if model == "tps" else threshold
-    start = _START[base](source, target, weights, loose, seed)
+    start = _hypothesis(base, points, loose, seed)
     if start is None or not _is_sane(start):
         return None
-    matrix = _polish(start, base, source, target, weights, loose)
+    matrix = _polish(start, base, points, loose)
     distance = _distance(matrix, source, target)
     inlier = distance <= loose
     if int(inlier.sum()) < MINIMUM[model] or not _is_sane(matrix):
@@ -165,7 +165,7 @@ def fit_robust(
     if model == "tps":
         transform = _spline(matrix, source, target, inlier)
         distance = np.linalg.norm(transform(source) - target, axis=1)
-    consensus = float((magsac_weight(distance, loose) * weights).sum())
+    consensus = float((magsac_weight(distance, loose) * points.weight).sum())
     residual = float(np.sqrt((distance[inlier] ** 2).mean()))
     return Fit(transform, inlier, residual, consensus)
 
@@ -212,30 +212,41 @@ def magsac_weight(distance: Array, threshold: float) -> Array:
     ``G(1/2, d^2 / 2 s^2)``, that is the complementary error function, less its
     value at the threshold.
     """
-    from scipy.special import erfc
-
     largest = threshold / 3.03
     tail = erfc(threshold / (np.sqrt(2.0) * largest))
     value = (erfc(distance / (np.sqrt(2.0) * largest)) - tail) / (1.0 - tail)
     return np.asarray(np.maximum(value, 0.0), np.float64)
 
 
-def _start_shift(
-    source: Array, target: Array, weight: Array, threshold: float, seed: int
-) -> Array | None:
-    offsets = target - source
-    distance = np.linalg.norm(offsets[:, None] - offsets[None], axis=2)
-    best = int((magsac_weight(distance, threshold) * weight).sum(axis=1).argmax())
-    matrix = np.eye(3)
-    matrix[:2, 2] = offsets[best]
-    return matrix
+class _Points(NamedTuple):
+    """Positions (n, 2) in both images, and what each counts for, (n,)."""
+
+    source: Array
+    target: Array
+    weight: Array
 
 
-def _start_similarity(
-    source: Array, target: Array, weight: Array, threshold: float, seed: int
-) -> Array | None:
+def _hypothesis(model: str, points: _Points, threshold: float, seed: int) -> Array | None:
+    """A matrix (3, 3) near the one that most points agree with; None where there is none."""
+    source, target, _ = points
+    if model == "similarity":
+        return _similarity_hypothesis(points, threshold, seed)
+    if model == "shift":
+        offsets = target - source
+        distance = np.linalg.norm(offsets[:, None] - offsets[None], axis=2)
+        return translation(*offsets[_most_agreed(distance, points, threshold)])
+    if model == "affine":
+        matrix, _ = cv2.estimateAffine2D(
+            source, target, method=cv2.USAC_MAGSAC, ransacReprojThreshold=threshold, maxIters=5000
+        )
+        return None if matrix is None else np.vstack([matrix, [0.0, 0.0, 1.0]])
+    matrix, _ = cv2.findHomography(source, target, cv2.USAC_MAGSAC, threshold, maxIters=5000)
+    return None if matrix is None else np.asarray(matrix, np.float64)
+
+
+def _similarity_hypothesis(points: _Points, threshold: float, seed: int) -> Array | None:
     """The best of seeded pairs of points, each pair one hypothesis."""
-    a, b = as_complex(source), as_complex(target)
+    a, b = as_complex(points.source), as_complex(points.target)
     rng = np.random.default_rng(seed)
     if len(a) > _MANY_POINTS:
         first, second = rng.integers(0, len(a), (2, 4 * _HYPOTHESES))
@@ -251,42 +262,22 @@ def _start_similarity(
     factor = (b[first] - b[second]) / (a[first] - a[second])
     shift = b[first] - factor * a[first]
     distance = np.abs(factor[:, None] * a[None] + shift[:, None] - b[None])
-    best = int((magsac_weight(distance, threshold) * weight).sum(axis=1).argmax())
+    best = _most_agreed(distance, points, threshold)
     return similarity_matrix(factor[best], shift[best])
 
 
-def _start_affine(
-    source: Array, target: Array, weight: Array, threshold: float, seed: int
-) -> Array | None:
-    matrix, _ = cv2.estimateAffine2D(
-        source, target, method=cv2.USAC_MAGSAC, ransacReprojThreshold=threshold, maxIters=5000
-    )
-    return None if matrix is None else np.vstack([matrix, [0.0, 0.0, 1.0]])
+def _most_agreed(distance: Array, points: _Points, threshold: float) -> int:
+    """The hypothesis of most consensus, of distances (hypotheses, n)."""
+    return int((magsac_weight(distance, threshold) * points.weight).sum(axis=1).argmax())
 
 
-def _start_homography(
-    source: Array, target: Array, weight: Array, threshold: float, seed: int
-) -> Array | None:
-    matrix, _ = cv2.findHomography(source, target, cv2.USAC_MAGSAC, threshold, maxIters=5000)
-    return None if matrix is None else np.asarray(matrix, np.float64)
-
-
-_START: dict[str, Callable[[Array, Array, Array, float, int], Array | None]] = {
-    "shift": _start_shift,
-    "similarity": _start_similarity,
-    "affine": _start_affine,
-    "homography": _start_homography,
-}
-
-
-def _polish(
-    matrix: Array, model: str, source: Array, target: Array, weight: Array, threshold: float
-) -> Array:
+def _polish(matrix: Array, model: str, points: _Points, threshold: float) -> Array:
     for _ in range(_POLISH_ROUNDS):
-        own = magsac_weight(_distance(matrix, source, target), threshold) * weight
-        if int((own > 0).sum()) < MINIMUM[model]:
+        distance = _distance(matrix, points.source, points.target)
+        weight = magsac_weight(distance, threshold) * points.weight
+        if int((weight > 0).sum()) < MINIMUM[model]:
             return matrix
-        matrix = LEAST_SQUARES[model](source, target, own)
+        matrix = LEAST_SQUARES[model](points.source, points.target, weight)
     return matrix
 
 

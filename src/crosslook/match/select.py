@@ -108,31 +108,26 @@ class Selection:
 
         ``pixel`` is the side in optical pixels of those that errors are counted in.
         """
-        out: dict[str, Any] = {"working_pixel": pixel, "candidates": self._table()}
+        candidates = [
+            {n: v if isinstance(v, str) else _rounded(v, 4) for n, v in asdict(one).items()}
+            for one in self.candidates
+        ]
+        out: dict[str, Any] = {"working_pixel": pixel, "candidates": candidates}
         if self.relief is not None:
-            per_metre = self.relief.per_metre
+            smooth, per_metre = self.relief.field.smoothness, self.relief.per_metre
+            length = np.nan if per_metre is None else float(np.hypot(*per_metre))
             out["relief"] = {
                 "range_degrees": round(self.relief.direction, 2),
                 "length_px": [
-                    round(s.length, 1) if np.isfinite(s.noise) else None
-                    for s in self.relief.field.smoothness
+                    _rounded(s.length if np.isfinite(s.noise) else np.nan, 1) for s in smooth
                 ],
-                "px_per_metre": None
-                if per_metre is None
-                else round(float(np.hypot(*per_metre)), 5),
+                "px_per_metre": _rounded(length, 5),
             }
         return out
 
-    def _table(self) -> list[dict[str, Any]]:
-        return [
-            {"model": one.model}
-            | {
-                name: round(value, 4) if np.isfinite(value) else None
-                for name, value in asdict(one).items()
-                if name != "model"
-            }
-            for one in self.candidates
-        ]
+
+def _rounded(value: float, digits: int) -> float | None:
+    return round(value, digits) if np.isfinite(value) else None
 
 
 @dataclass(frozen=True, eq=False)

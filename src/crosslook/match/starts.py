@@ -22,8 +22,7 @@ from crosslook.geo.image import ImageFile
 from crosslook.match.ncc import correlation_device
 from crosslook.match.pair import ImagePair, read_pair
 from crosslook.match.placement import placement, start_by_points
-from crosslook.match.pose_range import PoseRange
-from crosslook.match.pose_search import search_poses
+from crosslook.match.pose_search import PoseRange, search_poses
 from crosslook.match.settings import RegisterSettings, Search, factors
 from crosslook.match.transform import Transform
 from crosslook.match.working_grid import MARGIN, widest_margin

@@ -21,6 +21,7 @@ from crosslook.types import Array, FloatArray
 _MIN_VALID = 0.5
 _GAPS_COUNT = 1 / 3
 _MOST_FRACTION = 0.75
+_ROTATIONS, _SCALES = 0.5 * np.arange(-6, 7), 0.01 * np.arange(-3, 4)  # of the vote
 _LEAST_WEIGHT, _LEAST_STD = 0.01, 0.05
 _BATCH = 256  # templates correlated at once; bounds memory
 # What a cell costs, in multiplications: summed for one shift, and transformed and back.
@@ -111,8 +112,7 @@ class TiePoints:
 
 def no_tie_points() -> TiePoints:
     """None at all."""
-    empty = np.zeros((0, 2))
-    return TiePoints(empty, empty, np.zeros(0), np.zeros(0), np.zeros(0, np.bool_))
+    return TiePoints.of(np.zeros((0, 2)), np.zeros((0, 2)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,41 +243,21 @@ def _cut(values: FloatArray, corners: NDArray[np.int64], side: int) -> FloatArra
     return np.ascontiguousarray(windows[:, corners[:, 0], corners[:, 1]].swapaxes(0, 1))
 
 
-@dataclass(frozen=True)
-class HoughRange:
-    """Rotations and scales tried around the current transform.
-
-    Attributes
-    ----------
-    rotation, rotation_step : float
-        Degrees; ``-rotation..rotation``.
-    scale, scale_step : float
-        Relative; ``1 - scale..1 + scale``.
-    """
-
-    rotation: float = 3.0
-    rotation_step: float = 0.5
-    scale: float = 0.03
-    scale_step: float = 0.01
-
-
-SHIFT_ONLY = HoughRange(0.0, 0.0, 0.0, 0.0)
-
-
-def hough_vote(maps: ScoreMaps, ranges: HoughRange, size: tuple[int, int]) -> Transform:
+def hough_vote(maps: ScoreMaps, size: tuple[int, int], *, shift_only: bool = False) -> Transform:
     """Return the similarity under which the score maps add up highest.
 
     Every template says by its whole map how well each offset fits it. For each
-    rotation and scale of the range the maps are displaced as those ask and
-    summed; the highest sum over all shifts wins. Weak peaks that no single
+    rotation up to 3 degrees and each scale up to 3 % the maps are displaced as
+    those ask and summed; the highest sum over all shifts wins. Weak peaks that no single
     template would give away add up, which a fit to the best peaks loses
     (generalised Hough transform, Ballard 1981, with soft votes).
 
     Parameters
     ----------
     maps : ScoreMaps
-    ranges : HoughRange
     size : (rows, columns) of the optical image; its centre is the pivot.
+    shift_only : bool
+        Try no rotation and no scale.
 
     Returns
     -------
@@ -290,8 +270,8 @@ def hough_vote(maps: ScoreMaps, ranges: HoughRange, size: tuple[int, int]) -> Tr
     # A map votes by how far it rises above its own mean, in its own standard deviations.
     level = maps.scores - maps.scores.mean(axis=(1, 2), keepdims=True)
     best, winner = -np.inf, similarity((0.0, 0.0))
-    for rotation in _steps(ranges.rotation, ranges.rotation_step):
-        for scaled in _steps(ranges.scale, ranges.scale_step):
+    for rotation in (0.0,) if shift_only else _ROTATIONS:
+        for scaled in (0.0,) if shift_only else _SCALES:
             rotated = similarity((0.0, 0.0), rotation, 1.0 + scaled)
             total = _displaced_sum(level, (rotated(arms) - arms) / stride)
             row, col = np.unravel_index(int(total.argmax()), total.shape)
@@ -312,8 +292,3 @@ def _displaced_sum(level: Array, displacement: Array) -> Array:
         top, left = max(0, down), max(0, right)
         there += one[top : top + there.shape[0], left : left + there.shape[1]]
     return total
-
-
-def _steps(limit: float, step: float) -> Array:
-    count = int(limit / step + 1e-9) if step > 0 else 0
-    return np.asarray(np.arange(-count, count + 1) * step, np.float64)

@@ -114,12 +114,12 @@ class Affine(Homography):
 
 def flat(matrix: ArrayLike) -> Homography:
     """The affine map of a matrix (3, 3), or where it has perspective the projective one."""
-    found = Homography(np.asarray(matrix))
-    return Affine(found.matrix) if _keeps_parallels(found.matrix) else found
+    values = np.asarray(matrix, np.float64)
+    return Affine(values) if _keeps_parallels(values) else Homography(values)
 
 
 def _keeps_parallels(matrix: Array) -> bool:
-    return bool(np.all(matrix[2] == (0.0, 0.0, 1.0)))
+    return matrix.shape == (3, 3) and matrix[2, :2].tolist() == [0.0, 0.0] and matrix[2, 2] != 0
 
 
 def _determinant(matrix: Array) -> float:
@@ -547,10 +547,6 @@ class Transform:
         """The map that applies ``first`` and then this one; of the more general model."""
         model = MODELS[max(MODELS.index(self.model), MODELS.index(first.model))]
         return Transform(merged((*first.maps, *self.maps)), model)
-
-    def compose(self, first: Transform) -> Transform:
-        """``self @ first``."""
-        return self @ first
 
     @property
     def inverse(self) -> Transform:

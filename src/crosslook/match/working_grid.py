@@ -66,8 +66,7 @@ class WorkingGrid:
     def _from_reduced(self) -> Transform:
         """From the reduced part of the SAR image to the grid."""
         move = Transform(translation(-self.window.row, -self.window.col), "shift")
-        corner = Transform(translation(self.part.row, self.part.col), "shift")
-        begin = corner @ scaling(self.sar_factor)
+        begin = Transform(translation(*self.part.corner), "shift") @ scaling(self.sar_factor)
         return scaling(self.factor).inverse @ move @ (self.placed @ begin)
 
     def read(self) -> tuple[GreyImage, GreyImage]:
@@ -89,7 +88,7 @@ class WorkingGrid:
         if self._projects:
             transform = transform @ self._from_reduced
         grow, shrink = scaling(self.factor), scaling(self.sar_factor).inverse
-        move = Transform(translation(self.window.row, self.window.col), "shift")
+        move = Transform(translation(*self.window.corner), "shift")
         back = Transform(translation(-self.part.row, -self.part.col), "shift")
         native = move @ grow @ (transform @ (shrink @ back))
         # Equal factors cancel, so the model is what was fitted.
@@ -101,12 +100,9 @@ class WorkingGrid:
         sar = points.sar
         if self._projects and len(sar):
             sar = self._from_reduced.inverse(sar)
-        corner = np.array([self.part.row, self.part.col], np.float64)
-        first = np.array([self.window.row, self.window.col], np.float64)
+        optical = points.optical * self.factor + np.array(self.window.corner, np.float64)
         return replace(
-            points,
-            sar=sar * self.sar_factor + corner,
-            optical=points.optical * self.factor + first,
+            points, sar=sar * self.sar_factor + np.array(self.part.corner), optical=optical
         )
 
 
@@ -174,24 +170,19 @@ def _overlap(sar: ImageFile, optical: ImageFile, placed: Transform, margin: int)
             f"image has {height} x {width}. Give an optical image of the same place, or use "
             "locate to search for it."
         )
-    top, left = np.clip(np.floor(low) - margin, 0, None).astype(int)
-    bottom, right = np.minimum(np.ceil(high) + margin, (height, width)).astype(int)
-    return Window(int(top), int(left), int(bottom - top), int(right - left))
+    return Window.around(low, high).pad(margin).clip(optical.shape)
 
 
 def _sar_part(sar: ImageFile, window: Window, placed: Transform) -> Window:
     """SAR pixels that may lie in a window of the optical image; all where it holds them all."""
     ring = placed(rim(sar.grid))
-    size = np.array([window.height, window.width])
-    inside = ring - [window.row, window.col]
+    size, inside = np.array(window.shape), ring - window.corner
     if (inside >= 0).all() and (inside <= size).all():
-        return Window(0, 0, *sar.shape)
+        return Window.whole(sar.shape)
     fraction = np.linspace(0.0, 1.0, _EDGE_STEPS)
     rows, cols = np.meshgrid(window.row + fraction * size[0], window.col + fraction * size[1])
     back = placed.inverse(np.column_stack([rows.ravel(), cols.ravel()]))
-    low = np.clip(np.floor(back.min(axis=0)) - MARGIN, 0, np.array(sar.shape) - 1).astype(int)
-    high = np.clip(np.ceil(back.max(axis=0)) + MARGIN, low + 1, sar.shape).astype(int)
-    return Window(int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1]))
+    return Window.around(back.min(axis=0), back.max(axis=0)).pad(MARGIN).clip(sar.shape)
 
 
 def _read_grey(image: ImageFile, modality: Modality, window: Window, factor: int) -> GreyImage:

@@ -1,9 +1,9 @@
 """``crosslook compare``: a table on the terminal and a CSV.
 
-Which differences between runs stand: a paired bootstrap over units.
+Which differences between runs stand: a paired bootstrap over clusters.
 
 Both runs answer the same queries, so the difference of every query is taken
-first and units are drawn afterwards; what the two share cancels (Efron and
+first and clusters are drawn afterwards; what the two share cancels (Efron and
 Tibshirani 1993, chapter 16).
 """
 
@@ -65,13 +65,13 @@ class _Answers:
     name: str
     direction: str
     right: dict[str, bool]
-    units: dict[str, str]
+    clusters: dict[str, str]
 
 
 def compare_runs(runs: Sequence[Path], seed: int = 0) -> list[Difference]:
     """Compare every extractor of every run with each other, under its chosen setup.
 
-    The setup is the one that the run chose on its calibration units; a run
+    The setup is the one that the run chose on its calibration set; a run
     without a choice is compared by ``standardize`` and ``csls`` where it has
     them, else by the first setup in its table. Never by what did best on the
     queries that are compared.
@@ -102,7 +102,7 @@ def compare_runs(runs: Sequence[Path], seed: int = 0) -> list[Difference]:
                 "data, patch size and seed."
             )
         change = [float(second.right[q]) - float(first.right[q]) for q in shared]
-        estimate = bootstrap_mean(change, [first.units[q] for q in shared], seed)
+        estimate = bootstrap_mean(change, [first.clusters[q] for q in shared], seed)
         comparisons.append(
             Difference(
                 first.name,
@@ -119,13 +119,13 @@ def compare_runs(runs: Sequence[Path], seed: int = 0) -> list[Difference]:
 
 def _answers_of_run(run: Path) -> list[_Answers]:
     patches, record = read_patches(run), read_run(run)
-    units = find_clusters(patches, record["settings"].get("split_by", "auto")).names
+    clusters = find_clusters(patches, record["settings"].get("split_by", "auto")).names
     return [
         _Answers(
             f"{run.name}: {table.setup.name} ({table.setup.calibration}, {table.setup.scoring})",
             table.direction,
             {patches[i].id: bool(r == 1) for i, r in _pairs(table)},
-            {patches[i].id: units[i] for i, _ in _pairs(table)},
+            {patches[i].id: clusters[i] for i, _ in _pairs(table)},
         )
         for table in _chosen_tables(read_matches(run), record)
     ]
@@ -171,7 +171,7 @@ def print_comparison(
     """
     refuse_foreign(out.parent, {out.name: has_header(_COLUMNS)}, overwrite=overwrite)
     comparisons = compare_runs(runs, seed)
-    table = Table(title="Recall at 1: second minus first (95 % interval, paired over units)")
+    table = Table(title="Recall at 1: second minus first (95 % interval, paired over clusters)")
     for name in ("first", "second", "direction", "difference", "stands"):
         table.add_column(name, overflow="fold")
     for item in comparisons:

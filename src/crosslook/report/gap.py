@@ -112,7 +112,7 @@ def claims_section(results: Results) -> list[Section]:
 
 @dataclass(frozen=True)
 class Paired:
-    """Differences between pretrained models, each with its interval over units.
+    """Differences between pretrained models, each with its interval over clusters.
 
     ``differences[a, b]`` is (low, high) of what ``a`` reaches minus ``b``, turned
     so that higher is better.

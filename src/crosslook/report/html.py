@@ -22,7 +22,6 @@ from crosslook.report.tables import (
     ROW_COLUMNS,
     interval,
     number,
-    recall_rows,
     write_latex,
     write_row_table,
 )
@@ -128,13 +127,9 @@ def _figures(sections: Sequence[Section]) -> dict[str, Figure]:
 
 def _summary(results: Results) -> list[str]:
     rows, record = results.rows, results.record
-    recall = recall_rows(rows, "sar->optical")
     lines = []
     for line in results.lead:
-        row = line.row
-        plain = next(
-            (r for s, r in recall.items() if s.is_plain and s.family == line.setup.family), None
-        )
+        row, plain = line.row, line.plain
         before = f", {number(plain.value)} uncalibrated" if plain and plain is not row else ""
         mark = f", {BEST}" if line.optimistic else ""
         lines.append(

@@ -28,7 +28,7 @@ class Entry:
     line: Headline
 
 
-def leaderboard(runs: Sequence[Path], direction: str = "sar->optical") -> list[Entry]:
+def leaderboard(runs: Sequence[Path]) -> list[Entry]:
     """Gather recall at 1 of every extractor of every run, by its chosen setup.
 
     Raises
@@ -54,7 +54,7 @@ def leaderboard(runs: Sequence[Path], direction: str = "sar->optical") -> list[E
                 f"{', '.join(apart)}: their recalls are of other queries or galleries and "
                 "cannot stand in one table. Run one of them again with the settings of the other."
             )
-        for line in headlines(rows, record, direction):
+        for line in headlines(rows, record):
             entry = Entry(run.name, dataset, line.name, line.setup.pooling, line)
             key = (dataset, entry.name, entry.pooling)
             before = entries.setdefault(key, entry)

@@ -190,7 +190,7 @@ def sweep_section(results: Results) -> list[Section]:
         return []
     how = (
         "The same images read at several depths of one model, all in one forward pass. Solid "
-        "lines are recall at 1 by the setup chosen on the calibration units, dotted ones the "
+        "lines are recall at 1 by the setup chosen on the calibration set, dotted ones the "
         "cosine distance of uncalibrated pairs. The best depth is picked on the measured queries: "
         "take its recall as a little optimistic."
     )

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from crosslook.notebook import card, grid
 from crosslook.report.html import WRITTEN, write_report
-from crosslook.report.tables import BEST, best_setups, headlines, recall_rows
+from crosslook.report.tables import BEST, headlines
 from crosslook.retrieval.estimate import StudyEstimate, describe_estimate, estimate_study
 from crosslook.retrieval.record import WRITTEN as RUN_WRITTEN
 from crosslook.retrieval.run_folder import read_rows, read_run
@@ -34,12 +34,11 @@ class Run(_Path):
     def _repr_html_(self) -> str:
         """Show recall at 1 of every extractor, by the setup that was chosen for it."""
         rows, record = read_rows(self), read_run(self)
-        plain = {s.family: r for s, r in recall_rows(rows, "sar->optical").items() if s.is_plain}
         lead = headlines(rows, record)
         lines = [
             [
                 line.name,
-                _with_interval(plain[line.setup.family]) if line.setup.family in plain else "-",
+                _with_interval(line.plain) if line.plain else "-",
                 _with_interval(line.row) + (f" ({BEST})" if line.optimistic else ""),
                 line.how,
             ]
@@ -51,7 +50,7 @@ class Run(_Path):
             facts |= {"gallery": f"{row.n_gallery}, chance {row.chance:.4f}"}
         facts |= {"report": str(self / "report.html")}
         header = ["extractor", "uncalibrated", "calibrated", "by"]
-        title = "SAR to optical: recall at 1 (95 % interval over units)"
+        title = "SAR to optical: recall at 1 (95 % interval over clusters)"
         return card(title, facts, grid(header, lines))
 
 
@@ -111,24 +110,19 @@ def print_estimate(estimate: StudyEstimate, console: Console | None = None) -> N
 def print_study(rows: Sequence[Row], run: Path, console: Console | None = None) -> None:
     """Print recall at 1 of every extractor: uncalibrated, as chosen, and the best of all."""
     record = read_run(run)
-    recall = recall_rows(rows, "sar->optical")
-    best = {setup.family: setup for setup in best_setups(rows)}
-    table = Table(title="SAR to optical: recall at 1 (95 % interval over units)")
+    table = Table(title="SAR to optical: recall at 1 (95 % interval over clusters)")
     for name in ("extractor", "uncalibrated", "calibrated", "chosen", f"{BEST}*"):
         table.add_column(name, overflow="fold")
     lead = headlines(rows, record)
     for line in lead:
-        family = line.setup.family
-        plain = next((r for s, r in recall.items() if s.is_plain and s.family == family), None)
         mark = "" if line.setup.split == "held-out" else f" ({line.setup.split})"
-        top = best[family]
         table.add_row(
             line.name,
-            _with_interval(plain) if plain else "-",
+            _with_interval(line.plain) if line.plain else "-",
             "-" if line.optimistic else _with_interval(line.row),
             "-" if line.optimistic else line.how + mark,
-            "-" if line.row is recall[top] and not line.optimistic
-            else f"{recall[top].value:.3f} {top.how}{mark}",
+            "-" if line.row is line.best_row and not line.optimistic
+            else f"{line.best_row.value:.3f} {line.best.how}{mark}",
         )  # fmt: skip
     console = console or Console()
     console.print(table)
@@ -136,7 +130,7 @@ def print_study(rows: Sequence[Row], run: Path, console: Console | None = None) 
         row = lead[0].row
         console.print(f"gallery {row.n_gallery}, chance {row.chance:.4f}", highlight=False)
         console.print(
-            "calibrated: by the setup chosen on the calibration units; "
+            "calibrated: by the setup chosen on the calibration set; "
             "*: picked on the measured queries, so a little optimistic",
             highlight=False,
         )

@@ -25,15 +25,15 @@ _ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
 _DAGGER = "†"
 
 
-def recall_rows(rows: Sequence[Row], direction: str, k: int = 1) -> dict[Setup, Row]:
-    """Pick recall at ``k`` of one direction, by setup."""
+def recall_rows(rows: Sequence[Row], direction: str = "sar->optical") -> dict[Setup, Row]:
+    """Pick recall at 1 of one direction, by setup."""
     return {
         setup_of(row): row
         for row in rows
         if row.measure == "retrieval"
         and row.metric.partition("/")[0] == "recall"
         and row.direction == direction
-        and row.k == k
+        and row.k == 1
     }
 
 
@@ -68,7 +68,7 @@ def plain_recalls(rows: Sequence[Row]) -> dict[str, Row]:
     queries could decide a claim by that choice.
     """
     recalls: dict[str, Row] = {}
-    for setup, row in recall_rows(rows, "sar->optical").items():
+    for setup, row in recall_rows(rows).items():
         if setup.is_plain:
             recalls.setdefault(setup.extractor, row)
     return dict(sorted(recalls.items(), key=lambda item: -item[1].value))
@@ -88,12 +88,19 @@ class Headline:
         That in words, over all splits.
     optimistic : bool
         Picked on the measured queries, since nothing was set aside to choose on.
+    plain : Row or None
+        The same uncalibrated.
+    best, best_row : Setup and Row
+        The best of all on the measured queries.
     """
 
     row: Row
     setup: Setup
     how: str
     optimistic: bool
+    plain: Row | None
+    best: Setup
+    best_row: Row
 
     @property
     def name(self) -> str:
@@ -101,12 +108,10 @@ class Headline:
         return self.setup.name
 
 
-def headlines(
-    rows: Sequence[Row], record: Mapping[str, Any], direction: str = "sar->optical"
-) -> list[Headline]:
-    """Pick *the* row of every extractor, best first.
+def headlines(rows: Sequence[Row], record: Mapping[str, Any]) -> list[Headline]:
+    """Pick *the* row of every extractor, SAR to optical, best first.
 
-    The setup chosen on the calibration units, or the only one there is; where
+    The setup chosen on the calibration set, or the only one there is; where
     nothing could be chosen, the best of all, marked as optimistic.
 
     Parameters
@@ -114,18 +119,16 @@ def headlines(
     rows : sequence of Row
     record : mapping
         The run's ``run.json``, which says what was chosen.
-    direction : str
     """
-    recall = recall_rows(rows, direction)
+    recall = recall_rows(rows)
     leading = []
-    for best in best_setups(rows, direction):
+    for best in best_setups(rows):
         own = [setup for setup in recall if setup.family == best.family]
-        chosen = next((setup for setup in own if setup.calibration == CHOSEN), None)
-        if chosen is not None:
-            actual, how = _chosen_setup(chosen, record)
-            leading.append(Headline(recall[chosen], actual, how, False))
-        else:
-            leading.append(Headline(recall[best], best, best.how, len(own) > 1))
+        plain = next((recall[setup] for setup in own if setup.is_plain), None)
+        shown = next((setup for setup in own if setup.calibration == CHOSEN), best)
+        setup, how = _chosen_setup(shown, record) if shown is not best else (best, best.how)
+        optimistic = shown is best and len(own) > 1
+        leading.append(Headline(recall[shown], setup, how, optimistic, plain, best, recall[best]))
     return sorted(leading, key=lambda line: -line.row.value)
 
 
@@ -183,11 +186,10 @@ def write_row_table(run: Path, rows: Sequence[Row]) -> None:
 def write_latex(run: Path, rows: Sequence[Row], record: Mapping[str, Any]) -> None:
     """Write ``rows.tex``: recall at 1 of every extractor (booktabs).
 
-    First the setups chosen on the calibration units; below them the best of all
+    First the setups chosen on the calibration set; below them the best of all
     on the measured queries, marked, since the choice makes them optimistic.
     """
-    recall = recall_rows(rows, "sar->optical")
-    lead = headlines(rows, record)
+    recall, lead = recall_rows(rows), headlines(rows, record)
     best = [s for s in best_setups(rows) if recall[s] not in [h.row for h in lead]]
     groups = [
         [_latex_cells(h.name, h.how, h.row, h.optimistic) for h in lead],

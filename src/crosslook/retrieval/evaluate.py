@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
@@ -20,7 +20,6 @@ from crosslook.retrieval.compare.approximate import (
 )
 from crosslook.retrieval.compare.calibration import (
     FITTED_ROWS,
-    Calibration,
     fit_calibration,
     fit_directions,
     thin,
@@ -193,51 +192,45 @@ class Evaluator:
         basis = fit_directions(
             [descriptors.of(m)[thin(fit, FITTED_ROWS)] for m in MODALITIES], settings.pca
         )
-        sides = [scratch((len(self.patches), basis.shape[1]), settings.out) for _ in MODALITIES]
-        for side, modality in zip(sides, MODALITIES, strict=True):
-            raw = descriptors.of(modality)
-            for start in range(0, len(raw), _PART):
-                side[start : start + _PART] = raw[start : start + _PART] @ basis
+        everything = np.arange(len(self.patches))
+        sar, optical = self._both(descriptors, everything, lambda part, _: part @ basis)
         setup = descriptors.setup
         setup = replace(setup, pooling=f"{setup.pooling}, pca:{basis.shape[1]}")
-        return replace(descriptors, setup=setup, sar=sides[0], optical=sides[1])
+        return replace(descriptors, setup=setup, sar=sar, optical=optical)
 
     def calibrate(self, descriptors: Descriptors, name: str) -> Calibrated:
-        """Fit a calibration on its units and apply it to the whole set."""
+        """Fit a calibration on its set and apply it to that and the test set."""
         fit, at = self.division.calibration_set, self.division.test_set
         rows = thin(fit, FITTED_ROWS) if name == "whiten" else fit
-        calibration = fit_calibration(name, *(self._rows(descriptors, m, rows) for m in MODALITIES))
-        sar, optical = (self._apply(calibration, descriptors, m, at) for m in MODALITIES)
+        calibration = fit_calibration(name, *self._both(descriptors, rows, lambda part, _: part))
+
+        def apply(part: FloatArray, modality: Modality) -> FloatArray:
+            return normalise(calibration.apply(part, modality))
+
+        sides = self._both(descriptors, at, apply)
+        same = self.division.split == "transductive"
+        banks = sides if same else self._both(descriptors, fit, apply)
         setup = replace(descriptors.setup, calibration=name)
-        if self.division.split == "transductive":
-            return Calibrated(setup, sar, optical, sar, optical, descriptors.shifts)
-        banks = [self._apply(calibration, descriptors, m, fit) for m in MODALITIES]
-        return Calibrated(setup, sar, optical, banks[0], banks[1], descriptors.shifts)
+        return Calibrated(setup, *sides, *banks, descriptors.shifts)
 
-    def _rows(self, descriptors: Descriptors, modality: Modality, rows: Indices) -> FloatArray:
-        """Some rows, on disk where they are many."""
-        raw = descriptors.of(modality)
-        out = scratch((len(rows), raw.shape[1]), self.settings.out)
-        for start in range(0, len(rows), _PART):
-            out[start : start + _PART] = raw[rows[start : start + _PART]]
-        return out
-
-    def _apply(
+    def _both(
         self,
-        calibration: Calibration,
         descriptors: Descriptors,
-        modality: Modality,
-        rows: NDArray[np.int64],
-    ) -> FloatArray:
-        """Calibrate some rows, a part at a time: no copy of all of them is made on the way."""
-        raw = descriptors.of(modality)
-        out: FloatArray | None = None
-        for start in range(0, len(rows), _PART):
-            part = normalise(calibration.apply(raw[rows[start : start + _PART]], modality))
-            if out is None:
-                out = scratch((len(rows), part.shape[1]), self.settings.out)
-            out[start : start + len(part)] = part
-        return out if out is not None else np.empty((0, raw.shape[1]), np.float32)
+        rows: Indices,
+        make: Callable[[FloatArray, Modality], FloatArray],
+    ) -> tuple[FloatArray, FloatArray]:
+        """Make something of some rows of both modalities: in parts, on disk where it is large."""
+        made = []
+        for modality in MODALITIES:
+            raw = descriptors.of(modality)
+            out: FloatArray = np.empty((0, raw.shape[1]), np.float32)
+            for start in range(0, len(rows), _PART):
+                part = make(raw[rows[start : start + _PART]], modality)
+                if not start:
+                    out = scratch((len(rows), part.shape[1]), self.settings.out)
+                out[start : start + len(part)] = part
+            made.append(out)
+        return made[0], made[1]
 
     def evaluate(self, calibrated: Calibrated) -> None:
         """Add gap and retrieval of one extractor under one calibration."""
@@ -339,8 +332,8 @@ class Evaluator:
     def _add_gap(self, calibrated: Calibrated) -> None:
         sar, optical, clusters = calibrated.sar, calibrated.optical, self.clusters
         if self.accepted is not None:  # a second patch of one ground is no non-pair
-            one = self.representatives
-            sar, optical, clusters = sar[one], optical[one], clusters[one]
+            chosen = self.representatives
+            sar, optical, clusters = sar[chosen], optical[chosen], clusters[chosen]
         view = Pairs(sar, optical, clusters, self.settings.seed, self.settings.draws)
         self.add(calibrated.setup, view)
         if self.shown:
@@ -423,8 +416,7 @@ def evaluate_structure(calibrated: Calibrated, evaluator: Evaluator) -> None:
     evaluator.add(setup, space)
     index = at[space.items]
     findings.embeddings += [
-        EmbeddingTable(setup, method, index, drawn.sar, drawn.optical)
-        for method, drawn in space.embeddings().items()
+        EmbeddingTable(setup, method, index, *sides) for method, sides in space.embeddings().items()
     ]
     findings.heat_maps += [
         HeatTable(setup, heat.order_by, heat.values, heat.borders, index[heat.order])

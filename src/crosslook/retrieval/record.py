@@ -25,7 +25,7 @@ _VERSIONS_OF = (
     "umap-learn", "torch", "transformers", "diffusers",
 )  # fmt: skip
 
-ALL_PICTURED = 2000
+ALL_SHOWN = 2000
 """A set of so many patches has an image of each; a larger one of those that are shown."""
 
 
@@ -154,7 +154,7 @@ def shown_patches(count: int, findings: Findings) -> list[int]:
     Of a large one those of the embeddings and the views, and the best and worst
     queries of every comparison with what they found.
     """
-    if count <= ALL_PICTURED:
+    if count <= ALL_SHOWN:
         return list(range(count))
     from crosslook.retrieval.run_folder import picked_queries
 

@@ -44,7 +44,7 @@ class Setup:
     def how(self) -> str:
         """The comparison in words."""
         if self.calibration == CHOSEN:
-            return "chosen on the calibration units"
+            return "chosen on the calibration set"
         return "uncalibrated" if self.is_plain else f"{self.calibration}, {self.scoring}"
 
     @property

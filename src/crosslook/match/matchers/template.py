@@ -13,8 +13,6 @@ from crosslook.match.robust_fit import Fit, fit_tie_points
 from crosslook.match.settings import Model, RegisterSettings
 from crosslook.match.starts import Start
 from crosslook.match.tie_points import (
-    SHIFT_ONLY,
-    HoughRange,
     Stage,
     TiePoints,
     find_tie_points,
@@ -108,8 +106,7 @@ class TemplateMatcher(Matcher):
         """Where the first stage puts the image: by vote, and by the best peaks."""
         maps = score_maps(*pair.channels(start), stage, pair.device)
         fit = self._fit(find_tie_points(maps, start), start, stage)
-        ranges = SHIFT_ONLY if self._model == "shift" else HoughRange()
-        voted = hough_vote(maps, ranges, pair.optical.shape) @ start
+        voted = hough_vote(maps, pair.optical.shape, shift_only=self._model == "shift") @ start
         return [voted] if fit is None else [voted, fit.transform]
 
     def _fit(self, points: TiePoints, start: Transform, stage: Stage) -> Fit | None:

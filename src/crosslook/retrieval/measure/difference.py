@@ -80,7 +80,7 @@ class Difference(Measure[TwoModels]):
     how = (
         "Distances are those of uncalibrated pairs, smaller is better aligned. Claims are "
         "judged among the pretrained models alone, by the difference of every two on the same "
-        "pairs: decided only where its interval over units excludes zero. Baselines and "
+        "pairs: decided only where its interval over clusters excludes zero. Baselines and "
         "untrained controls are shown beside them."
     )
     sees = TwoModels

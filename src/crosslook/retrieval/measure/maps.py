@@ -17,23 +17,6 @@ _FEWEST = 8
 _SIDE = 200
 
 
-@dataclass(frozen=True, eq=False)
-class Embedding:
-    """Positions of the pairs in the plane, one set of axes for both modalities.
-
-    Attributes
-    ----------
-    method : str
-        ``pca`` or ``umap``.
-    sar, optical : float32 arrays, shape (N, 2)
-        Row i of both is one pair, to be joined by a line.
-    """
-
-    method: str
-    sar: FloatArray
-    optical: FloatArray
-
-
 def principal_scores(descriptors: FloatArray, axes: int = _AXES) -> FloatArray:
     """Unit-length descriptors on their first principal axes.
 
@@ -50,23 +33,23 @@ def principal_scores(descriptors: FloatArray, axes: int = _AXES) -> FloatArray:
         The sign of an axis makes its largest entry positive, so that equal
         input gives equal coordinates.
     """
-    units = normalise(descriptors).astype(np.float64)
-    units -= units.mean(axis=0)
-    kept = max(1, min(axes, len(units) - 1, units.shape[1]))
-    scores = principal_axes(units).scores(units, kept)
+    rows = normalise(descriptors).astype(np.float64)
+    rows -= rows.mean(axis=0)
+    kept = max(1, min(axes, len(rows) - 1, rows.shape[1]))
+    scores = principal_axes(rows).scores(rows, kept)
     peak = scores[np.abs(scores).argmax(axis=0), np.arange(scores.shape[1])]
     return np.asarray(scores * np.where(peak < 0, -1.0, 1.0), np.float32)
 
 
-def embed_pca(reduced: FloatArray) -> Embedding:
-    """The first two principal axes: the linear control beside UMAP."""
+def embed_pca(reduced: FloatArray) -> FloatArray:
+    """The first two principal axes (2 N, 2): the linear control beside UMAP."""
     flat = reduced[:, :2]
     if flat.shape[1] < 2:
         flat = np.column_stack([flat, np.zeros(len(flat), np.float32)])
-    return _split("pca", flat)
+    return np.asarray(flat, np.float32)
 
 
-def embed_umap(reduced: FloatArray, seed: int) -> Embedding:
+def embed_umap(reduced: FloatArray, seed: int) -> FloatArray | None:
     """UMAP of both modalities together.
 
     McInnes, Healy and Melville, arXiv 1802.03426: 15 neighbours, minimum
@@ -81,16 +64,15 @@ def embed_umap(reduced: FloatArray, seed: int) -> Embedding:
 
     Returns
     -------
-    Embedding
-        ``method`` is ``pca`` where fewer than eight descriptors, or equal ones,
-        leave no neighbourhoods to draw.
+    float32 array, shape (2 N, 2), or None
+        None where fewer than eight descriptors, or equal ones, leave no
+        neighbourhoods to draw.
     """
-    flat = embed_pca(reduced)
     if len(reduced) < _FEWEST or float(np.ptp(reduced)) == 0.0:
-        return flat
+        return None
     from umap import UMAP
 
-    start = np.concatenate([flat.sar, flat.optical])
+    start = embed_pca(reduced)
     start = start / max(float(np.abs(start).max()), 1e-12) * 10
     model = UMAP(
         n_neighbors=min(15, len(reduced) - 1),
@@ -102,13 +84,7 @@ def embed_umap(reduced: FloatArray, seed: int) -> Embedding:
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning)
-        return _split("umap", model.fit_transform(reduced))
-
-
-def _split(method: str, flat: FloatArray) -> Embedding:
-    half = len(flat) // 2
-    points = np.asarray(flat, np.float32)
-    return Embedding(method, points[:half], points[half:])
+        return np.asarray(model.fit_transform(reduced), np.float32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,19 +27,19 @@ class Perturbation:
     ----------
     levels : tuple of float
         Strengths, the first one leaves the image as it is.
-    unit : str
-        Of the levels.
+    cut : callable
+        Cuts the disturbed patches out of their context (see :meth:`apply`).
     margin : callable
         ``margin(size, level)``: pixels of context needed on every side.
-    geometric : bool
-        Whether context is needed at all.
     """
 
     levels: tuple[float, ...]
-    unit: str
-    margin: Margin
-    geometric: bool
     cut: Apply
+    margin: Margin = lambda size, level: 0
+
+    def most_context(self, size: int) -> int:
+        """Pixels of context that its strongest level needs; 0 where the patch alone serves."""
+        return max(self.margin(size, level) for level in self.levels)
 
     def apply(
         self, context: FloatArray, size: int, level: float, rng: np.random.Generator
@@ -53,7 +53,7 @@ class Perturbation:
         size : int
             Side of the patch in pixels.
         level : float
-            Strength, in ``unit``.
+            Strength.
         rng : numpy Generator
             Draws directions, signs and speckle.
 
@@ -162,11 +162,7 @@ def speckle(tone: str = "linear", low: float = 0.0, high: float = 1.0) -> Pertur
         noisy = toned * power**exponent if exponent else toned + 10 * np.log10(power)
         return np.clip((noisy - low) / (high - low), 0.0, 1.0).astype(np.float32)
 
-    return Perturbation((math.inf, 16, 8, 4, 2, 1), "looks", _none, False, cut)
-
-
-def _none(size: int, level: float) -> int:
-    return 0
+    return Perturbation((math.inf, 16, 8, 4, 2, 1), cut)
 
 
 def _rotation_margin(size: int, level: float) -> int:
@@ -176,19 +172,15 @@ def _rotation_margin(size: int, level: float) -> int:
 
 
 PERTURBATIONS: dict[str, Perturbation] = {
-    "offset": Perturbation(
-        (0, 2, 4, 8, 16, 32), "px", lambda size, level: math.ceil(level), True, _offset
-    ),
-    "rotation": Perturbation((0, 1, 2.5, 5, 10, 20), "degrees", _rotation_margin, True, _rotation),
+    "offset": Perturbation((0, 2, 4, 8, 16, 32), _offset, lambda size, level: math.ceil(level)),
+    "rotation": Perturbation((0, 1, 2.5, 5, 10, 20), _rotation, _rotation_margin),
     "scale": Perturbation(
         (1, 1.02, 1.05, 1.1, 1.2),
-        "factor",
-        lambda size, level: math.ceil(size * (level - 1) / 2) + 1,
-        True,
         _scale,
+        lambda size, level: math.ceil(size * (level - 1) / 2) + 1,
     ),
     "looks": speckle(),
-    "gain": Perturbation((1, 0.7, 1.4, 0.5, 2), "factor", _none, False, _gain),
-    "gamma": Perturbation((1, 0.7, 1.4, 0.5, 2), "exponent", _none, False, _gamma),
+    "gain": Perturbation((1, 0.7, 1.4, 0.5, 2), _gain),
+    "gamma": Perturbation((1, 0.7, 1.4, 0.5, 2), _gamma),
 }
 """All perturbations by name; ``looks`` is that of amplitude images."""

@@ -61,7 +61,7 @@ class Retrieval(Measure[Ranking]):
     how = (
         "Each patch of one sensor looks for its partner among all measured patches of the "
         "other. Compare with chance, and with the uncalibrated line of the same extractor. "
-        "The comparison that stands for an extractor was chosen on the calibration units, "
+        "The comparison that stands for an extractor was chosen on the calibration set, "
         "which are not measured; the best of all on these very queries is marked, since "
         "picking it makes it a little optimistic."
     )

@@ -282,10 +282,7 @@ class Robustness(Measure[Subject]):
         need context, only patches that have it are drawn. ``recall@1/<name>=<level>``
         and ``pair-cosine/<name>=<level>`` (see :func:`parse_level`).
         """
-        margins = {
-            name: max(one.margin(view.size, level) for level in one.levels)
-            for name, one in view.perturbations.items()
-        }
+        margins = {n: one.most_context(view.size) for n, one in view.perturbations.items()}
         rows, context = _draw(view, max(margins.values(), default=0))
         if not len(rows):
             view.left_out.update(
@@ -295,7 +292,7 @@ class Robustness(Measure[Subject]):
                     "larger scenes or smaller patches are needed",
                 )
                 for name, margin in margins.items()
-                if view.perturbations[name].geometric
+                if margin
             )
             rows, context = _draw(view, 0)
         if not len(rows):

@@ -15,14 +15,12 @@ from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from crosslook.errors import InputError
 from crosslook.retrieval.compare.similarity import normalise
 from crosslook.retrieval.measure.base import Definition, Measure
 from crosslook.retrieval.measure.gap import occurrences
 from crosslook.retrieval.measure.maps import (
-    Embedding,
     HeatMap,
     embed_pca,
     embed_umap,
@@ -35,7 +33,6 @@ from crosslook.types import DIRECTIONS, MODALITIES, Array, Estimate, FloatArray,
 MOST_PAIRS = 1000
 """Pairs that are looked at; of more, a seeded sample stands for all."""
 
-_FEWEST_PAIRS = 4
 _SHUFFLES = 5
 _PAIRINGS = 20
 _NEIGHBOURS = 10
@@ -86,21 +83,11 @@ class Space:
         groups: ArrayLike | None = None,
         most: int = MOST_PAIRS,
     ) -> None:
-        """Check and sample the pairs.
-
-        Raises
-        ------
-        InputError
-            If shapes do not fit, fewer than four pairs are there, or a value is
-            not finite.
-        """
-        names = np.asarray(clusters)
-        labels = None if groups is None else np.asarray(groups)
-        _check(sar, optical, names, labels)
+        """Sample the pairs."""
         self.items = sample(len(sar), most, seed)
         self.sar, self.optical = sar[self.items], optical[self.items]
-        self.clusters = names[self.items]
-        self.groups = None if labels is None else labels[self.items]
+        self.clusters = np.asarray(clusters)[self.items]
+        self.groups = None if groups is None else np.asarray(groups)[self.items]
         self.seed = seed
 
     @cached_property
@@ -131,10 +118,11 @@ class Space:
         """Labels of all descriptors by name (see :func:`joint_labels`)."""
         return joint_labels(self.clusters, self.groups)
 
-    def embeddings(self) -> dict[str, Embedding]:
-        """The pairs in the plane, by method: principal axes, and UMAP where it can be drawn."""
-        drawn = (embed_pca(self.reduced), embed_umap(self.reduced, self.seed))
-        return {one.method: one for one in drawn}
+    def embeddings(self) -> dict[str, tuple[FloatArray, FloatArray]]:
+        """SAR and optical in the plane (n, 2): ``pca``, and ``umap`` where it can be drawn."""
+        drawn = {"pca": embed_pca(self.reduced), "umap": embed_umap(self.reduced, self.seed)}
+        count = len(self.items)
+        return {n: (both[:count], both[count:]) for n, both in drawn.items() if both is not None}
 
     def heat_maps(self) -> tuple[HeatMap, HeatMap]:
         """Similarity of the sensors, ordered by the pairs' own cluster and by that of k-means."""
@@ -143,27 +131,6 @@ class Space:
             heat_map(self.sar, self.optical, self.clusters, "unit"),
             heat_map(self.sar, self.optical, found, "cluster"),
         )
-
-
-def _check(
-    sar: FloatArray,
-    optical: FloatArray,
-    clusters: NDArray[np.generic],
-    groups: NDArray[np.generic] | None,
-) -> None:
-    labelled = groups is None or groups.shape == clusters.shape
-    pairs = sar.shape[:1]
-    if sar.ndim != 2 or sar.shape != optical.shape or clusters.shape != pairs or not labelled:
-        raise InputError(
-            f"descriptors {sar.shape} and {optical.shape} with {clusters.shape} clusters: equal "
-            "(N, D), one cluster and one label per pair are needed."
-        )
-    if len(sar) < _FEWEST_PAIRS:
-        raise InputError(
-            f"{len(sar)} pairs have no structure to speak of; give at least {_FEWEST_PAIRS}."
-        )
-    if not (np.isfinite(sar).all() and np.isfinite(optical).all()):
-        raise InputError("descriptors hold NaN or infinite values; look at their extractor.")
 
 
 _JOINT = "Over both modalities together, unit descriptors. "
@@ -199,7 +166,7 @@ def _partition_scores(method: str, title: str, source: str) -> dict[str, Definit
             f"Clusters of {title}",
             "number of clusters found",
             source,
-            "k-means is given the number of units; density finds its own.",
+            "k-means is given the number of clusters of pairs; density finds its own.",
             high=math.inf,
             better="neither",
         ),

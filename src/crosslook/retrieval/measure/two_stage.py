@@ -76,7 +76,7 @@ class TwoStage(Measure[Stages]):
     how = (
         "A coarse shortlist of K candidates, then fine verification. The ceiling is the fraction "
         "of partners that the shortlist still holds; no verification can go beyond it. The advice "
-        "is judged by paired differences over units at a length that the gallery fixes."
+        "is judged by paired differences over clusters at a length that the gallery fixes."
     )
     sees = Stages
     definitions: ClassVar[Mapping[str, Definition]] = {
