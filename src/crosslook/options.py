@@ -37,6 +37,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.fields import FieldInfo
+from pydantic_core import core_schema
 
 from crosslook.errors import SettingError, did_you_mean
 
@@ -79,6 +80,16 @@ class Closed:
 @dataclass(frozen=True)
 class Extractors:
     """Marks text that names an extractor, which may be a checkpoint in a folder or on the hub."""
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Marks a word that must be a key of a table: what is added there may be chosen."""
+
+    names: tuple[str, ...]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.literal_schema(list(self.names))
 
 
 class Settings(BaseModel):
@@ -433,7 +444,8 @@ def _plain_kinds(kind: Any) -> tuple[Any, ...]:
     if get_origin(kind) is Literal:
         return ()
     if get_origin(kind) is Annotated:
-        return _plain_kinds(get_args(kind)[0])
+        inner, *marks = get_args(kind)
+        return () if any(isinstance(mark, OneOf) for mark in marks) else _plain_kinds(inner)
     parts = [part for part in get_args(kind) if part is not Ellipsis]
     return tuple(one for part in parts for one in _plain_kinds(part)) if parts else (kind,)
 
@@ -469,6 +481,9 @@ def choices_of(kind: Any) -> tuple[str, ...]:
     """Words that a field may hold, also where it holds several of them or none."""
     if get_origin(kind) is Literal:
         return tuple(map(str, get_args(kind)))
+    if get_origin(kind) is Annotated:
+        kind, *marks = get_args(kind)
+        return next((mark.names for mark in marks if isinstance(mark, OneOf)), choices_of(kind))
     return tuple(dict.fromkeys(word for part in get_args(kind) for word in choices_of(part)))
 
 

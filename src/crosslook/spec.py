@@ -9,12 +9,11 @@ radiometries and seeds are written in it. Settings hold the models; files hold t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, PlainSerializer, model_serializer, model_validator
 
-from crosslook.errors import SettingError, SpecError, did_you_mean
+from crosslook.errors import SpecError
 from crosslook.options import Settings
 
 MOST_IN_A_RANGE = 10_000
@@ -85,22 +84,6 @@ def split_list(value: Any) -> Any:
     """The words of ``A,B,C``; anything but text stays as it is."""
     if isinstance(value, str):
         return tuple(word.strip() for word in value.split(",") if word.strip())
-    return value
-
-
-def one_of(value: str, allowed: Sequence[str], what: str) -> str:
-    """Return a word that is allowed.
-
-    Raises
-    ------
-    SettingError
-        Naming the word, what is allowed and what is nearest to it.
-    """
-    if value not in allowed:
-        raise SettingError(
-            f"unknown {what} '{value}'; allowed: {', '.join(allowed)}."
-            + did_you_mean(value, list(allowed))
-        )
     return value
 
 

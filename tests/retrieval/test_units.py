@@ -10,7 +10,9 @@ import pytest
 
 from crosslook.data.pairs import open_pairs, region_of
 from crosslook.errors import CalibrationError, SettingError
+from crosslook.options import choices_of
 from crosslook.retrieval.clusters import divide, find_clusters, find_duplicates
+from crosslook.retrieval.compare.similarity import SCORINGS
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.evaluate import Evaluator, evaluate_structure
 from crosslook.retrieval.measure import structure
@@ -225,6 +227,13 @@ def test_repeated_splits_give_means_and_wider_intervals(tmp_path: Path) -> None:
     # Matches and figures are of the first split, as a run of that seed alone has them.
     first, same = read_matches(tmp_path / "0"), read_matches(tmp_path / "all")
     assert [t.rank.tolist() for t in first] == [t.rank.tolist() for t in same]
+
+
+def test_a_scoring_or_calibration_is_chosen_from_its_table() -> None:
+    assert set(choices_of(StudySettings.model_fields["scorings"].annotation)) == set(SCORINGS)
+    for wrong, right in (({"scorings": "cslz"}, "csls"), ({"calibrations": "centre"}, "center")):
+        with pytest.raises(SettingError, match=f"Did you mean '{right}'"):
+            StudySettings(pairs=Path("p"), out=Path("o"), **wrong)
 
 
 def test_seeds_are_read_and_refused() -> None:

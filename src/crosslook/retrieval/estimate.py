@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -181,8 +182,8 @@ class _Trial:
                 for evaluator in evaluators:
                     evaluate_descriptors(evaluator, described[spec, self.settings.pooling])
         for fusion in self.plan.fusion:
-            own = {m: described[m.extractor, m.pooling or self.settings.pooling]
-                   for m in fusion.members}  # fmt: skip
+            usual = self.settings.pooling
+            own = {m: described[m.extractor, m.pooling or usual] for m in fusion.members}
             with timer(f"fuse {fusion}"):
                 for evaluator in evaluators:
                     evaluate_fusion(fusion, own, evaluator)
@@ -199,11 +200,8 @@ class _Trial:
         for spec in self.plan.specs if shown and self.settings.structure else ():
             described = self._describe(spec, self.settings.pooling, pairs)
             calibrated = evaluator.calibrate(evaluator.reduce(described), shown[0])
-            first = _time(lambda c=calibrated: evaluate_structure(c, evaluator))  # type: ignore[misc]
-            seconds[spec] = first * len(shown)
-            if len(seconds) == 1:
-                again = _time(lambda c=calibrated: evaluate_structure(c, evaluator))  # type: ignore[misc]
-                seconds[spec] = first + again * (len(shown) - 1)
+            work = partial(evaluate_structure, calibrated, evaluator)
+            seconds[spec] = sum(_time(work) for _ in shown)
         return seconds
 
     def _evaluators(self, pairs: int, clusters: int) -> list[Evaluator]:
@@ -216,8 +214,7 @@ class _Trial:
             patches.append(replace(patch, id=f"{copy}/{patch.id}", scene=scene, group=name))
         settings = self.settings.model_copy(update={"structure": False})
         alone = Duplicates(np.arange(pairs))
-        found = find_clusters(patches, "group")
-        return divide_patches("trial", patches, found, alone, settings)
+        return divide_patches("trial", patches, find_clusters(patches, "group"), alone, settings)
 
     def _describe(self, spec: str, pooling: Pooling, pairs: int) -> Descriptors:
         shape = self.features[spec].values.shape
@@ -261,7 +258,7 @@ def extrapolate(sizes: Sequence[int], seconds: Sequence[float], size: int) -> fl
 
     Relative errors are least, so that the smallest size counts as much as the largest.
     """
-    n, t = np.array(sizes, np.float64), np.array(seconds, np.float64)
+    n, t = np.array(sizes, np.float64), np.maximum(np.array(seconds, np.float64), 1e-3)
     terms = np.stack([np.ones_like(n), n, n**2], axis=1)
     weights = nnls(terms / t[:, None], np.ones_like(t))[0]
     return float(weights @ [1.0, size, float(size) ** 2])

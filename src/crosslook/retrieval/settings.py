@@ -12,12 +12,15 @@ from crosslook.extract.spec import ExtractorSpec, expand_sweep, split_specs
 from crosslook.options import (
     Cli,
     ModelOptions,
+    OneOf,
     OverwriteOption,
     RayOptions,
     ReadingOptions,
     SeedOption,
 )
+from crosslook.retrieval.compare.calibration import CALIBRATIONS
 from crosslook.retrieval.compare.pooling import Pooling
+from crosslook.retrieval.compare.similarity import SCORINGS
 from crosslook.retrieval.stage_spec import Fusion, TwoStage
 from crosslook.spec import read_whole, split_list
 from crosslook.storage import as_path
@@ -120,14 +123,13 @@ class StudySettings(OverwriteOption, SeedOption, ReadingOptions, ModelOptions, R
         description="Project descriptors on D principal directions of the calibration set.",
     )
     calibrations: Annotated[
-        tuple[Literal["none", "center", "standardize", "whiten"], ...],
-        BeforeValidator(split_list),
+        tuple[Annotated[str, OneOf(tuple(CALIBRATIONS))], ...], BeforeValidator(split_list)
     ] = Field(
         default=("none", "center", "standardize", "whiten"),
         description="Transforms that bring the modalities together.",
     )
     scorings: Annotated[
-        tuple[Literal["cosine", "csls", "inverted-softmax"], ...], BeforeValidator(split_list)
+        tuple[Annotated[str, OneOf(tuple(SCORINGS))], ...], BeforeValidator(split_list)
     ] = Field(default=("cosine", "csls"), description="Scores by which partners are ranked.")
     calibration_fraction: Annotated[float, Cli(metavar="FRACTION")] = Field(
         default=0.2,
