@@ -39,7 +39,7 @@ from crosslook.retrieval.study import (
 )
 from crosslook.retrieval.two_stage import MOST
 from crosslook.storage import is_remote
-from crosslook.types import DIRECTIONS, FeatureMap, FloatArray, Indices, Patch
+from crosslook.types import DIRECTIONS, FeatureMap, FloatArray, Indices, Patch, Window
 
 _SCENES, _PATCHES = 6, 16
 _DEVICE_PATCHES = 128
@@ -128,7 +128,9 @@ def _reading(settings: StudySettings) -> tuple[StudyEstimate, PatchSet, float]:
     count = min(count, settings.limit or count)
     at = np.linspace(0, len(patches.patches) - 1, _PATCHES).round().astype(int).tolist()
     read = _least(lambda: patches.read("sar", at)) / len(at)
-    clusters = len({pair.group for pair in pairs})
+    # One patch of each pair is enough to find the clusters by the rule of the study.
+    one_each = [Patch(pair.id, pair.id, pair.group, Window(0, 0, 1, 1)) for pair in pairs]
+    clusters = find_clusters(one_each, settings.split_by).count
     estimate = StudyEstimate(count, min(clusters, count))
     estimate.seconds["reading"] = opening * len(pairs)
     return estimate, patches, read
@@ -243,8 +245,7 @@ def _time_evaluation(estimate: StudyEstimate, trial: _Trial) -> None:
     sizes = sorted({max(16, min(most, total) // part) for part in (4, 2, 1)})
     runs = []
     for pairs in sizes:
-        clusters = max(3, round(estimate.clusters * pairs / total))
-        seconds, evaluator = trial.run(pairs, min(clusters, pairs))
+        seconds, evaluator = trial.run(pairs, min(estimate.clusters, pairs))
         runs.append(seconds)
     for step in runs[0]:
         size = min(total, MOST * 5 // 4) if step.startswith("two stages") else total
