@@ -16,14 +16,16 @@ import pytest
 from click.testing import CliRunner
 
 import crosslook
+from crosslook.atlas.settings import LocateSettings
 from crosslook.cli import TABLE, app
 from crosslook.cli.command import Commands
 from crosslook.errors import SettingError
+from crosslook.match.settings import RegisterSettings
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "crosslook"
 FIELD = """    tilt: float = Field(default=0.5, ge=0.0, le=10.0, description="Tilt of the query.")
 """
-USE = """    print("tilt is", settings.tilt)
+USE = """        print("tilt is", settings.tilt)
 """
 
 
@@ -52,11 +54,7 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(SOURCE, root / "crosslook", ignore=shutil.ignore_patterns("__pycache__"))
     for name, after, added in (
         ("settings", '    """How queries are looked for in an atlas."""\n', FIELD),
-        (
-            "locate",
-            "def _open(place: str | Path | Atlas, settings: LocateSettings) -> _Job:\n",
-            USE,
-        ),
+        ("locate", "        self.settings = settings\n", USE),
     ):
         path = root / "crosslook" / "atlas" / f"{name}.py"
         text = path.read_text(encoding="utf-8")
@@ -113,8 +111,17 @@ def test_every_option_says_what_it_is_and_what_its_default_is() -> None:
             text = one.description if hasattr(one, "description") else getattr(one, "help", "")
             assert text, f"{name} {one.name}"
             assert "Undefined" not in text
-    assert "[0 to 0.5; default: 0]" in str(getattr(options("locate")["scale"], "help", ""))
+    assert "[0 to 180; default: 0]" in str(getattr(options("locate")["rotation"], "help", ""))
     assert "[default: on]" in str(getattr(options("study")["structure"], "help", ""))
+
+
+def test_a_scale_takes_the_same_forms_in_every_command() -> None:
+    forms = {options(name)["scale"].metavar for name in ("register", "locate")}
+    assert forms == {"FRACTION|LOW:HIGH"}
+    assert LocateSettings(scale=(0.9, 1.2)).scale == RegisterSettings(scale="0.9:1.2").scale
+    for settings in (LocateSettings, RegisterSettings):
+        with pytest.raises(SettingError, match="two factors"):
+            settings(scale="1.2:0.9")
 
 
 def test_options_of_one_name_are_the_same_in_every_command() -> None:

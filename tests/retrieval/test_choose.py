@@ -117,7 +117,7 @@ def test_compare_takes_the_chosen_row_not_the_best_one(tmp_path: Path) -> None:
     (comparison,) = compare_runs([first, second])
     assert "center" in comparison.first
     assert comparison.difference.value == pytest.approx(0.5)
-    assert comparison.stands
+    assert comparison.significant
     assert comparison.same_gallery
 
 
@@ -128,4 +128,4 @@ def test_other_galleries_are_marked_and_nothing_stands(tmp_path: Path) -> None:
     assert comparison.difference.low > 0
     assert comparison.galleries == (50, 30)
     assert not comparison.same_gallery
-    assert not comparison.stands
+    assert not comparison.significant

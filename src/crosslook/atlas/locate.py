@@ -138,8 +138,8 @@ class _Job:
     """What all queries of a call share."""
 
     def __init__(self, place: str | Path | Atlas, settings: LocateSettings) -> None:
-        self.atlas = atlas = place if isinstance(place, Atlas) else open_atlas(place)
         self.settings = settings
+        self.atlas = atlas = place if isinstance(place, Atlas) else open_atlas(place)
         self.levels = OpenLevels(atlas, settings)
         self.fine = settings.fine or atlas.manifest.levels[-1].spec
         self.verifier = FineLevel(self.levels, self.fine)

@@ -19,6 +19,7 @@ from crosslook.match.evidence import error_bound, expected_error
 from crosslook.match.files import check_out
 from crosslook.match.matchers import Matcher, open_matcher
 from crosslook.match.reason import likely_cause
+from crosslook.match.relief import heights_on, view_geometry
 from crosslook.match.result import Failure, MatchResult
 from crosslook.match.select import FLAT_MODELS, ModelRequest, select_model
 from crosslook.match.settings import (
@@ -28,7 +29,6 @@ from crosslook.match.settings import (
     TransformModel,
 )
 from crosslook.match.starts import SearchArea, Start, search_areas, start_of
-from crosslook.match.terrain import heights_on, view_geometry
 from crosslook.match.transform import Transform
 from crosslook.match.warped_file import RESAMPLING
 from crosslook.options import after_one, after_two, record
@@ -99,11 +99,12 @@ def _registered(
     extractor: Extractor,
     matcher: Matcher,
 ) -> MatchResult:
-    """Search area by area until the alignment found in one is a match; the surest is the result."""
+    """Try one area after the other until one holds a match; the surest alignment is the result."""
     tried = []
     with timings() as seconds:
         images = _opened(sar_image, optical_image, settings)
         placed = start_of(*images, settings.points) if start is None else start
+        # Around the start, then the whole overlap; or the range requested alone.
         for area in search_areas(images, placed, extractor, settings):
             found = align_in(area, matcher, settings)
             tried.append(with_model(found, area, matcher, settings))
@@ -116,7 +117,7 @@ def _registered(
 
 
 def align_in(area: SearchArea, matcher: Matcher, settings: RegisterSettings) -> Alignment:
-    """Align from the starts of an area, one after the other, until one is a match.
+    """Try one start of an area after the other until one is a match.
 
     Returns
     -------
@@ -128,7 +129,7 @@ def align_in(area: SearchArea, matcher: Matcher, settings: RegisterSettings) -> 
     model: Model = settings.model if settings.model in ("shift", "tps") else "similarity"
     fitting = Fitting(model, settings.seed, is_fitted=matcher.IS_FITTED)
     tried = []
-    for start in area.starts():
+    for start in area.starts():  # as the image is placed, then the best poses of a search
         points = matcher.tie_points(area.pair, start)
         tried.append(align(area.pair, start, points, fitting))  # robust fit, refinement, verdict
         if tried[-1].is_match:

@@ -1,6 +1,4 @@
-"""``crosslook compare``: a table on the terminal and a CSV.
-
-Which differences between runs stand: a paired bootstrap over clusters.
+"""Which differences between runs are significant: a paired bootstrap over clusters.
 
 Both runs answer the same queries, so the difference of every query is taken
 first and clusters are drawn afterwards; what the two share cancels (Efron and
@@ -41,8 +39,8 @@ class Difference:
         Items that either searched.
     same_gallery : bool
         Whether both searched the very same items. If not, recall differs by the
-        galleries too, and nothing stands.
-    stands : bool
+        galleries too, and nothing is significant.
+    significant : bool
         Whether the galleries are the same and the interval excludes zero.
     """
 
@@ -55,7 +53,7 @@ class Difference:
     same_gallery: bool
 
     @property
-    def stands(self) -> bool:
+    def significant(self) -> bool:
         """Whether the galleries are the same and the interval excludes zero."""
         return self.same_gallery and (self.difference.low > 0 or self.difference.high < 0)
 
@@ -162,7 +160,7 @@ def print_comparison(
     *,
     overwrite: bool = False,
 ) -> list[Difference]:
-    """Compare runs, print which differences stand, and write all as CSV.
+    """Compare runs, print which differences are significant, and write all as CSV.
 
     Raises
     ------
@@ -172,7 +170,7 @@ def print_comparison(
     refuse_foreign(out.parent, {out.name: has_header(_COLUMNS)}, overwrite=overwrite)
     comparisons = compare_runs(runs, seed)
     table = Table(title="Recall at 1: second minus first (95 % interval, paired over clusters)")
-    for name in ("first", "second", "direction", "difference", "stands"):
+    for name in ("first", "second", "direction", "difference", "significant"):
         table.add_column(name, overflow="fold")
     for item in comparisons:
         d = item.difference
@@ -189,10 +187,10 @@ def _verdict(item: Difference) -> str:
     if not item.same_gallery:
         first, second = item.galleries
         return f"other galleries ({first} and {second} items): not comparable"
-    return "yes" if item.stands else "no"
+    return "yes" if item.significant else "no"
 
 
 def _line(item: Difference) -> list[object]:
     d = item.difference
     return [item.first, item.second, item.direction, d.value, d.low, d.high, item.n_query,
-            *item.galleries, item.same_gallery, item.stands]  # fmt: skip
+            *item.galleries, item.same_gallery, item.significant]  # fmt: skip

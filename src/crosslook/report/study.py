@@ -18,7 +18,6 @@ from crosslook.retrieval.record import WRITTEN as RUN_WRITTEN
 from crosslook.retrieval.run_folder import read_rows, read_run
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.study import run_study
-from crosslook.storage import as_path
 from crosslook.types import Row
 from crosslook.written import refuse_foreign
 
@@ -69,7 +68,7 @@ def study(pairs: str | Path, out: str | Path, **settings: Any) -> Run:
     CrosslookError
         See :func:`crosslook.retrieval.study.run_study`.
     """
-    return Run(study_and_report(StudySettings(pairs=as_path(pairs), out=Path(out), **settings)))
+    return Run(study_and_report(StudySettings(pairs=str(pairs), out=Path(out), **settings)))
 
 
 def study_and_report(settings: StudySettings, console: Console | None = None) -> Path:

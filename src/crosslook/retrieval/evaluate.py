@@ -1,4 +1,4 @@
-"""What a study measures of one extractor under one division of its units."""
+"""What a study measures of one extractor under one division of its clusters."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ class Ranked:
 
 
 class Evaluator:
-    """Evaluates descriptors on one patch set under one division of its units.
+    """Evaluates descriptors on one patch set under one division of its clusters.
 
     Attributes
     ----------

@@ -12,11 +12,13 @@ from typing import Any
 from crosslook._version import __version__
 from crosslook.data.patches import PatchSet
 from crosslook.progress import Timer
+from crosslook.retrieval import run_folder
 from crosslook.retrieval.clusters import Clusters, Duplicates
 from crosslook.retrieval.descriptors import Features
 from crosslook.retrieval.evaluate import Evaluator, Findings
 from crosslook.retrieval.plan import StudyPlan
 from crosslook.retrieval.settings import StudySettings
+from crosslook.retrieval.views import write_thumbnails, write_views
 from crosslook.types import MODALITIES
 from crosslook.written import has_keys, is_marked
 
@@ -132,9 +134,6 @@ WRITTEN = {
 
 def write_folder(run: Path, patches: PatchSet, findings: Findings, record: dict[str, Any]) -> None:
     """Write the files of a run, each whole; the rows come last."""
-    from crosslook.retrieval import run_folder
-    from crosslook.retrieval.views import write_thumbnails, write_views
-
     run_folder.write_patches(run, patches.patches)
     if record["complete"]:
         write_thumbnails(run, patches, shown_patches(len(patches.patches), findings))
@@ -156,14 +155,12 @@ def shown_patches(count: int, findings: Findings) -> list[int]:
     """
     if count <= ALL_SHOWN:
         return list(range(count))
-    from crosslook.retrieval.run_folder import picked_queries
-
     shown = {view.index for view in findings.views}
     for embedding in findings.embeddings:
         shown |= set(embedding.index.tolist())
     for table in findings.matches:
         for best in (True, False):
-            at = picked_queries(table, best)
+            at = run_folder.picked_queries(table, best)
             shown |= set(table.query_index[at].tolist())
             shown |= set(table.top_indices[at, 0].tolist())
     return sorted(shown)
