@@ -27,6 +27,7 @@ from crosslook.geo.grid import crs_text, make_grid, mean_metres, shape_of, to_lo
 from crosslook.geo.image import ImageFile, as_image
 from crosslook.json_text import json_object
 from crosslook.match.channels import Channels, contrast_weight
+from crosslook.match.files import colours_of, png_of
 from crosslook.notebook import card, image
 from crosslook.storage import Folder, open_folder
 from crosslook.types import Array, FloatArray, Window
@@ -370,14 +371,8 @@ class Atlas:
 
     def _thumbnail(self) -> bytes:
         """PNG of the whole basemap, at most 480 pixels a side."""
-        import cv2
-
-        whole = self.image((0, 0), self.grid.shape)
         step = max(1, -(-max(self.grid.shape) // _THUMBNAIL))
-        small = whole.read(None, step).values
-        bands = small[:3] if len(small) >= 3 else small[[0, 0, 0]]
-        pixels = (np.clip(np.nan_to_num(bands), 0, 1) * 255).round().astype(np.uint8)
-        return bytes(cv2.imencode(".png", pixels[::-1].transpose(1, 2, 0))[1])
+        return png_of(colours_of(self.image((0, 0), self.grid.shape).read(None, step)))
 
     def _array(self, block: Block, name: str) -> NDArray[Any] | None:
         """A file of a block, checked; None where the block has none."""

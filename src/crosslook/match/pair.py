@@ -96,7 +96,7 @@ class ImagePair:
         moved = dense_channels(warp(self.sar, transform, self.optical.shape), self.extractor)
         return moved, self.optical.channels(self.extractor)
 
-    def bent(self, transform: Transform) -> ImagePair:
+    def warped(self, transform: Transform) -> ImagePair:
         """The pair with the SAR image brought onto the optical grid by a transform."""
         moved = warp(self.sar, transform, self.optical.shape)
         return replace(self, sar=CachedImage.of(moved), start=identity())

@@ -88,7 +88,7 @@ class SearchArea:
     is_refined: bool = False
 
     def starts(self) -> Iterator[Start]:
-        """The starts in order; poses are searched for when the first of them is asked for."""
+        """The starts in order; poses are searched for when the first of them is needed."""
         if self.as_placed:
             yield Start(self.pair.start, self.name)
         for searches, finer in enumerate((False, True) if self.is_refined else (False,), 1):
@@ -113,7 +113,7 @@ def search_areas(
     extractor: Extractor,
     settings: RegisterSettings,
 ) -> Iterator[SearchArea]:
-    """Where a SAR image is searched for, each area read when it is asked for.
+    """Where a SAR image is searched for, each area read when it is needed.
 
     The range requested, if there is one; else the neighbourhood of where the
     image is placed, then, unless ``near_only`` forbids it, the whole overlap.

@@ -151,9 +151,8 @@ class Projection(Map):
 
     def after(self, first: Affine) -> Projection:
         """The projection of positions that ``first`` has moved: its source is another grid."""
-        a, b, c, d, e, f = tuple(self.source.affine)[:6]
         columns_first = first.matrix[np.ix_([1, 0, 2], [1, 0, 2])]
-        moved = np.array([[a, b, c], [d, e, f], [0.0, 0.0, 1.0]]) @ columns_first
+        moved = np.reshape(self.source.affine, (3, 3)) @ columns_first
         grid = GeoBox(self.source.shape, GridMap(*np.ravel(moved)[:6]), self.source.crs)
         return Projection(grid, self.target)
 
@@ -281,7 +280,7 @@ class ThinPlate(DisplacementField):
         source, target : float64 array, shape (n, 2)
             Positions, row and column, in pixels; n >= 3, not on one line.
         smoothing : float
-            0 interpolates; larger values bend less (Wahba, "Spline models for
+            0 interpolates; larger values smooth more (Wahba, "Spline models for
             observational data", 1990), in units of the kernel at the spread of
             the points.
         """
@@ -355,7 +354,7 @@ def _kernel(points: Array, knots: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class ReliefField(DisplacementField):
-    """Where hills seem to stand: displacements on a grid over the ground.
+    """Where hills appear: displacements on a grid over the ground.
 
     A position ``p`` that the affine map sends to ``u`` goes to the ``q`` with
     ``q = u + d(q)``: ``d`` belongs to the ground, where it has one value, and
@@ -597,7 +596,7 @@ class Transform:
 
     def within(self, window: Window) -> Transform:
         """The same map to positions counted from the first pixel of an optical window."""
-        return Transform(translation(-window.row, -window.col), "shift") @ self
+        return shift_by(-window.row, -window.col) @ self
 
     def local_scale(self, point: ArrayLike) -> float:
         """Optical pixels per SAR pixel at a SAR position: root of the area ratio."""
@@ -647,6 +646,11 @@ def translation(row: float, col: float) -> Array:
     matrix = np.eye(3)
     matrix[:2, 2] = row, col
     return matrix
+
+
+def shift_by(row: float, col: float) -> Transform:
+    """The shift by so many pixels."""
+    return Transform(translation(row, col), "shift")
 
 
 def scaling(factor: float) -> Transform:

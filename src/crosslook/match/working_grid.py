@@ -12,7 +12,7 @@ from crosslook.geo.grid import rim
 from crosslook.geo.image import Image, ImageFile, overlap
 from crosslook.geo.raster import RasterFile
 from crosslook.match.tie_points import TiePoints
-from crosslook.match.transform import Transform, identity, scaling, translation
+from crosslook.match.transform import Transform, identity, scaling, shift_by
 from crosslook.match.warp import warp
 from crosslook.types import Modality, Window
 
@@ -65,8 +65,8 @@ class WorkingGrid:
     @property
     def _from_reduced(self) -> Transform:
         """From the reduced part of the SAR image to the grid."""
-        move = Transform(translation(-self.window.row, -self.window.col), "shift")
-        begin = Transform(translation(*self.part.corner), "shift") @ scaling(self.sar_factor)
+        move = shift_by(-self.window.row, -self.window.col)
+        begin = shift_by(*self.part.corner) @ scaling(self.sar_factor)
         return scaling(self.factor).inverse @ move @ (self.placed @ begin)
 
     def read(self) -> tuple[GreyImage, GreyImage]:
@@ -88,9 +88,8 @@ class WorkingGrid:
         if self._projects:
             transform = transform @ self._from_reduced
         grow, shrink = scaling(self.factor), scaling(self.sar_factor).inverse
-        move = Transform(translation(*self.window.corner), "shift")
-        back = Transform(translation(-self.part.row, -self.part.col), "shift")
-        native = move @ grow @ (transform @ (shrink @ back))
+        back = shift_by(-self.part.row, -self.part.col)
+        native = shift_by(*self.window.corner) @ grow @ (transform @ (shrink @ back))
         # Equal factors cancel, so the model is what was fitted.
         cancel = self.sar_factor == self.factor
         return replace(native, model=transform.model) if cancel else native
