@@ -430,11 +430,9 @@ def make_prior(atlas: Atlas, image: ImageFile, settings: LocateSettings) -> Prio
         prior = _disc(atlas, image, settings.near, settings.radius_km)
     else:
         return None
-    side = atlas.grid.block
-    rows = (prior.top / side, prior.bottom / side)
-    cols = (prior.left / side, prior.right / side)
+    top, left, bottom, right = prior.in_cells(atlas.grid.block)
     for row, col in atlas.manifest.blocks:
-        if row < rows[1] and row + 1 > rows[0] and col < cols[1] and col + 1 > cols[0]:
+        if top - 1 < row < bottom and left - 1 < col < right:
             return prior
     raise MatchError(
         f"the prior is empty: atlas '{atlas.name}' holds nothing there. "

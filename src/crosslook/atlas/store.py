@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -221,10 +222,8 @@ class Atlas:
 
     def find_level(self, spec: str) -> int | None:
         """Number of the level whose extractor was given as ``spec``; None where no one was."""
-        for number, level in enumerate(self.manifest.levels):
-            if spec in (level.spec, level.spec.partition(":")[0]):
-                return number
-        return None
+        names = [(level.spec, level.spec.partition(":")[0]) for level in self.manifest.levels]
+        return next((number for number, known in enumerate(names) if spec in known), None)
 
     def level_number(self, spec: str) -> int:
         """Number of the level whose extractor was given as ``spec``.
@@ -460,9 +459,8 @@ def _pieces(
 ) -> Iterator[tuple[Block, tuple[slice, slice], tuple[slice, slice]]]:
     """Blocks under a window: which, where in the window, where in the block."""
     spans = [_spans(start, length, side) for start, length in zip(corner, shape, strict=True)]
-    for row, here_rows, there_rows in spans[0]:
-        for col, here_cols, there_cols in spans[1]:
-            yield (row, col), (here_rows, here_cols), (there_rows, there_cols)
+    for (row, here_rows, there_rows), (col, here_cols, there_cols) in product(*spans):
+        yield (row, col), (here_rows, here_cols), (there_rows, there_cols)
 
 
 def _spans(start: int, length: int, side: int) -> list[tuple[int, slice, slice]]:

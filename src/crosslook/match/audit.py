@@ -457,10 +457,9 @@ def measure_scene(
     gradient = _gradient_shift(replace(pair, extractor=extractors[0]), radius)
     apart = float(np.linalg.norm(information - gradient))
     row, col = (float(value) for value in (information + gradient) / 2)
-    rotation, scale = float("nan"), float("nan")
-    if apart <= AGREE_PX:
-        rotation, scale = _rotation(pair, (row, col), settings.seed)
-    relief = _relief(pair, (row, col))
+    trusted, nan = apart <= AGREE_PX, float("nan")
+    rotation, scale = _rotation(pair, (row, col), settings.seed) if trusted else (nan, nan)
+    relief = _relief(pair, (row, col)) or Relief(nan, nan)
     return AuditRow(
         scene=scene,
         row=row,
@@ -470,11 +469,11 @@ def measure_scene(
         gradient_row=float(gradient[0]),
         gradient_col=float(gradient[1]),
         disagreement=apart,
-        trusted=apart <= AGREE_PX,
+        trusted=trusted,
         rotation_degrees=rotation,
         scale=scale,
-        relief_px=float("nan") if relief is None else relief.extent,
-        relief_degrees=float("nan") if relief is None else relief.degrees,
+        relief_px=relief.extent,
+        relief_degrees=relief.degrees,
     )
 
 

@@ -154,8 +154,6 @@ def grey_levels(image: GreyImage, blur: float, bins: int) -> FloatArray:
 
 def reduce_image(image: GreyImage, factor: int) -> GreyImage:
     """Mean over blocks; one with an invalid pixel is invalid, of a thin gap with half of them."""
-    if factor == 1:
-        return image
     height, width = (length // factor * factor for length in image.shape)
     size = (width // factor, height // factor)
     values = cv2.resize(image.values[:height, :width], size, interpolation=cv2.INTER_AREA)

@@ -172,17 +172,13 @@ def start_of(sar: ImageFile, optical: ImageFile, points: Path | None) -> Transfo
             "one CRS, or points that both show (--points)."
         )
     has, lacks = (sar, optical) if is_placed(sar.grid) else (optical, sar)
+    said = "; ".join(lacks.source.header.notes)
+    why = f" ({said})" if said else ""
     raise GridError(
-        f"'{has.name}' has a CRS, '{lacks.name}' has none{_why(lacks)}: "
+        f"'{has.name}' has a CRS, '{lacks.name}' has none{why}: "
         "where to start is not known. Give two georeferenced images, or two plain ones that begin "
         "at the same corner, or points that both show (--points)."
     )
-
-
-def _why(image: ImageFile) -> str:
-    """What its file says of a place that does not do, as two control points."""
-    said = "; ".join(image.source.header.notes)
-    return f" ({said})" if said else ""
 
 
 def _in_pixels(

@@ -84,7 +84,7 @@ class Homography(Map):
     def __call__(self, points: Array) -> Array:
         """Positions (n, 2) to positions (n, 2)."""
         depth = points @ self.matrix[2, :2] + self.matrix[2, 2]
-        return np.asarray(self._linear(points) / depth[:, None])
+        return np.asarray(_linear(self.matrix, points) / depth[:, None])
 
     @property
     def inverse(self) -> Homography:
@@ -94,9 +94,6 @@ class Homography(Map):
     def to_dict(self) -> dict[str, Any]:
         """The matrix as lists."""
         return {"matrix": self.matrix.tolist()}
-
-    def _linear(self, points: Array) -> Array:
-        return np.asarray(points @ self.matrix[:2, :2].T + self.matrix[:2, 2])
 
 
 class Affine(Homography):
@@ -109,13 +106,18 @@ class Affine(Homography):
 
     def __call__(self, points: Array) -> Array:
         """Positions (n, 2) to positions (n, 2)."""
-        return self._linear(points)
+        return _linear(self.matrix, points)
 
 
 def flat(matrix: ArrayLike) -> Homography:
     """The affine map of a matrix (3, 3), or where it has perspective the projective one."""
     values = np.asarray(matrix, np.float64)
     return Affine(values) if _keeps_parallels(values) else Homography(values)
+
+
+def _linear(matrix: Array, points: Array) -> Array:
+    """Positions (n, 2) by the first two rows of a matrix (3, 3)."""
+    return np.asarray(points @ matrix[:2, :2].T + matrix[:2, 2])
 
 
 def _keeps_parallels(matrix: Array) -> bool:
@@ -215,9 +217,6 @@ class DisplacementField(Map):
         """The map back."""
         return Inverse(self)
 
-    def _framed(self, points: Array) -> Array:
-        return np.asarray(points @ self.frame[:2, :2].T + self.frame[:2, 2])
-
 
 @dataclass(frozen=True, eq=False)
 class Inverse(Map):
@@ -302,7 +301,7 @@ class ThinPlate(DisplacementField):
 
     def displacement(self, points: Array) -> Array:
         """What is added to the affine map at positions (n, 2); pixels, shape (n, 2)."""
-        framed = self._framed(points)
+        framed = _linear(self.frame, points)
         out = np.empty_like(points)
         for start in range(0, len(points), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
@@ -391,7 +390,7 @@ class ReliefField(DisplacementField):
 
     def displacement(self, points: Array) -> Array:
         """``q - u`` (n, 2) of positions (n, 2), by fixed-point steps."""
-        base = self._framed(points)
+        base = _linear(self.frame, points)
         displacement = self._of(base)
         for _ in range(_RELIEF_ITERATIONS):
             after = self._of(base + displacement @ self.step.T)
@@ -405,7 +404,7 @@ class ReliefField(DisplacementField):
     def solve(self, points: Array) -> Array:
         """Positions (n, 2) that go to ``points``."""
         back = self.affine.inverse
-        return back(points - self._of(self._framed(back(points))))
+        return back(points - self._of(_linear(self.frame, back(points))))
 
     def before(self, second: Affine) -> ReliefField:
         """The field, and ``second`` after it."""
@@ -517,8 +516,6 @@ class Transform:
     maps: tuple[Map, ...]
     model: TransformModel
 
-    unit = "pixel"
-
     def __init__(
         self, maps: tuple[Map, ...] | Map | ArrayLike, model: TransformModel = "similarity"
     ) -> None:
@@ -625,7 +622,7 @@ class Transform:
         maps = [one.to_dict() for one in self.maps]
         return {
             "model": self.model,
-            "unit": self.unit,
+            "unit": "pixel",
             "axes": "row, column; pixel centres at +0.5",
             **(maps[0] if len(maps) == 1 else {"maps": maps}),
         }

@@ -90,8 +90,7 @@ class TemplateMatcher(Matcher):
             placed = self._placed_by(pair, start.transform, stages.wide)
         points = [points_at(pair, one, stages.second) for one in placed]
         fits = [self._fit(one, start.transform, stages.second) for one in points]
-        best = max(range(len(fits)), key=lambda n: _consensus(fits[n]))
-        fit = fits[best]
+        best, fit = max(enumerate(fits), key=lambda one: one[1].consensus if one[1] else 0.0)
         if fit is None:
             return points[best].marked(np.zeros(len(points[best]), np.bool_))
         return points_at(pair, fit.transform, stages.last)
@@ -122,7 +121,3 @@ def _fitting(pair: ImagePair, start: Transform) -> Stages:
     """The stages for the smaller image."""
     extent = np.ptp(start(grid_points(*pair.sar.shape)), axis=0) * 9 / 8
     return stages_of(float(min(*extent, *pair.optical.shape)))
-
-
-def _consensus(fit: Fit | None) -> float:
-    return 0.0 if fit is None else fit.consensus
