@@ -47,15 +47,7 @@ from crosslook.geo.products.virtual import normalised
 from crosslook.geo.products.vrt import COMPLEX, quiet, remarks_of
 from crosslook.geo.recipe import EXACT_PX, Recipe
 from crosslook.geo.rectify import Placed, rectified
-from crosslook.storage import (
-    ONLY_GDAL,
-    Place,
-    as_path,
-    for_gdal,
-    is_gdal_name,
-    is_remote,
-    reaching,
-)
+from crosslook.storage import ONLY_GDAL, Place, as_path, for_gdal, is_gdal_name, is_remote, reaching
 
 _FROM_THE_TOP = ("PNG", "JPEG", "GIF", "BIGGIF")
 _CACHED_BYTES = 32 << 20  # what GDAL keeps anyway is decoded once anyway

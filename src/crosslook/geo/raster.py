@@ -30,14 +30,7 @@ from crosslook.geo.grid import (
     window_of,
 )
 from crosslook.geo.integrity import heeding_warnings
-from crosslook.geo.opening import (
-    OPEN,
-    About,
-    crs_of_map,
-    opening_of,
-    reading,
-    reason,
-)
+from crosslook.geo.opening import OPEN, About, crs_of_map, opening_of, reading, reason
 from crosslook.geo.products.zarr_store import is_copy
 from crosslook.geo.recipe import EXACT_PX, Recipe
 from crosslook.storage import Place, as_path, as_place, files_below, is_remote, reaching
