@@ -252,17 +252,14 @@ class OpticalRadiometry(_Radiometry):
         """Optical numbers are taken as they are."""
         return "stored"
 
-    def _fixed(self, header: Raster) -> tuple[float, float] | None:
-        """Limits that need no fit."""
-        if self.range == _TIMES_10_000 and max(header.scales) < _SMALL_SCALE:
-            return self.range[0] / 10_000, self.range[1] / 10_000
-        return self.range or ((0.0, 255.0) if header.dtype == "uint8" else None)
-
     def fit(self, header: Raster, scale: Scale, sample: FloatArray) -> Stretch:
         """Fit the limits on valid values (bands, n), unless they are fixed."""
-        if (fixed := self._fixed(header)) is None:
+        fixed = self.range or ((0.0, 255.0) if header.dtype == "uint8" else None)
+        if fixed is None:
             return Stretch("stored", *_percentiles(sample, self.percentiles))
-        return Stretch("stored", (fixed[0],) * len(sample), (fixed[1],) * len(sample))
+        is_scaled = self.range == _TIMES_10_000 and max(header.scales) < _SMALL_SCALE
+        low, high = ((end / 10_000 if is_scaled else end,) * len(sample) for end in fixed)
+        return Stretch("stored", low, high)
 
     def apply(self, raw: FloatArray, stretch: Stretch) -> FloatArray:
         """Scale (bands, h, w) with NaN to the same shape, mostly 0..1, NaN kept."""

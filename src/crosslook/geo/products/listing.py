@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path, PurePath
 
 from crosslook.errors import InputError
+from crosslook.gdal_names import files_of
 
 SUFFIXES = (
     ".tif", ".tiff", ".vrt", ".jp2", ".nc", ".h5", ".ntf", ".nitf", ".img", ".png", ".jpg",
@@ -159,6 +160,14 @@ def _entries(path: str, changed: int) -> dict[str, list[str]]:
 def _leaves(parts: list[str]) -> bool:
     """Whether a name inside an archive leads out of it, or is hidden."""
     return any(part in ("", "..") or part.startswith(".") or "\\" in part for part in parts)
+
+
+def changed(text: str) -> int:
+    """Time of change of a local file or folder: one that is written anew is looked at anew."""
+    try:
+        return max(Path(file).stat().st_mtime_ns for file in files_of(text))
+    except (OSError, ValueError):
+        return 0
 
 
 def is_raster_name(name: str) -> bool:

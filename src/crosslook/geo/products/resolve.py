@@ -15,11 +15,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from crosslook.errors import CrosslookError, InputError
-from crosslook.gdal_names import files_of, is_virtual
+from crosslook.gdal_names import is_virtual
 from crosslook.geo.products.bands import Part, Product, chosen
 from crosslook.geo.products.files import file_product, gdal_source
 from crosslook.geo.products.folders import entry_product, folder_product
-from crosslook.geo.products.listing import is_no_imagery, is_raster_name
+from crosslook.geo.products.listing import changed, is_no_imagery, is_raster_name
 from crosslook.geo.products.stac import is_json, stac_items, stac_product
 from crosslook.geo.products.virtual import stack
 from crosslook.geo.products.zarr_store import is_zarr_folder
@@ -146,19 +146,11 @@ def resolve(place: Place, bands: Sequence[str] = (), *, masked: bool = True) -> 
     InputError
         If a folder is no product, or a product lacks the bands.
     """
-    return _resolve(str(place), tuple(bands), _changed(str(place)), masked)
-
-
-def _changed(text: str) -> int:
-    """Time of change of a local file or folder: one that is written anew is looked at anew."""
-    try:
-        return max(Path(file).stat().st_mtime_ns for file in files_of(text))
-    except (OSError, ValueError):
-        return 0
+    return _resolve(str(place), tuple(bands), changed(str(place)), masked)
 
 
 @lru_cache(maxsize=512)
-def _resolve(text: str, bands: tuple[str, ...], changed: int, masked: bool) -> Opening:
+def _resolve(text: str, bands: tuple[str, ...], _: int, masked: bool) -> Opening:
     product = product_at(text)
     if product is None:
         return _plain(text, bands)
