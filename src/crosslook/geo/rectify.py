@@ -172,7 +172,7 @@ def _by_points(data: Any, source: Recipe) -> Placed:
     own = pyproj.CRS.from_user_input(named)
     target = own.to_wkt()
     if own.is_geographic:
-        # In metres no longitude jumps at 180 degrees, and a plate bends alike both ways.
+        # In metres no longitude jumps at 180 degrees, and a plate is as stiff both ways.
         lon = (points[:, 2] - points[0, 2] + 180.0) % 360.0 - 180.0 + points[0, 2]
         target = _local_map(float(lon.mean()), float(points[:, 3].mean()))
         to_map = pyproj.Transformer.from_crs(own, target, always_xy=True)
