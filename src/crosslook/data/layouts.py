@@ -240,7 +240,7 @@ def _published(pattern: str, name: str, member: str = "") -> Finder:
                 key = f"{match['front'] or ''}{match['back']}"
                 files["sar" if match["sar"] else "optical"][key] = path
         groups = {key: re.sub(member, "", key) for key in files["sar"]} if member else {}
-        return Sides(**files, groups=groups)
+        return Sides(files["sar"], files["optical"], groups)
 
     return find
 

@@ -18,7 +18,7 @@ worst with little of it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -103,7 +103,7 @@ def load_encoder(source: WeightsSource, dtype: Any) -> Any:
     model.decoder = None
     if not tiny:
         model.post_quant_conv = None
-    return fill(model, source, dtype, _bare_name if blocks else _current_name)
+    return fill(model, source, dtype, "encoder.layers.{}".format if blocks else _current_name)
 
 
 def _add_pool(block: Any) -> None:
@@ -118,10 +118,6 @@ def _add_pool(block: Any) -> None:
         nn.Conv2d(4 * width, width, 1, bias=False),
     )
     block.register_forward_pre_hook(lambda module, given: (given[0] + module.pool(given[0]),))
-
-
-def _bare_name(name: str) -> str:
-    return f"encoder.layers.{name}"
 
 
 def encode(model: Any, images: Any) -> Any:
@@ -232,20 +228,11 @@ class SdUnet(TorchExtractor):
 
         dtype = self.runtime.torch_dtype
         prompt = embed_prompt(self.source, str(self.options["prompt"]), dtype)
-        model = torch.nn.ModuleDict(
-            {
-                "vae": self._load_encoder(),
-                "unet": self._load_unet(dtype),
-            }
-        )
+        vae = self.source.part("vae")
+        encoder = load_encoder(vae, getattr(torch, encoder_dtype(vae, self.runtime.dtype)))
+        model = torch.nn.ModuleDict({"vae": encoder, "unet": self._load_unet(dtype)})
         model.register_buffer("prompt", prompt)
         return model
-
-    def _load_encoder(self) -> Any:
-        import torch
-
-        source = self.source.part("vae")
-        return load_encoder(source, getattr(torch, encoder_dtype(source, self.runtime.dtype)))
 
     def _load_unet(self, dtype: Any) -> Any:
         import torch
@@ -295,21 +282,19 @@ class SdUnet(TorchExtractor):
     def _read(self, model: Any, latents: Any, t: int, blocks: Sequence[int]) -> list[Any]:
         """Outputs of up blocks, of which the last one ends the work."""
         prompt, unet = model.prompt.expand(len(latents), -1, -1), model["unet"]
-        seen: dict[int, Any] = {}
+        seen: dict[Any, Any] = {}
 
-        def keeper(block: int) -> Callable[..., None]:
-            def keep(module: Any, given: Any, output: Any) -> None:
-                seen[block] = output
+        def keep(module: Any, given: Any, output: Any) -> None:
+            seen[module] = output
 
-            return keep
-
-        hooks = [unet.up_blocks[b].register_forward_hook(keeper(b)) for b in set(blocks)]
+        read = [unet.up_blocks[block] for block in blocks]
+        hooks = [block.register_forward_hook(keep) for block in set(read)]
         try:
             unet(latents, t, encoder_hidden_states=prompt)
         finally:
             for hook in hooks:
                 hook.remove()
-        return [seen[block] for block in blocks]
+        return [seen[block] for block in read]
 
 
 def content_seed(image: FloatArray) -> int:

@@ -9,10 +9,9 @@ the revision that its row names.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.resources import files
 from importlib.util import find_spec
@@ -65,6 +64,11 @@ class WeightsSource:
             raise WeightsError(f"{self.model} is opened untrained, so it has no checkpoint.")
         return self.folder
 
+    @property
+    def vision_config(self) -> dict[str, Any]:
+        """The configuration of the image tower, in that of a whole model or alone."""
+        return dict(self.config.get("vision_config", self.config))
+
     def part(self, name: str) -> WeightsSource:
         """The source of one part of a pipeline, such as ``unet``."""
         folder = None if self.folder is None else self.folder / name
@@ -76,8 +80,7 @@ class WeightsSource:
 def published_config(name: str, variant: str) -> dict[str, Any]:
     """Read the published configuration of a variant, kept as package data."""
     path = files("crosslook.extract") / "configs" / f"{name}-{variant}.json"
-    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return config
+    return json_object(path.read_text(encoding="utf-8"))
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -261,8 +264,7 @@ def missing(specs: Sequence[str], overrides: Mapping[str, Path] | None = None) -
             no_config = row.name == "hf" and not (folder / "config.json").is_file()
             absent = ["config.json"] if no_config else []
         if absent:
-            item = _missing(row, name, variant, folder, absent)
-            items.append(Missing(spec, item.model, item.files, item.folder, item.command))
+            items.append(replace(_missing(row, name, variant, folder, absent), spec=spec))
     return items
 
 
