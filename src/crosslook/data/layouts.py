@@ -52,9 +52,7 @@ def is_image_folder(folder: Path) -> bool:
 
 
 def images_below(
-    folder: Path,
-    is_one: Callable[[Path], bool] = is_image_folder,
-    deepest: int = _MOST_LEVELS,
+    folder: Path, is_one: Callable[[Path], bool] = is_image_folder, deepest: int = _MOST_LEVELS
 ) -> Iterator[tuple[tuple[str, ...], Place]]:
     """List images and the names of the folders below ``folder`` that they lie in.
 

@@ -228,25 +228,15 @@ def _with_groups(source: Path, folder: Path, pairs: Pairs) -> Pairs:
                     raise InputError(f"{path} names no scene; write its rows, or take it away.")
                 check_names(path, listed, known, name)
     groups = {} if (folder / TABLES[0]) == source else read_groups(folder)
-    return Pairs(
-        [replace(pair, group=_group_of(pair, groups)) for pair in pairs],
-        (*pairs.notes, *_ungrouped(pairs, groups)),
-    )
-
-
-def _ungrouped(pairs: Pairs, groups: Mapping[str, str]) -> list[str]:
-    """What is said of pairs that a table of groups leaves out."""
+    notes = list(pairs.notes)
     alone = [pair.id for pair in pairs if not groups.keys() & _names_of(pair)]
-    if not groups or not alone:
-        return []
-    return [
-        f"the table of groups names none for {len(alone)} of {len(pairs)} pairs, as "
-        f"{', '.join(alone[:3])}; neighbours among them are not kept together."
-    ]
-
-
-def _group_of(pair: ScenePair, groups: Mapping[str, str]) -> str:
-    return next((groups[name] for name in _names_of(pair) if name in groups), pair.group)
+    if groups and alone:
+        notes.append(
+            f"the table of groups names none for {len(alone)} of {len(pairs)} pairs, as "
+            f"{', '.join(alone[:3])}; neighbours among them are not kept together."
+        )
+    named = (next((groups[n] for n in _names_of(p) if n in groups), p.group) for p in pairs)
+    return Pairs([replace(p, group=group) for p, group in zip(pairs, named, strict=True)], notes)
 
 
 def find_layout(folder: Path, name: str = "auto") -> Finder:

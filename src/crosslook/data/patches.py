@@ -19,7 +19,7 @@ from crosslook.data.tables import check_zeros
 from crosslook.errors import InputError, TooSmallError
 from crosslook.geo.grid import crs_text, is_placed, shape_of, to_map
 from crosslook.geo.image import ImageFile, Reading, on_optical_grid, open_image
-from crosslook.geo.radiometry import Stretch, three_channels
+from crosslook.geo.radiometry import three_channels
 from crosslook.geo.raster import digest_of
 from crosslook.progress import track
 from crosslook.types import MODALITIES, FloatArray, Modality, Patch, Window
@@ -379,28 +379,20 @@ def _sharing_limits(scenes: Sequence[Scene], reading: Reading) -> list[Scene]:
     A kind is a scale, a type of number and a count of bands: amplitudes in 8
     bits and decibels have no limits in common.
     """
-    samples: dict[tuple[Any, ...], list[FloatArray]] = {}
-    for scene in scenes:
-        for modality, side in scene.sides.items():
-            samples.setdefault(_kind(modality, side), []).append(side.survey.sample)
-    fitted: dict[tuple[Any, ...], Stretch] = {}
-    out = []
-    for scene in scenes:
-        sides = dict(scene.sides)
-        for modality, side in scene.sides.items():
-            if reading.of(modality).per != "set":
-                continue
-            kind = _kind(modality, side)
-            if kind not in fitted:
-                pooled = np.concatenate(samples[kind], axis=1)
-                fitted[kind] = side.radiometry.fit(side.header, side.scale, pooled)
-            sides[modality] = side.restretched(fitted[kind])
-        out.append(_thinned(replace(scene, sides=sides), 0))
-    return out
-
-
-def _kind(modality: Modality, side: ImageFile) -> tuple[Any, ...]:
-    return modality, side.scale, side.header.dtype, len(side.bands)
+    sides = [dict(scene.sides) for scene in scenes]
+    for modality in MODALITIES:
+        kinds: dict[tuple[Any, ...], list[dict[Modality, ImageFile]]] = {}
+        for own in sides if reading.of(modality).per == "set" else ():
+            side = own[modality]
+            kinds.setdefault((side.scale, side.header.dtype, len(side.bands)), []).append(own)
+        for alike in kinds.values():
+            pooled = np.concatenate([own[modality].survey.sample for own in alike], axis=1)
+            first = alike[0][modality]
+            stretch = first.radiometry.fit(first.header, first.scale, pooled)
+            for own in alike:
+                own[modality] = own[modality].restretched(stretch)
+    pairs = zip(scenes, sides, strict=True)
+    return [_thinned(replace(scene, sides=own), 0) for scene, own in pairs]
 
 
 def _digest(

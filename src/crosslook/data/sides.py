@@ -198,8 +198,8 @@ def match_keys(sides: Sides) -> tuple[list[Match], dict[Modality, list[str]]]:
             sar, optical = (named[side][name][0] for side in MODALITIES)
             called = _called(sar, optical)
             matches.append(Match(sar if called in taken else called, sar, optical))
-        for number, side in enumerate(MODALITIES):
-            done = {(match.sar, match.optical)[number] for match in matches}
+        for side in MODALITIES:
+            done = {getattr(match, side) for match in matches}
             left[side] = [key for key in left[side] if key not in done]
     return matches, left
 

@@ -132,10 +132,7 @@ class Extractor(ABC):
 
     @final
     def extract_family(
-        self,
-        images: FloatArray,
-        family: Sequence[Extractor],
-        modality: Modality | None = None,
+        self, images: FloatArray, family: Sequence[Extractor], modality: Modality | None = None
     ) -> list[FeatureMap]:
         """Extract under several values of the option ``SWEPT``, from one forward pass.
 

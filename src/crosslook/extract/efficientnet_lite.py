@@ -28,7 +28,7 @@ class EfficientNetLite(TorchExtractor):
     """
 
     OPTIONS: ClassVar[dict[str, Option]] = {
-        "block": Option(5, "read after this block, 1 (finest) to 7", low=1, high=7),
+        "block": Option(5, "read after this block, 1 (finest) to 7", low=1, high=7)
     }
     # The package's own statistics: (x * 255 - 127) / 128.
     MEAN = (127 / 255, 127 / 255, 127 / 255)

@@ -17,7 +17,7 @@ from crosslook.extract.weights import (
     find_variant,
     find_weights,
     missing,
-    snapshot_folder,
+    weights_folder,
 )
 
 
@@ -51,7 +51,7 @@ def where(spec: str) -> Path:
         If the spec names no model with weights.
     """
     row, _, name, variant = _find(spec)
-    return _status(row, name, variant).folder
+    return weights_folder(row, name, variant, {})
 
 
 def fetch(spec: str, say: Callable[[str], None] = print) -> Path:
@@ -159,20 +159,13 @@ def choose_files(variant: Variant, listed: Sequence[str]) -> list[str]:
 
 def _status(row: ExtractorRow, name: str, variant: Variant) -> WeightsStatus:
     spec = f"{row.name}:{name}"
-    absent = missing([spec])
-    if absent:
-        folder = absent[0].folder
-    elif variant.package:
-        folder = find_weights(row, parse_spec(spec)).checkpoint
-    else:
-        folder = snapshot_folder(variant.hub_id, variant.revision) / variant.folder
     return WeightsStatus(
         spec,
         variant.hub_id or f"package {variant.package.partition(':')[0]}",
-        not absent,
+        not missing([spec]),
         variant.megabytes,
         variant.licence,
-        folder,
+        weights_folder(row, name, variant, {}),
         variant.notice,
     )
 

@@ -46,7 +46,7 @@ class SdVae(TorchExtractor):
     """Scaled latents; only the encoder is loaded."""
 
     OPTIONS: ClassVar[dict[str, Option]] = {
-        "side": Option(0, "longer side of the input in pixels, 0 for the image's own", low=0),
+        "side": Option(0, "longer side of the input in pixels, 0 for the image's own", low=0)
     }
     MEAN = (0.5, 0.5, 0.5)
     STD = (0.5, 0.5, 0.5)
@@ -221,7 +221,7 @@ class SdUnet(TorchExtractor):
             base = pad_to_multiple(height, width, unit)
         # Every up block but the last doubles the map it is given.
         halvings = max(0, blocks - 2 - int(self.options["block"]))
-        return Geometry(base.resized, base.padded, base.scale, float(cell * 2**halvings))
+        return replace(base, cell=float(cell * 2**halvings))
 
     def _load(self) -> Any:
         import torch

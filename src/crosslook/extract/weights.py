@@ -18,6 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from crosslook.errors import SettingError, SpecError, WeightsError, did_you_mean
 from crosslook.extract.rows import ANY_CHECKPOINT, ROWS, ExtractorRow, Variant, all_rows, find_row
 from crosslook.extract.spec import ExtractorSpec, parse_spec
@@ -159,12 +161,10 @@ def check_processor(
     factor = value_factor(own, str(source.folder))
     for name, expected in (("image_mean", mean), ("image_std", std)):
         seen = own.get(name)
-        if seen is None:
-            continue
-        same = len(seen) == len(expected) and all(
-            abs(a / factor - b) < 1e-3 for a, b in zip(seen, expected, strict=True)
-        )
-        if not same:
+        if seen is not None and not (
+            len(seen) == len(expected)
+            and np.allclose(np.divide(seen, factor), expected, rtol=0, atol=1e-3)
+        ):
             raise WeightsError(
                 f"{source.folder} was trained with {name} {seen} (times {factor:g}), and this "
                 f"extractor applies {list(expected)}. Use {other}, which applies its own."
@@ -226,7 +226,7 @@ def find_weights(
         If the variant is unknown.
     """
     name, variant = find_variant(row, parsed)
-    folder = _folder(row, name, variant, overrides or {})
+    folder = weights_folder(row, name, variant, overrides or {})
     if parsed.untrained:
         config = _untrained_config(row, name, variant, folder)
         return WeightsSource(variant.hub_id or row.name, name, UNTRAINED_REVISION, None, config)
@@ -258,7 +258,7 @@ def missing(specs: Sequence[str], overrides: Mapping[str, Path] | None = None) -
         if not row.variants and row.name != "hf":
             continue
         name, variant = find_variant(row, parsed)
-        folder = _folder(row, name, variant, overrides)
+        folder = weights_folder(row, name, variant, overrides)
         absent = _absent(folder, variant)
         if parsed.untrained:
             no_config = row.name == "hf" and not (folder / "config.json").is_file()
@@ -312,7 +312,10 @@ def _overridden(row: ExtractorRow, name: str, overrides: Mapping[str, Path]) -> 
     return overrides.get(f"{row.name}:{name}") or overrides.get(row.name)
 
 
-def _folder(row: ExtractorRow, name: str, variant: Variant, overrides: Mapping[str, Path]) -> Path:
+def weights_folder(
+    row: ExtractorRow, name: str, variant: Variant, overrides: Mapping[str, Path]
+) -> Path:
+    """Folder where weights lie, or would lie: an override, the package's, or one of the cache."""
     if variant.package:
         package, _, file = variant.package.partition(":")
         module = find_spec(package)

@@ -214,10 +214,7 @@ def _write_raster(
     size = settings.size
     profile = profile_of(corner, settings.gsd, count, dtype) | {"height": size, "width": size}
     # GDAL's cache would take a part of all memory.
-    with (
-        rasterio.Env(GDAL_CACHEMAX=_CACHE_MIB),
-        rasterio.open(path, "w", **profile) as file,
-    ):
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MIB), rasterio.open(path, "w", **profile) as file:
         for top, bands in render(settings, int(file.block_shapes[0][0])):
             file.write(bands, window=FileWindow(0, top, size, bands.shape[1]))
         file.update_tags(**tags_of(settings))
