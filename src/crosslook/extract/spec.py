@@ -181,7 +181,7 @@ def expand_sweep(text: str) -> list[str]:
         If a range is none, or stands for more than 100 values.
     """
     head, *pieces = re.split("[,;]", text)
-    # The first option may stand right behind the name: hog:cell=4,8.
+    # The first option may come right after the name: hog:cell=4,8.
     front, colon, first = head.rpartition(":")
     if "=" in first:
         head, pieces = front, [first, *pieces]
