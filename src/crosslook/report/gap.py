@@ -10,13 +10,7 @@ import numpy as np
 
 from crosslook.report.figures import COLOURS, Figure, named, shorten
 from crosslook.report.section import Part, Results, Section, Table, claims_table, measure_section
-from crosslook.report.tables import (
-    Claim,
-    interval,
-    number,
-    pair_distances,
-    plain_recalls,
-)
+from crosslook.report.tables import Claim, interval, number, pair_distances, plain_recalls
 from crosslook.retrieval.measure.registry import find_measure
 from crosslook.retrieval.run_folder import HistogramTable, read_histograms
 from crosslook.types import Row

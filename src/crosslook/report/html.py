@@ -46,11 +46,7 @@ SECTIONS: tuple[tuple[str, Callable[[Results], list[Section]]], ...] = (
 A measure without one is shown by all of its rows, behind these.
 """
 
-WRITTEN = {
-    "report.html": is_marked,
-    "rows.csv": has_header(ROW_COLUMNS),
-    "rows.tex": is_marked,
-}
+WRITTEN = {"report.html": is_marked, "rows.csv": has_header(ROW_COLUMNS), "rows.tex": is_marked}
 """The files of a report beside its figures, and how each tells that crosslook wrote it."""
 
 

@@ -83,10 +83,7 @@ def _refuse(run: Path, record: dict[str, Any]) -> None:
 def _what_was_measured(run: Path, record: dict[str, Any]) -> tuple[str, ...]:
     settings = record["settings"]
     ids = "\n".join(patch.id for patch in read_patches(run))
-    return (
-        *(str(settings.get(name)) for name in _SAME),
-        hashlib.sha256(ids.encode()).hexdigest(),
-    )
+    return (*(str(settings.get(name)) for name in _SAME), hashlib.sha256(ids.encode()).hexdigest())
 
 
 _COLUMNS = (

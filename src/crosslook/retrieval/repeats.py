@@ -37,8 +37,7 @@ def pool_rows(splits: Sequence[Sequence[Row]]) -> list[Row]:
 def _pool(rows: Sequence[Row]) -> Row:
     definition = find_measure(rows[0].measure).define(rows[0].metric)
     estimate = pool_splits(
-        [Estimate(row.value, row.ci_low, row.ci_high) for row in rows],
-        definition.bounds,
+        [Estimate(row.value, row.ci_low, row.ci_high) for row in rows], definition.bounds
     )
     return replace(
         rows[0],

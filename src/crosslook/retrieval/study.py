@@ -87,11 +87,7 @@ class _Study:
             self.clusters = find_clusters(self.patches.patches, settings.split_by)
             self.duplicates = duplicates_of(self.patches)
             self.evaluators = divide_patches(
-                self.patches.name,
-                self.patches.patches,
-                self.clusters,
-                self.duplicates,
-                settings,
+                self.patches.name, self.patches.patches, self.clusters, self.duplicates, settings
             )
         self.features = Features(self.patches, settings, plan.specs)
         self.fused: dict[Stage, Descriptors] = {}

@@ -108,10 +108,7 @@ def _length(energies: FloatArray, shift: tuple[int, int]) -> FloatArray:
 
 def _overlap(shift: tuple[int, int], height: int, width: int) -> tuple[slice, slice]:
     down, right = shift
-    return (
-        slice(max(0, down), height + min(0, down)),
-        slice(max(0, right), width + min(0, right)),
-    )
+    return (slice(max(0, down), height + min(0, down)), slice(max(0, right), width + min(0, right)))
 
 
 def _back(shift: tuple[int, int]) -> tuple[int, int]:
@@ -163,10 +160,7 @@ def fit_maps(sar: FloatArray, optical: FloatArray, most_channels: int = 256) -> 
             f"feature maps of shape {sar.shape} cannot be shifted against each other; "
             "fine verification needs maps of several cells and calibration set."
         )
-    scale: dict[Modality, FloatArray] = {
-        "sar": _std(sar),
-        "optical": _std(optical),
-    }
+    scale: dict[Modality, FloatArray] = {"sar": _std(sar), "optical": _std(optical)}
     calibration = MapCalibration(scale)
     if sar.shape[1] <= most_channels:
         return calibration

@@ -208,10 +208,7 @@ def _in_threads(work: Callable[[slice], None], count: int, step: int, most: int)
     threads = max(1, min(cores, most, -(-count // step)))
     size = max(1, -(-count // (threads * step))) * step
     parts = [slice(start, min(start + size, count)) for start in range(0, max(1, count), size)]
-    with (
-        threadpool_limits(max(1, cores // threads), "blas"),
-        ThreadPoolExecutor(threads) as pool,
-    ):
+    with threadpool_limits(max(1, cores // threads), "blas"), ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, parts))
 
 

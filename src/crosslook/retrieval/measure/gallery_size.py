@@ -29,10 +29,7 @@ class BetaBinomial:
 
 
 def gallery_curve(
-    ranks: Indices,
-    n_gallery: int,
-    smaller: Sequence[int] = SMALLER,
-    larger: Sequence[int] = LARGER,
+    ranks: Indices, n_gallery: int, smaller: Sequence[int] = SMALLER, larger: Sequence[int] = LARGER
 ) -> Iterator[tuple[str, int, Array]]:
     """Probability that each query's partner is first, by the size of the gallery.
 

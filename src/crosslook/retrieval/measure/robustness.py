@@ -17,36 +17,13 @@ from crosslook.progress import track
 from crosslook.retrieval.clusters import Division
 from crosslook.retrieval.compare.calibration import Calibration, fit_calibration
 from crosslook.retrieval.compare.pooling import pool
-from crosslook.retrieval.compare.similarity import (
-    Scoring,
-    fit_scoring,
-    normalise,
-    rank_partners,
-)
+from crosslook.retrieval.compare.similarity import Scoring, fit_scoring, normalise, rank_partners
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.measure.base import Definition, Measure
 from crosslook.retrieval.measure.gallery_size import gallery_curve
-from crosslook.retrieval.measure.perturbations import (
-    PERTURBATIONS,
-    Perturbation,
-    centre,
-    speckle,
-)
-from crosslook.retrieval.measure.resampling import (
-    DRAWS,
-    bootstrap_fraction,
-    bootstrap_mean,
-    sample,
-)
-from crosslook.types import (
-    MODALITIES,
-    Direction,
-    Estimate,
-    FloatArray,
-    Indices,
-    Metric,
-    Modality,
-)
+from crosslook.retrieval.measure.perturbations import PERTURBATIONS, Perturbation, centre, speckle
+from crosslook.retrieval.measure.resampling import DRAWS, bootstrap_fraction, bootstrap_mean, sample
+from crosslook.types import MODALITIES, Direction, Estimate, FloatArray, Indices, Metric, Modality
 
 CALIBRATION = "standardize"
 SCORING = "csls"
