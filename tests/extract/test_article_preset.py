@@ -13,7 +13,7 @@ from crosslook.report.gap import judge_claims
 from crosslook.report.study import study
 from crosslook.report.two_stage import judge_advice
 from crosslook.retrieval.measure import structure
-from crosslook.retrieval.measure.maps import embed_pca
+from crosslook.retrieval.measure.structure import embed_pca
 from crosslook.retrieval.run_folder import read_matches, read_rows
 from crosslook.retrieval.settings import StudySettings
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from crosslook.report.compare import compare_runs
 from crosslook.report.tables import best_setups, headlines, write_latex
-from crosslook.retrieval.choose import choose_setup
 from crosslook.retrieval.descriptors import Descriptors
+from crosslook.retrieval.evaluate import choose_setup
 from crosslook.retrieval.run_folder import MatchTable, write_matches, write_patches, write_run
 from crosslook.retrieval.setup import Setup
 from crosslook.types import Patch, Row, Window

@@ -16,7 +16,7 @@ from crosslook.retrieval.compare.similarity import SCORINGS
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.evaluate import Evaluator, evaluate_structure
 from crosslook.retrieval.measure import structure
-from crosslook.retrieval.measure.maps import embed_pca
+from crosslook.retrieval.measure.structure import embed_pca
 from crosslook.retrieval.run_folder import read_matches, read_patches, read_rows, read_run
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.setup import Setup

@@ -13,8 +13,7 @@ from markupsafe import Markup
 from crosslook.atomic import write_text
 from crosslook.report.figures import Figure, figure_files, write_figures
 from crosslook.report.gap import claims_section, gap_section
-from crosslook.report.retrieval import retrieval_section, sweep_section
-from crosslook.report.robustness import robustness_section
+from crosslook.report.retrieval import retrieval_section, robustness_section, sweep_section
 from crosslook.report.section import Results, Section, measure_section
 from crosslook.report.structure import hover_thumbnails, structure_section, views_section
 from crosslook.report.tables import (

@@ -1,4 +1,4 @@
-"""Retrieval: match curves, the table of all setups, best and worst matches, depths of a model."""
+"""Retrieval: match curves, setups, best and worst matches, depths of a model; robustness."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ from crosslook.report.tables import (
     plain_recalls,
     recall_rows,
 )
+from crosslook.retrieval.measure.robustness import parse_level
 from crosslook.retrieval.run_folder import (
     CurveTable,
     MatchTable,
@@ -254,3 +255,44 @@ def _sweep_figure(
         "yaxis": {"title": {"text": "recall at 1, distance of pairs"}, "rangemode": "tozero"},
     }
     return {"data": traces, "layout": layout}
+
+
+def robustness_section(results: Results) -> list[Section]:
+    """A curve per disturbance, and all rows."""
+    own = results.of("robustness")
+    parts = [
+        Part(f"Recall by {name.replace('-', ' ')}", figure=robustness_curves(own, name))
+        for name in disturbances(own)
+    ]
+    parts.append(Part("All robustness rows", table=measure_table(own)))
+    return measure_section(results, "robustness", parts)
+
+
+def robustness_curves(rows: Sequence[Row], name: str) -> Figure:
+    """Recall at 1 over the levels of one disturbance, a line per extractor."""
+    traces = []
+    extractors = dict.fromkeys(r.extractor for r in rows)
+    for colour, extractor in zip(cycle(COLOURS), extractors, strict=False):
+        own = [r for r in rows if r.extractor == extractor]
+        for kind, dash in ((name, "solid"), (f"{name}-extrapolated", "dot")):
+            points = [(level_of(r)[1], r) for r in own if level_of(r)[0] == kind]
+            if points:
+                label = extractor + (" (extrapolated)" if dash == "dot" else "")
+                traces.append(rows_curve(label, points, colour, dash))
+    return fractions(traces, name.replace("-", " "), "recall at 1", log=name == "gallery")
+
+
+def disturbances(rows: Sequence[Row]) -> list[str]:
+    """Names of what recall was measured over, in the order of the rows."""
+    names = [level_of(r)[0] for r in rows if r.metric.startswith("recall@1/")]
+    return list(dict.fromkeys(n for n in names if not n.endswith("-extrapolated")))
+
+
+def level_of(row: Row) -> tuple[str, float]:
+    """Name and level of a robustness row; empty where it is not of recall."""
+    if not row.metric.startswith("recall@1/"):
+        return "", 0.0
+    if "=" in row.metric:
+        _, name, level = parse_level(row.metric)
+        return name, level
+    return row.metric.partition("/")[2], float(row.k)

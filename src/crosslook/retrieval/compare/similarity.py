@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from crosslook.errors import CalibrationError, InputError, SettingError, did_you_mean
 from crosslook.extract.runtime import Runtime, available_cores, exact_products, resolve_runtime
-from crosslook.retrieval.compare.maps import ShiftedGallery, Shifts
+from crosslook.retrieval.compare.pooling import ShiftedGallery, Shifts
 from crosslook.types import FloatArray, Indices
 
 BLOCK_SCORES = 2**24
