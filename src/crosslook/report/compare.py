@@ -22,13 +22,7 @@ from crosslook.errors import InputError
 from crosslook.report.tables import Headline, headlines, interval, latex_table, number
 from crosslook.retrieval.clusters import find_clusters
 from crosslook.retrieval.measure.resampling import bootstrap_mean
-from crosslook.retrieval.run_folder import (
-    MatchTable,
-    read_matches,
-    read_patches,
-    read_rows,
-    read_run,
-)
+from crosslook.retrieval.run_folder import MatchTable, read_patches, read_rows, read_run
 from crosslook.types import Estimate
 from crosslook.written import MARK, has_header, is_marked, refuse_foreign
 
@@ -133,7 +127,7 @@ def _answers_of_run(run: Path) -> list[_Answers]:
             {patches[i].id: bool(r == 1) for i, r in _pairs(table)},
             {patches[i].id: clusters[i] for i, _ in _pairs(table)},
         )
-        for table in _chosen_tables(read_matches(run), record)
+        for table in _chosen_tables(MatchTable.read(run), record)
     ]
 
 

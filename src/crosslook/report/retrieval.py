@@ -35,13 +35,7 @@ from crosslook.report.tables import (
     recall_rows,
 )
 from crosslook.retrieval.measure.robustness import parse_level
-from crosslook.retrieval.run_folder import (
-    CurveTable,
-    MatchTable,
-    picked_queries,
-    read_curves,
-    read_matches,
-)
+from crosslook.retrieval.run_folder import CurveTable, MatchTable, picked_queries
 from crosslook.retrieval.setup import CHOSEN, Setup, setup_of
 from crosslook.types import DIRECTIONS, Row
 
@@ -49,7 +43,7 @@ from crosslook.types import DIRECTIONS, Row
 def retrieval_section(results: Results) -> list[Section]:
     """Curves and rows of all setups, and what the leading one finds."""
     rows, lead = results.of("retrieval"), results.lead
-    curves = match_curves(read_curves(results.run), [line.setup for line in lead])
+    curves = match_curves(CurveTable.read(results.run), [line.setup for line in lead])
     parts = [
         Part("Cumulative match curves, SAR to optical", figure=curves),
         Part(table=retrieval_table(rows)),
@@ -69,7 +63,7 @@ def retrieval_section(results: Results) -> list[Section]:
 def _extreme_matches(results: Results, setup: Setup) -> list[Part]:
     """The ten best and the ten worst SAR queries of a setup."""
     wanted = (replace(setup, split=""), "sar->optical")
-    tables = [t for t in read_matches(results.run) if (t.setup, t.direction) == wanted]
+    tables = [t for t in MatchTable.read(results.run) if (t.setup, t.direction) == wanted]
     return [
         Part(
             f"The ten {which} matches of {setup.name} ({setup.how})",
