@@ -35,13 +35,7 @@ from crosslook.match.result import outline
 from crosslook.match.robust_fit import fit_exact
 from crosslook.match.settings import Factors, factors
 from crosslook.match.tie_points import Stage
-from crosslook.match.transform import (
-    Transform,
-    grid_points,
-    scaling,
-    shift_by,
-    similarity,
-)
+from crosslook.match.transform import Transform, grid_points, scaling, shift_by, similarity
 from crosslook.match.warp import sample_maps, warp
 from crosslook.types import Array, FloatArray
 

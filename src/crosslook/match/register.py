@@ -105,8 +105,8 @@ def _registered(
         placed = placed or start_of(*images, settings.points)
         # Around where it is placed, then the whole overlap; or the range requested alone.
         for area in search_areas(images, placed, extractor, settings):
-            similar = align_in(area, matcher, settings)
-            tried.append(with_model(similar, area, matcher, settings))
+            found = align_in(area, matcher, settings)  # by a similarity, from start after start
+            tried.append(with_model(found, area, matcher, settings))  # shear, hills and the like
             if tried[-1].is_match:
                 break
     best = surest(tried)

@@ -97,9 +97,7 @@ def source_positions(transform: Transform, shape: tuple[int, int]) -> tuple[Floa
 
 
 def sample_maps(
-    maps: NDArray[Any],
-    at: Iterable[NDArray[np.floating[Any]]],
-    border: int = cv2.BORDER_REPLICATE,
+    maps: NDArray[Any], at: Iterable[NDArray[np.floating[Any]]], border: int = cv2.BORDER_REPLICATE
 ) -> FloatArray:
     """Maps (C, H, W), bilinear, at all of the rows (h,) and columns (w,) of ``at``.
 
