@@ -87,7 +87,8 @@ def verify(
     scored = [one for number, view in views.items() for one in view.score(number, candidates)]
     best: list[Candidate] = []
     for one in sorted(scored, key=_rank):
-        if all(_apart(one, other) > _LEAST_APART for other in best):
+        apart = [np.abs(np.subtract(one.centre, other.centre)).max() for other in best]
+        if all(distance > _LEAST_APART for distance in apart):
             best.append(one)
             if len(best) == _IN_PARTS:
                 break
@@ -152,10 +153,6 @@ def _central_part(image: GreyImage, cell: int) -> tuple[GreyImage, tuple[int, in
     starts = [max(0, (n - _MOST_SIDE) // 2) // cell * cell for n in image.shape]
     rows, cols = (slice(s, s + _MOST_SIDE) for s in starts)
     return GreyImage(image.values[rows, cols], image.valid[rows, cols]), (starts[0], starts[1])
-
-
-def _apart(one: Candidate, other: Candidate) -> float:
-    return float(np.abs(np.subtract(one.centre, other.centre)).max())
 
 
 def part_scores(template: FloatArray, windows: FloatArray, device: str = "cpu") -> Array:

@@ -251,8 +251,7 @@ def _boxes(values: FloatArray | Array, corners: NDArray[np.int64], side: int) ->
     """Sums over the boxes (n,) of a map (h, w) that have the given corners."""
     total = cv2.integral(values)
     (top, left), (low, right) = corners.T, corners.T + side
-    result: Array = total[low, right] - total[top, right] - total[low, left] + total[top, left]
-    return result
+    return np.asarray(total[low, right] - total[top, right] - total[low, left] + total[top, left])
 
 
 def _as_scores(values: Array) -> FloatArray:

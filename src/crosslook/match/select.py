@@ -178,7 +178,8 @@ def select_model(pair: ImagePair, current: Transform, request: ModelRequest) -> 
     flat = candidates = _compare(fits, models, points, current)
     winner = _simplest(candidates)
     if several:
-        winner = _informed(winner if _best_error(candidates) <= _CREDIBLE_PX else None, candidates)
+        credible = any(one.error_px <= _CREDIBLE_PX for one in candidates)  # false of NaN
+        winner = _informed(winner if credible else None, candidates)
     relief = fits.relief(winner, points, current, request) if "relief" in request.models else None
     if relief is not None:
         # On its own points, which reach further along the range than those before.
@@ -367,11 +368,6 @@ class _Checkerboard:
             error[other] = np.minimum(off, _CAP_PX)[other]
         means = [error[self.inner & (self.square == one)].mean() for one in self.ids]
         return np.array(means) if means else None
-
-
-def _best_error(candidates: tuple[CandidateModel, ...]) -> float:
-    """Of the best candidate; infinite where none is known."""
-    return min((one.error_px for one in candidates if np.isfinite(one.error_px)), default=np.inf)
 
 
 def _flat(model: TransformModel) -> Model:

@@ -131,7 +131,15 @@ def search_areas(
         margin = MARGIN if shift is None else MARGIN + int(np.ceil(shift))
         pair = read_pair(images, placed, extractor, device, margin)
         reach = None if shift is None or pair.grid is None else shift / pair.grid.factor
-        yield SearchArea("requested", pair, _range_of(settings, reach), is_refined=True)
+        low, high = factors(settings.scale)
+        poses = PoseRange(  # never less than is followed without a request
+            max(settings.rotation, _FOLLOWED_DEGREES),
+            (min(low, 1 / _FOLLOWED_SCALE), max(high, _FOLLOWED_SCALE)),
+            settings.flip,
+            reach,
+            aspect=factors(settings.aspect),
+        )
+        yield SearchArea("requested", pair, poses, is_refined=True)
         return
     yield neighbourhood(read_pair(images, placed, extractor, device))
     if not settings.near_only:
@@ -189,15 +197,3 @@ def _in_pixels(
     if shift is None or not is_placed(optical.grid):
         return shift
     return shift / mean_metres(optical.grid, placed(np.array([sar.shape], np.float64) / 2))
-
-
-def _range_of(settings: RegisterSettings, shift: float | None) -> PoseRange:
-    """What is requested, and never less than is followed without a request."""
-    low, high = factors(settings.scale)
-    return PoseRange(
-        max(settings.rotation, _FOLLOWED_DEGREES),
-        (min(low, 1 / _FOLLOWED_SCALE), max(high, _FOLLOWED_SCALE)),
-        settings.flip,
-        shift,
-        aspect=factors(settings.aspect),
-    )
