@@ -22,7 +22,7 @@ def test_a_job_waits_for_the_one_that_it_comes_after(tmp_path: Path) -> None:
     thread.start()
     thread.join(0.1)
     assert taken == []
-    jobs.finish(first, "done", result={}, error="")
+    jobs.finish(first, {}, "")
     thread.join(10)
     assert taken == [second]
 

@@ -68,12 +68,11 @@ def register(inputs: RegisterInputs, settings: RegisterCall) -> None:
         raise SettingError(
             f"{len(inputs.images)} images were given; give SAR and OPTICAL, or one set of PAIRS."
         )
-    skip = inputs.skip_incomplete
-    pairs = open_pairs(inputs.images[0], inputs.layout, skip_incomplete=skip)
+    pairs = open_pairs(inputs.images[0], inputs.layout, skip_incomplete=inputs.skip_incomplete)
     items = [Item(pair.id, out / pair.id) for pair in pairs]
     results = registering.register_all(pairs, settings)
     say_notes(pairs.notes)
-    finish_batch(results, items, out, settings, skip_small=skip)
+    finish_batch(results, items, out, settings, skip_small=inputs.skip_incomplete)
 
 
 def audit(inputs: AuditInputs, settings: AuditCall) -> None:
@@ -103,8 +102,7 @@ class ApplyInputs(Settings):
         description="match.json that register or locate wrote, or its folder."
     )
     files: Annotated[tuple[str, ...], Cli(positional=True, metavar="FILE...", needed=True)] = Field(
-        default=(),
-        description="Other bands, polarisations, masks or resolutions of the SAR image.",
+        default=(), description="Other bands, polarisations, masks or resolutions of the SAR image."
     )
 
 
@@ -119,9 +117,9 @@ def apply(inputs: ApplyInputs, settings: ApplyCall) -> None:
 
     done = apply_match(inputs.match, inputs.files, settings)
     failed = [one for one in done if isinstance(one, Failure)]
-    for one in done:
-        if not isinstance(one, Failure):
-            click.echo(str(one))
+    for path in done:
+        if not isinstance(path, Failure):
+            click.echo(str(path))
     for one in failed:
         click.echo(f"failed: {one.name}: {one.error}", err=True)
     if failed:

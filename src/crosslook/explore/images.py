@@ -17,13 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.atomic import write_bytes, write_text
-from crosslook.errors import (
-    InputError,
-    NotFoundError,
-    OutputError,
-    RasterError,
-    TooLargeError,
-)
+from crosslook.errors import InputError, NotFoundError, OutputError, RasterError, TooLargeError
 from crosslook.explore.jobs import Quota, size_of
 from crosslook.geo.grid import crs_text, is_placed, mean_metres, shape_of, to_lonlat
 from crosslook.geo.image import Image, ImageFile, Reading, open_image
@@ -155,10 +149,6 @@ class Uploads:
         uploads = [self.get(path.parent.name) for path in self.folder.glob(f"*/{_FILE}")]
         return sorted(uploads, key=lambda one: -one.created)
 
-    def path_of(self, upload: Upload) -> Path:
-        """Where the file lies."""
-        return self.folder / upload.id / f"image{upload.suffix}"
-
     def remove(self, name: str) -> None:
         """Remove an upload."""
         shutil.rmtree(self.folder / self.get(name).id, ignore_errors=True)
@@ -167,8 +157,8 @@ class Uploads:
     def work_of(self, name: str) -> dict[str, str]:
         """What a worker needs to open it."""
         upload = self.get(name)
-        path, driver = str(self.path_of(upload).resolve()), DRIVERS[upload.suffix]
-        return {"path": path, "name": upload.name, "driver": driver}
+        path = (self.folder / upload.id / f"image{upload.suffix}").resolve()
+        return {"path": str(path), "name": upload.name, "driver": DRIVERS[upload.suffix]}
 
     def _check(self, size: int) -> None:
         if size > self.most_bytes:
@@ -202,18 +192,17 @@ def open_upload(
     Raises
     ------
     NotFoundError
-        If it was removed since the job was asked for.
+        If it was removed since the job was requested.
     RasterError
         If it is damaged, or has more pixels than allowed over all bands.
     """
     if not Path(work["path"]).exists():
         raise NotFoundError(f"the upload '{work['name']}' was removed; drop the image again.")
-    driver = work.get("driver", DRIVERS.get(Path(work["path"]).suffix, "GTiff"))
     source = RasterFile(
         as_place(work["path"]),
         height=reading.height,
         label=work["name"],
-        driver=driver,
+        driver=work.get("driver", DRIVERS.get(Path(work["path"]).suffix, "GTiff")),
         crs=reading.crs or "",
     )
     height, width = shape_of(source.header.grid)

@@ -22,7 +22,7 @@ from crosslook.retrieval.compare.calibration import CALIBRATIONS
 from crosslook.retrieval.compare.pooling import Pooling
 from crosslook.retrieval.compare.similarity import SCORINGS
 from crosslook.retrieval.stage_spec import Fusion, TwoStage
-from crosslook.spec import read_whole, split_list
+from crosslook.spec import MOST_IN_A_RANGE, read_whole, split_list
 from crosslook.storage import as_path
 
 
@@ -47,7 +47,10 @@ def _as_seeds(value: Any) -> Any:
         seeds = "?"
     seeds = (seeds,) if isinstance(seeds, int) else seeds
     if not isinstance(seeds, list | tuple) or len(set(seeds)) != len(seeds):
-        raise ValueError(f"'{value}' are no different whole numbers from 0, as 0..9 or 0,1,2")
+        raise ValueError(
+            f"'{value}' are no different whole numbers from 0, as 0..9 or 0,1,2, or more than "
+            f"{MOST_IN_A_RANGE} seeds"
+        )
     return tuple(seeds)
 
 
@@ -55,9 +58,12 @@ def _as_specs(value: Any) -> Any:
     return tuple(split_specs(value)) if isinstance(value, str) else value
 
 
+_SPECS = (str, dict, ExtractorSpec)
+
+
 def _as_extractors(value: Any) -> Any:
     texts = _as_specs(value)
-    if not isinstance(texts, list | tuple):
+    if not (isinstance(texts, list | tuple) and all(isinstance(t, _SPECS) for t in texts)):
         raise ValueError("specs of extractors must be text, as raw,hog:cell=8")
     return tuple(
         spec for one in texts for spec in (expand_sweep(one) if isinstance(one, str) else [one])
