@@ -65,12 +65,10 @@ class Cli:
     needed: bool = False
 
 
-@dataclass(frozen=True)
 class Closed:
-    """Marks text of a closed grammar: whatever stands in it, it names no file and no address."""
+    """Marks text of a closed grammar: whatever it is, it names no file and no address."""
 
 
-@dataclass(frozen=True)
 class Extractors:
     """Marks text that names an extractor, which may be a checkpoint in a folder or on the hub."""
 

@@ -46,18 +46,14 @@ def track(items: Iterable[Item], label: str, total: int | None = None) -> Iterat
     if total is None and isinstance(items, Sized):
         total = len(items)
     if _listeners:
-        yield from _announced(items, label, total or 0)
+        for done, item in enumerate(items):
+            for listener in _listeners:
+                listener(label, done, total or 0)
+            yield item
     elif sys.stderr.isatty():
         yield from _bar(items, label, total)
     else:
         yield from _lines(items, label, total)
-
-
-def _announced(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
-    for done, item in enumerate(items):
-        for listener in _listeners:
-            listener(label, done, total)
-        yield item
 
 
 def _bar(items: Iterable[Item], label: str, total: int | None) -> Iterator[Item]:

@@ -27,6 +27,16 @@ def test_a_job_waits_for_the_one_that_it_comes_after(tmp_path: Path) -> None:
     assert taken == [second]
 
 
+def test_what_a_job_made_is_shown_before_the_job_is_reported_as_done(tmp_path: Path) -> None:
+    seen: list[tuple[str, str]] = []
+    jobs = Jobs(tmp_path, 0, Limits(), ends=lambda job, state: seen.append((job.state, state)))
+    job = jobs.add("audit", "one", {}, {})
+    assert jobs.take() is job
+    jobs.finish(job, {}, "")
+    assert seen == [("running", "done")]
+    assert job.state == "done"
+
+
 @pytest.mark.parametrize("how", ["cancel", "remove"])
 def test_a_job_goes_on_without_one_that_is_gone(tmp_path: Path, how: str) -> None:
     jobs = Jobs(tmp_path, 0, Limits())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -88,9 +89,13 @@ def audit(inputs: AuditInputs, settings: AuditCall) -> None:
     click.echo(f"see {settings.out}")
     skipped = result.too_small if inputs.skip_incomplete else ()
     say_skipped(skipped, len(pairs))
-    failed = {scene: why for scene, why in result.failed.items() if scene not in skipped}
-    for scene, why in failed.items():
-        click.echo(f"failed: {scene}: {why}", err=True)
+    _exit([(scene, why) for scene, why in result.failed.items() if scene not in skipped])
+
+
+def _exit(failed: Sequence[tuple[str, object]]) -> None:
+    """List what failed and why; exit with 1 where something did."""
+    for name, why in failed:
+        click.echo(f"failed: {name}: {why}", err=True)
     if failed:
         raise click.exceptions.Exit(1)
 
@@ -116,11 +121,7 @@ def apply(inputs: ApplyInputs, settings: ApplyCall) -> None:
     from crosslook.match.result import Failure
 
     done = apply_match(inputs.match, inputs.files, settings)
-    failed = [one for one in done if isinstance(one, Failure)]
-    for path in done:
-        if not isinstance(path, Failure):
-            click.echo(str(path))
-    for one in failed:
-        click.echo(f"failed: {one.name}: {one.error}", err=True)
-    if failed:
-        raise click.exceptions.Exit(1)
+    for one in done:
+        if not isinstance(one, Failure):
+            click.echo(str(one))
+    _exit([(one.name, one.error) for one in done if isinstance(one, Failure)])

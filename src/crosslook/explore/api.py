@@ -25,7 +25,6 @@ from crosslook.explore.tiles import describe_atlas, pixel_at
 from crosslook.match.evidence import sentences
 from crosslook.types import Modality
 
-_MEDIA = {".png": "image/png", ".jpg": "image/jpeg", ".json": "application/json"}
 _MOST_ID = 64
 Pixel = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 Force = Annotated[
@@ -232,8 +231,7 @@ def _add_files(router: APIRouter, jobs: Jobs) -> None:
     @router.get("/jobs/{job}/view/{name}", tags=["results"])
     def get_view(job: str, name: str) -> Response:
         """An image or place.json, as the page shows them."""
-        path = file_of(jobs.place_of(jobs.get(job)) / "view", name)
-        return FileResponse(path, media_type=_MEDIA.get(path.suffix, "application/octet-stream"))
+        return FileResponse(file_of(jobs.place_of(jobs.get(job)) / "view", name))
 
 
 def zip_of(files: dict[str, Path], name: str, about: dict[str, Any] | None = None) -> FileResponse:

@@ -20,7 +20,7 @@ from crosslook.atomic import write_bytes, write_text
 from crosslook.errors import InputError, NotFoundError, OutputError, RasterError, TooLargeError
 from crosslook.explore.jobs import Quota, size_of
 from crosslook.geo.grid import crs_text, is_placed, mean_metres, shape_of, to_lonlat
-from crosslook.geo.image import Image, ImageFile, Reading, open_image
+from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.geo.opening import OPEN
 from crosslook.geo.raster import RasterFile
 from crosslook.match.files import colours_of
@@ -234,7 +234,12 @@ def inspect(work: dict[str, Any], folder: Path) -> dict[str, Any]:
     factor = max(1, -(-max(image.shape) // _MOST_SIDE))
     shown = image.read(None, factor)
     write_bytes(folder / "view" / "image.png", png_of(colours_of(shown), shown.valid))
-    return {**describe_image(image), "histogram": _histogram(shown), "factor": factor,
+    counts = [  # of the values after radiometry, of each band over valid pixels
+        np.histogram(np.clip(band[shown.valid], 0, 1), _BINS, (0.0, 1.0))[0].tolist()
+        for band in shown.values[:3]
+    ]
+    histogram = {"bins": _BINS, "counts": counts}
+    return {**describe_image(image), "histogram": histogram, "factor": factor,
             "valid": float(shown.valid.mean()), "shown": list(shown.shape)}  # fmt: skip
 
 
@@ -263,15 +268,6 @@ def describe_image(image: ImageFile) -> dict[str, Any]:
         "percentiles": quantiles,
         "notes": list(image.notes),
     }
-
-
-def _histogram(image: Image) -> dict[str, Any]:
-    """Counts of the values after radiometry, 0..1, of each band over valid pixels."""
-    counts = [
-        np.histogram(np.clip(band[image.valid], 0, 1), _BINS, (0.0, 1.0))[0].tolist()
-        for band in image.values[:3]
-    ]
-    return {"bins": _BINS, "counts": counts}
 
 
 def png_of(colours: NDArray[np.uint8], valid: Mask) -> bytes:

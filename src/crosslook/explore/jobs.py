@@ -152,9 +152,8 @@ def serve(pipe: Connection, limits: dict[str, int]) -> None:
         last = ["", 0.0]
 
         def heard(name: str, done: int, total: int, last: list[Any] = last) -> None:
-            now = time.monotonic()
-            if name != last[0] or now - last[1] > _TELL_SECONDS:
-                last[:] = [name, now]
+            if name != last[0] or time.monotonic() - last[1] > _TELL_SECONDS:
+                last[:] = [name, time.monotonic()]
                 tell(pipe, "stage", name, done, total)
 
         scratch = Path(folder) / SCRATCH
@@ -171,8 +170,7 @@ def serve(pipe: Connection, limits: dict[str, int]) -> None:
 
 def _end_with_server() -> None:
     """End with the server even where it was killed, also in the middle of a job."""
-    server = multiprocessing.parent_process()
-    if server is not None:
+    if server := multiprocessing.parent_process():
         server.join()
         os._exit(1)
 
@@ -257,7 +255,7 @@ class Job:
     title : str
         For people.
     request : dict
-        As it was asked for.
+        As it was sent.
     work : dict
         The same with the places on disk that its names mean.
     state, stage : str
@@ -412,10 +410,9 @@ class Jobs:
                 self._queue.remove(job)
             self._save(job)
             self._change.notify_all()
-            if was_running:
-                for slot in self._slots:
-                    if slot.job is job:
-                        slot.kill()
+            for slot in self._slots:
+                if was_running and slot.job is job:
+                    slot.kill()
         return job
 
     def remove(self, name: str) -> None:
@@ -498,8 +495,7 @@ class Jobs:
                     continue
                 self._jobs[job.id] = job
                 self.tidy(job)
-                if job.state == "running":
-                    job.tries += 1
+                job.tries += job.state == "running"
                 if job.tries >= _MOST_TRIES and job.state == "running":
                     job.state, job.error = "failed", "the explorer ended twice while this ran"
                     self._save(job)
@@ -583,7 +579,8 @@ class _Slot(threading.Thread):
                 if kind == "stage":
                     job.stage, job.done, job.total = values
                 else:
-                    self.jobs.finish(job, *values)
+                    result, error = values
+                    self.jobs.finish(job, result, error)
                     return
         except ValueError:  # what came is no answer
             self.kill()

@@ -81,7 +81,7 @@ def locate_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
     settings = LocateSettings(**work["settings"])
     atlas = atlas_of(work["atlas"])
     query = open_upload(work["query"], "sar", reading_of(work["settings"]), work["max_pixels"])
-    result = locate(query, atlas, **_given(settings))
+    result = locate(query, atlas, **work["settings"])
     extra = draw_search(result, atlas, settings, folder)
     return _finish(result, work, folder, extra)
 
@@ -100,9 +100,7 @@ def draw_search(
 
 def register_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Register an uploaded SAR image on an uploaded optical one."""
-    settings = RegisterSettings(**work["settings"])
-    sar, optical = _pair(work)
-    result = register(sar, optical, **_given(settings))
+    result = register(*_pair(work), **work["settings"])
     return _finish(result, work, folder, {})
 
 
@@ -122,13 +120,8 @@ def refit_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
         query = open_upload(work["query"], "sar", reading_of(work["settings"]), work["max_pixels"])
         result = locate_from(query, atlas, start, LocateSettings(**work["settings"]))
     else:
-        sar, optical = _pair(work)
-        result = register_from(sar, optical, start, RegisterSettings(**work["settings"]))
+        result = register_from(*_pair(work), start, RegisterSettings(**work["settings"]))
     return _finish(result, work, folder, {})
-
-
-def _given(settings: LocateSettings | RegisterSettings) -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in settings.model_fields_set}
 
 
 def _pair(work: dict[str, Any]) -> tuple[ImageFile, ImageFile]:
@@ -240,7 +233,6 @@ def _cards(result: Drawable, atlas: Atlas, folder: Path) -> list[dict[str, Any]]
     return cards
 
 
-_GOOD = ("queued", "running", "done")
 _SIDES: tuple[tuple[Modality, str], ...] = (("sar", "SAR"), ("optical", "optical"))
 
 
@@ -473,7 +465,8 @@ def draw_written(jobs: Jobs, shown: Shown, written: WrittenMatch) -> Job:
         request["atlas"] = written.atlas
     for job in jobs.all():
         same = job.kind == "written" and job.request == request
-        if same and job.work["folder"] == shown.place and job.state in _GOOD:
+        fine = job.state not in ("failed", "cancelled")
+        if same and fine and job.work["folder"] == shown.place:
             return job
     work = {**written.work, "by_hand": refit_work(written)}
     return jobs.add("written", shown.id, request, work)

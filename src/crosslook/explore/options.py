@@ -65,8 +65,7 @@ def describe_options(kind: str) -> list[dict[str, Any]]:
                 "first": name in _FIRST,
             }
         )
-    order = {name: at for at, name in enumerate(_FIRST)}
-    return sorted(options, key=lambda one: order.get(one["name"], len(order)))
+    return sorted(options, key=lambda one: (*_FIRST, one["name"]).index(one["name"]))
 
 
 def schema_of(kind: str) -> dict[str, Any]:

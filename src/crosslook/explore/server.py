@@ -136,7 +136,7 @@ def _lock(out: Path) -> None:
         raise OutputError(
             f"another explorer uses {out}. End it, or give another folder by --out."
         ) from None
-    _locks.append(file)  # held while the process lives
+    _locks.append(file)  # kept open while the process lives
 
 
 def _take_in(library: Library, out: Path, job: Job, state: State) -> None:
