@@ -21,9 +21,6 @@ from crosslook.retrieval.run_folder import (
     EmbeddingTable,
     HeatTable,
     MatchTable,
-    read_embeddings,
-    read_heat_maps,
-    read_matches,
     read_patches,
     read_rows,
     read_run,
@@ -45,9 +42,9 @@ class Run:
         self.record = read_run(path)
         self.patches = read_patches(path)
         self.rows = read_rows(path)
-        self.matches = read_matches(path)
-        self.embeddings = read_embeddings(path)
-        self.heat_maps = read_heat_maps(path)
+        self.matches = MatchTable.read(path)
+        self.embeddings = EmbeddingTable.read(path)
+        self.heat_maps = HeatTable.read(path)
         self.thumbnails = read_thumbnails(path)
 
     def describe(self) -> dict[str, Any]:

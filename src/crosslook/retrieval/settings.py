@@ -22,7 +22,7 @@ from crosslook.retrieval.compare.calibration import CALIBRATIONS
 from crosslook.retrieval.compare.pooling import Pooling
 from crosslook.retrieval.compare.similarity import SCORINGS
 from crosslook.retrieval.stage_spec import Fusion, TwoStage
-from crosslook.spec import MOST_IN_A_RANGE, read_whole, split_list
+from crosslook.spec import read_whole, split_list
 from crosslook.storage import as_path
 
 
@@ -41,16 +41,15 @@ Place = Annotated[Path, PlainValidator(_as_path), PlainSerializer(_as_text)]
 
 
 def _as_seeds(value: Any) -> Any:
-    try:
-        seeds = read_whole(value) if isinstance(value, str) else value
-    except ValueError:
-        seeds = "?"
+    seeds = value
+    if isinstance(value, str):
+        try:
+            seeds = read_whole(value)
+        except ValueError as error:
+            raise ValueError(f"'{value}' are no seeds, as 0..9 or 0,1,2: {error}") from None
     seeds = (seeds,) if isinstance(seeds, int) else seeds
     if not isinstance(seeds, list | tuple) or len(set(seeds)) != len(seeds):
-        raise ValueError(
-            f"'{value}' are no different whole numbers from 0, as 0..9 or 0,1,2, or more than "
-            f"{MOST_IN_A_RANGE} seeds"
-        )
+        raise ValueError(f"'{value}' are no different whole numbers from 0, as 0..9 or 0,1,2")
     return tuple(seeds)
 
 
@@ -58,12 +57,11 @@ def _as_specs(value: Any) -> Any:
     return tuple(split_specs(value)) if isinstance(value, str) else value
 
 
-_SPECS = (str, dict, ExtractorSpec)
-
-
 def _as_extractors(value: Any) -> Any:
     texts = _as_specs(value)
-    if not (isinstance(texts, list | tuple) and all(isinstance(t, _SPECS) for t in texts)):
+    if not isinstance(texts, list | tuple) or not all(
+        isinstance(one, str | ExtractorSpec) for one in texts
+    ):
         raise ValueError("specs of extractors must be text, as raw,hog:cell=8")
     return tuple(
         spec for one in texts for spec in (expand_sweep(one) if isinstance(one, str) else [one])
