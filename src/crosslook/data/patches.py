@@ -77,9 +77,26 @@ class Scene:
         return three_channels(self.read_bands(modality, window))
 
     def read_bands(self, modality: Modality, window: Window) -> FloatArray:
-        """Read a window as (bands, h, w) after radiometry, NaN where invalid."""
-        shift = self.shift if modality == "sar" else (0.0, 0.0)
-        return _shifted(self.sides[modality], window, shift)
+        """Read a window as (bands, h, w) after radiometry, NaN where invalid.
+
+        SAR is moved by the scene's alignment (bilinear).
+        """
+        row, col = self.shift if modality == "sar" else (0.0, 0.0)
+        top, left = window.row - row, window.col - col
+        first_row, first_col = math.floor(top), math.floor(left)
+        moved = bool(row or col)
+        at = Window(first_row, first_col, window.height + 1, window.width + 1) if moved else window
+        image = self.sides[modality].read(at)
+        raw = image.values
+        raw[:, ~image.valid] = np.nan
+        if not moved:
+            return raw
+        down, right = np.float32(top - first_row), np.float32(left - first_col)
+        # Weights of 0 must not spread NaN from a neighbour that is not needed.
+        raw = raw[:, :-1] if down == 0 else raw[:, :-1] * (1 - down) + raw[:, 1:] * down
+        return (
+            raw[:, :, :-1] if right == 0 else raw[:, :, :-1] * (1 - right) + raw[:, :, 1:] * right
+        )
 
 
 def open_scene(
@@ -102,23 +119,6 @@ def open_scene(
     sides: dict[Modality, ImageFile] = {"sar": on_optical_grid(sar, optical), "optical": optical}
     synthetic = sar.header.synthetic or optical.header.synthetic
     return Scene(pair, optical.grid, synthetic, sides, shift)
-
-
-def _shifted(file: ImageFile, window: Window, shift: tuple[float, float]) -> FloatArray:
-    """Read a window (C, h, w), moved by the scene's alignment (bilinear), NaN where invalid."""
-    top, left = window.row - shift[0], window.col - shift[1]
-    first_row, first_col = math.floor(top), math.floor(left)
-    moved = any(shift)
-    at = Window(first_row, first_col, window.height + 1, window.width + 1) if moved else window
-    image = file.read(at)
-    raw = image.values
-    raw[:, ~image.valid] = np.nan
-    if not moved:
-        return raw
-    down, right = np.float32(top - first_row), np.float32(left - first_col)
-    # Weights of 0 must not spread NaN from a neighbour that is not needed.
-    rows = raw[:, :-1] if down == 0 else raw[:, :-1] * (1 - down) + raw[:, 1:] * down
-    return rows[:, :, :-1] if right == 0 else rows[:, :, :-1] * (1 - right) + rows[:, :, 1:] * right
 
 
 FORMAT = 2
