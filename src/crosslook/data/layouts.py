@@ -148,7 +148,7 @@ def _names_in(images: Iterable[tuple[tuple[str, ...], Place]], side: Modality) -
 
 def has_side_names(folder: Path) -> bool:
     """Whether files of both sensors are named by them, in a folder or below it."""
-    few = islice(images_below(folder, _is_told), _FEW)
+    few = islice(images_below(folder, _is_named_image), _FEW)
     seen: set[Modality | None] = {side_of(stem_of(path)) for _, path in few}
     return set(MODALITIES) <= seen
 
@@ -156,13 +156,14 @@ def has_side_names(folder: Path) -> bool:
 def by_names(folder: Path) -> Sides:
     """List the images whose names say a sensor."""
     named = (
-        (side_of(stem_of(path)), parts, path) for parts, path in images_below(folder, _is_told)
+        (side_of(stem_of(path)), parts, path)
+        for parts, path in images_below(folder, _is_named_image)
     )
     listed = ((side, "/".join((*p, stem_of(path))), path) for side, p, path in named if side)
     return sides_of(listed, folder)
 
 
-def _is_told(folder: Path) -> bool:
+def _is_named_image(folder: Path) -> bool:
     """Whether a folder is one image whose name says the sensor; others may hold both sensors."""
     return side_of(stem_of(folder)) is not None and is_image_folder(folder)
 
