@@ -124,7 +124,7 @@ def open_scene(
 FORMAT = 2
 """Raise it whenever the same settings give other pixels."""
 _THREADS = 4
-_SAMPLE, _FEWEST = 1024, 64
+_SAMPLE, _FEWEST = 1024, 64  # values kept of each image for limits that a set shares
 _SAMPLES = 2**24  # of all images, so that memory does not grow with them
 _MOST_LIMITS = 20
 
@@ -204,7 +204,6 @@ class PatchSet:
         """
         how, shifts = reading or Reading(), alignment or {}
         _check_alignment(shifts, pairs)
-        # Values of each image that are kept, for limits that a set shares.
         sample = max(_FEWEST, min(_SAMPLE, _SAMPLES // max(1, len(pairs))))
 
         def survey(pair: ScenePair) -> _Surveyed:
