@@ -106,9 +106,8 @@ class Member:
 
     def sides(self, direction: Direction) -> tuple[FloatArray, FloatArray]:
         """Queries and gallery of a direction."""
-        if direction == "sar->optical":
-            return self.sar, self.optical
-        return self.optical, self.sar
+        sides = self.sar, self.optical
+        return sides if direction == "sar->optical" else sides[::-1]
 
 
 @dataclass(frozen=True, eq=False)

@@ -126,14 +126,6 @@ class Measure(ABC, Generic[View]):
         k: int = 0,
     ) -> Metric:
         """A defined metric; gallery and queries are the same, and chance as defined, by default."""
-        defined = self.define(name).chance
-        return Metric(
-            self.name,
-            name,
-            estimate,
-            n_query,
-            n_query if n_gallery is None else n_gallery,
-            defined if chance is None else chance,
-            direction,
-            k,
-        )
+        chance = self.define(name).chance if chance is None else chance
+        n_gallery = n_query if n_gallery is None else n_gallery
+        return Metric(self.name, name, estimate, n_query, n_gallery, chance, direction, k)
