@@ -91,7 +91,7 @@ def describe_stretch(patches: PatchSet) -> dict[str, str]:
     """What was done to the pixels before any extractor, in words, by modality.
 
     Limits fitted to each scene already remove some of what calibration removes,
-    so 'uncalibrated' must say what stands behind it.
+    so 'uncalibrated' must say what it means.
     """
     words: dict[str, str] = {}
     for modality in MODALITIES:

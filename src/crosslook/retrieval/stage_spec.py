@@ -38,7 +38,7 @@ class Combined(Typed):
 
 
 class Stage(Typed):
-    """An extractor spec in which ``pool=POOLING``, or ``grid=N`` for short, may stand.
+    """An extractor spec that may hold ``pool=POOLING``, or ``grid=N`` for short.
 
     Attributes
     ----------

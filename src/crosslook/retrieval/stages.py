@@ -98,7 +98,7 @@ def evaluate_two_stage(
     ----------
     spec : TwoStage
     read : callable
-        Only the maps that are needed are asked for.
+        Reads the maps that are needed alone.
     clusters : array, shape (N,)
         Cluster of each patch.
     calibration_set, test_set : int64 arrays

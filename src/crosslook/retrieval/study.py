@@ -268,7 +268,7 @@ def open_patches(settings: StudySettings) -> PatchSet:
 
 
 def draw_pairs(settings: StudySettings) -> Pairs:
-    """The pairs that the settings name: no more than patches are wanted."""
+    """The pairs that the settings name: no more than patches are requested."""
     pairs = open_pairs(
         settings.pairs, layout=settings.layout, skip_incomplete=settings.skip_incomplete
     )

@@ -69,7 +69,7 @@ class ShiftedGallery:
         """Yield every shift with the cosines (n, Ng) of a block of queries (n, D) under it.
 
         Query cell (i + row, j + column) lies on cell (i, j) of the gallery. The
-        cosines are overwritten when the next shift is asked for.
+        cosines are overwritten by those of the next shift.
         """
         channels, height, width = self.how.shape
         maps = query.reshape(len(query), channels, height, width)
@@ -157,7 +157,7 @@ def fit_maps(sar: FloatArray, optical: FloatArray, most_channels: int = 256) -> 
     if len(sar) == 0 or sar.shape[2] * sar.shape[3] < 2:
         raise MatchError(
             f"feature maps of shape {sar.shape} cannot be shifted against each other; "
-            "fine verification needs maps of several cells and calibration set."
+            "fine verification needs maps of several cells and a calibration set."
         )
     scale: dict[Modality, FloatArray] = {"sar": _std(sar), "optical": _std(optical)}
     calibration = MapCalibration(scale)

@@ -251,7 +251,7 @@ class Robustness(Measure[Subject]):
     }
 
     def __call__(self, view: Subject) -> list[Metric]:
-        """All curves; what could not be measured is told in ``view.left_out``."""
+        """All curves; what could not be measured is reported in ``view.left_out``."""
         ranks = view.ranks(view.sar, np.arange(len(view.sar), dtype=np.int64))
         return [
             *self.disturbed(view),
