@@ -1,8 +1,9 @@
 """What a study will take: time, memory and disk, before anything runs.
 
 A few patches, evenly over the scenes, are read and described. The study's own
-evaluation then runs on random features of that shape, at three sizes, and what
-each step takes is extrapolated by a constant, the pairs and the pairs squared.
+evaluation then runs on random features of that shape: at the size of the set, or,
+of a larger one, at up to 5,000 pairs in three sizes, from which what each step takes
+is extrapolated by a constant, the pairs and the pairs squared.
 """
 
 from __future__ import annotations
@@ -37,14 +38,12 @@ from crosslook.retrieval.study import (
     evaluate_descriptors,
     open_sample,
 )
-from crosslook.retrieval.two_stage import MOST
 from crosslook.storage import is_remote
-from crosslook.types import DIRECTIONS, FeatureMap, FloatArray, Indices, Patch
+from crosslook.types import DIRECTIONS, FeatureMap, FloatArray, Indices, Patch, Window
 
 _SCENES, _PATCHES = 6, 16
 _DEVICE_PATCHES = 128
-_MOST_TRIED, _MOST_NUMBERS = 5000, 2**26  # pairs, and numbers of one side of their descriptors
-_ENOUGH = 1250  # pairs of which a thousand are measured: no measure of a sample sees more
+_MOST_TRIED, _MOST_NUMBERS = 5000, 2**27  # pairs, and numbers of one side of their descriptors
 _PCA_COPIES, _WHITEN_COPIES = 5, 7  # of the fitted rows of a side, in memory at the highest
 _MATCH_BYTES = 180  # of one query in one comparison, as arrays and in the table
 _PICTURED = 2000
@@ -128,7 +127,9 @@ def _reading(settings: StudySettings) -> tuple[StudyEstimate, PatchSet, float]:
     count = min(count, settings.limit or count)
     at = np.linspace(0, len(patches.patches) - 1, _PATCHES).round().astype(int).tolist()
     read = _least(lambda: patches.read("sar", at)) / len(at)
-    clusters = len({pair.group for pair in pairs})
+    # One patch of each pair is enough to find the clusters by the rule of the study.
+    one_each = [Patch(pair.id, pair.id, pair.group, Window(0, 0, 1, 1)) for pair in pairs]
+    clusters = find_clusters(one_each, settings.split_by).count
     estimate = StudyEstimate(count, min(clusters, count))
     estimate.seconds["reading"] = opening * len(pairs)
     return estimate, patches, read
@@ -178,9 +179,13 @@ class _Trial:
         timer, evaluators = Timer(), self._evaluators(pairs, clusters)
         described = {key: self._describe(*key, pairs) for key in self.poolings}
         for spec in self.plan.specs:
-            with timer(f"evaluate {spec}"):
-                for evaluator in evaluators:
-                    evaluate_descriptors(evaluator, described[spec, self.settings.pooling])
+            for evaluator in evaluators:
+                with timer(f"evaluate {spec}"):
+                    reduced = evaluate_descriptors(
+                        evaluator, described[spec, self.settings.pooling]
+                    )
+                with timer(f"choose {spec}"):
+                    evaluator.add_chosen(reduced)
         for fusion in self.plan.fusion:
             usual = self.settings.pooling
             own = {m: described[m.extractor, m.pooling or usual] for m in fusion.members}
@@ -239,16 +244,19 @@ def _random(seed: int, shape: tuple[int, ...]) -> FloatArray:
 def _time_evaluation(estimate: StudyEstimate, trial: _Trial) -> None:
     """Run the evaluation at three sizes, and extrapolate each step."""
     total = estimate.patches
-    most = min(_MOST_TRIED, max(_ENOUGH, total // 2), _MOST_NUMBERS // trial.dimensions)
-    sizes = sorted({max(16, min(most, total) // part) for part in (4, 2, 1)})
+    # From a quarter of that on, no measure that sees a sample sees more; the choice sees no
+    # more than all of it.
+    most = max(16, min(total, _MOST_TRIED, _MOST_NUMBERS // trial.dimensions))
+    sizes = [total] if most >= total else [most // 4, most // 2, most]
     runs = []
     for pairs in sizes:
-        clusters = max(3, round(estimate.clusters * pairs / total))
-        seconds, evaluator = trial.run(pairs, min(clusters, pairs))
+        seconds, evaluator = trial.run(pairs, min(estimate.clusters, pairs))
         runs.append(seconds)
     for step in runs[0]:
-        size = min(total, MOST * 5 // 4) if step.startswith("two stages") else total
-        estimate.seconds[step] = extrapolate(sizes, [run[step] for run in runs], size)
+        if step.startswith(("choose", "two stages")):
+            estimate.seconds[step] = runs[-1][step]
+        else:
+            estimate.seconds[step] = extrapolate(sizes, [run[step] for run in runs], total)
     for spec, more in trial.structure(evaluator, sizes[-1]).items():
         estimate.seconds[f"evaluate {spec}"] += more
 

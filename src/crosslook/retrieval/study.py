@@ -138,7 +138,7 @@ class _Study:
                 descriptors = self.features.describe(spec)
             with self.timer(f"evaluate {spec}"):
                 for evaluator in self.evaluators:
-                    evaluate_descriptors(evaluator, descriptors)
+                    evaluator.add_chosen(evaluate_descriptors(evaluator, descriptors))
             if self.settings.structure:
                 with self.timer(f"views {spec}"):
                     division = self.evaluators[0].division
@@ -217,15 +217,15 @@ def _all_rows(evaluators: list[Evaluator]) -> list[Row]:
     return pooled + [row for rows in others for row in rows]
 
 
-def evaluate_descriptors(evaluator: Evaluator, whole: Descriptors) -> None:
-    """Add everything that is measured of one extractor under one division."""
+def evaluate_descriptors(evaluator: Evaluator, whole: Descriptors) -> Descriptors:
+    """Add what is measured of one extractor under one division; gives its reduced descriptors."""
     descriptors = evaluator.reduce(whole)
     for name in evaluator.settings.calibrations:
         calibrated = evaluator.calibrate(descriptors, name)
         evaluator.evaluate(calibrated)
         if evaluator.settings.structure and evaluator.shown and name in CALIBRATIONS:
             evaluate_structure(calibrated, evaluator)
-    evaluator.add_chosen(descriptors)
+    return descriptors
 
 
 def open_patches(settings: StudySettings) -> PatchSet:
