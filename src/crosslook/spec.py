@@ -111,7 +111,10 @@ def read_whole(text: str, most: int = MOST_IN_A_RANGE) -> tuple[int, ...]:
     numbers: list[int] = []
     for part in text.replace(",", ":").split(":"):
         first, dots, last = part.strip().partition("..")
-        row = range(int(first), int(last if dots else first) + 1)
+        try:
+            row = range(int(first), int(last if dots else first) + 1)
+        except ValueError:
+            row = range(0)
         if not 1 <= len(row) <= most:
             raise ValueError(f"'{part.strip()}' is no range of 1 to {most} whole numbers, as 1..12")
         numbers += row

@@ -56,7 +56,7 @@ def test_a_table_of_pairs(tmp_path: Path, name: str, data: bytes) -> None:
         (b"pairs: p\nextractors: [1, null]\n", "must be text"),
         (b"pairs: p\npreset: [1]\n", "preset"),
         (b"pairs: p\nseeds: 1.5\n", "whole numbers"),
-        (b"pairs: p\nseeds: 0..999999999999\n", "more than 10000 seeds"),
+        (b"pairs: p\nseeds: 0..999999999999\n", "1 to 10000 whole numbers"),
         (b"pairs: 2020-01-01\n", "2020-01-01 does not exist"),
     ],
 )

@@ -37,7 +37,6 @@ def import_all() -> None:
     import crosslook.match.register
     import crosslook.report.compare
     import crosslook.report.export
-    import crosslook.report.leaderboard
     import crosslook.report.study  # noqa: F401
 
 

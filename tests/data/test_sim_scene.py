@@ -19,13 +19,12 @@ from crosslook.data.simulate.ground import (
     Ground,
     LandCover,
     Terrain,
-    World,
     make_ground,
 )
 from crosslook.data.simulate.noise import mix, uniform
-from crosslook.data.simulate.optical import OpticalSettings, render_optical
+from crosslook.data.simulate.optical import render_optical
 from crosslook.data.simulate.scene import make_pair, truth_matrix
-from crosslook.data.simulate.settings import Look
+from crosslook.data.simulate.settings import Look, SceneOptions
 from crosslook.errors import SettingError
 from crosslook.types import Window
 
@@ -111,7 +110,7 @@ def test_speckle_has_its_number_of_looks(looks: float) -> None:
 def one_house(monkeypatch: pytest.MonkeyPatch, height: float = 30.0) -> None:
     """A flat yard with a house of 10 x 10 pixels whose upper left is at (20, 20)."""
 
-    def flat(world: World, window: Window) -> Ground:
+    def flat(scene: SceneOptions, window: Window) -> Ground:
         shape = (window.height, window.width)
         label, objects = np.full(shape, YARD, np.uint8), np.zeros(shape, np.float32)
         house = np.s_[20 - window.row : 30 - window.row, 20 - window.col : 30 - window.col]
@@ -129,8 +128,8 @@ def test_wall_facing_the_sensor_is_bright_the_other_side_dark(
     monkeypatch: pytest.MonkeyPatch, look: Look, flip: bool
 ) -> None:
     one_house(monkeypatch)
-    sensor = sar.SarSettings(look=look, incidence=45.0)
-    image = sar.render_backscatter(World(0, gsd=10.0), Window(0, 0, 50, 50), sensor)
+    scene = SceneOptions(look=look, incidence=45.0)
+    image = sar.render_backscatter(scene, Window(0, 0, 50, 50))
     row = image[25, ::-1] if flip else image[25]
     ground = image[5, 5]
     assert row[19] > 20 * ground, "double bounce at the foot of the wall"
@@ -145,14 +144,15 @@ def test_wall_facing_the_sensor_is_bright_the_other_side_dark(
 
 def test_the_sun_casts_a_shadow_away_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
     one_house(monkeypatch)
-    light = OpticalSettings(sun_azimuth=180.0, sun_elevation=45.0, noise=0.0)
-    image = render_optical(World(0, gsd=10.0), Window(0, 0, 50, 50), light)[1].astype(float)
+    monkeypatch.setattr("crosslook.data.simulate.optical._NOISE", 0.0)
+    scene = SceneOptions(sun_azimuth=180.0, sun_elevation=45.0)
+    image = render_optical(scene, Window(0, 0, 50, 50))[1].astype(float)
     assert image[18, 25] < 0.6 * image[5, 5], "north of the house"
     assert image[32, 25] == pytest.approx(image[5, 5], abs=2), "south of it"
 
 
 def test_land_cover_has_every_class() -> None:
-    ground = make_ground(World(1), Window(0, 0, 768, 768))
+    ground = make_ground(SceneOptions(seed=1), Window(0, 0, 768, 768))
     fractions = np.bincount(ground.cover.label.ravel(), minlength=7) / 768**2
     assert (fractions > 0.005).all(), dict(zip(CLASSES, fractions, strict=True))
     assert ground.cover.height.max() <= MAX_OBJECT_HEIGHT
@@ -160,7 +160,7 @@ def test_land_cover_has_every_class() -> None:
 
 def test_water_is_dark_and_edges_are_shared() -> None:
     pair = make_pair(512, 1, looks=math.inf)
-    label = make_ground(World(1), Window(0, 0, 512, 512)).cover.label
+    label = make_ground(SceneOptions(seed=1), Window(0, 0, 512, 512)).cover.label
     decibel = 10 * np.log10(pair.sar)
     assert np.median(decibel[label == 0]) < np.median(decibel[label == 1]) - 5
     steps = [np.abs(np.diff(band, axis=1)) for band in (decibel, pair.optical[1].astype(float))]

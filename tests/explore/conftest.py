@@ -118,16 +118,16 @@ def _small_run(pairs: Path, run: Path) -> None:
         calibrations=("none", "standardize"),
     )  # fmt: skip
     run_study(settings, Console(quiet=True))
-    index = run_folder.read_matches(run)[0].query_index
+    index = run_folder.MatchTable.read(run)[0].query_index
     angle = np.linspace(0, 6, len(index))
     points = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
     setup = Setup("hog:cell=8")
-    run_folder.write_embeddings(
+    run_folder.EmbeddingTable.write(
         run, [run_folder.EmbeddingTable(setup, "umap", index, points, 1.3 * points)]
     )
     side = np.arange(len(index), dtype=np.float32)
     values = 1 / (1 + np.abs(side[:, None] - side[None]))
-    run_folder.write_heat_maps(
+    run_folder.HeatTable.write(
         run, [run_folder.HeatTable(setup, "unit", values, np.array([4.0]), index)]
     )
 

@@ -146,7 +146,7 @@ def test_an_audit_gives_the_rows_of_the_command_line(explorer: Any, tmp_path: Pa
 def test_a_run_gives_all_rows_and_matches_of_the_study(explorer: Any) -> None:
     import pyarrow.parquet as pq
 
-    from crosslook.retrieval.run_folder import read_matches
+    from crosslook.retrieval.run_folder import MatchTable
 
     run = Path(explorer.out) / "demo" / "demo-run"
     rows = explorer.ask("/runs/demo-run/rows")[1]
@@ -154,7 +154,7 @@ def test_a_run_gives_all_rows_and_matches_of_the_study(explorer: Any) -> None:
     plain = [{n: None if v != v else v for n, v in row.items()} for row in table]
     assert [{n: row[n] for n in plain[0]} for row in rows] == plain
     setups = explorer.ask("/runs/demo-run")[1]["setups"]
-    tables = read_matches(run)
+    tables = MatchTable.read(run)
     assert len(setups) == len(tables)
     for number, one in enumerate(tables):
         lines = explorer.ask(f"/runs/demo-run/queries?setup={number}")[1]["lines"]

@@ -13,8 +13,8 @@ from crosslook.report.gap import judge_claims
 from crosslook.report.study import study
 from crosslook.report.two_stage import judge_advice
 from crosslook.retrieval.measure import structure
-from crosslook.retrieval.measure.maps import embed_pca
-from crosslook.retrieval.run_folder import read_matches, read_rows
+from crosslook.retrieval.measure.structure import embed_pca
+from crosslook.retrieval.run_folder import MatchTable, read_rows
 from crosslook.retrieval.settings import StudySettings
 
 MODELS = ("sd-vae", "sd-unet", "dinov2", "clip", "sam2")
@@ -67,7 +67,7 @@ def test_the_article_in_one_word(
     assert len(judge_claims(rows)) == 3
     (advice,) = judge_advice(rows)
     assert "Narrow by sam2, verify by sd-vae" in advice.text
-    assert "sam2:side=64+sd-vae" in {t.setup.extractor for t in read_matches(run)}
+    assert "sam2:side=64+sd-vae" in {t.setup.extractor for t in MatchTable.read(run)}
     report = (run / "report.html").read_text()
     assert "Narrow by sam2, verify by sd-vae" in report
     assert "SAM2 has the smallest modality gap" in report

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 from crosslook.cli import app
 from crosslook.errors import InputError
+from crosslook.report.compare import leaderboard, write_leaderboard
 from crosslook.report.export import cell_name, export_run, grid_cell
-from crosslook.report.leaderboard import leaderboard, write_leaderboard
 from crosslook.retrieval.run_folder import read_patches, read_rows, write_run
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.study import run_study

@@ -10,7 +10,7 @@ import pytest
 from crosslook.report.section import Results
 from crosslook.report.two_stage import judge_advice, two_stage_advice, two_stage_section
 from crosslook.retrieval.stage_spec import TwoStage
-from crosslook.retrieval.two_stage import evaluate_two_stage
+from crosslook.retrieval.stages import evaluate_two_stage
 from crosslook.types import FeatureMap, FloatArray, Indices, Row
 
 GROUPS, MEMBERS, FIT = 12, 5, 40

@@ -77,21 +77,21 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scores = np.tile(np.array([0.9, 0.5], np.float32), (COUNT, 1))
     rank = np.ones(COUNT, np.int64)
     table = run_folder.MatchTable(setup, "sar->optical", index, rank, top, scores, scores[:, 0])
-    run_folder.write_matches(run, [table])
+    run_folder.MatchTable.write(run, [table])
     curve = run_folder.CurveTable(setup, "sar->optical", np.linspace(0.7, 1, COUNT))
-    run_folder.write_curves(run, [curve])
+    run_folder.CurveTable.write(run, [curve])
     edges = np.linspace(-1, 1, 11)
     counts = np.arange(10)
-    run_folder.write_histograms(
+    run_folder.HistogramTable.write(
         run, [run_folder.HistogramTable(setup, edges, counts, counts[::-1].copy())]
     )
     points = rng.normal(size=(2, COUNT, 2)).astype(np.float32)
-    run_folder.write_embeddings(
+    run_folder.EmbeddingTable.write(
         run,
         [run_folder.EmbeddingTable(setup, m, index, *points) for m in ("pca", "umap")],
     )
     values = rng.random((COUNT, COUNT)).astype(np.float32)
-    run_folder.write_heat_maps(
+    run_folder.HeatTable.write(
         run, [run_folder.HeatTable(setup, "scene", values, np.array([6.0, 12.0]))]
     )
     run_folder.write_rows(run, content())
@@ -113,11 +113,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_structure_files_come_back(run: Path) -> None:
-    tables = run_folder.read_embeddings(run)
+    tables = run_folder.EmbeddingTable.read(run)
     assert [t.method for t in tables] == ["pca", "umap"]
     assert tables[0].sar.shape == (COUNT, 2)
     assert not np.array_equal(tables[0].sar, tables[0].optical)
-    (heat,) = run_folder.read_heat_maps(run)
+    (heat,) = run_folder.HeatTable.read(run)
     assert heat.values.shape == (COUNT, COUNT)
     assert heat.borders.tolist() == [6.0, 12.0]
     assert heat.order.size == 0  # as in runs from before it was kept
@@ -127,8 +127,8 @@ def test_blocks_of_a_heat_map_tell_their_patches(tmp_path: Path) -> None:
     order = np.random.default_rng(0).permutation(11)
     values = np.zeros((4, 4), np.float32)
     table = run_folder.HeatTable(Setup("hog"), "unit", values, np.array([2.0]), order)
-    run_folder.write_heat_maps(tmp_path, [table])
-    (back,) = run_folder.read_heat_maps(tmp_path)
+    run_folder.HeatTable.write(tmp_path, [table])
+    (back,) = run_folder.HeatTable.read(tmp_path)
     assert back.order.tolist() == order.tolist()
     assert [len(back.members(block)) for block in range(4)] == [2, 3, 3, 3]
     assert np.concatenate([back.members(b) for b in range(4)]).tolist() == order.tolist()

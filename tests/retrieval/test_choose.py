@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from crosslook.report.compare import compare_runs
 from crosslook.report.tables import best_setups, headlines, write_latex
-from crosslook.retrieval.choose import choose_setup
 from crosslook.retrieval.descriptors import Descriptors
-from crosslook.retrieval.run_folder import MatchTable, write_matches, write_patches, write_run
+from crosslook.retrieval.evaluate import choose_setup
+from crosslook.retrieval.run_folder import MatchTable, write_patches, write_run
 from crosslook.retrieval.setup import Setup
 from crosslook.types import Patch, Row, Window
 
@@ -104,7 +104,7 @@ def run(folder: Path, ranks: dict[str, NDArray[np.int64]], measured: NDArray[np.
                    np.ones((len(rank), 1), np.float32), np.ones(len(rank), np.float32))
         for name, rank in ranks.items()
     ]  # fmt: skip
-    write_matches(folder, tables)
+    MatchTable.write(folder, tables)
     write_run(folder, RECORD | {"settings": {"split_by": "auto"}})
     return folder
 

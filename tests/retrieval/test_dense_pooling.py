@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from crosslook.errors import SettingError
-from crosslook.retrieval.choose import choose_setup
 from crosslook.retrieval.compare.fusion import FusedScores, Member, fit_fusions
-from crosslook.retrieval.compare.maps import Shifts
-from crosslook.retrieval.compare.pooling import dense_shifts, pool
+from crosslook.retrieval.compare.pooling import Shifts, dense_shifts, pool
 from crosslook.retrieval.compare.similarity import fit_scoring, normalise, rank, rank_partners
 from crosslook.retrieval.descriptors import Descriptors
+from crosslook.retrieval.evaluate import choose_setup
 from crosslook.retrieval.run_folder import read_rows
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.setup import Setup

@@ -35,13 +35,7 @@ from crosslook.retrieval.descriptors import Features
 from crosslook.retrieval.estimate import estimate_study, extrapolate
 from crosslook.retrieval.measure import resampling
 from crosslook.retrieval.measure.resampling import bootstrap_mean, bootstrap_median, draw_clusters
-from crosslook.retrieval.run_folder import (
-    MatchTable,
-    read_matches,
-    read_patches,
-    read_rows,
-    write_matches,
-)
+from crosslook.retrieval.run_folder import MatchTable, read_patches, read_rows
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.setup import Setup
 from crosslook.retrieval.study import run_study
@@ -312,8 +306,8 @@ def test_matches_come_back_as_they_were(tmp_path: Path) -> None:
         for name in ("a", "b")
         for direction in ("sar->optical", "optical->sar")
     ]  # fmt: skip
-    write_matches(tmp_path, tables)
-    for one, back in zip(tables, read_matches(tmp_path), strict=True):
+    MatchTable.write(tmp_path, tables)
+    for one, back in zip(tables, MatchTable.read(tmp_path), strict=True):
         assert (one.setup, one.direction) == (back.setup, back.direction)
         for field in ("query_index", "rank", "top_indices", "top_scores", "partner_score"):
             np.testing.assert_array_equal(getattr(one, field), getattr(back, field))

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crosslook.errors import MatchError
-from crosslook.retrieval.compare.maps import (
+from crosslook.retrieval.compare.pooling import (
     Shifts,
     dense_scores,
     fit_maps,
     radius_in_cells,
     shifts,
 )
-from crosslook.retrieval.compare.stage_scores import regrid
+from crosslook.retrieval.measure.two_stage import regrid
 from crosslook.types import FloatArray
 
 

@@ -11,7 +11,7 @@ from rasterio.windows import Window
 
 from crosslook.extract.registry import open_extractor
 from crosslook.retrieval.stage_spec import TwoStage
-from crosslook.retrieval.two_stage import evaluate_two_stage
+from crosslook.retrieval.stages import evaluate_two_stage
 from crosslook.types import FeatureMap, FloatArray, Indices
 
 pytestmark = pytest.mark.slow

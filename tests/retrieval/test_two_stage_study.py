@@ -9,7 +9,7 @@ import pytest
 
 from crosslook.errors import MatchError, SpecError
 from crosslook.extract.spec import split_specs
-from crosslook.retrieval import two_stage
+from crosslook.retrieval import stages
 from crosslook.retrieval.compare.pooling import Pooling, coarse_pooling
 from crosslook.retrieval.measure.registry import find_measure
 from crosslook.retrieval.measure.two_stage import (
@@ -21,7 +21,7 @@ from crosslook.retrieval.measure.two_stage import (
 )
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.stage_spec import Fusion, TwoStage
-from crosslook.retrieval.two_stage import (
+from crosslook.retrieval.stages import (
     TwoStageResult,
     answer,
     evaluate_two_stage,
@@ -123,7 +123,7 @@ def test_a_stage_without_cells_can_only_be_coarse() -> None:
 
 
 def test_more_pairs_than_wanted_are_sampled_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(two_stage, "MOST", 25)
+    monkeypatch.setattr(stages, "MOST", 25)
     result = run("a+a:ks=5", *images_of(3, 1.0, 0))
     assert len(result.items) == 25
     assert set(result.items) <= set(MEASURED)

@@ -16,8 +16,8 @@ from crosslook.retrieval.compare.similarity import SCORINGS
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.evaluate import Evaluator, evaluate_structure
 from crosslook.retrieval.measure import structure
-from crosslook.retrieval.measure.maps import embed_pca
-from crosslook.retrieval.run_folder import read_matches, read_patches, read_rows, read_run
+from crosslook.retrieval.measure.structure import embed_pca
+from crosslook.retrieval.run_folder import MatchTable, read_patches, read_rows, read_run
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.setup import Setup
 from crosslook.retrieval.study import run_study
@@ -191,7 +191,7 @@ def test_an_image_under_two_names_is_a_partner_and_no_miss(tmp_path: Path) -> No
     assert after.chance == pytest.approx((15 + 2 * 2) / 17**2)
     ranks = {
         read_patches(tmp_path / "twice")[i].scene: r
-        for t in read_matches(tmp_path / "twice")
+        for t in MatchTable.read(tmp_path / "twice")
         if (t.setup.extractor, t.setup.calibration, t.setup.scoring)
         == ("hog:cell=8", "standardize", "csls")
         and t.direction == "optical->sar"
@@ -201,7 +201,7 @@ def test_an_image_under_two_names_is_a_partner_and_no_miss(tmp_path: Path) -> No
 
 
 def _measured(run: Path) -> list[int]:
-    return [int(i) for i in read_matches(run)[0].query_index]
+    return [int(i) for i in MatchTable.read(run)[0].query_index]
 
 
 @pytest.mark.slow
@@ -225,7 +225,7 @@ def test_repeated_splits_give_means_and_wider_intervals(tmp_path: Path) -> None:
     assert [s["seed"] for s in splits] == [0, 1, 2]
     assert len({tuple(s["calibration_units"]) for s in splits}) > 1
     # Matches and figures are of the first split, as a run of that seed alone has them.
-    first, same = read_matches(tmp_path / "0"), read_matches(tmp_path / "all")
+    first, same = MatchTable.read(tmp_path / "0"), MatchTable.read(tmp_path / "all")
     assert [t.rank.tolist() for t in first] == [t.rank.tolist() for t in same]
 
 

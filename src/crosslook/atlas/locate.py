@@ -112,9 +112,7 @@ def locate(query: Source, atlas: str | Path | Atlas, settings: LocateCall) -> Ma
 
 @after_two(LocateSettings)
 def locate_all(
-    queries: Iterable[Source],
-    atlas: str | Path | Atlas,
-    settings: LocateSettings,
+    queries: Iterable[Source], atlas: str | Path | Atlas, settings: LocateSettings
 ) -> Iterator[MatchResult | Failure]:
     """Locate many queries, as :func:`locate` does one, and yield what each gives, in order.
 
@@ -357,10 +355,7 @@ def _aligned_at(job: _Job, image: ImageFile, place: Start) -> tuple[Alignment, W
 
 
 def locate_from(
-    query: Source,
-    atlas: str | Path | Atlas,
-    start: Transform,
-    settings: LocateSettings,
+    query: Source, atlas: str | Path | Atlas, start: Transform, settings: LocateSettings
 ) -> MatchResult:
     """Match as the last stages of :func:`locate` do, where ``start`` puts the query.
 
@@ -381,10 +376,7 @@ def locate_from(
 
 
 def surface_of(
-    query: Source,
-    atlas: str | Path | Atlas,
-    settings: LocateSettings,
-    most: int = 256,
+    query: Source, atlas: str | Path | Atlas, settings: LocateSettings, most: int = 256
 ) -> tuple[FloatArray, float]:
     """How well a query fits everywhere on an atlas: the scores that :func:`locate` searches.
 

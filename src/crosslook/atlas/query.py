@@ -452,10 +452,7 @@ def make_prior(atlas: Atlas, image: ImageFile, settings: LocateSettings) -> Prio
 
 
 def _disc(
-    atlas: Atlas,
-    image: ImageFile,
-    near: tuple[float, float] | None,
-    radius_km: float,
+    atlas: Atlas, image: ImageFile, near: tuple[float, float] | None, radius_km: float
 ) -> Prior:
     if near is None:
         if not is_placed(image.grid):

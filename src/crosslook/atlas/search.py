@@ -630,12 +630,7 @@ def _cache_bytes(device: str) -> int:
 def _box(values: FloatArray, height: int, width: int) -> FloatArray:
     """Sum over the box whose first cell is each cell."""
     summed = cv2.boxFilter(
-        values,
-        -1,
-        (width, height),
-        anchor=(0, 0),
-        normalize=False,
-        borderType=cv2.BORDER_CONSTANT,
+        values, -1, (width, height), anchor=(0, 0), normalize=False, borderType=cv2.BORDER_CONSTANT
     )
     return np.asarray(summed, np.float32)
 

@@ -88,11 +88,10 @@ def export(inputs: ExportInputs) -> None:
 
 def leaderboard(inputs: LeaderboardInputs) -> None:
     """Set runs and data sets into one table, refusing what cannot be compared."""
-    from crosslook.report.leaderboard import leaderboard as gather
-    from crosslook.report.leaderboard import write_leaderboard
+    from crosslook.report import compare as runs
 
-    entries = gather(list(inputs.runs))
-    for path in write_leaderboard(entries, inputs.out, overwrite=inputs.overwrite):
+    entries = runs.leaderboard(list(inputs.runs))
+    for path in runs.write_leaderboard(entries, inputs.out, overwrite=inputs.overwrite):
         click.echo(path)
 
 

@@ -20,7 +20,6 @@ from pathlib import Path
 
 from crosslook.data.sides import (
     Sides,
-    by_key,
     folder_side,
     is_aside,
     same_name,
@@ -53,9 +52,7 @@ def is_image_folder(folder: Path) -> bool:
 
 
 def images_below(
-    folder: Path,
-    is_one: Callable[[Path], bool] = is_image_folder,
-    deepest: int = _MOST_LEVELS,
+    folder: Path, is_one: Callable[[Path], bool] = is_image_folder, deepest: int = _MOST_LEVELS
 ) -> Iterator[tuple[tuple[str, ...], Place]]:
     """List images and the names of the folders below ``folder`` that they lie in.
 
@@ -104,12 +101,9 @@ _FEW = 1000  # images whose names are looked at to recognise a set
 
 def has_side_folders(folder: Path) -> bool:
     """Whether folders of both sensors lie in a folder or below it."""
-    seen: set[Modality] = set()
-    for _, _, side in _side_folders(folder):
-        seen.add(side)
-        if len(seen) == len(MODALITIES):
-            return True
-    return False
+    sides = (side for _, _, side in _side_folders(folder))
+    first = next(sides, None)
+    return any(side != first for side in sides)
 
 
 def by_folders(folder: Path) -> Sides:
@@ -164,9 +158,7 @@ def by_names(folder: Path) -> Sides:
     named = (
         (side_of(stem_of(path)), parts, path) for parts, path in images_below(folder, _is_told)
     )
-    listed = [
-        (side, "/".join((*parts, stem_of(path))), path) for side, parts, path in named if side
-    ]
+    listed = ((side, "/".join((*p, stem_of(path))), path) for side, p, path in named if side)
     return sides_of(listed, folder)
 
 
@@ -219,116 +211,84 @@ class Layout:
     find: Finder
 
 
-def _by_stem(folder: Path) -> dict[str, Place]:
-    paths = images_in(folder)
-    return by_key(paths, [path.stem for path in paths])
-
-
-_SEN = re.compile(r"^(ROIs\d+_[a-z]+)_(s1|s2)_(\d+)_(p\d+)$")
-
-
-def _sen_files(folder: Path, suffix: str) -> Iterable[Path]:
-    return folder.glob(f"ROIs*/s[12]_*/ROIs*{suffix}")
-
-
-def _sen(suffix: str) -> Finder:
-    """SEN1-2 (png) and SEN12MS, SEN12MS-CR (tif) share their names."""
-
-    def find(folder: Path) -> Sides:
-        sides: dict[str, dict[str, Place]] = {"s1": {}, "s2": {}}
-        groups: dict[str, str] = {}
-        for path in sorted(_sen_files(folder, suffix)):
-            match = _SEN.match(path.stem)
-            if match:  # s2_cloudy of SEN12MS-CR does not match, and is left out
-                roi, sensor, number, patch = match.groups()
-                key = f"{roi}_{number}_{patch}"
-                sides[sensor][key] = path
-                groups[key] = f"{roi}_{number}"
-        return Sides(sides["s1"], sides["s2"], groups)
-
-    return find
-
-
 def _has(pattern: str) -> Callable[[Path], bool]:
-    return lambda folder: any(True for _ in islice(folder.glob(pattern), 1))
+    return lambda folder: next(iter(folder.glob(pattern)), None) is not None
 
 
-def _two_folders(sar: str, optical: str) -> Finder:
+def _published(pattern: str, name: str, member: str = "") -> Finder:
+    """Make the finder of a set in which the place of an image says its sensor and key.
+
+    Parameters
+    ----------
+    pattern : str
+        Of the images below the folder.
+    name : str
+        Expression of their paths without endings. Its groups are ``sar`` or
+        ``optical``, and the key in two parts, ``front`` and ``back``.
+    member : str
+        Expression of what in a key is not of the group; empty where none is known.
+    """
+    form = re.compile(name)
+
     def find(folder: Path) -> Sides:
-        return Sides(_by_stem(folder / sar), _by_stem(folder / optical))
+        files: dict[str, dict[str, Place]] = {"sar": {}, "optical": {}}
+        for path in images_in(folder, pattern):
+            match = form.fullmatch(f"{path.parent.relative_to(folder).as_posix()}/{path.stem}")
+            if match:
+                key = f"{match['front'] or ''}{match['back']}"
+                files["sar" if match["sar"] else "optical"][key] = path
+        groups = {key: re.sub(member, "", key) for key in files["sar"]} if member else {}
+        return Sides(files["sar"], files["optical"], groups)
 
     return find
 
 
-_OS = re.compile(r"^(sar|opt)(\d+)$")
+def _qxs(folder: Path) -> Sides:
+    folders = zip(MODALITIES, ("sar_256_oc_0.2", "opt_256_oc_0.2"), strict=True)
+    listed = ((m, path.stem, path) for m, name in folders for path in images_in(folder / name))
+    return sides_of(listed, folder)
 
 
-def _osdataset(folder: Path) -> Sides:
-    sides: dict[str, dict[str, Place]] = {"sar": {}, "opt": {}}
-    for path in images_in(folder, "**/*"):
-        match = _OS.match(path.stem)
-        if match:
-            below = path.parent.relative_to(folder).as_posix()
-            prefix = "" if below == "." else f"{below}/"
-            sides[match.group(1)][prefix + match.group(2)] = path
-    return Sides(sides["sar"], sides["opt"])
-
-
-_SPACENET = re.compile(r"^(.*)_(SAR-Intensity|PS-RGB)_(.*tile_\d+)$")
-
-
-def _spacenet6(folder: Path) -> Sides:
-    sides: dict[str, dict[str, Place]] = {"SAR-Intensity": {}, "PS-RGB": {}}
-    groups: dict[str, str] = {}
-    for kind, files in sides.items():
-        for path in sorted(folder.glob(f"**/{kind}/*.tif")):
-            match = _SPACENET.match(path.stem)
-            if match and match.group(2) == kind:
-                key = f"{match.group(1)}_{match.group(3)}"
-                files[key] = path
-                # The tiles of one acquisition share its time stamp.
-                groups[key] = key.rpartition("_tile_")[0]
-    return Sides(sides["SAR-Intensity"], sides["PS-RGB"], groups)
-
-
-def _sar2opt(folder: Path) -> Sides:
-    sar: dict[str, Place] = {}
-    optical: dict[str, Place] = {}
-    groups: dict[str, str] = {}
-    for split in ("train", "test"):
-        for side, paths in (("A", sar), ("B", optical)):
-            for path in images_in(folder / f"{split}{side}"):
-                # Both sides carry the same name, in some releases with _A and _B.
-                key = f"{split}/{re.sub(r'_[AB]$', '', path.stem)}"
-                paths[key] = path
-                groups[key] = split
-    return Sides(sar, optical, groups)
-
+# s2_cloudy of SEN12MS-CR does not match, and is left out.
+_SEN = r".*/(?P<front>ROIs\d+_[a-z]+)_(?:(?P<sar>s1)|s2)(?P<back>_\d+_p\d+)"
+_OSDATASET = r"(?:\./)?(?P<front>.*/)?(?:(?P<sar>sar)|opt)(?P<back>\d+)"
+# The tiles of one acquisition share its time stamp.
+_SPACENET = (
+    r"(?:.*/)?(?P<kind>(?P<sar>SAR-Intensity)|PS-RGB)/"
+    r"(?P<front>[^/]*_)(?P=kind)_(?P<back>[^/]*tile_\d+)"
+)
+# Both sides have the same name, in some releases with _A and _B.
+_SAR2OPT = r"(?P<front>train|test)(?:(?P<sar>A)|B)(?P<back>/.*?)(?:_[AB])?"
 
 LAYOUTS: tuple[Layout, ...] = (
-    Layout("sen1-2", "ROIs*/s1_*/*.png", _has("ROIs*/s1_*/ROIs*.png"), _sen(".png")),
     Layout(
-        "sen12ms-cr",
-        "as sen12ms, with s2_cloudy_*",
-        _has("ROIs*/s2_cloudy_*/ROIs*.tif"),
-        _sen(".tif"),
+        "sen1-2", "ROIs*/s1_*/*.png", _has("ROIs*/s1_*/ROIs*.png"),
+        _published("ROIs*/s[12]_*/ROIs*.png", _SEN, r"_p\d+$"),
     ),
-    Layout("sen12ms", "ROIs*/s1_*/*.tif", _has("ROIs*/s1_*/ROIs*.tif"), _sen(".tif")),
-    Layout(
-        "qxs-saropt",
-        "sar_256_oc_0.2/ and opt_256_oc_0.2/",
-        _has("sar_256_oc_0.2"),
-        _two_folders("sar_256_oc_0.2", "opt_256_oc_0.2"),
+    *(
+        Layout(name, shape, _has(sign), _published("ROIs*/s[12]_*/ROIs*.tif", _SEN, r"_p\d+$"))
+        for name, shape, sign in (
+            ("sen12ms-cr", "as sen12ms, with s2_cloudy_*", "ROIs*/s2_cloudy_*/ROIs*.tif"),
+            ("sen12ms", "ROIs*/s1_*/*.tif", "ROIs*/s1_*/ROIs*.tif"),
+        )
     ),
-    Layout("spacenet6", "**/SAR-Intensity/ and PS-RGB/", _has("**/SAR-Intensity"), _spacenet6),
-    Layout("sar2opt", "trainA, trainB, testA, testB", _has("t*[tn]A"), _sar2opt),
+    Layout("qxs-saropt", "sar_256_oc_0.2/ and opt_256_oc_0.2/", _has("sar_256_oc_0.2"), _qxs),
     Layout(
-        "optical-sar-dataset",
-        "dataset/sar/ and dataset/opt/",
-        _has("dataset/opt"),
+        "spacenet6", "**/SAR-Intensity/ and PS-RGB/", _has("**/SAR-Intensity"),
+        _published("**/[SP]*-[IR]*/*.tif", _SPACENET, r"_tile_\d+$"),
+    ),
+    Layout(
+        "sar2opt", "trainA, trainB, testA, testB", _has("t*[tn]A"),
+        _published("t*[tn][AB]/*", _SAR2OPT, "/.*"),
+    ),
+    Layout(
+        "optical-sar-dataset", "dataset/sar/ and dataset/opt/", _has("dataset/opt"),
         lambda folder: by_folders(folder / "dataset"),
     ),
     Layout("folders", "sar/ and optical/, or as train/sar", has_side_folders, by_folders),
-    Layout("osdataset", "sar1.png and opt1.png", _has("**/sar[0-9]*.png"), _osdataset),
+    Layout(
+        "osdataset", "sar1.png and opt1.png", _has("**/sar[0-9]*.png"),
+        _published("**/*", _OSDATASET),
+    ),
     Layout("names", "tile_s1.png and tile_s2.png", has_side_names, by_names),
-)
+)  # fmt: skip

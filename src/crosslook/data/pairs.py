@@ -57,7 +57,11 @@ def pair_up(sides: Sides, *, skip: bool = False) -> Pairs:
     """
     matches, alone = match_keys(sides)
     alone, aside = _set_aside(alone)
-    missing = [f"{key} ({_other(side)} is missing)" for side in MODALITIES for key in alone[side]]
+    missing = [
+        f"{key} ({other} is missing)"
+        for side, other in zip(MODALITIES, reversed(MODALITIES), strict=True)
+        for key in alone[side]
+    ]
     if missing and not (skip and matches):
         raise LayoutError(_without_partner(sides, matches, alone, missing))
     pairs = []
@@ -65,8 +69,13 @@ def pair_up(sides: Sides, *, skip: bool = False) -> Pairs:
         sar, optical = sides.sar[match.sar], sides.optical[match.optical]
         group = sides.groups.get(match.sar) or match.id
         pairs.append(ScenePair(match.id, group, sar, optical))
-    notes = [f"{len(aside)} file(s) are no images by their names: {some_of(aside)}"]
-    return Pairs(pairs, [*(notes if aside else ()), *_left_out(missing, len(matches))])
+    notes = []
+    if aside:
+        notes.append(f"{len(aside)} file(s) are no images by their names: {some_of(aside)}")
+    if missing:
+        what = f"left out {len(missing)} file(s) without a partner, {len(matches)} pairs remain"
+        notes.append(f"{what}: {some_of(missing)}")
+    return Pairs(pairs, notes)
 
 
 def _set_aside(
@@ -81,10 +90,6 @@ def _set_aside(
     return others, aside
 
 
-def _other(side: Modality) -> Modality:
-    return "optical" if side == "sar" else "sar"
-
-
 def _without_partner(
     sides: Sides,
     matches: Sequence[Match],
@@ -93,35 +98,25 @@ def _without_partner(
 ) -> str:
     """Say what has no partner, and the ways out: leave it out, or name the pairs in a table."""
     keys = {side: [*(getattr(m, side) for m in matches[:1]), *alone[side]] for side in MODALITIES}
+    # Folder and name of an image, as a table beside the folder names it.
     shown = [
-        _shown(sides.of(side)[keys[side][0]]) if keys[side] else f"{side}/a.tif"
+        "/".join(str(sides.of(side)[keys[side][0]]).split("/")[-2:])
+        if keys[side]
+        else f"{side}/a.tif"
         for side in MODALITIES
     ]
-    table = table_of(*shown)
     skipping = "leave them out with --skip-incomplete, " if matches else ""
     return (
         f"{len(missing)} file(s) without a partner: {some_of(missing)}. Files of both sides pair "
         "by equal names, words such as s1, s2, sar or rgb left out; add the missing ones, "
-        f"{skipping}or give {table}."
+        f"{skipping}or give {table_of(*shown)}."
     )
-
-
-def _shown(place: Place) -> str:
-    """Folder and name of an image, as a table beside the folder names it."""
-    return "/".join(str(place).split("/")[-2:])
 
 
 def some_of(names: Sequence[str]) -> str:
     """The first few names, and how many more there are."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{', '.join(names[:3])}{more}"
-
-
-def _left_out(missing: Sequence[str], kept: int) -> list[str]:
-    if not missing:
-        return []
-    what = f"left out {len(missing)} file(s) without a partner, {kept} pairs remain"
-    return [f"{what}: {some_of(missing)}"]
 
 
 _NUMBERED = re.compile(r"^(.*[^\W\d_].*?|\d+)[_-](?:p|patch|tile|crop)?\d+$", re.IGNORECASE)
@@ -166,7 +161,6 @@ def grouped(pairs: list[ScenePair]) -> list[ScenePair]:
 
 TABLES = ("groups.csv", "scenes.csv")
 COLUMNS = ("group", "tile", "region")
-_SHOWN = 3
 
 
 def read_groups(folder: Path) -> dict[str, str]:
@@ -234,25 +228,15 @@ def _with_groups(source: Path, folder: Path, pairs: Pairs) -> Pairs:
                     raise InputError(f"{path} names no scene; write its rows, or take it away.")
                 check_names(path, listed, known, name)
     groups = {} if (folder / TABLES[0]) == source else read_groups(folder)
-    return Pairs(
-        [replace(pair, group=_group_of(pair, groups)) for pair in pairs],
-        (*pairs.notes, *_ungrouped(pairs, groups)),
-    )
-
-
-def _ungrouped(pairs: Pairs, groups: Mapping[str, str]) -> list[str]:
-    """What is said of pairs that a table of groups leaves out."""
+    notes = list(pairs.notes)
     alone = [pair.id for pair in pairs if not groups.keys() & _names_of(pair)]
-    if not groups or not alone:
-        return []
-    return [
-        f"the table of groups names none for {len(alone)} of {len(pairs)} pairs, as "
-        f"{', '.join(alone[:_SHOWN])}; neighbours among them are not kept together."
-    ]
-
-
-def _group_of(pair: ScenePair, groups: Mapping[str, str]) -> str:
-    return next((groups[name] for name in _names_of(pair) if name in groups), pair.group)
+    if groups and alone:
+        notes.append(
+            f"the table of groups names none for {len(alone)} of {len(pairs)} pairs, as "
+            f"{', '.join(alone[:3])}; neighbours among them are not kept together."
+        )
+    named = (next((groups[n] for n in _names_of(p) if n in groups), p.group) for p in pairs)
+    return Pairs([replace(p, group=group) for p, group in zip(pairs, named, strict=True)], notes)
 
 
 def find_layout(folder: Path, name: str = "auto") -> Finder:
@@ -333,10 +317,14 @@ def open_pairs(source: str | Path, layout: str = "auto", *, skip_incomplete: boo
 
 
 def _read_table(path: Path, *, skip: bool) -> Pairs:
-    """Read a table of pairs; rows that lack an image are left out where that is asked for."""
+    """Read a table of pairs; rows that lack an image are left out where that is requested."""
     pairs: list[ScenePair] = []
     lacking: list[str] = []
-    rows = _table_rows(path)
+    columns, rows = read_text_table(path)
+    if absent := {"sar", "optical"} - set(columns):
+        raise LayoutError(
+            f"{path} has columns {', '.join(columns)}; {' and '.join(sorted(absent))} are missing."
+        )
     for number, row in enumerate(rows, 1):
         where = f"{path}, row {number}"
         cells = [row[side] for side in MODALITIES]
@@ -390,13 +378,3 @@ def _below(table: Path, where: str, cell: str) -> Place:
 def _is_there(place: Place) -> bool:
     """Whether an image is there, where that can be seen before it is opened."""
     return isinstance(place, str) or (place != Path() and place.exists())
-
-
-def _table_rows(path: Path) -> list[dict[str, str]]:
-    columns, rows = read_text_table(path)
-    missing = {"sar", "optical"} - set(columns)
-    if missing:
-        raise LayoutError(
-            f"{path} has columns {', '.join(columns)}; {' and '.join(sorted(missing))} are missing."
-        )
-    return rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -17,8 +18,8 @@ from crosslook.data.pairs import ScenePair, some_of
 from crosslook.data.tables import check_zeros
 from crosslook.errors import InputError, TooSmallError
 from crosslook.geo.grid import crs_text, is_placed, shape_of, to_map
-from crosslook.geo.image import Image, ImageFile, Reading, on_optical_grid, open_image
-from crosslook.geo.radiometry import Stretch, three_channels
+from crosslook.geo.image import ImageFile, Reading, on_optical_grid, open_image
+from crosslook.geo.radiometry import three_channels
 from crosslook.geo.raster import digest_of
 from crosslook.progress import track
 from crosslook.types import MODALITIES, FloatArray, Modality, Patch, Window
@@ -96,39 +97,34 @@ def open_scene(
     RasterError
         If a file is missing or damaged, or a side has no valid pixel.
     """
-    sar, optical = (
-        open_image(pair.sar, "sar", reading),
-        open_image(pair.optical, "optical", reading),
-    )
+    sar = open_image(pair.sar, "sar", reading)
+    optical = open_image(pair.optical, "optical", reading)
     sides: dict[Modality, ImageFile] = {"sar": on_optical_grid(sar, optical), "optical": optical}
     synthetic = sar.header.synthetic or optical.header.synthetic
     return Scene(pair, optical.grid, synthetic, sides, shift)
 
 
-def _shifted(image: ImageFile, window: Window, shift: tuple[float, float]) -> FloatArray:
+def _shifted(file: ImageFile, window: Window, shift: tuple[float, float]) -> FloatArray:
     """Read a window (C, h, w), moved by the scene's alignment (bilinear), NaN where invalid."""
-    row, col = shift
-    if row == 0 and col == 0:
-        return _with_nan(image.read(window))
-    top, left = window.row - row, window.col - col
+    top, left = window.row - shift[0], window.col - shift[1]
     first_row, first_col = math.floor(top), math.floor(left)
-    larger = Window(first_row, first_col, window.height + 1, window.width + 1)
-    raw = _with_nan(image.read(larger))
+    moved = any(shift)
+    at = Window(first_row, first_col, window.height + 1, window.width + 1) if moved else window
+    image = file.read(at)
+    raw = image.values
+    raw[:, ~image.valid] = np.nan
+    if not moved:
+        return raw
     down, right = np.float32(top - first_row), np.float32(left - first_col)
     # Weights of 0 must not spread NaN from a neighbour that is not needed.
     rows = raw[:, :-1] if down == 0 else raw[:, :-1] * (1 - down) + raw[:, 1:] * down
     return rows[:, :, :-1] if right == 0 else rows[:, :, :-1] * (1 - right) + rows[:, :, 1:] * right
 
 
-def _with_nan(image: Image) -> FloatArray:
-    image.values[:, ~image.valid] = np.nan
-    return image.values
-
-
 FORMAT = 2
 """Raise it whenever the same settings give other pixels."""
 _THREADS = 4
-_SAMPLE, _FEWEST = 1024, 64  # values kept of each image for limits that a set shares
+_SAMPLE, _FEWEST = 1024, 64
 _SAMPLES = 2**24  # of all images, so that memory does not grow with them
 _MOST_LIMITS = 20
 
@@ -208,7 +204,8 @@ class PatchSet:
         """
         how, shifts = reading or Reading(), alignment or {}
         _check_alignment(shifts, pairs)
-        sample = _sample_of_each(len(pairs))
+        # Values of each image that are kept, for limits that a set shares.
+        sample = max(_FEWEST, min(_SAMPLE, _SAMPLES // max(1, len(pairs))))
 
         def survey(pair: ScenePair) -> _Surveyed:
             scene = open_scene(pair, how, shifts.get(pair.id, (0.0, 0.0)))
@@ -216,7 +213,7 @@ class PatchSet:
 
         surveyed, notes = _survey_all(pairs, survey, patch, skip_small=skip_small)
         patches = tuple(p for one in surveyed for p in one.patches)
-        dropped = _added_up([one.dropped for one in surveyed])
+        dropped = dict(sorted(sum((s.dropped for s in surveyed), Counter[str]()).items()))
         if not patches:
             raise InputError(
                 f"no patch is left of {sum(dropped.values())}: too many invalid pixels. "
@@ -282,11 +279,6 @@ class PatchSet:
         return out
 
 
-def _added_up(counts: Sequence[dict[str, int]]) -> dict[str, int]:
-    names = sorted({name for one in counts for name in one})
-    return {name: sum(one.get(name, 0) for one in counts) for name in names}
-
-
 def _check_alignment(shifts: Mapping[str, object], pairs: Sequence[ScenePair]) -> None:
     if shifts and not any(pair.id in shifts for pair in pairs):
         raise InputError(
@@ -300,7 +292,7 @@ def _check_alignment(shifts: Mapping[str, object], pairs: Sequence[ScenePair]) -
 class _Surveyed:
     scene: Scene
     patches: list[Patch]
-    dropped: dict[str, int]
+    dropped: Counter[str]
     content: dict[Modality, str]
     pixels: dict[Modality, list[str]]
 
@@ -308,35 +300,38 @@ class _Surveyed:
 def _survey(scene: Scene, patch: int, stride: int, max_invalid: float, sample: int) -> _Surveyed:
     pair, grid = scene.pair, scene.grid
     kept: list[Patch] = []
-    dropped: dict[str, int] = {}
+    dropped: Counter[str] = Counter()
     pixels: dict[Modality, list[str]] = {modality: [] for modality in MODALITIES}
     crs = crs_text(grid) if is_placed(grid) else None
     for window in tile(*shape_of(grid), patch, stride, pair.id):
-        reason = None
         seen: dict[Modality, str] = {}
         for modality in MODALITIES:
             image = scene.read(modality, window)
             if np.isnan(image).any(axis=0).mean() > max_invalid:
-                reason = f"invalid {modality} pixels"
+                dropped[f"invalid {modality} pixels"] += 1
                 break
             seen[modality] = _hash_pixels(image)
-        if reason is not None:
-            dropped[reason] = dropped.get(reason, 0) + 1
+        if len(seen) < len(MODALITIES):
             continue
-        centre = [(window.row + window.height / 2, window.col + window.width / 2)]
-        ends = (window.row, window.bottom), (window.col, window.right)
-        at = to_map(grid, np.array([*centre, *product(*ends)]))
-        low, most = at[1:].min(axis=0), at[1:].max(axis=0)
-        x, y = at[0]
         name = f"{pair.id}/{window.row}_{window.col}"
-        position = None if crs is None else (float(x), float(y))
-        bounds = (float(low[0]), float(low[1]), float(most[0]), float(most[1]))
-        placed = None if crs is None else bounds
-        kept.append(Patch(name, pair.id, pair.group, window, position, crs, placed))
+        centre, bounds = (None, None) if crs is None else _place(grid, window)
+        kept.append(Patch(name, pair.id, pair.group, window, centre, crs, bounds))
         for modality, digest in seen.items():
             pixels[modality].append(digest)
     content: dict[Modality, str] = {"sar": digest_of(pair.sar), "optical": digest_of(pair.optical)}
     return _Surveyed(_thinned(scene, sample), kept, dropped, content, pixels)
+
+
+_Bounds = tuple[float, float, float, float]
+
+
+def _place(grid: GeoBox, window: Window) -> tuple[tuple[float, float], _Bounds]:
+    """Centre and bounds of a window on the map."""
+    centre = window.row + window.height / 2, window.col + window.width / 2
+    corners = product((window.row, window.bottom), (window.col, window.right))
+    (x, y), *ends = to_map(grid, np.array([centre, *corners])).tolist()
+    xs, ys = zip(*ends, strict=True)
+    return (x, y), (min(xs), min(ys), max(xs), max(ys))
 
 
 def _survey_all(
@@ -367,18 +362,12 @@ def _survey_all(
     return kept, (f"{what}, {len(kept)} remain: {some_of(small)}",) if small else ()
 
 
-def _sample_of_each(images: int) -> int:
-    """How many values of each image are kept, of so many images."""
-    return max(_FEWEST, min(_SAMPLE, _SAMPLES // max(1, images)))
-
-
 def _thinned(scene: Scene, count: int) -> Scene:
     """The same scene with so few of the values that limits are fitted on: sets are large."""
     sides: dict[Modality, ImageFile] = {}
     for modality, side in scene.sides.items():
         sample = side.survey.sample
-        step = max(1, sample.shape[1] // count) if count else None
-        few = sample[:, ::step] if step else sample[:, :0]
+        few = sample[:, :: max(1, sample.shape[1] // count)] if count else sample[:, :0]
         kept = replace(side.survey, sample=few.copy())  # a view would hold all of them
         sides[modality] = replace(side, survey=kept)
     return replace(scene, sides=sides)
@@ -390,28 +379,20 @@ def _sharing_limits(scenes: Sequence[Scene], reading: Reading) -> list[Scene]:
     A kind is a scale, a type of number and a count of bands: amplitudes in 8
     bits and decibels have no limits in common.
     """
-    samples: dict[tuple[Any, ...], list[FloatArray]] = {}
-    for scene in scenes:
-        for modality, side in scene.sides.items():
-            samples.setdefault(_kind(modality, side), []).append(side.survey.sample)
-    fitted: dict[tuple[Any, ...], Stretch] = {}
-    out = []
-    for scene in scenes:
-        sides = dict(scene.sides)
-        for modality, side in scene.sides.items():
-            if reading.of(modality).per != "set":
-                continue
-            kind = _kind(modality, side)
-            if kind not in fitted:
-                pooled = np.concatenate(samples[kind], axis=1)
-                fitted[kind] = side.radiometry.fit(side.header, side.scale, pooled)
-            sides[modality] = side.restretched(fitted[kind])
-        out.append(_thinned(replace(scene, sides=sides), 0))
-    return out
-
-
-def _kind(modality: Modality, side: ImageFile) -> tuple[Any, ...]:
-    return modality, side.scale, side.header.dtype, len(side.bands)
+    sides = [dict(scene.sides) for scene in scenes]
+    for modality in MODALITIES:
+        kinds: dict[tuple[Any, ...], list[dict[Modality, ImageFile]]] = {}
+        for own in sides if reading.of(modality).per == "set" else ():
+            side = own[modality]
+            kinds.setdefault((side.scale, side.header.dtype, len(side.bands)), []).append(own)
+        for alike in kinds.values():
+            pooled = np.concatenate([own[modality].survey.sample for own in alike], axis=1)
+            first = alike[0][modality]
+            stretch = first.radiometry.fit(first.header, first.scale, pooled)
+            for own in alike:
+                own[modality] = own[modality].restretched(stretch)
+    pairs = zip(scenes, sides, strict=True)
+    return [_thinned(replace(scene, sides=own), 0) for scene, own in pairs]
 
 
 def _digest(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
@@ -192,11 +192,14 @@ def match_keys(sides: Sides) -> tuple[list[Match], dict[Modality, list[str]]]:
         named = {side: _by_name(left[side], side, way) for side in MODALITIES}
         taken = {match.id for match in matches}
         for name in sorted(named["sar"].keys() & named["optical"].keys()):
-            sar, optical = (_only(name, named[side][name], sides.of(side)) for side in MODALITIES)
+            for side in MODALITIES:
+                if len(same := named[side][name]) > 1:
+                    raise twice(name, *(sides.of(side)[key] for key in same[:2]))
+            sar, optical = (named[side][name][0] for side in MODALITIES)
             called = _called(sar, optical)
             matches.append(Match(sar if called in taken else called, sar, optical))
-        for number, side in enumerate(MODALITIES):
-            done = {(match.sar, match.optical)[number] for match in matches}
+        for side in MODALITIES:
+            done = {getattr(match, side) for match in matches}
             left[side] = [key for key in left[side] if key not in done]
     return matches, left
 
@@ -213,12 +216,6 @@ def _by_name(keys: Iterable[str], side: Modality, way: _Way) -> dict[str, list[s
     return found
 
 
-def _only(name: str, keys: Sequence[str], files: Mapping[str, Place]) -> str:
-    if len(keys) > 1:
-        raise twice(name, files[keys[0]], files[keys[1]])
-    return keys[0]
-
-
 def _called(sar: str, optical: str) -> str:
     """What a pair is called: its key, or what both keys have in common."""
     if same_name(sar) == same_name(optical):
@@ -231,13 +228,9 @@ def _called(sar: str, optical: str) -> str:
 
 def _wordless(key: str, side: Modality) -> str:
     """A key without the words that say the sensor; its folder where nothing else is left."""
-    folder = _folder(key)
-    name = without_side(key.rpartition("/")[2], side)
+    folder, _, name = key.rpartition("/")
+    name = without_side(name, side)
     return f"{folder}/{name}" if folder and name else folder or name
-
-
-def _folder(key: str) -> str:
-    return key.rpartition("/")[0]
 
 
 def _common_folder(sar: str, optical: str) -> str:
@@ -257,13 +250,11 @@ def _counts_in_folders(sides: Sides) -> dict[Modality, Counter[str]] | None:
         side: [key for key in sides.of(side) if not is_no_imagery(f"{key}.tif")]
         for side in MODALITIES
     }
-    for side in MODALITIES:
-        if any(count > 1 for count in Counter(map(_folder, keys[side])).values()):
+    for listed in keys.values():
+        folders = [key.rpartition("/")[0] for key in listed]
+        if len(set(folders)) < len(folders):
             return None
-    return {
-        side: Counter(above for key in keys[side] for above in _folders_above(key))
-        for side in MODALITIES
-    }
+    return {side: Counter(up for key in keys[side] for up in _folders_above(key)) for side in keys}
 
 
 def _folders_above(key: str) -> list[str]:
@@ -294,19 +285,3 @@ def table_of(sar: str, optical: str) -> str:
         "a table (CSV or Parquet; columns sar, optical, if you like id and group), as pairs.csv "
         f"with the lines 'sar,optical' and '{sar},{optical}'"
     )
-
-
-def by_key(paths: Sequence[Place], keys: Sequence[str]) -> dict[str, Place]:
-    """Map keys to paths.
-
-    Raises
-    ------
-    LayoutError
-        If two files have the same key.
-    """
-    by_name: dict[str, Place] = {}
-    for key, path in zip(keys, paths, strict=True):
-        if key in by_name:
-            raise twice(key, by_name[key], path)
-        by_name[key] = path
-    return by_name

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from crosslook.errors import InputError
-from crosslook.types import Modality
+from crosslook.types import MODALITIES, Modality
 
 Row = dict[str, str]
 
@@ -57,7 +57,11 @@ def _read_csv(text: str) -> tuple[tuple[str, ...], list[Row]]:
     if not lines:
         raise ValueError("it is empty")
     head = tuple(cell.strip() for cell in lines[0])
-    _check_head(head)
+    if len(head) == 1 and (";" in head[0] or "\t" in head[0]):
+        raise ValueError("its columns are not separated by commas; save it with commas")
+    for name in head:
+        if head.count(name) > 1:
+            raise ValueError(f"two of its columns are named '{name}'")
     rows = []
     for number, line in enumerate(lines[1:], 1):
         if len(line) != len(head):
@@ -66,14 +70,6 @@ def _read_csv(text: str) -> tuple[tuple[str, ...], list[Row]]:
             )
         rows.append({name: cell.strip() for name, cell in zip(head, line, strict=True)})
     return head, rows
-
-
-def _check_head(head: tuple[str, ...]) -> None:
-    if len(head) == 1 and (";" in head[0] or "\t" in head[0]):
-        raise ValueError("its columns are not separated by commas; save it with commas")
-    for name in head:
-        if head.count(name) > 1:
-            raise ValueError(f"two of its columns are named '{name}'")
 
 
 def _read_parquet(data: bytes) -> tuple[tuple[str, ...], list[Row]]:
@@ -187,12 +183,11 @@ def days_between(pairs: Path) -> dict[str, float]:
     ``sar_date`` and ``optical_date`` (2020-11-04, 04.11.2020 or 20201104).
     Without that file, or for lines without readable dates, nothing is said.
     """
-    days: dict[str, float] = {}
-    for scene, dates in _dates(pairs).items():
-        sar, optical = dates["sar"], dates["optical"]
-        if sar is not None and optical is not None:
-            days[scene] = float(abs((sar - optical).days))
-    return days
+    return {
+        scene: float(abs((dates["sar"] - dates["optical"]).days))
+        for scene, dates in _dates(pairs).items()
+        if dates["sar"] is not None and dates["optical"] is not None
+    }
 
 
 def acquisition_dates(pairs: Path) -> dict[str, dict[Modality, str]]:
@@ -212,10 +207,7 @@ def _dates(pairs: Path) -> dict[str, dict[Modality, date | None]]:
         return {}
     _, lines = read_text_table(path)
     return {
-        line["scene"]: {
-            "sar": _date(line.get("sar_date")),
-            "optical": _date(line.get("optical_date")),
-        }
+        line["scene"]: {side: _date(line.get(f"{side}_date")) for side in MODALITIES}
         for line in lines
         if line.get("scene")
     }

@@ -21,9 +21,6 @@ from crosslook.retrieval.run_folder import (
     EmbeddingTable,
     HeatTable,
     MatchTable,
-    read_embeddings,
-    read_heat_maps,
-    read_matches,
     read_patches,
     read_rows,
     read_run,
@@ -44,9 +41,9 @@ class Run:
         self.record = read_run(path)
         self.patches: Sequence[Patch] = read_patches(path)
         self.rows: list[Row] = read_rows(path)
-        self.matches: list[MatchTable] = read_matches(path)
-        self.embeddings: list[EmbeddingTable] = read_embeddings(path)
-        self.heat_maps: list[HeatTable] = read_heat_maps(path)
+        self.matches: list[MatchTable] = MatchTable.read(path)
+        self.embeddings: list[EmbeddingTable] = EmbeddingTable.read(path)
+        self.heat_maps: list[HeatTable] = HeatTable.read(path)
         self.thumbnails = read_thumbnails(path)
 
     def describe(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -128,14 +128,11 @@ class Extractor(ABC):
         FeatureError
             If a feature is NaN or infinite: it would be nearest to everything.
         """
-        return self._extract(images, [self], modality)[0]
+        return self.extract_family(images, [self], modality)[0]
 
     @final
     def extract_family(
-        self,
-        images: FloatArray,
-        family: Sequence[Extractor],
-        modality: Modality | None = None,
+        self, images: FloatArray, family: Sequence[Extractor], modality: Modality | None = None
     ) -> list[FeatureMap]:
         """Extract under several values of the option ``SWEPT``, from one forward pass.
 
@@ -152,11 +149,6 @@ class Extractor(ABC):
         list of FeatureMap
             In the order of ``family``; what each would give alone, up to rounding.
         """
-        return self._extract(images, family, modality)
-
-    def _extract(
-        self, images: FloatArray, family: Sequence[Extractor], modality: Modality | None
-    ) -> list[FeatureMap]:
         self.modality = modality
         if self.BANDS:
             _check_bands(images, self.BANDS, modality, self.spec)
@@ -289,11 +281,9 @@ def resize_to_multiple(height: int, width: int, cell: int, side: int = 0) -> Geo
     """
     longer = max(height, width)
     cells = round(side / cell) if side else longer // cell
-    target = max(1, cells) * cell
-    scale = target / longer
+    scale = max(1, cells) * cell / longer
     resized = (max(1, round(height * scale)), max(1, round(width * scale)))
-    padded = (math.ceil(resized[0] / cell) * cell, math.ceil(resized[1] / cell) * cell)
-    return Geometry(resized, padded, scale, float(cell))
+    return replace(pad_to_multiple(*resized, cell), scale=scale)
 
 
 def prepare(images: FloatArray, geometry: Geometry) -> FloatArray:

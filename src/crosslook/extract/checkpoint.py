@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
@@ -84,7 +85,11 @@ def _weights(cls: Any, source: WeightsSource, config: Any, dtype: Any) -> dict[s
     folder = source.folder
     # hf: names no class, and leaves the choice of it to the library, by the folder.
     if folder is None or not hasattr(cls, "_from_config") or not _converts(folder, dtype):
-        half = {"variant": "fp16"} if folder is not None and _is_half(folder) else {}
+        half = (
+            {"variant": "fp16"}
+            if folder is not None and ".fp16" in _weight_files(folder)[0].name
+            else {}
+        )
         return {"pretrained_model_name_or_path": folder, "local_files_only": True, **half}
     with torch.device("meta"):
         parts = {name.partition(".")[0] for name in cls._from_config(config).state_dict()}
@@ -192,8 +197,8 @@ def _tensors(folder: Path, dtype: Any) -> Iterator[tuple[str, Callable[[], Any]]
             # Files from before torch 1.6 are no archives, and cannot be mapped.
             how = {"map_location": "cpu", "weights_only": True, "mmap": is_zipfile(path)}
             state = torch.load(path, **how)
-            for name, tensor in state.items():
-                yield name, partial(_identity, tensor)
+            for name in state:
+                yield name, partial(state.__getitem__, name)
 
 
 def _mapped(path: Path, dtype: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
@@ -228,30 +233,17 @@ def _is_other(path: Path, dtype: Any) -> bool:
     return stored != _STORED.get(str(dtype))
 
 
-def _identity(tensor: Any) -> Any:
-    return tensor
-
-
 def _weight_files(folder: Path) -> list[Path]:
-    for half in ("", ".fp16"):
-        for suffix in ("safetensors", "bin"):
-            for stem in _STEMS:
-                path = folder / f"{stem}{half}.{suffix}"
-                if path.is_file():
-                    return [path]
-                for name in (
-                    f"{stem}.{suffix}.index{half}.json",
-                    f"{stem}{half}.{suffix}.index.json",
-                ):
-                    if (folder / name).is_file():
-                        return [folder / part for part in shards(folder / name)]
+    for half, suffix, stem in product(("", ".fp16"), ("safetensors", "bin"), _STEMS):
+        path = folder / f"{stem}{half}.{suffix}"
+        if path.is_file():
+            return [path]
+        for name in (f"{stem}.{suffix}.index{half}.json", f"{stem}{half}.{suffix}.index.json"):
+            if (folder / name).is_file():
+                return [folder / part for part in shards(folder / name)]
     if (folder / _BARE).is_file():
         return [folder / _BARE]
     raise WeightsError(f"{folder} holds no weight file; looked for {_STEMS[0]}.safetensors.")
-
-
-def _is_half(folder: Path) -> bool:
-    return ".fp16" in _weight_files(folder)[0].name
 
 
 def _damage() -> tuple[type[Exception], ...]:

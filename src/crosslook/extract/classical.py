@@ -11,7 +11,7 @@ in the other.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache, partial
 from itertools import product
 from threading import Lock
@@ -29,7 +29,7 @@ class Raw(Extractor):
     """Mean of every block of ``cell`` x ``cell`` pixels, per channel."""
 
     OPTIONS: ClassVar[dict[str, Option]] = {
-        "cell": Option(16, "side of a block in pixels", low=1, high=512),
+        "cell": Option(16, "side of a block in pixels", low=1, high=512)
     }
 
     def geometry(self, height: int, width: int) -> Geometry:
@@ -41,15 +41,9 @@ class Raw(Extractor):
         return 0
 
     def _features(self, images: FloatArray) -> tuple[FloatArray, None]:
-        return block_means(images, int(self.options["cell"])), None
-
-
-def block_means(images: FloatArray, cell: int) -> FloatArray:
-    """Mean of whole blocks: (..., H, W) to (..., H / cell, W / cell)."""
-    *front, height, width = images.shape
-    blocks = images.reshape(*front, height // cell, cell, width // cell, cell)
-    means: FloatArray = blocks.mean(axis=(-3, -1))
-    return means
+        cell, (count, bands, height, width) = int(self.options["cell"]), images.shape
+        blocks = images.reshape(count, bands, height // cell, cell, width // cell, cell)
+        return np.asarray(blocks.mean(axis=(3, 5)), np.float32), None
 
 
 _EPSILON = 1e-3
@@ -87,12 +81,14 @@ class Hog(Extractor):
         cell, bins = int(self.options["cell"]), int(self.options["bins"])
         height, width = images.shape[2], images.shape[3]
         soft = bool(self.options["soft"])
+        small = soft and cell <= _FILTERED
+        pool = _pool_filtered if small else partial(_pool_weighted, soft=soft)
         out = np.empty((len(images), bins, height // cell, width // cell), np.float32)
         # The products are small: threads would wait for each other longer than they work.
         with _ONE_THREAD:
             for image, cells in zip(images, out, strict=True):
                 planes = _oriented_planes(image.mean(axis=0), bins, float(self.options["blur"]))
-                histograms = _gather(planes, cell, soft)
+                histograms = np.stack([pool(plane, cell) for plane in planes])
                 cells[:] = _normalise_blocks(histograms, float(self.options["clip"]))
         return out, None
 
@@ -153,13 +149,6 @@ def _oriented_planes(grey: FloatArray, bins: int, blur: float) -> Iterator[Float
         cv2.max(plane, 0.0, plane)
         cv2.multiply(plane, magnitude, plane)
         yield plane
-
-
-def _gather(planes: Iterable[FloatArray], cell: int, soft: bool) -> FloatArray:
-    """Pool planes (H, W) of oriented gradients into cells (bins, H / cell, W / cell)."""
-    small = soft and cell <= _FILTERED
-    pool = _pool_filtered if small else partial(_pool_weighted, soft=soft)
-    return np.stack([pool(plane, cell) for plane in planes])
 
 
 def _pool_weighted(plane: FloatArray, cell: int, soft: bool) -> FloatArray:

@@ -12,14 +12,13 @@ from typing import Any, ClassVar
 from crosslook.extract.base import Geometry, resize_to_multiple
 from crosslook.extract.checkpoint import from_pretrained
 from crosslook.extract.spec import Option
-from crosslook.extract.torch_base import LAYER, TorchExtractor, check_layer, token_map
-from crosslook.extract.weights import check_processor
+from crosslook.extract.torch_base import LAYER, TokenExtractor
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
-class Clip(TorchExtractor):
+class Clip(TokenExtractor):
     """Patch tokens of the last block; the projected embedding as ``vector``.
 
     With ``layer=k`` the tokens are those after block ``k``, and the vector is
@@ -32,16 +31,12 @@ class Clip(TorchExtractor):
         "layer": LAYER,
         "side": Option(0, "longer side of the input in pixels, 0 for the trained one", low=0),
     }
-    VECTOR = True
-    SWEPT = "layer"
     MEAN = CLIP_MEAN
     STD = CLIP_STD
     BYTES_PER_PIXEL: ClassVar[float] = 1200.0
 
-    def _validate(self) -> None:
-        check_processor(self.source, self.MEAN, self.STD, "hf:FOLDER")
-        self._config = vision_config(self.source.config)
-        self._layers = check_layer(self.spec, self.options["layer"], self._config)
+    def _read_config(self) -> dict[str, Any]:
+        return vision_config(self.source.config)
 
     def geometry(self, height: int, width: int) -> Geometry:
         """The trained side (224 px), or the asked one in whole patches."""
@@ -59,11 +54,6 @@ class Clip(TorchExtractor):
             self.runtime.torch_dtype,
         )
 
-    @property
-    def depth(self) -> float:
-        """Blocks that are run."""
-        return float(self._layers)
-
     def _forward(self, model: Any, images: Any) -> tuple[Any, Any]:
         output = self._call(model, images)
         return self._laid_out(output.last_hidden_state, images), output.image_embeds
@@ -73,22 +63,16 @@ class Clip(TorchExtractor):
     ) -> list[tuple[Any, Any]]:
         states = self._call(model, images, output_hidden_states=True).hidden_states
         norm = model.vision_model.post_layernorm
-        features = []
-        for member in family:
-            tokens = states[member._layers]
-            vector = model.visual_projection(norm(tokens[:, 0]))
-            features.append((self._laid_out(tokens, images), vector))
-        return features
+        read = [states[member._layers] for member in family]
+        return [
+            (self._laid_out(tokens, images), model.visual_projection(norm(tokens[:, 0])))
+            for tokens in read
+        ]
 
     def _call(self, model: Any, images: Any, **more: Any) -> Any:
-        height, width = images.shape[2], images.shape[3]
         trained = model.config.image_size
-        apart = (height, width) != (trained, trained)
+        apart = tuple(images.shape[2:]) != (trained, trained)
         return model(images, interpolate_pos_encoding=apart, **more)
-
-    def _laid_out(self, tokens: Any, images: Any) -> Any:
-        cell = int(self._config["patch_size"])
-        return token_map(tokens, (images.shape[2] // cell, images.shape[3] // cell))
 
 
 def vision_config(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from crosslook.errors import WeightsError
 from crosslook.extract.base import Geometry, pad_to_multiple
+from crosslook.extract.checkpoint import seeded
 from crosslook.extract.spec import Option
 from crosslook.extract.torch_base import TorchExtractor
 
@@ -27,7 +28,7 @@ class EfficientNetLite(TorchExtractor):
     """
 
     OPTIONS: ClassVar[dict[str, Option]] = {
-        "block": Option(5, "read after this block, 1 (finest) to 7", low=1, high=7),
+        "block": Option(5, "read after this block, 1 (finest) to 7", low=1, high=7)
     }
     # The package's own statistics: (x * 255 - 127) / 128.
     MEAN = (127 / 255, 127 / 255, 127 / 255)
@@ -47,8 +48,7 @@ class EfficientNetLite(TorchExtractor):
         import torch
         from efficientnet_lite_pytorch import EfficientNet
 
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+        with seeded():
             model = EfficientNet.from_name("efficientnet-lite0")
         if self.source.folder is not None:
             file = self.source.folder / "efficientnet-lite0-57934424.pth"

@@ -10,14 +10,14 @@ from typing import Any
 
 from crosslook.errors import MissingExtraError, WeightsError
 from crosslook.extract.rows import ROWS, ExtractorRow, Variant, find_row
-from crosslook.extract.spec import parse_spec
+from crosslook.extract.spec import ExtractorSpec, parse_spec
 from crosslook.extract.weights import (
     cache_folder,
     download_command,
     find_variant,
     find_weights,
     missing,
-    snapshot_folder,
+    weights_folder,
 )
 
 
@@ -50,9 +50,8 @@ def where(spec: str) -> Path:
     SpecError
         If the spec names no model with weights.
     """
-    name, variant = _variant(spec)
-    row = find_row(parse_spec(spec).name)
-    return _status(row, name, variant).folder
+    row, _, name, variant = _find(spec)
+    return weights_folder(row, name, variant, {})
 
 
 def fetch(spec: str, say: Callable[[str], None] = print) -> Path:
@@ -79,9 +78,7 @@ def fetch(spec: str, say: Callable[[str], None] = print) -> Path:
         If the hub is out of reach or switched off, or the repository is
         gated, renamed or lacks the files; says what to do.
     """
-    parsed = parse_spec(spec)
-    row = find_row(parsed.name)
-    _, variant = _variant(spec)
+    row, parsed, _, variant = _find(spec)
     if variant.package or not missing([spec]):
         folder = find_weights(row, parsed).checkpoint
         say(f"{spec}: already here, in {folder}")
@@ -89,7 +86,7 @@ def fetch(spec: str, say: Callable[[str], None] = print) -> Path:
     if variant.page:
         how = download_command(f"{row.name}:{parsed.variant}", variant)
         raise WeightsError(f"the weights of {spec} are on no hub: {how}.")
-    if _offline():
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         raise WeightsError(
             f"HF_HUB_OFFLINE is set, so {variant.hub_id} is not fetched. Unset it, or run where "
             f"the hub is in reach: {download_command(row.name, variant)}."
@@ -129,8 +126,9 @@ def _download(name: str, variant: Variant, say: Callable[[str], None]) -> None:
             "removed or made private. If you have its files, name their folder with --weights."
         ) from error
     except unreachable as error:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise WeightsError(
-            f"the hub cannot be reached for {variant.hub_id} ({_first_line(error)}). "
+            f"the hub cannot be reached for {variant.hub_id} ({said}). "
             f"On a machine that reaches it run: {download_command(name, variant)}."
         ) from error
 
@@ -161,34 +159,23 @@ def choose_files(variant: Variant, listed: Sequence[str]) -> list[str]:
 
 def _status(row: ExtractorRow, name: str, variant: Variant) -> WeightsStatus:
     spec = f"{row.name}:{name}"
-    absent = missing([spec])
-    if absent:
-        folder = absent[0].folder
-    elif variant.package:
-        folder = find_weights(row, parse_spec(spec)).checkpoint
-    else:
-        folder = snapshot_folder(variant.hub_id, variant.revision) / variant.folder
     return WeightsStatus(
         spec,
         variant.hub_id or f"package {variant.package.partition(':')[0]}",
-        not absent,
+        not missing([spec]),
         variant.megabytes,
         variant.licence,
-        folder,
+        weights_folder(row, name, variant, {}),
         variant.notice,
     )
 
 
-def _variant(spec: str) -> tuple[str, Variant]:
+def _find(spec: str) -> tuple[ExtractorRow, ExtractorSpec, str, Variant]:
     parsed = parse_spec(spec)
     row = find_row(parsed.name)
     if not row.variants and row.name != "hf":
         raise WeightsError(f"'{row.name}' has no weights; it computes its features directly.")
-    return find_variant(row, parsed)
-
-
-def _offline() -> bool:
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+    return row, parsed, *find_variant(row, parsed)
 
 
 def _hub() -> tuple[Any, Any]:
@@ -200,7 +187,3 @@ def _hub() -> tuple[Any, Any]:
             "fetching weights needs huggingface_hub: pip install 'crosslook[models]'."
         ) from error
     return huggingface_hub, errors
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -58,7 +58,7 @@ class HubModel(TorchExtractor):
 
     def geometry(self, height: int, width: int) -> Geometry:
         """A square of the trained side, or of the asked one in whole patches."""
-        config = self._vision_config()
+        config = self.source.vision_config
         patch = _number(config.get("patch_size")) or 32
         side = int(self.options["side"]) or self._trained_side(config)
         unit = math.gcd(patch, 32) if patch < 8 else patch
@@ -146,7 +146,7 @@ class HubModel(TorchExtractor):
         extra: dict[str, Any] = {"output_hidden_states": True} if inner else {}
         known = inspect.signature(model.forward).parameters
         if "interpolate_pos_encoding" in known:
-            side = self._trained_side(self._vision_config())
+            side = self._trained_side(self.source.vision_config)
             extra["interpolate_pos_encoding"] = images.shape[2:] != (side, side)
         if "noise" in known:
             extra["noise"] = self._in_order(images)
@@ -165,7 +165,7 @@ class HubModel(TorchExtractor):
         """Patches of an image, row by row, each with its channels last, and how many there are."""
         import torch
 
-        side = _number(self._vision_config().get("patch_size"))
+        side = _number(self.source.vision_config.get("patch_size"))
         count, _, height, width = images.shape
         cells = (height // side, width // side)
         patches = images.reshape(count, 3, cells[0], side, cells[1], side)
@@ -185,12 +185,12 @@ class HubModel(TorchExtractor):
         """
         import torch
 
-        patch = _number(self._vision_config().get("patch_size"))
+        patch = _number(self.source.vision_config.get("patch_size"))
         count = (images.shape[2] // patch) * (images.shape[3] // patch)
         return torch.arange(count, device=images.device).float().expand(len(images), count)
 
     def _grid(self, count: int, side: int) -> tuple[int, int]:
-        config = self._vision_config()
+        config = self.source.vision_config
         if patch := _number(config.get("patch_size")):
             cells = side // patch
             prefix = count - cells * cells
@@ -219,10 +219,6 @@ class HubModel(TorchExtractor):
             f"{self.source.model} cannot serve as an extractor: {reason}. Models with patch "
             "tokens or a feature map work, as ViT, DINOv3, SigLIP 2, I-JEPA or ConvNeXt."
         )
-
-    def _vision_config(self) -> dict[str, Any]:
-        config = dict(self.source.config)
-        return dict(config.get("vision_config", config))
 
     def _trained_side(self, config: dict[str, Any]) -> int:
         size = self._processor.get("crop_size") or self._processor.get("size") or {}

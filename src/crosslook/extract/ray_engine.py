@@ -83,7 +83,7 @@ def worker_device(device: str, address: str | None) -> tuple[str, int | None]:
     Raises
     ------
     SettingError
-        If a GPU is asked for and no machine of the cluster has one, or for ``mps``.
+        If a GPU is requested and no machine of the cluster has one, or for ``mps``.
     """
     kind, _ = check_device(device)
     if kind in ("cpu", "mps"):
@@ -105,7 +105,10 @@ def _started(address: str | None) -> Any:
         raise MissingExtraError(
             "--engine ray needs Ray: pip install 'crosslook[ray]', or use --engine local."
         ) from None
-    _quieten(ray)
+    # Ray's own messages stay off the terminal; an error of a worker is raised here anyway.
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    ray.data.DataContext.get_current().enable_progress_bars = False  # crosslook shows its own
     if not ray.is_initialized():
         ray.init(
             address=address,
@@ -114,14 +117,6 @@ def _started(address: str | None) -> Any:
             logging_level=logging.ERROR,
         )
     return ray
-
-
-def _quieten(ray: Any) -> None:
-    """Keep Ray's own story off the terminal; an error of a worker is raised here anyway."""
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False  # crosslook shows its own
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True)
@@ -152,7 +147,7 @@ class ShardWorker:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Extract and store the shards named in a batch."""
-        for shard in (int(number) for number in batch["shard"]):
+        for shard in map(int, batch["shard"]):
             # Asked again: a shard may be here from a worker that died later.
             if not self.features.has(shard):
                 patches, modality = self.job.patches, self.job.modality

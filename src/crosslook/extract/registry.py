@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -13,7 +13,13 @@ from crosslook.errors import MissingExtraError, SpecError
 from crosslook.extract.base import Extractor
 from crosslook.extract.rows import ROWS, ExtractorRow, Variant, all_rows, find_row
 from crosslook.extract.spec import ExtractorSpec, parse_spec, read_options
-from crosslook.extract.weights import check_overrides, find_variant, find_weights, missing
+from crosslook.extract.weights import (
+    WeightsSource,
+    check_overrides,
+    find_variant,
+    find_weights,
+    missing,
+)
 from crosslook.options import ModelOptions
 
 __all__ = [
@@ -110,38 +116,22 @@ def open_extractor(
         If the extra that the row names is not installed.
     """
     row, parsed, cls, options = _resolve(spec)
-    if row.plugin:
-        return _open_plugin(row, spec, options, (device, dtype, batch_size), weights or {})
-    if not row.needs:
+    if not row.needs and not row.plugin:
         return cls(spec, options)
-    from crosslook.extract.runtime import resolve_runtime
-    from crosslook.extract.torch_base import TorchExtractor
-
-    if not issubclass(cls, TorchExtractor):
-        raise SpecError(f"'{row.name}' is not a torch model; see the registry.")
-    check_overrides(weights or {})
-    source = find_weights(row, parsed, weights)
-    return cls(spec, options, source, resolve_runtime(device, dtype, batch_size))
-
-
-def _open_plugin(
-    row: ExtractorRow,
-    spec: str,
-    options: dict[str, Any],
-    where: tuple[str, str, int | None],
-    weights: Mapping[str, Path],
-) -> Extractor:
-    """Open the extractor of another package; its version identifies its weights."""
-    cls = extractor_class(row)
+    weights = weights or {}
     check_overrides(weights)
     if find_spec("torch") is not None:
         from crosslook.extract.runtime import resolve_runtime
         from crosslook.extract.torch_base import TorchExtractor
-        from crosslook.extract.weights import WeightsSource
 
         if issubclass(cls, TorchExtractor):
-            source = WeightsSource(row.name, "", row.plugin, weights.get(row.name))
-            return cls(spec, options, source, resolve_runtime(*where))
+            # The version of another package identifies its weights.
+            source = (
+                WeightsSource(row.name, "", row.plugin, weights.get(row.name))
+                if row.plugin
+                else find_weights(row, parsed, weights)
+            )
+            return cls(spec, options, source, resolve_runtime(device, dtype, batch_size))
     extractor = cls(spec, options)
     extractor.revision = row.plugin
     return extractor
@@ -160,7 +150,11 @@ def open_model(spec: str, options: ModelOptions) -> Extractor:
 
 def describe_rows(weights: Mapping[str, Path] | None = None) -> list[RowInfo]:
     """Describe every extractor and variant; imports neither torch nor a model."""
-    return [_describe(row, name, variant, weights) for row, name, variant in _all_variants()]
+    return [
+        _describe(row, name, variant, weights)
+        for row in all_rows()
+        for name, variant in row.variants.items() or [("", None)]
+    ]
 
 
 def _resolve(spec: str) -> tuple[ExtractorRow, ExtractorSpec, type[Extractor], dict[str, Any]]:
@@ -185,14 +179,6 @@ def _resolve(spec: str) -> tuple[ExtractorRow, ExtractorSpec, type[Extractor], d
     return row, parsed, cls, options
 
 
-def _all_variants() -> Iterator[tuple[ExtractorRow, str, Variant | None]]:
-    for row in all_rows():
-        if not row.variants:
-            yield row, "", None
-        for name, variant in row.variants.items():
-            yield row, name, variant
-
-
 def _describe(
     row: ExtractorRow, name: str, variant: Variant | None, weights: Mapping[str, Path] | None
 ) -> RowInfo:
@@ -201,20 +187,14 @@ def _describe(
     if variant is None:
         hub = row.name == "hf"
         return RowInfo(
-            "hf:<hub id or folder>" if hub else row.name,
-            row.summary,
-            "any" if hub or row.plugin else "0",
-            str(row.channels or "any"),
-            f"{row.stride:g}" if row.stride else "any",
-            row.input, row.licence, extra, "depends" if hub else "none needed",
+            "hf:<hub id or folder>" if hub else row.name, row.summary,
+            "any" if hub or row.plugin else "0", str(row.channels or "any"),
+            f"{row.stride:g}" if row.stride else "any", row.input, row.licence, extra,
+            "depends" if hub else "none needed",
         )  # fmt: skip
     spec = f"{row.name}:{name}"
-    here = "missing" if missing([spec], weights) else "here"
     return RowInfo(
-        spec,
-        row.summary,
-        f"{variant.parameters / 1e6:.2f} M",
-        str(variant.channels),
-        f"{variant.stride:g}",
-        row.input, variant.licence, extra, here,
+        spec, row.summary, f"{variant.parameters / 1e6:.2f} M", str(variant.channels),
+        f"{variant.stride:g}", row.input, variant.licence, extra,
+        "missing" if missing([spec], weights) else "here",
     )  # fmt: skip

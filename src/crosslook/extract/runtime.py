@@ -153,14 +153,11 @@ def release_memory(device: str) -> None:
     import gc
 
     gc.collect()
-    if device.startswith("cuda"):
+    kind = device.partition(":")[0]
+    if kind in ("cuda", "mps"):
         import torch
 
-        torch.cuda.empty_cache()
-    elif device == "mps":
-        import torch
-
-        torch.mps.empty_cache()
+        getattr(torch, kind).empty_cache()
 
 
 def _memory(device: str) -> float:
@@ -168,6 +165,6 @@ def _memory(device: str) -> float:
         import torch
 
         return float(torch.cuda.get_device_properties(torch.device(device)).total_memory)
-    pages = os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**21
-    size = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
-    return float(pages * size)
+    if not hasattr(os, "sysconf"):
+        return 2.0**33
+    return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
-from crosslook.extract.base import Geometry
+from crosslook.extract.base import Geometry, resize_to_multiple
 from crosslook.extract.checkpoint import from_pretrained
 from crosslook.extract.dinov2 import IMAGENET_MEAN, IMAGENET_STD
 from crosslook.extract.spec import Option
@@ -44,29 +45,18 @@ class Sam2(TorchExtractor):
 
     def geometry(self, height: int, width: int) -> Geometry:
         """Resize the longer side to ``side``, in whole cells of the coarsest stage."""
-        unit = self._unit()
-        longer = max(height, width)
-        target = max(1, round(int(self.options["side"]) / unit)) * unit
-        scale = target / longer
-        resized = (max(1, round(height * scale)), max(1, round(width * scale)))
-        padded = (math.ceil(resized[0] / unit) * unit, math.ceil(resized[1] / unit) * unit)
-        return Geometry(resized, padded, scale, float(self.options["level"]))
-
-    def _unit(self) -> int:
         # The window of the first stage tiles the position embedding, and the
         # pyramid doubles the coarsest map exactly.
-        backbone = self._config()["backbone_config"]
+        backbone = self.source.vision_config["backbone_config"]
         windows = backbone.get("window_size_per_stage") or (8, 4, 14, 7)
-        return math.lcm(32, 4 * int(windows[0]))
-
-    def _config(self) -> dict[str, Any]:
-        config = dict(self.source.config)
-        return dict(config.get("vision_config", config))
+        unit = math.lcm(32, 4 * int(windows[0]))
+        fitted = resize_to_multiple(height, width, unit, int(self.options["side"]))
+        return replace(fitted, cell=float(self.options["level"]))
 
     def _load(self) -> Any:
         from transformers import Sam2Config, Sam2Model, Sam2VisionConfig, Sam2VisionModel
 
-        inner = Sam2VisionConfig(**self._config())
+        inner = Sam2VisionConfig(**self.source.vision_config)
         dtype = self.runtime.torch_dtype
         if "vision_config" not in self.source.config:
             encoder = from_pretrained(Sam2VisionModel, self.source, inner, dtype)
@@ -92,7 +82,7 @@ def _no_positions() -> Any:
     import torch
 
     class NoPositions(torch.nn.Module):  # type: ignore[misc]
-        """Stands where the position encodings of the pyramid were made."""
+        """Takes the place of the position encodings of the pyramid."""
 
         def forward(self, shape: Any, device: Any, dtype: Any) -> Any:
             """Give nothing."""

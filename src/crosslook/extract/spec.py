@@ -4,8 +4,8 @@ A term of the grammar of :mod:`crosslook.spec`: ``[untrained:]name[:variant][,ke
 or ``[untrained:]name:key=value,...``; for ``hf`` the part after the first colon, up to
 the first comma, is a hub id or a folder. Examples: ``hog``, ``hog:cell=8``,
 ``dinov2:vits14,layer=9``, ``hf:google/siglip2-base-patch16-224``, ``untrained:dinov2``.
-Sweeps, ``dinov2:layer=1..12`` or ``sd-unet:t=0,261;block=0..2``, stand for one spec
-each combination (:func:`expand_sweep`).
+Sweeps, ``dinov2:layer=1..12`` or ``sd-unet:t=0,261;block=0..2``, are written as one spec
+for each combination (:func:`expand_sweep`).
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class ExtractorSpec(Written):
             raise SpecError(f"'{text}' is not an extractor spec; write name[:variant][,key=value].")
         first, comma, others = tail.partition(",")
         variant: str | None = None
-        if "=" not in first or _is_folder(first):
+        if "=" not in first or ("/" in first and Path(first).is_dir()):
             variant, tail = first.strip(), others if comma else ""
         words, options = split_options(tail, text)
         if words:
@@ -181,7 +181,7 @@ def expand_sweep(text: str) -> list[str]:
         If a range is none, or stands for more than 100 values.
     """
     head, *pieces = re.split("[,;]", text)
-    # The first option may stand right behind the name: hog:cell=4,8.
+    # The first option may come right after the name: hog:cell=4,8.
     front, colon, first = head.rpartition(":")
     if "=" in first:
         head, pieces = front, [first, *pieces]
@@ -212,7 +212,3 @@ def _values(text: str, value: str) -> list[str]:
         raise SpecError(
             f"'{value}' in '{text}' is no range of 1 to {_MOST_SWEPT} whole numbers, as 1..12."
         ) from None
-
-
-def _is_folder(text: str) -> bool:
-    return "/" in text and Path(text).is_dir()

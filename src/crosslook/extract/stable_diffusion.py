@@ -18,7 +18,7 @@ worst with little of it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -46,7 +46,7 @@ class SdVae(TorchExtractor):
     """Scaled latents; only the encoder is loaded."""
 
     OPTIONS: ClassVar[dict[str, Option]] = {
-        "side": Option(0, "longer side of the input in pixels, 0 for the image's own", low=0),
+        "side": Option(0, "longer side of the input in pixels, 0 for the image's own", low=0)
     }
     MEAN = (0.5, 0.5, 0.5)
     STD = (0.5, 0.5, 0.5)
@@ -103,7 +103,7 @@ def load_encoder(source: WeightsSource, dtype: Any) -> Any:
     model.decoder = None
     if not tiny:
         model.post_quant_conv = None
-    return fill(model, source, dtype, _bare_name if blocks else _current_name)
+    return fill(model, source, dtype, "encoder.layers.{}".format if blocks else _current_name)
 
 
 def _add_pool(block: Any) -> None:
@@ -118,10 +118,6 @@ def _add_pool(block: Any) -> None:
         nn.Conv2d(4 * width, width, 1, bias=False),
     )
     block.register_forward_pre_hook(lambda module, given: (given[0] + module.pool(given[0]),))
-
-
-def _bare_name(name: str) -> str:
-    return f"encoder.layers.{name}"
 
 
 def encode(model: Any, images: Any) -> Any:
@@ -225,27 +221,18 @@ class SdUnet(TorchExtractor):
             base = pad_to_multiple(height, width, unit)
         # Every up block but the last doubles the map it is given.
         halvings = max(0, blocks - 2 - int(self.options["block"]))
-        return Geometry(base.resized, base.padded, base.scale, float(cell * 2**halvings))
+        return replace(base, cell=float(cell * 2**halvings))
 
     def _load(self) -> Any:
         import torch
 
         dtype = self.runtime.torch_dtype
         prompt = embed_prompt(self.source, str(self.options["prompt"]), dtype)
-        model = torch.nn.ModuleDict(
-            {
-                "vae": self._load_encoder(),
-                "unet": self._load_unet(dtype),
-            }
-        )
+        vae = self.source.part("vae")
+        encoder = load_encoder(vae, getattr(torch, encoder_dtype(vae, self.runtime.dtype)))
+        model = torch.nn.ModuleDict({"vae": encoder, "unet": self._load_unet(dtype)})
         model.register_buffer("prompt", prompt)
         return model
-
-    def _load_encoder(self) -> Any:
-        import torch
-
-        source = self.source.part("vae")
-        return load_encoder(source, getattr(torch, encoder_dtype(source, self.runtime.dtype)))
 
     def _load_unet(self, dtype: Any) -> Any:
         import torch
@@ -295,21 +282,19 @@ class SdUnet(TorchExtractor):
     def _read(self, model: Any, latents: Any, t: int, blocks: Sequence[int]) -> list[Any]:
         """Outputs of up blocks, of which the last one ends the work."""
         prompt, unet = model.prompt.expand(len(latents), -1, -1), model["unet"]
-        seen: dict[int, Any] = {}
+        seen: dict[Any, Any] = {}
 
-        def keeper(block: int) -> Callable[..., None]:
-            def keep(module: Any, given: Any, output: Any) -> None:
-                seen[block] = output
+        def keep(module: Any, given: Any, output: Any) -> None:
+            seen[module] = output
 
-            return keep
-
-        hooks = [unet.up_blocks[b].register_forward_hook(keeper(b)) for b in set(blocks)]
+        read = [unet.up_blocks[block] for block in blocks]
+        hooks = [block.register_forward_hook(keep) for block in set(read)]
         try:
             unet(latents, t, encoder_hidden_states=prompt)
         finally:
             for hook in hooks:
                 hook.remove()
-        return [seen[block] for block in blocks]
+        return [seen[block] for block in read]
 
 
 def content_seed(image: FloatArray) -> int:

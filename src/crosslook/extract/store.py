@@ -64,11 +64,7 @@ class FeatureSet:
         values = self._stored(features.values)
         vector = {} if features.vector is None else {"vector": self._stored(features.vector)}
         np.savez(
-            buffer,
-            allow_pickle=False,
-            values=values,
-            stride=np.float64(features.stride),
-            **vector,
+            buffer, allow_pickle=False, values=values, stride=np.float64(features.stride), **vector
         )
         self.folder.write(_name(shard), buffer.getvalue())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -20,26 +20,10 @@ from crosslook.extract.runtime import (
     release_memory,
 )
 from crosslook.extract.spec import Option
-from crosslook.extract.weights import WeightsSource
+from crosslook.extract.weights import WeightsSource, check_processor
 from crosslook.types import FloatArray
 
 LAYER = Option(-1, "read after this block, counted from 1; -1 for the last", low=-1)
-
-
-def check_layer(spec: str, layer: int, config: Mapping[str, Any]) -> int:
-    """Return the number of blocks to run for the option ``layer``.
-
-    Raises
-    ------
-    SpecError
-        If the model has no such block.
-    """
-    depth = int(config["num_hidden_layers"])
-    if layer == -1:
-        return depth
-    if not 1 <= layer <= depth:
-        raise SpecError(f"'{spec}': layer={layer} must lie in 1..{depth}, or be -1 for the last.")
-    return layer
 
 
 def token_map(tokens: Any, grid: tuple[int, int]) -> Any:
@@ -257,12 +241,43 @@ class TorchExtractor(Extractor):
         )  # fmt: skip
         parts = self._many(images[:half], family), self._many(images[half:], family)
         features: list[Features] = []
-        for first, second in zip(*parts, strict=True):
-            vector = None
-            if first[1] is not None and second[1] is not None:
-                vector = np.concatenate([first[1], second[1]])
-            features.append((np.concatenate([first[0], second[0]]), vector))
+        for (first, vector), (second, other) in zip(*parts, strict=True):
+            both = None if vector is None or other is None else np.concatenate([vector, other])
+            features.append((np.concatenate([first, second]), both))
         return features
+
+
+class TokenExtractor(TorchExtractor):
+    """A transformer whose patch tokens are read after the block that the option ``layer`` names.
+
+    Later blocks are neither loaded nor computed.
+    """
+
+    VECTOR = True
+    SWEPT = "layer"
+
+    def _validate(self) -> None:
+        check_processor(self.source, self.MEAN, self.STD, "hf:FOLDER")
+        self._config = self._read_config()
+        depth, layer = int(self._config["num_hidden_layers"]), int(self.options["layer"])
+        if layer != -1 and not 1 <= layer <= depth:
+            raise SpecError(
+                f"'{self.spec}': layer={layer} must lie in 1..{depth}, or be -1 for the last."
+            )
+        self._layers = depth if layer == -1 else layer
+
+    def _read_config(self) -> dict[str, Any]:
+        """The configuration of the transformer."""
+        return dict(self.source.config)
+
+    @property
+    def depth(self) -> float:
+        """Blocks that are run."""
+        return float(self._layers)
+
+    def _laid_out(self, tokens: Any, images: Any) -> Any:
+        cell = int(self._config["patch_size"])
+        return token_map(tokens, (images.shape[2] // cell, images.shape[3] // cell))
 
 
 def _channels_last() -> Any:

@@ -9,15 +9,16 @@ the revision that its row names.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from crosslook.errors import SettingError, SpecError, WeightsError, did_you_mean
 from crosslook.extract.rows import ANY_CHECKPOINT, ROWS, ExtractorRow, Variant, all_rows, find_row
@@ -65,6 +66,11 @@ class WeightsSource:
             raise WeightsError(f"{self.model} is opened untrained, so it has no checkpoint.")
         return self.folder
 
+    @property
+    def vision_config(self) -> dict[str, Any]:
+        """The configuration of the image tower, in that of a whole model or alone."""
+        return dict(self.config.get("vision_config", self.config))
+
     def part(self, name: str) -> WeightsSource:
         """The source of one part of a pipeline, such as ``unet``."""
         folder = None if self.folder is None else self.folder / name
@@ -76,8 +82,7 @@ class WeightsSource:
 def published_config(name: str, variant: str) -> dict[str, Any]:
     """Read the published configuration of a variant, kept as package data."""
     path = files("crosslook.extract") / "configs" / f"{name}-{variant}.json"
-    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return config
+    return json_object(path.read_text(encoding="utf-8"))
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -156,12 +161,10 @@ def check_processor(
     factor = value_factor(own, str(source.folder))
     for name, expected in (("image_mean", mean), ("image_std", std)):
         seen = own.get(name)
-        if seen is None:
-            continue
-        same = len(seen) == len(expected) and all(
-            abs(a / factor - b) < 1e-3 for a, b in zip(seen, expected, strict=True)
-        )
-        if not same:
+        if seen is not None and not (
+            len(seen) == len(expected)
+            and np.allclose(np.divide(seen, factor), expected, rtol=0, atol=1e-3)
+        ):
             raise WeightsError(
                 f"{source.folder} was trained with {name} {seen} (times {factor:g}), and this "
                 f"extractor applies {list(expected)}. Use {other}, which applies its own."
@@ -223,7 +226,7 @@ def find_weights(
         If the variant is unknown.
     """
     name, variant = find_variant(row, parsed)
-    folder = _folder(row, name, variant, overrides or {})
+    folder = weights_folder(row, name, variant, overrides or {})
     if parsed.untrained:
         config = _untrained_config(row, name, variant, folder)
         return WeightsSource(variant.hub_id or row.name, name, UNTRAINED_REVISION, None, config)
@@ -255,14 +258,13 @@ def missing(specs: Sequence[str], overrides: Mapping[str, Path] | None = None) -
         if not row.variants and row.name != "hf":
             continue
         name, variant = find_variant(row, parsed)
-        folder = _folder(row, name, variant, overrides)
+        folder = weights_folder(row, name, variant, overrides)
         absent = _absent(folder, variant)
         if parsed.untrained:
             no_config = row.name == "hf" and not (folder / "config.json").is_file()
             absent = ["config.json"] if no_config else []
         if absent:
-            item = _missing(row, name, variant, folder, absent)
-            items.append(Missing(spec, item.model, item.files, item.folder, item.command))
+            items.append(replace(_missing(row, name, variant, folder, absent), spec=spec))
     return items
 
 
@@ -310,7 +312,10 @@ def _overridden(row: ExtractorRow, name: str, overrides: Mapping[str, Path]) -> 
     return overrides.get(f"{row.name}:{name}") or overrides.get(row.name)
 
 
-def _folder(row: ExtractorRow, name: str, variant: Variant, overrides: Mapping[str, Path]) -> Path:
+def weights_folder(
+    row: ExtractorRow, name: str, variant: Variant, overrides: Mapping[str, Path]
+) -> Path:
+    """Folder where weights lie, or would lie: an override, the package's, or one of the cache."""
     if variant.package:
         package, _, file = variant.package.partition(":")
         module = find_spec(package)

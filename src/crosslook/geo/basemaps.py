@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from crosslook.errors import InputError
-from crosslook.geo.grid import mean_metres, shape_of
+from crosslook.geo.grid import mean_metres
 from crosslook.geo.image import ImageFile
 from crosslook.geo.products.listing import SUFFIXES
 from crosslook.geo.products.resolve import images_below, product_bands
@@ -94,10 +94,9 @@ class Candidate:
 
     def shows(self, other: Candidate) -> bool:
         """Whether both show the same ground: most of the smaller one."""
-        sides = zip(_spans(self.bounds), _spans(other.bounds), strict=True)
-        common = np.prod([max(0.0, min(a[1], b[1]) - max(a[0], b[0])) for a, b in sides])
-        least = _SHARED * min(_area(self.bounds), _area(other.bounds))
-        return bool(common > 0 and common >= least)
+        low, high = np.reshape([self.bounds, other.bounds], (2, 2, 2)).swapaxes(0, 1)
+        common = np.maximum(high.min(axis=0) - low.max(axis=0), 0.0).prod()
+        return bool(common > 0 and common >= _SHARED * (high - low).prod(axis=1).min())
 
 
 def not_imagery(candidates: Sequence[Candidate]) -> dict[int, str]:
@@ -121,7 +120,7 @@ def not_imagery(candidates: Sequence[Candidate]) -> dict[int, str]:
 
 def ground_metres(image: ImageFile) -> float:
     """Ground length of a pixel side at the centre of an image."""
-    return mean_metres(image.grid, np.array([[side / 2 for side in shape_of(image.grid)]]))
+    return mean_metres(image.grid, np.array([image.shape]) / 2)
 
 
 def _compared(one: Candidate, beside: Sequence[Candidate]) -> str:
@@ -156,9 +155,10 @@ def _roughness(image: ImageFile) -> float:
     """Size of second differences between neighbours over the range, the median of five places."""
     found = []
     is_whole = np.issubdtype(np.dtype(image.header.dtype), np.integer)
-    step = abs(image.header.scales[0]) if is_whole else 0.0
+    # A slope of whole numbers is a flight of stairs.
+    rounded = _ROUNDING * abs(image.header.scales[0]) if is_whole else 0.0
     for down, right in ((0.5, 0.5), (0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75)):
-        height, width = shape_of(image.grid)
+        height, width = image.shape
         rows, cols = min(_SITE, height), min(_SITE, width)
         at = Window(int((height - rows) * down), int((width - cols) * right), rows, cols)
         values = image.source.read(at, image.bands[:1])[0]
@@ -168,18 +168,9 @@ def _roughness(image: ImageFile) -> float:
         curvature, seen = curvature[np.isfinite(curvature)], values[np.isfinite(values)]
         if curvature.size and np.ptp(seen) > 0:
             low, high = np.percentile(seen, [2, 98])
-            rounded = _ROUNDING * step  # a slope of whole numbers is a flight of stairs
             rough = max(0.0, float(np.mean(np.abs(curvature))) - rounded)
             found.append(rough / max(float(high - low), 1e-12))
     return float(np.median(found)) if found else np.inf
-
-
-def _spans(bounds: Bounds) -> tuple[tuple[float, float], tuple[float, float]]:
-    return (bounds[0], bounds[2]), (bounds[1], bounds[3])
-
-
-def _area(bounds: Bounds) -> float:
-    return float(np.prod([high - low for low, high in _spans(bounds)]))
 
 
 def find_basemaps(
@@ -207,19 +198,16 @@ def find_basemaps(
     tiles = tiling or Tiling()
     basemaps: list[Place | RasterFile] = []
     for place in places:
+        at = as_place(place)
         if is_tile_address(place):
             basemaps.append(tile_address(str(place), tiles))
-            continue
-        at = as_place(place)
-        items = stac_items(at)
-        if items is not None:
+        elif (items := stac_items(at)) is not None:
             basemaps += items
-            continue
-        if isinstance(at, str) or product_bands(at) is not None:
+        elif isinstance(at, str) or product_bands(at) is not None:
             basemaps.append(at)
-            continue
-        with reaching(at):
-            basemaps += _rasters_at(at, tiles)
+        else:
+            with reaching(at):
+                basemaps += _rasters_at(at, tiles)
     if not basemaps:
         raise InputError("no basemap was given; name at least one file or folder.")
     return basemaps
@@ -249,7 +237,8 @@ def _below(folder: Path, tiling: Tiling, seen: set[Path]) -> list[Place | Raster
     tiles = tile_folder(folder, tiling)
     if tiles is not None:
         return [tiles]
-    entries = [path for path in sorted(folder.iterdir(), key=str) if not _is_hidden(path)]
+    entries = sorted(folder.iterdir(), key=str)
+    entries = [p for p in entries if p.name[:1] != "." and p.name.lower() != "__macosx"]
     taken = [] if remote else images_below(folder)
     known = {str(place) for place in taken}
     loose = [p for p in entries if p.suffix.lower() in SUFFIXES and str(p) not in known]
@@ -259,7 +248,3 @@ def _below(folder: Path, tiling: Tiling, seen: set[Path]) -> list[Place | Raster
         if path.is_dir() and str(path) not in known and not pixels:
             found += _below(path, tiling, seen)
     return found
-
-
-def _is_hidden(path: Path) -> bool:
-    return path.name.startswith(".") or path.name.lower() == "__macosx"

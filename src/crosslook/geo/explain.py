@@ -49,10 +49,8 @@ def refusal(text: str) -> str:
         _, unreached, why = text.partition("CURL error: ")
         return _unreached(why) if unreached else ""
     code = int(match[1])
-    if code < 400:
-        return ""
-    problem = "the server failed (HTTP {}): try again later" if code >= 500 else "HTTP {}"
-    return _MEANING.get(code, problem.format(code))
+    failed = f"the server failed (HTTP {code}): try again later" if code >= 500 else f"HTTP {code}"
+    return _MEANING.get(code, failed) if code >= 400 else ""
 
 
 def _unreached(why: str) -> str:
@@ -63,7 +61,7 @@ def _unreached(why: str) -> str:
 def refused_now(places: Iterable[Place]) -> str:
     """What the first server that refuses one of the addresses says; empty where none does.
 
-    GDAL loses the status of an answer when it reads pixels, so it is asked for once more.
+    GDAL loses the status of an answer when it reads pixels, so it is requested once more.
     """
     for place in places:
         address = str(place).removeprefix("/vsicurl/")

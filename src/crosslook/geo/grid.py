@@ -29,7 +29,7 @@ from crosslook.types import Array, Window
 LONLAT = "OGC:CRS84"
 _MOST_LATITUDE = 91.0  # a pixel of a global grid may reach beyond the pole
 _EARTH = Geod(ellps="WGS84")
-
+_STEPS = np.array([[-0.5, 0.0], [0.5, 0.0], [0.0, -0.5], [0.0, 0.5]])  # down, then along
 _NAMES_FILES = re.compile(r"init=|grids=|file=", re.IGNORECASE)
 FRAME = (
     'ENGCRS["map without CRS",EDATUM["unknown"],CS[Cartesian,2],'
@@ -72,9 +72,8 @@ def is_unnamed(grid: GeoBox) -> bool:
 
 def shares_frame(first: GeoBox, second: GeoBox) -> bool:
     """Whether positions of one grid have a place in the other one."""
-    if not (has_map(first) and has_map(second)):
-        return False
-    return (is_placed(first) and is_placed(second)) or first.crs == second.crs
+    same = has_map(first) and first.crs == second.crs
+    return same or (is_placed(first) and is_placed(second))
 
 
 @lru_cache(maxsize=256)
@@ -106,10 +105,8 @@ def zoomed(grid: GeoBox, factor: int) -> GeoBox:
     """The grid of whole blocks of ``factor`` x ``factor`` pixels; what is left over is cut off."""
     if factor == 1:
         return grid
-    a, b, c, d, e, f = tuple(grid.affine)[:6]
     height, width = (max(1, length // factor) for length in shape_of(grid))
-    affine = Affine(a * factor, b * factor, c, d * factor, e * factor, f)
-    return GeoBox((height, width), affine, grid.crs)
+    return GeoBox((height, width), grid.affine @ Affine.scale(factor), grid.crs)
 
 
 def crs_text(grid: GeoBox) -> str | None:
@@ -181,13 +178,12 @@ def check_latitudes(name: str, grid: GeoBox) -> None:
 
 def same_grid(first: GeoBox, second: GeoBox, tolerance: float = 0.01) -> bool:
     """Whether all corners agree within ``tolerance`` pixels, in the same CRS."""
-    if first.shape != second.shape or first.crs != second.crs:
-        return False
-    if not (is_invertible(first) and is_invertible(second)):
+    alike = first.shape == second.shape and first.crs == second.crs
+    if not (alike and is_invertible(first) and is_invertible(second)):
         return False
     at = corners(first)
-    moved = from_map(first, to_map(second, at))
-    return bool(np.linalg.norm(moved - at, axis=1).max() <= tolerance)
+    away = np.linalg.norm(from_map(first, to_map(second, at)) - at, axis=1)
+    return bool(away.max() <= tolerance)
 
 
 def whole_offset(source: GeoBox, target: GeoBox) -> tuple[int, int] | None:
@@ -214,9 +210,8 @@ def corners(grid: GeoBox) -> Array:
 def rim(grid: GeoBox, steps: int = 21) -> Array:
     """Positions along the four edges and over the inside, shape (steps^2, 2)."""
     fraction = np.linspace(0.0, 1.0, steps)
-    height, width = shape_of(grid)
-    rows, cols = np.meshgrid(fraction * height, fraction * width, indexing="ij")
-    return np.column_stack([rows.ravel(), cols.ravel()])
+    sides = np.meshgrid(*(fraction * length for length in shape_of(grid)), indexing="ij")
+    return np.column_stack([side.ravel() for side in sides])
 
 
 def to_map(grid: GeoBox, points: Array) -> Array:
@@ -251,10 +246,9 @@ def from_lonlat(grid: GeoBox, points: Array) -> Array:
 
 def near_grid(grid: GeoBox, positions: Array) -> Array:
     """Map positions with the longitude nearest to the centre of a grid in degrees."""
-    if not (grid.crs is not None and grid.crs.geographic):
+    if grid.crs is None or not grid.crs.geographic:
         return positions
-    height, width = shape_of(grid)
-    centre = to_map(grid, np.array([[height / 2, width / 2]]))[0, 0]
+    centre = to_map(grid, np.array([shape_of(grid)]) / 2)[0, 0]
     out = positions.copy()
     out[:, 0] += 360.0 * np.round((centre - out[:, 0]) / 360.0)
     return out
@@ -277,8 +271,7 @@ def between(source: GeoBox, target: GeoBox, points: Array) -> Array:
 
 def metres_per_pixel(grid: GeoBox, point: Array) -> tuple[float, float]:
     """Geodesic length of a pixel side at (row, column): down the rows, along the columns."""
-    steps = np.array([[-0.5, 0.0], [0.5, 0.0], [0.0, -0.5], [0.0, 0.5]])
-    lon, lat = to_lonlat(grid, np.asarray(point, np.float64) + steps).T
+    lon, lat = to_lonlat(grid, np.asarray(point, np.float64) + _STEPS).T
     down, along = _EARTH.inv(lon[::2], lat[::2], lon[1::2], lat[1::2])[2]
     return float(down), float(along)
 
@@ -291,8 +284,7 @@ def ground_axes(grid: GeoBox, point: Array) -> Array:
     float64 array, shape (2, 2)
         Column 0 is the step down, column 1 the step along.
     """
-    steps = np.array([[-0.5, 0.0], [0.5, 0.0], [0.0, -0.5], [0.0, 0.5]])
-    lon, lat = to_lonlat(grid, np.asarray(point, np.float64) + steps).T
+    lon, lat = to_lonlat(grid, np.asarray(point, np.float64) + _STEPS).T
     azimuth, _, length = _EARTH.inv(lon[::2], lat[::2], lon[1::2], lat[1::2])
     angle = np.radians(azimuth)
     return np.stack([length * np.sin(angle), length * np.cos(angle)])
@@ -356,13 +348,9 @@ def pixel_size(grid: GeoBox, crs: CRS) -> tuple[float, float]:
     """
     a, b, _, d, e, _ = tuple(grid.affine)[:6]
     if crs_of(grid) == crs:
-        if b == 0 and d == 0:
-            return abs(a), abs(e)
         return math.hypot(a, d), math.hypot(b, e)
-    height, width = shape_of(grid)
-    centre = np.array([height / 2, width / 2])
-    steps = centre + np.array([[-0.5, 0.0], [0.5, 0.0], [0.0, -0.5], [0.0, 0.5]])
-    moved = change_crs(to_map(grid, steps), _crs(grid), text_of_crs(crs))
+    steps = to_map(grid, np.array(shape_of(grid)) / 2 + _STEPS)
+    moved = change_crs(steps, _crs(grid), text_of_crs(crs))
     area = np.linalg.det(np.stack([moved[1] - moved[0], moved[3] - moved[2]]))
     if not crs.is_geographic:
         return (side := math.sqrt(abs(float(area)))), side
@@ -374,16 +362,14 @@ def pixel_size(grid: GeoBox, crs: CRS) -> tuple[float, float]:
 
 def describe_grid(grid: GeoBox) -> str:
     """Size, CRS, pixel and bounds in one line, for messages."""
-    height, width = shape_of(grid)
-    size = f"{height} x {width} px"
+    size = "{} x {} px".format(*shape_of(grid))
     crs = crs_text(grid)
     if crs is None:
         return f"{size}, no georeference"
     name = "a map without CRS" if is_unnamed(grid) else crs
     name = name if len(name) < 40 else f"{name[:37]}..."
     box = to_map(grid, corners(grid))
-    low, high = box.min(axis=0), box.max(axis=0)
-    sides = ", ".join(f"{value:.10g}" for value in (*low, *high))
+    sides = ", ".join(f"{value:.10g}" for value in (*box.min(axis=0), *box.max(axis=0)))
     return f"{size}, {name}, pixel {math.hypot(grid.affine.a, grid.affine.d):.6g}, bounds ({sides})"
 
 

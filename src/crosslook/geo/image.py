@@ -8,7 +8,6 @@ Every command reads through here, so the same file is the same pixels everywhere
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -154,10 +153,9 @@ def choose_bands(
 
 def nothing_usable(source: Source) -> RasterError:
     """The error for an image without any valid pixel; names other images of the file."""
-    others = source.others if isinstance(source, RasterFile) else ()
     other = ""
-    if others:
-        other = f"It is the first of {len(others)} images in the file; name another: {others[-1]}. "
+    if isinstance(source, RasterFile) and (names := source.others):
+        other = f"It is the first of {len(names)} images in the file; name another: {names[-1]}. "
     return RasterError(
         f"{source.header.name} has no usable pixel: all is nodata, NaN or zeros outside the "
         f"swath. {other}Leave it out or get the file again."
@@ -263,7 +261,7 @@ class ImageFile:
     @property
     def nodata(self) -> float | None:
         """The file's nodata, declared or found."""
-        return self.header.nodata if self.header.nodata is not None else self.survey.fill
+        return next((n for n in (self.header.nodata, *self.survey.fills) if n is not None), None)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -371,12 +369,8 @@ class ImageFile:
         deep = max(1, _STRIP_PIXELS // (factor * factor * max(1, cols) * len(self.bands)))
         for top in range(0, rows, deep):
             part = slice(top, min(top + deep, rows))
-            strip = Window(
-                window.row + top * factor,
-                window.col,
-                (part.stop - top) * factor,
-                min(cols * factor, window.width) if factor > 1 else window.width,
-            )
+            high, wide = (part.stop - top) * factor, min(cols * factor, window.width)
+            strip = Window(window.row + top * factor, window.col, high, wide)
             unit, solid, holes = self._read_strip(strip)
             filled += holes
             values[:, part], valid[part] = _reduced(unit, solid, factor)
@@ -424,22 +418,17 @@ class ImageFile:
         if self.own_grid == self.grid or not has_map(self.grid):
             rows = np.arange(window.row, window.bottom, dtype=np.float32)[:, None]
             return rows, np.arange(window.col, window.right, dtype=np.float32)[None]
-        nodes = [
-            np.arange(0, length + 2 * _NODE_STEP, _NODE_STEP, dtype=np.float64)
-            for length in window.shape
-        ]
-        at = np.stack(np.meshgrid(*nodes, indexing="ij"), axis=-1).reshape(-1, 2)
-        moved = between(self.grid, self.own_grid, at + np.array(window.corner))
-        coarse = moved.reshape(len(nodes[0]), len(nodes[1]), 2).astype(np.float32)
-        steps = [
-            ((np.arange(length) + 0.5) / _NODE_STEP).astype(np.float32) for length in window.shape
-        ]
+        nodes = [np.arange(0.0, n + 2 * _NODE_STEP, _NODE_STEP) for n in window.shape]
+        at = np.stack(np.meshgrid(*nodes, indexing="ij"), axis=-1)
+        moved = between(self.grid, self.own_grid, at.reshape(-1, 2) + window.corner)
+        coarse = moved.reshape(at.shape).astype(np.float32)
+        steps = [((np.arange(n) + 0.5) / _NODE_STEP).astype(np.float32) for n in window.shape]
         at_cols, at_rows = np.meshgrid(steps[1], steps[0])
-        fine = [
-            cv2.remap(np.ascontiguousarray(coarse[..., axis]), at_cols, at_rows, cv2.INTER_LINEAR)
-            for axis in (0, 1)
-        ]
-        return fine[0], fine[1]
+        rows, cols = (
+            cv2.remap(np.ascontiguousarray(one), at_cols, at_rows, cv2.INTER_LINEAR)
+            for one in np.moveaxis(coarse, -1, 0)
+        )
+        return rows, cols
 
 
 def open_image(
@@ -469,17 +458,16 @@ def open_image(
         If a folder is no product, or a band does not exist; or if an image that is
         opened already was opened as the other modality or under other options.
     """
-    if isinstance(place, ImageFile):
-        _check_as_opened(place, modality, reading or Reading())
-        return place
     how = reading or Reading()
+    if isinstance(place, ImageFile):
+        _check_as_opened(place, modality, how)
+        return place
     radiometry = how.of(modality)
     source = _source_of(place, radiometry, how)
     header = source.header
     product = isinstance(source, RasterFile) and bool(source.bands)
-    every = tuple(range(1, header.bands + 1))
-    named = every if radiometry.bands else every[:3]
-    bands, found = choose_bands(source, radiometry, named if product else ())
+    named = tuple(range(1, header.bands + 1)) if product else ()
+    bands, found = choose_bands(source, radiometry, named if radiometry.bands else named[:3])
     nothing = not found.sample.shape[1]
     if nothing and not allow_empty:
         raise nothing_usable(source)
@@ -585,12 +573,9 @@ def _source_of(
 ) -> RasterArray | RasterFile:
     if isinstance(place, RasterArray | RasterFile):
         return place
-    at = as_place(place)
-    names: Sequence[str] = ()
-    if product_bands(at) is not None:
-        names = radiometry.bands
-    crs = reading.crs or ""
-    return RasterFile(at, tuple(names), height=reading.height, dem=reading.dem, crs=crs)
+    at, crs = as_place(place), reading.crs or ""
+    names = () if product_bands(at) is None else radiometry.bands
+    return RasterFile(at, names, height=reading.height, dem=reading.dem, crs=crs)
 
 
 def _reduced(values: FloatArray, valid: Mask, factor: int) -> tuple[FloatArray, Mask]:

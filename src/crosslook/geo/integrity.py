@@ -208,13 +208,8 @@ def are_stale(name: str, state: tuple[int, int]) -> bool:
     try:
         with quiet(), rasterio.open(name) as whole:
             beside = any(str(part).lower().endswith((".ovr", ".rrd")) for part in whole.files)
-            if (
-                not whole.count
-                or not whole.overviews(1)
-                or (whole.driver in _OF_THE_FORMAT and not beside)
-            ):
-                return False
-            return _differ(name, whole)
+            copied = beside or whole.driver not in _OF_THE_FORMAT
+            return bool(whole.count and copied) and _differ(name, whole)
     except RasterioError:
         return False  # who reads it says what is wrong
 
@@ -240,12 +235,12 @@ def _differ(name: str, whole: Any) -> bool:
 
 def _sites(height: int, width: int) -> list[Window]:
     """Windows spread over an image of this size."""
-    starts = [
+    rows, cols = (
         np.unique(np.linspace(0, max(0, length - _SIDE), _SITES).astype(int))
         for length in (height, width)
-    ]
-    size = (min(_SIDE, height), min(_SIDE, width))
-    return [Window(int(c), int(r), size[1], size[0]) for r in starts[0] for c in starts[1]]
+    )
+    size = (min(_SIDE, width), min(_SIDE, height))
+    return [Window(int(col), int(row), *size) for row in rows for col in cols]
 
 
 def _read(data: Any, bands: list[int], window: Window) -> FloatArray:

@@ -17,7 +17,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import CRS
 
 from crosslook.errors import CrosslookError, GridError, InputError, RasterError, SettingError
-from crosslook.geo.basemaps import Candidate, ground_metres, not_imagery
+from crosslook.geo.basemaps import Bounds, Candidate, ground_metres, not_imagery
 from crosslook.geo.grid import (
     bounds_on,
     crs_of,
@@ -47,7 +47,6 @@ from crosslook.storage import (
 )
 from crosslook.types import Mask, Window
 
-Bounds = tuple[float, float, float, float]
 _SAMPLE = 4096  # values kept of each file for limits that files of one kind share
 _NARROW = 0.25  # a file whose own range is a smaller part of the shared one keeps its own
 _MOST_DEGREES = 1.0
@@ -220,8 +219,7 @@ def fingerprint(places: Sequence[Place | RasterFile]) -> list[list[Any]]:
                 continue
             path = as_path(part)
             with reaching(path):
-                size, changed = state_of(path)
-            entries.append([path.name, size, changed])
+                entries.append([path.name, *state_of(path)])
     return entries
 
 
@@ -229,13 +227,12 @@ def span(bounds: Bounds, place: GeoBox) -> tuple[slice, slice]:
     """Rows and columns of a north-up window that a file reaches, with a pixel to spare."""
     a, _, c, _, e, f = tuple(place.affine)[:6]
     left, bottom, right, top = bounds
-    rows = sorted(((top - f) / e, (bottom - f) / e))
-    cols = sorted(((left - c) / a, (right - c) / a))
-    spans = [
+    ends = sorted(((top - f) / e, (bottom - f) / e)), sorted(((left - c) / a, (right - c) / a))
+    rows, cols = (
         slice(max(0, math.floor(low) - 1), min(length, math.ceil(high) + 1))
-        for (low, high), length in zip((rows, cols), shape_of(place), strict=True)
-    ]
-    return spans[0], spans[1]
+        for (low, high), length in zip(ends, shape_of(place), strict=True)
+    )
+    return rows, cols
 
 
 def _open_all(
@@ -410,10 +407,8 @@ def _sharing_limits(maps: Sequence[Basemap]) -> list[Basemap]:
     out = list(maps)
     for numbers in kinds.values():
         images = [maps[n].image for n in numbers]
-        if len(images) == 1:
-            continue
         pooled = np.concatenate([image.survey.sample for image in images], axis=1)
-        if not pooled.shape[1]:
+        if len(images) == 1 or not pooled.shape[1]:
             continue
         first = images[0]
         shared = first.radiometry.fit(first.header, first.scale, pooled)

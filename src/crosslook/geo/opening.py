@@ -47,15 +47,7 @@ from crosslook.geo.products.virtual import normalised
 from crosslook.geo.products.vrt import COMPLEX, quiet, remarks_of
 from crosslook.geo.recipe import EXACT_PX, Recipe
 from crosslook.geo.rectify import Placed, rectified
-from crosslook.storage import (
-    ONLY_GDAL,
-    Place,
-    as_path,
-    for_gdal,
-    is_gdal_name,
-    is_remote,
-    reaching,
-)
+from crosslook.storage import ONLY_GDAL, Place, as_path, for_gdal, is_gdal_name, is_remote, reaching
 
 _FROM_THE_TOP = ("PNG", "JPEG", "GIF", "BIGGIF")
 _CACHED_BYTES = 32 << 20  # what GDAL keeps anyway is decoded once anyway
@@ -164,18 +156,15 @@ def reading(place: Place, *, alone: bool = False) -> AbstractContextManager[Any]
     Also tells GDAL how the store of a remote place is reached, and to look at no file
     beside one that is read ``alone``.
     """
-    _, options = for_gdal(place)
+    options: dict[str, Any] = for_gdal(place)[1]
     if alone:
         options = {**options, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
     # With keys of a cloud in the environment rasterio asks boto3 for a session each time, at
     # 40 ms of the processor, for local files too.
     local = not (is_remote(place) or is_gdal_name(place))
-    env: AbstractContextManager[Any] = rasterio.Env(
-        DummySession() if local else None,
-        GDAL_CACHEMAX=_GDAL_CACHE_MIB,
-        GDAL_ERROR_ON_LIBJPEG_WARNING=True,
-        **options,
-    )
+    session = DummySession() if local else None
+    options = {"GDAL_CACHEMAX": _GDAL_CACHE_MIB, "GDAL_ERROR_ON_LIBJPEG_WARNING": True, **options}
+    env: AbstractContextManager[Any] = rasterio.Env(session, **options)
     return env
 
 
@@ -194,7 +183,12 @@ def open_handles(source: Recipe, *, decoded: bool = False) -> tuple[list[Any], A
         file, stale = _open_file(source, opening)
         handles = [file]
         try:
-            unusual = _meaning(handles[0], source)
+            # Bands that are no numbers yet. What is brought along keeps its numbers; only parts
+            # of complex ones are joined.
+            if source.stored:
+                unusual = nitf_raster(file, lengths=False)
+            else:
+                unusual = normalised(file, indexed=source.indexed, driver=source.driver)
             if unusual is not None:
                 handles.append(rasterio.open(unusual))
             remarks, dtype = remarks_of(handles[-1]), handles[-1].dtypes[0]
@@ -220,33 +214,19 @@ def open_handles(source: Recipe, *, decoded: bool = False) -> tuple[list[Any], A
     return handles, About(by, notes, dtype, magnitude, joined, stale)
 
 
-def _meaning(data: Any, source: Recipe) -> str | None:
-    """The virtual raster of a file whose bands are no numbers yet; None for others.
-
-    What is brought along keeps its numbers; only parts of complex ones are joined.
-    """
-    if source.stored:
-        return nitf_raster(data, lengths=False)
-    return normalised(data, indexed=source.indexed, driver=source.driver)
-
-
 def _of_several(file: Any, said: str) -> tuple[str, ...]:
     """Say which image is taken of a file that holds more than the parts of one."""
     names, parts = list(file.subdatasets), int(said) if said.isdecimal() else 1
-    if len(names) <= parts:
-        return ()
-    return (
-        f"holds {len(names)} images, the first is taken; name another as GDAL does: {names[parts]}",
-    )
+    note = f"holds {len(names)} images, the first is taken; name another as GDAL does: "
+    return (note + names[parts],) if len(names) > parts else ()
 
 
 def _of_place(placed: Placed, remarks: dict[str, str]) -> tuple[str, ...]:
     by = remarks.get("PLACED_BY", placed.by)
-    said = {"nothing": "it lies nowhere", "affine": "placed by its affine map"}
-    words = said.get(by, f"placed by its {by}") + placed.note
-    if by in said and not placed.note:
-        words = ""
-    return tuple(part for part in (words, remarks.get("NOTE", "")) if part)
+    plain = {"nothing": "it lies nowhere", "affine": "placed by its affine map"}
+    words = plain.get(by, f"placed by its {by}") + placed.note
+    notes = ("" if by in plain and not placed.note else words, remarks.get("NOTE", ""))
+    return tuple(filter(None, notes))
 
 
 def _open_file(source: Recipe, opening: Opening) -> tuple[Any, bool]:
@@ -268,7 +248,8 @@ def _open_file(source: Recipe, opening: Opening) -> tuple[Any, bool]:
             "Write it without, or with overviews inside."
         )
     archived = map(damage_in_archive, opening.files or (opening.name,))
-    damage = damage_of(_file_of(opening.name, data), data.driver)
+    file = data.files[0] if is_gdal_name(opening.name) and data.files else opening.name
+    damage = damage_of(Path(file), data.driver)
     if damage := damage or next(filter(None, archived), ""):
         data.close()
         raise RasterError(f"{source.name} {damage}. Get the file again.")
@@ -276,20 +257,13 @@ def _open_file(source: Recipe, opening: Opening) -> tuple[Any, bool]:
         message = describe_container(source.name, data)
         data.close()
         raise RasterError(message)
-    # A file from outside may name another one that holds its overviews: none is asked for there.
-    stale = bool(
-        not source.driver and data.overviews(1) and are_stale(opening.name, state_of(source.place))
-    )
-    if stale:
-        # What GDAL reads in place of pixels must be what they are.
+    # A file from outside may name another one that holds its overviews: none is looked for there.
+    overviews = not source.driver and data.overviews(1)
+    stale = bool(overviews) and are_stale(opening.name, state_of(source.place))
+    if stale:  # what GDAL reads in place of pixels must be what they are
         data.close()
         data = rasterio.open(opening.name, OVERVIEW_LEVEL="NONE")
     return data, stale
-
-
-def _file_of(name: str, data: Any) -> Path:
-    """The local file that a name of GDAL means; one that is not there where it means none."""
-    return Path(data.files[0] if is_gdal_name(name) and data.files else name)
 
 
 def crs_of_map(source: Recipe, data: Any) -> str | None:
@@ -322,20 +296,12 @@ def _warped(data: Any, source: Recipe, onto: GeoBox, own: str | None) -> Any:
     if missing is None and data.dtypes[0].startswith("float"):
         missing = float("nan")
     height, width = shape_of(onto)
+    how = {"resampling": Resampling[source.resampling], "tolerance": EXACT_PX}
+    how |= {} if missing is None else {"src_nodata": missing}
     # In float32 with NaN for no data: what lies outside the raster is known from 0.
-    return WarpedVRT(
-        data,
-        src_crs=own,
-        crs=str(onto.crs),
-        transform=onto.affine,
-        height=height,
-        width=width,
-        resampling=Resampling[source.resampling],
-        tolerance=EXACT_PX,
-        dtype="float32",
-        nodata=float("nan"),
-        **({} if missing is None else {"src_nodata": missing}),
-    )
+    how |= {"dtype": "float32", "nodata": float("nan")}
+    place = {"crs": str(onto.crs), "transform": onto.affine, "height": height, "width": width}
+    return WarpedVRT(data, src_crs=own, **place, **how)
 
 
 class _Entry:

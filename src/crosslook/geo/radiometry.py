@@ -58,8 +58,7 @@ class _Radiometry(Written):
         for word in words:
             if word in known:
                 raise SettingError(f"{cls.option}: write '{word}=value'.")
-            if word in cls.presets:
-                fields |= {key: getattr(cls.presets[word], key) for key in known}
+            fields |= dict(cls.presets.get(word, ()))
         for key in [word for word in words if word not in cls.presets] + list(options):
             if key not in known:
                 raise SettingError(
@@ -213,7 +212,7 @@ class SarRadiometry(_Radiometry):
         return unit if self.speckle == "none" else _filtered(unit, self.speckle)
 
     def choose(self, header: Raster, empty: Sequence[bool] = ()) -> tuple[int, ...]:
-        """Bands to read: those asked for, else the first three that hold data."""
+        """Bands to read: those requested, else the first three that hold data."""
         if self.bands:
             return numbers_of(self.bands, header)
         full = [n for n in range(1, header.bands + 1) if not (n <= len(empty) and empty[n - 1])]
@@ -252,17 +251,14 @@ class OpticalRadiometry(_Radiometry):
         """Optical numbers are taken as they are."""
         return "stored"
 
-    def _fixed(self, header: Raster) -> tuple[float, float] | None:
-        """Limits that need no fit."""
-        if self.range == _TIMES_10_000 and max(header.scales) < _SMALL_SCALE:
-            return self.range[0] / 10_000, self.range[1] / 10_000
-        return self.range or ((0.0, 255.0) if header.dtype == "uint8" else None)
-
     def fit(self, header: Raster, scale: Scale, sample: FloatArray) -> Stretch:
         """Fit the limits on valid values (bands, n), unless they are fixed."""
-        if (fixed := self._fixed(header)) is None:
+        fixed = self.range or ((0.0, 255.0) if header.dtype == "uint8" else None)
+        if fixed is None:
             return Stretch("stored", *_percentiles(sample, self.percentiles))
-        return Stretch("stored", (fixed[0],) * len(sample), (fixed[1],) * len(sample))
+        is_scaled = self.range == _TIMES_10_000 and max(header.scales) < _SMALL_SCALE
+        low, high = ((end / 10_000 if is_scaled else end,) * len(sample) for end in fixed)
+        return Stretch("stored", low, high)
 
     def apply(self, raw: FloatArray, stretch: Stretch) -> FloatArray:
         """Scale (bands, h, w) with NaN to the same shape, mostly 0..1, NaN kept."""
@@ -317,7 +313,7 @@ def numbers_of(bands: Sequence[str], header: Raster) -> tuple[int, ...]:
     """
     numbers = []
     for band in bands:
-        text = str(band).lower()
+        text = band.lower()
         number = int(text) if text.isdigit() else 0
         if text in header.labels:
             number = header.labels.index(text) + 1
@@ -325,7 +321,7 @@ def numbers_of(bands: Sequence[str], header: Raster) -> tuple[int, ...]:
             names = [label for label in header.labels if label]
             called = f" ({', '.join(names)})" if names else ""
             raise SettingError(
-                f"band '{band}' was asked for, but {header.name} has bands 1 to "
+                f"band '{band}' was requested, but {header.name} has bands 1 to "
                 f"{header.bands}{called}."
             )
         numbers.append(number)

@@ -30,14 +30,7 @@ from crosslook.geo.grid import (
     window_of,
 )
 from crosslook.geo.integrity import heeding_warnings
-from crosslook.geo.opening import (
-    OPEN,
-    About,
-    crs_of_map,
-    opening_of,
-    reading,
-    reason,
-)
+from crosslook.geo.opening import OPEN, About, crs_of_map, opening_of, reading, reason
 from crosslook.geo.products.zarr_store import is_copy
 from crosslook.geo.recipe import EXACT_PX, Recipe
 from crosslook.storage import Place, as_path, as_place, files_below, is_remote, reaching
@@ -203,8 +196,10 @@ class RasterFile(Recipe):
         """
         head = self.header
         window = window or Window.whole(shape_of(head.grid))
-        if self._unmoved is not None and shape is None:
-            return self._read_unmoved(window, bands, *self._unmoved)
+        if self._unmoved is not None and shape is None:  # several times faster than to resample
+            own = replace(self, onto=None)
+            values = own.read(window.shifted(*self._unmoved), bands)
+            return self._without_missing(values, bands, own.header)
         if self.onto is not None and self._has_several and shape is None:
             return self._read_around_all(window, bands, self.onto)
         inside = window.clip(shape_of(head.grid))
@@ -212,7 +207,7 @@ class RasterFile(Recipe):
         if inside.is_empty:
             return out
         raw, masks = self._raw(inside, bands, shape)
-        values: FloatArray = raw.astype(np.float32)
+        values = raw.astype(np.float32)
         if masks is not None:
             values[masks == 0] = np.nan
         values[~np.isfinite(values)] = np.nan
@@ -230,14 +225,6 @@ class RasterFile(Recipe):
         if self.onto is None:
             return None
         return whole_offset(replace(self, onto=None).header.grid, self.onto)
-
-    def _read_unmoved(
-        self, window: Window, bands: tuple[int, ...], down: int, right: int
-    ) -> FloatArray:
-        """Read a grid whose pixels are the raster's own: several times faster than to resample."""
-        own = replace(self, onto=None)
-        values = own.read(window.shifted(down, right), bands)
-        return self._without_missing(values, bands, own.header)
 
     @cached_property
     def _has_several(self) -> bool:
@@ -283,7 +270,11 @@ class RasterFile(Recipe):
         out_shape = None if shape is None else (len(bands), *shape)
         warned = heeding_warnings(self.name)
         with OPEN.use(self, pixels=True) as (_, data), reading(self.place), warned:
-            self._check_bands(bands, data.count)
+            if wrong := [band for band in bands if not 1 <= band <= data.count]:
+                raise RasterError(
+                    f"{self.name} has no band {wrong[0]}; its bands are 1..{data.count}. "
+                    "Name other bands with --bands."
+                )
             try:
                 raw = data.read(list(bands), window=region, out_shape=out_shape)
                 # NaN for no data tells all that a mask would, without warping it once more.
@@ -302,14 +293,6 @@ class RasterFile(Recipe):
                     "The file is damaged or cut off; fetch or write it again."
                 ) from error
         return raw, masks
-
-    def _check_bands(self, bands: tuple[int, ...], count: int) -> None:
-        wrong = [band for band in bands if not 1 <= band <= count]
-        if wrong:
-            raise RasterError(
-                f"{self.name} has no band {wrong[0]}; its bands are 1..{count}. "
-                "Name other bands with --bands."
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -346,8 +329,7 @@ class RasterArray:
         if nodata is not None and not np.isnan(nodata):
             solid = solid & (bands != nodata).all(axis=0)
         count = len(bands)
-        place = plain_grid(*shape) if grid is None else grid
-        by = "nothing" if grid is None else "affine"
+        by, place = ("nothing", plain_grid(*shape)) if grid is None else ("affine", grid)
         header = Raster(
             name, place, count, bands.dtype.name, nodata, ("",) * count, (1.0,) * count,
             (0.0,) * count, False, by, magnitude,

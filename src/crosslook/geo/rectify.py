@@ -34,6 +34,7 @@ from crosslook.geo.explain import reason
 from crosslook.geo.products.vrt import control_points, pinned, points_element
 from crosslook.geo.recipe import EXACT_PX, Recipe
 from crosslook.storage import for_gdal, name_of
+from crosslook.types import Array
 
 _LOOKED_AT = 256  # pixels a side
 _NEEDED = "a raster of heights above the ellipsoid with a CRS is needed"
@@ -95,7 +96,6 @@ def _has_heights(data: Any, rpcs: RPC) -> bool:
 _MANY = 10  # control points, from which on a thin plate is drawn through them
 _MOST = 400  # a thin plate through n points takes n^3 steps: a second; 15 s through a thousand
 _FEWEST = 3
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def _by_points(data: Any, source: Recipe) -> Placed:
     own = pyproj.CRS.from_user_input(named)
     target = own.to_wkt()
     if own.is_geographic:
-        # In metres no longitude jumps at 180 degrees, and a plate bends alike both ways.
+        # In metres no longitude jumps at 180 degrees, and a plate is as stiff both ways.
         lon = (points[:, 2] - points[0, 2] + 180.0) % 360.0 - 180.0 + points[0, 2]
         target = _local_map(float(lon.mean()), float(points[:, 3].mean()))
         to_map = pyproj.Transformer.from_crs(own, target, always_xy=True)
@@ -227,15 +227,13 @@ def _stored(source: Recipe) -> str | None:
     return source.resampling if source.stored else None
 
 
-def _warped_by(data: Any, source: str, target: str, stored: str | None, **how: str) -> Any:
-    missing = {} if data.nodata is None else {"src_nodata": data.nodata}
-    numbers: dict[str, Any] = {"dtype": "float32", "nodata": float("nan")}
-    numbers |= {"resampling": Resampling.bilinear}
-    if stored is not None:
-        numbers = _as_stored(data, stored)
-    return WarpedVRT(
-        data, src_crs=source, crs=target, tolerance=EXACT_PX, **numbers, **missing, **how
-    )
+def _warped_by(data: Any, source: str, target: str, stored: str | None, **how: Any) -> Any:
+    how |= {} if data.nodata is None else {"src_nodata": data.nodata}
+    if stored is None:
+        how |= {"dtype": "float32", "nodata": float("nan"), "resampling": Resampling.bilinear}
+    else:
+        how |= _as_stored(data, stored)
+    return WarpedVRT(data, src_crs=source, crs=target, tolerance=EXACT_PX, **how)
 
 
 def _as_stored(data: Any, resampling: str) -> dict[str, Any]:
@@ -276,16 +274,9 @@ def _over_terrain(data: Any, dem: str, target: str, stored: str | None) -> Any:
         with rasterio.open(path, "w", **profile) as file:
             if stored is not None:
                 file.colorinterp = [*[ColorInterp.undefined] * (alpha - 1), ColorInterp.alpha]
-            reproject(
-                rasterio.band(data, bands),
-                rasterio.band(file, bands),
-                src_crs="EPSG:4326",
-                rpcs=data.rpcs,
-                src_nodata=data.nodata,
-                tolerance=EXACT_PX,
-                **how,
-                **options,
-            )
+            how |= {"src_crs": "EPSG:4326", "rpcs": data.rpcs, "src_nodata": data.nodata}
+            from_bands, to_bands = rasterio.band(data, bands), rasterio.band(file, bands)
+            reproject(from_bands, to_bands, tolerance=EXACT_PX, **how, **options)
         return rasterio.open(path)  # stays readable when its name is gone
 
 

@@ -112,8 +112,7 @@ def _of_array(array: RasterArray) -> StoredPixels:
 
     header, dtype = array.header, array.stored.dtype.name
     mark: Mark | None = None if array.valid.all() else "mask"
-    if header.nodata is not None:
-        mark = "nodata"
+    mark = mark if header.nodata is None else "nodata"
     scales, offsets = header.scales, header.offsets
     return StoredPixels(header, scales, offsets, dtype, header.nodata, mark, None, read)
 

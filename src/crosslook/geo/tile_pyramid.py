@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 from xml.etree.ElementTree import Element, SubElement, tostring
@@ -80,11 +79,8 @@ class _Tile:
 def is_tile_address(place: Place) -> bool:
     """Whether a place is an address with ``{z}``, ``{x}`` and ``{y}`` or ``{-y}``."""
     text = str(place)
-    return (
-        text.startswith(("http://", "https://"))
-        and all(f"{{{part}}}" in text for part in "zx")
-        and ("{y}" in text or "{-y}" in text)
-    )
+    numbered = "{z}" in text and "{x}" in text and ("{y}" in text or "{-y}" in text)
+    return numbered and text.startswith(("http://", "https://"))
 
 
 def tile_folder(folder: Path, tiling: Tiling) -> RasterFile | None:
@@ -95,23 +91,18 @@ def tile_folder(folder: Path, tiling: Tiling) -> RasterFile | None:
     RasterError
         If a tile cannot be opened.
     """
-    zooms = sorted(
-        (int(p.name) for p in _numbered(folder) if int(p.name) <= _DEEPEST), reverse=True
-    )
-    for zoom in zooms:
-        files = list(_tile_files(folder / str(zoom), zoom))
-        if files:
+    zooms = (int(path.name) for path in _numbered(folder))
+    for zoom in sorted((zoom for zoom in zooms if zoom <= _DEEPEST), reverse=True):
+        if files := list(_tile_files(folder / str(zoom), zoom)):
             break
     else:
         return None
     south = _from_south(folder, tiling.rows, zoom, files)
-    last = 2**zoom - 1
     tiles = [
-        _opened(col, last - row if south else row, path)
+        _opened(col, 2**zoom - 1 - row if south else row, path)
         for col, row, path in track(files, "Reading map tiles", len(files))
     ]
-    counted = "TMS" if south else "XYZ"
-    label = f"{folder.name} (tiles of zoom {zoom}, {counted})"
+    label = f"{folder.name} (tiles of zoom {zoom}, {'TMS' if south else 'XYZ'})"
     return RasterFile(_mosaic(tiles, zoom), label=label)
 
 
@@ -270,9 +261,7 @@ def _coloured_band(root: Element, colour: str) -> Element:
 def _head(left: int, top: int, across: int, down: int, zoom: int, side: int) -> Element:
     """A virtual raster in EPSG:3857 whose first tile is that of a column and row."""
     step = 2 * _HALF / 2**zoom
-    pixel = step / side
-    west, north = left * step - _HALF, _HALF - top * step
-    affine = (west, pixel, 0.0, north, 0.0, -pixel)
+    affine = (left * step - _HALF, step / side, 0.0, _HALF - top * step, 0.0, -step / side)
     return head(down, across, Placement("EPSG:3857", affine))
 
 
@@ -287,8 +276,7 @@ def _range(
             f"the box {west:g} {south:g} {east:g} {north:g} has no map tiles. "
             "Give --bbox WEST SOUTH EAST NORTH in degrees, between 85 S and 85 N."
         )
-    zoom = round(math.log2(2 * _HALF / 256 / resolution))
-    zoom = min(max(zoom, 0), _DEEPEST)
+    zoom = min(max(round(math.log2(2 * _HALF / 256 / resolution)), 0), _DEEPEST)
     count: int = 2**zoom
 
     def row_of(latitude: float) -> float:
@@ -298,11 +286,9 @@ def _range(
 
     first = math.floor((west + 180) / 360 * count), math.floor(row_of(north))
     last = math.ceil((east + 180) / 360 * count) - 1, math.ceil(row_of(south)) - 1
-    return (
-        (max(0, first[0]), max(0, first[1])),
-        (min(count - 1, max(last[0], first[0])), min(count - 1, max(last[1], first[1]))),
-        zoom,
-    )
+    low = max(0, first[0]), max(0, first[1])
+    high = min(count - 1, max(last[0], first[0])), min(count - 1, max(last[1], first[1]))
+    return low, high, zoom
 
 
 def _side_of(address: str, zoom: int, south: bool, places: list[tuple[int, int]]) -> int:
@@ -313,7 +299,7 @@ def _side_of(address: str, zoom: int, south: bool, places: list[tuple[int, int]]
     InputError
         If the server is out of reach, refuses, or answers with something else.
     """
-    said = "it has none of the tiles that were asked for"
+    said = "it has none of the requested tiles"
     for col, row in places:
         row = 2**zoom - 1 - row if south else row
         filled = address.replace("{z}", str(zoom)).replace("{x}", str(col))
@@ -337,22 +323,17 @@ def _service(address: str, zoom: int, side: int, south: bool) -> str:
     """What GDAL's WMS driver opens: all tiles of one zoom, those that are missing left empty."""
     root = Element("GDAL_WMS")
     service = SubElement(root, "Service", {"name": "TMS"})
-    url = address
-    for part in "zxy":
-        url = url.replace(f"{{{part}}}", f"${{{part}}}")
-    SubElement(service, "ServerUrl").text = url
-    window = SubElement(root, "DataWindow")
-    texts: dict[str, Any] = {
+    SubElement(service, "ServerUrl").text = re.sub(r"(\{[zxy]\})", r"$\1", address)
+    window = {
         "UpperLeftX": -_HALF, "UpperLeftY": _HALF, "LowerRightX": _HALF, "LowerRightY": -_HALF,
         "TileLevel": zoom, "TileCountX": 1, "TileCountY": 1,
         "YOrigin": "bottom" if south else "top",
     }  # fmt: skip
-    for key, value in texts.items():
-        SubElement(window, key).text = repr(value) if isinstance(value, float) else str(value)
     more = {
         "Projection": "EPSG:3857", "BlockSizeX": side, "BlockSizeY": side, "BandsCount": 4,
         "UserAgent": _AGENT, "Timeout": _PATIENCE, "ZeroBlockHttpCodes": "204,404",
     }  # fmt: skip
-    for key, value in more.items():
-        SubElement(root, key).text = str(value)
+    for parent, values in ((SubElement(root, "DataWindow"), window), (root, more)):
+        for key, value in values.items():
+            SubElement(parent, key).text = str(value)
     return tostring(root, encoding="unicode")

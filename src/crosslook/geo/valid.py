@@ -87,11 +87,6 @@ class Survey:
     common: float = 1.0
     apart: tuple[int, ...] = ()
 
-    @property
-    def fill(self) -> float | None:
-        """The first of the fills, to be used where one number is needed."""
-        return self.fills[0] if self.fills else None
-
     def clear(
         self, values: FloatArray, rows: NDArray[np.float32], cols: NDArray[np.float32]
     ) -> FloatArray:
@@ -106,9 +101,7 @@ class Survey:
         for number in self.fills:
             values[:, (values == np.float32(number)).any(axis=0)] = np.nan
         if self.outside is not None:
-            zero = (values == 0).all(axis=0)
-            if zero.any():
-                values[:, zero & self.is_outside(rows, cols)] = np.nan
+            values[:, (values == 0).all(axis=0) & self.is_outside(rows, cols)] = np.nan
         return values
 
     def is_outside(self, rows: NDArray[np.float32], cols: NDArray[np.float32]) -> Mask:
@@ -137,34 +130,26 @@ def survey(source: Source, bands: tuple[int, ...], zeros: str = "auto") -> Surve
     elif height * width <= _CHEAP_PIXELS:
         spacing = -(-max(height, width) // _LONGEST)
         shape = (max(1, height // spacing), max(1, width // spacing))
-        if source.header.stale_overviews:
-            pixels = _read_rows(source, bands, shape)
-        else:
-            pixels = source.read(None, bands, shape)
-        sample = pixels
+        stale = source.header.stale_overviews
+        sample = pixels = (
+            _read_rows(source, bands, shape) if stale else source.read(None, bands, shape)
+        )
     else:
         pixels, sample, spacing = _read_sites(source, bands, height, width)
     empty = tuple(bool(~np.isfinite(band).any()) for band in pixels)
-    used = pixels[[not nothing for nothing in empty]] if not all(empty) else pixels
+    holding = [all(empty) or not nothing for nothing in empty]
+    used = pixels[holding]
     fills, lost = _find_fills(used, source.header.dtype)
     outside = _zeros_outside(used, lost, zeros, spacing)
     if outside is not None and zeros == "auto" and _is_constant(used, lost | outside):
         outside = None  # zeros and one other value: a mask or a scan, no swath
     full = np.isfinite(pixels) & ~np.isin(pixels, np.array(fills, np.float32))
-    in_all = full[[not nothing for nothing in empty]].all(axis=0) if not all(empty) else full[0]
+    fractions, common = tuple(float(band.mean()) for band in full), full[holding].all(axis=0).mean()
     fraction = float((lost if outside is None else lost | outside).mean())
     if outside is not None and spacing > 1:
         outside = _grown(outside, np.ones((3, 3), np.uint8))
-    return Survey(
-        _values_of(sample, empty, fills, outside is not None),
-        spacing,
-        outside,
-        fills,
-        fraction,
-        empty,
-        tuple(float(band.mean()) for band in full),
-        float(in_all.mean()),
-    )
+    values = _values_of(sample, holding, fills, outside is not None)
+    return Survey(values, spacing, outside, fills, fraction, empty, fractions, float(common))
 
 
 def _is_constant(pixels: FloatArray, lost: Mask) -> bool:
@@ -219,9 +204,8 @@ def fill_from_neighbours(values: FloatArray, valid: Mask, holes: Mask) -> Mask:
         if not now.any():
             break
         for band in values:
-            total = cv2.blur(
-                np.where(known, band, np.float32(0.0)), (3, 3), borderType=cv2.BORDER_CONSTANT
-            )
+            there = np.where(known, band, np.float32(0.0))
+            total = cv2.blur(there, (3, 3), borderType=cv2.BORDER_CONSTANT)
             band[now] = total[now] / weight[now]
         known |= now
         left &= ~now
@@ -408,10 +392,8 @@ def _swath_shaped(region: Mask) -> bool:
     A swath is a convex strip: what lies outside holds a corner of the image,
     and it or what remains is convex, but for a ragged edge.
     """
-    corners = region[[0, 0, -1, -1], [0, -1, 0, -1]]
-    if not corners.any():
-        return False
-    return max(_solidity(region), _solidity(~region)) >= _STRAIGHT
+    in_corner = bool(region[[0, 0, -1, -1], [0, -1, 0, -1]].any())
+    return in_corner and max(_solidity(region), _solidity(~region)) >= _STRAIGHT
 
 
 def _grown(region: Mask, shape: NDArray[np.uint8]) -> Mask:
@@ -421,11 +403,9 @@ def _grown(region: Mask, shape: NDArray[np.uint8]) -> Mask:
 
 def _solidity(region: Mask) -> float:
     """Area over the area of the convex hull, 0..1."""
-    inner = cv2.erode(
-        region.astype(np.uint8), _CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=0
-    )
-    edge = region & (inner == 0)
-    points = np.argwhere(edge).astype(np.float32)
+    solid = region.astype(np.uint8)
+    inner = cv2.erode(solid, _CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    points = np.argwhere(region & (inner == 0)).astype(np.float32)
     if len(points) < 3:
         return 1.0
     # Hulls run through pixel centres: half a pixel is missing all around.
@@ -435,14 +415,13 @@ def _solidity(region: Mask) -> float:
 
 
 def _values_of(
-    sample: FloatArray, empty: tuple[bool, ...], fills: tuple[float, ...], no_zeros: bool
+    sample: FloatArray, holding: list[bool], fills: tuple[float, ...], no_zeros: bool
 ) -> FloatArray:
     """The values (bands, n) of a sample that are data in all bands that hold any."""
     flat = sample.reshape(len(sample), -1)
-    used = flat[[not nothing for nothing in empty]] if not all(empty) else flat
+    used = flat[holding]
     kept = np.isfinite(used).all(axis=0)
-    for number in fills:
-        kept &= ~(used == np.float32(number)).any(axis=0)
+    kept &= ~np.isin(used, np.array(fills, np.float32)).any(axis=0)
     if no_zeros:
         kept &= ~(used == 0).all(axis=0)
     return np.ascontiguousarray(flat[:, kept])

@@ -394,11 +394,7 @@ def _measured(
             continue
         rows.append(
             measure_scene(
-                scene,
-                radar.grey_image("sar"),
-                ground.grey_image("optical"),
-                settings,
-                extractors,
+                scene, radar.grey_image("sar"), ground.grey_image("optical"), settings, extractors
             )
         )
     if not usable:

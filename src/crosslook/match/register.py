@@ -22,12 +22,7 @@ from crosslook.match.reason import likely_cause
 from crosslook.match.relief import heights_on, view_geometry
 from crosslook.match.result import Failure, MatchResult
 from crosslook.match.select import FLAT_MODELS, ModelRequest, select_model
-from crosslook.match.settings import (
-    Model,
-    RegisterCall,
-    RegisterSettings,
-    TransformModel,
-)
+from crosslook.match.settings import Model, RegisterCall, RegisterSettings, TransformModel
 from crosslook.match.starts import SearchArea, Start, search_areas, start_of
 from crosslook.match.transform import Transform
 from crosslook.match.warped_file import RESAMPLING

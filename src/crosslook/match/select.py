@@ -12,12 +12,7 @@ from numpy.typing import NDArray
 
 from crosslook.match.matchers.template import points_at
 from crosslook.match.pair import ImagePair
-from crosslook.match.refine import (
-    InformationMeasure,
-    fraction_of,
-    information_measure,
-    refine,
-)
+from crosslook.match.refine import InformationMeasure, fraction_of, information_measure, refine
 from crosslook.match.relief import (
     CLEAR,
     HILLY_PX,

@@ -155,8 +155,7 @@ class HintOptions(Settings):
         default=None, description="The same of the optical image, as of its clouds."
     )
     points: Annotated[Path | None, Cli(metavar="FILE")] = Field(
-        default=None,
-        description="Points to start from: CSV as tie_points.csv, or .points of QGIS.",
+        default=None, description="Points to start from: CSV as tie_points.csv, or .points of QGIS."
     )
 
 
@@ -188,8 +187,7 @@ class ApplySettings(GroundOptions):
         description="Pixels of their own size on the optical grid, or those of the optical image.",
     )
     kind: Annotated[Literal["tif", "vrt"], Cli(name="as")] = Field(
-        default="tif",
-        description="Pixels, or the file as it is with control points that place it.",
+        default="tif", description="Pixels, or the file as it is with control points that place it."
     )
     resampling: Literal["auto", "nearest", "bilinear", "average"] = Field(
         default="auto",

@@ -10,14 +10,7 @@ import numpy as np
 
 from crosslook.errors import GridError
 from crosslook.extract.base import Extractor
-from crosslook.geo.grid import (
-    frame_name,
-    has_map,
-    is_placed,
-    is_unnamed,
-    mean_metres,
-    shares_frame,
-)
+from crosslook.geo.grid import frame_name, has_map, is_placed, is_unnamed, mean_metres, shares_frame
 from crosslook.geo.image import ImageFile
 from crosslook.match.ncc import correlation_device
 from crosslook.match.pair import ImagePair, read_pair

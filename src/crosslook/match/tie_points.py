@@ -9,12 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.match.channels import Channels
-from crosslook.match.ncc import (
-    box_sums,
-    correlate,
-    correlate_shifts,
-    find_peaks,
-)
+from crosslook.match.ncc import box_sums, correlate, correlate_shifts, find_peaks
 from crosslook.match.transform import Transform, similarity
 from crosslook.types import Array, FloatArray
 

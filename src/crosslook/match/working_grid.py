@@ -225,12 +225,7 @@ def _is_image(image: ImageFile, modality: Modality, window: Window, factor: int)
 
 
 def _check_mask(
-    image: ImageFile,
-    modality: Modality,
-    mask: RasterFile,
-    seen: Image,
-    window: Window,
-    factor: int,
+    image: ImageFile, modality: Modality, mask: RasterFile, seen: Image, window: Window, factor: int
 ) -> None:
     """Blame the mask where it, and not the image, leaves too few pixels."""
     bare = int(replace(image, mask=None).read(window, factor).valid.sum())

@@ -10,21 +10,15 @@ import numpy as np
 
 from crosslook.report.figures import COLOURS, Figure, named, shorten
 from crosslook.report.section import Part, Results, Section, Table, claims_table, measure_section
-from crosslook.report.tables import (
-    Claim,
-    interval,
-    number,
-    pair_distances,
-    plain_recalls,
-)
+from crosslook.report.tables import Claim, interval, number, pair_distances, plain_recalls
 from crosslook.retrieval.measure.registry import find_measure
-from crosslook.retrieval.run_folder import HistogramTable, read_histograms
+from crosslook.retrieval.run_folder import HistogramTable
 from crosslook.types import Row
 
 
 def gap_section(results: Results) -> list[Section]:
     """Gap metrics side by side, and the cosines of pairs and non-pairs."""
-    histograms = read_histograms(results.run)
+    histograms = HistogramTable.read(results.run)
     parts = [
         Part(
             f"Pairs and non-pairs: {name}",

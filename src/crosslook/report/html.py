@@ -13,8 +13,7 @@ from markupsafe import Markup
 from crosslook.atomic import write_text
 from crosslook.report.figures import Figure, figure_files, write_figures
 from crosslook.report.gap import claims_section, gap_section
-from crosslook.report.retrieval import retrieval_section, sweep_section
-from crosslook.report.robustness import robustness_section
+from crosslook.report.retrieval import retrieval_section, robustness_section, sweep_section
 from crosslook.report.section import Results, Section, measure_section
 from crosslook.report.structure import hover_thumbnails, structure_section, views_section
 from crosslook.report.tables import (
@@ -46,11 +45,7 @@ SECTIONS: tuple[tuple[str, Callable[[Results], list[Section]]], ...] = (
 A measure without one is shown by all of its rows, behind these.
 """
 
-WRITTEN = {
-    "report.html": is_marked,
-    "rows.csv": has_header(ROW_COLUMNS),
-    "rows.tex": is_marked,
-}
+WRITTEN = {"report.html": is_marked, "rows.csv": has_header(ROW_COLUMNS), "rows.tex": is_marked}
 """The files of a report beside its figures, and how each tells that crosslook wrote it."""
 
 

@@ -1,4 +1,4 @@
-"""Retrieval: match curves, the table of all setups, best and worst matches, depths of a model."""
+"""Retrieval: match curves, setups, best and worst matches, depths of a model; robustness."""
 
 from __future__ import annotations
 
@@ -34,13 +34,8 @@ from crosslook.report.tables import (
     plain_recalls,
     recall_rows,
 )
-from crosslook.retrieval.run_folder import (
-    CurveTable,
-    MatchTable,
-    picked_queries,
-    read_curves,
-    read_matches,
-)
+from crosslook.retrieval.measure.robustness import parse_level
+from crosslook.retrieval.run_folder import CurveTable, MatchTable, picked_queries
 from crosslook.retrieval.setup import CHOSEN, Setup, setup_of
 from crosslook.types import DIRECTIONS, Row
 
@@ -48,7 +43,7 @@ from crosslook.types import DIRECTIONS, Row
 def retrieval_section(results: Results) -> list[Section]:
     """Curves and rows of all setups, and what the leading one finds."""
     rows, lead = results.of("retrieval"), results.lead
-    curves = match_curves(read_curves(results.run), [line.setup for line in lead])
+    curves = match_curves(CurveTable.read(results.run), [line.setup for line in lead])
     parts = [
         Part("Cumulative match curves, SAR to optical", figure=curves),
         Part(table=retrieval_table(rows)),
@@ -68,7 +63,7 @@ def retrieval_section(results: Results) -> list[Section]:
 def _extreme_matches(results: Results, setup: Setup) -> list[Part]:
     """The ten best and the ten worst SAR queries of a setup."""
     wanted = (replace(setup, split=""), "sar->optical")
-    tables = [t for t in read_matches(results.run) if (t.setup, t.direction) == wanted]
+    tables = [t for t in MatchTable.read(results.run) if (t.setup, t.direction) == wanted]
     return [
         Part(
             f"The ten {which} matches of {setup.name} ({setup.how})",
@@ -254,3 +249,44 @@ def _sweep_figure(
         "yaxis": {"title": {"text": "recall at 1, distance of pairs"}, "rangemode": "tozero"},
     }
     return {"data": traces, "layout": layout}
+
+
+def robustness_section(results: Results) -> list[Section]:
+    """A curve per disturbance, and all rows."""
+    own = results.of("robustness")
+    parts = [
+        Part(f"Recall by {name.replace('-', ' ')}", figure=robustness_curves(own, name))
+        for name in disturbances(own)
+    ]
+    parts.append(Part("All robustness rows", table=measure_table(own)))
+    return measure_section(results, "robustness", parts)
+
+
+def robustness_curves(rows: Sequence[Row], name: str) -> Figure:
+    """Recall at 1 over the levels of one disturbance, a line per extractor."""
+    traces = []
+    extractors = dict.fromkeys(r.extractor for r in rows)
+    for colour, extractor in zip(cycle(COLOURS), extractors, strict=False):
+        own = [r for r in rows if r.extractor == extractor]
+        for kind, dash in ((name, "solid"), (f"{name}-extrapolated", "dot")):
+            points = [(level_of(r)[1], r) for r in own if level_of(r)[0] == kind]
+            if points:
+                label = extractor + (" (extrapolated)" if dash == "dot" else "")
+                traces.append(rows_curve(label, points, colour, dash))
+    return fractions(traces, name.replace("-", " "), "recall at 1", log=name == "gallery")
+
+
+def disturbances(rows: Sequence[Row]) -> list[str]:
+    """Names of what recall was measured over, in the order of the rows."""
+    names = [level_of(r)[0] for r in rows if r.metric.startswith("recall@1/")]
+    return list(dict.fromkeys(n for n in names if not n.endswith("-extrapolated")))
+
+
+def level_of(row: Row) -> tuple[str, float]:
+    """Name and level of a robustness row; empty where it is not of recall."""
+    if not row.metric.startswith("recall@1/"):
+        return "", 0.0
+    if "=" in row.metric:
+        _, name, level = parse_level(row.metric)
+        return name, level
+    return row.metric.partition("/")[2], float(row.k)

@@ -18,13 +18,7 @@ from crosslook.report.section import (
     measure_section,
     measure_table,
 )
-from crosslook.retrieval.run_folder import (
-    EmbeddingTable,
-    HeatTable,
-    read_embeddings,
-    read_heat_maps,
-    read_table,
-)
+from crosslook.retrieval.run_folder import EmbeddingTable, HeatTable, read_table
 from crosslook.retrieval.views import VIEWS_FILE, shrink
 from crosslook.types import MODALITIES, Patch
 
@@ -37,7 +31,7 @@ def structure_section(results: Results) -> list[Section]:
     rows = results.of("structure")
     if not rows:
         return []
-    embeddings, parts = read_embeddings(results.run), []
+    embeddings, parts = EmbeddingTable.read(results.run), []
     for name in dict.fromkeys(t.setup.extractor for t in embeddings):
         # UMAP after calibration comes first, since it is what most readers look for.
         own = sorted(
@@ -51,7 +45,7 @@ def structure_section(results: Results) -> list[Section]:
             f"calibration {t.setup.calibration}, ordered by {t.order_by}",
             figure=similarity_map(t),
         )
-        for t in read_heat_maps(results.run)
+        for t in HeatTable.read(results.run)
     ]
     parts.append(Part("All structure rows", table=measure_table(rows)))
     return measure_section(results, "structure", parts)
@@ -59,7 +53,7 @@ def structure_section(results: Results) -> list[Section]:
 
 def hover_thumbnails(results: Results) -> dict[str, list[str]]:
     """Small images (SAR, optical) in base64 by patch index, for the embeddings."""
-    shown = sorted({int(i) for table in read_embeddings(results.run) for i in table.index})
+    shown = sorted({int(i) for table in EmbeddingTable.read(results.run) for i in table.index})
     thumbnails = results.thumbnails if shown else {}
     return {
         str(i): [encoded(shrink(thumbnails[i][m])) for m in MODALITIES]

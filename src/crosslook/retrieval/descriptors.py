@@ -13,8 +13,7 @@ from crosslook.extract.registry import extractor_class, find_row, open_model
 from crosslook.extract.run import StoredForm, extract_family, iterate, read_maps
 from crosslook.extract.spec import parse_spec
 from crosslook.extract.store import FeatureSet
-from crosslook.retrieval.compare.maps import Shifts
-from crosslook.retrieval.compare.pooling import Pooling, dense_shifts, pool, resolve_pooling
+from crosslook.retrieval.compare.pooling import Pooling, Shifts, dense_shifts, pool, resolve_pooling
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.setup import Setup
 from crosslook.scratch import scratch

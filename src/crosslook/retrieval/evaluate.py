@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.model_selection import GroupKFold
 
-from crosslook.retrieval.choose import choose_setup
 from crosslook.retrieval.clusters import Clusters, Division, Duplicates
 from crosslook.retrieval.compare.approximate import (
     Sides,
@@ -24,11 +24,12 @@ from crosslook.retrieval.compare.calibration import (
     fit_directions,
     thin,
 )
-from crosslook.retrieval.compare.maps import Shifts
+from crosslook.retrieval.compare.pooling import Shifts
 from crosslook.retrieval.compare.similarity import (
     SCORINGS,
     Offsets,
     Ranks,
+    Similarities,
     exact_scorer,
     fit_scoring,
     normalise,
@@ -39,6 +40,7 @@ from crosslook.retrieval.measure.base import Pairs
 from crosslook.retrieval.measure.difference import Plain, TwoModels, is_pretrained
 from crosslook.retrieval.measure.gap import pair_histograms
 from crosslook.retrieval.measure.registry import measure_all
+from crosslook.retrieval.measure.resampling import sample
 from crosslook.retrieval.measure.retrieval import Ranking, accepted_neighbours, match_curve
 from crosslook.retrieval.measure.structure import Space
 from crosslook.retrieval.run_folder import (
@@ -422,3 +424,95 @@ def evaluate_structure(calibrated: Calibrated, evaluator: Evaluator) -> None:
         HeatTable(setup, heat.order_by, heat.values, heat.borders, index[heat.order])
         for heat in space.heat_maps()
     ]
+
+
+USUAL = ("standardize", "csls")
+"""Kept unless another setup is better by more than a standard error."""
+
+_FOLDS = 10
+_MOST = 1000
+
+
+def choose_setup(
+    descriptors: Descriptors,
+    fit: Indices,
+    clusters: Sequence[str],
+    calibrations: Sequence[str],
+    scorings: Sequence[str],
+    seed: int,
+) -> tuple[str, str] | None:
+    """Choose calibration and scoring by cross-validation within the calibration set.
+
+    The best of many setups on the measured queries is optimistic. Here one of
+    the clusters set aside is left out after the other (a tenth, where there are
+    more than ten); every setup is fitted on the rest, and the patches left out
+    look for their partners among all that are set aside. The highest mean
+    reciprocal rank over both directions wins, but the usual setup is kept unless
+    the winner beats it by more than a standard error over clusters: the few clusters
+    that are set aside decide little, and more of them are fitted in the end.
+
+    Parameters
+    ----------
+    descriptors : Descriptors
+        Of all patches.
+    fit : int64 array
+        Patches of the calibration set; a sample of at most 1,000 is used.
+    clusters : sequence of str
+        Cluster of every patch.
+    calibrations, scorings : sequence of str
+        What is tried.
+    seed : int
+        Deals the clusters, draws the sample.
+
+    Returns
+    -------
+    tuple of str or None
+        Calibration and scoring; None where fewer than two clusters are set aside.
+    """
+    setups = [(calibration, scoring) for calibration in calibrations for scoring in scorings]
+    if len(setups) == 1:
+        return setups[0]
+    used = fit[sample(len(fit), _MOST, seed)]
+    names, which = np.unique([clusters[at] for at in used], return_inverse=True)
+    if len(names) < 2:
+        return None
+    quality = np.empty((len(setups), len(used)))
+    folds = GroupKFold(min(_FOLDS, len(names)))
+    for fitted, left_out in folds.split(used, groups=which):
+        quality[:, left_out] = _reciprocal_ranks(
+            descriptors, used, fitted, left_out, calibrations, scorings
+        )
+    best = setups[int(np.argmax(quality.mean(axis=1)))]
+    if USUAL not in setups or best == USUAL:
+        return best
+    gain = quality[setups.index(best)] - quality[setups.index(USUAL)]
+    sums = np.bincount(which, weights=gain - gain.mean())  # residuals by cluster
+    error = float(np.sqrt((sums**2).sum() * len(names) / (len(names) - 1))) / len(used)
+    return best if gain.mean() > error else USUAL
+
+
+def _reciprocal_ranks(
+    descriptors: Descriptors,
+    used: Indices,
+    fitted: Indices,
+    left_out: Indices,
+    calibrations: Sequence[str],
+    scorings: Sequence[str],
+) -> NDArray[np.float64]:
+    """Mean reciprocal rank over directions, by setup and patch left out."""
+    raw, shifts = {m: descriptors.of(m)[used] for m in MODALITIES}, descriptors.shifts
+    reciprocal = np.zeros((len(calibrations), len(scorings), len(left_out)))
+    for at, name in enumerate(calibrations):
+        # One patch has no statistics; so few clusters leave only what needs none.
+        known = (raw["sar"][fitted], raw["optical"][fitted])
+        calibration = fit_calibration(name if len(fitted) > 1 else "none", *known)
+        sides = {m: normalise(calibration.apply(raw[m], m)) for m in MODALITIES}
+        for query, gallery in (MODALITIES, MODALITIES[::-1]):
+            banks = sides[query][fitted], sides[gallery][fitted]
+            pair = sides[query][left_out], sides[gallery]
+            offsets = [
+                fit_scoring(scoring, *banks, shifts=shifts).offsets(*pair) for scoring in scorings
+            ]
+            ranked = rank(Similarities(*pair, offsets, shifts), left_out, top=1)
+            reciprocal[at] += [0.5 / ranks.rank for [ranks] in ranked]
+    return reciprocal.reshape(-1, len(left_out))

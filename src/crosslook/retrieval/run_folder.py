@@ -7,10 +7,11 @@ the same run gives the same bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
@@ -23,12 +24,84 @@ from crosslook.json_text import json_object
 from crosslook.retrieval.setup import Setup
 from crosslook.types import MODALITIES, Direction, FloatArray, Indices, Patch, Row, Window
 
+_SETUP = ("extractor", "pooling", "calibration", "scoring")
 
-@dataclass(frozen=True)
-class MatchTable:
-    """Where every query's partner stands; indices point into the patches."""
+
+@dataclass(frozen=True, eq=False)
+class SetupTable:
+    """What a file of the run has of one setup: some of its lines.
+
+    Attributes
+    ----------
+    setup : Setup
+    FILE : str
+        The file of the run folder that all tables of a kind are written to.
+    OPTIONAL : bool
+        Whether a run may have none.
+    NAMES : tuple of str
+        Columns that name the setup.
+    """
 
     setup: Setup
+
+    FILE: ClassVar[str]
+    OPTIONAL: ClassVar[bool] = False
+    NAMES: ClassVar[tuple[str, ...]] = _SETUP
+
+    def columns(self) -> dict[str, Any]:
+        """Its columns; what is text says the same on every line."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_part(cls, setup: Setup, text: str, part: pa.Table) -> Self:
+        """Read it: its setup, what else is text (a direction, a method), and the rest."""
+        raise NotImplementedError
+
+    @classmethod
+    def write(cls, run: Path, tables: Sequence[Self]) -> None:
+        """Write the tables of this kind into one file; without any it is removed."""
+        path = run / cls.FILE
+        if not tables:  # what an earlier run into the same folder left would be shown as this one's
+            path.unlink(missing_ok=True)
+            return
+        parts = []
+        for table in tables:
+            own = {n: getattr(table.setup, n) for n in cls.NAMES} | table.columns()
+            count = next(len(values) for values in own.values() if not isinstance(values, str))
+            columns = {
+                name: pa.repeat(pa.scalar(values), count) if isinstance(values, str) else values
+                for name, values in own.items()
+            }
+            parts.append(pa.table(columns))
+        write_table(path, pa.concat_tables(parts))
+
+    @classmethod
+    def read(cls, run: Path) -> list[Self]:
+        """Read all tables of this kind; one ends where a column of text changes."""
+        path = run / cls.FILE
+        if cls.OPTIONAL and not path.is_file():
+            return []
+        table = read_table(path)
+        texts = [one.name for one in table.schema if pa.types.is_string(one.type)]
+        changes = np.zeros(len(table), bool)
+        changes[:1] = True
+        for name in texts:
+            codes = table[name].combine_chunks().dictionary_encode().indices.to_numpy()
+            changes[1:] |= codes[1:] != codes[:-1]
+        tables = []
+        for start, end in pairwise([*np.flatnonzero(changes).tolist(), len(table)]):
+            named = {name: table[name][start].as_py() for name in texts}
+            setup = Setup(**{n: named.pop(n) for n in _SETUP if n in named})
+            part = table.slice(start, end - start)
+            tables.append(cls.from_part(setup, "".join(named.values()), part))
+        return tables
+
+
+@dataclass(frozen=True, eq=False)
+class MatchTable(SetupTable):
+    """The rank of every query's partner; indices point into the patches."""
+
+    FILE = "matches.parquet"
     direction: Direction
     query_index: Indices
     rank: Indices
@@ -36,42 +109,94 @@ class MatchTable:
     top_scores: FloatArray
     partner_score: FloatArray
 
+    def columns(self) -> dict[str, Any]:
+        """One line per query."""
+        own = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "setup"}
+        return {n: _lists(v) if n.startswith("top_") else v for n, v in own.items()}
 
-@dataclass(frozen=True)
-class CurveTable:
+    @classmethod
+    def from_part(cls, setup: Setup, text: str, part: pa.Table) -> Self:
+        """The arrays of the lines."""
+        own = {
+            name: _square(part[name]) if name.startswith("top_") else part[name].to_numpy()
+            for name in ("query_index", "rank", "top_indices", "top_scores", "partner_score")
+        }
+        return cls(setup, text, **own)  # type: ignore[arg-type]  # as it was written
+
+
+@dataclass(frozen=True, eq=False)
+class CurveTable(SetupTable):
     """A cumulative match curve: ``values[k - 1]`` is recall at k."""
 
-    setup: Setup
+    FILE = "curves.parquet"
     direction: Direction
     values: NDArray[np.float64]
 
+    def columns(self) -> dict[str, Any]:
+        """One line per k."""
+        ks = np.arange(1, len(self.values) + 1)
+        return {"direction": self.direction, "k": ks, "value": self.values}
 
-@dataclass(frozen=True)
-class HistogramTable:
+    @classmethod
+    def from_part(cls, setup: Setup, text: str, part: pa.Table) -> Self:
+        """The values by k."""
+        return cls(setup, text, part["value"].to_numpy())  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False)
+class HistogramTable(SetupTable):
     """Counts of the cosines of pairs and of non-pairs over the same bins."""
 
-    setup: Setup
+    FILE = "histograms.parquet"
     edges: NDArray[np.float64]
     pairs: Indices
     non_pairs: Indices
 
+    def columns(self) -> dict[str, Any]:
+        """One line per bin."""
+        ends = {"low": self.edges[:-1], "high": self.edges[1:]}
+        return ends | {"pairs": self.pairs, "non_pairs": self.non_pairs}
+
+    @classmethod
+    def from_part(cls, setup: Setup, text: str, part: pa.Table) -> Self:
+        """The edges and counts."""
+        low, high, *counts = (part[n].to_numpy() for n in ("low", "high", "pairs", "non_pairs"))
+        return cls(setup, np.append(low, high[-1:]), *counts)
+
 
 @dataclass(frozen=True, eq=False)
-class EmbeddingTable:
+class EmbeddingTable(SetupTable):
     """Plane coordinates of pairs; ``sar`` and ``optical`` are float32 (n, 2).
 
     ``index`` (n,) points into the patches; ``method`` is ``pca`` or ``umap``.
     """
 
-    setup: Setup
+    FILE = "embedding.parquet"
+    OPTIONAL = True
+    NAMES = ("extractor", "calibration")
     method: str
     index: NDArray[np.int64]
     sar: FloatArray
     optical: FloatArray
 
+    def columns(self) -> dict[str, Any]:
+        """One line per pair."""
+        sides = {
+            f"{side}_{axis}": getattr(self, side)[:, at]
+            for side in MODALITIES
+            for at, axis in enumerate("xy")
+        }
+        return {"method": self.method, "index": self.index, **sides}
+
+    @classmethod
+    def from_part(cls, setup: Setup, text: str, part: pa.Table) -> Self:
+        """The coordinates by side."""
+        sides = (np.column_stack([part[f"{m}_{axis}"] for axis in "xy"]) for m in MODALITIES)
+        return cls(setup, text, part["index"].to_numpy(), *sides)
+
 
 @dataclass(frozen=True, eq=False)
-class HeatTable:
+class HeatTable(SetupTable):
     """Mean cosines of blocks of SAR (rows) and optical (columns), (b, b).
 
     ``borders`` are the places, in blocks, where the next cluster begins;
@@ -79,7 +204,9 @@ class HeatTable:
     block b those from ``b * n // blocks`` on; empty in runs that did not keep it.
     """
 
-    setup: Setup
+    FILE = "heat_maps.parquet"
+    OPTIONAL = True
+    NAMES = ("extractor", "calibration")
     order_by: str
     values: FloatArray
     borders: NDArray[np.float64]
@@ -89,6 +216,25 @@ class HeatTable:
         """The patches that were averaged in a block; none where the run did not keep them."""
         count, blocks = len(self.order), len(self.values)
         return self.order[block * count // blocks : (block + 1) * count // blocks]
+
+    def columns(self) -> dict[str, Any]:
+        """One line per row of blocks."""
+        blocks = len(self.values)
+        return {
+            "order_by": self.order_by,
+            "block": np.arange(blocks),
+            "values": list(self.values),
+            "borders": [self.borders] * blocks,
+            "members": [self.members(block) for block in range(blocks)],
+        }
+
+    @classmethod
+    def from_part(cls, setup: Setup, text: str, part: pa.Table) -> Self:
+        """The blocks, and which patches were averaged in each."""
+        borders = np.array(part["borders"][0].as_py(), np.float64)
+        kept = "members" in part.column_names
+        order = [part["members"].combine_chunks().flatten().to_numpy()] if kept else []
+        return cls(setup, text, _square(part["values"]), borders, *order)
 
 
 def picked_queries(table: MatchTable, best: bool) -> list[int]:
@@ -107,7 +253,6 @@ and of differences, and the same ground in other files counted as a partner; 3 h
 patches, and images of what is shown alone in large sets."""
 
 _BOUNDS = ("left", "bottom", "right", "top")
-_SETUP = ("extractor", "pooling", "calibration", "scoring")
 
 
 def write_rows(run: Path, rows: Sequence[Row]) -> None:
@@ -178,208 +323,6 @@ def read_patches(run: Path) -> list[Patch]:
         )
         for line in read_table(run / "patches.parquet").to_pylist()
     ]
-
-
-def write_matches(run: Path, tables: Sequence[MatchTable]) -> None:
-    """Write ``matches.parquet``, one line per query of every table."""
-    _write(
-        run / "matches.parquet",
-        [
-            {
-                **_names(t.setup),
-                "direction": t.direction,
-                "query_index": t.query_index,
-                "rank": t.rank,
-                "top_indices": _lists(t.top_indices),
-                "top_scores": _lists(t.top_scores),
-                "partner_score": t.partner_score,
-            }
-            for t in tables
-        ],
-    )
-
-
-def read_matches(run: Path) -> list[MatchTable]:
-    """Read ``matches.parquet``."""
-    return [
-        MatchTable(
-            setup,
-            direction=name,  # type: ignore[arg-type]  # as it was written
-            query_index=part["query_index"].to_numpy(),
-            rank=part["rank"].to_numpy(),
-            top_indices=_square(part["top_indices"]),
-            top_scores=_square(part["top_scores"]),
-            partner_score=part["partner_score"].to_numpy(),
-        )
-        for setup, name, part in _read(run / "matches.parquet")
-    ]
-
-
-def write_curves(run: Path, tables: Sequence[CurveTable]) -> None:
-    """Write ``curves.parquet``: recall at every k."""
-    _write(
-        run / "curves.parquet",
-        [
-            {
-                **_names(t.setup),
-                "direction": t.direction,
-                "k": np.arange(1, len(t.values) + 1),
-                "value": t.values,
-            }
-            for t in tables
-        ],
-    )
-
-
-def read_curves(run: Path) -> list[CurveTable]:
-    """Read ``curves.parquet``."""
-    return [
-        CurveTable(setup, name, part["value"].to_numpy())  # type: ignore[arg-type]
-        for setup, name, part in _read(run / "curves.parquet")
-    ]
-
-
-def write_histograms(run: Path, tables: Sequence[HistogramTable]) -> None:
-    """Write ``histograms.parquet``: counts of pairs and non-pairs per bin."""
-    _write(
-        run / "histograms.parquet",
-        [
-            {
-                **_names(t.setup),
-                "low": t.edges[:-1],
-                "high": t.edges[1:],
-                "pairs": t.pairs,
-                "non_pairs": t.non_pairs,
-            }
-            for t in tables
-        ],
-    )
-
-
-def read_histograms(run: Path) -> list[HistogramTable]:
-    """Read ``histograms.parquet``."""
-    return [
-        HistogramTable(
-            setup,
-            np.append(part["low"].to_numpy(), part["high"].to_numpy()[-1:]),
-            part["pairs"].to_numpy(),
-            part["non_pairs"].to_numpy(),
-        )
-        for setup, _, part in _read(run / "histograms.parquet")
-    ]
-
-
-def write_embeddings(run: Path, tables: Sequence[EmbeddingTable]) -> None:
-    """Write ``embedding.parquet``, one line per pair of every embedding."""
-    _write(
-        run / "embedding.parquet",
-        [
-            {
-                **_names(t.setup, "extractor", "calibration"),
-                "method": t.method,
-                "index": t.index,
-                "sar_x": t.sar[:, 0],
-                "sar_y": t.sar[:, 1],
-                "optical_x": t.optical[:, 0],
-                "optical_y": t.optical[:, 1],
-            }
-            for t in tables
-        ],
-    )
-
-
-def read_embeddings(run: Path) -> list[EmbeddingTable]:
-    """Read ``embedding.parquet``; nothing where the run has none."""
-    return [
-        EmbeddingTable(
-            setup,
-            method,
-            part["index"].to_numpy(),
-            *(
-                np.column_stack([part[f"{side}_{axis}"].to_numpy() for axis in "xy"])
-                for side in MODALITIES
-            ),
-        )
-        for setup, method, part in _read(run / "embedding.parquet", needed=False)
-    ]
-
-
-def write_heat_maps(run: Path, tables: Sequence[HeatTable]) -> None:
-    """Write ``heat_maps.parquet``, one line per row of blocks of every map."""
-    _write(
-        run / "heat_maps.parquet",
-        [
-            {
-                **_names(t.setup, "extractor", "calibration"),
-                "order_by": t.order_by,
-                "block": np.arange(len(t.values)),
-                "values": list(t.values),
-                "borders": [t.borders] * len(t.values),
-                "members": [t.members(block) for block in range(len(t.values))],
-            }
-            for t in tables
-        ],
-    )
-
-
-def read_heat_maps(run: Path) -> list[HeatTable]:
-    """Read ``heat_maps.parquet``; nothing where the run has none."""
-    return [
-        HeatTable(
-            setup,
-            order_by,
-            _square(part["values"]),
-            np.array(part["borders"][0].as_py(), np.float64),
-            part["members"].combine_chunks().flatten().to_numpy()
-            if "members" in part.column_names
-            else np.empty(0, np.int64),
-        )
-        for setup, order_by, part in _read(run / "heat_maps.parquet", needed=False)
-    ]
-
-
-def _names(setup: Setup, *names: str) -> dict[str, str]:
-    """Columns that name a setup; by default all that a table of comparisons has."""
-    return {n: getattr(setup, n) for n in names or _SETUP}
-
-
-def _write(path: Path, parts: Sequence[Mapping[str, Any]]) -> None:
-    """Write parts as one table; what is text says the same on every line of its part."""
-    if not parts:  # what an earlier run into the same folder left would be shown as this one's
-        path.unlink(missing_ok=True)
-        return
-    tables = []
-    for part in parts:
-        count = next(len(values) for values in part.values() if not isinstance(values, str))
-        columns = {
-            name: pa.repeat(pa.scalar(values), count) if isinstance(values, str) else values
-            for name, values in part.items()
-        }
-        tables.append(pa.table(columns))
-    write_table(path, pa.concat_tables(tables))
-
-
-def _read(path: Path, *, needed: bool = True) -> list[tuple[Setup, str, pa.Table]]:
-    """The parts of a table: their setup, what else is text (a direction, a method), and the rest.
-
-    A part ends where a column of text changes.
-    """
-    if not needed and not path.is_file():
-        return []
-    table = read_table(path)
-    texts = [one.name for one in table.schema if pa.types.is_string(one.type)]
-    changes = np.zeros(len(table), bool)
-    changes[:1] = True
-    for name in texts:
-        codes = table[name].combine_chunks().dictionary_encode().indices.to_numpy()
-        changes[1:] |= codes[1:] != codes[:-1]
-    starts = np.flatnonzero(changes).tolist()
-    parts = []
-    for start, end in zip(starts, [*starts[1:], len(table)], strict=True):
-        named = {name: table[name][start].as_py() for name in texts}
-        known = {n: named.pop(n) for n in _SETUP if n in named}
-        parts.append((Setup(**known), "".join(named.values()), table.slice(start, end - start)))
-    return parts
 
 
 def _lists(values: NDArray[Any]) -> pa.ListArray:

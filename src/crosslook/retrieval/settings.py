@@ -41,10 +41,12 @@ Place = Annotated[Path, PlainValidator(_as_path), PlainSerializer(_as_text)]
 
 
 def _as_seeds(value: Any) -> Any:
-    try:
-        seeds = read_whole(value) if isinstance(value, str) else value
-    except ValueError:
-        seeds = "?"
+    seeds = value
+    if isinstance(value, str):
+        try:
+            seeds = read_whole(value)
+        except ValueError as error:
+            raise ValueError(f"'{value}' are no seeds, as 0..9 or 0,1,2: {error}") from None
     seeds = (seeds,) if isinstance(seeds, int) else seeds
     if not isinstance(seeds, list | tuple) or len(set(seeds)) != len(seeds):
         raise ValueError(f"'{value}' are no different whole numbers from 0, as 0..9 or 0,1,2")
@@ -57,7 +59,9 @@ def _as_specs(value: Any) -> Any:
 
 def _as_extractors(value: Any) -> Any:
     texts = _as_specs(value)
-    if not isinstance(texts, list | tuple):
+    if not isinstance(texts, list | tuple) or not all(
+        isinstance(one, str | ExtractorSpec) for one in texts
+    ):
         raise ValueError("specs of extractors must be text, as raw,hog:cell=8")
     return tuple(
         spec for one in texts for spec in (expand_sweep(one) if isinstance(one, str) else [one])

@@ -30,15 +30,16 @@ from crosslook.retrieval.clusters import (
 from crosslook.retrieval.compare.approximate import DEPTH, load_faiss
 from crosslook.retrieval.descriptors import Descriptors, Features
 from crosslook.retrieval.evaluate import CALIBRATIONS, Evaluator, evaluate_structure
+from crosslook.retrieval.measure.registry import find_measure
+from crosslook.retrieval.measure.resampling import pool_splits
 from crosslook.retrieval.measure.robustness import CALIBRATION, SCORING, make_subject
 from crosslook.retrieval.plan import StudyPlan, plan_models
 from crosslook.retrieval.record import WRITTEN, describe_run, write_folder
-from crosslook.retrieval.repeats import pool_rows
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.stage_spec import Stage
 from crosslook.retrieval.stages import evaluate_fusion, evaluate_two_stages
 from crosslook.retrieval.views import feature_views
-from crosslook.types import MODALITIES, FeatureMap, Indices, Patch, Row
+from crosslook.types import MODALITIES, Estimate, FeatureMap, Indices, Patch, Row
 from crosslook.written import refuse_foreign
 
 
@@ -87,11 +88,7 @@ class _Study:
             self.clusters = find_clusters(self.patches.patches, settings.split_by)
             self.duplicates = duplicates_of(self.patches)
             self.evaluators = divide_patches(
-                self.patches.name,
-                self.patches.patches,
-                self.clusters,
-                self.duplicates,
-                settings,
+                self.patches.name, self.patches.patches, self.clusters, self.duplicates, settings
             )
         self.features = Features(self.patches, settings, plan.specs)
         self.fused: dict[Stage, Descriptors] = {}
@@ -215,6 +212,46 @@ def _all_rows(evaluators: list[Evaluator]) -> list[Row]:
     others = [e.findings.rows for e in evaluators if e.division.split != "held-out"]
     pooled = pool_rows(held_out) if held_out else []
     return pooled + [row for rows in others for row in rows]
+
+
+_KEY = (
+    "dataset", "extractor", "revision", "pooling", "calibration", "scoring", "split", "measure",
+    "direction", "metric", "k",
+)  # fmt: skip
+
+
+def pool_rows(splits: Sequence[Sequence[Row]]) -> list[Row]:
+    """Join the rows of repeated splits, row by row.
+
+    Values are means and intervals hold the total variance (:func:`pool_splits`).
+    Numbers of queries and items, which differ where clusters hold different
+    numbers of patches, are rounded means. ``splits`` counts the splits that
+    gave a row: a recall at 50 is there only where a gallery holds 50.
+    """
+    if len(splits) == 1:
+        return list(splits[0])
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for rows in splits:
+        for row in rows:
+            groups.setdefault(tuple(getattr(row, name) for name in _KEY), []).append(row)
+    return [_pool(rows) for rows in groups.values()]
+
+
+def _pool(rows: Sequence[Row]) -> Row:
+    definition = find_measure(rows[0].measure).define(rows[0].metric)
+    estimate = pool_splits(
+        [Estimate(row.value, row.ci_low, row.ci_high) for row in rows], definition.bounds
+    )
+    return replace(
+        rows[0],
+        value=estimate.value,
+        ci_low=estimate.low,
+        ci_high=estimate.high,
+        n_query=round(float(np.mean([row.n_query for row in rows]))),
+        n_gallery=round(float(np.mean([row.n_gallery for row in rows]))),
+        chance=float(np.mean([row.chance for row in rows])),
+        splits=len(rows),
+    )
 
 
 def evaluate_descriptors(evaluator: Evaluator, whole: Descriptors) -> Descriptors:

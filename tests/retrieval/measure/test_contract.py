@@ -12,7 +12,6 @@ import pytest
 
 from crosslook.retrieval.compare.calibration import fit_calibration
 from crosslook.retrieval.compare.similarity import fit_scoring, normalise
-from crosslook.retrieval.compare.stage_scores import StageScores
 from crosslook.retrieval.measure.base import Measure, Pairs
 from crosslook.retrieval.measure.difference import Plain, TwoModels
 from crosslook.retrieval.measure.perturbations import PERTURBATIONS
@@ -20,7 +19,7 @@ from crosslook.retrieval.measure.registry import MEASURES, find_measure, measure
 from crosslook.retrieval.measure.retrieval import Ranking
 from crosslook.retrieval.measure.robustness import Subject
 from crosslook.retrieval.measure.structure import Space
-from crosslook.retrieval.measure.two_stage import Stages
+from crosslook.retrieval.measure.two_stage import Stages, StageScores
 from crosslook.types import Estimate, FloatArray, Metric
 
 COUNT = 40

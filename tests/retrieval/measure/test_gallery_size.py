@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from crosslook.retrieval.measure.gallery_size import (
+from crosslook.retrieval.measure.robustness import (
     fit_beta_binomial,
     gallery_curve,
     subsampled,

@@ -28,6 +28,7 @@ from crosslook.retrieval.measure.resampling import (
     bootstrap_mean,
     bootstrap_median,
     jackknife,
+    pool_splits,
 )
 from crosslook.retrieval.measure.retrieval import (
     Ranking,
@@ -38,7 +39,6 @@ from crosslook.retrieval.measure.retrieval import (
     chance_mrr,
     match_curve,
 )
-from crosslook.retrieval.repeats import pool_splits
 from crosslook.types import Estimate, Metric, Patch, Window
 
 

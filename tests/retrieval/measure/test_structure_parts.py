@@ -9,15 +9,16 @@ import pytest
 from sklearn.metrics import silhouette_samples
 
 from crosslook.retrieval.measure.gap import occurrences
-from crosslook.retrieval.measure.maps import heat_map, principal_scores
 from crosslook.retrieval.measure.resampling import jackknife
 from crosslook.retrieval.measure.structure import (
     agreement,
     cosine_distances,
     effective_rank,
+    heat_map,
     joint_labels,
     mean_cosine,
     pair_scatter,
+    principal_scores,
     scatter_ratio,
     silhouettes,
     unevenness,

@@ -7,8 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from crosslook.retrieval.measure import structure
-from crosslook.retrieval.measure.maps import embed_pca
-from crosslook.retrieval.measure.structure import Space, Structure
+from crosslook.retrieval.measure.structure import Space, Structure, embed_pca
 from crosslook.types import FloatArray, Metric
 
 SCENES = np.repeat(np.arange(10), 12)

@@ -14,8 +14,10 @@ from crosslook.data.simulate.noise import (
     lattice_noise,
     mix,
     pixel_hash,
+    stream,
     uniform,
 )
+from crosslook.data.simulate.settings import SceneOptions
 from crosslook.types import FloatArray, Mask, Window
 
 _WAVELENGTH = 6000.0
@@ -150,7 +152,7 @@ Labels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class LandCover:
-    """What stands on the ground; all arrays are (H, W).
+    """What lies on the ground; all arrays are (H, W).
 
     Attributes
     ----------
@@ -257,19 +259,6 @@ def _point(
 
 
 @dataclass(frozen=True)
-class World:
-    """An endless plane of ground; a seed and a pixel grid of ``gsd`` metres."""
-
-    seed: int
-    gsd: float = 10.0
-    relief: float = 120.0
-
-    def stream(self, name: str) -> int:
-        """A seed of its own for each purpose."""
-        return int(mix(self.seed & 0xFFFFFFFF, self.seed >> 32, *name.encode()))
-
-
-@dataclass(frozen=True)
 class Ground:
     """Terrain and land cover of a window; arrays are (H, W).
 
@@ -284,20 +273,17 @@ class Ground:
 
     @property
     def surface(self) -> FloatArray:
-        """Metres of terrain and what stands on it."""
+        """Metres of terrain and the objects on it."""
         return self.terrain.height + self.cover.height
 
 
-def make_ground(world: World, window: Window) -> Ground:
-    """Evaluate the ground of a window; equal to that part of any larger one."""
-    y = _metres(window.row, window.height, world.gsd)
-    x = _metres(window.col, window.width, world.gsd)
-    terrain = make_terrain(world.stream("terrain"), y, x, world.relief)
-    cover = make_landcover(world.stream("landcover"), y, x, world.gsd, terrain)
-    texture = fractal_noise(world.stream("texture"), y, x, 160.0, octaves=3, gain=0.8)
-    bits = pixel_hash(world.stream("grain"), window)
-    return Ground(terrain, cover, texture, bits)
-
-
-def _metres(start: int, count: int, gsd: float) -> Metres:
-    return np.asarray((start + np.arange(count) + 0.5) * gsd, np.float64)
+def make_ground(scene: SceneOptions, window: Window) -> Ground:
+    """Evaluate the ground of a window of a world; equal to that part of any larger one."""
+    y, x = (
+        np.asarray((start + np.arange(count) + 0.5) * scene.gsd, np.float64)
+        for start, count in ((window.row, window.height), (window.col, window.width))
+    )
+    terrain = make_terrain(stream(scene.seed, "terrain"), y, x, scene.relief)
+    cover = make_landcover(stream(scene.seed, "landcover"), y, x, scene.gsd, terrain)
+    texture = fractal_noise(stream(scene.seed, "texture"), y, x, 160.0, octaves=3, gain=0.8)
+    return Ground(terrain, cover, texture, pixel_hash(stream(scene.seed, "grain"), window))

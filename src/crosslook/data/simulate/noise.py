@@ -41,6 +41,11 @@ def uniform(bits: Hash) -> FloatArray:
     return (bits >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
 
 
+def stream(seed: int, name: str) -> int:
+    """A seed of its own for each purpose."""
+    return int(mix(seed & 0xFFFFFFFF, seed >> 32, *name.encode()))
+
+
 def lattice_noise(seed: int, y: Metres, x: Metres, wavelength: float) -> FloatArray:
     """Value noise in -1..1, shape (len(y), len(x)).
 

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.data.simulate.ground import (
-    BUILDING,
-    FIELD,
-    MAX_OBJECT_HEIGHT,
-    Ground,
-    World,
-    make_ground,
-)
-from crosslook.data.simulate.noise import blur, mix, normal_noise, pixel_hash, uniform
+from crosslook.data.simulate.ground import BUILDING, FIELD, MAX_OBJECT_HEIGHT, Ground, make_ground
+from crosslook.data.simulate.noise import blur, mix, normal_noise, pixel_hash, stream, uniform
+from crosslook.data.simulate.settings import SceneOptions
 from crosslook.types import FloatArray, Mask, Window
 
 _ALBEDO = np.array(
@@ -53,50 +46,31 @@ _WHITE = 0.36
 """Reflectance that becomes 255."""
 
 
-@dataclass(frozen=True)
-class OpticalSettings:
-    """How the optical sensor and its light are.
-
-    Attributes
-    ----------
-    sun_azimuth, sun_elevation : float
-        Degrees; azimuth clockwise from north, elevation above the horizon.
-    blur : float
-        Sigma of the sensor's point spread function, in pixels.
-    noise : float
-        Standard deviation of additive noise, in reflectance.
-    """
-
-    sun_azimuth: float = 150.0
-    sun_elevation: float = 45.0
-    blur: float = 0.6
-    noise: float = 0.004
-
-    @property
-    def radius(self) -> int:
-        """Pixels that the blur reaches."""
-        return math.ceil(3 * self.blur)
+_BLUR = 0.6
+"""Sigma of the sensor's point spread function, in pixels."""
+_BLUR_REACH = math.ceil(3 * _BLUR)
+_NOISE = 0.004
+"""Standard deviation of additive noise, in reflectance."""
 
 
-def render_optical(world: World, window: Window, settings: OpticalSettings) -> NDArray[np.uint8]:
+def render_optical(scene: SceneOptions, window: Window) -> NDArray[np.uint8]:
     """Render red, green, blue of a window, uint8 (3, H, W).
 
     The result for a window equals that part of any larger one: what lies
     around it is made too, as far as shadows and blur reach.
     """
-    reach = _shadow_reach(world.gsd, settings)
-    margin = reach + settings.radius + 1
-    ground = make_ground(world, window.pad(margin))
-    light = _sunlight(ground, world.gsd, settings)
+    reach = math.ceil(MAX_OBJECT_HEIGHT / math.tan(math.radians(scene.sun_elevation)) / scene.gsd)
+    ground = make_ground(scene, window.pad(reach + _BLUR_REACH + 1))
+    light = _sunlight(ground, scene)
     inner = slice(reach, light.shape[0] - reach), slice(reach, light.shape[1] - reach)
-    lit = np.where(_shadow(ground.surface, world.gsd, settings, reach), 0.0, light[inner])
+    lit = np.where(_shadow(ground.surface, scene, reach), 0.0, light[inner])
     cut = slice(reach + 1, -reach - 1)
     albedo = _albedo(ground)[:, cut, cut]
     brightness = (_SKYLIGHT + (1 - _SKYLIGHT) * lit[1:-1, 1:-1]).astype(np.float32)
-    image = blur(albedo * brightness, settings.blur, settings.radius)
+    image = blur(albedo * brightness, _BLUR, _BLUR_REACH)
     for band in range(3):
-        bits = pixel_hash(world.stream(f"noise{band}"), window)
-        image[band] += np.float32(settings.noise) * normal_noise(bits)
+        bits = pixel_hash(stream(scene.seed, f"noise{band}"), window)
+        image[band] += np.float32(_NOISE) * normal_noise(bits)
     scaled = image * np.float32(255 / _WHITE) + np.float32(0.5)
     return np.asarray(np.clip(scaled, 1, 255), np.uint8)
 
@@ -117,37 +91,32 @@ def _albedo(ground: Ground) -> FloatArray:
     return np.stack(bands).astype(np.float32)
 
 
-def _sun(settings: OpticalSettings) -> tuple[float, float, float]:
+def _sun(scene: SceneOptions) -> tuple[float, float, float]:
     """Unit vector to the sun: south (rows), east (columns), up."""
-    azimuth, elevation = math.radians(settings.sun_azimuth), math.radians(settings.sun_elevation)
+    azimuth, elevation = math.radians(scene.sun_azimuth), math.radians(scene.sun_elevation)
     flat = math.cos(elevation)
     return -flat * math.cos(azimuth), flat * math.sin(azimuth), math.sin(elevation)
 
 
-def _sunlight(ground: Ground, gsd: float, settings: OpticalSettings) -> FloatArray:
+def _sunlight(ground: Ground, scene: SceneOptions) -> FloatArray:
     """Lambert's cosine of the terrain, 1 on flat ground; edges lack a slope."""
     z = ground.terrain.height
-    south, east, up = _sun(settings)
+    south, east, up = _sun(scene)
     light = np.ones(z.shape, np.float32)
-    dy = (z[2:, 1:-1] - z[:-2, 1:-1]) / np.float32(2 * gsd)
-    dx = (z[1:-1, 2:] - z[1:-1, :-2]) / np.float32(2 * gsd)
+    dy = (z[2:, 1:-1] - z[:-2, 1:-1]) / np.float32(2 * scene.gsd)
+    dx = (z[1:-1, 2:] - z[1:-1, :-2]) / np.float32(2 * scene.gsd)
     cosine = (up - dy * np.float32(south) - dx * np.float32(east)) / np.sqrt(1 + dy * dy + dx * dx)
     light[1:-1, 1:-1] = np.clip(cosine / np.float32(up), 0, 2)
     return light
 
 
-def _shadow_reach(gsd: float, settings: OpticalSettings) -> int:
-    longest = MAX_OBJECT_HEIGHT / math.tan(math.radians(settings.sun_elevation))
-    return math.ceil(longest / gsd)
-
-
-def _shadow(surface: FloatArray, gsd: float, settings: OpticalSettings, reach: int) -> Mask:
+def _shadow(surface: FloatArray, scene: SceneOptions, reach: int) -> Mask:
     """Whether something towards the sun is higher than the ray; loses ``reach`` a side.
 
     Only what an object of the greatest height could shade is looked for, so
     mountains cast none.
     """
-    south, east, up = _sun(settings)
+    south, east, up = _sun(scene)
     flat = math.hypot(south, east)
     height, width = (side - 2 * reach for side in surface.shape)
     here = surface[reach : reach + height, reach : reach + width]
@@ -155,6 +124,6 @@ def _shadow(surface: FloatArray, gsd: float, settings: OpticalSettings, reach: i
     for step in range(1, reach + 1):
         row = reach + round(step * south / flat)
         col = reach + round(step * east / flat)
-        rise = np.float32(step * gsd * up / flat)
+        rise = np.float32(step * scene.gsd * up / flat)
         dark |= surface[row : row + height, col : col + width] > here + rise
     return dark

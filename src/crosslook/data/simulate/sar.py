@@ -1,28 +1,21 @@
 """The SAR image: backscatter, layover, shadow, double bounce and speckle.
 
 The sensor looks along the rows. The image is terrain-corrected, so the ground
-stays in its place and only what stands on it is displaced towards the sensor;
+stays in its place and only the objects on it are displaced towards the sensor;
 or it is not, and hills are displaced as well.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.data.simulate.ground import (
-    BUILDING,
-    FIELD,
-    MAX_OBJECT_HEIGHT,
-    Ground,
-    World,
-    make_ground,
-)
-from crosslook.data.simulate.noise import gamma_noise, mix, pixel_hash, uniform
-from crosslook.data.simulate.settings import Look
+from crosslook.data.simulate.ground import BUILDING, FIELD, MAX_OBJECT_HEIGHT, Ground, make_ground
+from crosslook.data.simulate.noise import gamma_noise, mix, pixel_hash, stream, uniform
+from crosslook.data.simulate.settings import SceneOptions
 from crosslook.types import FloatArray, Mask, Window
 
 Pixels = NDArray[np.int32]
@@ -40,28 +33,6 @@ _MOST_RELIEF = 2.7  # metres between the lowest and the highest ground, per metr
 _PARTS = 8  # of a pixel, so that a stretched slope has no gaps
 _WORK_BYTES = 256 << 20  # of the rows that are rendered at once
 _ROW_BYTES = 1200  # that a pixel takes meanwhile, of an image that is not terrain-corrected
-
-
-@dataclass(frozen=True)
-class SarSettings:
-    """How the SAR sensor is.
-
-    Attributes
-    ----------
-    look : str
-        Where it looks: ``east`` (ascending, right-looking) or ``west``.
-    incidence : float
-        Degrees from the vertical.
-    looks : float
-        Number of looks of the speckle; ``inf`` for none.
-    uncorrected : bool
-        Leave the terrain displaced.
-    """
-
-    look: Look = "east"
-    incidence: float = 38.0
-    looks: float = 4.0
-    uncorrected: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +58,7 @@ class Displacement:
     height: FloatArray
 
 
-def render_backscatter(world: World, window: Window, settings: SarSettings) -> FloatArray:
+def render_backscatter(scene: SceneOptions, window: Window) -> FloatArray:
     """Render the intensity of a window without speckle, linear, float32 (H, W).
 
     The result for a window equals that part of any larger one. Rows do not
@@ -95,54 +66,45 @@ def render_backscatter(world: World, window: Window, settings: SarSettings) -> F
     few at a time, and memory holds little beside the result.
     """
     out = np.empty(window.shape, np.float32)
-    margin = _margin(world, settings)
-    across = (window.width + 2 * margin) * (_ROW_BYTES if settings.uncorrected else _ROW_BYTES // 2)
-    deep = max(1, _WORK_BYTES // across)
-    for part in window.tiles(deep, window.width):
-        out[part.within(window).slices] = _render_rows(world, part, settings, margin)
+    margin = _margin(scene, scene.uncorrected)
+    across = (window.width + 2 * margin) * (_ROW_BYTES if scene.uncorrected else _ROW_BYTES // 2)
+    for part in window.tiles(max(1, _WORK_BYTES // across), window.width):
+        out[part.within(window).slices] = _render_rows(scene, part, margin)
     return out
 
 
-def _render_rows(world: World, window: Window, settings: SarSettings, margin: int) -> FloatArray:
+def _render_rows(scene: SceneOptions, window: Window, margin: int) -> FloatArray:
     """Render rows with a margin on either side, from which something may lie over them."""
-    tangent = math.tan(math.radians(settings.incidence))
-    layover_reach = math.ceil(MAX_OBJECT_HEIGHT / tangent / world.gsd) + 1
-    ground = make_ground(world, window.pad(0, margin))
-    scattered = _scatter(ground)
-    surface, terrain = ground.surface, ground.terrain.height
-    objects, label = ground.cover.height, ground.cover.label
-    if settings.look == "west":
-        scattered, surface, terrain = scattered[:, ::-1], surface[:, ::-1], terrain[:, ::-1]
-        objects, label = objects[:, ::-1], label[:, ::-1]
-    if settings.uncorrected:
-        hidden = _shaded(surface, world.gsd / tangent)
+    tangent = _tangent(scene)
+    layover_reach = math.ceil(MAX_OBJECT_HEIGHT / tangent / scene.gsd) + 1
+    ground, away = make_ground(scene, window.pad(0, margin)), _away(scene)
+    scattered, surface = _scatter(ground)[:, away], ground.surface[:, away]
+    terrain, objects = ground.terrain.height[:, away], ground.cover.height[:, away]
+    if scene.uncorrected:
+        hidden = _shaded(surface, scene.gsd / tangent)
     else:
-        scattered = scattered * _slope_factor(terrain, world.gsd, settings.incidence)
-        reach = math.ceil(MAX_OBJECT_HEIGHT * tangent / world.gsd)
-        hidden = _hidden(surface, world.gsd / tangent, reach)
-    # What stands high answers nearer to the sensor than its place.
-    shift = np.rint(objects / np.float32(tangent * world.gsd)).astype(np.int32)
+        scattered = scattered * _slope_factor(terrain, scene)
+        reach = math.ceil(MAX_OBJECT_HEIGHT * tangent / scene.gsd)
+        hidden = _hidden(surface, scene.gsd / tangent, reach)
+    # What lies high answers nearer to the sensor than its place.
+    shift = np.rint(objects / np.float32(tangent * scene.gsd)).astype(np.int32)
     image = np.where(hidden | (shift > 0), 0.0, scattered).astype(np.float32)
     image += _laid_over(np.where(hidden, 0, scattered), shift, layover_reach)
-    image += _walls(objects, label == BUILDING, shift, world.gsd, layover_reach)
-    if settings.uncorrected:
-        image = _carried(image, terrain / np.float32(tangent * world.gsd))
+    building = ground.cover.label[:, away] == BUILDING
+    image += _walls(objects, building, shift, scene.gsd, layover_reach)
+    if scene.uncorrected:
+        image = _carried(image, terrain / np.float32(tangent * scene.gsd))
     image = image + np.float32(_NOISE_FLOOR)
-    if settings.look == "west":
-        image = image[:, ::-1]
-    return np.asarray(image[:, margin:-margin], np.float32)
+    return np.asarray(image[:, away][:, margin:-margin], np.float32)
 
 
-def terrain_displacement(world: World, window: Window, settings: SarSettings) -> Displacement:
+def terrain_displacement(scene: SceneOptions, window: Window) -> Displacement:
     """Where an image that is not terrain-corrected shows the ground of a window, exactly."""
-    tangent = math.tan(math.radians(settings.incidence))
-    margin = _margin(world, replace(settings, uncorrected=True))
-    ground = make_ground(world, window.pad(0, margin))
-    surface, height, objects = ground.surface, ground.terrain.height, ground.cover.height
-    west = settings.look == "west"
-    if west:
-        surface, height, objects = surface[:, ::-1], height[:, ::-1], objects[:, ::-1]
-    pixel = np.float32(tangent * world.gsd)
+    tangent = _tangent(scene)
+    margin = _margin(scene, uncorrected=True)
+    ground, away = make_ground(scene, window.pad(0, margin)), _away(scene)
+    height, objects = ground.terrain.height[:, away], ground.cover.height[:, away]
+    pixel = np.float32(tangent * scene.gsd)
     moved = height / pixel + np.rint(objects / pixel)
     seen = np.arange(height.shape[1], dtype=np.float32) - moved
     beyond = np.maximum.accumulate(seen, axis=1)
@@ -150,23 +112,35 @@ def terrain_displacement(world: World, window: Window, settings: SarSettings) ->
     layover = np.zeros(seen.shape, bool)
     layover[:, 1:] |= beyond[:, :-1] >= seen[:, 1:]
     layover[:, :-1] |= before[:, 1:] <= seen[:, :-1]
-    shadow = _shaded(surface, world.gsd / tangent)
-    cut = slice(None), slice(margin, -margin)
-    columns = -moved[:, ::-1] if west else moved
-    masks = (layover[:, ::-1], shadow[:, ::-1]) if west else (layover, shadow)
-    level = height[:, ::-1] if west else height
-    return Displacement(columns[cut], masks[0][cut], masks[1][cut], level[cut])
+    shadow = _shaded(ground.surface[:, away], scene.gsd / tangent)
+    columns = -moved if scene.look == "west" else moved
+    cut = slice(margin, -margin)
+    return Displacement(
+        columns[:, away][:, cut],
+        layover[:, away][:, cut],
+        shadow[:, away][:, cut],
+        ground.terrain.height[:, cut],
+    )
 
 
-def _margin(world: World, settings: SarSettings) -> int:
+def _tangent(scene: SceneOptions) -> float:
+    return math.tan(math.radians(scene.incidence))
+
+
+def _away(scene: SceneOptions) -> slice:
+    """Columns from the sensor outward; taken twice, they are as they were."""
+    return slice(None, None, -1 if scene.look == "west" else 1)
+
+
+def _margin(scene: SceneOptions, uncorrected: bool) -> int:
     """Pixels beside a window from which something may lie over it or shade it."""
-    tangent = math.tan(math.radians(settings.incidence))
-    high = MAX_OBJECT_HEIGHT + (_MOST_RELIEF * world.relief if settings.uncorrected else 0.0)
-    return max(math.ceil(high * tangent / world.gsd), math.ceil(high / tangent / world.gsd) + 1) + 2
+    high = MAX_OBJECT_HEIGHT + (_MOST_RELIEF * scene.relief if uncorrected else 0.0)
+    tangent = _tangent(scene)
+    return max(math.ceil(high * tangent / scene.gsd), math.ceil(high / tangent / scene.gsd) + 1) + 2
 
 
 def _shaded(surface: FloatArray, rise: float) -> Mask:
-    """Whether anything nearer to the sensor, however far, stands in the ray's way."""
+    """Whether anything nearer to the sensor, however far, lies in the ray's way."""
     level = surface + np.arange(surface.shape[1], dtype=np.float64) * rise
     dark = np.zeros(surface.shape, bool)
     dark[:, 1:] = np.maximum.accumulate(level, axis=1)[:, :-1] > level[:, 1:]
@@ -196,17 +170,16 @@ def _carried(image: FloatArray, moved: FloatArray) -> FloatArray:
     return np.asarray(out.reshape(height, width), np.float32)
 
 
-def add_speckle(image: FloatArray, world: World, window: Window, looks: float) -> FloatArray:
-    """Multiply by gamma speckle of mean 1 and variance ``1 / looks``.
+def add_speckle(image: FloatArray, scene: SceneOptions, window: Window) -> FloatArray:
+    """Multiply by gamma speckle of mean 1 and variance ``1 / scene.looks``.
 
     ``window`` is that of the image in the sensor's own grid; the speckle of a
     pixel depends on its place and the seed alone.
     Fully developed speckle: Goodman, J. Opt. Soc. Am. 66, 1976.
     """
-    if math.isinf(looks):
+    if math.isinf(scene.looks):
         return image
-    bits = pixel_hash(world.stream("speckle"), window)
-    return image * gamma_noise(bits, looks)
+    return image * gamma_noise(pixel_hash(stream(scene.seed, "speckle"), window), scene.looks)
 
 
 def _scatter(ground: Ground) -> FloatArray:
@@ -219,20 +192,20 @@ def _scatter(ground: Ground) -> FloatArray:
     return np.asarray(plain * np.maximum(detail, np.float32(0.1)), np.float32)
 
 
-def _slope_factor(terrain: FloatArray, gsd: float, incidence: float) -> FloatArray:
+def _slope_factor(terrain: FloatArray, scene: SceneOptions) -> FloatArray:
     """Brightness of a slope against flat ground: sin(i) / sin(local i), 0.3..4.
 
     Area projection of Ulander, IEEE TGRS 34, 1996; range grows with columns.
     """
     slope = np.zeros(terrain.shape, np.float32)
-    slope[:, 1:-1] = (terrain[:, 2:] - terrain[:, :-2]) / np.float32(2 * gsd)
-    angle = math.radians(incidence)
+    slope[:, 1:-1] = (terrain[:, 2:] - terrain[:, :-2]) / np.float32(2 * scene.gsd)
+    angle = math.radians(scene.incidence)
     sine = (math.sin(angle) - np.float32(math.cos(angle)) * slope) / np.sqrt(1 + slope * slope)
     return np.asarray(math.sin(angle) / np.clip(sine, math.sin(angle) / 4, 1.0), np.float32)
 
 
 def _hidden(surface: FloatArray, rise: float, reach: int) -> Mask:
-    """Whether something nearer to the sensor stands in the ray's way."""
+    """Whether something nearer to the sensor lies in the ray's way."""
     dark = np.zeros(surface.shape, bool)
     for step in range(1, reach + 1):
         dark[:, step:] |= surface[:, :-step] > surface[:, step:] + np.float32(step * rise)
@@ -248,11 +221,7 @@ def _laid_over(scattered: FloatArray, shift: Pixels, reach: int) -> FloatArray:
 
 
 def _walls(
-    objects: FloatArray,
-    building: Mask,
-    shift: Pixels,
-    gsd: float,
-    reach: int,
+    objects: FloatArray, building: Mask, shift: Pixels, gsd: float, reach: int
 ) -> FloatArray:
     """Single scattering of walls that face the sensor, and the bounce at their foot."""
     wall = np.zeros(objects.shape, np.float32)

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.data.simulate.ground import World
-from crosslook.data.simulate.optical import OpticalSettings, render_optical
+from crosslook.data.simulate.optical import render_optical
 from crosslook.data.simulate.sar import (
     Displacement,
-    SarSettings,
     add_speckle,
     render_backscatter,
     terrain_displacement,
@@ -23,27 +21,12 @@ from crosslook.types import FloatArray, Window
 
 
 class SceneSettings(SceneOptions):
-    """The options of a scene, and the parts of the simulator that they set."""
-
-    @property
-    def world(self) -> World:
-        """The ground that the scene is a window of."""
-        return World(self.seed, self.gsd, self.relief)
+    """The options of a scene, its place in the world, and how a file names them."""
 
     @property
     def window(self) -> Window:
         """The optical grid as a window of the world."""
         return Window(*self.origin, self.size, self.size)
-
-    @property
-    def optical(self) -> OpticalSettings:
-        """The optical sensor and its light."""
-        return OpticalSettings(self.sun_azimuth, self.sun_elevation)
-
-    @property
-    def sar(self) -> SarSettings:
-        """The SAR sensor."""
-        return SarSettings(self.look, self.incidence, self.looks, self.uncorrected)
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as JSON can hold them."""
@@ -80,7 +63,7 @@ class SimulatedPair:
     def displacement(self) -> Displacement:
         """By how much hills are displaced in the SAR image, per optical pixel; 0 if corrected."""
         given = self.settings
-        displaced = terrain_displacement(given.world, given.window, given.sar)
+        displaced = terrain_displacement(given, given.window)
         if given.uncorrected:
             return displaced
         none = np.zeros_like(displaced.columns)
@@ -101,9 +84,8 @@ def make_pair(size: int = 1024, seed: int = 0, **options: Any) -> SimulatedPair:
         For a name or value that is not allowed.
     """
     settings = SceneSettings(size=size, seed=seed, **options)
-    optical = render_optical(settings.world, settings.window, settings.optical)
-    sar = render_sar(settings)
-    return SimulatedPair(optical, sar, truth_matrix(settings), settings)
+    optical = render_optical(settings, settings.window)
+    return SimulatedPair(optical, render_sar(settings), truth_matrix(settings), settings)
 
 
 def truth_matrix(settings: SceneSettings) -> NDArray[np.float64]:
@@ -114,11 +96,10 @@ def truth_matrix(settings: SceneSettings) -> NDArray[np.float64]:
     """
     angle = math.radians(settings.rotation)
     cos, sin = settings.scale * math.cos(angle), settings.scale * math.sin(angle)
-    rotation = np.array([[cos, -sin], [sin, cos]])
     centre = np.full(2, settings.size / 2)
     matrix = np.eye(3)
-    matrix[:2, :2] = rotation
-    matrix[:2, 2] = centre - rotation @ centre + np.asarray(settings.shift, np.float64)
+    matrix[:2, :2] = [[cos, -sin], [sin, cos]]
+    matrix[:2, 2] = centre - matrix[:2, :2] @ centre + np.asarray(settings.shift, np.float64)
     return matrix
 
 
@@ -137,10 +118,10 @@ def render_sar(settings: SceneSettings, part: Window | None = None) -> FloatArra
     at = part or Window.whole((settings.size, settings.size))
     matrix, place = truth_matrix(settings), at.shifted(*settings.origin)
     if np.array_equal(matrix, np.eye(3)):
-        image = render_backscatter(settings.world, place, settings.sar)
+        image = render_backscatter(settings, place)
     else:
         image = _resampled(settings, matrix, at)
-    return add_speckle(image, settings.world, place, settings.looks)
+    return add_speckle(image, settings, place)
 
 
 def seen_window(matrix: NDArray[np.float64], part: Window) -> Window:
@@ -154,7 +135,7 @@ def _resampled(settings: SceneSettings, matrix: NDArray[np.float64], part: Windo
     from scipy.ndimage import affine_transform
 
     seen = seen_window(matrix, part)
-    larger = render_backscatter(settings.world, seen.shifted(*settings.origin), settings.sar)
+    larger = render_backscatter(settings, seen.shifted(*settings.origin))
     # scipy counts from pixel centres: index + 0.5 is the position.
     first = np.array([part.row + 0.5, part.col + 0.5])
     offset = matrix[:2, :2] @ first + matrix[:2, 2] - seen.corner - 0.5

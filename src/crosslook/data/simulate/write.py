@@ -46,7 +46,7 @@ def optical_bands(settings: SceneSettings, rows: int) -> Iterator[tuple[int, NDA
     """
 
     def render(at: Window) -> NDArray[np.uint8]:
-        return render_optical(settings.world, at.shifted(*settings.origin), settings.optical)
+        return render_optical(settings, at.shifted(*settings.origin))
 
     yield from _bands(settings.size, rows, (_TILE, _TILE), render)
 
@@ -130,7 +130,16 @@ def write_pairs(out: Path | str, count: int, settings: SimulateOptions) -> list[
     base = SceneSettings(**settings.model_dump(include=set(SceneOptions.model_fields)))
     if not 1 <= count <= MOST_PAIRS:
         raise SettingError(f"count is {count}; 1 to {MOST_PAIRS} pairs are allowed.")
-    scenes = {f"sim-{i:04d}": _settings_of(base, i) for i in range(count)}
+    # A world of its own per scene; the first is the seed's, as in make_pair.
+    seeds = [
+        base.seed,
+        *(int(mix(base.seed & 0xFFFFFFFF, base.seed >> 32, i)) for i in range(1, count)),
+    ]
+    scenes = {
+        f"sim-{i:04d}": base.model_copy(update={"seed": seed}) for i, seed in enumerate(seeds)
+    }
+    # Upper left corners on a grid whose scenes do not touch.
+    step = 1.25 * base.size * base.gsd
     truth = _truth_json(scenes)
     refuse_foreign(folder, _WRITTEN, overwrite=settings.overwrite)
     if not _WRITTEN[_TRUTH](folder / _TRUTH):
@@ -138,13 +147,17 @@ def write_pairs(out: Path | str, count: int, settings: SimulateOptions) -> list[
     _refuse_foreign(folder)
     check_writable(folder)
     sweep(folder)
-    if (folder / _TABLE).exists() or not _is_truth(folder, truth):
+    kept = folder / _TRUTH
+    if (folder / _TABLE).exists() or not (
+        kept.exists() and kept.read_text(encoding="utf-8") == truth
+    ):
         _clear(folder)
         # Before the pairs: it tells a later call that the files are ours, and of which settings.
         write_text(folder / _TRUTH, truth)
     for index, (name, scene) in enumerate(track(scenes.items(), "Simulating pairs", total=count)):
         if not all(_is_made(path, scene) for path in _files(folder, name)):
-            write_pair(folder, name, scene, _place(index, scene))
+            row, col = divmod(index, _PER_ROW)
+            write_pair(folder, name, scene, (_WEST + col * step, _NORTH - row * step))
     write_text(folder / _TABLE, _truth_csv(scenes))
     return list(scenes)
 
@@ -201,28 +214,10 @@ def _write_raster(
     size = settings.size
     profile = profile_of(corner, settings.gsd, count, dtype) | {"height": size, "width": size}
     # GDAL's cache would take a part of all memory.
-    with (
-        rasterio.Env(GDAL_CACHEMAX=_CACHE_MIB),
-        rasterio.open(path, "w", **profile) as file,
-    ):
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MIB), rasterio.open(path, "w", **profile) as file:
         for top, bands in render(settings, int(file.block_shapes[0][0])):
             file.write(bands, window=FileWindow(0, top, size, bands.shape[1]))
         file.update_tags(**tags_of(settings))
-
-
-def _settings_of(base: SceneSettings, index: int) -> SceneSettings:
-    if not index:
-        return base
-    # A world of its own per scene; the first is the seed's, as in make_pair.
-    seed = int(mix(base.seed & 0xFFFFFFFF, base.seed >> 32, index))
-    return base.model_copy(update={"seed": seed})
-
-
-def _place(index: int, settings: SceneSettings) -> tuple[float, float]:
-    """Upper left corners on a grid whose scenes do not touch."""
-    step = 1.25 * settings.size * settings.gsd
-    row, col = divmod(index, _PER_ROW)
-    return _WEST + col * step, _NORTH - row * step
 
 
 def _files(folder: Path, name: str) -> tuple[Path, Path]:
@@ -233,13 +228,18 @@ def _files(folder: Path, name: str) -> tuple[Path, Path]:
 
 def _is_made(path: Path, settings: SceneSettings) -> bool:
     """Tell whether a file is there, whole, and of these settings."""
+    return _read_tags(path).items() >= tags_of(settings).items()
+
+
+def _read_tags(path: Path) -> dict[str, str]:
+    """The tags of a raster; none where it is missing or damaged."""
     import rasterio
 
     try:
         with rasterio.open(path) as file:
-            return bool(file.tags().items() >= tags_of(settings).items())
+            return dict(file.tags())
     except rasterio.errors.RasterioIOError:
-        return False
+        return {}
 
 
 def _refuse_foreign(folder: Path) -> None:
@@ -267,11 +267,6 @@ def _clear(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _is_truth(folder: Path, text: str) -> bool:
-    path = folder / _TRUTH
-    return path.exists() and path.read_text(encoding="utf-8") == text
-
-
 def _known(folder: Path) -> set[str]:
     path = folder / _TRUTH
     if not path.exists():
@@ -290,19 +285,15 @@ def _truth_json(scenes: dict[str, SceneSettings]) -> str:
         name: {"settings": s.as_dict(), "sar_to_optical": truth_matrix(s).tolist()}
         for name, s in scenes.items()
     }
-    truth = {
-        "synthetic": True,
-        "convention": "sar_to_optical acts on (row, column, 1); pixel centres at +0.5",
-        "pairs": pairs,
-    }
+    convention = "sar_to_optical acts on (row, column, 1); pixel centres at +0.5"
+    truth = {"synthetic": True, "convention": convention, "pairs": pairs}
     return json.dumps(truth, indent=1) + "\n"
 
 
 def _truth_csv(scenes: dict[str, SceneSettings]) -> str:
     lines = [",".join(_COLUMNS)]
-    for name, settings in scenes.items():
-        numbers = (repr(float(v)) for v in np.ravel(truth_matrix(settings)))
-        lines.append(f"{name},yes," + ",".join(numbers))
+    for name, scene in scenes.items():
+        lines.append(",".join([name, "yes", *map(repr, np.ravel(truth_matrix(scene)).tolist())]))
     return "\n".join(lines) + "\n"
 
 
@@ -344,7 +335,10 @@ def write_basemap(
         raise SettingError(f"block is {block}; a multiple of 256 from 256 to 8192 is allowed.")
     if path.suffix.lower() not in (".tif", ".tiff"):
         raise SettingError(f"{path.name}: the basemap is a GeoTIFF; the name must end in .tif.")
-    _refuse_foreign_basemap(path)
+    if path.exists() and _read_tags(path).get(TAG) != "yes":
+        raise OutputError(
+            f"{path} is there and was not written by the simulator. Choose another name."
+        )
     check_writable(path.parent)
     profile = profile_of((WEST, NORTH), settings.gsd, 3, "uint8")
     profile |= {"tiled": True, "blockxsize": 256, "blockysize": 256, "interleave": "pixel"}
@@ -355,22 +349,6 @@ def write_basemap(
     ):
         file.update_tags(**tags_of(settings))
         for at in track(windows, "Simulating the basemap"):
-            image = render_optical(settings.world, at.shifted(*settings.origin), settings.optical)
+            image = render_optical(settings, at.shifted(*settings.origin))
             file.write(image, window=FileWindow(at.col, at.row, at.width, at.height))
     return settings
-
-
-def _refuse_foreign_basemap(path: Path) -> None:
-    import rasterio
-
-    if not path.exists():
-        return
-    try:
-        with rasterio.open(path) as file:
-            ours = file.tags().get(TAG) == "yes"
-    except rasterio.errors.RasterioIOError:
-        ours = False
-    if not ours:
-        raise OutputError(
-            f"{path} is there and was not written by the simulator. Choose another name."
-        )

@@ -123,27 +123,24 @@ def chosen(product: Product, bands: Sequence[str], name: str) -> list[tuple[str,
     whole = members[product.default[0]] if len(product.default) == 1 else None
     out = []
     for band in bands:
-        key = aliases.get(band.lower()) or aliases.get(_numbered(band).lower())
-        if key is None and whole is not None and not whole.number and band.isdigit():
+        if key := aliases.get(band.lower()) or aliases.get(_numbered(band).lower()):
+            out.append((key, members[key]))
+        elif whole is not None and not whole.number and band.isdigit():
             out.append((band, replace(whole, number=int(band))))
-            continue
-        if key is None:
+        else:
             raise InputError(
                 f"'{name}' has no band '{band}'; it has {_listed(members)}. "
                 f"Name some of these with {option.strip()}."
             )
-        out.append((key, members[key]))
     return out
 
 
 def _usual(names: list[str]) -> list[str]:
     """Bands taken by their names alone: polarisations, one image, or the visible ones."""
-    polarised = [band for band in names if band in POLARISATIONS]
-    if polarised:
+    if polarised := [band for band in names if band in POLARISATIONS]:
         return polarised[:2]
-    visible = names[:3]
     known = [set(v) for v in (*VISIBLE.values(), COLOURS)]
-    return visible if set(visible) in known or len(names) == 1 else []
+    return names[:3] if set(names[:3]) in known or len(names) == 1 else []
 
 
 def _listed(names: Mapping[str, object], most: int = 24) -> str:

@@ -1,15 +1,14 @@
 """Products of one file or store that holds several images: which are bands, and where each lies.
 
-Each is one row of ``FILES``. It looks at the name first, so that ordinary
-rasters are not opened twice. Of a container that is no product the largest
-images are named, as they can be read.
+These are SAR on a map in HDF5, and Zarr. Both look at the name first, so that
+ordinary rasters are not opened twice. Of a container that is no product the
+largest images are named, as they can be read.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import rasterio
@@ -33,12 +32,11 @@ def images_inside(data: Any) -> list[str]:
     gives pixels alone.
     """
     listed = data.tags(ns="SUBDATASETS")
-    names = [str(name) for name in data.subdatasets]
     sizes = {
-        name: _pixels(str(listed.get(f"SUBDATASET_{number}_DESC", "")))
-        for number, name in enumerate(names, 1)
+        str(name): _pixels(str(listed.get(f"SUBDATASET_{number}_DESC", "")))
+        for number, name in enumerate(data.subdatasets, 1)
     }
-    return [_with_place(name) for name in sorted(names, key=lambda name: -sizes[name])[:_MOST]]
+    return [_with_place(name) for name in sorted(sizes, key=lambda name: -sizes[name])[:_MOST]]
 
 
 def describe_container(name: str, data: Any) -> str:
@@ -52,10 +50,7 @@ def describe_container(name: str, data: Any) -> str:
 
 def _pixels(described: str) -> int:
     sizes = _SIZE.match(described)
-    pixels = 1
-    for side in sizes[1].split("x") if sizes else ():
-        pixels *= int(side or 1)
-    return pixels
+    return math.prod(int(side or 1) for side in sizes[1].split("x")) if sizes else 1
 
 
 def _with_place(name: str) -> str:
@@ -73,44 +68,15 @@ def _with_place(name: str) -> str:
     return f'{driver}:"{file}":{inside}'
 
 
-@dataclass(frozen=True)
-class FileProduct:
-    """One kind of container.
-
-    Attributes
-    ----------
-    name : str
-    bands : callable
-        Place to its bands, each as a name that GDAL opens, or to a whole product; None where
-        it is no such.
-    source : callable, optional
-        A name that GDAL opens to the text of a virtual raster, where GDAL alone would not know
-        its place; None for other names.
-    """
-
-    name: str
-    bands: Callable[[str], dict[str, str] | Product | None]
-    source: Callable[[str], str | None] | None = None
-
-
-FILES: tuple[FileProduct, ...] = (
-    FileProduct("SAR on a map in HDF5", hdf5_bands, hdf5_source),
-    FileProduct("Zarr", zarr_bands, zarr_source),
-)
-
-
-def file_bands(text: str) -> dict[str, str] | Product | None:
-    """List the bands of a container; None where the file is none."""
-    found = (product.bands(text) for product in FILES)
-    return next((bands for bands in found if bands is not None), None)
+def file_product(text: str) -> Product | None:
+    """The bands of a container, each as GDAL names it; None where the file is none."""
+    bands = hdf5_bands(text)
+    bands = zarr_bands(text) if bands is None else bands
+    return None if bands is None else Product.of(bands)
 
 
 def gdal_source(name: str) -> str:
     """What GDAL opens for a file or a layer: its name, or a virtual raster at its true place."""
     if is_virtual(name):
         return name
-    for product in FILES:
-        text = None if product.source is None else product.source(name)
-        if text is not None:
-            return text
-    return for_gdal(name)[0]
+    return hdf5_source(name) or zarr_source(name) or for_gdal(name)[0]

@@ -1,14 +1,13 @@
 """Products that lie on disk as a folder: rows by maker, and what is common to them.
 
-Each is one row of ``FOLDERS``: a function that lists the bands of a folder, or
-gives None where the folder is no such product. The first that knows it wins.
+Each is a function of ``FOLDERS`` that lists the bands of a folder, or gives
+None where the folder is no such product. The first that knows it wins.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import rasterio
@@ -35,10 +34,13 @@ def opera(listing: Listing) -> Product | None:
     mask_names = {name.lower(): name for name in listing.find("OPERA_L2_RTC-S1_*_mask.tif")}
     bands: dict[str, Part] = {}
     for burst, files in bursts.items():
+        place = burst.split("_")[3].lower()  # track, burst and subswath, as t069-147170-iw1
         mask = mask_names.get(f"{burst}_mask.tif".lower())
         for polarisation in sorted(files, key=POLARISATIONS.index):
-            name = polarisation if len(bursts) == 1 else f"{_burst_of(burst)}_{polarisation}"
-            bands.setdefault(name, _masked(listing, files[polarisation], mask))
+            name = polarisation if len(bursts) == 1 else f"{place}_{polarisation}"
+            file = listing.at(files[polarisation])
+            masked = Part(file, mask=listing.at(mask), masked=_LAYOVER_AND_SHADOW) if mask else None
+            bands.setdefault(name, masked or Part(file))
     left = listing.find("*_BROWSE*.png", "*.h5")
     wanting = "each burst is an image of its own: name one, or its file" if len(bursts) > 1 else ""
     return Product(bands, left_out=tuple(left), radar=True, scale="power", wanting=wanting)
@@ -47,32 +49,16 @@ def opera(listing: Listing) -> Product | None:
 def opera_file(path: Path) -> Product | None:
     """One file of RTC-S1, with the mask that lies beside it."""
     match = _OPERA.match(path.name)
-    if match is None:
-        return None
-    mask = path.with_name(f"{match[1]}_mask.tif")
-    if not mask.is_file():
+    if match is None or not (mask := path.with_name(f"{match[1]}_mask.tif")).is_file():
         return None
     part = Part(str(path), mask=str(mask), masked=_LAYOVER_AND_SHADOW)
     return Product({match[2].lower(): part}, radar=True, scale="power")
 
 
-def _masked(listing: Listing, file: str, mask: str | None) -> Part:
-    if mask is None:
-        return Part(listing.at(file))
-    return Part(listing.at(file), mask=listing.at(mask), masked=_LAYOVER_AND_SHADOW)
-
-
-def _burst_of(name: str) -> str:
-    """Track, burst and subswath in the name of a product: ``t069-147170-iw1``."""
-    return name.split("_")[3].lower()
-
-
 def named_by_polarisation(listing: Listing) -> Product | None:
     """Two or more files whose names differ by the polarisation alone."""
     product = polarised_files(listing, "*.tif", "*.tiff", "*.img", "*.jp2")
-    if product is None or len(product.bands) < 2:
-        return None
-    return product
+    return product if product and len(product.bands) > 1 else None
 
 
 def polarised_files(listing: Listing, *patterns: str) -> Product | None:
@@ -125,36 +111,31 @@ _SENTINEL_1 = re.compile(
     r"^s1\w-(?P<swath>[a-z]+\d?)-[a-z]+-\w\w-.*?(?P<number>\d+)(?:-cog)?\.tiff?$", re.IGNORECASE
 )
 _POLARISED = re.compile(r"[-_](vv|vh|hh|hv)[-_.]", re.IGNORECASE)
-_BIOMASS_BANDS = ("hh", "hv", "vh", "vv")
 
 
 def sentinel_1(listing: Listing) -> Product | None:
     """SAFE: one file per polarisation below ``measurement``, and per subswath where it is SLC."""
-    named = [
-        (name, name.rpartition("/")[2])
-        for name in listing.find("measurement/*.tif", "measurement/*.tiff")
-    ]
-    swaths = {_swath(file) for _, file in named}
+    names = listing.find("measurement/*.tif", "measurement/*.tiff")
+    swaths = {name: _swath(name.rpartition("/")[2]) for name in names}
+    several = len(set(swaths.values())) > 1
     found: dict[str, str] = {}
-    for name, file in named:
-        if match := _POLARISED.search(file):
+    for name in names:
+        if match := _POLARISED.search(name.rpartition("/")[2]):
             band = match[1].lower()
-            band = f"{_swath(file)}_{band}" if len(swaths) > 1 else band
-            found.setdefault(band, listing.at(name))
+            found.setdefault(f"{swaths[name]}_{band}" if several else band, listing.at(name))
     if not found:
         return None
     first = [name for name in POLARISATIONS if name in found]
     ordered = {n: Part(found[n]) for n in [*first, *sorted(set(found) - set(first))]}
-    return Product(ordered, radar=True, wanting=_BURSTS if len(swaths) > 1 else "")
+    return Product(ordered, radar=True, wanting=_BURSTS if several else "")
 
 
 def _swath(file: str) -> str:
     """The subswath in the name of a measurement, with its number in the wave mode; else empty."""
-    match = _SENTINEL_1.match(file)
-    if match is None:
+    if (match := _SENTINEL_1.match(file)) is None:
         return ""
-    vignette = f"_{match['number']}" if match["swath"].lower().startswith("wv") else ""
-    return match["swath"].lower() + vignette
+    swath = match["swath"].lower()
+    return f"{swath}_{match['number']}" if swath.startswith("wv") else swath
 
 
 _BURSTS = (
@@ -178,10 +159,9 @@ def biomass(listing: Listing) -> Product | None:
     amplitude = listing.find("measurement/*_i_abs.tif*")
     if not amplitude:
         return None
+    numbers = {"vv": 4, "vh": 3, "hh": 1, "hv": 2}
+    bands = {name: Part(listing.at(amplitude[0]), number) for name, number in numbers.items()}
     phase = listing.find("measurement/*_i_phase.tif*")
-    file = listing.at(amplitude[0])
-    numbers = {name: number for number, name in enumerate(_BIOMASS_BANDS, 1)}
-    bands = {name: Part(file, numbers[name]) for name in POLARISATIONS if name in numbers}
     left = tuple(name.rpartition("/")[2] for name in phase)
     return Product(bands, left_out=left, radar=True, scale="amplitude")
 
@@ -204,9 +184,7 @@ _READS_ALOS_2 = (3, 13)  # GDAL, with the place
 
 def umbra(listing: Listing) -> Product | None:
     """One image as GEC, SIDD and SICD: the first of these that is there."""
-    if not any(
-        "umbra" in name.lower() for name in [listing.name, *listing.find("*_METADATA.json")]
-    ):
+    if "umbra" not in "/".join([listing.name, *listing.find("*_METADATA.json")]).lower():
         return None
     return _by_kind(listing, _UMBRA, ("gec", "sidd", "sicd"))
 
@@ -287,10 +265,9 @@ def alos_ceos(listing: Listing) -> Product | None:
 
 def single_file(path: Path) -> Product | None:
     """Say of single files that cannot be read what to give instead; None for others."""
-    name = path.name
-    if name.lower().endswith(".cphd"):
-        raise InputError(_phase_history(name))
-    return alos_ceos(Listing(str(path.parent))) if _is_ceos(name) else None
+    if path.suffix.lower() == ".cphd":
+        raise InputError(_phase_history(path.name))
+    return alos_ceos(Listing(str(path.parent))) if _is_ceos(path.name) else None
 
 
 def _is_ceos(name: str) -> bool:
@@ -308,45 +285,18 @@ def _check_alos(name: str) -> None:
         )
 
 
-@dataclass(frozen=True)
-class FolderProduct:
-    """One kind of product folder.
-
-    Attributes
-    ----------
-    name : str
-    bands : callable
-        What a folder holds to its product; None where it is no such.
-    archived : bool
-        Whether it may lie in a zip archive: its rasters are named by listing
-        alone, not by a file inside that could name others.
-    """
-
-    name: str
-    bands: Callable[[Listing], Product | None]
-    archived: bool = True
-
-
-FOLDERS: tuple[FolderProduct, ...] = (
-    FolderProduct("Sentinel-1 SAFE", sentinel_1),
-    FolderProduct("Sentinel-2 SAFE", sentinel_2),
-    FolderProduct("BIOMASS L1", biomass),
-    FolderProduct("SNAP BEAM-DIMAP", snap.data_folder),
-    FolderProduct("RADARSAT-2", radarsat_2, archived=False),
-    FolderProduct("TerraSAR-X, PAZ", terrasar_x, archived=False),
-    FolderProduct("ALOS CEOS", alos_ceos),
-    FolderProduct("Umbra", umbra),
-    FolderProduct("Capella", capella),
-    FolderProduct("ICEYE", iceye),
-    FolderProduct("OPERA RTC-S1", opera),
-    FolderProduct("files named by polarisation", named_by_polarisation),
-    FolderProduct("files named by band", numbered_bands),
-)
+FOLDERS: tuple[Callable[[Listing], Product | None], ...] = (
+    sentinel_1, sentinel_2, biomass, snap.data_folder, radarsat_2, terrasar_x, alos_ceos, umbra,
+    capella, iceye, opera, named_by_polarisation, numbered_bands,
+)  # fmt: skip
+_BY_A_FILE = (radarsat_2, terrasar_x)
+"""Not read in an archive: a file inside names the rasters, and could name others."""
 
 
 def folder_product(folder: Path) -> Product | None:
     """List the bands of a product's folder; None where it is none."""
-    return _first(Listing(str(folder)), FOLDERS)
+    listing = Listing(str(folder))
+    return next(filter(None, (bands(listing) for bands in FOLDERS)), None)
 
 
 def archive_product(path: Path) -> Product | None:
@@ -359,8 +309,8 @@ def archive_product(path: Path) -> Product | None:
     """
     archive: Archive | None = Archive(path)
     while archive is not None:
-        product = _first(archive, tuple(row for row in FOLDERS if row.archived))
-        if product := product or _only_image(archive):
+        found = (bands(archive) for bands in FOLDERS if bands not in _BY_A_FILE)
+        if product := next(filter(None, found), None) or _only_image(archive):
             for part in product.bands.values():
                 for file in filter(None, (part.file, part.mask)):
                     archive.check(file)
@@ -373,11 +323,6 @@ def _only_image(archive: Archive) -> Product | None:
     """The one raster of an archive that holds no product."""
     names = [n for n in archive.find("*.tif", "*.tiff", "*.jp2") if not is_no_imagery(n)]
     return Product.of({"image": archive.at(names[0])}) if len(names) == 1 else None
-
-
-def _first(listing: Listing, rows: tuple[FolderProduct, ...]) -> Product | None:
-    found = (row.bands(listing) for row in rows)
-    return next((product for product in found if product is not None), None)
 
 
 _ENTRIES = ("manifest.safe", "mtd_msil1c.xml", "mtd_msil2a.xml", "product.xml", "summary.txt")

@@ -39,12 +39,9 @@ class Layout:
     y: str
 
 
+_ON_A_MAP = _NISAR.format(product="(?:GCOV|GSLC)", grid="grids")
 LAYOUTS = (
-    Layout(
-        re.compile(_NISAR.format(product="(?:GCOV|GSLC)", grid="grids") + _POLARISED),
-        "xCoordinates",
-        "yCoordinates",
-    ),
+    Layout(re.compile(_ON_A_MAP + _POLARISED), "xCoordinates", "yCoordinates"),
     Layout(re.compile("(?P<group>/data)/" + _POLARISED), "x_coordinates", "y_coordinates"),
 )
 
@@ -183,32 +180,21 @@ def _named(gdal: str, path: str) -> str:
     return f'HDF5:"{gdal}":/{path}'
 
 
-@dataclass(frozen=True)
-class Unplaced:
-    """A product in radar geometry: a layer by which it is known, and what to use instead."""
-
-    name: str
-    layer: re.Pattern[str]
-    instead: str
-
-
-UNPLACED = (
-    Unplaced(
+# Products in radar geometry: a layer by which each is known, its name, and what to use instead.
+_UNPLACED = {
+    _NISAR.format(product="R?SLC", grid="swaths") + f"{_POLARISED} .*": (
         "a NISAR RSLC",
-        re.compile(_NISAR.format(product="R?SLC", grid="swaths") + f"{_POLARISED} .*"),
         "Use the GSLC or GCOV product of the same pass",
     ),
-    Unplaced(
+    "/s_[iq] .*": (
         "an ICEYE SLC, of real and imaginary parts",
-        re.compile("/s_[iq] .*"),
         "Use the amplitude (GeoTIFF) or the SICD of the same image",
     ),
-    Unplaced(
+    r"/S\d\d/(SBI|IMG) .*x2\].*": (
         "a COSMO-SkyMed SCS, of real and imaginary parts",
-        re.compile(r"/S\d\d/(SBI|IMG) .*x2\].*"),
         "Use the geocoded product (GEC or GTC) of the same image",
     ),
-)
+}
 
 
 def _refuse_radar_geometry(file: str, described: Mapping[str, str]) -> None:
@@ -219,11 +205,11 @@ def _refuse_radar_geometry(file: str, described: Mapping[str, str]) -> None:
     InputError
         If it is one.
     """
-    for product in UNPLACED:
+    for layer, (name, instead) in _UNPLACED.items():
         for path, size in described.items():
-            if product.layer.fullmatch(f"{path} {size}"):
+            if re.fullmatch(layer, f"{path} {size}"):
                 raise InputError(
-                    f"{name_of(file)} is {product.name}: its pixels are in radar geometry, "
-                    f"without a map. {product.instead}. A layer alone is read as a plain image "
+                    f"{name_of(file)} is {name}: its pixels are in radar geometry, "
+                    f"without a map. {instead}. A layer alone is read as a plain image "
                     f"""without a place, as 'HDF5:"{without_keys(file)}":/{path}'."""
                 )

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path, PurePath
 
 from crosslook.errors import InputError
+from crosslook.gdal_names import files_of
 
 SUFFIXES = (
     ".tif", ".tiff", ".vrt", ".jp2", ".nc", ".h5", ".ntf", ".nitf", ".img", ".png", ".jpg",
@@ -65,10 +66,7 @@ class Listing:
 
     def find(self, *patterns: str) -> list[str]:
         """Names of the files that match any glob, sorted; upper and lower case are the same."""
-        found: dict[str, None] = {}
-        for pattern in patterns:
-            found |= dict.fromkeys(self._below("", pattern.split("/")))
-        return sorted(found)
+        return sorted({name for one in patterns for name in self._below("", one.split("/"))})
 
     def at(self, name: str) -> str:
         """The file as GDAL names it."""
@@ -90,10 +88,10 @@ class Listing:
 
     def _look(self, folder: str) -> list[str]:
         try:
-            inside = [path.name for path in Path(self.root, folder).iterdir()]
+            inside = Path(self.root, folder).iterdir()
+            return [path.name for path in inside if not path.name.startswith(".")]
         except OSError:
             return []
-        return [name for name in inside if not name.startswith(".")]
 
     def _below(self, folder: str, pattern: list[str]) -> list[str]:
         match = re.compile(fnmatch.translate(pattern[0]), re.IGNORECASE).match
@@ -127,25 +125,14 @@ class Archive(Listing):
             If it is neither TIFF nor JPEG 2000, or cannot be read.
         """
         name = place.removeprefix(f"{self.root}/")
-        start = self._start(name)
-        if not start.startswith(_STARTS) or b"<VRTDataset" in start:
-            raise InputError(f"{name} in {self._path} is neither TIFF nor JPEG 2000. Get it again.")
-
-    def _start(self, name: str) -> bytes:
         inside = f"{self._top}/{name}" if self._top else name
         try:
             with zipfile.ZipFile(self._path) as archive, archive.open(inside) as file:
-                return file.read(_HEAD)
-        except (
-            OSError,
-            KeyError,
-            RuntimeError,
-            NotImplementedError,
-            zipfile.BadZipFile,
-            EOFError,
-            zlib.error,
-        ) as error:
+                start = file.read(_HEAD)
+        except (*_DAMAGED, KeyError, RuntimeError) as error:
             raise InputError(f"cannot read {inside} in {self._path}: {error}.") from error
+        if not start.startswith(_STARTS) or b"<VRTDataset" in start:
+            raise InputError(f"{name} in {self._path} is neither TIFF nor JPEG 2000. Get it again.")
 
     def _look(self, folder: str) -> list[str]:
         return self._folders.get("/".join(p for p in (self._top, folder) if p), [])
@@ -164,16 +151,23 @@ def _entries(path: str, changed: int) -> dict[str, list[str]]:
     folders: dict[str, dict[str, None]] = {}
     for name in names:
         parts = name.split("/")
-        if not name.lower().endswith(_ARCHIVED) or _leaves(parts):
-            continue
-        for depth in range(len(parts)):
-            folders.setdefault("/".join(parts[:depth]), {})[parts[depth]] = None
+        if name.lower().endswith(_ARCHIVED) and not _leaves(parts):
+            for depth, part in enumerate(parts):
+                folders.setdefault("/".join(parts[:depth]), {})[part] = None
     return {folder: sorted(inside) for folder, inside in folders.items()}
 
 
 def _leaves(parts: list[str]) -> bool:
     """Whether a name inside an archive leads out of it, or is hidden."""
     return any(part in ("", "..") or part.startswith(".") or "\\" in part for part in parts)
+
+
+def changed(text: str) -> int:
+    """Time of change of a local file or folder: one that is written anew is looked at anew."""
+    try:
+        return max(Path(file).stat().st_mtime_ns for file in files_of(text))
+    except (OSError, ValueError):
+        return 0
 
 
 def is_raster_name(name: str) -> bool:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -80,9 +81,8 @@ def fitted(lonlat: Array, heights: Array, pixels: Array) -> tuple[dict[str, str]
     for axis, name in enumerate(("LINE", "SAMP")):
         target = (pixels[:, axis] - origin[axis]) / reach[axis]
         above, below = _quotient(terms, target)
-        worst = max(
-            worst, float(np.abs((terms @ above) / (terms @ below) - target).max() * reach[axis])
-        )
+        residuals = np.abs((terms @ above) / (terms @ below) - target)
+        worst = max(worst, float(residuals.max() * reach[axis]))
         for part, numbers in (("NUM", above), ("DEN", below)):
             written[f"{name}_{part}_COEFF"] = " ".join(repr(float(n)) for n in numbers)
     return written, worst
@@ -210,10 +210,8 @@ def _by_plane(root: Element) -> Located:
     origin = _numbers(root, plane + "ReferencePoint/ECEF/{}", "XYZ")
     start = _numbers(root, plane + "ReferencePoint/Point/{}", ("Row", "Col"))
     spacing = _numbers(root, plane + "SampleSpacing/{}", ("Row", "Col"))
-    axes = [
-        _numbers(root, f"{plane}ProductPlane/{axis}UnitVector/{{}}", "XYZ")
-        for axis in ("Row", "Col")
-    ]
+    vectors = (f"{plane}ProductPlane/{axis}UnitVector/{{}}" for axis in ("Row", "Col"))
+    axes = [_numbers(root, vector, "XYZ") for vector in vectors]
     ground = origin + ((pixels - start) * spacing) @ np.stack(axes)
     return Located(_points(pixels, ground), "SIDD geometry")
 
@@ -345,19 +343,19 @@ def nitf_raster(data: Any, *, lengths: bool = True) -> str | None:
     root = head(height, data.width, where.placement, remarks)
     if not lengths:
         add_tags(root, "", data.tags())
+    table = _amplitudes(document)
     if len(parts) == 1:
-        _add_bands(root, data, data.name, layout, document, lengths=lengths)
+        _add_bands(root, data, data.name, layout, table, lengths)
     else:
         text = _mosaic(data, parts)
         with quiet(), rasterio.open(text) as whole:
-            _add_bands(root, whole, text, layout, document, lengths=lengths)
+            _add_bands(root, whole, text, layout, table, lengths)
     return tostring(root, encoding="unicode")
 
 
 def _remarks(where: Located, document: Element | None, *, pairs: bool) -> dict[str, str]:
-    out = {"PLACED_BY": where.by, "NOTE": where.note}
-    if pairs or (document is not None and "SICD" in document.tag):
-        out["MAGNITUDE"] = "YES"
+    lengths = pairs or (document is not None and "SICD" in document.tag)
+    out = {"PLACED_BY": where.by, "NOTE": where.note, "MAGNITUDE": "YES" if lengths else ""}
     return {key: value for key, value in out.items() if value}
 
 
@@ -376,13 +374,7 @@ def _located(document: Element | None, data: Any, above: int, height: int) -> Lo
 
 
 def _add_bands(
-    root: Element,
-    data: Any,
-    file: str,
-    layout: tuple[str, ...],
-    document: Element | None,
-    *,
-    lengths: bool,
+    root: Element, data: Any, file: str, layout: Sequence[str], table: list[float], lengths: bool
 ) -> None:
     """Add one band of amplitudes, or the bands as they are where they are detected already."""
     if layout == ("I", "Q") and not lengths:
@@ -390,7 +382,6 @@ def _add_bands(
     elif layout == ("I", "Q"):
         add_amplitude(root, data, file, (1, 2))
     elif layout == ("M", "P") and lengths:
-        table = _amplitudes(document)
         amplitude = new_band(root, "float32" if table else data.dtypes[0])
         kind = "ComplexSource" if table else "SimpleSource"
         source = add_source(root, amplitude, kind, file, Window.whole(data.shape), 1)
@@ -417,20 +408,15 @@ def _document(data: Any) -> Element | None:
     """The XML of the product that an open image belongs to; None where it has none."""
     found: dict[str, list[Element]] = {"SICD": [], "SIDD": []}
     for text in _texts(data):
-        try:
-            listed = fromstring(text)
-        except ParseError:
-            continue
-        for content in listed.iter("xml_content"):
-            for root in content:
+        with suppress(ParseError):
+            for root in fromstring(text).iterfind(".//xml_content/*"):
                 found.get(root.tag.rpartition("}")[2], []).append(root)
     name = data.tags().get("NITF_IID1", "").upper()
     if name.startswith("SIDD") and name[4:7].isdecimal():
         number = int(name[4:7])  # products are counted as their documents lie
         return found["SIDD"][number - 1] if 0 < number <= len(found["SIDD"]) else None
-    if name.startswith("SICD") or (len(found["SICD"]) == 1 and not found["SIDD"]):
-        return found["SICD"][0] if found["SICD"] else None
-    return None
+    only = len(found["SICD"]) == 1 and not found["SIDD"]
+    return next(iter(found["SICD"]), None) if only or name.startswith("SICD") else None
 
 
 def _texts(data: Any) -> list[str]:

@@ -15,11 +15,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from crosslook.errors import CrosslookError, InputError
-from crosslook.gdal_names import files_of, is_virtual
+from crosslook.gdal_names import is_virtual
 from crosslook.geo.products.bands import Part, Product, chosen
-from crosslook.geo.products.files import file_bands, gdal_source
+from crosslook.geo.products.files import file_product, gdal_source
 from crosslook.geo.products.folders import entry_product, folder_product
-from crosslook.geo.products.listing import is_no_imagery, is_raster_name
+from crosslook.geo.products.listing import changed, is_no_imagery, is_raster_name
 from crosslook.geo.products.stac import is_json, stac_items, stac_product
 from crosslook.geo.products.virtual import stack
 from crosslook.geo.products.zarr_store import is_zarr_folder
@@ -78,7 +78,10 @@ def images_below(folder: Path, *, deep: bool = False) -> list[Place]:
         Strings are places of STAC items.
     """
     found: list[Place] = []
-    entries = sorted((e for e in _entries(folder) if not e.name.startswith(".")), key=str)
+    try:
+        entries = sorted((e for e in folder.iterdir() if not e.name.startswith(".")), key=str)
+    except OSError:
+        return []
     names = {entry.name.lower() for entry in entries}
     stems = {entry.stem.lower() for entry in entries if is_raster_name(entry.name)}
     for path in entries:
@@ -98,28 +101,17 @@ def images_below(folder: Path, *, deep: bool = False) -> list[Place]:
     return found
 
 
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError:
-        return []
-
-
 def _is_stac(path: Path) -> bool:
     """Whether a JSON file is a STAC item or collection of such, not the sidecar of an image."""
     if path.stat().st_size > _MOST_JSON:
         return False
     try:
-        loaded = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        item = json.loads(path.read_bytes())
+        if item["type"] == "FeatureCollection":
+            return isinstance(item["features"][0]["assets"], dict)
+        return item["type"] == "Feature" and isinstance(item["assets"], dict)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return False
-    if not isinstance(loaded, dict):
-        return False
-    if loaded.get("type") == "FeatureCollection":
-        features = loaded.get("features")
-        first = features[0] if isinstance(features, list) and features else None
-        return isinstance(first, dict) and isinstance(first.get("assets"), dict)
-    return loaded.get("type") == "Feature" and isinstance(loaded.get("assets"), dict)
 
 
 @dataclass(frozen=True)
@@ -154,19 +146,11 @@ def resolve(place: Place, bands: Sequence[str] = (), *, masked: bool = True) -> 
     InputError
         If a folder is no product, or a product lacks the bands.
     """
-    return _resolve(str(place), tuple(bands), _changed(str(place)), masked)
-
-
-def _changed(text: str) -> int:
-    """Time of change of a local file or folder: one that is written anew is looked at anew."""
-    try:
-        return max(Path(file).stat().st_mtime_ns for file in files_of(text))
-    except (OSError, ValueError):
-        return 0
+    return _resolve(str(place), tuple(bands), changed(str(place)), masked)
 
 
 @lru_cache(maxsize=512)
-def _resolve(text: str, bands: tuple[str, ...], changed: int, masked: bool) -> Opening:
+def _resolve(text: str, bands: tuple[str, ...], _: int, masked: bool) -> Opening:
     product = product_at(text)
     if product is None:
         return _plain(text, bands)
@@ -184,17 +168,13 @@ def _resolve(text: str, bands: tuple[str, ...], changed: int, masked: bool) -> O
             )
         inner = resolve(parts[0].file)
         return Opening(inner.name, inner.files or (parts[0].file,))
+    files = dict.fromkeys(f for p in parts for f in (p.file, p.imaginary, p.mask) if f)
+    source = {"": "", **{file: gdal_source(file) for file in files}}
     named = [
-        replace(
-            p,
-            file=gdal_source(p.file),
-            imaginary=gdal_source(p.imaginary) if p.imaginary else "",
-            mask=gdal_source(p.mask) if p.mask else "",
-        )
+        replace(p, file=source[p.file], imaginary=source[p.imaginary], mask=source[p.mask])
         for p in parts
     ]
-    files = [file for p in parts for file in (p.file, p.imaginary, p.mask) if file]
-    return Opening(stack(named, names, product.scale, product.points), tuple(dict.fromkeys(files)))
+    return Opening(stack(named, names, product.scale, product.points), tuple(files))
 
 
 def _plain(text: str, bands: tuple[str, ...]) -> Opening:
@@ -237,25 +217,18 @@ def product_at(place: Place) -> Product | None:
     """
     text = str(place)
     if is_gdal_name(text):
-        return None if is_virtual(text) else _of_file(text)
+        return None if is_virtual(text) else file_product(text)
     if is_json(text):
         return stac_product(text)
     if is_remote(text):
-        return _of_file(text)
-    path = Path(text)
-    if not _is_one_file(path):
-        return folder_product(path) or _of_file(text)
-    return entry_product(path) or _of_file(text)
+        return file_product(text)
+    product = entry_product if _is_one_file(Path(text)) else folder_product
+    return product(Path(text)) or file_product(text)
 
 
 def _is_one_file(path: Path) -> bool:
     """Whether a path names one container, be it a folder as those of Zarr are."""
     return not path.is_dir() or is_zarr_folder(path)
-
-
-def _of_file(text: str) -> Product | None:
-    bands = file_bands(text)
-    return Product.of(bands) if isinstance(bands, dict) else bands
 
 
 def product_notes(place: Place) -> tuple[str, ...]:

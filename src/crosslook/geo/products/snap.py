@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError, fromstring
 
@@ -59,8 +60,10 @@ def data_folder(listing: Listing) -> Product | None:
     left = tuple(files[name] for name in bands if name not in imagery)
     imagery |= _complex(imagery)
     radar = _radar(list(imagery))
-    default = tuple(radar.values()) or _visible(list(imagery))
-    aliases = {band_name(n[1:]).lower(): n for n in imagery if re.fullmatch(r"B\d{1,2}A?", n)}
+    numbered = {band_name(n[1:]): n for n in imagery if re.fullmatch(r"B\d{1,2}A?", n)}
+    visible = tuple(numbered[name] for name in VISIBLE["sentinel"] if name in numbered)
+    default = tuple(radar.values()) or (visible if len(visible) == 3 else ())
+    aliases = {number.lower(): name for number, name in numbered.items()}
     amplitude = any(name.lower().startswith("amplitude") for name in default)
     first = {name: imagery[name] for name in default}
     return Product(
@@ -106,21 +109,12 @@ def _complex(bands: dict[str, Part]) -> dict[str, Part]:
     }
 
 
-def _visible(names: list[str]) -> tuple[str, ...]:
-    """Red, green and blue of an optical product, by the numbers of Sentinel-2."""
-    numbered = {band_name(n[1:]): n for n in names if re.fullmatch(r"B\d{1,2}A?", n)}
-    visible = VISIBLE["sentinel"]
-    return tuple(numbered[b] for b in visible) if set(visible) <= set(numbered) else ()
-
-
 def _description(listing: Listing) -> Element:
     """The ``.dim`` beside the folder; an empty one where that is not there or damaged."""
     path = Path(listing.root).with_suffix(".dim")
-    try:
+    with suppress(OSError, ParseError):
         if path.stat().st_size <= _MOST_TEXT:
             return fromstring(path.read_bytes())
-    except (OSError, ParseError):
-        pass
     return Element("nothing")
 
 
@@ -129,10 +123,8 @@ def _unused_numbers(root: Element) -> dict[str, float]:
     out = {}
     for band in root.iter("Spectral_Band_Info"):
         if _text(band, "NO_DATA_VALUE_USED") == "true":
-            try:
+            with suppress(ValueError):
                 out[_text(band, "BAND_NAME")] = float(_text(band, "NO_DATA_VALUE"))
-            except ValueError:
-                continue
     return out
 
 

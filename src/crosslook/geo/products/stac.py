@@ -22,7 +22,7 @@ from urllib.request import Request, urlopen
 from crosslook.errors import InputError
 from crosslook.geo.explain import explain
 from crosslook.geo.products.bands import COLOURS, POLARISATIONS, Part, Product
-from crosslook.geo.products.listing import SUFFIXES
+from crosslook.geo.products.listing import SUFFIXES, changed
 from crosslook.storage import Place, as_path, is_gdal_name, is_remote, name_of, reaching
 
 Json = dict[str, Any]
@@ -49,7 +49,6 @@ class _Candidate:
     metres: float
     names: tuple[str, ...]
     part: Part
-    whole: bool
 
 
 def item_product(
@@ -121,10 +120,9 @@ def _is_raster(asset: Any) -> bool:
     kind = str(asset.get("type") or "").lower()
     if any(one in kind for one in _RENDERED):
         return "data" in _roles(asset)
-    ending = _href(asset).partition("?")[0].lower().endswith(SUFFIXES)
-    return any(one in kind for one in _KINDS) or (
-        ending and kind in ("", "application/octet-stream")
-    )
+    if kind in ("", "application/octet-stream"):
+        return _href(asset).partition("?")[0].lower().endswith(SUFFIXES)
+    return any(one in kind for one in _KINDS)
 
 
 def _roles(asset: Json) -> list[str]:
@@ -138,10 +136,10 @@ def _bands_of(asset: Json, properties: Json, more: Json) -> list[Json]:
     The nearest wins: the asset's band, the asset, the band of this name in the
     item, then in the collection.
     """
-    lists = [_listed(asset.get(k), properties) for k in ("bands", "eo:bands", "raster:bands")]
-    again = [_listed(more.get(k), properties) for k in ("bands", "eo:bands", "raster:bands")]
+    keys = ("bands", "eo:bands", "raster:bands")
+    lists, again = ([_listed(at.get(k), properties) for k in keys] for at in (asset, more))
     count = max(map(len, lists)) or max(map(len, again))
-    own = {k: v for k, v in asset.items() if k not in ("bands", "eo:bands", "raster:bands")}
+    own = {k: v for k, v in asset.items() if k not in keys}
     known = {str(band.get("name")): band for band in _known(more, properties)}
     out = []
     for number in range(count):
@@ -201,19 +199,13 @@ def _candidates(
         band = bands[0] if len(bands) == 1 else {}
         names = (*(() if rank else _names(band)), key.lower())
         part = _part(file, 0, band, properties) if len(bands) == 1 else Part(file)
-        return [_Candidate(rank, _metres(key, asset, band, properties), names, part, True)]
-    out = [
-        _Candidate(
-            0,
-            _metres(key, asset, band, properties),
-            _names(band) or (f"{key.lower()}_{number}",),
-            _part(file, number, band, properties),
-            False,
-        )
-        for number, band in enumerate(bands, 1)
-    ]
-    whole = _Candidate(1, _metres(key, asset, {}, properties), (key.lower(),), Part(file), True)
-    return [*out, whole]
+        return [_Candidate(rank, _metres(key, asset, band, properties), names, part)]
+    out = [_Candidate(1, _metres(key, asset, {}, properties), (key.lower(),), Part(file))]
+    for number, band in enumerate(bands, 1):
+        names = _names(band) or (f"{key.lower()}_{number}",)
+        part = _part(file, number, band, properties)
+        out.insert(-1, _Candidate(0, _metres(key, asset, band, properties), names, part))
+    return out
 
 
 def _rank(key: str, asset: Json) -> int:
@@ -227,8 +219,7 @@ def _rank(key: str, asset: Json) -> int:
 def _names(band: Json) -> tuple[str, ...]:
     """Common name, then the band's own; a polarisation is called by itself."""
     common = band.get("eo:common_name") or band.get("common_name")
-    own = band.get("name")
-    names = [str(n) for n in (common, own) if isinstance(n, str) and n]
+    names = [n for n in (common, band.get("name")) if isinstance(n, str) and n]
     return tuple(n.lower() if n.lower() in (*POLARISATIONS, *COLOURS) else n for n in names)
 
 
@@ -252,10 +243,9 @@ def _part(file: str, number: int, band: Json, properties: Json) -> Part:
         value = _number(band.get(f"raster:{field}"))
         return _number(band.get(field)) if value is None else value
 
-    scale = said("scale")
+    scale, offset = said("scale"), said("offset")
     if scale is not None and not (scale and math.isfinite(scale)):
         scale = None  # by which no pixel would be left
-    offset = said("offset")
     if offset is not None and properties.get("earthsearch:boa_offset_applied") is True:
         offset = 0.0  # the pixels are corrected already, though the field is there
     if offset is not None and not math.isfinite(offset):
@@ -274,25 +264,21 @@ def _number(value: Any) -> float | None:
 
 
 def _is_radar(properties: Json, found: list[_Candidate]) -> bool:
-    if any(key.startswith("sar:") for key in properties):
-        return True
-    return any(name in POLARISATIONS for one in found for name in one.names)
+    polarised = any(name in POLARISATIONS for one in found for name in one.names)
+    return polarised or any(key.startswith("sar:") for key in properties)
 
 
 def _product(found: list[_Candidate], radar: bool) -> Product:
     """Bands by their best names: data before display before masks, and finer before coarser."""
     bands: dict[str, Part] = {}
     aliases: dict[str, str] = {}
-    taken: set[str] = set()
     kinds: dict[int, list[str]] = {0: [], 1: [], 2: []}
     for one in sorted(found, key=lambda c: (c.rank, c.metres)):
-        free = [name for name in one.names if name.lower() not in taken]
-        if not free:
-            continue
-        bands[free[0]] = one.part
-        kinds[one.rank].append(free[0])
-        taken |= {name.lower() for name in free}
-        aliases |= {name.lower(): free[0] for name in free}
+        free = [name for name in one.names if name.lower() not in aliases]
+        if free:
+            bands[free[0]] = one.part
+            kinds[one.rank].append(free[0])
+            aliases |= {name.lower(): free[0] for name in free}
     default = _default(bands, kinds, radar)
     left = tuple(kinds[2]) if default and not set(default) & set(kinds[2]) else ()
     first = [name for name in (*COLOURS, *POLARISATIONS) if name in bands]
@@ -312,10 +298,8 @@ def _default(bands: dict[str, Part], kinds: dict[int, list[str]], radar: bool) -
         whole = [n for n in (*kinds[1], *kinds[0]) if not bands[n].number]
         same = [n for n in whole if bands[n].file in files]
         return tuple((same or whole)[:1]) or tuple(kinds[2][:1])
-    shown = (
-        [] if radar else [n for n in kinds[1] if not bands[n].number and bands[n].file not in files]
-    )
-    return tuple(shown[:1])
+    shown = [n for n in kinds[1] if not bands[n].number and bands[n].file not in files]
+    return () if radar else tuple(shown[:1])
 
 
 _ITEM = re.compile(r"#(\d+)\.json$")  # an item of a collection, as `stac_items` names it
@@ -450,19 +434,11 @@ def _joined(base: str, href: str) -> str:
 
 
 def _load(place: str) -> Json:
-    return _load_json(place, _changed(place))
-
-
-def _changed(place: str) -> int:
-    """Time of change of a local file, so that what is kept of it is not out of date."""
-    try:
-        return 0 if is_remote(place) else Path(place).stat().st_mtime_ns
-    except OSError:
-        return 0
+    return _load_json(place, changed(place))
 
 
 @lru_cache(maxsize=64)
-def _load_json(place: str, changed: int) -> Json:
+def _load_json(place: str, _: int) -> Json:
     try:
         loaded: Any = json.loads(_bytes_of(place))
     except OSError as error:

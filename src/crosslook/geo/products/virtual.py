@@ -87,12 +87,11 @@ def stack(
 def _understood(part: Part) -> Iterator[tuple[Any, Part]]:
     """Open a file; one of radar in NITF as the virtual raster of what it means."""
     with rasterio.open(part.file) as data:
-        text = nitf_raster(data)
-        if text is None:
+        if (text := nitf_raster(data)) is None:
             yield data, part
-            return
-        with rasterio.open(text) as meant:
-            yield meant, replace(part, file=text)
+        else:
+            with rasterio.open(text) as meant:
+                yield meant, replace(part, file=text)
 
 
 _Ground = tuple[Any, NDArray[np.float64], float]

@@ -194,15 +194,12 @@ def new_band(root: Element, dtype: str, label: str = "") -> Element:
     return band
 
 
-def derived_band(
-    root: Element, function: str, label: str = "", *, gives_complex: bool = False
-) -> Element:
-    """Add an empty band whose values one of GDAL's own pixel functions makes of its sources."""
-    band = new_band(root, "complex64" if gives_complex else "float32", label)
+def derived_band(root: Element, function: str, label: str = "") -> Element:
+    """Add an empty band that GDAL's ``mod``, ``mul`` or ``complex`` makes of its sources."""
+    band = new_band(root, "complex64" if function == "complex" else "float32", label)
     band.set("subClass", "VRTDerivedRasterBand")
     SubElement(band, "PixelFunctionType").text = function
-    taken = "CFloat32" if function == "mod" else "Float32"
-    SubElement(band, "SourceTransferType").text = taken
+    SubElement(band, "SourceTransferType").text = "CFloat32" if function == "mod" else "Float32"
     return band
 
 
@@ -225,11 +222,8 @@ def add_colours(root: Element, data: Any, file: str) -> None:
 
 def add_band(
     root: Element, data: Any, part: Part, band: int, label: str, *, lengths: bool = True
-) -> Element:
-    """Add one band of a file; where it is complex its amplitude, or with its phase still.
-
-    Returns its source.
-    """
+) -> None:
+    """Add one band of a file; where it is complex its amplitude, or with its phase still."""
     kind, nodata = data.dtypes[band - 1], data.nodatavals[band - 1]
     amplitude = lengths and kind in COMPLEX
     if amplitude:
@@ -237,7 +231,7 @@ def add_band(
         if nodata == 0:  # the one number that no other has the amplitude of
             SubElement(added, "NoDataValue").text = "0"
     elif part.imaginary:
-        added = derived_band(root, "complex", label, gives_complex=True)
+        added = derived_band(root, "complex", label)
     else:
         added = derived_band(root, "mul", label) if part.mask else new_band(root, kind, label)
         nodata = nodata if part.nodata is None else part.nodata
@@ -247,12 +241,10 @@ def add_band(
         scale = data.scales[band - 1] if part.scale is None else part.scale
         SubElement(added, "Offset").text = repr(float(offset))
         SubElement(added, "Scale").text = repr(float(scale))
-    own = add_source(root, added, "SimpleSource", part.file, Window.whole(data.shape), band)
-    if part.imaginary:
-        add_source(root, added, "SimpleSource", part.imaginary, Window.whole(data.shape), band)
+    for file in filter(None, (part.file, part.imaginary)):
+        add_source(root, added, "SimpleSource", file, Window.whole(data.shape), band)
     if part.mask and not amplitude:
         _add_mask(root, added, part, data.shape)
-    return own
 
 
 def _add_mask(root: Element, band: Element, part: Part, shape: tuple[int, int]) -> None:
@@ -263,11 +255,9 @@ def _add_mask(root: Element, band: Element, part: Part, shape: tuple[int, int]) 
     SubElement(source, "LUT").text = ",".join(dict.fromkeys(steps))
 
 
-def add_complex(
-    root: Element, data: Any, file: str, bands: tuple[int, int], label: str = ""
-) -> None:
+def add_complex(root: Element, data: Any, file: str, bands: tuple[int, int]) -> None:
     """Add one complex band of two that hold the real and the imaginary part."""
-    pair = derived_band(root, "complex", label, gives_complex=True)
+    pair = derived_band(root, "complex")
     for band in bands:
         add_source(root, pair, "SimpleSource", file, Window.whole(data.shape), band)
 

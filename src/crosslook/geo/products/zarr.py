@@ -12,6 +12,7 @@ import json
 import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,15 @@ def place_of(store: Store, node: Node) -> Georeference:
         If axes or control points cannot be read.
     """
     try:
-        return _place_of(store, node)
+        scale = float(_first(node, "scale_factor", 1.0))
+        offset = float(_first(node, "add_offset", 0.0))
+        if points := _control_points(store, node):
+            return Georeference("EPSG:4326", None, points, scale, offset, _nodata(node))
+        affine = _axes(store, node) or _written_affine(store, node)
+        crs = next(filter(None, (_crs_in(one.attributes) for one in _around(store, node))), "")
+        if not crs and node.dimensions and set(node.dimensions[-2:]) <= set(_DEGREES):
+            crs = "EPSG:4326"
+        return Georeference(crs if affine else "", affine, (), scale, offset, _nodata(node))
     except (TypeError, ValueError, IndexError) as error:
         raise InputError(
             f"{name_of(store.root)} does not say where {node.path} lies in a way that is known: "
@@ -51,25 +60,10 @@ def place_of(store: Store, node: Node) -> Georeference:
         ) from error
 
 
-def _place_of(store: Store, node: Node) -> Georeference:
-    scale, offset = (
-        float(_first(node, key, default))
-        for key, default in (("scale_factor", 1.0), ("add_offset", 0.0))
-    )
-    if points := _control_points(store, node):
-        return Georeference("EPSG:4326", None, points, scale, offset, _nodata(node))
-    affine = _axes(store, node) or _written_affine(store, node)
-    crs = _crs(store, node)
-    if not crs and node.dimensions and set(node.dimensions[-2:]) <= set(_DEGREES):
-        crs = "EPSG:4326"
-    return Georeference(crs if affine else "", affine, (), scale, offset, _nodata(node))
-
-
 def _first(node: Node, key: str, default: Any) -> Any:
     inner = node.attributes.get("_eopf_attrs")
-    own = node.attributes.get(key)
-    found = inner.get(key) if own is None and isinstance(inner, Mapping) else own
-    return default if found is None else found
+    places = (node.attributes, inner if isinstance(inner, Mapping) else {})
+    return next((at[key] for at in places if at.get(key) is not None), default)
 
 
 def _nodata(node: Node) -> float | None:
@@ -87,40 +81,26 @@ def _nodata(node: Node) -> float | None:
 
 def _decoded(text: str) -> float | None:
     """A number as text, or as xarray writes it: the bytes of a double in base64."""
-    try:
+    with suppress(ValueError):
         return float(text)
-    except ValueError:
-        pass
-    try:
+    with suppress(binascii.Error, struct.error):
         return float(struct.unpack("<d", base64.b64decode(text, validate=True))[0])
-    except (binascii.Error, struct.error):
-        return None
+    return None
 
 
 def _around(store: Store, node: Node) -> Iterator[Node]:
     """The array, what holds its projection, and the groups around it, nearest first."""
     yield node
-    mapping = node.attributes.get("grid_mapping")
+    groups, mapping = _groups(node), node.attributes.get("grid_mapping")
     if isinstance(mapping, str):
-        for group in _groups(node):
-            if (found := store.nodes.get(f"{group}/{mapping}".strip("/"))) is not None:
-                yield found
-                break
-    for group in _groups(node):
-        if group in store.nodes:
-            yield store.nodes[group]
+        named = (store.nodes.get(f"{group}/{mapping}".strip("/")) for group in groups)
+        yield from list(filter(None, named))[:1]
+    yield from (store.nodes[group] for group in groups if group in store.nodes)
 
 
 def _groups(node: Node) -> list[str]:
     parts = node.group.split("/") if node.group else []
     return ["/".join(parts[:count]) for count in range(len(parts), -1, -1)]
-
-
-def _crs(store: Store, node: Node) -> str:
-    for one in _around(store, node):
-        if text := _crs_in(one.attributes):
-            return text
-    return ""
 
 
 def _crs_in(attributes: Mapping[str, Any]) -> str:
@@ -142,11 +122,8 @@ def _crs_in(attributes: Mapping[str, Any]) -> str:
 
 def _sibling(store: Store, node: Node, name: str) -> Node | None:
     """An array of this name in the group of another, or in one around it."""
-    for group in _groups(node):
-        found = store.nodes.get(f"{group}/{name}".strip("/"))
-        if found is not None and found.shape:
-            return found
-    return None
+    found = (store.nodes.get(f"{group}/{name}".strip("/")) for group in _groups(node))
+    return next((array for array in found if array is not None and array.shape), None)
 
 
 def _axes(store: Store, node: Node) -> Affine | None:
@@ -281,23 +258,18 @@ def zarr_source(name: str) -> str | None:
 
 
 def _array_of(store: Store) -> Node | None:
-    """The one array that was asked for."""
+    """The one array requested."""
     node = store.nodes.get(store.below)
     return node if node is not None and node.shape else None
 
 
 def _images(store: Store) -> list[Node]:
     """Arrays that are images, the finest first: no axes, masks of quality, or grids of angles."""
-    below = store.below
-    inside = [
-        node
-        for node in store.nodes.values()
-        if not below or node.path == below or node.path.startswith(f"{below}/")
-    ]
+    start = f"{store.below}/".lstrip("/")
+    inside = [node for node in store.nodes.values() if f"{node.path}/".startswith(start)]
     arrays = [node for node in inside if _is_image(node)]
     measured = [node for node in arrays if "/measurements/" in f"/{node.path}"]
-    chosen = measured or arrays
-    return sorted(chosen, key=lambda node: (-node.shape[-1] * node.shape[-2], node.path))
+    return sorted(measured or arrays, key=lambda n: (-n.shape[-1] * n.shape[-2], n.path))
 
 
 def _is_image(node: Node) -> bool:

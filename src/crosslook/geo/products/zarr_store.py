@@ -55,8 +55,6 @@ class Node:
         Names of the axes; empty where the store does not say.
     fill : object
         What means no data, where the format takes it so (version 2).
-    version : int
-        Of the format.
     """
 
     path: str
@@ -64,7 +62,6 @@ class Node:
     shape: tuple[int, ...] = ()
     dimensions: tuple[str, ...] = ()
     fill: Any = None
-    version: int = 2
 
     @property
     def group(self) -> str:
@@ -88,7 +85,7 @@ class Store:
     inside : str
         Folder in the archive.
     below : str
-        The group or array that was asked for; empty for all.
+        The requested group or array; empty for all.
     """
 
     root: str
@@ -136,12 +133,10 @@ class Store:
         if (whole := self._json(".zmetadata")) is not None:
             found: dict[str, Any] = whole.get("metadata", {})
             return found
-        top = self._json("zarr.json")
-        if top is not None:
-            inner = (top.get("consolidated_metadata") or {}).get("metadata")
-            if inner or top.get("node_type") == "array":
-                keyed = {f"{path}/zarr.json": one for path, one in (inner or {}).items()}
-                return {"zarr.json": top, **keyed}
+        top = self._json("zarr.json") or {}
+        inner = (top.get("consolidated_metadata") or {}).get("metadata") or {}
+        if inner or top.get("node_type") == "array":
+            return {"zarr.json": top, **{f"{path}/zarr.json": one for path, one in inner.items()}}
         return None
 
     def _walk(self) -> Iterator[tuple[str, Any]]:
@@ -190,10 +185,9 @@ class Store:
         if self.is_archive:
             return _unpacked(self.root, f"{self.inside}/{key}".lstrip("/"))
         try:
-            data: bytes = (as_path(self.root) / key).read_bytes()
+            return bytes((as_path(self.root) / key).read_bytes())
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
-        return data
 
 
 @lru_cache(maxsize=16)
@@ -277,12 +271,11 @@ def _remote_store(text: str, below: str) -> Store | None:
 def _fetched(address: str) -> bytes | None:
     try:
         with urlopen(address, timeout=_PATIENCE) as answer:
-            data: bytes = answer.read(_MOST_JSON + 1)
+            return bytes(answer.read(_MOST_JSON + 1))
     except HTTPError as error:
         if error.code in (403, 404):  # stores that cannot be listed forbid what is not there
             return None
         raise
-    return data
 
 
 def _unpacked(root: str, key: str) -> bytes | None:
@@ -299,9 +292,7 @@ def _nodes(read: Mapping[str, Any]) -> Iterator[Node]:
         if ".." in path.split("/"):  # nothing outside of the store
             continue
         if kind == "zarr.json" and isinstance(one, dict):
-            yield Node(
-                path, _mapping(one.get("attributes")), _shape(one), _names(one), None, version=3
-            )
+            yield Node(path, _mapping(one.get("attributes")), _shape(one), _names(one))
         elif kind in (".zarray", ".zgroup"):
             attributes = _mapping(read.get(f"{path}/.zattrs".lstrip("/")))
             names = {"dimension_names": attributes.get("_ARRAY_DIMENSIONS")}
@@ -391,11 +382,6 @@ def _folder() -> TemporaryDirectory[str]:
     return TemporaryDirectory(prefix=_COPIES)
 
 
-def new_copy() -> Path:
-    """A name for a GeoTIFF that lasts until the process ends."""
-    return Path(_folder().name) / f"{next(_NUMBERS)}.tif"
-
-
 @lru_cache(maxsize=64)
 def _copied(store: Store, path: str, why: str, changed: int) -> str:
     """Copy an array into a GeoTIFF, a strip at a time, and return its name."""
@@ -406,13 +392,12 @@ def _copied(store: Store, path: str, why: str, changed: int) -> str:
     if prod(shape) * dtype.itemsize > shutil.disk_usage(folder).free:
         raise OutputError(f"{folder} cannot hold a copy of {path}. Free some space, or set TMPDIR.")
     count, height, width = shape
-    target = new_copy()
+    target = folder / f"{next(_NUMBERS)}.tif"
     profile = {
         "driver": "GTiff", "count": count, "height": height, "width": width, "dtype": dtype.name,
         "tiled": True, "blockxsize": _TILE, "blockysize": _TILE, "bigtiff": "if_safer",
     }  # fmt: skip
-    deep = max(1, _STRIP_BYTES // max(1, width * dtype.itemsize))
-    deep = max(_TILE, deep // _TILE * _TILE)
+    deep = max(_TILE, _STRIP_BYTES // max(1, width * dtype.itemsize) // _TILE * _TILE)
     with quiet(), reaching(store.root), rasterio.open(target, "w", **profile) as file:
         for band in range(count):
             for top in range(0, height, deep):

@@ -24,9 +24,7 @@ from crosslook.progress import stage, timer
 PLUGINS = "crosslook.matchers"
 """Entry point group by which other packages add matchers."""
 
-ROWS = {
-    DEFAULT_MATCHER: "crosslook.match.matchers.template:TemplateMatcher",
-}
+ROWS = {DEFAULT_MATCHER: "crosslook.match.matchers.template:TemplateMatcher"}
 """Our matchers: name, and where the class lies."""
 
 

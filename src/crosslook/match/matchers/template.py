@@ -12,13 +12,7 @@ from crosslook.match.pair import ImagePair
 from crosslook.match.robust_fit import Fit, fit_tie_points
 from crosslook.match.settings import Model, RegisterSettings
 from crosslook.match.starts import Start
-from crosslook.match.tie_points import (
-    Stage,
-    TiePoints,
-    find_tie_points,
-    hough_vote,
-    score_maps,
-)
+from crosslook.match.tie_points import Stage, TiePoints, find_tie_points, hough_vote, score_maps
 from crosslook.match.transform import Transform, grid_points
 
 _ALONG = 22.0

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crosslook.errors import CalibrationError, InputError
-from crosslook.retrieval.compare.maps import Shifts
+from crosslook.retrieval.compare.pooling import Shifts
 from crosslook.retrieval.compare.similarity import (
     CSLS_SCALE,
     MOST_THREADS,

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from crosslook.errors import CalibrationError, InputError, SettingError, did_you_mean
 from crosslook.extract.runtime import Runtime, available_cores, exact_products, resolve_runtime
-from crosslook.retrieval.compare.maps import ShiftedGallery, Shifts
+from crosslook.retrieval.compare.pooling import ShiftedGallery, Shifts
 from crosslook.types import FloatArray, Indices
 
 BLOCK_SCORES = 2**24
@@ -208,10 +208,7 @@ def _in_threads(work: Callable[[slice], None], count: int, step: int, most: int)
     threads = max(1, min(cores, most, -(-count // step)))
     size = max(1, -(-count // (threads * step))) * step
     parts = [slice(start, min(start + size, count)) for start in range(0, max(1, count), size)]
-    with (
-        threadpool_limits(max(1, cores // threads), "blas"),
-        ThreadPoolExecutor(threads) as pool,
-    ):
+    with threadpool_limits(max(1, cores // threads), "blas"), ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, parts))
 
 

@@ -175,9 +175,7 @@ PERTURBATIONS: dict[str, Perturbation] = {
     "offset": Perturbation((0, 2, 4, 8, 16, 32), _offset, lambda size, level: math.ceil(level)),
     "rotation": Perturbation((0, 1, 2.5, 5, 10, 20), _rotation, _rotation_margin),
     "scale": Perturbation(
-        (1, 1.02, 1.05, 1.1, 1.2),
-        _scale,
-        lambda size, level: math.ceil(size * (level - 1) / 2) + 1,
+        (1, 1.02, 1.05, 1.1, 1.2), _scale, lambda size, level: math.ceil(size * (level - 1) / 2) + 1
     ),
     "looks": speckle(),
     "gain": Perturbation((1, 0.7, 1.4, 0.5, 2), _gain),

@@ -10,7 +10,7 @@ and Stein, Annals of Statistics 1981), which only leaves clusters out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -224,3 +224,41 @@ def student(freedom: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, 0.5 + LEVEL / 2))
+
+
+def pool_splits(estimates: Sequence[Estimate], bounds: tuple[float, float]) -> Estimate:
+    """Join the estimates of repeated splits: their mean, with the total variance.
+
+    Rubin's rules ("Multiple Imputation for Nonresponse in Surveys", 1987, ch.
+    3): variance within a split, from the half-widths of its interval on either
+    side, plus ``1 + 1/m`` times the variance between the ``m`` splits; Student's
+    t with ``(m - 1) (1 + within / between')^2`` degrees of freedom. Splits share
+    their clusters, so averaging does not make the part within any smaller.
+
+    Parameters
+    ----------
+    estimates : sequence of Estimate
+        One per split.
+    bounds : tuple of float
+        The range of the statistic.
+
+    Returns
+    -------
+    Estimate
+        Bounds are NaN where those of a split are.
+    """
+    from scipy.special import ndtri
+
+    table = np.array([(e.value, e.low, e.high) for e in estimates], np.float64)
+    value, count = float(table[:, 0].mean()), len(table)
+    if count == 1 or not np.isfinite(table).all():
+        return Estimate(value, float(table[:, 1].mean()), float(table[:, 2].mean()))
+    between = (1 + 1 / count) * float(table[:, 0].var(ddof=1))
+    reach = []
+    for side in (1, 2):
+        within = float((((table[:, side] - table[:, 0]) / ndtri(0.5 + LEVEL / 2)) ** 2).mean())
+        freedom = (count - 1) * (1 + within / between) ** 2 if between > 0 else np.inf
+        wide = student(freedom) if np.isfinite(freedom) else ndtri(0.5 + LEVEL / 2)
+        reach.append(float(wide * np.sqrt(within + between)))
+    low, high = np.clip([value - reach[0], value + reach[1]], *bounds)
+    return Estimate(value, min(float(low), value), max(float(high), value))
