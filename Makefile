@@ -44,7 +44,7 @@ lint: .venv/.has-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python tools/check_words.py
+	$(BIN)/python tools/check_words.py --source
 
 format: .venv/.has-lint
 	$(BIN)/ruff check --fix .

@@ -134,8 +134,8 @@ def run(work: Path, name: str) -> None:
 
 def child(call: list[str]) -> int:
     """Run a command as a user would, then tell its peak of memory and its processor time."""
+    from crosslook.__main__ import main as run_command
     from crosslook.atlas.plan import peak_memory_bytes
-    from crosslook.cli import main as run_command
 
     sys.argv = ["crosslook", *call]
     code = 0

@@ -50,7 +50,7 @@ html_theme_options = {
     "pygments_light_style": "tango",
     "pygments_dark_style": "github-dark",
 }
-html_sidebars = {"index": [], "faq": [], "checked": []}
+html_sidebars = {"*": []}  # a page at the top has no section to navigate
 
 autosummary_generate = True
 autodoc_member_order = "bysource"

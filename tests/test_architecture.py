@@ -33,6 +33,8 @@ LEAVES = {
 }
 FILES = sorted(SOURCE.rglob("*.py"))
 LONGEST_FUNCTION, LONGEST_FILE = 60, 800
+MOST_PARAMETERS = 6
+"""Of a function of matching; what belongs together is one argument there."""
 
 
 def imported(path: Path) -> set[str]:
@@ -108,6 +110,18 @@ def test_files_and_functions_stay_short() -> None:
                 if lines > LONGEST_FUNCTION:
                     long[f"{path.relative_to(SOURCE)}:{node.name}"] = lines
     assert not long
+
+
+def test_functions_of_matching_have_few_parameters() -> None:
+    many = {}
+    for path in (p for p in FILES if p.relative_to(SOURCE).parts[0] in ("match", "atlas")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                args = node.args
+                names = [a.arg for a in (*args.posonlyargs, *args.args, *args.kwonlyargs)]
+                if len(set(names) - {"self", "cls"}) > MOST_PARAMETERS:
+                    many[f"{path.relative_to(SOURCE)}:{node.lineno}"] = names
+    assert not many
 
 
 @pytest.mark.parametrize(

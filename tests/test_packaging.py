@@ -15,8 +15,7 @@ import pytest
 import yaml
 
 import crosslook
-from crosslook.cli import TABLE, app
-from crosslook.cli.command import Commands
+from crosslook.cli import Commands, app
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -104,7 +103,7 @@ def test_links_of_the_readme_lead_somewhere() -> None:
 
 def test_commands_of_the_readme_are_known(lines: list[str]) -> None:
     names = {line.split()[1] for line in lines}
-    assert {"demo", "register", "study"} <= names <= TABLE.keys()
+    assert {"demo", "register", "study"} <= names <= app.table.keys()
 
 
 def options() -> Iterator[str]:

@@ -9,8 +9,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from crosslook.cli import Commands
 from crosslook.cli import app as command_line
-from crosslook.cli.command import Commands
 
 
 def walk(group: Commands, before: str = "crosslook") -> Iterator[tuple[str, click.Command]]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import Any, NoReturn
 
 from crosslook.console import run
-
-if TYPE_CHECKING:
-    from crosslook.cli.command import Commands
 
 
 def main() -> NoReturn:
@@ -15,7 +12,7 @@ def main() -> NoReturn:
     run(_app)
 
 
-def _app() -> Commands:
+def _app() -> Any:
     from crosslook.cli import app
 
     return app

@@ -144,7 +144,7 @@ def run(load: Callable[[], Callable[[], object]]) -> NoReturn:
     """
     _listen()
     make_do()
-    if not _debugging():
+    if not debugging():
         _silence()
     code = BUG
     try:
@@ -165,7 +165,7 @@ def _tell(error: BaseException) -> int:
     """Say in one line what ended the command; return its exit code."""
     if _signals:  # libraries may have turned the interruption into an error of theirs
         return _say_stopped()
-    if _debugging():
+    if debugging():
         traceback.print_exception(error)
     if isinstance(error, CrosslookError):
         return _say(f"error: {error}", error.exit_code)
@@ -183,10 +183,7 @@ def _tell(error: BaseException) -> int:
     if isinstance(error, OSError) and error.filename:  # what the system refuses is no bug
         return _say(f"error: {error.filename}: {error.strerror or error}.", 1)
     what = " ".join(f"{type(error).__name__}: {error}".split())
-    return _say(
-        f"unexpected error: {what}; set {DEBUG}=1 to see where; please report it",
-        BUG,
-    )
+    return _say(f"unexpected error: {what}; set {DEBUG}=1 to see where; please report it", BUG)
 
 
 def _say_stopped(number: int | None = None) -> int:
@@ -226,7 +223,8 @@ def _flush() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _debugging() -> bool:
+def debugging() -> bool:
+    """Whether ``CROSSLOOK_DEBUG`` is set, for warnings and tracebacks."""
     return os.environ.get(DEBUG, "") not in ("", "0")
 
 
@@ -260,7 +258,7 @@ def _again(lost: UnraisableHookArgs) -> None:
         later = threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, [main, number])
         later.daemon = True
         later.start()
-    elif _debugging():
+    elif debugging():
         sys.__unraisablehook__(lost)
 
 

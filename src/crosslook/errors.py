@@ -30,7 +30,7 @@ class GridError(InputError):
 
 
 class NotFoundError(InputError):
-    """Something was asked for by a name that nothing has."""
+    """Something was requested by a name that nothing has."""
 
 
 class TooLargeError(InputError):

@@ -2,7 +2,7 @@
 
 A command's settings are a frozen pydantic model. The name of a field is the
 keyword of the Python call and the key of a run file, with hyphens it is the
-option of the command line; type, default, choices, bounds and help stand in
+option of the command line; type, default, choices, bounds and help lie in
 the field and nowhere else. :func:`after_one` and :func:`after_two` make the
 Python call, :mod:`crosslook.cli.command` the command.
 """
@@ -28,14 +28,7 @@ from typing import (
     overload,
 )
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import core_schema
 
@@ -56,7 +49,7 @@ class Cli:
     name : str
         Of the option, where it is not that of the field.
     metavar : str
-        What stands for the value in the help.
+        The word for the value in the help.
     default : str
         What a default of None means.
     positional : bool
@@ -72,12 +65,10 @@ class Cli:
     needed: bool = False
 
 
-@dataclass(frozen=True)
 class Closed:
-    """Marks text of a closed grammar: whatever stands in it, it names no file and no address."""
+    """Marks text of a closed grammar: whatever it is, it names no file and no address."""
 
 
-@dataclass(frozen=True)
 class Extractors:
     """Marks text that names an extractor, which may be a checkpoint in a folder or on the hub."""
 
@@ -186,10 +177,8 @@ class GroundOptions(Settings):
 
     def reading(self) -> ReadingText:
         """The part of the settings that travels to where files are opened."""
-        names = [
-            field.name for field in fields(ReadingText) if field.name in type(self).model_fields
-        ]
-        values: dict[str, Any] = {name: getattr(self, name) for name in names}
+        known = type(self).model_fields
+        values = {f.name: getattr(self, f.name) for f in fields(ReadingText) if f.name in known}
         return ReadingText(**values | {"dem": None if self.dem is None else str(self.dem)})
 
 
@@ -425,7 +414,7 @@ def _type_name(kind: Any) -> str:
 
 
 def cli_of(field: FieldInfo) -> Cli:
-    """What the command line is told of a field."""
+    """What the command line needs of a field beyond itself."""
     return next((item for item in field.metadata if isinstance(item, Cli)), Cli())
 
 
@@ -437,6 +426,12 @@ def is_closed(field: FieldInfo) -> bool:
     text = any(isinstance(item, Closed) for item in field.metadata)
     plain = (int, float, bool, type(None), *((str,) if text else ()))
     return all(kind in plain for kind in _plain_kinds(field.annotation))
+
+
+def without_none(kind: Any) -> Any:
+    """The type of a field that may be None; of several the first."""
+    kinds = [one for one in get_args(kind) if one is not type(None)]
+    return kinds[0] if type(None) in get_args(kind) else kind
 
 
 def _plain_kinds(kind: Any) -> tuple[Any, ...]:
@@ -452,29 +447,18 @@ def _plain_kinds(kind: Any) -> tuple[Any, ...]:
 
 def describe_range(field: FieldInfo) -> str:
     """The bounds of a number in words, as ``16 to 8192``; empty where there are none."""
-    bounds: dict[str, float] = {}
-    for item in field.metadata:
-        bounds |= {
-            n: v for n in ("ge", "gt", "le", "lt") if (v := getattr(item, n, None)) is not None
-        }
-    low, high = "", ""
-    if "ge" in bounds:
-        low = _number(bounds["ge"])
-    elif "gt" in bounds:
-        low = f"above {_number(bounds['gt'])}"
-    if "le" in bounds:
-        high = _number(bounds["le"])
-    elif "lt" in bounds:
-        high = f"below {_number(bounds['lt'])}"
+    bounds = {
+        name: str(value) if isinstance(value, int) else f"{value:g}"
+        for item in field.metadata
+        for name in ("ge", "gt", "le", "lt")
+        if (value := getattr(item, name, None)) is not None
+    }
+    low = bounds.get("ge") or (f"above {bounds['gt']}" if "gt" in bounds else "")
+    high = bounds.get("le") or (f"below {bounds['lt']}" if "lt" in bounds else "")
     if low and high:
         return f"{low} to {high}"
-    if "le" in bounds:
-        return f"at most {high}"
-    return high or (f"at least {low}" if "ge" in bounds else low)
-
-
-def _number(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:g}"
+    alone = "at least " if "ge" in bounds else "at most " if "le" in bounds else ""
+    return alone + low + high
 
 
 def choices_of(kind: Any) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -46,23 +46,17 @@ def track(items: Iterable[Item], label: str, total: int | None = None) -> Iterat
     if total is None and isinstance(items, Sized):
         total = len(items)
     if _listeners:
-        yield from _announced(items, label, total or 0)
+        for done, item in enumerate(items):
+            for listener in _listeners:
+                listener(label, done, total or 0)
+            yield item
     elif sys.stderr.isatty():
         yield from _bar(items, label, total)
     else:
         yield from _lines(items, label, total)
 
 
-def _announced(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
-    for done, item in enumerate(items):
-        for listener in _listeners:
-            listener(label, done, total)
-        yield item
-
-
 def _bar(items: Iterable[Item], label: str, total: int | None) -> Iterator[Item]:
-    from time import monotonic
-
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -91,22 +85,15 @@ def _bar(items: Iterable[Item], label: str, total: int | None) -> Iterator[Item]
 
 
 def _lines(items: Iterable[Item], label: str, total: int | None) -> Iterator[Item]:
-    from time import monotonic
-
-    every = _seconds_between_lines()
+    every = 30.0  # seconds, unless a program that shows the progress wants lines more often
+    with suppress(ValueError):
+        every = float(os.environ.get(_EVERY, every))
     last = monotonic()
     for done, item in enumerate(items, start=1):
         yield item
         if monotonic() - last > every:
             last = monotonic()
             print(f"{label}: {done}/{total or '?'}", file=sys.stderr, flush=True)
-
-
-def _seconds_between_lines() -> float:
-    """Thirty, unless a program that shows the progress itself wants them more often."""
-    with suppress(ValueError):
-        return float(os.environ.get(_EVERY, "30"))
-    return 30.0
 
 
 class Timer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from math import prod
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -33,7 +34,9 @@ def scratch(shape: tuple[int, ...], folder: Path) -> FloatArray:
     try:
         with TemporaryFile(dir=folder) as file:
             file.truncate(size)
-            _reserve(file.fileno(), size)
+            if hasattr(os, "posix_fallocate"):
+                # Claim the space now: a disk that fills up later would end us by a signal.
+                os.posix_fallocate(file.fileno(), 0, size)
             mapped: FloatArray = np.memmap(file, np.float32, "r+", shape=shape)
             return mapped
     except OSError as error:
@@ -41,11 +44,3 @@ def scratch(shape: tuple[int, ...], folder: Path) -> FloatArray:
             f"{folder} cannot hold {size / 1e9:.1f} GB of descriptors: {error.strerror or error}. "
             "Free some space, or choose another --out."
         ) from error
-
-
-def _reserve(number: int, size: int) -> None:
-    """Claim the space now: a disk that fills up later would end the process by a signal."""
-    import os
-
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(number, 0, size)

@@ -1,7 +1,7 @@
 """The one grammar of values that are written as text, and the models that hold them.
 
 A term is a name, words and options, ``NAME[:WORD][,KEY=VALUE,...]``; several are
-joined by ``+``. In a value ``:`` lists numbers or names, ``4:3:2``, and ``..`` stands
+joined by ``+``. In a value ``:`` lists numbers or names, ``4:3:2``, and ``..`` is written
 for whole numbers in a row, ``1..12``. Extractors, stages, fusions, poolings,
 radiometries and seeds are written in it. Settings hold the models; files hold the text.
 """

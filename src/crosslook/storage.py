@@ -213,7 +213,9 @@ def for_gdal(path: Place) -> tuple[str, dict[str, str]]:
     """
     text = str(path)
     if is_gdal_name(text):
-        name = _with_reachable_file(text)
+        driver, file, _ = gdal_names.split_name(text)
+        reach = driver in _OF_FILES and is_remote(file)
+        name = text.replace(file, for_gdal(file)[0], 1) if reach else text
         return name, _options(name) if "/vsis3/" in name or "/vsicurl" in name else {}
     scheme, separator, rest = text.partition("://")
     if not separator:
@@ -227,14 +229,6 @@ def for_gdal(path: Place) -> tuple[str, dict[str, str]]:
         )
     name = _GDAL[scheme] + (text if scheme.startswith("http") else rest)
     return name, _options(name)
-
-
-def _with_reachable_file(name: str) -> str:
-    """The name of a subdataset with its address as these drivers want it."""
-    driver, file, _ = gdal_names.split_name(name)
-    if driver not in _OF_FILES or not is_remote(file):
-        return name
-    return name.replace(file, for_gdal(file)[0], 1)
 
 
 def _options(name: str) -> dict[str, str]:

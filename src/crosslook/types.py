@@ -87,7 +87,7 @@ class Window:
         return self.shifted(-outer.row, -outer.col)
 
     def pad(self, rows: int, cols: int | None = None) -> Window:
-        """Widened on every side, by ``rows`` along the columns too by default."""
+        """Expanded on every side, by ``rows`` along the columns too by default."""
         more = rows if cols is None else cols
         return Window(
             self.row - rows, self.col - more, self.height + 2 * rows, self.width + 2 * more

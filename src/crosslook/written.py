@@ -96,7 +96,10 @@ def is_marked(path: Path) -> bool:
         if suffix in (".tif", ".tiff"):
             return _tagged(path)
         if suffix == ".parquet":
-            return _keyed(path)
+            from pyarrow import parquet
+
+            keys = parquet.read_schema(path).metadata or {}
+            return any(bytes(key).startswith(b"crosslook") for key in keys)
         with path.open("rb") as file:
             return MARK.encode() in file.read(_LOOKED_AT)
     except (OSError, ValueError):  # pyarrow's errors are ValueErrors
@@ -112,10 +115,3 @@ def _tagged(path: Path) -> bool:
             return bool(set(TAGS) <= file.tags().keys())
     except RasterioError:
         return False
-
-
-def _keyed(path: Path) -> bool:
-    from pyarrow import parquet
-
-    metadata = parquet.read_schema(path).metadata or {}
-    return any(bytes(key).startswith(b"crosslook") for key in metadata)

@@ -22,9 +22,19 @@ def test_a_job_waits_for_the_one_that_it_comes_after(tmp_path: Path) -> None:
     thread.start()
     thread.join(0.1)
     assert taken == []
-    jobs.finish(first, "done", result={}, error="")
+    jobs.finish(first, {}, "")
     thread.join(10)
     assert taken == [second]
+
+
+def test_what_a_job_made_is_shown_before_the_job_is_reported_as_done(tmp_path: Path) -> None:
+    seen: list[tuple[str, str]] = []
+    jobs = Jobs(tmp_path, 0, Limits(), ends=lambda job, state: seen.append((job.state, state)))
+    job = jobs.add("audit", "one", {}, {})
+    assert jobs.take() is job
+    jobs.finish(job, {}, "")
+    assert seen == [("running", "done")]
+    assert job.state == "done"
 
 
 @pytest.mark.parametrize("how", ["cancel", "remove"])

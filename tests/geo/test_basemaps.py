@@ -335,7 +335,7 @@ def test_an_address_that_gives_nothing_says_what_to_do(tmp_path: Path, server: s
     with pytest.raises(SettingError, match="tiles of zoom"):
         find_basemaps([address], Tiling(bbox=(0, 0, 90, 60), resolution=1.0))
     near = Tiling(bbox=box(), resolution=9.6)
-    with pytest.raises(InputError, match=r"none of the tiles.*GeoTIFF"):
+    with pytest.raises(InputError, match=r"none of the requested tiles.*GeoTIFF"):
         find_basemaps([address], near)
     with pytest.raises(InputError, match=r"gives no map tiles.*GeoTIFF"):
         find_basemaps(["http://127.0.0.1:9/{z}/{x}/{y}.png"], near)

@@ -17,7 +17,7 @@ from crosslook.cli import app
 from crosslook.errors import MatchError, SettingError
 from crosslook.extract.registry import open_extractor
 from crosslook.geo.image import open_image
-from crosslook.match.matchers import Matcher, matcher_names, open_matcher
+from crosslook.match.matchers import Matcher, matcher_places, open_matcher
 from crosslook.match.pair import ImagePair
 from crosslook.match.register import register
 from crosslook.match.settings import DEFAULT_EXTRACTOR, RegisterSettings
@@ -86,7 +86,7 @@ def keeps_the_contract(matcher: Matcher) -> None:
     assert np.median(np.linalg.norm(off.sar - off.optical, axis=1)) < 3.0  # not where the start is
 
 
-@pytest.mark.parametrize("name", matcher_names())
+@pytest.mark.parametrize("name", matcher_places())
 def test_every_matcher_keeps_the_contract(name: str) -> None:
     keeps_the_contract(open_matcher(RegisterSettings(matcher=name)))
 
@@ -114,7 +114,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_ten_lines_add_a_matcher_that_register_uses(site: Path, tmp_path: Path) -> None:
     install(site, "tenlines", {"edges": "tenlines:Edges"}, TEN_LINES)
-    assert "edges" in matcher_names()
+    assert "edges" in matcher_places()
     keeps_the_contract(open_matcher(RegisterSettings(matcher="edges")))
     result = register(*textured_pair(TRUTH), matcher="edges", near_only=True)
     assert result.transform is not None
@@ -168,7 +168,7 @@ def test_packages_that_cannot_serve_are_refused(site: Path) -> None:
     assert (nothing.verdict, nothing.confidence) == ("no match", 0.0)
     install(site, "tenlines", {"template": "tenlines:Edges"}, TEN_LINES)
     with pytest.raises(SettingError, match="a name that is taken"):
-        matcher_names()
+        matcher_places()
 
 
 def test_points_that_a_matcher_rejects_or_knows_less_exactly_count_less() -> None:

@@ -37,7 +37,7 @@ def test_a_pair_computes_what_its_stages_share_once() -> None:
     pair = ImagePair.of(image(), image(), open_extractor(DEFAULT_EXTRACTOR))
     assert pair.channels(identity())[1] is pair.channels(similarity((2.0, 1.0)))[1]
     assert pair.optical.reduced(2).levels(1.0, 8) is pair.optical.reduced(2).levels(1.0, 8)
-    bent = pair.bent(similarity((2.0, 1.0)))
+    bent = pair.warped(similarity((2.0, 1.0)))
     assert bent.optical is pair.optical  # with all that is cached of it
     np.testing.assert_allclose(bent.sar.values[10:-10, 10:-10], pair.sar.values[8:-12, 9:-11])
 

@@ -32,10 +32,10 @@ def test_every_second_pixel_is_looked_at_where_it_lies() -> None:
     sar = levels(0)
     optical = np.round(sar + levels(1) * 0.2).clip(0, 31).astype(np.int64)
     move = similarity((3.3, -2.1), 1.5, 1.01, (60.0, 60.0))
-    sparse = InformationMeasure(sar, optical, 32, every=2)(move)
+    sparse = InformationMeasure(sar, optical, every=2)(move)
     moved = warp_array(sar, move, (120, 120), cv2.INTER_LINEAR, outside=-1e5)
     # The same pixels as an image of their own, unmoved.
-    dense = InformationMeasure(np.ascontiguousarray(moved[::2, ::2]), optical[::2, ::2], 32)
+    dense = InformationMeasure(np.ascontiguousarray(moved[::2, ::2]), optical[::2, ::2])
     # Positions are rounded to 1/32 px on either way.
     assert sparse == pytest.approx(dense(identity()), rel=0.02)
     assert sparse != pytest.approx(InformationMeasure(sar, optical, 32)(move), rel=1e-6)
@@ -75,19 +75,19 @@ def test_a_known_shift_is_gone_as_far_as_asked_for() -> None:
 
 def test_levels_are_counted_as_one_by_one() -> None:
     rng = np.random.default_rng(4)
-    sar = rng.uniform(0, 7, (300, 90)).astype(np.float32)  # more than are counted at once
-    optical = rng.integers(-1, 8, (300, 90))  # -1: invalid
+    sar = rng.uniform(0, 31, (300, 90)).astype(np.float32)  # more than are counted at once
+    optical = rng.integers(-1, 32, (300, 90))  # -1: invalid
     sar[rng.random(sar.shape) < 0.1] = -1e5
-    counts = np.zeros((8, 8))
+    counts = np.zeros((32, 32))
     for moved, fixed in zip(sar.ravel(), optical.ravel(), strict=True):
         if moved >= 0 and fixed >= 0:
-            low = min(int(moved), 6)
+            low = min(int(moved), 30)
             counts[low, fixed] += 1 - (moved - low)
             counts[low + 1, fixed] += moved - low
     weights = np.array([1.0, 4.0, 1.0]) / 6
     padded = np.pad(counts, 1, mode="edge")
     soft = sum(
-        weights[i] * weights[j] * padded[i : i + 8, j : j + 8] for i in range(3) for j in range(3)
+        weights[i] * weights[j] * padded[i : i + 32, j : j + 32] for i in range(3) for j in range(3)
     )
-    measured = InformationMeasure(sar, optical, 8)(identity())
+    measured = InformationMeasure(sar, optical)(identity())
     assert measured == pytest.approx(mutual_information(np.asarray(soft)), rel=1e-6)

@@ -19,7 +19,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,6 +63,7 @@ from crosslook.geo.mosaic import (
 from crosslook.geo.tile_pyramid import Tiling
 from crosslook.json_text import json_object
 from crosslook.match.channels import filled_cells, local_std, valid_cells
+from crosslook.match.warp import sample_maps
 from crosslook.options import ModelOptions, after_two
 from crosslook.progress import track
 from crosslook.storage import Folder, Place, is_remote, open_folder
@@ -259,11 +259,14 @@ class BlockJob:
 def make_block(job: BlockJob, block: Block, extractors: Sequence[Extractor], store: Folder) -> None:
     """Read, extract and write one block; ``block.json``, written last, says it is whole."""
     pairs = list(zip(job.levels, extractors, strict=True))
-    halo = _common_halo([(halo_of(e, level.cell), level.cell) for level, e in pairs])
+    cells = math.lcm(*(level.cell for level in job.levels))  # a halo is whole cells of each
+    halo = math.ceil(max(halo_of(e, level.cell) for level, e in pairs) / cells) * cells
     side = job.grid.block
     corner = (block[0] * side - halo, block[1] * side - halo)
     shape = (side + 2 * halo, side + 2 * halo)
-    bands, valid = _read(job, corner, shape)
+    near = job.near(corner, shape) or job.maps[:1]
+    bands, valid = read_window(near, job.grid.pixels, corner, shape)
+    bands = bands[: bands_of(job.maps)]
     inner = (slice(halo, halo + side),) * 2
     folder = block_folder(store, block)
     solid = valid[inner]
@@ -305,26 +308,11 @@ def touched_blocks(maps: Sequence[Basemap], grid: AtlasGrid) -> list[Block]:
     return sorted(touched)
 
 
-def _read(
-    job: BlockJob, corner: tuple[int, int], shape: tuple[int, int]
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Bands (B, h, w) and valid pixels of a window, of the files that may touch it."""
-    near = job.near(corner, shape)
-    bands, valid = read_window(near or job.maps[:1], job.grid.pixels, corner, shape)
-    return bands[: bands_of(job.maps)], valid
-
-
 def grey_of(bands: NDArray[np.uint8]) -> FloatArray:
     """The grey value that an atlas is matched by, 0..1, from bands (B, H, W)."""
     grey = bands.mean(axis=0, dtype=np.float32)
     grey *= np.float32(1.0 / 255.0)
     return np.asarray(grey, np.float32)
-
-
-def _common_halo(halos: list[tuple[int, int]]) -> int:
-    """The smallest halo that is enough for all levels, in whole cells of each."""
-    cells = math.lcm(*(cell for _, cell in halos))
-    return math.ceil(max(halo for halo, _ in halos) / cells) * cells
 
 
 def _statistics(features: NDArray[np.float16]) -> dict[str, Any]:
@@ -479,13 +467,8 @@ def _tile(
         inner = features.values[0][:, first : first + shape[0], first : first + shape[1]]
         return np.asarray(inner, np.float32)
     # The centre of a cell, counted in cells of the model.
-    at = [((np.arange(n) + 0.5) * cell + halo) / features.stride - 0.5 for n in shape]
-    grid = np.meshgrid(at[1].astype(np.float32), at[0].astype(np.float32))
-    maps = [
-        cv2.remap(c, grid[0], grid[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        for c in features.values[0]
-    ]
-    return np.asarray(np.stack(maps), np.float32)
+    at = (((np.arange(n) + 0.5) * cell + halo) / features.stride - 0.5 for n in shape)
+    return sample_maps(features.values[0], at)
 
 
 class LevelSum:
@@ -523,16 +506,14 @@ class LevelSum:
                 f"no cell of {self.level.cell} px is free of nodata. "
                 "Use a smaller cell or another basemap."
             )
-        mean = np.asarray(self._sum / self.cells)
-        variance = np.asarray(self._square / self.cells) - mean**2
-        std = np.sqrt(np.maximum(variance, 1e-12))
-        return LevelStatistics(mean.astype(np.float32), std.astype(np.float32), self._median())
-
-    def _median(self) -> float:
         reached = np.cumsum(self._local_stds)
         ranks = [(reached[-1] - 1) // 2, reached[-1] // 2]
         bits = np.searchsorted(reached, ranks, side="right").astype(np.uint16)
-        return float(bits.view(np.float16).astype(np.float64).mean())
+        median = float(bits.view(np.float16).astype(np.float64).mean())
+        mean = np.asarray(self._sum / self.cells)
+        variance = np.asarray(self._square / self.cells) - mean**2
+        std = np.sqrt(np.maximum(variance, 1e-12))
+        return LevelStatistics(mean.astype(np.float32), std.astype(np.float32), median)
 
 
 class BlockWorker:

@@ -13,13 +13,13 @@ from crosslook.atlas.query import (
     MOST_CELLS,
     Pose,
     Query,
-    bent,
     cut_poses,
     make_poses,
     make_prior,
     prepare_query,
     refinement_for,
     stages_for,
+    with_projection,
 )
 from crosslook.atlas.search import (
     Candidate,
@@ -45,7 +45,7 @@ from crosslook.match.register import Source, make_result
 from crosslook.match.result import Failure, MatchResult, outline
 from crosslook.match.settings import DEFAULT_EXTRACTOR, RegisterSettings, factors
 from crosslook.match.starts import Start
-from crosslook.match.transform import Transform, scaling, translation
+from crosslook.match.transform import Transform, scaling, shift_by
 from crosslook.match.working_grid import MARGIN
 from crosslook.options import after_two, record
 from crosslook.progress import stage, timer, timings
@@ -203,13 +203,6 @@ def _parts(poses: Sequence[Pose], job: _Job) -> list[Pose]:
     return cut_poses(poses, min(side, *job.atlas.grid.shape), _LEAST_VALID) or list(poses)
 
 
-def _may_lap(one: _Prepared, level: int, job: _Job) -> bool:
-    """Whether a search saw a part of the query alone, and the others can be tried."""
-    seen = MOST_CELLS * job.atlas.manifest.levels[level].cell
-    few = len(one.request.poses) <= _MOST_POSES
-    return few and not one.in_parts and bool((one.request.poses[0].extent > seen).any())
-
-
 def _name(query: Source) -> str:
     if isinstance(query, ImageFile):
         return query.name
@@ -262,10 +255,12 @@ def _places(
 def _matched(job: _Job, one: _Prepared, level: int, candidates: list[Candidate]) -> MatchResult:
     """Match at what was found; where a part was searched with, and in vain, at what others find."""
     result = _match(job, one, level, candidates)
-    if result.verdict == "match" or not _may_lap(one, level, job):
+    seen, poses = MOST_CELLS * job.atlas.manifest.levels[level].cell, one.request.poses
+    is_partly_seen = not one.in_parts and bool((poses[0].extent > seen).any())
+    if result.verdict == "match" or len(poses) > _MOST_POSES or not is_partly_seen:
         return result
     with timer("search"):
-        request = replace(one.request, poses=_parts(one.request.poses, job))
+        request = replace(one.request, poses=_parts(poses, job))
         level, candidates = search_queries(job.levels, [request], CANDIDATES, job.coarse or 0)[0]
     return _choose([result, _match(job, replace(one, request=request), level, candidates)])
 
@@ -282,7 +277,8 @@ def _explained(result: MatchResult, one: _Prepared, job: _Job) -> MatchResult:
     return replace(result, reason=reason)
 
 
-def _verified(job: _Job, one: _Prepared, candidates: list[Candidate]) -> list[Candidate]:
+def _match(job: _Job, one: _Prepared, level: int, candidates: list[Candidate]) -> MatchResult:
+    """Verify, then match at the best and, unless that is a match, at those hardly worse."""
     if not candidates:
         raise MatchError(
             f"nothing in atlas '{job.atlas.name}' can be compared with "
@@ -290,12 +286,7 @@ def _verified(job: _Job, one: _Prepared, candidates: list[Candidate]) -> list[Ca
             "Expand it, or see atlas info."
         )
     with timer("verification"):
-        return verify(job.verifier, one.request.poses, candidates)
-
-
-def _match(job: _Job, one: _Prepared, level: int, candidates: list[Candidate]) -> MatchResult:
-    """Verify, then match at the best and, unless that is a match, at those hardly worse."""
-    candidates = _verified(job, one, candidates)
+        candidates = verify(job.verifier, one.request.poses, candidates)
     tried: list[MatchResult] = []
     close = sum(other.total * _CLOSE >= candidates[0].total for other in candidates)
     for number in range(len(candidates)):
@@ -328,7 +319,7 @@ def _match_at(
     """The last stages at one of the candidates; the others are its alternatives."""
     atlas = job.atlas
     one, others = candidates[number], candidates[:number] + candidates[number + 1 :]
-    native = bent(one.placed @ scaling(query.factor).inverse, query.image, atlas)
+    native = with_projection(one.placed @ scaling(query.factor).inverse, query.image, atlas)
     second = others[0].total if others else 0.0
     margin = min(_MOST_MARGIN, one.total / max(second, 1e-3) - 1.0)
     place = Start(native, "atlas", search_score=one.total, search_margin=margin)
@@ -343,8 +334,8 @@ def _aligned_at(job: _Job, image: ImageFile, place: Start) -> tuple[Alignment, W
     atlas, settings = job.atlas, job.settings
     corner, shape = _surroundings(place.transform, image, atlas)
     part = atlas.image(corner, shape)
-    move = Transform(translation(-corner[0], -corner[1]), "shift")
-    pair = read_pair((image, part), move @ place.transform, job.extractor, job.levels.device)
+    placed = shift_by(-corner[0], -corner[1]) @ place.transform
+    pair = read_pair((image, part), placed, job.extractor, job.levels.device)
     start = replace(place, transform=pair.start)
     options = RegisterSettings(model=settings.model, seed=settings.seed)
     matcher = TemplateMatcher(options, stages_for(pair.sar.shape))

@@ -35,8 +35,14 @@ from crosslook.match.result import outline
 from crosslook.match.robust_fit import fit_exact
 from crosslook.match.settings import Factors, factors
 from crosslook.match.tie_points import Stage
-from crosslook.match.transform import Transform, grid_points, scaling, similarity, translation
-from crosslook.match.warp import warp
+from crosslook.match.transform import (
+    Transform,
+    grid_points,
+    scaling,
+    shift_by,
+    similarity,
+)
+from crosslook.match.warp import sample_maps, warp
 from crosslook.types import Array, FloatArray
 
 _SMALL = 448
@@ -52,7 +58,7 @@ def stages_for(shape: tuple[int, int]) -> Stages:
     step = float(np.clip(max(shape) / 7, 32.0, 96.0))
     return Stages(
         wide=Stage(template=128.0, radius=32.0, step=step, threshold=10.0),
-        middle=Stage(template=112.0, radius=16.0, step=step, threshold=6.0),
+        second=Stage(template=112.0, radius=16.0, step=step, threshold=6.0),
         last=Stage(template=96.0, radius=12.0, step=0.75 * step, threshold=3.0),
     )
 
@@ -187,7 +193,13 @@ def prepare_query(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array
             f"one pixel of '{image.name}' is {scale:.3g} pixels of the atlas; "
             f"1/{_MOST_SCALE:g}..{_MOST_SCALE:g} can be compared. Check --gsd."
         )
-    _check_size(image, base)
+    extent = np.ptp(base(outline(*image.shape)), axis=0)
+    if extent.min() < LEAST_SIDE:
+        raise MatchError(
+            f"the query '{image.name}' covers {extent[0]:.0f} x {extent[1]:.0f} pixels of the "
+            f"atlas; at least {LEAST_SIDE} x {LEAST_SIDE} are needed. "
+            "Give a larger query or a finer atlas; check --gsd."
+        )
     factor = max(1, round(1 / scale))
     grey = image.read(None, factor).grey_image("sar")
     return Query(image, grey, _linear(base @ scaling(factor)), factor)
@@ -236,8 +248,8 @@ def cut_poses(poses: Sequence[Pose], side: int, least_valid: float) -> list[Pose
         starts = [_even_starts(a, b, side) for a, b in zip(low, high, strict=True)]
         for row, col in ((r, c) for r in starts[0] for c in starts[1]):
             shape = [int(min(side, b - a)) for a, b in zip((row, col), high, strict=True)]
-            move = Transform(translation(-row, -col), "shift")
-            part = replace(pose, placed=move @ pose.placed, shape=(shape[0], shape[1]))
+            placed = shift_by(-row, -col) @ pose.placed
+            part = replace(pose, placed=placed, shape=(shape[0], shape[1]))
             if part.grey_image.valid.mean() >= least_valid:
                 parts.append(part)
     return parts
@@ -262,7 +274,9 @@ def make_template(
     channels = on_cells(dense_channels(grey, extractor), grey.shape, level.cell)
     values = centred(channels)
     energy = np.einsum("chw,chw->hw", values, values)
-    start = _richest(energy, min(MOST_CELLS, energy.shape[0]), min(MOST_CELLS, energy.shape[1]))
+    height, width = (min(MOST_CELLS, length) for length in energy.shape)
+    sums = box_sums(energy[None].astype(np.float64), height, width)[0]
+    start = divmod(int(sums.argmax()), sums.shape[1])
     rows, cols = (slice(first, first + MOST_CELLS) for first in start)
     part = np.ascontiguousarray(values[:, rows, cols])
     aside = np.array(start) + np.array(part.shape[1:]) / 2 - pose.centre / level.cell
@@ -274,18 +288,11 @@ def on_cells(channels: Channels, shape: tuple[int, int], cell: int) -> Channels:
     if channels.stride == cell:
         rows, cols = (max(1, length // cell) for length in shape)
         return Channels(channels.values[:, :rows, :cols], channels.valid[:rows, :cols], cell)
-    at = [
-        ((np.arange(max(1, n // cell)) + 0.5) * cell / channels.stride - 0.5).astype(np.float32)
-        for n in shape
-    ]
-    grid = np.meshgrid(at[1], at[0])
-    values = [
-        cv2.remap(c, *grid, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        for c in channels.values
-    ]
-    solid = cv2.remap(channels.valid.astype(np.float32), *grid, cv2.INTER_LINEAR)
+    at = [(np.arange(max(1, n // cell)) + 0.5) * cell / channels.stride - 0.5 for n in shape]
+    values = sample_maps(channels.values, at)
+    solid = sample_maps(channels.valid[None], at, cv2.BORDER_CONSTANT)[0]
     valid = np.asarray(solid > 0.999, np.bool_)
-    return Channels(np.where(valid, np.stack(values), np.float32(0.0)), valid, float(cell))
+    return Channels(np.where(valid, values, np.float32(0.0)), valid, float(cell))
 
 
 def centred(channels: Channels) -> FloatArray:
@@ -296,7 +303,7 @@ def centred(channels: Channels) -> FloatArray:
     return np.asarray((values - mean[:, None, None]) * channels.valid, np.float32)
 
 
-def bent(placed: Transform, image: ImageFile, atlas: Atlas) -> Transform:
+def with_projection(placed: Transform, image: ImageFile, atlas: Atlas) -> Transform:
     """The map of a query's pixels with the curvature of its own projection.
 
     A candidate is placed by an affine map. Between two CRSs the exact shape of
@@ -363,16 +370,6 @@ def _scale_of(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array) ->
     return Transform(matrix, "affine")
 
 
-def _check_size(image: ImageFile, base: Transform) -> None:
-    extent = np.ptp(base(outline(*image.shape)), axis=0)
-    if extent.min() < LEAST_SIDE:
-        raise MatchError(
-            f"the query '{image.name}' covers {extent[0]:.0f} x {extent[1]:.0f} pixels of the "
-            f"atlas; at least {LEAST_SIDE} x {LEAST_SIDE} are needed. "
-            "Give a larger query or a finer atlas; check --gsd."
-        )
-
-
 def _pose(query: Query, rotation: float, scale: float) -> Pose:
     rotated = similarity((0.0, 0.0), rotation, scale) @ query.base
     ring = rotated(outline(*query.grey_image.shape))
@@ -381,7 +378,7 @@ def _pose(query: Query, rotation: float, scale: float) -> Pose:
     # What is searched with is bounded; the whole query is matched afterwards.
     cut = np.minimum(size, _LARGEST)
     origin = low + (size - cut) // 2
-    placed = Transform(translation(-origin[0], -origin[1]), "shift") @ rotated
+    placed = shift_by(-origin[0], -origin[1]) @ rotated
     return Pose(rotation, scale, query.grey_image, placed, (int(cut[0]), int(cut[1])))
 
 
@@ -397,12 +394,6 @@ def _rotations(limit: float) -> Array:
     count = int(np.ceil(limit / ROTATION_STEP - 1e-9))
     rotations = np.linspace(-limit, limit, 2 * count + 1)
     return rotations[1:] if limit >= _HALF_CIRCLE else rotations
-
-
-def _richest(energy: FloatArray, height: int, width: int) -> tuple[int, int]:
-    sums = box_sums(energy[None].astype(np.float64), height, width)[0]
-    row, col = np.unravel_index(int(sums.argmax()), sums.shape)
-    return int(row), int(col)
 
 
 @dataclass(frozen=True)
@@ -439,11 +430,9 @@ def make_prior(atlas: Atlas, image: ImageFile, settings: LocateSettings) -> Prio
         prior = _disc(atlas, image, settings.near, settings.radius_km)
     else:
         return None
-    side = atlas.grid.block
-    rows = (prior.top / side, prior.bottom / side)
-    cols = (prior.left / side, prior.right / side)
+    top, left, bottom, right = prior.in_cells(atlas.grid.block)
     for row, col in atlas.manifest.blocks:
-        if row < rows[1] and row + 1 > rows[0] and col < cols[1] and col + 1 > cols[0]:
+        if top - 1 < row < bottom and left - 1 < col < right:
             return prior
     raise MatchError(
         f"the prior is empty: atlas '{atlas.name}' holds nothing there. "

@@ -28,7 +28,7 @@ from crosslook.extract.registry import open_model
 from crosslook.extract.runtime import available_cores
 from crosslook.extract.spec import parse_spec
 from crosslook.match.ncc import correlation_device, fetch, forward, inverse, place, summed_product
-from crosslook.match.transform import Transform, translation
+from crosslook.match.transform import Transform, shift_by
 from crosslook.options import ModelOptions
 from crosslook.types import FloatArray
 
@@ -80,7 +80,7 @@ class Candidate:
     @property
     def placed(self) -> Transform:
         """Pixels of the query's image to atlas pixels."""
-        return Transform(translation(*self.corner), "shift") @ self.pose.placed
+        return shift_by(*self.corner) @ self.pose.placed
 
     @property
     def centre(self) -> tuple[float, float]:
@@ -134,20 +134,19 @@ class OpenLevels:
         """
         if number not in self._extractors:
             extractor = open_model(self.atlas.manifest.levels[number].spec, self.options)
-            self._compare(number, extractor.key)
+            here, there = extractor.key, self.atlas.manifest.keys[number]
+            names = [n for n in (here | there) if n != "dtype" and here.get(n) != there.get(n)]
+            if names:
+                differ = "; ".join(
+                    f"{n} '{there.get(n, '')}', here '{here.get(n, '')}'" for n in names
+                )
+                raise StoreError(
+                    f"level {number} of atlas '{self.atlas.name}' was built by another extractor: "
+                    f"{differ}. Give the weights that it was built with by --weights, or build the "
+                    "atlas again into a new folder."
+                )
             self._extractors[number] = extractor
         return self._extractors[number]
-
-    def _compare(self, number: int, here: dict[str, str]) -> None:
-        there = self.atlas.manifest.keys[number]
-        names = [n for n in (here | there) if n != "dtype" and here.get(n) != there.get(n)]
-        if names:
-            differ = "; ".join(f"{n} '{there.get(n, '')}', here '{here.get(n, '')}'" for n in names)
-            raise StoreError(
-                f"level {number} of atlas '{self.atlas.name}' was built by another extractor: "
-                f"{differ}. Give the weights that it was built with by --weights, or build the "
-                "atlas again into a new folder."
-            )
 
 
 def search_queries(
@@ -430,14 +429,10 @@ class Searcher:
             Atlas cells of the level along a side of a square.
         """
         rows, cols = self.atlas.grid.blocks
+        step, longest = self.side, max(rows, cols) * self.side
         # Squares divide a block, so that none lies in two.
-        step = self.side
-        while (
-            step > 1
-            and self.side % (step // 2) == 0
-            and (max(rows, cols) * self.side // (step // 2) <= most)
-        ):
-            step //= 2
+        while step > 1 and self.side % (half := step // 2) == 0 and longest // half <= most:
+            step = half
         count = self.side // step
         out = np.zeros((rows * count, cols * count), np.float32)
         for block in self.atlas.manifest.blocks:

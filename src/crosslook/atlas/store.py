@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -27,6 +28,7 @@ from crosslook.geo.grid import crs_text, make_grid, mean_metres, shape_of, to_lo
 from crosslook.geo.image import ImageFile, as_image
 from crosslook.json_text import json_object
 from crosslook.match.channels import Channels, contrast_weight
+from crosslook.match.files import colours_of, png_of
 from crosslook.notebook import card, image
 from crosslook.storage import Folder, open_folder
 from crosslook.types import Array, FloatArray, Window
@@ -220,10 +222,8 @@ class Atlas:
 
     def find_level(self, spec: str) -> int | None:
         """Number of the level whose extractor was given as ``spec``; None where no one was."""
-        for number, level in enumerate(self.manifest.levels):
-            if spec in (level.spec, level.spec.partition(":")[0]):
-                return number
-        return None
+        names = [(level.spec, level.spec.partition(":")[0]) for level in self.manifest.levels]
+        return next((number for number, known in enumerate(names) if spec in known), None)
 
     def level_number(self, spec: str) -> int:
         """Number of the level whose extractor was given as ``spec``.
@@ -370,14 +370,8 @@ class Atlas:
 
     def _thumbnail(self) -> bytes:
         """PNG of the whole basemap, at most 480 pixels a side."""
-        import cv2
-
-        whole = self.image((0, 0), self.grid.shape)
         step = max(1, -(-max(self.grid.shape) // _THUMBNAIL))
-        small = whole.read(None, step).values
-        bands = small[:3] if len(small) >= 3 else small[[0, 0, 0]]
-        pixels = (np.clip(np.nan_to_num(bands), 0, 1) * 255).round().astype(np.uint8)
-        return bytes(cv2.imencode(".png", pixels[::-1].transpose(1, 2, 0))[1])
+        return png_of(colours_of(self.image((0, 0), self.grid.shape).read(None, step)))
 
     def _array(self, block: Block, name: str) -> NDArray[Any] | None:
         """A file of a block, checked; None where the block has none."""
@@ -465,9 +459,8 @@ def _pieces(
 ) -> Iterator[tuple[Block, tuple[slice, slice], tuple[slice, slice]]]:
     """Blocks under a window: which, where in the window, where in the block."""
     spans = [_spans(start, length, side) for start, length in zip(corner, shape, strict=True)]
-    for row, here_rows, there_rows in spans[0]:
-        for col, here_cols, there_cols in spans[1]:
-            yield (row, col), (here_rows, here_cols), (there_rows, there_cols)
+    for (row, here_rows, there_rows), (col, here_cols, there_cols) in product(*spans):
+        yield (row, col), (here_rows, here_cols), (there_rows, there_cols)
 
 
 def _spans(start: int, length: int, side: int) -> list[tuple[int, slice, slice]]:

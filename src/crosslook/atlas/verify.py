@@ -61,8 +61,7 @@ class FineLevel:
         image = self.atlas.image((pixels[0][0], pixels[0][1]), (pixels[1][0], pixels[1][1])).read()
         if not image.valid.any() or np.ptp(image.values[:, image.valid]) == 0:
             return Channels(np.zeros((1, *shape), np.float32), np.zeros(shape, np.bool_), self.cell)
-        grey = image.grey_image("optical")
-        return on_cells(dense_channels(grey, self.extractor), grey.shape, self.cell)
+        return self.query(image.grey_image("optical"))
 
 
 def verify(

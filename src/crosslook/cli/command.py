@@ -6,50 +6,17 @@ and what a run file says, is given to the models by the names of their fields.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from importlib import import_module
+from collections.abc import Callable, Iterator
 from inspect import get_annotations
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 import click
 
-Table = Mapping[str, "tuple[str, str] | tuple[str, Mapping[str, tuple[str, str]]]"]
-
-
-class Commands(click.Group):
-    """Commands by name, each imported when it is asked for.
-
-    Parameters
-    ----------
-    table : mapping of str to (str, str) or (str, mapping)
-        Where a command lies, as ``module:function``, and its help in one
-        line; or the help of a group, and the table of its commands.
-    """
-
-    def __init__(self, name: str, table: Table, **more: Any) -> None:
-        super().__init__(name, no_args_is_help=True, **more)
-        self.table = table
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in the order of the table."""
-        return list(self.table)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Build one command."""
-        if name not in self.table:
-            return None
-        first, second = self.table[name]
-        if isinstance(second, Mapping):
-            return Commands(name, second, help=first)
-        module, _, function = first.partition(":")
-        return make_command(name, getattr(import_module(module), function))
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands by the table alone: nothing is imported."""
-        rows = [(n, f if isinstance(s, Mapping) else s) for n, (f, s) in self.table.items()]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
+from crosslook.cli.run_file import read_run_file
+from crosslook.errors import SettingError
+from crosslook.memory_limit import check_memory
+from crosslook.options import choices_of, cli_of, describe_range, unknown_key, without_none
 
 
 def make_command(name: str, function: Callable[..., None]) -> click.Command:
@@ -67,10 +34,6 @@ def make_command(name: str, function: Callable[..., None]) -> click.Command:
         )
 
     def run(config: str | None = None, **typed: Any) -> None:
-        from crosslook.cli.run_file import read_run_file
-        from crosslook.memory_limit import check_memory
-        from crosslook.options import unknown_key
-
         known = [n for n, _ in fields]
         values = read_run_file(Path(config), dict(fields)) if config else {}
         values |= {n: v for n, v in typed.items() if v is not None and v != ()}
@@ -80,12 +43,8 @@ def make_command(name: str, function: Callable[..., None]) -> click.Command:
         for n, field in fields:
             _require(name, n, field, values)
         check_memory()
-        function(
-            *(
-                model(**{n: v for n, v in values.items() if n in model.model_fields})
-                for model in models
-            )
-        )
+        own = [{n: v for n, v in values.items() if n in model.model_fields} for model in models]
+        function(*(model(**of_model) for model, of_model in zip(models, own, strict=True)))
 
     return _Command(name, params=params, callback=run, help=function.__doc__)
 
@@ -121,10 +80,7 @@ def _in_order(model: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _parameter(name: str, field: Any) -> click.Parameter:
-    from crosslook.options import cli_of
-
-    cli = cli_of(field)
-    kind = _without_none(field.annotation)
+    cli, kind = cli_of(field), without_none(field.annotation)
     many = get_origin(kind) is tuple
     if cli.positional:
         metavar = cli.metavar or name.upper()
@@ -144,17 +100,12 @@ def _parameter(name: str, field: Any) -> click.Parameter:
 
 def option_name(name: str, field: Any) -> str:
     """The option of a field, as ``--max-invalid``."""
-    from crosslook.options import cli_of
-
     return f"--{cli_of(field).name or name.replace('_', '-')}"
 
 
 def _help(field: Any) -> str:
     """Description, choices or bounds, and default of an option."""
-    from crosslook.options import choices_of, cli_of, describe_range
-
-    kind = _without_none(field.annotation)
-    cli = cli_of(field)
+    cli, kind = cli_of(field), without_none(field.annotation)
     notes = []
     if get_origin(kind) is tuple and choices_of(kind):
         notes.append(f"of {', '.join(choices_of(kind))}")
@@ -166,8 +117,7 @@ def _help(field: Any) -> str:
         field.get_default(call_default_factory=True), " " if _is_several(kind) else ","
     ):
         notes.append(f"default: {default}")
-    described = str(field.description)
-    return described + (f"  [{'; '.join(notes)}]" if notes else "")
+    return f"{field.description}" + (f"  [{'; '.join(notes)}]" if notes else "")
 
 
 def _is_several(kind: Any) -> bool:
@@ -188,8 +138,6 @@ def _shown(default: Any, between: str = ",") -> str:
 
 
 def _metavar(kind: Any) -> str:
-    from crosslook.options import choices_of
-
     if get_origin(kind) is tuple:
         return "A,B,..."
     if choices := choices_of(kind):
@@ -198,16 +146,7 @@ def _metavar(kind: Any) -> str:
     return names.get(kind, "TEXT")
 
 
-def _without_none(kind: Any) -> Any:
-    """The type of a field that may be None; of several the first."""
-    kinds = [one for one in get_args(kind) if one is not type(None)]
-    return kinds[0] if type(None) in get_args(kind) else kind
-
-
 def _require(command: str, name: str, field: Any, values: dict[str, Any]) -> None:
-    from crosslook.errors import SettingError
-    from crosslook.options import cli_of
-
     cli = cli_of(field)
     if name in values or not (field.is_required() or cli.needed):
         return

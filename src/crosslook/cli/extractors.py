@@ -23,17 +23,12 @@ class ExtractorsInputs(Settings):
 
 def extractors(inputs: ExtractorsInputs) -> None:
     """List the extractors: size, channels, stride, input, licence, weights."""
-    if inputs.name is None:
-        print_extractors()
-    else:
-        print_extractor(inputs.name)
-
-
-def print_extractors(console: Console | None = None) -> None:
-    """Print two lines for every extractor and variant; they fit 80 columns."""
+    if inputs.name is not None:
+        _print_options(inputs.name)
+        return
     from crosslook.extract.registry import describe_rows
 
-    console = console or Console()
+    console = Console()
     table = Table(title="Extractors", box=None, pad_edge=False, show_header=True)
     for name in ("spec", "parameters", "channels", "stride", "extra", "weights"):
         numeric = name in ("parameters", "channels", "stride")
@@ -48,8 +43,7 @@ def print_extractors(console: Console | None = None) -> None:
         console.print(f"[bold]{escape(row.spec)}[/]: {escape(what)}", highlight=False)
 
 
-def print_extractor(name: str, console: Console | None = None) -> None:
-    """Print the options of one extractor."""
+def _print_options(name: str) -> None:
     from crosslook.extract.registry import extractor_class, find_row
 
     cls = extractor_class(find_row(name))
@@ -65,7 +59,7 @@ def print_extractor(name: str, console: Console | None = None) -> None:
             else "any"
         )
         table.add_row(key, str(option.default), allowed, option.help)
-    (console or Console()).print(table)
+    Console().print(table)
 
 
 class FetchInputs(Settings):
@@ -84,9 +78,6 @@ class WhereInputs(Settings):
 
 def status() -> None:
     """List all models: whether their weights are here, size and licence."""
-    from rich.console import Console
-    from rich.table import Table
-
     from crosslook.extract.fetch import weights_status
     from crosslook.extract.weights import cache_folder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -40,28 +41,21 @@ def locate(inputs: LocateInputs, settings: LocateCall) -> None:
     if len(inputs.queries) == 1:
         finish_one(locating.locate(inputs.queries[0], inputs.atlas, settings), out)
         return
-    items = items_of(inputs.queries, out)
+    items = _items_of(inputs.queries, out)
     results = locating.locate_all(inputs.queries, inputs.atlas, settings)
     finish_batch(results, items, out, settings)
 
 
-def items_of(queries: Sequence[str], out: Path) -> list[Item]:
-    """Names of the queries, and where the files of each go: ``out/<stem>``.
-
-    Raises
-    ------
-    SettingError
-        If two queries have the same stem.
-    """
+def _items_of(queries: Sequence[str], out: Path) -> list[Item]:
+    """Names of the queries, and where the files of each go: ``out/<stem>``, each its own."""
     from crosslook.data.layouts import stem_of
 
     names = [name_of(query) for query in queries]
     items = [Item(name, out / stem_of(name)) for name in names]
-    folders = [item.folder for item in items]
-    twice = [folder.name for folder in folders if folders.count(folder) > 1]
-    if twice:
+    twice, count = Counter(item.folder.name for item in items).most_common(1)[0]
+    if count > 1:
         raise SettingError(
-            f"two queries are called '{twice[0]}', and their files would go to one folder. "
+            f"two queries are called '{twice}', and their files would go to one folder. "
             "Rename one, or locate it by itself."
         )
     return items

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isnan
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crosslook.atomic import write_text
+from crosslook.atomic import write_csv
 from crosslook.errors import CrosslookError, MatchError, TooSmallError
 from crosslook.written import has_header, refuse_foreign
 
@@ -76,13 +74,14 @@ def finish_batch(
     small: dict[str, CrosslookError] = {}
     try:
         for item, result in zip(items, results, strict=True):
-            if skip_small and isinstance(error := _error_of(result), TooSmallError):
+            error = getattr(result, "error", None)  # of a failure
+            if skip_small and isinstance(error, TooSmallError):
                 small[item.name] = error
                 continue
             rows.append(_finish_item(item, result, settings))
     finally:
         if rows:
-            write_text(out / TABLE, _table(rows))
+            write_csv(out / TABLE, _COLUMNS, ([row.get(n, "") for n in _COLUMNS] for row in rows))
     if small and not rows:
         raise next(iter(small.values()))
     say_skipped(tuple(small), len(items))
@@ -95,12 +94,6 @@ def finish_batch(
         raise click.exceptions.Exit(1)
     if any(row["verdict"] != "match" for row in rows):
         raise click.exceptions.Exit(NO_MATCH)
-
-
-def _error_of(result: MatchResult | Failure) -> CrosslookError | None:
-    from crosslook.match.result import Failure
-
-    return result.error if isinstance(result, Failure) else None
 
 
 def say_notes(notes: Iterable[str]) -> None:
@@ -124,11 +117,11 @@ def _finish_item(
     from crosslook.match.result import Failure
 
     if isinstance(result, Failure):
-        return _failed(item, result.error)
+        return {"name": item.name, "error": str(result.error)}
     try:
         result.write(item.folder, force=settings.force, overwrite=settings.overwrite)
     except MatchError as error:  # there is nothing to force
-        return _failed(item, error)
+        return {"name": item.name, "error": str(error)}
     say(result, item.folder, name=item.name)
     longitude, latitude = (result.centre or {}).get("lonlat", ("", ""))
     return {
@@ -142,18 +135,6 @@ def _finish_item(
         "folder": item.folder,
         "error": "",
     }
-
-
-def _failed(item: Item, error: CrosslookError) -> dict[str, object]:
-    return {"name": item.name, "error": str(error)}
-
-
-def _table(rows: list[dict[str, object]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
@@ -193,7 +174,6 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
 
 def _say_why(result: MatchResult) -> None:
     """Print what adds most to the confidence, and what takes most from it."""
-    terms = result.explanation.terms
     for sign in ("for", "against"):
-        for one in [t for t in terms if t.sign == sign][:_REASONS]:
-            click.echo(f"{sign}: {one.sentence}")
+        for term in [t for t in result.explanation.terms if t.sign == sign][:_REASONS]:
+            click.echo(f"{sign}: {term.sentence}")

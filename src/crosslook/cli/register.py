@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -68,12 +69,11 @@ def register(inputs: RegisterInputs, settings: RegisterCall) -> None:
         raise SettingError(
             f"{len(inputs.images)} images were given; give SAR and OPTICAL, or one set of PAIRS."
         )
-    skip = inputs.skip_incomplete
-    pairs = open_pairs(inputs.images[0], inputs.layout, skip_incomplete=skip)
+    pairs = open_pairs(inputs.images[0], inputs.layout, skip_incomplete=inputs.skip_incomplete)
     items = [Item(pair.id, out / pair.id) for pair in pairs]
     results = registering.register_all(pairs, settings)
     say_notes(pairs.notes)
-    finish_batch(results, items, out, settings, skip_small=skip)
+    finish_batch(results, items, out, settings, skip_small=inputs.skip_incomplete)
 
 
 def audit(inputs: AuditInputs, settings: AuditCall) -> None:
@@ -89,9 +89,13 @@ def audit(inputs: AuditInputs, settings: AuditCall) -> None:
     click.echo(f"see {settings.out}")
     skipped = result.too_small if inputs.skip_incomplete else ()
     say_skipped(skipped, len(pairs))
-    failed = {scene: why for scene, why in result.failed.items() if scene not in skipped}
-    for scene, why in failed.items():
-        click.echo(f"failed: {scene}: {why}", err=True)
+    _exit([(scene, why) for scene, why in result.failed.items() if scene not in skipped])
+
+
+def _exit(failed: Sequence[tuple[str, object]]) -> None:
+    """List what failed and why; exit with 1 where something did."""
+    for name, why in failed:
+        click.echo(f"failed: {name}: {why}", err=True)
     if failed:
         raise click.exceptions.Exit(1)
 
@@ -103,8 +107,7 @@ class ApplyInputs(Settings):
         description="match.json that register or locate wrote, or its folder."
     )
     files: Annotated[tuple[str, ...], Cli(positional=True, metavar="FILE...", needed=True)] = Field(
-        default=(),
-        description="Other bands, polarisations, masks or resolutions of the SAR image.",
+        default=(), description="Other bands, polarisations, masks or resolutions of the SAR image."
     )
 
 
@@ -118,11 +121,7 @@ def apply(inputs: ApplyInputs, settings: ApplyCall) -> None:
     from crosslook.match.result import Failure
 
     done = apply_match(inputs.match, inputs.files, settings)
-    failed = [one for one in done if isinstance(one, Failure)]
     for one in done:
         if not isinstance(one, Failure):
             click.echo(str(one))
-    for one in failed:
-        click.echo(f"failed: {one.name}: {one.error}", err=True)
-    if failed:
-        raise click.exceptions.Exit(1)
+    _exit([(one.name, one.error) for one in done if isinstance(one, Failure)])

@@ -1,1 +1,1 @@
-"""Scenes to patches: reading, radiometry, tiling, public sets, simulation."""
+"""Scenes to patches: pairs, layouts of sets on disk, tiling, named bands, simulation."""

@@ -80,13 +80,11 @@ class NamedBands:
         return out
 
     def _scene(self, name: str) -> Scene:
-        opened = self._open.get(name)
-        if opened is None:
-            opened = open_physical(self.source.scenes[name], self.names, self.source)
+        if name not in self._open:
             if len(self._open) >= _MOST_OPEN:
                 self._open.clear()
-            self._open[name] = opened
-        return opened
+            self._open[name] = open_physical(self.source.scenes[name], self.names, self.source)
+        return self._open[name]
 
 
 def open_physical(

@@ -148,7 +148,7 @@ def _names_in(images: Iterable[tuple[tuple[str, ...], Place]], side: Modality) -
 
 def has_side_names(folder: Path) -> bool:
     """Whether files of both sensors are named by them, in a folder or below it."""
-    few = islice(images_below(folder, _is_told), _FEW)
+    few = islice(images_below(folder, _is_named_image), _FEW)
     seen: set[Modality | None] = {side_of(stem_of(path)) for _, path in few}
     return set(MODALITIES) <= seen
 
@@ -156,13 +156,14 @@ def has_side_names(folder: Path) -> bool:
 def by_names(folder: Path) -> Sides:
     """List the images whose names say a sensor."""
     named = (
-        (side_of(stem_of(path)), parts, path) for parts, path in images_below(folder, _is_told)
+        (side_of(stem_of(path)), parts, path)
+        for parts, path in images_below(folder, _is_named_image)
     )
     listed = ((side, "/".join((*p, stem_of(path))), path) for side, p, path in named if side)
     return sides_of(listed, folder)
 
 
-def _is_told(folder: Path) -> bool:
+def _is_named_image(folder: Path) -> bool:
     """Whether a folder is one image whose name says the sensor; others may hold both sensors."""
     return side_of(stem_of(folder)) is not None and is_image_folder(folder)
 
@@ -206,7 +207,6 @@ class Layout:
     """A way in which a set lies on disk."""
 
     name: str
-    shape: str
     recognise: Callable[[Path], bool]
     find: Finder
 
@@ -260,35 +260,22 @@ _SPACENET = (
 # Both sides have the same name, in some releases with _A and _B.
 _SAR2OPT = r"(?P<front>train|test)(?:(?P<sar>A)|B)(?P<back>/.*?)(?:_[AB])?"
 
+_SEN_TIF = _published("ROIs*/s[12]_*/ROIs*.tif", _SEN, r"_p\d+$")
+_TILES = _published("**/[SP]*-[IR]*/*.tif", _SPACENET, r"_tile_\d+$")
+
 LAYOUTS: tuple[Layout, ...] = (
     Layout(
-        "sen1-2", "ROIs*/s1_*/*.png", _has("ROIs*/s1_*/ROIs*.png"),
+        "sen1-2",
+        _has("ROIs*/s1_*/ROIs*.png"),
         _published("ROIs*/s[12]_*/ROIs*.png", _SEN, r"_p\d+$"),
     ),
-    *(
-        Layout(name, shape, _has(sign), _published("ROIs*/s[12]_*/ROIs*.tif", _SEN, r"_p\d+$"))
-        for name, shape, sign in (
-            ("sen12ms-cr", "as sen12ms, with s2_cloudy_*", "ROIs*/s2_cloudy_*/ROIs*.tif"),
-            ("sen12ms", "ROIs*/s1_*/*.tif", "ROIs*/s1_*/ROIs*.tif"),
-        )
-    ),
-    Layout("qxs-saropt", "sar_256_oc_0.2/ and opt_256_oc_0.2/", _has("sar_256_oc_0.2"), _qxs),
-    Layout(
-        "spacenet6", "**/SAR-Intensity/ and PS-RGB/", _has("**/SAR-Intensity"),
-        _published("**/[SP]*-[IR]*/*.tif", _SPACENET, r"_tile_\d+$"),
-    ),
-    Layout(
-        "sar2opt", "trainA, trainB, testA, testB", _has("t*[tn]A"),
-        _published("t*[tn][AB]/*", _SAR2OPT, "/.*"),
-    ),
-    Layout(
-        "optical-sar-dataset", "dataset/sar/ and dataset/opt/", _has("dataset/opt"),
-        lambda folder: by_folders(folder / "dataset"),
-    ),
-    Layout("folders", "sar/ and optical/, or as train/sar", has_side_folders, by_folders),
-    Layout(
-        "osdataset", "sar1.png and opt1.png", _has("**/sar[0-9]*.png"),
-        _published("**/*", _OSDATASET),
-    ),
-    Layout("names", "tile_s1.png and tile_s2.png", has_side_names, by_names),
-)  # fmt: skip
+    Layout("sen12ms-cr", _has("ROIs*/s2_cloudy_*/ROIs*.tif"), _SEN_TIF),
+    Layout("sen12ms", _has("ROIs*/s1_*/ROIs*.tif"), _SEN_TIF),
+    Layout("qxs-saropt", _has("sar_256_oc_0.2"), _qxs),
+    Layout("spacenet6", _has("**/SAR-Intensity"), _TILES),
+    Layout("sar2opt", _has("t*[tn]A"), _published("t*[tn][AB]/*", _SAR2OPT, "/.*")),
+    Layout("optical-sar-dataset", _has("dataset/opt"), lambda at: by_folders(at / "dataset")),
+    Layout("folders", has_side_folders, by_folders),  # sar/ and optical/, or as train/sar
+    Layout("osdataset", _has("**/sar[0-9]*.png"), _published("**/*", _OSDATASET)),
+    Layout("names", has_side_names, by_names),  # tile_s1.png and tile_s2.png
+)

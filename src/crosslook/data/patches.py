@@ -77,9 +77,26 @@ class Scene:
         return three_channels(self.read_bands(modality, window))
 
     def read_bands(self, modality: Modality, window: Window) -> FloatArray:
-        """Read a window as (bands, h, w) after radiometry, NaN where invalid."""
-        shift = self.shift if modality == "sar" else (0.0, 0.0)
-        return _shifted(self.sides[modality], window, shift)
+        """Read a window as (bands, h, w) after radiometry, NaN where invalid.
+
+        SAR is moved by the scene's alignment (bilinear).
+        """
+        row, col = self.shift if modality == "sar" else (0.0, 0.0)
+        top, left = window.row - row, window.col - col
+        first_row, first_col = math.floor(top), math.floor(left)
+        moved = bool(row or col)
+        at = Window(first_row, first_col, window.height + 1, window.width + 1) if moved else window
+        image = self.sides[modality].read(at)
+        raw = image.values
+        raw[:, ~image.valid] = np.nan
+        if not moved:
+            return raw
+        down, right = np.float32(top - first_row), np.float32(left - first_col)
+        # Weights of 0 must not spread NaN from a neighbour that is not needed.
+        raw = raw[:, :-1] if down == 0 else raw[:, :-1] * (1 - down) + raw[:, 1:] * down
+        return (
+            raw[:, :, :-1] if right == 0 else raw[:, :, :-1] * (1 - right) + raw[:, :, 1:] * right
+        )
 
 
 def open_scene(
@@ -104,27 +121,10 @@ def open_scene(
     return Scene(pair, optical.grid, synthetic, sides, shift)
 
 
-def _shifted(file: ImageFile, window: Window, shift: tuple[float, float]) -> FloatArray:
-    """Read a window (C, h, w), moved by the scene's alignment (bilinear), NaN where invalid."""
-    top, left = window.row - shift[0], window.col - shift[1]
-    first_row, first_col = math.floor(top), math.floor(left)
-    moved = any(shift)
-    at = Window(first_row, first_col, window.height + 1, window.width + 1) if moved else window
-    image = file.read(at)
-    raw = image.values
-    raw[:, ~image.valid] = np.nan
-    if not moved:
-        return raw
-    down, right = np.float32(top - first_row), np.float32(left - first_col)
-    # Weights of 0 must not spread NaN from a neighbour that is not needed.
-    rows = raw[:, :-1] if down == 0 else raw[:, :-1] * (1 - down) + raw[:, 1:] * down
-    return rows[:, :, :-1] if right == 0 else rows[:, :, :-1] * (1 - right) + rows[:, :, 1:] * right
-
-
 FORMAT = 2
 """Raise it whenever the same settings give other pixels."""
 _THREADS = 4
-_SAMPLE, _FEWEST = 1024, 64
+_SAMPLE, _FEWEST = 1024, 64  # values kept of each image for limits that a set shares
 _SAMPLES = 2**24  # of all images, so that memory does not grow with them
 _MOST_LIMITS = 20
 
@@ -204,7 +204,6 @@ class PatchSet:
         """
         how, shifts = reading or Reading(), alignment or {}
         _check_alignment(shifts, pairs)
-        # Values of each image that are kept, for limits that a set shares.
         sample = max(_FEWEST, min(_SAMPLE, _SAMPLES // max(1, len(pairs))))
 
         def survey(pair: ScenePair) -> _Surveyed:

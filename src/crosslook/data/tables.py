@@ -163,12 +163,12 @@ def read_alignment(path: Path) -> dict[str, tuple[float, float]]:
     shifts: dict[str, tuple[float, float]] = {}
     for line in rows:
         try:
-            row, col = float(line["row"]), float(line["col"])
+            shift = float(line["row"]), float(line["col"])
         except ValueError:
-            row = col = math.nan
-        if not (math.isfinite(row) and math.isfinite(col)):
+            shift = math.nan, math.nan
+        if not all(map(math.isfinite, shift)):
             raise InputError(f"{path}: the shift of scene '{line['scene']}' is no finite number.")
-        shifts[line["scene"]] = (row, col)
+        shifts[line["scene"]] = shift
     return shifts
 
 

@@ -25,9 +25,11 @@ from crosslook.explore.tiles import describe_atlas, pixel_at
 from crosslook.match.evidence import sentences
 from crosslook.types import Modality
 
-_MEDIA = {".png": "image/png", ".jpg": "image/jpeg", ".json": "application/json"}
 _MOST_ID = 64
 Pixel = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+Force = Annotated[
+    bool, Field(description="Write aligned.tif and images for an uncertain match too.")
+]
 
 
 class InspectRequest(BaseModel):
@@ -50,9 +52,7 @@ class LocateRequest(BaseModel):
         description="Options of crosslook locate, by their names in run files.",
         json_schema_extra=schema_of("locate"),
     )
-    force: bool = Field(
-        default=False, description="Write aligned.tif and images for an uncertain match too."
-    )
+    force: Force = False
 
 
 class RegisterRequest(BaseModel):
@@ -65,9 +65,7 @@ class RegisterRequest(BaseModel):
         description="Options of crosslook register, by their names in run files.",
         json_schema_extra=schema_of("register"),
     )
-    force: bool = Field(
-        default=False, description="Write aligned.tif and images for an uncertain match too."
-    )
+    force: Force = False
 
 
 class PointsRequest(BaseModel):
@@ -138,25 +136,17 @@ def _add_requests(router: APIRouter, uploads: Uploads, jobs: Jobs, library: Libr
     @router.post("/locate", tags=["jobs"], status_code=202)
     def locate(body: LocateRequest) -> dict[str, Any]:
         """Find where on an atlas an uploaded SAR image lies."""
-        query = uploads.work_of(body.query)
-        work = {
-            "query": query,
-            "atlas": library.get("atlas", body.atlas).place,
-            "settings": checked("locate", body.settings),
-            "force": body.force,
-        }
+        query, atlas = uploads.work_of(body.query), library.get("atlas", body.atlas).place
+        settings = checked("locate", body.settings)
+        work = {"query": query, "atlas": atlas, "settings": settings, "force": body.force}
         return jobs.add("locate", query["name"], body.model_dump(), work).public()
 
     @router.post("/register", tags=["jobs"], status_code=202)
     def register(body: RegisterRequest) -> dict[str, Any]:
         """Bring an uploaded SAR image onto an uploaded optical one."""
         sar, optical = uploads.work_of(body.sar), uploads.work_of(body.optical)
-        work = {
-            "sar": sar,
-            "optical": optical,
-            "settings": checked("register", body.settings),
-            "force": body.force,
-        }
+        settings = checked("register", body.settings)
+        work = {"sar": sar, "optical": optical, "settings": settings, "force": body.force}
         title = f"{sar['name']} on {optical['name']}"
         return jobs.add("register", title, body.model_dump(), work).public()
 
@@ -210,7 +200,7 @@ def _add_jobs(router: APIRouter, jobs: Jobs) -> None:
 
 
 def _brief(line: dict[str, Any]) -> dict[str, Any]:
-    """A job without what was asked for, and of a match the verdict alone."""
+    """A job without what was requested, and of a match the verdict alone."""
     match = line["result"].get("match", {})
     short = {n: match[n] for n in ("verdict", "confidence") if n in match}
     return {**{n: v for n, v in line.items() if n != "request"}, "result": short}
@@ -220,8 +210,7 @@ def _add_files(router: APIRouter, jobs: Jobs) -> None:
     @router.get("/jobs/{job}/files", tags=["results"])
     def list_files(job: str) -> list[dict[str, Any]]:
         """The files that the command line would have written."""
-        folder = jobs.place_of(jobs.get(job)) / "files"
-        return [{"name": n, "bytes": path.stat().st_size} for n, path in files_in(folder).items()]
+        return _listed(jobs.place_of(jobs.get(job)) / "files")
 
     @router.get("/jobs/{job}/files/{name}", tags=["results"])
     def get_file(job: str, name: str) -> FileResponse:
@@ -242,8 +231,7 @@ def _add_files(router: APIRouter, jobs: Jobs) -> None:
     @router.get("/jobs/{job}/view/{name}", tags=["results"])
     def get_view(job: str, name: str) -> Response:
         """An image or place.json, as the page shows them."""
-        path = file_of(jobs.place_of(jobs.get(job)) / "view", name)
-        return FileResponse(path, media_type=_MEDIA.get(path.suffix, "application/octet-stream"))
+        return FileResponse(file_of(jobs.place_of(jobs.get(job)) / "view", name))
 
 
 def zip_of(files: dict[str, Path], name: str, about: dict[str, Any] | None = None) -> FileResponse:
@@ -266,6 +254,10 @@ def files_in(folder: Path) -> dict[str, Path]:
         return {}
     paths = sorted(path for path in folder.iterdir() if path.is_file() and path.name[0] != ".")
     return {path.name: path for path in paths}
+
+
+def _listed(folder: Path) -> list[dict[str, Any]]:
+    return [{"name": n, "bytes": path.stat().st_size} for n, path in files_in(folder).items()]
 
 
 def file_of(folder: Path, name: str) -> Path:
@@ -309,7 +301,7 @@ def shown_routes(library: Library, jobs: Jobs, marks: Path) -> APIRouter:
     """Routes for atlases, runs, matches, audits and pairs."""
     router = APIRouter()
     _add_atlases(router, library)
-    _add_runs(router, library, jobs)
+    _add_runs(router, library)
     _add_maps(router, library, jobs)
     _add_matches(router, library, jobs)
     _add_audits(router, library, jobs, marks)
@@ -343,7 +335,7 @@ def _add_atlases(router: APIRouter, library: Library) -> None:
         return pixel_at(library.atlas(atlas), lon, lat)
 
 
-def _add_runs(router: APIRouter, library: Library, jobs: Jobs) -> None:
+def _add_runs(router: APIRouter, library: Library) -> None:
     def opened(name: str) -> Run:
         return open_run(library.get("run", name).path)
 
@@ -416,9 +408,14 @@ def _add_matches(router: APIRouter, library: Library, jobs: Jobs) -> None:
         """
         shown = library.get("match", match)
         match_files = read_written(library, shown)
-        files = [{"name": n, "bytes": p.stat().st_size} for n, p in files_in(shown.path).items()]
-        about = {"id": match, "match": match_files.match, "words": sentences(match_files.match)}
-        return {**about, "files": files, "atlas": match_files.atlas, "missing": match_files.missing}
+        return {
+            "id": match,
+            "match": match_files.match,
+            "words": sentences(match_files.match),
+            "files": _listed(shown.path),
+            "atlas": match_files.atlas,
+            "missing": match_files.missing,
+        }
 
     @router.post("/matches/{match}/view", tags=["results"], status_code=202)
     def view(match: str) -> dict[str, Any]:
@@ -436,8 +433,7 @@ def _add_matches(router: APIRouter, library: Library, jobs: Jobs) -> None:
     def get_file(match: str, name: str) -> FileResponse:
         """One of its files."""
         path = file_of(library.get("match", match).path, name)
-        shown = path.suffix == ".png"
-        kind = "inline" if shown else "attachment"
+        kind = "inline" if path.suffix == ".png" else "attachment"
         return FileResponse(path, filename=path.name, content_disposition_type=kind)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from crosslook.atomic import write_text
 from crosslook.data.pairs import open_pairs
-from crosslook.errors import InputError, SettingError
+from crosslook.errors import InputError
 from crosslook.explore.images import jpeg_of
 from crosslook.explore.library import Library, Shown
 from crosslook.explore.scene_map import describe_scenes
@@ -21,9 +21,7 @@ from crosslook.match.audit import audit
 from crosslook.match.files import colours_of
 from crosslook.types import Modality
 
-MARKS = ("good", "bad", "")
 _MOST_SIDE = 512
-_TEXT = ("scene",)
 
 
 def audit_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -39,9 +37,8 @@ def _rows(shown: Shown) -> list[dict[str, Any]]:
         text = (shown.path / "audit.csv").read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"the audit '{shown.id}' cannot be read: {error.strerror}.") from error
-    rows = [
-        {n: _value(n, v) for n, v in line.items()} for line in csv.DictReader(io.StringIO(text))
-    ]
+    lines = csv.DictReader(io.StringIO(text))
+    rows = [{n: v if n == "scene" else _number(v) for n, v in line.items()} for line in lines]
     return sorted(rows, key=lambda row: -float(np.hypot(row["row"] or 0.0, row["col"] or 0.0)))
 
 
@@ -79,9 +76,7 @@ def _failed(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
 
 
-def _value(name: str, text: str) -> str | float | None:
-    if name in _TEXT:
-        return text
+def _number(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
@@ -94,15 +89,7 @@ def read_marks(path: Path) -> dict[str, str]:
 
 
 def write_mark(path: Path, scene: str, mark: str) -> dict[str, str]:
-    """Mark a scene, or take its mark away.
-
-    Raises
-    ------
-    SettingError
-        If the mark is not one of the allowed ones.
-    """
-    if mark not in MARKS:
-        raise SettingError(f"unknown mark '{mark[:32]}'; good, bad or nothing is allowed.")
+    """Mark a scene, or take its mark away with an empty one."""
     marks = read_marks(path)
     marks.pop(scene, None)
     if mark:

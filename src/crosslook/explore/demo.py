@@ -100,11 +100,7 @@ def _write_chip(path: Path, origin: tuple[int, int]) -> None:
     with (
         atomic_path(path) as temporary,
         rasterio.open(
-            temporary,
-            "w",
-            height=CHIP,
-            width=CHIP,
-            **profile_of((west, north), gsd, 1, "float32"),
+            temporary, "w", height=CHIP, width=CHIP, **profile_of((west, north), gsd, 1, "float32")
         ) as file,
     ):
         file.write(np.asarray(pair.sar, np.float32)[None])

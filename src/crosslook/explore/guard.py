@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import secrets
 import sys
-from collections.abc import MutableMapping
-from http.cookies import CookieError, SimpleCookie
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from crosslook.console import DEBUG
+from crosslook.console import debugging
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 COOKIE = "crosslook_token"
@@ -59,14 +57,16 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
-        refusal = self._refusal(scope, headers)
+        given = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
+        refusal = self._refusal(scope, given)
         if refusal is None and self.token and self._is_invited(scope):
-            await _redirect(send, self.token)
+            cookie = f"{COOKIE}={self.token}; Path=/; HttpOnly; SameSite=Strict"
+            back = Response(status_code=303, headers={"location": "/", "set-cookie": cookie})
+            await back(scope, receive, send)
             return
         if refusal is not None:
             await _drain(receive)
-            await _answer(send, *refusal)
+            await _answer(*refusal)(scope, receive, send)
             return
 
         begun = False
@@ -75,18 +75,21 @@ class Guard:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                _add_headers(message)
+                headers = MutableHeaders(scope=message)
+                for header, value in _HEADERS.items():
+                    headers.setdefault(header, value)
             await send(message)
 
         try:
             await self.app(scope, _in_time(receive), send_guarded)
         except Exception as error:
-            if os.environ.get(DEBUG, "") not in ("", "0"):
+            if debugging():
                 raise
             what = f"unexpected error: {' '.join(f'{type(error).__name__}: {error}'.split())}"
             print(f"{scope['path'][:80]!r}: {what}; please report it", file=sys.stderr)
             if not begun:
-                await _answer(send, 500, "unexpected error; please report what was asked for.")
+                words = "unexpected error; please report what was requested."
+                await _answer(500, words)(scope, receive, send)
 
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
         """Status and reason where a request is refused."""
@@ -101,29 +104,24 @@ class Guard:
             refused = _too_much(scope["path"], headers)
             if refused is not None:
                 return refused
-        if self.token and not self._knows(headers) and not self._is_invited(scope):
+        if self.token and not self._knows(scope, headers) and not self._is_invited(scope):
             return 401, (
                 "a token is needed: open the address that 'crosslook explore' printed, or send "
                 "it as 'Authorization: Bearer TOKEN'."
             )
         return None
 
-    def _knows(self, headers: dict[str, str]) -> bool:
+    def _knows(self, scope: Scope, headers: dict[str, str]) -> bool:
         given = headers.get("authorization", "").removeprefix("Bearer ").strip()
-        cookies: SimpleCookie = SimpleCookie()
-        try:
-            cookies.load(headers.get("cookie", ""))
-        except CookieError:
-            cookies = SimpleCookie()
-        kept = cookies[COOKIE].value if COOKIE in cookies else ""
-        return any(secrets.compare_digest(one.encode(), self.token.encode())
-                   for one in (given, kept))  # fmt: skip
+        return self._is_token(given) or self._is_token(Request(scope).cookies.get(COOKIE, ""))
+
+    def _is_token(self, text: str) -> bool:
+        return secrets.compare_digest(text.encode(), self.token.encode())
 
     def _is_invited(self, scope: Scope) -> bool:
         """Whether the address of the start page carries the token."""
-        token = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
-        right = secrets.compare_digest(token.encode(), self.token.encode())
-        return right and bool(token) and scope["path"] == "/" and scope["method"] == "GET"
+        token = Request(scope).query_params.get("token", "")
+        return self._is_token(token) and scope["path"] == "/" and scope["method"] == "GET"
 
 
 def _name_of(host: str) -> str:
@@ -163,13 +161,6 @@ def _in_time(receive: Receive) -> Receive:
     return receive_in_time
 
 
-def _add_headers(message: MutableMapping[str, Any]) -> None:
-    present = {name.lower() for name, _ in message["headers"]}
-    for name, value in _HEADERS.items():
-        if name.encode() not in present:
-            message["headers"].append((name.encode(), value.encode()))
-
-
 async def _drain(receive: Receive) -> None:
     """Take in a little of what is refused: a client that still sends would miss the answer."""
     left = _DRAINED
@@ -180,21 +171,5 @@ async def _drain(receive: Receive) -> None:
             return
 
 
-async def _answer(send: Send, status: int, reason: str) -> None:
-    body = json.dumps({"error": reason}).encode()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"connection", b"close"),
-    ]
-    start: dict[str, Any] = {"type": "http.response.start", "status": status, "headers": headers}
-    _add_headers(start)
-    await send(start)
-    await send({"type": "http.response.body", "body": body})
-
-
-async def _redirect(send: Send, token: str) -> None:
-    cookie = f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict"
-    headers = [(b"location", b"/"), (b"set-cookie", cookie.encode()), (b"content-length", b"0")]
-    await send({"type": "http.response.start", "status": 303, "headers": headers})
-    await send({"type": "http.response.body", "body": b""})
+def _answer(status: int, reason: str) -> JSONResponse:
+    return JSONResponse({"error": reason}, status, {**_HEADERS, "connection": "close"})

@@ -17,16 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.atomic import write_bytes, write_text
-from crosslook.errors import (
-    InputError,
-    NotFoundError,
-    OutputError,
-    RasterError,
-    TooLargeError,
-)
+from crosslook.errors import InputError, NotFoundError, OutputError, RasterError, TooLargeError
 from crosslook.explore.jobs import Quota, size_of
 from crosslook.geo.grid import crs_text, is_placed, mean_metres, shape_of, to_lonlat
-from crosslook.geo.image import Image, ImageFile, Reading, open_image
+from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.geo.opening import OPEN
 from crosslook.geo.raster import RasterFile
 from crosslook.match.files import colours_of
@@ -155,10 +149,6 @@ class Uploads:
         uploads = [self.get(path.parent.name) for path in self.folder.glob(f"*/{_FILE}")]
         return sorted(uploads, key=lambda one: -one.created)
 
-    def path_of(self, upload: Upload) -> Path:
-        """Where the file lies."""
-        return self.folder / upload.id / f"image{upload.suffix}"
-
     def remove(self, name: str) -> None:
         """Remove an upload."""
         shutil.rmtree(self.folder / self.get(name).id, ignore_errors=True)
@@ -167,8 +157,8 @@ class Uploads:
     def work_of(self, name: str) -> dict[str, str]:
         """What a worker needs to open it."""
         upload = self.get(name)
-        path, driver = str(self.path_of(upload).resolve()), DRIVERS[upload.suffix]
-        return {"path": path, "name": upload.name, "driver": driver}
+        path = (self.folder / upload.id / f"image{upload.suffix}").resolve()
+        return {"path": str(path), "name": upload.name, "driver": DRIVERS[upload.suffix]}
 
     def _check(self, size: int) -> None:
         if size > self.most_bytes:
@@ -202,18 +192,17 @@ def open_upload(
     Raises
     ------
     NotFoundError
-        If it was removed since the job was asked for.
+        If it was removed since the job was requested.
     RasterError
         If it is damaged, or has more pixels than allowed over all bands.
     """
     if not Path(work["path"]).exists():
         raise NotFoundError(f"the upload '{work['name']}' was removed; drop the image again.")
-    driver = work.get("driver", DRIVERS.get(Path(work["path"]).suffix, "GTiff"))
     source = RasterFile(
         as_place(work["path"]),
         height=reading.height,
         label=work["name"],
-        driver=driver,
+        driver=work.get("driver", DRIVERS.get(Path(work["path"]).suffix, "GTiff")),
         crs=reading.crs or "",
     )
     height, width = shape_of(source.header.grid)
@@ -245,7 +234,12 @@ def inspect(work: dict[str, Any], folder: Path) -> dict[str, Any]:
     factor = max(1, -(-max(image.shape) // _MOST_SIDE))
     shown = image.read(None, factor)
     write_bytes(folder / "view" / "image.png", png_of(colours_of(shown), shown.valid))
-    return {**describe_image(image), "histogram": _histogram(shown), "factor": factor,
+    counts = [  # of the values after radiometry, of each band over valid pixels
+        np.histogram(np.clip(band[shown.valid], 0, 1), _BINS, (0.0, 1.0))[0].tolist()
+        for band in shown.values[:3]
+    ]
+    histogram = {"bins": _BINS, "counts": counts}
+    return {**describe_image(image), "histogram": histogram, "factor": factor,
             "valid": float(shown.valid.mean()), "shown": list(shown.shape)}  # fmt: skip
 
 
@@ -274,15 +268,6 @@ def describe_image(image: ImageFile) -> dict[str, Any]:
         "percentiles": quantiles,
         "notes": list(image.notes),
     }
-
-
-def _histogram(image: Image) -> dict[str, Any]:
-    """Counts of the values after radiometry, 0..1, of each band over valid pixels."""
-    counts = [
-        np.histogram(np.clip(band[image.valid], 0, 1), _BINS, (0.0, 1.0))[0].tolist()
-        for band in image.values[:3]
-    ]
-    return {"bins": _BINS, "counts": counts}
 
 
 def png_of(colours: NDArray[np.uint8], valid: Mask) -> bytes:

@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from crosslook.atomic import write_text
-from crosslook.console import DEBUG
-from crosslook.errors import CrosslookError, NotFoundError, SettingError, TooLargeError
+from crosslook.console import debugging
+from crosslook.errors import CrosslookError, NotFoundError, TooLargeError
 from crosslook.geo.opening import OPEN
 from crosslook.progress import listening
 
@@ -87,10 +87,8 @@ def size_of(folder: Path) -> int:
     """Bytes of the files in and below a folder, each in whole blocks as disks keep them."""
     total = 0
     for path in folder.rglob("*"):
-        try:
+        with suppress(OSError):  # it has gone meanwhile
             total += -(-path.lstat().st_size // _BLOCK) * _BLOCK
-        except OSError:  # it has gone meanwhile
-            continue
     return total
 
 
@@ -138,13 +136,14 @@ def serve(pipe: Connection, limits: dict[str, int]) -> None:
         ``max_pixels``, pixels over all bands of an image that is opened.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server says when it is over
-    if os.environ.get(DEBUG, "") in ("", "0"):
+    if not debugging():
         warnings.simplefilter("ignore")
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, 1)
         os.dup2(nothing, 2)
     threading.Thread(target=_end_with_server, daemon=True).start()
-    _load()
+    for name in ("matches", "images"):  # what every job needs, before anybody waits for it
+        import_module(f"crosslook.explore.{name}")
     while True:
         try:
             kind, work, folder = receive(pipe)
@@ -153,9 +152,8 @@ def serve(pipe: Connection, limits: dict[str, int]) -> None:
         last = ["", 0.0]
 
         def heard(name: str, done: int, total: int, last: list[Any] = last) -> None:
-            now = time.monotonic()
-            if name != last[0] or now - last[1] > _TELL_SECONDS:
-                last[:] = [name, now]
+            if name != last[0] or time.monotonic() - last[1] > _TELL_SECONDS:
+                last[:] = [name, time.monotonic()]
                 tell(pipe, "stage", name, done, total)
 
         scratch = Path(folder) / SCRATCH
@@ -172,16 +170,9 @@ def serve(pipe: Connection, limits: dict[str, int]) -> None:
 
 def _end_with_server() -> None:
     """End with the server even where it was killed, also in the middle of a job."""
-    server = multiprocessing.parent_process()
-    if server is not None:
+    if server := multiprocessing.parent_process():
         server.join()
         os._exit(1)
-
-
-def _load() -> None:
-    """Import what every job needs, before anybody waits for it."""
-    for name in ("crosslook.explore.matches", "crosslook.explore.images"):
-        import_module(name)
 
 
 def _do(kind: str, work: dict[str, Any], folder: Path) -> tuple[dict[str, Any], str]:
@@ -194,7 +185,7 @@ def _do(kind: str, work: dict[str, Any], folder: Path) -> tuple[dict[str, Any], 
     except MemoryError:
         return {}, "the memory of this machine is not enough; use a smaller image."
     except Exception as error:
-        if os.environ.get(DEBUG, "") not in ("", "0"):
+        if debugging():
             raise
         what = " ".join(f"{type(error).__name__}: {error}".split())
         return {}, f"unexpected error: {_plain(what, work)}; please report it"
@@ -264,7 +255,7 @@ class Job:
     title : str
         For people.
     request : dict
-        As it was asked for.
+        As it was sent.
     work : dict
         The same with the places on disk that its names mean.
     state, stage : str
@@ -320,8 +311,9 @@ class Jobs:
     limits : Limits
     quota : Quota, optional
         What results may take, together with what else counts on it.
-    ended : callable, optional
-        Called with each job that has ended, in the thread of its slot.
+    ends : callable, optional
+        Called with each job and the state in which it ends, in the thread of its slot and
+        before anybody sees it ended: what it made is then shown already.
     """
 
     def __init__(
@@ -330,12 +322,12 @@ class Jobs:
         workers: int,
         limits: Limits,
         quota: Quota | None = None,
-        ended: Callable[[Job], None] | None = None,
+        ends: Callable[[Job, State], None] | None = None,
     ) -> None:
         self.folder = folder
         self.limits = limits
         self._quota = quota or Quota(2**63)
-        self._ended = ended
+        self._ends = ends
         self._jobs: dict[str, Job] = {}
         self._queue: list[Job] = []
         self._change = threading.Condition()
@@ -418,10 +410,9 @@ class Jobs:
                 self._queue.remove(job)
             self._save(job)
             self._change.notify_all()
-            if was_running:
-                for slot in self._slots:
-                    if slot.job is job:
-                        slot.kill()
+            for slot in self._slots:
+                if was_running and slot.job is job:
+                    slot.kill()
         return job
 
     def remove(self, name: str) -> None:
@@ -433,17 +424,7 @@ class Jobs:
         self._quota.drop(job.id)
 
     def decide(self, name: str, decision: str) -> Job:
-        """Note what a person thinks of a result.
-
-        Raises
-        ------
-        SettingError
-            If the word is not one of the allowed ones.
-        """
-        if decision not in ("accepted", "refused", ""):
-            raise SettingError(
-                f"unknown decision '{decision[:32]}'; accepted, refused or nothing is allowed."
-            )
+        """Note what a person thinks of a result."""
         job = self.get(name)
         with self._change:
             job.decision = decision
@@ -480,12 +461,11 @@ class Jobs:
         before = self._jobs.get(job.work.get(AFTER, ""))
         return before is None or before.state in ENDED
 
-    def progress(self, job: Job, stage: str, done: int, total: int) -> None:
-        """Note how far a job is."""
-        job.stage, job.done, job.total = stage, done, total
-
-    def finish(self, job: Job, state: State, *, result: dict[str, Any], error: str) -> None:
+    def finish(self, job: Job, result: dict[str, Any], error: str) -> None:
         """Note how a job ended, unless it was cancelled or the server ends meanwhile."""
+        state: State = "failed" if error else "done"
+        if self._ends is not None and job.state != "cancelled" and not self.closing:
+            self._ends(job, state)
         with self._change:
             if job.state == "cancelled" or self.closing:
                 return
@@ -494,8 +474,6 @@ class Jobs:
             if job.id in self._jobs:
                 self._save(job)
             self._change.notify_all()  # others may have waited for this one
-        if self._ended is not None:
-            self._ended(job)
 
     def tidy(self, job: Job) -> None:
         """Remove what a job needed while it ran, and count what it left."""
@@ -506,20 +484,8 @@ class Jobs:
         shutil.rmtree(folder / SCRATCH, ignore_errors=True)
         self._quota.put(job.id, size_of(folder))
 
-    def new_process(self) -> tuple[SpawnProcess, Connection]:
-        """A process that waits for work, and our end of its pipe."""
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        limits = {"max_pixels": self.limits.pixels}
-        process = context.Process(target=serve, args=(theirs, limits), daemon=True)
-        process.start()
-        theirs.close()
-        return process, ours
-
     def _save(self, job: Job) -> None:
-        folder = self.place_of(job)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / _FILE, json.dumps(asdict(job), indent=1) + "\n")
+        write_text(self.place_of(job) / _FILE, json.dumps(asdict(job), indent=1) + "\n")
 
     def _load(self) -> None:
         for path in sorted(self.folder.glob(f"*/{_FILE}")):
@@ -529,8 +495,7 @@ class Jobs:
                     continue
                 self._jobs[job.id] = job
                 self.tidy(job)
-                if job.state == "running":
-                    job.tries += 1
+                job.tries += job.state == "running"
                 if job.tries >= _MOST_TRIES and job.state == "running":
                     job.state, job.error = "failed", "the explorer ended twice while this ran"
                     self._save(job)
@@ -542,6 +507,16 @@ class Jobs:
 
 def _order(job: Job) -> tuple[bool, float]:
     return job.kind not in _QUICK, job.created
+
+
+_LATE = (
+    "this took longer than the {minutes:g} minutes that a job may. Search a smaller range or "
+    "give a smaller image, or start the explorer with a larger --max-minutes."
+)
+_DEAD = (
+    "the process that worked on this ended before it was done ({how}), perhaps for want of "
+    "memory. Nothing else is lost and other jobs go on: start it again, or with a smaller image."
+)
 
 
 class _Slot(threading.Thread):
@@ -562,7 +537,7 @@ class _Slot(threading.Thread):
             try:
                 self._run(job)
             except CrosslookError as error:
-                self.jobs.finish(job, "failed", result={}, error=str(error))
+                self.jobs.finish(job, {}, str(error))
             self.job = None
             self.jobs.tidy(job)
         self.kill()
@@ -573,10 +548,16 @@ class _Slot(threading.Thread):
             self._process.kill()
 
     def _ready(self) -> Connection:
+        """The pipe of a process that waits for work."""
         if self._process is None or self._pipe is None or not self._process.is_alive():
             if self._process is not None:
                 self._process.join()
-            self._process, self._pipe = self.jobs.new_process()
+            context = multiprocessing.get_context("spawn")
+            self._pipe, theirs = context.Pipe()
+            limits = {"max_pixels": self.jobs.limits.pixels}
+            self._process = context.Process(target=serve, args=(theirs, limits), daemon=True)
+            self._process.start()
+            theirs.close()
         return self._pipe
 
     def _run(self, job: Job) -> None:
@@ -589,15 +570,17 @@ class _Slot(threading.Thread):
             ends = time.monotonic() + self.jobs.limits.seconds
             while True:
                 if not pipe.poll(max(0.0, ends - time.monotonic())):
-                    self._end_late(job)
+                    self.kill()
+                    self._forget()
+                    minutes = self.jobs.limits.seconds / 60
+                    self.jobs.finish(job, {}, _LATE.format(minutes=minutes))
                     return
                 kind, *values = receive(pipe)
                 if kind == "stage":
-                    self.jobs.progress(job, *values)
+                    job.stage, job.done, job.total = values
                 else:
                     result, error = values
-                    state: State = "failed" if error else "done"
-                    self.jobs.finish(job, state, result=result, error=error)
+                    self.jobs.finish(job, result, error)
                     return
         except ValueError:  # what came is no answer
             self.kill()
@@ -605,34 +588,18 @@ class _Slot(threading.Thread):
         except (EOFError, OSError):
             self._say_dead(job)
 
-    def _end_late(self, job: Job) -> None:
-        self.kill()
-        if self._process is not None:
-            self._process.join(timeout=5)
-        self._process = self._pipe = None
-        self.jobs.finish(
-            job,
-            "failed",
-            result={},
-            error=f"this took longer than the {self.jobs.limits.seconds / 60:g} minutes that a "
-            "job may. Search a smaller range or give a smaller image, or start the explorer with "
-            "a larger --max-minutes.",
-        )
-
     def _say_dead(self, job: Job) -> None:
+        code = self._forget()
+        how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+        self.jobs.finish(job, {}, _DEAD.format(how=how))
+        if not self.jobs.closing:
+            self._ready()
+
+    def _forget(self) -> int | None:
+        """Let go of a process that has ended; its exit code."""
         code = None
         if self._process is not None:
             self._process.join(timeout=5)
             code = self._process.exitcode
         self._process = self._pipe = None
-        how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-        self.jobs.finish(
-            job,
-            "failed",
-            result={},
-            error=f"the process that worked on this ended before it was done ({how}), perhaps "
-            "for want of memory. Nothing else is lost and other jobs go on: start it again, or "
-            "with a smaller image.",
-        )
-        if not self.jobs.closing:
-            self._ready()
+        return code

@@ -116,10 +116,9 @@ class Library:
 
     def pairs_with(self, scenes: set[str]) -> str | None:
         """Id of the set of pairs that holds most of some scenes; None where none holds half."""
-        best = max(self._pairs, key=lambda name: len(scenes & set(self._pairs[name])), default=None)
-        if best is None or 2 * len(scenes & set(self._pairs[best])) < max(1, len(scenes)):
-            return None
-        return best
+        shared = {name: len(scenes & set(pairs)) for name, pairs in self._pairs.items()}
+        best = max(shared, key=lambda name: shared[name], default=None)
+        return best if best and 2 * shared[best] >= max(1, len(scenes)) else None
 
     def grids(self, name: str) -> SceneGrids:
         """Where the scenes of a set of pairs lie; they are read from the first call on."""
@@ -144,10 +143,8 @@ class Library:
     def _new_id(self, place: str) -> str:
         name = place.rstrip("/").rpartition("/")[2]
         plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:48] or "folder"
-        number, new = 2, plain
-        while new in self._shown:
-            new, number = f"{plain}-{number}", number + 1
-        return new
+        names = (plain, *(f"{plain}-{number}" for number in range(2, len(self._shown) + 2)))
+        return next(name for name in names if name not in self._shown)
 
 
 def places_in(place: str) -> list[str]:

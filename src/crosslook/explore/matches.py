@@ -8,12 +8,13 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from scipy.spatial.distance import pdist
 
 from crosslook.atlas.locate import locate, locate_from, surface_of
 from crosslook.atlas.settings import LocateSettings
@@ -42,7 +43,6 @@ _SURFACE_CELLS = 192
 _MOST_SIDE = 1600
 _AROUND = 0.15  # of the footprint, shown on each side of it
 _CARD = 220
-_OPEN: dict[str, Atlas] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,12 +70,10 @@ class PlacedMatch:
 Drawable = MatchResult | PlacedMatch
 
 
+@lru_cache(maxsize=1)  # one at a time: transformed blocks are large
 def atlas_of(place: str) -> Atlas:
     """An atlas opened once per process: its transformed blocks serve all queries."""
-    if place not in _OPEN:
-        _OPEN.clear()  # one at a time: transformed blocks are large
-        _OPEN[place] = open_atlas(place)
-    return _OPEN[place]
+    return open_atlas(place)
 
 
 def locate_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -83,7 +81,7 @@ def locate_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
     settings = LocateSettings(**work["settings"])
     atlas = atlas_of(work["atlas"])
     query = open_upload(work["query"], "sar", reading_of(work["settings"]), work["max_pixels"])
-    result = locate(query, atlas, **_given(settings))
+    result = locate(query, atlas, **work["settings"])
     extra = draw_search(result, atlas, settings, folder)
     return _finish(result, work, folder, extra)
 
@@ -102,9 +100,7 @@ def draw_search(
 
 def register_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Register an uploaded SAR image on an uploaded optical one."""
-    settings = RegisterSettings(**work["settings"])
-    sar, optical = _pair(work)
-    result = register(sar, optical, **_given(settings))
+    result = register(*_pair(work), **work["settings"])
     return _finish(result, work, folder, {})
 
 
@@ -116,7 +112,7 @@ def refit_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
             "two or three tie points of four numbers each are needed: SAR row and column, "
             "optical row and column."
         )
-    if min(_apart(points[:, :2]), _apart(points[:, 2:])) < 1.0:
+    if min(pdist(points[:, :2]).min(), pdist(points[:, 2:]).min()) < 1.0:
         raise MatchError("two of the tie points are the same; set them farther apart.")
     start = fit_exact(points[:, :2], points[:, 2:], "similarity" if len(points) == 2 else "affine")
     if "atlas" in work:
@@ -124,13 +120,8 @@ def refit_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
         query = open_upload(work["query"], "sar", reading_of(work["settings"]), work["max_pixels"])
         result = locate_from(query, atlas, start, LocateSettings(**work["settings"]))
     else:
-        sar, optical = _pair(work)
-        result = register_from(sar, optical, start, RegisterSettings(**work["settings"]))
+        result = register_from(*_pair(work), start, RegisterSettings(**work["settings"]))
     return _finish(result, work, folder, {})
-
-
-def _given(settings: LocateSettings | RegisterSettings) -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in settings.model_fields_set}
 
 
 def _pair(work: dict[str, Any]) -> tuple[ImageFile, ImageFile]:
@@ -139,11 +130,6 @@ def _pair(work: dict[str, Any]) -> tuple[ImageFile, ImageFile]:
         open_upload(work["sar"], "sar", reading, work["max_pixels"]),
         open_upload(work["optical"], "optical", reading, work["max_pixels"]),
     )
-
-
-def _apart(points: NDArray[np.float64]) -> float:
-    distance = np.linalg.norm(points[:, None] - points[None], axis=2)
-    return float(distance[~np.eye(len(points), dtype=bool)].min())
 
 
 def _finish(
@@ -205,7 +191,10 @@ def _draw(result: Drawable, folder: Path) -> dict[str, Any]:
             for row, col in (result.footprint or {"pixel": []})["pixel"]
         ]
     if window is None:
-        part = _around(result.optical, out.get("sar"))
+        part = Window.whole(result.optical.shape)
+        if "sar" in out:
+            covered = Window(*out["sar"])
+            part = covered.pad(round(_AROUND * max(covered.shape))).clip(result.optical.shape)
         factor = max(1, -(-max(part.height, part.width) // _MOST_SIDE))
         ground = result.optical.read(part, factor)
         write_bytes(view / "optical.png", png_of(colours_of(ground), ground.valid))
@@ -214,14 +203,6 @@ def _draw(result: Drawable, folder: Path) -> dict[str, Any]:
     radar = result.sar.read(None, max(1, -(-max(result.sar.shape) // _MOST_SIDE)))
     write_bytes(view / "query.png", png_of(colours_of(radar), radar.valid))
     return out
-
-
-def _around(optical: ImageFile, sar: list[int] | None) -> Window:
-    """The part of an optical image that is shown: around the SAR image, else all of it."""
-    if sar is None:
-        return Window.whole(optical.shape)
-    covered = Window(*sar)
-    return covered.pad(round(_AROUND * max(covered.shape))).clip(optical.shape)
 
 
 def _heat(scores: FloatArray) -> bytes:
@@ -237,11 +218,12 @@ def _heat(scores: FloatArray) -> bytes:
 def _cards(result: Drawable, atlas: Atlas, folder: Path) -> list[dict[str, Any]]:
     """An image of the ground at each alternative, with the scores that put it behind."""
     cards = []
-    height, width = result.sar.shape
+    shape, scale = result.sar.shape, 1.0  # atlas pixels per pixel of the SAR image
+    if result.transform is not None:
+        scale = float(result.transform.local_scale(np.array(shape) / 2))
+    half = max(shape) * scale * 0.5
     for number, other in enumerate(result.alternatives):
         row, col = other["atlas_pixel"]
-        scale = _atlas_pixels_per_query_pixel(result)
-        half = max(height, width) * scale * 0.5
         corner = (round(row - half), round(col - half))
         side = max(8, round(2 * half))
         part = atlas.image(corner, (side, side)).read(None, max(1, side // _CARD))
@@ -251,13 +233,6 @@ def _cards(result: Drawable, atlas: Atlas, folder: Path) -> list[dict[str, Any]]
     return cards
 
 
-def _atlas_pixels_per_query_pixel(result: Drawable) -> float:
-    if result.transform is None:
-        return 1.0
-    return float(result.transform.local_scale(np.array(result.sar.shape) / 2))
-
-
-_GOOD = ("queued", "running", "done")
 _SIDES: tuple[tuple[Modality, str], ...] = (("sar", "SAR"), ("optical", "optical"))
 
 
@@ -490,7 +465,8 @@ def draw_written(jobs: Jobs, shown: Shown, written: WrittenMatch) -> Job:
         request["atlas"] = written.atlas
     for job in jobs.all():
         same = job.kind == "written" and job.request == request
-        if same and job.work["folder"] == shown.place and job.state in _GOOD:
+        fine = job.state not in ("failed", "cancelled")
+        if same and fine and job.work["folder"] == shown.place:
             return job
     work = {**written.work, "by_hand": refit_work(written)}
     return jobs.add("written", shown.id, request, work)

@@ -8,7 +8,7 @@ plain text too, may name a file or an address and is left to the command line.
 from __future__ import annotations
 
 import re
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -24,6 +24,7 @@ from crosslook.options import (
     cli_of,
     describe_range,
     is_closed,
+    without_none,
 )
 
 MODELS: dict[str, type[Settings]] = {"locate": LocateSettings, "register": RegisterSettings}
@@ -50,7 +51,6 @@ def describe_options(kind: str) -> list[dict[str, Any]]:
     options = []
     for name in offered(kind):
         field = MODELS[kind].model_fields[name]
-        default = field.get_default(call_default_factory=True)
         cli = cli_of(field)
         options.append(
             {
@@ -58,15 +58,14 @@ def describe_options(kind: str) -> list[dict[str, Any]]:
                 "type": _type_of(field.annotation),
                 "choices": list(choices_of(field.annotation)),
                 "range": describe_range(field),
-                "default": default,
+                "default": field.get_default(call_default_factory=True),
                 "means": cli.default,
                 "metavar": cli.metavar,
                 "help": field.description,
                 "first": name in _FIRST,
             }
         )
-    order = {name: at for at, name in enumerate(_FIRST)}
-    return sorted(options, key=lambda one: order.get(one["name"], len(order)))
+    return sorted(options, key=lambda one: (*_FIRST, one["name"]).index(one["name"]))
 
 
 def schema_of(kind: str) -> dict[str, Any]:
@@ -135,11 +134,10 @@ def _is_free(row: ExtractorRow, key: str) -> bool:
 
 
 def _type_of(kind: Any) -> str:
-    kinds = [one for one in get_args(kind) if one is not type(None)] or [kind]
-    first = kinds[0] if type(None) in get_args(kind) else kind
+    first = without_none(kind)
     names: dict[Any, str] = {int: "integer", float: "number", bool: "boolean", str: "text"}
     if choices_of(kind):
         return "choice"
-    if getattr(first, "__origin__", None) is tuple:
+    if get_origin(first) is tuple:
         return f"numbers:{len(get_args(first))}"
     return names.get(first, "text")

@@ -28,9 +28,10 @@ from crosslook.retrieval.run_folder import (
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.study import open_patches
 from crosslook.retrieval.views import read_thumbnails, view_images, views_of
-from crosslook.types import Modality, Patch, Row
+from crosslook.types import Modality
 
 _MOST_LINES = 500
+_TAKEN = ("dataset", "synthetic", "extractors", "notes", "skipped")
 
 
 class Run:
@@ -39,24 +40,20 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.record = read_run(path)
-        self.patches: Sequence[Patch] = read_patches(path)
-        self.rows: list[Row] = read_rows(path)
-        self.matches: list[MatchTable] = MatchTable.read(path)
-        self.embeddings: list[EmbeddingTable] = EmbeddingTable.read(path)
-        self.heat_maps: list[HeatTable] = HeatTable.read(path)
+        self.patches = read_patches(path)
+        self.rows = read_rows(path)
+        self.matches = MatchTable.read(path)
+        self.embeddings = EmbeddingTable.read(path)
+        self.heat_maps = HeatTable.read(path)
         self.thumbnails = read_thumbnails(path)
 
     def describe(self) -> dict[str, Any]:
         """Dataset, headline rows, and what there is to look at."""
         lead = headlines(self.rows, self.record)
         return {
-            "dataset": self.record["dataset"],
-            "synthetic": self.record["synthetic"],
+            **{name: self.record[name] for name in _TAKEN},
             "patches": len(self.patches),
             "scenes": sorted({patch.scene for patch in self.patches}),
-            "extractors": self.record["extractors"],
-            "notes": self.record["notes"],
-            "skipped": self.record["skipped"],
             "headlines": [
                 {
                     "extractor": line.name,
@@ -69,12 +66,8 @@ class Run:
                 for line in lead
             ],
             "setups": [setup_name(table) for table in self.matches],
-            "embeddings": [
-                [t.setup.extractor, t.setup.calibration, t.method] for t in self.embeddings
-            ],
-            "heat_maps": [
-                [t.setup.extractor, t.setup.calibration, t.order_by] for t in self.heat_maps
-            ],
+            "embeddings": [[*_short(table), table.method] for table in self.embeddings],
+            "heat_maps": [[*_short(table), table.order_by] for table in self.heat_maps],
             "best": self._best(),
         }
 
@@ -86,8 +79,7 @@ class Run:
     def _best(self) -> int:
         """Number of the setup that finds most; for what is shown first."""
         first = [
-            float((t.rank == 1).mean()) if t.direction == "sar->optical" else -1.0
-            for t in self.matches
+            (t.rank == 1).mean() if t.direction == "sar->optical" else -1 for t in self.matches
         ]
         return int(np.argmax(first)) if first else 0
 
@@ -142,11 +134,7 @@ class Run:
         rows = np.flatnonzero(table.query_index == index)
         shown: dict[str, Any] = {
             "index": index,
-            "id": patch.id,
-            "scene": patch.scene,
-            "group": patch.group,
-            "position": patch.position,
-            "crs": patch.crs,
+            **{n: getattr(patch, n) for n in ("id", "scene", "group", "position", "crs")},
             "setup": setup_name(table),
             "thumbnail": index in self.thumbnails,
             "rank": None,
@@ -177,14 +165,12 @@ class Run:
 
 def setup_name(table: MatchTable) -> dict[str, str]:
     """What was compared, and how."""
-    setup = table.setup
-    return {
-        "extractor": setup.extractor,
-        "pooling": setup.pooling,
-        "calibration": setup.calibration,
-        "scoring": setup.scoring,
-        "direction": table.direction,
-    }
+    names = ("extractor", "pooling", "calibration", "scoring")
+    return {**{n: getattr(table.setup, n) for n in names}, "direction": table.direction}
+
+
+def _short(table: EmbeddingTable | HeatTable) -> tuple[str, str]:
+    return table.setup.extractor, table.setup.calibration
 
 
 def _at(items: Sequence[Any], number_: int, what: str) -> Any:
@@ -225,8 +211,7 @@ def maps_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
         )
     patches = _patches_of(run, settings)
     index = int(work["index"])
-    if not 0 <= index < len(patches.patches):
-        raise NotFoundError(f"there is no patch {index}; the run has {len(patches.patches)}.")
+    patch = _at(patches.patches, index, "patch")
     units = find_clusters(patches.patches, settings.split_by)
     fitted = set(record["splits"][0]["calibration_units"])
     fit = np.flatnonzero([name in fitted for name in units.names])
@@ -242,7 +227,7 @@ def maps_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
             write_bytes(folder / "view" / f"map-{name}.jpg", data)
     return {
         "index": index,
-        "id": patches.patches[index].id,
+        "id": patch.id,
         "extractor": work["extractor"],
         "maps": bool(views),
         "cell": list(views[0].cell) if views else None,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from odc.geo.geobox import GeoBox
 from pyproj import Geod
+from scipy.stats import circmean
 
 from crosslook.data.pairs import ScenePair
 from crosslook.errors import CrosslookError
@@ -100,7 +101,8 @@ def describe_scenes(
     if not grids:
         return []
     centres = {name: to_lonlat(grid, _centre(grid))[0] for name, grid in grids.items()}
-    base = _central_longitude(np.array([centre[0] for centre in centres.values()]))
+    longitudes = [centre[0] for centre in centres.values()]
+    base = float(circmean(longitudes, 180.0, -180.0))  # no meridian cuts it
     described = []
     for name, grid in grids.items():
         centre = _near(centres[name][None], base)
@@ -126,12 +128,6 @@ def _ring(grid: GeoBox) -> Array:
 
 def _centre(grid: GeoBox) -> Array:
     return np.array([shape_of(grid)], np.float64) / 2
-
-
-def _central_longitude(longitudes: Array) -> float:
-    """The mean direction of longitudes, which no meridian cuts."""
-    direction = np.exp(1j * np.radians(longitudes)).sum()
-    return float(np.degrees(np.angle(direction)))
 
 
 def _near(lonlat: Array, longitude: float) -> Array:

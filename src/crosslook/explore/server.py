@@ -8,6 +8,7 @@ import webbrowser
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
 from secrets import token_urlsafe
@@ -24,17 +25,12 @@ from starlette.staticfiles import StaticFiles
 
 from crosslook._version import __version__
 from crosslook.atomic import check_writable
-from crosslook.errors import (
-    CrosslookError,
-    NotFoundError,
-    OutputError,
-    TooLargeError,
-)
+from crosslook.errors import CrosslookError, NotFoundError, OutputError, TooLargeError
 from crosslook.explore import api
 from crosslook.explore.demo import FOLDERS, PARTS
 from crosslook.explore.guard import LOOPBACK, Guard
 from crosslook.explore.images import MEBI, Uploads
-from crosslook.explore.jobs import AFTER, BusyError, Job, Jobs, Limits, Quota
+from crosslook.explore.jobs import AFTER, BusyError, Job, Jobs, Limits, Quota, State
 from crosslook.explore.library import Library, places_in
 from crosslook.explore.matches import add_atlases
 from crosslook.explore.settings import ExploreSettings
@@ -43,11 +39,12 @@ _STATIC = files("crosslook.explore") / "static"
 _GIBI = 2**30
 _MOST_SHOWN = 80
 _MOST_HEADERS = 32 * 1024
+_STATUS = {NotFoundError: 404, TooLargeError: 413, BusyError: 429, OutputError: 507}
 
 
 @dataclass
 class Explorer:
-    """All that a server holds: what is shown, uploads, jobs."""
+    """All that a server keeps: what is shown, uploads, jobs."""
 
     settings: ExploreSettings
     library: Library
@@ -83,16 +80,13 @@ class Explorer:
             seconds=settings.max_minutes * 60,
             pixels=settings.max_pixels * 1_000_000,
         )
-
-        def ended(job: Job) -> None:
-            _take_in(library, out, job)
-
-        jobs = Jobs(out / "jobs", settings.workers, limits, quota, ended)
+        ends = partial(_take_in, library, out)
+        jobs = Jobs(out / "jobs", settings.workers, limits, quota, ends)
         _take_in_demo(library, out)
         for job in jobs.all():
-            if job.state == "done":
-                _take_in(library, out, job)
-        explorer = cls(settings, library, uploads, jobs, _token_for(settings.host))
+            _take_in(library, out, job, job.state)
+        token = "" if settings.host in LOOPBACK else token_urlsafe(24)
+        explorer = cls(settings, library, uploads, jobs, token)
         if settings.demo:
             explorer.make_demo()
         return explorer
@@ -142,17 +136,13 @@ def _lock(out: Path) -> None:
         raise OutputError(
             f"another explorer uses {out}. End it, or give another folder by --out."
         ) from None
-    _locks.append(file)  # held while the process lives
+    _locks.append(file)  # kept open while the process lives
 
 
-def _token_for(host: str) -> str:
-    return "" if host in LOOPBACK else token_urlsafe(24)
-
-
-def _take_in(library: Library, out: Path, job: Job) -> None:
+def _take_in(library: Library, out: Path, job: Job, state: State) -> None:
     """Show what a job has made, also what a part of the demo did before it failed."""
     with suppress(CrosslookError):  # as where its folder was removed by hand
-        if job.kind == "audit" and job.state == "done":
+        if job.kind == "audit" and state == "done":
             library.add(str(out / "jobs" / job.id / "files"))
     if job.kind in ("demo", "demo-study"):
         _take_in_demo(library, out)
@@ -198,15 +188,7 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(CrosslookError)
     def known(_: Request, error: CrosslookError) -> JSONResponse:
-        status = 400
-        if isinstance(error, NotFoundError):
-            status = 404
-        elif isinstance(error, TooLargeError):
-            status = 413
-        elif isinstance(error, BusyError):
-            status = 429
-        elif isinstance(error, OutputError):
-            status = 507
+        status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 400)
         return JSONResponse({"error": str(error)}, status, {"connection": "close"})
 
     @app.exception_handler(ClientDisconnect)

@@ -39,7 +39,7 @@ class Clip(TokenExtractor):
         return vision_config(self.source.config)
 
     def geometry(self, height: int, width: int) -> Geometry:
-        """The trained side (224 px), or the asked one in whole patches."""
+        """The trained side (224 px), or the requested one in whole patches."""
         config = self._config
         side = int(self.options["side"]) or int(config["image_size"])
         return resize_to_multiple(height, width, int(config["patch_size"]), side)

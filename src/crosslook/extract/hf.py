@@ -57,7 +57,7 @@ class HubModel(TorchExtractor):
         self.RESAMPLE = _RESAMPLE.get(int(self._processor.get("resample") or 3), "bicubic")
 
     def geometry(self, height: int, width: int) -> Geometry:
-        """A square of the trained side, or of the asked one in whole patches."""
+        """A square of the trained side, or of the requested one in whole patches."""
         config = self.source.vision_config
         patch = _number(config.get("patch_size")) or 32
         side = int(self.options["side"]) or self._trained_side(config)

@@ -127,7 +127,7 @@ def open_extractor(
         if issubclass(cls, TorchExtractor):
             # The version of another package identifies its weights.
             source = (
-                WeightsSource(row.name, "", row.plugin, weights.get(row.name))
+                WeightsSource(row.name, row.plugin, weights.get(row.name))
                 if row.plugin
                 else find_weights(row, parsed, weights)
             )

@@ -173,23 +173,20 @@ def iterate(features: FeatureSet, patches: Patches) -> Iterator[FeatureMap]:
 def read_maps(features: FeatureSet, patches: Patches, indices: Sequence[int]) -> FeatureMap:
     """Read the feature maps of chosen patches, in the given order."""
     chosen = np.asarray(indices, dtype=np.int64)
-    values: FloatArray | None = None
-    vector: FloatArray | None = None
-    stride = 1.0
+    maps: FeatureMap | None = None
     for shard in np.unique(chosen // SHARD):
         part = features.read(int(shard))
         here = np.flatnonzero(chosen // SHARD == shard)
-        if values is None:
+        if maps is None:
+            own = part.vector
+            vector = None if own is None else np.empty((len(chosen), own.shape[1]), np.float32)
             values = np.empty((len(chosen), *part.values.shape[1:]), np.float32)
-            stride = part.stride
-            if part.vector is not None:
-                vector = np.empty((len(chosen), part.vector.shape[1]), np.float32)
-        values[here] = part.values[chosen[here] % SHARD]
-        if vector is not None and part.vector is not None:
-            vector[here] = part.vector[chosen[here] % SHARD]
-    if values is None:
-        values = np.empty((0, 0, 0, 0), np.float32)
-    return FeatureMap(values, stride, vector)
+            maps = FeatureMap(values, part.stride, vector)
+        maps.values[here] = part.values[chosen[here] % SHARD]
+        if maps.vector is not None and part.vector is not None:
+            maps.vector[here] = part.vector[chosen[here] % SHARD]
+    empty = FeatureMap(np.empty((0, 0, 0, 0), np.float32), 1.0)
+    return empty if maps is None else maps
 
 
 def read_ahead(

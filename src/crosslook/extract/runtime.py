@@ -42,7 +42,7 @@ class Runtime:
         return getattr(torch, self.dtype)
 
     def batch_for(self, image_bytes: float, cpu_bytes: float = float("inf")) -> int:
-        """Images per step: the asked number, or what half of the memory takes.
+        """Images per step: the requested number, or what half of the memory takes.
 
         The total memory is taken, not what is free, so that the same machine
         always works in the same steps. On a CPU activations beyond

@@ -82,6 +82,8 @@ class TorchExtractor(Extractor):
     @property
     def model(self) -> Any:
         """The model on its device, read on first use."""
+        import torch
+
         if self._model is None:
             if not computes_in(self.runtime):
                 _LOG.warning(
@@ -92,7 +94,7 @@ class TorchExtractor(Extractor):
                 )
             model = self._load().to(self.runtime.device)
             if self._channels_last:
-                model = model.to(memory_format=_channels_last())
+                model = model.to(memory_format=torch.channels_last)
             self._model = model.eval().requires_grad_(False)
         return self._model
 
@@ -195,7 +197,7 @@ class TorchExtractor(Extractor):
                     whole = self._made_ready(whole)
                 tensor = whole.to(self.runtime.torch_dtype)
                 if self._channels_last:
-                    tensor = tensor.contiguous(memory_format=_channels_last())
+                    tensor = tensor.contiguous(memory_format=torch.channels_last)
                 if len(family) == 1 and family[0] is self:
                     features = [self._forward(self.model, tensor)]
                 else:
@@ -278,12 +280,6 @@ class TokenExtractor(TorchExtractor):
     def _laid_out(self, tokens: Any, images: Any) -> Any:
         cell = int(self._config["patch_size"])
         return token_map(tokens, (images.shape[2] // cell, images.shape[3] // cell))
-
-
-def _channels_last() -> Any:
-    import torch
-
-    return torch.channels_last
 
 
 def _to_numpy(tensor: Any) -> FloatArray:

@@ -37,8 +37,6 @@ class WeightsSource:
     ----------
     model : str
         Hub id or folder, as messages name it.
-    variant : str
-        Name of the variant.
     revision : str
         Commit, digest of the weight files, or ``untrained-0``.
     folder : Path or None
@@ -48,7 +46,6 @@ class WeightsSource:
     """
 
     model: str
-    variant: str
     revision: str
     folder: Path | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -74,9 +71,7 @@ class WeightsSource:
     def part(self, name: str) -> WeightsSource:
         """The source of one part of a pipeline, such as ``unet``."""
         folder = None if self.folder is None else self.folder / name
-        return WeightsSource(
-            self.model, self.variant, self.revision, folder, self.config.get(name, {})
-        )
+        return replace(self, folder=folder, config=self.config.get(name, {}))
 
 
 def published_config(name: str, variant: str) -> dict[str, Any]:
@@ -229,16 +224,16 @@ def find_weights(
     folder = weights_folder(row, name, variant, overrides or {})
     if parsed.untrained:
         config = _untrained_config(row, name, variant, folder)
-        return WeightsSource(variant.hub_id or row.name, name, UNTRAINED_REVISION, None, config)
+        return WeightsSource(variant.hub_id or row.name, UNTRAINED_REVISION, None, config)
     absent = _absent(folder, variant)
     if absent:
         raise WeightsError(str(_missing(row, name, variant, folder, absent)))
     if variant.package:
-        return WeightsSource(row.name, name, variant.revision, folder)
+        return WeightsSource(row.name, variant.revision, folder)
     # A bare file of weights comes without a configuration.
     config = published_config(row.name, name) if variant.page else read_config(folder)
     model = variant.hub_id if not _overridden(row, name, overrides or {}) else str(folder)
-    return WeightsSource(model, name, _revision(folder, variant), folder, config)
+    return WeightsSource(model, _revision(folder, variant), folder, config)
 
 
 def missing(specs: Sequence[str], overrides: Mapping[str, Path] | None = None) -> list[Missing]:

@@ -340,11 +340,10 @@ class ImageFile:
         """The same file brought onto another grid, window by window."""
         if not isinstance(self.source, RasterFile):
             raise SettingError(f"{self.name} is an array; only files are brought onto a grid.")
-        missing = self.survey.fills
-        if not missing and self.survey.outside is not None and self.header.nodata is None:
-            missing = (0.0,)
+        zeros = self.survey.outside is not None and self.header.nodata is None
         # GDAL compares what is stored.
         scale, offset = self.header.scales[0], self.header.offsets[0]
+        missing = self.survey.fills or ((0.0,) if zeros else ())
         missing = tuple((number - offset) / scale for number in missing)
         return replace(self, source=replace(self.source.on(grid, resampling), missing=missing))
 
@@ -404,14 +403,13 @@ class ImageFile:
             return raw
         rows, cols = self._own_positions(window)
         restored = isinstance(self.source, RasterFile) and self.source.missing == (0.0,)
-        if restored and found.outside is not None:
-            # GDAL left out all zeros, so that none bleed in; those inside the swath are data.
-            height, width = shape_of(self.own_grid)
-            inside = (rows > 0.5) & (rows < height - 0.5) & (cols > 0.5) & (cols < width - 0.5)
-            lost = np.isnan(raw).all(axis=0) & inside & ~found.is_outside(rows, cols)
-            raw[:, lost] = 0.0
-            return raw
-        return found.clear(raw, rows, cols)
+        if not (restored and found.outside is not None):
+            return found.clear(raw, rows, cols)
+        # GDAL left out all zeros, so that none bleed in; those inside the swath are data.
+        height, width = shape_of(self.own_grid)
+        inside = (rows > 0.5) & (rows < height - 0.5) & (cols > 0.5) & (cols < width - 0.5)
+        raw[:, np.isnan(raw).all(axis=0) & inside & ~found.is_outside(rows, cols)] = 0.0
+        return raw
 
     def _own_positions(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Row and column on the image's own pixels of every pixel of a window."""
@@ -491,13 +489,12 @@ def _check_as_opened(image: ImageFile, modality: Modality, reading: Reading) -> 
             f"'{image.name}' was opened as {image.modality} and is given as {modality}; open it "
             f"as {modality}."
         )
-    asked, plain, source = reading.of(modality), Reading(), image.source
-    late = [] if asked in (plain.of(modality), image.radiometry) else [f"--{modality}"]
-    if isinstance(source, RasterFile):
-        for name in _PLACED_WITH.get(image.header.placed_by, ()):
-            value = getattr(reading, name)
-            if value is not None and value != getattr(source, name):
-                late.append(f"--{name}")
+    known = (Reading().of(modality), image.radiometry)
+    late = [] if reading.of(modality) in known else [f"--{modality}"]
+    if isinstance(image.source, RasterFile):
+        own = image.source
+        names = _PLACED_WITH.get(image.header.placed_by, ())
+        late += [f"--{n}" for n in names if getattr(reading, n) not in (None, getattr(own, n))]
     if late:
         raise SettingError(
             f"{', '.join(late)} cannot be heeded for '{image.name}', which is opened already; give "

@@ -100,8 +100,8 @@ class Survey:
         """
         for number in self.fills:
             values[:, (values == np.float32(number)).any(axis=0)] = np.nan
-        if self.outside is not None:
-            values[:, (values == 0).all(axis=0) & self.is_outside(rows, cols)] = np.nan
+        if self.outside is not None and (zero := (values == 0).all(axis=0)).any():
+            values[:, zero & self.is_outside(rows, cols)] = np.nan
         return values
 
     def is_outside(self, rows: NDArray[np.float32], cols: NDArray[np.float32]) -> Mask:

@@ -21,7 +21,7 @@ from crosslook.match.refine import (
     information_score,
     refine,
 )
-from crosslook.match.relief import CLEAR_RATIO, Relief, is_consistent, measure_relief
+from crosslook.match.relief import CLEAR_RATIO, is_consistent, measure_relief
 from crosslook.match.robust_fit import Fit, fit_robust, fit_tie_points
 from crosslook.match.select import Selection
 from crosslook.match.settings import Model
@@ -170,7 +170,9 @@ def _evidence(
     kept, shape = points.inlier, pair.optical.shape
     last = points.stage or _UNKNOWN_STAGE
     inside, tried = _hull(points.optical[kept]), _hull(points.optical)
-    relief = _relief(points, fit)
+    displacement = points.optical - fit.transform(points.sar)
+    clear = (points.ratio >= CLEAR_RATIO) & is_consistent(points.sar, displacement)
+    relief = measure_relief(displacement[clear])
     excess, neg_log10_p = against_chance(points, last)
     z_score, margin = whole_image(pair, refined.transform)
     return Evidence(
@@ -232,9 +234,3 @@ def _split_half_distance(
         return FARTHEST
     apart = mean_distance(fits[0].transform, fits[1].transform, grid_points(*shape))
     return min(apart, FARTHEST)
-
-
-def _relief(points: TiePoints, fit: Fit) -> Relief | None:
-    displacement = points.optical - fit.transform(points.sar)
-    clear = (points.ratio >= CLEAR_RATIO) & is_consistent(points.sar, displacement)
-    return measure_relief(displacement[clear])

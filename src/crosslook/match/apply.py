@@ -172,12 +172,9 @@ def apply_match(
 
 
 def _bring(match: Match, file: Place, target: Path, settings: ApplyCall) -> None:
+    reading, place = settings.reading(), as_place(file)
     source = RasterFile(
-        as_place(file),
-        height=settings.height,
-        dem=settings.reading().dem,
-        indexed=True,
-        crs=settings.reading().crs or "",
+        place, height=settings.height, dem=reading.dem, indexed=True, crs=reading.crs or ""
     )
     transform = match.transform @ _onto_sar(source, match.sar)
     if settings.kind == "vrt":
@@ -212,8 +209,7 @@ def _onto_sar(source: RasterFile, sar: GeoBox) -> Transform:
             f"{source.name} has {here[0]} x {here[1]} pixels and the SAR image {there[0]} x "
             f"{there[1]}: without a georeference the two must show the same ground."
         )
-    rows, cols = there / here
-    matrix = np.diag([rows, cols, 1.0])
+    matrix = np.diag([*(there / here), 1.0])
     return Transform(matrix, narrowest(matrix))
 
 

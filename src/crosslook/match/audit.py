@@ -41,7 +41,7 @@ from crosslook.match.relief import CLEAR_RATIO, HILLY_PX, Relief, measure_relief
 from crosslook.match.settings import AuditCall, AuditSettings, RegisterSettings
 from crosslook.match.starts import Start
 from crosslook.match.tie_points import Stage
-from crosslook.match.transform import Transform, translation
+from crosslook.match.transform import shift_by
 from crosslook.notebook import card, grid, image
 from crosslook.options import after_one, record
 from crosslook.progress import track
@@ -340,27 +340,24 @@ def shared_images(holders: Mapping[str, list[str]]) -> tuple[tuple[str, ...], ..
 
 
 def _worst(pairs: Sequence[ScenePair], rows: Mapping[int, AuditRow], reading: Reading) -> bytes:
-    """PNG of the trusted scene that is farthest off; ``rows`` are by number of the pair."""
+    """PNG of the trusted scene that is farthest off, as published and as corrected.
+
+    Of a large scene its centre; ``rows`` are by number of the pair.
+    """
     trusted = [number for number, row in rows.items() if row.trusted]
     if not trusted:
         return b""
     number = max(trusted, key=lambda n: rows[n].distance)
-    return _drawn(_opened(pairs[number], reading), (rows[number].row, rows[number].col))
-
-
-def _drawn(images: tuple[ImageFile, ImageFile], shift: tuple[float, float]) -> bytes:
-    """PNG of a scene as published and as corrected; the centre of a large one."""
+    images = _opened(pairs[number], reading)
     windows = _windows(images[1].shape)
-    radar, ground = (image.read(windows[len(windows) // 2]) for image in images)
-    return shift_preview(radar.grey_image("sar"), ground, shift)
+    radar, ground = (one.read(windows[len(windows) // 2]) for one in images)
+    return shift_preview(radar.grey_image("sar"), ground, (rows[number].row, rows[number].col))
 
 
 def _opened(pair: ScenePair, reading: Reading) -> tuple[ImageFile, ImageFile]:
     """SAR image on the optical grid, and the optical image."""
-    sar, optical = (
-        open_image(pair.sar, "sar", reading),
-        open_image(pair.optical, "optical", reading),
-    )
+    sar = open_image(pair.sar, "sar", reading)
+    optical = open_image(pair.optical, "optical", reading)
     return on_optical_grid(sar, optical), optical
 
 
@@ -449,16 +446,20 @@ def measure_scene(
     extractors : (Extractor, Extractor)
         Features that give the shift, and those that give rotation and relief.
     """
-    _check(sar, optical, settings.radius)
+    radius = settings.radius
+    if sar.shape != optical.shape or min(sar.shape) < 4 * radius:
+        raise TooSmallError(
+            f"a shift of up to {radius:g} px cannot be looked for between images of {sar.shape} "
+            f"and {optical.shape}; one shape of at least {4 * radius:g} px a side is needed."
+        )
     pair = ImagePair.of(sar, optical, extractors[1], correlation_device(settings.device))
-    information = _information_shift(pair, settings.radius)
-    gradient = _gradient_shift(replace(pair, extractor=extractors[0]), settings.radius)
+    information = _information_shift(pair, radius)
+    gradient = _gradient_shift(replace(pair, extractor=extractors[0]), radius)
     apart = float(np.linalg.norm(information - gradient))
     row, col = (float(value) for value in (information + gradient) / 2)
-    rotation, scale = float("nan"), float("nan")
-    if apart <= AGREE_PX:
-        rotation, scale = _rotation(pair, (row, col), settings.seed)
-    relief = _relief(pair, (row, col))
+    trusted, nan = apart <= AGREE_PX, float("nan")
+    rotation, scale = _rotation(pair, (row, col), settings.seed) if trusted else (nan, nan)
+    relief = _relief(pair, (row, col)) or Relief(nan, nan)
     return AuditRow(
         scene=scene,
         row=row,
@@ -468,20 +469,12 @@ def measure_scene(
         gradient_row=float(gradient[0]),
         gradient_col=float(gradient[1]),
         disagreement=apart,
-        trusted=apart <= AGREE_PX,
+        trusted=trusted,
         rotation_degrees=rotation,
         scale=scale,
-        relief_px=float("nan") if relief is None else relief.extent,
-        relief_degrees=float("nan") if relief is None else relief.degrees,
+        relief_px=relief.extent,
+        relief_degrees=relief.degrees,
     )
-
-
-def _check(sar: GreyImage, optical: GreyImage, radius: float) -> None:
-    if sar.shape != optical.shape or min(sar.shape) < 4 * radius:
-        raise TooSmallError(
-            f"a shift of up to {radius:g} px cannot be looked for between images of {sar.shape} "
-            f"and {optical.shape}; one shape of at least {4 * radius:g} px a side is needed."
-        )
 
 
 def _gradient_shift(pair: ImagePair, radius: float) -> Array:
@@ -502,7 +495,7 @@ def _information_shift(pair: ImagePair, radius: float) -> Array:
 
     coarse = measured(_COARSE, 0.7)
     steps = np.arange(-math.ceil(radius / _COARSE), math.ceil(radius / _COARSE) + 1)
-    values = np.array([[coarse(_shift(float(r), float(c))) for c in steps] for r in steps])
+    values = np.array([[coarse(shift_by(float(r), float(c))) for c in steps] for r in steps])
     row, col = np.unravel_index(int(values.argmax()), values.shape)
     shift = np.array([steps[row], steps[col]], np.float64) * _COARSE
     for factor in (2, 1):
@@ -510,16 +503,12 @@ def _information_shift(pair: ImagePair, radius: float) -> Array:
     return shift
 
 
-def _shift(row: float, col: float) -> Transform:
-    return Transform(translation(row, col), "shift")
-
-
 def _climb(measure: InformationMeasure, start: Array) -> Array:
     """Walk to the best whole shift nearby, then fit a parabola along each axis."""
 
     @cache
     def at(row: int, col: int) -> float:
-        return measure(_shift(float(row), float(col)))
+        return measure(shift_by(float(row), float(col)))
 
     row, col = (round(float(value)) for value in start)
     for _ in range(_MOST_STEPS):
@@ -547,7 +536,7 @@ def _rotation(pair: ImagePair, shift: tuple[float, float], seed: int) -> tuple[f
 
 
 def _relief(pair: ImagePair, shift: tuple[float, float]) -> Relief | None:
-    moved = _shift(*shift)
+    moved = shift_by(*shift)
     points = points_at(pair, moved, _RELIEF_STAGE)
     clear = points.ratio >= CLEAR_RATIO
     return measure_relief((points.optical - moved(points.sar))[clear])

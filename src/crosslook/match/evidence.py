@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,14 +76,14 @@ class Term:
     forms: dict[str, Form]
 
 
-def _more(supports: str = "", doubts: str = "", *, nothing: float = 0.0, **forms: Form) -> Any:
-    """Declare a row whose larger values speak for a match; ``nothing`` is the value of none."""
-    return field(default=nothing, metadata={"term": Term("", 1, supports, doubts, forms)})
+def _term(
+    sign: int, supports: str = "", doubts: str = "", *, nothing: float = 0.0, **forms: Form
+) -> Any:
+    """A measure that supports a match where it is high (1) or low (-1)."""
+    return field(default=nothing, metadata={"term": Term("", sign, supports, doubts, forms)})
 
 
-def _less(supports: str = "", doubts: str = "", *, nothing: float = 0.0, **forms: Form) -> Any:
-    """Declare a row whose larger values speak against a match."""
-    return field(default=nothing, metadata={"term": Term("", -1, supports, doubts, forms)})
+_more, _less = partial(_term, 1), partial(_term, -1)
 
 
 @dataclass(frozen=True, kw_only=True)

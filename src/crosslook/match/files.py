@@ -20,7 +20,7 @@ from crosslook.geo.grid import crs_of, file_crs, is_placed, to_lonlat
 from crosslook.geo.image import Image, ImageFile
 from crosslook.match.placement import to_plane
 from crosslook.match.tie_points import TiePoints
-from crosslook.match.transform import Transform, scaling, translation
+from crosslook.match.transform import Transform, scaling, shift_by
 from crosslook.match.warp import covered_window, warp
 from crosslook.options import WritingOptions
 from crosslook.types import Array, Window
@@ -182,7 +182,7 @@ def shift_preview(sar: GreyImage, optical: Image, shift: tuple[float, float]) ->
     base = colours_of(optical)
     panels = []
     for move in ((0.0, 0.0), shift):
-        warped = warp(sar, Transform(translation(*move), "shift"), optical.shape)
+        warped = warp(sar, shift_by(*move), optical.shape)
         panels.append(_edges_over(base, _grey_rgb(warped.values)))
     return png_of(_beside(*panels))
 

@@ -74,27 +74,26 @@ def fetch(values: Any) -> FloatArray:
     return host
 
 
-def forward(values: Any, size: tuple[int, int]) -> Any:
-    """Spectra of maps (..., h, w), padded by zeros to ``size``."""
+def _libraries(values: Any) -> tuple[Any, Any]:
+    """NumPy and its Fourier transforms or, of values that lie on a device, torch and its."""
     if isinstance(values, np.ndarray):
-        return fft.rfft2(values, size)
+        return np, fft
     import torch
 
-    return torch.fft.rfft2(values, size)
+    return torch, torch.fft
+
+
+def forward(values: Any, size: tuple[int, int]) -> Any:
+    """Spectra of maps (..., h, w), padded by zeros to ``size``."""
+    return _libraries(values)[1].rfft2(values, size)
 
 
 def inverse(spectra: Any, size: tuple[int, int], rows: slice | None = None) -> Any:
     """Maps of spectra (..., h, w // 2 + 1); of ``rows`` alone, which saves the others' part."""
-    if isinstance(spectra, np.ndarray):
-        if rows is None:
-            return fft.irfft2(spectra, size)
-        down = fft.ifft(spectra, axis=-2)
-        return fft.irfft(down[..., rows, :], size[1], axis=-1, overwrite_x=True)
-    import torch
-
+    transforms = _libraries(spectra)[1]
     if rows is None:
-        return torch.fft.irfft2(spectra, size)
-    return torch.fft.irfft(torch.fft.ifft(spectra, dim=-2)[..., rows, :], size[1], dim=-1)
+        return transforms.irfft2(spectra, size)
+    return transforms.irfft(transforms.ifft(spectra, None, -2)[..., rows, :], size[1])
 
 
 def summed_product(one: Any, other: Any) -> Any:
@@ -138,11 +137,7 @@ def masked_products(fixed: Any, template: Any) -> Any:
         fixed[..., -1, :, :] * template[..., -2, :, :],
         fixed[..., -1, :, :] * template[..., -1, :, :],
     )
-    if isinstance(fixed, np.ndarray):
-        return np.stack(joint, axis=-3)
-    import torch
-
-    return torch.stack(joint, dim=-3)
+    return _libraries(fixed)[0].stack(joint, -3)
 
 
 def cosines(

@@ -96,7 +96,7 @@ class ImagePair:
         moved = dense_channels(warp(self.sar, transform, self.optical.shape), self.extractor)
         return moved, self.optical.channels(self.extractor)
 
-    def bent(self, transform: Transform) -> ImagePair:
+    def warped(self, transform: Transform) -> ImagePair:
         """The pair with the SAR image brought onto the optical grid by a transform."""
         moved = warp(self.sar, transform, self.optical.shape)
         return replace(self, sar=CachedImage.of(moved), start=identity())
@@ -154,8 +154,6 @@ def grey_levels(image: GreyImage, blur: float, bins: int) -> FloatArray:
 
 def reduce_image(image: GreyImage, factor: int) -> GreyImage:
     """Mean over blocks; one with an invalid pixel is invalid, of a thin gap with half of them."""
-    if factor == 1:
-        return image
     height, width = (length // factor * factor for length in image.shape)
     size = (width // factor, height // factor)
     values = cv2.resize(image.values[:height, :width], size, interpolation=cv2.INTER_AREA)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeVar
 
 import cv2
@@ -35,8 +35,15 @@ from crosslook.match.ncc import (
     place,
 )
 from crosslook.match.pair import CachedImage, ImagePair, reduce_image
-from crosslook.match.transform import Transform, grid_points, mean_distance, similarity, translation
-from crosslook.match.warp import opencv_matrix, warp
+from crosslook.match.transform import (
+    Transform,
+    grid_points,
+    mean_distance,
+    shift_by,
+    similarity,
+    translation,
+)
+from crosslook.match.warp import opencv_matrix, sample_maps, warp
 from crosslook.types import Array, FloatArray
 
 _Item = TypeVar("_Item")
@@ -260,18 +267,13 @@ def _full_scores(search: PoseSearch, poses: list[Pose]) -> list[Peak]:
     How far each kind of score spreads is measured on the first pose that has a
     place, for all: a flat map of a wrong one must not count for more.
     """
-    first: FullScores | None = None
-    tried = 0
-    while tried < len(poses) and (first is None or first.spread() is None):
-        first = search.full_scores(poses[tried])
-        tried += 1
-    if first is None or (spread := first.spread()) is None:
-        return []
-    peak = search.full_score(poses[tried - 1], first, spread)
-    others = _in_threads(
-        lambda pose: search.full_score(pose, search.full_scores(pose), spread), poses[tried:]
-    )
-    return [peak, *others]
+    waiting = iter(poses)
+    for pose in waiting:
+        scores = search.full_scores(pose)
+        if (spread := scores.spread()) is not None:
+            others = _in_threads(partial(search.full_peak, spread), list(waiting))
+            return [search.full_peak(spread, pose, scores), *others]
+    return []
 
 
 def _in_threads(work: Callable[[_Item], _Value], items: Sequence[_Item]) -> list[_Value]:
@@ -363,8 +365,9 @@ class PoseSearch:
             best = best_of([best, *(self.coarse_score(pose, 1) for pose in sides)], 1)[0]
         return best
 
-    def full_score(self, pose: Pose, scores: FullScores, spread: Spread | None) -> Peak:
-        """The best place of a pose by all kinds of score together."""
+    def full_peak(self, spread: Spread, pose: Pose, scores: FullScores | None = None) -> Peak:
+        """The best place of a pose by its full scores, which may be known."""
+        scores = scores or self.full_scores(pose)
         return _peak(pose, scores.total(spread), scores.allowed, scores.origin, self.cell)
 
     def full_scores(self, pose: Pose) -> FullScores:
@@ -389,8 +392,7 @@ class PoseSearch:
     def candidate(self, peak: Peak) -> Candidate:
         """The transform that a peak stands for."""
         shift = (np.array(peak.corner) - self.corner(peak.pose)) * self.factor
-        move = Transform(translation(shift[0], shift[1]), "shift")
-        return Candidate(move @ self.transform(peak.pose), peak.score, peak.pose)
+        return Candidate(shift_by(*shift) @ self.transform(peak.pose), peak.score, peak.pose)
 
     def corner(self, pose: Pose) -> Array:
         """Where the corner of the image under a pose lies, reduced optical pixels."""
@@ -620,16 +622,5 @@ def _sampled(
     ratio: float,
 ) -> Array:
     """Scores of coarser cells at the positions of finer ones; ``ratio`` coarse per fine."""
-    rows, cols = (
-        ((np.arange(n) + o) * ratio - f).astype(np.float32)
-        for n, o, f in zip(shape, origin, first, strict=True)
-    )
-    at_cols, at_rows = np.meshgrid(cols, rows)
-    sampled = cv2.remap(
-        scores.astype(np.float32),
-        at_cols,
-        at_rows,
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    return np.asarray(sampled, np.float64)
+    at = ((np.arange(n) + o) * ratio - f for n, o, f in zip(shape, origin, first, strict=True))
+    return np.asarray(sample_maps(scores[None], at)[0], np.float64)

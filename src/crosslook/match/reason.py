@@ -55,11 +55,11 @@ def likely_cause(alignment: Alignment, search: Search) -> str:
     if alignment.evidence.peak_margin > 0.0 and alignment.evidence.ncc_z_score > _LOOKS_ALIKE:
         return (
             "one place fits better than the others, but not surely: the scales may differ by more "
-            "than was tried. Widen --scale, or give images closer in time and pixel size."
+            "than was tried. Expand --scale, or give images closer in time and pixel size."
         )
     return (
         "nothing within the range that was searched fits: the images may not overlap there. "
-        "Widen --shift, --rotation or --scale, or locate on a larger basemap."
+        "Expand --shift, --rotation or --scale, or locate on a larger basemap."
     )
 
 
@@ -91,7 +91,7 @@ def likely_absence(sar: GreyImage, *, limited: bool, posed: bool) -> str:
         )
     if limited:
         return (
-            "nothing within the prior fits it: it may lie outside. Widen --radius or --bbox, or "
+            "nothing within the prior fits it: it may lie outside. Expand --radius or --bbox, or "
             "leave them out."
         )
     return (

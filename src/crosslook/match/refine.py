@@ -1,4 +1,4 @@
-"""Sharpen a transform by mutual information, which no single edge can bias."""
+"""Refine a transform by mutual information, which no single edge can bias."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _BLOCK = 16_384  # pixels that are counted at once: they stay in the cache
 class InformationMeasure:
     """Mutual information between a SAR image and an optical one, in nats.
 
-    Grey levels are spread evenly (histogram equalised) over ``bins``; the
+    Grey levels are spread evenly (histogram equalised) over 32 bins; the
     joint histogram uses a linear Parzen window on the warped SAR levels and is
     smoothed by a cubic B-spline along both axes (Thevenaz and Unser,
     "Optimization of mutual information for multiresolution image
@@ -44,10 +44,9 @@ class InformationMeasure:
     Attributes
     ----------
     sar : float32 array, shape (H, W)
-        Levels 0..bins - 1, very low where invalid.
+        Levels 0..31, very low where invalid.
     optical : int64 array, shape (H', W')
-        Levels 0..bins - 1, -1 where invalid.
-    bins : int
+        Levels 0..31, -1 where invalid.
     every : int
         Of the optical pixels only every so-many-th along both axes is looked at.
     gapped : bool
@@ -57,7 +56,6 @@ class InformationMeasure:
 
     sar: FloatArray
     optical: NDArray[np.int64]
-    bins: int
     every: int = 1
     gapped: bool = False
 
@@ -71,8 +69,8 @@ class InformationMeasure:
         inside = (moved >= 0) & known
         if (common := np.count_nonzero(inside)) < _MIN_SAMPLES:
             return 0.0
-        by_chance = _BY_CHANCE * self.bins**2 / common if self.gapped else 0.0
-        return mutual_information(_joint(moved, fixed, inside, self.bins)) - by_chance
+        by_chance = _BY_CHANCE * BINS**2 / common if self.gapped else 0.0
+        return mutual_information(_joint(moved, fixed, inside)) - by_chance
 
     @cached_property
     def _looked_at(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -97,7 +95,6 @@ def information_measure(
     return InformationMeasure(
         np.where(sar.valid, sar.levels(blur, BINS), np.float32(_OUTSIDE)),
         np.where(optical.valid, optical.levels(blur, BINS), -1.0).astype(np.int64),
-        BINS,
         every,
         sar.gaps is not None or optical.gaps is not None,
     )
@@ -120,33 +117,29 @@ def mutual_information(joint: Array) -> float:
     return float((probability[filled] * np.log(probability[filled] / expected[filled])).sum())
 
 
-def _joint(
-    moved: FloatArray, fixed: NDArray[np.int64], inside: NDArray[np.bool_], bins: int
-) -> Array:
-    counts = np.zeros(bins * bins)
+def _joint(moved: FloatArray, fixed: NDArray[np.int64], inside: NDArray[np.bool_]) -> Array:
+    counts = np.zeros(BINS**2)
     rows = max(1, _BLOCK // moved.shape[1])
     for top in range(0, len(moved), rows):
         part = slice(top, top + rows)
-        counts += _count(moved[part], fixed[part], inside[part], bins)
+        counts += _count(moved[part], fixed[part], inside[part])
     smooth = np.array([1.0, 4.0, 1.0]) / 6.0
     result = cv2.sepFilter2D(
-        counts.reshape(bins, bins), cv2.CV_64F, smooth, smooth, borderType=cv2.BORDER_REPLICATE
+        counts.reshape(BINS, BINS), cv2.CV_64F, smooth, smooth, borderType=cv2.BORDER_REPLICATE
     )
     return np.asarray(result, np.float64)
 
 
-def _count(
-    moved: FloatArray, fixed: NDArray[np.int64], inside: NDArray[np.bool_], bins: int
-) -> Array:
-    """How often two levels meet, (bins * bins,), a moved one shared by the two around it."""
-    low = np.minimum(moved.astype(np.int64), bins - 2)
+def _count(moved: FloatArray, fixed: NDArray[np.int64], inside: NDArray[np.bool_]) -> Array:
+    """How often two levels meet, (32 * 32,), a moved one shared by the two around it."""
+    low = np.minimum(moved.astype(np.int64), BINS - 2)
     upper = (moved - low).ravel()
-    size = bins * bins
-    index = low * bins + fixed
+    size = BINS**2
+    index = low * BINS + fixed
     index[~inside] = size  # sorted out with what lies beyond the last bin
     at = index.ravel()
     lower = np.bincount(at, 1.0 - upper, size + 1)[:size]
-    return np.asarray(lower + np.bincount(at + bins, upper, size + bins + 1)[:size], np.float64)
+    return np.asarray(lower + np.bincount(at + BINS, upper, size + BINS + 1)[:size], np.float64)
 
 
 _SMALLEST_SIDE = 96
@@ -246,8 +239,8 @@ def refine(
     -------
     Refinement
     """
-    if start.has_field:  # a spline is slow to invert: bent once, the image is moved
-        result = refine(pair.bent(start), identity(), levels, fraction)
+    if start.has_field:  # a spline is slow to invert: warped once, the image is moved
+        result = refine(pair.warped(start), identity(), levels, fraction)
         return replace(result, transform=result.transform @ start)
     size = pair.optical.shape
     parameters = np.zeros(2 if start.model == "shift" else 4)
@@ -269,13 +262,13 @@ def refine(
 
 
 def information_score(pair: ImagePair, transform: Transform) -> float:
-    """How far mutual information at the match stands above wrong places nearby.
+    """How far mutual information at the match is above that at wrong places nearby.
 
     Returns ``(I - mean) / standard deviation`` with mean and standard deviation over sixteen
     shifts on two rings of 24 and 12 optical pixels.
     """
     if transform.has_field:
-        return information_score(pair.bent(transform), identity())
+        return information_score(pair.warped(transform), identity())
     level = PyramidLevel(2 if min(pair.optical.shape) >= 2 * _SMALLEST_SIDE else 1, 1.0, 0.0, 0)
     measure = _measure(pair, level)
     angles = np.arange(8) * np.pi / 4

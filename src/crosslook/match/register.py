@@ -89,26 +89,30 @@ def register(sar_image: Source, optical_image: Source, settings: RegisterCall) -
 def _registered(
     sar_image: Source,
     optical_image: Source,
-    start: Transform | None,
+    placed: Transform | None,
     settings: RegisterSettings,
     extractor: Extractor,
     matcher: Matcher,
 ) -> MatchResult:
-    """Try one area after the other until one holds a match; the surest alignment is the result."""
+    """Try one area after the other until one holds a match; the surest alignment is the result.
+
+    ``placed`` puts the SAR image on the optical one, roughly; where it is None, the
+    georeferences or the points of the settings do.
+    """
     tried = []
     with timings() as seconds:
         images = _opened(sar_image, optical_image, settings)
-        placed = start_of(*images, settings.points) if start is None else start
-        # Around the start, then the whole overlap; or the range requested alone.
+        placed = placed or start_of(*images, settings.points)
+        # Around where it is placed, then the whole overlap; or the range requested alone.
         for area in search_areas(images, placed, extractor, settings):
-            found = align_in(area, matcher, settings)
-            tried.append(with_model(found, area, matcher, settings))
+            similar = align_in(area, matcher, settings)
+            tried.append(with_model(similar, area, matcher, settings))
             if tried[-1].is_match:
                 break
     best = surest(tried)
     result = make_result(best, record(settings, RegisterSettings), seconds)
     reason = likely_cause(best, area.name) if result.verdict == "no match" else ""
-    return replace(result, search=area.name, reason=reason)
+    return replace(result, search=area.name, reason=reason)  # the last area says how far it went
 
 
 def align_in(area: SearchArea, matcher: Matcher, settings: RegisterSettings) -> Alignment:
@@ -138,7 +142,7 @@ def with_model(
     """Follow what the similarity of an alignment cannot, as the settings ask for.
 
     The evidence stays that of the similarity. Only where that is no match, the
-    image is bent as the selected model says and aligned again: unequal pixels
+    image is warped as the selected model says and aligned again: unequal pixels
     or shear may be all that kept it from being one.
     """
     if found.transform is None or settings.model in ("shift", "similarity", "tps"):
@@ -152,11 +156,11 @@ def with_model(
     selected = replace(selected, transform=selection.transform, tie_points=selection.points)
     if found.is_match or settings.model == "relief":
         return selected
-    bent = found.pair.bent(selection.transform)
+    warped = found.pair.warped(selection.transform)
     poses = max(int(found.evidence.poses), _SHAPES)
-    start = Start(bent.start, area.name, is_posed=True, poses=poses)
-    points = matcher.tie_points(bent, start)
-    again = align(bent, start, points, Fitting(seed=settings.seed, is_fitted=matcher.IS_FITTED))
+    start = Start(warped.start, area.name, is_posed=True, poses=poses)
+    points = matcher.tie_points(warped, start)
+    again = align(warped, start, points, Fitting(seed=settings.seed, is_fitted=matcher.IS_FITTED))
     if again.certainty > found.certainty:
         return replace(selected, evidence=again.evidence, verdict=again.verdict)
     return found

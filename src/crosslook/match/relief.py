@@ -7,6 +7,7 @@ options say of the ground and of how the sensor looked at it.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import cv2
@@ -48,7 +49,7 @@ _PARALLAX_PX = 4.0
 class Relief:
     """What tie points say of the ground's height.
 
-    A side-looking radar moves what stands higher towards the sensor, by
+    A side-looking radar moves what lies higher towards the sensor, by
     ``height / tan(incidence)`` on the ground, and never along its track. So
     over hills the displacements of an image that was not corrected for terrain
     lie on one line, along the range.
@@ -118,6 +119,14 @@ def is_consistent(position: Array, displacement: Array) -> NDArray[np.bool_]:
     around = np.median(displacement[near[:, 1:]], axis=1)
     close = np.linalg.norm(displacement - around, axis=1) <= _CONSISTENT_PX
     return np.asarray(close, np.bool_)
+
+
+def clear_points(points: TiePoints, base: Transform) -> TiePoints:
+    """Those that are clear, and displaced from where ``base`` puts them as those around them."""
+    clear = points.ratio >= CLEAR
+    displacement = points.optical - base(points.sar)
+    clear[clear] = is_consistent(points.optical[clear], displacement[clear])
+    return points.only(clear)
 
 
 def direction_of(degrees: float) -> Array:
@@ -210,8 +219,7 @@ def covariance(first: Array, second: Array, length: float) -> Array:
     """Matern 3/2 between positions (n, 2) and (m, 2), 1 at distance 0, shape (n, m)."""
     squared = ((first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)) - 2.0 * first @ second.T
     scaled = np.sqrt(3.0 * np.maximum(squared, 0.0)) / length
-    result: Array = (1.0 + scaled) * np.exp(-scaled)
-    return result
+    return np.asarray((1.0 + scaled) * np.exp(-scaled), np.float64)
 
 
 def choose_smoothness(points: Array, values: Array, template: float) -> Smoothness:
@@ -311,7 +319,7 @@ class ReliefFit:
     transform : Transform
         Of model ``relief``.
     base : Transform
-        What it bends: the matrix alone.
+        Without the relief: the matrix alone.
     points : TiePoints
         Clear and consistent ones of the last pass.
     direction : float
@@ -339,7 +347,7 @@ def follow_relief(
     view: ViewGeometry = NOTHING_KNOWN,
     heights: Array | None = None,
 ) -> ReliefFit | None:
-    """Bend a transform by the displacements that hills cause.
+    """Warp a transform by the displacements that hills cause.
 
     Parameters
     ----------
@@ -367,7 +375,7 @@ def follow_relief(
             direction = _direction(maps, current, base)
             if direction is None:
                 return None
-        points = _clear_points(maps, current, base, direction)
+        points = _points_along(maps, current, base, direction)
         if len(points) < _LEAST_FOLLOWED:
             break
         per_metre = None
@@ -380,7 +388,7 @@ def follow_relief(
         smoothness = None if settled else (FLAT, FLAT)
         field = fit_field(points.optical, rest, direction, stage.template, smoothness)
         terrain = None if known is None or per_metre is None else known[..., None] * per_metre
-        current = bend(base, field, shape, terrain)
+        current = relief_transform(base, field, shape, terrain)
         fitted = ReliefFit(current, base, points, direction, field, stage.template, per_metre)
         settled = True
     return fitted
@@ -484,7 +492,7 @@ def _direction(maps: ScoreMaps, current: Transform, base: Transform) -> float | 
     return None if relief is None or np.isnan(relief.degrees) else relief.degrees
 
 
-def _clear_points(
+def _points_along(
     maps: ScoreMaps, current: Transform, base: Transform, direction: float
 ) -> TiePoints:
     """Clear tie points within a band along the range that are displaced as those around them."""
@@ -493,13 +501,10 @@ def _clear_points(
     off_line = np.abs(across[0] * offsets[:, None] + across[1] * offsets) > _BAND_PX
     scores = np.where(off_line, np.float32(-1.0), maps.scores)
     points = find_tie_points(replace(maps, scores=scores), current)
-    displacement = points.optical - base(points.sar)
-    clear = points.ratio >= CLEAR
-    clear[clear] = is_consistent(points.optical[clear], displacement[clear])
-    return points.only(clear)
+    return clear_points(points, base)
 
 
-def bend(
+def relief_transform(
     base: Transform, field: Field, shape: tuple[int, int], terrain: Array | None = None
 ) -> Transform:
     """The transform that adds a field, and what terrain predicts (H, W, 2), to an affine map."""
@@ -545,9 +550,9 @@ def view_geometry(grid: WorkingGrid, settings: ReliefOptions) -> ViewGeometry:
     taken to look to the right, as nearly all do, and images without a place to
     have north up.
     """
-    optical, tags = grid.optical, _tags(grid.sar)
-    heading = settings.heading if settings.heading is not None else _number(tags, _HEADING)
-    incidence = settings.incidence if settings.incidence is not None else _number(tags, _INCIDENCE)
+    optical, sar = grid.optical, grid.sar
+    heading = settings.heading if settings.heading is not None else _number(sar, _HEADING)
+    incidence = settings.incidence if settings.incidence is not None else _number(sar, _INCIDENCE)
     centre = np.array(optical.shape, np.float64) / 2
     placed = is_placed(optical.grid)
     direction = None
@@ -595,18 +600,13 @@ def heights_on(working: WorkingGrid, shape: tuple[int, int], settings: ReliefOpt
     return heights
 
 
-def _tags(image: ImageFile) -> dict[str, str]:
+def _number(image: ImageFile, names: tuple[str, ...]) -> float | None:
+    """The first finite number among the tags of these names."""
     source = image.source
     tags = source.labels.tags if isinstance(source, RasterFile) else {}
-    return {name.lower(): text for name, text in tags.items()}
-
-
-def _number(tags: dict[str, str], names: tuple[str, ...]) -> float | None:
-    for name in names:
-        try:
-            value = float(tags[name])
-        except (KeyError, ValueError):
-            continue
-        if np.isfinite(value):
-            return value
+    lower = {name.lower(): text for name, text in tags.items()}
+    for text in (lower[name] for name in names if name in lower):
+        with suppress(ValueError):
+            if np.isfinite(value := float(text)):
+                return value
     return None

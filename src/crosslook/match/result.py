@@ -212,7 +212,7 @@ class MatchResult:
         Raises
         ------
         MatchError
-            If ``force`` is asked for but no transform was found.
+            If ``force`` is set but no transform was found.
         OutputError
             If the folder cannot be written, or a file of other origin is there.
         """

@@ -68,7 +68,7 @@ def _fit_homography(source: Array, target: Array, weight: Array) -> Array:
     top = np.hstack([p, zero, -q[:, :1] * p]) * root
     bottom = np.hstack([zero, p, -q[:, 1:] * p]) * root
     design = np.vstack([top, bottom])
-    # Only four points need all nine right vectors made; of the left ones none is wanted.
+    # Only four points need all nine right vectors made; of the left ones none is needed.
     full = len(design) < 9
     solution = np.linalg.svd(design, full_matrices=full)[2][-1].reshape(3, 3)
     matrix = np.linalg.inv(frame) @ solution @ frame
@@ -173,12 +173,11 @@ def fit_robust(
 def _spline(matrix: Array, source: Array, target: Array, inlier: NDArray[np.bool_]) -> Transform:
     """The thin plate through the inliers, or the affine map where the plate would fold."""
     plate = ThinPlate.fit(source[inlier], target[inlier], _SPLINE_SMOOTHING)
-    transform = Transform(plate, "tps")
     try:
-        transform.inverse(target)
+        plate.inverse(target)
     except MatchError:
         return Transform(matrix, "tps")
-    return transform
+    return Transform(plate, "tps")
 
 
 def fit_tie_points(

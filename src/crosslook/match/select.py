@@ -14,14 +14,13 @@ from crosslook.match.matchers.template import points_at
 from crosslook.match.pair import ImagePair
 from crosslook.match.refine import InformationMeasure, fraction_of, information_measure, refine
 from crosslook.match.relief import (
-    CLEAR,
     HILLY_PX,
     NOTHING_KNOWN,
     ReliefFit,
     ViewGeometry,
+    clear_points,
     fit_field,
     follow_relief,
-    is_consistent,
     measure_relief,
 )
 from crosslook.match.robust_fit import Fit, fit_tie_points
@@ -89,7 +88,7 @@ class Selection:
         Simplest first; one where a model was given.
     relief : ReliefFit or None
     is_unchanged : bool
-        Whether the transform before the choice stands, refined as it is.
+        Whether the transform before the choice is kept, refined as it is.
     """
 
     transform: Transform
@@ -149,7 +148,7 @@ class ModelRequest:
 
 
 def select_model(pair: ImagePair, current: Transform, request: ModelRequest) -> Selection | None:
-    """Follow what a similarity cannot, as far as it predicts tie points that are held back.
+    """Follow what a similarity cannot, as far as it predicts tie points that were not fitted.
 
     Rounds of small templates go on from ``current`` until the map no longer
     moves. Then each model is fitted to the points in one colour of a
@@ -215,11 +214,7 @@ class _Fits:
 
     def points(self, current: Transform, stage: Stage) -> TiePoints:
         """Clear tie points that are displaced as those around them."""
-        tie_points = points_at(self.pair, current, stage)
-        keep = tie_points.ratio >= CLEAR
-        displacement = tie_points.optical - current(tie_points.sar)
-        keep[keep] = is_consistent(tie_points.optical[keep], displacement[keep])
-        return tie_points.only(keep)
+        return clear_points(points_at(self.pair, current, stage), current)
 
     def fit(self, model: Model, points: TiePoints, threshold: float) -> Fit | None:
         """The model from the SAR image as the reference places it to the optical one."""
@@ -264,7 +259,7 @@ class _Fits:
         current: Transform,
         request: ModelRequest,
     ) -> ReliefFit | None:
-        """The relief where hills show; it bends an affine map where a similarity predicts worse."""
+        """The relief where hills show, over an affine map where a similarity predicts worse."""
         if winner is not None and not self.is_hilly(winner, points):
             return None
         base = current
@@ -337,8 +332,8 @@ def _relief_predictor(relief: ReliefFit) -> Predictor:
     def predicted(used: NDArray[np.bool_]) -> Array | None:
         if used.sum() < _LEAST_POINTS:
             return None
-        bend = fit_field(optical[used], rest[used], relief.direction, relief.template, smooth)
-        return np.asarray(flat + bend(optical), np.float64)
+        moved = fit_field(optical[used], rest[used], relief.direction, relief.template, smooth)
+        return np.asarray(flat + moved(optical), np.float64)
 
     return predicted
 
@@ -456,7 +451,7 @@ def _simplest(candidates: tuple[CandidateModel, ...]) -> TransformModel | None:
     A shift is taken where it predicts as well as any. An affine map or a
     homography follows outliers and slopes too, and has to take away three
     tenths of the error, and more than its standard error. Where points are too
-    few to hold any back, a model that is alone stands.
+    few to leave any out, a model that is alone is kept.
     """
     known = [one for one in candidates if np.isfinite(one.error_px)]
     if not known:

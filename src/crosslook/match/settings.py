@@ -119,7 +119,7 @@ class ReachOptions(Settings):
 
     @property
     def is_wide(self) -> bool:
-        """Whether a search beyond the start is asked for."""
+        """Whether a search beyond the start is requested."""
         return bool(self.shift or self.rotation or self.scale or self.aspect or self.flip)
 
 

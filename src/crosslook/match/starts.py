@@ -88,7 +88,7 @@ class SearchArea:
     is_refined: bool = False
 
     def starts(self) -> Iterator[Start]:
-        """The starts in order; poses are searched for when the first of them is asked for."""
+        """The starts in order; poses are searched for when the first of them is needed."""
         if self.as_placed:
             yield Start(self.pair.start, self.name)
         for searches, finer in enumerate((False, True) if self.is_refined else (False,), 1):
@@ -113,7 +113,7 @@ def search_areas(
     extractor: Extractor,
     settings: RegisterSettings,
 ) -> Iterator[SearchArea]:
-    """Where a SAR image is searched for, each area read when it is asked for.
+    """Where a SAR image is searched for, each area read when it is needed.
 
     The range requested, if there is one; else the neighbourhood of where the
     image is placed, then, unless ``near_only`` forbids it, the whole overlap.
@@ -172,17 +172,13 @@ def start_of(sar: ImageFile, optical: ImageFile, points: Path | None) -> Transfo
             "one CRS, or points that both show (--points)."
         )
     has, lacks = (sar, optical) if is_placed(sar.grid) else (optical, sar)
+    said = "; ".join(lacks.source.header.notes)
+    why = f" ({said})" if said else ""
     raise GridError(
-        f"'{has.name}' has a CRS, '{lacks.name}' has none{_why(lacks)}: "
+        f"'{has.name}' has a CRS, '{lacks.name}' has none{why}: "
         "where to start is not known. Give two georeferenced images, or two plain ones that begin "
         "at the same corner, or points that both show (--points)."
     )
-
-
-def _why(image: ImageFile) -> str:
-    """What its file says of a place that does not do, as two control points."""
-    said = "; ".join(image.source.header.notes)
-    return f" ({said})" if said else ""
 
 
 def _in_pixels(

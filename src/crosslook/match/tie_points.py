@@ -94,15 +94,9 @@ class TiePoints:
 
     def only(self, kept: NDArray[np.bool_]) -> TiePoints:
         """Those of them that a mask (n,) keeps."""
-        return replace(
-            self,
-            sar=self.sar[kept],
-            optical=self.optical[kept],
-            score=self.score[kept],
-            ratio=self.ratio[kept],
-            inlier=self.inlier[kept],
-            std=None if self.std is None else self.std[kept],
-        )
+        names = ("sar", "optical", "score", "ratio", "inlier")
+        std = None if self.std is None else self.std[kept]
+        return replace(self, **{name: getattr(self, name)[kept] for name in names}, std=std)
 
 
 def no_tie_points() -> TiePoints:

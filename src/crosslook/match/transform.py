@@ -84,7 +84,7 @@ class Homography(Map):
     def __call__(self, points: Array) -> Array:
         """Positions (n, 2) to positions (n, 2)."""
         depth = points @ self.matrix[2, :2] + self.matrix[2, 2]
-        return np.asarray(self._linear(points) / depth[:, None])
+        return np.asarray(_linear(self.matrix, points) / depth[:, None])
 
     @property
     def inverse(self) -> Homography:
@@ -94,9 +94,6 @@ class Homography(Map):
     def to_dict(self) -> dict[str, Any]:
         """The matrix as lists."""
         return {"matrix": self.matrix.tolist()}
-
-    def _linear(self, points: Array) -> Array:
-        return np.asarray(points @ self.matrix[:2, :2].T + self.matrix[:2, 2])
 
 
 class Affine(Homography):
@@ -109,13 +106,18 @@ class Affine(Homography):
 
     def __call__(self, points: Array) -> Array:
         """Positions (n, 2) to positions (n, 2)."""
-        return self._linear(points)
+        return _linear(self.matrix, points)
 
 
 def flat(matrix: ArrayLike) -> Homography:
     """The affine map of a matrix (3, 3), or where it has perspective the projective one."""
     values = np.asarray(matrix, np.float64)
     return Affine(values) if _keeps_parallels(values) else Homography(values)
+
+
+def _linear(matrix: Array, points: Array) -> Array:
+    """Positions (n, 2) by the first two rows of a matrix (3, 3)."""
+    return np.asarray(points @ matrix[:2, :2].T + matrix[:2, 2])
 
 
 def _keeps_parallels(matrix: Array) -> bool:
@@ -151,9 +153,8 @@ class Projection(Map):
 
     def after(self, first: Affine) -> Projection:
         """The projection of positions that ``first`` has moved: its source is another grid."""
-        a, b, c, d, e, f = tuple(self.source.affine)[:6]
         columns_first = first.matrix[np.ix_([1, 0, 2], [1, 0, 2])]
-        moved = np.array([[a, b, c], [d, e, f], [0.0, 0.0, 1.0]]) @ columns_first
+        moved = np.reshape(self.source.affine, (3, 3)) @ columns_first
         grid = GeoBox(self.source.shape, GridMap(*np.ravel(moved)[:6]), self.source.crs)
         return Projection(grid, self.target)
 
@@ -215,9 +216,6 @@ class DisplacementField(Map):
     def inverse(self) -> Inverse:
         """The map back."""
         return Inverse(self)
-
-    def _framed(self, points: Array) -> Array:
-        return np.asarray(points @ self.frame[:2, :2].T + self.frame[:2, 2])
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,7 +279,7 @@ class ThinPlate(DisplacementField):
         source, target : float64 array, shape (n, 2)
             Positions, row and column, in pixels; n >= 3, not on one line.
         smoothing : float
-            0 interpolates; larger values bend less (Wahba, "Spline models for
+            0 interpolates; larger values smooth more (Wahba, "Spline models for
             observational data", 1990), in units of the kernel at the spread of
             the points.
         """
@@ -303,7 +301,7 @@ class ThinPlate(DisplacementField):
 
     def displacement(self, points: Array) -> Array:
         """What is added to the affine map at positions (n, 2); pixels, shape (n, 2)."""
-        framed = self._framed(points)
+        framed = _linear(self.frame, points)
         out = np.empty_like(points)
         for start in range(0, len(points), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
@@ -355,7 +353,7 @@ def _kernel(points: Array, knots: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class ReliefField(DisplacementField):
-    """Where hills seem to stand: displacements on a grid over the ground.
+    """Where hills appear: displacements on a grid over the ground.
 
     A position ``p`` that the affine map sends to ``u`` goes to the ``q`` with
     ``q = u + d(q)``: ``d`` belongs to the ground, where it has one value, and
@@ -392,7 +390,7 @@ class ReliefField(DisplacementField):
 
     def displacement(self, points: Array) -> Array:
         """``q - u`` (n, 2) of positions (n, 2), by fixed-point steps."""
-        base = self._framed(points)
+        base = _linear(self.frame, points)
         displacement = self._of(base)
         for _ in range(_RELIEF_ITERATIONS):
             after = self._of(base + displacement @ self.step.T)
@@ -406,7 +404,7 @@ class ReliefField(DisplacementField):
     def solve(self, points: Array) -> Array:
         """Positions (n, 2) that go to ``points``."""
         back = self.affine.inverse
-        return back(points - self._of(self._framed(back(points))))
+        return back(points - self._of(_linear(self.frame, back(points))))
 
     def before(self, second: Affine) -> ReliefField:
         """The field, and ``second`` after it."""
@@ -518,8 +516,6 @@ class Transform:
     maps: tuple[Map, ...]
     model: TransformModel
 
-    unit = "pixel"
-
     def __init__(
         self, maps: tuple[Map, ...] | Map | ArrayLike, model: TransformModel = "similarity"
     ) -> None:
@@ -597,7 +593,7 @@ class Transform:
 
     def within(self, window: Window) -> Transform:
         """The same map to positions counted from the first pixel of an optical window."""
-        return Transform(translation(-window.row, -window.col), "shift") @ self
+        return shift_by(-window.row, -window.col) @ self
 
     def local_scale(self, point: ArrayLike) -> float:
         """Optical pixels per SAR pixel at a SAR position: root of the area ratio."""
@@ -626,7 +622,7 @@ class Transform:
         maps = [one.to_dict() for one in self.maps]
         return {
             "model": self.model,
-            "unit": self.unit,
+            "unit": "pixel",
             "axes": "row, column; pixel centres at +0.5",
             **(maps[0] if len(maps) == 1 else {"maps": maps}),
         }
@@ -647,6 +643,11 @@ def translation(row: float, col: float) -> Array:
     matrix = np.eye(3)
     matrix[:2, 2] = row, col
     return matrix
+
+
+def shift_by(row: float, col: float) -> Transform:
+    """The shift by so many pixels."""
+    return Transform(translation(row, col), "shift")
 
 
 def scaling(factor: float) -> Transform:

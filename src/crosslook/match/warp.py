@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from crosslook.geo.grey import GreyImage
@@ -86,11 +90,23 @@ def source_positions(transform: Transform, shape: tuple[int, int]) -> tuple[Floa
     nodes = [np.arange(0, length + 2 * step, step) for length in shape]
     grid = np.stack(np.meshgrid(*nodes, indexing="ij"), axis=-1).reshape(-1, 2)
     coarse = transform.inverse(grid.astype(np.float64)).reshape(len(nodes[0]), len(nodes[1]), 2)
-    rows = ((np.arange(shape[0]) + 0.5) / step).astype(np.float32)
-    cols = ((np.arange(shape[1]) + 0.5) / step).astype(np.float32)
-    at_cols, at_rows = np.meshgrid(cols, rows)
-    fine = [
-        cv2.remap(coarse[..., axis].astype(np.float32), at_cols, at_rows, cv2.INTER_LINEAR)
-        for axis in (0, 1)
-    ]
-    return fine[0], fine[1]
+    rows, cols = sample_maps(
+        np.moveaxis(coarse, -1, 0), ((np.arange(n) + 0.5) / step for n in shape)
+    )
+    return rows, cols
+
+
+def sample_maps(
+    maps: NDArray[Any],
+    at: Iterable[NDArray[np.floating[Any]]],
+    border: int = cv2.BORDER_REPLICATE,
+) -> FloatArray:
+    """Maps (C, H, W), bilinear, at all of the rows (h,) and columns (w,) of ``at``.
+
+    Returns
+    -------
+    float32 array, shape (C, h, w)
+    """
+    rows, cols = (positions.astype(np.float32) for positions in at)
+    grid, single = np.meshgrid(cols, rows), (one.astype(np.float32) for one in maps)
+    return np.stack([cv2.remap(m, *grid, cv2.INTER_LINEAR, borderMode=border) for m in single])

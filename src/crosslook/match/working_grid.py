@@ -8,11 +8,11 @@ import numpy as np
 
 from crosslook.errors import MatchError, TooSmallError
 from crosslook.geo.grey import GreyImage
-from crosslook.geo.grid import rim
+from crosslook.geo.grid import rim, window_of
 from crosslook.geo.image import Image, ImageFile, overlap
 from crosslook.geo.raster import RasterFile
 from crosslook.match.tie_points import TiePoints
-from crosslook.match.transform import Transform, identity, scaling, translation
+from crosslook.match.transform import Transform, identity, scaling, shift_by
 from crosslook.match.warp import warp
 from crosslook.types import Modality, Window
 
@@ -21,7 +21,6 @@ MIN_SIDE = 128
 MARGIN = 64
 """Optical pixels around the footprint that are matched too."""
 
-_EDGE_STEPS = 21
 _LEAST_PIXELS = 4096
 _OPTIONS: dict[Modality, str] = {"sar": "--mask", "optical": "--optical-mask"}
 
@@ -65,8 +64,8 @@ class WorkingGrid:
     @property
     def _from_reduced(self) -> Transform:
         """From the reduced part of the SAR image to the grid."""
-        move = Transform(translation(-self.window.row, -self.window.col), "shift")
-        begin = Transform(translation(*self.part.corner), "shift") @ scaling(self.sar_factor)
+        move = shift_by(-self.window.row, -self.window.col)
+        begin = shift_by(*self.part.corner) @ scaling(self.sar_factor)
         return scaling(self.factor).inverse @ move @ (self.placed @ begin)
 
     def read(self) -> tuple[GreyImage, GreyImage]:
@@ -88,9 +87,8 @@ class WorkingGrid:
         if self._projects:
             transform = transform @ self._from_reduced
         grow, shrink = scaling(self.factor), scaling(self.sar_factor).inverse
-        move = Transform(translation(*self.window.corner), "shift")
-        back = Transform(translation(-self.part.row, -self.part.col), "shift")
-        native = move @ grow @ (transform @ (shrink @ back))
+        back = shift_by(-self.part.row, -self.part.col)
+        native = shift_by(*self.window.corner) @ grow @ (transform @ (shrink @ back))
         # Equal factors cancel, so the model is what was fitted.
         cancel = self.sar_factor == self.factor
         return replace(native, model=transform.model) if cancel else native
@@ -128,7 +126,7 @@ def choose_grid(sar: ImageFile, optical: ImageFile, placed: Transform, margin: i
     scale = placed.local_scale(np.array(sar.shape, np.float64) / 2)
     window = _overlap(sar, optical, placed, margin)
     factor = max(1, round(scale), -(-max(window.height, window.width) // MAX_SIDE))
-    part = _sar_part(sar, window, placed)
+    part = _sar_part(sar, optical, window, placed)
     sar_factor = max(1, round(factor / scale))
     optical_side = min(window.height, window.width) // factor
     if min(optical_side, round(min(part.height, part.width) * scale / factor)) < MIN_SIDE:
@@ -173,15 +171,13 @@ def _overlap(sar: ImageFile, optical: ImageFile, placed: Transform, margin: int)
     return Window.around(low, high).pad(margin).clip(optical.shape)
 
 
-def _sar_part(sar: ImageFile, window: Window, placed: Transform) -> Window:
+def _sar_part(sar: ImageFile, optical: ImageFile, window: Window, placed: Transform) -> Window:
     """SAR pixels that may lie in a window of the optical image; all where it holds them all."""
     ring = placed(rim(sar.grid))
     size, inside = np.array(window.shape), ring - window.corner
     if (inside >= 0).all() and (inside <= size).all():
         return Window.whole(sar.shape)
-    fraction = np.linspace(0.0, 1.0, _EDGE_STEPS)
-    rows, cols = np.meshgrid(window.row + fraction * size[0], window.col + fraction * size[1])
-    back = placed.inverse(np.column_stack([rows.ravel(), cols.ravel()]))
+    back = placed.inverse(rim(window_of(optical.grid, window)) + window.corner)
     return Window.around(back.min(axis=0), back.max(axis=0)).pad(MARGIN).clip(sar.shape)
 
 

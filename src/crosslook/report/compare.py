@@ -236,7 +236,7 @@ def leaderboard(runs: Sequence[Path]) -> list[Entry]:
             raise InputError(
                 f"{other[0]} and {run.name} measured '{dataset}' with another "
                 f"{', '.join(apart)}: their recalls are of other queries or galleries and "
-                "cannot stand in one table. Run one of them again with the settings of the other."
+                "do not belong in one table. Run one of them again with the settings of the other."
             )
         for line in headlines(rows, record):
             entry = Entry(run.name, dataset, line.name, line.setup.pooling, line)
@@ -261,7 +261,7 @@ def _refuse(run: Path, record: dict[str, Any]) -> None:
     elif settings.get("index", "exact") != "exact":
         why = f"searched through {settings['index']}, whose ranks are not exact"
     if why:
-        raise InputError(f"{run.name} cannot stand beside others: it {why}.")
+        raise InputError(f"{run.name} cannot be shown beside others: it {why}.")
 
 
 def _what_was_measured(run: Path, record: dict[str, Any]) -> tuple[str, ...]:

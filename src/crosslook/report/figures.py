@@ -12,7 +12,7 @@ from crosslook.atomic import atomic_path
 from crosslook.types import Row
 from crosslook.written import MARK
 
-# Okabe and Ito's colours, told apart by colour-blind readers too.
+# Okabe and Ito: colour-blind readers can distinguish them too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#666666")
 _DASHES = {"solid": "-", "dot": ":"}
 
@@ -25,14 +25,9 @@ def rows_curve(
     """Values of rows over a number, with their intervals where all have one."""
     ordered = sorted(points, key=lambda point: point[0])
     rows = [row for _, row in ordered]
-    trace: dict[str, Any] = {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "name": name,
-        "x": [level for level, _ in ordered],
-        "y": shorten(row.value for row in rows),
-        "line": {"color": colour, "dash": dash, "width": 2},
-    }
+    levels, values = [level for level, _ in ordered], (row.value for row in rows)
+    trace = line_trace(name, levels, values, color=colour, dash=dash)
+    trace["mode"] = "lines+markers"
     if all(np.isfinite(row.ci_low) and np.isfinite(row.ci_high) for row in rows):
         trace["error_y"] = {
             "type": "data",
@@ -42,6 +37,12 @@ def rows_curve(
             "thickness": 1,
         }
     return trace
+
+
+def line_trace(name: str, x: list[float], y: Iterable[Any], **line: Any) -> dict[str, Any]:
+    """A line through points; ``line`` is how it is drawn."""
+    line.setdefault("width", 2)
+    return {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": shorten(y), "line": line}
 
 
 def fractions(traces: list[dict[str, Any]], x: str, y: str, *, log: bool) -> Figure:

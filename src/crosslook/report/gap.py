@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crosslook.report.figures import COLOURS, Figure, named, shorten
+from crosslook.report.figures import COLOURS, Figure, line_trace, named, shorten
 from crosslook.report.section import Part, Results, Section, Table, claims_table, measure_section
 from crosslook.report.tables import Claim, interval, number, pair_distances, plain_recalls
 from crosslook.retrieval.measure.registry import find_measure
@@ -19,20 +19,12 @@ from crosslook.types import Row
 def gap_section(results: Results) -> list[Section]:
     """Gap metrics side by side, and the cosines of pairs and non-pairs."""
     histograms = HistogramTable.read(results.run)
-    parts = [
-        Part(
-            f"Pairs and non-pairs: {name}",
-            figure=pair_histogram(
-                [
-                    h
-                    for h in histograms
-                    if h.setup.extractor == name and h.setup.calibration in ("none", "standardize")
-                ]
-            ),
-        )
-        for name in dict.fromkeys(h.setup.extractor for h in histograms)
-    ]
-    return measure_section(results, "gap", [Part(table=gap_table(results.of("gap"))), *parts])
+    parts = [Part(table=gap_table(results.of("gap")))]
+    for name in dict.fromkeys(h.setup.extractor for h in histograms):
+        shown = [(name, "none"), (name, "standardize")]
+        own = [h for h in histograms if (h.setup.extractor, h.setup.calibration) in shown]
+        parts.append(Part(f"Pairs and non-pairs: {name}", figure=pair_histogram(own)))
+    return measure_section(results, "gap", parts)
 
 
 def gap_table(rows: Sequence[Row]) -> Table:
@@ -66,16 +58,9 @@ def pair_histogram(tables: Sequence[HistogramTable]) -> Figure:
         centre = (table.edges[:-1] + table.edges[1:]) / 2
         kinds = (("pairs", table.pairs, COLOURS[0]), ("non-pairs", table.non_pairs, COLOURS[1]))
         for kind, counts, colour in kinds:
-            traces.append(
-                {
-                    "type": "scatter",
-                    "mode": "lines",
-                    "name": f"{kind}, {named(table.setup.calibration)}",
-                    "x": shorten(centre),
-                    "y": shorten(counts / max(1, counts.sum())),
-                    "line": {"color": colour, "dash": dash, "shape": "hvh", "width": 2},
-                }
-            )
+            name, own = f"{kind}, {named(table.setup.calibration)}", counts / max(1, counts.sum())
+            line = {"color": colour, "dash": dash, "shape": "hvh"}
+            traces.append(line_trace(name, shorten(centre), own, **line))
     layout = {
         "xaxis": {"title": {"text": "cosine"}, "range": [-1, 1]},
         "yaxis": {"title": {"text": "fraction"}, "rangemode": "tozero"},
@@ -171,13 +156,12 @@ def rank_correlation(rows: Sequence[Row]) -> float:
     both = [name for name in recall if name in distance]
     if len(both) < 3:
         return float("nan")
-    from scipy.stats import rankdata
+    from scipy.stats import spearmanr
 
-    near = rankdata([-distance[n].value for n in both])
-    hits = rankdata([recall[n].value for n in both])
+    near, hits = [-distance[n].value for n in both], [recall[n].value for n in both]
     if np.ptp(near) == 0 or np.ptp(hits) == 0:
         return float("nan")
-    return float(np.corrcoef(near, hits)[0, 1])
+    return float(spearmanr(near, hits).statistic)
 
 
 def _judge_leader(text: str, members: Sequence[str], paired: Paired) -> Claim:

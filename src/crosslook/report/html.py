@@ -136,15 +136,10 @@ def _summary(results: Results) -> list[str]:
         f"Uncalibrated: {modality} images were {words}, nothing else."
         for modality, words in record.get("stretched", {}).items()
     ]
-    lines += [_gain_line(r) for r in rows if _is_gain(r)]
-    for name, why in record["skipped"].items():
-        lines.append(f"Skipped: {name}. {why}")
-    lines += list(record.get("notes", []))
-    return lines
-
-
-def _is_gain(row: Row) -> bool:
-    return row.metric == "gain-over-best-member" and row.direction == "sar->optical"
+    gain = ("gain-over-best-member", "sar->optical")
+    lines += [_gain_line(row) for row in rows if (row.metric, row.direction) == gain]
+    lines += [f"Skipped: {name}. {why}" for name, why in record["skipped"].items()]
+    return lines + list(record.get("notes", []))
 
 
 def _gain_line(row: Row) -> str:

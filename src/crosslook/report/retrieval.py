@@ -11,7 +11,7 @@ import numpy as np
 
 from crosslook.extract.registry import extractor_class, find_row
 from crosslook.extract.spec import UNTRAINED, parse_spec
-from crosslook.report.figures import COLOURS, Figure, fractions, rows_curve, shorten
+from crosslook.report.figures import COLOURS, Figure, fractions, line_trace, rows_curve
 from crosslook.report.section import (
     Part,
     Results,
@@ -151,14 +151,8 @@ def _match_curve(curve: CurveTable, colour: str, is_best: bool) -> dict[str, Any
         if is_best
         else f"{curve.setup.extractor}, uncalibrated"
     )
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": name,
-        "x": ks.tolist(),
-        "y": shorten(curve.values[ks - 1]),
-        "line": {"color": colour, "dash": "solid" if is_best else "dot", "width": 2.5},
-    }
+    line = {"color": colour, "dash": "solid" if is_best else "dot", "width": 2.5}
+    return line_trace(name, ks.tolist(), curve.values[ks - 1], **line)
 
 
 @dataclass(frozen=True)

@@ -143,5 +143,5 @@ def claims_table(what: str, claims: Sequence[Claim]) -> Table:
 
 
 def encoded(data: bytes) -> str:
-    """A JPEG as it stands in a page."""
+    """A JPEG as a page holds it: base64."""
     return base64.b64encode(data).decode()

@@ -75,11 +75,8 @@ def views_section(results: Results) -> list[Section]:
         for line in (one for one in lines if one["extractor"] == name):
             own = thumbnails.get(line["index"], {})
             images = [("SAR", own.get("sar")), ("optical", own.get("optical"))]
-            images += [
-                ("SAR map", line["sar"]),
-                ("optical map", line["optical"]),
-                ("response", line["response"]),
-            ]
+            images += [("SAR map", line["sar"]), ("optical map", line["optical"])]
+            images += [("response", line["response"])]
             text = f"{patches[line['index']].id}, SAR cell ({line['row']}, {line['col']})"
             kept = [Thumbnail(title, encoded(data)) for title, data in images if data]
             shown.append(ShownMatch(kept, text))

@@ -133,7 +133,7 @@ def headlines(rows: Sequence[Row], record: Mapping[str, Any]) -> list[Headline]:
 
 
 def _chosen_setup(setup: Setup, record: Mapping[str, Any]) -> tuple[Setup, str]:
-    """What stands behind a chosen setup: that of the first split, and all in words."""
+    """What was chosen: the setup of the first split, and those of all in words."""
     picked = [
         Setup(setup.extractor, setup.pooling, c["calibration"], c["scoring"], setup.split)
         for split in record.get("splits", ())
@@ -228,5 +228,5 @@ def latex_table(
 
 
 def _escape(text: str) -> str:
-    """Escape what LaTeX would read as a command; a thin space stands before a per cent sign."""
+    """Escape what LaTeX would read as a command; a thin space comes before a per cent sign."""
     return "".join(_ESCAPES.get(c, c) for c in text).replace(r" \%", r"\,\%")

@@ -39,11 +39,11 @@ def two_stage_section(results: Results) -> list[Section]:
 def two_stage_curves(rows: Sequence[Row]) -> Figure:
     """Ceiling, final and fused recall of one two-stage text over the shortlist."""
     names = ("ceiling", "final", "fused-sum", "fused-rank", "coarse-alone", "reversed-final")
-    traces = []
-    for name, colour in zip(names, COLOURS, strict=False):
-        points = [(float(r.k), r) for r in rows if r.metric == name]
-        if points:
-            traces.append(rows_curve(name.replace("-", " "), points, colour))
+    traces = [
+        rows_curve(name.replace("-", " "), points, colour)
+        for name, colour in zip(names, COLOURS, strict=False)
+        if (points := [(float(r.k), r) for r in rows if r.metric == name])
+    ]
     return fractions(traces, "K (shortlist)", "fraction of queries", log=True)
 
 

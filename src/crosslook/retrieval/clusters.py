@@ -214,8 +214,9 @@ def find_duplicates(
     """
     reasons: Counter[str] = Counter()
     pairs: list[tuple[int, int]] = []
+    near = [(a, b) for a, b in _near(patches, pixels) if patches[a].scene != patches[b].scene]
     for why, found in (
-        ("position", [(a, b) for a, b in _near(patches, pixels) if not _one_scene(patches, a, b)]),
+        ("position", near),
         ("identical SAR pixels", _equal(contents.get("sar", ()))),
         ("identical optical pixels", _equal(contents.get("optical", ()))),
     ):
@@ -245,10 +246,6 @@ def _notes(sets: Sequence[tuple[str, ...]], reasons: Mapping[str, int]) -> tuple
         "counts as the other's partner in retrieval and fusions; one represents all in the gap, "
         "two stages and robustness. All are in run.json.",
     )
-
-
-def _one_scene(patches: Sequence[Patch], a: int, b: int) -> bool:
-    return patches[a].scene == patches[b].scene
 
 
 def _equal(digests: Iterable[str]) -> list[tuple[int, int]]:

@@ -108,15 +108,13 @@ class Calibrated:
 
     def sides(self, direction: Direction) -> tuple[FloatArray, FloatArray]:
         """Queries and gallery of a direction."""
-        if direction == "sar->optical":
-            return self.sar, self.optical
-        return self.optical, self.sar
+        sides = self.sar, self.optical
+        return sides if direction == "sar->optical" else sides[::-1]
 
     def banks(self, direction: Direction) -> tuple[FloatArray, FloatArray]:
         """What score corrections of a direction are fitted on: queries and gallery."""
-        if direction == "sar->optical":
-            return self.sar_bank, self.optical_bank
-        return self.optical_bank, self.sar_bank
+        banks = self.sar_bank, self.optical_bank
+        return banks if direction == "sar->optical" else banks[::-1]
 
     def whole(self, division: Division, folder: Path) -> tuple[FloatArray, FloatArray]:
         """SAR and optical descriptors of all patches, in order; on disk where they are large."""
@@ -133,10 +131,9 @@ class Calibrated:
 
 @dataclass(frozen=True)
 class Ranked:
-    """Ranks of the partners, with neighbours accepted too, and the loss of an index."""
+    """Ranks of the partners, strictly and with neighbours accepted, and the loss of an index."""
 
-    ranks: Ranks
-    tolerant: Ranks | None = None
+    rules: list[Ranks]
     loss: list[Metric] = field(default_factory=list)
 
 
@@ -169,12 +166,8 @@ class Evaluator:
         settings: StudySettings,
         shown: bool = True,
     ) -> None:
-        self.dataset = dataset
-        self.patches = patches
-        self.all_clusters = clusters
-        self.division = division
-        self.settings = settings
-        self.shown = shown
+        self.dataset, self.patches, self.all_clusters = dataset, patches, clusters
+        self.division, self.settings, self.shown = division, settings, shown
         self.findings = Findings()
         self.measured = [patches[i] for i in division.test_set]
         names = [clusters.names[i] for i in division.test_set]
@@ -247,13 +240,14 @@ class Evaluator:
         self, calibrated: Calibrated, scoring: str, direction: Direction, ranked: Ranked
     ) -> None:
         setup = replace(calibrated.setup, scoring=scoring)
-        self.add_ranks(setup, direction, ranked.ranks)
+        strict, *tolerant = ranked.rules
+        self.add_ranks(setup, direction, strict)
         metrics = ranked.loss
-        if ranked.tolerant is not None:
-            metrics = metrics + self._retrieval(ranked.tolerant, direction, self.neighbours)
+        for ranks in tolerant:
+            metrics = metrics + self._retrieval(ranks, direction, self.neighbours)
         self.findings.rows += self.rows(setup, metrics)
         if setup.is_plain and direction == "sar->optical" and is_pretrained(setup.extractor):
-            self._plain[setup] = Plain.of(calibrated.sar, calibrated.optical, ranked.ranks.rank)
+            self._plain[setup] = Plain.of(calibrated.sar, calibrated.optical, strict.rank)
 
     def add_chosen(self, descriptors: Descriptors) -> None:
         """Choose a setup on the calibration set and offer its rows as those of the extractor."""
@@ -273,12 +267,11 @@ class Evaluator:
         setup = replace(
             descriptors.setup, calibration=picked[0], scoring=picked[1], split=division.split
         )
-        own = [
-            row
+        self.findings.rows += [
+            replace(row, calibration=CHOSEN, scoring=CHOSEN)
             for row in self.findings.rows
             if row.measure == "retrieval" and setup_of(row) == setup
         ]
-        self.findings.rows += [replace(row, calibration=CHOSEN, scoring=CHOSEN) for row in own]
         self.findings.chosen[setup.extractor] = {
             "pooling": setup.pooling,
             "calibration": setup.calibration,
@@ -300,9 +293,7 @@ class Evaluator:
         findings.rows += self.rows(setup, self._retrieval(ranks, direction, self.accepted))
         if not self.shown:
             return
-        top, scores = at[ranks.top_indices], ranks.top_scores
-        table = MatchTable(setup, direction, at, ranks.rank, top, scores, ranks.partner_score)
-        findings.matches.append(table)
+        findings.matches.append(match_table(setup, direction, at, ranks))
         curve = match_curve(ranks.rank, n_gallery)
         findings.curves.append(CurveTable(setup, direction, curve[: ranks.depth]))
 
@@ -357,30 +348,34 @@ class Evaluator:
         """Rank the measured gallery under every scoring, strictly and with neighbours accepted."""
         query, items = calibrated.sides(direction)
         settings, shifts = self.settings, calibrated.shifts
-        offsets = []
-        for name in settings.scorings:
-            if direction == DIRECTIONS[0] or SCORINGS[name].symmetric:
-                own = first[name]
-                offsets.append(own if direction == DIRECTIONS[0] else own.reversed)
-            else:
-                fitted = fit_scoring(name, *calibrated.banks(direction), shifts=shifts)
-                offsets.append(fitted.offsets(query, items))
+        if direction == DIRECTIONS[0]:
+            offsets = list(first.values())
+        else:
+            banks = calibrated.banks(direction)
+            offsets = [
+                own.reversed
+                if SCORINGS[name].symmetric
+                else fit_scoring(name, *banks, shifts=shifts).offsets(query, items)
+                for name, own in first.items()
+            ]
         rules = [self.accepted, *([] if self.neighbours is None else [self.neighbours])]
         partner, kind = np.arange(len(query)), settings.index
         if kind == "exact":
             scorer = exact_scorer(settings.device, query, items, offsets, shifts)
-            return [Ranked(*_two(ranks)) for ranks in rank(scorer, partner, rules)]
+            return [Ranked(ranks) for ranks in rank(scorer, partner, rules)]
         ranked = []
         results = rank_through_index(kind, query, items, partner, offsets, rules)
         for how, ranks in zip(offsets, results, strict=True):
             sides = Sides(query, items, how, self.clusters, direction, self.accepted)
             loss = measure_loss(kind, sides, ranks[0], settings.seed, settings.draws)
-            ranked.append(Ranked(*_two(ranks), loss))
+            ranked.append(Ranked(ranks, loss))
         return ranked
 
 
-def _two(ranks: list[Ranks]) -> tuple[Ranks, Ranks | None]:
-    return ranks[0], ranks[1] if len(ranks) > 1 else None
+def match_table(setup: Setup, direction: Direction, items: Indices, ranks: Ranks) -> MatchTable:
+    """Set ranks among some patches, whose indices are given, into a table."""
+    top, scores = items[ranks.top_indices], ranks.top_scores
+    return MatchTable(setup, direction, items, ranks.rank, top, scores, ranks.partner_score)
 
 
 def _joined(near: list[Indices], same: list[Indices] | None) -> list[Indices]:
@@ -430,7 +425,7 @@ USUAL = ("standardize", "csls")
 """Kept unless another setup is better by more than a standard error."""
 
 _FOLDS = 10
-_MOST = 1000
+_MOST_TRIED = 1000
 
 
 def choose_setup(
@@ -472,7 +467,7 @@ def choose_setup(
     setups = [(calibration, scoring) for calibration in calibrations for scoring in scorings]
     if len(setups) == 1:
         return setups[0]
-    used = fit[sample(len(fit), _MOST, seed)]
+    used = fit[sample(len(fit), _MOST_TRIED, seed)]
     names, which = np.unique([clusters[at] for at in used], return_inverse=True)
     if len(names) < 2:
         return None

@@ -12,13 +12,23 @@ from typing import Any
 from crosslook._version import __version__
 from crosslook.data.patches import PatchSet
 from crosslook.progress import Timer
-from crosslook.retrieval import run_folder
 from crosslook.retrieval.clusters import Clusters, Duplicates
 from crosslook.retrieval.descriptors import Features
 from crosslook.retrieval.evaluate import Evaluator, Findings
 from crosslook.retrieval.plan import StudyPlan
+from crosslook.retrieval.run_folder import (
+    CurveTable,
+    EmbeddingTable,
+    HeatTable,
+    HistogramTable,
+    MatchTable,
+    picked_queries,
+    write_patches,
+    write_rows,
+    write_run,
+)
 from crosslook.retrieval.settings import StudySettings
-from crosslook.retrieval.views import write_thumbnails, write_views
+from crosslook.retrieval.views import THUMBNAILS_FILE, VIEWS_FILE, write_thumbnails, write_views
 from crosslook.types import MODALITIES
 from crosslook.written import has_keys, is_marked
 
@@ -71,11 +81,8 @@ def describe_run(
             for e in evaluators
         ],
         "versions": _versions(),
-        "hardware": {
-            "machine": platform.machine(),
-            "system": platform.system(),
-            "cores": os.cpu_count(),
-        },
+        "hardware": {n: getattr(platform, n)() for n in ("machine", "system")}
+        | {"cores": os.cpu_count()},
         "timings": timer.seconds,
     }
 
@@ -84,13 +91,12 @@ def describe_stretch(patches: PatchSet) -> dict[str, str]:
     """What was done to the pixels before any extractor, in words, by modality.
 
     Limits fitted to each scene already remove some of what calibration removes,
-    so 'uncalibrated' must say what stands behind it.
+    so 'uncalibrated' must say what it means.
     """
     words: dict[str, str] = {}
     for modality in MODALITIES:
-        how = patches.reading.of(modality)
         limits = {scene.sides[modality].stretch for scene in patches.scenes.values()}
-        if how.per == "scene" and len(limits) > 1:
+        if patches.reading.of(modality).per == "scene" and len(limits) > 1:
             words[modality] = "stretched per scene, between limits fitted to each"
         elif len(limits) == 1:
             words[modality] = "stretched per set, between the same limits for every scene"
@@ -116,15 +122,9 @@ WRITTEN = {
     "run.json": has_keys("crosslook", "settings"),
     **dict.fromkeys(
         (
-            "patches.parquet",
-            "thumbnails.parquet",
-            "matches.parquet",
-            "curves.parquet",
-            "histograms.parquet",
-            "embedding.parquet",
-            "heat_maps.parquet",
-            "feature_views.parquet",
-            "results.parquet",
+            *("patches.parquet", THUMBNAILS_FILE, VIEWS_FILE, "results.parquet"),
+            *(MatchTable.FILE, CurveTable.FILE, HistogramTable.FILE),
+            *(EmbeddingTable.FILE, HeatTable.FILE),
         ),
         is_marked,
     ),
@@ -134,17 +134,17 @@ WRITTEN = {
 
 def write_folder(run: Path, patches: PatchSet, findings: Findings, record: dict[str, Any]) -> None:
     """Write the files of a run, each whole; the rows come last."""
-    run_folder.write_patches(run, patches.patches)
+    write_patches(run, patches.patches)
     if record["complete"]:
         write_thumbnails(run, patches, shown_patches(len(patches.patches), findings))
-    run_folder.MatchTable.write(run, findings.matches)
-    run_folder.CurveTable.write(run, findings.curves)
-    run_folder.HistogramTable.write(run, findings.histograms)
-    run_folder.EmbeddingTable.write(run, findings.embeddings)
-    run_folder.HeatTable.write(run, findings.heat_maps)
+    MatchTable.write(run, findings.matches)
+    CurveTable.write(run, findings.curves)
+    HistogramTable.write(run, findings.histograms)
+    EmbeddingTable.write(run, findings.embeddings)
+    HeatTable.write(run, findings.heat_maps)
     write_views(run, findings.views)
-    run_folder.write_run(run, record)
-    run_folder.write_rows(run, findings.rows)
+    write_run(run, record)
+    write_rows(run, findings.rows)
 
 
 def shown_patches(count: int, findings: Findings) -> list[int]:
@@ -160,7 +160,7 @@ def shown_patches(count: int, findings: Findings) -> list[int]:
         shown |= set(embedding.index.tolist())
     for table in findings.matches:
         for best in (True, False):
-            at = run_folder.picked_queries(table, best)
+            at = picked_queries(table, best)
             shown |= set(table.query_index[at].tolist())
             shown |= set(table.top_indices[at, 0].tolist())
     return sorted(shown)

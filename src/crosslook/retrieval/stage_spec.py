@@ -14,7 +14,21 @@ VERIFYING = ("flatten (the default)", "grid:N with N of 2 or more", "dense:R")
 """Poolings whose maps can be compared over shifts."""
 
 
-class Combined(Written):
+class Typed(Written):
+    """Base of what is shown as it was typed.
+
+    Attributes
+    ----------
+    text : str
+    """
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Combined(Typed):
     """Base of what combines several extractors."""
 
     @property
@@ -23,8 +37,8 @@ class Combined(Written):
         raise NotImplementedError
 
 
-class Stage(Written):
-    """An extractor spec in which ``pool=POOLING``, or ``grid=N`` for short, may stand.
+class Stage(Typed):
+    """An extractor spec that may hold ``pool=POOLING``, or ``grid=N`` for short.
 
     Attributes
     ----------
@@ -37,7 +51,6 @@ class Stage(Written):
         short grid for the coarse one and whole maps for the fine one.
     """
 
-    text: str
     extractor: str
     pooling: Pooling | None = None
 
@@ -58,9 +71,6 @@ class Stage(Written):
     def how(self) -> Pooling:
         """The pooling, of one that names none that of whole maps."""
         return self.pooling or Pooling(name="flatten")
-
-    def __str__(self) -> str:
-        return self.text
 
 
 class TwoStage(Combined):
@@ -86,7 +96,6 @@ class TwoStage(Combined):
         Whether the swapped order is measured too.
     """
 
-    text: str
     coarse: Stage
     fine: Stage
     ks: tuple[int, ...] = (5, 10, 20, 50, 100, 200)
@@ -114,9 +123,6 @@ class TwoStage(Combined):
         if fine.how.name == "dense" and "radius" in typed:
             raise SpecError(f"'{text}' names both radius and pool={fine.how}; give one of them.")
         return {"text": text.strip(), "coarse": coarse, "fine": fine, **_how(text, typed)}
-
-    def __str__(self) -> str:
-        return self.text
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -157,7 +163,6 @@ def _pixels(text: str) -> float:
 class Fusion(Combined):
     """``A+B[+C]``: extractors of the study as one; a member may name its own pooling."""
 
-    text: str
     members: tuple[Stage, ...]
 
     @classmethod
@@ -167,9 +172,6 @@ class Fusion(Combined):
         if len(parts) < 2:
             raise SettingError(f"--fusion {text}: join at least two extractors by '+', as hog+raw.")
         return {"text": text.strip(), "members": tuple(map(Stage.parse, parts))}
-
-    def __str__(self) -> str:
-        return self.text
 
     @property
     def stages(self) -> tuple[Stage, ...]:

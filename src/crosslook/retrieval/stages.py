@@ -14,7 +14,7 @@ from crosslook.retrieval.compare.fusion import WEIGHTS, FusedScores, Member, fit
 from crosslook.retrieval.compare.pooling import Pooling
 from crosslook.retrieval.compare.similarity import Matrix, Ranks, rank
 from crosslook.retrieval.descriptors import Descriptors
-from crosslook.retrieval.evaluate import Evaluator
+from crosslook.retrieval.evaluate import Evaluator, match_table
 from crosslook.retrieval.measure.registry import measure_all
 from crosslook.retrieval.measure.resampling import bootstrap_mean, sample
 from crosslook.retrieval.measure.two_stage import (
@@ -26,7 +26,6 @@ from crosslook.retrieval.measure.two_stage import (
     shifted_scores,
     shortlist,
 )
-from crosslook.retrieval.run_folder import MatchTable
 from crosslook.retrieval.setup import Setup
 from crosslook.retrieval.stage_spec import Fusion, Stage, TwoStage
 from crosslook.types import DIRECTIONS, Direction, FeatureMap, FloatArray, Indices, Metric
@@ -99,7 +98,7 @@ def evaluate_two_stage(
     ----------
     spec : TwoStage
     read : callable
-        Only the maps that are needed are asked for.
+        Reads the maps that are needed alone.
     clusters : array, shape (N,)
         Cluster of each patch.
     calibration_set, test_set : int64 arrays
@@ -182,32 +181,20 @@ def evaluate_two_stages(spec: TwoStage, read: ReadMaps, evaluator: Evaluator) ->
     setup = Setup(str(spec), f"{spec.coarse.how}+dense", FUSED_CALIBRATION, FUSED_SCORING)
     evaluator.findings.rows += evaluator.rows(setup, result.metrics)
     if evaluator.shown:
-        evaluator.findings.matches += _match_tables(setup, result)
+        evaluator.findings.matches += [
+            match_table(setup, d, result.items, result.answers[d]) for d in DIRECTIONS
+        ]
     return result
-
-
-def _match_tables(setup: Setup, result: TwoStageResult) -> list[MatchTable]:
-    tables = []
-    for direction in DIRECTIONS:
-        ranks, items = result.answers[direction], result.items
-        top, scores = items[ranks.top_indices], ranks.top_scores
-        table = MatchTable(setup, direction, items, ranks.rank, top, scores, ranks.partner_score)
-        tables.append(table)
-    return tables
 
 
 def evaluate_fusion(
     fusion: Fusion, members: Mapping[Stage, Descriptors], evaluator: Evaluator
 ) -> None:
     """Add a fusion with equal and with fitted weights, as if it were an extractor."""
-    reduced = [evaluator.reduce(members[member]) for member in fusion.members]
-    own = [evaluator.calibrate(one, FUSED_CALIBRATION) for one in reduced]
-    division = evaluator.division
-    folder = evaluator.settings.out
-    parts = [
-        Member(str(member), *c.whole(division, folder), c.shifts)
-        for member, c in zip(fusion.members, own, strict=True)
-    ]
+    division, folder, parts = evaluator.division, evaluator.settings.out, []
+    for member in fusion.members:
+        own = evaluator.calibrate(evaluator.reduce(members[member]), FUSED_CALIBRATION)
+        parts.append(Member(str(member), *own.whole(division, folder), own.shifts))
     clusters = np.array(evaluator.all_clusters.names)
     for direction in DIRECTIONS:
         fusions = fit_fusions(

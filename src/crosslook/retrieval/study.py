@@ -101,26 +101,18 @@ class _Study:
         dropped = sum(patches.dropped.values())
         why = "; ".join(f"{count} {reason}" for reason, count in patches.dropped.items() if count)
         tail = f"; {dropped} patches dropped ({why})" if dropped else ""
-        lines = [
+        for line in (
             f"{len(patches.patches)} patch pairs of {patches.size} px in {self.clusters.count} "
             f"{self.clusters.kind}s{tail}",
             *(f"skipped {spec}: {reason}" for spec, reason in self.plan.skipped.items()),
             *(f"note: {note}" for note in self.notes),
-        ]
-        for line in lines:
+        ):
             console.print(line, highlight=False)
 
     def save(self, complete: bool = False) -> None:
         """Write what is known so far: a run that fails at the last model keeps the others."""
-        record = describe_run(
-            self.settings,
-            self.plan,
-            self.features,
-            self.clusters,
-            self.duplicates,
-            self.evaluators,
-            self.timer,
-        )
+        found = self.clusters, self.duplicates, self.evaluators
+        record = describe_run(self.settings, self.plan, self.features, *found, self.timer)
         findings = replace(self.evaluators[0].findings, rows=_all_rows(self.evaluators))
         record |= {"notes": self.notes, "complete": complete}
         write_folder(self.settings.out, self.patches, findings, record)
@@ -209,9 +201,8 @@ class _Study:
 
 def _all_rows(evaluators: list[Evaluator]) -> list[Row]:
     held_out = [e.findings.rows for e in evaluators if e.division.split == "held-out"]
-    others = [e.findings.rows for e in evaluators if e.division.split != "held-out"]
-    pooled = pool_rows(held_out) if held_out else []
-    return pooled + [row for rows in others for row in rows]
+    others = [row for e in evaluators if e.division.split != "held-out" for row in e.findings.rows]
+    return pool_rows(held_out) + others
 
 
 _KEY = (
@@ -268,7 +259,6 @@ def evaluate_descriptors(evaluator: Evaluator, whole: Descriptors) -> Descriptor
 def open_patches(settings: StudySettings) -> PatchSet:
     """Open the patch set that the settings name."""
     pairs = draw_pairs(settings)
-    limit = settings.limit or len(pairs)
     patches = PatchSet.open(
         pairs,
         patch=settings.patch,
@@ -280,14 +270,14 @@ def open_patches(settings: StudySettings) -> PatchSet:
         skip_small=settings.skip_incomplete,
     )
     patches = replace(patches, notes=(*pairs.notes, *patches.notes))
-    if len(patches.patches) <= limit or settings.limit is None:
+    if settings.limit is None or len(patches.patches) <= settings.limit:
         return patches
     clusters = find_clusters(patches.patches, settings.split_by)
-    return patches.at(draw_evenly(clusters.names, limit, settings.seed).tolist())
+    return patches.at(draw_evenly(clusters.names, settings.limit, settings.seed).tolist())
 
 
 def draw_pairs(settings: StudySettings) -> Pairs:
-    """The pairs that the settings name: no more than patches are wanted."""
+    """The pairs that the settings name: no more than patches are requested."""
     pairs = open_pairs(
         settings.pairs, layout=settings.layout, skip_incomplete=settings.skip_incomplete
     )

@@ -107,16 +107,12 @@ def write_views(run: Path, views: list[FeatureView]) -> None:
     if not views:
         (run / VIEWS_FILE).unlink(missing_ok=True)
         return
-    columns = {
-        "extractor": [view.extractor for view in views],
-        "index": [view.index for view in views],
-        "row": [view.cell[0] for view in views],
-        "col": [view.cell[1] for view in views],
-    }
-    encoded = [view_images(view) for view in views]
-    for name in ("sar", "optical", "response"):
-        columns[name] = pa.array([one[name] for one in encoded], pa.binary())
-    write_table(run / VIEWS_FILE, pa.table(columns))
+    lines = [
+        {"extractor": v.extractor, "index": v.index, "row": v.cell[0], "col": v.cell[1]}
+        | view_images(v)
+        for v in views
+    ]
+    write_table(run / VIEWS_FILE, pa.Table.from_pylist(lines))
 
 
 def feature_views(spec: str, features: Features, division: Division) -> list[FeatureView]:
@@ -149,11 +145,8 @@ def views_of(
 
 def view_images(view: FeatureView) -> dict[str, bytes]:
     """JPEGs of a view: ``sar``, ``optical`` and ``response``."""
-    return {
-        "sar": _encode(view.sar),
-        "optical": _encode(view.optical),
-        "response": _encode(_response(view)),
-    }
+    images = {"sar": view.sar, "optical": view.optical, "response": _response(view)}
+    return {name: _encode(image) for name, image in images.items()}
 
 
 def standardised(maps: FloatArray, fitted_on: FloatArray) -> FloatArray:

@@ -181,7 +181,7 @@ def make_landcover(seed: int, y: Metres, x: Metres, gsd: float, terrain: Terrain
     """Evaluate the land cover at world positions (metres, of pixel centres).
 
     Districts are the cells of a jittered Voronoi diagram; a hash of each says
-    whether it is farmland, forest or town and how its parcels are turned.
+    whether it is farmland, forest or town and at which angle its parcels lie.
     """
     districts = _districts(seed, y, x)
     kind = uniform(mix(districts.key, 11))

@@ -84,10 +84,8 @@ def _albedo(ground: Ground) -> FloatArray:
     factor = np.where((label == FIELD) | (label == BUILDING), tone, np.float32(1)) * detail
     bands = []
     for band in range(3):
-        plain = _ALBEDO[label, band]
-        plain = np.where(label == FIELD, _CROPS[crop, band], plain)
-        plain = np.where(label == BUILDING, _ROOFS[roof, band], plain)
-        bands.append(plain * factor)
+        plain = np.where(label == FIELD, _CROPS[crop, band], _ALBEDO[label, band])
+        bands.append(np.where(label == BUILDING, _ROOFS[roof, band], plain) * factor)
     return np.stack(bands).astype(np.float32)
 
 

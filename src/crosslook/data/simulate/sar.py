@@ -184,9 +184,8 @@ def add_speckle(image: FloatArray, scene: SceneOptions, window: Window) -> Float
 
 def _scatter(ground: Ground) -> FloatArray:
     label, parcel = ground.cover.label, ground.cover.parcel
-    plain = _BACKSCATTER[label]
     crop = _CROP[mix(parcel, 41) % np.uint32(len(_CROP))]
-    plain = np.where(label == FIELD, crop, plain)
+    plain = np.where(label == FIELD, crop, _BACKSCATTER[label])
     grain = uniform(mix(ground.grain, 42)) - np.float32(0.5)
     detail = 1 + _TEXTURE[label] * (ground.texture * np.float32(0.5) + grain)
     return np.asarray(plain * np.maximum(detail, np.float32(0.1)), np.float32)

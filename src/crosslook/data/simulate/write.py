@@ -130,14 +130,7 @@ def write_pairs(out: Path | str, count: int, settings: SimulateOptions) -> list[
     base = SceneSettings(**settings.model_dump(include=set(SceneOptions.model_fields)))
     if not 1 <= count <= MOST_PAIRS:
         raise SettingError(f"count is {count}; 1 to {MOST_PAIRS} pairs are allowed.")
-    # A world of its own per scene; the first is the seed's, as in make_pair.
-    seeds = [
-        base.seed,
-        *(int(mix(base.seed & 0xFFFFFFFF, base.seed >> 32, i)) for i in range(1, count)),
-    ]
-    scenes = {
-        f"sim-{i:04d}": base.model_copy(update={"seed": seed}) for i, seed in enumerate(seeds)
-    }
+    scenes = {f"sim-{i:04d}": _scene_of(base, i) for i in range(count)}
     # Upper left corners on a grid whose scenes do not touch.
     step = 1.25 * base.size * base.gsd
     truth = _truth_json(scenes)
@@ -147,10 +140,7 @@ def write_pairs(out: Path | str, count: int, settings: SimulateOptions) -> list[
     _refuse_foreign(folder)
     check_writable(folder)
     sweep(folder)
-    kept = folder / _TRUTH
-    if (folder / _TABLE).exists() or not (
-        kept.exists() and kept.read_text(encoding="utf-8") == truth
-    ):
+    if (folder / _TABLE).exists() or not _is_truth(folder / _TRUTH, truth):
         _clear(folder)
         # Before the pairs: it tells a later call that the files are ours, and of which settings.
         write_text(folder / _TRUTH, truth)
@@ -160,6 +150,16 @@ def write_pairs(out: Path | str, count: int, settings: SimulateOptions) -> list[
             write_pair(folder, name, scene, (_WEST + col * step, _NORTH - row * step))
     write_text(folder / _TABLE, _truth_csv(scenes))
     return list(scenes)
+
+
+def _scene_of(base: SceneSettings, index: int) -> SceneSettings:
+    """A world of its own per scene; the first is the seed's, as in make_pair."""
+    seed = int(mix(base.seed & 0xFFFFFFFF, base.seed >> 32, index)) if index else base.seed
+    return base.model_copy(update={"seed": seed})
+
+
+def _is_truth(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text(encoding="utf-8") == text
 
 
 def write_pair(

@@ -237,8 +237,6 @@ def product_notes(place: Place) -> tuple[str, ...]:
     if product is None:
         return ()
     name, left = name_of(place), product.left_out
-    notes = [f"{name}: {product.note}"] if product.note else []
-    if left:
-        more = f" and {len(left) - 4} more" if len(left) > 4 else ""
-        notes.append(f"{name}: left out: {', '.join(left[:4])}{more}")
-    return tuple(notes)
+    more = f" and {len(left) - 4} more" if len(left) > 4 else ""
+    notes = (product.note, f"left out: {', '.join(left[:4])}{more}" if left else "")
+    return tuple(f"{name}: {note}" for note in notes if note)

@@ -21,6 +21,7 @@ _QUANTITIES = ("gamma0", "sigma0", "beta0", "intensity", "amplitude")
 _NAMED = re.compile(
     rf"^({'|'.join(_QUANTITIES)})_(?:\w+?_)??(vv|vh|hh|hv)((?:_.*)?)$", re.IGNORECASE
 )
+_BESIDE = re.compile(r"incidence|elevation|mask|shadow|latitude|longitude|coh_", re.IGNORECASE)
 _MOST_TEXT = 64 << 20
 _MOST_POINTS = 10_000
 _STEPS = ("OFFSET_X", "OFFSET_Y", "STEP_X", "STEP_Y")
@@ -56,7 +57,7 @@ def data_folder(listing: Listing) -> Product | None:
     described = _description(listing)
     unused = _unused_numbers(described)
     bands = {n: Part(listing.at(f), nodata=unused.get(n)) for n, f in files.items()}
-    imagery = {name: part for name, part in bands.items() if not _is_angle(name)}
+    imagery = {n: p for n, p in bands.items() if not (is_no_imagery(n) or _BESIDE.search(n))}
     left = tuple(files[name] for name in bands if name not in imagery)
     imagery |= _complex(imagery)
     radar = _radar(list(imagery))
@@ -74,12 +75,6 @@ def data_folder(listing: Listing) -> Product | None:
         radar=bool(radar),
         scale="amplitude" if amplitude else "",
         points=_tie_points(listing, described),
-    )
-
-
-def _is_angle(name: str) -> bool:
-    return is_no_imagery(name) or bool(
-        re.search(r"incidence|elevation|mask|shadow|latitude|longitude|coh_", name, re.IGNORECASE)
     )
 
 

@@ -200,12 +200,13 @@ def _candidates(
         names = (*(() if rank else _names(band)), key.lower())
         part = _part(file, 0, band, properties) if len(bands) == 1 else Part(file)
         return [_Candidate(rank, _metres(key, asset, band, properties), names, part)]
-    out = [_Candidate(1, _metres(key, asset, {}, properties), (key.lower(),), Part(file))]
+    out = []
     for number, band in enumerate(bands, 1):
         names = _names(band) or (f"{key.lower()}_{number}",)
         part = _part(file, number, band, properties)
-        out.insert(-1, _Candidate(0, _metres(key, asset, band, properties), names, part))
-    return out
+        out.append(_Candidate(0, _metres(key, asset, band, properties), names, part))
+    whole = _Candidate(1, _metres(key, asset, {}, properties), (key.lower(),), Part(file))
+    return [*out, whole]
 
 
 def _rank(key: str, asset: Json) -> int:

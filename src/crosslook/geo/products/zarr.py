@@ -196,11 +196,9 @@ def _positions(store: Store, node: Node, lattice: Node, axis: int) -> NDArray[np
         of_points, of_image = (values_of(store, one.path) for one in axes if one is not None)
         units = {str(one.attributes.get("units", "")) for one in axes if one is not None}
         if len(units) == 1 and of_image.size == node.shape[-2:][axis]:
-            start = of_image[0]  # times in nanoseconds are whole numbers beyond a double's
-            known = (of_image - start).astype(np.float64)
-            target = (of_points - start).astype(np.float64)
-            between: NDArray[np.float64] = np.interp(target, known, np.arange(known.size))
-            return between
+            # Times in nanoseconds are whole numbers beyond a double's.
+            known, target = ((v - of_image[0]).astype(np.float64) for v in (of_image, of_points))
+            return np.asarray(np.interp(target, known, np.arange(known.size)), np.float64)
     raise InputError(
         f"{name_of(store.root)}: the control points in {lattice.group} name no lines and pixels "
         f"of {node.path}, so its place is not known. Get the product again."

@@ -382,6 +382,11 @@ def _folder() -> TemporaryDirectory[str]:
     return TemporaryDirectory(prefix=_COPIES)
 
 
+def new_copy() -> Path:
+    """A name for a GeoTIFF that lasts until the process ends."""
+    return Path(_folder().name) / f"{next(_NUMBERS)}.tif"
+
+
 @lru_cache(maxsize=64)
 def _copied(store: Store, path: str, why: str, changed: int) -> str:
     """Copy an array into a GeoTIFF, a strip at a time, and return its name."""
@@ -392,7 +397,7 @@ def _copied(store: Store, path: str, why: str, changed: int) -> str:
     if prod(shape) * dtype.itemsize > shutil.disk_usage(folder).free:
         raise OutputError(f"{folder} cannot hold a copy of {path}. Free some space, or set TMPDIR.")
     count, height, width = shape
-    target = folder / f"{next(_NUMBERS)}.tif"
+    target = new_copy()
     profile = {
         "driver": "GTiff", "count": count, "height": height, "width": width, "dtype": dtype.name,
         "tiled": True, "blockxsize": _TILE, "blockysize": _TILE, "bigtiff": "if_safer",

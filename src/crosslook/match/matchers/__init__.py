@@ -99,11 +99,6 @@ class Matcher(ABC):
         """See :meth:`tie_points`."""
 
 
-def matcher_names() -> list[str]:
-    """Names of our matchers and of those of installed packages."""
-    return list(_places())
-
-
 def open_matcher(settings: RegisterSettings) -> Matcher:
     """Open the matcher that the settings name.
 
@@ -112,7 +107,7 @@ def open_matcher(settings: RegisterSettings) -> Matcher:
     SettingError
         If there is none of this name, or its package cannot serve.
     """
-    name, places = settings.matcher, _places()
+    name, places = settings.matcher, matcher_places()
     if name not in places:
         raise SettingError(
             f"unknown matcher '{name}'; known are: {', '.join(places)}."
@@ -131,8 +126,8 @@ def open_matcher(settings: RegisterSettings) -> Matcher:
     return cls(settings)
 
 
-def _places() -> dict[str, str]:
-    """Where the class of every matcher lies.
+def matcher_places() -> dict[str, str]:
+    """Names of our matchers and of those of installed packages, and where the class of each lies.
 
     Raises
     ------

@@ -27,17 +27,17 @@ class Stages:
     ----------
     wide : Stage
         Reaches as far as a start may be off; left out where the pose is known.
-    middle, last : Stage
+    second, last : Stage
     """
 
     wide: Stage
-    middle: Stage
+    second: Stage
     last: Stage
 
 
 USUAL = Stages(
     wide=Stage(template=128.0, radius=60.0, step=48.0, threshold=10.0),
-    middle=Stage(template=112.0, radius=20.0, step=48.0, threshold=8.0),
+    second=Stage(template=112.0, radius=20.0, step=48.0, threshold=8.0),
     last=Stage(template=128.0, radius=12.0, step=32.0, threshold=3.5),
 )
 
@@ -50,12 +50,12 @@ def stages_of(side: float) -> Stages:
     the way, and only the last stage takes all.
     """
     apart = side / _ALONG
-    middle, last = (
+    second, last = (
         max(64.0, min(most, fraction * side)) for most, fraction in ((112.0, 0.45), (128.0, 0.4))
     )
     return Stages(
         replace(USUAL.wide, step=max(USUAL.wide.step, apart)),
-        replace(USUAL.middle, template=middle, step=max(min(48.0, middle / 2), apart)),
+        replace(USUAL.second, template=second, step=max(min(48.0, second / 2), apart)),
         replace(USUAL.last, template=last, step=last / 4),
     )
 
@@ -88,10 +88,9 @@ class TemplateMatcher(Matcher):
         placed = [start.transform]
         if not start.is_posed:
             placed = self._placed_by(pair, start.transform, stages.wide)
-        points = [points_at(pair, one, stages.middle) for one in placed]
-        fits = [self._fit(one, start.transform, stages.middle) for one in points]
-        best = max(range(len(fits)), key=lambda n: _consensus(fits[n]))
-        fit = fits[best]
+        points = [points_at(pair, one, stages.second) for one in placed]
+        fits = [self._fit(one, start.transform, stages.second) for one in points]
+        best, fit = max(enumerate(fits), key=lambda one: one[1].consensus if one[1] else 0.0)
         if fit is None:
             return points[best].marked(np.zeros(len(points[best]), np.bool_))
         return points_at(pair, fit.transform, stages.last)
@@ -122,7 +121,3 @@ def _fitting(pair: ImagePair, start: Transform) -> Stages:
     """The stages for the smaller image."""
     extent = np.ptp(start(grid_points(*pair.sar.shape)), axis=0) * 9 / 8
     return stages_of(float(min(*extent, *pair.optical.shape)))
-
-
-def _consensus(fit: Fit | None) -> float:
-    return 0.0 if fit is None else fit.consensus

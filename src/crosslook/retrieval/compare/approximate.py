@@ -80,9 +80,7 @@ class ApproximateIndex:
             )
         if len(gallery) == 0:
             raise InputError("the gallery is empty; there is nothing to index.")
-        self.kind = kind
-        self.gallery = gallery
-        self.offsets = offsets
+        self.gallery, self.offsets = gallery, offsets
         # One thread: a graph built by several differs from run to run.
         with _one_thread() as faiss:
             self._index = _build(faiss, kind, self._items())
@@ -112,9 +110,7 @@ class ApproximateIndex:
         short = np.flatnonzero((neighbours < 0).any(axis=1))
         if len(short):
             neighbours[short] = self._exactly(query[short], count)
-        scores = np.empty(neighbours.shape, np.float32)
-        for row, items in enumerate(neighbours):
-            scores[row] = self.score(query[row], items)
+        scores = np.array([self.score(*pair) for pair in zip(query, neighbours, strict=True)])
         order = np.lexsort((neighbours, -scores), axis=1)
         return np.take_along_axis(neighbours, order, 1), np.take_along_axis(scores, order, 1)
 
@@ -221,11 +217,8 @@ class Sides:
 
 def known_metrics(metrics: Sequence[Metric], kind: str) -> list[Metric]:
     """Recall alone, named after its index: what needs every rank is not known."""
-    return [
-        replace(one, metric=f"{one.metric}/{kind}")
-        for one in metrics
-        if one.metric.endswith("recall")
-    ]
+    known = (one for one in metrics if one.metric.endswith("recall"))
+    return [replace(one, metric=f"{one.metric}/{kind}") for one in known]
 
 
 def measure_loss(kind: str, sides: Sides, ranks: Ranks, seed: int, draws: int) -> list[Metric]:

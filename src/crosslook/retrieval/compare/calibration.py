@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +27,8 @@ _PASSES = 4
 _AT_ONCE = 1024
 
 
-class DescriptorMap(Protocol):
-    """Maps descriptors (N, D) of one modality to calibrated ones (N, D')."""
-
-    def __call__(self, descriptors: FloatArray) -> FloatArray:
-        """Apply the fitted statistics."""
+DescriptorMap = Callable[[FloatArray], FloatArray]
+"""Maps descriptors (N, D) of one modality to calibrated ones (N, D')."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +42,6 @@ class Calibration:
     def apply(self, descriptors: FloatArray, modality: Modality) -> FloatArray:
         """Calibrate descriptors (N, D) of ``modality``; lengths are left as they fall."""
         return (self.sar if modality == "sar" else self.optical)(descriptors)
-
-
-@dataclass(frozen=True)
-class _Identity:
-    def __call__(self, descriptors: FloatArray) -> FloatArray:
-        return descriptors
 
 
 @dataclass(frozen=True)
@@ -114,10 +104,9 @@ def fit_calibration(
         If there are too few descriptors, or all of them are the same.
     """
     if name not in CALIBRATIONS:
-        known = list(CALIBRATIONS)
         raise SettingError(
-            f"unknown calibration '{name}'; allowed are: {', '.join(known)}."
-            + did_you_mean(name, known)
+            f"unknown calibration '{name}'; allowed are: {', '.join(CALIBRATIONS)}."
+            + did_you_mean(name, list(CALIBRATIONS))
         )
     if not 0 < shrinkage <= 1:
         raise SettingError(f"shrinkage is {shrinkage}; it must lie above 0 and at most at 1.")
@@ -126,10 +115,6 @@ def fit_calibration(
         _check(sar, "sar")
         _check(optical, "optical")
     return Calibration(name, fit(sar, shrinkage), fit(optical, shrinkage))
-
-
-def _center(x: FloatArray, shrinkage: float) -> DescriptorMap:
-    return _Affine(_mean(x))
 
 
 def _standardize(x: FloatArray, shrinkage: float) -> DescriptorMap:
@@ -202,10 +187,6 @@ def _principal(centred: FloatArray, most: int) -> tuple[FloatArray, NDArray[np.f
 def _parts(x: FloatArray) -> Iterator[FloatArray]:
     for start in range(0, len(x), _AT_ONCE):
         yield x[start : start + _AT_ONCE]
-
-
-def _identity(x: FloatArray, shrinkage: float) -> DescriptorMap:
-    return _Identity()
 
 
 def _mean(x: FloatArray) -> FloatArray:
@@ -285,8 +266,8 @@ def principal_axes(rows: Array, divisor: int = 1) -> PrincipalAxes:
 
 
 CALIBRATIONS: dict[str, Callable[[FloatArray, float], DescriptorMap]] = {
-    "none": _identity,
-    "center": _center,
+    "none": lambda x, shrinkage: lambda descriptors: descriptors,
+    "center": lambda x, shrinkage: _Affine(_mean(x)),
     "standardize": _standardize,
     "whiten": _whiten,
 }

@@ -38,7 +38,7 @@ def fit_weights(scores: Sequence[FloatArray]) -> NDArray[np.float64]:
     Maximises ``mean_i log softmax_j (sum_m a_m S_m)[i, i]``, rows and columns
     averaged, over ``a_m >= 0``; a concave problem (McFadden's conditional
     logit, 1974) with a small quadratic penalty, solved by L-BFGS-B. The scale
-    of ``a`` sharpens the softmax and is no weight: the result sums to 1.
+    of ``a`` is the temperature of the softmax and no weight: the result sums to 1.
 
     Parameters
     ----------
@@ -106,9 +106,8 @@ class Member:
 
     def sides(self, direction: Direction) -> tuple[FloatArray, FloatArray]:
         """Queries and gallery of a direction."""
-        if direction == "sar->optical":
-            return self.sar, self.optical
-        return self.optical, self.sar
+        sides = self.sar, self.optical
+        return sides if direction == "sar->optical" else sides[::-1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,6 +254,6 @@ def _check(members: Sequence[Member], fit: Indices, clusters: NDArray[np.generic
         )
     if len(np.unique(clusters[fit])) < 2:
         raise CalibrationError(
-            "a fusion is fitted across calibration set and needs at least two; "
+            "a fusion is fitted across clusters of the calibration set and needs at least two; "
             "set more clusters aside."
         )

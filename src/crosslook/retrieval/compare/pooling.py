@@ -15,7 +15,7 @@ import numpy as np
 
 from crosslook.errors import MatchError, SettingError, did_you_mean
 from crosslook.spec import Written
-from crosslook.types import FeatureMap, FloatArray, Modality
+from crosslook.types import MODALITIES, FeatureMap, FloatArray, Modality
 
 _FLOOR = 1e-6
 
@@ -69,7 +69,7 @@ class ShiftedGallery:
         """Yield every shift with the cosines (n, Ng) of a block of queries (n, D) under it.
 
         Query cell (i + row, j + column) lies on cell (i, j) of the gallery. The
-        cosines are overwritten when the next shift is asked for.
+        cosines are overwritten by those of the next shift.
         """
         channels, height, width = self.how.shape
         maps = query.reshape(len(query), channels, height, width)
@@ -77,7 +77,8 @@ class ShiftedGallery:
         moved = np.zeros_like(maps)
         scores = np.empty((len(query), len(self.gallery)), np.float32)
         for shift in self.how.tried():
-            own, other = _overlap(shift, height, width), _overlap(_back(shift), height, width)
+            back = -shift[0], -shift[1]
+            own, other = _overlap(shift, height, width), _overlap(back, height, width)
             moved[:] = 0
             moved[:, :, other[0], other[1]] = maps[:, :, own[0], own[1]]
             np.matmul(moved.reshape(len(query), -1), self.gallery.T, out=scores)
@@ -111,10 +112,6 @@ def _length(energies: FloatArray, shift: tuple[int, int]) -> FloatArray:
 def _overlap(shift: tuple[int, int], height: int, width: int) -> tuple[slice, slice]:
     down, right = shift
     return (slice(max(0, down), height + min(0, down)), slice(max(0, right), width + min(0, right)))
-
-
-def _back(shift: tuple[int, int]) -> tuple[int, int]:
-    return -shift[0], -shift[1]
 
 
 def radius_in_cells(radius: float, stride: float) -> int:
@@ -160,15 +157,14 @@ def fit_maps(sar: FloatArray, optical: FloatArray, most_channels: int = 256) -> 
     if len(sar) == 0 or sar.shape[2] * sar.shape[3] < 2:
         raise MatchError(
             f"feature maps of shape {sar.shape} cannot be shifted against each other; "
-            "fine verification needs maps of several cells and calibration set."
+            "fine verification needs maps of several cells and a calibration set."
         )
     scale: dict[Modality, FloatArray] = {"sar": _std(sar), "optical": _std(optical)}
     calibration = MapCalibration(scale)
     if sar.shape[1] <= most_channels:
         return calibration
     scatter = np.zeros((sar.shape[1], sar.shape[1]))
-    pairs: tuple[tuple[FloatArray, Modality], ...] = ((sar, "sar"), (optical, "optical"))
-    for values, modality in pairs:
+    for values, modality in zip((sar, optical), MODALITIES, strict=True):
         cells = calibration.apply(values, modality).transpose(0, 2, 3, 1).reshape(-1, sar.shape[1])
         scatter += cells.T.astype(np.float64) @ cells
     basis = np.linalg.eigh(scatter)[1][:, ::-1][:, :most_channels]

@@ -1,6 +1,6 @@
 """Exact similarity and ranks: one ranker over scorers that yield blocks of scores.
 
-The whole matrix is never held: a block of queries meets the whole gallery,
+The whole matrix is never in memory: a block of queries meets the whole gallery,
 and only ranks and the best few stay. The size of a block follows from the
 size of the gallery alone, so the same input gives the same bits whatever
 memory a machine has. Products of descriptors, maps over shifts, fusions,
@@ -107,8 +107,8 @@ class Scorer(Protocol):
     def blocks(self, part: slice) -> Iterator[tuple[slice, Iterator[Any]]]:
         """Yield the rows of each block of some queries, and their scores by variant.
 
-        Scores are float32 arrays or tensors (n, Ng), which are overwritten when the
-        next ones are asked for.
+        Scores are float32 arrays or tensors (n, Ng), which are overwritten by the
+        next ones.
         """
 
 
@@ -128,7 +128,7 @@ def rank(
     accepts : sequence of sequences of int64 arrays, or None
         Rules of what is found. A rule lists per query the items that also count,
         the partner among them: the best of them is ranked, and the others do not
-        stand in its way. None accepts the partner alone.
+        count against it. None accepts the partner alone.
     top : int
         How many of the best to keep, at most Ng.
 
@@ -221,7 +221,7 @@ def best_of(scores: Any, count: int) -> tuple[Indices, FloatArray]:
         values, at = (_host(part) for part in scores.topk(count, dim=1))
         order = np.lexsort((at, -values), axis=1)
         return np.take_along_axis(at, order, axis=1), np.take_along_axis(values, order, axis=1)
-    # Everything that ties with the last one kept competes by its index.
+    # Everything that ties with the last one kept is ordered by its index.
     rows, cols = np.divmod(np.flatnonzero(scores >= _low_bar(scores, count)), scores.shape[1])
     values = scores[rows, cols]
     order = np.lexsort((cols, -values, rows))
@@ -378,7 +378,7 @@ def search_device(device: str, gallery_bytes: int) -> str | None:
     Raises
     ------
     SettingError
-        If a GPU is asked for that is not there.
+        If the GPU that is named is not there.
     """
     # Torch takes seconds to import, so it is asked only where a driver is.
     if device in ("cpu", "mps") or (device == "auto" and shutil.which("nvidia-smi") is None):
@@ -456,7 +456,7 @@ def similarity_blocks(
 ) -> Iterator[tuple[slice, FloatArray]]:
     """Yield (query rows, scores against the whole gallery) block by block.
 
-    The scores are overwritten when the next block is asked for; arguments are
+    The scores are overwritten by those of the next block; arguments are
     those of :class:`Similarities`.
     """
     scorer = Similarities(query, gallery, [offsets], shifts)

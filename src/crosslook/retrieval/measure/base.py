@@ -1,7 +1,7 @@
 """What a measure is: a name, the definitions of its metrics, and a call that gives them.
 
 A measure is one object in one file. It sees one kind of view: :class:`Pairs`, or
-one that stands in a file beside its measure. Whoever makes a view calls
+one that is defined beside its measure. Whoever makes a view calls
 :func:`crosslook.retrieval.measure.registry.measure_all`, and every registered
 measure of that kind of view answers.
 """
@@ -87,9 +87,9 @@ class Measure(ABC, Generic[View]):
     sees : type
         The view that it is called with.
     definitions : mapping of str to Definition
-        By metric. What stands behind a slash in the name of a measured metric says
-        of what it is (a modality, the labels it is taken against), and what stands
-        behind ``=`` is a level; neither needs a definition of its own.
+        By metric. What follows a slash in the name of a measured metric says
+        of what it is (a modality, the labels it is taken against), and what follows
+        ``=`` is a level; neither needs a definition of its own.
     """
 
     name: ClassVar[str]
@@ -126,14 +126,6 @@ class Measure(ABC, Generic[View]):
         k: int = 0,
     ) -> Metric:
         """A defined metric; gallery and queries are the same, and chance as defined, by default."""
-        defined = self.define(name).chance
-        return Metric(
-            self.name,
-            name,
-            estimate,
-            n_query,
-            n_query if n_gallery is None else n_gallery,
-            defined if chance is None else chance,
-            direction,
-            k,
-        )
+        chance = self.define(name).chance if chance is None else chance
+        n_gallery = n_query if n_gallery is None else n_gallery
+        return Metric(self.name, name, estimate, n_query, n_gallery, chance, direction, k)

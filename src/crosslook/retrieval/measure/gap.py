@@ -1,7 +1,7 @@
 """The modality gap: how far apart two sensors lie in feature space.
 
-Raw paired cosine flatters features that crowd into a cone, so it stands
-beside measures that do not move when all vectors are shifted alike.
+Raw paired cosine flatters features that crowd into a cone, so it comes
+with measures that do not move when all vectors are shifted alike.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Gap(Measure[Pairs]):
     name = "gap"
     title = "Modality gap"
     how = (
-        "A small distance of pairs means nothing by itself: look at how far the pairs stand "
+        "A small distance of pairs means nothing by itself: look at how far the pairs lie "
         "from the non-pairs, before and after calibration."
     )
     sees = Pairs
@@ -94,7 +94,7 @@ class Gap(Measure[Pairs]):
             "Accuracy of a linear modality probe",
             "cross-validated accuracy of a ridge classifier of the sensor, folds by cluster",
             "Alain and Bengio, ICLR workshop 2017",
-            "0.5: the sensors cannot be told apart; 1: a plane separates them.",
+            "0.5: the sensors cannot be separated; 1: a plane separates them.",
             better="lower",
             chance=0.5,
         ),
@@ -198,7 +198,7 @@ def probe_accuracy(sar: FloatArray, optical: FloatArray, clusters: Indices, seed
     """Cross-validate a ridge classifier of the modality, by cluster.
 
     All patches of a cluster, of both sensors, are in the same fold, so the probe
-    cannot know a place. 0.5: the sensors cannot be told apart linearly; 1.0:
+    cannot know a place. 0.5: the sensors cannot be separated linearly; 1.0:
     they always can (Alain and Bengio, ICLR workshop 2017). The ridge solution
     is computed from the Gram matrix, so the length of a descriptor hardly
     matters.

@@ -160,7 +160,7 @@ def _median_ranks(drawn: NDArray[np.float64], at: NDArray[np.intp]) -> NDArray[n
 
 
 def _interval(value: float, draws: NDArray[np.float64]) -> Estimate:
-    """Set a value between the percentiles of its draws, widened to contain it."""
+    """Set a value between the percentiles of its draws, which are moved to contain it."""
     tail = (1 - LEVEL) / 2
     low, high = np.nanquantile(draws, [tail, 1 - tail])
     return Estimate(value, min(float(low), value), max(float(high), value))
@@ -176,7 +176,7 @@ def jackknife(
 ) -> Estimate:
     """Estimate a statistic of ``n`` items with an interval over clusters.
 
-    Units are dealt at random into at most ten blocks; the statistic is
+    Clusters are dealt at random into at most ten blocks; the statistic is
     computed without each of them in turn. With pseudo-variance
     ``(b - 1) / b * sum (theta_i - mean theta)^2`` the interval is that of
     Student's t with ``b - 1`` degrees of freedom.

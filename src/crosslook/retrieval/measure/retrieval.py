@@ -1,4 +1,4 @@
-"""Patch retrieval: where the partner of a query stands in the gallery."""
+"""Patch retrieval: the rank of a query's partner in the gallery."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RECALL_AT = (1, 5, 10, 50)
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Where the partners stand in one direction, under one setup.
+    """The ranks of the partners in one direction, under one setup.
 
     Attributes
     ----------
@@ -61,8 +61,8 @@ class Retrieval(Measure[Ranking]):
     how = (
         "Each patch of one sensor looks for its partner among all measured patches of the "
         "other. Compare with chance, and with the uncalibrated line of the same extractor. "
-        "The comparison that stands for an extractor was chosen on the calibration set, "
-        "which are not measured; the best of all on these very queries is marked, since "
+        "The comparison that represents an extractor was chosen on the calibration set, "
+        "which is not measured; the best of all on these very queries is marked, since "
         "picking it makes it a little optimistic."
     )
     sees = Ranking
@@ -71,7 +71,7 @@ class Retrieval(Measure[Ranking]):
             "Recall at k",
             "fraction of queries whose partner has a rank of at most k",
             "Manning et al., Introduction to Information Retrieval, 2008",
-            "Ties are pessimistic: what scores the same as the partner stands before it.",
+            "Ties are pessimistic: what scores the same as the partner is ranked before it.",
         ),
         "recall-loss": Definition(
             "Recall that an approximate index loses",
@@ -119,7 +119,7 @@ class Retrieval(Measure[Ranking]):
             "Tolerant recall at k",
             (
                 "fraction of queries of which the partner or a neighbour within the tolerance has "
-                "a rank of at most k; other accepted items do not stand in the way"
+                "a rank of at most k; other accepted items do not count against it"
             ),
             "Arandjelovic et al., CVPR 2016",
             "The right neighbourhood counts, not only the exact patch.",

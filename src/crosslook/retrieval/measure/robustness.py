@@ -251,7 +251,7 @@ class Robustness(Measure[Subject]):
     }
 
     def __call__(self, view: Subject) -> list[Metric]:
-        """All curves; what could not be measured is told in ``view.left_out``."""
+        """All curves; what could not be measured is reported in ``view.left_out``."""
         ranks = view.ranks(view.sar, np.arange(len(view.sar), dtype=np.int64))
         return [
             *self.disturbed(view),
@@ -270,15 +270,11 @@ class Robustness(Measure[Subject]):
         margins = {n: one.most_context(view.size) for n, one in view.perturbations.items()}
         rows, context = _draw(view, max(margins.values(), default=0))
         if not len(rows):
-            view.left_out.update(
-                (
-                    name,
-                    f"no patch has {margin} px of its scene around it; "
-                    "larger scenes or smaller patches are needed",
+            for name in (name for name, margin in margins.items() if margin):
+                view.left_out[name] = (
+                    f"no patch has {margins[name]} px of its scene around it; "
+                    "larger scenes or smaller patches are needed"
                 )
-                for name, margin in margins.items()
-                if margin
-            )
             rows, context = _draw(view, 0)
         if not len(rows):
             view.left_out.update(dict.fromkeys(view.perturbations, "no patch is free of gaps"))
@@ -305,18 +301,17 @@ class Robustness(Measure[Subject]):
         cosine = (queries * view.optical[rows]).sum(axis=1)
         recall = view.fraction(view.ranks(queries, rows) == 1, rows)
         near = bootstrap_mean(cosine, view.clusters[rows], view.seed, view.draws)
-        yield self.metric(
-            f"recall@1/{label}", recall, count, size, chance=1 / size, direction=DIRECTION, k=1
-        )
+        yield self._recall(f"recall@1/{label}", recall, count, size, 1)
         yield self.metric(f"pair-cosine/{label}", near, count, size, direction=DIRECTION)
+
+    def _recall(self, name: str, value: Estimate, count: int, size: int, k: int) -> Metric:
+        """Recall at 1 of ``count`` queries in a gallery of ``size``."""
+        return self.metric(name, value, count, size, chance=1 / size, direction=DIRECTION, k=k)
 
     def gallery_sizes(self, view: Subject, ranks: Indices) -> Iterator[Metric]:
         """Recall at 1 over the size of the gallery (in ``k``)."""
         for name, size, values in gallery_curve(ranks, len(view.optical)):
-            estimate = view.fraction(values, slice(None))
-            yield self.metric(
-                name, estimate, len(ranks), size, chance=1.0 / size, direction=DIRECTION, k=size
-            )
+            yield self._recall(name, view.fraction(values, slice(None)), len(ranks), size, size)
 
     def days_apart(self, view: Subject, ranks: Indices) -> Iterator[Metric]:
         """Recall at 1 by the days between the two images; ``k`` is a bin's upper end."""
@@ -327,15 +322,7 @@ class Robustness(Measure[Subject]):
             low = high
             if len(rows):
                 estimate = view.fraction(ranks[rows] == 1, rows)
-                yield self.metric(
-                    "recall@1/days-apart",
-                    estimate,
-                    len(rows),
-                    size,
-                    chance=1 / size,
-                    direction=DIRECTION,
-                    k=high,
-                )
+                yield self._recall("recall@1/days-apart", estimate, len(rows), size, high)
 
     def patch_sizes(self, view: Subject) -> Iterator[Metric]:
         """Recall at 1 with the centre of each patch only; ``k`` is its side.
@@ -361,10 +348,7 @@ class Robustness(Measure[Subject]):
                 view.left_out[f"patch={side}"] = str(error)
                 return
             first = view.fraction(_ranks_anew(raw) == 1, rows)
-            count = len(rows)
-            yield self.metric(
-                "recall@1/patch", first, count, chance=1 / count, direction=DIRECTION, k=side
-            )
+            yield self._recall("recall@1/patch", first, len(rows), len(rows), side)
             side //= 2
 
 
@@ -394,14 +378,9 @@ def _draw(view: Subject, margin: int) -> tuple[Indices, FloatArray]:
 
 
 def _describe_centres(view: Subject, modality: Modality, indices: Indices, side: int) -> FloatArray:
-    return np.concatenate(
-        [
-            view.describe(
-                np.ascontiguousarray(centre(view.read(modality, indices[i : i + _CUTS]), side))
-            )
-            for i in range(0, len(indices), _CUTS)
-        ]
-    )
+    parts = (indices[i : i + _CUTS] for i in range(0, len(indices), _CUTS))
+    cuts = (np.ascontiguousarray(centre(view.read(modality, part), side)) for part in parts)
+    return np.concatenate([view.describe(cut) for cut in cuts])
 
 
 def _ranks_anew(raw: Mapping[tuple[Modality, str], FloatArray]) -> Indices:

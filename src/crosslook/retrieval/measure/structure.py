@@ -185,8 +185,7 @@ class Structure(Measure[Space]):
             "mean of (b - a) / max(a, b): a mean cosine distance to the own label, "
             "b to the nearest other one",
             "Rousseeuw 1987",
-            f"{_JOINT}By modality: near 0 wanted, 1 means two separate sensors; "
-            "by unit: high wanted.",
+            f"{_JOINT}By modality: 0 is best, 1 means two separate sensors; by unit: 1 is best.",
             low=-1.0,
             better="neither",
         ),
@@ -318,7 +317,7 @@ class Structure(Measure[Space]):
     def _partitions(self, view: Space) -> Iterator[Metric]:
         """Both clusterings against modality, cluster and group, and how many they find.
 
-        The clusterings are held fixed in the intervals; only pairs are left out.
+        The clusterings are fixed in the intervals; only pairs are left out.
         """
         found = view.partitions
         for method, members in (("kmeans", found.kmeans), ("density", found.density)):

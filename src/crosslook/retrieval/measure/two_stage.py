@@ -317,19 +317,25 @@ class TwoStage(Measure[Stages]):
 
     def _one_way(self, view: Stages, direction: Direction) -> Iterator[Metric]:
         first, second = view.first, view.second
-        alone = partner_ranks(second.side(direction))
+        sides = first.side(direction), second.side(direction)
+        alone = partner_ranks(sides[1])
         yield from self._alone("coarse", first, view, direction)
         yield from self._alone("fine", second, view, direction)
-        hits = order_hits(first, second, view.ks, direction)
+        hits = final_hits(*sides, view.ks)
         yield from self._order("", first, second, hits, view, direction)
         recommended = recommend(view.ks, [float(hit.mean()) for hit in hits])
         yield self._exact("recommended-k", recommended, recommended, view, direction)
-        for name, fused in fused_hits(first, second, view.ks, direction).items():
+        summed = sides[0] / np.float32(first.std) + sides[1] / np.float32(second.std)
+        for name, fused in (
+            ("fused-sum", final_hits(sides[0], summed, view.ks)),
+            ("fused-rank", rank_fusion_hits(*sides, view.ks)),
+        ):
             for k, hit in zip(view.ks, fused, strict=True):
                 yield self._fraction(name, hit, k, 1 / len(hit), view, direction)
         compared = {"gain-over-fine-alone": [alone == 1] * len(hits)}
         if view.swapped is not None:
-            other = order_hits(*view.swapped, view.ks, direction)
+            coarse, fine = (one.side(direction) for one in view.swapped)
+            other = final_hits(coarse, fine, view.ks)
             yield from self._order("reversed-", *view.swapped, other, view, direction)
             compared["gain-over-reversed"] = other
         for name, others in compared.items():
@@ -374,28 +380,8 @@ class TwoStage(Measure[Stages]):
         return self.metric(name, estimate, len(hits), chance=chance, direction=direction, k=k)
 
     def _exact(self, name: str, value: float, k: int, view: Stages, direction: Direction) -> Metric:
-        number = float(value)
-        estimate = Estimate(number, number, number)
+        estimate = Estimate(*[float(value)] * 3)
         return self.metric(name, estimate, len(view.clusters), direction=direction, k=k)
-
-
-def order_hits(
-    first: StageScores, second: StageScores, ks: tuple[int, ...], direction: Direction
-) -> list[Hits]:
-    """Whether each query ends with its partner, for each K."""
-    return final_hits(first.side(direction), second.side(direction), ks)
-
-
-def fused_hits(
-    first: StageScores, second: StageScores, ks: tuple[int, ...], direction: Direction
-) -> dict[str, list[Hits]]:
-    """The same when both scores decide within the shortlist: by their sum, and by their ranks."""
-    coarse, fine = first.side(direction), second.side(direction)
-    summed = coarse / np.float32(first.std) + fine / np.float32(second.std)
-    return {
-        "fused-sum": final_hits(coarse, summed, ks),
-        "fused-rank": rank_fusion_hits(coarse, fine, ks),
-    }
 
 
 def partner_ranks(scores: FloatArray) -> Indices:
