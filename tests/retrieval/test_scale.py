@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from crosslook.cli import app
 from crosslook.data.pairs import ScenePair
 from crosslook.errors import CrosslookError, FeatureError, OutputError, SettingError
 from crosslook.extract import run as extraction
-from crosslook.extract.classical import Raw
 from crosslook.extract.store import open_set
 from crosslook.report.html import write_report
 from crosslook.retrieval import record
@@ -32,7 +27,6 @@ from crosslook.retrieval.compare.similarity import (
     rank_partners,
 )
 from crosslook.retrieval.descriptors import Features
-from crosslook.retrieval.estimate import estimate_study, extrapolate
 from crosslook.retrieval.measure import resampling
 from crosslook.retrieval.measure.resampling import bootstrap_mean, bootstrap_median, draw_clusters
 from crosslook.retrieval.run_folder import MatchTable, read_patches, read_rows
@@ -41,7 +35,7 @@ from crosslook.retrieval.setup import Setup
 from crosslook.retrieval.study import run_study
 from crosslook.retrieval.views import read_thumbnails
 from crosslook.storage import Folder
-from crosslook.types import FeatureMap, FloatArray
+from crosslook.types import FeatureMap
 from tests.helpers.pairs import write_pairs
 
 QUICK: dict[str, Any] = {
@@ -313,104 +307,11 @@ def test_matches_come_back_as_they_were(tmp_path: Path) -> None:
             np.testing.assert_array_equal(getattr(one, field), getattr(back, field))
 
 
-def estimate(pairs: Path, out: Path, *extra: str) -> Any:
-    command = ["study", str(pairs), "--out", str(out), "--patch", "32", "--draws", "100"]
-    return CliRunner().invoke(app, [*command, "--extractors", "raw", "--estimate", *extra])
-
-
-def test_an_estimate_tells_time_memory_and_disk_and_runs_nothing(
-    pairs: Path, tmp_path: Path
-) -> None:
-    result = estimate(pairs, tmp_path / "run", "--no-structure")
-    assert result.exit_code == 0, result.output
-    text = " ".join(result.output.split())  # lines break where the terminal ends
-    for word in ("96 patch pairs in 6 clusters", "extract raw", "evaluate raw", "GiB of its own"):
-        assert word in text
-    assert not (tmp_path / "run").exists()
-
-
 @pytest.mark.slow
 def test_what_the_disk_cannot_hold_is_refused(
     pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    full = SimpleNamespace(free=1000)
-    monkeypatch.setattr("shutil.disk_usage", lambda _: full)
-    result = estimate(pairs, tmp_path / "run", "--no-structure")
-    assert isinstance(result.exception, OutputError)
-    assert "--stored float16" in str(result.exception)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
     monkeypatch.setattr(extraction, "SHARD", 16)
     with pytest.raises(OutputError, match="are free"):
         run_study(StudySettings(pairs=pairs, out=tmp_path / "run", **QUICK))
-
-
-def test_an_estimate_times_no_first_batch_of_a_gpu(
-    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A first batch of a size loads what it needs: 13 h were told of 81 minutes."""
-    from crosslook.retrieval import estimate as module
-
-    seen: list[int] = []
-    timed: list[list[int]] = []
-
-    class OnDevice(Raw):
-        @property
-        def ahead(self) -> bool:
-            return True
-
-        def _features(self, images: FloatArray) -> tuple[FloatArray, None]:
-            seen.append(len(images))
-            return super()._features(images)
-
-    def time(work: Callable[[], object]) -> float:
-        before = len(seen)
-        work()
-        if len(seen) > before:
-            timed.append([*seen[:before], -1, *seen[before:]])
-        return 1.0
-
-    monkeypatch.setattr(module, "open_model", lambda *_: OnDevice("raw", {"cell": 16}))
-    monkeypatch.setattr(module, "_time", time)
-    monkeypatch.setattr(module, "_time_evaluation", lambda *_: None)
-    settings = StudySettings(pairs=pairs, out=tmp_path / "run", **QUICK | {"extractors": "raw"})
-    module.estimate_study(settings)
-    whole = [32, 32, 32, 32]
-    assert timed == [[1, *whole, -1, *whole]]
-
-
-@pytest.mark.parametrize("weights", [(2.0, 0.0, 0.0), (0.5, 1e-3, 0.0), (1.0, 2e-4, 3e-6)])
-def test_an_estimate_extrapolates_by_what_grows(weights: tuple[float, ...]) -> None:
-    def seconds(pairs: int) -> float:
-        return weights[0] + weights[1] * pairs + weights[2] * pairs**2
-
-    sizes = (250, 500, 1000)
-    noisy = [seconds(n) * factor for n, factor in zip(sizes, (1.02, 0.98, 1.0), strict=True)]
-    assert extrapolate(sizes, [seconds(n) for n in sizes], 20_000) == pytest.approx(seconds(20_000))
-    assert extrapolate(sizes, noisy, 2000) == pytest.approx(seconds(2000), rel=0.3)
-
-
-def test_an_estimate_runs_fusions_and_two_stages_too(pairs: Path, tmp_path: Path) -> None:
-    settings = StudySettings(
-        pairs=pairs, out=tmp_path / "run",
-        **QUICK | {"fusion": "raw+hog:cell=8", "two_stage": "raw+hog:cell=8"},
-    )  # fmt: skip
-    told = estimate_study(settings)
-    assert {"fuse raw+hog:cell=8", "two stages raw+hog:cell=8", "evaluate raw"} <= set(told.seconds)
-    assert min(told.seconds.values()) > 0
-    assert not (tmp_path / "run").exists()
-
-
-def test_an_estimate_minds_no_first_scene_of_which_nothing_is_left(
-    pairs: Path, tmp_path: Path
-) -> None:
-    """Opened alone to load the libraries, it ended the estimate of a set that has others."""
-    import rasterio
-
-    folder = shutil.copytree(pairs, tmp_path / "pairs")
-    first = sorted((folder / "sar").iterdir())[0]
-    with rasterio.open(first, "r+") as file:
-        data = file.read()
-        data[:, ::4] = 0
-        file.nodata = 0
-        file.write(data)
-    result = estimate(folder, tmp_path / "run", "--no-structure")
-    assert result.exit_code == 0, result.output

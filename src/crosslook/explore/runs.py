@@ -201,7 +201,9 @@ def maps_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
     stage("reading the pairs of the run")
     run = Path(work["run"])
     record = read_run(run)
-    settings = StudySettings(**{**record["settings"], "out": str(run), "engine": "local"})
+    fields = StudySettings.model_fields  # a run of an earlier version may hold more
+    known = {name: value for name, value in record["settings"].items() if name in fields}
+    settings = StudySettings(**{**known, "out": str(run), "engine": "local"})
     if work["extractor"] not in record["extractors"]:
         raise SettingError(
             f"the run has no extractor '{work['extractor'][:64]}'; it has: "

@@ -13,7 +13,6 @@ from rich.table import Table
 from crosslook.notebook import card, grid
 from crosslook.report.html import WRITTEN, write_report
 from crosslook.report.tables import BEST, headlines
-from crosslook.retrieval.estimate import StudyEstimate, describe_estimate, estimate_study
 from crosslook.retrieval.record import WRITTEN as RUN_WRITTEN
 from crosslook.retrieval.run_folder import read_rows, read_run
 from crosslook.retrieval.settings import StudySettings
@@ -72,38 +71,12 @@ def study(pairs: str | Path, out: str | Path, **settings: Any) -> Run:
 
 
 def study_and_report(settings: StudySettings, console: Console | None = None) -> Path:
-    """Run a study, write its report, and print recall at 1 of every extractor.
-
-    With ``estimate`` only what it would take is printed.
-    """
-    if settings.estimate:
-        print_estimate(estimate_study(settings), console)
-        return settings.out
+    """Run a study, write its report, and print recall at 1 of every extractor."""
     refuse_foreign(settings.out, WRITTEN, overwrite=settings.overwrite)
     run = run_study(settings, console)
     write_report(run, overwrite=settings.overwrite)
     print_study(read_rows(run), run, console)
     return run
-
-
-def print_estimate(estimate: StudyEstimate, console: Console | None = None) -> None:
-    """Print what a study will take."""
-    table = Table(
-        title=f"{estimate.patches} patch pairs in {estimate.clusters} clusters, on this machine"
-    )
-    table.add_column("step", overflow="fold")
-    table.add_column("time", justify="right")
-    for line in describe_estimate(estimate):
-        table.add_row(*line)
-    console = console or Console()
-    console.print(table)
-    console.print(
-        f"memory {estimate.memory / 2**30:.1f} GiB of its own; disk {estimate.stored / 1e9:.2f} GB "
-        f"of features and {estimate.scratch / 1e9:.2f} GB while it runs",
-        highlight=False,
-    )
-    for note in estimate.notes:
-        console.print(f"note: {note}", highlight=False)
 
 
 def print_study(rows: Sequence[Row], run: Path, console: Console | None = None) -> None:

@@ -180,9 +180,6 @@ class StudySettings(OverwriteOption, SeedOption, ReadingOptions, ModelOptions, R
     robustness: bool = Field(
         default=False, description="Curves over offset, rotation, scale, speckle, sizes."
     )
-    estimate: bool = Field(
-        default=False, description="Tell time, memory and disk, and run nothing."
-    )
     preset: Annotated[Literal["", "article"], Cli(metavar="NAME", default="none")] = Field(
         default="",
         description="Settings of a known study, each of which may be given otherwise: article, "

@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from crosslook.atomic import check_writable, sweep
-from crosslook.data.pairs import Pairs, ScenePair, open_pairs
+from crosslook.data.pairs import Pairs, open_pairs
 from crosslook.data.patches import PatchSet
 from crosslook.data.tables import days_between, read_alignment
 from crosslook.extract.registry import extractor_class, find_row, open_model
@@ -259,7 +259,16 @@ def evaluate_descriptors(evaluator: Evaluator, whole: Descriptors) -> Descriptor
 def open_patches(settings: StudySettings) -> PatchSet:
     """Open the patch set that the settings name."""
     pairs = draw_pairs(settings)
-    patches = open_sample(pairs, settings)
+    patches = PatchSet.open(
+        pairs,
+        patch=settings.patch,
+        stride=settings.stride,
+        reading=Reading.parse(settings.reading()),
+        max_invalid=settings.max_invalid,
+        alignment=read_alignment(settings.alignment) if settings.alignment else None,
+        name=settings.pairs.resolve().name,
+        skip_small=settings.skip_incomplete,
+    )
     patches = replace(patches, notes=(*pairs.notes, *patches.notes))
     if settings.limit is None or len(patches.patches) <= settings.limit:
         return patches
@@ -276,20 +285,6 @@ def draw_pairs(settings: StudySettings) -> Pairs:
         return pairs
     chosen = draw_evenly([pair.group for pair in pairs], settings.limit, settings.seed)
     return Pairs([pairs[i] for i in chosen], pairs.notes)
-
-
-def open_sample(pairs: Sequence[ScenePair], settings: StudySettings) -> PatchSet:
-    """Open the patch set of some pairs, read as the settings say."""
-    return PatchSet.open(
-        pairs,
-        patch=settings.patch,
-        stride=settings.stride,
-        reading=Reading.parse(settings.reading()),
-        max_invalid=settings.max_invalid,
-        alignment=read_alignment(settings.alignment) if settings.alignment else None,
-        name=settings.pairs.resolve().name,
-        skip_small=settings.skip_incomplete,
-    )
 
 
 def duplicates_of(patches: PatchSet) -> Duplicates:
