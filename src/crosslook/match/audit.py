@@ -285,6 +285,7 @@ def audit(pairs: Sequence[ScenePair], settings: AuditCall) -> Audit:
     if folder is not None:
         check_writable(folder)
         refuse_foreign(folder, WRITTEN, overwrite=settings.overwrite)
+    correlation_device(settings.device)  # one that is not there is refused once, not by scene
     reading = Reading.parse(settings.reading())
     extractors = (
         open_model(settings.shift_features, settings),
