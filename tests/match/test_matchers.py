@@ -137,10 +137,13 @@ def test_the_command_line_takes_it(site: Path, tmp_path: Path) -> None:
     for image in textured_pair(TRUTH):
         names.append(str(tmp_path / f"{image.header.name}.png"))
         cv2.imwrite(names[-1], image.stored[0].clip(0, 255).astype(np.uint8))
-    call = ["register", *names, "--matcher", "edges", "--near-only", "--out", str(tmp_path / "out")]
-    shown = CliRunner().invoke(app, call)
+    call = ["register", *names, "--matcher", "edges", "--out", str(tmp_path / "out")]
+    shown = CliRunner().invoke(app, [*call, "--near-only"])
     assert shown.exit_code == 3, shown.output
     assert "uncertain: confidence not fitted" in shown.output
+    shown = CliRunner().invoke(app, call)  # what was found near the start is not denied
+    assert "no place is sure with this matcher" in shown.output
+    assert "fits nowhere" not in shown.output
 
 
 def test_of_several_starts_the_one_that_points_agree_on_is_taken(site: Path) -> None:

@@ -8,14 +8,16 @@ import sys
 import numpy as np
 import pytest
 
+from crosslook.data.pairs import ScenePair
 from crosslook.data.simulate.scene import make_pair
 from crosslook.errors import MissingExtraError, SettingError
 from crosslook.geo.raster import RasterArray
 from crosslook.match import starts
+from crosslook.match.audit import audit
 from crosslook.match.channels import Channels
 from crosslook.match.ncc import correlate, correlate_shifts, correlation_device, find_peaks
 from crosslook.match.refine import mutual_information
-from crosslook.match.register import register
+from crosslook.match.register import register, register_all
 from crosslook.match.tie_points import Stage, score_maps
 from crosslook.types import FloatArray
 
@@ -176,3 +178,14 @@ def test_mutual_information_of_known_tables() -> None:
     table = np.array([[3.0, 1.0], [1.0, 3.0]])
     expected = 2 * 3 / 8 * np.log(1.5) + 2 / 8 * np.log(0.5)
     assert mutual_information(table) == pytest.approx(expected)
+
+
+def test_a_device_that_is_not_there_is_refused_before_any_pair(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    pairs = [ScenePair("one", "", "missing.tif", "missing.tif")]
+    with pytest.raises(MissingExtraError, match="needs torch"):
+        next(register_all(pairs, device="cuda"))
+    with pytest.raises(MissingExtraError, match="needs torch"):
+        audit(pairs, device="cuda")

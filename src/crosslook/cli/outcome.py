@@ -160,7 +160,10 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
     if not name:
         _say_why(result)
     if result.search == "expanded":
-        click.echo("near its start the image fits nowhere, so the whole overlap was searched")
+        if isnan(result.confidence):  # then no place is sure, and every area is tried
+            click.echo("no place is sure with this matcher, so the whole overlap was searched too")
+        else:
+            click.echo("near its start the image fits nowhere, so the whole overlap was searched")
     if result.reason:
         click.echo(result.reason)
     other = result.transform is not None and result.transform.model != "relief"

@@ -428,6 +428,9 @@ def _tie_points(path: Path) -> list[dict[str, Any]]:
     ]
 
 
+_FILES = ("mask", "optical_mask", "dem")
+
+
 def refit_work(written: WrittenMatch) -> dict[str, Any]:
     """What a fit from tie points set by hand needs of a written match."""
     atlas = "atlas" in written.work
@@ -437,6 +440,11 @@ def refit_work(written: WrittenMatch) -> dict[str, Any]:
         for name, value in written.match["settings"].items()
         if name in model.model_fields and name != "points" and value is not None
     }
+    for name in _FILES:  # they may be given relative to where the command was run
+        if name in settings:
+            given, folder = str(settings[name]), Path(written.work["folder"])
+            found = _find_image({"path": given, "name": Path(given).name}, folder)
+            settings[name] = found or given
     images = {"query": "sar"} if atlas else {"sar": "sar", "optical": "optical"}
     work: dict[str, Any] = {
         key: {

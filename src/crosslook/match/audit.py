@@ -285,11 +285,10 @@ def audit(pairs: Sequence[ScenePair], settings: AuditCall) -> Audit:
     if folder is not None:
         check_writable(folder)
         refuse_foreign(folder, WRITTEN, overwrite=settings.overwrite)
+    correlation_device(settings.device)  # one that is not there is refused once, not by scene
     reading = Reading.parse(settings.reading())
-    extractors = (
-        open_model(settings.shift_features, settings),
-        open_model(settings.part_features, settings),
-    )
+    shift_features = open_model(settings.shift_features, settings)
+    extractors = shift_features, open_model(settings.part_features, settings)
     so_far = _RowsSoFar(folder, (record(settings, AuditSettings), *(e.key for e in extractors)))
     rows: dict[int, AuditRow] = {}
     failed: dict[str, CrosslookError] = {}

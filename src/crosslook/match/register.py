@@ -18,6 +18,7 @@ from crosslook.match.align import Alignment, Fitting, align, nothing_found, sure
 from crosslook.match.evidence import error_bound, expected_error
 from crosslook.match.files import check_out
 from crosslook.match.matchers import Matcher, open_matcher
+from crosslook.match.ncc import correlation_device
 from crosslook.match.reason import likely_cause
 from crosslook.match.relief import heights_on, view_geometry
 from crosslook.match.result import Failure, MatchResult
@@ -241,6 +242,7 @@ def register_all(
     A pair that cannot be read or matched gives a
     :class:`~crosslook.match.result.Failure`; the others go on.
     """
+    correlation_device(settings.device)  # one that is not there is refused once, not pair by pair
     tools = open_model(settings.extractor, settings), open_matcher(settings)
     for pair in pairs:
         try:
