@@ -242,6 +242,8 @@ def test_seeds_are_read_and_refused() -> None:
 
     assert seeds("0..3") == (0, 1, 2, 3)
     assert seeds("7,1..2") == (7, 1, 2)
+    assert seeds("7, 1,") == (7, 1)
+    assert seeds("") == ()
     assert seeds([4, 5]) == (4, 5)
     for bad in ("1,1", "a", "-1", "3..x"):
         with pytest.raises(SettingError):

@@ -44,7 +44,7 @@ def _as_seeds(value: Any) -> Any:
     seeds = value
     if isinstance(value, str):
         try:
-            seeds = read_whole(value)
+            seeds = [seed for part in split_list(value) for seed in read_whole(part)]
         except ValueError as error:
             raise ValueError(f"'{value}' are no seeds, as 0..9 or 0,1,2: {error}") from None
     seeds = (seeds,) if isinstance(seeds, int) else seeds
