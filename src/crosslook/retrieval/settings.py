@@ -208,9 +208,10 @@ class StudySettings(OverwriteOption, SeedOption, ReadingOptions, ModelOptions, R
                 f"--keep pooled stores what --pooling makes, and '{self.pooling}' keeps every "
                 "cell; name a pooling that is smaller: grid:N, mean, gem or vector."
             )
-        if self.keep == "pooled" and any(m.pooling for one in self.fusion for m in one.members):
+        named = {member.pooling for one in self.fusion for member in one.members}
+        if self.keep == "pooled" and named - {None, self.pooling}:
             raise SettingError(
-                "--keep pooled leaves no maps for a member of --fusion that names its own pooling; "
+                "--keep pooled leaves no maps for a member of --fusion that names another pooling; "
                 "use --keep maps."
             )
         if self.keep == "pooled" and (self.two_stage or self.robustness or self.engine == "ray"):
