@@ -20,9 +20,9 @@ from crosslook.data.pairs import open_pairs
 from crosslook.data.patches import PatchSet
 from crosslook.extract.registry import open_extractor
 from crosslook.progress import track
-from crosslook.retrieval.compare.approximate import INDEXES, Indexed
+from crosslook.retrieval.compare.approximate import INDEXES, ApproximateIndex, rank_shortlists
 from crosslook.retrieval.compare.calibration import fit_calibration
-from crosslook.retrieval.compare.similarity import Offsets, normalise, rank, rank_partners
+from crosslook.retrieval.compare.similarity import Offsets, normalise, rank_partners
 from crosslook.retrieval.measure.resampling import bootstrap_mean
 from crosslook.types import FloatArray, Modality
 
@@ -76,9 +76,9 @@ def main() -> None:
                 ranks = exact[name] = rank_partners(query, gallery, chosen)
             else:
                 none = Offsets.none(len(query), len(gallery))
-                index = Indexed(kind, query, gallery, [none])
+                index = ApproximateIndex(kind, gallery, none)
                 built = perf_counter() - started
-                [[ranks]] = rank(index, chosen)
+                [ranks] = rank_shortlists(index, query, chosen)
             seconds = perf_counter() - started - built
             recall = bootstrap_mean(ranks.rank == 1, scenes, 0)
             loss = bootstrap_mean((exact[name].rank == 1) * 1.0 - (ranks.rank == 1), scenes, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,12 @@ def test_a_feature_set_in_s3_gives_the_same_bytes(s3: str, tmp_path: Path) -> No
 def test_a_bucket_that_is_not_there(s3: str) -> None:
     with pytest.raises(OutputError, match="no-such-bucket"):
         open_folder("s3://no-such-bucket/x").write("a", b"1")
+
+
+def test_a_store_whose_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    with pytest.raises(MissingExtraError, match="gcsfs"):
+        open_folder("gs://bucket/store")
 
 
 def test_an_unknown_scheme() -> None:

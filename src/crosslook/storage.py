@@ -99,7 +99,11 @@ def open_folder(place: str | Path) -> Folder:
     MissingExtraError
         If the packages behind an address are not installed.
     """
-    return Folder(as_path(place))
+    path = as_path(place)
+    if is_remote(place):
+        with _installed(place):
+            _ = cast(Any, path).fs  # opened here: a path alone finds no package missing
+    return Folder(path)
 
 
 def is_remote(place: str | Path) -> bool:
@@ -172,8 +176,14 @@ def as_path(place: str | Path) -> Path:
             f"{place} needs universal_pathlib: pip install 'crosslook[remote]', "
             "or give a local path."
         ) from None
-    try:
+    with _installed(place):
         return cast(Path, UPath(place))
+
+
+@contextmanager
+def _installed(place: str | Path) -> Iterator[None]:
+    try:
+        yield
     except (ImportError, ValueError) as error:
         raise MissingExtraError(
             f"{place}: {error}. Install the package of that store, as s3fs for s3://."

@@ -242,7 +242,19 @@ def test_seeds_are_read_and_refused() -> None:
 
     assert seeds("0..3") == (0, 1, 2, 3)
     assert seeds("7,1..2") == (7, 1, 2)
+    assert seeds("7, 1,") == (7, 1)
+    assert seeds("") == ()
     assert seeds([4, 5]) == (4, 5)
     for bad in ("1,1", "a", "-1", "3..x"):
         with pytest.raises(SettingError):
             seeds(bad)
+
+
+def test_a_member_may_name_the_pooling_that_is_kept() -> None:
+    def settings(fusion: str) -> StudySettings:
+        how = {"keep": "pooled", "pooling": "mean", "fusion": fusion}
+        return StudySettings(pairs=Path("p"), out=Path("o"), **how)
+
+    assert settings("hog:pool=mean+raw").fusion
+    with pytest.raises(SettingError, match="keep pooled"):
+        settings("hog:pool=gem+raw")

@@ -44,7 +44,7 @@ def _as_seeds(value: Any) -> Any:
     seeds = value
     if isinstance(value, str):
         try:
-            seeds = read_whole(value)
+            seeds = [seed for part in split_list(value) for seed in read_whole(part)]
         except ValueError as error:
             raise ValueError(f"'{value}' are no seeds, as 0..9 or 0,1,2: {error}") from None
     seeds = (seeds,) if isinstance(seeds, int) else seeds
@@ -208,9 +208,10 @@ class StudySettings(OverwriteOption, SeedOption, ReadingOptions, ModelOptions, R
                 f"--keep pooled stores what --pooling makes, and '{self.pooling}' keeps every "
                 "cell; name a pooling that is smaller: grid:N, mean, gem or vector."
             )
-        if self.keep == "pooled" and any(m.pooling for one in self.fusion for m in one.members):
+        named = {member.pooling for one in self.fusion for member in one.members}
+        if self.keep == "pooled" and named - {None, self.pooling}:
             raise SettingError(
-                "--keep pooled leaves no maps for a member of --fusion that names its own pooling; "
+                "--keep pooled leaves no maps for a member of --fusion that names another pooling; "
                 "use --keep maps."
             )
         if self.keep == "pooled" and (self.two_stage or self.robustness or self.engine == "ray"):

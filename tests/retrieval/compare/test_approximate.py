@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,12 @@ import pytest
 pytest.importorskip("faiss", reason="the faiss extra is not installed")
 
 from crosslook.errors import InputError, SettingError
-from crosslook.retrieval.compare.approximate import ApproximateIndex, rank_through_index
+from crosslook.retrieval.compare.approximate import (
+    DEPTH,
+    ApproximateIndex,
+    rank_shortlists,
+    rank_through_index,
+)
 from crosslook.retrieval.compare.similarity import (
     Offsets,
     Ranks,
@@ -187,3 +193,19 @@ def test_a_missing_faiss_is_told_before_any_work(
     with pytest.raises(MissingExtraError, match="or use --index exact"):
         study(tmp_path / "pairs", tmp_path / "run", patch=64, index="hnsw")
     assert not (tmp_path / "run").exists()
+
+
+def test_work_of_ranking_does_not_grow_with_the_gallery(monkeypatch: pytest.MonkeyPatch) -> None:
+    query, gallery = sides(2000)
+    sizes: list[int] = []
+    real = np.full
+
+    def counted(shape: Any, *rest: Any, **named: Any) -> Any:
+        sizes.append(int(np.prod(shape)))
+        return real(shape, *rest, **named)
+
+    index = ApproximateIndex("ivf-pq", gallery)
+    monkeypatch.setattr(np, "full", counted)
+    [ranks] = rank_shortlists(index, query, np.arange(len(query)))
+    assert ranks.depth == DEPTH
+    assert max(sizes, default=0) <= len(query) * DEPTH

@@ -23,10 +23,7 @@ from crosslook.retrieval.compare.similarity import (
     Offsets,
     Ranks,
     best_of,
-    rank,
     rank_partners,
-    row_blocks,
-    rows_per_block,
     similarity_blocks,
 )
 from crosslook.retrieval.measure.resampling import bootstrap_mean
@@ -135,49 +132,6 @@ class ApproximateIndex:
         return np.column_stack([scaled, -self.offsets.gallery]).astype(np.float32)
 
 
-class Indexed:
-    """Scores of a shortlist from an index; all other items score minus infinity.
-
-    Parameters
-    ----------
-    kind : str
-        Of the index; there is one per score correction, which sees its very scores.
-    query, gallery : float32 arrays, shapes (Nq, D) and (Ng, D)
-        Unit rows.
-    offsets : sequence of Offsets
-    """
-
-    threads = 1
-
-    def __init__(
-        self, kind: str, query: FloatArray, gallery: FloatArray, offsets: Sequence[Offsets]
-    ) -> None:
-        self.query, self.offsets = query, offsets
-        self.indexes = [ApproximateIndex(kind, gallery, one) for one in offsets]
-        self.shape, self.variants = (len(query), len(gallery)), len(offsets)
-        self.step = rows_per_block(len(gallery))
-
-    def blocks(self, part: slice) -> Iterator[tuple[slice, Iterator[FloatArray]]]:
-        """Yield rows and the scores of what the indexes propose."""
-        for rows in row_blocks(part, self.step):
-            yield rows, (self._scores(number, rows) for number in range(self.variants))
-
-    def _scores(self, number: int, rows: slice) -> FloatArray:
-        items, found = self.indexes[number].search(self.query[rows])
-        scores = np.full((len(items), self.shape[1]), -np.inf, np.float32)
-        np.put_along_axis(scores, items, found - self.offsets[number].query[rows, None], axis=1)
-        return scores
-
-    def limited(self, number: int, ranks: Ranks, partner: Indices) -> Ranks:
-        """Say how far the ranks of a variant are known, and score the partners beyond."""
-        score, depth = ranks.partner_score.copy(), min(DEPTH, self.shape[1])
-        for row in np.flatnonzero(np.isneginf(score)):
-            own = self.indexes[number].score(self.query[row], partner[row : row + 1])[0]
-            score[row] = own - self.offsets[number].query[row]
-        rank = np.minimum(ranks.rank, depth + 1)
-        return replace(ranks, rank=rank, partner_score=score, depth=depth)
-
-
 def rank_through_index(
     kind: str,
     query: FloatArray,
@@ -192,11 +146,36 @@ def rank_through_index(
     partner that the shortlist lacks has the rank after its end; its score is exact all the same.
     """
     how = [Offsets.none(len(query), len(gallery))] if offsets is None else offsets
-    scorer = Indexed(kind, query, gallery, how)
     return [
-        [scorer.limited(number, ranks, partner) for ranks in rules]
-        for number, rules in enumerate(rank(scorer, partner, accepts))
+        rank_shortlists(ApproximateIndex(kind, gallery, one), query, partner, accepts)
+        for one in how
     ]
+
+
+def rank_shortlists(
+    index: ApproximateIndex,
+    query: FloatArray,
+    partner: Indices,
+    accepts: Sequence[Sequence[Indices] | None] = (None,),
+    top: int = 10,
+) -> list[Ranks]:
+    """Rank among the shortlists of one index: the rest of the gallery is never looked at."""
+    items, scores = index.search(query)
+    own = np.array([index.score(*pair)[0] for pair in zip(query, partner[:, None], strict=True)])
+    ranks = [_ranks_in(items, scores, partner[:, None] if a is None else a) for a in accepts]
+    if index.offsets is not None:
+        scores, own = scores - index.offsets.query[:, None], own - index.offsets.query
+    best = items[:, :top], scores[:, :top]
+    return [Ranks(rank, own.astype(np.float32), *best, items.shape[1]) for rank in ranks]
+
+
+def _ranks_in(items: Indices, scores: FloatArray, accept: Sequence[Indices] | Indices) -> Indices:
+    ranks = np.full(len(items), items.shape[1] + 1, np.int64)
+    for row, (found, values) in enumerate(zip(items, scores, strict=True)):
+        mine = np.isin(found, accept[row])
+        if mine.any():
+            ranks[row] = 1 + np.count_nonzero((values >= values[mine].max()) & ~mine)
+    return ranks
 
 
 @dataclass(frozen=True)
