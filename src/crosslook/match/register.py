@@ -103,7 +103,7 @@ def _registered(
     tried = []
     with timings() as seconds:
         images = _opened(sar_image, optical_image, settings)
-        placed = placed or start_of(*images, settings.points)
+        placed = start_of(*images, settings.points) if placed is None else placed
         # Around where it is placed, then the whole overlap; or the range requested alone.
         for area in search_areas(images, placed, extractor, settings):
             found = align_in(area, matcher, settings)  # by a similarity, from start after start

@@ -147,7 +147,7 @@ function verdictCard(job, match) {
   return h("section", { class: "card verdict" }, h("h2", {}, words),
     match.confidence === null ? null : h("div", { class: "meter", role: "img", "aria-label": `Confidence ${match.confidence.toFixed(2)}` }, h("div", { class: match.verdict === "match" ? "good" : match.verdict === "uncertain" ? "unsure" : "bad", style: { width: `${100 * match.confidence}%` } })),
     h("p", { class: "none" }, match.confidence === null ? "no confidence: none was fitted to this matcher" : `confidence ${match.confidence.toFixed(2)}: the probability that the match is right`),
-    h("ul", { class: "reasons" }, job.result.words.map((one) => h("li", { class: one.sign }, h("span", { class: "sign", "aria-label": one.sign }, { for: "✓", against: "✗", note: "·" }[one.sign]), one.text, one.logit ? h("small", { title: "What it adds to the log odds of the confidence" }, `${one.logit > 0 ? "+" : "−"}${number(Math.abs(one.logit), 1)}`) : null))),
+    h("ul", { class: "reasons" }, job.result.words.map((one) => h("li", { class: one.sign }, h("span", { class: "sign", "aria-label": one.sign }, { for: "✓", against: "✗", note: "·" }[one.sign]), one.text, Math.abs(one.logit) >= 0.05 ? h("small", { title: "What it adds to the log odds of the confidence" }, `${one.logit > 0 ? "+" : "−"}${number(Math.abs(one.logit), 1)}`) : null))),
     h("dl", { class: "facts" },
       lonlat ? fact("centre", h("span", {}, `${lonlat[0].toFixed(6)} ${lonlat[1].toFixed(6)}`)) : null,
       match.expected_error_px !== null && match.expected_error_px !== undefined ? fact("expected error", `${number(match.expected_error_px, 1)} px${match.expected_error_m ? `, ${number(match.expected_error_m, 0)} m` : ""}`) : null,
