@@ -142,7 +142,7 @@ class Evidence:
     pixels; capped at 50."""
     split_half_distance: float = _less(
         "Two halves of the tie points agree on the place, to {:.1f} px.",
-        "The fits to two halves of the tie points lie {:.1f} px apart; 50 px may mean too few points.",
+        "Fits to two halves of the tie points lie {:.1f} px apart; 50 px may mean too few points.",
         nothing=FARTHEST,
         register=LOG,
         error=LOG,
