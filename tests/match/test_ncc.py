@@ -16,7 +16,6 @@ from crosslook.match import starts
 from crosslook.match.audit import audit
 from crosslook.match.channels import Channels
 from crosslook.match.ncc import correlate, correlate_shifts, correlation_device, find_peaks
-from crosslook.match.refine import mutual_information
 from crosslook.match.register import register, register_all
 from crosslook.match.tie_points import Stage, score_maps
 from crosslook.types import FloatArray
@@ -188,14 +187,6 @@ def test_a_peak_on_the_rim_is_marked() -> None:
     scores = np.zeros((1, 9, 9), np.float32)
     scores[0, 0, 4] = 1
     assert find_peaks(scores, 2).border[0]
-
-
-def test_mutual_information_of_known_tables() -> None:
-    assert mutual_information(np.ones((4, 4))) == pytest.approx(0.0, abs=1e-12)
-    assert mutual_information(np.eye(4)) == pytest.approx(np.log(4))
-    table = np.array([[3.0, 1.0], [1.0, 3.0]])
-    expected = 2 * 3 / 8 * np.log(1.5) + 2 / 8 * np.log(0.5)
-    assert mutual_information(table) == pytest.approx(expected)
 
 
 def test_a_device_that_is_not_there_is_refused_before_any_pair(
