@@ -1,24 +1,11 @@
-"""Loops that are compiled when they are first called: correlations, histograms, votes.
+"""Compiled loops of matching: correlations, histograms, votes.
 
-numba compiles them once per machine and stores the result beside this file, or in the cache
-folder of the user where that is not writable. Importing this module takes as long as importing
-numba, so it is imported where a loop is about to run.
+Importing this module takes as long as importing numba, so it is imported where a loop is about
+to run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from crosslook.compiled import compiled
 
-from numba import njit
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-def compiled(function: _Function) -> _Function:
-    """Compile a function of numpy arrays and numbers; other threads run while it does."""
-    options: dict[str, Any] = {"nogil": True, "fastmath": {"reassoc", "contract", "nsz", "arcp"}}
-    try:
-        return cast(_Function, njit(function, cache=True, **options))
-    except RuntimeError:  # no folder is writable, so it is compiled anew in every process
-        return cast(_Function, njit(function, **options))
+__all__ = ["compiled"]

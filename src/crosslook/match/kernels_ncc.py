@@ -1,6 +1,6 @@
 """Compiled loops of the correlation of templates: products under small shifts, and peaks.
 
-As :mod:`crosslook.match.kernels`, to be imported where one of them is about to run.
+To be imported where one of them is about to run.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.match.kernels import compiled
+from crosslook.compiled import compiled
 from crosslook.types import FloatArray
 
 _LANES = 32  # columns of a row of products are a multiple of it, so that no loop has a remainder
@@ -46,7 +46,8 @@ def boxed_products(
     lefts = corners[order, 1] - low[1]
     # Rows of boxes that a row of the image may lie in at once.
     live = int((np.searchsorted(tops, tops + side, "right") - np.arange(len(tops))).max())
-    _sum_boxes(image, search, tops, np.append(first, len(lefts)), lefts, order, side, live, sums)
+    boxes = tops, np.append(first, len(lefts)), lefts, order
+    _sum_boxes(image, search, boxes, side, live, sums)
     return sums
 
 
@@ -62,14 +63,12 @@ def _columns(values: FloatArray, first: int, width: int) -> FloatArray:
 def _sum_boxes(
     image: FloatArray,
     search: FloatArray,
-    tops: NDArray[np.int64],
-    first: NDArray[np.int64],
-    lefts: NDArray[np.int64],
-    order: NDArray[np.int64],
+    boxes: tuple[NDArray[np.int64], ...],
     side: int,
     live: int,
     sums: FloatArray,
 ) -> None:
+    tops, first, lefts, order = boxes
     height, width = image.shape[1], image.shape[2]
     span = sums.shape[1]
     before = np.zeros((live, span * width), np.float32)
