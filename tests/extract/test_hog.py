@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from threadpoolctl import ThreadpoolController
 
 from crosslook.errors import InputError
-from crosslook.extract.classical import _ONE_THREAD, _oriented_planes
+from crosslook.extract.classical import _oriented_planes
 from crosslook.extract.registry import open_extractor
 
 
@@ -117,20 +114,3 @@ def test_batches_do_not_change_a_bit() -> None:
 def test_images_of_no_use_are_refused(image: np.ndarray) -> None:
     with pytest.raises(InputError):
         open_extractor("hog").extract(image)
-
-
-def test_two_at_once_give_back_the_threads_of_products() -> None:
-    pools = ThreadpoolController()
-
-    def threads() -> set[int]:
-        return {one["num_threads"] for one in pools.info() if one["user_api"] == "blas"}
-
-    with pools.limit(limits=2, user_api="blas"):
-        assert threads() == {2}
-        one, other = ExitStack(), ExitStack()
-        one.enter_context(_ONE_THREAD)
-        other.enter_context(_ONE_THREAD)
-        one.close()  # who came first may go first
-        assert threads() == {1}
-        other.close()
-        assert threads() == {2}

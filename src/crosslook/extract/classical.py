@@ -14,12 +14,11 @@ import math
 from collections.abc import Iterator
 from functools import lru_cache, partial
 from itertools import product
-from threading import Lock
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
+from crosslook import threads
 from crosslook.extract.base import Extractor, Geometry, pad_to_multiple
 from crosslook.extract.spec import Option
 from crosslook.types import FloatArray
@@ -85,42 +84,12 @@ class Hog(Extractor):
         pool = _pool_filtered if small else partial(_pool_weighted, soft=soft)
         out = np.empty((len(images), bins, height // cell, width // cell), np.float32)
         # The products are small: threads would wait for each other longer than they work.
-        with _ONE_THREAD:
+        with threads.limited(in_pieces=True):
             for image, cells in zip(images, out, strict=True):
                 planes = _oriented_planes(image.mean(axis=0), bins, float(self.options["blur"]))
                 histograms = np.stack([pool(plane, cell) for plane in planes])
                 cells[:] = _normalise_blocks(histograms, float(self.options["clip"]))
         return out, None
-
-
-class _OneBlasThread:
-    """Limits BLAS to one thread while anybody is inside.
-
-    The limit holds for the process, so of several threads the first to come
-    sets it and the last to go gives back what was there before.
-    """
-
-    def __init__(self) -> None:
-        self._lock, self._inside = Lock(), 0
-        self._pools: ThreadpoolController | None = None
-        self._limits: Any = None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._pools is None:  # to look for them takes as long as a small image
-                self._pools = ThreadpoolController()
-            if self._inside == 0:
-                self._limits = self._pools.limit(limits=1, user_api="blas")
-            self._inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._limits.restore_original_limits()
-
-
-_ONE_THREAD = _OneBlasThread()
 
 
 def _oriented_planes(grey: FloatArray, bins: int, blur: float) -> Iterator[FloatArray]:

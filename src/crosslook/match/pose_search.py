@@ -10,7 +10,6 @@ that are left.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeVar
@@ -20,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from crosslook import threads
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_extractor
-from crosslook.extract.runtime import available_cores
 from crosslook.geo.grey import GreyImage
 from crosslook.match.channels import Channels, dense_channels
 from crosslook.match.ncc import (
@@ -278,8 +277,7 @@ def _full_scores(search: PoseSearch, poses: list[Pose]) -> list[Peak]:
 
 def _in_threads(work: Callable[[_Item], _Value], items: Sequence[_Item]) -> list[_Value]:
     """What each gives, in order: transforms and warps let other threads go on meanwhile."""
-    with ThreadPoolExecutor(min(available_cores(), _MOST_THREADS)) as pool:
-        return list(pool.map(work, items))
+    return threads.run(work, items, _MOST_THREADS)
 
 
 def best_of(peaks: list[Peak], count: int) -> list[Peak]:
