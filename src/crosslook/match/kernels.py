@@ -17,7 +17,9 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 def compiled(function: _Function) -> _Function:
     """Compile a function of numpy arrays and numbers; other threads run while it does."""
-    options: dict[str, Any] = {"nogil": True, "fastmath": {"reassoc", "contract", "nsz", "arcp"}}
+    # A division that may raise an error is done one by one, so dividing by zero raises none.
+    fast = {"reassoc", "contract", "nsz", "arcp"}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": fast}
     try:
         return cast(_Function, njit(function, cache=True, **options))
     except RuntimeError:  # no folder is writable, so it is compiled anew in every process

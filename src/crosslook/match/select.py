@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crosslook.match.field import fit_field
 from crosslook.match.matchers.template import points_at
 from crosslook.match.pair import ImagePair
 from crosslook.match.refine import InformationMeasure, fraction_of, information_measure, refine
@@ -19,7 +20,7 @@ from crosslook.match.relief import (
     ReliefFit,
     ViewGeometry,
     clear_points,
-    fit_field,
+    direction_of,
     follow_relief,
     measure_relief,
 )
@@ -325,7 +326,7 @@ class _Fits:
 
 def _relief_predictor(relief: ReliefFit) -> Predictor:
     """The field as smooth as it was chosen; what terrain predicts stays as it was fitted."""
-    smooth = relief.field.smoothness
+    smooth, axes = relief.field.smoothness, direction_of(relief.direction)
     sar, optical = relief.points.sar, relief.points.optical
     flat = relief.transform(sar) - relief.field(optical)
     rest = optical - flat
@@ -333,7 +334,7 @@ def _relief_predictor(relief: ReliefFit) -> Predictor:
     def predicted(used: NDArray[np.bool_]) -> Array | None:
         if used.sum() < _LEAST_POINTS:
             return None
-        moved = fit_field(optical[used], rest[used], relief.direction, relief.template, smooth)
+        moved = fit_field(optical[used], rest[used], axes, relief.template, smooth)
         return np.asarray(flat + moved(optical), np.float64)
 
     return predicted
