@@ -21,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from crosslook import threads
 from crosslook.errors import MissingExtraError
 from crosslook.options import Device
 from crosslook.types import Array, FloatArray
 
-_WORKERS = 2
 _FAINT, _FAINT_MASKED = 1e-6, 1e-3  # of the largest energy; of masked ones FFT leaves more noise
 
 
@@ -186,7 +186,7 @@ def correlate(
     size = (int(down), int(along))
     if masks is not None:
         templates, searches = masked_planes(templates, masks[0]), masked_planes(searches, masks[1])
-    with fft.set_workers(_WORKERS):
+    with fft.set_workers(threads.count()):
         fixed = forward(place(searches, device), size)
         template = forward(place(templates, device), size).conj()
         if masks is None:
