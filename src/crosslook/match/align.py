@@ -142,6 +142,8 @@ def align(pair: ImagePair, start: Start, points: TiePoints, fitting: Fitting) ->
     with timer("evidence"):
         evidence = _evidence(pair, start, points, fit, refined)
         verdict = judge(evidence) if fitting.is_fitted else Verdict("uncertain", float("nan"))
+        if pair.is_spoiled:
+            verdict = verdict.at_most_uncertain
     return Alignment(pair, refined.transform, points, evidence, verdict)
 
 
