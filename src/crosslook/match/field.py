@@ -222,19 +222,22 @@ def fit_field(
     if smoothness is None:
         smoothness = choose_smoothness(points, parts, template)
     components = tuple(
-        Component(axis, smooth, *_fitted(points, part, smooth))
+        Component(axis, smooth, *_fitted(points, part, smooth, template))
         for axis, part, smooth in zip(axes, parts.T, smoothness, strict=True)
         if np.isfinite(smooth.noise)
     )
     return Field(smoothness, components)
 
 
-def _fitted(points: Array, values: Array, smooth: Smoothness) -> tuple[Array, FloatArray]:
+def _fitted(
+    points: Array, values: Array, smooth: Smoothness, template: float
+) -> tuple[Array, FloatArray]:
     """Knots (m, 2) and their weights (m,).
 
     Robustly: points far from the field count little (iteratively reweighted).
     """
-    knot, count = _knots(points, smooth.length)
+    # A template gives the mean of what it covers: nothing finer is in the points.
+    knot, count = _knots(points, max(smooth.length / _KNOTS, template / 2))
     knots = np.stack([np.bincount(knot, axis) / count for axis in points.T], axis=1)
     whole = covariance(knots, knots, smooth.length)
     near = covariance(points, knots, smooth.length) if len(knots) < len(points) else whole[knot]
@@ -249,11 +252,9 @@ def _fitted(points: Array, values: Array, smooth: Smoothness) -> tuple[Array, Fl
     return knots, weights
 
 
-def _knots(points: Array, length: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The knot (n,) of every point, one for all within an eighth of a length, and their counts."""
-    _, knot, count = np.unique(
-        _cells(points, length / _KNOTS), return_inverse=True, return_counts=True
-    )
+def _knots(points: Array, side: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The knot (n,) of every point, one for all in a square of a side, and their counts."""
+    _, knot, count = np.unique(_cells(points, side), return_inverse=True, return_counts=True)
     return knot, count
 
 
