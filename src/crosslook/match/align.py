@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from scipy.special import betainc
 
 from crosslook.match.evidence import FARTHEST, Evidence, Verdict, judge
 from crosslook.match.pair import ImagePair
@@ -211,6 +210,8 @@ def against_chance(points: TiePoints, last: Stage) -> tuple[float, float]:
     with a fit in ``(threshold / radius)^2`` of the cases, more or less. Of
     templates that overlap only as many count as would lie side by side.
     """
+    from scipy.special import betainc
+
     agree = min(0.9, float(np.pi * last.threshold**2 / (2.0 * last.radius) ** 2))
     fraction = float(points.inlier.mean())
     independent = len(points) * min(1.0, (last.step / last.template) ** 2 * _OVERLAP_WORTH)
