@@ -24,15 +24,16 @@ from crosslook.types import FloatArray, Mask
 Shape = tuple[int, int]
 
 _SIDE = 15  # pixels of the window in which detail is compared
+_CLOSE = 7
 _SEED, _SEED_HALF, _GROW = 0.8, 0.88, 0.6
 _DETAIL, _AROUND = 7, 25  # pixels: what is coarser is no detail; over which it is normalised
 _MOST_LEVEL = 4.0
 _FLOOR = 0.1  # of the detail of the whole image: what counts as flat ground beside it
 _FLAT = 0.02
-_MARGIN = 4  # pixels around a mark that it may have touched
+_MARGIN = 2  # pixels around a mark that it may have touched
 _LEAST_SHARED = 64  # pixels along a side
 _MOST_LEFT_OUT = 0.6
-_ACROSS, _FILLED, _LARGE = 0.7, 0.5, 0.01
+_ACROSS, _FILLED, _LARGE = 0.7, 0.5, 0.06
 _STRONG = 0.7
 _LEAST_SIZE = 24  # pixels of a mark
 _LEVELS = 4096
@@ -173,7 +174,7 @@ def _where(centre: NDArray[np.float64], shape: Shape) -> str:
     """The ninth of an image that a pixel (x, y) lies in."""
     row, col = (int(min(2, 3 * v // n)) for v, n in zip(centre[::-1], shape, strict=True))
     if row == 1 and col == 1:
-        return "in the middle"
+        return "in the centre"
     words = [("upper", "", "lower")[row], ("left", "", "right")[col]]
     return "at the " + " ".join(word for word in words if word) + (" edge" if "" in words else "")
 
@@ -189,11 +190,7 @@ def common_marks(sar: FloatArray, optical: FloatArray, known: Mask) -> Mask:
         Where both hold data.
     """
     (ours, flat), (theirs, plain) = (_detail(one, known) for one in (sar, optical))
-    seeds = _agreement(ours, theirs, _SIDE) > _SEED
-    seeds |= _agree_at_half(sar, optical, known)
-    # Of the windows that agree, what is drawn there.
-    drawn = _touched(_agreement(ours, theirs, 7) > _GROW, seeds) | seeds
-    drawn &= _grown((np.abs(ours) > _STRONG) & (np.abs(theirs) > _STRONG), 1)
+    drawn = _agreeing(ours, theirs, _SEED) | _agree_at_half(sar, optical, known)
     outline, region = _constant(sar, optical, known)
     found = drawn | outline
     if not found.any():
@@ -232,9 +229,18 @@ def _agree_at_half(sar: FloatArray, optical: FloatArray, known: Mask) -> Mask:
     ]
     solid = half[2] > 0.999
     ours, theirs = (_detail(np.asarray(v, np.float32), solid)[0] for v in half[:2])
-    found = _agreement(ours, theirs, _SIDE) > _SEED_HALF
-    grown = cv2.resize(found.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-    return np.asarray(grown > 0, np.bool_)
+    found = _agreeing(ours, theirs, _SEED_HALF).astype(np.uint8)
+    return np.asarray(cv2.resize(found, (width, height), interpolation=cv2.INTER_NEAREST) > 0)
+
+
+def _agreeing(ours: FloatArray, theirs: FloatArray, least: float) -> Mask:
+    """What is drawn where windows agree by at least so much: strong detail that agrees closely."""
+    seeds = _agreement(ours, theirs, _SIDE) > least
+    if not seeds.any():
+        return seeds
+    strong = (np.abs(ours) > _STRONG) & (np.abs(theirs) > _STRONG)
+    close = _agreement(ours, theirs, _CLOSE) > _GROW
+    return _touched(close, seeds) & strong
 
 
 def _constant(sar: FloatArray, optical: FloatArray, known: Mask) -> tuple[Mask, Mask]:
