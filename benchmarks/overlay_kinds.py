@@ -44,10 +44,17 @@ def _kind(draw: Kind) -> Kind:
     return draw
 
 
+def _with_option(draw: Callable[..., Image], option: Any) -> Kind:
+    def drawn(image: Image, rng: Rng, style: Style) -> Image:
+        return draw(image, rng, style, option)
+
+    return drawn
+
+
 def _variants(name: str, options: dict[str, Any], draw: Callable[..., Image]) -> None:
     """Rows of one function under several names."""
     for suffix, option in options.items():
-        KINDS[f"{name}_{suffix}"] = lambda image, rng, style, o=option: draw(image, rng, style, o)
+        KINDS[f"{name}_{suffix}"] = _with_option(draw, option)
 
 
 def _done(image: Any) -> Image:
