@@ -44,10 +44,17 @@ def _kind(draw: Kind) -> Kind:
     return draw
 
 
+def _with_option(draw: Callable[..., Image], option: Any) -> Kind:
+    def drawn(image: Image, rng: Rng, style: Style) -> Image:
+        return draw(image, rng, style, option)
+
+    return drawn
+
+
 def _variants(name: str, options: dict[str, Any], draw: Callable[..., Image]) -> None:
     """Rows of one function under several names."""
     for suffix, option in options.items():
-        KINDS[f"{name}_{suffix}"] = lambda image, rng, style, o=option: draw(image, rng, style, o)
+        KINDS[f"{name}_{suffix}"] = _with_option(draw, option)
 
 
 def _done(image: Any) -> Image:
@@ -315,7 +322,8 @@ def _stripes_slanted(image: Image, rng: Rng, style: Style) -> Image:
 def _radius(shape: tuple[int, ...]) -> NDArray[Any]:
     rows, cols = np.indices(shape[:2])
     height, width = shape[:2]
-    return np.hypot(rows / height - 0.5, cols / width - 0.5) * np.sqrt(2.0)
+    away = np.hypot(rows / height - 0.5, cols / width - 0.5)
+    return np.asarray(away * np.sqrt(2.0), np.float64)
 
 
 def _vignette(image: Image, rng: Rng, style: Style, depth: float) -> Image:
@@ -411,16 +419,16 @@ def _drawn(image: Image, rng: Rng, style: Style, kind: str) -> Image:
         return image
     if kind == "circles":
         for _ in range(3):
-            at = tuple(int(v) for v in rng.uniform(0.1, 0.9, 2) * (cols, rows))
-            cv2.circle(image, at, int(rng.uniform(0.05, 0.3) * cols), _ink(style), thick)
+            x, y = (int(v) for v in rng.uniform(0.1, 0.9, 2) * (cols, rows))
+            cv2.circle(image, (x, y), int(rng.uniform(0.05, 0.3) * cols), _ink(style), thick)
         return image
     if kind == "crosshair":
         cv2.line(image, (cols // 2, 0), (cols // 2, rows), _ink(style), thick)
         cv2.line(image, (0, rows // 2), (cols, rows // 2), _ink(style), thick)
         return _done(cv2.circle(image, (cols // 2, rows // 2), cols // 8, _ink(style), thick))
     for _ in range(14):
-        at = tuple(int(v) for v in rng.uniform(0.05, 0.95, 2) * (cols, rows))
-        cv2.drawMarker(image, at, _ink(style), int(rng.integers(0, 7)), 13, thick)
+        x, y = (int(v) for v in rng.uniform(0.05, 0.95, 2) * (cols, rows))
+        cv2.drawMarker(image, (x, y), _ink(style), int(rng.integers(0, 7)), 13, thick)
     return image
 
 

@@ -24,18 +24,20 @@ from crosslook.types import FloatArray, Mask
 Shape = tuple[int, int]
 
 _SIDE = 15  # pixels of the window in which detail is compared
+_CLOSE = 7
 _SEED, _SEED_HALF, _GROW = 0.8, 0.88, 0.6
 _DETAIL, _AROUND = 7, 25  # pixels: what is coarser is no detail; over which it is normalised
 _MOST_LEVEL = 4.0
 _FLOOR = 0.1  # of the detail of the whole image: what counts as flat ground beside it
 _FLAT = 0.02
-_MARGIN = 4  # pixels around a mark that it may have touched
+_MARGIN = 2  # pixels around a mark that it may have touched
 _LEAST_SHARED = 64  # pixels along a side
 _MOST_LEFT_OUT = 0.6
-_ACROSS, _FILLED, _LARGE = 0.7, 0.5, 0.01
+_ACROSS, _FILLED, _LARGE = 0.7, 0.5, 0.06
 _STRONG = 0.7
 _LEAST_SIZE = 24  # pixels of a mark
-_LEVELS = 4096
+_LEVELS, _BESIDE = 4096, 6
+_MANY = 262_144
 _SPIKE, _LEAST_SPIKE = 8.0, 48
 _OUTLINE_AGREES, _LEAST_OUTLINE, _LEAST_LENGTH = 0.9, 14, 60
 
@@ -173,7 +175,7 @@ def _where(centre: NDArray[np.float64], shape: Shape) -> str:
     """The ninth of an image that a pixel (x, y) lies in."""
     row, col = (int(min(2, 3 * v // n)) for v, n in zip(centre[::-1], shape, strict=True))
     if row == 1 and col == 1:
-        return "in the middle"
+        return "in the centre"
     words = [("upper", "", "lower")[row], ("left", "", "right")[col]]
     return "at the " + " ".join(word for word in words if word) + (" edge" if "" in words else "")
 
@@ -188,31 +190,37 @@ def common_marks(sar: FloatArray, optical: FloatArray, known: Mask) -> Mask:
     known : bool array, shape (H, W)
         Where both hold data.
     """
-    (ours, flat), (theirs, plain) = (_detail(one, known) for one in (sar, optical))
-    seeds = _agreement(ours, theirs, _SIDE) > _SEED
-    seeds |= _agree_at_half(sar, optical, known)
-    # Of the windows that agree, what is drawn there.
-    drawn = _touched(_agreement(ours, theirs, 7) > _GROW, seeds) | seeds
-    drawn &= _grown((np.abs(ours) > _STRONG) & (np.abs(theirs) > _STRONG), 1)
+    ours, theirs = (_detail(one, known) for one in (sar, optical))
+    drawn = _agreeing(ours, theirs, _SEED) | _agree_at_half(sar, optical, known)
     outline, region = _constant(sar, optical, known)
     found = drawn | outline
     if not found.any():
         return np.zeros(known.shape, np.bool_)
     found = _grown(found, _MARGIN)
-    found |= _touched((flat & plain) | region, found)
+    flat = _flat(sar, known) & _flat(optical, known)
+    found |= _touched(flat | region, found)
     return _sized(found & known)
 
 
-def _detail(values: FloatArray, known: Mask) -> tuple[FloatArray, Mask]:
-    """Fine structure in units of what is usual around, and where there is none."""
+def _detail(values: FloatArray, known: Mask) -> FloatArray:
+    """Fine structure in units of what is usual around."""
+    fine = _fine(values, known)
+    square = fine * fine
+    usual = np.float32(_FLOOR * np.sqrt(float(square.mean())) + 1e-12)
+    fine /= np.sqrt(np.maximum(_mean(square, _AROUND), 0.0)) + usual
+    return np.clip(fine, -_MOST_LEVEL, _MOST_LEVEL, out=fine)
+
+
+def _flat(values: FloatArray, known: Mask) -> Mask:
+    """Where there is no fine structure at all."""
+    square = _fine(values, known) ** 2
+    return np.asarray(known & (_mean(square, 5) <= _FLAT**2 * float(square.mean())), np.bool_)
+
+
+def _fine(values: FloatArray, known: Mask) -> FloatArray:
     fine = values - _soft(values)
     fine[~known] = 0.0
-    square = fine * fine
-    usual = np.sqrt(float(square[known].mean())) if known.any() else 0.0
-    around = np.sqrt(np.maximum(_mean(square, _AROUND), 0.0))
-    flat = np.sqrt(np.maximum(_mean(square, 5), 0.0)) <= _FLAT * usual
-    scaled = fine / (around + np.float32(_FLOOR * usual + 1e-12))
-    return np.clip(scaled, -_MOST_LEVEL, _MOST_LEVEL), flat & known
+    return fine
 
 
 def _agreement(one: FloatArray, other: FloatArray, side: int) -> FloatArray:
@@ -231,10 +239,19 @@ def _agree_at_half(sar: FloatArray, optical: FloatArray, known: Mask) -> Mask:
         for v in (sar, optical, known.astype(np.float32))
     ]
     solid = half[2] > 0.999
-    ours, theirs = (_detail(np.asarray(v, np.float32), solid)[0] for v in half[:2])
-    found = _agreement(ours, theirs, _SIDE) > _SEED_HALF
-    grown = cv2.resize(found.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-    return np.asarray(grown > 0, np.bool_)
+    ours, theirs = (_detail(np.asarray(v, np.float32), solid) for v in half[:2])
+    found = _agreeing(ours, theirs, _SEED_HALF).astype(np.uint8)
+    return np.asarray(cv2.resize(found, (width, height), interpolation=cv2.INTER_NEAREST) > 0)
+
+
+def _agreeing(ours: FloatArray, theirs: FloatArray, least: float) -> Mask:
+    """What is drawn where windows agree by at least so much: strong detail that agrees closely."""
+    seeds = _agreement(ours, theirs, _SIDE) > least
+    if not seeds.any():
+        return seeds
+    strong = (np.abs(ours) > _STRONG) & (np.abs(theirs) > _STRONG)
+    close = _agreement(ours, theirs, _CLOSE) > _GROW
+    return _touched(close, seeds) & strong
 
 
 def _constant(sar: FloatArray, optical: FloatArray, known: Mask) -> tuple[Mask, Mask]:
@@ -245,6 +262,8 @@ def _constant(sar: FloatArray, optical: FloatArray, known: Mask) -> tuple[Mask, 
         return nothing, nothing
     rims = [_rim(one) for one in (ours, theirs)]
     near = [_grown(one, 2) for one in rims]
+    if np.count_nonzero(rims[0] & near[1]) < _LEAST_LENGTH:
+        return nothing, nothing
     agree = np.minimum(_beyond_chance(rims[0], near[1]), _beyond_chance(rims[1], near[0]))
     outline = (agree > _OUTLINE_AGREES) & (rims[0] | rims[1])
     # Single bright roofs agree too; what is drawn is longer.
@@ -256,20 +275,26 @@ def _constant(sar: FloatArray, optical: FloatArray, known: Mask) -> tuple[Mask, 
 
 def _at_spikes(values: FloatArray, known: Mask) -> Mask:
     """Pixels of a value that is far more frequent than those around it."""
-    held = values[known]
+    part = (slice(None, None, 1 + (values.size > _MANY)),) * 2
+    held = values[part][known[part]]
     if held.size == 0 or not (high := float(held.max())) > (low := float(held.min())):
         return np.zeros(known.shape, np.bool_)
-    level = ((values - low) * ((_LEVELS - 1) / (high - low))).astype(np.int32)
-    count = np.bincount(level[known], minlength=_LEVELS)[:_LEVELS]
+    scale = np.float32((_LEVELS - 1) / (high - low))
+    count = np.bincount(((held - np.float32(low)) * scale).astype(np.intp), minlength=_LEVELS)
     used = np.flatnonzero(count)
-    padded = np.pad(count[used], 6, mode="reflect") if len(used) > 6 else None
-    if padded is None:
+    if len(used) <= _BESIDE:
         return np.zeros(known.shape, np.bool_)
-    around = np.median(np.lib.stride_tricks.sliding_window_view(padded, 13), axis=1)
-    spikes = used[(count[used] > _SPIKE * around) & (count[used] >= _LEAST_SPIKE)]
+    padded = np.pad(count[used], _BESIDE, mode="reflect")
+    beside = np.lib.stride_tricks.sliding_window_view(padded, 2 * _BESIDE + 1)
+    spikes = used[
+        (count[used] > _SPIKE * np.median(beside, axis=1)) & (count[used] >= _LEAST_SPIKE)
+    ]
+    if len(spikes) == 0:
+        return np.zeros(known.shape, np.bool_)
     chosen = np.zeros(_LEVELS, np.bool_)
     chosen[spikes] = True
-    return np.asarray(known & chosen[np.clip(level, 0, _LEVELS - 1)], np.bool_)
+    level = np.clip((values - np.float32(low)) * scale, 0, _LEVELS - 1).astype(np.intp)
+    return np.asarray(known & chosen[level], np.bool_)
 
 
 def _beyond_chance(rim: Mask, near: Mask) -> FloatArray:

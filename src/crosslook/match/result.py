@@ -89,6 +89,9 @@ class MatchResult:
         None where a model was given that needs no comparison, or too few points agreed.
     left_out : tuple of LeftOut
         What both images show at the same pixels of their frames, and is no ground.
+    repeats : tuple of dict
+        Other places that fit nearly as well, since the ground repeats itself: ``shift`` from
+        the answer in optical pixels (rows, columns), ``score`` over that of the answer.
     """
 
     verdict: Label
@@ -109,11 +112,20 @@ class MatchResult:
     reason: str = ""
     geometry: dict[str, Any] | None = None
     left_out: tuple[LeftOut, ...] = ()
+    repeats: tuple[dict[str, Any], ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know of how the images were read and matched."""
-        said = (one.sentence for one in self.left_out)
+        said = [one.sentence for one in self.left_out]
+        if self.repeats:
+            down, right = self.repeats[0]["shift"]
+            said.append(
+                "the ground repeats itself: a place "
+                f"{abs(down):.0f} px {'down' if down > 0 else 'up'} and {abs(right):.0f} px "
+                f"{'right' if right > 0 else 'left'} fits nearly as well "
+                f"({self.repeats[0]['score']:.0%}), so no answer is more than uncertain"
+            )
         return (*self.sar.notes, *self.optical.notes, *said)
 
     @property
@@ -176,6 +188,7 @@ class MatchResult:
             "alternatives": list(self.alternatives),
             "crs": crs_text(self.optical.grid),
             "images": {"sar": _described(self.sar), "optical": _described(self.optical)},
+            "repeats": list(self.repeats),
             "masked": [asdict(one) for one in self.left_out],
             "notes": list(self.notes),
             "timings_s": {name: round(value, 4) for name, value in self.timings.items()},
