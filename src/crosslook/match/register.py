@@ -230,6 +230,7 @@ def make_result(
         settings={**settings, "resampling": RESAMPLING},
         working_pixel=pixel,
         geometry=None if found.selection is None else found.selection.to_dict(pixel),
+        judged_as=found.verdict.search,
     )
 
 
