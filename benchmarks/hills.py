@@ -24,9 +24,10 @@ from crosslook.geo.grey import GreyImage
 from crosslook.geo.image import open_image
 from crosslook.geo.raster import RasterArray
 from crosslook.match.align import Alignment, Fitting, align
+from crosslook.match.field import fit_field
 from crosslook.match.matchers.template import TemplateMatcher
 from crosslook.match.pair import ImagePair
-from crosslook.match.relief import ReliefFit, fit_field, follow_relief
+from crosslook.match.relief import ReliefFit, direction_of, follow_relief
 from crosslook.match.settings import DEFAULT_EXTRACTOR
 from crosslook.match.starts import Start
 from crosslook.match.transform import Transform
@@ -107,9 +108,10 @@ def _left_out(fit: ReliefFit, displacement: Array) -> Array:
     square = np.floor(points / (1.25 * fit.template)).astype(int)
     fold = (square[:, 0] * 2 + square[:, 1] * 3) % FOLDS
     error = np.zeros(len(points))
+    axes = direction_of(fit.direction)
     for k in range(FOLDS):
         out = fold == k
-        field = fit_field(points[~out], displacement[~out], fit.direction, fit.template)
+        field = fit_field(points[~out], displacement[~out], axes, fit.template)
         error[out] = np.linalg.norm(field(points[out]) - displacement[out], axis=1)
     return error
 

@@ -64,9 +64,7 @@ class Reach:
 
 def level(transform: Transform) -> Transform:
     """The map of level ground: the relief left out."""
-    if transform.model != "relief":
-        return transform
-    return Transform(transform.matrix, "affine")
+    return transform.without_field if transform.model == "relief" else transform
 
 
 WINDOW_REACH = Reach(MAX_ROTATION, (1 - MAX_SCALE, 1 + MAX_SCALE), MAX_SHIFT)

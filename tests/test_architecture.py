@@ -16,6 +16,7 @@ WINGS = {"retrieval", "report"}, {"match", "atlas"}
 
 LEAVES = {
     "_version",
+    "compiled",
     "types",
     "options",
     "errors",
@@ -30,6 +31,7 @@ LEAVES = {
     "storage",
     "written",
     "memory_limit",
+    "threads",
 }
 FILES = sorted(SOURCE.rglob("*.py"))
 LONGEST_FUNCTION, LONGEST_FILE = 60, 800

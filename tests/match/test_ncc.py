@@ -16,7 +16,6 @@ from crosslook.match import starts
 from crosslook.match.audit import audit
 from crosslook.match.channels import Channels
 from crosslook.match.ncc import correlate, correlate_shifts, correlation_device, find_peaks
-from crosslook.match.refine import mutual_information
 from crosslook.match.register import register, register_all
 from crosslook.match.tie_points import Stage, score_maps
 from crosslook.types import FloatArray
@@ -130,18 +129,36 @@ def test_a_device_is_chosen_where_there_is_one(monkeypatch: pytest.MonkeyPatch) 
         correlation_device("cuda")
 
 
-def test_shifts_of_the_whole_image_give_the_scores_of_each_template() -> None:
+@pytest.mark.parametrize("gaps", [False, True])
+def test_shifts_of_the_whole_image_give_the_scores_of_each_template(gaps: bool) -> None:
     rng = np.random.default_rng(3)
     reach, side = 3, 6
-    image = rng.normal(size=(2, 17, 23)).astype(np.float32)
+    image = rng.normal(size=(4, 17, 23)).astype(np.float32)
     image[:, 4:7, 9:12] = 0.0
-    search = rng.normal(size=(2, 17 + 2 * reach, 23 + 2 * reach)).astype(np.float32)
-    corners = np.array([[0, 0], [11, 17], [4, 9], [5, 0]])
-    scores = correlate_shifts(image, search, corners, side)
+    search = rng.normal(size=(4, 17 + 2 * reach, 23 + 2 * reach)).astype(np.float32)
+    corners = np.array([[0, 0], [11, 17], [4, 9], [5, 0], [4, 2], [7, 8]])
+    own, other = (rng.random(one.shape[1:]) > 0.1 for one in (image, search))
+    if gaps:
+        image, search = image * own, search * other
+    scores = correlate_shifts(image, search, corners, side, (own, other) if gaps else None)
     wide = side + 2 * reach
-    templates = np.stack([image[:, r : r + side, c : c + side] for r, c in corners])
-    areas = np.stack([search[:, r : r + wide, c : c + wide] for r, c in corners])
-    np.testing.assert_allclose(scores, correlate(templates, areas), atol=1e-5)
+
+    def cut(values: np.ndarray, length: int) -> np.ndarray:
+        return np.stack([values[..., r : r + length, c : c + length] for r, c in corners])
+
+    masks = (cut(own, side), cut(other, wide)) if gaps else None
+    expected = correlate(cut(image, side), cut(search, wide), masks)
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
+def test_the_second_peak_lies_beyond_the_radius() -> None:
+    scores = np.random.default_rng(5).normal(size=(20, 13, 13)).astype(np.float32)
+    peaks = find_peaks(scores, exclusion=3.0)
+    rows, cols = np.mgrid[:13, :13]
+    for one, ratio in zip(scores, peaks.ratio, strict=True):
+        row, col = np.unravel_index(one.argmax(), one.shape)
+        beyond = one[np.hypot(rows - row, cols - col) > 3.0].max()
+        assert ratio == pytest.approx(max(1.0, one.max() / beyond), rel=1e-6)
 
 
 def test_a_template_is_found_where_it_was_cut_with_score_one() -> None:
@@ -170,14 +187,6 @@ def test_a_peak_on_the_rim_is_marked() -> None:
     scores = np.zeros((1, 9, 9), np.float32)
     scores[0, 0, 4] = 1
     assert find_peaks(scores, 2).border[0]
-
-
-def test_mutual_information_of_known_tables() -> None:
-    assert mutual_information(np.ones((4, 4))) == pytest.approx(0.0, abs=1e-12)
-    assert mutual_information(np.eye(4)) == pytest.approx(np.log(4))
-    table = np.array([[3.0, 1.0], [1.0, 3.0]])
-    expected = 2 * 3 / 8 * np.log(1.5) + 2 / 8 * np.log(0.5)
-    assert mutual_information(table) == pytest.approx(expected)
 
 
 def test_a_device_that_is_not_there_is_refused_before_any_pair(

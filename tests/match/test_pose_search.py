@@ -7,10 +7,12 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from scipy.special import xlogy
 
 from crosslook.extract.registry import open_extractor
 from crosslook.geo.grey import GreyImage
 from crosslook.match.channels import dense_channels
+from crosslook.match.kernels_information import information_at
 from crosslook.match.pair import ImagePair
 from crosslook.match.pose_search import (
     Pose,
@@ -172,12 +174,26 @@ def test_what_is_not_computed_could_not_have_won(shift: float | None) -> None:
     assert whole[0].size > 1.5 * some[0].size
     assert 0 < allowed[0].sum() == allowed[1].sum()  # none of those left out was allowed
     np.testing.assert_allclose(some[0][allowed[0]], whole[0][allowed[1]], atol=1e-5)
-    image = search.warped(pose)[0]
-    near, first = search._information(image, search.cell, spans)
-    far, other = search._information(image, search.cell, everywhere)
-    down, right = (a - b for a, b in zip(first, other, strict=True))
-    same = far[down : down + near.shape[0], right : right + near.shape[1]]
-    np.testing.assert_allclose(near, same, rtol=1e-3, atol=1e-2)
+
+
+def test_mutual_information_at_places_is_that_of_the_levels_in_common() -> None:
+    rng = np.random.default_rng(2)
+    fixed = rng.integers(0, 9, (31, 27)).astype(np.uint8)  # 8: invalid
+    moving = rng.integers(0, 9, (20, 22)).astype(np.uint8)
+    moving[5:15, 3:20] = (fixed[9:19, 5:22] + rng.integers(0, 2, (10, 17))).clip(0, 8)
+    places = np.array([(4, 2), (-7, 9), (19, -13), (0, 0), (40, 0)])
+    found = information_at(fixed, moving, places, 8)
+    assert found.argmax() == 0
+    for (down, right), nats in zip(places, found, strict=True):
+        counts = np.zeros((9, 9))
+        for row in range(20):
+            for col in range(22):
+                if 0 <= row + down < 31 and 0 <= col + right < 27:
+                    counts[moving[row, col], fixed[row + down, col + right]] += 1
+        counts = counts[:8, :8]
+        terms = [counts, counts.sum(axis=0), counts.sum(axis=1), counts.sum()]
+        joint, one, other, both = (float(xlogy(t, t).sum()) for t in terms)
+        assert nats == pytest.approx(joint - one - other + both, abs=1e-6)
 
 
 def test_a_second_search_that_would_be_the_same_is_not_made() -> None:

@@ -14,7 +14,6 @@ from crosslook.errors import GridError, InputError, SettingError
 from crosslook.geo.grid import make_grid
 from crosslook.geo.raster import RasterArray
 from crosslook.match.register import register
-from crosslook.match.relief import FLAT, Smoothness, choose_smoothness, fit_field
 from crosslook.match.robust_fit import fit_exact
 from crosslook.match.select import (
     CandidateModel,
@@ -210,27 +209,6 @@ def test_hills_are_followed_with_and_without_heights(tmp_path: Path) -> None:
         sar, optical, model="relief", dem=dem, heading=0.0, incidence=38.0, near_only=True
     )
     assert followed(given.transform) > 0.88
-
-
-def test_a_field_is_level_away_from_points_and_has_no_fold() -> None:
-    rng = np.random.default_rng(0)
-    points = rng.uniform(0, 400, (300, 2))
-    wave = 8 * np.sin(points[:, 1] / 40)
-    noise = rng.normal(0, 0.5, (300, 2))
-    field = fit_field(points, np.column_stack([np.zeros(300), wave]) + noise, 0.0, 40.0)
-    inside = rng.uniform(40, 360, (200, 2))
-    off = field(inside) - np.column_stack([np.zeros(200), 8 * np.sin(inside[:, 1] / 40)])
-    assert np.median(np.linalg.norm(off, axis=1)) < 0.8
-    assert np.abs(field(np.array([[5000.0, 5000.0]]))).max() < 1e-6
-
-
-def test_noise_gets_no_field() -> None:
-    rng = np.random.default_rng(1)
-    points = rng.uniform(0, 400, (200, 2))
-    assert choose_smoothness(points, rng.normal(0, 1, 200), 48.0) == FLAT
-    chosen = choose_smoothness(points, 6 * np.sin(points[:, 0] / 60), 48.0)
-    assert isinstance(chosen, Smoothness)
-    assert chosen != FLAT
 
 
 def test_relief_goes_there_and_back_and_through_json() -> None:

@@ -203,6 +203,9 @@ def _evidence(
         peak_margin=margin,
         poses=float(start.poses),
         jackknife_distance=_jackknife_distance(points),
+        frame_like=max(
+            (one.fraction for one in pair.left_out if one.kind == "pattern"), default=0.0
+        ),
         **evidence_by_parts(pair, refined.transform)._asdict(),
     )
 

@@ -31,7 +31,6 @@ FARTHEST = 50.0
 
 VERDICT_FILE = Path(__file__).with_name("verdict.json")
 _CONTRADICTS_PX = 10.0
-_FRAME_LIKE = 0.5
 _LEAST_ERROR = 0.2
 _MOST_LOGIT = 40.0
 
@@ -187,8 +186,8 @@ class Evidence:
         register=_clipped(0.0, 9.0, 3.0),
         locate=_clipped(0.0, 9.0, 3.0),
     )
-    """NCC of the image in fine cells (about 96 a side) at the match, in standard deviations above
-    the mean over places 4 to 12 cells away in the same two images."""
+    """NCC of the image in fine cells (about 80 a side) at the match, in standard deviations above
+    the mean over places 4 to 10 cells away in the same two images."""
     fine_margin: float = _more(
         "In fine cells no place around correlates as well: a margin of {:.1f} standard deviations.",
         "In fine cells a place around is close: a margin of {:.1f} standard deviations.",
@@ -239,7 +238,7 @@ class Evidence:
         register=_clipped(-3.0, 5.0),
         locate=_clipped(-3.0, 5.0),
     )
-    """Mutual information at the match over that of the best place 4 to 12 cells away, in standard
+    """Mutual information at the match over that of the best place 4 to 10 cells away, in standard
     deviations over these places."""
     mi_half_margin: float = _more(
         "By mutual information halves of the image find the place: a margin of {:.1f} on average.",
@@ -265,12 +264,9 @@ class Evidence:
     )
     """Mean distance by which the fit moves at most where the inliers of one ninth of the area after
     the other are left out, optical pixels; capped at 50."""
-    frame_like: float = _less(
-        "Hardly any of the evidence are straight lines at the shift of the frame: {:.0%}.",
-        "Much of the evidence are straight lines at the shift of the frame: {:.0%}.",
-    )
-    """Share of the evidence in structures that are straight, along the axes, saturated or equal in
-    both images, at exactly the shift of their frames, 0..1."""
+    frame_like: float = _less()
+    """Fraction of the SAR image that shows the same detail as the optical one pixel by pixel, where
+    that is too much of it to be left out: a pattern or marks all over, which are no ground."""
     search_score: float = _more(
         "The search scored the place high: {:.2f}.",
         "The search scored the place low: {:.2f}.",
@@ -391,9 +387,8 @@ VETOES: tuple[Veto, ...] = (
     ),
     Veto(
         "frame",
-        "{frame_like:.0%} of the evidence are straight lines at the shift of the frame, as "
-        "overlays and rims make them.",
-        lambda e: e.frame_like > _FRAME_LIKE,
+        "{frame_like:.0%} of the image show the same detail pixel by pixel, which is no ground.",
+        lambda e: e.frame_like > 0.0,
     ),
 )
 """Each lowers the label by one step, and caps the confidence at the fraction that was right."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.match.kernels import compiled
+from crosslook.compiled import compiled
 from crosslook.types import FloatArray
 
 
@@ -90,7 +90,7 @@ def part_information(
     side: int,
     bins: int,
 ) -> FloatArray:
-    """Mutual information of parts of an image with another one, at all shifts.
+    """Mutual information of parts of an image with another one, at every second shift.
 
     Parameters
     ----------
@@ -103,11 +103,11 @@ def part_information(
 
     Returns
     -------
-    float32 array, shape (2, K, 2 reach + 1, 2 reach + 1)
+    float32 array, shape (2, K, reach + 1, reach + 1)
         Nats, and the pixels that they were counted over.
     """
     height, width = moved.shape
-    span = fixed.shape[0] - height + 1
+    span = (fixed.shape[0] - height) // 2 + 1
     out = np.zeros((2, len(parts), span, span), np.float32)
     table = np.zeros(height * width + 1, np.float32)  # n log n
     for n in range(2, len(table)):
@@ -125,7 +125,7 @@ def part_information(
             counts[:] = 0
             for row in range(height):
                 for col in range(width):
-                    counts[first[row, col] + fixed[row + down, col + right]] += 1
+                    counts[first[row, col] + fixed[row + 2 * down, col + 2 * right]] += 1
             by_block = counts.reshape(side * side, wide, wide)
             for k in range(len(parts)):
                 nats, total = _information(_joint(by_block, parts[k]), bins, table)

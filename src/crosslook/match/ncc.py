@@ -17,16 +17,15 @@ import shutil
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from crosslook import threads
 from crosslook.errors import MissingExtraError
 from crosslook.options import Device
 from crosslook.types import Array, FloatArray
 
-_WORKERS = 2
 _FAINT, _FAINT_MASKED = 1e-6, 1e-3  # of the largest energy; of masked ones FFT leaves more noise
 
 
@@ -187,7 +186,7 @@ def correlate(
     size = (int(down), int(along))
     if masks is not None:
         templates, searches = masked_planes(templates, masks[0]), masked_planes(searches, masks[1])
-    with fft.set_workers(_WORKERS):
+    with fft.set_workers(threads.count()):
         fixed = forward(place(searches, device), size)
         template = forward(place(templates, device), size).conj()
         if masks is None:
@@ -202,7 +201,11 @@ def correlate(
 
 
 def correlate_shifts(
-    image: FloatArray, search: FloatArray, corners: NDArray[np.int64], side: int
+    image: FloatArray,
+    search: FloatArray,
+    corners: NDArray[np.int64],
+    side: int,
+    masks: tuple[NDArray[Any], NDArray[Any]] | None = None,
 ) -> FloatArray:
     """Correlate many templates of one image, one small shift of the whole image after another.
 
@@ -220,38 +223,30 @@ def correlate_shifts(
         Upper left cells of the templates.
     side : int
         Cells of a template along a side.
+    masks : (array of shape (h, w), array of shape (h + 2 reach, w + 2 reach)), optional
+        1, and 0 in gaps of either image; as for :func:`correlate`.
 
     Returns
     -------
     float32 array, shape (n, 2 reach + 1, 2 reach + 1)
     """
-    channels, height, width = image.shape
-    wide = search.shape[2]
-    span = wide - width + 1
-    # Rows of both are equally long, so that a shift is one offset into a flat array.
-    flat = np.pad(image, ((0, 0), (0, 0), (0, span - 1))).reshape(channels, -1)
-    other = np.pad(search.reshape(channels, -1), ((0, 0), (0, span)))
-    product = np.empty(height * wide, np.float32)
-    raw = np.empty((len(corners), span, span))
-    for down in range(span):
-        for right in range(span):
-            first = down * wide + right
-            part = other[:, first : first + height * wide]
-            np.einsum("cn,cn->n", flat, part, out=product)
-            raw[:, down, right] = _boxes(product.reshape(height, wide), corners, side)
-    own = _boxes(_energies(image[None])[0], corners, side)
-    boxes = box_sums(_energies(search[None]), side, side)[0]
-    shifts = np.arange(span)
-    rows, cols = (corners[:, axis, None] + shifts for axis in (0, 1))
-    under = boxes[rows[:, :, None], cols[:, None, :]]
-    return _as_scores(cosines(raw, under, own[:, None, None], _FAINT))
+    from crosslook.match.kernels_ncc import boxed_products, divide_by_energy
 
-
-def _boxes(values: FloatArray | Array, corners: NDArray[np.int64], side: int) -> Array:
-    """Sums over the boxes (n,) of a map (h, w) that have the given corners."""
-    total = cv2.integral(values)
-    (top, left), (low, right) = corners.T, corners.T + side
-    return np.asarray(total[low, right] - total[top, right] - total[low, left] + total[top, left])
+    raw = boxed_products(image, search, corners, side)
+    energy, other = _energies(image[None]), _energies(search[None])
+    if masks is None:
+        own = box_sums(energy, side, side)[0][corners[:, 0], corners[:, 1]].astype(np.float32)
+        under = box_sums(other, side, side)[0].astype(np.float32)
+        divide_by_energy(raw, under, own, corners, _FAINT)
+        return raw
+    known, there = (mask[None].astype(np.float32) for mask in masks)
+    energies = energy.astype(np.float32), other.astype(np.float32)
+    own, under, common = (
+        boxed_products(one, two, corners, side)
+        for one, two in ((energies[0], there), (known, energies[1]), (known, there))
+    )
+    filled = np.sqrt(np.clip(common / side**2, 0.0, 1.0))
+    return _as_scores(cosines(raw, under, own) * filled)
 
 
 def _as_scores(values: Array) -> FloatArray:
@@ -306,9 +301,11 @@ def find_peaks(scores: FloatArray, exclusion: float) -> Peaks:
     fraction; ``exclusion`` is the radius in cells around the peak in which no
     second peak is looked for.
     """
+    from crosslook.match.kernels_ncc import highest
+
     count, rows, cols = scores.shape
-    best = scores.reshape(count, -1).argmax(axis=1)
-    row, col = np.divmod(best, cols)
+    place, outside = highest(scores, exclusion)
+    row, col = place.T
     top = scores[np.arange(count), row, col].astype(np.float64)
     border = (row == 0) | (col == 0) | (row == rows - 1) | (col == cols - 1)
     inner_row, inner_col = row.clip(1, max(1, rows - 2)), col.clip(1, max(1, cols - 2))
@@ -319,11 +316,6 @@ def find_peaks(scores: FloatArray, exclusion: float) -> Peaks:
         along = [scores[each, row, inner_col + d] for d in (-1, 0, 1)]
         fraction = np.column_stack([parabola_top(*down), parabola_top(*along)])
         position += np.where(border[:, None], 0.0, fraction)
-    distance = np.hypot(
-        np.arange(rows)[None, :, None] - row[:, None, None],
-        np.arange(cols)[None, None, :] - col[:, None, None],
-    )
-    outside = np.where(distance > exclusion, scores, -1.0).reshape(count, -1).max(axis=1)
     ratio = np.clip(top / np.maximum(outside, 1e-3), 1.0, 10.0)
     return Peaks(position, top, ratio, border)
 

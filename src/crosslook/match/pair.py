@@ -13,6 +13,7 @@ from crosslook.extract.base import Extractor
 from crosslook.geo.grey import GreyImage
 from crosslook.geo.image import ImageFile
 from crosslook.match.channels import Channels, dense_channels
+from crosslook.match.overlays import LeftOut
 from crosslook.match.transform import Transform, identity
 from crosslook.match.warp import warp
 from crosslook.match.working_grid import MARGIN, WorkingGrid, choose_grid
@@ -20,6 +21,8 @@ from crosslook.progress import timer
 from crosslook.types import FloatArray
 
 _Value = TypeVar("_Value")
+_SAMPLE = 16_384  # pixels that say how frequent grey levels are
+_ENTRIES = 4096  # of a table from values to levels
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +78,8 @@ class ImagePair:
         Where the two lie in their files; None for images that come from none.
     device : str
         Where they are correlated, as :func:`~crosslook.match.ncc.correlation_device` names it.
+    left_out : tuple of LeftOut
+        What both show at the same pixels of their frames, and is no ground.
     """
 
     sar: CachedImage
@@ -83,6 +88,12 @@ class ImagePair:
     start: Transform = field(default_factory=identity)
     grid: WorkingGrid | None = None
     device: str = "cpu"
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def is_spoiled(self) -> bool:
+        """Whether marks that are no ground lie all over the images, so that nothing is sure."""
+        return any(one.kind == "pattern" for one in self.left_out)
 
     @classmethod
     def of(
@@ -131,9 +142,9 @@ def read_pair(
     """
     with timer("read"):
         grid = choose_grid(*images, placed, margin)
-        sar, optical = grid.read()
+        sar, optical, said = grid.read()
     return ImagePair(
-        CachedImage.of(sar), CachedImage.of(optical), extractor, grid.start, grid, device
+        CachedImage.of(sar), CachedImage.of(optical), extractor, grid.start, grid, device, said
     )
 
 
@@ -142,14 +153,21 @@ def grey_levels(image: GreyImage, blur: float, bins: int) -> FloatArray:
 
     ``blur`` (pixels) softens speckle and aliasing first.
     """
+    from crosslook.match.kernels_information import spread_levels
+
     values = image.values
     if blur > 0:
         values = cv2.GaussianBlur(values, (0, 0), blur, borderType=cv2.BORDER_REFLECT_101)
-    sample = values[image.valid][:: max(1, int(image.valid.sum()) // 100_000)]
+    sample = values[image.valid]
     # Sorted at once: numpy parts an array for each quantile anew.
-    edges = np.unique(np.quantile(np.sort(sample), np.linspace(0.0, 1.0, 257)))
+    sample = np.sort(sample[:: max(1, len(sample) // _SAMPLE)])
+    edges = np.unique(sample[np.linspace(0, len(sample) - 1, 257).astype(np.int64)])
     rank = np.linspace(0.0, bins - 1.001, len(edges))
-    return np.asarray(np.interp(values, edges, rank), np.float32)
+    low, high = float(edges[0]), float(edges[-1])
+    even = np.linspace(low, high, _ENTRIES)
+    scale = (_ENTRIES - 1) / max(high - low, 1e-12)
+    table = np.interp(even, edges, rank).astype(np.float32)
+    return spread_levels(np.ascontiguousarray(values), low, scale, table)
 
 
 def reduce_image(image: GreyImage, factor: int) -> GreyImage:

@@ -22,11 +22,12 @@ from crosslook.match.transform import Transform, grid_points, scaling, shift_by
 from crosslook.match.warp import warp
 from crosslook.types import Array, FloatArray
 
-_BLOCKS, _REACH = 6, 12
-_CELLS = 96
+_BLOCKS, _REACH = 6, 10
+_CELLS = 80
 _LEAST_CELL, _MOST_CELL = 3, 6
 _BINS, _BLUR = 8, 0.7
 _HERE, _FAR = 1.5, 4.0  # cells
+_HERE_BY_TWO = 2.0
 _LEAST_OVERLAP = 0.5
 _LEAST_FILLED = 0.25  # of a block against the fullest one
 _LEAST_PLACES, _LEAST_BLOCKS = 20, 4
@@ -49,9 +50,9 @@ class Parts(NamedTuple):
 
 
 def evidence_by_parts(pair: ImagePair, transform: Transform) -> Parts:
-    """Compare the parts of two images at a match with what they give up to 12 cells around it.
+    """Compare the parts of two images at a match with what they give up to 10 cells around it.
 
-    Cells are of 3 pixels or more: an image has at most about a hundred of them a side.
+    Cells are of 3 pixels or more: an image has at most about 80 of them a side.
     """
     transform = transform.without_field
     extent = float(np.ptp(transform(grid_points(*pair.sar.shape)), axis=0).max()) * 9 / 8
@@ -136,7 +137,7 @@ def _information_margins(
     nats, counted = part_information(own, wide, parts > 0, _BLOCKS, _BINS)
     most = np.maximum(counted.max(axis=(1, 2), keepdims=True), 1.0)
     allowed = counted[0] >= _LEAST_OVERLAP * most[0]
-    return _levels(nats * counted / most, allowed)[1]
+    return _levels(nats * counted / most, allowed, _HERE_BY_TWO)[1]
 
 
 def _moved(
@@ -183,16 +184,18 @@ def _cosines(sums: NDArray[Any], full: NDArray[Any]) -> Array:
     return np.asarray(cosine * filled, np.float64)
 
 
-def _distance() -> Array:
-    """Cells from the match, shape (25, 25)."""
-    along = np.arange(-_REACH, _REACH + 1)
-    return np.hypot(along[:, None], along)
+def _distance(side: int = 2 * _REACH + 1) -> Array:
+    """Cells from the match, shape (side, side): at every shift, or at every second one."""
+    along = np.linspace(-_REACH, _REACH, side)
+    return np.asarray(np.hypot(along[:, None], along), np.float64)
 
 
-def _levels(scores: Array, allowed: NDArray[np.bool_]) -> tuple[Array, Array]:
+def _levels(
+    scores: Array, allowed: NDArray[np.bool_], within: float = _HERE
+) -> tuple[Array, Array]:
     """Of maps (n, s, s): z-scores at the match, (n,), and their margins over the best elsewhere."""
-    distance = _distance()
-    here, far = allowed & (distance <= _HERE), allowed & (distance > _FAR)
+    distance = _distance(len(allowed))
+    here, far = allowed & (distance <= within), allowed & (distance > _FAR)
     if not here.any() or far.sum() < _LEAST_PLACES:
         return np.zeros(len(scores)), np.zeros(len(scores))
     around = scores[:, far]

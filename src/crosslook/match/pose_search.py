@@ -9,11 +9,10 @@ that are left.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import Any, NamedTuple, TypeVar
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -22,7 +21,6 @@ from scipy import fft
 
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_extractor
-from crosslook.extract.runtime import available_cores
 from crosslook.geo.grey import GreyImage
 from crosslook.match.channels import Channels, dense_channels
 from crosslook.match.ncc import (
@@ -46,10 +44,7 @@ from crosslook.match.transform import (
 from crosslook.match.warp import opencv_matrix, sample_maps, warp
 from crosslook.types import Array, FloatArray
 
-_Item = TypeVar("_Item")
-_Value = TypeVar("_Value")
-_MOST_THREADS = 4  # each holds a pose's spectra; more of them wait for the interpreter
-_MOST_FINE, _MOST_FULL = 60, 20
+_FEW = 6
 _CLOSE_DEGREES = 2.0
 _AROUND, _HERE, _FAR = 16, 2.0, 4.0  # cells
 _UNREDUCED = 64
@@ -61,6 +56,7 @@ _BINS = 8
 _WEIGHTS = (1.0, 1.0, 0.3)  # of fine cells, coarse cells, mutual information
 _SCALE_POWER = 0.75  # 1 for noise alone; what is alike at large scales by chance asks for less
 _ROUND = 16  # cells; so that poses of about one size share a spectrum
+_LATTICE, _EXACT = 3, 32  # cells between counts of mutual information; places counted besides
 _SPARE = 2  # cells, so that scores of other cells can be read off between two of them
 Span = tuple[int, int]
 
@@ -248,17 +244,24 @@ def search_poses(
 def _search_aspect(search: PoseSearch) -> list[Candidate]:
     """The best poses of one anisotropic scaling, coarse to fine."""
     poses = search.poses.poses()
-    if search.finer and search.factor == search.usual and len(poses) <= _MOST_FINE:
+    count = len(poses)
+    if search.finer and search.factor == search.usual and count <= _FEW:
         return []  # it would be the same search again
-    if len(poses) > _MOST_FINE and not search.finer:
-        coarse = _in_threads(lambda pose: search.coarse_score(pose, 2), poses)
-        poses = [one.pose for one in best_of(coarse, _MOST_FINE)]
-    fine = best_of(_in_threads(lambda pose: search.coarse_score(pose, 1), poses), _MOST_FULL)
+    if count > _FEW and not search.finer:
+        coarse = [search.coarse_score(pose, 2) for pose in poses]
+        poses = [one.pose for one in best_of(coarse, _part(count, 4, 60))]
+    most = _part(count, 10, 20)
+    fine = best_of([search.coarse_score(pose, 1) for pose in poses], most)
     if search.poses.rotation_step > _CLOSE_DEGREES:
-        fine = _in_threads(search.refine, fine)
-    best = [one.pose for one in best_of(fine, _MOST_FULL // 2)]
+        fine = [search.refine(one) for one in fine]
+    best = [one.pose for one in best_of(fine, most // 2)]
     full = _full_scores(search, best)
     return [search.candidate(one) for one in best_of(full, len(full))]
+
+
+def _part(count: int, share: int, most: int) -> int:
+    """How many poses are looked at more closely: one in so many, within limits."""
+    return min(max(count // share, _FEW), most)
 
 
 def _full_scores(search: PoseSearch, poses: list[Pose]) -> list[Peak]:
@@ -271,15 +274,9 @@ def _full_scores(search: PoseSearch, poses: list[Pose]) -> list[Peak]:
     for pose in waiting:
         scores = search.full_scores(pose)
         if (spread := scores.spread()) is not None:
-            others = _in_threads(partial(search.full_peak, spread), list(waiting))
+            others = (search.full_peak(spread, other) for other in waiting)
             return [search.full_peak(spread, pose, scores), *others]
     return []
-
-
-def _in_threads(work: Callable[[_Item], _Value], items: Sequence[_Item]) -> list[_Value]:
-    """What each gives, in order: transforms and warps let other threads go on meanwhile."""
-    with ThreadPoolExecutor(min(available_cores(), _MOST_THREADS)) as pool:
-        return list(pool.map(work, items))
 
 
 def best_of(peaks: list[Peak], count: int) -> list[Peak]:
@@ -298,7 +295,7 @@ def whole_image(pair: ImagePair, transform: Transform) -> tuple[float, float]:
         above the mean of all places up to sixteen cells away, and how far
         that is above the best place beyond four cells.
     """
-    search = PoseSearch(pair, transform, PoseRange())
+    search = PoseSearch(pair, transform, PoseRange(), around=_AROUND)
     found = search.full_scores(Pose())
     rows, cols = (  # cells from the match
         np.arange(n) + first - corner / search.cell
@@ -321,7 +318,13 @@ class PoseSearch:
     """The reduced images of one search, and the scores of poses on them."""
 
     def __init__(
-        self, pair: ImagePair, start: Transform, poses: PoseRange, *, finer: bool = False
+        self,
+        pair: ImagePair,
+        start: Transform,
+        poses: PoseRange,
+        *,
+        finer: bool = False,
+        around: int | None = None,
     ) -> None:
         sar, optical = pair.sar, pair.optical
         extent = float(np.ptp(start(grid_points(*sar.shape)), axis=0).max()) * 9 / 8
@@ -330,6 +333,7 @@ class PoseSearch:
         self.usual = max(1, round(reduced))
         self.factor = max(1, round(reduced / 2)) if finer else self.usual
         self.sar, self.start, self.poses = sar, start, poses
+        self.around = around  # cells from the start that are looked at, of either axis
         self.optical = optical.reduced(self.factor)
         self.cell = int(np.clip(round(extent / self.factor / _CELLS), 2, 8))
         self.scale = start.local_scale(np.array(sar.shape, np.float64) / 2)
@@ -385,9 +389,10 @@ class PoseSearch:
         halved = [(low // 2 - _SPARE, high // 2 + _SPARE) for low, high in spans]
         coarser, _, first = self._correlate(wide, 2 * cell, halved)
         coarser = _sampled(coarser, first, scores.shape, origin, 0.5)
-        information, first = self._information(image, cell, spans)
-        information = _sampled(information, first, scores.shape, origin, 1.0)
-        return FullScores((scores * weight, coarser * weight, information), allowed, origin)
+        edges = scores * weight, coarser * weight
+        best = FullScores(edges, allowed, origin)
+        information = self._information(image, allowed, origin, best.total(best.spread()))
+        return FullScores((*edges, information), allowed, origin)
 
     def candidate(self, peak: Peak) -> Candidate:
         """The transform that a peak stands for."""
@@ -455,6 +460,9 @@ class PoseSearch:
                 most = self.poses.shift / self.factor
                 low = max(low, int(np.floor((corner[axis] - most) / cell)))
                 high = min(high, int(np.ceil((corner[axis] + most) / cell)))
+            if self.around is not None:
+                low = max(low, int(np.floor(corner[axis] / cell)) - self.around)
+                high = min(high, int(np.ceil(corner[axis] / cell)) + self.around)
             out.append((low - _SPARE, high + _SPARE))
         return out
 
@@ -485,29 +493,29 @@ class PoseSearch:
         )
 
     def _information(
-        self, image: GreyImage, cell: int, spans: Sequence[Span]
-    ) -> tuple[Array, tuple[int, int]]:
-        """Mutual information at positions, times the overlap, and the first position.
+        self, image: GreyImage, allowed: NDArray[np.bool_], origin: Span, best: Array
+    ) -> Array:
+        """Mutual information at positions, times the overlap; float64, (h, w).
 
-        The joint histogram of every position is a correlation of the masks of
-        two grey levels (Oefverstedt et al., "Fast computation of mutual
-        information in the frequency domain", 2022).
+        Counted at every third position along both axes and read off in between, since it
+        falls off over some cells; counted too where ``best`` is highest.
         """
-        fixed = _level_masks(self.optical.reduced(cell))
-        moving = _level_masks(CachedImage.of(reduce_image(image, cell)))
-        size, cut, origin = _transform_of(fixed.shape[1:], moving.shape[1:], spans)
-        theirs = forward(place(fixed, self.device), size)
-        ours = forward(place(moving[:, ::-1, ::-1], self.device), size)
-        shape = [part.stop - part.start for part in cut]
-        own, both = np.zeros(shape), np.zeros(shape)
-        other = np.zeros((len(theirs), *shape), np.float32)
-        for one in ours:  # so that the counts of one level stay in the cache
-            counts = np.maximum(fetch(inverse(theirs * one, size)[:, *cut]), 1e-2)
-            both += _sum_log(counts)
-            own += _sum_log(counts.sum(axis=0)[None])
-            other += counts
-        # The count times the sum of both entropies less that of the joint histogram.
-        return _sum_log(other.sum(axis=0)[None]) - own - _sum_log(other) + both, origin
+        from crosslook.match.kernels_information import information_at
+
+        fixed = _level_map(self.optical.reduced(self.cell))
+        moving = _level_map(CachedImage.of(reduce_image(image, self.cell)))
+        rows, cols = (np.arange(0, n + _LATTICE - 1, _LATTICE) for n in allowed.shape)
+        lattice = np.stack(np.meshgrid(rows, cols, indexing="ij"), axis=-1).reshape(-1, 2)
+        high = np.where(allowed, best, -np.inf).reshape(-1)
+        exact = np.argpartition(high, -_EXACT)[-_EXACT:] if high.size > _EXACT else np.arange(0)
+        places = np.stack(np.unravel_index(exact, allowed.shape), axis=-1)
+        at = np.concatenate([lattice, places]) + np.array(origin)
+        nats = information_at(fixed, moving, at, _BINS)
+        coarse = nats[: len(lattice)].reshape(1, len(rows), len(cols))
+        between = (np.arange(n) / _LATTICE for n in allowed.shape)
+        out = np.asarray(sample_maps(coarse, between)[0], np.float64)
+        out.reshape(-1)[exact] = nats[len(lattice) :]
+        return out
 
     def _allowed(
         self, filled: Array, first: tuple[int, int], cell: int, corner: Array
@@ -594,19 +602,14 @@ def _transform_of(
     return (size[0], size[1]), (cut[0], cut[1]), (origin[0], origin[1])
 
 
-def _level_masks(image: CachedImage) -> FloatArray:
-    """One mask (bins, H, W) of each of the equalised grey levels."""
+def _level_map(image: CachedImage) -> NDArray[np.uint8]:
+    """Equalised grey levels (H, W), one more where invalid."""
 
-    def computed() -> FloatArray:
-        level = np.where(image.valid, np.round(image.levels(1.0, _BINS)), -1.0)
-        return np.asarray(level == np.arange(_BINS)[:, None, None], np.float32)
+    def computed() -> NDArray[np.uint8]:
+        level = np.round(image.levels(1.0, _BINS))
+        return np.where(image.valid, level, np.float32(_BINS)).astype(np.uint8)
 
-    return image.cached("level masks", computed)
-
-
-def _sum_log(counts: Array) -> Array:
-    """``sum n log n`` over the first axis."""
-    return np.asarray(np.einsum("khw,khw->hw", counts, np.log(counts)), np.float64)
+    return image.cached("level map", computed)
 
 
 def _weight(filled: Array, pose: Pose) -> Array:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
-from crosslook.match.pair import CachedImage, ImagePair
+from crosslook.match.pair import CachedImage, ImagePair, grey_levels
 from crosslook.match.settings import TransformModel
 from crosslook.match.transform import (
     Transform,
@@ -27,8 +25,7 @@ _OUTSIDE = -1e5  # so low that a linear mix with any level stays negative
 BINS = 32
 _MIN_SAMPLES = 256
 _BY_CHANCE = 0.1  # times bins^2: nats times pixels that images without anything in common share
-_MANY = 262_144
-_BLOCK = 16_384  # pixels that are counted at once: they stay in the cache
+_ENOUGH = 65_536
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,40 +40,42 @@ class InformationMeasure:
 
     Attributes
     ----------
-    sar : float32 array, shape (H, W)
-        Levels 0..31, very low where invalid.
-    optical : int64 array, shape (H', W')
-        Levels 0..31, -1 where invalid.
+    sar : float32 array, shape (H + 2, W + 1)
+        Levels 0..31, very low where invalid, as the last two rows and the last column are.
+    optical : uint8 array, shape (H', W')
+        Levels 0..31, and 32 where invalid, of the pixels that are looked at.
     every : int
-        Of the optical pixels only every so-many-th along both axes is looked at.
+        The optical pixels that are looked at are every so-many-th along both axes.
     gapped : bool
         Whether an image has thin gaps, so that the pixels in common change with every shift:
         then what so many pixels have in common by chance is taken off.
     """
 
     sar: FloatArray
-    optical: NDArray[np.int64]
+    optical: NDArray[np.uint8]
     every: int = 1
     gapped: bool = False
 
     def __call__(self, transform: Transform) -> float:
         """Mutual information of the overlap; 0 where they hardly overlap."""
-        fixed, known = self._looked_at
-        if self.every > 1:  # the first pixel's centre is at 0.5 on either grid
-            transform = _lattice(self.every) @ transform
-        shape = (int(fixed.shape[0]), int(fixed.shape[1]))
-        moved = warp_array(self.sar, transform, shape, cv2.INTER_LINEAR, outside=_OUTSIDE)
-        inside = (moved >= 0) & known
-        if (common := np.count_nonzero(inside)) < _MIN_SAMPLES:
+        if transform.is_flat:
+            return self.under(np.array(transform.matrix))  # a loop takes what may be written
+        # A field is interpolated pixel by pixel: the image that it gives lies as it should.
+        shape = (self.optical.shape[0] * self.every, self.optical.shape[1] * self.every)
+        own = self.sar[:-2, :-1]
+        moved = warp_array(own, transform, shape, cv2.INTER_LINEAR, outside=_OUTSIDE)
+        return replace(self, sar=_framed(moved)).under(np.eye(3))
+
+    def under(self, matrix: Array) -> float:
+        """Mutual information under the map of a matrix (3, 3) from SAR to optical pixels."""
+        from crosslook.match.kernels_information import information_under
+
+        moving, width = self.sar.reshape(-1), self.sar.shape[1]
+        nats, common = information_under(moving, width, self.optical, matrix, self.every)
+        if common < _MIN_SAMPLES:
             return 0.0
         by_chance = _BY_CHANCE * BINS**2 / common if self.gapped else 0.0
-        return mutual_information(_joint(moved, fixed, inside)) - by_chance
-
-    @cached_property
-    def _looked_at(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Levels of the optical pixels that are looked at, and which of them are valid."""
-        fixed = np.ascontiguousarray(self.optical[:: self.every, :: self.every])
-        return fixed, fixed >= 0
+        return nats - by_chance
 
 
 def information_measure(
@@ -84,65 +83,38 @@ def information_measure(
 ) -> InformationMeasure:
     """Prepare the measure; ``blur`` (pixels) softens speckle and aliasing first.
 
-    ``sparse`` looks at every second pixel of an optical image of 262,144 pixels
-    or more, along both axes, and at every fourth of one 16 times as large: enough
-    for a histogram of 32 x 32, and a fraction of the work for those who ask
-    hundreds of times.
+    ``sparse`` looks at about 65,536 pixels of a larger optical image, evenly spread: enough
+    for a histogram of 32 x 32, and a fraction of the work for those who ask often.
     """
-    every = 1
-    if sparse and optical.values.size >= _MANY:
-        every = 4 if optical.values.size >= 16 * _MANY else 2
+    every = max(1, int(np.sqrt(optical.values.size / _ENOUGH))) if sparse else 1
     return InformationMeasure(
-        np.where(sar.valid, sar.levels(blur, BINS), np.float32(_OUTSIDE)),
-        np.where(optical.valid, optical.levels(blur, BINS), -1.0).astype(np.int64),
+        sar.cached(("moving levels", blur), lambda: _moving_levels(sar, blur)),
+        optical.cached(("fixed levels", blur, every), lambda: _fixed_levels(optical, blur, every)),
         every,
         sar.gaps is not None or optical.gaps is not None,
     )
 
 
-def _lattice(every: int) -> Transform:
-    """From pixels to those of a grid that holds every so-many-th of them."""
-    shift = translation(0.5 - 0.5 / every, 0.5 - 0.5 / every)
-    return Transform(shift @ scaling(every).inverse.matrix, "similarity")
+def _moving_levels(image: CachedImage, blur: float) -> FloatArray:
+    levels = _framed(grey_levels(image, blur, BINS))
+    levels[:-2, :-1][~image.valid] = _OUTSIDE
+    return levels
 
 
-def mutual_information(joint: Array) -> float:
-    """``sum p(a, b) log(p(a, b) / (p(a) p(b)))`` in nats (Shannon 1948).
-
-    ``joint`` holds counts or probabilities, shape (A, B), not negative.
-    """
-    probability = joint / joint.sum()
-    expected = probability.sum(axis=1, keepdims=True) * probability.sum(axis=0, keepdims=True)
-    filled = probability > 0
-    return float((probability[filled] * np.log(probability[filled] / expected[filled])).sum())
+def _fixed_levels(image: CachedImage, blur: float, every: int) -> NDArray[np.uint8]:
+    part = np.s_[::every, ::every]
+    levels = grey_levels(image, blur, BINS)[part]
+    return np.where(image.valid[part], levels, np.float32(BINS)).astype(np.uint8)
 
 
-def _joint(moved: FloatArray, fixed: NDArray[np.int64], inside: NDArray[np.bool_]) -> Array:
-    counts = np.zeros(BINS**2)
-    rows = max(1, _BLOCK // moved.shape[1])
-    for top in range(0, len(moved), rows):
-        part = slice(top, top + rows)
-        counts += _count(moved[part], fixed[part], inside[part])
-    smooth = np.array([1.0, 4.0, 1.0]) / 6.0
-    result = cv2.sepFilter2D(
-        counts.reshape(BINS, BINS), cv2.CV_64F, smooth, smooth, borderType=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(result, np.float64)
-
-
-def _count(moved: FloatArray, fixed: NDArray[np.int64], inside: NDArray[np.bool_]) -> Array:
-    """How often two levels meet, (32 * 32,), a moved one shared by the two around it."""
-    low = np.minimum(moved.astype(np.int64), BINS - 2)
-    upper = (moved - low).ravel()
-    size = BINS**2
-    index = low * BINS + fixed
-    index[~inside] = size  # sorted out with what lies beyond the last bin
-    at = index.ravel()
-    lower = np.bincount(at, 1.0 - upper, size + 1)[:size]
-    return np.asarray(lower + np.bincount(at + BINS, upper, size + BINS + 1)[:size], np.float64)
+def _framed(levels: FloatArray) -> FloatArray:
+    """Levels with two more rows and a column of invalid ones, where a compiled loop may read."""
+    framed = cv2.copyMakeBorder(levels, 0, 2, 0, 1, cv2.BORDER_CONSTANT, value=_OUTSIDE)
+    return np.asarray(framed, np.float32)
 
 
 _SMALLEST_SIDE = 96
+_MOST_STEPS, _SHRINK = 2.0, 0.6
 _RINGS_PX = (24.0, 12.0)
 
 
@@ -157,9 +129,9 @@ class PyramidLevel:
     blur : float
         Pixels of that level.
     step : float
-        First size of the simplex, in pixels of the full image.
+        How far apart the first values are, in pixels of the full image.
     evaluations : int
-        Upper bound of calls of the measure.
+        Upper bound of calls of the measure, more or less.
     """
 
     factor: int
@@ -188,9 +160,9 @@ def fraction_of(residual: float) -> float:
 
 
 LEVELS = (
-    PyramidLevel(4, 0.7, 3.0, 80),
-    PyramidLevel(2, 1.0, 1.0, 80),
-    PyramidLevel(1, 1.0, 0.4, 60),
+    PyramidLevel(4, 0.7, 3.0, 30),
+    PyramidLevel(2, 1.0, 1.0, 30),
+    PyramidLevel(1, 1.0, 0.4, 20),
 )
 
 
@@ -220,7 +192,7 @@ def refine(
     """Move a transform towards the nearest optimum of mutual information.
 
     A small similarity (a shift for the model ``shift``) is put after the
-    start and found by the simplex method (Nelder and Mead 1965), level by
+    start and found by parabolas along each of its parameters, level by
     level. Maes et al., "Multimodality image registration by maximization of
     mutual information", IEEE TMI 1997.
 
@@ -239,7 +211,7 @@ def refine(
     -------
     Refinement
     """
-    if start.has_field:  # a spline is slow to invert: warped once, the image is moved
+    if not start.is_flat:  # a spline is slow to invert: warped once, the image is moved
         result = refine(pair.warped(start), identity(), levels, fraction)
         return replace(result, transform=result.transform @ start)
     size = pair.optical.shape
@@ -267,14 +239,15 @@ def information_score(pair: ImagePair, transform: Transform) -> float:
     Returns ``(I - mean) / standard deviation`` with mean and standard deviation over sixteen
     shifts on two rings of 24 and 12 optical pixels.
     """
-    if transform.has_field:
+    if not transform.is_flat:
         return information_score(pair.warped(transform), identity())
     level = PyramidLevel(2 if min(pair.optical.shape) >= 2 * _SMALLEST_SIDE else 1, 1.0, 0.0, 0)
-    measure = _measure(pair, level)
+    measure = _measure(pair, level, sparse=True)
+    grow = scaling(level.factor)
+    before, after = transform.matrix @ grow.matrix, grow.inverse.matrix
     angles = np.arange(8) * np.pi / 4
     shifts = [translation(r * np.sin(a), r * np.cos(a)) for r in _RINGS_PX for a in angles]
-    rings = [measure(_reduced(Transform(s, "shift") @ transform, level.factor)) for s in shifts]
-    here = measure(_reduced(transform, level.factor))
+    here, *rings = (measure.under(after @ one @ before) for one in (np.eye(3), *shifts))
     return float((here - np.mean(rings)) / max(float(np.std(rings)), 1e-6))
 
 
@@ -285,22 +258,30 @@ def _climb(
     level: PyramidLevel,
     size: tuple[int, int],
 ) -> Array:
+    """Go to the top of parabolas through three values along each parameter, again and again."""
     grow = scaling(level.factor)
-    # Both ends of the chain once, as this is called hundreds of times.
-    before, after = start @ grow, grow.inverse.matrix
+    # Both ends of the chain once, as this is called often.
+    before, after = start.matrix @ grow.matrix, grow.inverse.matrix
 
-    def loss(values: Array) -> float:
-        return -measure(Transform(after @ _delta_matrix(values, size)) @ before)
+    def value(parameters: Array) -> float:
+        return measure.under(after @ _delta_matrix(parameters, size) @ before)
 
-    simplex = np.vstack([parameters, parameters + level.step * np.eye(len(parameters))])
-    options = {
-        "initial_simplex": simplex,
-        "maxfev": level.evaluations,
-        "xatol": 0.02 * level.factor,
-        "fatol": 1e-7,
-    }
-    optimum = minimize(loss, parameters, method="Nelder-Mead", options=options)
-    return np.asarray(optimum.x, np.float64)
+    best, top, step = parameters, value(parameters), level.step
+    sides = np.eye(len(parameters))
+    for _ in range(level.evaluations // (2 * len(parameters) + 2)):
+        low, high = (np.array([value(best + k * step * one) for one in sides]) for k in (-1, 1))
+        # Without a top between the two it goes on towards the higher one.
+        bend = np.minimum(low + high - 2.0 * top, -1e-12)
+        move = np.clip(0.5 * (low - high) / bend, -_MOST_STEPS, _MOST_STEPS) * step
+        higher = np.maximum(low, high)
+        axis = int(higher.argmax())
+        if (there := value(best + move)) >= max(top, higher[axis]):
+            best, top = best + move, there
+        elif higher[axis] > top:
+            best = best + step * np.sign(high[axis] - low[axis]) * sides[axis]
+            top = float(higher[axis])
+        step *= _SHRINK
+    return best
 
 
 def _delta(values: Array, size: tuple[int, int]) -> Transform:

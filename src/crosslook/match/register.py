@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from crosslook import threads
 from crosslook.data.pairs import ScenePair
 from crosslook.errors import CrosslookError
 from crosslook.extract.base import Extractor
@@ -101,7 +102,7 @@ def _registered(
     georeferences or the points of the settings do.
     """
     tried = []
-    with timings() as seconds:
+    with threads.limited(settings.threads, in_pieces=True), timings() as seconds:
         images = _opened(sar_image, optical_image, settings)
         placed = start_of(*images, settings.points) if placed is None else placed
         # Around where it is placed, then the whole overlap; or the range requested alone.
@@ -231,6 +232,7 @@ def make_result(
         working_pixel=pixel,
         geometry=None if found.selection is None else found.selection.to_dict(pixel),
         judged_as=found.verdict.search,
+        left_out=found.pair.left_out,
     )
 
 

@@ -21,6 +21,7 @@ from crosslook.geo.grid import ground_axes, is_placed, mean_metres, shape_of, wi
 from crosslook.geo.image import ImageFile
 from crosslook.geo.raster import RasterFile
 from crosslook.match.channels import Channels
+from crosslook.match.field import FLAT, Field, fit_field
 from crosslook.match.pair import ImagePair
 from crosslook.match.robust_fit import similarity_matrix
 from crosslook.match.settings import ReliefOptions
@@ -159,135 +160,10 @@ CLEAR = 1.1
 _BAND_PX = 6.0  # across the range: noise, and what one transform fits ill
 _SPACING = 8.0
 _LEAST_FOLLOWED = 20
-_MOST_POINTS = 400  # in the choice of the smoothness
-_LENGTHS = (0.75, 1.25, 2.0, 3.5)  # of the correlation of heights, in templates
-_NOISES = (0.003, 0.02, 0.1, 0.5)  # variance of a tie point over that of the relief
-_FOLDS = 5
-_CAP_PX = 8.0  # an error beyond this is an outlier, whatever its size
+_DENSE = 44  # templates along a side, at most
 _SOFT_PX = 1.5
-_ROUNDS = 3
 _TERRAIN_ROUNDS = 20
 _LEAST_JACOBIAN = 0.1
-
-
-@dataclass(frozen=True)
-class Smoothness:
-    """How a field follows tie points.
-
-    Attributes
-    ----------
-    length : float
-        Pixels over which displacements are alike.
-    noise : float
-        Variance of a tie point over that of the field; ``inf`` for no field at all.
-    """
-
-    length: float
-    noise: float
-
-
-FLAT = Smoothness(1.0, float("inf"))
-
-
-@dataclass(frozen=True, eq=False)
-class Field:
-    """Displacements along and across a direction, as a sum of bumps at tie points.
-
-    The mean of a Gaussian process with Matern 3/2 covariance (Rasmussen and
-    Williams, "Gaussian processes for machine learning", 2006): as smooth as
-    ground is, and back at zero, that is flat, away from all points.
-    """
-
-    knots: Array
-    weights: tuple[Array, Array]
-    smoothness: tuple[Smoothness, Smoothness]
-    axes: Array
-
-    def __call__(self, points: Array) -> Array:
-        """Displacement (n, 2) in rows and columns at positions (n, 2)."""
-        out = np.zeros((len(points), 2))
-        for axis, weight, smooth in zip(self.axes, self.weights, self.smoothness, strict=True):
-            if np.isfinite(smooth.noise):
-                for start in range(0, len(points), 8192):  # bounds memory
-                    part = slice(start, start + 8192)
-                    near = covariance(points[part], self.knots, smooth.length)
-                    out[part] += (near @ weight)[:, None] * axis
-        return out
-
-
-def covariance(first: Array, second: Array, length: float) -> Array:
-    """Matern 3/2 between positions (n, 2) and (m, 2), 1 at distance 0, shape (n, m)."""
-    squared = ((first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)) - 2.0 * first @ second.T
-    scaled = np.sqrt(3.0 * np.maximum(squared, 0.0)) / length
-    return np.asarray((1.0 + scaled) * np.exp(-scaled), np.float64)
-
-
-def choose_smoothness(points: Array, values: Array, template: float) -> Smoothness:
-    """The smoothness under which points in blocks that were left out are predicted best.
-
-    Parameters
-    ----------
-    points : float64 array, shape (n, 2)
-    values : float64 array, shape (n,)
-        Displacements along one direction, pixels.
-    template : float
-        Side of a template; blocks are a quarter larger, so that no template
-        lies in both parts but at a block's rim.
-    """
-    every = max(1, -(-len(points) // _MOST_POINTS))
-    points, values = points[::every], values[::every]
-    square = np.floor(points / (1.25 * template)).astype(int)
-    fold = (square[:, 0] * 2 + square[:, 1] * 3) % _FOLDS
-    best, least = FLAT, float(np.minimum(np.abs(values), _CAP_PX).mean())
-    for length in _LENGTHS:
-        whole = covariance(points, points, length * template)
-        for noise in _NOISES:
-            error = np.zeros(len(points))
-            for k in range(_FOLDS):
-                out, kept = fold == k, fold != k
-                if out.any() and kept.any():
-                    system = whole[np.ix_(kept, kept)] + noise * np.eye(int(kept.sum()))
-                    weight = np.linalg.solve(system, values[kept])
-                    error[out] = whole[np.ix_(out, kept)] @ weight - values[out]
-            mean = float(np.minimum(np.abs(error), _CAP_PX).mean())
-            if mean < least:
-                best, least = Smoothness(length * template, noise), mean
-    return best
-
-
-def fit_field(
-    points: Array,
-    displacement: Array,
-    direction: float,
-    template: float,
-    smoothness: tuple[Smoothness, Smoothness] | None = None,
-) -> Field:
-    """Fit a field through displacements (n, 2) at optical positions (n, 2).
-
-    ``direction`` is that of the range in degrees from the columns towards the
-    rows. Along and across it the smoothness is chosen apart: across it there
-    is often none but noise, and then no field.
-    """
-    axes = direction_of(direction)
-    parts = [displacement @ axis for axis in axes]
-    if smoothness is None:
-        along, across = (choose_smoothness(points, part, template) for part in parts)
-        smoothness = (along, across)
-    weights = [_weights(points, v, s) for v, s in zip(parts, smoothness, strict=True)]
-    return Field(points, (weights[0], weights[1]), smoothness, axes)
-
-
-def _weights(points: Array, values: Array, smooth: Smoothness) -> Array:
-    """Robustly: points far from the field count little (iteratively reweighted)."""
-    if not np.isfinite(smooth.noise):
-        return np.zeros(len(points))
-    whole = covariance(points, points, smooth.length)
-    reliable = np.ones(len(points))
-    weight: Array = np.zeros(len(points))
-    for _ in range(_ROUNDS):
-        weight = np.asarray(np.linalg.solve(whole + np.diag(smooth.noise / reliable), values))
-        reliable = 1.0 / (1.0 + ((whole @ weight - values) / _SOFT_PX) ** 2)
-    return weight
 
 
 @dataclass(frozen=True)
@@ -386,7 +262,8 @@ def follow_relief(
         if known is not None and per_metre is not None:
             rest -= _sampled(known, points.optical)[:, None] * per_metre
         smoothness = None if settled else (FLAT, FLAT)
-        field = fit_field(points.optical, rest, direction, stage.template, smoothness)
+        axes = direction_of(direction)
+        field = fit_field(points.optical, rest, axes, stage.template, smoothness)
         terrain = None if known is None or per_metre is None else known[..., None] * per_metre
         current = relief_transform(base, field, shape, terrain)
         fitted = ReliefFit(current, base, points, direction, field, stage.template, per_metre)
@@ -460,8 +337,12 @@ def _sampled(heights: Array, points: Array) -> Array:
 def _stages(side: int) -> tuple[Stage, ...]:
     """Large templates that find where hills went, then small ones that follow their slopes."""
     wide, fine = max(48.0, min(96.0, 0.2 * side)), max(36.0, min(80.0, 0.125 * side))
-    last = Stage(fine, 14.0, max(fine / 3, side / 44), 3.0)
-    return Stage(wide, 44.0, wide / 3, 3.0), last, Stage(wide, 9.0, wide / 4, 3.0)
+    apart = side / _DENSE
+    return (
+        Stage(wide, 44.0, max(wide / 3, apart), 3.0),
+        Stage(fine, 14.0, max(fine / 3, apart), 3.0),
+        Stage(wide, 9.0, max(wide / 4, apart), 3.0),
+    )
 
 
 def _maps_to_the_rim(pair: ImagePair, current: Transform, stage: Stage) -> ScoreMaps:

@@ -33,6 +33,7 @@ from crosslook.match.files import (
     write_images,
     write_tie_points,
 )
+from crosslook.match.overlays import LeftOut
 from crosslook.match.placement import placement
 from crosslook.match.settings import Search
 from crosslook.match.tie_points import TiePoints
@@ -89,6 +90,8 @@ class MatchResult:
     geometry : dict or None
         Candidate models, by how well they predict tie points that they were not fitted to;
         None where a model was given that needs no comparison, or too few points agreed.
+    left_out : tuple of LeftOut
+        What both images show at the same pixels of their frames, and is no ground.
     """
 
     verdict: Label
@@ -109,11 +112,13 @@ class MatchResult:
     reason: str = ""
     geometry: dict[str, Any] | None = None
     judged_as: Search = "initial"
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know of how the images were read."""
-        return (*self.sar.notes, *self.optical.notes)
+        """What a user should know of how the images were read and matched."""
+        said = (one.sentence for one in self.left_out)
+        return (*self.sar.notes, *self.optical.notes, *said)
 
     @property
     def confidence_text(self) -> str:
@@ -176,6 +181,7 @@ class MatchResult:
             "alternatives": list(self.alternatives),
             "crs": crs_text(self.optical.grid),
             "images": {"sar": _described(self.sar), "optical": _described(self.optical)},
+            "masked": [asdict(one) for one in self.left_out],
             "notes": list(self.notes),
             "timings_s": {name: round(value, 4) for name, value in self.timings.items()},
             "window": None if self.window is None else asdict(self.window),

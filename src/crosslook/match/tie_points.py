@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,8 @@ _MOST_FRACTION = 0.75
 _ROTATIONS, _SCALES = 0.5 * np.arange(-6, 7), 0.01 * np.arange(-3, 4)  # of the vote
 _LEAST_WEIGHT, _LEAST_STD = 0.01, 0.05
 _BATCH = 256  # templates correlated at once; bounds memory
-# What a cell costs, in multiplications: summed for one shift, and transformed and back.
-_SUMMING, _TRANSFORMING = 6, 60
+# What a cell costs, in compiled multiplications: summed for a shift, and transformed and back.
+_SUMMING, _TRANSFORMING = 3, 200
 
 
 @dataclass(frozen=True)
@@ -158,24 +159,26 @@ def score_maps(warped: Channels, optical: Channels, stage: Stage, device: str = 
     gaps = None
     if warped.gaps is not None or optical.gaps is not None:
         own, other = (
-            np.ones((1, *one.valid.shape), np.float32)
+            np.ones(one.valid.shape, np.float32)
             if one.gaps is None
-            else (~one.gaps[None]).astype(np.float32)
+            else (~one.gaps).astype(np.float32)
             for one in (warped, optical)
         )
-        rim = ((0, 0), (reach, reach), (reach, reach))
-        gaps = own, np.pad(other, rim, constant_values=1.0)
-    area, wide = (side + 2 * reach) ** 2, side + 2 * reach
+        gaps = own, np.pad(other, reach, constant_values=1.0)
+    wide = side + 2 * reach
     by_shifts = (2 * reach + 1) ** 2 * warped.valid.size * (len(padded) + _SUMMING)
-    fewer = by_shifts < _TRANSFORMING * len(corners) * len(padded) * area
-    if gaps is None and fewer and device == "cpu":
-        scores = correlate_shifts(warped.values, padded, corners, side)
+    fewer = by_shifts < _TRANSFORMING * len(corners) * len(padded) * wide**2
+    if fewer and device == "cpu":
+        scores = correlate_shifts(warped.values, padded, corners, side, gaps)
         return ScoreMaps(scores, centres, reach, stride, side)
     scores = np.zeros((len(corners), 2 * reach + 1, 2 * reach + 1), np.float32)
     for start in range(0, len(corners), _BATCH):
         part = corners[start : start + _BATCH]
         templates, searches = _cut(warped.values, part, side), _cut(padded, part, wide)
-        known = gaps and (_cut(gaps[0], part, side)[:, 0], _cut(gaps[1], part, wide)[:, 0])
+        known = gaps and (
+            _cut(gaps[0][None], part, side)[:, 0],
+            _cut(gaps[1][None], part, wide)[:, 0],
+        )
         scores[start : start + _BATCH] = correlate(templates, searches, known, device)
     return ScoreMaps(scores, centres, reach, stride, side)
 
@@ -253,31 +256,20 @@ def hough_vote(maps: ScoreMaps, size: tuple[int, int], *, shift_only: bool = Fal
     Transform
         Moves the warped SAR image onto the optical one; to the nearest cell.
     """
+    from crosslook.match.kernels_ncc import displaced_sums
+
     centre = np.array(size, np.float64) / 2
     arms = maps.centres - centre
     reach, stride = maps.reach, maps.stride
     # A map votes by how far it rises above its own mean, in its own standard deviations.
     level = maps.scores - maps.scores.mean(axis=(1, 2), keepdims=True)
-    best, winner = -np.inf, similarity((0.0, 0.0))
-    for rotation in (0.0,) if shift_only else _ROTATIONS:
-        for scaled in (0.0,) if shift_only else _SCALES:
-            rotated = similarity((0.0, 0.0), rotation, 1.0 + scaled)
-            total = _displaced_sum(level, (rotated(arms) - arms) / stride)
-            row, col = np.unravel_index(int(total.argmax()), total.shape)
-            if total[row, col] > best:
-                best = float(total[row, col])
-                shift = ((row - reach) * stride, (col - reach) * stride)
-                winner = similarity(shift, rotation, 1.0 + scaled, (centre[0], centre[1]))
-    return winner
-
-
-def _displaced_sum(level: Array, displacement: Array) -> Array:
-    """``sum_k level[k][s + displacement[k]]`` for all cells s; 0 beyond a map."""
-    side = level.shape[1]
-    total = np.zeros(level.shape[1:])
-    for one, (down, right) in zip(level, np.round(displacement).astype(int), strict=True):
-        rows, cols = (slice(max(0, -n), max(0, side - max(0, n))) for n in (down, right))
-        there = total[rows, cols]
-        top, left = max(0, down), max(0, right)
-        there += one[top : top + there.shape[0], left : left + there.shape[1]]
-    return total
+    poses = [(0.0, 0.0)] if shift_only else list(product(_ROTATIONS, _SCALES))
+    factors = np.array([(1.0 + scaled) * np.exp(1j * np.radians(r)) for r, scaled in poses])
+    # Columns as real, rows as imaginary part, so that a pose is a factor.
+    moved = (factors - 1.0)[:, None] * (arms[:, 1] + 1j * arms[:, 0]) / stride
+    down, right = (np.rint(part).astype(np.int64) for part in (moved.imag, moved.real))
+    total = displaced_sums(level, down, right)
+    pose, row, col = np.unravel_index(int(total.argmax()), total.shape)
+    shift = ((row - reach) * stride, (col - reach) * stride)
+    rotation, scaled = poses[pose]
+    return similarity(shift, rotation, 1.0 + scaled, (centre[0], centre[1]))
