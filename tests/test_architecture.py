@@ -16,6 +16,7 @@ WINGS = {"retrieval", "report"}, {"match", "atlas"}
 
 LEAVES = {
     "_version",
+    "compiled",
     "types",
     "options",
     "errors",

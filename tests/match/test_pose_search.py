@@ -7,15 +7,18 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from scipy.special import xlogy
 
 from crosslook.extract.registry import open_extractor
 from crosslook.geo.grey import GreyImage
 from crosslook.match.channels import dense_channels
+from crosslook.match.kernels_information import information_at
 from crosslook.match.pair import ImagePair
 from crosslook.match.pose_search import (
     Pose,
     PoseRange,
     PoseSearch,
+    _basis,
     gradients,
     scale_height,
     search_poses,
@@ -126,14 +129,16 @@ def test_rotated_features_are_those_of_the_rotated_image(flipped: bool) -> None:
     sar = ground(256, 3)
     search = PoseSearch(pair_of(sar, ground(256)), identity(), PoseRange())
     pose = Pose(33.0, 1.1, flipped)
-    rotated, _ = search.rotated(pose, search.cell)
+    turned = search.turned([pose], search.cell)[0][0, :, ::-1, ::-1]
     image, _ = search.warped(pose)
     exact = dense_channels(image, gradients(search.cell))
-    rows, cols = (min(a, b) for a, b in zip(rotated.valid.shape, exact.valid.shape, strict=True))
-    both = rotated.valid[:rows, :cols] & exact.valid[:rows, :cols]
-    a, b = rotated.values[:, :rows, :cols][:, both], exact.values[:, :rows, :cols][:, both]
+    rows, cols = (min(a, b) for a, b in zip(turned.shape[1:], exact.valid.shape, strict=True))
+    both = (turned[-1, :rows, :cols] > 0) & exact.valid[:rows, :cols]
+    harmonics = np.einsum("bk,bhw->khw", _basis(len(exact.values)), exact.values)
+    a, b = turned[:-2, :rows, :cols][:, both], harmonics[:, :rows, :cols][:, both]
+    assert both.sum() > 1000
     cosine = float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
-    wrong = float((a[::-1] * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
+    wrong = float((np.roll(a, 1, axis=0) * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
     assert cosine > 0.7
     assert wrong < 0.3
 
@@ -164,20 +169,35 @@ def test_what_is_not_computed_could_not_have_won(shift: float | None) -> None:
     start = Transform(translation(40.0, 60.0), "shift")
     search = PoseSearch(pair_of(sar, optical), start, PoseRange(30.0, shift=shift))
     pose = Pose(20.0)
-    template, corner = search.rotated(pose, search.cell)
+    planes, (corner,) = search.turned([pose], search.cell)
+    template, there = planes[0], search._harmonics(search.cell)
     everywhere = [(-1000, 1000)] * 2
-    spans = search._spans(template, search.cell, corner)
-    some, whole = (search._correlate(template, search.cell, s) for s in (spans, everywhere))
+    spans = search._spans(template[-1], search.cell, corner)
+    some, whole = (search._correlate(template, there, search.cell, s) for s in (spans, everywhere))
     allowed = [search._allowed(filled, o, search.cell, corner) for _, filled, o in (some, whole)]
     assert whole[0].size > 1.5 * some[0].size
     assert 0 < allowed[0].sum() == allowed[1].sum()  # none of those left out was allowed
     np.testing.assert_allclose(some[0][allowed[0]], whole[0][allowed[1]], atol=1e-5)
-    image = search.warped(pose)[0]
-    near, first = search._information(image, search.cell, spans)
-    far, other = search._information(image, search.cell, everywhere)
-    down, right = (a - b for a, b in zip(first, other, strict=True))
-    same = far[down : down + near.shape[0], right : right + near.shape[1]]
-    np.testing.assert_allclose(near, same, rtol=1e-3, atol=1e-2)
+
+
+def test_mutual_information_at_places_is_that_of_the_levels_in_common() -> None:
+    rng = np.random.default_rng(2)
+    fixed = rng.integers(0, 9, (31, 27)).astype(np.uint8)  # 8: invalid
+    moving = rng.integers(0, 9, (20, 22)).astype(np.uint8)
+    moving[5:15, 3:20] = (fixed[9:19, 5:22] + rng.integers(0, 2, (10, 17))).clip(0, 8)
+    places = np.array([(4, 2), (-7, 9), (19, -13), (0, 0), (40, 0)])
+    found = information_at(fixed, moving, places, 8)
+    assert found.argmax() == 0
+    for (down, right), nats in zip(places, found, strict=True):
+        counts = np.zeros((9, 9))
+        for row in range(20):
+            for col in range(22):
+                if 0 <= row + down < 31 and 0 <= col + right < 27:
+                    counts[moving[row, col], fixed[row + down, col + right]] += 1
+        counts = counts[:8, :8]
+        terms = [counts, counts.sum(axis=0), counts.sum(axis=1), counts.sum()]
+        joint, one, other, both = (float(xlogy(t, t).sum()) for t in terms)
+        assert nats == pytest.approx(joint - one - other + both, abs=1e-6)
 
 
 def test_a_second_search_that_would_be_the_same_is_not_made() -> None:

@@ -7,7 +7,7 @@ from math import ceil, floor, log
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.match.kernels import compiled
+from crosslook.compiled import compiled
 from crosslook.types import Array, FloatArray
 
 _PIXEL = 1 << 40  # one that was counted; below it fit the fractions of 16 million of them
@@ -183,3 +183,43 @@ def information_under(
     """Mutual information under a map of :func:`source_matrix`, and the pixels in common."""
     counts = joint_histogram(moving, width, fixed, source_matrix(matrix, every))
     return smoothed_information(counts), counts.sum()
+
+
+@compiled
+def information_at(
+    fixed: NDArray[np.uint8], moving: NDArray[np.uint8], places: NDArray[np.int64], levels: int
+) -> Array:
+    """Mutual information of two level maps at places, times the cells in common, (n,).
+
+    Levels are 0..``levels - 1``, and ``levels`` where invalid. A place (row, column) is where
+    in ``fixed`` the first cell of ``moving`` lies.
+    """
+    height, width = fixed.shape
+    out, row_size = np.zeros(len(places)), levels + 1
+    size = min(height, moving.shape[0]) * min(width, moving.shape[1])
+    logs = np.zeros(size + 1)
+    for n in range(1, size + 1):
+        logs[n] = n * log(n)
+    for index in range(len(places)):
+        down, right = places[index]
+        counts = np.zeros(row_size * row_size, np.int32)
+        begin, end = max(0, -right), min(moving.shape[1], width - right)
+        for row in range(max(0, -down), min(moving.shape[0], height - down)):
+            theirs, ours = fixed[row + down, begin + right : end + right], moving[row, begin:end]
+            for col in range(len(ours)):
+                at = np.uint32(ours[col]) * np.uint32(row_size) + np.uint32(theirs[col])
+                counts[np.uint64(at)] += 1
+        other, total, nats = np.zeros(levels, np.int32), 0, 0.0
+        for one in range(levels):
+            own = 0
+            for two in range(levels):
+                number = counts[one * row_size + two]
+                nats += logs[number]
+                own += number
+                other[two] += number
+            nats -= logs[own]
+            total += own
+        for number in other:
+            nats -= logs[number]
+        out[index] = nats + logs[total]
+    return out

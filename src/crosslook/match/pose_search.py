@@ -9,16 +9,14 @@ that are left.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import Any, NamedTuple, TypeVar
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook import threads
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_extractor
 from crosslook.geo.grey import GreyImage
@@ -41,13 +39,10 @@ from crosslook.match.transform import (
     similarity,
     translation,
 )
-from crosslook.match.warp import opencv_matrix, sample_maps, warp
+from crosslook.match.warp import sample_maps, warp
 from crosslook.types import Array, FloatArray
 
-_Item = TypeVar("_Item")
-_Value = TypeVar("_Value")
-_MOST_THREADS = 4  # each holds a pose's spectra; more of them wait for the interpreter
-_MOST_FINE, _MOST_FULL = 60, 20
+_FEW = 6
 _CLOSE_DEGREES = 2.0
 _AROUND, _HERE, _FAR = 16, 2.0, 4.0  # cells
 _UNREDUCED = 64
@@ -59,6 +54,9 @@ _BINS = 8
 _WEIGHTS = (1.0, 1.0, 0.3)  # of fine cells, coarse cells, mutual information
 _SCALE_POWER = 0.75  # 1 for noise alone; what is alike at large scales by chance asks for less
 _ROUND = 16  # cells; so that poses of about one size share a spectrum
+_HARMONICS, _AT_ONCE = 5, 16  # of orientations; poses that are correlated together
+_TO_RIM = _FROM_CENTRE = translation(0.5, 0.5)  # of cells, and of those within a rim
+_LATTICE, _EXACT = 3, 32  # cells between counts of mutual information; places counted besides
 _SPARE = 2  # cells, so that scores of other cells can be read off between two of them
 Span = tuple[int, int]
 
@@ -246,17 +244,24 @@ def search_poses(
 def _search_aspect(search: PoseSearch) -> list[Candidate]:
     """The best poses of one anisotropic scaling, coarse to fine."""
     poses = search.poses.poses()
-    if search.finer and search.factor == search.usual and len(poses) <= _MOST_FINE:
+    count = len(poses)
+    if search.finer and search.factor == search.usual and count <= _FEW:
         return []  # it would be the same search again
-    if len(poses) > _MOST_FINE and not search.finer:
-        coarse = _in_threads(lambda pose: search.coarse_score(pose, 2), poses)
-        poses = [one.pose for one in best_of(coarse, _MOST_FINE)]
-    fine = best_of(_in_threads(lambda pose: search.coarse_score(pose, 1), poses), _MOST_FULL)
+    if count > _FEW and not search.finer:
+        coarse = search.coarse_scores(poses, 2)
+        poses = [one.pose for one in best_of(coarse, _part(count, 4, 60))]
+    most = _part(count, 10, 20)
+    fine = best_of(search.coarse_scores(poses, 1), most)
     if search.poses.rotation_step > _CLOSE_DEGREES:
-        fine = _in_threads(search.refine, fine)
-    best = [one.pose for one in best_of(fine, _MOST_FULL // 2)]
+        fine = search.refine(fine)
+    best = [one.pose for one in best_of(fine, most // 2)]
     full = _full_scores(search, best)
     return [search.candidate(one) for one in best_of(full, len(full))]
+
+
+def _part(count: int, share: int, most: int) -> int:
+    """How many poses are looked at more closely: one in so many, within limits."""
+    return min(max(count // share, _FEW), most)
 
 
 def _full_scores(search: PoseSearch, poses: list[Pose]) -> list[Peak]:
@@ -269,14 +274,9 @@ def _full_scores(search: PoseSearch, poses: list[Pose]) -> list[Peak]:
     for pose in waiting:
         scores = search.full_scores(pose)
         if (spread := scores.spread()) is not None:
-            others = _in_threads(partial(search.full_peak, spread), list(waiting))
+            others = (search.full_peak(spread, other) for other in waiting)
             return [search.full_peak(spread, pose, scores), *others]
     return []
-
-
-def _in_threads(work: Callable[[_Item], _Value], items: Sequence[_Item]) -> list[_Value]:
-    """What each gives, in order: transforms and warps let other threads go on meanwhile."""
-    return threads.run(work, items, _MOST_THREADS)
 
 
 def best_of(peaks: list[Peak], count: int) -> list[Peak]:
@@ -295,7 +295,7 @@ def whole_image(pair: ImagePair, transform: Transform) -> tuple[float, float]:
         above the mean of all places up to sixteen cells away, and how far
         that is above the best place beyond four cells.
     """
-    search = PoseSearch(pair, transform, PoseRange())
+    search = PoseSearch(pair, transform, PoseRange(), around=_AROUND)
     found = search.full_scores(Pose())
     rows, cols = (  # cells from the match
         np.arange(n) + first - corner / search.cell
@@ -318,7 +318,13 @@ class PoseSearch:
     """The reduced images of one search, and the scores of poses on them."""
 
     def __init__(
-        self, pair: ImagePair, start: Transform, poses: PoseRange, *, finer: bool = False
+        self,
+        pair: ImagePair,
+        start: Transform,
+        poses: PoseRange,
+        *,
+        finer: bool = False,
+        around: int | None = None,
     ) -> None:
         sar, optical = pair.sar, pair.optical
         extent = float(np.ptp(start(grid_points(*sar.shape)), axis=0).max()) * 9 / 8
@@ -327,6 +333,7 @@ class PoseSearch:
         self.usual = max(1, round(reduced))
         self.factor = max(1, round(reduced / 2)) if finer else self.usual
         self.sar, self.start, self.poses = sar, start, poses
+        self.around = around  # cells from the start that are looked at, of either axis
         self.optical = optical.reduced(self.factor)
         self.cell = int(np.clip(round(extent / self.factor / _CELLS), 2, 8))
         self.scale = start.local_scale(np.array(sar.shape, np.float64) / 2)
@@ -344,23 +351,36 @@ class PoseSearch:
             move = move @ Transform(mirror, "affine")
         return move
 
-    def coarse_score(self, pose: Pose, multiple: int) -> Peak:
-        """The best place of a pose by features that were extracted once, and then turned."""
+    def coarse_scores(self, poses: Sequence[Pose], multiple: int) -> list[Peak]:
+        """The best place of each pose by features that were extracted once, and then turned."""
         cell = self.cell * multiple
-        template, corner = self.rotated(pose, cell)
-        spans = self._spans(template, cell, corner)
-        scores, filled, origin = self._correlate(template, cell, spans)
-        weighted = scores * _weight(filled, pose)
-        return _peak(pose, weighted, self._allowed(filled, origin, cell, corner), origin, cell)
+        parts = (poses[first : first + _AT_ONCE] for first in range(0, len(poses), _AT_ONCE))
+        return [peak for part in parts for peak in self._peaks(part, cell)]
 
-    def refine(self, peak: Peak) -> Peak:
-        """The best of a pose and those a third of a step away in rotation, then in scale."""
-        best = peak
+    def _peaks(self, poses: Sequence[Pose], cell: int) -> list[Peak]:
+        """The best place of each of some poses, correlated together."""
+        planes, corners = self.turned(poses, cell)
+        each = [self._spans(one[-1], cell, c) for one, c in zip(planes, corners, strict=True)]
+        spans = [(min(s[axis][0] for s in each), max(s[axis][1] for s in each)) for axis in (0, 1)]
+        scores, filled, origin = self._correlate(planes, self._harmonics(cell), cell, spans)
+        out = []
+        for pose, one, part, corner in zip(poses, scores, filled, corners, strict=True):
+            allowed = self._allowed(part, origin, cell, corner)
+            out.append(_peak(pose, one * _weight(part, pose), allowed, origin, cell))
+        return out
+
+    def refine(self, peaks: list[Peak]) -> list[Peak]:
+        """The best of each pose and those a third of a step away in rotation, then in scale."""
         for rotate, grow in (self.poses.rotation_step / 3, 0.0), (0.0, self.poses.scale_step / 3):
-            rotation, scale, flipped = best.pose
-            sides = [Pose(rotation + k * rotate, scale * (1 + k * grow), flipped) for k in (-1, 1)]
-            best = best_of([best, *(self.coarse_score(pose, 1) for pose in sides)], 1)[0]
-        return best
+            sides = [
+                Pose(one.pose[0] + k * rotate, one.pose[1] * (1 + k * grow), one.pose[2])
+                for one in peaks
+                for k in (-1, 1)
+            ]
+            found = self.coarse_scores(sides, 1)
+            groups = zip(peaks, found[::2], found[1::2], strict=True)
+            peaks = [max(group, key=lambda one: one.score) for group in groups]
+        return peaks
 
     def full_peak(self, spread: Spread, pose: Pose, scores: FullScores | None = None) -> Peak:
         """The best place of a pose by its full scores, which may be known."""
@@ -372,19 +392,21 @@ class PoseSearch:
         image, corner = self.warped(pose)
         cell = self.cell
         fine = dense_channels(image, gradients(cell))
-        spans = self._spans(fine, cell, corner)
-        scores, filled, origin = self._correlate(fine, cell, spans)
+        spans = self._spans(fine.valid, cell, corner)
+        there, double = self._features(cell), self._features(2 * cell)
+        scores, filled, origin = self._correlate(_half_turn(fine), there, cell, spans)
         allowed = self._allowed(filled, origin, cell, corner)
         if not allowed.any():
             return FullScores((), allowed, origin)
         weight = _weight(filled, pose)
         wide = dense_channels(image, gradients(2 * cell))
         halved = [(low // 2 - _SPARE, high // 2 + _SPARE) for low, high in spans]
-        coarser, _, first = self._correlate(wide, 2 * cell, halved)
+        coarser, _, first = self._correlate(_half_turn(wide), double, 2 * cell, halved)
         coarser = _sampled(coarser, first, scores.shape, origin, 0.5)
-        information, first = self._information(image, cell, spans)
-        information = _sampled(information, first, scores.shape, origin, 1.0)
-        return FullScores((scores * weight, coarser * weight, information), allowed, origin)
+        edges = scores * weight, coarser * weight
+        best = FullScores(edges, allowed, origin)
+        information = self._information(image, allowed, origin, best.total(best.spread()))
+        return FullScores((*edges, information), allowed, origin)
 
     def candidate(self, peak: Peak) -> Candidate:
         """The transform that a peak stands for."""
@@ -399,7 +421,7 @@ class PoseSearch:
         """By how much the SAR image is reduced before it is brought under a pose."""
         return max(1, int(self.factor / (self.scale * pose.scale) + 0.3))
 
-    def _frame(self, pose: Pose, cell: int) -> tuple[Transform, tuple[int, int], Array]:
+    def _frame(self, pose: Pose, cell: int) -> tuple[Array, tuple[int, int], Array]:
         """Map from the reduced SAR image, shape of its frame, and where its corner lies."""
         shrink = self._shrink(pose)
         height, width = self.sar.reduced(shrink).shape
@@ -410,38 +432,44 @@ class PoseSearch:
         ring = ring[:2] / ring[2]
         low = np.floor(ring.min(axis=1))
         size = np.maximum(np.ceil(ring.max(axis=1)) - low, 4 * cell).astype(int)
-        move = translation(-low[0], -low[1])
-        return Transform(move @ onto, "homography"), (int(size[0]), int(size[1])), low
+        return translation(-low[0], -low[1]) @ onto, (int(size[0]), int(size[1])), low
 
     def warped(self, pose: Pose) -> tuple[GreyImage, Array]:
         """The SAR image under a pose on the reduced grid, and where its corner lies there."""
         onto, shape, corner = self._frame(pose, self.cell)
-        return warp(self.sar.reduced(self._shrink(pose)), onto, shape), corner
+        placed = Transform(onto, "homography")
+        return warp(self.sar.reduced(self._shrink(pose)), placed, shape), corner
 
-    def rotated(self, pose: Pose, cell: int) -> tuple[Channels, Array]:
-        """Features of the SAR image under a pose, and where their corner lies.
+    def turned(self, poses: Sequence[Pose], cell: int) -> tuple[FloatArray, list[Array]]:
+        """Features of the SAR image under poses, and where the corner of each lies.
 
-        The bins of a histogram of orientations turn with the image: what lay
-        between two bins is shared by both.
+        The harmonics of a histogram of orientations turn as the image does.
+
+        Returns
+        -------
+        (float32 array of shape (n, C + 2, h, w), list of float64 arrays of shape (2,))
+            Features, energy and valid cells, turned by half a turn.
         """
-        onto, shape, corner = self._frame(pose, cell)
-        planes, stride = _planes(self.sar.reduced(self._shrink(pose)), cell)
-        rows, cols = (max(1, length // cell) for length in shape)
-        grow, reduce = np.diag([stride, stride, 1.0]), np.diag([1.0, 1.0, cell])
-        matrix = opencv_matrix(Transform(reduce @ onto.matrix @ grow, "homography"))
-        moved = cv2.warpPerspective(planes, matrix, (cols, rows))
-        valid = moved[..., -1] > 0.5
-        turned = moved.reshape(-1, moved.shape[2]) @ _mixing(onto, moved.shape[2] - 1)
-        values = turned.T.reshape(-1, rows, cols) * valid
-        return Channels(np.asarray(values, np.float32), valid, float(cell)), corner
+        from crosslook.match.kernels_poses import turn_planes
 
-    def _spans(self, template: Channels, cell: int, corner: Array) -> list[Span]:
+        frames = [self._frame(pose, cell) for pose in poses]
+        rows, cols = (max(1, *(shape[axis] // cell for _, shape, _ in frames)) for axis in (0, 1))
+        out = np.empty((len(poses), _HARMONICS + 2, rows, cols), np.float32)
+        reduce = np.diag([1.0, 1.0, cell])
+        for pose, (onto, _, _), one in zip(poses, frames, out, strict=True):
+            planes, stride = _planes(self.sar.reduced(self._shrink(pose)), cell)
+            moved = reduce @ onto @ np.diag([stride, stride, 1.0])
+            source = _TO_RIM @ np.linalg.inv(moved) @ _FROM_CENTRE
+            turn_planes(planes, source, _mixing(onto), one)
+        return out, [corner for _, _, corner in frames]
+
+    def _spans(self, own: NDArray[Any], cell: int, corner: Array) -> list[Span]:
         """First and last position along either axis that may be allowed, and a few more.
 
         What lies beyond need not be computed: a transform that is too short
         for all positions spoils those alone.
         """
-        fixed, own = self._features(cell)[-1], template.valid
+        fixed = self._features(cell)[-1]
         least = (1 - 1e-3) * _LEAST_OVERLAP * min(float(own.sum()), float(fixed.sum()))
         out = []
         for axis in (0, 1):
@@ -452,59 +480,68 @@ class PoseSearch:
                 most = self.poses.shift / self.factor
                 low = max(low, int(np.floor((corner[axis] - most) / cell)))
                 high = min(high, int(np.ceil((corner[axis] + most) / cell)))
+            if self.around is not None:
+                low = max(low, int(np.floor(corner[axis] / cell)) - self.around)
+                high = min(high, int(np.ceil(corner[axis] / cell)) + self.around)
             out.append((low - _SPARE, high + _SPARE))
         return out
 
     def _correlate(
-        self, template: Channels, cell: int, spans: Sequence[Span]
-    ) -> tuple[Array, Array, tuple[int, int]]:
-        """Scores at positions, how much of the template counts, and the first position."""
-        planes = masked_planes(template.values, template.valid)
-        there = self._features(cell)
-        size, cut, origin = _transform_of(there.shape[1:], planes.shape[1:], spans)
-        # Turned by half a turn, a convolution is a correlation whose first position comes first.
-        turned = forward(place(planes[:, ::-1, ::-1], self.device), size)
-        joint = inverse(masked_products(self._spectrum(cell, size), turned), size)
-        raw, theirs, ours, overlap = fetch(joint[:, *cut])
-        filled = overlap / max(float(min(planes[-1].sum(), there[-1].sum())), 1.0)
-        return cosines(raw, theirs, ours), filled, origin
+        self, turned: FloatArray, fixed: FloatArray, cell: int, spans: Sequence[Span]
+    ) -> tuple[Array, Array, Span]:
+        """Scores at positions, how much of the template counts, and the first position.
+
+        ``turned`` (..., C + 2, h, w) are masked planes, turned by half a turn: so a convolution
+        is a correlation whose first position comes first.
+        """
+        size, cut, origin = _transform_of(fixed.shape[1:], turned.shape[-2:], spans)
+        key = ("spectrum", cell, len(fixed), size, self.device)
+        theirs = self.optical.cached(key, lambda: forward(place(fixed, self.device), size))
+        joint = inverse(masked_products(theirs, forward(place(turned, self.device), size)), size)
+        raw, energy, ours, overlap = np.moveaxis(fetch(joint[..., *cut]), -3, 0)
+        whole = np.minimum(turned[..., -1, :, :].sum(axis=(-2, -1)), fixed[-1].sum())
+        filled = overlap / np.maximum(whole, 1.0)[..., None, None]
+        return cosines(raw, energy, ours), filled, origin
 
     def _features(self, cell: int) -> FloatArray:
         """Of the optical image, then their energy and where they are valid."""
         own = self.optical.channels(gradients(cell))
         return self.optical.cached(("masked", cell), lambda: masked_planes(own.values, own.valid))
 
-    def _spectrum(self, cell: int, size: tuple[int, int]) -> Any:
-        """Of the optical features, padded to a size."""
-        return self.optical.cached(
-            ("spectrum", cell, size, self.device),
-            lambda: forward(place(self._features(cell), self.device), size),
-        )
+    def _harmonics(self, cell: int) -> FloatArray:
+        """The same of the harmonics of the orientations."""
+
+        def computed() -> FloatArray:
+            own = self.optical.channels(gradients(cell))
+            values = np.einsum("bk,bhw->khw", _basis(len(own.values)), own.values)
+            return masked_planes(values, own.valid)
+
+        return self.optical.cached(("harmonics", cell), computed)
 
     def _information(
-        self, image: GreyImage, cell: int, spans: Sequence[Span]
-    ) -> tuple[Array, tuple[int, int]]:
-        """Mutual information at positions, times the overlap, and the first position.
+        self, image: GreyImage, allowed: NDArray[np.bool_], origin: Span, best: Array
+    ) -> Array:
+        """Mutual information at positions, times the overlap; float64, (h, w).
 
-        The joint histogram of every position is a correlation of the masks of
-        two grey levels (Oefverstedt et al., "Fast computation of mutual
-        information in the frequency domain", 2022).
+        Counted at every third position along both axes and read off in between, since it
+        falls off over some cells; counted too where ``best`` is highest.
         """
-        fixed = _level_masks(self.optical.reduced(cell))
-        moving = _level_masks(CachedImage.of(reduce_image(image, cell)))
-        size, cut, origin = _transform_of(fixed.shape[1:], moving.shape[1:], spans)
-        theirs = forward(place(fixed, self.device), size)
-        ours = forward(place(moving[:, ::-1, ::-1], self.device), size)
-        shape = [part.stop - part.start for part in cut]
-        own, both = np.zeros(shape), np.zeros(shape)
-        other = np.zeros((len(theirs), *shape), np.float32)
-        for one in ours:  # so that the counts of one level stay in the cache
-            counts = np.maximum(fetch(inverse(theirs * one, size)[:, *cut]), 1e-2)
-            both += _sum_log(counts)
-            own += _sum_log(counts.sum(axis=0)[None])
-            other += counts
-        # The count times the sum of both entropies less that of the joint histogram.
-        return _sum_log(other.sum(axis=0)[None]) - own - _sum_log(other) + both, origin
+        from crosslook.match.kernels_information import information_at
+
+        fixed = _level_map(self.optical.reduced(self.cell))
+        moving = _level_map(CachedImage.of(reduce_image(image, self.cell)))
+        rows, cols = (np.arange(0, n + _LATTICE - 1, _LATTICE) for n in allowed.shape)
+        lattice = np.stack(np.meshgrid(rows, cols, indexing="ij"), axis=-1).reshape(-1, 2)
+        high = np.where(allowed, best, -np.inf).reshape(-1)
+        exact = np.argpartition(high, -_EXACT)[-_EXACT:] if high.size > _EXACT else np.arange(0)
+        places = np.stack(np.unravel_index(exact, allowed.shape), axis=-1)
+        at = np.concatenate([lattice, places]) + np.array(origin)
+        nats = information_at(fixed, moving, at, _BINS)
+        coarse = nats[: len(lattice)].reshape(1, len(rows), len(cols))
+        between = (np.arange(n) / _LATTICE for n in allowed.shape)
+        out = np.asarray(sample_maps(coarse, between)[0], np.float64)
+        out.reshape(-1)[exact] = nats[len(lattice) :]
+        return out
 
     def _allowed(
         self, filled: Array, first: tuple[int, int], cell: int, corner: Array
@@ -526,35 +563,53 @@ def gradients(cell: int) -> Extractor:
     return open_extractor(f"hog:cell={cell},blur={0.5 if cell == 2 else 1.0}")
 
 
+def _half_turn(channels: Channels) -> FloatArray:
+    """Masked planes of features, turned by half a turn."""
+    return masked_planes(channels.values, channels.valid)[:, ::-1, ::-1]
+
+
 def _planes(image: CachedImage, cell: int) -> tuple[FloatArray, float]:
-    """Features of an image and where they are valid, (h, w, bins + 1), and pixels per cell."""
+    """Harmonics of an image within a rim of zeros and where they are valid, and pixels per cell.
+
+    The shape is (h + 2, w + 2, C + 1).
+    """
 
     def computed() -> tuple[FloatArray, float]:
         own = image.channels(gradients(cell))
-        planes = np.concatenate([own.values, own.valid[None].astype(np.float32)])
-        return np.ascontiguousarray(planes.transpose(1, 2, 0)), own.stride
+        values = np.einsum("bk,bhw->hwk", _basis(len(own.values)), own.values)
+        planes = np.concatenate([values, own.valid[..., None]], axis=-1, dtype=np.float32)
+        return np.pad(planes, ((1, 1), (1, 1), (0, 0))), own.stride
 
     return image.cached(("planes", cell), computed)
 
 
-def _mixing(onto: Transform, bins: int) -> FloatArray:
-    """Matrix (bins + 1, bins) that turns histograms of unsigned orientations as a map does.
+@lru_cache(maxsize=2)
+def _basis(bins: int) -> FloatArray:
+    """Mean, and cosine and sine once and twice over half a turn, of length 1; (bins, 5).
 
-    Of the planes that it is applied to the last one says what is valid, and is left out.
+    What a histogram holds beyond is little, and least like that of the other sensor.
     """
-    linear = onto.matrix[:2, :2]
-    flipped = np.linalg.det(linear) < 0
-    # Columns run along angle 0, rows along 90 degrees.
-    angle = np.degrees(np.arctan2(linear[0, 1], linear[1, 1]))
-    source = np.arange(bins) * 180.0 / bins
+    angle = np.arange(bins)[:, None] * 2.0 * np.pi / bins * np.arange(1, _HARMONICS // 2 + 1)
+    waves = np.stack([np.cos(angle), np.sin(angle)], axis=-1).reshape(bins, -1)
+    basis = np.concatenate([np.ones((bins, 1)), waves], axis=1)
+    return np.asarray(basis / np.linalg.norm(basis, axis=0), np.float32)
+
+
+def _mixing(onto: Array) -> FloatArray:
+    """Matrix (5, 5) that turns the harmonics of unsigned orientations as a map does."""
+    linear = onto[:2, :2]
     # A mirror image is one whose columns run the other way, and then turned.
-    target = ((angle + 180.0 - source if flipped else angle + source) % 180.0) * bins / 180.0
-    mixing = np.zeros((bins + 1, bins), np.float32)
-    low = np.floor(target).astype(int)
-    part = target - low
-    each = np.arange(bins)
-    mixing[each, low % bins] += 1.0 - part
-    mixing[each, (low + 1) % bins] += part
+    side = -1.0 if np.linalg.det(linear) < 0 else 1.0
+    # Columns run along angle 0, rows along 90 degrees.
+    angle = 2.0 * np.arctan2(linear[0, 1], linear[1, 1])
+    mixing = np.zeros((_HARMONICS, _HARMONICS), np.float32)
+    mixing[0, 0] = 1.0
+    for k in range(1, _HARMONICS // 2 + 1):
+        cosine, sine = np.cos(k * angle), np.sin(k * angle)
+        mixing[2 * k - 1 : 2 * k + 1, 2 * k - 1 : 2 * k + 1] = [
+            [cosine, sine],
+            [-side * sine, side * cosine],
+        ]
     return mixing
 
 
@@ -593,19 +648,14 @@ def _transform_of(
     return (size[0], size[1]), (cut[0], cut[1]), (origin[0], origin[1])
 
 
-def _level_masks(image: CachedImage) -> FloatArray:
-    """One mask (bins, H, W) of each of the equalised grey levels."""
+def _level_map(image: CachedImage) -> NDArray[np.uint8]:
+    """Equalised grey levels (H, W), one more where invalid."""
 
-    def computed() -> FloatArray:
-        level = np.where(image.valid, np.round(image.levels(1.0, _BINS)), -1.0)
-        return np.asarray(level == np.arange(_BINS)[:, None, None], np.float32)
+    def computed() -> NDArray[np.uint8]:
+        level = np.round(image.levels(1.0, _BINS))
+        return np.where(image.valid, level, np.float32(_BINS)).astype(np.uint8)
 
-    return image.cached("level masks", computed)
-
-
-def _sum_log(counts: Array) -> Array:
-    """``sum n log n`` over the first axis."""
-    return np.asarray(np.einsum("khw,khw->hw", counts, np.log(counts)), np.float64)
+    return image.cached("level map", computed)
 
 
 def _weight(filled: Array, pose: Pose) -> Array:

@@ -233,6 +233,8 @@ def make_result(
         settings={**settings, "resampling": RESAMPLING},
         working_pixel=pixel,
         geometry=None if found.selection is None else found.selection.to_dict(pixel),
+        left_out=found.pair.left_out,
+        repeats=tuple(one.to_dict(pixel) for one in found.repeats),
     )
 
 
