@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from scipy import fft
 
+from crosslook import threads
 from crosslook.atlas.query import Template
 from crosslook.atlas.search import QuerySearch, Searcher
 from crosslook.atlas.store import LevelStatistics
-from crosslook.extract.runtime import available_cores
 from crosslook.match.channels import Channels
 from crosslook.match.ncc import inverse, summed_product
 from crosslook.types import FloatArray
@@ -78,7 +78,7 @@ def floors(searcher: Searcher, templates: list[Template]) -> tuple[float, float]
     def run(work: Any, items: list[Any]) -> None:
         for one in templates:
             searcher.transform(one)
-        with ThreadPoolExecutor(available_cores()) as pool:
+        with ThreadPoolExecutor(threads.count()) as pool:
             list(pool.map(work, items))
 
     return best_of(lambda: run(back, sums), 9), best_of(lambda: run(whole, blocks), 9)

@@ -94,3 +94,14 @@ def test_one_thread_makes_no_other() -> None:
 def test_an_error_of_a_piece_is_raised() -> None:
     with pytest.raises(ZeroDivisionError):
         threads.run(lambda item: 1 // item, [1, 0])
+
+
+def test_steps_are_limited_and_what_comes_between_is_not() -> None:
+    steps = threads.stepwise((threads.count() for _ in range(3)), 1)
+    assert [(inside, threads.count()) for inside in steps] == [(1, 2)] * 3
+
+
+def test_no_more_at_once_than_memory_allows() -> None:
+    assert set(threads.run(lambda _: threading.get_ident(), [0, 1, 2], most=1)) == {
+        threading.get_ident()
+    }

@@ -253,7 +253,15 @@ def check_device(device: str) -> tuple[str, int | None]:
     return kind, int(number) if number else None
 
 
-class ModelOptions(Settings):
+class ThreadsOption(Settings):
+    """How many threads the work takes; the same in every command that does any."""
+
+    threads: Annotated[int | None, Cli(default="the cores, or OMP_NUM_THREADS")] = Field(
+        default=None, ge=1, description="Threads at most; no result depends on them."
+    )
+
+
+class ModelOptions(ThreadsOption):
     """Where models come from and how they run; the same in every command that runs any."""
 
     weights: Annotated[dict[str, Path], BeforeValidator(_folders), Cli(metavar="NAME=FOLDER")] = (
@@ -316,10 +324,10 @@ class WritingOptions(OverwriteOption):
 def record(settings: Settings, kind: type[Settings]) -> dict[str, Any]:
     """What a result says of its settings: the fields of ``kind`` that change it, for JSON.
 
-    Where a model runs, and in what steps, changes nothing.
+    Where a model runs, in what steps and with how many threads, changes nothing.
     """
     return settings.model_dump(
-        mode="json", include=set(kind.model_fields) - {"device", "batch_size"}
+        mode="json", include=set(kind.model_fields) - {"device", "batch_size", "threads"}
     )
 
 

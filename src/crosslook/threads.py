@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -68,13 +68,29 @@ def limited(threads: int | None = None, *, in_pieces: bool = False) -> Iterator[
         _decided.reset(token)
 
 
-def run(work: Callable[[_Item], _Value], items: Sequence[_Item]) -> list[_Value]:
+def stepwise(
+    steps: Iterator[_Value], threads: int | None = None, *, in_pieces: bool = False
+) -> Iterator[_Value]:
+    """The same steps, each of them done within :func:`limited`, what comes between is not."""
+    while True:
+        with limited(threads, in_pieces=in_pieces):
+            try:
+                value = next(steps)
+            except StopIteration:
+                return
+        yield value
+
+
+def run(
+    work: Callable[[_Item], _Value], items: Collection[_Item], most: int | None = None
+) -> list[_Value]:
     """What the work gives for each item, in order; several at once where threads are free.
 
-    It helps where the work is done in calls that let other threads go on:
-    large array operations, transforms, warps, compiled loops.
+    ``most`` bounds how many at once, where each takes much memory. It helps where the
+    work is done in calls that let other threads go on: large array operations,
+    transforms, warps, compiled loops.
     """
-    threads = min(count(), len(items))
+    threads = min(count(), len(items), len(items) if most is None else most)
     if threads <= 1:
         return [work(item) for item in items]
     with (

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from threadpoolctl import ThreadpoolController
 
 from crosslook.errors import InputError
-from crosslook.extract.classical import _ONE_THREAD, _oriented_planes
+from crosslook.extract.classical import _gradients, _shares
+from crosslook.extract.oriented import gather_cells
 from crosslook.extract.registry import open_extractor
 
 
@@ -27,10 +26,51 @@ def ramp(angle: float, size: int = 64) -> np.ndarray:
     return rising
 
 
+def oriented_planes(image: np.ndarray) -> np.ndarray:
+    """Gradients of an image (H, W) split over 9 orientations, (9, H, W): a cell is a pixel."""
+    shape = image.shape
+    shares = [_shares(length, 1, False) for length in shape]
+    cells = np.zeros((shape[0] + 2, 9, shape[1] + 2), np.float32)
+    gather_cells(*_gradients(image.astype(np.float32), 0.0), 9, *shares, cells)
+    return np.moveaxis(cells[1:-1, :, 1:-1], 1, 0)
+
+
+def plain_hog(grey: np.ndarray, cell: int, bins: int, soft: bool) -> np.ndarray:
+    """The definition, with a matrix of weights for each axis and a plane for each bin."""
+    magnitude, angle = _gradients(grey.astype(np.float32), 1.5)
+    position = angle.astype(np.float64) * bins / np.pi
+    weights = []
+    for length in grey.shape:
+        centres = (np.arange(length // cell) + 0.5) * cell
+        distance = np.abs(np.arange(length) + 0.5 - centres[:, None]) / cell
+        one = np.maximum(0.0, 1.0 - distance) if soft else (distance < 0.5).astype(float)
+        weights.append(one / one.sum(axis=1, keepdims=True))
+    histograms = []
+    for index in range(bins):
+        apart = np.abs((position - index + bins / 2) % bins - bins / 2)
+        histograms.append(weights[0] @ (magnitude * np.maximum(0.0, 1.0 - apart)) @ weights[1].T)
+    energy = np.pad((np.array(histograms) ** 2).sum(axis=0), 1, mode="edge")
+    blocks = energy[:-1, :-1] + energy[1:, :-1] + energy[:-1, 1:] + energy[1:, 1:]
+    norm = np.sqrt(blocks + 1e-6)
+    ways = (norm[:-1, :-1], norm[1:, :-1], norm[:-1, 1:], norm[1:, 1:])
+    return np.mean([np.minimum(histograms / way, 0.3) for way in ways], axis=0)
+
+
+@pytest.mark.parametrize(
+    ("cell", "bins", "soft"),
+    [(3, 9, True), (2, 9, True), (8, 9, True), (4, 5, False), (16, 2, True)],
+)
+def test_cells_are_as_defined(cell: int, bins: int, soft: bool) -> None:
+    image = cv2.GaussianBlur(np.random.default_rng(6).random((48, 96)), (0, 0), 2.0)
+    image[10:20, 30:50] = 0.5  # no gradient at all
+    spec = f"hog:cell={cell},bins={bins},soft={'yes' if soft else 'no'}"
+    features = open_extractor(spec).extract(stack(image)).values[0]
+    np.testing.assert_allclose(features, plain_hog(image, cell, bins, soft), atol=1e-5)
+
+
 @pytest.mark.parametrize("bin_index", range(9))
 def test_a_ramp_falls_into_the_bin_of_its_orientation(bin_index: int) -> None:
-    planes = _oriented_planes(ramp(bin_index * 20).astype(np.float32), 9, 0.0)
-    oriented = np.stack([plane.copy() for plane in planes])
+    oriented = oriented_planes(ramp(bin_index * 20))
     fraction = oriented[:, 5:-5, 5:-5].sum(axis=(1, 2))
     assert fraction.argmax() == bin_index
     assert fraction[bin_index] / fraction.sum() > 0.99
@@ -41,7 +81,7 @@ def test_the_bins_sum_to_the_magnitude() -> None:
     padded = np.pad(image, 1, mode="edge")
     down = padded[2:, 1:-1] - padded[:-2, 1:-1]
     right = padded[1:-1, 2:] - padded[1:-1, :-2]
-    total = sum(plane.copy() for plane in _oriented_planes(image, 9, 0.0))
+    total = oriented_planes(image).sum(axis=0)
     np.testing.assert_allclose(total, np.hypot(down, right), atol=1e-5)
 
 
@@ -117,20 +157,3 @@ def test_batches_do_not_change_a_bit() -> None:
 def test_images_of_no_use_are_refused(image: np.ndarray) -> None:
     with pytest.raises(InputError):
         open_extractor("hog").extract(image)
-
-
-def test_two_at_once_give_back_the_threads_of_products() -> None:
-    pools = ThreadpoolController()
-
-    def threads() -> set[int]:
-        return {one["num_threads"] for one in pools.info() if one["user_api"] == "blas"}
-
-    with pools.limit(limits=2, user_api="blas"):
-        assert threads() == {2}
-        one, other = ExitStack(), ExitStack()
-        one.enter_context(_ONE_THREAD)
-        other.enter_context(_ONE_THREAD)
-        one.close()  # who came first may go first
-        assert threads() == {1}
-        other.close()
-        assert threads() == {2}

@@ -7,6 +7,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from crosslook.match.kernels_ncc import agreements
 from crosslook.match.robust_fit import MINIMUM, fit_robust, magsac_weight
 from crosslook.match.settings import Model
 from crosslook.match.transform import Transform, grid_points, mean_distance, similarity
@@ -67,3 +68,17 @@ def test_magsac_weight_falls_from_one_to_zero_at_the_threshold() -> None:
     assert (np.diff(weight) <= 0).all()
     assert weight[3] == pytest.approx(0.0, abs=1e-12)
     assert weight[4] == 0.0
+
+
+def test_agreement_is_the_sum_of_weights_over_all_points() -> None:
+    rng = np.random.default_rng(0)
+    source, target = rng.normal(0.0, 40.0, (2, 60)) + 1j * rng.normal(0.0, 40.0, (2, 60))
+    factor = 1.0 + rng.normal(0.0, 0.05, 30) + 1j * rng.normal(0.0, 0.05, 30)
+    target[:40] = source[:40] * 1.01 + 3.0 + rng.normal(0.0, 1.0, 40)
+    shift, weight = 3.0 + rng.normal(0.0, 1.0, 30) + 0j, rng.uniform(0.1, 2.0, 60)
+    table = magsac_weight(np.linspace(0.0, 8.0, 1025), 8.0)
+    summed = agreements((factor, shift), (source, target, weight), 8.0, table)
+    distance = np.abs(factor[:, None] * source + shift[:, None] - target)
+    expected = (magsac_weight(distance, 8.0) * weight).sum(axis=1)
+    assert expected.max() > 5.0
+    np.testing.assert_allclose(summed, expected, atol=1e-4)

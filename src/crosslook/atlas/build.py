@@ -22,6 +22,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from crosslook import threads
 from crosslook._version import __version__
 from crosslook.atlas.settings import BuildSettings
 from crosslook.atlas.store import (
@@ -279,7 +280,8 @@ def make_block(job: BlockJob, block: Block, extractors: Sequence[Extractor], sto
         arrays[VALID] = np.packbits(solid, axis=1)
     statistics = []
     for number, (level, extractor) in enumerate(pairs):
-        features = block_features(grey, halo, level, extractor)
+        with threads.limited(job.models.threads):
+            features = block_features(grey, halo, level, extractor)
         arrays[level_file(number)] = features
         statistics.append(_statistics(features))
     files = {name: _write_array(folder, name, array) for name, array in arrays.items()}

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from crosslook import threads
 from crosslook.atlas.query import (
     MOST_CELLS,
     Pose,
@@ -127,7 +128,11 @@ def locate_all(
         If the atlas cannot be read or has no such level.
     """
     job = _Job(atlas, settings)
-    waiting = iter(queries)
+    steps = _in_passes(iter(queries), job)
+    yield from threads.stepwise(steps, settings.threads, in_pieces=True)
+
+
+def _in_passes(waiting: Iterator[Source], job: _Job) -> Iterator[MatchResult | Failure]:
     while prepared := _prepare(waiting, job):
         yield from _locate_pass(prepared, job)
 
@@ -360,7 +365,7 @@ def locate_from(
     """
     job = _Job(atlas, settings)
     stage("read")
-    with timings() as seconds:
+    with threads.limited(settings.threads, in_pieces=True), timings() as seconds:
         image = open_image(query, "sar", job.reading)
         alignment, window = _aligned_at(job, image, Start(start))
     return replace(make_result(alignment, job.record(0), seconds), window=window)

@@ -10,7 +10,6 @@ the atlas.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -20,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from crosslook import threads
 from crosslook.atlas.query import MOST_CELLS, Pose, Prior, Template, make_template
 from crosslook.atlas.store import Atlas, Block
 from crosslook.errors import MatchError, StoreError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
-from crosslook.extract.runtime import available_cores
 from crosslook.extract.spec import parse_spec
 from crosslook.match.ncc import correlation_device, fetch, forward, inverse, place, summed_product
 from crosslook.match.transform import Transform, shift_by
@@ -357,13 +356,12 @@ class Searcher:
         self.device = device
         self.blocks = BlockSpectra(atlas, level, device)
         self.side = self.blocks.side
-        self._threads = available_cores() if device == "cpu" else 1
+        self._most = None if device == "cpu" else 1
 
     def precompute(self) -> None:
         """Transform all blocks now, where they fit in memory."""
         if self.blocks.is_cached:
-            with ThreadPoolExecutor(self._threads) as pool:
-                list(pool.map(self.blocks.get, self.atlas.manifest.blocks))
+            threads.run(self.blocks.get, self.atlas.manifest.blocks, self._most)
 
     @property
     def at_once(self) -> int:
@@ -376,7 +374,7 @@ class Searcher:
         energy = float(np.einsum("chw,chw->", values, values))
         values *= np.float32(1.0 / np.sqrt(max(energy, _LEAST_ENERGY)))
         shape = (int(values.shape[1]), int(values.shape[2]))
-        with fft.set_workers(self._threads):  # templates come one by one, so all cores help
+        with fft.set_workers(threads.count()):  # templates come one by one, so all cores help
             spectrum = forward(place(values, self.device), self.blocks.size).conj()
         return _Transformed(shape, spectrum, template.aside)
 
@@ -387,10 +385,9 @@ class Searcher:
             here = [query for query in queries if self._meets(block, query)]
             return [(query, *self._peaks(block, query)) for query in here]
 
-        with ThreadPoolExecutor(self._threads) as pool:
-            for part in pool.map(found, self.atlas.manifest.blocks):
-                for query, scores, places in part:
-                    query.add(scores, places)
+        for part in threads.run(found, self.atlas.manifest.blocks, self._most):
+            for query, scores, places in part:
+                query.add(scores, places)
 
     def _meets(self, block: Block, query: QuerySearch) -> bool:
         if query.inside is None or not query.templates:

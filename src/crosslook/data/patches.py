@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from odc.geo.geobox import GeoBox
 
+from crosslook import threads
 from crosslook.data.pairs import ScenePair, some_of
 from crosslook.data.tables import check_zeros
 from crosslook.errors import InputError, TooSmallError
@@ -123,7 +124,6 @@ def open_scene(
 
 FORMAT = 2
 """Raise it whenever the same settings give other pixels."""
-_THREADS = 4
 _SAMPLE, _FEWEST = 1024, 64  # values kept of each image for limits that a set shares
 _SAMPLES = 2**24  # of all images, so that memory does not grow with them
 _MOST_LIMITS = 20
@@ -350,7 +350,7 @@ def _survey_all(
                 raise
             return error
 
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(threads.count()) as pool:
         every = list(track(pool.map(try_it, pairs), "Reading scenes", len(pairs)))
     kept = [one for one in every if isinstance(one, _Surveyed)]
     errors = [one for one in every if isinstance(one, TooSmallError)]

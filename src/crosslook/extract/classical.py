@@ -11,16 +11,13 @@ in the other.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from functools import lru_cache, partial
-from itertools import product
-from threading import Lock
-from typing import Any, ClassVar
+from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
+from numpy.typing import NDArray
 
-from crosslook.extract.base import Extractor, Geometry, pad_to_multiple
+from crosslook.extract.base import Extractor, Geometry, is_grey, pad_to_multiple
 from crosslook.extract.spec import Option
 from crosslook.types import FloatArray
 
@@ -47,7 +44,6 @@ class Raw(Extractor):
 
 
 _EPSILON = 1e-3
-_FILTERED = 5  # largest cell that is pooled by a filter
 
 
 class Hog(Extractor):
@@ -78,57 +74,23 @@ class Hog(Extractor):
         return 2 * int(self.options["cell"]) + math.ceil(4.0 * float(self.options["blur"])) + 2
 
     def _features(self, images: FloatArray) -> tuple[FloatArray, None]:
+        from crosslook.extract.oriented import gather_cells, normalise_blocks
+
         cell, bins = int(self.options["cell"]), int(self.options["bins"])
-        height, width = images.shape[2], images.shape[3]
-        soft = bool(self.options["soft"])
-        small = soft and cell <= _FILTERED
-        pool = _pool_filtered if small else partial(_pool_weighted, soft=soft)
-        out = np.empty((len(images), bins, height // cell, width // cell), np.float32)
-        # The products are small: threads would wait for each other longer than they work.
-        with _ONE_THREAD:
-            for image, cells in zip(images, out, strict=True):
-                planes = _oriented_planes(image.mean(axis=0), bins, float(self.options["blur"]))
-                histograms = np.stack([pool(plane, cell) for plane in planes])
-                cells[:] = _normalise_blocks(histograms, float(self.options["clip"]))
+        soft, blur = bool(self.options["soft"]), float(self.options["blur"])
+        rows, cols = (_shares(length, cell, soft) for length in images.shape[2:])
+        height, width = images.shape[2] // cell, images.shape[3] // cell
+        out = np.empty((len(images), bins, height, width), np.float32)
+        for image, result in zip(images, out, strict=True):
+            grey = image[0] if is_grey(image[None]) else image.mean(axis=0)
+            cells = np.zeros((height + 2, bins, width + 2), np.float32)
+            gather_cells(*_gradients(grey, blur), bins, rows, cols, cells)
+            normalise_blocks(cells, float(self.options["clip"]), _EPSILON**2, result)
         return out, None
 
 
-class _OneBlasThread:
-    """Limits BLAS to one thread while anybody is inside.
-
-    The limit holds for the process, so of several threads the first to come
-    sets it and the last to go gives back what was there before.
-    """
-
-    def __init__(self) -> None:
-        self._lock, self._inside = Lock(), 0
-        self._pools: ThreadpoolController | None = None
-        self._limits: Any = None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._pools is None:  # to look for them takes as long as a small image
-                self._pools = ThreadpoolController()
-            if self._inside == 0:
-                self._limits = self._pools.limit(limits=1, user_api="blas")
-            self._inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._limits.restore_original_limits()
-
-
-_ONE_THREAD = _OneBlasThread()
-
-
-def _oriented_planes(grey: FloatArray, bins: int, blur: float) -> Iterator[FloatArray]:
-    """Gradient magnitude of an image (H, W) split over orientations, plane by plane.
-
-    Bin ``b`` is centred on ``b * 180 / bins`` degrees, 0 along columns. The sum over
-    bins is the magnitude. Each plane lies in the memory of the one before.
-    """
+def _gradients(grey: FloatArray, blur: float) -> tuple[FloatArray, FloatArray]:
+    """Magnitude and angle (radians, 0 along columns) of the gradients of an image (H, W)."""
     import cv2
 
     image = np.ascontiguousarray(grey, dtype=np.float32)
@@ -136,71 +98,34 @@ def _oriented_planes(grey: FloatArray, bins: int, blur: float) -> Iterator[Float
         image = cv2.GaussianBlur(image, (0, 0), blur, borderType=cv2.BORDER_REFLECT_101)
     down = cv2.Sobel(image, cv2.CV_32F, 0, 1, ksize=1, borderType=cv2.BORDER_REPLICATE)
     right = cv2.Sobel(image, cv2.CV_32F, 1, 0, ksize=1, borderType=cv2.BORDER_REPLICATE)
-    magnitude, position = cv2.cartToPolar(right, down)
-    position *= np.float32(bins / np.pi)
-    # Half a turn is the same orientation: fold 0..2 * bins into 0..bins.
-    np.subtract(position, np.float32(bins), out=position, where=position >= bins)
-    plane, falling = np.empty(image.shape, np.float32), np.empty(image.shape, np.float32)
-    for index in range(bins):
-        # A triangle of height 1 and half-width 1 around the bin; bin 0 is also the one after all.
-        np.add(position, np.float32(1 - index if index else 1 - bins), out=plane)
-        np.subtract(np.float32(1 + index), position, out=falling)
-        (cv2.min if index else cv2.max)(plane, falling, plane)
-        cv2.max(plane, 0.0, plane)
-        cv2.multiply(plane, magnitude, plane)
-        yield plane
-
-
-def _pool_weighted(plane: FloatArray, cell: int, soft: bool) -> FloatArray:
-    rows, cols = (_pooling_matrix(n, cell, soft) for n in plane.shape)
-    return np.asarray(rows @ plane @ cols.T, np.float32)
-
-
-def _pool_filtered(plane: FloatArray, cell: int) -> FloatArray:
-    """Small cells: a triangle has few weights, and most of the matrix would be zeros."""
-    import cv2
-
-    distance = np.arange(2 * cell - cell % 2) - (2 * cell - cell % 2 - 1) / 2
-    kernel = (1.0 - np.abs(distance) / cell).astype(np.float32)
-    anchor = (len(kernel) - 1) // 2
-    first = (cell - 1) // 2
-    sums = cv2.sepFilter2D(
-        plane, cv2.CV_32F, kernel, kernel, anchor=(anchor, anchor), borderType=cv2.BORDER_CONSTANT
-    )[first::cell, first::cell]
-    down, right = (_weight_sums(n, cell) for n in plane.shape)
-    return np.asarray(sums / (down[:, None] * right), np.float32)
+    magnitude, angle = cv2.cartToPolar(right, down)
+    return magnitude, angle
 
 
 @lru_cache(maxsize=32)
-def _weight_sums(length: int, cell: int) -> FloatArray:
-    """Sum of a triangle's weights within an image, for each of its cells."""
-    centres = (np.arange(length // cell) + 0.5) * cell
-    distance = np.abs(np.arange(length) + 0.5 - centres[:, None]) / cell
-    return np.asarray(np.maximum(0.0, 1.0 - distance).sum(axis=1), np.float32)
-
-
-@lru_cache(maxsize=32)
-def _pooling_matrix(length: int, cell: int, soft: bool) -> FloatArray:
-    """Weights (length / cell, length) that gather pixels into cells.
+def _shares(length: int, cell: int, soft: bool) -> tuple[NDArray[np.int64], FloatArray]:
+    """Which two neighbouring cells share each pixel of a line, and what either takes.
 
     Hard: the mean of a cell. Soft: a triangle twice as wide, centred on the
     cell, so that an edge on a border counts half on either side.
+
+    Returns
+    -------
+    first : int64 array, shape (length,)
+        The first of the two; cells are counted from 1, since 0 lies beyond the image.
+    shares : float32 array, shape (2, length)
+        So that what a cell takes sums to 1; 0 beyond the image.
     """
-    centres = (np.arange(length // cell) + 0.5) * cell
-    distance = np.abs(np.arange(length) + 0.5 - centres[:, None]) / cell
-    weights = np.maximum(0.0, 1.0 - distance) if soft else (distance < 0.5).astype(np.float64)
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
-
-
-def _normalise_blocks(histograms: FloatArray, clip: float) -> FloatArray:
-    energy = np.pad((histograms**2).sum(axis=0), 1, mode="edge")
-    blocks = energy[:-1, :-1] + energy[1:, :-1] + energy[:-1, 1:] + energy[1:, 1:]
-    inverse = 1.0 / np.sqrt(blocks + np.float32(_EPSILON**2))
-    result, part = np.zeros_like(histograms), np.empty_like(inverse[1:, 1:])
-    halves = slice(None, -1), slice(1, None)
-    for histogram, total in zip(histograms, result, strict=True):  # which stay in the cache
-        for rows, cols in product(halves, halves):
-            np.multiply(histogram, inverse[rows, cols], out=part)
-            total += np.minimum(part, np.float32(clip), out=part)
-    result *= np.float32(0.25)
-    return result
+    position = (np.arange(length) + 0.5) / cell
+    position += 0.5 if soft else 1.0
+    first = position.astype(np.int64)
+    far = position - first if soft else np.zeros(length)
+    shares, count = np.stack([1.0 - far, far]), length // cell
+    for share, place in zip(shares, (first, first + 1), strict=True):
+        share[(place < 1) | (place > count)] = 0.0
+    total = sum(
+        np.bincount(place, share, count + 2)
+        for share, place in zip(shares, (first, first + 1), strict=True)
+    )
+    shares /= np.maximum(total, 1e-12)[np.stack([first, first + 1])]
+    return first, shares.astype(np.float32)

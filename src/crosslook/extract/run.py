@@ -11,9 +11,9 @@ from typing import Protocol
 
 import numpy as np
 
+from crosslook import threads
 from crosslook.errors import FeatureError, OutputError
 from crosslook.extract.base import Extractor
-from crosslook.extract.runtime import available_cores
 from crosslook.extract.store import FeatureSet, open_set
 from crosslook.progress import track
 from crosslook.storage import Folder
@@ -197,7 +197,7 @@ def read_ahead(
     As many are read at once as there are cores to read beside the extractor, up to
     three; a GPU waits for its pixels otherwise.
     """
-    ahead = max(1, min(_MOST_AHEAD, available_cores() // 2))
+    ahead = max(1, min(_MOST_AHEAD, threads.count() // 2))
     with ThreadPoolExecutor(max_workers=ahead) as pool:
         pending = deque(pool.submit(read, job) for job in jobs[:ahead])
         for job in [*jobs[ahead:], *[None] * ahead]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from crosslook.errors import SettingError, did_you_mean
-from crosslook.memory_limit import is_tight
 from crosslook.options import Dtype, check_device
 
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
@@ -127,19 +126,6 @@ def exact_products(runtime: Runtime) -> Iterator[None]:
         yield
     finally:
         cudnn.allow_tf32, products.allow_tf32 = before
-
-
-def available_cores() -> int:
-    """Cores that this process may use: fewer than the machine has under a batch system.
-
-    Threads beyond them wait for each other in loops that take the time of the work; one under
-    a tight limit of memory, since each thread takes some.
-    """
-    if is_tight():
-        return 1
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def is_out_of_memory(error: BaseException) -> bool:

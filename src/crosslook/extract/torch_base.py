@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from crosslook import threads
 from crosslook.errors import CrosslookError, SpecError
 from crosslook.extract.base import Extractor, Features, Geometry, pad
 from crosslook.extract.runtime import (
@@ -191,7 +192,7 @@ class TorchExtractor(Extractor):
         import torch
 
         try:
-            with torch.inference_mode(), exact_products(self.runtime):
+            with threads.limited(), torch.inference_mode(), exact_products(self.runtime):
                 whole = torch.from_numpy(np.ascontiguousarray(images)).to(self.runtime.device)
                 if self._by_gpu:
                     whole = self._made_ready(whole)

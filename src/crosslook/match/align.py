@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from scipy.special import betainc
 
 from crosslook.match.evidence import FARTHEST, Evidence, Verdict, judge
 from crosslook.match.pair import ImagePair
+from crosslook.match.periodic import Repeat, repeats
 from crosslook.match.pose_search import whole_image
 from crosslook.match.refine import (
     FRACTION,
@@ -82,6 +82,8 @@ class Alignment:
         Of this evidence. The confidence is NaN where no fit of the verdict holds.
     selection : Selection or None
         How the model was chosen, if it was.
+    repeats : tuple of Repeat
+        Places that fit nearly as well, since the ground repeats itself.
     """
 
     pair: ImagePair
@@ -90,6 +92,7 @@ class Alignment:
     evidence: Evidence
     verdict: Verdict
     selection: Selection | None = None
+    repeats: tuple[Repeat, ...] = ()
 
     @property
     def is_match(self) -> bool:
@@ -142,7 +145,10 @@ def align(pair: ImagePair, start: Start, points: TiePoints, fitting: Fitting) ->
     with timer("evidence"):
         evidence = _evidence(pair, start, points, fit, refined)
         verdict = judge(evidence) if fitting.is_fitted else Verdict("uncertain", float("nan"))
-    return Alignment(pair, refined.transform, points, evidence, verdict)
+        others = repeats(pair, refined.transform) if verdict.label != "no match" else ()
+        if pair.is_spoiled or others:
+            verdict = verdict.at_most_uncertain
+    return Alignment(pair, refined.transform, points, evidence, verdict, repeats=others)
 
 
 def _refined(pair: ImagePair, start: Start, fit: Fit, fitting: Fitting) -> Refinement:
@@ -209,6 +215,8 @@ def against_chance(points: TiePoints, last: Stage) -> tuple[float, float]:
     with a fit in ``(threshold / radius)^2`` of the cases, more or less. Of
     templates that overlap only as many count as would lie side by side.
     """
+    from scipy.special import betainc
+
     agree = min(0.9, float(np.pi * last.threshold**2 / (2.0 * last.radius) ** 2))
     fraction = float(points.inlier.mean())
     independent = len(points) * min(1.0, (last.step / last.template) ** 2 * _OVERLAP_WORTH)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from crosslook import threads
 from crosslook._version import __version__
 from crosslook.atomic import check_writable, write_bytes, write_csv, write_text
 from crosslook.data.pairs import ScenePair
@@ -295,7 +296,8 @@ def audit(pairs: Sequence[ScenePair], settings: AuditCall) -> Audit:
     holders: dict[str, list[str]] = {}  # scenes by the content of their images
     for number, pair in enumerate(track(pairs, "Auditing", total=len(pairs))):
         try:
-            rows[number] = _row_of(pair, settings, extractors, so_far, holders)
+            with threads.limited(settings.threads, in_pieces=True):
+                rows[number] = _row_of(pair, settings, extractors, so_far, holders)
         except OutputError:  # no fault of the scene
             raise
         except CrosslookError as error:

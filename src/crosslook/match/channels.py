@@ -62,8 +62,9 @@ def dense_channels(image: GreyImage, extractor: Extractor) -> Channels:
     for part in parts[1:]:
         scaled[:, part] = _standardised(values, part)[:, part]
     contrast = local_std(image, cells, stride)
-    scaled *= contrast_weight(contrast, float(np.median(contrast[valid])))
-    scaled[:, ~valid] = 0.0
+    weight = contrast_weight(contrast, float(np.median(contrast[valid])))
+    weight[~valid] = 0.0
+    scaled *= weight
     return Channels(scaled, valid, stride, gaps)
 
 
@@ -102,10 +103,10 @@ def local_std(image: GreyImage, cells: tuple[int, ...], stride: float) -> FloatA
     """Standard deviation of the image around each cell (h, w), four cells wide."""
     side = 2 * round(2 * stride) + 1
     soft = cv2.GaussianBlur(image.values, (0, 0), 1.0)
-    mean = cv2.blur(soft, (side, side))
-    square = cv2.blur(soft * soft, (side, side))
-    std = np.sqrt(np.maximum(square - mean * mean, 0.0))
-    return np.asarray(std[_centres(image.shape, cells, stride)], np.float32)
+    at = _centres(image.shape, cells, stride)
+    mean = cv2.boxFilter(soft, cv2.CV_32F, (side, side))[at]
+    square = cv2.sqrBoxFilter(soft, cv2.CV_32F, (side, side))[at]
+    return np.asarray(np.sqrt(np.maximum(square - mean * mean, 0.0)), np.float32)
 
 
 def contrast_weight(contrast: FloatArray, median: float) -> FloatArray:

@@ -31,6 +31,7 @@ FARTHEST = 50.0
 
 VERDICT_FILE = Path(__file__).with_name("verdict.json")
 _LEAST_ERROR = 0.2
+_UNSURE = 0.5
 _MOST_LOGIT = 40.0
 
 
@@ -247,6 +248,14 @@ class Verdict:
 
     label: Label
     confidence: float
+
+    @property
+    def at_most_uncertain(self) -> Verdict:
+        """The same, less sure than a match is: something else than the evidence speaks against."""
+        if self.label != "match":
+            return self
+        least = float(fitted_values()["register"]["thresholds"]["uncertain"])
+        return Verdict("uncertain", min(self.confidence, max(least, _UNSURE)))
 
 
 def kind_of(evidence: Evidence) -> Kind:

@@ -8,9 +8,6 @@ from itertools import pairwise
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lapack
-from scipy.ndimage import map_coordinates
-from scipy.spatial.distance import cdist
 
 from crosslook.types import Array, FloatArray
 
@@ -21,6 +18,7 @@ _FOLDS = 5
 _CAP_PX = 8.0  # an error beyond this is an outlier, whatever its size
 _SOFT_PX = 1.5
 _ROUNDS = 3
+_SPARSE = 2 / 3  # templates between the points by which the smoothness is chosen
 _KNOTS = 8  # along a length, at most
 _NODES = 24  # along a length
 _REACH = 5  # lengths beyond which a covariance is none: 0.002
@@ -57,6 +55,8 @@ class Component:
 
     def __call__(self, points: Array) -> Array:
         """Displacement along the axis (n,) at positions (n, 2)."""
+        from scipy.ndimage import map_coordinates
+
         length = self.smoothness.length
         if len(self.knots) * len(points) <= _FEW:
             return np.asarray(covariance(points, self.knots, length) @ self.weights, np.float64)
@@ -106,6 +106,8 @@ class Field:
 
 def covariance(first: Array, second: Array, length: float) -> FloatArray:
     """Matern 3/2 between positions (n, 2) and (m, 2), 1 at distance 0, shape (n, m)."""
+    from scipy.spatial.distance import cdist
+
     return _matern(cdist(first, second).astype(np.float32) / np.float32(length))
 
 
@@ -137,7 +139,9 @@ def choose_smoothness(
 
     The errors of a block that is left out follow from the fit to all points:
     with ``K`` the covariance and noise, they are ``(K^-1)_BB^-1 (K^-1 y)_B``.
-    Of many points tile by tile: points far away say little of each other.
+    Templates that overlap err alike, so that a field would follow their errors:
+    few of the points are looked at. Of many, tile by tile, since points far away
+    say little of each other.
 
     Parameters
     ----------
@@ -148,13 +152,14 @@ def choose_smoothness(
         Side of a template; blocks are a quarter larger, so that no template
         lies in both parts but at a block's rim.
     """
+    one = _apart(points, _SPARSE * template)
+    points, values = points[one], values[one]
     square = np.floor(points / (1.25 * template)).astype(int)
     fold = (square[:, 0] * 2 + square[:, 1] * 3) % _FOLDS
     tile, single = _tiles(points), values.astype(np.float32)
     sizes = [(length * template, noise) for length in _LENGTHS for noise in _NOISES]
     error = np.zeros((len(sizes), 2))
-    for one in np.unique(tile):
-        here = np.flatnonzero(tile == one)
+    for here in (np.flatnonzero(tile == number) for number in np.unique(tile)):
         here = here[np.argsort(fold[here], kind="stable")]
         ends = np.append(0, np.cumsum(np.bincount(fold[here])))
         blocks = [slice(a, b) for a, b in pairwise(ends) if a < b]
@@ -183,6 +188,8 @@ def _left_out(
     whole: FloatArray, noise: float, values: FloatArray, blocks: list[slice]
 ) -> FloatArray:
     """Errors (n, k) of each block of points as predicted from all others."""
+    from scipy.linalg import lapack
+
     factor = _factor(whole, np.full(len(whole), noise, np.float32))
     weights, _ = lapack.spotrs(factor, values, lower=1)
     inverse, _ = lapack.spotri(factor, lower=1, overwrite_c=1)
@@ -195,6 +202,8 @@ def _left_out(
 
 def _factor(covariances: FloatArray, noise: FloatArray) -> FloatArray:
     """Lower Cholesky factor of covariances (n, n) with noise (n,) on their diagonal."""
+    from scipy.linalg import lapack
+
     system = covariances.copy()
     system.flat[:: len(system) + 1] += noise
     factor: FloatArray = lapack.spotrf(system.T, lower=1, clean=0, overwrite_a=1)[0]
@@ -218,19 +227,24 @@ def fit_field(
     if smoothness is None:
         smoothness = choose_smoothness(points, parts, template)
     components = tuple(
-        Component(axis, smooth, *_fitted(points, part, smooth))
+        Component(axis, smooth, *_fitted(points, part, smooth, template))
         for axis, part, smooth in zip(axes, parts.T, smoothness, strict=True)
         if np.isfinite(smooth.noise)
     )
     return Field(smoothness, components)
 
 
-def _fitted(points: Array, values: Array, smooth: Smoothness) -> tuple[Array, FloatArray]:
+def _fitted(
+    points: Array, values: Array, smooth: Smoothness, template: float
+) -> tuple[Array, FloatArray]:
     """Knots (m, 2) and their weights (m,).
 
     Robustly: points far from the field count little (iteratively reweighted).
     """
-    knot, count = _knots(points, smooth.length)
+    from scipy.linalg import lapack
+
+    # A template gives the mean of what it covers: nothing finer is in the points.
+    knot, count = _knots(points, max(smooth.length / _KNOTS, template / 2))
     knots = np.stack([np.bincount(knot, axis) / count for axis in points.T], axis=1)
     whole = covariance(knots, knots, smooth.length)
     near = covariance(points, knots, smooth.length) if len(knots) < len(points) else whole[knot]
@@ -245,10 +259,19 @@ def _fitted(points: Array, values: Array, smooth: Smoothness) -> tuple[Array, Fl
     return knots, weights
 
 
-def _knots(points: Array, length: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The knot (n,) of every point, one for all within an eighth of a length, and their counts."""
-    cell = np.floor(points * (_KNOTS / length)).astype(np.int64)
-    cell -= cell.min(axis=0, initial=0)
-    index = cell[:, 0] * (cell[:, 1].max(initial=0) + 1) + cell[:, 1]
-    _, knot, count = np.unique(index, return_inverse=True, return_counts=True)
+def _knots(points: Array, side: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The knot (n,) of every point, one for all in a square of a side, and their counts."""
+    _, knot, count = np.unique(_cells(points, side), return_inverse=True, return_counts=True)
     return knot, count
+
+
+def _apart(points: Array, side: float) -> NDArray[np.int64]:
+    """One of the points in every square of a side: templates that overlap err alike."""
+    return np.sort(np.unique(_cells(points, side), return_index=True)[1])
+
+
+def _cells(points: Array, side: float) -> NDArray[np.int64]:
+    """The square of a side in which each point (n, 2) lies, as one number."""
+    cell = np.floor(points / side).astype(np.int64)
+    cell -= cell.min(axis=0, initial=0)
+    return np.asarray(cell[:, 0] * (cell[:, 1].max(initial=0) + 1) + cell[:, 1], np.int64)

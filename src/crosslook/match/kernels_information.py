@@ -7,7 +7,7 @@ from math import ceil, floor, log
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.match.kernels import compiled
+from crosslook.compiled import compiled
 from crosslook.types import Array, FloatArray
 
 _PIXEL = 1 << 40  # one that was counted; below it fit the fractions of 16 million of them

@@ -1,6 +1,6 @@
 """Compiled loops of the correlation of templates: products under small shifts, and peaks.
 
-As :mod:`crosslook.match.kernels`, to be imported where one of them is about to run.
+To be imported where one of them is about to run.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.match.kernels import compiled
-from crosslook.types import FloatArray
+from crosslook.compiled import compiled
+from crosslook.types import Array, FloatArray
 
 _LANES = 32  # columns of a row of products are a multiple of it, so that no loop has a remainder
 
@@ -46,7 +46,8 @@ def boxed_products(
     lefts = corners[order, 1] - low[1]
     # Rows of boxes that a row of the image may lie in at once.
     live = int((np.searchsorted(tops, tops + side, "right") - np.arange(len(tops))).max())
-    _sum_boxes(image, search, tops, np.append(first, len(lefts)), lefts, order, side, live, sums)
+    boxes = tops, np.append(first, len(lefts)), lefts, order
+    _sum_boxes(image, search, boxes, side, live, sums)
     return sums
 
 
@@ -62,14 +63,12 @@ def _columns(values: FloatArray, first: int, width: int) -> FloatArray:
 def _sum_boxes(
     image: FloatArray,
     search: FloatArray,
-    tops: NDArray[np.int64],
-    first: NDArray[np.int64],
-    lefts: NDArray[np.int64],
-    order: NDArray[np.int64],
+    boxes: tuple[NDArray[np.int64], ...],
     side: int,
     live: int,
     sums: FloatArray,
 ) -> None:
+    tops, first, lefts, order = boxes
     height, width = image.shape[1], image.shape[2]
     span = sums.shape[1]
     before = np.zeros((live, span * width), np.float32)
@@ -222,3 +221,46 @@ def displaced_sums(
                 for col in range(high - low):
                     there[col] += here[col]
     return total
+
+
+@compiled
+def agreements(
+    hypotheses: tuple[NDArray[np.complex128], NDArray[np.complex128]],
+    points: tuple[NDArray[np.complex128], NDArray[np.complex128], Array],
+    threshold: float,
+    table: Array,
+) -> Array:
+    """What points weigh that agree with each similarity ``z -> factor z + shift``, summed.
+
+    Parameters
+    ----------
+    hypotheses : (complex128 array (m,), complex128 array (m,))
+        Factors and shifts.
+    points : (complex128 array (n,), complex128 array (n,), float64 array (n,))
+        Where from, where to, and what each counts for.
+    threshold : float
+        Distance from which on a point weighs nothing.
+    table : float64 array
+        Weights of distances from 0 to the threshold at equal steps.
+
+    Returns
+    -------
+    float64 array, shape (m,)
+    """
+    factors, shifts = hypotheses
+    source, target, weight = points
+    result = np.zeros(len(factors), np.float64)
+    steps = (len(table) - 1) / threshold
+    for one in range(len(factors)):
+        factor, shift = factors[one], shifts[one]
+        total = 0.0
+        for point in range(len(source)):
+            apart = factor * source[point] + shift - target[point]
+            square = apart.real * apart.real + apart.imag * apart.imag
+            if square < threshold * threshold:
+                place = np.sqrt(square) * steps
+                low = min(int(place), len(table) - 2)
+                rise = table[low + 1] - table[low]
+                total += weight[point] * (table[low] + (place - low) * rise)
+        result[one] = total
+    return result

@@ -19,13 +19,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
+from crosslook import threads
 from crosslook.errors import MissingExtraError
 from crosslook.options import Device
 from crosslook.types import Array, FloatArray
 
-_WORKERS = 2
 _FAINT, _FAINT_MASKED = 1e-6, 1e-3  # of the largest energy; of masked ones FFT leaves more noise
 
 
@@ -75,6 +74,8 @@ def fetch(values: Any) -> FloatArray:
 
 def _libraries(values: Any) -> tuple[Any, Any]:
     """NumPy and its Fourier transforms or, of values that lie on a device, torch and its."""
+    from scipy import fft
+
     if isinstance(values, np.ndarray):
         return np, fft
     import torch
@@ -180,13 +181,15 @@ def correlate(
     float32 array, shape (n, sh - th + 1, sw - tw + 1)
         -1..1; 0 where a template or the area under it holds nothing.
     """
+    from scipy import fft
+
     height, width = templates.shape[2:]
     rows, cols = searches.shape[2] - height + 1, searches.shape[3] - width + 1
     down, along = (fft.next_fast_len(length, real=True) for length in searches.shape[2:])
     size = (int(down), int(along))
     if masks is not None:
         templates, searches = masked_planes(templates, masks[0]), masked_planes(searches, masks[1])
-    with fft.set_workers(_WORKERS):
+    with fft.set_workers(threads.count()):
         fixed = forward(place(searches, device), size)
         template = forward(place(templates, device), size).conj()
         if masks is None:

@@ -13,6 +13,7 @@ from crosslook.extract.base import Extractor
 from crosslook.geo.grey import GreyImage
 from crosslook.geo.image import ImageFile
 from crosslook.match.channels import Channels, dense_channels
+from crosslook.match.overlays import LeftOut
 from crosslook.match.transform import Transform, identity
 from crosslook.match.warp import warp
 from crosslook.match.working_grid import MARGIN, WorkingGrid, choose_grid
@@ -77,6 +78,8 @@ class ImagePair:
         Where the two lie in their files; None for images that come from none.
     device : str
         Where they are correlated, as :func:`~crosslook.match.ncc.correlation_device` names it.
+    left_out : tuple of LeftOut
+        What both show at the same pixels of their frames, and is no ground.
     """
 
     sar: CachedImage
@@ -85,6 +88,12 @@ class ImagePair:
     start: Transform = field(default_factory=identity)
     grid: WorkingGrid | None = None
     device: str = "cpu"
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def is_spoiled(self) -> bool:
+        """Whether marks that are no ground lie all over the images, so that nothing is sure."""
+        return any(one.kind == "pattern" for one in self.left_out)
 
     @classmethod
     def of(
@@ -133,9 +142,9 @@ def read_pair(
     """
     with timer("read"):
         grid = choose_grid(*images, placed, margin)
-        sar, optical = grid.read()
+        sar, optical, said = grid.read()
     return ImagePair(
-        CachedImage.of(sar), CachedImage.of(optical), extractor, grid.start, grid, device
+        CachedImage.of(sar), CachedImage.of(optical), extractor, grid.start, grid, device, said
     )
 
 

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_extractor
@@ -655,6 +654,8 @@ def _transform_of(
     fixed: tuple[int, ...], moving: tuple[int, ...], spans: Sequence[Span]
 ) -> tuple[tuple[int, int], tuple[slice, slice], tuple[int, int]]:
     """Size of the transform that is right for all positions of the spans, and where they are."""
+    from scipy import fft
+
     size, cut, origin = [], [], []
     for theirs, ours, (low, high) in zip(fixed, moving, spans, strict=True):
         first = min(max(low, 1 - ours), theirs - 1)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crosslook.data.pairs import ScenePair
+from crosslook import threads
 from crosslook.errors import CrosslookError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
@@ -30,6 +30,9 @@ from crosslook.match.warped_file import RESAMPLING
 from crosslook.options import after_one, after_two, record
 from crosslook.progress import stage, timer, timings
 from crosslook.storage import Place
+
+if TYPE_CHECKING:  # what knows sets of pairs is not needed for one
+    from crosslook.data.pairs import ScenePair
 
 Source = Place | RasterArray | ImageFile
 """A path, an address, a product folder, an array or an opened image."""
@@ -101,7 +104,7 @@ def _registered(
     georeferences or the points of the settings do.
     """
     tried = []
-    with timings() as seconds:
+    with threads.limited(settings.threads, in_pieces=True), timings() as seconds:
         images = _opened(sar_image, optical_image, settings)
         placed = start_of(*images, settings.points) if placed is None else placed
         # Around where it is placed, then the whole overlap; or the range requested alone.
@@ -230,6 +233,8 @@ def make_result(
         settings={**settings, "resampling": RESAMPLING},
         working_pixel=pixel,
         geometry=None if found.selection is None else found.selection.to_dict(pixel),
+        left_out=found.pair.left_out,
+        repeats=tuple(one.to_dict(pixel) for one in found.repeats),
     )
 
 

@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
-from scipy.spatial import KDTree
 
 from crosslook.errors import GridError, RasterError
 from crosslook.geo.grid import ground_axes, is_placed, mean_metres, shape_of, window_of, zoomed
@@ -114,6 +112,8 @@ def is_consistent(position: Array, displacement: Array) -> NDArray[np.bool_]:
         True within 4 px of the median of the five nearest others; all False
         for fewer than six points.
     """
+    from scipy.spatial import KDTree
+
     if len(position) <= _NEIGHBOURS:
         return np.zeros(len(position), np.bool_)
     _, near = KDTree(position).query(position, k=_NEIGHBOURS + 1)
@@ -160,6 +160,7 @@ CLEAR = 1.1
 _BAND_PX = 6.0  # across the range: noise, and what one transform fits ill
 _SPACING = 8.0
 _LEAST_FOLLOWED = 20
+_DENSE = 44  # templates along a side, at most
 _SOFT_PX = 1.5
 _TERRAIN_ROUNDS = 20
 _LEAST_JACOBIAN = 0.1
@@ -330,14 +331,20 @@ def _filled(heights: Array) -> Array:
 
 def _sampled(heights: Array, points: Array) -> Array:
     """Heights (H, W) at positions (n, 2), bilinear."""
+    from scipy.ndimage import map_coordinates
+
     return np.asarray(map_coordinates(heights, (points - 0.5).T, order=1, mode="nearest"))
 
 
 def _stages(side: int) -> tuple[Stage, ...]:
     """Large templates that find where hills went, then small ones that follow their slopes."""
     wide, fine = max(48.0, min(96.0, 0.2 * side)), max(36.0, min(80.0, 0.125 * side))
-    last = Stage(fine, 14.0, max(fine / 3, side / 44), 3.0)
-    return Stage(wide, 44.0, wide / 3, 3.0), last, Stage(wide, 9.0, wide / 4, 3.0)
+    apart = side / _DENSE
+    return (
+        Stage(wide, 44.0, max(wide / 3, apart), 3.0),
+        Stage(fine, 14.0, max(fine / 3, apart), 3.0),
+        Stage(wide, 9.0, max(wide / 4, apart), 3.0),
+    )
 
 
 def _maps_to_the_rim(pair: ImagePair, current: Transform, stage: Stage) -> ScoreMaps:

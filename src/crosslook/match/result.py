@@ -33,6 +33,7 @@ from crosslook.match.files import (
     write_images,
     write_tie_points,
 )
+from crosslook.match.overlays import LeftOut
 from crosslook.match.placement import placement
 from crosslook.match.settings import Search
 from crosslook.match.tie_points import TiePoints
@@ -86,6 +87,11 @@ class MatchResult:
     geometry : dict or None
         Candidate models, by how well they predict tie points that they were not fitted to;
         None where a model was given that needs no comparison, or too few points agreed.
+    left_out : tuple of LeftOut
+        What both images show at the same pixels of their frames, and is no ground.
+    repeats : tuple of dict
+        Other places that fit nearly as well, since the ground repeats itself: ``shift`` from
+        the answer in optical pixels (rows, columns), ``score`` over that of the answer.
     """
 
     verdict: Label
@@ -105,11 +111,22 @@ class MatchResult:
     search: Search = "initial"
     reason: str = ""
     geometry: dict[str, Any] | None = None
+    left_out: tuple[LeftOut, ...] = ()
+    repeats: tuple[dict[str, Any], ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know of how the images were read."""
-        return (*self.sar.notes, *self.optical.notes)
+        """What a user should know of how the images were read and matched."""
+        said = [one.sentence for one in self.left_out]
+        if self.repeats:
+            down, right = self.repeats[0]["shift"]
+            said.append(
+                "the ground repeats itself: a place "
+                f"{abs(down):.0f} px {'down' if down > 0 else 'up'} and {abs(right):.0f} px "
+                f"{'right' if right > 0 else 'left'} fits nearly as well "
+                f"({self.repeats[0]['score']:.0%}), so no answer is more than uncertain"
+            )
+        return (*self.sar.notes, *self.optical.notes, *said)
 
     @property
     def confidence_text(self) -> str:
@@ -171,6 +188,8 @@ class MatchResult:
             "alternatives": list(self.alternatives),
             "crs": crs_text(self.optical.grid),
             "images": {"sar": _described(self.sar), "optical": _described(self.optical)},
+            "repeats": list(self.repeats),
+            "masked": [asdict(one) for one in self.left_out],
             "notes": list(self.notes),
             "timings_s": {name: round(value, 4) for name, value in self.timings.items()},
             "window": None if self.window is None else asdict(self.window),

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erfc
 
 from crosslook.errors import MatchError
 from crosslook.match.settings import Model
@@ -87,6 +86,7 @@ MINIMUM = {"shift": 1, "similarity": 2, "affine": 3, "homography": 4, "tps": 6}
 _HYPOTHESES = 2000
 _MANY_POINTS = 1500  # of which not all pairs are written down
 _POLISH_ROUNDS = 10
+_TABLE = 1025  # distances whose weights are tabled
 _SPLINE_SMOOTHING = 0.02
 
 
@@ -211,6 +211,8 @@ def magsac_weight(distance: Array, threshold: float) -> Array:
     ``G(1/2, d^2 / 2 s^2)``, that is the complementary error function, less its
     value at the threshold.
     """
+    from scipy.special import erfc
+
     largest = threshold / 3.03
     tail = erfc(threshold / (np.sqrt(2.0) * largest))
     value = (erfc(distance / (np.sqrt(2.0) * largest)) - tail) / (1.0 - tail)
@@ -245,6 +247,8 @@ def _hypothesis(model: str, points: _Points, threshold: float, seed: int) -> Arr
 
 def _similarity_hypothesis(points: _Points, threshold: float, seed: int) -> Array | None:
     """The best of seeded pairs of points, each pair one hypothesis."""
+    from crosslook.match.kernels_ncc import agreements
+
     a, b = as_complex(points.source), as_complex(points.target)
     rng = np.random.default_rng(seed)
     if len(a) > _MANY_POINTS:
@@ -260,8 +264,9 @@ def _similarity_hypothesis(points: _Points, threshold: float, seed: int) -> Arra
         first, second = first[chosen], second[chosen]
     factor = (b[first] - b[second]) / (a[first] - a[second])
     shift = b[first] - factor * a[first]
-    distance = np.abs(factor[:, None] * a[None] + shift[:, None] - b[None])
-    best = _most_agreed(distance, points, threshold)
+    table = magsac_weight(np.linspace(0.0, threshold, _TABLE), threshold)
+    weight = np.asarray(points.weight, np.float64)
+    best = int(agreements((factor, shift), (a, b, weight), threshold, table).argmax())
     return similarity_matrix(factor[best], shift[best])
 
 

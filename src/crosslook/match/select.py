@@ -183,8 +183,7 @@ def select_model(pair: ImagePair, current: Transform, request: ModelRequest) -> 
         winner = _informed(winner if credible else None, candidates)
     relief = fits.relief(winner, points, current, request) if "relief" in request.models else None
     if relief is not None:
-        # On its own points, which reach further along the range than those before.
-        candidates = _compare(fits, models, relief.points, current, relief)
+        candidates = _compare_relief(fits, flat, relief)
         if _prefers_relief(candidates, winner):
             if not several or fits.is_better(relief, flat):
                 return Selection(relief.transform, relief.points, candidates, relief)
@@ -208,6 +207,10 @@ class _Fits:
     pair: ImagePair
     reference: Transform
     seed: int
+    _fitted: dict[tuple[Model, int, float], tuple[TiePoints, Fit | None]] = field(
+        default_factory=dict, init=False
+    )
+    _measured: dict[int, tuple[Transform, float]] = field(default_factory=dict, init=False)
 
     @property
     def template(self) -> float:
@@ -220,7 +223,11 @@ class _Fits:
 
     def fit(self, model: Model, points: TiePoints, threshold: float) -> Fit | None:
         """The model from the SAR image as the reference places it to the optical one."""
-        return fit_tie_points(points, self.reference, model, threshold, self.seed)
+        key = model, id(points), threshold
+        if key not in self._fitted:  # the points are kept, so that no others get their id
+            fit = fit_tie_points(points, self.reference, model, threshold, self.seed)
+            self._fitted[key] = points, fit
+        return self._fitted[key][1]
 
     def widest(self, points: TiePoints) -> Fit | None:
         """An affine map, or a homography where clearly more points agree with one."""
@@ -249,7 +256,8 @@ class _Fits:
         """For :meth:`_Checkerboard.errors`."""
 
         def predicted(used: NDArray[np.bool_]) -> Array | None:
-            fit = self.fit(model, points.only(used), _LOOSE_PX)
+            part = points.only(used)
+            fit = fit_tie_points(part, self.reference, model, _LOOSE_PX, self.seed)
             return None if fit is None else fit.transform(points.sar)
 
         return predicted
@@ -280,9 +288,14 @@ class _Fits:
         return bool(self.information(relief.transform) > most)
 
     @cached_property
-    def information(self) -> InformationMeasure:
+    def _measure(self) -> InformationMeasure:
+        return information_measure(self.pair.sar, self.pair.optical, 1.0, sparse=True)
+
+    def information(self, transform: Transform) -> float:
         """Mutual information under a transform: a judge who has seen no tie point."""
-        return information_measure(self.pair.sar, self.pair.optical, 1.0)
+        if id(transform) not in self._measured:
+            self._measured[id(transform)] = transform, self._measure(transform)
+        return self._measured[id(transform)][1]
 
     def is_hilly(self, model: TransformModel, points: TiePoints) -> bool:
         """Whether what a flat model leaves spreads along one line."""
@@ -377,17 +390,10 @@ def _flat(model: TransformModel) -> Model:
 
 
 def _compare(
-    fits: _Fits,
-    models: tuple[Model, ...],
-    points: TiePoints,
-    current: Transform,
-    relief: ReliefFit | None = None,
+    fits: _Fits, models: tuple[Model, ...], points: TiePoints, current: Transform
 ) -> tuple[CandidateModel, ...]:
-    """Every model on the same tie points, and the relief beside them."""
-    board = _Checkerboard(points, fits.template if relief is None else relief.template)
-    errors: dict[TransformModel, Array | None] = {
-        m: board.errors(fits.predictor(m, points)) for m in models
-    }
+    """Every flat model on the same tie points."""
+    board = _Checkerboard(points, fits.template)
     information: dict[TransformModel, float] = {}
     for model in models:
         fit = fits.fit(model, points, _LOOSE_PX)
@@ -395,10 +401,23 @@ def _compare(
         if model == "similarity":
             known.append(fits.information(current))
         information[model] = max(known, default=float("nan"))
-    if relief is not None:
-        errors["relief"] = board.errors(_relief_predictor(relief))
-        information["relief"] = fits.information(relief.transform)
-    return _table(errors, information)
+    return _table({m: board.errors(fits.predictor(m, points)) for m in models}, information)
+
+
+def _compare_relief(
+    fits: _Fits, flat: tuple[CandidateModel, ...], relief: ReliefFit
+) -> tuple[CandidateModel, ...]:
+    """A relief, and the flat candidates beside it, on the points of the relief.
+
+    They reach further along the range than those before.
+    """
+    board = _Checkerboard(relief.points, relief.template)
+    errors: dict[TransformModel, Array | None] = {
+        one.model: board.errors(fits.predictor(_flat(one.model), relief.points)) for one in flat
+    }
+    errors["relief"] = board.errors(_relief_predictor(relief))
+    information = {one.model: one.information for one in flat}
+    return _table(errors, {**information, "relief": fits.information(relief.transform)})
 
 
 def _table(
@@ -465,7 +484,7 @@ def _prefers_relief(candidates: tuple[CandidateModel, ...], flat: TransformModel
     """Whether the relief is to be followed instead of a flat model.
 
     It can follow nothing but one line, so a tenth of the error will do, if
-    that is more than a standard error.
+    that is more than a standard error. None may be better but by chance.
     """
     by_model = {one.model: one for one in candidates}
     relief = by_model["relief"]
@@ -473,4 +492,5 @@ def _prefers_relief(candidates: tuple[CandidateModel, ...], flat: TransformModel
         return len(candidates) == 1 or relief.worse_px == 0.0
     other = by_model[flat]
     least = max(other.standard_error_px, relief.error_px * _LITTLE_RELIEF)
-    return relief.worse_px == 0.0 and not other.worse_px <= least
+    is_best = relief.worse_px <= relief.standard_error_px  # false of NaN
+    return is_best and not other.error_px - relief.error_px <= least

@@ -264,11 +264,11 @@ def hough_vote(maps: ScoreMaps, size: tuple[int, int], *, shift_only: bool = Fal
     # A map votes by how far it rises above its own mean, in its own standard deviations.
     level = maps.scores - maps.scores.mean(axis=(1, 2), keepdims=True)
     poses = [(0.0, 0.0)] if shift_only else list(product(_ROTATIONS, _SCALES))
-    moved = [
-        similarity((0.0, 0.0), rotation, 1.0 + scaled)(arms) - arms for rotation, scaled in poses
-    ]
-    down, right = np.moveaxis(np.rint(np.array(moved) / stride).astype(np.int64), -1, 0)
-    total = displaced_sums(level, np.ascontiguousarray(down), np.ascontiguousarray(right))
+    factors = np.array([(1.0 + scaled) * np.exp(1j * np.radians(r)) for r, scaled in poses])
+    # Columns as real, rows as imaginary part, so that a pose is a factor.
+    moved = (factors - 1.0)[:, None] * (arms[:, 1] + 1j * arms[:, 0]) / stride
+    down, right = (np.rint(part).astype(np.int64) for part in (moved.imag, moved.real))
+    total = displaced_sums(level, down, right)
     pose, row, col = np.unravel_index(int(total.argmax()), total.shape)
     shift = ((row - reach) * stride, (col - reach) * stride)
     rotation, scaled = poses[pose]

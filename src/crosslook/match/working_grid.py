@@ -11,10 +11,11 @@ from crosslook.geo.grey import GreyImage
 from crosslook.geo.grid import rim, window_of
 from crosslook.geo.image import Image, ImageFile, overlap
 from crosslook.geo.raster import RasterFile
+from crosslook.match.overlays import LeftOut, leave_out
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform, identity, scaling, shift_by
 from crosslook.match.warp import warp
-from crosslook.types import Modality, Window
+from crosslook.types import FloatArray, Modality, Window
 
 MAX_SIDE = 2048
 MIN_SIDE = 128
@@ -68,19 +69,31 @@ class WorkingGrid:
         begin = shift_by(*self.part.corner) @ scaling(self.sar_factor)
         return scaling(self.factor).inverse @ move @ (self.placed @ begin)
 
-    def read(self) -> tuple[GreyImage, GreyImage]:
-        """The SAR image and the optical one, as they are matched.
+    def read(self) -> tuple[GreyImage, GreyImage, tuple[LeftOut, ...]]:
+        """The SAR image and the optical one, as they are matched, and what was left out of both.
 
         Raises
         ------
         MatchError
             If one is constant or nodata.
         """
-        optical = _read_grey(self.optical, "optical", self.window, self.factor)
-        sar = _read_grey(self.sar, "sar", self.part, self.sar_factor)
+        optical, theirs = _read_grey(self.optical, "optical", self.window, self.factor)
+        sar, ours = _read_grey(self.sar, "sar", self.part, self.sar_factor)
+        sar, optical, said = leave_out(sar, optical, (ours, theirs), self._frame_offsets)
         if self._projects:
             sar = warp(sar, self._from_reduced, optical.shape)
-        return sar, optical
+        return sar, optical, said
+
+    @property
+    def _frame_offsets(self) -> list[tuple[int, int]]:
+        """Optical pixel less SAR pixel, as they are read, where the two frames share a corner."""
+        axes = []
+        for axis in (0, 1):
+            ours, theirs = self.part.corner[axis], self.window.corner[axis]
+            first = ours / self.sar_factor - theirs / self.factor
+            longer = self.optical.shape[axis] / self.factor - self.sar.shape[axis] / self.sar_factor
+            axes.append({round(first), round(first + longer)})
+        return sorted((row, col) for row in axes[0] for col in axes[1])
 
     def to_native(self, transform: Transform) -> Transform:
         """The same map between pixels of the files."""
@@ -181,8 +194,10 @@ def _sar_part(sar: ImageFile, optical: ImageFile, window: Window, placed: Transf
     return Window.around(back.min(axis=0), back.max(axis=0)).pad(MARGIN).clip(sar.shape)
 
 
-def _read_grey(image: ImageFile, modality: Modality, window: Window, factor: int) -> GreyImage:
-    """Read a part of an image, reduced by ``factor``, as matching takes it.
+def _read_grey(
+    image: ImageFile, modality: Modality, window: Window, factor: int
+) -> tuple[GreyImage, FloatArray]:
+    """Read a part of an image, reduced by ``factor``, as matching takes it, and before it is so.
 
     Raises
     ------
@@ -194,7 +209,7 @@ def _read_grey(image: ImageFile, modality: Modality, window: Window, factor: int
     if image.mask is not None and seen.valid.sum() < _LEAST_PIXELS:
         _check_mask(image, modality, image.mask, seen, window, factor)
     try:
-        return seen.grey_image(modality)
+        return seen.grey_image(modality), seen.grey(modality)
     except MatchError as error:
         if image.mask is not None and _is_image(image, modality, window, factor):
             raise MatchError(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from crosslook import threads
 from crosslook.atomic import check_writable, sweep
 from crosslook.data.pairs import Pairs, open_pairs
 from crosslook.data.patches import PatchSet
@@ -66,15 +67,16 @@ def run_study(settings: StudySettings, console: Console | None = None) -> Path:
         load_faiss()  # its absence is reported now, not after the features are made
     check_writable(settings.out)
     refuse_foreign(settings.out, WRITTEN, overwrite=settings.overwrite)
-    study = _Study(settings, plan)
-    sweep(settings.out)
-    study.introduce(console)
-    study.evaluate_extractors()
-    study.evaluate_fusions()
-    study.evaluate_two_stages()
-    if settings.robustness:
-        study.measure_robustness()
-    study.save(complete=True)
+    with threads.limited(settings.threads):
+        study = _Study(settings, plan)
+        sweep(settings.out)
+        study.introduce(console)
+        study.evaluate_extractors()
+        study.evaluate_fusions()
+        study.evaluate_two_stages()
+        if settings.robustness:
+            study.measure_robustness()
+        study.save(complete=True)
     return settings.out
 
 

@@ -13,10 +13,13 @@ from crosslook.match.robust_fit import Fit, fit_tie_points
 from crosslook.match.settings import Model, RegisterSettings
 from crosslook.match.starts import Start
 from crosslook.match.tie_points import Stage, TiePoints, find_tie_points, hough_vote, score_maps
-from crosslook.match.transform import Transform, grid_points
+from crosslook.match.transform import Transform, grid_points, mean_distance
 
 _ALONG = 22.0
 """Templates along a side that are enough for the stages before the last."""
+
+_SAME_CELLS = 0.75
+"""Two places as near as this, in cells, are one: a vote is good to a cell."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +99,17 @@ class TemplateMatcher(Matcher):
         return points_at(pair, fit.transform, stages.last)
 
     def _placed_by(self, pair: ImagePair, start: Transform, stage: Stage) -> list[Transform]:
-        """Where the first stage puts the image: by vote, and by the best peaks."""
+        """Where the first stage puts the image: by vote, and by the best peaks.
+
+        Where both say the same, by the peaks alone.
+        """
         maps = score_maps(*pair.channels(start), stage, pair.device)
         fit = self._fit(find_tie_points(maps, start), start, stage)
         voted = hough_vote(maps, pair.optical.shape, shift_only=self._model == "shift") @ start
-        return [voted] if fit is None else [voted, fit.transform]
+        if fit is None:
+            return [voted]
+        apart = mean_distance(voted, fit.transform, grid_points(*pair.sar.shape))
+        return [fit.transform] if apart < _SAME_CELLS * maps.stride else [voted, fit.transform]
 
     def _fit(self, points: TiePoints, start: Transform, stage: Stage) -> Fit | None:
         return fit_tie_points(points, start, self._model, stage.threshold, self.settings.seed)

@@ -20,8 +20,9 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from crosslook import threads
 from crosslook.errors import CalibrationError, InputError, SettingError, did_you_mean
-from crosslook.extract.runtime import Runtime, available_cores, exact_products, resolve_runtime
+from crosslook.extract.runtime import Runtime, exact_products, resolve_runtime
 from crosslook.retrieval.compare.pooling import ShiftedGallery, Shifts
 from crosslook.types import FloatArray, Indices
 
@@ -204,11 +205,11 @@ def _in_threads(work: Callable[[slice], None], count: int, step: int, most: int)
     A thread ranks while another multiplies; in a row, both cores would wait
     for the ranking of each block.
     """
-    cores = available_cores()
-    threads = max(1, min(cores, most, -(-count // step)))
-    size = max(1, -(-count // (threads * step))) * step
+    cores = threads.count()
+    workers = max(1, min(cores, most, -(-count // step)))
+    size = max(1, -(-count // (workers * step))) * step
     parts = [slice(start, min(start + size, count)) for start in range(0, max(1, count), size)]
-    with threadpool_limits(max(1, cores // threads), "blas"), ThreadPoolExecutor(threads) as pool:
+    with threadpool_limits(max(1, cores // workers), "blas"), ThreadPoolExecutor(workers) as pool:
         list(pool.map(work, parts))
 
 
