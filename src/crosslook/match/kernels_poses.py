@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from crosslook.match.kernels import compiled
+from crosslook.compiled import compiled
 from crosslook.types import Array, FloatArray
 
 

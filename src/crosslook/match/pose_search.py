@@ -31,6 +31,7 @@ from crosslook.match.ncc import (
     place,
 )
 from crosslook.match.pair import CachedImage, ImagePair, reduce_image
+from crosslook.match.settings import TransformModel
 from crosslook.match.transform import (
     Transform,
     grid_points,
@@ -343,7 +344,7 @@ class PoseSearch:
     def transform(self, pose: Pose) -> Transform:
         """SAR pixels to optical pixels, the centre where the start has it."""
         turn, mirror = self._turned(pose), self._mirrored(pose)
-        model = "similarity" if not pose.is_flipped else "affine"
+        model: TransformModel = "affine" if pose.is_flipped else "similarity"
         return Transform(turn, "similarity") @ self.start @ Transform(mirror, model)
 
     def _matrix(self, pose: Pose) -> Array:
