@@ -172,7 +172,7 @@ def test_what_is_not_computed_could_not_have_won(shift: float | None) -> None:
     planes, (corner,) = search.turned([pose], search.cell)
     template, there = planes[0], search._harmonics(search.cell)
     everywhere = [(-1000, 1000)] * 2
-    spans = search._spans(template[-1], search.cell, corner)
+    spans = search._spans(template[None, -1, ::-1, ::-1], search.cell, [corner])
     some, whole = (search._correlate(template, there, search.cell, s) for s in (spans, everywhere))
     allowed = [search._allowed(filled, o, search.cell, corner) for _, filled, o in (some, whole)]
     assert whole[0].size > 1.5 * some[0].size

@@ -31,12 +31,12 @@ from crosslook.match.ncc import (
     place,
 )
 from crosslook.match.pair import CachedImage, ImagePair, reduce_image
+from crosslook.match.settings import TransformModel
 from crosslook.match.transform import (
     Transform,
     grid_points,
     mean_distance,
     shift_by,
-    similarity,
     translation,
 )
 from crosslook.match.warp import sample_maps, warp
@@ -249,8 +249,8 @@ def _search_aspect(search: PoseSearch) -> list[Candidate]:
         return []  # it would be the same search again
     if count > _FEW and not search.finer:
         coarse = search.coarse_scores(poses, 2)
-        poses = [one.pose for one in best_of(coarse, _part(count, 4, 60))]
-    most = _part(count, 10, 20)
+        poses = [one.pose for one in best_of(coarse, _part(count, 8, 60))]
+    most = _part(count, 16, 20)
     fine = best_of(search.coarse_scores(poses, 1), most)
     if search.poses.rotation_step > _CLOSE_DEGREES:
         fine = search.refine(fine)
@@ -338,30 +338,47 @@ class PoseSearch:
         self.cell = int(np.clip(round(extent / self.factor / _CELLS), 2, 8))
         self.scale = start.local_scale(np.array(sar.shape, np.float64) / 2)
         self.apart = 3.0 * self.factor * self.cell
+        self.flat = start.without_field.matrix
+        self.centre = start(np.array(sar.shape, np.float64) / 2)  # what poses turn about
 
     def transform(self, pose: Pose) -> Transform:
         """SAR pixels to optical pixels, the centre where the start has it."""
-        rotation, scale, flipped = pose
-        centre = np.array(self.sar.shape, np.float64) / 2
-        there = self.start(centre)
-        move = similarity((0.0, 0.0), rotation, scale, (there[0], there[1])) @ self.start
-        if flipped:
-            mirror = np.eye(3)
-            mirror[1, 1], mirror[1, 2] = -1.0, 2 * centre[1]
-            move = move @ Transform(mirror, "affine")
-        return move
+        turn, mirror = self._turned(pose), self._mirrored(pose)
+        model: TransformModel = "affine" if pose.is_flipped else "similarity"
+        return Transform(turn, "similarity") @ self.start @ Transform(mirror, model)
+
+    def _matrix(self, pose: Pose) -> Array:
+        """The same without what of the start is no matrix."""
+        return np.asarray(self._turned(pose) @ self.flat @ self._mirrored(pose), np.float64)
+
+    def _turned(self, pose: Pose) -> Array:
+        cosine, sine = (pose.scale * f(np.radians(pose.rotation)) for f in (np.cos, np.sin))
+        linear = np.array([[cosine, sine], [-sine, cosine]])
+        out = np.eye(3)
+        out[:2, :2], out[:2, 2] = linear, self.centre - linear @ self.centre
+        return out
+
+    def _mirrored(self, pose: Pose) -> Array:
+        out = np.eye(3)
+        if pose.is_flipped:
+            out[1, 1], out[1, 2] = -1.0, float(self.sar.shape[1])
+        return out
 
     def coarse_scores(self, poses: Sequence[Pose], multiple: int) -> list[Peak]:
         """The best place of each pose by features that were extracted once, and then turned."""
         cell = self.cell * multiple
-        parts = (poses[first : first + _AT_ONCE] for first in range(0, len(poses), _AT_ONCE))
-        return [peak for part in parts for peak in self._peaks(part, cell)]
+        # Those of about one size together, since their transforms are as long as the longest.
+        order = sorted(range(len(poses)), key=lambda index: poses[index].scale)
+        found: dict[int, Peak] = {}
+        for first in range(0, len(order), _AT_ONCE):
+            part = order[first : first + _AT_ONCE]
+            found.update(zip(part, self._peaks([poses[i] for i in part], cell), strict=True))
+        return [found[index] for index in range(len(poses))]
 
     def _peaks(self, poses: Sequence[Pose], cell: int) -> list[Peak]:
         """The best place of each of some poses, correlated together."""
         planes, corners = self.turned(poses, cell)
-        each = [self._spans(one[-1], cell, c) for one, c in zip(planes, corners, strict=True)]
-        spans = [(min(s[axis][0] for s in each), max(s[axis][1] for s in each)) for axis in (0, 1)]
+        spans = self._spans(planes[:, -1, ::-1, ::-1], cell, corners)
         scores, filled, origin = self._correlate(planes, self._harmonics(cell), cell, spans)
         out = []
         for pose, one, part, corner in zip(poses, scores, filled, corners, strict=True):
@@ -392,7 +409,7 @@ class PoseSearch:
         image, corner = self.warped(pose)
         cell = self.cell
         fine = dense_channels(image, gradients(cell))
-        spans = self._spans(fine.valid, cell, corner)
+        spans = self._spans(fine.valid[None], cell, [corner])
         there, double = self._features(cell), self._features(2 * cell)
         scores, filled, origin = self._correlate(_half_turn(fine), there, cell, spans)
         allowed = self._allowed(filled, origin, cell, corner)
@@ -426,7 +443,7 @@ class PoseSearch:
         shrink = self._shrink(pose)
         height, width = self.sar.reduced(shrink).shape
         grow, reduce = np.diag([shrink, shrink, 1.0]), np.diag([1.0, 1.0, self.factor])
-        onto = reduce @ self.transform(pose).without_field.matrix @ grow
+        onto = reduce @ self._matrix(pose) @ grow
         ends = np.array([[0, 0, height, height], [0, width, 0, width], [1, 1, 1, 1]], np.float64)
         ring = onto @ ends
         ring = ring[:2] / ring[2]
@@ -463,26 +480,29 @@ class PoseSearch:
             turn_planes(planes, source, _mixing(onto), one)
         return out, [corner for _, _, corner in frames]
 
-    def _spans(self, own: NDArray[Any], cell: int, corner: Array) -> list[Span]:
+    def _spans(self, own: NDArray[Any], cell: int, corners: Sequence[Array]) -> list[Span]:
         """First and last position along either axis that may be allowed, and a few more.
 
         What lies beyond need not be computed: a transform that is too short
-        for all positions spoils those alone.
+        for all positions spoils those alone. ``own`` (n, h, w) says where the cells of each
+        of some images are valid.
         """
         fixed = self._features(cell)[-1]
-        least = (1 - 1e-3) * _LEAST_OVERLAP * min(float(own.sum()), float(fixed.sum()))
+        fewest, own = float(own.sum(axis=(1, 2)).min()), own.max(axis=0)
+        least = (1 - 1e-3) * _LEAST_OVERLAP * min(fewest, float(fixed.sum()))
         out = []
         for axis in (0, 1):
             theirs, ours = fixed.sum(axis=1 - axis), own.sum(axis=1 - axis)
+            first, last = (choose(one[axis] for one in corners) for choose in (min, max))
             low = _least_rows(theirs, ours[::-1], least) - len(ours)
             high = len(theirs) - _least_rows(theirs[::-1], ours, least)
             if self.poses.shift is not None:
                 most = self.poses.shift / self.factor
-                low = max(low, int(np.floor((corner[axis] - most) / cell)))
-                high = min(high, int(np.ceil((corner[axis] + most) / cell)))
+                low = max(low, int(np.floor((first - most) / cell)))
+                high = min(high, int(np.ceil((last + most) / cell)))
             if self.around is not None:
-                low = max(low, int(np.floor(corner[axis] / cell)) - self.around)
-                high = min(high, int(np.ceil(corner[axis] / cell)) + self.around)
+                low = max(low, int(np.floor(first / cell)) - self.around)
+                high = min(high, int(np.ceil(last / cell)) + self.around)
             out.append((low - _SPARE, high + _SPARE))
         return out
 
