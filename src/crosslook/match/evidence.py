@@ -360,11 +360,14 @@ class Veto:
         With places for terms of the evidence by their names.
     holds : callable
         Whether the evidence contradicts itself so.
+    leaves_doubt : bool
+        Whether an answer that is uncertain anyway stays so.
     """
 
     name: str
     sentence: str
     holds: Callable[[Evidence], bool]
+    leaves_doubt: bool = False
 
 
 VETOES: tuple[Veto, ...] = (
