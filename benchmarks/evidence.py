@@ -160,6 +160,9 @@ def main() -> None:
                 waiting.add(pool.submit(work, *next(cases)))
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             for one in done:
+                if (error := one.exception()) is not None:
+                    print(f"a case failed: {error!r}", flush=True)  # the others go on
+                    continue
                 _append(given.out, one.result())
 
 
