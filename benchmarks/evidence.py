@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -37,13 +37,16 @@ from crosslook.geo.image import open_image
 from crosslook.geo.raster import RasterArray
 from crosslook.match.align import Alignment
 from crosslook.match.align import align as original
-from crosslook.match.evidence import Evidence
+from crosslook.match.evidence import Evidence, Verdict
 from crosslook.match.matchers.template import TemplateMatcher
 from crosslook.match.settings import DEFAULT_EXTRACTOR, RegisterSettings
 from crosslook.match.starts import search_areas
-from evidence_cases import Family, Trial, families, schedule
+from evidence_atlas import build_all, chip_of, located
+from evidence_cases import Ask, Family, Trial, families, schedule, simulated
+from registration_cases import FAILED_PX
 
 Row = dict[str, Any]
+ATLAS = "atlas"
 
 
 @contextmanager
@@ -79,57 +82,95 @@ def register_rows(trial: Trial) -> Iterator[Row]:
             if is_warped:
                 moved = final.transform if final.evidence == one.evidence else None
             error = trial.error(None if moved is None or grid is None else grid.to_native(moved))
-            yield {
-                "search": area.name,
-                "order": order,
-                "warped": int(is_warped),
-                "final": int(one.evidence == final.evidence),
-                "error": round(error, 3),
-                "verdict": one.verdict.label,
-                "confidence": round(one.verdict.confidence, 5),
-                **_numbers(one.evidence),
-            }
+            same = one.evidence == final.evidence
+            yield _answer(one, area.name, order, error, final=same, warped=is_warped)
         if final.is_match:
             return
-
-
-def _numbers(evidence: Evidence) -> dict[str, float]:
-    return {name: float(f"{value:.6g}") for name, value in asdict(evidence).items()}
 
 
 def rows_of(family: Family, number: int, seed: int) -> list[Row]:
     """All rows of one case; a case that cannot be matched at all has one without evidence."""
     rng = np.random.default_rng([seed, *family.name.encode(), number])
     trial = family.make(rng, family.ask)
-    head = {
-        "key": f"{family.name}-{seed}-{number}",
-        "family": family.name,
-        "source": trial.source,
-        "region": trial.region,
-        "other": trial.other,
-        "kind": trial.kind,
-        "side": min(trial.sar.shape),
+    return _with_head(
+        {
+            "key": f"{family.name}-{seed}-{number}",
+            "family": family.name,
+            "source": trial.source,
+            "region": trial.region,
+            "other": trial.other,
+            "kind": trial.kind,
+            "side": min(trial.sar.shape),
+        },
+        register_rows(trial),
+    )
+
+
+def located_rows(data: Path, atlases: Path, number: int, seed: int) -> list[Row]:
+    """The same of a chip that is located, on the atlas with its ground or on the other."""
+    case, absent = divmod(number, 2)
+    sensors = case % 3 > 0
+    chip = chip_of(data, np.random.default_rng([seed, case]), sensors=sensors)
+    half = chip.half ^ absent
+    found = located(data, atlases, chip, half, sensors=sensors)
+    return _with_head(
+        {
+            "key": f"{ATLAS}-{seed}-{number}",
+            "family": f"{ATLAS}-{'sensors' if sensors else 'sentinel'}",
+            "source": chip.source,
+            "region": chip.region,
+            "other": f"atlas {half}",
+            "kind": "wrong" if absent else "right",
+            "side": min(chip.sar.shape),
+        },
+        (
+            _answer(one, "atlas", order, error, final=final)
+            for order, (one, error, final) in enumerate(found)
+        ),
+    )
+
+
+def _answer(
+    one: Alignment, search: str, order: int, error: float, *, final: bool, warped: bool = False
+) -> Row:
+    return {
+        "search": search,
+        "order": order,
+        "warped": int(warped),
+        "final": int(final),
+        "error": round(error, 3),
+        "verdict": one.verdict.label,
+        "confidence": round(one.verdict.confidence, 5),
+        **{name: float(f"{value:.6g}") for name, value in asdict(one.evidence).items()},
     }
+
+
+def _with_head(head: Row, answers: Iterable[Row]) -> list[Row]:
     started = process_time()
     try:
-        rows = list(register_rows(trial))
+        rows = list(answers)
     except CrosslookError:
         rows = []
-    blank: Row = {"search": "none", "order": 0, "warped": 0, "final": 0, "error": 999.0}
-    blank |= {"verdict": "no match", "confidence": 0.0, **_numbers(Evidence())}
+    if not rows:
+        blank = Verdict("no match", 0.0)
+        rows = [{"search": "none", "order": 0, "warped": 0, "final": 0, "error": FAILED_PX}]
+        rows[0] |= {"verdict": blank.label, "confidence": blank.confidence, **asdict(Evidence())}
     seconds = round(process_time() - started, 3)
-    return [{**head, "seconds": seconds, **row} for row in rows or [blank]]
+    return [{**head, "seconds": seconds, **row} for row in rows]
 
 
 @lru_cache(maxsize=1)
 def _families(data: Path) -> list[Family]:
     cv2.setNumThreads(1)
-    return families(data)
+    return [*families(data), Family(ATLAS, 12.0, simulated, Ask())]
 
 
-def work(data: Path, index: int, number: int, seed: int) -> list[Row]:
-    """One case, in a process of its own choice."""
-    return rows_of(_families(data)[index], number, seed)
+def work(data: Path, atlases: Path, index: int, number: int, seed: int) -> list[Row]:
+    """One case, in a process of its own."""
+    known = _families(data)
+    if known[index].name == ATLAS:
+        return located_rows(data, atlases, number, seed)
+    return rows_of(known[index], number, seed)
 
 
 def main() -> None:
@@ -146,9 +187,11 @@ def main() -> None:
         with given.out.open(newline="") as file:
             known = {row["key"] for row in csv.DictReader(file)}
     everything = _families(given.data)
+    atlases = given.out.with_suffix(".atlases")
+    build_all(given.data, atlases)
     end = monotonic() + given.budget
     cases = (
-        (given.data, index, number, given.seed)
+        (given.data, atlases, index, number, given.seed)
         for index, number in schedule(everything)
         if given.only in (name := everything[index].name)
         and f"{name}-{given.seed}-{number}" not in known
@@ -160,6 +203,9 @@ def main() -> None:
                 waiting.add(pool.submit(work, *next(cases)))
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             for one in done:
+                if (error := one.exception()) is not None:
+                    print(f"a case failed: {error!r}", flush=True)  # the others go on
+                    continue
                 _append(given.out, one.result())
 
 
