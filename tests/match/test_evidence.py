@@ -73,7 +73,7 @@ def drawn(rng: np.random.Generator, search: Search) -> Evidence:
     values["inliers"] = float(rng.integers(1, 60))
     values["median_ncc"] = float(rng.uniform(-0.1, 0.3))
     values["mi_z_score"], values["peak_margin"] = map(float, rng.uniform(-4.0, 8.0, 2))
-    values["frame_like"] = 0.0  # so that no veto applies
+    values["frame_like"] = values["repeats"] = 0.0  # so that no veto applies
     values["poses"] = float(rng.integers(1, 2000))
     values["search_score"] = 0.0 if search != "atlas" else float(rng.uniform(0.1, 1.5))
     values["search_margin"] = 0.0 if search != "atlas" else float(rng.uniform(-0.3, 0.5))
@@ -163,6 +163,7 @@ CONTRADICTIONS: dict[str, dict[str, float]] = {
     "rival": {"peak_margin": -0.5, "fine_margin": -0.2},
     "small part": {"jackknife_margin": -0.3, "mi_jackknife_margin": -0.1},
     "frame": {"frame_like": 0.9},
+    "repeats": {"repeats": 3.0},
 }
 
 
