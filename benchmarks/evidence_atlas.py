@@ -44,13 +44,19 @@ class Chip(NamedTuple):
 
 def build_all(data: Path, out: Path) -> None:
     """Build the four atlases where they are not there yet."""
+    out.mkdir(parents=True, exist_ok=True)
     for half in (0, 1):
-        if not (out / f"sentinel-{half}").exists():
-            files = [data / "sentinel" / "optical" / f"{s}.tif" for s in _scenes(data)[half::2]]
-            build_atlas(files, out / f"sentinel-{half}")
-        if not (out / f"sensors-{half}").exists():
-            out.mkdir(parents=True, exist_ok=True)
-            build_atlas([_mosaic(data, half, out / f"mosaic-{half}.tif")], out / f"sensors-{half}")
+        files = [data / "sentinel" / "optical" / f"{s}.tif" for s in _scenes(data)[half::2]]
+        _build(files, out / f"sentinel-{half}")
+        _build([_mosaic(data, half, out / f"mosaic-{half}.tif")], out / f"sensors-{half}")
+
+
+def _build(files: list[Path], target: Path) -> None:
+    """An atlas whole or not at all; one that was interrupted is gone on with."""
+    part = target.with_suffix(".part")
+    if not target.exists():
+        build_atlas(files, part)
+        part.rename(target)
 
 
 def _scenes(data: Path) -> list[str]:
