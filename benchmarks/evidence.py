@@ -1,116 +1,221 @@
-"""Evidence of right and wrong matches over sizes and sensors, for fit_verdict.py.
+"""Evidence of right and wrong answers over searches, sizes and sensors, for fit_verdict.py.
 
-    python benchmarks/evidence.py DATA --out FILE.csv [--count 40] [--seed 0] [--only TEXT]
+    python benchmarks/evidence.py DATA --out FILE.csv [--workers 2] [--budget SECONDS]
+        [--seed 0] [--only TEXT]
 
-``DATA`` holds ``sentinel``, ``sensors`` and ``terramind``. Windows of Sentinel
-ground of 192 to 2,048 px, pairs of five other sensors, five places with RTC
-and simulated pairs are aligned with their own optical image and with that of
-another place: near, from a start within reach, and wide, searched over
-rotations and scales. ``--count`` is the number of windows of each size up to
-512 px; larger ones are fewer. Rows that the file has already are not made
-again, so a run that was stopped goes on.
+``DATA`` holds ``sentinel``, ``sensors`` and ``terramind``. One row is an answer: every
+alignment that a call of ``register`` makes on its way, with how far it is off, the evidence of
+it, and whether the call took it as the answer of that search. A wrong partner so gives answers
+of the initial search and of the expanded one. ``locate`` is asked on atlases of half of the
+ground each. The cases are those of evidence_cases.py, mixed so that every prefix holds all
+kinds in their proportions; each depends on the seed and its number alone. Rows are appended;
+cases that the file holds already are not made again.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import lru_cache
+from multiprocessing import get_context
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, process_time
+from typing import Any
+from unittest.mock import patch
 
 import cv2
+import numpy as np
 
+import crosslook.match.register as registering
+from crosslook.errors import CrosslookError
 from crosslook.extract.registry import open_extractor
+from crosslook.geo.image import open_image
+from crosslook.geo.raster import RasterArray
+from crosslook.match.align import Alignment
+from crosslook.match.align import align as original
+from crosslook.match.evidence import Evidence, Verdict
 from crosslook.match.matchers.template import TemplateMatcher
-from crosslook.match.pair import ImagePair
-from crosslook.match.pose_search import PoseRange
-from crosslook.match.register import align_in
 from crosslook.match.settings import DEFAULT_EXTRACTOR, RegisterSettings
-from crosslook.match.starts import EXPANDED, SearchArea, neighbourhood
-from crosslook.progress import track
-from registration_cases import (
-    Case,
-    sensor_cases,
-    simulated_cases,
-    terramind_cases,
-    windows,
-)
+from crosslook.match.starts import search_areas
+from evidence_atlas import build_all, chip_of, located
+from evidence_cases import Ask, Family, Trial, families, schedule, simulated
+from registration_cases import FAILED_PX
 
-FRACTION = {192: 1.0, 256: 1.0, 384: 1.0, 512: 1.0, 1024: 0.5, 2048: 0.25}
-REQUESTED = PoseRange(rotation=90.0, scale=(0.7, 1.4))
+Row = dict[str, Any]
+ATLAS = "atlas"
 
 
-def cases(data: Path, count: int, seed: int) -> Iterator[tuple[str, Case, PoseRange | None]]:
-    """Name of the group, case, and the range that is searched where it is not near."""
-    for case in sensor_cases(data / "sensors", seed):
-        yield "sensors", case, None
-    for side, fraction in FRACTION.items():
-        for case in windows(data / "sentinel", side, round(count * fraction), seed):
-            yield f"window-{side}", case, None
-    for case in terramind_cases(data / "terramind", seed):
-        yield "terramind", case, None
-    for side in (160, 256, 512):
-        for case in simulated_cases(side, max(2, count // 4), seed):
-            yield f"simulated-{side}", case, None
-    for number, case in enumerate(sensor_cases(data / "sensors", seed, wide=True)):
-        yield "sensors", case, REQUESTED if number % 2 else EXPANDED
-    for side in (256, 512):
-        for case in windows(data / "sentinel", side, count // 2, seed + 1):
-            yield f"window-{side}", case, EXPANDED
+@contextmanager
+def recorded() -> Iterator[list[Alignment]]:
+    """All alignments that a registration makes within."""
+    made: list[Alignment] = []
+
+    def align(*given: Any) -> Alignment:
+        made.append(original(*given))
+        return made[-1]
+
+    with patch.object(registering, "align", align):
+        yield made
 
 
-def line(group: str, case: Case, wanted: PoseRange | None, own: bool) -> dict[str, float | str]:
-    """One row: the case, how far the answer is off, and its evidence."""
-    extractor = open_extractor(DEFAULT_EXTRACTOR)
-    pair = ImagePair.of(*case.grey_images(wrong=not own), extractor)
-    started = perf_counter()
-    area = neighbourhood(pair) if wanted is None else SearchArea("expanded", pair, wanted)
-    alignment = align_in(area, TemplateMatcher(), RegisterSettings())
-    seconds = perf_counter() - started
+def register_rows(trial: Trial) -> Iterator[Row]:
+    """What :func:`crosslook.match.register.register` does, and every alignment on the way."""
+    settings = RegisterSettings(**trial.settings)
+    sar = open_image(RasterArray.of(trial.sar, trial.valid), "sar")
+    optical = open_image(RasterArray.of(trial.optical), "optical")
+    extractor, matcher = open_extractor(DEFAULT_EXTRACTOR), TemplateMatcher(settings)
+    for area in search_areas((sar, optical), trial.placed, extractor, settings):
+        with recorded() as made:
+            found = registering.align_in(area, matcher, settings)
+            final = (
+                found if found.is_match else registering.with_model(found, area, matcher, settings)
+            )
+        grid = area.pair.grid
+        for order, one in enumerate(made):
+            # An image that was warped first has the transform that it was warped by before its own.
+            is_warped = one.pair.sar is not area.pair.sar
+            moved = one.transform
+            if is_warped:
+                moved = final.transform if final.evidence == one.evidence else None
+            error = trial.error(None if moved is None or grid is None else grid.to_native(moved))
+            same = one.evidence == final.evidence
+            yield _answer(one, area.name, order, error, final=same, warped=is_warped)
+        if final.is_match:
+            return
+
+
+def rows_of(family: Family, number: int, seed: int) -> list[Row]:
+    """All rows of one case; a case that cannot be matched at all has one without evidence."""
+    rng = np.random.default_rng([seed, *family.name.encode(), number])
+    trial = family.make(rng, family.ask)
+    return _with_head(
+        {
+            "key": f"{family.name}-{seed}-{number}",
+            "family": family.name,
+            "source": trial.source,
+            "region": trial.region,
+            "other": trial.other,
+            "kind": trial.kind,
+            "side": min(trial.sar.shape),
+        },
+        register_rows(trial),
+    )
+
+
+def located_rows(data: Path, atlases: Path, number: int, seed: int) -> list[Row]:
+    """The same of a chip that is located, on the atlas with its ground or on the other."""
+    case, absent = divmod(number, 2)
+    sensors = case % 3 > 0
+    chip = chip_of(data, np.random.default_rng([seed, case]), sensors=sensors)
+    half = chip.half ^ absent
+    found = located(data, atlases, chip, half, sensors=sensors)
+    return _with_head(
+        {
+            "key": f"{ATLAS}-{seed}-{number}",
+            "family": f"{ATLAS}-{'sensors' if sensors else 'sentinel'}",
+            "source": chip.source,
+            "region": chip.region,
+            "other": f"atlas {half}",
+            "kind": "wrong" if absent else "right",
+            "side": min(chip.sar.shape),
+        },
+        (
+            _answer(one, "atlas", order, error, final=final)
+            for order, (one, error, final) in enumerate(found)
+        ),
+    )
+
+
+def _answer(
+    one: Alignment, search: str, order: int, error: float, *, final: bool, warped: bool = False
+) -> Row:
     return {
-        "seconds": round(seconds, 3),
-        "error": case.error(alignment.transform if own else None),
-        **{name: round(value, 5) for name, value in asdict(alignment.evidence).items()},
+        "search": search,
+        "order": order,
+        "warped": int(warped),
+        "final": int(final),
+        "error": round(error, 3),
+        "verdict": one.verdict.label,
+        "confidence": round(one.verdict.confidence, 5),
+        **{name: float(f"{value:.6g}") for name, value in asdict(one.evidence).items()},
     }
+
+
+def _with_head(head: Row, answers: Iterable[Row]) -> list[Row]:
+    started = process_time()
+    try:
+        rows = list(answers)
+    except CrosslookError:
+        rows = []
+    if not rows:
+        blank = Verdict("no match", 0.0)
+        rows = [{"search": "none", "order": 0, "warped": 0, "final": 0, "error": FAILED_PX}]
+        rows[0] |= {"verdict": blank.label, "confidence": blank.confidence, **asdict(Evidence())}
+    seconds = round(process_time() - started, 3)
+    return [{**head, "seconds": seconds, **row} for row in rows]
+
+
+@lru_cache(maxsize=1)
+def _families(data: Path) -> list[Family]:
+    cv2.setNumThreads(1)
+    return [*families(data), Family(ATLAS, 12.0, simulated, Ask())]
+
+
+def work(data: Path, atlases: Path, index: int, number: int, seed: int) -> list[Row]:
+    """One case, in a process of its own."""
+    known = _families(data)
+    if known[index].name == ATLAS:
+        return located_rows(data, atlases, number, seed)
+    return rows_of(known[index], number, seed)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=40)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--budget", type=float, default=3000.0, help="seconds by the clock")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="", help="groups whose name holds this")
+    parser.add_argument("--only", default="", help="families whose name holds this")
     given = parser.parse_args()
-    cv2.setNumThreads(2)
-    known = set()
+    known: set[str] = set()
     if given.out.exists():
         with given.out.open(newline="") as file:
             known = {row["key"] for row in csv.DictReader(file)}
-    for number, (group, case, wanted) in enumerate(
-        track(cases(given.data, given.count, given.seed), "Gathering")
-    ):
-        kind = "near" if wanted is None else "wide"
-        if given.only not in f"{kind}-{group}":
-            continue
-        for own in (True, False):
-            key = f"{kind}-{group}-{case.scene}-{case.corner}-{given.seed}-{number}-{int(own)}"
-            if key in known:
-                continue
-            head = {"key": key, "group": group, "kind": kind, "source": case.source}
-            head |= {"scene": case.scene, "side": str(case.sar.shape[0]), "own": str(int(own))}
-            _append(given.out, {**head, **line(group, case, wanted, own)})
+    everything = _families(given.data)
+    atlases = given.out.with_suffix(".atlases")
+    build_all(given.data, atlases)
+    end = monotonic() + given.budget
+    cases = (
+        (given.data, atlases, index, number, given.seed)
+        for index, number in schedule(everything)
+        if given.only in (name := everything[index].name)
+        and f"{name}-{given.seed}-{number}" not in known
+    )
+    waiting: set[Future[list[Row]]] = set()
+    with ProcessPoolExecutor(given.workers, get_context("spawn")) as pool:
+        while monotonic() < end or waiting:
+            while monotonic() < end and len(waiting) < 2 * given.workers:
+                waiting.add(pool.submit(work, *next(cases)))
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for one in done:
+                if (error := one.exception()) is not None:
+                    print(f"a case failed: {error!r}", flush=True)  # the others go on
+                    continue
+                _append(given.out, one.result())
 
 
-def _append(target: Path, row: dict[str, float | str]) -> None:
+def _append(target: Path, rows: list[Row]) -> None:
     new = not target.exists()
     with target.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
+        writer = csv.DictWriter(file, list(rows[0]))
         if new:
             writer.writeheader()
-        writer.writerow(row)
+        writer.writerows(rows)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import json
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ from scipy.optimize import linprog, minimize
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
-from crosslook.match.evidence import Evidence, Kind, Use, features, read_evidence, terms_of
+from crosslook.match.evidence import Evidence, Use, features, read_evidence, terms_of
 from crosslook.types import Array
 
 RIGHT_PX, WRONG_PX = 5.0, 16.0  # no published alignment is off by as much
@@ -40,6 +40,7 @@ QUANTILES = {"68": 0.68, "95": 0.95}
 FOLDS = 10
 BINS = tuple(pairwise([0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0]))
 Rows = list[dict[str, str]]
+Kind = Literal["register", "locate"]
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from crosslook.match.register import register
 from crosslook.match.result import MatchResult
 from crosslook.match.transform import grid_points, mean_distance
 from overlay_kinds import KINDS, Image, marked
-from registration_cases import ELSEWHERE, _read, windows
+from registration_cases import ELSEWHERE, read_image, windows
 
 _MOST_SHIFT = 16
 _NEAR_PX = 1.0
@@ -48,8 +48,8 @@ def sensor_places(root: Path, count: int, seed: int) -> Iterator[Place]:
     rng = np.random.default_rng(seed)
     for number in np.linspace(0, len(names) - 1, count).round().astype(int):
         name, other = names[number], names[(number + ELSEWHERE) % len(names)]
-        sar = _read(root / "sar" / f"{name}.png")[0]
-        optical, wrong = (_read(root / "optical" / f"{n}.png") for n in (name, other))
+        sar = read_image(root / "sar" / f"{name}.png")[0]
+        optical, wrong = (read_image(root / "optical" / f"{n}.png") for n in (name, other))
         down, right = (int(v) for v in rng.integers(-_MOST_SHIFT, _MOST_SHIFT + 1, 2))
         side, room = sar.shape[0] - 2 * _MOST_SHIFT, _MOST_SHIFT
         there = slice(room, room + side)

@@ -172,7 +172,10 @@ def _case(
         (WINDOW / 2, WINDOW / 2),
     )
     into_scene = Transform(translation(row, col), "shift") @ moved
-    sar, optical = _read(root / "sar" / f"{scene}.tif"), _read(root / "optical" / f"{scene}.tif")
+    sar, optical = (
+        read_image(root / "sar" / f"{scene}.tif"),
+        read_image(root / "optical" / f"{scene}.tif"),
+    )
     window = cv2.warpPerspective(
         sar[0], opencv_matrix(into_scene.inverse), (WINDOW, WINDOW), flags=cv2.INTER_CUBIC
     )
@@ -181,8 +184,8 @@ def _case(
     return Case(scene, (row, col), window, cut, truth)
 
 
-@lru_cache(maxsize=24)
-def _read(path: Path) -> Image:
+@lru_cache(maxsize=320)
+def read_image(path: Path) -> Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with rasterio.open(path) as file:
@@ -195,7 +198,7 @@ _FAR = 256  # pixels between a window and a wrong partner, at least
 
 
 @dataclass(frozen=True, eq=False)
-class _Ground:
+class Ground:
     """Scenes of one tile on their common grid: cell (row, column) to name."""
 
     root: Path
@@ -219,7 +222,7 @@ class _Ground:
             r, c = row * SCENE - top, col * SCENE - left
             if min(r, c) <= -SCENE or max(r, c) >= side:
                 continue
-            bands = _read(self.root / kind / f"{name}.tif")
+            bands = read_image(self.root / kind / f"{name}.tif")
             if kind == "sar":
                 down, right = self.shifts[name]
                 move = np.array([[1.0, 0.0, right], [0.0, 1.0, down]])
@@ -236,7 +239,7 @@ class _Ground:
         return out
 
 
-def _grounds(root: Path) -> list[_Ground]:
+def grounds(root: Path) -> list[Ground]:
     shifts = all_shifts(root)
     sure = {r["scene"] for r in _alignment(root) if float(r["disagreement"]) <= _SURE_PX}
     out = []
@@ -249,7 +252,7 @@ def _grounds(root: Path) -> list[_Ground]:
         first = np.min(list(corners.values()), axis=0)
         cells = {tuple(np.round(at - first).astype(int)): name for name, at in corners.items()}
         whole = {(int(r), int(c)): n for (r, c), n in cells.items()}
-        out.append(_Ground(root, whole, shifts, sure))
+        out.append(Ground(root, whole, shifts, sure))
     return out
 
 
@@ -268,9 +271,9 @@ def windows(
     reach further than ``spare`` pixels beyond the window. The wrong partner
     lies elsewhere and is mirrored at random.
     """
-    grounds = _grounds(root)
+    known = grounds(root)
     free, any_place = (
-        [(g, r, c) for g, ground in enumerate(grounds) for r, c in _places(ground, side, room)]
+        [(g, r, c) for g, ground in enumerate(known) for r, c in places(ground, side, room)]
         for room in (spare, 0)
     )
     for number in range(count):
@@ -279,9 +282,9 @@ def windows(
         gap = side + _FAR
         far = [p for p in any_place if p[0] != g or max(abs(p[1] - top), abs(p[2] - left)) >= gap]
         other = far[int(rng.integers(len(far)))]
-        wrong = grounds[other[0]].read("optical", other[1], other[2], side)
+        wrong = known[other[0]].read("optical", other[1], other[2], side)
         wrong = wrong[:, :: int(rng.choice([-1, 1])), :: int(rng.choice([-1, 1]))]
-        ground = grounds[g]
+        ground = known[g]
         into = Transform(translation(spare, spare), "shift") @ draw(rng, side)
         sar = ground.read("sar", top - spare, left - spare, side + 2 * spare)[0]
         matrix, size = opencv_matrix(into.inverse), (side, side)
@@ -295,7 +298,7 @@ def windows(
         )
 
 
-def _places(ground: _Ground, side: int, room: int) -> list[tuple[int, int]]:
+def places(ground: Ground, side: int, room: int) -> list[tuple[int, int]]:
     rows, cols = (
         range(int(v.min()) * SCENE, (int(v.max()) + 1) * SCENE, 64)
         for v in np.array(list(ground.cells)).T
@@ -312,8 +315,8 @@ def sensor_cases(
     for number in numbers:
         name, other = (names[(number + k) % len(names)] for k in (0, ELSEWHERE))
         rng = np.random.default_rng([seed, number, int(wide)])
-        sar = _read(root / "sar" / f"{name}.png")[0]
-        optical, wrong = (_read(root / "optical" / f"{n}.png") for n in (name, other))
+        sar = read_image(root / "sar" / f"{name}.png")[0]
+        optical, wrong = (read_image(root / "optical" / f"{n}.png") for n in (name, other))
         case = Case(
             name.rsplit("_", 1)[0],
             (0, 0),
@@ -331,8 +334,10 @@ def terramind_cases(root: Path, seed: int = 0) -> Iterator[Case]:
     names = sorted(path.stem for path in (root / "S1RTC").glob("*.tif"))
     for number, name in enumerate(names):
         rng = np.random.default_rng([seed, number])
-        sar = _read(root / "S1RTC" / f"{name}.tif")[0].astype(np.float32)
-        optical, wrong = (_read(root / "S2RGB" / f"{n}.tif") for n in (name, names[number - 1]))
+        sar = read_image(root / "S1RTC" / f"{name}.tif")[0].astype(np.float32)
+        optical, wrong = (
+            read_image(root / "S2RGB" / f"{n}.tif") for n in (name, names[number - 1])
+        )
         case = Case(name, (0, 0), sar, optical, identity(), "terramind", wrong=wrong)
         yield _moved(case, SENSOR_REACH.draw(rng, sar.shape[0]))
 

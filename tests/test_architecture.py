@@ -138,9 +138,27 @@ def test_functions_of_matching_have_few_parameters() -> None:
 def test_start_and_help_import_nothing_heavy(call: tuple[str, ...]) -> None:
     """What is imported decides how long a start takes; seconds would depend on the machine."""
     heavy = {"numpy", "torch", "rasterio", "pyarrow", "sklearn", "cv2", "scipy", "pydantic"}
+    assert not heavy & modules_of(*call)
+
+
+def test_register_opens_its_files_before_it_imports_what_computes() -> None:
+    """What is wrong with a file is said at once, and a start costs less."""
+    late = {"scipy", "numba", "boto3", "torch", "pyarrow", "sklearn", "rich", "yaml", "matplotlib"}
+    call = (
+        "from crosslook.match.register import register\n"
+        "from crosslook.errors import RasterError\n"
+        "try:\n    register('none.tif', 'none.tif')\nexcept RasterError:\n    import this\n"
+    )
+    modules = modules_of("-c", call)
+    assert "this" in modules, "no file was opened"
+    assert not (late | {"crosslook.data.pairs"}) & modules
+
+
+def modules_of(*call: str) -> set[str]:
+    """All modules that a Python process imports."""
     shown = subprocess.run(
         [sys.executable, "-X", "importtime", *call], capture_output=True, text=True, check=True
     )
     modules = {line.rpartition("|")[2].strip() for line in shown.stderr.splitlines()}
     assert "crosslook" in modules, "what is imported is listed"
-    assert not heavy & modules
+    return modules

@@ -9,7 +9,16 @@ from sphinx.util.docutils import SphinxDirective
 
 from crosslook.match.evidence import TERMS, Evidence, Term, fitted_values
 
-HEAD = ("term", "what it is", "as taken", "weight in register", "in locate", "in the error bound")
+HEAD = (
+    "term",
+    "what it is",
+    "as taken",
+    "weight in initial",
+    "in expanded",
+    "in requested",
+    "in locate",
+    "in the error bound",
+)
 
 
 def cells_of(term: Term) -> tuple[str, ...]:
@@ -18,8 +27,7 @@ def cells_of(term: Term) -> tuple[str, ...]:
     meaning = " ".join(said["Evidence", term.name]).strip()
     values = fitted_values()
     weights = (
-        values["register"]["weight"],
-        values["locate"]["weight"],
+        *(values[search]["weight"] for search in ("initial", "expanded", "requested", "atlas")),
         values["error"]["95"]["weight"],
     )
     forms = {form.text: None for form in term.forms.values()}
@@ -33,7 +41,7 @@ class EvidenceTable(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Build the table."""
         table, group = nodes.table(classes=["evidence"]), nodes.tgroup(cols=len(HEAD))
-        group += [nodes.colspec(colwidth=width) for width in (18, 50, 14, 8, 8, 8)]
+        group += [nodes.colspec(colwidth=width) for width in (18, 40, 14, 8, 8, 8, 8, 8)]
         head, body = nodes.thead(), nodes.tbody()
         head += _row(HEAD)
         body += [_row(cells_of(term), code=True) for term in TERMS]

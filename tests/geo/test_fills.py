@@ -10,6 +10,7 @@ from affine import Affine
 
 from crosslook.geo.grid import make_grid
 from crosslook.geo.image import open_image
+from crosslook.geo.valid import _least_spread, _spread
 from crosslook.types import Window
 from tests.helpers.kinds import CRS, PLACE, SIDE, ground, save
 
@@ -118,3 +119,19 @@ def test_dates_of_power_whose_zeros_lie_apart_are_read_by_the_fullest(tmp_path: 
     assert image.bands == (2,)
     assert image.read().valid[65:145].all()
     assert "hold data in different places; band 2 alone is used (47% of" in " ".join(image.notes)
+
+
+@pytest.mark.parametrize("kind", ["even", "whole numbers", "two values", "tails", "few", "sorted"])
+def test_the_quick_spread_is_never_above_the_true_one(kind: str) -> None:
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        values = rng.uniform(0, 1, 5000 + seed).astype(np.float32)
+        values = {
+            "even": values,
+            "whole numbers": np.round(values * 9),
+            "two values": (values > 0.985).astype(np.float32),
+            "tails": values**40,
+            "few": values[: 1 + seed],
+            "sorted": np.sort(values),
+        }[kind]
+        assert _least_spread(values) <= _spread(values) + 1e-6

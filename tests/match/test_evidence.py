@@ -11,18 +11,21 @@ import pytest
 from crosslook.match.evidence import (
     OLD_NAMES,
     TERMS,
+    VETOES,
     Evidence,
-    Kind,
+    Veto,
     explain,
     fitted_values,
     judge,
-    kind_of,
     read_evidence,
     sentences,
     terms_of,
+    use_of,
+    vetoes_of,
 )
+from crosslook.match.settings import Search
 
-KINDS: tuple[Kind, ...] = ("register", "locate")
+SEARCHES: tuple[Search, ...] = ("initial", "expanded", "requested", "atlas")
 OLD: dict[str, dict[str, Any]] = {
     # Parts of what version 0.1.0 wrote, of real pairs.
     "registered": {
@@ -62,7 +65,7 @@ OLD: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def drawn(rng: np.random.Generator, kind: Kind) -> Evidence:
+def drawn(rng: np.random.Generator, search: Search) -> Evidence:
     """Evidence drawn at random from all that may be."""
     fractions = ("inlier_fraction", "hull_area", "excess_inliers", "coverage")
     values = {term.name: float(rng.uniform(0.1, 9.0)) for term in TERMS}
@@ -70,43 +73,44 @@ def drawn(rng: np.random.Generator, kind: Kind) -> Evidence:
     values["inliers"] = float(rng.integers(1, 60))
     values["median_ncc"] = float(rng.uniform(-0.1, 0.3))
     values["mi_z_score"], values["peak_margin"] = map(float, rng.uniform(-4.0, 8.0, 2))
+    values["frame_like"] = 0.0  # so that no veto applies
     values["poses"] = float(rng.integers(1, 2000))
-    values["search_score"] = 0.0 if kind == "register" else float(rng.uniform(0.1, 1.5))
-    values["search_margin"] = 0.0 if kind == "register" else float(rng.uniform(-0.3, 0.5))
+    values["search_score"] = 0.0 if search != "atlas" else float(rng.uniform(0.1, 1.5))
+    values["search_margin"] = 0.0 if search != "atlas" else float(rng.uniform(-0.3, 0.5))
     return Evidence(**values)
 
 
-def logit(evidence: Evidence) -> float:
-    confidence = judge(evidence).confidence
+def logit(evidence: Evidence, search: Search) -> float:
+    confidence = judge(evidence, search).confidence
     return float(np.log(confidence / (1.0 - confidence)))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_contributions_add_up_to_the_confidence(kind: Kind) -> None:
+@pytest.mark.parametrize("search", SEARCHES)
+def test_contributions_add_up_to_the_confidence(search: Search) -> None:
     rng = np.random.default_rng(0)
-    for evidence in (drawn(rng, kind) for _ in range(100)):
-        assert kind_of(evidence) == kind
-        told = explain(evidence)
+    for evidence in (drawn(rng, search) for _ in range(100)):
+        told = explain(evidence, search)
         assert told.base + sum(one.logit for one in told.terms) == pytest.approx(
-            logit(evidence), abs=1e-6
+            logit(evidence, search), abs=1e-6
         )
         sizes = [abs(one.logit) for one in told.terms]
         assert sizes == sorted(sizes, reverse=True)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_sentence_and_the_confidence_change_alike(kind: Kind) -> None:
+@pytest.mark.parametrize("search", SEARCHES)
+def test_a_sentence_and_the_confidence_change_alike(search: Search) -> None:
     rng = np.random.default_rng(1)
-    weights = fitted_values()[kind]["weight"]
+    weights = fitted_values()[search]["weight"]
     for _ in range(100):
-        before = drawn(rng, kind)
-        other = drawn(rng, kind)
+        before = drawn(rng, search)
+        other = drawn(rng, search)
         for term in TERMS:
             after = replace(before, **{term.name: getattr(other, term.name)})
             old, new = (
-                {one.term: one for one in explain(evidence).terms} for evidence in (before, after)
+                {one.term: one for one in explain(evidence, search).terms}
+                for evidence in (before, after)
             )
-            change = logit(after) - logit(before)
+            change = logit(after, search) - logit(before, search)
             if not weights.get(term.name):
                 assert change == 0.0
                 assert term.name not in old
@@ -126,12 +130,12 @@ def test_a_sentence_and_the_confidence_change_alike(kind: Kind) -> None:
 
 def test_the_table_and_the_fit_name_the_same_terms() -> None:
     values = fitted_values()
-    for kind in KINDS:
-        rows = terms_of(kind)
-        assert [term.name for term in rows] == list(values[kind]["weight"])
-        assert set(values[kind]["reference"]) == {term.name for term in rows}
+    for search in SEARCHES:
+        rows = terms_of(use_of(search))
+        assert {term.name for term in rows} == set(values[search]["weight"])
+        assert set(values[search]["reference"]) == {term.name for term in rows}
         for term in rows:
-            assert term.sign * values[kind]["weight"][term.name] >= 0.0
+            assert term.sign * values[search]["weight"][term.name] >= 0.0
             assert term.supports.format(0.5) != term.doubts.format(0.5)
     for quantile in ("68", "95"):
         weights = values["error"][quantile]["weight"]
@@ -140,10 +144,42 @@ def test_the_table_and_the_fit_name_the_same_terms() -> None:
 
 
 def test_without_inliers_nothing_else_counts() -> None:
-    evidence = replace(drawn(np.random.default_rng(2), "register"), inliers=0.0)
-    (only,) = explain(evidence).terms
-    assert judge(evidence).confidence == 0.0
+    evidence = replace(drawn(np.random.default_rng(2), "initial"), inliers=0.0)
+    (only,) = explain(evidence, "initial").terms
+    assert judge(evidence, "initial").confidence == 0.0
     assert (only.term, only.logit < -30.0) == ("inliers", True)
+
+
+SURE = Evidence(
+    inliers=60.0, inlier_fraction=1.0, hull_area=0.9, median_ncc=0.3, peak_ratio=3.0,
+    residual=1.0, gradient_mi_distance=1.0, mi_z_score=8.0, excess_inliers=1.0, neg_log10_p=40.0,
+    coverage=0.9, split_half_distance=1.0, ncc_z_score=12.0, peak_margin=6.0, fine_z_score=12.0,
+    fine_margin=6.0, half_margin=6.0, least_half_margin=4.0, jackknife_margin=6.0, block_rank=2.5,
+    concentration=0.15, mi_margin=6.0, mi_half_margin=6.0, mi_jackknife_margin=6.0,
+    jackknife_distance=0.5, search_score=1.5, search_margin=0.5,
+)  # fmt: skip
+CONTRADICTIONS: dict[str, dict[str, float]] = {
+    "contradiction": {"split_half_distance": 17.0, "gradient_mi_distance": 50.0},
+    "rival": {"peak_margin": -0.5, "fine_margin": -0.2},
+    "small part": {"jackknife_margin": -0.3, "mi_jackknife_margin": -0.1},
+    "frame": {"frame_like": 0.9},
+}
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("veto", VETOES, ids=[veto.name for veto in VETOES])
+def test_a_contradiction_lowers_the_label_and_is_named(veto: Veto, search: Search) -> None:
+    evidence = replace(SURE, **CONTRADICTIONS[veto.name])
+    assert judge(SURE, search).label == "match"
+    assert [one.name for one in vetoes_of(evidence)] == [veto.name]
+    verdict = judge(evidence, search)
+    assert verdict.label == "uncertain"
+    assert verdict.confidence < fitted_values()[search]["thresholds"]["match"]
+    told = explain(evidence, search)
+    (taken,) = [one for one in told.terms if one.term == f"veto: {veto.name}"]
+    assert (taken.sign, "{" in taken.sentence) == ("against", False)
+    total = told.base + sum(one.logit for one in told.terms)
+    assert total == pytest.approx(logit(evidence, search), abs=1e-6)
 
 
 @pytest.mark.parametrize("old", OLD.values(), ids=OLD)
@@ -151,12 +187,11 @@ def test_an_old_match_is_read_under_its_old_names(old: dict[str, Any]) -> None:
     evidence = read_evidence(old["evidence"])
     for former, name in OLD_NAMES.items():
         assert getattr(evidence, name) == old["evidence"][former]
-    verdict = judge(evidence)
-    assert (verdict.label, round(verdict.confidence, 4)) == (old["verdict"], old["confidence"])
     assert read_evidence(asdict(evidence)) == evidence
     lines = sentences(old)
+    search: Search = "initial"
     assert [line["text"] for line in lines if line["sign"] != "note"] == [
-        one.sentence for one in explain(evidence).terms
+        one.sentence for one in explain(evidence, search).terms
     ]
     assert lines[-1] == {"sign": "note", "text": "12 holes were filled.", "logit": 0.0}
 

@@ -102,9 +102,6 @@ def test_a_pattern_all_over_is_said_and_not_left_out() -> None:
     sar, optical, said = leave_out(*greys, raw, [(0, 0)])
     assert (sar, optical) == greys
     assert [one.kind for one in said] == ["pattern"]
-    pair = ImagePair.of(*greys, open_extractor("hog"))
-    assert not pair.is_spoiled
-    assert ImagePair(pair.sar, pair.optical, pair.extractor, left_out=said).is_spoiled
 
 
 def test_repeats_of_an_orchard_lie_a_period_away() -> None:

@@ -18,6 +18,7 @@ from crosslook.match.pose_search import (
     Pose,
     PoseRange,
     PoseSearch,
+    _basis,
     gradients,
     scale_height,
     search_poses,
@@ -128,14 +129,16 @@ def test_rotated_features_are_those_of_the_rotated_image(flipped: bool) -> None:
     sar = ground(256, 3)
     search = PoseSearch(pair_of(sar, ground(256)), identity(), PoseRange())
     pose = Pose(33.0, 1.1, flipped)
-    rotated, _ = search.rotated(pose, search.cell)
+    turned = search.turned([pose], search.cell)[0][0, :, ::-1, ::-1]
     image, _ = search.warped(pose)
     exact = dense_channels(image, gradients(search.cell))
-    rows, cols = (min(a, b) for a, b in zip(rotated.valid.shape, exact.valid.shape, strict=True))
-    both = rotated.valid[:rows, :cols] & exact.valid[:rows, :cols]
-    a, b = rotated.values[:, :rows, :cols][:, both], exact.values[:, :rows, :cols][:, both]
+    rows, cols = (min(a, b) for a, b in zip(turned.shape[1:], exact.valid.shape, strict=True))
+    both = (turned[-1, :rows, :cols] > 0) & exact.valid[:rows, :cols]
+    harmonics = np.einsum("bk,bhw->khw", _basis(len(exact.values)), exact.values)
+    a, b = turned[:-2, :rows, :cols][:, both], harmonics[:, :rows, :cols][:, both]
+    assert both.sum() > 1000
     cosine = float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
-    wrong = float((a[::-1] * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
+    wrong = float((np.roll(a, 1, axis=0) * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
     assert cosine > 0.7
     assert wrong < 0.3
 
@@ -166,10 +169,11 @@ def test_what_is_not_computed_could_not_have_won(shift: float | None) -> None:
     start = Transform(translation(40.0, 60.0), "shift")
     search = PoseSearch(pair_of(sar, optical), start, PoseRange(30.0, shift=shift))
     pose = Pose(20.0)
-    template, corner = search.rotated(pose, search.cell)
+    planes, (corner,) = search.turned([pose], search.cell)
+    template, there = planes[0], search._harmonics(search.cell)
     everywhere = [(-1000, 1000)] * 2
-    spans = search._spans(template, search.cell, corner)
-    some, whole = (search._correlate(template, search.cell, s) for s in (spans, everywhere))
+    spans = search._spans(template[None, -1, ::-1, ::-1], search.cell, [corner])
+    some, whole = (search._correlate(template, there, search.cell, s) for s in (spans, everywhere))
     allowed = [search._allowed(filled, o, search.cell, corner) for _, filled, o in (some, whole)]
     assert whole[0].size > 1.5 * some[0].size
     assert 0 < allowed[0].sum() == allowed[1].sum()  # none of those left out was allowed

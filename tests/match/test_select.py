@@ -147,6 +147,9 @@ def test_a_relief_has_to_take_away_a_tenth_and_its_own_noise() -> None:
     worse = candidates(similarity=(3.0, 0.1), affine=(1.8, 0.0), relief=(2.0, 0.1))
     assert not _prefers_relief(worse, "affine")
     assert _prefers_relief(candidates(similarity=(4.0, 0.1), relief=(2.0, 0.0)), None)
+    # A homography that follows outliers may be better by chance.
+    chance = candidates(similarity=(3.0, 0.2), homography=(1.98, 0.0), relief=(2.0, 0.1))
+    assert _prefers_relief(chance, "similarity")
 
 
 def test_a_model_that_is_given_is_compared_with_no_other() -> None:

@@ -56,11 +56,11 @@ def test_agreement_of_many_is_rarer_than_that_of_few() -> None:
 
 
 def test_the_verdict_tells_clear_cases_and_more_poses_make_it_careful() -> None:
-    assert judge(GOOD).label == "match"
-    assert judge(BAD).label == "no match"
-    assert judge(replace(GOOD, inliers=0.0)).label == "no match"
-    searched = judge(replace(GOOD, poses=500.0)).confidence
-    assert searched <= judge(GOOD).confidence
+    assert judge(GOOD, "initial").label == "match"
+    assert judge(BAD, "initial").label == "no match"
+    assert judge(replace(GOOD, inliers=0.0), "initial").label == "no match"
+    searched = judge(replace(GOOD, poses=500.0), "initial").confidence
+    assert searched <= judge(GOOD, "initial").confidence
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_the_verdict_tells_clear_cases_and_more_poses_make_it_careful() -> None:
     ],
 )
 def test_better_evidence_never_lowers_the_confidence(better: dict[str, float]) -> None:
-    assert judge(replace(BAD, **better)).confidence >= judge(BAD).confidence
+    assert judge(replace(BAD, **better), "initial").confidence >= judge(BAD, "initial").confidence
 
 
 def test_errors_to_expect_grow_with_what_shows_them() -> None:

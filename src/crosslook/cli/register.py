@@ -55,7 +55,6 @@ def register(inputs: RegisterInputs, settings: RegisterCall) -> None:
     does not stop the others: all such are listed at the end, and the exit code
     is 1.
     """
-    from crosslook.data.pairs import open_pairs
     from crosslook.match import register as registering
 
     out = Path(settings.out or "")
@@ -69,6 +68,8 @@ def register(inputs: RegisterInputs, settings: RegisterCall) -> None:
         raise SettingError(
             f"{len(inputs.images)} images were given; give SAR and OPTICAL, or one set of PAIRS."
         )
+    from crosslook.data.pairs import open_pairs
+
     pairs = open_pairs(inputs.images[0], inputs.layout, skip_incomplete=inputs.skip_incomplete)
     items = [Item(pair.id, out / pair.id) for pair in pairs]
     results = registering.register_all(pairs, settings)

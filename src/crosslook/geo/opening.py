@@ -19,6 +19,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -275,8 +276,13 @@ def crs_of_map(source: Recipe, data: Any) -> str | None:
     if data.transform.is_identity:
         return None
     if data.crs:
-        return text_of_crs(CRS.from_user_input(data.crs.to_wkt()))
+        return _text_of_wkt(data.crs.to_wkt())
     return source.crs or _crs_beside(source.place) or FRAME
+
+
+@lru_cache(maxsize=64)
+def _text_of_wkt(wkt: str) -> str:
+    return text_of_crs(CRS.from_user_input(wkt))
 
 
 def _crs_beside(place: Place) -> str | None:

@@ -44,6 +44,7 @@ _SITE_SIDE = 48
 _STRIP_PIXELS = 4_000_000
 _STRAIGHT = 0.9
 _MOST_FILLS = 3
+_FEW_VALUES = 512
 _CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 _FAR = 1.0  # a fill lies at least so many ranges (1 to 99 %) of the rest away
 
@@ -280,14 +281,17 @@ def _find_fill(pixels: FloatArray, lost: Mask, dtype: str) -> list[float]:
     )
     values, counts = np.unique(rim, return_counts=True)
     commonest = [values[counts.argmax()]] if len(values) else []
-    for value in dict.fromkeys([band[finite].min(), band[finite].max(), *commonest]):
+    known = band[finite]
+    for value in dict.fromkeys([known.min(), known.max(), *commonest]):
         alike = (pixels == value).all(axis=0)
+        if not _enough(alike):
+            continue
         rest = band[finite & ~alike]
-        if not _enough(alike) or not len(rest):
+        if not len(rest):
             continue
         if _is_far(rest, value):
             return [float(value)]
-        if _spread(rest) <= 0:  # two values, as of a mask, are data
+        if _least_spread(rest) <= 0 and _spread(rest) <= 0:  # two values, as of a mask, are data
             continue
         floats = dtype.startswith("float") and value != 0
         if floats and _border_regions(alike, np.asarray(~finite), _LEAST_PIXELS) is not None:
@@ -301,10 +305,13 @@ def _find_both(pixels: FloatArray, lost: Mask) -> list[float]:
     if not finite.any():
         return []
     band = pixels[0]
-    least, most = band[finite].min(), band[finite].max()
+    known = band[finite]
+    least, most = known.min(), known.max()
     both = [(pixels == value).all(axis=0) for value in (least, most)]
+    if not all(map(_enough, both)):
+        return []
     rest = band[finite & ~both[0] & ~both[1]]
-    if not (all(map(_enough, both)) and len(rest)):
+    if not len(rest):
         return []
     far = _is_far(rest, least) and _is_far(rest, most)
     return [float(least), float(most)] if far else []
@@ -333,15 +340,26 @@ def _find_by_band(pixels: FloatArray, lost: Mask, dtype: str) -> list[float]:
 
 def _is_far(rest: FloatArray, value: float) -> bool:
     """Whether a value lies more than the range of the others from all of them."""
-    if not len(rest) or not (spread := _spread(rest)) > 0:
+    if not len(rest):
         return False
     gap = max(float(rest.min()) - float(value), float(value) - float(rest.max()))
-    return gap > _FAR * spread
+    if gap <= _FAR * _least_spread(rest):
+        return False
+    return gap > _FAR * _spread(rest) > 0
 
 
 def _spread(values: FloatArray) -> float:
     low, high = (float(end) for end in np.percentile(values, (1.0, 99.0)))
     return high - low
+
+
+def _least_spread(values: FloatArray) -> float:
+    """What :func:`_spread` is at least, at a fraction of its time: a few values say it mostly."""
+    some = np.sort(values[:: max(1, len(values) // _FEW_VALUES)])
+    low, high = float(some[len(some) // 10]), float(some[-1 - len(some) // 10])
+    enough = 0.01 * len(values) + 1.0  # below and above, to hold both percentiles
+    sure = min(np.count_nonzero(values <= low), np.count_nonzero(values >= high)) > enough
+    return high - low if sure else 0.0
 
 
 def _enough(alike: Mask) -> bool:
@@ -424,4 +442,4 @@ def _values_of(
     kept &= ~np.isin(used, np.array(fills, np.float32)).any(axis=0)
     if no_zeros:
         kept &= ~(used == 0).all(axis=0)
-    return np.ascontiguousarray(flat[:, kept])
+    return np.ascontiguousarray(flat if kept.all() else flat[:, kept])

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from scipy.special import betainc
 
 from crosslook.match.evidence import FARTHEST, Evidence, Verdict, judge
 from crosslook.match.pair import ImagePair
+from crosslook.match.parts import evidence_by_parts
 from crosslook.match.periodic import Repeat, repeats
 from crosslook.match.pose_search import whole_image
 from crosslook.match.refine import (
@@ -23,7 +23,7 @@ from crosslook.match.refine import (
     refine,
 )
 from crosslook.match.relief import CLEAR_RATIO, is_consistent, measure_relief
-from crosslook.match.robust_fit import Fit, fit_robust, fit_tie_points
+from crosslook.match.robust_fit import Fit, fit_exact, fit_robust, fit_tie_points
 from crosslook.match.select import Selection
 from crosslook.match.settings import Model
 from crosslook.match.starts import Start
@@ -36,6 +36,7 @@ _CLEARLY = 0.2
 _OVERLAP_WORTH = 4.0
 _MOST_CHANCE = 100.0
 _LEAST_HALF = 4
+_NINTHS = 3  # along a side
 _UNKNOWN_STAGE = Stage(template=64.0, radius=60.0, step=32.0, threshold=3.5)
 """How tie points count whose matcher does not say how they were sought."""
 
@@ -145,11 +146,16 @@ def align(pair: ImagePair, start: Start, points: TiePoints, fitting: Fitting) ->
         refined = _refined(pair, start, fit, fitting)
     with timer("evidence"):
         evidence = _evidence(pair, start, points, fit, refined)
-        verdict = judge(evidence) if fitting.is_fitted else Verdict("uncertain", float("nan"))
-        others = repeats(pair, refined.transform) if verdict.label != "no match" else ()
-        if pair.is_spoiled or others:
-            verdict = verdict.at_most_uncertain
+        others = repeats(pair, refined.transform)
+        evidence = replace(evidence, repeats=float(len(others)))
+        verdict = _verdict(evidence, start, fitting)
     return Alignment(pair, refined.transform, points, evidence, verdict, repeats=others)
+
+
+def _verdict(evidence: Evidence, start: Start, fitting: Fitting) -> Verdict:
+    if fitting.is_fitted:
+        return judge(evidence, start.name)
+    return Verdict("uncertain", float("nan"), start.name)
 
 
 def _refined(pair: ImagePair, start: Start, fit: Fit, fitting: Fitting) -> Refinement:
@@ -201,6 +207,11 @@ def _evidence(
         ncc_z_score=z_score,
         peak_margin=margin,
         poses=float(start.poses),
+        jackknife_distance=_jackknife_distance(points),
+        frame_like=max(
+            (one.fraction for one in pair.left_out if one.kind == "pattern"), default=0.0
+        ),
+        **evidence_by_parts(pair, refined.transform)._asdict(),
     )
 
 
@@ -216,6 +227,8 @@ def against_chance(points: TiePoints, last: Stage) -> tuple[float, float]:
     with a fit in ``(threshold / radius)^2`` of the cases, more or less. Of
     templates that overlap only as many count as would lie side by side.
     """
+    from scipy.special import betainc
+
     agree = min(0.9, float(np.pi * last.threshold**2 / (2.0 * last.radius) ** 2))
     fraction = float(points.inlier.mean())
     independent = len(points) * min(1.0, (last.step / last.template) ** 2 * _OVERLAP_WORTH)
@@ -241,3 +254,21 @@ def _split_half_distance(
         return FARTHEST
     apart = mean_distance(fits[0].transform, fits[1].transform, grid_points(*shape))
     return min(apart, FARTHEST)
+
+
+def _jackknife_distance(points: TiePoints) -> float:
+    """By how much a fit to the inliers moves at most without those of one ninth of the area."""
+    sar, optical = points.sar[points.inlier], points.optical[points.inlier]
+    if len(sar) < _LEAST_HALF:
+        return FARTHEST
+    low, extent = optical.min(axis=0), np.maximum(np.ptp(optical, axis=0), 1.0)
+    row, col = np.minimum((optical - low) / extent * _NINTHS, _NINTHS - 1).astype(int).T
+    ninth = row * _NINTHS + col
+    whole, farthest = fit_exact(sar, optical, "similarity"), 0.0
+    for one in np.unique(ninth):
+        left = ninth != one
+        if left.sum() < _LEAST_HALF:
+            return FARTHEST
+        moved = fit_exact(sar[left], optical[left], "similarity")
+        farthest = max(farthest, mean_distance(whole, moved, sar))
+    return min(farthest, FARTHEST)

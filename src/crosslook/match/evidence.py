@@ -20,18 +20,18 @@ from typing import Any, Literal
 import numpy as np
 
 from crosslook.match.relief import HILLY_PX
+from crosslook.match.settings import Search
 from crosslook.types import Array
 
 Label = Literal["match", "uncertain", "no match"]
-Kind = Literal["register", "locate"]
 Use = Literal["register", "locate", "error"]
 
 FARTHEST = 50.0
 """Pixels at which distances in the evidence are capped."""
 
 VERDICT_FILE = Path(__file__).with_name("verdict.json")
+_CONTRADICTS_PX = 10.0
 _LEAST_ERROR = 0.2
-_UNSURE = 0.5
 _MOST_LOGIT = 40.0
 
 
@@ -180,6 +180,95 @@ class Evidence:
     )
     """Rotations, scales and flips that were searched; 1 where only the start was followed. The
     best of many looks better than one."""
+    fine_z_score: float = _more(
+        "In fine cells it correlates better than around: a z-score of {:.1f}.",
+        "In fine cells it correlates little better than around: a z-score of {:.1f}.",
+        register=_clipped(0.0, 9.0, 3.0),
+        locate=_clipped(0.0, 9.0, 3.0),
+    )
+    """NCC of the image in fine cells (about 80 a side) at the match, in standard deviations above
+    the mean over places 4 to 10 cells away in the same two images."""
+    fine_margin: float = _more(
+        "In fine cells no place around correlates as well: a margin of {:.1f} standard deviations.",
+        "In fine cells a place around is close: a margin of {:.1f} standard deviations.",
+        register=_clipped(-3.0, 5.0),
+        locate=_clipped(-3.0, 5.0),
+    )
+    """That z-score over the one of the best of these places, standard deviations."""
+    half_margin: float = _more(
+        "Halves of the image find the place by themselves: a margin of {:.1f} on average.",
+        "Halves of the image do not find the place: a margin of {:.1f} on average.",
+        register=_clipped(-3.0, 5.0),
+        locate=_clipped(-3.0, 5.0),
+    )
+    """The same margin of one half of the image alone, the mean over eight halves."""
+    least_half_margin: float = _more(
+        "Every half of the image finds the place: the least margin is {:.1f}.",
+        "A half of the image does not find the place: the least margin is {:.1f}.",
+        register=_clipped(-4.0, 3.0),
+        locate=_clipped(-4.0, 3.0),
+    )
+    """The least of these eight margins."""
+    jackknife_margin: float = _more(
+        "It holds without any ninth of the image: the least margin is {:.1f}.",
+        "It rests on a ninth of the image: without it the margin is {:.1f}.",
+        register=_clipped(-3.0, 5.0),
+        locate=_clipped(-3.0, 5.0),
+    )
+    """The least margin where one ninth of the image after the other is left out."""
+    block_rank: float = _more(
+        "Blocks of the image rank the place high among those around: -log10 of it is {:.2f}.",
+        "Blocks of the image rank other places as high: -log10 of the rank is {:.2f}.",
+        register=AS_IT_IS,
+        locate=AS_IT_IS,
+    )
+    """Mean of -log10 of the fraction of places around where a block of the image (a 36th)
+    correlates as well as at the match; 0.43 by chance."""
+    concentration: float = _less(
+        "No ninth of the image has more than {:.0%} of the evidence.",
+        "A ninth of the image has {:.0%} of the evidence.",
+        nothing=1.0,
+        register=AS_IT_IS,
+        locate=AS_IT_IS,
+    )
+    """Largest share of a ninth of the image in what it correlates above the places around, 0..1."""
+    mi_margin: float = _more(
+        "No place around has as much mutual information: a margin of {:.1f} standard deviations.",
+        "A place around has nearly as much mutual information: a margin of {:.1f}.",
+        register=_clipped(-3.0, 5.0),
+        locate=_clipped(-3.0, 5.0),
+    )
+    """Mutual information at the match over that of the best place 4 to 10 cells away, in standard
+    deviations over these places."""
+    mi_half_margin: float = _more(
+        "By mutual information halves of the image find the place: a margin of {:.1f} on average.",
+        "By mutual information halves of the image do not find the place: a margin of {:.1f}.",
+        register=_clipped(-3.0, 5.0),
+        locate=_clipped(-3.0, 5.0),
+    )
+    """The same margin of one half of the image alone, the mean over eight halves."""
+    mi_jackknife_margin: float = _more(
+        "By mutual information it holds without any ninth of the image: a margin of {:.1f}.",
+        "By mutual information it rests on a ninth of the image: a margin of {:.1f} without it.",
+        register=_clipped(-3.0, 5.0),
+        locate=_clipped(-3.0, 5.0),
+    )
+    """The least of these margins where one ninth of the image after the other is left out."""
+    jackknife_distance: float = _less(
+        "Without any ninth of the area the tie points still agree, to {:.1f} px.",
+        "Without a ninth of the area the tie points ask for another place, by {:.1f} px.",
+        nothing=FARTHEST,
+        register=LOG,
+        locate=LOG,
+        error=LOG,
+    )
+    """Mean distance by which the fit moves at most where the inliers of one ninth of the area after
+    the other are left out, optical pixels; capped at 50."""
+    frame_like: float = _less()
+    """Fraction of the SAR image that shows the same detail as the optical one pixel by pixel, where
+    that is too much of it to be left out: a pattern or marks all over, which are no ground."""
+    repeats: float = _less()
+    """Other places that fit nearly as well since the ground repeats itself; at most 8."""
     search_score: float = _more(
         "The search scored the place high: {:.2f}.",
         "The search scored the place low: {:.2f}.",
@@ -244,44 +333,125 @@ def features(evidence: Evidence, use: Use) -> Array:
 
 @dataclass(frozen=True)
 class Verdict:
-    """``label``, and the ``confidence``: the probability that the match is right, 0..1."""
+    """What evidence says.
+
+    Attributes
+    ----------
+    label : str
+    confidence : float
+        The probability that the match is right, 0..1; NaN where none was fitted.
+    search : str
+        By which calibration.
+    """
 
     label: Label
     confidence: float
-
-    @property
-    def at_most_uncertain(self) -> Verdict:
-        """The same, less sure than a match is: something else than the evidence speaks against."""
-        if self.label != "match":
-            return self
-        least = float(fitted_values()["register"]["thresholds"]["uncertain"])
-        return Verdict("uncertain", min(self.confidence, max(least, _UNSURE)))
+    search: Search = "initial"
 
 
-def kind_of(evidence: Evidence) -> Kind:
-    """Which verdict evidence is for: a search over an atlas has left its score in it."""
-    return "locate" if evidence.search_score else "register"
+@dataclass(frozen=True)
+class Veto:
+    """A contradiction that no other evidence outweighs.
+
+    Attributes
+    ----------
+    name : str
+    sentence : str
+        With places for terms of the evidence by their names.
+    holds : callable
+        Whether the evidence contradicts itself so.
+    leaves_doubt : bool
+        Whether an answer that is uncertain anyway stays so.
+    """
+
+    name: str
+    sentence: str
+    holds: Callable[[Evidence], bool]
+    leaves_doubt: bool = False
 
 
-def judge(evidence: Evidence) -> Verdict:
+VETOES: tuple[Veto, ...] = (
+    Veto(
+        "contradiction",
+        "Nothing agrees on the place: halves of the tie points lie {split_half_distance:.0f} px "
+        "apart, gradients and mutual information {gradient_mi_distance:.0f} px.",
+        lambda e: min(e.split_half_distance, e.gradient_mi_distance) > _CONTRADICTS_PX,
+    ),
+    Veto(
+        "rival",
+        "Another place nearby correlates better: the margins are {peak_margin:.1f} and "
+        "{fine_margin:.1f} standard deviations.",
+        lambda e: max(e.peak_margin, e.fine_margin) < 0.0,
+    ),
+    Veto(
+        "small part",
+        "Without a ninth of the image another place correlates better: the margin is "
+        "{jackknife_margin:.1f} standard deviations, by mutual information "
+        "{mi_jackknife_margin:.1f}.",
+        lambda e: max(e.jackknife_margin, e.mi_jackknife_margin) < 0.0,
+    ),
+    Veto(
+        "frame",
+        "{frame_like:.0%} of the image show the same detail pixel by pixel, which is no ground.",
+        lambda e: e.frame_like > 0.0,
+    ),
+    Veto(
+        "repeats",
+        "The ground repeats itself, and {repeats:.0f} other places fit nearly as well.",
+        lambda e: e.repeats > 0.0,
+        leaves_doubt=True,
+    ),
+)
+"""Each lowers the label by one step, and caps the confidence at the fraction that was right."""
+
+
+def vetoes_of(evidence: Evidence, label: Label = "match") -> tuple[Veto, ...]:
+    """Those that apply to a label; of evidence without any inlier none is needed."""
+    if evidence.inliers == 0 or label == "no match":
+        return ()
+    known = [veto for veto in VETOES if label == "match" or not veto.leaves_doubt]
+    return tuple(veto for veto in known if veto.holds(evidence))
+
+
+def use_of(search: Search) -> Use:
+    """Which forms a search takes: one over an atlas has terms of its own."""
+    return "locate" if search == "atlas" else "register"
+
+
+def judge(evidence: Evidence, search: Search) -> Verdict:
     """Say whether a match is right, and how probably.
 
     The confidence is ``1 / (1 + exp(-(w . features + b)))``; coefficients and
     thresholds lie in ``verdict.json``, written by ``benchmarks/fit_verdict.py``
-    from right and wrong answers on real scenes. A search over an atlas has
-    coefficients of its own: its wrong answer is the best of a great many
-    places, and so looks better than a wrong start of a registration.
+    from right and wrong answers. Each search has its own: the answer of one that
+    looked at more places is the best of more, and looks better by chance. A veto
+    (:data:`VETOES`) then caps it.
     """
-    kind = kind_of(evidence)
-    fitted = fitted_values()[kind]
-    logit = float(features(evidence, kind) @ in_order(fitted["weight"], kind) + fitted["intercept"])
-    confidence = float(1.0 / (1.0 + np.exp(-np.clip(logit, -_MOST_LOGIT, _MOST_LOGIT))))
     if evidence.inliers == 0:
-        return Verdict("no match", 0.0)
-    if confidence >= fitted["thresholds"]["match"]:
-        return Verdict("match", confidence)
-    unsure = confidence >= fitted["thresholds"]["uncertain"]
-    return Verdict("uncertain" if unsure else "no match", confidence)
+        return Verdict("no match", 0.0, search)
+    raw, capped = _confidences(evidence, search)
+    label = _label(raw, search)
+    if capped < raw:
+        label = "uncertain" if label == "match" else "no match"
+    return Verdict(label, capped, search)
+
+
+def _label(confidence: float, search: Search) -> Label:
+    thresholds = fitted_values()[search]["thresholds"]
+    if confidence >= thresholds["match"]:
+        return "match"
+    return "uncertain" if confidence >= thresholds["uncertain"] else "no match"
+
+
+def _confidences(evidence: Evidence, search: Search) -> tuple[float, float]:
+    """Before and after the vetoes."""
+    fitted, use = fitted_values()[search], use_of(search)
+    logit = float(features(evidence, use) @ in_order(fitted["weight"], use) + fitted["intercept"])
+    raw = float(1.0 / (1.0 + np.exp(-np.clip(logit, -_MOST_LOGIT, _MOST_LOGIT))))
+    label = _label(raw, search)
+    if not vetoes_of(evidence, label):
+        return raw, raw
+    return raw, min(raw, fitted["vetoed"][label])
 
 
 @dataclass(frozen=True)
@@ -323,8 +493,8 @@ class Explanation:
     terms: tuple[Contribution, ...]
 
 
-def explain(evidence: Evidence) -> Explanation:
-    """Split the logit of :func:`judge` into what each term adds.
+def explain(evidence: Evidence, search: Search) -> Explanation:
+    """Split the logit of :func:`judge` into what each term adds, and what vetoes take away.
 
     A term adds its weight times the distance of its form from the reference in
     ``verdict.json``: halfway between the means of right and of wrong answers.
@@ -333,14 +503,28 @@ def explain(evidence: Evidence) -> Explanation:
     if evidence.inliers == 0:
         none = next(term for term in TERMS if term.name == "inliers")
         return Explanation(0.0, (_contribution(none, evidence, -_MOST_LOGIT),))
-    kind = kind_of(evidence)
-    fitted = fitted_values()[kind]
-    weight, reference = (in_order(fitted[name], kind) for name in ("weight", "reference"))
-    added = weight * (features(evidence, kind) - reference)
-    rows = zip(terms_of(kind), added, weight, strict=True)
+    fitted, use = fitted_values()[search], use_of(search)
+    weight, reference = (in_order(fitted[name], use) for name in ("weight", "reference"))
+    added = weight * (features(evidence, use) - reference)
+    rows = zip(terms_of(use), added, weight, strict=True)
     said = [_contribution(term, evidence, float(value)) for term, value, w in rows if w]
+    said += _vetoed(evidence, search)
     base = float(weight @ reference + fitted["intercept"])
     return Explanation(base, tuple(sorted(said, key=lambda one: -abs(one.logit))))
+
+
+def _vetoed(evidence: Evidence, search: Search) -> list[Contribution]:
+    """What each veto takes away: alike, as any of them alone would take all."""
+    raw, capped = _confidences(evidence, search)
+    if capped >= raw:
+        return []
+    vetoes = vetoes_of(evidence, _label(raw, search))
+    raw, capped = (float(np.log(p / (1.0 - p))) for p in (raw, capped))
+    lost, values = (capped - raw) / len(vetoes), asdict(evidence)
+    return [
+        Contribution(f"veto: {one.name}", 1.0, lost, "against", one.sentence.format(**values))
+        for one in vetoes
+    ]
 
 
 def _contribution(term: Term, evidence: Evidence, logit: float) -> Contribution:
@@ -386,7 +570,10 @@ def sentences(match: dict[str, Any]) -> list[dict[str, Any]]:
         ``logit`` what it adds to the confidence, 0 of a note.
     """
     evidence = read_evidence(match.get("evidence") or {})
-    terms = (match.get("explanation") or asdict(explain(evidence)))["terms"]
+    terms = (
+        match.get("explanation")
+        or asdict(explain(evidence, match.get("judged_as") or match.get("search") or "initial"))
+    )["terms"]
     lines = [{"sign": t["sign"], "text": t["sentence"], "logit": t["logit"]} for t in terms]
     model = str((match.get("transform") or {}).get("model", ""))
     hint = relief_hint(evidence, match["verdict"], model, match.get("working_pixel", 1))

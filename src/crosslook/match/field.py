@@ -8,9 +8,6 @@ from itertools import pairwise
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lapack
-from scipy.ndimage import map_coordinates
-from scipy.spatial.distance import cdist
 
 from crosslook.types import Array, FloatArray
 
@@ -58,6 +55,8 @@ class Component:
 
     def __call__(self, points: Array) -> Array:
         """Displacement along the axis (n,) at positions (n, 2)."""
+        from scipy.ndimage import map_coordinates
+
         length = self.smoothness.length
         if len(self.knots) * len(points) <= _FEW:
             return np.asarray(covariance(points, self.knots, length) @ self.weights, np.float64)
@@ -107,6 +106,8 @@ class Field:
 
 def covariance(first: Array, second: Array, length: float) -> FloatArray:
     """Matern 3/2 between positions (n, 2) and (m, 2), 1 at distance 0, shape (n, m)."""
+    from scipy.spatial.distance import cdist
+
     return _matern(cdist(first, second).astype(np.float32) / np.float32(length))
 
 
@@ -187,6 +188,8 @@ def _left_out(
     whole: FloatArray, noise: float, values: FloatArray, blocks: list[slice]
 ) -> FloatArray:
     """Errors (n, k) of each block of points as predicted from all others."""
+    from scipy.linalg import lapack
+
     factor = _factor(whole, np.full(len(whole), noise, np.float32))
     weights, _ = lapack.spotrs(factor, values, lower=1)
     inverse, _ = lapack.spotri(factor, lower=1, overwrite_c=1)
@@ -199,6 +202,8 @@ def _left_out(
 
 def _factor(covariances: FloatArray, noise: FloatArray) -> FloatArray:
     """Lower Cholesky factor of covariances (n, n) with noise (n,) on their diagonal."""
+    from scipy.linalg import lapack
+
     system = covariances.copy()
     system.flat[:: len(system) + 1] += noise
     factor: FloatArray = lapack.spotrf(system.T, lower=1, clean=0, overwrite_a=1)[0]
@@ -222,19 +227,24 @@ def fit_field(
     if smoothness is None:
         smoothness = choose_smoothness(points, parts, template)
     components = tuple(
-        Component(axis, smooth, *_fitted(points, part, smooth))
+        Component(axis, smooth, *_fitted(points, part, smooth, template))
         for axis, part, smooth in zip(axes, parts.T, smoothness, strict=True)
         if np.isfinite(smooth.noise)
     )
     return Field(smoothness, components)
 
 
-def _fitted(points: Array, values: Array, smooth: Smoothness) -> tuple[Array, FloatArray]:
+def _fitted(
+    points: Array, values: Array, smooth: Smoothness, template: float
+) -> tuple[Array, FloatArray]:
     """Knots (m, 2) and their weights (m,).
 
     Robustly: points far from the field count little (iteratively reweighted).
     """
-    knot, count = _knots(points, smooth.length)
+    from scipy.linalg import lapack
+
+    # A template gives the mean of what it covers: nothing finer is in the points.
+    knot, count = _knots(points, max(smooth.length / _KNOTS, template / 2))
     knots = np.stack([np.bincount(knot, axis) / count for axis in points.T], axis=1)
     whole = covariance(knots, knots, smooth.length)
     near = covariance(points, knots, smooth.length) if len(knots) < len(points) else whole[knot]
@@ -249,11 +259,9 @@ def _fitted(points: Array, values: Array, smooth: Smoothness) -> tuple[Array, Fl
     return knots, weights
 
 
-def _knots(points: Array, length: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The knot (n,) of every point, one for all within an eighth of a length, and their counts."""
-    _, knot, count = np.unique(
-        _cells(points, length / _KNOTS), return_inverse=True, return_counts=True
-    )
+def _knots(points: Array, side: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The knot (n,) of every point, one for all in a square of a side, and their counts."""
+    _, knot, count = np.unique(_cells(points, side), return_inverse=True, return_counts=True)
     return knot, count
 
 

@@ -80,13 +80,27 @@ def source_matrix(matrix: Array, every: int) -> Array:
 
 
 @compiled
+def _unpacked(packed: NDArray[np.int64]) -> Array:
+    """The joint histogram (32, 32) from what was counted in one addition a pixel."""
+    counts = np.zeros((34, 32))
+    for index in range(1, 33):
+        for other in range(32):
+            value = packed[index * _ROW + other]
+            upper = (value & (_PIXEL - 1)) / _FRACTION
+            counts[index, other] += (value >> 40) - upper
+            counts[index + 1, other] += upper
+    counts[32] += counts[33]
+    return counts[1:33]
+
+
+@compiled
 def joint_histogram(
     moving: FloatArray, width: int, fixed: NDArray[np.uint8], source: Array
 ) -> Array:
     """How often two levels meet under a map, a moving one shared by the two around it.
 
-    The moving image is read between its pixels where that is needed, so that no warped image
-    is made in between. What can be done for eight pixels at once is; the counts come last.
+    The moving image is read between its pixels, so that no warped image is made in between.
+    What can be done for eight pixels at once is; the counts come last.
 
     Parameters
     ----------
@@ -97,8 +111,7 @@ def joint_histogram(
     fixed : uint8 array, shape (H', W')
         Levels 0..31, or 32 where invalid.
     source : float64 array, shape (3, 3)
-        From (row, column, 1) of ``fixed`` to those of ``moving``, both whole at the centres
-        of pixels.
+        From (row, column, 1) of ``fixed`` to those of ``moving``, whole at the centres of pixels.
 
     Returns
     -------
@@ -140,15 +153,7 @@ def joint_histogram(
             fraction[col] = np.int32((level - np.float32(low)) * np.float32(_FRACTION))
         for col in range(count):
             packed[np.uint64(np.uint32(at[col]))] += _PIXEL + np.int64(fraction[col])
-    counts = np.zeros((34, 32))
-    for index in range(1, 33):
-        for other in range(32):
-            value = packed[index * _ROW + other]
-            upper = (value & (_PIXEL - 1)) / _FRACTION
-            counts[index, other] += (value >> 40) - upper
-            counts[index + 1, other] += upper
-    counts[32] += counts[33]
-    return counts[1:33]
+    return _unpacked(packed)
 
 
 @compiled

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
 from crosslook import threads
 from crosslook.errors import MissingExtraError
@@ -75,6 +74,8 @@ def fetch(values: Any) -> FloatArray:
 
 def _libraries(values: Any) -> tuple[Any, Any]:
     """NumPy and its Fourier transforms or, of values that lie on a device, torch and its."""
+    from scipy import fft
+
     if isinstance(values, np.ndarray):
         return np, fft
     import torch
@@ -180,6 +181,8 @@ def correlate(
     float32 array, shape (n, sh - th + 1, sw - tw + 1)
         -1..1; 0 where a template or the area under it holds nothing.
     """
+    from scipy import fft
+
     height, width = templates.shape[2:]
     rows, cols = searches.shape[2] - height + 1, searches.shape[3] - width + 1
     down, along = (fft.next_fast_len(length, real=True) for length in searches.shape[2:])

@@ -90,11 +90,6 @@ class ImagePair:
     device: str = "cpu"
     left_out: tuple[LeftOut, ...] = ()
 
-    @property
-    def is_spoiled(self) -> bool:
-        """Whether marks that are no ground lie all over the images, so that nothing is sure."""
-        return any(one.kind == "pattern" for one in self.left_out)
-
     @classmethod
     def of(
         cls, sar: GreyImage, optical: GreyImage, extractor: Extractor, device: str = "cpu"

@@ -63,10 +63,7 @@ def repeats(pair: ImagePair, transform: Transform) -> tuple[Repeat, ...]:
     tuple of Repeat
         The best first, at most eight; none of ground that does not repeat itself.
     """
-    theirs = _detail(pair.optical)
-    itself = _correlation(theirs, theirs)
-    alike = itself >= np.maximum(cv2.dilate(itself, np.ones((3, 3), np.uint8)), _ALIKE)
-    alike &= _beyond(itself.shape)
+    theirs, alike = pair.optical.cached("alike", lambda: _alike(pair.optical))
     # Of most ground the optical image alone tells, which has no speckle.
     if not alike.any():
         return ()
@@ -82,6 +79,14 @@ def repeats(pair: ImagePair, transform: Transform) -> tuple[Repeat, ...]:
         Repeat((float(down), float(right)), float(score))
         for (down, right), score in zip(apart, scores, strict=True)
     )
+
+
+def _alike(image: GreyImage) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """The detail of an image, and the shifts at which it is like itself."""
+    detail = _detail(image)
+    itself = _correlation(detail, detail)
+    alike = itself >= np.maximum(cv2.dilate(itself, np.ones((3, 3), np.uint8)), _ALIKE)
+    return detail, alike & _beyond(itself.shape)
 
 
 def _detail(image: GreyImage) -> FloatArray:

@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_extractor
@@ -33,15 +31,15 @@ from crosslook.match.ncc import (
     place,
 )
 from crosslook.match.pair import CachedImage, ImagePair, reduce_image
+from crosslook.match.settings import TransformModel
 from crosslook.match.transform import (
     Transform,
     grid_points,
     mean_distance,
     shift_by,
-    similarity,
     translation,
 )
-from crosslook.match.warp import opencv_matrix, sample_maps, warp
+from crosslook.match.warp import sample_maps, warp
 from crosslook.types import Array, FloatArray
 
 _FEW = 6
@@ -56,6 +54,8 @@ _BINS = 8
 _WEIGHTS = (1.0, 1.0, 0.3)  # of fine cells, coarse cells, mutual information
 _SCALE_POWER = 0.75  # 1 for noise alone; what is alike at large scales by chance asks for less
 _ROUND = 16  # cells; so that poses of about one size share a spectrum
+_HARMONICS, _AT_ONCE = 5, 16  # of orientations; poses that are correlated together
+_TO_RIM = _FROM_CENTRE = translation(0.5, 0.5)  # of cells, and of those within a rim
 _LATTICE, _EXACT = 3, 32  # cells between counts of mutual information; places counted besides
 _SPARE = 2  # cells, so that scores of other cells can be read off between two of them
 Span = tuple[int, int]
@@ -248,12 +248,12 @@ def _search_aspect(search: PoseSearch) -> list[Candidate]:
     if search.finer and search.factor == search.usual and count <= _FEW:
         return []  # it would be the same search again
     if count > _FEW and not search.finer:
-        coarse = [search.coarse_score(pose, 2) for pose in poses]
-        poses = [one.pose for one in best_of(coarse, _part(count, 4, 60))]
-    most = _part(count, 10, 20)
-    fine = best_of([search.coarse_score(pose, 1) for pose in poses], most)
+        coarse = search.coarse_scores(poses, 2)
+        poses = [one.pose for one in best_of(coarse, _part(count, 8, 60))]
+    most = _part(count, 16, 20)
+    fine = best_of(search.coarse_scores(poses, 1), most)
     if search.poses.rotation_step > _CLOSE_DEGREES:
-        fine = [search.refine(one) for one in fine]
+        fine = search.refine(fine)
     best = [one.pose for one in best_of(fine, most // 2)]
     full = _full_scores(search, best)
     return [search.candidate(one) for one in best_of(full, len(full))]
@@ -338,36 +338,66 @@ class PoseSearch:
         self.cell = int(np.clip(round(extent / self.factor / _CELLS), 2, 8))
         self.scale = start.local_scale(np.array(sar.shape, np.float64) / 2)
         self.apart = 3.0 * self.factor * self.cell
+        self.flat = start.without_field.matrix
+        self.centre = start(np.array(sar.shape, np.float64) / 2)  # what poses turn about
 
     def transform(self, pose: Pose) -> Transform:
         """SAR pixels to optical pixels, the centre where the start has it."""
-        rotation, scale, flipped = pose
-        centre = np.array(self.sar.shape, np.float64) / 2
-        there = self.start(centre)
-        move = similarity((0.0, 0.0), rotation, scale, (there[0], there[1])) @ self.start
-        if flipped:
-            mirror = np.eye(3)
-            mirror[1, 1], mirror[1, 2] = -1.0, 2 * centre[1]
-            move = move @ Transform(mirror, "affine")
-        return move
+        turn, mirror = self._turned(pose), self._mirrored(pose)
+        model: TransformModel = "affine" if pose.is_flipped else "similarity"
+        return Transform(turn, "similarity") @ self.start @ Transform(mirror, model)
 
-    def coarse_score(self, pose: Pose, multiple: int) -> Peak:
-        """The best place of a pose by features that were extracted once, and then turned."""
+    def _matrix(self, pose: Pose) -> Array:
+        """The same without what of the start is no matrix."""
+        return np.asarray(self._turned(pose) @ self.flat @ self._mirrored(pose), np.float64)
+
+    def _turned(self, pose: Pose) -> Array:
+        cosine, sine = (pose.scale * f(np.radians(pose.rotation)) for f in (np.cos, np.sin))
+        linear = np.array([[cosine, sine], [-sine, cosine]])
+        out = np.eye(3)
+        out[:2, :2], out[:2, 2] = linear, self.centre - linear @ self.centre
+        return out
+
+    def _mirrored(self, pose: Pose) -> Array:
+        out = np.eye(3)
+        if pose.is_flipped:
+            out[1, 1], out[1, 2] = -1.0, float(self.sar.shape[1])
+        return out
+
+    def coarse_scores(self, poses: Sequence[Pose], multiple: int) -> list[Peak]:
+        """The best place of each pose by features that were extracted once, and then turned."""
         cell = self.cell * multiple
-        template, corner = self.rotated(pose, cell)
-        spans = self._spans(template, cell, corner)
-        scores, filled, origin = self._correlate(template, cell, spans)
-        weighted = scores * _weight(filled, pose)
-        return _peak(pose, weighted, self._allowed(filled, origin, cell, corner), origin, cell)
+        # Those of about one size together, since their transforms are as long as the longest.
+        order = sorted(range(len(poses)), key=lambda index: poses[index].scale)
+        found: dict[int, Peak] = {}
+        for first in range(0, len(order), _AT_ONCE):
+            part = order[first : first + _AT_ONCE]
+            found.update(zip(part, self._peaks([poses[i] for i in part], cell), strict=True))
+        return [found[index] for index in range(len(poses))]
 
-    def refine(self, peak: Peak) -> Peak:
-        """The best of a pose and those a third of a step away in rotation, then in scale."""
-        best = peak
+    def _peaks(self, poses: Sequence[Pose], cell: int) -> list[Peak]:
+        """The best place of each of some poses, correlated together."""
+        planes, corners = self.turned(poses, cell)
+        spans = self._spans(planes[:, -1, ::-1, ::-1], cell, corners)
+        scores, filled, origin = self._correlate(planes, self._harmonics(cell), cell, spans)
+        out = []
+        for pose, one, part, corner in zip(poses, scores, filled, corners, strict=True):
+            allowed = self._allowed(part, origin, cell, corner)
+            out.append(_peak(pose, one * _weight(part, pose), allowed, origin, cell))
+        return out
+
+    def refine(self, peaks: list[Peak]) -> list[Peak]:
+        """The best of each pose and those a third of a step away in rotation, then in scale."""
         for rotate, grow in (self.poses.rotation_step / 3, 0.0), (0.0, self.poses.scale_step / 3):
-            rotation, scale, flipped = best.pose
-            sides = [Pose(rotation + k * rotate, scale * (1 + k * grow), flipped) for k in (-1, 1)]
-            best = best_of([best, *(self.coarse_score(pose, 1) for pose in sides)], 1)[0]
-        return best
+            sides = [
+                Pose(one.pose[0] + k * rotate, one.pose[1] * (1 + k * grow), one.pose[2])
+                for one in peaks
+                for k in (-1, 1)
+            ]
+            found = self.coarse_scores(sides, 1)
+            groups = zip(peaks, found[::2], found[1::2], strict=True)
+            peaks = [max(group, key=lambda one: one.score) for group in groups]
+        return peaks
 
     def full_peak(self, spread: Spread, pose: Pose, scores: FullScores | None = None) -> Peak:
         """The best place of a pose by its full scores, which may be known."""
@@ -379,15 +409,16 @@ class PoseSearch:
         image, corner = self.warped(pose)
         cell = self.cell
         fine = dense_channels(image, gradients(cell))
-        spans = self._spans(fine, cell, corner)
-        scores, filled, origin = self._correlate(fine, cell, spans)
+        spans = self._spans(fine.valid[None], cell, [corner])
+        there, double = self._features(cell), self._features(2 * cell)
+        scores, filled, origin = self._correlate(_half_turn(fine), there, cell, spans)
         allowed = self._allowed(filled, origin, cell, corner)
         if not allowed.any():
             return FullScores((), allowed, origin)
         weight = _weight(filled, pose)
         wide = dense_channels(image, gradients(2 * cell))
         halved = [(low // 2 - _SPARE, high // 2 + _SPARE) for low, high in spans]
-        coarser, _, first = self._correlate(wide, 2 * cell, halved)
+        coarser, _, first = self._correlate(_half_turn(wide), double, 2 * cell, halved)
         coarser = _sampled(coarser, first, scores.shape, origin, 0.5)
         edges = scores * weight, coarser * weight
         best = FullScores(edges, allowed, origin)
@@ -407,90 +438,105 @@ class PoseSearch:
         """By how much the SAR image is reduced before it is brought under a pose."""
         return max(1, int(self.factor / (self.scale * pose.scale) + 0.3))
 
-    def _frame(self, pose: Pose, cell: int) -> tuple[Transform, tuple[int, int], Array]:
+    def _frame(self, pose: Pose, cell: int) -> tuple[Array, tuple[int, int], Array]:
         """Map from the reduced SAR image, shape of its frame, and where its corner lies."""
         shrink = self._shrink(pose)
         height, width = self.sar.reduced(shrink).shape
         grow, reduce = np.diag([shrink, shrink, 1.0]), np.diag([1.0, 1.0, self.factor])
-        onto = reduce @ self.transform(pose).without_field.matrix @ grow
+        onto = reduce @ self._matrix(pose) @ grow
         ends = np.array([[0, 0, height, height], [0, width, 0, width], [1, 1, 1, 1]], np.float64)
         ring = onto @ ends
         ring = ring[:2] / ring[2]
         low = np.floor(ring.min(axis=1))
         size = np.maximum(np.ceil(ring.max(axis=1)) - low, 4 * cell).astype(int)
-        move = translation(-low[0], -low[1])
-        return Transform(move @ onto, "homography"), (int(size[0]), int(size[1])), low
+        return translation(-low[0], -low[1]) @ onto, (int(size[0]), int(size[1])), low
 
     def warped(self, pose: Pose) -> tuple[GreyImage, Array]:
         """The SAR image under a pose on the reduced grid, and where its corner lies there."""
         onto, shape, corner = self._frame(pose, self.cell)
-        return warp(self.sar.reduced(self._shrink(pose)), onto, shape), corner
+        placed = Transform(onto, "homography")
+        return warp(self.sar.reduced(self._shrink(pose)), placed, shape), corner
 
-    def rotated(self, pose: Pose, cell: int) -> tuple[Channels, Array]:
-        """Features of the SAR image under a pose, and where their corner lies.
+    def turned(self, poses: Sequence[Pose], cell: int) -> tuple[FloatArray, list[Array]]:
+        """Features of the SAR image under poses, and where the corner of each lies.
 
-        The bins of a histogram of orientations turn with the image: what lay
-        between two bins is shared by both.
+        The harmonics of a histogram of orientations turn as the image does.
+
+        Returns
+        -------
+        (float32 array of shape (n, C + 2, h, w), list of float64 arrays of shape (2,))
+            Features, energy and valid cells, turned by half a turn.
         """
-        onto, shape, corner = self._frame(pose, cell)
-        planes, stride = _planes(self.sar.reduced(self._shrink(pose)), cell)
-        rows, cols = (max(1, length // cell) for length in shape)
-        grow, reduce = np.diag([stride, stride, 1.0]), np.diag([1.0, 1.0, cell])
-        matrix = opencv_matrix(Transform(reduce @ onto.matrix @ grow, "homography"))
-        moved = cv2.warpPerspective(planes, matrix, (cols, rows))
-        valid = moved[..., -1] > 0.5
-        turned = moved.reshape(-1, moved.shape[2]) @ _mixing(onto, moved.shape[2] - 1)
-        values = turned.T.reshape(-1, rows, cols) * valid
-        return Channels(np.asarray(values, np.float32), valid, float(cell)), corner
+        from crosslook.match.kernels_poses import turn_planes
 
-    def _spans(self, template: Channels, cell: int, corner: Array) -> list[Span]:
+        frames = [self._frame(pose, cell) for pose in poses]
+        rows, cols = (max(1, *(shape[axis] // cell for _, shape, _ in frames)) for axis in (0, 1))
+        out = np.empty((len(poses), _HARMONICS + 2, rows, cols), np.float32)
+        reduce = np.diag([1.0, 1.0, cell])
+        for pose, (onto, _, _), one in zip(poses, frames, out, strict=True):
+            planes, stride = _planes(self.sar.reduced(self._shrink(pose)), cell)
+            moved = reduce @ onto @ np.diag([stride, stride, 1.0])
+            source = _TO_RIM @ np.linalg.inv(moved) @ _FROM_CENTRE
+            turn_planes(planes, source, _mixing(onto), one)
+        return out, [corner for _, _, corner in frames]
+
+    def _spans(self, own: NDArray[Any], cell: int, corners: Sequence[Array]) -> list[Span]:
         """First and last position along either axis that may be allowed, and a few more.
 
         What lies beyond need not be computed: a transform that is too short
-        for all positions spoils those alone.
+        for all positions spoils those alone. ``own`` (n, h, w) says where the cells of each
+        of some images are valid.
         """
-        fixed, own = self._features(cell)[-1], template.valid
-        least = (1 - 1e-3) * _LEAST_OVERLAP * min(float(own.sum()), float(fixed.sum()))
+        fixed = self._features(cell)[-1]
+        fewest, own = float(own.sum(axis=(1, 2)).min()), own.max(axis=0)
+        least = (1 - 1e-3) * _LEAST_OVERLAP * min(fewest, float(fixed.sum()))
         out = []
         for axis in (0, 1):
             theirs, ours = fixed.sum(axis=1 - axis), own.sum(axis=1 - axis)
+            first, last = (choose(one[axis] for one in corners) for choose in (min, max))
             low = _least_rows(theirs, ours[::-1], least) - len(ours)
             high = len(theirs) - _least_rows(theirs[::-1], ours, least)
             if self.poses.shift is not None:
                 most = self.poses.shift / self.factor
-                low = max(low, int(np.floor((corner[axis] - most) / cell)))
-                high = min(high, int(np.ceil((corner[axis] + most) / cell)))
+                low = max(low, int(np.floor((first - most) / cell)))
+                high = min(high, int(np.ceil((last + most) / cell)))
             if self.around is not None:
-                low = max(low, int(np.floor(corner[axis] / cell)) - self.around)
-                high = min(high, int(np.ceil(corner[axis] / cell)) + self.around)
+                low = max(low, int(np.floor(first / cell)) - self.around)
+                high = min(high, int(np.ceil(last / cell)) + self.around)
             out.append((low - _SPARE, high + _SPARE))
         return out
 
     def _correlate(
-        self, template: Channels, cell: int, spans: Sequence[Span]
-    ) -> tuple[Array, Array, tuple[int, int]]:
-        """Scores at positions, how much of the template counts, and the first position."""
-        planes = masked_planes(template.values, template.valid)
-        there = self._features(cell)
-        size, cut, origin = _transform_of(there.shape[1:], planes.shape[1:], spans)
-        # Turned by half a turn, a convolution is a correlation whose first position comes first.
-        turned = forward(place(planes[:, ::-1, ::-1], self.device), size)
-        joint = inverse(masked_products(self._spectrum(cell, size), turned), size)
-        raw, theirs, ours, overlap = fetch(joint[:, *cut])
-        filled = overlap / max(float(min(planes[-1].sum(), there[-1].sum())), 1.0)
-        return cosines(raw, theirs, ours), filled, origin
+        self, turned: FloatArray, fixed: FloatArray, cell: int, spans: Sequence[Span]
+    ) -> tuple[Array, Array, Span]:
+        """Scores at positions, how much of the template counts, and the first position.
+
+        ``turned`` (..., C + 2, h, w) are masked planes, turned by half a turn: so a convolution
+        is a correlation whose first position comes first.
+        """
+        size, cut, origin = _transform_of(fixed.shape[1:], turned.shape[-2:], spans)
+        key = ("spectrum", cell, len(fixed), size, self.device)
+        theirs = self.optical.cached(key, lambda: forward(place(fixed, self.device), size))
+        joint = inverse(masked_products(theirs, forward(place(turned, self.device), size)), size)
+        raw, energy, ours, overlap = np.moveaxis(fetch(joint[..., *cut]), -3, 0)
+        whole = np.minimum(turned[..., -1, :, :].sum(axis=(-2, -1)), fixed[-1].sum())
+        filled = overlap / np.maximum(whole, 1.0)[..., None, None]
+        return cosines(raw, energy, ours), filled, origin
 
     def _features(self, cell: int) -> FloatArray:
         """Of the optical image, then their energy and where they are valid."""
         own = self.optical.channels(gradients(cell))
         return self.optical.cached(("masked", cell), lambda: masked_planes(own.values, own.valid))
 
-    def _spectrum(self, cell: int, size: tuple[int, int]) -> Any:
-        """Of the optical features, padded to a size."""
-        return self.optical.cached(
-            ("spectrum", cell, size, self.device),
-            lambda: forward(place(self._features(cell), self.device), size),
-        )
+    def _harmonics(self, cell: int) -> FloatArray:
+        """The same of the harmonics of the orientations."""
+
+        def computed() -> FloatArray:
+            own = self.optical.channels(gradients(cell))
+            values = np.einsum("bk,bhw->khw", _basis(len(own.values)), own.values)
+            return masked_planes(values, own.valid)
+
+        return self.optical.cached(("harmonics", cell), computed)
 
     def _information(
         self, image: GreyImage, allowed: NDArray[np.bool_], origin: Span, best: Array
@@ -537,35 +583,53 @@ def gradients(cell: int) -> Extractor:
     return open_extractor(f"hog:cell={cell},blur={0.5 if cell == 2 else 1.0}")
 
 
+def _half_turn(channels: Channels) -> FloatArray:
+    """Masked planes of features, turned by half a turn."""
+    return masked_planes(channels.values, channels.valid)[:, ::-1, ::-1]
+
+
 def _planes(image: CachedImage, cell: int) -> tuple[FloatArray, float]:
-    """Features of an image and where they are valid, (h, w, bins + 1), and pixels per cell."""
+    """Harmonics of an image within a rim of zeros and where they are valid, and pixels per cell.
+
+    The shape is (h + 2, w + 2, C + 1).
+    """
 
     def computed() -> tuple[FloatArray, float]:
         own = image.channels(gradients(cell))
-        planes = np.concatenate([own.values, own.valid[None].astype(np.float32)])
-        return np.ascontiguousarray(planes.transpose(1, 2, 0)), own.stride
+        values = np.einsum("bk,bhw->hwk", _basis(len(own.values)), own.values)
+        planes = np.concatenate([values, own.valid[..., None]], axis=-1, dtype=np.float32)
+        return np.pad(planes, ((1, 1), (1, 1), (0, 0))), own.stride
 
     return image.cached(("planes", cell), computed)
 
 
-def _mixing(onto: Transform, bins: int) -> FloatArray:
-    """Matrix (bins + 1, bins) that turns histograms of unsigned orientations as a map does.
+@lru_cache(maxsize=2)
+def _basis(bins: int) -> FloatArray:
+    """Mean, and cosine and sine once and twice over half a turn, of length 1; (bins, 5).
 
-    Of the planes that it is applied to the last one says what is valid, and is left out.
+    What a histogram holds beyond is little, and least like that of the other sensor.
     """
-    linear = onto.matrix[:2, :2]
-    flipped = np.linalg.det(linear) < 0
-    # Columns run along angle 0, rows along 90 degrees.
-    angle = np.degrees(np.arctan2(linear[0, 1], linear[1, 1]))
-    source = np.arange(bins) * 180.0 / bins
+    angle = np.arange(bins)[:, None] * 2.0 * np.pi / bins * np.arange(1, _HARMONICS // 2 + 1)
+    waves = np.stack([np.cos(angle), np.sin(angle)], axis=-1).reshape(bins, -1)
+    basis = np.concatenate([np.ones((bins, 1)), waves], axis=1)
+    return np.asarray(basis / np.linalg.norm(basis, axis=0), np.float32)
+
+
+def _mixing(onto: Array) -> FloatArray:
+    """Matrix (5, 5) that turns the harmonics of unsigned orientations as a map does."""
+    linear = onto[:2, :2]
     # A mirror image is one whose columns run the other way, and then turned.
-    target = ((angle + 180.0 - source if flipped else angle + source) % 180.0) * bins / 180.0
-    mixing = np.zeros((bins + 1, bins), np.float32)
-    low = np.floor(target).astype(int)
-    part = target - low
-    each = np.arange(bins)
-    mixing[each, low % bins] += 1.0 - part
-    mixing[each, (low + 1) % bins] += part
+    side = -1.0 if np.linalg.det(linear) < 0 else 1.0
+    # Columns run along angle 0, rows along 90 degrees.
+    angle = 2.0 * np.arctan2(linear[0, 1], linear[1, 1])
+    mixing = np.zeros((_HARMONICS, _HARMONICS), np.float32)
+    mixing[0, 0] = 1.0
+    for k in range(1, _HARMONICS // 2 + 1):
+        cosine, sine = np.cos(k * angle), np.sin(k * angle)
+        mixing[2 * k - 1 : 2 * k + 1, 2 * k - 1 : 2 * k + 1] = [
+            [cosine, sine],
+            [-side * sine, side * cosine],
+        ]
     return mixing
 
 
@@ -591,6 +655,8 @@ def _transform_of(
     fixed: tuple[int, ...], moving: tuple[int, ...], spans: Sequence[Span]
 ) -> tuple[tuple[int, int], tuple[slice, slice], tuple[int, int]]:
     """Size of the transform that is right for all positions of the spans, and where they are."""
+    from scipy import fft
+
     size, cut, origin = [], [], []
     for theirs, ours, (low, high) in zip(fixed, moving, spans, strict=True):
         first = min(max(low, 1 - ours), theirs - 1)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from crosslook import threads
-from crosslook.data.pairs import ScenePair
 from crosslook.errors import CrosslookError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
@@ -31,6 +30,9 @@ from crosslook.match.warped_file import RESAMPLING
 from crosslook.options import after_one, after_two, record
 from crosslook.progress import stage, timer, timings
 from crosslook.storage import Place
+
+if TYPE_CHECKING:  # what knows sets of pairs is not needed for one
+    from crosslook.data.pairs import ScenePair
 
 Source = Place | RasterArray | ImageFile
 """A path, an address, a product folder, an array or an opened image."""
@@ -231,6 +233,7 @@ def make_result(
         settings={**settings, "resampling": RESAMPLING},
         working_pixel=pixel,
         geometry=None if found.selection is None else found.selection.to_dict(pixel),
+        judged_as=found.verdict.search,
         left_out=found.pair.left_out,
         repeats=tuple(one.to_dict(pixel) for one in found.repeats),
     )

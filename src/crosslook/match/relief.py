@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
-from scipy.spatial import KDTree
 
 from crosslook.errors import GridError, RasterError
 from crosslook.geo.grid import ground_axes, is_placed, mean_metres, shape_of, window_of, zoomed
@@ -114,6 +112,8 @@ def is_consistent(position: Array, displacement: Array) -> NDArray[np.bool_]:
         True within 4 px of the median of the five nearest others; all False
         for fewer than six points.
     """
+    from scipy.spatial import KDTree
+
     if len(position) <= _NEIGHBOURS:
         return np.zeros(len(position), np.bool_)
     _, near = KDTree(position).query(position, k=_NEIGHBOURS + 1)
@@ -331,6 +331,8 @@ def _filled(heights: Array) -> Array:
 
 def _sampled(heights: Array, points: Array) -> Array:
     """Heights (H, W) at positions (n, 2), bilinear."""
+    from scipy.ndimage import map_coordinates
+
     return np.asarray(map_coordinates(heights, (points - 0.5).T, order=1, mode="nearest"))
 
 

@@ -84,6 +84,9 @@ class MatchResult:
         the initial start led to no match, or over an ``atlas``.
     reason : str
         Of no match: the likeliest cause and what to do next.
+    judged_as : str
+        The search that led to this answer, whose calibration the confidence is of; ``search`` says
+        how far was searched in the end.
     geometry : dict or None
         Candidate models, by how well they predict tie points that they were not fitted to;
         None where a model was given that needs no comparison, or too few points agreed.
@@ -111,6 +114,7 @@ class MatchResult:
     search: Search = "initial"
     reason: str = ""
     geometry: dict[str, Any] | None = None
+    judged_as: Search = "initial"
     left_out: tuple[LeftOut, ...] = ()
     repeats: tuple[dict[str, Any], ...] = ()
 
@@ -169,6 +173,7 @@ class MatchResult:
             "verdict": self.verdict,
             "reason": self.reason,
             "search": self.search,
+            "judged_as": self.judged_as,
             "confidence": None if np.isnan(self.confidence) else round(self.confidence, 4),
             "centre": self.centre,
             "footprint": self.footprint,
@@ -205,7 +210,11 @@ class MatchResult:
     @property
     def explanation(self) -> Explanation:
         """What each term of the evidence adds to the confidence; nothing where there is none."""
-        return Explanation(0.0, ()) if np.isnan(self.confidence) else explain(self.evidence)
+        return (
+            Explanation(0.0, ())
+            if np.isnan(self.confidence)
+            else explain(self.evidence, self.judged_as)
+        )
 
     @property
     def hint(self) -> str:

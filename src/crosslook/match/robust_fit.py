@@ -9,7 +9,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erfc
 
 from crosslook.errors import MatchError
 from crosslook.match.settings import Model
@@ -212,6 +211,8 @@ def magsac_weight(distance: Array, threshold: float) -> Array:
     ``G(1/2, d^2 / 2 s^2)``, that is the complementary error function, less its
     value at the threshold.
     """
+    from scipy.special import erfc
+
     largest = threshold / 3.03
     tail = erfc(threshold / (np.sqrt(2.0) * largest))
     value = (erfc(distance / (np.sqrt(2.0) * largest)) - tail) / (1.0 - tail)

@@ -34,7 +34,7 @@ FLAT_MODELS: tuple[Model, ...] = ("shift", "similarity", "affine", "homography")
 _RADIUS, _LOOSE_PX = 20.0, 8.0
 _LAST_RADIUS, _TIGHT_PX = 10.0, 3.5
 _ROUNDS = 4
-_STILL_PX = 2.0
+_STILL_PX = 1.0
 _CAP_PX = 6.0
 _CREDIBLE_PX = 4.5  # points that agree by chance are about 5 px off, as far as they are counted
 _LEAST_POINTS = 12
@@ -484,7 +484,7 @@ def _prefers_relief(candidates: tuple[CandidateModel, ...], flat: TransformModel
     """Whether the relief is to be followed instead of a flat model.
 
     It can follow nothing but one line, so a tenth of the error will do, if
-    that is more than a standard error.
+    that is more than a standard error. None may be better but by chance.
     """
     by_model = {one.model: one for one in candidates}
     relief = by_model["relief"]
@@ -492,4 +492,5 @@ def _prefers_relief(candidates: tuple[CandidateModel, ...], flat: TransformModel
         return len(candidates) == 1 or relief.worse_px == 0.0
     other = by_model[flat]
     least = max(other.standard_error_px, relief.error_px * _LITTLE_RELIEF)
-    return relief.worse_px == 0.0 and not other.worse_px <= least
+    is_best = relief.worse_px <= relief.standard_error_px  # false of NaN
+    return is_best and not other.error_px - relief.error_px <= least

@@ -17,7 +17,6 @@ import numpy as np
 from affine import Affine as GridMap
 from numpy.typing import ArrayLike, NDArray
 from odc.geo.geobox import GeoBox
-from scipy.ndimage import map_coordinates
 
 from crosslook.errors import MatchError, SettingError, did_you_mean
 from crosslook.geo.grid import between, crs_text, make_grid, shape_of
@@ -432,6 +431,8 @@ class ReliefField(DisplacementField):
         return cls(base, np.array(field["frame"]), grid, np.array(field["step"]))
 
     def _of(self, nodes: Array) -> Array:
+        from scipy.ndimage import map_coordinates
+
         return np.column_stack(
             [map_coordinates(self.values[..., k], nodes.T, order=1, mode="nearest") for k in (0, 1)]
         )

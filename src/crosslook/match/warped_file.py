@@ -24,7 +24,6 @@ from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp
 from rasterio.shutil import copy as copy_raster
 from rasterio.windows import Window as FileWindow
-from scipy.ndimage import map_coordinates
 
 from crosslook.atomic import atomic_path
 from crosslook.geo.grid import file_crs, has_map, shape_of, window_of
@@ -222,6 +221,8 @@ def _mixed(
     numbers: Numbers, valid: Mask, at: tuple[FloatArray, FloatArray], factor: int
 ) -> tuple[Numbers, Mask]:
     """Weighted means, one for each place whose nearest pixel (or block) is a number; which are."""
+    from scipy.ndimage import map_coordinates
+
     usable = valid & np.isfinite(numbers)
     single = numbers.dtype.name in _EXACT_IN_SINGLE
     wide = np.result_type(np.float32 if single else np.float64, numbers.dtype)
