@@ -340,7 +340,7 @@ def _aligned_at(job: _Job, image: ImageFile, place: Start) -> tuple[Alignment, W
     corner, shape = _surroundings(place.transform, image, atlas)
     part = atlas.image(corner, shape)
     placed = shift_by(-corner[0], -corner[1]) @ place.transform
-    pair = read_pair((image, part), placed, job.extractor, job.levels.device)
+    pair = read_pair((image, part), placed, job.extractor, job.levels.device, framed=False)
     start = replace(place, transform=pair.start)
     options = RegisterSettings(model=settings.model, seed=settings.seed)
     matcher = TemplateMatcher(options, stages_for(pair.sar.shape))

@@ -114,6 +114,8 @@ def read_pair(
     extractor: Extractor,
     device: str = "cpu",
     margin: int = MARGIN,
+    *,
+    framed: bool = True,
 ) -> ImagePair:
     """Choose the grid on which a SAR and an optical image are compared, and read both there.
 
@@ -128,6 +130,9 @@ def read_pair(
         Where the two are correlated.
     margin : int
         Optical pixels around the SAR footprint that are read too.
+    framed : bool
+        Whether both images are whole, so that marks may lie at the same pixels of their frames;
+        a part that was cut from an atlas has no frame of its own.
 
     Raises
     ------
@@ -137,7 +142,7 @@ def read_pair(
     """
     with timer("read"):
         grid = choose_grid(*images, placed, margin)
-        sar, optical, said = grid.read()
+        sar, optical, said = grid.read(framed=framed)
     return ImagePair(
         CachedImage.of(sar), CachedImage.of(optical), extractor, grid.start, grid, device, said
     )

@@ -69,7 +69,7 @@ class WorkingGrid:
         begin = shift_by(*self.part.corner) @ scaling(self.sar_factor)
         return scaling(self.factor).inverse @ move @ (self.placed @ begin)
 
-    def read(self) -> tuple[GreyImage, GreyImage, tuple[LeftOut, ...]]:
+    def read(self, *, framed: bool = True) -> tuple[GreyImage, GreyImage, tuple[LeftOut, ...]]:
         """The SAR image and the optical one, as they are matched, and what was left out of both.
 
         Raises
@@ -79,7 +79,8 @@ class WorkingGrid:
         """
         optical, theirs = _read_grey(self.optical, "optical", self.window, self.factor)
         sar, ours = _read_grey(self.sar, "sar", self.part, self.sar_factor)
-        sar, optical, said = leave_out(sar, optical, (ours, theirs), self._frame_offsets)
+        offsets = self._frame_offsets if framed else []
+        sar, optical, said = leave_out(sar, optical, (ours, theirs), offsets)
         if self._projects:
             sar = warp(sar, self._from_reduced, optical.shape)
         return sar, optical, said
