@@ -22,6 +22,7 @@ from crosslook.atlas.build import build_atlas
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.geo.raster import RasterArray, RasterFile
 from crosslook.match.align import Alignment
+from crosslook.match.align import align as original
 from crosslook.match.placement import placement
 from crosslook.match.transform import Transform, grid_points, mean_distance, similarity, translation
 from crosslook.match.warp import opencv_matrix
@@ -129,7 +130,6 @@ def chip_of(data: Path, rng: np.random.Generator, *, sensors: bool) -> Chip:
 def recorded() -> Iterator[list[Alignment]]:
     """All alignments that a location makes within."""
     made: list[Alignment] = []
-    original = locating.align
 
     def align(*given: Any) -> Alignment:
         made.append(original(*given))
