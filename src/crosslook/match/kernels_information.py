@@ -136,7 +136,9 @@ def joint_histogram(
             part = np.float32(1.0) / (depth + step_deep * along)
             y, x = (top + step_down * along) * part, (left + step_right * along) * part
             i, j = np.int32(y), np.int32(x)
-            down[col], right[col] = y - np.float32(i), x - np.float32(j)
+            # Rounding may lie a little before the first pixel, and beside it all is far below 0.
+            down[col] = max(y - np.float32(i), np.float32(0.0))
+            right[col] = max(x - np.float32(j), np.float32(0.0))
             at[col] = i * wide + j
         for col in range(count):
             first = np.uint64(np.uint32(at[col]))
