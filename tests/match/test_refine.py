@@ -81,6 +81,18 @@ def test_a_compiled_histogram_gives_what_tables_give(move: Transform, every: int
     assert measure(move) > 0.01
 
 
+def test_a_position_that_rounding_puts_before_the_first_pixel_counts_as_that_pixel() -> None:
+    from crosslook.match.kernels_information import joint_histogram
+
+    moving = np.full((18, 17), -1e5, np.float32)  # two rows and a column more than the image
+    moving[:-2, 0] = 20.0  # and what lies beside the first pixel is not valid
+    fixed = np.full((16, 16), 7, np.uint8)
+    rounded = np.eye(3)
+    rounded[1, 2] = -5e-4
+    counts = joint_histogram(moving.reshape(-1), 17, fixed, rounded)
+    assert counts.sum() == counts[20, 7] == 16
+
+
 def test_images_that_hardly_overlap_share_nothing() -> None:
     image = image_of(levels(0))
     measure = information_measure(image, image, 0.0)

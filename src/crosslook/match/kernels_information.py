@@ -119,7 +119,7 @@ def joint_histogram(
         Moving levels by fixed ones.
     """
     packed = np.zeros(34 * _ROW, np.int64)  # pixels and the sum of fractions in one addition
-    wide, below = np.int32(width), np.uint64(width)
+    wide, below, zero = np.int32(width), np.uint64(width), np.float32(0.0)  # no less, by rounding
     size = len(moving) // width - 2, width - 1
     at, fraction = np.empty(fixed.shape[1], np.int32), np.empty(fixed.shape[1], np.int32)
     down, right = np.empty(fixed.shape[1], np.float32), np.empty(fixed.shape[1], np.float32)
@@ -136,7 +136,7 @@ def joint_histogram(
             part = np.float32(1.0) / (depth + step_deep * along)
             y, x = (top + step_down * along) * part, (left + step_right * along) * part
             i, j = np.int32(y), np.int32(x)
-            down[col], right[col] = y - np.float32(i), x - np.float32(j)
+            down[col], right[col] = max(y - np.float32(i), zero), max(x - np.float32(j), zero)
             at[col] = i * wide + j
         for col in range(count):
             first = np.uint64(np.uint32(at[col]))
