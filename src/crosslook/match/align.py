@@ -28,11 +28,12 @@ from crosslook.match.select import Selection
 from crosslook.match.settings import Model
 from crosslook.match.starts import Start
 from crosslook.match.tie_points import Stage, TiePoints, no_tie_points
-from crosslook.match.transform import Transform, grid_points, mean_distance
+from crosslook.match.transform import Transform, grid_points, mean_distance, shift_by
 from crosslook.progress import stage, timer
 from crosslook.types import Array
 
 _CLEARLY = 0.2
+_MARKED, _ON_FRAME_PX = 0.005, 1.5
 _OVERLAP_WORTH = 4.0
 _MOST_CHANCE = 100.0
 _LEAST_HALF = 4
@@ -208,11 +209,21 @@ def _evidence(
         peak_margin=margin,
         poses=float(start.poses),
         jackknife_distance=_jackknife_distance(points),
-        frame_like=max(
-            (one.fraction for one in pair.left_out if one.kind == "pattern"), default=0.0
-        ),
+        frame_like=_frame_like(pair, refined.transform),
         **evidence_by_parts(pair, refined.transform)._asdict(),
     )
+
+
+def _frame_like(pair: ImagePair, transform: Transform) -> float:
+    """Fraction that both images show alike at the same pixels, where the answer may rest on it."""
+    if any(one.kind == "pattern" for one in pair.left_out):
+        return max(one.fraction for one in pair.left_out)
+    marked = sum(one.fraction for one in pair.left_out)
+    if marked < _MARKED or pair.grid is None:
+        return 0.0
+    at = grid_points(*pair.sar.shape)
+    shifts = (shift_by(*offset) for offset in pair.grid.frame_offsets)
+    return marked if any(mean_distance(transform, s, at) < _ON_FRAME_PX for s in shifts) else 0.0
 
 
 def _hull(points: Array) -> float:

@@ -265,8 +265,9 @@ class Evidence:
     """Mean distance by which the fit moves at most where the inliers of one ninth of the area after
     the other are left out, optical pixels; capped at 50."""
     frame_like: float = _less()
-    """Fraction of the SAR image that shows the same detail as the optical one pixel by pixel, where
-    that is too much of it to be left out: a pattern or marks all over, which are no ground."""
+    """Fraction of the SAR image that shows the same as the optical one at the same pixels of the
+    frames, which is no ground: where it is too much to be left out, or where the answer is exactly
+    the shift at which the frames lie on each other; else 0."""
     repeats: float = _less()
     """Other places that fit nearly as well since the ground repeats itself; at most 8."""
     search_score: float = _more(
@@ -392,8 +393,10 @@ VETOES: tuple[Veto, ...] = (
     ),
     Veto(
         "frame",
-        "{frame_like:.0%} of the image show the same detail pixel by pixel, which is no ground.",
+        "Marks that both images show at the same pixels of their frames ({frame_like:.1%} of the "
+        "SAR image) may have led to this place.",
         lambda e: e.frame_like > 0.0,
+        leaves_doubt=True,
     ),
     Veto(
         "repeats",

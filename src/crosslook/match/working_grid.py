@@ -79,14 +79,14 @@ class WorkingGrid:
         """
         optical, theirs = _read_grey(self.optical, "optical", self.window, self.factor)
         sar, ours = _read_grey(self.sar, "sar", self.part, self.sar_factor)
-        offsets = self._frame_offsets if framed else []
+        offsets = self.frame_offsets if framed else []
         sar, optical, said = leave_out(sar, optical, (ours, theirs), offsets)
         if self._projects:
             sar = warp(sar, self._from_reduced, optical.shape)
         return sar, optical, said
 
     @property
-    def _frame_offsets(self) -> list[tuple[int, int]]:
+    def frame_offsets(self) -> list[tuple[int, int]]:
         """Optical pixel less SAR pixel, as they are read, where the two frames share a corner."""
         axes = []
         for axis in (0, 1):
