@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
 from crosslook.geo.grey import GreyImage
 from crosslook.match.pair import ImagePair
@@ -111,6 +110,8 @@ def _detail(image: GreyImage) -> FloatArray:
 
 def _correlation(ours: FloatArray, theirs: FloatArray) -> FloatArray:
     """Normalised correlation at all shifts up to a part of the side; no shift in the centre."""
+    from scipy import fft
+
     shape = ours.shape[1:]
     reach = [int(_REACH * n) for n in shape]
     size = [fft.next_fast_len(n + r, real=True) for n, r in zip(shape, reach, strict=True)]
