@@ -17,7 +17,6 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
 from crosslook import threads
 from crosslook.atlas.query import MOST_CELLS, Pose, Prior, Template, make_template
@@ -370,6 +369,8 @@ class Searcher:
 
     def transform(self, template: Template) -> _Transformed:
         """Bring a template to energy 1, and transform it."""
+        from scipy import fft
+
         values = self.blocks.project(template.values)
         energy = float(np.einsum("chw,chw->", values, values))
         values *= np.float32(1.0 / np.sqrt(max(energy, _LEAST_ENERGY)))
@@ -548,6 +549,8 @@ class BlockSpectra:
     """
 
     def __init__(self, atlas: Atlas, level: int, device: str) -> None:
+        from scipy import fft
+
         self.atlas = atlas
         self.level = level
         self.device = device

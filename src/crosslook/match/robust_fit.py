@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -19,7 +18,10 @@ from crosslook.types import Array
 
 def fit_exact(source: Array, target: Array, model: Model) -> Transform:
     """Least squares over all points, none taken for an outlier; no spline."""
-    return Transform(LEAST_SQUARES[model](source, target, np.ones(len(source))), model)
+    from crosslook.match.kernels_fit import least_squares
+
+    points = _points(source, target, None)
+    return Transform(least_squares(_KINDS.index(model), *points), model)
 
 
 def as_complex(points: Array) -> NDArray[np.complex128]:
@@ -34,54 +36,7 @@ def similarity_matrix(factor: complex, shift: complex) -> Array:
     return matrix
 
 
-def _fit_shift(source: Array, target: Array, weight: Array) -> Array:
-    return translation(*np.average(target - source, axis=0, weights=weight))
-
-
-def _fit_similarity(source: Array, target: Array, weight: Array) -> Array:
-    """Weighted least squares over rotation, scale and shift (Umeyama 1991)."""
-    a, b = as_complex(source), as_complex(target)
-    a0, b0 = np.average(a, weights=weight), np.average(b, weights=weight)
-    power = float((weight * np.abs(a - a0) ** 2).sum())
-    factor = (weight * np.conj(a - a0) * (b - b0)).sum() / max(power, 1e-12)
-    return similarity_matrix(factor, b0 - factor * a0)
-
-
-def _fit_affine(source: Array, target: Array, weight: Array) -> Array:
-    design = np.column_stack([source, np.ones(len(source))])
-    root = np.sqrt(weight)[:, None]
-    matrix = np.eye(3)
-    matrix[:2] = np.linalg.lstsq(design * root, target * root, rcond=None)[0].T
-    return matrix
-
-
-def _fit_homography(source: Array, target: Array, weight: Array) -> Array:
-    """Weighted direct linear transform in centred coordinates (Hartley 1997)."""
-    centre, scale = source.mean(axis=0), float(source.std()) or 1.0
-    frame = np.diag([1.0 / scale, 1.0 / scale, 1.0])
-    frame[:2, 2] = -centre / scale
-    p = np.column_stack([(source - centre) / scale, np.ones(len(source))])
-    q = (target - centre) / scale
-    zero = np.zeros_like(p)
-    root = np.sqrt(weight)[:, None]
-    top = np.hstack([p, zero, -q[:, :1] * p]) * root
-    bottom = np.hstack([zero, p, -q[:, 1:] * p]) * root
-    design = np.vstack([top, bottom])
-    # Only four points need all nine right vectors made; of the left ones none is needed.
-    full = len(design) < 9
-    solution = np.linalg.svd(design, full_matrices=full)[2][-1].reshape(3, 3)
-    matrix = np.linalg.inv(frame) @ solution @ frame
-    return np.asarray(matrix / matrix[2, 2], np.float64)
-
-
-LEAST_SQUARES: dict[str, Callable[[Array, Array, Array], Array]] = {
-    "shift": _fit_shift,
-    "similarity": _fit_similarity,
-    "affine": _fit_affine,
-    "homography": _fit_homography,
-}
-
-
+_KINDS = ("shift", "similarity", "affine", "homography")  # as the kernels number them
 MINIMUM = {"shift": 1, "similarity": 2, "affine": 3, "homography": 4, "tps": 6}
 _HYPOTHESES = 2000
 _MANY_POINTS = 1500  # of which not all pairs are written down
@@ -99,6 +54,8 @@ class Fit:
     transform : Transform
     inlier : bool array, shape (n,)
         Points within the threshold of the fit.
+    matrix : float64 array, shape (3, 3)
+        Of the transform, before a spline and before what was put ahead of it.
     residual : float
         Root mean square distance of the inliers, in target pixels.
     consensus : float
@@ -107,6 +64,7 @@ class Fit:
 
     transform: Transform
     inlier: NDArray[np.bool_]
+    matrix: Array
     residual: float
     consensus: float
 
@@ -147,17 +105,18 @@ def fit_robust(
         None when there are fewer points, or fewer inliers, than the model
         needs, or no sane transform among them.
     """
-    count = len(source)
-    if count < MINIMUM[model]:
+    from crosslook.match.kernels_fit import distances
+
+    if len(source) < MINIMUM[model]:
         return None
-    points = _Points(source, target, np.ones(count) if weight is None else weight)
+    points = _points(source, target, weight)
     base: Model = "affine" if model == "tps" else model
     loose = threshold * 2.0 if model == "tps" else threshold
     start = _hypothesis(base, points, loose, seed)
     if start is None or not _is_sane(start):
         return None
     matrix = _polish(start, base, points, loose)
-    distance = _distance(matrix, source, target)
+    distance = distances(matrix, points.source, points.target)
     inlier = distance <= loose
     if int(inlier.sum()) < MINIMUM[model] or not _is_sane(matrix):
         return None
@@ -167,7 +126,36 @@ def fit_robust(
         distance = np.linalg.norm(transform(source) - target, axis=1)
     consensus = float((magsac_weight(distance, loose) * points.weight).sum())
     residual = float(np.sqrt((distance[inlier] ** 2).mean()))
-    return Fit(transform, inlier, residual, consensus)
+    return Fit(transform, inlier, matrix, residual, consensus)
+
+
+def fit_around(fit: Fit, placed: Array, points: TiePoints, threshold: float) -> Array | None:
+    """The matrix (3, 3) that some of the points of a fit ask for, near that of all of them.
+
+    Parameters
+    ----------
+    fit : Fit
+        By :func:`fit_tie_points`.
+    placed : float64 array, shape (n, 2)
+        Where its start puts the SAR positions of the points.
+    points : TiePoints
+        All are used.
+    threshold : float
+
+    Returns
+    -------
+    float64 array or None
+        None where fewer of them agree than the model needs.
+    """
+    from crosslook.match.kernels_fit import distances
+
+    model = fit.transform.model
+    if len(points) < MINIMUM[model]:
+        return None
+    part = _points(placed, points.optical, points.weight)
+    matrix = _polish(fit.matrix, model, part, threshold)
+    agree = distances(matrix, part.source, part.target) <= threshold
+    return matrix if int(agree.sum()) >= MINIMUM[model] and _is_sane(matrix) else None
 
 
 def _spline(matrix: Array, source: Array, target: Array, inlier: NDArray[np.bool_]) -> Transform:
@@ -227,6 +215,12 @@ class _Points(NamedTuple):
     weight: Array
 
 
+def _points(source: Array, target: Array, weight: Array | None) -> _Points:
+    """As compiled loops take them."""
+    own = np.ones(len(source)) if weight is None else weight
+    return _Points(*(np.ascontiguousarray(one, np.float64) for one in (source, target, own)))
+
+
 def _hypothesis(model: str, points: _Points, threshold: float, seed: int) -> Array | None:
     """A matrix (3, 3) near the one that most points agree with; None where there is none."""
     source, target, _ = points
@@ -276,25 +270,20 @@ def _most_agreed(distance: Array, points: _Points, threshold: float) -> int:
 
 
 def _polish(matrix: Array, model: str, points: _Points, threshold: float) -> Array:
-    for _ in range(_POLISH_ROUNDS):
-        distance = _distance(matrix, points.source, points.target)
-        weight = magsac_weight(distance, threshold) * points.weight
-        if int((weight > 0).sum()) < MINIMUM[model]:
-            return matrix
-        matrix = LEAST_SQUARES[model](points.source, points.target, weight)
-    return matrix
+    from crosslook.match.kernels_fit import polished
 
-
-def _distance(matrix: Array, source: Array, target: Array) -> Array:
-    homogeneous = np.column_stack([source, np.ones(len(source))]) @ matrix.T
-    mapped = homogeneous[:, :2] / homogeneous[:, 2:]
-    return np.asarray(np.linalg.norm(mapped - target, axis=1), np.float64)
+    start = np.array(matrix, np.float64)  # a loop takes what may be written
+    rounds = threshold, _POLISH_ROUNDS
+    found = polished(start, _KINDS.index(model), (*points,), MINIMUM[model], rounds)
+    return np.asarray(found, np.float64)
 
 
 def _is_sane(matrix: Array) -> bool:
     """Neither mirrored nor squeezed beyond what two images of one place can be."""
     if not np.isfinite(matrix).all():
         return False
-    values = np.linalg.svd(matrix[:2, :2], compute_uv=False)
-    upright = np.linalg.det(matrix[:2, :2]) > 0
-    return bool(upright and values[0] < 8.0 and values[1] > 0.125)
+    a, b, c, d = matrix[:2, :2].ravel().tolist()
+    area, squares = a * d - b * c, a * a + b * b + c * c + d * d
+    # The singular values, of whose squares the sum is known and of which the product.
+    largest = np.sqrt((squares + np.sqrt(max(squares**2 - 4.0 * area**2, 0.0))) / 2.0)
+    return bool(area > 0.0 and largest < 8.0 and area / largest > 0.125)

@@ -24,7 +24,7 @@ from crosslook.match.relief import (
     follow_relief,
     measure_relief,
 )
-from crosslook.match.robust_fit import Fit, fit_tie_points
+from crosslook.match.robust_fit import Fit, fit_around, fit_tie_points
 from crosslook.match.settings import Model, TransformModel
 from crosslook.match.tie_points import Stage, TiePoints
 from crosslook.match.transform import Transform, grid_points, identity, mean_distance
@@ -253,12 +253,14 @@ class _Fits:
         return points
 
     def predictor(self, model: Model, points: TiePoints) -> Predictor:
-        """For :meth:`_Checkerboard.errors`."""
+        """For :meth:`_Checkerboard.errors`: fits to some points, begun at that to all."""
+        fit, placed = self.fit(model, points, _LOOSE_PX), self.reference(points.sar)
 
         def predicted(used: NDArray[np.bool_]) -> Array | None:
-            part = points.only(used)
-            fit = fit_tie_points(part, self.reference, model, _LOOSE_PX, self.seed)
-            return None if fit is None else fit.transform(points.sar)
+            if fit is None:
+                return None
+            matrix = fit_around(fit, placed[used], points.only(used), _LOOSE_PX)
+            return None if matrix is None else Transform(matrix, model)(placed)
 
         return predicted
 
