@@ -49,7 +49,10 @@ def build_all(data: Path, out: Path) -> None:
     for half in (0, 1):
         files = [data / "sentinel" / "optical" / f"{s}.tif" for s in _scenes(data)[half::2]]
         _build(files, out / f"sentinel-{half}")
-        _build([_mosaic(data, half, out / f"mosaic-{half}.tif")], out / f"sensors-{half}")
+        mosaic = out / f"mosaic-{half}.tif"
+        if not (out / f"sensors-{half}").exists():
+            _mosaic(data, half, mosaic)
+        _build([mosaic], out / f"sensors-{half}")
 
 
 def _build(files: list[Path], target: Path) -> None:
@@ -76,7 +79,7 @@ def _corner(number: int) -> tuple[int, int]:
     return number // 7 * TILE, number % 7 * TILE
 
 
-def _mosaic(data: Path, half: int, target: Path) -> Path:
+def _mosaic(data: Path, half: int, target: Path) -> None:
     names = _tiles(data)[half]
     rows, cols = _corner(len(names) - 1)[0] + TILE, 7 * TILE
     out = np.zeros((3, rows, cols), np.uint8)
@@ -88,7 +91,6 @@ def _mosaic(data: Path, half: int, target: Path) -> Path:
     profile = {"driver": "GTiff", "width": cols, "height": rows, "count": 3, "dtype": "uint8"}
     with rasterio.open(target, "w", crs="EPSG:32633", transform=place, **profile) as file:
         file.write(out)
-    return target
 
 
 @lru_cache(maxsize=4)
