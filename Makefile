@@ -103,6 +103,7 @@ qgis:
 
 .venv/.has-%: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".$(if $($*_EXTRAS),[$($*_EXTRAS)])"
+	$(BIN)/python tools/compile_loops.py
 	touch $@
 
 $(BIN)/python:

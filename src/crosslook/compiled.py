@@ -7,10 +7,14 @@ import numba (.4 s), so what uses it is imported where a loop is about to run.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from numba import njit
+from numba.core import event
+
+from crosslook.progress import stage
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -24,3 +28,25 @@ def compiled(function: _Function) -> _Function:
         return cast(_Function, njit(function, cache=True, **options))
     except RuntimeError:  # no folder is writable, so it is compiled anew in every process
         return cast(_Function, njit(function, **options))
+
+
+class _Notice(event.Listener):  # type: ignore[misc]  # numba has no types
+    """Says once that loops are being compiled, since the first run takes longer for it."""
+
+    def __init__(self) -> None:
+        self._is_said = False
+
+    def on_start(self, event: Any) -> None:
+        """Say so; what is read from the store compiles nothing and comes not here."""
+        if self._is_said:
+            return
+        self._is_said = True
+        stage("compilation")
+        if sys.stderr.isatty():
+            print("Compiling loops, once per installation: some 20 s.", file=sys.stderr, flush=True)
+
+    def on_end(self, event: Any) -> None:
+        """Nothing to do."""
+
+
+event.register("numba:compile", _Notice())
