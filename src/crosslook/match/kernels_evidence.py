@@ -33,53 +33,59 @@ def block_products(template: FloatArray, fixed: FloatArray, blocks: int) -> Floa
     height, width = template.shape[1:]
     span = fixed.shape[1] - height + 1
     out = np.zeros((4, blocks, blocks, span, span), np.float32)
-    sums = np.empty((4, width), np.float32)
+    sums = np.empty((4, span, width), np.float32)
     for block in range(blocks):
         first = (block * height + blocks - 1) // blocks
         last = ((block + 1) * height + blocks - 1) // blocks
         for down in range(span):
-            for right in range(span):
-                sums[:] = 0.0
-                for row in range(first, last):
-                    _add_row(sums[0], template, fixed, row, row + down, right)
-                    _add_energies(sums, template, fixed, row, row + down, right)
-                for part in range(blocks):
-                    left = (part * width + blocks - 1) // blocks
-                    end = ((part + 1) * width + blocks - 1) // blocks
-                    for kind in range(4):
-                        out[kind, block, part, down, right] = sums[kind, left:end].sum()
+            sums[:] = 0.0
+            for row in range(first, last):
+                _add_row(sums[0], template, fixed, row, row + down)
+                _add_energies(sums, template[-2:, row], fixed[-2:, row + down])
+            for part in range(blocks):
+                left = (part * width + blocks - 1) // blocks
+                end = ((part + 1) * width + blocks - 1) // blocks
+                for kind in range(4):
+                    for right in range(span):
+                        out[kind, block, part, down, right] = sums[kind, right, left:end].sum()
     return out
 
 
 @compiled
-def _add_row(
-    total: FloatArray, one: FloatArray, other: FloatArray, row: int, there: int, right: int
-) -> None:
-    """Add the products of a row, three channels at once: sums are read and written less often."""
-    channels = len(one) - 2
+def _add_row(total: FloatArray, one: FloatArray, other: FloatArray, row: int, there: int) -> None:
+    """Add the products of a row under every shift along it, three channels at once."""
+    channels, width = len(one) - 2, total.shape[1]
     whole = channels // 3 * 3
     for k in range(0, whole, 3):
-        for col in range(len(total)):
-            total[col] += (
-                one[k, row, col] * other[k, there, col + right]
-                + one[k + 1, row, col] * other[k + 1, there, col + right]
-                + one[k + 2, row, col] * other[k + 2, there, col + right]
-            )
+        a, b, c = one[k, row], one[k + 1, row], one[k + 2, row]
+        for right in range(len(total)):
+            sums = total[right]
+            x = other[k, there, right : right + width]
+            y = other[k + 1, there, right : right + width]
+            z = other[k + 2, there, right : right + width]
+            for col in range(width):
+                sums[col] += a[col] * x[col] + b[col] * y[col] + c[col] * z[col]
     for k in range(whole, channels):
-        for col in range(len(total)):
-            total[col] += one[k, row, col] * other[k, there, col + right]
+        a = one[k, row]
+        for right in range(len(total)):
+            sums = total[right]
+            x = other[k, there, right : right + width]
+            for col in range(width):
+                sums[col] += a[col] * x[col]
 
 
 @compiled
-def _add_energies(
-    sums: FloatArray, one: FloatArray, other: FloatArray, row: int, there: int, right: int
-) -> None:
-    energy, mask = len(one) - 2, len(one) - 1
-    for col in range(sums.shape[1]):
-        valid, known = one[mask, row, col], other[mask, there, col + right]
-        sums[1, col] += valid * other[energy, there, col + right]
-        sums[2, col] += one[energy, row, col] * known
-        sums[3, col] += valid * known
+def _add_energies(sums: FloatArray, one: FloatArray, other: FloatArray) -> None:
+    """Add the energy under what is valid of a row, its own over what is known, and both masks."""
+    width = sums.shape[2]
+    own, valid = one[0], one[1]
+    for right in range(sums.shape[1]):
+        energy, known = other[0, right : right + width], other[1, right : right + width]
+        under, over, both = sums[1, right], sums[2, right], sums[3, right]
+        for col in range(width):
+            under[col] += valid[col] * energy[col]
+            over[col] += own[col] * known[col]
+            both[col] += valid[col] * known[col]
 
 
 @compiled

@@ -7,6 +7,7 @@ options say of the ground and of how the sensor looked at it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -222,6 +223,7 @@ def follow_relief(
     base: Transform,
     view: ViewGeometry = NOTHING_KNOWN,
     heights: Array | None = None,
+    worth: Callable[[Transform], bool] | None = None,
 ) -> ReliefFit | None:
     """Warp a transform by the displacements that hills cause.
 
@@ -236,10 +238,13 @@ def follow_relief(
     heights : float64 array, shape (H, W), optional
         Metres of the ground on the optical pixels, NaN where not known.
 
+    worth : callable, optional
+        Tells of what a pass gave whether it is worth another one.
+
     Returns
     -------
     ReliefFit or None
-        None where too few tie points are clear, or show no line.
+        None where too few tie points are clear, or show no line, or nothing is worth it.
     """
     known = None if heights is None else _filled(heights)
     current, fitted, direction = base, None, view.direction
@@ -268,6 +273,8 @@ def follow_relief(
         current = relief_transform(base, field, shape, terrain)
         fitted = ReliefFit(current, base, points, direction, field, stage.template, per_metre)
         settled = True
+        if worth is not None and not worth(current):
+            return None
     return fitted
 
 

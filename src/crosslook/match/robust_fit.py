@@ -41,6 +41,7 @@ MINIMUM = {"shift": 1, "similarity": 2, "affine": 3, "homography": 4, "tps": 6}
 _HYPOTHESES = 2000
 _MANY_POINTS = 1500  # of which not all pairs are written down
 _POLISH_ROUNDS = 10
+_MAJORITY = 0.7  # of the points
 _TABLE = 1025  # distances whose weights are tabled
 _SPLINE_SMOOTHING = 0.02
 
@@ -82,7 +83,8 @@ def fit_robust(
     Consensus is marginalised over the noise level up to ``threshold`` and the
     winner polished by iteratively reweighted least squares, as MAGSAC++ does
     (Barath et al., "MAGSAC++, a fast, reliable and accurate robust estimator",
-    CVPR 2020). Shift and similarity are fitted here, over seeded hypotheses;
+    CVPR 2020). What most points agree with around their median displacement is
+    taken at once. Else shift and similarity are fitted here, over seeded hypotheses;
     affine and homography start from OpenCV's ``USAC_MAGSAC``; the spline takes
     the inliers of a homography-free affine fit.
 
@@ -112,7 +114,9 @@ def fit_robust(
     points = _points(source, target, weight)
     base: Model = "affine" if model == "tps" else model
     loose = threshold * 2.0 if model == "tps" else threshold
-    start = _hypothesis(base, points, loose, seed)
+    start = _of_majority(base, points, loose)
+    if start is None:
+        start = _hypothesis(base, points, loose, seed)
     if start is None or not _is_sane(start):
         return None
     matrix = _polish(start, base, points, loose)
@@ -219,6 +223,19 @@ def _points(source: Array, target: Array, weight: Array | None) -> _Points:
     """As compiled loops take them."""
     own = np.ones(len(source)) if weight is None else weight
     return _Points(*(np.ascontiguousarray(one, np.float64) for one in (source, target, own)))
+
+
+def _of_majority(model: str, points: _Points, threshold: float) -> Array | None:
+    """What most points agree with, around their median displacement; None where it is not most.
+
+    No other fit can have so many, so none is looked for.
+    """
+    from crosslook.match.kernels_fit import distances
+
+    start = translation(*np.median(points.target - points.source, axis=0))
+    matrix = _polish(start, model, points, threshold)
+    agree = distances(matrix, points.source, points.target) <= threshold
+    return matrix if agree.mean() >= _MAJORITY and _is_sane(matrix) else None
 
 
 def _hypothesis(model: str, points: _Points, threshold: float, seed: int) -> Array | None:

@@ -34,7 +34,7 @@ FLAT_MODELS: tuple[Model, ...] = ("shift", "similarity", "affine", "homography")
 _RADIUS, _LOOSE_PX = 20.0, 8.0
 _LAST_RADIUS, _TIGHT_PX = 10.0, 3.5
 _ROUNDS = 4
-_STILL_PX = 1.0
+_STILL_PX = 3.0  # a template is hardly another one then
 _CAP_PX = 6.0
 _CREDIBLE_PX = 4.5  # points that agree by chance are about 5 px off, as far as they are counted
 _LEAST_POINTS = 12
@@ -278,7 +278,12 @@ class _Fits:
         if winner not in (None, "shift", "similarity"):
             fit = self.fit("affine", points, _LOOSE_PX)
             base = current if fit is None else fit.transform
-        return follow_relief(self.pair, base, request.view, request.heights)
+        if winner is None or request.heights is not None:
+            return follow_relief(self.pair, base, request.view, request.heights)
+        least = self.information(base)
+        return follow_relief(
+            self.pair, base, request.view, worth=lambda one: self.information(one) > least
+        )
 
     def is_better(self, relief: ReliefFit, flat: tuple[CandidateModel, ...]) -> bool:
         """Whether mutual information is higher under the relief than under what is flat.
