@@ -165,6 +165,11 @@ class Sensors:
         sides = [n for n in (160, 160, 176, 192, 192, 224, 256) if n <= most]
         return _cut(rng, own, other, ask, int(rng.choice(sides)))
 
+    def cut(self, rng: np.random.Generator, names: tuple[str, str], ask: Ask, side: int) -> Trial:
+        """A window of a pair, and its partner or that of another pair."""
+        own, other = map(self._scene, names)
+        return _cut(rng, own, other, ask, side)
+
     def enlarged(self, rng: np.random.Generator, ask: Ask) -> Trial:
         """A part of a pair with more pixels: as of a finer sensor, with fewer structures."""
         own, other = self._drawn(rng)

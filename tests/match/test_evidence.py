@@ -15,6 +15,7 @@ from crosslook.match.evidence import (
     Evidence,
     Veto,
     explain,
+    features,
     fitted_values,
     judge,
     read_evidence,
@@ -67,12 +68,15 @@ OLD: dict[str, dict[str, Any]] = {
 
 def drawn(rng: np.random.Generator, search: Search) -> Evidence:
     """Evidence drawn at random from all that may be."""
-    fractions = ("inlier_fraction", "hull_area", "excess_inliers", "coverage")
+    fractions = ("inlier_fraction", "hull_area", "excess_inliers", "coverage", "concentration")
     values = {term.name: float(rng.uniform(0.1, 9.0)) for term in TERMS}
+    # Of a logit that floating-point numbers tell from certainty.
+    values |= {n: float(rng.uniform(0.1, 2.0)) for n in values if "margin" in n or "z_score" in n}
+    values["block_rank"] = float(rng.uniform(0.4, 2.0))
     values |= {name: float(rng.uniform(0.0, 0.6)) for name in fractions}
     values["inliers"] = float(rng.integers(1, 60))
     values["median_ncc"] = float(rng.uniform(-0.1, 0.3))
-    values["mi_z_score"], values["peak_margin"] = map(float, rng.uniform(-4.0, 8.0, 2))
+    values["mi_z_score"], values["peak_margin"] = map(float, rng.uniform(-4.0, 4.0, 2))
     values["frame_like"] = values["repeats"] = 0.0  # so that no veto applies
     values["poses"] = float(rng.integers(1, 2000))
     values["search_score"] = 0.0 if search != "atlas" else float(rng.uniform(0.1, 1.5))
@@ -167,6 +171,29 @@ CONTRADICTIONS: dict[str, dict[str, float]] = {
 }
 
 
+FAINT = replace(
+    SURE, inliers=12.0, neg_log10_p=0.2, median_ncc=0.04, mi_z_score=0.0, ncc_z_score=2.0,
+    peak_margin=0.1, fine_z_score=2.5, fine_margin=0.1, half_margin=-0.5, least_half_margin=-1.5,
+    jackknife_margin=0.1, block_rank=1.0, concentration=0.3, mi_margin=-1.0, mi_half_margin=-1.5,
+    mi_jackknife_margin=-2.0, jackknife_distance=3.0, gradient_mi_distance=6.0,
+    split_half_distance=6.0, search_score=0.1, search_margin=0.0, hull_area=0.1,
+)  # fmt: skip
+
+
+def nearly(search: Search) -> Evidence:
+    """Evidence between two kinds, which is uncertain, and which no veto holds for."""
+    low, high = 0.0, 1.0
+    values, none = asdict(SURE), asdict(FAINT)
+    for _ in range(40):
+        middle = (low + high) / 2
+        mixed = {name: none[name] + middle * (values[name] - none[name]) for name in values}
+        label = judge(Evidence(**mixed), search).label
+        if label == "uncertain":
+            return Evidence(**mixed)
+        low, high = (low, middle) if label == "match" else (middle, high)
+    raise AssertionError("nothing is uncertain")
+
+
 @pytest.mark.parametrize("search", SEARCHES)
 @pytest.mark.parametrize("veto", VETOES, ids=[veto.name for veto in VETOES])
 def test_a_contradiction_lowers_the_label_and_is_named(veto: Veto, search: Search) -> None:
@@ -183,6 +210,51 @@ def test_a_contradiction_lowers_the_label_and_is_named(veto: Veto, search: Searc
     assert total == pytest.approx(logit(evidence, search), abs=1e-6)
 
 
+@pytest.mark.parametrize("search", SEARCHES)
+def test_a_veto_takes_one_step_and_doubt_may_stay(search: Search) -> None:
+    def vetoed(evidence: Evidence) -> bool:
+        return any(one.term.startswith("veto") for one in explain(evidence, search).terms)
+
+    doubt = nearly(search)
+    framed, repeated = replace(doubt, frame_like=0.9), replace(doubt, repeats=3.0)
+    assert (judge(framed, search).label, vetoed(framed)) == ("no match", True)
+    assert (judge(repeated, search).label, vetoed(repeated)) == ("uncertain", False)
+    faint = replace(FAINT, frame_like=0.9)
+    assert judge(faint, search) == judge(FAINT, search)
+    assert not vetoed(faint)
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_the_caps_of_vetoes_belong_to_the_label_that_is_left(search: Search) -> None:
+    fitted = fitted_values()[search]
+    match, uncertain = (fitted["thresholds"][name] for name in ("match", "uncertain"))
+    assert uncertain <= fitted["vetoed"]["match"] < match
+    assert fitted["vetoed"]["uncertain"] < uncertain
+
+
+def test_each_search_is_judged_by_its_own_calibration() -> None:
+    rng = np.random.default_rng(3)
+    for evidence in (drawn(rng, "initial") for _ in range(20)):
+        for search in SEARCHES:
+            use, fitted = use_of(search), fitted_values()[search]
+            weight = [fitted["weight"][term.name] for term in terms_of(use)]
+            expected = float(features(evidence, use) @ weight + fitted["intercept"])
+            if abs(expected) < 30.0:
+                assert logit(evidence, search) == pytest.approx(expected, abs=1e-3)
+                assert judge(evidence, search).search == search
+
+
+def test_more_poses_make_equal_evidence_less_sure() -> None:
+    evidence = nearly("initial")
+    near, around = (judge(replace(evidence, poses=n), "initial").confidence for n in (1.0, 15.0))
+    everywhere = judge(replace(evidence, poses=112.0), "expanded").confidence
+    assert near > around > everywhere
+    searches: tuple[Search, ...] = ("initial", "expanded", "requested")
+    for search in searches:
+        sure = [judge(replace(nearly(search), poses=n), search).confidence for n in (50.0, 500.0)]
+        assert sure[0] > sure[1]
+
+
 @pytest.mark.parametrize("old", OLD.values(), ids=OLD)
 def test_an_old_match_is_read_under_its_old_names(old: dict[str, Any]) -> None:
     evidence = read_evidence(old["evidence"])
@@ -190,9 +262,10 @@ def test_an_old_match_is_read_under_its_old_names(old: dict[str, Any]) -> None:
         assert getattr(evidence, name) == old["evidence"][former]
     assert read_evidence(asdict(evidence)) == evidence
     lines = sentences(old)
-    search: Search = "initial"
+    measured = {OLD_NAMES.get(name, name) for name in old["evidence"]}
+    assert "half_margin" not in measured
     assert [line["text"] for line in lines if line["sign"] != "note"] == [
-        one.sentence for one in explain(evidence, search).terms
+        one.sentence for one in explain(evidence, "initial").terms if one.term in measured
     ]
     assert lines[-1] == {"sign": "note", "text": "12 holes were filled.", "logit": 0.0}
 

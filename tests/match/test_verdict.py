@@ -23,12 +23,18 @@ LAST = Stage(template=128.0, radius=12.0, step=32.0, threshold=3.5)
 GOOD = Evidence(
     inliers=25.0, inlier_fraction=1.0, hull_area=0.3, median_ncc=0.12, peak_ratio=3.0,
     residual=1.1, gradient_mi_distance=1.0, mi_z_score=3.0, excess_inliers=1.0, neg_log10_p=4.0,
-    coverage=0.9, split_half_distance=1.0, ncc_z_score=8.0, peak_margin=4.5,
+    coverage=0.9, split_half_distance=1.0, ncc_z_score=8.0, peak_margin=4.5, fine_z_score=8.0,
+    fine_margin=4.5, half_margin=2.5, least_half_margin=1.5, jackknife_margin=3.0, block_rank=1.8,
+    concentration=0.19, mi_margin=2.0, mi_half_margin=1.7, mi_jackknife_margin=1.4,
+    jackknife_distance=0.3,
 )  # fmt: skip
 BAD = Evidence(
     inliers=12.0, inlier_fraction=0.5, hull_area=0.2, median_ncc=0.04, peak_ratio=2.0,
     residual=1.5, gradient_mi_distance=12.0, mi_z_score=0.2, excess_inliers=0.4, neg_log10_p=0.2,
-    coverage=0.5, split_half_distance=12.0, ncc_z_score=2.0, peak_margin=-1.0,
+    coverage=0.5, split_half_distance=12.0, ncc_z_score=2.0, peak_margin=-1.0, fine_z_score=2.7,
+    fine_margin=-0.2, half_margin=-0.7, least_half_margin=-1.8, jackknife_margin=-1.0,
+    block_rank=1.1, concentration=0.2, mi_margin=-1.5, mi_half_margin=-1.6,
+    mi_jackknife_margin=-2.4, jackknife_distance=0.6,
 )  # fmt: skip
 
 
@@ -71,6 +77,10 @@ def test_the_verdict_tells_clear_cases_and_more_poses_make_it_careful() -> None:
         {"ncc_z_score": 7.0},
         {"split_half_distance": 1.0},
         {"gradient_mi_distance": 1.0},
+        {"half_margin": 2.0},
+        {"jackknife_margin": 2.0},
+        {"mi_half_margin": 1.0},
+        {"concentration": 0.12},
     ],
 )
 def test_better_evidence_never_lowers_the_confidence(better: dict[str, float]) -> None:

@@ -118,8 +118,8 @@ def nothing_found(pair: ImagePair, points: TiePoints | None = None) -> Alignment
 
 
 def surest(tried: Sequence[Alignment]) -> Alignment:
-    """The surest of some alignments; the first of equals."""
-    return max(tried, key=lambda one: one.certainty)
+    """The surest of some alignments, a match before all others; the first of equals."""
+    return max(tried, key=lambda one: (one.is_match, one.certainty))
 
 
 def align(pair: ImagePair, start: Start, points: TiePoints, fitting: Fitting) -> Alignment:

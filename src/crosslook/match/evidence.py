@@ -33,6 +33,7 @@ VERDICT_FILE = Path(__file__).with_name("verdict.json")
 _CONTRADICTS_PX = 10.0
 _LEAST_ERROR = 0.2
 _MOST_LOGIT = 40.0
+_VETO = "veto: "
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,6 @@ class Evidence:
         "No other place nearby correlates as well: the margin is {:.1f} standard deviations.",
         "Another place nearby correlates nearly as well: the margin is {:.1f} standard deviations.",
         register=_clipped(-3.0, 6.0),
-        error=Form("1 - min(x, 6) / 6", lambda x: 1.0 - min(x, 6.0) / 6.0),
     )
     """That z-score over the one of the best place beyond 4 cells, standard deviations."""
     poses: float = _less(
@@ -193,6 +193,7 @@ class Evidence:
         "In fine cells a place around is close: a margin of {:.1f} standard deviations.",
         register=_clipped(-3.0, 5.0),
         locate=_clipped(-3.0, 5.0),
+        error=Form("1 - min(x, 6) / 6", lambda x: 1.0 - min(x, 6.0) / 6.0),
     )
     """That z-score over the one of the best of these places, standard deviations."""
     half_margin: float = _more(
@@ -313,8 +314,12 @@ OLD_NAMES = {
 
 def read_evidence(values: dict[str, Any]) -> Evidence:
     """The evidence of a ``match.json`` of any version; what it lacks speaks for nothing."""
-    named = {OLD_NAMES.get(name, name): value for name, value in values.items()}
+    named = _current_names(values)
     return Evidence(**{t.name: float(named[t.name]) for t in TERMS if t.name in named})
+
+
+def _current_names(values: dict[str, Any]) -> dict[str, Any]:
+    return {OLD_NAMES.get(name, name): value for name, value in values.items()}
 
 
 def terms_of(use: Use) -> tuple[Term, ...]:
@@ -359,14 +364,17 @@ class Veto:
     name : str
     sentence : str
         With places for terms of the evidence by their names.
+    when : str
+        The rule in words.
     holds : callable
-        Whether the evidence contradicts itself so.
+        The rule.
     leaves_doubt : bool
         Whether an answer that is uncertain anyway stays so.
     """
 
     name: str
     sentence: str
+    when: str
     holds: Callable[[Evidence], bool]
     leaves_doubt: bool = False
 
@@ -376,12 +384,14 @@ VETOES: tuple[Veto, ...] = (
         "contradiction",
         "Nothing agrees on the place: halves of the tie points lie {split_half_distance:.0f} px "
         "apart, gradients and mutual information {gradient_mi_distance:.0f} px.",
+        "split_half_distance and gradient_mi_distance are both beyond 10 px",
         lambda e: min(e.split_half_distance, e.gradient_mi_distance) > _CONTRADICTS_PX,
     ),
     Veto(
         "rival",
         "Another place nearby correlates better: the margins are {peak_margin:.1f} and "
         "{fine_margin:.1f} standard deviations.",
+        "peak_margin and fine_margin are both negative",
         lambda e: max(e.peak_margin, e.fine_margin) < 0.0,
     ),
     Veto(
@@ -389,18 +399,21 @@ VETOES: tuple[Veto, ...] = (
         "Without a ninth of the image another place correlates better: the margin is "
         "{jackknife_margin:.1f} standard deviations, by mutual information "
         "{mi_jackknife_margin:.1f}.",
+        "jackknife_margin and mi_jackknife_margin are both negative",
         lambda e: max(e.jackknife_margin, e.mi_jackknife_margin) < 0.0,
     ),
     Veto(
         "frame",
         "Marks that both images show at the same pixels of their frames ({frame_like:.1%} of the "
         "SAR image) may have led to this place.",
+        "frame_like is not 0",
         lambda e: e.frame_like > 0.0,
         leaves_doubt=True,
     ),
     Veto(
         "repeats",
         "The ground repeats itself, and {repeats:.0f} other places fit nearly as well.",
+        "repeats is not 0",
         lambda e: e.repeats > 0.0,
         leaves_doubt=True,
     ),
@@ -432,29 +445,34 @@ def judge(evidence: Evidence, search: Search) -> Verdict:
     """
     if evidence.inliers == 0:
         return Verdict("no match", 0.0, search)
-    raw, capped = _confidences(evidence, search)
+    raw, capped = _logits(evidence, search)
     label = _label(raw, search)
     if capped < raw:
         label = "uncertain" if label == "match" else "no match"
-    return Verdict(label, capped, search)
+    return Verdict(label, _confidence(capped), search)
 
 
-def _label(confidence: float, search: Search) -> Label:
-    thresholds = fitted_values()[search]["thresholds"]
+def _label(logit: float, search: Search) -> Label:
+    """Before any veto."""
+    thresholds, confidence = fitted_values()[search]["thresholds"], _confidence(logit)
     if confidence >= thresholds["match"]:
         return "match"
     return "uncertain" if confidence >= thresholds["uncertain"] else "no match"
 
 
-def _confidences(evidence: Evidence, search: Search) -> tuple[float, float]:
+def _confidence(logit: float) -> float:
+    return float(1.0 / (1.0 + np.exp(-np.clip(logit, -_MOST_LOGIT, _MOST_LOGIT))))
+
+
+def _logits(evidence: Evidence, search: Search) -> tuple[float, float]:
     """Before and after the vetoes."""
     fitted, use = fitted_values()[search], use_of(search)
-    logit = float(features(evidence, use) @ in_order(fitted["weight"], use) + fitted["intercept"])
-    raw = float(1.0 / (1.0 + np.exp(-np.clip(logit, -_MOST_LOGIT, _MOST_LOGIT))))
+    raw = float(features(evidence, use) @ in_order(fitted["weight"], use) + fitted["intercept"])
     label = _label(raw, search)
     if not vetoes_of(evidence, label):
         return raw, raw
-    return raw, min(raw, fitted["vetoed"][label])
+    most = fitted["vetoed"][label]
+    return raw, min(raw, float(np.log(most / (1.0 - most))))
 
 
 @dataclass(frozen=True)
@@ -518,14 +536,13 @@ def explain(evidence: Evidence, search: Search) -> Explanation:
 
 def _vetoed(evidence: Evidence, search: Search) -> list[Contribution]:
     """What each veto takes away: alike, as any of them alone would take all."""
-    raw, capped = _confidences(evidence, search)
+    raw, capped = _logits(evidence, search)
     if capped >= raw:
         return []
     vetoes = vetoes_of(evidence, _label(raw, search))
-    raw, capped = (float(np.log(p / (1.0 - p))) for p in (raw, capped))
     lost, values = (capped - raw) / len(vetoes), asdict(evidence)
     return [
-        Contribution(f"veto: {one.name}", 1.0, lost, "against", one.sentence.format(**values))
+        Contribution(f"{_VETO}{one.name}", 1.0, lost, "against", one.sentence.format(**values))
         for one in vetoes
     ]
 
@@ -573,10 +590,11 @@ def sentences(match: dict[str, Any]) -> list[dict[str, Any]]:
         ``logit`` what it adds to the confidence, 0 of a note.
     """
     evidence = read_evidence(match.get("evidence") or {})
-    terms = (
-        match.get("explanation")
-        or asdict(explain(evidence, match.get("judged_as") or match.get("search") or "initial"))
-    )["terms"]
+    search: Search = match.get("judged_as") or match.get("search") or "initial"
+    told = match.get("explanation") or asdict(explain(evidence, search))
+    # What an older version did not measure speaks neither for nor against.
+    measured = _current_names(match.get("evidence") or {})
+    terms = [t for t in told["terms"] if t["term"] in measured or t["term"].startswith(_VETO)]
     lines = [{"sign": t["sign"], "text": t["sentence"], "logit": t["logit"]} for t in terms]
     model = str((match.get("transform") or {}).get("model", ""))
     hint = relief_hint(evidence, match["verdict"], model, match.get("working_pixel", 1))
