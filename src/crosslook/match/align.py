@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
 
+from crosslook import threads
 from crosslook.match.evidence import FARTHEST, Evidence, Verdict, judge
 from crosslook.match.pair import ImagePair
 from crosslook.match.parts import evidence_by_parts
@@ -146,9 +148,7 @@ def align(pair: ImagePair, start: Start, points: TiePoints, fitting: Fitting) ->
     with timer("refinement"):
         refined = _refined(pair, start, fit, fitting)
     with timer("evidence"):
-        evidence = _evidence(pair, start, points, fit, refined)
-        others = repeats(pair, refined.transform)
-        evidence = replace(evidence, repeats=float(len(others)))
+        evidence, others = _evidence(pair, start, points, fit, refined)
         verdict = _verdict(evidence, start, fitting)
     return Alignment(pair, refined.transform, points, evidence, verdict, repeats=others)
 
@@ -180,7 +180,13 @@ def _refined(pair: ImagePair, start: Start, fit: Fit, fitting: Fitting) -> Refin
 
 def _evidence(
     pair: ImagePair, start: Start, points: TiePoints, fit: Fit, refined: Refinement
-) -> Evidence:
+) -> tuple[Evidence, tuple[Repeat, ...]]:
+    def seen(look: Callable[[ImagePair, Transform], Any]) -> Any:
+        return look(pair, refined.transform)
+
+    # What looks at all pixels, side by side.
+    looks = (evidence_by_parts, whole_image, information_score, repeats)
+    parts, (z_score, margin), mi_z_score, others = threads.run(seen, looks)
     kept, shape = points.inlier, pair.optical.shape
     last = points.stage or _UNKNOWN_STAGE
     inside, tried = _hull(points.optical[kept]), _hull(points.optical)
@@ -188,8 +194,7 @@ def _evidence(
     clear = (points.ratio >= CLEAR_RATIO) & is_consistent(points.sar, displacement)
     relief = measure_relief(displacement[clear])
     excess, neg_log10_p = against_chance(points, last)
-    z_score, margin = whole_image(pair, refined.transform)
-    return Evidence(
+    evidence = Evidence(
         inliers=float(kept.sum()),
         inlier_fraction=float(kept.mean()),
         hull_area=min(1.0, inside / (shape[0] * shape[1])),
@@ -197,7 +202,7 @@ def _evidence(
         peak_ratio=float(np.median(points.ratio)),
         residual=fit.residual,
         gradient_mi_distance=min(refined.moved, FARTHEST),
-        mi_z_score=information_score(pair, refined.transform),
+        mi_z_score=mi_z_score,
         relief=0.0 if relief is None else relief.extent,
         search_score=start.search_score,
         search_margin=start.search_margin,
@@ -210,8 +215,10 @@ def _evidence(
         poses=float(start.poses),
         jackknife_distance=_jackknife_distance(points),
         frame_like=_frame_like(pair, refined.transform),
-        **evidence_by_parts(pair, refined.transform)._asdict(),
+        repeats=float(len(others)),
+        **parts._asdict(),
     )
+    return evidence, others
 
 
 def _frame_like(pair: ImagePair, transform: Transform) -> float:

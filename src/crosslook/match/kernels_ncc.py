@@ -5,13 +5,17 @@ To be imported where one of them is about to run.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
+from crosslook import threads
 from crosslook.compiled import compiled
 from crosslook.types import Array, FloatArray
 
 _LANES = 32  # columns of a row of products are a multiple of it, so that no loop has a remainder
+_PIECES, _WORTH_THREADS = 8, 200_000_000  # of the shifts, and products that are worth a thread
 
 
 def boxed_products(
@@ -47,7 +51,13 @@ def boxed_products(
     # Rows of boxes that a row of the image may lie in at once.
     live = int((np.searchsorted(tops, tops + side, "right") - np.arange(len(tops))).max())
     boxes = tops, np.append(first, len(lefts)), lefts, order
-    _sum_boxes(image, search, boxes, side, live, sums)
+    few = span**2 * image.size < _WORTH_THREADS
+    starts = np.linspace(0, span, 2 if few else min(span, _PIECES) + 1).astype(np.int64)
+
+    def summed(downs: tuple[int, int]) -> None:
+        _sum_boxes(image, search, boxes, (side, live, *downs), sums)
+
+    threads.run(summed, list(pairwise(starts.tolist())))
     return sums
 
 
@@ -64,16 +74,17 @@ def _sum_boxes(
     image: FloatArray,
     search: FloatArray,
     boxes: tuple[NDArray[np.int64], ...],
-    side: int,
-    live: int,
+    sizes: tuple[int, int, int, int],
     sums: FloatArray,
 ) -> None:
+    """Fill ``sums`` from one shift down to another; ``sizes``: side, live, both of these."""
+    side, live, low, high = sizes
     tops, first, lefts, order = boxes
     height, width = image.shape[1], image.shape[2]
     span = sums.shape[1]
     before = np.zeros((live, span * width), np.float32)
     running = np.zeros(width + 1, np.float64)
-    for down in range(span):
+    for down in range(low, high):
         # Of every column, and shift along it, the sum of all rows so far.
         total = np.zeros(span * width, np.float32)
         opened, closed = 0, 0

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 
+from crosslook import threads
 from crosslook.extract.base import Extractor
 from crosslook.geo.grey import GreyImage
 from crosslook.geo.image import ImageFile
@@ -99,8 +100,19 @@ class ImagePair:
 
     def channels(self, transform: Transform) -> tuple[Channels, Channels]:
         """Features of the SAR image, brought onto the optical grid, and of the optical image."""
-        moved = dense_channels(warp(self.sar, transform, self.optical.shape), self.extractor)
-        return moved, self.optical.channels(self.extractor)
+
+        def moved() -> Channels:
+            warped = warp(self.sar, transform, self.optical.shape)
+            return dense_channels(warped, self.extractor)
+
+        def fixed() -> Channels:
+            return self.optical.channels(self.extractor)
+
+        # The optical ones are there but for the first time.
+        both = (moved, fixed)
+        done = ("channels", self.extractor) in self.optical._cache
+        own, other = threads.run(lambda one: one(), both, most=1 if done else 2)
+        return own, other
 
     def warped(self, transform: Transform) -> ImagePair:
         """The pair with the SAR image brought onto the optical grid by a transform."""

@@ -97,6 +97,23 @@ def measure_relief(displacement: Array) -> Relief | None:
     return Relief(extent, degrees if extent >= _PARALLAX_PX else float("nan"))
 
 
+def share_on_line(displacement: Array, relief: Relief) -> float:
+    """Of the points that are displaced by more than their noise, the fraction on the line.
+
+    Parameters
+    ----------
+    displacement : float64 array, shape (n, 2)
+        As for :func:`measure_relief`.
+    relief : Relief
+        With a direction.
+    """
+    along, across = (displacement @ axis for axis in direction_of(relief.degrees))
+    off = np.abs(across - np.median(across))
+    on_line = off <= _ON_LINE_PX
+    far = np.hypot(along - np.median(along[on_line]), off) > _PARALLAX_PX
+    return float(on_line[far].mean()) if far.any() else 0.0
+
+
 def is_consistent(position: Array, displacement: Array) -> NDArray[np.bool_]:
     """Tell points that are displaced as those around them are, as on smooth ground.
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crosslook import threads
 from crosslook.match.field import fit_field
 from crosslook.match.matchers.template import points_at
 from crosslook.match.pair import ImagePair
@@ -23,6 +24,7 @@ from crosslook.match.relief import (
     direction_of,
     follow_relief,
     measure_relief,
+    share_on_line,
 )
 from crosslook.match.robust_fit import Fit, fit_around, fit_tie_points
 from crosslook.match.settings import Model, TransformModel
@@ -45,6 +47,7 @@ _SAME_PX = 0.5
 _CLEARLY_MORE = 1.25  # times the mutual information
 _MORE_CONSENSUS = 1.15
 _MORE_SHARED = 1.03
+_ON_LINE = 0.5  # of what is far; a sixth by chance, all of it over hills
 _DENSE = 44  # templates along a side, at most
 
 
@@ -243,12 +246,14 @@ class _Fits:
         apart = max(side / 3, max(self.pair.optical.shape) / _DENSE)
         stage = Stage(side, _RADIUS, apart, _LOOSE_PX)
         grid = grid_points(*self.pair.sar.shape)
-        points = self.points(current, stage)
+        points, most = self.points(current, stage), 0.0
         for _ in range(_ROUNDS):
             fit = self.widest(points) if len(points) >= _LEAST_POINTS else None
             if fit is None or mean_distance(fit.transform, current, grid) < _STILL_PX:
                 break
-            current = fit.transform
+            if fit.consensus <= most:  # it wanders
+                break
+            current, most = fit.transform, fit.consensus
             points = self.points(current, stage)
         return points
 
@@ -309,8 +314,11 @@ class _Fits:
         fit = self.fit(_flat(model), points, _LOOSE_PX)
         if fit is None:
             return True
-        relief = measure_relief(points.optical - fit.transform(points.sar))
-        return relief is not None and relief.extent > HILLY_PX
+        left = points.optical - fit.transform(points.sar)
+        relief = measure_relief(left)
+        if relief is None or relief.extent <= HILLY_PX:
+            return False
+        return share_on_line(left, relief) >= _ON_LINE
 
     def is_shift(self, points: TiePoints, current: Transform) -> bool:
         """Whether a shift says the same as a similarity, also where no points are."""
@@ -401,14 +409,18 @@ def _compare(
 ) -> tuple[CandidateModel, ...]:
     """Every flat model on the same tie points."""
     board = _Checkerboard(points, fits.template)
-    information: dict[TransformModel, float] = {}
-    for model in models:
+    fits.information(current)
+
+    def compared(model: Model) -> tuple[Array | None, float]:
         fit = fits.fit(model, points, _LOOSE_PX)
         known = [] if fit is None else [fits.information(fit.transform)]
         if model == "similarity":
             known.append(fits.information(current))
-        information[model] = max(known, default=float("nan"))
-    return _table({m: board.errors(fits.predictor(m, points)) for m in models}, information)
+        errors = board.errors(fits.predictor(model, points))
+        return errors, max(known, default=float("nan"))
+
+    found = dict(zip(models, threads.run(compared, models), strict=True))
+    return _table({m: e for m, (e, _) in found.items()}, {m: i for m, (_, i) in found.items()})
 
 
 def _compare_relief(
