@@ -22,7 +22,6 @@ from crosslook.atlas.search import (
     principal_channels,
     score_surface,
     search_queries,
-    searcher,
 )
 from crosslook.atlas.store import Atlas, Level, open_atlas
 from crosslook.extract.registry import open_extractor
@@ -135,7 +134,7 @@ def test_the_score_of_a_peak_is_the_cosine_there(atlas: Atlas, level: int) -> No
     np.testing.assert_allclose(peaks[0][1][:2] * one.cell, (112, 240), atol=one.cell)
 
 
-def test_the_finest_level_that_is_cheap_is_searched(atlas: Atlas) -> None:
+def test_the_best_places_are_seen_in_the_finest_level_that_holds_the_query(atlas: Atlas) -> None:
     options = ModelOptions(device="cpu")
     levels = OpenLevels(atlas, options)
     assert finest_level(levels, request(atlas, 256)) == 1
@@ -146,9 +145,6 @@ def test_the_finest_level_that_is_cheap_is_searched(atlas: Atlas) -> None:
         unlike = open_atlas(atlas.name)
         unlike.manifest = replace(atlas.manifest, levels=(first, other))
         assert finest_level(OpenLevels(unlike, options), request(atlas, 256)) == 0
-    large = open_atlas(atlas.name)
-    searcher(large, 1).blocks.is_cached = False
-    assert finest_level(OpenLevels(large, options), request(large, 256)) == 0
 
 
 def places_of(atlas: Atlas, device: str) -> list[tuple[float, list[int]]]:

@@ -291,7 +291,8 @@ def _match(job: _Job, one: _Prepared, level: int, candidates: list[Candidate]) -
             "Expand it, or see atlas info."
         )
     with timer("verification"):
-        candidates = verify(job.verifier, one.request.poses, candidates)
+        cell = job.atlas.manifest.levels[level].cell
+        candidates = verify(job.verifier, one.request.poses, candidates, cell)
     tried: list[MatchResult] = []
     close = sum(other.total * _CLOSE >= candidates[0].total for other in candidates)
     for number in range(len(candidates)):

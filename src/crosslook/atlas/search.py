@@ -10,7 +10,7 @@ the atlas.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any
 
@@ -50,6 +50,7 @@ _FEWEST = 8
 _APART = 32.0  # pixels
 _MOST_OF_A_MAP = 64
 _MOST_PLACES = 8192
+_NEAR = 1.5  # cells around a place in which a finer level is looked at
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,8 @@ def search_queries(
     count : int
         Most places of each.
     level : int, optional
-        Number of the level that is searched; by default :func:`finest_level`.
+        Number of the level that is searched; by default the first, and the best
+        places are placed and scored anew in the cells of :func:`finest_level`.
 
     Returns
     -------
@@ -168,21 +170,65 @@ def search_queries(
         Level and places of each query, best first.
     """
     numbers = [finest_level(levels, one) if level is None else level for one in requests]
+    # Half the cell finds more at four times the positions: only the best places are seen in it.
+    searched = [0 if level is None else level for _ in requests]
     places: dict[int, list[Candidate]] = {}
-    for number in sorted(set(numbers)):
-        mine = [n for n, other in enumerate(numbers) if other == number]
+    for number in sorted(set(searched)):
+        mine = [n for n, other in enumerate(searched) if other == number]
         found = _search_level(levels, number, [requests[n] for n in mine], count)
         places.update(zip(mine, found, strict=True))
-    return [(number, places[n]) for n, number in enumerate(numbers)]
+    return [
+        (number, places[n] if number == searched[n] else _finer(levels, number, places[n]))
+        for n, number in enumerate(numbers)
+    ]
+
+
+def _finer(levels: OpenLevels, number: int, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Candidates of one pose at the best place near by in the cells of a level, by their score."""
+    if not candidates:
+        return []
+    from crosslook.match.kernels_parts import part_products
+
+    level = levels.atlas.manifest.levels[number]
+    blocks = searcher(levels.atlas, number, levels.device).blocks
+    template, start = make_template(candidates[0].pose, level, levels[number])
+    values = unit_energy(blocks.project(template.values))
+    reach = round(_NEAR * levels.atlas.manifest.levels[0].cell / level.cell)
+    height, width = values.shape[1:]
+    edges = np.array([0, height]), np.array([0, width])
+    wide = (height + 2 * reach, width + 2 * reach)
+
+    def placed(one: Candidate) -> Candidate:
+        row, col = (
+            round(v / level.cell) + s - reach for v, s in zip(one.corner, start, strict=True)
+        )
+        channels = levels.atlas.features(number, (row, col), wide)
+        window = blocks.project(channels.values)
+        energy = np.einsum("chw,chw->hw", window, window)
+        here = slice(0, 2 * reach + 1)
+        scores = part_products(values, window, *edges)[0, 0] * blocks.one_over_root(
+            energy, channels.valid.astype(np.float32), (height, width), (here, here)
+        )
+        down, along = np.unravel_index(int(scores.argmax()), scores.shape)
+        corner = float(row + down - start[0]), float(col + along - start[1])
+        score = float(scores[down, along])
+        return replace(one, corner=(corner[0] * level.cell, corner[1] * level.cell), coarse=score)
+
+    return sorted(threads.run(placed, candidates), key=lambda one: (-one.coarse, one.corner))
+
+
+def unit_energy(values: FloatArray) -> FloatArray:
+    """Channels brought to energy 1, in place."""
+    energy = float(np.einsum("chw,chw->", values, values))
+    values *= np.float32(1.0 / np.sqrt(max(energy, _LEAST_ENERGY)))
+    return values
 
 
 def finest_level(levels: OpenLevels, one: SearchRequest) -> int:
-    """Number of the finest level that a query can be searched in at little cost.
+    """Number of the finest level in whose cells the best places of a query are seen.
 
-    Half the cell finds more, at four times the positions. So a level of the
-    same extractor as the first is taken when its spectra stay in memory
-    between queries and the whole query fits in a template; a query under many
-    poses is searched in the first.
+    One of the same extractor as the first, where the whole query fits in a
+    template; a query under many poses is searched in the first alone.
     """
     known = levels.atlas.manifest.levels
     if len(one.poses) == 1:
@@ -190,8 +236,7 @@ def finest_level(levels: OpenLevels, one: SearchRequest) -> int:
         for number in range(len(known) - 1, 0, -1):
             alike = parse_spec(known[number].spec).name == parse_spec(known[0].spec).name
             finer = alike and known[number].cell < known[0].cell
-            fits = side <= MOST_CELLS * known[number].cell
-            if finer and fits and searcher(levels.atlas, number, levels.device).blocks.is_cached:
+            if finer and side <= MOST_CELLS * known[number].cell:
                 return number
     return 0
 
@@ -239,7 +284,7 @@ def score_surface(
     side : float
         Atlas pixels along a side of a square.
     """
-    number = finest_level(levels, one) if level is None else level
+    number = level or 0
     kind, extractor = levels.atlas.manifest.levels[number], levels[number]
     search = searcher(levels.atlas, number, levels.device)
     query = QuerySearch(None if one.prior is None else one.prior.in_cells(kind.cell))
@@ -371,9 +416,7 @@ class Searcher:
         """Bring a template to energy 1, and transform it."""
         from scipy import fft
 
-        values = self.blocks.project(template.values)
-        energy = float(np.einsum("chw,chw->", values, values))
-        values *= np.float32(1.0 / np.sqrt(max(energy, _LEAST_ENERGY)))
+        values = unit_energy(self.blocks.project(template.values))
         shape = (int(values.shape[1]), int(values.shape[2]))
         with fft.set_workers(threads.count()):  # templates come one by one, so all cores help
             spectrum = forward(place(values, self.device), self.blocks.size).conj()
@@ -598,19 +641,29 @@ class BlockSpectra:
         with self._lock:
             if shape in block.inverse:
                 return block.inverse[shape]
-        height, width = shape
-        here = self.positions(shape)
-        # A calibrated channel has energy 1 a cell, faded to a quarter where contrast is usual.
-        floor = _ENERGY_FLOOR * 0.25 * ENERGY_FRACTION * self._basis.shape[1] * height * width
-        under = _box(block.energy, height, width)[here]
-        enough = _box(block.cover, height, width)[here] >= _LEAST_COVER * height * width
-        inverse = np.where(enough, 1.0 / np.sqrt(np.maximum(under, floor)), 0).astype(np.float32)
+        inverse = self.one_over_root(block.energy, block.cover, shape, self.positions(shape))
         if self.is_cached:
             with self._lock:
                 while len(block.inverse) >= _CACHED_SHAPES:
                     del block.inverse[next(iter(block.inverse))]
                 block.inverse[shape] = inverse
         return inverse
+
+    def one_over_root(
+        self,
+        energy: FloatArray,
+        cover: FloatArray,
+        shape: tuple[int, int],
+        here: tuple[slice, slice],
+    ) -> FloatArray:
+        """As :meth:`inverse_root`, at places ``here`` of any window of principal channels."""
+        height, width = shape
+        # A calibrated channel has energy 1 a cell, faded to a quarter where contrast is usual.
+        floor = _ENERGY_FLOOR * 0.25 * ENERGY_FRACTION * self._basis.shape[1] * height * width
+        under = _box(energy, height, width)[here]
+        enough = _box(cover, height, width)[here] >= _LEAST_COVER * height * width
+        inverse = np.where(enough, 1.0 / np.sqrt(np.maximum(under, floor)), 0)
+        return np.asarray(inverse, np.float32)
 
 
 def _cache_bytes(device: str) -> int:

@@ -267,15 +267,15 @@ class Atlas:
             stored = self._array(block, level_file(number))
             if stored is None:
                 continue
-            part = stored[:, *there]
-            contrast = np.maximum(part[-1], 0).astype(np.float32)
-            valid[here] = part[-1] >= 0
-            piece = part[:-1].astype(np.float32)
+            piece = stored[:, *there].astype(np.float32)
+            contrast = piece[-1]
+            valid[here] = contrast >= 0
+            weight = contrast_weight(np.maximum(contrast, 0), statistics.local_std) * valid[here]
+            piece = piece[:-1]
             piece -= statistics.mean[:, None, None]
-            piece *= contrast_weight(contrast, statistics.local_std)
+            piece *= weight
             piece *= (1.0 / statistics.std)[:, None, None]
             values[:, *here] = piece
-        values *= valid
         return Channels(values, valid, float(level.cell))
 
     def image(self, corner: tuple[int, int], shape: tuple[int, int]) -> ImageFile:

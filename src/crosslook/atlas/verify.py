@@ -11,13 +11,14 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from crosslook.atlas.query import Pose, centred, on_cells
 from crosslook.atlas.search import Candidate, OpenLevels
 from crosslook.extract.registry import open_model
 from crosslook.geo.grey import GreyImage
 from crosslook.match.channels import Channels, dense_channels
-from crosslook.match.ncc import correlate, find_peaks
+from crosslook.match.ncc import FAINT, box_sums, correlate, cosines, find_peaks
 from crosslook.types import Array, FloatArray
 
 PARTS = 4
@@ -29,10 +30,12 @@ PLAY = 2
 REACH = 24.0
 """Pixels around a candidate that are searched."""
 
+_NEAR = 1.5  # cells of the search: what it found best lies hardly farther from the finer best
 _LEAST_CELLS = 8
 _LEAST_APART = 32.0
 _IN_PARTS = 16
 _MOST_SIDE = 512
+_MOST_SHIFTS = 16  # along an axis; beyond, transforms take less time
 
 
 class FineLevel:
@@ -65,7 +68,7 @@ class FineLevel:
 
 
 def verify(
-    fine: FineLevel, poses: Sequence[Pose], candidates: Sequence[Candidate]
+    fine: FineLevel, poses: Sequence[Pose], candidates: Sequence[Candidate], cell: int
 ) -> list[Candidate]:
     """Score candidates with finer features within 24 pixels; best sum of all scores first.
 
@@ -77,6 +80,8 @@ def verify(
     poses : sequence of Pose
     candidates : sequence of Candidate
         Of the search.
+    cell : int
+        Pixels a side of the cells that were searched.
 
     Returns
     -------
@@ -84,7 +89,8 @@ def verify(
         Each at the best place near it; of two within 32 pixels the better one.
     """
     views = {number: _View(fine, poses[number]) for number in {one.number for one in candidates}}
-    scored = [one for number, view in views.items() for one in view.score(number, candidates)]
+    near = max(2, round(_NEAR * cell / fine.cell))
+    scored = [one for number, view in views.items() for one in view.score(number, candidates, near)]
     best: list[Candidate] = []
     for one in sorted(scored, key=_rank):
         apart = [np.abs(np.subtract(one.centre, other.centre)).max() for other in best]
@@ -109,32 +115,49 @@ class _View:
         self.template = centred(fine.query(grey))
         self.reach = max(1, round(REACH / fine.cell))
 
-    def score(self, number: int, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """Those of the pose ``number``, each moved to the best place near it."""
+    def score(self, number: int, candidates: Sequence[Candidate], near: int) -> list[Candidate]:
+        """Those of the pose ``number``, each moved to the best place near it.
+
+        Within ``near`` cells first; where the best of these lies on the rim, within all.
+        """
         mine = [one for one in candidates if one.number == number]
-        windows, starts = self._windows([one.corner for one in mine])
-        scores = correlate(self.template[None], windows, device=self.fine.device)
+        placed, on_rim = self._placed(mine, min(near, self.reach))
+        if near < self.reach and on_rim.any():
+            far = np.flatnonzero(on_rim)
+            for n, one in zip(
+                far, self._placed([mine[n] for n in far], self.reach)[0], strict=True
+            ):
+                placed[n] = one
+        return placed
+
+    def _placed(
+        self, candidates: Sequence[Candidate], reach: int
+    ) -> tuple[list[Candidate], NDArray[np.bool_]]:
+        """Candidates at the best place within some cells, and which of these lie on the rim."""
+        windows, starts = self._windows([one.corner for one in candidates], reach)
+        scores = whole_scores(self.template, windows, self.fine.device)
         peaks = find_peaks(scores, 2.0)
         corners = (np.array(starts) + peaks.position) * self.fine.cell - self.cut
-        return [
+        placed = [
             replace(one, corner=(float(row), float(col)), fine=float(score))
-            for one, (row, col), score in zip(mine, corners, peaks.score, strict=True)
+            for one, (row, col), score in zip(candidates, corners, peaks.score, strict=True)
         ]
+        return placed, peaks.border
 
     def score_parts(self, number: int, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Those of the pose ``number``, with the score of their parts."""
         mine = [one for one in candidates if one.number == number]
         if not mine:
             return []
-        windows, _ = self._windows([one.corner for one in mine])
+        windows, _ = self._windows([one.corner for one in mine], self.reach)
         scores = part_scores(self.template, windows, self.fine.device)
         return [replace(one, parts=float(s)) for one, s in zip(mine, scores, strict=True)]
 
     def _windows(
-        self, corners: Sequence[tuple[float, float]]
+        self, corners: Sequence[tuple[float, float]], reach: int
     ) -> tuple[FloatArray, list[tuple[int, int]]]:
         """Features (n, C, h, w) around corners of the pose's image, and their first cells."""
-        cell, reach = self.fine.cell, self.reach
+        cell = self.fine.cell
         starts = [
             (round((row + self.cut[0]) / cell) - reach, round((col + self.cut[1]) / cell) - reach)
             for row, col in corners
@@ -153,6 +176,52 @@ def _central_part(image: GreyImage, cell: int) -> tuple[GreyImage, tuple[int, in
     starts = [max(0, (n - _MOST_SIDE) // 2) // cell * cell for n in image.shape]
     rows, cols = (slice(s, s + _MOST_SIDE) for s in starts)
     return GreyImage(image.values[rows, cols], image.valid[rows, cols]), (starts[0], starts[1])
+
+
+def whole_scores(template: FloatArray, windows: FloatArray, device: str = "cpu") -> FloatArray:
+    """Score a template at every place of each window.
+
+    Parameters
+    ----------
+    template : float32 array, shape (C, h, w)
+    windows : float32 array, shape (n, C, h + 2 r, w + 2 r)
+    device : str
+        Where it is computed.
+
+    Returns
+    -------
+    float32 array, shape (n, 2 r + 1, 2 r + 1)
+        -1..1.
+    """
+    height, width = template.shape[1:]
+    if not _is_direct(template, windows, device):
+        return correlate(template[None], windows, device=device)
+    return _scores_of_parts(template, windows, np.array([0, height]), np.array([0, width]))[:, 0, 0]
+
+
+def _is_direct(template: FloatArray, windows: FloatArray, device: str) -> bool:
+    """Whether products under each shift take less time than transforms do."""
+    return device == "cpu" and windows.shape[2] - template.shape[1] <= _MOST_SHIFTS
+
+
+def _scores_of_parts(
+    template: FloatArray, windows: FloatArray, rows: NDArray[np.int64], cols: NDArray[np.int64]
+) -> FloatArray:
+    """Scores (n, rows, columns, s, t) of the parts between edges, under every shift."""
+    from crosslook.match.kernels_parts import part_products
+
+    products = np.stack([part_products(template, window, rows, cols) for window in windows])
+    own = np.einsum("chw,chw->hw", template, template)
+    energy = np.einsum("nchw,nchw->nhw", windows, windows).astype(np.float64)
+    down, along = products.shape[3:]
+    scores = np.empty_like(products)
+    for i, j in np.ndindex(products.shape[1:3]):
+        (top, bottom), (left, right) = rows[i : i + 2], cols[j : j + 2]
+        around = energy[:, top : bottom + down - 1, left : right + along - 1]
+        under = box_sums(around, bottom - top, right - left)
+        mine = own[top:bottom, left:right].sum(dtype=np.float64)
+        scores[:, i, j] = cosines(products[:, i, j], under, mine, FAINT)
+    return np.asarray(np.clip(scores, -1.0, 1.0), np.float32)
 
 
 def part_scores(template: FloatArray, windows: FloatArray, device: str = "cpu") -> Array:
@@ -177,17 +246,36 @@ def part_scores(template: FloatArray, windows: FloatArray, device: str = "cpu") 
     """
     height, width = template.shape[1:]
     count = max(1, min(PARTS, height // _LEAST_CELLS, width // _LEAST_CELLS))
-    rows, cols = height // count, width // count
-    spare = (windows.shape[2] - height, windows.shape[3] - width)
-    total = np.zeros((len(windows), spare[0] + 1, spare[1] + 1))
-    energy = 0.0
+    rows, cols = (np.arange(count + 1) * (length // count) for length in (height, width))
+    if _is_direct(template, windows, device):
+        maps = _scores_of_parts(template, windows, rows, cols)
+    else:
+        maps = _transformed_parts(template, windows, rows, cols, device)
     near = np.ones((2 * PLAY + 1, 2 * PLAY + 1), np.uint8)
-    for row in range(0, count * rows, rows):
-        for col in range(0, count * cols, cols):
-            part = np.ascontiguousarray(template[None, :, row : row + rows, col : col + cols])
-            area = windows[:, :, row : row + rows + spare[0], col : col + cols + spare[1]]
-            maps = correlate(part, np.ascontiguousarray(area), device=device)
-            weight = float(np.sqrt((part.astype(np.float64) ** 2).sum()))
-            total += weight * np.stack([cv2.dilate(one, near) for one in maps])
-            energy += weight
+    total = np.zeros((len(windows), *maps.shape[3:]))
+    energy = 0.0
+    for i, j in np.ndindex(maps.shape[1:3]):
+        part = template[:, rows[i] : rows[i + 1], cols[j] : cols[j + 1]]
+        weight = float(np.sqrt((part.astype(np.float64) ** 2).sum()))
+        total += weight * np.stack([cv2.dilate(one, near) for one in maps[:, i, j]])
+        energy += weight
     return np.asarray(total.reshape(len(windows), -1).max(axis=1) / max(energy, 1e-12))
+
+
+def _transformed_parts(
+    template: FloatArray,
+    windows: FloatArray,
+    rows: NDArray[np.int64],
+    cols: NDArray[np.int64],
+    device: str,
+) -> FloatArray:
+    """As :func:`_scores_of_parts`, by Fourier transforms."""
+    spare = windows.shape[2] - template.shape[1], windows.shape[3] - template.shape[2]
+    shape = (len(windows), len(rows) - 1, len(cols) - 1, spare[0] + 1, spare[1] + 1)
+    scores = np.empty(shape, np.float32)
+    for i, j in np.ndindex(shape[1:3]):
+        (top, bottom), (left, right) = rows[i : i + 2], cols[j : j + 2]
+        part = np.ascontiguousarray(template[None, :, top:bottom, left:right])
+        area = windows[:, :, top : bottom + spare[0], left : right + spare[1]]
+        scores[:, i, j] = correlate(part, np.ascontiguousarray(area), device=device)
+    return scores

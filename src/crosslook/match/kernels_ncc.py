@@ -105,11 +105,11 @@ def _sum_boxes(
                 before[opened % live] = total
                 opened += 1
             if closed < opened:
-                _add_products(image, search, row, down, total)
+                add_products(image, search, row, down, total)
 
 
 @compiled
-def _add_products(
+def add_products(
     image: FloatArray, search: FloatArray, row: int, down: int, total: FloatArray
 ) -> None:
     """Add the products of one row, summed over the channels, under every shift along it."""

@@ -25,7 +25,7 @@ from crosslook.errors import MissingExtraError
 from crosslook.options import Device
 from crosslook.types import Array, FloatArray
 
-_FAINT, _FAINT_MASKED = 1e-6, 1e-3  # of the largest energy; of masked ones FFT leaves more noise
+FAINT, _FAINT_MASKED = 1e-6, 1e-3  # of the largest energy; of masked ones FFT leaves more noise
 
 
 def correlation_device(device: Device = "auto") -> str:
@@ -196,7 +196,7 @@ def correlate(
             raw = fetch(inverse(summed_product(fixed, template), size)[:, :rows, :cols])
             under = box_sums(_energies(searches), height, width)
             own = _energies(templates).sum(axis=(1, 2))[:, None, None]
-            return _as_scores(cosines(raw, under, own, _FAINT))
+            return _as_scores(cosines(raw, under, own, FAINT))
         products = inverse(masked_products(fixed, template), size)[..., :rows, :cols]
     raw, under, own, common = np.asarray(fetch(products), np.float64).swapaxes(0, 1)
     filled = np.sqrt(np.clip(common / (height * width), 0.0, 1.0))
@@ -240,7 +240,7 @@ def correlate_shifts(
     if masks is None:
         own = box_sums(energy, side, side)[0][corners[:, 0], corners[:, 1]].astype(np.float32)
         under = box_sums(other, side, side)[0].astype(np.float32)
-        divide_by_energy(raw, under, own, corners, _FAINT)
+        divide_by_energy(raw, under, own, corners, FAINT)
         return raw
     known, there = (mask[None].astype(np.float32) for mask in masks)
     energies = energy.astype(np.float32), other.astype(np.float32)
