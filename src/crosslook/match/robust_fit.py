@@ -114,9 +114,8 @@ def fit_robust(
     points = _points(source, target, weight)
     base: Model = "affine" if model == "tps" else model
     loose = threshold * 2.0 if model == "tps" else threshold
-    start = _of_majority(base, points, loose)
-    if start is None:
-        start = _hypothesis(base, points, loose, seed)
+    majority = _of_majority(base, points, loose)
+    start = _hypothesis(base, points, loose, seed) if majority is None else majority
     if start is None or not _is_sane(start):
         return None
     matrix = _polish(start, base, points, loose)
