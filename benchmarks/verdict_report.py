@@ -18,9 +18,16 @@ from crosslook.match.settings import Search
 from crosslook.types import Array
 from verdict_answers import SEARCHES, WRONG_PX, Answers, Flags
 
-BINS = tuple(pairwise([0.0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.99, 1.0]))
+BINS = tuple(pairwise([0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 1.0]))
 _STEP = 0.01
 NAMES = {"atlas": "`locate`"}
+SENSORS = {
+    "sentinel": "Sentinel-1, 10 m",
+    "SEN": "Sentinel-1 of `sensors`",
+    "Redarsat": "Radarsat-2",
+    "GF3": "GF-3",
+    "terramind": "Sentinel-1 RTC (`terramind`)",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,66 +161,67 @@ def report(judged: Judged, within: dict[str, Array], doubtful: Sequence[str]) ->
     """All tables of the page."""
     answers = judged.answers
     clear = ~np.isin(answers.named("key"), doubtful)
-    total = f"{len(answers)} alignments, {int(judged.is_answer.sum())} answers, "
-    total += f"{len(np.unique(answers.call))} calls"
+    total = f"{len(answers):,} alignments, {int(judged.is_answer.sum()):,} answers, "
+    total += f"{len(np.unique(answers.call)):,} calls; "
+    total += f"{int((judged.is_answer & ~clear).sum())} answers of doubtful alignments"
+    reliable = ("search", "confidence", "mean", "right (5 px)", "the right place (16 px)")
+    vetoes = (
+        "veto", "holds for right answers", "holds for wrong places",
+        "right `match` it takes", "wrong `match` it stops",
+    )  # fmt: skip
+    errors = ("sensor", "within `expected_error_px`", "within `error_bound_px`")
     parts = [
         total,
         "## By search",
-        table(("search", "AUROC", *WORTH), _by_search(judged, np.ones(len(answers), np.bool_))),
-        "## By search, without doubtful alignments",
         table(("search", "AUROC", *WORTH), _by_search(judged, clear)),
         "## By size",
-        table(("search", "side, px", *WORTH), _by_size(judged, clear)),
+        table(("search", "side, px", *WORTH[:3]), _by_size(judged, clear)),
         "## By sensor",
-        table(("sensor", *WORTH), _by_sensor(judged)),
+        table(("sensor", *WORTH[:3]), _by_sensor(judged)),
         "## Reliability",
-        table(
-            ("search", "confidence", "mean", "right (5 px)", "the right place (16 px)"),
-            _reliability(judged),
-        ),
+        table(reliable, _reliability(judged)),
         "## Vetoes",
-        table(
-            ("search", "veto", "right answers it takes", "wrong places it stops", "cap"),
-            _cost(judged),
-        ),
+        table(vetoes, _cost(judged)),
         "## Errors",
-        table(("sensor", "within `expected_error_px`", "within `error_bound_px`"),
-              _errors(judged, within, clear)),
-    ]  # fmt: skip
+        table(errors, _errors(judged, within, clear)),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
-def _by_search(judged: Judged, among: Flags) -> Iterator[Sequence[str]]:
+def _by_search(judged: Judged, clear: Flags) -> Iterator[Sequence[str]]:
     answers = judged.answers
     for search in SEARCHES:
-        mine = among & judged.is_answer & (answers.search == search)
-        clear = mine & (answers.right | answers.wrong)
-        auroc = roc_auc_score(answers.right[clear], judged.confidence[clear])
-        yield [named(search), f"{auroc:.4f}", *worth(judged, mine)]
+        mine = judged.is_answer & (answers.search == search)
+        told = mine & (answers.right | answers.wrong)
+        auroc = f"{roc_auc_score(answers.right[told], judged.confidence[told]):.4f}"
+        yield [named(search), auroc, *worth(judged, mine)]
         large = mine & (answers.size >= 160)
         yield [f"{named(search)}, from 160 px", "", *worth(judged, large)]
-    mine = among & judged.is_outcome & (answers.search != "atlas")
+        if not clear[large].all():
+            yield [f"{named(search)}, without doubtful", "", *worth(judged, large & clear)]
+    mine = judged.is_outcome & (answers.search != "atlas")
     yield ["`register` as a whole", "", *worth(judged, mine)]
+    yield ["the same, without doubtful", "", *worth(judged, mine & clear)]
 
 
-def _by_size(judged: Judged, among: Flags) -> Iterator[Sequence[str]]:
+def _by_size(judged: Judged, clear: Flags) -> Iterator[Sequence[str]]:
     answers = judged.answers
-    for search in SEARCHES:
-        mine = among & judged.is_answer & (answers.search == search)
+    parts = {named(s): judged.is_answer & (answers.search == s) for s in SEARCHES}
+    parts["`register` as a whole"] = judged.is_outcome & (answers.search != "atlas")
+    for name, mine in parts.items():
         for size in np.unique(answers.size[mine]):
-            yield [named(search), f"{size:,}", *worth(judged, mine & (answers.size == size))]
-    mine = among & judged.is_outcome & (answers.search != "atlas")
-    for size in np.unique(answers.size[mine]):
-        yield ["`register` as a whole", f"{size:,}", *worth(judged, mine & (answers.size == size))]
+            few = mine & clear & (answers.size == size)
+            yield [name, f"{size:,}", *worth(judged, few)[:3]]
 
 
 def _by_sensor(judged: Judged) -> Iterator[Sequence[str]]:
     answers = judged.answers
-    for search in SEARCHES:
+    for search in ("initial", "expanded", "atlas"):
         mine = judged.is_answer & (answers.search == search)
         for sensor in np.unique(answers.sensor[mine]):
             few = mine & (answers.sensor == sensor)
-            yield [f"{named(search)}: {sensor}", *worth(judged, few)]
+            name = f"{named(search)}: {SENSORS.get(sensor, sensor)}"
+            yield [name, *worth(judged, few)[:3]]
 
 
 def _reliability(judged: Judged) -> Iterator[Sequence[str]]:
@@ -230,16 +238,23 @@ def _reliability(judged: Judged) -> Iterator[Sequence[str]]:
 
 
 def _cost(judged: Judged) -> Iterator[Sequence[str]]:
-    """Of answers that would be called a match, how many each veto takes."""
+    """How often each veto holds, and how often it lowers what would be called a match."""
     answers = judged.answers
-    for search in SEARCHES:
-        mine = (answers.search == search) & (judged.raw == 2) & judged.is_answer
-        cap = f"{judged.caps(search)['match']:.2f}"
+    every = np.any(list(answers.vetoed.values()), axis=0)
+    for search in ("register", "locate"):
+        mine = judged.is_answer & ((answers.search == "atlas") == (search == "locate"))
+        would = mine & (judged.raw == 2)
         for veto in [*(v.name for v in VETOES), "any"]:
-            held = judged.lowered if veto == "any" else answers.vetoed[veto]
-            took = fraction(held[mine & answers.right])
-            stopped = f"{int(held[mine & answers.wrong].sum())} of {(mine & answers.wrong).sum()}"
-            yield [named(search), veto, took, stopped, cap]
+            held = every if veto == "any" else answers.vetoed[veto]
+            if not held[mine].any() and search == "locate":
+                continue
+            yield [
+                f"`{search}`: {veto}",
+                fraction(held[mine & answers.right]),
+                fraction(held[mine & answers.wrong]),
+                fraction(held[would & answers.right]),
+                f"{int(held[would & answers.wrong].sum())} of {(would & answers.wrong).sum()}",
+            ]
 
 
 def _errors(judged: Judged, within: dict[str, Array], among: Flags) -> Iterator[Sequence[str]]:
@@ -248,7 +263,8 @@ def _errors(judged: Judged, within: dict[str, Array], among: Flags) -> Iterator[
     near = known & ~answers.wrong
     parts: dict[str, Flags] = {"all": known, f"all within {WRONG_PX:g} px": near}
     parts["all, without doubtful alignments"] = known & among
-    parts |= {name: known & (answers.sensor == name) for name in np.unique(answers.sensor[known])}
+    for name in np.unique(answers.sensor[known]):
+        parts[SENSORS.get(name, name)] = known & (answers.sensor == name)
     for name, mine in parts.items():
         yield [name, *(fraction(within[q][mine] > 0) for q in ("68", "95"))]
 

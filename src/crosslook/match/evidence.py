@@ -128,7 +128,6 @@ class Evidence:
     median_ncc: float = _more(
         "The images correlate at the tie points: the median NCC is {:.3f}.",
         "The images correlate weakly at the tie points: the median NCC is {:.3f}.",
-        register=TENFOLD,
         locate=TENFOLD,
     )
     """Median normalised cross-correlation (NCC) of the inliers, -1..1."""
@@ -388,7 +387,7 @@ VETOES: tuple[Veto, ...] = (
         lambda e: min(e.split_half_distance, e.gradient_mi_distance) > _CONTRADICTS_PX,
     ),
     Veto(
-        "rival",
+        "next-best place",
         "Another place nearby correlates better: the margins are {peak_margin:.1f} and "
         "{fine_margin:.1f} standard deviations.",
         "peak_margin and fine_margin are both negative",
