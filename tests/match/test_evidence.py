@@ -211,17 +211,22 @@ def test_a_contradiction_lowers_the_label_and_is_named(veto: Veto, search: Searc
 
 
 @pytest.mark.parametrize("search", SEARCHES)
-def test_a_veto_takes_one_step_and_doubt_may_stay(search: Search) -> None:
+def test_a_veto_takes_one_step_and_doubt_may_stay(
+    search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def vetoed(evidence: Evidence) -> bool:
         return any(one.term.startswith("veto") for one in explain(evidence, search).terms)
 
     doubt = nearly(search)
     framed, repeated = replace(doubt, frame_like=0.9), replace(doubt, repeats=3.0)
-    assert (judge(framed, search).label, vetoed(framed)) == ("no match", True)
+    assert (judge(framed, search).label, vetoed(framed)) == ("uncertain", False)
     assert (judge(repeated, search).label, vetoed(repeated)) == ("uncertain", False)
     faint = replace(FAINT, frame_like=0.9)
     assert judge(faint, search) == judge(FAINT, search)
     assert not vetoed(faint)
+    always = (Veto("any", "It contradicts itself.", "always", lambda _: True),)
+    monkeypatch.setattr("crosslook.match.evidence.VETOES", always)
+    assert (judge(doubt, search).label, vetoed(doubt)) == ("no match", True)
 
 
 @pytest.mark.parametrize("search", SEARCHES)

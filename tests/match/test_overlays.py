@@ -104,6 +104,12 @@ def test_a_pattern_all_over_is_said_and_not_left_out() -> None:
     assert [one.kind for one in said] == ["pattern"]
 
 
+def test_one_image_on_both_sides_is_no_pattern() -> None:
+    raw = _ground(1), 1.0 - _ground(1)
+    greys = make_grey_image(raw[0]), make_grey_image(raw[1])
+    assert leave_out(*greys, raw, [(0, 0)]) == (*greys, ())
+
+
 def test_repeats_of_an_orchard_lie_a_period_away() -> None:
     rows, cols = np.indices((SIDE, SIDE)) / 16.0
     away = np.hypot(rows - np.rint(rows), cols - np.rint(cols))

@@ -33,6 +33,7 @@ _FLAT = 0.02
 _MARGIN = 2  # pixels around a mark that it may have touched
 _LEAST_SHARED = 64  # pixels along a side
 _MOST_LEFT_OUT = 0.6
+_COARSE, _ALIKE = 8, 0.8
 _ACROSS, _FILLED, _LARGE = 0.7, 0.5, 0.06
 _STRONG = 0.7
 _LEAST_SIZE = 24  # pixels of a mark
@@ -109,9 +110,30 @@ def leave_out(
         return sar, optical, ()
     fraction = float(masks[0].mean())
     if max(fraction, float(masks[1].mean())) > _MOST_LEFT_OUT:
+        if any(_are_one_image(sar, optical, raw, offset) for offset in offsets):
+            return sar, optical, ()
         return sar, optical, (LeftOut("pattern", "all over", fraction),)
     said = _described(masks[0])
     return _without(sar, masks[0]), _without(optical, masks[1]), said
+
+
+def _are_one_image(
+    sar: GreyImage, optical: GreyImage, raw: tuple[FloatArray, FloatArray], offset: Shape
+) -> bool:
+    """Whether the ground itself is alike, coarse structure too: then no pattern lies over it."""
+    ours, theirs = _shared(sar.shape, optical.shape, offset)
+    size = tuple(max(1, (one.stop - one.start) // _COARSE) for one in reversed(ours))
+    if min(size) < 8:
+        return False
+    known = (sar.valid[ours] & optical.valid[theirs]).astype(np.float32)
+    filled = cv2.resize(known, size, interpolation=cv2.INTER_AREA) > 0.999
+    coarse = [
+        cv2.resize(values[part], size, interpolation=cv2.INTER_AREA)[filled]
+        for values, part in zip(raw, (ours, theirs), strict=True)
+    ]
+    if len(coarse[0]) < 64 or min(float(one.std()) for one in coarse) == 0.0:
+        return False
+    return bool(abs(np.corrcoef(*coarse)[0, 1]) > _ALIKE)
 
 
 def _shared(
