@@ -29,9 +29,10 @@ def ramp(angle: float, size: int = 64) -> np.ndarray:
 def oriented_planes(image: np.ndarray) -> np.ndarray:
     """Gradients of an image (H, W) split over 9 orientations, (9, H, W): a cell is a pixel."""
     shape = image.shape
-    shares = [_shares(length, 1, False) for length in shape]
+    rows, cols = (_shares(length, 1, False) for length in shape)
     cells = np.zeros((shape[0] + 2, 9, shape[1] + 2), np.float32)
-    gather_cells(*_gradients(image.astype(np.float32), 0.0), 9, *shares, cells)
+    magnitude, angle = _gradients(image.astype(np.float32), 0.0)
+    gather_cells(magnitude, angle, 9, rows, cols, cells)
     return np.moveaxis(cells[1:-1, :, 1:-1], 1, 0)
 
 
@@ -53,7 +54,7 @@ def plain_hog(grey: np.ndarray, cell: int, bins: int, soft: bool) -> np.ndarray:
     blocks = energy[:-1, :-1] + energy[1:, :-1] + energy[:-1, 1:] + energy[1:, 1:]
     norm = np.sqrt(blocks + 1e-6)
     ways = (norm[:-1, :-1], norm[1:, :-1], norm[:-1, 1:], norm[1:, 1:])
-    return np.mean([np.minimum(histograms / way, 0.3) for way in ways], axis=0)
+    return np.asarray(np.mean([np.minimum(histograms / way, 0.3) for way in ways], axis=0))
 
 
 @pytest.mark.parametrize(

@@ -73,9 +73,11 @@ def test_magsac_weight_falls_from_one_to_zero_at_the_threshold() -> None:
 def test_agreement_is_the_sum_of_weights_over_all_points() -> None:
     rng = np.random.default_rng(0)
     source, target = rng.normal(0.0, 40.0, (2, 60)) + 1j * rng.normal(0.0, 40.0, (2, 60))
-    factor = 1.0 + rng.normal(0.0, 0.05, 30) + 1j * rng.normal(0.0, 0.05, 30)
+    turned = 1.0 + rng.normal(0.0, 0.05, 30) + 1j * rng.normal(0.0, 0.05, 30)
+    factor = np.asarray(turned, np.complex128)
     target[:40] = source[:40] * 1.01 + 3.0 + rng.normal(0.0, 1.0, 40)
-    shift, weight = 3.0 + rng.normal(0.0, 1.0, 30) + 0j, rng.uniform(0.1, 2.0, 60)
+    moved, weight = 3.0 + rng.normal(0.0, 1.0, 30), rng.uniform(0.1, 2.0, 60)
+    shift = np.asarray(moved, np.complex128)
     table = magsac_weight(np.linspace(0.0, 8.0, 1025), 8.0)
     summed = agreements((factor, shift), (source, target, weight), 8.0, table)
     distance = np.abs(factor[:, None] * source + shift[:, None] - target)
