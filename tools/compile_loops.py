@@ -2,8 +2,8 @@
 
     python tools/compile_loops.py
 
-numba stores what it compiles beside the sources, so this takes some twenty seconds once after
-an installation, and two when nothing has changed.
+numba stores what it compiles beside the sources, so this takes about a minute once after
+an installation, and two seconds when nothing has changed.
 """
 
 from __future__ import annotations
