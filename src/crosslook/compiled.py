@@ -43,7 +43,11 @@ class _Notice(event.Listener):  # type: ignore[misc]  # numba has no types
         self._is_said = True
         stage("compilation")
         if sys.stderr.isatty():
-            print("Compiling loops, once per installation: about a minute.", file=sys.stderr, flush=True)
+            print(
+                "Compiling loops, once per installation: about a minute.",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def on_end(self, event: Any) -> None:
         """Nothing to do."""
