@@ -18,14 +18,12 @@ import argparse
 import csv
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import asdict
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 from time import monotonic, process_time
 from typing import Any
-from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -36,30 +34,16 @@ from crosslook.extract.registry import open_extractor
 from crosslook.geo.image import open_image
 from crosslook.geo.raster import RasterArray
 from crosslook.match.align import Alignment
-from crosslook.match.align import align as original
 from crosslook.match.evidence import Evidence, Verdict
 from crosslook.match.matchers.template import TemplateMatcher
 from crosslook.match.settings import DEFAULT_EXTRACTOR, RegisterSettings
 from crosslook.match.starts import search_areas
-from evidence_atlas import build_all, chip_of, located
+from evidence_atlas import build_all, chip_of, located, recorded
 from evidence_cases import Ask, Family, Trial, families, schedule, simulated
 from registration_cases import FAILED_PX
 
 Row = dict[str, Any]
 ATLAS = "atlas"
-
-
-@contextmanager
-def recorded() -> Iterator[list[Alignment]]:
-    """All alignments that a registration makes within."""
-    made: list[Alignment] = []
-
-    def align(*given: Any) -> Alignment:
-        made.append(original(*given))
-        return made[-1]
-
-    with patch.object(registering, "align", align):
-        yield made
 
 
 def register_rows(trial: Trial) -> Iterator[Row]:
@@ -69,7 +53,7 @@ def register_rows(trial: Trial) -> Iterator[Row]:
     optical = open_image(RasterArray.of(trial.optical), "optical")
     extractor, matcher = open_extractor(DEFAULT_EXTRACTOR), TemplateMatcher(settings)
     for area in search_areas((sar, optical), trial.placed, extractor, settings):
-        with recorded() as made:
+        with recorded(registering) as made:
             found = registering.align_in(area, matcher, settings)
             final = (
                 found if found.is_match else registering.with_model(found, area, matcher, settings)

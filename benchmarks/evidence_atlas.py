@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -129,15 +130,15 @@ def chip_of(data: Path, rng: np.random.Generator, *, sensors: bool) -> Chip:
 
 
 @contextmanager
-def recorded() -> Iterator[list[Alignment]]:
-    """All alignments that a location makes within."""
+def recorded(caller: ModuleType) -> Iterator[list[Alignment]]:
+    """All alignments that a module which calls ``align`` makes within."""
     made: list[Alignment] = []
 
     def align(*given: Any) -> Alignment:
         made.append(original(*given))
         return made[-1]
 
-    with patch.object(locating, "align", align):
+    with patch.object(caller, "align", align):
         yield made
 
 
@@ -155,7 +156,7 @@ def located(
         truth = placement(grid, atlas.grid.pixels) @ chip.truth
     centre = np.array([chip.sar.shape], np.float64) / 2
     gsd = atlas.grid.ground_metres(centre if truth is None else truth(centre))
-    with recorded() as made:
+    with recorded(locating) as made:
         result = locating.locate(RasterArray.of(chip.sar, name=chip.name), atlas, gsd=gsd)
     for one in made:
         error = FAILED_PX

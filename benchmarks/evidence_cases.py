@@ -118,9 +118,8 @@ def families(data: Path) -> list[Family]:
             if often:
                 out.append(Family(f"{name}-{ask.kind}-{ask.away}", often, make, ask))
     for side, often in ((384, 3.0), (512, 2.0), (1024, 0.6), (2048, 0.15)):
-        for kind, share in (("right", 1.0), ("wrong", 0.6)):
-            ask = Ask(kind, "near", side)  # type: ignore[arg-type]
-            out.append(Family(f"window-{kind}-{side}", often * share, sentinel.trial, ask))
+        for ask, share in ((Ask("right", "near", side), 1.0), (Ask("wrong", "near", side), 0.6)):
+            out.append(Family(f"window-{ask.kind}-{side}", often * share, sentinel.trial, ask))
     for side, often in ((256, 2.0), (512, 0.4)):
         ask = Ask("quarter", "near", side)
         out.append(Family(f"window-quarter-{side}", often, sentinel.trial, ask))

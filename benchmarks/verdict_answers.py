@@ -54,9 +54,9 @@ class Answers:
     @classmethod
     def read(cls, files: list[Path]) -> Answers:
         """Of CSVs of evidence.py."""
-        order = {search: n for n, search in enumerate(SEARCHES)}
+        order = {str(search): n for n, search in enumerate(SEARCHES)}
         rows = read_rows(files)
-        return cls(sorted(rows, key=lambda r: (r["key"], order[r["search"]], int(r["order"]))))  # type: ignore[index]
+        return cls(sorted(rows, key=lambda r: (r["key"], order[r["search"]], int(r["order"]))))
 
     def __len__(self) -> int:
         return len(self.rows)

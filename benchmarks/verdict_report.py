@@ -192,8 +192,8 @@ def _by_search(judged: Judged, clear: Flags) -> Iterator[Sequence[str]]:
     answers = judged.answers
     for search in SEARCHES:
         mine = judged.is_answer & (answers.search == search)
-        told = mine & (answers.right | answers.wrong)
-        auroc = f"{roc_auc_score(answers.right[told], judged.confidence[told]):.4f}"
+        clear = mine & (answers.right | answers.wrong)
+        auroc = f"{roc_auc_score(answers.right[clear], judged.confidence[clear]):.4f}"
         yield [named(search), auroc, *worth(judged, mine)]
         large = mine & (answers.size >= 160)
         yield [f"{named(search)}, from 160 px", "", *worth(judged, large)]
@@ -245,15 +245,15 @@ def _cost(judged: Judged) -> Iterator[Sequence[str]]:
         mine = judged.is_answer & ((answers.search == "atlas") == (search == "locate"))
         would = mine & (judged.raw == 2)
         for veto in [*(v.name for v in VETOES), "any"]:
-            held = every if veto == "any" else answers.vetoed[veto]
-            if not held[mine].any() and search == "locate":
+            applies = every if veto == "any" else answers.vetoed[veto]
+            if not applies[mine].any() and search == "locate":
                 continue
             yield [
                 f"`{search}`: {veto}",
-                fraction(held[mine & answers.right]),
-                fraction(held[mine & answers.wrong]),
-                fraction(held[would & answers.right]),
-                f"{int(held[would & answers.wrong].sum())} of {(would & answers.wrong).sum()}",
+                fraction(applies[mine & answers.right]),
+                fraction(applies[mine & answers.wrong]),
+                fraction(applies[would & answers.right]),
+                f"{int(applies[would & answers.wrong].sum())} of {(would & answers.wrong).sum()}",
             ]
 
 

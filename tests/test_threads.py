@@ -46,11 +46,7 @@ def test_a_limit_holds_for_what_is_within_and_leaves_nothing_behind() -> None:
     assert (cv2.getNumThreads(), blas()) == before
 
 
-def test_libraries_have_one_thread_where_the_work_falls_into_pieces(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # Other tests load libraries that bring a BLAS and are used by no command.
-    monkeypatch.setattr(threads._LIBRARIES, "_pools", {})
+def test_libraries_have_one_thread_where_the_work_falls_into_pieces() -> None:
     with threads.limited(2):
         assert cv2.getNumThreads() == 2
         with threads.limited(in_pieces=True):

@@ -112,7 +112,7 @@ class _Libraries:
         self._asked: list[tuple[int, int]] = []
         self._now: tuple[Any, ...] = ()
         self._undo: list[Callable[[], object]] = []
-        self._pools: dict[tuple[str, ...], Any] = {}
+        self._pools: tuple[int, Any] = (0, None)
 
     @contextmanager
     def at(self, fine: int, coarse: int) -> Iterator[None]:
@@ -129,7 +129,7 @@ class _Libraries:
                 self._apply()
 
     def _apply(self) -> None:
-        loaded = tuple(name for name in _WITH_THREADS if name in sys.modules)
+        loaded = len(sys.modules)  # a module that came since may have brought a library
         lowest = tuple(map(min, zip(*self._asked, strict=True)))
         if self._now == (lowest, loaded):
             return
@@ -139,20 +139,18 @@ class _Libraries:
         if not lowest:
             return
         fine, coarse = lowest
-        if "cv2" in loaded:
+        if "cv2" in sys.modules:
             cv2 = sys.modules["cv2"]
             self._undo.append(partial(cv2.setNumThreads, cv2.getNumThreads()))
             cv2.setNumThreads(fine)
-        if "torch" in loaded:
+        if "torch" in sys.modules:
             torch = sys.modules["torch"]
             self._undo.append(partial(torch.set_num_threads, torch.get_num_threads()))
             torch.set_num_threads(coarse)
-        if loaded not in self._pools:  # to look for them takes milliseconds
-            self._pools[loaded] = ThreadpoolController()
-        limits = self._pools[loaded].limit(limits={"blas": fine, "openmp": coarse})
+        if self._pools[0] != loaded:  # to look for them takes milliseconds
+            self._pools = loaded, ThreadpoolController()
+        limits = self._pools[1].limit(limits={"blas": fine, "openmp": coarse})
         self._undo.append(limits.restore_original_limits)
 
 
-_WITH_THREADS = ("cv2", "numpy", "scipy.linalg", "torch", "sklearn", "faiss")
-"""What brings threads of its own, or a BLAS of its own, when it is imported."""
 _LIBRARIES = _Libraries()

@@ -93,11 +93,11 @@ def logit(evidence: Evidence, search: Search) -> float:
 def test_contributions_add_up_to_the_confidence(search: Search) -> None:
     rng = np.random.default_rng(0)
     for evidence in (drawn(rng, search) for _ in range(100)):
-        told = explain(evidence, search)
-        assert told.base + sum(one.logit for one in told.terms) == pytest.approx(
+        explained = explain(evidence, search)
+        assert explained.base + sum(one.logit for one in explained.terms) == pytest.approx(
             logit(evidence, search), abs=1e-6
         )
-        sizes = [abs(one.logit) for one in told.terms]
+        sizes = [abs(one.logit) for one in explained.terms]
         assert sizes == sorted(sizes, reverse=True)
 
 
@@ -203,10 +203,10 @@ def test_a_contradiction_lowers_the_label_and_is_named(veto: Veto, search: Searc
     verdict = judge(evidence, search)
     assert verdict.label == "uncertain"
     assert verdict.confidence < fitted_values()[search]["thresholds"]["match"]
-    told = explain(evidence, search)
-    (taken,) = [one for one in told.terms if one.term == f"veto: {veto.name}"]
+    explained = explain(evidence, search)
+    (taken,) = [one for one in explained.terms if one.term == f"veto: {veto.name}"]
     assert (taken.sign, "{" in taken.sentence) == ("against", False)
-    total = told.base + sum(one.logit for one in told.terms)
+    total = explained.base + sum(one.logit for one in explained.terms)
     assert total == pytest.approx(logit(evidence, search), abs=1e-6)
 
 

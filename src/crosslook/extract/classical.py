@@ -82,11 +82,17 @@ class Hog(Extractor):
         height, width = images.shape[2] // cell, images.shape[3] // cell
         out = np.empty((len(images), bins, height, width), np.float32)
         for image, result in zip(images, out, strict=True):
-            grey = image[0] if is_grey(image[None]) else image.mean(axis=0)
+            grey = image[0] if is_grey(image[None]) else _mean(image)
             cells = np.zeros((height + 2, bins, width + 2), np.float32)
             gather_cells(*_gradients(grey, blur), bins, rows, cols, cells)
             normalise_blocks(cells, float(self.options["clip"]), _EPSILON**2, result)
         return out, None
+
+
+def _mean(image: FloatArray) -> FloatArray:
+    """Mean of three planes; of equal ones exactly any of them."""
+    first = image[0]
+    return np.asarray(first + ((image[1] - first) + (image[2] - first)) / np.float32(3.0))
 
 
 def _gradients(grey: FloatArray, blur: float) -> tuple[FloatArray, FloatArray]:

@@ -590,10 +590,10 @@ def sentences(match: dict[str, Any]) -> list[dict[str, Any]]:
     """
     evidence = read_evidence(match.get("evidence") or {})
     search: Search = match.get("judged_as") or match.get("search") or "initial"
-    told = match.get("explanation") or asdict(explain(evidence, search))
+    explained = match.get("explanation") or asdict(explain(evidence, search))
     # What an older version did not measure speaks neither for nor against.
     measured = _current_names(match.get("evidence") or {})
-    terms = [t for t in told["terms"] if t["term"] in measured or t["term"].startswith(_VETO)]
+    terms = [t for t in explained["terms"] if t["term"] in measured or t["term"].startswith(_VETO)]
     lines = [{"sign": t["sign"], "text": t["sentence"], "logit": t["logit"]} for t in terms]
     model = str((match.get("transform") or {}).get("model", ""))
     hint = relief_hint(evidence, match["verdict"], model, match.get("working_pixel", 1))

@@ -298,11 +298,11 @@ def _constant(sar: FloatArray, optical: FloatArray, known: Mask) -> tuple[Mask, 
 def _at_spikes(values: FloatArray, known: Mask) -> Mask:
     """Pixels of a value that is far more frequent than those around it."""
     part = (slice(None, None, 1 + (values.size > _MANY)),) * 2
-    held = values[part][known[part]]
-    if held.size == 0 or not (high := float(held.max())) > (low := float(held.min())):
+    sampled = values[part][known[part]]
+    if sampled.size == 0 or not (high := float(sampled.max())) > (low := float(sampled.min())):
         return np.zeros(known.shape, np.bool_)
     scale = np.float32((_LEVELS - 1) / (high - low))
-    count = np.bincount(((held - np.float32(low)) * scale).astype(np.intp), minlength=_LEVELS)
+    count = np.bincount(((sampled - np.float32(low)) * scale).astype(np.intp), minlength=_LEVELS)
     used = np.flatnonzero(count)
     if len(used) <= _BESIDE:
         return np.zeros(known.shape, np.bool_)
