@@ -9,8 +9,8 @@ import numpy as np
 from crosslook.compiled import compiled
 from crosslook.types import Array
 
-SHIFT, SIMILARITY, AFFINE, HOMOGRAPHY = range(4)
-_STILL_PX = 1e-4  # a fit that moves no point farther has settled
+SHIFT, SIMILARITY, AFFINE = range(3)
+STILL_PX = 1e-4  # a fit that moves no point farther has settled
 _FAINT = 1e-12
 
 
@@ -48,7 +48,7 @@ def polished(
             weight[n] = own[n] * marginal(distance[n], threshold)
             counted += weight[n] > 0.0
             moved = max(moved, abs(distance[n] - before[n]))
-        if counted < least or moved < _STILL_PX:
+        if counted < least or moved < STILL_PX:
             return matrix
         before = distance
         matrix = least_squares(kind, source, target, weight)
@@ -80,75 +80,47 @@ def distances(matrix: Array, source: Array, target: Array) -> Array:
 
 @compiled
 def least_squares(kind: int, source: Array, target: Array, weight: Array) -> Array:
-    """The matrix (3, 3) of a model fitted to points (n, 2), (n, 2) of some weights (n,)."""
-    if kind == HOMOGRAPHY:
-        return _homography(source, target, weight)
-    total = weight.sum()
-    centre, there = np.zeros(2), np.zeros(2)
-    for n in range(len(weight)):
-        for k in range(2):
-            centre[k] += weight[n] / total * source[n, k]
-            there[k] += weight[n] / total * target[n, k]
-    matrix = np.eye(3)
-    if kind != SHIFT:
-        matrix[:2, :2] = _linear(kind, source - centre, target - there, weight)
-    for k in range(2):
-        matrix[k, 2] = there[k] - matrix[k, 0] * centre[0] - matrix[k, 1] * centre[1]
-    return matrix
+    """The matrix (3, 3) of a model fitted to points (n, 2), (n, 2) of some weights (n,).
 
-
-@compiled
-def _linear(kind: int, source: Array, target: Array, weight: Array) -> Array:
-    """What turns, scales and, of an affine map, shears; of centred points."""
-    own, cross = np.zeros((2, 2)), np.zeros((2, 2))
+    Umeyama (1991) in closed form in the plane; an affine map by its normal equations. All in
+    numbers: expressions of arrays take seconds to compile.
+    """
+    total = a = b = c = d = 0.0
     for n in range(len(weight)):
-        for i in range(2):
-            for j in range(2):
-                own[i, j] += weight[n] * source[n, i] * source[n, j]
-                cross[i, j] += weight[n] * target[n, i] * source[n, j]
-    out = np.empty((2, 2))
+        total += weight[n]
+        a += weight[n] * source[n, 0]
+        b += weight[n] * source[n, 1]
+        c += weight[n] * target[n, 0]
+        d += weight[n] * target[n, 1]
+    a, b, c, d = a / total, b / total, c / total, d / total
+    own_00 = own_01 = own_11 = 0.0
+    cross_00 = cross_01 = cross_10 = cross_11 = 0.0
+    for n in range(len(weight)):
+        row, col = source[n, 0] - a, source[n, 1] - b
+        down, right = weight[n] * (target[n, 0] - c), weight[n] * (target[n, 1] - d)
+        own_00 += weight[n] * row * row
+        own_01 += weight[n] * row * col
+        own_11 += weight[n] * col * col
+        cross_00 += down * row
+        cross_01 += down * col
+        cross_10 += right * row
+        cross_11 += right * col
+    p, q, r, s = 1.0, 0.0, 0.0, 1.0
     if kind == SIMILARITY:
-        # Umeyama 1991, in closed form in the plane.
-        power = max(own[0, 0] + own[1, 1], 1e-12)
-        along, turned = cross[0, 0] + cross[1, 1], cross[0, 1] - cross[1, 0]
-        out[0, 0] = out[1, 1] = along / power
-        out[0, 1], out[1, 0] = turned / power, -turned / power
-        return out
-    area = own[0, 0] * own[1, 1] - own[0, 1] * own[1, 0]
-    if area <= _FAINT * own[0, 0] * own[1, 1]:  # all on one line: a singular matrix
-        return np.zeros((2, 2))
-    for i in range(2):
-        out[i, 0] = (cross[i, 0] * own[1, 1] - cross[i, 1] * own[1, 0]) / area
-        out[i, 1] = (cross[i, 1] * own[0, 0] - cross[i, 0] * own[0, 1]) / area
-    return out
-
-
-@compiled
-def _homography(source: Array, target: Array, weight: Array) -> Array:
-    """Direct linear transform in centred coordinates (Hartley 1997), by normal equations."""
-    count = len(weight)
-    centre = np.array([source[:, 0].mean(), source[:, 1].mean()])
-    scale = math.sqrt(((source - source.mean()) ** 2).mean())
-    if not scale > 0.0:
-        scale = 1.0
-    normal = np.zeros((9, 9))
-    row = np.empty(9)
-    for n in range(count):
-        down, right = (source[n, 0] - centre[0]) / scale, (source[n, 1] - centre[1]) / scale
-        for k in range(2):
-            to = (target[n, k] - centre[k]) / scale
-            row[:] = 0.0
-            row[3 * k], row[3 * k + 1], row[3 * k + 2] = down, right, 1.0
-            row[6], row[7], row[8] = -to * down, -to * right, -to
-            for i in range(9):
-                part = weight[n] * row[i]
-                for j in range(i + 1):
-                    normal[i, j] += part * row[j]
-    solution = np.ascontiguousarray(np.linalg.eigh(normal)[1][:, 0]).reshape(3, 3)
-    frame = np.diag(np.array([1.0 / scale, 1.0 / scale, 1.0]))
-    back = np.diag(np.array([scale, scale, 1.0]))
-    frame[0, 2], frame[1, 2] = -centre[0] / scale, -centre[1] / scale
-    back[0, 2], back[1, 2] = centre[0], centre[1]
-    matrix: Array = back @ solution @ frame
-    matrix /= matrix[2, 2]
+        power = max(own_00 + own_11, _FAINT)
+        p = s = (cross_00 + cross_11) / power
+        q = (cross_01 - cross_10) / power
+        r = -q
+    elif kind == AFFINE:
+        area = own_00 * own_11 - own_01 * own_01
+        p = q = r = s = 0.0  # all on one line: a singular matrix
+        if area > _FAINT * own_00 * own_11:
+            p = (cross_00 * own_11 - cross_01 * own_01) / area
+            q = (cross_01 * own_00 - cross_00 * own_01) / area
+            r = (cross_10 * own_11 - cross_11 * own_01) / area
+            s = (cross_11 * own_00 - cross_10 * own_01) / area
+    matrix = np.zeros((3, 3))
+    matrix[0, 0], matrix[0, 1], matrix[0, 2] = p, q, c - p * a - q * b
+    matrix[1, 0], matrix[1, 1], matrix[1, 2] = r, s, d - r * a - s * b
+    matrix[2, 2] = 1.0
     return matrix

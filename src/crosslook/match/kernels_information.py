@@ -71,11 +71,17 @@ def source_matrix(matrix: Array, every: int) -> Array:
         for j in range(3):  # the adjugate: a factor changes no homogeneous map
             a, b, c, d = (j + 1) % 3, (j + 2) % 3, (i + 1) % 3, (i + 2) % 3
             out[i, j] = matrix[a, c] * matrix[b, d] - matrix[a, d] * matrix[b, c]
-    out /= out[2, 2]
-    out[:, 2] += 0.5 * (out[:, 0] + out[:, 1])
-    out[0] -= 0.5 * out[2]
-    out[1] -= 0.5 * out[2]
-    out[:, :2] *= every
+    depth = out[2, 2]
+    for i in range(3):  # in numbers: expressions of arrays take seconds to compile
+        for j in range(3):
+            out[i, j] /= depth
+        out[i, 2] += 0.5 * (out[i, 0] + out[i, 1])
+    for j in range(3):
+        out[0, j] -= 0.5 * out[2, j]
+        out[1, j] -= 0.5 * out[2, j]
+    for i in range(3):
+        out[i, 0] *= every
+        out[i, 1] *= every
     return out
 
 

@@ -21,6 +21,8 @@ def fit_exact(source: Array, target: Array, model: Model) -> Transform:
     from crosslook.match.kernels_fit import least_squares
 
     points = _points(source, target, None)
+    if model == "homography":
+        return Transform(_homography(points, points.weight), model)
     return Transform(least_squares(_KINDS.index(model), *points), model)
 
 
@@ -36,7 +38,7 @@ def similarity_matrix(factor: complex, shift: complex) -> Array:
     return matrix
 
 
-_KINDS = ("shift", "similarity", "affine", "homography")  # as the kernels number them
+_KINDS = ("shift", "similarity", "affine")  # as the kernels number them
 MINIMUM = {"shift": 1, "similarity": 2, "affine": 3, "homography": 4, "tps": 6}
 _HYPOTHESES = 2000
 _MANY_POINTS = 1500  # of which not all pairs are written down
@@ -289,9 +291,44 @@ def _polish(matrix: Array, model: str, points: _Points, threshold: float) -> Arr
     from crosslook.match.kernels_fit import polished
 
     start = np.array(matrix, np.float64)  # a loop takes what may be written
+    if model == "homography":
+        return _polished_homography(start, points, threshold)
     rounds = threshold, _POLISH_ROUNDS
     found = polished(start, _KINDS.index(model), (*points,), MINIMUM[model], rounds)
     return np.asarray(found, np.float64)
+
+
+def _polished_homography(matrix: Array, points: _Points, threshold: float) -> Array:
+    """As the compiled loop does it; eigenvectors take long to compile."""
+    from crosslook.match.kernels_fit import STILL_PX, distances
+
+    before = np.full(len(points.source), np.inf)
+    for _ in range(_POLISH_ROUNDS):
+        distance = distances(matrix, points.source, points.target)
+        weight = magsac_weight(distance, threshold) * points.weight
+        moved = float(np.abs(distance - before).max(initial=0.0))
+        if np.count_nonzero(weight > 0.0) < MINIMUM["homography"] or moved < STILL_PX:
+            return matrix
+        before, matrix = distance, _homography(points, weight)
+    return matrix
+
+
+def _homography(points: _Points, weight: Array) -> Array:
+    """Direct linear transform in centred coordinates (Hartley 1997), by normal equations."""
+    source, target, _ = points
+    centre, scale = source.mean(axis=0), float(source.std()) or 1.0
+    own = np.column_stack([(source - centre) / scale, np.ones(len(source))])
+    to, none = (target - centre) / scale, np.zeros_like(own)
+    design = np.concatenate(
+        [np.hstack([own, none, -to[:, :1] * own]), np.hstack([none, own, -to[:, 1:] * own])]
+    )
+    normal = (design * np.tile(weight, 2)[:, None]).T @ design
+    solution = np.linalg.eigh(normal)[1][:, 0].reshape(3, 3)
+    frame, back = np.diag([1.0 / scale, 1.0 / scale, 1.0]), np.diag([scale, scale, 1.0])
+    frame[:2, 2], back[:2, 2] = -centre / scale, centre
+    matrix = back @ solution @ frame
+    with np.errstate(divide="ignore", invalid="ignore"):  # what is not finite is refused later
+        return np.asarray(matrix / matrix[2, 2], np.float64)
 
 
 def _is_sane(matrix: Array) -> bool:
