@@ -28,7 +28,7 @@ import numpy as np
 from scipy.optimize import linprog, minimize
 from scipy.sparse import eye_array, hstack
 
-from crosslook.match.evidence import VERDICT_FILE, Use, terms_of, use_of
+from crosslook.match.evidence import Use, terms_of, use_of
 from crosslook.match.settings import Search
 from crosslook.types import Array
 from verdict_answers import SEARCHES, Answers, Flags, Names
@@ -64,7 +64,7 @@ class Logistic:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", type=Path, nargs="+", help="CSVs of evidence.py")
-    parser.add_argument("--out", type=Path, default=VERDICT_FILE, help="verdict.json")
+    parser.add_argument("--out", type=Path, default=None, help="verdict.json to write")
     parser.add_argument("--report", type=Path, default=None, help="Markdown of all tables")
     parser.add_argument("--figure", type=Path, default=None, help="PNG of reliability")
     parser.add_argument("--doubtful", type=Path, default=None, help="keys, one a line")
@@ -74,7 +74,8 @@ def main() -> None:
     judged = Judged(answers, sure, THRESHOLDS)
     fitted: dict[str, Any] = {s: fitted_search(judged, s) for s in SEARCHES}
     fitted["error"], within = fit_errors(judged)
-    given.out.write_text(json.dumps(fitted, indent=2) + "\n", encoding="utf-8")
+    if given.out is not None:
+        given.out.write_text(json.dumps(fitted, indent=2) + "\n", encoding="utf-8")
     doubtful = given.doubtful.read_text(encoding="utf-8").split() if given.doubtful else []
     text = report(judged, within, doubtful)
     print(text)
