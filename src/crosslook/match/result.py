@@ -33,8 +33,10 @@ from crosslook.match.files import (
     write_images,
     write_tie_points,
 )
+from crosslook.match.lattice import FIELD_FILE, node_grid, write_lattice
 from crosslook.match.overlays import LeftOut
 from crosslook.match.placement import placement
+from crosslook.match.scene.result import SceneMatch
 from crosslook.match.settings import Search
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform
@@ -95,6 +97,9 @@ class MatchResult:
     repeats : tuple of dict
         Other places that fit nearly as well, since the ground repeats itself: ``shift`` from
         the answer in optical pixels (rows, columns), ``score`` over that of the answer.
+    scene : SceneMatch or None
+        What matching in tiles added, where the pair was larger than the working grid;
+        ``transform`` and ``tie_points`` are then those of the whole scene at its own resolution.
     """
 
     verdict: Label
@@ -117,6 +122,7 @@ class MatchResult:
     judged_as: Search = "initial"
     left_out: tuple[LeftOut, ...] = ()
     repeats: tuple[dict[str, Any], ...] = ()
+    scene: SceneMatch | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -200,6 +206,7 @@ class MatchResult:
             "window": None if self.window is None else asdict(self.window),
             "working_pixel": self.working_pixel,
             "settings": self.settings,
+            **({} if self.scene is None else {"scene": self.scene.to_dict()}),
         }
 
     @property
@@ -256,6 +263,11 @@ class MatchResult:
             if name != "tie_points.csv":  # replaced: it tells of others that they are ours
                 (out / name).unlink(missing_ok=True)
         write_tie_points(out, self.tie_points, transform, self.sar.grid, self.optical.grid)
+        if transform is not None and (field := transform.lattice) is not None:
+            nodes = node_grid(self.optical.grid, field.nodes, field.values.shape[:2])
+            write_lattice(out / FIELD_FILE, field.values, nodes, self.verdict)
+        if self.scene is not None:
+            self.scene.write(out, self.optical.grid, self.verdict)
         if transform is not None and (force or self.verdict == "match"):
             write_aligned(out / "aligned.tif", self.sar, self.optical, transform, self.verdict)
             panels = side_by_side(self.sar, self.optical, transform)
