@@ -17,7 +17,7 @@ from crosslook.data.simulate.settings import SceneOptions
 from crosslook.types import Array, FloatArray, Mask, Window
 
 STEP = 3
-"""Pixels of the optical image along a side of a cell, of which the middle pixel is measured."""
+"""Pixels of the optical image along a side of a cell, of which the central pixel is measured."""
 
 OUTSIDE, LAND, OPEN_WATER, CLOUD, CHANGED, HIDDEN = range(6)
 STATES = ("outside", "land", "water", "cloud", "changed", "hidden")
@@ -44,13 +44,13 @@ class DenseTruth:
 
 
 def cells_of(shape: tuple[int, int]) -> tuple[int, int]:
-    """Rows and columns of cells whose middle lies in a scene of ``shape``."""
+    """Rows and columns of cells whose centre lies in a scene of ``shape``."""
     rows, cols = (len(range(STEP // 2, side, STEP)) for side in shape)
     return rows, cols
 
 
 def heights(scene: SceneOptions, window: Window) -> FloatArray:
-    """Metres of the terrain in the middle of cells, (h, w): no houses, trees or seams.
+    """Metres of the terrain at the centres of cells, (h, w): no houses, trees or seams.
 
     ``window`` is one of the scene, in pixels; it begins with a cell.
     """

@@ -1,4 +1,4 @@
-"""Where a SAR image shows the ground: the map of the whole scene, and what bends within it.
+"""Where a SAR image shows the ground: the map of the whole scene, and what displaces parts of it.
 
 Positions are (row, column) of the scene's own grid, continuous, pixel centres
 at +0.5. A place ``g`` of the ground is seen in the optical image at ``g``, or

@@ -18,9 +18,9 @@ class SceneOptions(SeedOption):
     """A scene of a synthetic world, and how it was seen.
 
     The SAR image is off by ``shift``, ``rotation`` and ``scale`` about the
-    scene's centre; see :func:`~crosslook.data.simulate.geometry.truth_matrix`. What bends
-    within the scene (``wander``, ``seam``, ``uncorrected``) and what one image
-    does not show of the other (``sea``, ``clouds``, ``changed``) come on top;
+    scene's centre; see :func:`~crosslook.data.simulate.geometry.truth_matrix`.
+    What displaces parts of it (``wander``, ``seam``, ``uncorrected``) and what
+    hides them (``sea``, ``clouds``, ``changed``) come on top;
     :mod:`crosslook.data.simulate.dense` has the truth of every place.
     """
 
