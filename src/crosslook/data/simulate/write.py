@@ -159,18 +159,13 @@ def write_pairs(out: Path | str, count: int, settings: SimulateOptions) -> list[
 
     ``out/optical/<id>.tif`` is uint8 red, green, blue; ``out/sar/<id>.tif``
     float32 linear intensity. Both claim the same UTM grid: where a shift,
-    rotation or scale is set, the SAR file's georeference is wrong by it. Where
-    no one matrix is the truth of all places (``uncorrected``, ``wander``,
-    ``seam``), or places are hidden (``sea``, ``clouds``, ``changed``), three
-    more files have it for cells of three pixels of the optical image:
-    ``displacement/<id>.tif``, by how many rows and columns each place lies
-    elsewhere in the SAR image; ``ground/<id>.tif``, what it is
-    (:data:`~crosslook.data.simulate.dense.STATES`); and ``heights/<id>.tif``,
-    metres, as an elevation model.
+    rotation or scale is set, the SAR file's georeference is wrong by it.
     ``truth.csv`` has the matrix of every pair, ``truth.json`` the settings
-    beside them. Files from an earlier call are replaced; a call that was
-    stopped or killed is gone on with: ``truth.csv`` is written when the rest
-    is there.
+    beside them. Of scenes that are more than shifted, rotated and scaled
+    there are also ``displacement/``, ``ground/`` and ``heights/``
+    (:mod:`crosslook.data.simulate.dense`), the last as an elevation model.
+    Files from an earlier call are replaced; one that was killed is gone on with:
+    ``truth.csv`` is written when the rest is there.
 
     Parameters
     ----------
