@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from xml.etree.ElementTree import Comment, Element, SubElement, fromstring, tostring
 
 import numpy as np
@@ -90,7 +90,11 @@ def read_match(match: Place | MatchResult) -> Match:
         raise MatchError("there was no match, so nothing can be brought along by it.")
     try:
         sar, optical = (grid_of(values["images"][name]) for name in ("sar", "optical"))
-        transform = Transform.from_dict(values["transform"])
+        transform = (
+            cast(Transform, match.transform)
+            if isinstance(match, MatchResult)
+            else Transform.from_dict(values["transform"], _folder_of(Path(match)))
+        )
         return Match(
             transform, sar, optical, values["verdict"], values["images"]["optical"]["name"]
         )
@@ -98,6 +102,10 @@ def read_match(match: Place | MatchResult) -> Match:
         raise InputError(
             f"{match} lacks what a match.json holds ({error!r}). Run register again."
         ) from error
+
+
+def _folder_of(path: Path) -> Path:
+    return path if path.is_dir() else path.parent
 
 
 def _load(path: Path) -> dict[str, Any]:

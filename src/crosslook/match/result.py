@@ -34,8 +34,10 @@ from crosslook.match.files import (
     write_tie_points,
 )
 from crosslook.match.hints import HeldOut, held_out, relief_hint
+from crosslook.match.lattice import FIELD_FILE, node_grid, write_lattice
 from crosslook.match.overlays import LeftOut
 from crosslook.match.placement import placement
+from crosslook.match.scene.result import SceneMatch
 from crosslook.match.settings import Search
 from crosslook.match.sides import Warned
 from crosslook.match.tie_points import TiePoints
@@ -99,6 +101,9 @@ class MatchResult:
         the answer in optical pixels (rows, columns), ``score`` over that of the answer.
     warnings : tuple of Warned
         What makes the result mean less than it says, as swapped images; ``notes`` begin with it.
+    scene : SceneMatch or None
+        What matching in tiles added, where the pair was larger than the working grid;
+        ``transform`` and ``tie_points`` are then those of the whole scene at its own resolution.
     """
 
     verdict: Label
@@ -122,6 +127,7 @@ class MatchResult:
     left_out: tuple[LeftOut, ...] = ()
     repeats: tuple[dict[str, Any], ...] = ()
     warnings: tuple[Warned, ...] = ()
+    scene: SceneMatch | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -209,6 +215,7 @@ class MatchResult:
             "window": None if self.window is None else asdict(self.window),
             "working_pixel": self.working_pixel,
             "settings": self.settings,
+            **({} if self.scene is None else {"scene": self.scene.to_dict()}),
         }
 
     @property
@@ -303,6 +310,11 @@ class MatchResult:
             if name != "tie_points.csv":  # replaced: it tells of others that they are ours
                 (out / name).unlink(missing_ok=True)
         write_tie_points(out, self.tie_points, transform, self.sar.grid, self.optical.grid)
+        if transform is not None and (field := transform.lattice) is not None:
+            nodes = node_grid(self.optical.grid, field.nodes, field.values.shape[:2])
+            write_lattice(out / FIELD_FILE, field.values, nodes, self.verdict)
+        if self.scene is not None:
+            self.scene.write(out, self.optical.grid, self.verdict)
         if transform is not None and (force or self.verdict == "match"):
             write_aligned(out / "aligned.tif", self.sar, self.optical, transform, self.verdict)
             panels = side_by_side(self.sar, self.optical, transform)
