@@ -1,4 +1,4 @@
-"""One hint at relief, one residual, no rotation of what has none: in Python, on the command line."""
+"""One hint at relief, one residual, no rotation of what has none."""
 
 from __future__ import annotations
 

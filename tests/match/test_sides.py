@@ -67,7 +67,7 @@ def test_one_band_of_an_optical_image_is_no_sar_image() -> None:
 
 def test_one_image_on_both_sides_is_noticed(pairs: Path, tmp_path: Path) -> None:
     sar, optical = images(pairs)
-    copy = shutil.copy(sar, tmp_path / "copy.tif")
+    copy = Path(shutil.copy(sar, tmp_path / "copy.tif"))
     assert kinds(sar, sar) == kinds(sar, copy) == kinds(optical, optical) == ["identical"]
 
 
