@@ -101,7 +101,7 @@ def errors_of(path: Path, transform: Transform) -> Array:
     assert np.isnan(
         shown[:, (rows < -1) | (cols < -1) | (rows > SIDE + 1) | (cols > SIDE + 1)]
     ).all()
-    return np.abs(shown - np.stack([rows, cols]))[:, inside]
+    return np.asarray(np.abs(shown - np.stack([rows, cols]))[:, inside])
 
 
 def test_all_polarisations_come_along_in_windows(
