@@ -18,7 +18,9 @@ from crosslook.atomic import write_bytes, write_csv, write_text
 from crosslook.geo.grey import GreyImage
 from crosslook.geo.grid import crs_of, file_crs, is_placed, to_lonlat
 from crosslook.geo.image import Image, ImageFile
+from crosslook.match.lattice import FIELD_FILE
 from crosslook.match.placement import to_plane
+from crosslook.match.scene.result import QUALITY_FILE, TILE_COLUMNS, TILES_FILE
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform, scaling, shift_by
 from crosslook.match.warp import covered_window, warp
@@ -38,6 +40,9 @@ WRITTEN = {
     "tie_points.csv": has_header(COLUMNS),
     "tie_points.geojson": is_marked,
     "tie_points.points": beside("tie_points.csv", has_header(COLUMNS)),  # as QGIS writes it
+    FIELD_FILE: is_marked,
+    QUALITY_FILE: is_marked,
+    TILES_FILE: has_header(TILE_COLUMNS),
     "aligned.tif": is_marked,
     "overlay.png": is_marked,
     "swipe.html": is_marked,
