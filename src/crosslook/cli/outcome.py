@@ -27,7 +27,7 @@ _REASONS = 2
 TABLE = "matches.csv"
 _COLUMNS = (
     "name", "verdict", "confidence", "longitude", "latitude",
-    "expected_error_px", "expected_error_m", "folder", "error",
+    "expected_error_px", "expected_error_m", "warning", "folder", "error",
 )  # fmt: skip
 
 
@@ -132,6 +132,7 @@ def _finish_item(
         "latitude": latitude,
         "expected_error_px": result.expected_error_px,
         "expected_error_m": result.expected_error_m,
+        "warning": " ".join(one.kind for one in result.warnings),
         "folder": item.folder,
         "error": "",
     }
@@ -152,13 +153,13 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
     if centre is not None and "lonlat" in centre:
         longitude, latitude = centre["lonlat"]
         parts.append(f"centre {longitude:.6f} {latitude:.6f}")
-    if result.expected_error_px is not None:
-        metres = result.expected_error_m
-        ground = "" if metres is None else f" ({metres:.1f} m)"
-        parts.append(f"expected error {result.expected_error_px:.1f} px{ground}")
+    if result.error_text:
+        parts.append(result.error_text)
     click.echo(f"{', '.join(parts)}; see {out}")
     if not name:
         _say_why(result)
+        if len(result.tie_points):
+            click.echo(f"tie points: {result.tie_point_text}")
     if result.search == "expanded":
         if isnan(result.confidence):  # then no place is sure, and every area is tried
             click.echo("no place is sure with this matcher, so the whole overlap was searched too")
@@ -166,9 +167,6 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
             click.echo("near its start the image fits nowhere, so the whole overlap was searched")
     if result.reason:
         click.echo(result.reason)
-    other = result.transform is not None and result.transform.model != "relief"
-    if result.settings.get("model") == "relief" and other:
-        click.echo("no relief was followed: too few clear tie points are displaced along one line")
     say_notes(result.notes)
     if result.hint:
         click.echo(result.hint)

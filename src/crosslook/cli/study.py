@@ -17,7 +17,7 @@ class SimulateInputs(Settings):
     """How much is simulated, and where it goes."""
 
     out: Annotated[Path, Cli(metavar="FOLDER")] = Field(
-        description="Folder for optical/, sar/ and truth."
+        description="Folder for optical/, sar/ and the truth."
     )
     count: int = Field(default=4, description="Number of scene pairs, 1 to 100,000.")
 

@@ -365,7 +365,7 @@ def written_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
     stage("read")
     source = Path(work["folder"])
     match = json.loads((source / "match.json").read_text(encoding="utf-8"))
-    placed = _opened(match, work)
+    placed = _opened(match, work, source)
     extra: dict[str, Any] = {}
     if "atlas" in work:
         stage("search")
@@ -378,7 +378,7 @@ def written_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {"match": match, "words": sentences(match)}
 
 
-def _opened(match: dict[str, Any], work: dict[str, Any]) -> PlacedMatch:
+def _opened(match: dict[str, Any], work: dict[str, Any], folder: Path) -> PlacedMatch:
     """Both images, each on the pixels on which it was matched."""
     settings, window = match["settings"], match["window"]
     names = ("sar", "optical", "bands", "height", "dem", "crs")
@@ -394,7 +394,7 @@ def _opened(match: dict[str, Any], work: dict[str, Any]) -> PlacedMatch:
     return PlacedMatch(
         sar=sar,
         optical=_same(optical, match["images"]["optical"]),
-        transform=None if transform is None else Transform.from_dict(transform),
+        transform=None if transform is None else Transform.from_dict(transform, folder),
         window=None if window is None else Window(**window),
         footprint=match["footprint"],
         alternatives=tuple(match["alternatives"]),

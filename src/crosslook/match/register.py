@@ -24,6 +24,7 @@ from crosslook.match.relief import heights_on, view_geometry
 from crosslook.match.result import Failure, MatchResult
 from crosslook.match.select import FLAT_MODELS, ModelRequest, select_model
 from crosslook.match.settings import Model, RegisterCall, RegisterSettings, TransformModel
+from crosslook.match.sides import announced, check_sides
 from crosslook.match.starts import SearchArea, Start, search_areas, start_of
 from crosslook.match.transform import Transform
 from crosslook.match.warped_file import RESAMPLING
@@ -108,6 +109,7 @@ def _registered(
     tried = []
     with threads.limited(settings.threads, in_pieces=True), timings() as seconds:
         images = _opened(sar_image, optical_image, settings)
+        warned = announced(check_sides(*images))  # swapped, or one image on both sides
         placed = start_of(*images, settings.points) if placed is None else placed
         # Around where it is placed, then the whole overlap; or the range requested alone.
         for area in search_areas(images, placed, extractor, settings):
@@ -118,7 +120,8 @@ def _registered(
     best = surest(tried)
     result = make_result(best, record(settings, RegisterSettings), seconds)
     reason = likely_cause(best, area.name) if result.verdict == "no match" else ""
-    return replace(result, search=area.name, reason=reason)  # the last area says how far it went
+    # The last area says how far the search went.
+    return replace(result, search=area.name, reason=reason, warnings=warned)
 
 
 def align_in(area: SearchArea, matcher: Matcher, settings: RegisterSettings) -> Alignment:

@@ -137,7 +137,7 @@ function dot([, , row, col, residual, inlier, score]) {
 }
 
 function legend() {
-  return h("ul", { class: "legend", "aria-label": "Residual of tie points" }, STEPS.map(([, kind, text]) => h("li", {}, h("span", { class: `swatch ${kind}` }), text)));
+  return h("ul", { class: "legend", "aria-label": "Residual of tie points" }, h("li", { title: "Distance of a tie point from where the transform puts it" }, "Residual of a tie point:"), STEPS.map(([, kind, text]) => h("li", {}, h("span", { class: `swatch ${kind}` }), text)));
 }
 
 function verdictCard(job, match) {
@@ -150,12 +150,26 @@ function verdictCard(job, match) {
     h("ul", { class: "reasons" }, job.result.words.map((one) => h("li", { class: one.sign }, h("span", { class: "sign", "aria-label": one.sign }, { for: "✓", against: "✗", note: "·" }[one.sign]), one.text, Math.abs(one.logit) >= 0.05 ? h("small", { title: "What it adds to the log odds of the confidence" }, `${one.logit > 0 ? "+" : "−"}${number(Math.abs(one.logit), 1)}`) : null))),
     h("dl", { class: "facts" },
       lonlat ? fact("centre", h("span", {}, `${lonlat[0].toFixed(6)} ${lonlat[1].toFixed(6)}`)) : null,
-      match.expected_error_px !== null && match.expected_error_px !== undefined ? fact("expected error", `${number(match.expected_error_px, 1)} px${match.expected_error_m ? `, ${number(match.expected_error_m, 0)} m` : ""}`) : null,
-      match.movement && !match.window ? fact("moved by", `${number(match.movement.row_px, 1)} rows, ${number(match.movement.col_px, 1)} columns`) : null,
-      match.movement ? fact("rotation, scale", `${number(match.movement.rotation_degrees, 2)}°, ${number(match.movement.scale, 4)}`) : null,
-      match.transform ? fact("model", match.transform.model) : null,
+      errorFact(match),
+      match.movement && !match.window && match.verdict !== "no match" ? fact("moved by", `${number(match.movement.row_px, 1)} rows, ${number(match.movement.col_px, 1)} columns`) : null,
+      match.movement?.rotation_degrees !== undefined && match.verdict !== "no match" ? fact("rotation, scale", `${number(match.movement.rotation_degrees, 2)}°, ${number(match.movement.scale, 4)}`) : null,
+      match.transform && match.verdict !== "no match" ? fact("model", match.transform.model) : null,
+      match.tie_points?.count ? fact("tie points", pointsText(match.tie_points)) : null,
       total ? fact("took", `${number(total, 2)} s`) : null),
     h("details", {}, h("summary", {}, "All evidence"), h("dl", { class: "facts" }, Object.entries(match.evidence).map(([n, v]) => fact(n.replaceAll("_", " "), typeof v === "number" ? number(v, 3) : String(v))))));
+}
+
+// The expected error; of a relief that was followed, that of held-out tie points.
+function errorFact(match) {
+  if (match.expected_error_px === null || match.expected_error_px === undefined) return null;
+  const own = match.held_out;
+  if (own?.model === "relief") return fact("held-out tie points", `predicted to ${number(own.error_px, 1)} px by the relief${own.similarity_px === null ? "" : `, to ${number(own.similarity_px, 1)} px by a similarity`}`);
+  return fact("expected error", `${number(match.expected_error_px, 1)} px${match.expected_error_m ? `, ${number(match.expected_error_m, match.expected_error_m < 10 ? 1 : 0)} m` : ""}`);
+}
+
+function pointsText(points) {
+  const residual = points.median_residual_px;
+  return `${points.count}, ${points.inliers} of them inliers${residual === null || residual === undefined ? "" : ` with a median residual of ${number(residual, 1)} px`}`;
 }
 
 function decisionCard(job) {
