@@ -67,6 +67,8 @@ from crosslook.types import (
 )
 
 _PART = 1024  # rows calibrated at once
+FEWEST_TO_FIT = 10
+"""Pairs of the calibration set below which nothing that was fitted on them is chosen."""
 
 
 @dataclass
@@ -249,19 +251,29 @@ class Evaluator:
         if setup.is_plain and direction == "sar->optical" and is_pretrained(setup.extractor):
             self._plain[setup] = Plain.of(calibrated.sar, calibrated.optical, strict.rank)
 
+    @property
+    def has_too_few_to_fit(self) -> bool:
+        """Whether a calibration would be fitted on fewer pairs than means can be taken of."""
+        division, names = self.division, self.settings.calibrations
+        few = len(division.calibration_set) < FEWEST_TO_FIT
+        return few and division.split != "transductive" and set(names) != {"none"}
+
     def add_chosen(self, descriptors: Descriptors) -> None:
         """Choose a setup on the calibration set and offer its rows as those of the extractor."""
         settings, division = self.settings, self.division
         if division.split == "transductive":
             return  # the calibration set are the measured ones
-        picked = choose_setup(
-            descriptors,
-            division.calibration_set,
-            self.all_clusters.names,
-            settings.calibrations,
-            settings.scorings,
-            settings.seed,
-        )
+        plain = "none" in settings.calibrations and "cosine" in settings.scorings
+        picked: tuple[str, str] | None = ("none", "cosine")
+        if not (plain and self.has_too_few_to_fit):
+            picked = choose_setup(
+                descriptors,
+                division.calibration_set,
+                self.all_clusters.names,
+                settings.calibrations,
+                settings.scorings,
+                settings.seed,
+            )
         if picked is None:
             return
         setup = replace(

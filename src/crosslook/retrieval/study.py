@@ -30,7 +30,12 @@ from crosslook.retrieval.clusters import (
 )
 from crosslook.retrieval.compare.approximate import DEPTH, load_faiss
 from crosslook.retrieval.descriptors import Descriptors, Features
-from crosslook.retrieval.evaluate import CALIBRATIONS, Evaluator, evaluate_structure
+from crosslook.retrieval.evaluate import (
+    CALIBRATIONS,
+    FEWEST_TO_FIT,
+    Evaluator,
+    evaluate_structure,
+)
 from crosslook.retrieval.measure.registry import find_measure
 from crosslook.retrieval.measure.resampling import pool_splits
 from crosslook.retrieval.measure.robustness import CALIBRATION, SCORING, make_subject
@@ -279,13 +284,14 @@ def open_patches(settings: StudySettings) -> PatchSet:
 
 
 def draw_pairs(settings: StudySettings) -> Pairs:
-    """The pairs that the settings name: no more than patches are requested."""
+    """The pairs that the settings name: no more than scenes or patches are requested."""
     pairs = open_pairs(
         settings.pairs, layout=settings.layout, skip_incomplete=settings.skip_incomplete
     )
-    if settings.limit is None or len(pairs) <= settings.limit:
+    most = min(n for n in (settings.limit_scenes, settings.limit, len(pairs)) if n is not None)
+    if len(pairs) <= most:
         return pairs
-    chosen = draw_evenly([pair.group for pair in pairs], settings.limit, settings.seed)
+    chosen = draw_evenly([pair.group for pair in pairs], most, settings.seed)
     return Pairs([pairs[i] for i in chosen], pairs.notes)
 
 
@@ -330,6 +336,14 @@ def divide_patches(
 def _notes(evaluator: Evaluator, settings: StudySettings) -> list[str]:
     """What a reader of the numbers must know of how they were made."""
     notes = []
+    if evaluator.has_too_few_to_fit:
+        division = evaluator.division
+        notes.append(
+            f"only {len(division.calibration_set)} pairs of {len(division.calibration_clusters)} "
+            f"{evaluator.all_clusters.kind}s to fit calibrations on, of which {FEWEST_TO_FIT} are "
+            "needed: the uncalibrated results lead, and calibrated ones may be worse for that "
+            "reason alone. Give more scenes, or a larger --calibration-fraction."
+        )
     if settings.tolerance and evaluator.neighbours is None:
         notes.append(
             f"no patch has a neighbour within {settings.tolerance:g} px: no tolerant rows."

@@ -292,6 +292,17 @@ class TwoStage(Measure[Stages]):
             low=-1.0,
             chance=0.0,
         ),
+        "gain-over-coarse-alone": Definition(
+            "Gain of two stages over the coarse stage alone",
+            (
+                "mean over queries of [final answer right] - [coarse score right over the whole "
+                "gallery]"
+            ),
+            PAIRED,
+            "At or below 0 the second stage costs time and finds nothing more: leave it out.",
+            low=-1.0,
+            chance=0.0,
+        ),
         "gain-over-reversed": Definition(
             "Gain over the swapped order",
             "mean over queries of [final answer right] - [right with the stages swapped]",
@@ -332,7 +343,10 @@ class TwoStage(Measure[Stages]):
         ):
             for k, hit in zip(view.ks, fused, strict=True):
                 yield self._fraction(name, hit, k, 1 / len(hit), view, direction)
-        compared = {"gain-over-fine-alone": [alone == 1] * len(hits)}
+        compared = {
+            "gain-over-fine-alone": [alone == 1] * len(hits),
+            "gain-over-coarse-alone": [partner_ranks(sides[0]) == 1] * len(hits),
+        }
         if view.swapped is not None:
             coarse, fine = (one.side(direction) for one in view.swapped)
             other = final_hits(coarse, fine, view.ks)
