@@ -15,7 +15,7 @@ from crosslook.extract.registry import open_model
 from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.geo.raster import RasterArray
 from crosslook.match.align import Alignment, Fitting, align, nothing_found, surest
-from crosslook.match.evidence import error_bound, expected_error
+from crosslook.match.evidence import Evidence, error_bound, expected_error
 from crosslook.match.files import check_out
 from crosslook.match.matchers import Matcher, open_matcher
 from crosslook.match.ncc import correlation_device
@@ -40,6 +40,8 @@ Source = Place | RasterArray | ImageFile
 
 _SHAPES = 25
 """What a free choice of unequal pixels and shear counts for, as poses that were tried."""
+_BY_CHANCE = 1.0
+"""What tie points (-log10 p) and mutual information (z) stay under where only chance agrees."""
 
 
 @after_two(RegisterCall)
@@ -154,6 +156,8 @@ def with_model(
     """
     if found.transform is None or settings.model in ("shift", "similarity", "tps"):
         return found
+    if settings.model == "auto" and _is_hopeless(found.evidence):
+        return found
     with timer("model"):
         request = _request(found, area, settings)
         selection = select_model(found.pair, found.transform, request)
@@ -171,6 +175,15 @@ def with_model(
     if again.certainty > found.certainty:
         return replace(selected, evidence=again.evidence, verdict=again.verdict)
     return found
+
+
+def _is_hopeless(evidence: Evidence) -> bool:
+    """Whether neither tie points nor mutual information differ from chance.
+
+    So it is with half of the wrong partners, and with none of the right ones that a
+    further model makes a match.
+    """
+    return max(evidence.neg_log10_p, evidence.mi_z_score) < _BY_CHANCE
 
 
 def _request(found: Alignment, area: SearchArea, settings: RegisterSettings) -> ModelRequest:

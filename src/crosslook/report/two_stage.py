@@ -27,34 +27,20 @@ def two_stage_section(results: Results) -> list[Section]:
         parts.append(Part("The advice, judged", table=claims_table("advice", judged)))
     for name in dict.fromkeys(row.extractor for row in own):
         mine = [r for r in own if r.extractor == name and r.direction == "sar->optical"]
+        wanted = [r for r in mine if r.metric == "recommended-k"]
+        text = recommendation(wanted[0].value) if wanted else ""
         title = f"{name}, SAR to optical"
-        parts.append(Part(title, text=recommendation(mine), figure=two_stage_curves(mine)))
+        parts.append(Part(title, text=text, figure=two_stage_curves(mine)))
         parts.append(Part(f"{title}: recall over cost", figure=two_stage_cost(mine)))
     parts.append(Part("All two-stage rows", table=measure_table(own)))
     return measure_section(results, "two-stage", parts)
 
 
-def recommendation(rows: Sequence[Row]) -> str:
-    """Which shortlist to take, or that one stage alone does as well; one direction of one name.
-
-    A shortlist is recommended only where two stages find more than the coarse stage
-    alone, by an interval of the paired difference that excludes zero.
-    """
-    table = {(row.metric, row.k): row for row in rows}
-    wanted = next((row for row in rows if row.metric == "recommended-k"), None)
-    if wanted is None:
-        return ""
-    k = int(wanted.value)
-    gain, alone = table.get(("gain-over-coarse-alone", k)), table.get(("coarse-alone", 1))
-    final = table.get(("final", k))
-    if gain is None or alone is None or final is None:  # a run of an earlier version
-        return f"Shortlist by the rule: {k}."
-    reached = f"{final.value:.3f} with a shortlist of {k}, {alone.value:.3f} by the coarse stage"
-    reached += f" alone, difference {_difference(_interval(gain))}"
-    if gain.ci_low > 0:
-        return f"Recommended shortlist: {k}. Recall at 1 is {reached}."
-    word = "finds less" if gain.ci_high < 0 else "is not shown to find more"
-    return f"No shortlist is recommended: verification {word}. Recall at 1 is {reached}."
+def recommendation(k: float) -> str:
+    """The recommended shortlist in words; one candidate is the answer of the coarse stage."""
+    if k <= 1:
+        return "Recommended: the coarse stage alone; no shortlist finds more."
+    return f"Recommended shortlist: {k:.0f}."
 
 
 def two_stage_curves(rows: Sequence[Row]) -> Figure:
@@ -86,9 +72,9 @@ class Advice:
     """What two stages gain at the judged shortlist, SAR to optical.
 
     ``over_alone``, ``over_coarse`` and ``over_reversed`` are (value, low, high) of the
-    difference in recall to the fine stage alone, the coarse stage alone and the swapped
-    order; the last two are None where they were not measured;
-    ``cost`` is that of a query as a fraction of verifying everything.
+    difference in recall from the fine stage alone, the coarse stage alone and the swapped
+    order, the last two None where they were not measured; ``cost`` is that of a query as a
+    fraction of verifying everything.
     """
 
     name: str
@@ -108,9 +94,9 @@ def judge_advice(rows: Sequence[Row]) -> list[Claim]:
 
     True where two stages are no worse than verifying everything (the interval
     of the paired difference stays above -0.01), cheaper, and better than the
-    coarse stage alone and than the swapped order; false where they are worse than
-    one of them, or dearer; undecided else. The length of the shortlist is fixed by
-    the size of the gallery.
+    swapped order and than the coarse stage alone, which is cheaper still; false where they
+    are worse than any of these, or dearer; undecided else. The length of the shortlist is
+    fixed by the size of the gallery.
     """
     return [_judge_advice(advice) for advice in two_stage_advice(rows)]
 
@@ -127,9 +113,11 @@ def two_stage_advice(rows: Sequence[Row]) -> list[Advice]:
         k = judged_length(ks, table["gain-over-fine-alone", ks[0]].n_gallery)
         swapped = table.get(("gain-over-reversed", k))
         cost = table["cost", k].value / table["fine-alone-cost", 0].value
-        coarse = table.get(("gain-over-coarse-alone", k))
-        others = (None if row is None else _interval(row) for row in (coarse, swapped))
-        advice.append(Advice(name, k, _interval(table["gain-over-fine-alone", k]), *others, cost))
+        alone, coarse = table["gain-over-fine-alone", k], table.get(("gain-over-coarse-alone", k))
+        over_coarse, over_swapped = (
+            None if row is None else _interval(row) for row in (coarse, swapped)
+        )
+        advice.append(Advice(name, k, _interval(alone), over_coarse, over_swapped, cost))
     return advice
 
 
@@ -142,24 +130,14 @@ def _judge_advice(advice: Advice) -> Claim:
     text = f"Narrow by {coarse}, verify by {fine} ({advice.name}, shortlist of {advice.k})."
     _, low, high = advice.over_alone
     why = f"against {fine} alone {_difference(advice.over_alone)}"
-    verdicts: list[bool | None] = []
-    for what, values in (
-        (f"{coarse} alone", advice.over_coarse),
-        ("the swapped order", advice.over_reversed),
-    ):
-        verdicts.append(_is_gain(values))
-        why += f", against {what} {_difference(values)}" if values else ""
+    others = {f"{coarse} alone": advice.over_coarse, "the swapped order": advice.over_reversed}
+    known = {name: gain for name, gain in others.items() if gain is not None}
+    why += "".join(f", against {name} {_difference(gain)}" for name, gain in known.items())
     why += f"; {advice.cost:.0%} of the multiplications of {fine} alone"
-    if high < 0 or False in verdicts or advice.cost >= 1:
+    if high < 0 or advice.cost >= 1 or any(gain[2] < 0 for gain in known.values()):
         return Claim(text, "false", why)
-    return Claim(text, "true" if low > -_WORTH and all(verdicts) else "undecided", why)
-
-
-def _is_gain(values: tuple[float, float, float] | None) -> bool | None:
-    """Whether a difference is above zero; None where its interval leaves it open."""
-    if values is None or values[1] <= 0 <= values[2]:
-        return None
-    return values[1] > 0
+    better = len(known) == len(others) and all(gain[1] > 0 for gain in known.values())
+    return Claim(text, "true" if low > -_WORTH and better else "undecided", why)
 
 
 def _difference(values: tuple[float, float, float]) -> str:

@@ -67,8 +67,6 @@ from crosslook.types import (
 )
 
 _PART = 1024  # rows calibrated at once
-FEWEST_TO_FIT = 10
-"""Pairs of the calibration set below which nothing that was fitted on them is chosen."""
 
 
 @dataclass
@@ -251,29 +249,19 @@ class Evaluator:
         if setup.is_plain and direction == "sar->optical" and is_pretrained(setup.extractor):
             self._plain[setup] = Plain.of(calibrated.sar, calibrated.optical, strict.rank)
 
-    @property
-    def has_too_few_to_fit(self) -> bool:
-        """Whether a calibration would be fitted on fewer pairs than means can be taken of."""
-        division, names = self.division, self.settings.calibrations
-        few = len(division.calibration_set) < FEWEST_TO_FIT
-        return few and division.split != "transductive" and set(names) != {"none"}
-
     def add_chosen(self, descriptors: Descriptors) -> None:
         """Choose a setup on the calibration set and offer its rows as those of the extractor."""
         settings, division = self.settings, self.division
         if division.split == "transductive":
             return  # the calibration set are the measured ones
-        plain = "none" in settings.calibrations and "cosine" in settings.scorings
-        picked: tuple[str, str] | None = ("none", "cosine")
-        if not (plain and self.has_too_few_to_fit):
-            picked = choose_setup(
-                descriptors,
-                division.calibration_set,
-                self.all_clusters.names,
-                settings.calibrations,
-                settings.scorings,
-                settings.seed,
-            )
+        picked = choose_setup(
+            descriptors,
+            division.calibration_set,
+            self.all_clusters.names,
+            settings.calibrations,
+            settings.scorings,
+            settings.seed,
+        )
         if picked is None:
             return
         setup = replace(
@@ -436,6 +424,10 @@ def evaluate_structure(calibrated: Calibrated, evaluator: Evaluator) -> None:
 USUAL = ("standardize", "csls")
 """Kept unless another setup is better by more than a standard error."""
 
+FEW_PAIRS = 10
+"""Pairs of a calibration set below which calibrated figures mean little."""
+
+UNCALIBRATED = ("none", "cosine")
 _FOLDS = 10
 _MOST_TRIED = 1000
 
@@ -456,7 +448,8 @@ def choose_setup(
     look for their partners among all that are set aside. The highest mean
     reciprocal rank over both directions wins, but the usual setup is kept unless
     the winner beats it by more than a standard error over clusters: the few clusters
-    that are set aside decide little, and more of them are fitted in the end.
+    that are set aside decide little, and more of them are fitted in the end. Fewer than ten
+    pairs fit no statistics worth choosing: then nothing is calibrated.
 
     Parameters
     ----------
@@ -479,6 +472,8 @@ def choose_setup(
     setups = [(calibration, scoring) for calibration in calibrations for scoring in scorings]
     if len(setups) == 1:
         return setups[0]
+    if len(fit) < FEW_PAIRS and UNCALIBRATED in setups:
+        return UNCALIBRATED
     used = fit[sample(len(fit), _MOST_TRIED, seed)]
     names, which = np.unique([clusters[at] for at in used], return_inverse=True)
     if len(names) < 2:

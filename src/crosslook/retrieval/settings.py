@@ -113,13 +113,10 @@ class StudySettings(OverwriteOption, SeedOption, ReadingOptions, ModelOptions, R
     limit: Annotated[int | None, Cli(metavar="N", default="all")] = Field(
         default=None,
         ge=4,
-        description="Patches (not scenes) at most, drawn by the seed, evenly over clusters.",
+        description="Patches at most, not scenes, drawn by the seed, evenly over clusters.",
     )
     limit_scenes: Annotated[int | None, Cli(metavar="N", default="all")] = Field(
-        default=None,
-        ge=3,
-        description="Scenes at most, drawn by the seed, evenly over groups; all of their patches "
-        "are taken.",
+        default=None, ge=3, description="Scenes at most, drawn by the seed, evenly over groups."
     )
     alignment: Annotated[Place | None, Cli(metavar="FILE")] = Field(
         default=None, description="CSV of shifts: scene, row, col."

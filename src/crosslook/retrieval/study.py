@@ -30,12 +30,7 @@ from crosslook.retrieval.clusters import (
 )
 from crosslook.retrieval.compare.approximate import DEPTH, load_faiss
 from crosslook.retrieval.descriptors import Descriptors, Features
-from crosslook.retrieval.evaluate import (
-    CALIBRATIONS,
-    FEWEST_TO_FIT,
-    Evaluator,
-    evaluate_structure,
-)
+from crosslook.retrieval.evaluate import CALIBRATIONS, FEW_PAIRS, Evaluator, evaluate_structure
 from crosslook.retrieval.measure.registry import find_measure
 from crosslook.retrieval.measure.resampling import pool_splits
 from crosslook.retrieval.measure.robustness import CALIBRATION, SCORING, make_subject
@@ -284,12 +279,12 @@ def open_patches(settings: StudySettings) -> PatchSet:
 
 
 def draw_pairs(settings: StudySettings) -> Pairs:
-    """The pairs that the settings name: no more than scenes or patches are requested."""
+    """The pairs that the settings name: no more than patches are requested."""
     pairs = open_pairs(
         settings.pairs, layout=settings.layout, skip_incomplete=settings.skip_incomplete
     )
-    most = min(n for n in (settings.limit_scenes, settings.limit, len(pairs)) if n is not None)
-    if len(pairs) <= most:
+    most = min((n for n in (settings.limit, settings.limit_scenes) if n is not None), default=None)
+    if most is None or len(pairs) <= most:
         return pairs
     chosen = draw_evenly([pair.group for pair in pairs], most, settings.seed)
     return Pairs([pairs[i] for i in chosen], pairs.notes)
@@ -336,13 +331,12 @@ def divide_patches(
 def _notes(evaluator: Evaluator, settings: StudySettings) -> list[str]:
     """What a reader of the numbers must know of how they were made."""
     notes = []
-    if evaluator.has_too_few_to_fit:
-        division = evaluator.division
+    count = len(evaluator.division.calibration_set)
+    if count < FEW_PAIRS and set(settings.calibrations) != {"none"}:
         notes.append(
-            f"only {len(division.calibration_set)} pairs of {len(division.calibration_clusters)} "
-            f"{evaluator.all_clusters.kind}s to fit calibrations on, of which {FEWEST_TO_FIT} are "
-            "needed: the uncalibrated results lead, and calibrated ones may be worse for that "
-            "reason alone. Give more scenes, or a larger --calibration-fraction."
+            f"calibrations are fitted on {count} pair(s); fewer than {FEW_PAIRS} may make it "
+            "worse, so the uncalibrated figures lead. Give more scenes, or a larger "
+            "--calibration-fraction."
         )
     if settings.tolerance and evaluator.neighbours is None:
         notes.append(
