@@ -20,7 +20,7 @@ from crosslook.geo.grid import crs_of, file_crs, is_placed, to_lonlat
 from crosslook.geo.image import Image, ImageFile
 from crosslook.match.lattice import FIELD_FILE
 from crosslook.match.placement import to_plane
-from crosslook.match.scene.result import QUALITY_FILE, TILE_COLUMNS, TILES_FILE
+from crosslook.match.scene.result import QUALITY_FILE, REPORT_FILE, TILE_COLUMNS, TILES_FILE
 from crosslook.match.tie_point_files import write_geopackage, write_geoparquet
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform, scaling, shift_by
@@ -49,6 +49,7 @@ WRITTEN = {
     "aligned.tif": is_marked,
     "overlay.png": is_marked,
     "swipe.html": is_marked,
+    REPORT_FILE: is_marked,
 }
 """All files of a match, and how each tells that crosslook wrote it."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,10 @@ from crosslook.errors import CrosslookError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
 from crosslook.geo.image import ImageFile, Reading, open_image
+from crosslook.geo.mosaic_file import open_optical
 from crosslook.geo.raster import RasterArray
 from crosslook.match.align import Alignment, Fitting, align, nothing_found, surest
-from crosslook.match.evidence import error_bound, expected_error
+from crosslook.match.evidence import Evidence, error_bound, expected_error
 from crosslook.match.files import check_out
 from crosslook.match.matchers import Matcher, open_matcher
 from crosslook.match.ncc import correlation_device
@@ -37,13 +38,17 @@ if TYPE_CHECKING:  # what knows sets of pairs is not needed for one
 
 Source = Place | RasterArray | ImageFile
 """A path, an address, a product folder, an array or an opened image."""
+Basemap = Source | Sequence[Place]
+"""The same; also a folder of files, a collection of STAC items, or a list of places."""
 
 _SHAPES = 25
 """What a free choice of unequal pixels and shear counts for, as poses that were tried."""
+_BY_CHANCE = 1.0
+"""What tie points (-log10 p) and mutual information (z) stay under where only chance agrees."""
 
 
 @after_two(RegisterCall)
-def register(sar_image: Source, optical_image: Source, settings: RegisterCall) -> MatchResult:
+def register(sar_image: Source, optical_image: Basemap, settings: RegisterCall) -> MatchResult:
     """Find the transform that brings a SAR image onto an optical one.
 
     The georeferences say where to start, also in a frame of their own that both share (world
@@ -63,7 +68,9 @@ def register(sar_image: Source, optical_image: Source, settings: RegisterCall) -
 
     Parameters
     ----------
-    sar_image, optical_image : path, address, product folder, array or opened image
+    sar_image : path, address, product folder, array or opened image
+    optical_image : the same, or several
+        A folder, a list of places or a collection of STAC items are one basemap.
     settings : RegisterCall
         Or its fields as keywords.
 
@@ -93,7 +100,7 @@ def register(sar_image: Source, optical_image: Source, settings: RegisterCall) -
 
 def _registered(
     sar_image: Source,
-    optical_image: Source,
+    optical_image: Basemap,
     placed: Transform | None,
     settings: RegisterSettings,
     extractor: Extractor,
@@ -154,6 +161,8 @@ def with_model(
     """
     if found.transform is None or settings.model in ("shift", "similarity", "tps"):
         return found
+    if settings.model == "auto" and _is_hopeless(found.evidence):
+        return found
     with timer("model"):
         request = _request(found, area, settings)
         selection = select_model(found.pair, found.transform, request)
@@ -171,6 +180,15 @@ def with_model(
     if again.certainty > found.certainty:
         return replace(selected, evidence=again.evidence, verdict=again.verdict)
     return found
+
+
+def _is_hopeless(evidence: Evidence) -> bool:
+    """Whether neither tie points nor mutual information differ from chance.
+
+    So it is with half of the wrong partners, and with none of the right ones that a
+    further model makes a match.
+    """
+    return max(evidence.neg_log10_p, evidence.mi_z_score) < _BY_CHANCE
 
 
 def _request(found: Alignment, area: SearchArea, settings: RegisterSettings) -> ModelRequest:
@@ -191,14 +209,14 @@ def _request(found: Alignment, area: SearchArea, settings: RegisterSettings) -> 
 
 
 def _opened(
-    sar_image: Source, optical_image: Source, settings: RegisterSettings
+    sar_image: Source, optical_image: Basemap, settings: RegisterSettings
 ) -> tuple[ImageFile, ImageFile]:
     """Both images with the masks that were given."""
     stage("read")
     with timer("open"):
         reading = Reading.parse(settings.reading())
         sar = open_image(sar_image, "sar", reading)
-        optical = open_image(optical_image, "optical", reading)
+        optical = open_optical(optical_image, reading)
         if settings.mask is not None:
             sar = sar.masked(settings.mask)
         if settings.optical_mask is not None:
@@ -261,7 +279,7 @@ def register_all(
 
 
 def register_from(
-    sar_image: Source, optical_image: Source, start: Transform, settings: RegisterSettings
+    sar_image: Source, optical_image: Basemap, start: Transform, settings: RegisterSettings
 ) -> MatchResult:
     """Register as :func:`register` does, but begin where ``start`` puts the SAR image.
 

@@ -38,7 +38,8 @@ from crosslook.match.lattice import FIELD_FILE, node_grid, write_lattice
 from crosslook.match.next_search import NextSearch, next_searches
 from crosslook.match.overlays import LeftOut
 from crosslook.match.placement import placement
-from crosslook.match.scene.result import SceneMatch
+from crosslook.match.scene.report import SceneReport, write_report
+from crosslook.match.scene.result import REPORT_FILE, SceneMatch
 from crosslook.match.settings import Search
 from crosslook.match.sides import Warned
 from crosslook.match.tie_points import TiePoints
@@ -328,9 +329,20 @@ class MatchResult:
             panels = side_by_side(self.sar, self.optical, transform)
             words = f"{self.verdict}, confidence {self.confidence_text}"
             write_images(out, *panels, f"{self.sar.name} on {self.optical.name}", words)
+        if transform is not None and self.scene is not None:
+            self._write_report(out / REPORT_FILE, transform, self.scene)
         # Last, so that its presence says that the others are complete.
         write_text(out / "match.json", json.dumps(self.to_dict(), indent=2, default=_plain) + "\n")
         return [out / name for name in WRITTEN if (out / name).exists()]
+
+    def _write_report(self, path: Path, transform: Transform, scene: SceneMatch) -> None:
+        """Of a scene, whatever its verdict: the page says it, and shows where it fits."""
+        panels = side_by_side(self.sar, self.optical, transform)
+        report = SceneReport(
+            self.sar, self.optical, transform, self.tie_points, scene, panels,
+            self.verdict, self.confidence_text, self.notes,
+        )  # fmt: skip
+        write_report(path, report)
 
     def _repr_html_(self) -> str:
         """Show the verdict in a notebook, and the overlay where it is a match."""
