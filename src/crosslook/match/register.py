@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from crosslook.errors import CrosslookError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
 from crosslook.geo.image import ImageFile, Reading, open_image
+from crosslook.geo.mosaic_file import open_optical
 from crosslook.geo.raster import RasterArray
 from crosslook.match.align import Alignment, Fitting, align, nothing_found, surest
 from crosslook.match.evidence import Evidence, error_bound, expected_error
@@ -37,6 +38,8 @@ if TYPE_CHECKING:  # what knows sets of pairs is not needed for one
 
 Source = Place | RasterArray | ImageFile
 """A path, an address, a product folder, an array or an opened image."""
+Basemap = Source | Sequence[Place]
+"""The same; also a folder of files, a collection of STAC items, or a list of places."""
 
 _SHAPES = 25
 """What a free choice of unequal pixels and shear counts for, as poses that were tried."""
@@ -45,7 +48,7 @@ _BY_CHANCE = 1.0
 
 
 @after_two(RegisterCall)
-def register(sar_image: Source, optical_image: Source, settings: RegisterCall) -> MatchResult:
+def register(sar_image: Source, optical_image: Basemap, settings: RegisterCall) -> MatchResult:
     """Find the transform that brings a SAR image onto an optical one.
 
     The georeferences say where to start, also in a frame of their own that both share (world
@@ -65,7 +68,9 @@ def register(sar_image: Source, optical_image: Source, settings: RegisterCall) -
 
     Parameters
     ----------
-    sar_image, optical_image : path, address, product folder, array or opened image
+    sar_image : path, address, product folder, array or opened image
+    optical_image : the same, or several
+        A folder, a list of places or a collection of STAC items are one basemap.
     settings : RegisterCall
         Or its fields as keywords.
 
@@ -95,7 +100,7 @@ def register(sar_image: Source, optical_image: Source, settings: RegisterCall) -
 
 def _registered(
     sar_image: Source,
-    optical_image: Source,
+    optical_image: Basemap,
     placed: Transform | None,
     settings: RegisterSettings,
     extractor: Extractor,
@@ -204,14 +209,14 @@ def _request(found: Alignment, area: SearchArea, settings: RegisterSettings) -> 
 
 
 def _opened(
-    sar_image: Source, optical_image: Source, settings: RegisterSettings
+    sar_image: Source, optical_image: Basemap, settings: RegisterSettings
 ) -> tuple[ImageFile, ImageFile]:
     """Both images with the masks that were given."""
     stage("read")
     with timer("open"):
         reading = Reading.parse(settings.reading())
         sar = open_image(sar_image, "sar", reading)
-        optical = open_image(optical_image, "optical", reading)
+        optical = open_optical(optical_image, reading)
         if settings.mask is not None:
             sar = sar.masked(settings.mask)
         if settings.optical_mask is not None:
@@ -274,7 +279,7 @@ def register_all(
 
 
 def register_from(
-    sar_image: Source, optical_image: Source, start: Transform, settings: RegisterSettings
+    sar_image: Source, optical_image: Basemap, start: Transform, settings: RegisterSettings
 ) -> MatchResult:
     """Register as :func:`register` does, but begin where ``start`` puts the SAR image.
 
