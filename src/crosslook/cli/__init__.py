@@ -58,6 +58,7 @@ TABLE: Table = {
     "extractors.extractors": (
         "List the extractors: size, channels, stride, input, licence, weights."
     ),
+    "extractors.matchers": "List the matchers of register and trial: what each is, its licence.",
     "atlas": (
         "Make a basemap searchable; say what an atlas holds.",
         {
