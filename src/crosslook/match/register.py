@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -12,9 +12,10 @@ from crosslook import threads
 from crosslook.errors import CrosslookError, SettingError
 from crosslook.extract.base import Extractor
 from crosslook.geo.image import ImageFile, Reading, open_image
+from crosslook.geo.mosaic_file import open_optical
 from crosslook.geo.raster import RasterArray
 from crosslook.match.align import Alignment, Fitting, align, nothing_found, surest
-from crosslook.match.evidence import error_bound, expected_error
+from crosslook.match.evidence import Evidence, error_bound, expected_error
 from crosslook.match.files import check_out
 from crosslook.match.matchers import Matcher, open_tools
 from crosslook.match.ncc import correlation_device
@@ -23,6 +24,7 @@ from crosslook.match.relief import heights_on, view_geometry
 from crosslook.match.result import Failure, MatchResult
 from crosslook.match.select import FLAT_MODELS, ModelRequest, select_model
 from crosslook.match.settings import Model, RegisterCall, RegisterSettings, TransformModel
+from crosslook.match.sides import announced, check_sides
 from crosslook.match.starts import SearchArea, Start, search_areas, start_of
 from crosslook.match.transform import Transform
 from crosslook.match.warped_file import RESAMPLING
@@ -35,13 +37,17 @@ if TYPE_CHECKING:  # what knows sets of pairs is not needed for one
 
 Source = Place | RasterArray | ImageFile
 """A path, an address, a product folder, an array or an opened image."""
+Basemap = Source | Sequence[Place]
+"""The same; also a folder of files, a collection of STAC items, or a list of places."""
 
 _SHAPES = 25
 """What a free choice of unequal pixels and shear counts for, as poses that were tried."""
+_BY_CHANCE = 1.0
+"""What tie points (-log10 p) and mutual information (z) stay under where only chance agrees."""
 
 
 @after_two(RegisterCall)
-def register(sar_image: Source, optical_image: Source, settings: RegisterCall) -> MatchResult:
+def register(sar_image: Source, optical_image: Basemap, settings: RegisterCall) -> MatchResult:
     """Find the transform that brings a SAR image onto an optical one.
 
     The georeferences say where to start, also in a frame of their own that both share (world
@@ -61,7 +67,9 @@ def register(sar_image: Source, optical_image: Source, settings: RegisterCall) -
 
     Parameters
     ----------
-    sar_image, optical_image : path, address, product folder, array or opened image
+    sar_image : path, address, product folder, array or opened image
+    optical_image : the same, or several
+        A folder, a list of places or a collection of STAC items are one basemap.
     settings : RegisterCall
         Or its fields as keywords.
 
@@ -91,7 +99,7 @@ def register(sar_image: Source, optical_image: Source, settings: RegisterCall) -
 
 def _registered(
     sar_image: Source,
-    optical_image: Source,
+    optical_image: Basemap,
     placed: Transform | None,
     settings: RegisterSettings,
     extractor: Extractor,
@@ -105,6 +113,7 @@ def _registered(
     tried = []
     with threads.limited(settings.threads, in_pieces=True), timings() as seconds:
         images = _opened(sar_image, optical_image, settings)
+        warned = announced(check_sides(*images))  # swapped, or one image on both sides
         placed = start_of(*images, settings.points) if placed is None else placed
         # Around where it is placed, then the whole overlap; or the range requested alone.
         for area in search_areas(images, placed, extractor, settings):
@@ -115,7 +124,8 @@ def _registered(
     best = surest(tried)
     result = make_result(best, record(settings, RegisterSettings), seconds)
     reason = likely_cause(best, area.name) if result.verdict == "no match" else ""
-    return replace(result, search=area.name, reason=reason)  # the last area says how far it went
+    # The last area says how far the search went.
+    return replace(result, search=area.name, reason=reason, warnings=warned)
 
 
 def align_in(area: SearchArea, matcher: Matcher, settings: RegisterSettings) -> Alignment:
@@ -149,6 +159,8 @@ def with_model(
     """
     given = settings.model in ("shift", "similarity", "tps")
     if found.transform is None or given or not matcher.is_refined:
+        return found
+    if settings.model == "auto" and _is_hopeless(found.evidence):
         return found
     with timer("model"):
         request = _request(found, area, settings)
@@ -188,6 +200,15 @@ def _fitting(matcher: Matcher, settings: RegisterSettings) -> Fitting:
     )
 
 
+def _is_hopeless(evidence: Evidence) -> bool:
+    """Whether neither tie points nor mutual information differ from chance.
+
+    So it is with half of the wrong partners, and with none of the right ones that a
+    further model makes a match.
+    """
+    return max(evidence.neg_log10_p, evidence.mi_z_score) < _BY_CHANCE
+
+
 def _request(found: Alignment, area: SearchArea, settings: RegisterSettings) -> ModelRequest:
     """The models that the settings allow, and what is known of the ground."""
     # A search of poses may have mirrored the image: a shift is counted from what it found.
@@ -206,14 +227,14 @@ def _request(found: Alignment, area: SearchArea, settings: RegisterSettings) -> 
 
 
 def _opened(
-    sar_image: Source, optical_image: Source, settings: RegisterSettings
+    sar_image: Source, optical_image: Basemap, settings: RegisterSettings
 ) -> tuple[ImageFile, ImageFile]:
     """Both images with the masks that were given."""
     stage("read")
     with timer("open"):
         reading = Reading.parse(settings.reading())
         sar = open_image(sar_image, "sar", reading)
-        optical = open_image(optical_image, "optical", reading)
+        optical = open_optical(optical_image, reading)
         if settings.mask is not None:
             sar = sar.masked(settings.mask)
         if settings.optical_mask is not None:
@@ -276,7 +297,7 @@ def register_all(
 
 
 def register_from(
-    sar_image: Source, optical_image: Source, start: Transform, settings: RegisterSettings
+    sar_image: Source, optical_image: Basemap, start: Transform, settings: RegisterSettings
 ) -> MatchResult:
     """Register as :func:`register` does, but begin where ``start`` puts the SAR image.
 

@@ -23,7 +23,7 @@ from crosslook.options import (
 )
 
 Model = Literal["shift", "similarity", "affine", "homography", "tps"]
-TransformModel = Literal[Model, "relief"]
+TransformModel = Literal[Model, "relief", "field"]
 RegisterModel = Literal["auto", Model, "relief"]
 Search = Literal["initial", "requested", "expanded", "atlas"]
 """How far a match was searched for."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Self, cast, get_args
 
 import numpy as np
@@ -20,6 +21,7 @@ from odc.geo.geobox import GeoBox
 
 from crosslook.errors import MatchError, SettingError, did_you_mean
 from crosslook.geo.grid import between, crs_text, make_grid, shape_of
+from crosslook.match.lattice import FIELD_FILE, digest_of_lattice, read_lattice
 from crosslook.match.settings import TransformModel
 from crosslook.types import Array, Window
 
@@ -28,6 +30,7 @@ MODELS: tuple[TransformModel, ...] = get_args(TransformModel)
 _TOLERANCE_PX = 1e-9
 _MAX_ITERATIONS = 200
 _RELIEF_ITERATIONS = 60
+_FRACTIONS = 1024  # of a pixel, to which the displacement of a scene is stored
 _AT_ONCE = 65536  # positions, which bounds memory for whole images
 
 
@@ -376,7 +379,7 @@ class ReliefField(DisplacementField):
     step: Array
 
     @classmethod
-    def on_grid(cls, values: Array, spacing: float, base: Affine) -> ReliefField:
+    def on_grid(cls, values: Array, spacing: float, base: Affine) -> Self:
         """Displacements (h, w, 2) at target positions ``spacing`` apart from (0, 0)."""
         shrink = np.diag([1.0 / spacing, 1.0 / spacing, 1.0])
         grid = np.asarray(values, np.float64)
@@ -405,7 +408,7 @@ class ReliefField(DisplacementField):
         back = self.affine.inverse
         return back(points - self._of(_linear(self.frame, back(points))))
 
-    def before(self, second: Affine) -> ReliefField:
+    def before(self, second: Affine) -> Self:
         """The field, and ``second`` after it."""
         linear = second.matrix[:2, :2]
         return replace(
@@ -438,6 +441,83 @@ class ReliefField(DisplacementField):
         )
 
 
+@dataclass(frozen=True, eq=False)
+class LatticeField(ReliefField):
+    """How the ground of a whole scene is displaced, as measured tile by tile.
+
+    The map is that of :class:`ReliefField`: ``q = u + d(q)`` with ``d`` on a lattice over the
+    target, bilinear between its nodes and that of the rim beyond. So the way back, by which
+    pixels are written, has a closed form, and takes one look-up a position. A scene has a
+    million nodes; they lie in a raster beside ``match.json``
+    (:func:`crosslook.match.lattice.write_lattice`), which names it and says what it must hold.
+
+    Attributes
+    ----------
+    values : float32 array, shape (h, w, 2)
+        Displacement in target pixels (rows, columns) at the nodes.
+    """
+
+    @classmethod
+    def on_lattice(cls, values: Array, spacing: float, corner: tuple[float, float]) -> Self:
+        """The field of displacements alone: its affine map moves nothing.
+
+        Parameters
+        ----------
+        values : array, shape (h, w, 2)
+            Target pixels, rows and columns. They are stored to 1/1024 px.
+        spacing : float
+            Target pixels between nodes.
+        corner : (row, column)
+            Target position of the first node.
+        """
+        frame = np.diag([1.0 / spacing, 1.0 / spacing, 1.0])
+        frame[:2, 2] = -np.asarray(corner, np.float64) / spacing
+        grid = (np.rint(np.asarray(values) * _FRACTIONS) / _FRACTIONS).astype(np.float32)
+        return cls(Affine(np.eye(3)), frame, cast(Any, grid), frame[:2, :2].copy())
+
+    def before(self, second: Affine) -> Self:
+        """The field, and ``second`` after it."""
+        moved = super().before(second)
+        return replace(moved, values=cast(Any, moved.values.astype(np.float32)))
+
+    @property
+    def nodes(self) -> Array:
+        """Affine map (3, 3) from target positions, without displacement, to nodes."""
+        return np.asarray(self.frame @ np.linalg.inv(self.affine.matrix), np.float64)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The matrix, and what the file beside ``match.json`` must hold."""
+        field = {
+            "inverted": False,
+            "frame": self.frame.tolist(),
+            "step": self.step.tolist(),
+            "file": FIELD_FILE,
+            "shape": list(self.values.shape[:2]),
+            "sha256": digest_of_lattice(self.values),
+        }
+        return {**self.affine.to_dict(), "field": field}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], folder: Path | None = None) -> LatticeField:
+        """Rebuild what :meth:`to_dict` gave, from the file in ``folder``.
+
+        Raises
+        ------
+        MatchError
+            If the file is missing, damaged or of another match.
+        """
+        field = values["field"]
+        if folder is None:
+            raise MatchError(
+                f"the displacement of this transform lies in {FIELD_FILE} beside match.json; say "
+                "which folder that is."
+            )
+        # The name is ours, whatever the JSON says, so that it leads nowhere else.
+        grid = read_lattice(folder / FIELD_FILE, tuple(field["shape"]), field["sha256"])
+        base = Affine(np.array(values["matrix"]))
+        return cls(base, np.array(field["frame"]), cast(Any, grid), np.array(field["step"]))
+
+
 def merged(maps: Iterable[Map]) -> tuple[Map, ...]:
     """Maps that apply one after another, with neighbours merged where one map does for two."""
     out: list[Map] = []
@@ -463,14 +543,14 @@ def _merge(first: Map, second: Map) -> Map | None:
     return None
 
 
-def maps_from_dict(values: dict[str, Any]) -> tuple[Map, ...]:
+def maps_from_dict(values: dict[str, Any], folder: Path | None = None) -> tuple[Map, ...]:
     """Rebuild maps from their plain values, also from those of former versions.
 
     Those had one layout for everything, applied in this order: a ``projection``,
     the ``matrix``, and a ``spline`` or ``relief``. ``inverted`` meant the way back.
     """
     if "maps" in values:
-        return tuple(one for part in values["maps"] for one in maps_from_dict(part))
+        return tuple(one for part in values["maps"] for one in maps_from_dict(part, folder))
     maps: list[Map] = []
     if "projection" in values:
         maps.append(Projection.from_dict(values))
@@ -478,6 +558,8 @@ def maps_from_dict(values: dict[str, Any]) -> tuple[Map, ...]:
         maps.append(ThinPlate.from_dict(values))
     elif "relief" in values:
         maps.append(ReliefField.from_dict(values))
+    elif "field" in values:
+        maps.append(LatticeField.from_dict(values, folder))
     elif "matrix" in values or not maps:
         maps.append(flat(values["matrix"]))
     if any(isinstance(part, dict) and part.get("inverted") for part in values.values()):
@@ -503,7 +585,7 @@ class Transform:
     maps : tuple of Map
         In the order in which they apply: between two CRSs the exact projection comes first.
     model : str
-        ``shift``, ``similarity``, ``affine``, ``homography``, ``tps`` or ``relief``:
+        ``shift``, ``similarity``, ``affine``, ``homography``, ``tps``, ``relief`` or ``field``:
         what was fitted.
 
     Raises
@@ -578,6 +660,12 @@ class Transform:
         return any(isinstance(one, DisplacementField | Inverse) for one in self.maps)
 
     @property
+    def lattice(self) -> LatticeField | None:
+        """The displacement of a scene, which is written as a file of its own; None without."""
+        fields = (one.field if isinstance(one, Inverse) else one for one in self.maps)
+        return next((one for one in fields if isinstance(one, LatticeField)), None)
+
+    @property
     def without_field(self) -> Transform:
         """The transform without spline or relief: what is affine or projective of it."""
         maps = (
@@ -617,8 +705,9 @@ class Transform:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for ``match.json``; :meth:`from_dict` reads them back.
 
-        They hold a ``matrix``, with a ``spline`` or ``relief`` where there is one; of several
-        maps a list ``maps`` of such, and of ``projection``, in the order in which they apply.
+        They hold a ``matrix``, with a ``spline``, ``relief`` or ``field`` where there is one; of
+        several maps a list ``maps`` of such, and of ``projection``, in the order in which they
+        apply.
         """
         maps = [one.to_dict() for one in self.maps]
         return {
@@ -629,9 +718,12 @@ class Transform:
         }
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Transform:
-        """Rebuild what :meth:`to_dict` gave, also in former versions."""
-        return cls(maps_from_dict(values), cast("TransformModel", values["model"]))
+    def from_dict(cls, values: dict[str, Any], folder: Path | None = None) -> Transform:
+        """Rebuild what :meth:`to_dict` gave, also in former versions.
+
+        ``folder`` is that of ``match.json``, where the displacement of a scene lies.
+        """
+        return cls(maps_from_dict(values, folder), cast("TransformModel", values["model"]))
 
 
 def identity(model: TransformModel = "similarity") -> Transform:

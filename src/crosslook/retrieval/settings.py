@@ -111,7 +111,12 @@ class StudySettings(OverwriteOption, SeedOption, ReadingOptions, ModelOptions, R
         default=0.05, ge=0.0, lt=1.0, description="Patches with more invalid pixels are dropped."
     )
     limit: Annotated[int | None, Cli(metavar="N", default="all")] = Field(
-        default=None, ge=4, description="Patches at most, drawn by the seed, evenly over clusters."
+        default=None,
+        ge=4,
+        description="Patches at most, not scenes, drawn by the seed, evenly over clusters.",
+    )
+    limit_scenes: Annotated[int | None, Cli(metavar="N", default="all")] = Field(
+        default=None, ge=3, description="Scenes at most, drawn by the seed, evenly over groups."
     )
     alignment: Annotated[Place | None, Cli(metavar="FILE")] = Field(
         default=None, description="CSV of shifts: scene, row, col."
