@@ -58,6 +58,7 @@ TABLE: Table = {
     "extractors.extractors": (
         "List the extractors: size, channels, stride, input, licence, weights."
     ),
+    "extractors.matchers": "List the matchers: what each is, its extra and its licence.",
     "atlas": (
         "Make a basemap searchable; say what an atlas holds.",
         {

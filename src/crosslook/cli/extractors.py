@@ -46,6 +46,33 @@ def extractors(inputs: ExtractorsInputs) -> None:
         console.print(f"[bold]{escape(row.spec)}[/]: {escape(what)}", highlight=False)
 
 
+def matchers() -> None:
+    """List the matchers: what each is, its extra and its licence."""
+    from importlib.util import find_spec
+
+    from crosslook.match.matchers import revision_of
+    from crosslook.match.matchers.rows import all_rows
+
+    table = Table(title="Matchers", box=None, pad_edge=False)
+    for column in ("name", "what it is", "revision", "licence", "extra"):
+        table.add_column(column, no_wrap=column == "name", overflow="fold")
+    for row in all_rows().values():
+        here = all(find_spec(name) is not None for name in row.needs)
+        extra = row.extra or "-"
+        revision = revision_of(row.name) if here else "-"
+        shown = extra if here else f"{extra} (not installed)"
+        table.add_row(
+            f"[bold]{escape(row.name)}[/]", escape(row.summary), revision, row.licence, shown
+        )
+    console = Console()
+    console.print(table)
+    console.print(
+        "Any extractor is a matcher by its name: template over its features "
+        "('crosslook extractors'). hub:NAME reads matchers of other packages from local weights.",
+        highlight=False,
+    )
+
+
 def _print_options(name: str) -> None:
     from crosslook.extract.registry import extractor_class, find_row
 

@@ -160,17 +160,28 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
         _say_why(result)
         if len(result.tie_points):
             click.echo(f"tie points: {result.tie_point_text}")
-    if result.search == "expanded":
-        if isnan(result.confidence):  # then no place is sure, and every area is tried
-            click.echo("no place is sure with this matcher, so the whole overlap was searched too")
-        else:
-            click.echo("near its start the image fits nowhere, so the whole overlap was searched")
-    if result.reason:
-        click.echo(result.reason)
+    offered = () if name else tuple(_next_lines(result))
+    for line in (_how_far(result), result.reason, *offered):
+        if line:
+            click.echo(line)
     say_notes(result.notes)
     if result.hint:
         click.echo(result.hint)
     return result.verdict == "match"
+
+
+def _how_far(result: MatchResult) -> str:
+    """What is said of a search over the whole overlap that nobody requested."""
+    if result.search != "expanded":
+        return ""
+    if isnan(result.confidence):  # then no place is sure, and every area is tried
+        return "no place is sure with this matcher, so the whole overlap was searched too"
+    return "near its start the image fits nowhere, so the whole overlap was searched"
+
+
+def _next_lines(result: MatchResult) -> list[str]:
+    """What to type next after a no match, a line each."""
+    return [f"next: {one.options} searches {one.words}" for one in result.next_searches]
 
 
 def _say_why(result: MatchResult) -> None:

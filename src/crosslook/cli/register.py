@@ -28,14 +28,15 @@ class PairsOptions(Settings):
 
 
 class RegisterInputs(PairsOptions):
-    """Which images: two, or pairs of them."""
+    """Which images: two or more, or pairs of them."""
 
     images: Annotated[
-        tuple[str, ...], Cli(positional=True, metavar="SAR OPTICAL | PAIRS", needed=True)
+        tuple[str, ...], Cli(positional=True, metavar="SAR OPTICAL... | PAIRS", needed=True)
     ] = Field(
         default=(),
-        description="SAR image and optical image of roughly the same place; "
-        "or pairs as for study: folder, table or public set.",
+        description="SAR image and optical image of roughly the same place; several optical "
+        "files, or a folder of them, are one basemap. Or pairs as for study: folder, table or "
+        "public set.",
     )
 
 
@@ -58,16 +59,18 @@ def register(inputs: RegisterInputs, settings: RegisterCall) -> None:
     from crosslook.match import register as registering
 
     out = Path(settings.out or "")
-    if len(inputs.images) == 2:
+    if len(inputs.images) >= 2:
         if inputs.layout != "auto" or inputs.skip_incomplete:
             name = "--layout" if inputs.layout != "auto" else "--skip-incomplete"
-            raise SettingError(f"{name} is of a set of pairs; two images were given.")
-        finish_one(registering.register(*inputs.images, settings), out)
+            raise SettingError(
+                f"{name} is of a set of pairs; {len(inputs.images)} images were given."
+            )
+        sar, *optical = inputs.images
+        basemap = optical[0] if len(optical) == 1 else optical
+        finish_one(registering.register(sar, basemap, settings), out)
         return
-    if len(inputs.images) != 1:
-        raise SettingError(
-            f"{len(inputs.images)} images were given; give SAR and OPTICAL, or one set of PAIRS."
-        )
+    if not inputs.images:
+        raise SettingError("no image was given; give SAR and OPTICAL, or one set of PAIRS.")
     from crosslook.data.pairs import open_pairs
 
     pairs = open_pairs(inputs.images[0], inputs.layout, skip_incomplete=inputs.skip_incomplete)

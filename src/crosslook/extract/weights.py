@@ -250,6 +250,31 @@ def find_weights(
     return WeightsSource(model, _revision(folder, variant), folder, config)
 
 
+def find_checkpoint(name: str, variant: Variant, folder: Path | None) -> WeightsSource:
+    """Find a checkpoint that belongs to no extractor, as that of a matcher.
+
+    Parameters
+    ----------
+    name : str
+        What the user typed; ``--weights name=FOLDER`` names its folder.
+    variant : Variant
+        Where it lies on the hub, and which files it has.
+    folder : Path or None
+        The folder given; None looks in the hub's cache.
+
+    Raises
+    ------
+    WeightsError
+        If a file is missing; says which, where it belongs and how to get it.
+    """
+    where = snapshot_folder(variant.hub_id, variant.revision) if folder is None else folder
+    if absent := _absent(where, variant):
+        command = download_command(name, variant)
+        raise WeightsError(str(Missing(name, variant.hub_id, tuple(absent), where, command)))
+    model = variant.hub_id if folder is None else str(folder)
+    return WeightsSource(model, _revision(where, variant), where, read_config(where))
+
+
 def missing(specs: Sequence[str], overrides: Mapping[str, Path] | None = None) -> list[Missing]:
     """List the specs whose weights are not here, without opening anything.
 
@@ -288,7 +313,7 @@ def check_overrides(overrides: Mapping[str, Path]) -> None:
     known = [row.name for row in all_rows() if row.variants or row.plugin]
     known += [f"{row.name}:{name}" for row in ROWS for name in row.variants]
     for name in overrides:
-        if name not in known and not name.startswith("hf:"):
+        if name not in known and not name.startswith(("hf:", "hub:")):
             raise SettingError(
                 f"--weights {name}=...: no model is called '{name}'; "
                 f"name an extractor or extractor:variant." + did_you_mean(name, known)

@@ -35,6 +35,7 @@ from crosslook.match.files import (
 )
 from crosslook.match.hints import HeldOut, held_out, relief_hint
 from crosslook.match.lattice import FIELD_FILE, node_grid, write_lattice
+from crosslook.match.next_search import NextSearch, next_searches
 from crosslook.match.overlays import LeftOut
 from crosslook.match.placement import placement
 from crosslook.match.scene.report import SceneReport, write_report
@@ -185,6 +186,7 @@ class MatchResult:
         return {
             "verdict": self.verdict,
             "reason": self.reason,
+            "next": [asdict(one) for one in self.next_searches],
             "search": self.search,
             "judged_as": self.judged_as,
             "confidence": None if np.isnan(self.confidence) else round(self.confidence, 4),
@@ -237,6 +239,12 @@ class MatchResult:
     def hint(self) -> str:
         """What is known of hills that the model does not follow; empty where nothing is."""
         return relief_hint(self._compared())
+
+    @property
+    def next_searches(self) -> list[NextSearch]:
+        """What to search after a no match, the likeliest first; nothing after any other."""
+        images = {"optical": _described(self.optical)}
+        return next_searches({"verdict": self.verdict, "settings": self.settings, "images": images})
 
     @property
     def held_out(self) -> HeldOut | None:
