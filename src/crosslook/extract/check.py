@@ -199,7 +199,7 @@ def _resized(image: FloatArray, side: Sequence[int]) -> FloatArray:
     import cv2
 
     out = cv2.resize(image[0].transpose(1, 2, 0), (side[1], side[0]), interpolation=cv2.INTER_AREA)
-    return np.clip(out.transpose(2, 0, 1)[None], 0, 1).astype(np.float32)
+    return np.asarray(np.clip(out.transpose(2, 0, 1)[None], 0, 1), np.float32)
 
 
 def _scaled(image: Any, mean: Any, std: Any) -> Any:
