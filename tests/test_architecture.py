@@ -27,6 +27,7 @@ WINGS = {"retrieval", "report"}, {"match", "atlas"}
 
 LEAVES = {
     "_version",
+    "arrays",
     "compiled",
     "types",
     "options",
