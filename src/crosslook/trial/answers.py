@@ -52,7 +52,7 @@ class Answer:
     search : str
         That led to the answer.
     matrix : str
-        Nine numbers, rows of the map of level ground; empty without one.
+        Nine numbers, rows of the map of flat ground; empty without one.
     evidence : str
         As JSON.
     seconds, memory_mb : float

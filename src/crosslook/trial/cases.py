@@ -101,7 +101,7 @@ class Case:
         What the SAR image was moved by: its pixels to those of the window.
     is_level : bool
         Whether the truth is one warp of the whole image, which knows no relief; of a
-        transform that follows relief the map of level ground is measured then.
+        transform that follows relief the map of flat ground is measured then.
     """
 
     sar: ImageFile

@@ -1,4 +1,4 @@
-"""The report of a trial, and what is printed: tables, curves, pictures."""
+"""The report of a trial, and what is printed: tables, curves, images of cases."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ WRITTEN = {"report.html": is_marked, "rows.csv": has_header(COLUMNS), "rows.tex"
 """The files of a report beside its figures, and how each tells that crosslook wrote it."""
 
 _PRINTED = ("matcher", "<= 3 px", "area to 10 px", "s")
-_SHOWN = 6  # cases as pictures
+_SHOWN = 6  # cases as images
 _SQUARES = 8  # along a side of a checkerboard
 _MOST_SIDE = 512
 _CURVE_PX = np.arange(0.0, 10.25, 0.25)
@@ -94,7 +94,7 @@ def write_trial_report(
     ----------
     run : Path
     settings : TrialSettings, optional
-        Of the run; without them pictures need the pairs where ``run.json`` says.
+        Of the run; without them images need the pairs where ``run.json`` says.
 
     Raises
     ------
@@ -106,8 +106,8 @@ def write_trial_report(
 
     record, rows, answers = read_run(run), read_rows(run), read_run_answers(run)
     sections = make_sections(rows, answers, record)
-    pictures = _pictures(answers, record, settings) if settings is not None else []
-    sections += pictures
+    images = _images(answers, record, settings) if settings is not None else []
+    sections += images
     templates = files("crosslook.report") / "templates"
     environment = Environment(loader=PackageLoader("crosslook.report"), autoescape=True)
     environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False}
@@ -140,7 +140,7 @@ def write_trial_report(
 def make_sections(
     rows: Sequence[TrialRow], answers: Sequence[Answer], record: dict[str, Any]
 ) -> list[Section]:
-    """All sections that have something to show, without pictures."""
+    """All sections that have something to show, without images."""
     shown = shown_rows(rows, record)
     sections = [_accuracy(shown, answers, record), _verdicts(shown), _compared(shown, record)]
     sections += [_parts(shown), _protocols(rows, record)]
@@ -350,7 +350,7 @@ def _summary(rows: Sequence[TrialRow], record: dict[str, Any]) -> list[str]:
     return lines + list(record["notes"])
 
 
-def _pictures(
+def _images(
     answers: Sequence[Answer], record: dict[str, Any], settings: TrialSettings
 ) -> list[Section]:
     """The cases on which matchers differ most, as checkerboards of both images."""
@@ -388,7 +388,7 @@ def _pictures(
         "lines go on over their edges where it is right. The best and the worst answer of a case."
     )
     part = Part(matches=matches)
-    return [Section("pictures", "Where matchers differ most", how, [part])]
+    return [Section("images", "Where matchers differ most", how, [part])]
 
 
 def _checkerboard(case: Case, matrix: str) -> str:

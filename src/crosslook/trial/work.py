@@ -186,7 +186,7 @@ def _completed(answer: Answer, case: Case, result: MatchResult, seconds: float) 
 
 
 def _flat(transform: Transform, case: Case) -> Any:
-    """The affine map or homography nearest to a transform, for pictures."""
+    """The affine map or homography nearest to a transform, for images."""
     level = transform.without_field if transform.model in ("relief", "tps") else transform
     return level.matrix if level.is_flat else np.eye(3)
 
