@@ -566,7 +566,7 @@ def relief_hint(evidence: Evidence, label: str, model: str, pixel: int) -> str:
     pixel : int
         Optical pixels along a side of a pixel of the working grid.
     """
-    if label != "match" or model in ("", "tps", "relief") or evidence.relief <= HILLY_PX:
+    if label != "match" or model in ("", "tps", "relief", "field") or evidence.relief <= HILLY_PX:
         return ""
     return (
         f"relief seems to move parts of it by {evidence.relief * pixel:.0f} px along one line; "

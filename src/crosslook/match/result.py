@@ -37,6 +37,7 @@ from crosslook.match.lattice import FIELD_FILE, node_grid, write_lattice
 from crosslook.match.overlays import LeftOut
 from crosslook.match.placement import placement
 from crosslook.match.scene.result import SceneMatch
+from crosslook.match.scene.store import forget_tiles
 from crosslook.match.settings import Search
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform
@@ -275,6 +276,7 @@ class MatchResult:
             write_images(out, *panels, f"{self.sar.name} on {self.optical.name}", words)
         # Last, so that its presence says that the others are complete.
         write_text(out / "match.json", json.dumps(self.to_dict(), indent=2, default=_plain) + "\n")
+        forget_tiles(out)
         return [out / name for name in WRITTEN if (out / name).exists()]
 
     def _repr_html_(self) -> str:
