@@ -45,7 +45,7 @@ def pair_files(root: Path, side: int, count: int, folder: Path) -> list[Files]:
             "optical": _picture(root / "optical", here, side, corner),
             "wrong": _picture(root / "optical", other, side, corner),
         }
-        target = folder / f"{here[0]}-{side}"
+        target = folder / f"{here[0]}-{side}-{number}"
         target.mkdir()
         paths = {kind: target / f"{kind}.tif" for kind in pictures}
         for kind, bands in pictures.items():

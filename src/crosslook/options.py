@@ -216,7 +216,7 @@ class ReadingOptions(SarOptions, OpticalOptions):
     """How SAR and optical images are read."""
 
 
-def _folders(value: Any) -> Any:
+def folders(value: Any) -> Any:
     """``NAME=FOLDER`` texts as a mapping; anything else stays as it is."""
     if isinstance(value, str):
         value = [value]
@@ -264,7 +264,7 @@ class ThreadsOption(Settings):
 class ModelOptions(ThreadsOption):
     """Where models come from and how they run; the same in every command that runs any."""
 
-    weights: Annotated[dict[str, Path], BeforeValidator(_folders), Cli(metavar="NAME=FOLDER")] = (
+    weights: Annotated[dict[str, Path], BeforeValidator(folders), Cli(metavar="NAME=FOLDER")] = (
         Field(default_factory=dict, description="A local checkpoint of a model; repeatable.")
     )
     device: Annotated[

@@ -21,7 +21,7 @@ MARK = "written by crosslook"
 TAGS = ("ALIGNED_TO", "VERDICT")
 """Tags of a raster that was brought onto an optical image."""
 
-_LOOKED_AT = 65_536  # bytes at the beginning that hold the mark
+_LOOKED_AT = 65_536  # bytes at the beginning, of a PDF at the end, that hold the mark
 Recogniser = Callable[[Path], bool]
 
 
@@ -101,6 +101,8 @@ def is_marked(path: Path) -> bool:
             keys = parquet.read_schema(path).metadata or {}
             return any(bytes(key).startswith(b"crosslook") for key in keys)
         with path.open("rb") as file:
+            if suffix == ".pdf":  # says who wrote it at its end
+                file.seek(max(0, path.stat().st_size - _LOOKED_AT))
             return MARK.encode() in file.read(_LOOKED_AT)
     except (OSError, ValueError):  # pyarrow's errors are ValueErrors
         return False

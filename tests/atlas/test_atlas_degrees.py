@@ -10,12 +10,14 @@ import rasterio
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 from rasterio.transform import from_origin
+from rasterio.warp import Resampling, calculate_default_transform, reproject
 
 from crosslook.atlas.build import build_atlas
 from crosslook.atlas.locate import locate
 from crosslook.data.simulate.scene import make_pair
-from crosslook.geo.grid import make_grid, to_lonlat, to_map
+from crosslook.geo.grid import distances, make_grid, to_lonlat, to_map
 from crosslook.geo.raster import RasterArray
+from crosslook.match.transform import grid_points
 
 SIDE, CHIP = 768, 300
 
@@ -82,3 +84,34 @@ def test_boxes_go_over_the_180th_meridian(tmp_path: Path) -> None:
         assert -180 <= lon <= 180
         assert abs((lon - 179.975 + 180) % 360 - 180 - 0.0278) < 3e-4
         assert abs(lat + 17.0228) < 3e-4
+
+
+def test_metres_of_the_expected_error_far_in_the_north(tmp_path: Path) -> None:
+    """At 78 degrees a pixel of equal degrees is five times as high as wide."""
+    made, lat = make_pair(1024, 5, relief=0.0), 78.0
+    x, y = Transformer.from_crs("EPSG:4326", "EPSG:32633", always_xy=True).transform(15.0, lat)
+    grid = make_grid("EPSG:32633", from_origin(x, y, 10, 10), 1024, 1024)
+    place, width, height = calculate_default_transform(
+        "EPSG:32633", "EPSG:4326", 1024, 1024, *grid.boundingbox, resolution=9e-5
+    )
+    shape = {"count": 3, "height": height, "width": width, "dtype": "uint8", "nodata": 0}
+    with rasterio.open(
+        tmp_path / "map.tif", "w", driver="GTiff", crs="EPSG:4326", transform=place, **shape
+    ) as file:
+        for band in (1, 2, 3):
+            reproject(
+                made.optical[band - 1], rasterio.band(file, band), src_transform=grid.affine,
+                src_crs="EPSG:32633", resampling=Resampling.bilinear,
+            )  # fmt: skip
+    atlas = build_atlas(tmp_path / "map.tif", tmp_path / "atlas")
+    corner = np.array([200, 260])
+    cut = made.sar[200:584, 260:644]
+    where = make_grid("EPSG:32633", grid.affine * grid.affine.translation(260, 200), 384, 384)
+    result = locate(RasterArray.of(cut, grid=where, name="query"), atlas)
+    assert result.transform is not None
+    assert result.expected_error_m is not None
+    points = grid_points(384, 384)
+    found = to_lonlat(result.optical.grid, result.transform(points))
+    truth = to_lonlat(grid, points + corner)
+    off = float(np.mean([distances(a, b[None])[0] for a, b in zip(found, truth, strict=True)]))
+    assert off < result.expected_error_m < 40.0

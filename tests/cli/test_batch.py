@@ -123,7 +123,7 @@ def test_nothing_is_left_where_all_are_too_small(some_small: Path, tmp_path: Pat
 
 def test_what_is_no_pair_of_images_is_refused(tmp_path: Path) -> None:
     for images, words in (
-        (["a", "b", "c"], "3 images"),
+        (["a", "b", "c", "--layout", "x"], "3 images"),
         (["a", "b", "--layout", "x"], "--layout"),
         (["a", "b", "--skip-incomplete"], "--skip-incomplete"),
     ):

@@ -178,7 +178,7 @@ def test_python_calls_show_their_keywords_and_check_them() -> None:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (["register", "--out", "x"], "SAR OPTICAL | PAIRS is missing; see 'crosslook register"),
+        (["register", "--out", "x"], "SAR OPTICAL... | PAIRS is missing; see 'crosslook register"),
         (["register", "a.tif", "b.tif"], "--out is missing"),
         (["atlas", "build", "--out", "x"], "BASEMAP... is missing"),
         (["locate", "q.tif", "--out", "x"], "--atlas is missing"),

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crosslook.data.simulate import sar
+from crosslook.data.simulate.geometry import truth_matrix
 from crosslook.data.simulate.ground import (
     BUILDING,
     CLASSES,
@@ -23,7 +24,7 @@ from crosslook.data.simulate.ground import (
 )
 from crosslook.data.simulate.noise import mix, uniform
 from crosslook.data.simulate.optical import render_optical
-from crosslook.data.simulate.scene import make_pair, truth_matrix
+from crosslook.data.simulate.scene import make_pair
 from crosslook.data.simulate.settings import Look, SceneOptions
 from crosslook.errors import SettingError
 from crosslook.types import Window
@@ -110,7 +111,7 @@ def test_speckle_has_its_number_of_looks(looks: float) -> None:
 def one_house(monkeypatch: pytest.MonkeyPatch, height: float = 30.0) -> None:
     """A flat yard with a house of 10 x 10 pixels whose upper left is at (20, 20)."""
 
-    def flat(scene: SceneOptions, window: Window) -> Ground:
+    def flat(scene: SceneOptions, window: Window, *, later: bool = False) -> Ground:
         shape = (window.height, window.width)
         label, objects = np.full(shape, YARD, np.uint8), np.zeros(shape, np.float32)
         house = np.s_[20 - window.row : 30 - window.row, 20 - window.col : 30 - window.col]

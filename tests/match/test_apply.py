@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import rasterio
+from click.testing import CliRunner
 from numpy.typing import NDArray
 from rasterio.transform import from_origin
 
@@ -216,3 +217,19 @@ def test_the_mask_beside_a_product_serves_matching_alone(tmp_path: Path) -> None
         )
         with rasterio.open(str(done[0])) as brought, rasterio.open(file) as own:
             assert np.array_equal(brought.read(1), own.read(1))
+
+
+@pytest.mark.parametrize("kind", ["tif", "vrt"])
+def test_a_file_that_lies_elsewhere_is_an_error(
+    tmp_path: Path, kind: Literal["tif", "vrt"]
+) -> None:
+    match = match_json(tmp_path)
+    there = from_origin(WEST + 50_000, NORTH, 10, 10)
+    file = write(tmp_path / "other.tif", smooth(64, 10.0)[None], 10.0, transform=there)
+    (failed,) = crosslook.apply_match(match, [file], out=tmp_path / "out", kind=kind)
+    assert isinstance(failed, Failure)
+    assert "lies elsewhere than the SAR image that was matched, 49.4 km away" in str(failed.error)
+    assert not list((tmp_path / "out").glob("other*"))
+    done = CliRunner().invoke(app, ["apply", str(match), str(file), "--out", str(tmp_path / "c")])
+    assert done.exit_code == 1
+    assert "49.4 km away" in done.output

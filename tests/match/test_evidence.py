@@ -281,7 +281,7 @@ def test_a_hint_at_relief_names_the_model_that_follows_it() -> None:
         return [line["text"] for line in lines if line["sign"] == "note"]
 
     (hint,) = hints()
-    assert "by 12 px" in hint
+    assert "by up to 12 px" in hint
     assert "--model relief" in hint
     for model in ("relief", "tps"):
         assert hints(transform={"model": model}) == []

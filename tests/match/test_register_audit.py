@@ -88,7 +88,7 @@ def test_a_hilly_match_says_so_and_relief_follows_the_ground(tmp_path: Path) -> 
     }
     assert [ended.exit_code for ended in said.values()] == [0, 0]
     assert "relief" not in said["flat"].output
-    assert "--model relief may follow the ground" in said["hilly"].output
+    assert "--model relief follows it" in said["hilly"].output
     rigid, bent = (register(*images["hilly"], model=model) for model in ("similarity", "tps"))
     assert rigid.evidence.relief == pytest.approx(high - low, rel=0.3)
     assert bent.evidence.relief < rigid.evidence.relief / 2

@@ -87,6 +87,8 @@ def test_files_agree_with_the_result(result: MatchResult, tmp_path: Path) -> Non
         "aligned.tif",
         "tie_points.csv",
         "tie_points.geojson",
+        "tie_points.gpkg",
+        "tie_points.parquet",
         "tie_points.points",
         "overlay.png",
         "swipe.html",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import struct
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from crosslook.cli import app
 from crosslook.errors import InputError
-from crosslook.report.compare import leaderboard, write_leaderboard
+from crosslook.report.compare import (
+    leaderboard,
+    print_comparison,
+    print_leaderboard,
+    run_names,
+    write_leaderboard,
+)
 from crosslook.report.export import cell_name, export_run, grid_cell
 from crosslook.retrieval.run_folder import read_patches, read_rows, write_run
 from crosslook.retrieval.settings import StudySettings
@@ -138,6 +146,37 @@ def test_a_leaderboard_joins_extractors_and_data_sets(
     assert best.line.row.value == chosen[0].value
     assert "one (gallery" in tex.read_text()
     assert tex.read_text().count(r"\\") >= 5
+
+
+def test_runs_of_one_name_are_named_apart() -> None:
+    runs = [Path("/a/north/run"), Path("/a/south/run"), Path("/a/other")]
+    assert list(run_names(runs).values()) == ["north/run", "south/run", "other"]
+    same = Path("/a/run")
+    assert run_names([same, same]) == {same: "run"}
+
+
+def test_tables_are_printed_and_written_only_where_told(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    copy = Path(shutil.copytree(run, tmp_path / "copy" / run.name))
+    text = StringIO()
+    console = Console(file=text, width=200)
+    print_leaderboard(leaderboard([run, copy]), console)
+    print_comparison([run, copy], console=console)
+    said = text.getvalue()
+    assert "one (gallery" in said
+    assert f"copy/{run.name}: raw" in said
+    assert f"{run.parent.name}/{run.name}: raw" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+
+
+def test_the_package_lists_its_public_names() -> None:
+    import crosslook
+
+    assert {"register", "MatchResult", "Transform", "Atlas", "study"} <= set(dir(crosslook))
+    for name in dir(crosslook):
+        assert getattr(crosslook, name) is not None
 
 
 @pytest.mark.parametrize(

@@ -70,10 +70,23 @@ def test_the_advice_is_judged(coarse: str, fine: str, verdict: str) -> None:
     assert advice.k == 5
     assert 0 < advice.cost < 1
     assert "against sd-vae alone" in claim.why
+    assert "against sam2 alone" in claim.why
     assert "against the swapped order" in claim.why
     (section,) = two_stage_section(Results(Path(), measured, {}))
     assert section.parts[0].table is not None
     assert section.parts[0].table.lines == [[claim.text, claim.verdict, claim.why]]
+
+
+def test_a_coarse_stage_that_is_right_alone_needs_no_second_one() -> None:
+    measured = rows("both", "group")
+    alone = next(r.value for r in measured if r.metric == "coarse-alone" and r.k == 1)
+    assert alone == 1.0
+    (claim,) = judge_advice(measured)
+    assert claim.verdict == "false"
+    (best,) = [r for r in measured if r.metric == "recommended-k" and r.direction[0] == "s"]
+    assert best.value == 1
+    (section,) = two_stage_section(Results(Path(), measured, {}))
+    assert "the coarse stage alone" in section.parts[1].text
 
 
 def test_without_the_swapped_order_the_advice_stays_open() -> None:

@@ -147,8 +147,16 @@ def test_paper_files(run: Path) -> None:
         assert len(list(csv.reader(file))) == len(content()) + 1
     assert r"\toprule" in (run / "rows.tex").read_text()
     names = {path.stem for path in (run / "figures").glob("*.svg")}
-    assert {"structure-01", "robustness-01", "two-stage-01", "retrieval-01"} <= names
-    assert names == {path.stem for path in (run / "figures").glob("*.png")}
+    assert names == {
+        "gap-distributions", "gap-against-retrieval", "retrieval-recall", "retrieval-cmc",
+        "robustness-offset", "robustness-gallery", "umap", "heatmap-hog", "heatmap-hog-none",
+        "two-stage-hog-hog",
+    }  # fmt: skip
+    for kind in ("png", "pdf"):
+        assert names == {path.stem for path in (run / "figures").glob(f"*.{kind}")}
+    captions = (run / "figures" / "figures.md").read_text()
+    for name in names:
+        assert f"## {name}\n" in captions
 
 
 def test_the_same_run_gives_the_same_bytes(run: Path) -> None:

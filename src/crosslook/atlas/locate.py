@@ -272,7 +272,7 @@ def _matched(job: _Job, one: _Prepared, level: int, candidates: list[Candidate])
 
 def _explained(result: MatchResult, one: _Prepared, job: _Job) -> MatchResult:
     """A result that says where was searched, and of no match the likeliest cause."""
-    result = replace(result, search="atlas")
+    result = replace(result, search="atlas", warnings=one.query.warnings)
     if result.verdict != "no match":
         return result
     settings = job.settings
@@ -325,7 +325,7 @@ def _match_at(
     """The last stages at one of the candidates; the others are its alternatives."""
     atlas = job.atlas
     one, others = candidates[number], candidates[:number] + candidates[number + 1 :]
-    native = with_projection(one.placed @ scaling(query.factor).inverse, query.image, atlas)
+    native = with_projection(one.placed @ scaling(query.factor).inverse, query, atlas)
     second = others[0].total if others else 0.0
     margin = min(_MOST_MARGIN, one.total / max(second, 1e-3) - 1.0)
     place = Start(native, "atlas", search_score=one.total, search_margin=margin)

@@ -16,6 +16,7 @@ from crosslook.extract.base import Extractor
 from crosslook.geo.grey import GreyImage
 from crosslook.geo.grid import (
     between,
+    distances,
     frame_name,
     from_lonlat,
     ground_axes,
@@ -23,6 +24,7 @@ from crosslook.geo.grid import (
     is_placed,
     is_unnamed,
     metres_per_pixel,
+    rim,
     to_lonlat,
 )
 from crosslook.geo.image import ImageFile
@@ -34,6 +36,7 @@ from crosslook.match.refine import FRACTION, LEVELS, PyramidLevel
 from crosslook.match.result import outline
 from crosslook.match.robust_fit import fit_exact
 from crosslook.match.settings import Factors, factors
+from crosslook.match.sides import Warned, announced, check_query
 from crosslook.match.tie_points import Stage
 from crosslook.match.transform import Transform, grid_points, scaling, shift_by, similarity
 from crosslook.match.warp import sample_maps, warp
@@ -66,6 +69,9 @@ def refinement_for(shape: tuple[int, int]) -> tuple[tuple[PyramidLevel, ...], fl
     return (LEVELS, FRACTION) if max(shape) <= _SMALL else (LEVELS[:-1], _COARSE_FRACTION)
 
 
+FAR_KM = 100.0
+"""From there on the convergence of a grid differs from that of the atlas by a degree or more."""
+
 LEAST_SIDE = 64
 """Pixels of the atlas that a query must have along either side."""
 
@@ -95,12 +101,20 @@ class Query:
         the rotation that its georeference states.
     factor : int
         Pixels of the image per pixel of ``grey_image``.
+    warnings : tuple of Warned
+        What was noticed of the query, as a georeference far from the atlas.
     """
 
     image: ImageFile
     grey_image: GreyImage
     base: Transform
     factor: int
+    warnings: tuple[Warned, ...] = ()
+
+    @property
+    def is_far(self) -> bool:
+        """Whether its georeference lies so far from the atlas that it tells no orientation."""
+        return any(one.kind == "far away" for one in self.warnings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +172,37 @@ class Template:
     aside: tuple[float, float] = (0.0, 0.0)
 
 
+def place_warnings(image: ImageFile, atlas: Atlas) -> tuple[Warned, ...]:
+    """Say where the georeference of a query puts it beside the atlas that it is searched on."""
+    if not is_placed(image.grid):
+        return ()
+    away = _kilometres_from(image, atlas)
+    if away == 0.0:
+        return ()
+    lon, lat = to_lonlat(image.grid, np.array([image.shape], np.float64) / 2)[0]
+    said = f"'{image.name}' says that it lies at {lon:.4f} {lat:.4f}"
+    if away <= FAR_KM:
+        text = f"{said}, {away:,.1f} km beside the atlas; all of the atlas is searched."
+        return (Warned("beside", text),)
+    text = (
+        f"{said}, {away:,.0f} km from the atlas. Its georeference gives the pixel size alone, and "
+        "north is taken to be up: check the file and the atlas, or search with --rotation 180."
+    )
+    return (Warned("far away", text),)
+
+
+def _kilometres_from(image: ImageFile, atlas: Atlas) -> float:
+    """From the footprint of a query to the nearest ground of the atlas; 0 where they overlap."""
+    pixels = atlas.grid.pixels
+    with suppress(GridError):  # a place that the CRS of the atlas does not hold
+        ring = between(image.grid, pixels, rim(image.grid))
+        low, high = ring.min(axis=0), ring.max(axis=0)
+        if np.isfinite(ring).all() and (high > 0).all() and (low < atlas.grid.shape).all():
+            return 0.0
+    here, there = (to_lonlat(grid, rim(grid)) for grid in (image.grid, pixels))
+    return min(float(distances(place, there).min()) for place in here) / 1000
+
+
 def prepare_query(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array) -> Query:
     """Bring a query to the scale of the atlas.
 
@@ -179,7 +224,9 @@ def prepare_query(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array
     MatchError
         If the query is constant, all nodata, or its pixels or itself far too small or large.
     """
-    base = _scale_of(image, atlas, gsd, near)
+    warned = announced((*check_query(image), *place_warnings(image, atlas)))
+    is_far = any(one.kind == "far away" for one in warned)
+    base = _scale_of(image, atlas, gsd, near, is_far=is_far)
     centre = np.array(image.shape, np.float64) / 2
     scale = base.local_scale(centre)
     if not 1 / _MOST_SCALE <= scale <= _MOST_SCALE:
@@ -196,7 +243,7 @@ def prepare_query(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array
         )
     factor = max(1, round(1 / scale))
     grey = image.read(None, factor).grey_image("sar")
-    return Query(image, grey, _linear(base @ scaling(factor)), factor)
+    return Query(image, grey, _linear(base @ scaling(factor)), factor, warned)
 
 
 def make_poses(query: Query, rotation: float, scale: Factors) -> list[Pose]:
@@ -297,7 +344,7 @@ def centred(channels: Channels) -> FloatArray:
     return np.asarray((values - mean[:, None, None]) * channels.valid, np.float32)
 
 
-def with_projection(placed: Transform, image: ImageFile, atlas: Atlas) -> Transform:
+def with_projection(placed: Transform, query: Query, atlas: Atlas) -> Transform:
     """The map of a query's pixels with the curvature of its own projection.
 
     A candidate is placed by an affine map. Between two CRSs the exact shape of
@@ -307,9 +354,11 @@ def with_projection(placed: Transform, image: ImageFile, atlas: Atlas) -> Transf
     Parameters
     ----------
     placed : Transform
-        Affine, pixels of ``image`` to pixels of the atlas.
+        Affine, pixels of the image to pixels of the atlas.
     """
-    if not is_placed(image.grid) or image.grid.crs == atlas.grid.pixels.crs:
+    image = query.image
+    is_flat = not is_placed(image.grid) or image.grid.crs == atlas.grid.pixels.crs
+    if is_flat or query.is_far:
         return placed
     own = placement(image.grid, atlas.grid.pixels)
     points = grid_points(*image.shape)
@@ -323,12 +372,15 @@ def with_projection(placed: Transform, image: ImageFile, atlas: Atlas) -> Transf
     return placed @ flat.inverse @ own
 
 
-def _scale_of(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array) -> Transform:
+def _scale_of(
+    image: ImageFile, atlas: Atlas, gsd: float | None, near: Array, *, is_far: bool
+) -> Transform:
     """Steps of the query in pixels of the atlas.
 
     Within one CRS as the two affine maps say; else both are measured in metres
     on the ground, where the query says that it lies. So each axis has its own
-    scale, as in an atlas in degrees, and north is north in both.
+    scale, as in an atlas in degrees, and north is north in both. Where it says a
+    place far from the atlas, how its grid lies to north there means nothing.
     """
     pixels = atlas.grid.pixels
     if is_placed(image.grid):
@@ -340,8 +392,11 @@ def _scale_of(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array) ->
             return _linear(placement(image.grid, pixels))
         centre = np.array([image.shape], np.float64) / 2
         own = ground_axes(image.grid, centre[0])
-        with suppress(GridError):  # a place that the CRS of the atlas does not hold
-            near = between(image.grid, pixels, centre)
+        if is_far:
+            own = _grid_north_up(own, image)
+        else:
+            with suppress(GridError):  # a place that the CRS of the atlas does not hold
+                near = between(image.grid, pixels, centre)
     elif gsd is None and is_unnamed(image.grid):
         raise GridError(
             f"'{image.name}' has a map but no CRS (a world file?), so its pixel size on the "
@@ -362,6 +417,15 @@ def _scale_of(image: ImageFile, atlas: Atlas, gsd: float | None, near: Array) ->
     matrix = np.eye(3)
     matrix[:2, :2] = np.linalg.solve(ground, own)
     return Transform(matrix, "affine")
+
+
+def _grid_north_up(ground: Array, image: ImageFile) -> Array:
+    """Ground axes (2, 2) without the convergence of the grid: its north is taken for north."""
+    a, b, _, d, e, _ = tuple(image.grid.affine)[:6]
+    own = np.array([[b, a], [e, d]])
+    _, size, right = np.linalg.svd(ground @ np.linalg.inv(own))  # map units to metres
+    stretched = right.T @ np.diag(size) @ right  # its polar decomposition without the rotation
+    return np.asarray(stretched @ own, np.float64)
 
 
 def _pose(query: Query, rotation: float, scale: float) -> Pose:

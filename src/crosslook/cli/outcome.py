@@ -27,7 +27,7 @@ _REASONS = 2
 TABLE = "matches.csv"
 _COLUMNS = (
     "name", "verdict", "confidence", "longitude", "latitude",
-    "expected_error_px", "expected_error_m", "folder", "error",
+    "expected_error_px", "expected_error_m", "warning", "folder", "error",
 )  # fmt: skip
 
 
@@ -132,6 +132,7 @@ def _finish_item(
         "latitude": latitude,
         "expected_error_px": result.expected_error_px,
         "expected_error_m": result.expected_error_m,
+        "warning": " ".join(one.kind for one in result.warnings),
         "folder": item.folder,
         "error": "",
     }
@@ -152,27 +153,35 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
     if centre is not None and "lonlat" in centre:
         longitude, latitude = centre["lonlat"]
         parts.append(f"centre {longitude:.6f} {latitude:.6f}")
-    if result.expected_error_px is not None:
-        metres = result.expected_error_m
-        ground = "" if metres is None else f" ({metres:.1f} m)"
-        parts.append(f"expected error {result.expected_error_px:.1f} px{ground}")
+    if result.error_text:
+        parts.append(result.error_text)
     click.echo(f"{', '.join(parts)}; see {out}")
     if not name:
         _say_why(result)
-    if result.search == "expanded":
-        if isnan(result.confidence):  # then no place is sure, and every area is tried
-            click.echo("no place is sure with this matcher, so the whole overlap was searched too")
-        else:
-            click.echo("near its start the image fits nowhere, so the whole overlap was searched")
-    if result.reason:
-        click.echo(result.reason)
-    other = result.transform is not None and result.transform.model != "relief"
-    if result.settings.get("model") == "relief" and other:
-        click.echo("no relief was followed: too few clear tie points are displaced along one line")
+        if len(result.tie_points):
+            click.echo(f"tie points: {result.tie_point_text}")
+    offered = () if name else tuple(_next_lines(result))
+    for line in (_how_far(result), result.reason, *offered):
+        if line:
+            click.echo(line)
     say_notes(result.notes)
     if result.hint:
         click.echo(result.hint)
     return result.verdict == "match"
+
+
+def _how_far(result: MatchResult) -> str:
+    """What is said of a search over the whole overlap that nobody requested."""
+    if result.search != "expanded":
+        return ""
+    if isnan(result.confidence):  # then no place is sure, and every area is tried
+        return "no place is sure with this matcher, so the whole overlap was searched too"
+    return "near its start the image fits nowhere, so the whole overlap was searched"
+
+
+def _next_lines(result: MatchResult) -> list[str]:
+    """What to type next after a no match, a line each."""
+    return [f"next: {one.options} searches {one.words}" for one in result.next_searches]
 
 
 def _say_why(result: MatchResult) -> None:

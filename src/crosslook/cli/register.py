@@ -31,14 +31,15 @@ class PairsOptions(Settings):
 
 
 class RegisterInputs(PairsOptions):
-    """Which images: two, or pairs of them."""
+    """Which images: two or more, or pairs of them."""
 
     images: Annotated[
-        tuple[str, ...], Cli(positional=True, metavar="SAR OPTICAL | PAIRS", needed=True)
+        tuple[str, ...], Cli(positional=True, metavar="SAR OPTICAL... | PAIRS", needed=True)
     ] = Field(
         default=(),
-        description="SAR image and optical image of roughly the same place; "
-        "or pairs as for study: folder, table or public set.",
+        description="SAR image and optical image of roughly the same place; several optical "
+        "files, or a folder of them, are one basemap. Or pairs as for study: folder, table or "
+        "public set.",
     )
     dry_run: bool = Field(
         default=False,
@@ -65,19 +66,21 @@ def register(inputs: RegisterInputs, settings: RegisterCall) -> None:
     from crosslook.match import register as registering
 
     out = Path(settings.out or "")
-    if len(inputs.images) == 2:
+    if len(inputs.images) >= 2:
         if inputs.layout != "auto" or inputs.skip_incomplete:
             name = "--layout" if inputs.layout != "auto" else "--skip-incomplete"
-            raise SettingError(f"{name} is of a set of pairs; two images were given.")
+            raise SettingError(
+                f"{name} is of a set of pairs; {len(inputs.images)} images were given."
+            )
+        sar, *optical = inputs.images
+        basemap = optical[0] if len(optical) == 1 else optical
         if inputs.dry_run:
-            click.echo(_plan_words(*registering.plan_register(*inputs.images, settings), settings))
+            click.echo(_plan_words(*registering.plan_register(sar, basemap, settings), settings))
             return
-        finish_one(registering.register(*inputs.images, settings), out)
+        finish_one(registering.register(sar, basemap, settings), out)
         return
-    if len(inputs.images) != 1:
-        raise SettingError(
-            f"{len(inputs.images)} images were given; give SAR and OPTICAL, or one set of PAIRS."
-        )
+    if not inputs.images:
+        raise SettingError("no image was given; give SAR and OPTICAL, or one set of PAIRS.")
     if inputs.dry_run:
         raise SettingError("--dry-run is of one scene; give SAR and OPTICAL.")
     from crosslook.data.pairs import open_pairs

@@ -17,7 +17,7 @@ class SimulateInputs(Settings):
     """How much is simulated, and where it goes."""
 
     out: Annotated[Path, Cli(metavar="FOLDER")] = Field(
-        description="Folder for optical/, sar/ and truth."
+        description="Folder for optical/, sar/ and the truth."
     )
     count: int = Field(default=4, description="Number of scene pairs, 1 to 100,000.")
 
@@ -56,8 +56,8 @@ class CompareSettings(OverwriteOption, SeedOption):
     runs: Annotated[tuple[Path, ...], Cli(positional=True, metavar="RUN...", needed=True)] = Field(
         default=(), description="Two or more folders of studies."
     )
-    out: Annotated[Path, Cli(metavar="FILE")] = Field(
-        default=Path("comparison.csv"), description="CSV of the differences."
+    out: Annotated[Path | None, Cli(metavar="FILE", default="printed alone")] = Field(
+        default=None, description="CSV of the differences."
     )
 
 
@@ -73,8 +73,8 @@ class LeaderboardInputs(OverwriteOption):
     runs: Annotated[tuple[Path, ...], Cli(positional=True, metavar="RUN...", needed=True)] = Field(
         default=(), description="Folders of studies."
     )
-    out: Annotated[Path, Cli(metavar="FOLDER")] = Field(
-        default=Path("leaderboard"), description="Folder for CSV, LaTeX and HTML."
+    out: Annotated[Path | None, Cli(metavar="FOLDER", default="printed alone")] = Field(
+        default=None, description="Folder for CSV, LaTeX and HTML."
     )
 
 
@@ -91,8 +91,10 @@ def leaderboard(inputs: LeaderboardInputs) -> None:
     from crosslook.report import compare as runs
 
     entries = runs.leaderboard(list(inputs.runs))
-    for path in runs.write_leaderboard(entries, inputs.out, overwrite=inputs.overwrite):
-        click.echo(path)
+    runs.print_leaderboard(entries)
+    if inputs.out is not None:
+        for path in runs.write_leaderboard(entries, inputs.out, overwrite=inputs.overwrite):
+            click.echo(path)
 
 
 def report(inputs: ReportInputs) -> None:

@@ -15,14 +15,14 @@ from starlette.background import BackgroundTask
 
 from crosslook.errors import NotFoundError, SettingError
 from crosslook.explore import audits
+from crosslook.explore.again import search_again
 from crosslook.explore.images import Upload, Uploads
 from crosslook.explore.jobs import Job, Jobs
 from crosslook.explore.library import Library
-from crosslook.explore.matches import draw_written, read_written
+from crosslook.explore.matches import draw_written, read_written, words_of
 from crosslook.explore.options import checked, describe_options, schema_of
 from crosslook.explore.runs import Run, open_run
 from crosslook.explore.tiles import describe_atlas, pixel_at
-from crosslook.match.evidence import sentences
 from crosslook.types import Modality
 
 _MOST_ID = 64
@@ -78,6 +78,24 @@ class PointsRequest(BaseModel):
     )
 
 
+class SearchRequest(BaseModel):
+    """How a finished job is searched again."""
+
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="Options that change; null takes one out."
+    )
+    swap: bool = Field(default=False, description="Swap the SAR and the optical image.")
+
+
+class CheckRequest(BaseModel):
+    """Images whose kinds and places are compared before they are matched."""
+
+    sar: str = Field(max_length=_MOST_ID, description="Id of an upload.")
+    optical: str = Field(default="", max_length=_MOST_ID, description="Id of an upload, or none.")
+    atlas: str = Field(default="", max_length=_MOST_ID, description="Id of an atlas, or none.")
+    settings: dict[str, Any] = Field(default_factory=dict, description="Radiometry and CRS.")
+
+
 class DecisionRequest(BaseModel):
     """What a person thinks of a result."""
 
@@ -90,6 +108,7 @@ def request_routes(uploads: Uploads, jobs: Jobs, library: Library) -> APIRouter:
     _add_uploads(router, uploads, jobs)
     _add_requests(router, uploads, jobs, library)
     _add_jobs(router, jobs)
+    _add_bin(router, jobs)
     _add_files(router, jobs)
     return router
 
@@ -150,6 +169,25 @@ def _add_requests(router: APIRouter, uploads: Uploads, jobs: Jobs, library: Libr
         title = f"{sar['name']} on {optical['name']}"
         return jobs.add("register", title, body.model_dump(), work).public()
 
+    @router.post("/check", tags=["jobs"], status_code=202)
+    def check(body: CheckRequest) -> dict[str, Any]:
+        """See whether images are of the kind and the place that they are given for; a job."""
+        kind = "locate" if body.atlas else "register"
+        work: dict[str, Any] = {
+            "sar": uploads.work_of(body.sar),
+            "settings": checked(kind, body.settings),
+        }
+        if body.optical:
+            work["optical"] = uploads.work_of(body.optical)
+        if body.atlas:
+            work["atlas"] = library.get("atlas", body.atlas).place
+        return jobs.add("check", work["sar"]["name"], body.model_dump(), work).public()
+
+    @router.post("/jobs/{job}/search", tags=["jobs"], status_code=202)
+    def search(job: str, body: SearchRequest) -> dict[str, Any]:
+        """Search again for the images of a job under other options; gives a new job."""
+        return search_again(jobs, jobs.get(job), body.settings, swap=body.swap).public()
+
     @router.post("/jobs/{job}/points", tags=["jobs"], status_code=202)
     def refit(job: str, body: PointsRequest) -> dict[str, Any]:
         """Match again from two or three tie points set by hand; gives a new job."""
@@ -162,24 +200,21 @@ def _add_requests(router: APIRouter, uploads: Uploads, jobs: Jobs, library: Libr
 
 
 def _add_jobs(router: APIRouter, jobs: Jobs) -> None:
-    def shown(job: Job) -> dict[str, Any]:
-        return {**job.public(), "ahead": jobs.ahead_of(job)}
-
     @router.get("/jobs", tags=["jobs"])
     def list_jobs(kind: str = "") -> list[dict[str, Any]]:
         """All jobs, the newest first, of one kind or of several with commas between, in brief."""
         kinds = kind.split(",") if kind else ()
-        return [_brief(shown(job)) for job in jobs.all() if not kinds or job.kind in kinds]
+        return [_brief(_shown(jobs, job)) for job in jobs.all() if not kinds or job.kind in kinds]
 
     @router.get("/jobs/{job}", tags=["jobs"])
     def get_job(job: str) -> dict[str, Any]:
         """How far a job is, and what it gave: for a match the content of match.json."""
-        return shown(jobs.get(job))
+        return _shown(jobs, jobs.get(job))
 
     @router.post("/jobs/{job}/cancel", tags=["jobs"])
     def cancel(job: str) -> dict[str, Any]:
         """End a job; its process is killed and its memory freed."""
-        return shown(jobs.cancel(job))
+        return _shown(jobs, jobs.cancel(job))
 
     @router.post("/jobs/{job}/again", tags=["jobs"], status_code=202)
     def again(job: str) -> dict[str, Any]:
@@ -190,13 +225,44 @@ def _add_jobs(router: APIRouter, jobs: Jobs) -> None:
     @router.post("/jobs/{job}/decision", tags=["jobs"])
     def decide(job: str, body: DecisionRequest) -> dict[str, Any]:
         """Accept or refuse a result, or take that back."""
-        return shown(jobs.decide(job, body.decision))
+        return _shown(jobs, jobs.decide(job, body.decision))
 
     @router.delete("/jobs/{job}", tags=["jobs"])
     def remove(job: str) -> dict[str, str]:
-        """Remove a job and its files."""
-        jobs.remove(job)
+        """Put a job and its files into the bin; they still count on what may be stored."""
+        return {"removed": jobs.remove(job).id}
+
+
+def _add_bin(router: APIRouter, jobs: Jobs) -> None:
+    @router.post("/jobs/{job}/restore", tags=["jobs"])
+    def restore(job: str) -> dict[str, Any]:
+        """Take a job out of the bin."""
+        return _shown(jobs, jobs.restore(job))
+
+    @router.get("/bin", tags=["jobs"])
+    def list_bin() -> list[dict[str, Any]]:
+        """What is in the bin, the latest first; the oldest goes where room is needed."""
+        return [{**_brief(_shown(jobs, job)), "bytes": jobs.size(job)} for job in jobs.bin()]
+
+    @router.delete("/bin", tags=["jobs"])
+    def empty_bin() -> dict[str, int]:
+        """Remove everything in the bin for good."""
+        removed = jobs.bin()
+        for job in removed:
+            jobs.discard(job.id)
+        return {"removed": len(removed)}
+
+    @router.delete("/bin/{job}", tags=["jobs"])
+    def discard(job: str) -> dict[str, str]:
+        """Remove a job in the bin for good."""
+        if not jobs.get(job).removed:
+            raise SettingError("it is not in the bin; remove it first.")
+        jobs.discard(job)
         return {"removed": job}
+
+
+def _shown(jobs: Jobs, job: Job) -> dict[str, Any]:
+    return {**job.public(), "ahead": jobs.ahead_of(job)}
 
 
 def _brief(line: dict[str, Any]) -> dict[str, Any]:
@@ -411,7 +477,7 @@ def _add_matches(router: APIRouter, library: Library, jobs: Jobs) -> None:
         return {
             "id": match,
             "match": match_files.match,
-            "words": sentences(match_files.match),
+            **words_of(match_files.match),
             "files": _listed(shown.path),
             "atlas": match_files.atlas,
             "missing": match_files.missing,

@@ -51,6 +51,8 @@ class Quota:
 
     def __init__(self, most: int) -> None:
         self.most = most
+        self.free: Callable[[], bool] = lambda: False
+        """Removes something that may go, as the oldest of a bin; False where there is nothing."""
         self._bytes: dict[str, int] = {}
         self.used = 0
         self._lock = threading.Lock()
@@ -61,26 +63,35 @@ class Quota:
             self.used += size - self._bytes.get(owner, 0)
             self._bytes[owner] = size
 
+    def of(self, owner: str) -> int:
+        """What an owner takes."""
+        return self._bytes.get(owner, 0)
+
     def drop(self, owner: str) -> None:
         """Note that an owner is gone."""
         with self._lock:
             self.used -= self._bytes.pop(owner, 0)
 
     def check(self, more: int = 0) -> None:
-        """Refuse what would not fit.
+        """Refuse what would not fit, after what may go has gone.
 
         Raises
         ------
         TooLargeError
             If ``more`` bytes, or one folder more, are beyond the limit.
         """
-        if self.used + more > self.most or len(self._bytes) > _MOST_KEPT:
+        while more <= self.most and self._is_beyond(more) and self.free():
+            pass
+        if self._is_beyond(more):
             raise TooLargeError(
                 f"uploads and results already take {self.used // _MEBI} MiB of the "
                 f"{self.most // _MEBI} MiB that are allowed, in {len(self._bytes)} of "
                 f"{_MOST_KEPT} folders. Remove some of them, or start the explorer with a larger "
                 "--max-stored."
             )
+
+    def _is_beyond(self, more: int) -> bool:
+        return self.used + more > self.most or len(self._bytes) > _MOST_KEPT
 
 
 def size_of(folder: Path) -> int:
@@ -94,6 +105,7 @@ def size_of(folder: Path) -> int:
 
 TASKS = {
     "inspect": "crosslook.explore.images:inspect",
+    "check": "crosslook.explore.matches:check_task",
     "locate": "crosslook.explore.matches:locate_task",
     "register": "crosslook.explore.matches:register_task",
     "refit": "crosslook.explore.matches:refit_task",
@@ -206,13 +218,14 @@ def _plain(text: str, work: dict[str, Any]) -> str:
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED = ("done", "failed", "cancelled")
-_QUICK = ("inspect", "maps", "written")
+_QUICK = ("inspect", "check", "maps", "written")
 """Kinds that someone waits for in front of the page: they go before the others."""
 _KEPT = 100
 """Jobs of these kinds that are kept: nobody comes back to them."""
 AFTER = "after"
 """In a job's work: the id of another that must have ended before this one starts."""
 _MOST_TRIES = 2
+_IN_BIN_SECONDS = 30 * 86_400
 _OURS = ("demo", "demo-study")
 """Kinds that are no wish of a visitor: no limit refuses them."""
 _ID = re.compile(r"[0-9a-f]{16}")
@@ -272,6 +285,8 @@ class Job:
         ``accepted``, ``refused`` or nothing yet, as a person said.
     tries : int
         How often it was under way when a server ended.
+    removed : float
+        When it was put into the bin, seconds since 1970; 0 where it was not.
     """
 
     id: str
@@ -290,6 +305,7 @@ class Job:
     result: dict[str, Any] = field(default_factory=dict)
     decision: str = ""
     tries: int = 0
+    removed: float = 0.0
 
     def public(self) -> dict[str, Any]:
         """What the API shows: all but the places on disk."""
@@ -327,6 +343,7 @@ class Jobs:
         self.folder = folder
         self.limits = limits
         self._quota = quota or Quota(2**63)
+        self._quota.free = self._free
         self._ends = ends
         self._jobs: dict[str, Job] = {}
         self._queue: list[Job] = []
@@ -363,7 +380,7 @@ class Jobs:
             quick = [one for one in self._jobs.values() if one.kind in _QUICK]
         ended = [one for one in quick if one.state in ENDED]
         for old in sorted(ended, key=lambda one: one.created)[: max(0, len(quick) - _KEPT)]:
-            self.remove(old.id)
+            self.discard(old.id)
         return job
 
     def get(self, name: str) -> Job:
@@ -380,9 +397,17 @@ class Jobs:
         return job
 
     def all(self) -> list[Job]:
-        """All jobs, the newest first."""
+        """All jobs but those in the bin, the newest first."""
         with self._change:
-            return sorted(self._jobs.values(), key=lambda job: -job.created)
+            shown = [job for job in self._jobs.values() if not job.removed]
+        return sorted(shown, key=lambda job: -job.created)
+
+    def bin(self) -> list[Job]:
+        """What was removed and can be had back, the latest first."""
+        with self._change:
+            return sorted(
+                (job for job in self._jobs.values() if job.removed), key=lambda job: -job.removed
+            )
 
     def place_of(self, job: Job) -> Path:
         """The folder of a job."""
@@ -415,13 +440,40 @@ class Jobs:
                     slot.kill()
         return job
 
-    def remove(self, name: str) -> None:
-        """Cancel a job and remove its files."""
+    def remove(self, name: str) -> Job:
+        """Cancel a job and put it into the bin, from where it can be had back."""
+        job = self.cancel(name)
+        with self._change:
+            job.removed = time.time()
+            self._save(job)
+        return job
+
+    def size(self, job: Job) -> int:
+        """Bytes that a job takes of what may be stored."""
+        return self._quota.of(job.id)
+
+    def restore(self, name: str) -> Job:
+        """Take a job out of the bin."""
+        job = self.get(name)
+        with self._change:
+            job.removed = 0.0
+            self._save(job)
+        return job
+
+    def discard(self, name: str) -> None:
+        """Cancel a job and remove its files for good."""
         job = self.cancel(name)
         with self._change:
             self._jobs.pop(job.id, None)
         shutil.rmtree(self.place_of(job), ignore_errors=True)
         self._quota.drop(job.id)
+
+    def _free(self) -> bool:
+        """Give up what has been in the bin for the longest; False where it is empty."""
+        removed = self.bin()
+        if removed:
+            self.discard(removed[-1].id)
+        return bool(removed)
 
     def decide(self, name: str, decision: str) -> Job:
         """Note what a person thinks of a result."""
@@ -494,6 +546,9 @@ class Jobs:
                 if job.id != path.parent.name or not _ID.fullmatch(job.id):
                     continue
                 self._jobs[job.id] = job
+                if 0.0 < job.removed < time.time() - _IN_BIN_SECONDS:
+                    self.discard(job.id)
+                    continue
                 self.tidy(job)
                 job.tries += job.state == "running"
                 if job.tries >= _MOST_TRIES and job.state == "running":

@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 from scipy.spatial.distance import pdist
 
 from crosslook.atlas.locate import locate, locate_from, surface_of
+from crosslook.atlas.query import place_warnings
 from crosslook.atlas.settings import LocateSettings
 from crosslook.atlas.store import NAME, Atlas, open_atlas
 from crosslook.atomic import write_bytes, write_text
@@ -29,10 +30,12 @@ from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.json_text import json_object
 from crosslook.match.evidence import sentences
 from crosslook.match.files import colours_of, on_footprint, tie_point_rows
+from crosslook.match.next_search import next_searches
 from crosslook.match.register import register, register_from
 from crosslook.match.result import MatchResult, grid_of
 from crosslook.match.robust_fit import fit_exact
 from crosslook.match.settings import RegisterSettings
+from crosslook.match.sides import check_query, check_sides
 from crosslook.match.transform import Transform
 from crosslook.options import ReadingText
 from crosslook.progress import stage
@@ -84,6 +87,21 @@ def locate_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
     result = locate(query, atlas, **work["settings"])
     extra = draw_search(result, atlas, settings, folder)
     return _finish(result, work, folder, extra)
+
+
+def check_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Say where images are not of the kind or the place that they are given for."""
+    stage("read")
+    reading = reading_of(work["settings"])
+    sar = open_upload(work["sar"], "sar", reading, work["max_pixels"])
+    if "optical" in work:
+        optical = open_upload(work["optical"], "optical", reading, work["max_pixels"])
+        warned = check_sides(sar, optical)
+    else:
+        warned = check_query(sar)
+    if "atlas" in work:
+        warned = (*warned, *place_warnings(sar, atlas_of(work["atlas"])))
+    return {"warnings": [asdict(one) for one in warned]}
 
 
 def draw_search(
@@ -142,7 +160,13 @@ def _finish(
     # Last: its match.json says that the rest is there.
     result.write(folder / "files", force=bool(work.get("force")))
     content = json.loads((folder / "files" / "match.json").read_text(encoding="utf-8"))
-    return {"match": content, "words": sentences(content)}
+    return {"match": content, **words_of(content)}
+
+
+def words_of(match: dict[str, Any]) -> dict[str, Any]:
+    """What is said of a ``match.json``: sentences for and against, and searches to try next."""
+    searches = [{**asdict(one), "options": one.options} for one in next_searches(match)]
+    return {"words": sentences(match), "next": searches}
 
 
 def write_place(
@@ -375,7 +399,7 @@ def written_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
             extra = draw_search(placed, atlas_of(work["atlas"]), settings, folder)
     stage("writing")
     write_place(placed, _tie_points(source / "tie_points.csv"), folder, extra)
-    return {"match": match, "words": sentences(match)}
+    return {"match": match, **words_of(match)}
 
 
 def _opened(match: dict[str, Any], work: dict[str, Any], folder: Path) -> PlacedMatch:

@@ -276,6 +276,12 @@ def metres_per_pixel(grid: GeoBox, point: Array) -> tuple[float, float]:
     return float(down), float(along)
 
 
+def distances(place: Array, others: Array) -> Array:
+    """Geodesic metres from one (longitude, latitude) to others (n, 2), shape (n,)."""
+    lon, lat = (np.full(len(others), value) for value in place)
+    return np.asarray(_EARTH.inv(lon, lat, others[:, 0], others[:, 1])[2], np.float64)
+
+
 def ground_axes(grid: GeoBox, point: Array) -> Array:
     """Metres (east, north) of one step down the rows and one along the columns at (row, column).
 

@@ -504,10 +504,15 @@ def _check_as_opened(image: ImageFile, modality: Modality, reading: Reading) -> 
 
 def as_image(bands: NDArray[np.uint8], valid: Mask, grid: GeoBox, name: str) -> ImageFile:
     """Take optical pixels (B, H, W) of 8 bits whose validity is known, as a file would be."""
-    source = RasterArray.of(bands, valid, grid, name)
-    found = Survey(np.empty((len(bands), 0), np.float32), 1, None, (), 0.0, (False,) * len(bands))
-    limits = Stretch("stored", (0.0,) * len(bands), (255.0,) * len(bands))
-    every = tuple(range(1, len(bands) + 1))
+    return as_read(RasterArray.of(bands, valid, grid, name))
+
+
+def as_read(source: Source) -> ImageFile:
+    """Take an optical source of 8 bits, whose no data is known, with all of its bands."""
+    count, grid = source.header.bands, source.header.grid
+    found = Survey(np.empty((count, 0), np.float32), 1, None, (), 0.0, (False,) * count)
+    limits = Stretch("stored", (0.0,) * count, (255.0,) * count)
+    every = tuple(range(1, count + 1))
     return ImageFile(source, "optical", every, OpticalRadiometry(), found, "stored", limits, grid)
 
 

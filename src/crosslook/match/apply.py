@@ -24,6 +24,7 @@ from crosslook.geo.grid import (
     is_placed,
     is_unnamed,
     make_grid,
+    metres_per_pixel,
     rim,
     shape_of,
     shares_frame,
@@ -41,7 +42,7 @@ from crosslook.match.transform import Transform, grid_points, narrowest, scaling
 from crosslook.match.warped_file import Layer, Resampling, write_warped
 from crosslook.options import after_two
 from crosslook.storage import Place, as_place, name_of
-from crosslook.types import Window
+from crosslook.types import Array, Window
 from crosslook.written import MARK, is_marked, refuse_foreign
 
 _CLASSES = 64  # distinct whole numbers up to which they are taken for classes
@@ -197,7 +198,9 @@ def _onto_sar(source: RasterFile, sar: GeoBox) -> Transform:
     """Pixels of a file to those of the SAR image that was matched."""
     grid = source.header.grid
     if shares_frame(grid, sar):
-        return placement(grid, sar)
+        placed = placement(grid, sar)
+        _see_that_it_overlaps(source.name, placed(rim(grid)), sar)
+        return placed
     if is_unnamed(grid) and is_placed(sar):
         raise GridError(
             f"{source.name} has a map but no CRS, so how it lies on the SAR image is not known. "
@@ -219,6 +222,25 @@ def _onto_sar(source: RasterFile, sar: GeoBox) -> Transform:
         )
     matrix = np.diag([*(there / here), 1.0])
     return Transform(matrix, narrowest(matrix))
+
+
+def _see_that_it_overlaps(name: str, ring: Array, sar: GeoBox) -> None:
+    """Refuse a file that has no ground in common with the SAR image that was matched.
+
+    The transform says nothing beyond that image.
+    """
+    low, high = ring.min(axis=0), ring.max(axis=0)
+    gap = np.maximum(0.0, np.maximum(low - shape_of(sar), -high))
+    if (high > 0.0).all() and (low < shape_of(sar)).all():
+        return
+    away = f"{np.hypot(*gap):,.0f} px of it away"
+    if is_placed(sar):
+        metres = float(np.hypot(*(gap * metres_per_pixel(sar, np.array(shape_of(sar)) / 2))))
+        away = f"{metres / 1000:,.1f} km away"
+    raise GridError(
+        f"{name} lies elsewhere than the SAR image that was matched, {away}, and the match says "
+        "nothing of the ground there. Give files of the same acquisition."
+    )
 
 
 def _target(

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from crosslook.match.relief import HILLY_PX
+from crosslook.match.hints import relief_hint
 from crosslook.match.settings import Search
 from crosslook.types import Array
 
@@ -132,8 +132,8 @@ class Evidence:
     )
     """Median normalised cross-correlation (NCC) of the inliers, -1..1."""
     gradient_mi_distance: float = _less(
-        "Gradients and mutual information agree on the place, to {:.1f} px.",
-        "Gradients and mutual information disagree on the place, by {:.1f} px.",
+        "The fits to gradients and to mutual information lie only {:.1f} px apart.",
+        "The fits to gradients and to mutual information lie {:.1f} px apart.",
         nothing=FARTHEST,
         register=LOG,
         locate=LOG,
@@ -142,7 +142,7 @@ class Evidence:
     """Mean distance between the fit to gradients and that to mutual information (MI), optical
     pixels; capped at 50."""
     split_half_distance: float = _less(
-        "Two halves of the tie points agree on the place, to {:.1f} px.",
+        "Fits to two halves of the tie points lie only {:.1f} px apart.",
         "Fits to two halves of the tie points lie {:.1f} px apart; 50 px may mean too few points.",
         nothing=FARTHEST,
         register=LOG,
@@ -255,8 +255,8 @@ class Evidence:
     )
     """The least of these margins where one ninth of the image after the other is left out."""
     jackknife_distance: float = _less(
-        "Without any ninth of the area the tie points still agree, to {:.1f} px.",
-        "Without a ninth of the area the tie points ask for another place, by {:.1f} px.",
+        "Without any ninth of the area the fit to the tie points moves by {:.1f} px at most.",
+        "Without a ninth of the area the fit to the tie points moves by {:.1f} px.",
         nothing=FARTHEST,
         register=LOG,
         locate=LOG,
@@ -553,27 +553,6 @@ def _contribution(term: Term, evidence: Evidence, logit: float) -> Contribution:
     return Contribution(term.name, value, logit, "against", term.doubts.format(value))
 
 
-def relief_hint(evidence: Evidence, label: str, model: str, pixel: int) -> str:
-    """What to try where one rigid transform follows hills badly; empty where it does not.
-
-    Parameters
-    ----------
-    evidence : Evidence
-    label : str
-        Of the verdict.
-    model : str
-        Of the transform that was taken.
-    pixel : int
-        Optical pixels along a side of a pixel of the working grid.
-    """
-    if label != "match" or model in ("", "tps", "relief", "field") or evidence.relief <= HILLY_PX:
-        return ""
-    return (
-        f"relief seems to move parts of it by {evidence.relief * pixel:.0f} px along one line; "
-        "register --model relief may follow the ground better"
-    )
-
-
 def sentences(match: dict[str, Any]) -> list[dict[str, Any]]:
     """What speaks for and against a match, and what else to know of it.
 
@@ -595,8 +574,7 @@ def sentences(match: dict[str, Any]) -> list[dict[str, Any]]:
     measured = _current_names(match.get("evidence") or {})
     terms = [t for t in explained["terms"] if t["term"] in measured or t["term"].startswith(_VETO)]
     lines = [{"sign": t["sign"], "text": t["sentence"], "logit": t["logit"]} for t in terms]
-    model = str((match.get("transform") or {}).get("model", ""))
-    hint = relief_hint(evidence, match["verdict"], model, match.get("working_pixel", 1))
+    hint = relief_hint(match)
     notes = [str(note) for note in ([hint] if hint else []) + list(match.get("notes", []))]
     return lines + [
         {"sign": "note", "text": f"{note[:1].upper()}{note[1:]}.", "logit": 0.0} for note in notes

@@ -20,7 +20,8 @@ from crosslook.geo.grid import crs_of, file_crs, is_placed, to_lonlat
 from crosslook.geo.image import Image, ImageFile
 from crosslook.match.lattice import FIELD_FILE
 from crosslook.match.placement import to_plane
-from crosslook.match.scene.result import QUALITY_FILE, TILE_COLUMNS, TILES_FILE
+from crosslook.match.scene.result import QUALITY_FILE, REPORT_FILE, TILE_COLUMNS, TILES_FILE
+from crosslook.match.tie_point_files import write_geopackage, write_geoparquet
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform, scaling, shift_by
 from crosslook.match.warp import covered_window, warp
@@ -39,6 +40,8 @@ WRITTEN = {
     "match.json": has_keys("verdict", "evidence", "images"),
     "tie_points.csv": has_header(COLUMNS),
     "tie_points.geojson": is_marked,
+    "tie_points.gpkg": is_marked,
+    "tie_points.parquet": is_marked,
     "tie_points.points": beside("tie_points.csv", has_header(COLUMNS)),  # as QGIS writes it
     FIELD_FILE: is_marked,
     QUALITY_FILE: is_marked,
@@ -46,6 +49,7 @@ WRITTEN = {
     "aligned.tif": is_marked,
     "overlay.png": is_marked,
     "swipe.html": is_marked,
+    REPORT_FILE: is_marked,
 }
 """All files of a match, and how each tells that crosslook wrote it."""
 
@@ -66,9 +70,20 @@ def check_out(settings: WritingOptions) -> None:
 def write_tie_points(
     out: Path, points: TiePoints, transform: Transform | None, sar: GeoBox, optical: GeoBox
 ) -> None:
-    """Write the tie points as CSV, as GeoJSON and as QGIS's georeferencer loads them."""
+    """Write the tie points as CSV, as GeoJSON and as QGIS's georeferencer loads them.
+
+    Of an optical image with a georeference as GeoPackage and GeoParquet too. What a matcher
+    knows of the standard deviation of each is in all but the table and the georeferencer's file.
+    """
     rows = tie_point_rows(points, transform, optical)
     write_csv(out / "tie_points.csv", COLUMNS, ([_text(v) for v in row.values()] for row in rows))
+    if points.std is not None:
+        for row, std in zip(rows, points.std, strict=True):
+            row["std_px"] = round(float(std), 4)
+    if is_placed(optical):
+        begin = to_lonlat(sar, points.sar) if is_placed(sar) and len(points) else None
+        write_geopackage(out / "tie_points.gpkg", rows, begin)
+        write_geoparquet(out / "tie_points.parquet", rows)
     features = []
     for row in rows:  # RFC 7946
         lon, lat = row.pop("lon"), row.pop("lat")

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 
 from crosslook import threads
 from crosslook.errors import CrosslookError, SettingError
 from crosslook.extract.base import Extractor
-from crosslook.extract.registry import open_model
 from crosslook.geo.image import ImageFile, Reading, open_image
+from crosslook.geo.mosaic_file import open_optical
 from crosslook.geo.raster import RasterArray
 from crosslook.match.align import Alignment, Fitting, align, nothing_found, surest
-from crosslook.match.evidence import error_bound, expected_error
+from crosslook.match.evidence import Evidence, error_bound, expected_error
 from crosslook.match.files import check_out
-from crosslook.match.matchers import Matcher, open_matcher
+from crosslook.match.matchers import Matcher, open_tools
 from crosslook.match.ncc import correlation_device
 from crosslook.match.reason import likely_cause
 from crosslook.match.relief import heights_on, view_geometry
 from crosslook.match.result import Failure, MatchResult
 from crosslook.match.select import FLAT_MODELS, ModelRequest, select_model
 from crosslook.match.settings import Model, RegisterCall, RegisterSettings, TransformModel
+from crosslook.match.sides import announced, check_sides
 from crosslook.match.starts import SearchArea, Start, search_areas, start_of
 from crosslook.match.transform import Transform
 from crosslook.match.warped_file import RESAMPLING
@@ -39,13 +40,17 @@ if TYPE_CHECKING:  # what knows sets of pairs is not needed for one
 
 Source = Place | RasterArray | ImageFile
 """A path, an address, a product folder, an array or an opened image."""
+Basemap = Source | Sequence[Place]
+"""The same; also a folder of files, a collection of STAC items, or a list of places."""
 
 _SHAPES = 25
 """What a free choice of unequal pixels and shear counts for, as poses that were tried."""
+_BY_CHANCE = 1.0
+"""What tie points (-log10 p) and mutual information (z) stay under where only chance agrees."""
 
 
 @after_two(RegisterCall)
-def register(sar_image: Source, optical_image: Source, settings: RegisterCall) -> MatchResult:
+def register(sar_image: Source, optical_image: Basemap, settings: RegisterCall) -> MatchResult:
     """Find the transform that brings a SAR image onto an optical one.
 
     The georeferences say where to start, also in a frame of their own that both share (world
@@ -65,7 +70,9 @@ def register(sar_image: Source, optical_image: Source, settings: RegisterCall) -
 
     Parameters
     ----------
-    sar_image, optical_image : path, address, product folder, array or opened image
+    sar_image : path, address, product folder, array or opened image
+    optical_image : the same, or several
+        A folder, a list of places or a collection of STAC items are one basemap.
     settings : RegisterCall
         Or its fields as keywords.
 
@@ -86,7 +93,7 @@ def register(sar_image: Source, optical_image: Source, settings: RegisterCall) -
         constant or hold nothing but nodata.
     """
     check_out(settings)
-    tools = open_model(settings.extractor, settings), open_matcher(settings)
+    tools = open_tools(settings)
     found = _registered(sar_image, optical_image, None, settings, *tools)
     result = _on_scene(found, settings)
     if settings.out is not None:
@@ -95,7 +102,7 @@ def register(sar_image: Source, optical_image: Source, settings: RegisterCall) -
 
 
 def plan_register(
-    sar_image: Source, optical_image: Source, settings: RegisterCall
+    sar_image: Source, optical_image: Basemap, settings: RegisterCall
 ) -> tuple[ScenePlan, bool]:
     """Say what :func:`register` would match in tiles, and whether it would; nothing is matched.
 
@@ -127,7 +134,7 @@ def _on_scene(found: MatchResult, settings: RegisterSettings, name: str = "") ->
 
 def _registered(
     sar_image: Source,
-    optical_image: Source,
+    optical_image: Basemap,
     placed: Transform | None,
     settings: RegisterSettings,
     extractor: Extractor,
@@ -141,6 +148,7 @@ def _registered(
     tried = []
     with threads.limited(settings.threads, in_pieces=True), timings() as seconds:
         images = _opened(sar_image, optical_image, settings)
+        warned = announced(check_sides(*images))  # swapped, or one image on both sides
         placed = start_of(*images, settings.points) if placed is None else placed
         # Around where it is placed, then the whole overlap; or the range requested alone.
         for area in search_areas(images, placed, extractor, settings):
@@ -151,7 +159,8 @@ def _registered(
     best = surest(tried)
     result = make_result(best, record(settings, RegisterSettings), seconds)
     reason = likely_cause(best, area.name) if result.verdict == "no match" else ""
-    return replace(result, search=area.name, reason=reason)  # the last area says how far it went
+    # The last area says how far the search went.
+    return replace(result, search=area.name, reason=reason, warnings=warned)
 
 
 def align_in(area: SearchArea, matcher: Matcher, settings: RegisterSettings) -> Alignment:
@@ -164,8 +173,7 @@ def align_in(area: SearchArea, matcher: Matcher, settings: RegisterSettings) -> 
     """
     # The verdict was fitted on the evidence of similarities, and holds for evidence
     # gathered in the same way alone. So any other model is chosen after it.
-    model: Model = settings.model if settings.model in ("shift", "tps") else "similarity"
-    fitting = Fitting(model, settings.seed, is_fitted=matcher.IS_FITTED)
+    fitting = _fitting(matcher, settings)
     tried = []
     for start in area.starts():  # as the image is placed, then the best poses of a search
         points = matcher.tie_points(area.pair, start)
@@ -184,7 +192,10 @@ def with_model(
     image is warped as the selected model says and aligned again: unequal pixels
     or shear may be all that kept it from being one.
     """
-    if found.transform is None or settings.model in ("shift", "similarity", "tps"):
+    given = settings.model in ("shift", "similarity", "tps")
+    if found.transform is None or given or not matcher.is_refined:
+        return found
+    if settings.model == "auto" and _is_hopeless(found.evidence):
         return found
     with timer("model"):
         request = _request(found, area, settings)
@@ -199,10 +210,38 @@ def with_model(
     poses = max(int(found.evidence.poses), _SHAPES)
     start = Start(warped.start, area.name, is_posed=True, poses=poses)
     points = matcher.tie_points(warped, start)
-    again = align(warped, start, points, Fitting(seed=settings.seed, is_fitted=matcher.IS_FITTED))
+    again = align(warped, start, points, replace(_fitting(matcher, settings), model="similarity"))
     if again.certainty > found.certainty:
         return replace(selected, evidence=again.evidence, verdict=again.verdict)
     return found
+
+
+def _fitting(matcher: Matcher, settings: RegisterSettings) -> Fitting:
+    """How the tie points of a matcher are fitted: by a similarity, unless a model is given.
+
+    Where nothing follows the fit, a given affine map or homography is fitted at once.
+    """
+    if settings.model == "relief" and not matcher.is_refined:
+        raise SettingError(
+            f"--model relief follows the fit of '{settings.matcher}' by templates; give --refine."
+        )
+    direct = ("shift", "tps") if matcher.is_refined else get_args(Model)
+    return Fitting(
+        cast("Model", settings.model) if settings.model in direct else "similarity",
+        settings.seed,
+        is_fitted=matcher.is_fitted,
+        is_refined=matcher.is_refined,
+        gate=settings.gate,
+    )
+
+
+def _is_hopeless(evidence: Evidence) -> bool:
+    """Whether neither tie points nor mutual information differ from chance.
+
+    So it is with half of the wrong partners, and with none of the right ones that a
+    further model makes a match.
+    """
+    return max(evidence.neg_log10_p, evidence.mi_z_score) < _BY_CHANCE
 
 
 def _request(found: Alignment, area: SearchArea, settings: RegisterSettings) -> ModelRequest:
@@ -223,14 +262,14 @@ def _request(found: Alignment, area: SearchArea, settings: RegisterSettings) -> 
 
 
 def _opened(
-    sar_image: Source, optical_image: Source, settings: RegisterSettings
+    sar_image: Source, optical_image: Basemap, settings: RegisterSettings
 ) -> tuple[ImageFile, ImageFile]:
     """Both images with the masks that were given."""
     stage("read")
     with timer("open"):
         reading = Reading.parse(settings.reading())
         sar = open_image(sar_image, "sar", reading)
-        optical = open_image(optical_image, "optical", reading)
+        optical = open_optical(optical_image, reading)
         if settings.mask is not None:
             sar = sar.masked(settings.mask)
         if settings.optical_mask is not None:
@@ -274,6 +313,22 @@ def make_result(
     )
 
 
+def register_with(
+    sar_image: Source,
+    optical_image: Basemap,
+    settings: RegisterSettings,
+    tools: tuple[Extractor, Matcher],
+) -> MatchResult:
+    """Register as :func:`register` does, by an extractor and a matcher that are open already.
+
+    Parameters
+    ----------
+    tools : (Extractor, Matcher)
+        As :func:`~crosslook.match.matchers.open_tools` gives them for these settings.
+    """
+    return _registered(sar_image, optical_image, None, settings, *tools)
+
+
 @after_one(RegisterSettings)
 def register_all(
     pairs: Iterable[ScenePair], settings: RegisterSettings
@@ -284,7 +339,7 @@ def register_all(
     :class:`~crosslook.match.result.Failure`; the others go on.
     """
     correlation_device(settings.device)  # one that is not there is refused once, not pair by pair
-    tools = open_model(settings.extractor, settings), open_matcher(settings)
+    tools = open_tools(settings)
     for pair in pairs:
         try:
             found = _registered(pair.sar, pair.optical, None, settings, *tools)
@@ -294,7 +349,7 @@ def register_all(
 
 
 def register_from(
-    sar_image: Source, optical_image: Source, start: Transform, settings: RegisterSettings
+    sar_image: Source, optical_image: Basemap, start: Transform, settings: RegisterSettings
 ) -> MatchResult:
     """Register as :func:`register` does, but begin where ``start`` puts the SAR image.
 
@@ -304,5 +359,5 @@ def register_from(
         SAR pixels to optical pixels, good to 60 pixels of the working grid: two
         or three tie points set by hand give one.
     """
-    tools = open_model(settings.extractor, settings), open_matcher(settings)
+    tools = open_tools(settings)
     return _on_scene(_registered(sar_image, optical_image, start, settings, *tools), settings)

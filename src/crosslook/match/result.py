@@ -24,7 +24,7 @@ from crosslook.geo.grid import (
 )
 from crosslook.geo.image import ImageFile
 from crosslook.geo.raster import RasterFile
-from crosslook.match.evidence import Evidence, Explanation, Label, explain, relief_hint
+from crosslook.match.evidence import Evidence, Explanation, Label, explain
 from crosslook.match.files import (
     WRITTEN,
     jpeg_of,
@@ -33,12 +33,16 @@ from crosslook.match.files import (
     write_images,
     write_tie_points,
 )
+from crosslook.match.hints import HeldOut, held_out, relief_hint
 from crosslook.match.lattice import FIELD_FILE, node_grid, write_lattice
+from crosslook.match.next_search import NextSearch, next_searches
 from crosslook.match.overlays import LeftOut
 from crosslook.match.placement import placement
-from crosslook.match.scene.result import SceneMatch
+from crosslook.match.scene.report import SceneReport, write_report
+from crosslook.match.scene.result import REPORT_FILE, SceneMatch
 from crosslook.match.scene.store import forget_tiles
 from crosslook.match.settings import Search
+from crosslook.match.sides import Warned
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform
 from crosslook.match.warped_file import write_aligned
@@ -98,6 +102,8 @@ class MatchResult:
     repeats : tuple of dict
         Other places that fit nearly as well, since the ground repeats itself: ``shift`` from
         the answer in optical pixels (rows, columns), ``score`` over that of the answer.
+    warnings : tuple of Warned
+        What makes the result mean less than it says, as swapped images; ``notes`` begin with it.
     scene : SceneMatch or None
         What matching in tiles added, where the pair was larger than the working grid;
         ``transform`` and ``tie_points`` are then those of the whole scene at its own resolution.
@@ -123,6 +129,7 @@ class MatchResult:
     judged_as: Search = "initial"
     left_out: tuple[LeftOut, ...] = ()
     repeats: tuple[dict[str, Any], ...] = ()
+    warnings: tuple[Warned, ...] = ()
     scene: SceneMatch | None = None
 
     @property
@@ -137,7 +144,8 @@ class MatchResult:
                 f"{'right' if right > 0 else 'left'} fits nearly as well "
                 f"({self.repeats[0]['score']:.0%}), so no answer is more than uncertain"
             )
-        return (*self.sar.notes, *self.optical.notes, *said)
+        first = [one.text.rstrip(".") for one in self.warnings]
+        return (*first, *self.sar.notes, *self.optical.notes, *said)
 
     @property
     def confidence_text(self) -> str:
@@ -179,6 +187,7 @@ class MatchResult:
         return {
             "verdict": self.verdict,
             "reason": self.reason,
+            "next": [asdict(one) for one in self.next_searches],
             "search": self.search,
             "judged_as": self.judged_as,
             "confidence": None if np.isnan(self.confidence) else round(self.confidence, 4),
@@ -187,7 +196,7 @@ class MatchResult:
             "transform": None if transform is None else transform.to_dict(),
             "inverse": None if inverse is None else inverse.to_dict(),
             "geometry": self.geometry,
-            "movement": None if transform is None else self._movement(transform),
+            "movement": self.movement,
             "expected_error_px": self.expected_error_px,
             "expected_error_m": self.expected_error_m,
             "error_bound_px": self.error_bound_px,
@@ -196,12 +205,15 @@ class MatchResult:
             "tie_points": {
                 "count": len(self.tie_points),
                 "inliers": int(self.tie_points.inlier.sum()),
+                "median_residual_px": self.median_residual_px,
             },
+            "held_out": None if self.held_out is None else self.held_out._asdict(),
             "alternatives": list(self.alternatives),
             "crs": crs_text(self.optical.grid),
             "images": {"sar": _described(self.sar), "optical": _described(self.optical)},
             "repeats": list(self.repeats),
             "masked": [asdict(one) for one in self.left_out],
+            "warnings": [asdict(one) for one in self.warnings],
             "notes": list(self.notes),
             "timings_s": {name: round(value, 4) for name, value in self.timings.items()},
             "window": None if self.window is None else asdict(self.window),
@@ -226,9 +238,53 @@ class MatchResult:
 
     @property
     def hint(self) -> str:
-        """What to try where one rigid transform follows hills badly; empty where it does not."""
-        model = "" if self.transform is None else self.transform.model
-        return relief_hint(self.evidence, self.verdict, model, self.working_pixel)
+        """What is known of hills that the model does not follow; empty where nothing is."""
+        return relief_hint(self._compared())
+
+    @property
+    def next_searches(self) -> list[NextSearch]:
+        """What to search after a no match, the likeliest first; nothing after any other."""
+        images = {"optical": _described(self.optical)}
+        return next_searches({"verdict": self.verdict, "settings": self.settings, "images": images})
+
+    @property
+    def held_out(self) -> HeldOut | None:
+        """How well the model predicts tie points that it was not fitted to; None if unknown."""
+        return held_out(self._compared())
+
+    @property
+    def median_residual_px(self) -> float | None:
+        """Median distance of an inlier from where the transform puts it, optical pixels."""
+        if self.transform is None or not self.tie_points.inlier.any():
+            return None
+        points = self.tie_points.only(self.tie_points.inlier)
+        away = np.linalg.norm(self.transform(points.sar) - points.optical, axis=1)
+        return float(np.median(away))
+
+    @property
+    def error_text(self) -> str:
+        """The expected error in words; of a relief that was followed, that of held-out points."""
+        if self.expected_error_px is None:
+            return ""
+        followed, metres = self.held_out, self.expected_error_m
+        if followed is not None and followed.model == "relief":
+            before = followed.similarity_px
+            instead = "" if before is None else f" instead of {before:.1f} px of the similarity"
+            return f"the relief predicts held-out tie points to {followed.error_px:.1f} px{instead}"
+        ground = "" if metres is None else f" ({metres:.1f} m)"
+        return f"expected error {self.expected_error_px:.1f} px{ground}"
+
+    def _compared(self) -> dict[str, Any]:
+        """What the words on models are made from, as ``match.json`` has it."""
+        model = None if self.transform is None else {"model": self.transform.model}
+        return {
+            "verdict": self.verdict,
+            "transform": model,
+            "geometry": self.geometry,
+            "evidence": {"relief": self.evidence.relief},
+            "working_pixel": self.working_pixel,
+            "settings": self.settings,
+        }
 
     def write(self, out: str | Path, *, force: bool = False, overwrite: bool = False) -> list[Path]:
         """Write ``match.json`` and, where there is a match, everything it allows.
@@ -274,25 +330,37 @@ class MatchResult:
             panels = side_by_side(self.sar, self.optical, transform)
             words = f"{self.verdict}, confidence {self.confidence_text}"
             write_images(out, *panels, f"{self.sar.name} on {self.optical.name}", words)
+        if transform is not None and self.scene is not None:
+            self._write_report(out / REPORT_FILE, transform, self.scene)
         # Last, so that its presence says that the others are complete.
         write_text(out / "match.json", json.dumps(self.to_dict(), indent=2, default=_plain) + "\n")
         forget_tiles(out)
         return [out / name for name in WRITTEN if (out / name).exists()]
+
+    def _write_report(self, path: Path, transform: Transform, scene: SceneMatch) -> None:
+        """Of a scene, whatever its verdict: the page says it, and shows where it fits."""
+        panels = side_by_side(self.sar, self.optical, transform)
+        report = SceneReport(
+            self.sar, self.optical, transform, self.tie_points, scene, panels,
+            self.verdict, self.confidence_text, self.notes,
+        )  # fmt: skip
+        write_report(path, report)
 
     def _repr_html_(self) -> str:
         """Show the verdict in a notebook, and the overlay where it is a match."""
         facts = {"confidence": self.confidence_text}
         if self.centre is not None and "lonlat" in self.centre:
             facts["centre"] = "{:.6f} {:.6f}".format(*self.centre["lonlat"])
-        if self.expected_error_px is not None:
-            metres = self.expected_error_m
-            ground = "" if metres is None else f" ({metres:.1f} m)"
-            facts["expected error"] = f"{self.expected_error_px:.1f} px{ground}"
-        if self.transform is not None:
-            moved = self._movement(self.transform).items()
+        if self.error_text:
+            facts["error"] = self.error_text
+        if self.reason:
+            facts["reason"] = self.reason
+        if self.transform is not None and self.movement is not None:
+            moved = self.movement.items()
             facts[self.transform.model] = ", ".join(f"{k} {v:.4g}" for k, v in moved)
-        points = self.tie_points
-        facts["tie points"] = f"{len(points)}, {int(points.inlier.sum())} of them inliers"
+        facts["tie points"] = self.tie_point_text
+        if self.hint:
+            facts["hint"] = self.hint
         facts |= {f"note {n}": note for n, note in enumerate(self.notes, 1)}
         shown = ""
         if self.verdict == "match" and self.transform is not None:
@@ -302,12 +370,31 @@ class MatchResult:
                 shown = image(jpeg_of(overlay(*panels)), words, "jpeg")
         return card(f"{self.sar.name} on {self.optical.name}: {self.verdict}", facts, shown)
 
-    def _movement(self, transform: Transform) -> dict[str, float]:
-        """Shift, rotation and scale against where the georeference puts the image."""
+    @property
+    def tie_point_text(self) -> str:
+        """How many tie points there are, and how far the inliers are from the transform."""
+        points, residual = self.tie_points, self.median_residual_px
+        text = f"{len(points)}, {int(points.inlier.sum())} of them inliers"
+        return text if residual is None else f"{text} with a median residual of {residual:.1f} px"
+
+    @property
+    def movement(self) -> dict[str, float] | None:
+        """Shift, and of a similarity rotation and scale, from where the georeference says.
+
+        None of no match, and where the georeference lies far away. Other models rotate each place
+        in another way, so they have no rotation.
+        """
+        transform = self.transform
+        is_far = any(one.kind == "far away" for one in self.warnings)
+        if transform is None or self.verdict == "no match" or is_far:
+            return None
         placed = placement(self.sar.grid, self.optical.grid)
         centre = np.array(self.sar.shape, np.float64) / 2
         moved = Transform((*placed.inverse.maps, *transform.maps), transform.model)
-        return moved.describe(placed(centre))
+        said = moved.describe(placed(centre))
+        if transform.model not in ("shift", "similarity"):
+            said = {name: said[name] for name in ("row_px", "col_px")}
+        return said
 
     def _positions(self, pixels: Array) -> dict[str, list[tuple[float, float]]]:
         out = {"pixel": _pairs(pixels)}

@@ -12,10 +12,11 @@ from odc.geo.geobox import GeoBox
 
 from crosslook.geo.grey import GreyImage
 from crosslook.geo.grid import rim
-from crosslook.match.transform import Transform
+from crosslook.match.transform import ReliefField, Transform
 from crosslook.types import Array, FloatArray, Window
 
 _ALL, _LEAST_FRACTION = 0.999, 0.5
+_OFF_NODES = 1e-6  # nodes over an image, from which a lattice is rotated against it
 
 
 def warp(image: GreyImage, transform: Transform, shape: tuple[int, int]) -> GreyImage:
@@ -85,15 +86,44 @@ def opencv_matrix(transform: Transform) -> Array:
 
 
 def source_positions(transform: Transform, shape: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
-    """Row and column of the source for every pixel centre of the target grid."""
-    step = max(1, round(transform.spacing))
-    nodes = [np.arange(0, length + 2 * step, step) for length in shape]
-    grid = np.stack(np.meshgrid(*nodes, indexing="ij"), axis=-1).reshape(-1, 2)
-    coarse = transform.inverse(grid.astype(np.float64)).reshape(len(nodes[0]), len(nodes[1]), 2)
-    rows, cols = sample_maps(
-        np.moveaxis(coarse, -1, 0), ((np.arange(n) + 0.5) / step for n in shape)
-    )
+    """Row and column of the source for every pixel centre of the target grid.
+
+    They are mapped at nodes, and bilinear between them. Nodes are those of the displacement
+    where the transform ends in one on a lattice, so that nothing is lost of it, and windows
+    of one image agree where they meet.
+    """
+    nodes = _nodes(transform, shape)
+    grid = np.stack(np.meshgrid(*nodes, indexing="ij"), axis=-1)
+    positions = transform.inverse(grid.reshape(-1, 2)).reshape(grid.shape)
+    for axis, (at, length) in enumerate(zip(nodes, shape, strict=True)):
+        positions = _between(positions, at, length, axis)
+    rows, cols = np.moveaxis(positions, -1, 0).astype(np.float32)
     return rows, cols
+
+
+def _nodes(transform: Transform, shape: tuple[int, int]) -> list[Array]:
+    """Rows and columns of the target at which positions are mapped; they enclose it."""
+    last = transform.maps[-1]
+    if isinstance(last, ReliefField):
+        to_nodes = last.frame @ np.linalg.inv(last.affine.matrix)
+        scales, offsets = np.diag(to_nodes)[:2], to_nodes[:2, 2]
+        across = np.abs(to_nodes[:2, :2] - np.diag(scales)).max()
+        if across * max(shape) < _OFF_NODES and (scales > 0).all() and (scales <= 1).all():
+            return [
+                (np.arange(np.floor(offset), np.ceil(length * scale + offset) + 1) - offset) / scale
+                for length, scale, offset in zip(shape, scales, offsets, strict=True)
+            ]
+    step = max(1, round(transform.spacing))
+    return [np.arange(0.0, length + 2 * step, step) for length in shape]
+
+
+def _between(values: Array, nodes: Array, length: int, axis: int) -> Array:
+    """Values at nodes along an axis, linear between them, at the centres of ``length`` pixels."""
+    at = (np.arange(length) + 0.5 - nodes[0]) / (nodes[1] - nodes[0])
+    low = np.minimum(at.astype(np.intp), len(nodes) - 2)
+    part = np.expand_dims(at - low, tuple(k for k in range(3) if k != axis))
+    first = np.take(values, low, axis)
+    return np.asarray(first + (np.take(values, low + 1, axis) - first) * part)
 
 
 def sample_maps(

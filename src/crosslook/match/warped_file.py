@@ -30,6 +30,7 @@ from crosslook.geo.grid import file_crs, has_map, shape_of, window_of
 from crosslook.geo.image import ImageFile
 from crosslook.geo.products.vrt import quiet
 from crosslook.geo.stored import Numbers, StoredPixels, numpy_type, stored_pixels
+from crosslook.geo.whole import whole_raster
 from crosslook.match.transform import Transform
 from crosslook.match.warp import covered_window, source_positions
 from crosslook.types import FloatArray, Mask, Window
@@ -42,6 +43,7 @@ _SHRINKS = 1.5  # source pixels per pixel from which a mean is taken
 RESAMPLING: Resampling = "bilinear"
 _TILE, _STEP = 256, 1024
 _MUCH_LARGER = 4
+_CACHE_MIB = 128  # of GDAL, which would take a part of all memory
 _COLOURS_OF = ("uint8", "uint16")  # types that a GeoTIFF has a palette for
 
 
@@ -130,13 +132,14 @@ def write_warped(
     profile: dict[str, Any] = {
         "driver": "GTiff", "count": pixels.bands, "height": shape[0], "width": shape[1],
         "dtype": pixels.dtype, "nodata": layer.nodata, "tiled": True, "blockxsize": _TILE,
-        "blockysize": _TILE, "compress": "deflate", "bigtiff": "if_safer",
+        "blockysize": _TILE, "compress": "deflate", "zlevel": 1, "bigtiff": "if_safer",
     }  # fmt: skip
     if has_map(place):
         profile |= {"crs": file_crs(place), "transform": place.affine}
     overviews = "NEAREST" if "nearest" in layer.resampling else "AVERAGE"
     step = max(_TILE, int(_STEP // max(1.0, layer.shrinks(transform))))
-    with atomic_path(target) as path, quiet(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK="YES"):
+    options = {"GDAL_TIFF_INTERNAL_MASK": "YES", "GDAL_CACHEMAX": _CACHE_MIB}
+    with atomic_path(target) as path, quiet(), rasterio.Env(**options), whole_raster(path):
         flat = path.with_suffix(".flat.tif")
         with rasterio.open(flat, "w", **profile) as file:
             _label(file, pixels)
@@ -151,7 +154,7 @@ def write_warped(
         try:
             copy_raster(
                 flat, path, driver="COG", COMPRESS="DEFLATE", OVERVIEWS="AUTO",
-                OVERVIEW_RESAMPLING=overviews,
+                OVERVIEW_RESAMPLING=overviews, BIGTIFF="IF_SAFER",
             )  # fmt: skip
         finally:
             flat.unlink(missing_ok=True)
@@ -233,6 +236,8 @@ def _mixed(
     known[known] = cover[rows[known].astype(np.intp), cols[known].astype(np.intp)] > 0
     # Not by OpenCV, which rounds places to a 32nd of a pixel, and knows no complex numbers.
     where = np.stack([rows[known], cols[known]]) - np.float32(0.5)
+    if cover.all():  # as most of an image: beyond its rim its last pixels weigh all
+        return map_coordinates(means, where, order=1, mode="nearest"), known
     weight = map_coordinates((cover > 0).astype(np.float32), where, order=1, mode="grid-constant")
     return map_coordinates(means, where, order=1, mode="grid-constant") / weight, known
 

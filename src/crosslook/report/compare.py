@@ -68,6 +68,22 @@ class _Answers:
     clusters: dict[str, str]
 
 
+def run_names(runs: Sequence[Path]) -> dict[Path, str]:
+    """Name runs by the last parts of their paths, as many as tell them apart.
+
+    Two folders that are both called ``run`` are ``north/run`` and ``south/run``.
+    """
+    parts = {run: run.absolute().parts for run in runs}
+    names: dict[Path, str] = {}
+    for run, own in parts.items():
+        others = [p for p in parts.values() if p != own]
+        depth = next(
+            (d for d in range(1, len(own)) if all(p[-d:] != own[-d:] for p in others)), len(own)
+        )
+        names[run] = "/".join(own[-depth:])
+    return names
+
+
 def compare_runs(runs: Sequence[Path], seed: int = 0) -> list[Difference]:
     """Compare every extractor of every run with each other, under its chosen setup.
 
@@ -90,7 +106,8 @@ def compare_runs(runs: Sequence[Path], seed: int = 0) -> list[Difference]:
     """
     if len(runs) < 2:
         raise InputError(f"{len(runs)} run(s) given; a comparison needs at least two.")
-    answers = [answer for run in runs for answer in _answers_of_run(run)]
+    names = run_names(runs)
+    answers = [answer for run in runs for answer in _answers_of_run(run, names[run])]
     comparisons = []
     for first, second in combinations(answers, 2):
         if first.direction != second.direction:
@@ -117,12 +134,12 @@ def compare_runs(runs: Sequence[Path], seed: int = 0) -> list[Difference]:
     return comparisons
 
 
-def _answers_of_run(run: Path) -> list[_Answers]:
+def _answers_of_run(run: Path, name: str) -> list[_Answers]:
     patches, record = read_patches(run), read_run(run)
     clusters = find_clusters(patches, record["settings"].get("split_by", "auto")).names
     return [
         _Answers(
-            f"{run.name}: {table.setup.name} ({table.setup.calibration}, {table.setup.scoring})",
+            f"{name}: {table.setup.name} ({table.setup.calibration}, {table.setup.scoring})",
             table.direction,
             {patches[i].id: bool(r == 1) for i, r in _pairs(table)},
             {patches[i].id: clusters[i] for i, _ in _pairs(table)},
@@ -156,20 +173,21 @@ _COLUMNS = ("first", "second", "direction", "difference", "low", "high", "n", "f
 
 def print_comparison(
     runs: Sequence[Path],
-    out: Path,
+    out: Path | None = None,
     seed: int = 0,
     console: Console | None = None,
     *,
     overwrite: bool = False,
 ) -> list[Difference]:
-    """Compare runs, print which differences are significant, and write all as CSV.
+    """Compare runs and print which differences are significant; ``out`` is a CSV of all.
 
     Raises
     ------
     OutputError
         If the file is there and of other origin, unless ``overwrite`` replaces it.
     """
-    refuse_foreign(out.parent, {out.name: has_header(_COLUMNS)}, overwrite=overwrite)
+    if out is not None:
+        refuse_foreign(out.parent, {out.name: has_header(_COLUMNS)}, overwrite=overwrite)
     comparisons = compare_runs(runs, seed)
     table = Table(title="Recall at 1: second minus first (95 % interval, paired over clusters)")
     for name in ("first", "second", "direction", "difference", "significant"):
@@ -178,10 +196,11 @@ def print_comparison(
         d = item.difference
         shown = f"{d.value:+.3f} ({d.low:+.3f} to {d.high:+.3f})"
         table.add_row(item.first, item.second, item.direction, shown, _verdict(item))
-    write_csv(out, _COLUMNS, (_line(item) for item in comparisons))
     console = console or Console()
     console.print(table)
-    console.print(f"all of it: {out}", highlight=False)
+    if out is not None:
+        write_csv(out, _COLUMNS, (_line(item) for item in comparisons))
+        console.print(f"all of it: {out}", highlight=False, soft_wrap=True)
     return comparisons
 
 
@@ -224,34 +243,35 @@ def leaderboard(runs: Sequence[Path]) -> list[Entry]:
     """
     entries: dict[tuple[str, str, str], Entry] = {}
     measured: dict[str, tuple[str, tuple[str, ...]]] = {}
+    names = run_names(runs)
     for run in runs:
-        record, rows = read_run(run), read_rows(run)
-        _refuse(run, record)
+        record, rows, own = read_run(run), read_rows(run), names[run]
+        _refuse(own, record)
         dataset = str(record["dataset"])
         seen = _what_was_measured(run, record)
-        other = measured.setdefault(dataset, (run.name, seen))
+        other = measured.setdefault(dataset, (own, seen))
         if other[1] != seen:
             apart = [name for name, a, b in zip((*_SAME, "patches"), other[1], seen, strict=True)
                      if a != b]  # fmt: skip
             raise InputError(
-                f"{other[0]} and {run.name} measured '{dataset}' with another "
+                f"{other[0]} and {own} measured '{dataset}' with another "
                 f"{', '.join(apart)}: their recalls are of other queries or galleries and "
                 "do not belong in one table. Run one of them again with the settings of the other."
             )
         for line in headlines(rows, record):
-            entry = Entry(run.name, dataset, line.name, line.setup.pooling, line)
+            entry = Entry(own, dataset, line.name, line.setup.pooling, line)
             key = (dataset, entry.name, entry.pooling)
             before = entries.setdefault(key, entry)
             if before.line.row != line.row:
                 raise InputError(
-                    f"{before.run} and {run.name} say something else of {entry.name} on "
+                    f"{before.run} and {own} say something else of {entry.name} on "
                     f"'{dataset}' ({before.line.row.value:.3f} and {line.row.value:.3f}; revisions "
                     f"'{before.line.row.revision}' and '{line.row.revision}'). Leave one out."
                 )
     return list(entries.values())
 
 
-def _refuse(run: Path, record: dict[str, Any]) -> None:
+def _refuse(name: str, record: dict[str, Any]) -> None:
     settings = record["settings"]
     why = None
     if record.get("complete") is False:
@@ -261,7 +281,7 @@ def _refuse(run: Path, record: dict[str, Any]) -> None:
     elif settings.get("index", "exact") != "exact":
         why = f"searched through {settings['index']}, whose ranks are not exact"
     if why:
-        raise InputError(f"{run.name} cannot be shown beside others: it {why}.")
+        raise InputError(f"{name} cannot be shown beside others: it {why}.")
 
 
 def _what_was_measured(run: Path, record: dict[str, Any]) -> tuple[str, ...]:
@@ -283,6 +303,31 @@ _CAPTION = "Recall at 1, SAR to optical, 95 % interval over clusters."
 _OPTIMISTIC = "picked on the measured queries: optimistic"
 
 
+def print_leaderboard(entries: Sequence[Entry], console: Console | None = None) -> None:
+    """Print a line per extractor, best first, and a column per data set."""
+    heads, lines, note = _board(entries)
+    table = Table(title="Recall at 1, SAR to optical (95 % interval over clusters)")
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    for line in lines:
+        table.add_row(*line)
+    console = console or Console()
+    console.print(table)
+    if note:
+        console.print(note, highlight=False)
+    by_run = dict.fromkeys((entry.run, entry.dataset) for entry in entries)
+    for run, dataset in by_run:
+        console.print(f"{dataset}: {run}", highlight=False)
+
+
+def _board(entries: Sequence[Entry]) -> tuple[list[str], list[list[str]], str]:
+    """Heads and lines of the table, and the remark below it."""
+    columns = list(dict.fromkeys(entry.dataset for entry in entries))
+    heads = ["Extractor", *(_heading(column, entries) for column in columns)]
+    note = f"† {_OPTIMISTIC}" if any(entry.line.optimistic for entry in entries) else ""
+    return heads, _lines(entries, columns), note
+
+
 def write_leaderboard(
     entries: Sequence[Entry], folder: Path, *, overwrite: bool = False
 ) -> list[Path]:
@@ -296,10 +341,7 @@ def write_leaderboard(
     from jinja2 import Environment, PackageLoader
 
     refuse_foreign(folder, _BOARD_WRITTEN, overwrite=overwrite)
-    columns = list(dict.fromkeys(entry.dataset for entry in entries))
-    heads = ["Extractor", *(_heading(column, entries) for column in columns)]
-    lines = _lines(entries, columns)
-    note = f"† {_OPTIMISTIC}" if any(entry.line.optimistic for entry in entries) else ""
+    heads, lines, note = _board(entries)
     paths = [folder / f"leaderboard.{kind}" for kind in ("csv", "tex", "html")]
     ordered = sorted(entries, key=lambda e: (e.dataset, -e.line.row.value, e.name))
     write_csv(paths[0], _BOARD_COLUMNS, (_cells(entry) for entry in ordered))

@@ -11,8 +11,9 @@ from typing import Any
 from markupsafe import Markup
 
 from crosslook.atomic import write_text
-from crosslook.report.figures import Figure, figure_files, write_figures
 from crosslook.report.gap import claims_section, gap_section
+from crosslook.report.paper.all import paper_figures
+from crosslook.report.paper.style import figure_files, write_paper_figures
 from crosslook.report.retrieval import retrieval_section, robustness_section, sweep_section
 from crosslook.report.section import Results, Section, measure_section
 from crosslook.report.structure import hover_thumbnails, structure_section, views_section
@@ -76,29 +77,29 @@ def write_report(run: Path, *, overwrite: bool = False) -> Path:
         marks=_marks(record, rows),
         summary=_summary(results),
         sections=sections,
-        finite=_finite,
+        finite=finite,
         hover=hover_thumbnails(results),
         css=Markup((templates / "report.css").read_text(encoding="utf-8")),
         js=Markup((templates / "report.js").read_text(encoding="utf-8")),
         plotly=Markup(get_plotlyjs()),
     )
-    figures = _figures(sections)
-    drawn = dict.fromkeys(figure_files(figures), is_marked)
+    figures = paper_figures(results)
+    drawn = figure_files(figure.name for figure in figures)
     refuse_foreign(run, {**WRITTEN, **drawn}, overwrite=overwrite)
     path = run / "report.html"
     write_text(path, text)
     write_row_table(run, rows)
     write_latex(run, rows, record)
-    write_figures(run, figures)
+    write_paper_figures(run, figures, str(record["dataset"]))
     return path
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """Put null for what JSON cannot hold: a missing value or interval is not drawn."""
     if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
+        return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
+        return [finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -108,16 +109,6 @@ def make_sections(results: Results) -> list[Section]:
     shown = {measure for measure, _ in SECTIONS}
     others = [measure.name for measure in MEASURES if measure.name not in shown]
     return sections + [one for name in others for one in measure_section(results, name)]
-
-
-def _figures(sections: Sequence[Section]) -> dict[str, Figure]:
-    """Name every figure by its section and its place there."""
-    return {
-        f"{section.id}-{number:02d}": part.figure
-        for section in sections
-        for number, part in enumerate((p for p in section.parts if p.figure), 1)
-        if part.figure
-    }
 
 
 def _summary(results: Results) -> list[str]:

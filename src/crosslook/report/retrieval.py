@@ -171,7 +171,7 @@ def sweep_section(results: Results) -> list[Section]:
     rows, lead = results.rows, results.lead
     parts = []
     for model, members in find_sweeps([line.setup.extractor for line in lead]).items():
-        table, figure = _sweep_table(members, rows, lead), _sweep_figure(members, rows, lead)
+        table, figure = _sweep_table(members, rows, lead), sweep_figure(members, rows, lead)
         option = members[0].option
         parts.append(Part(f"{model}, by {option}", figure=figure))
         parts.append(Part(table=table))
@@ -222,9 +222,8 @@ def _sweep_table(members: Sequence[Swept], rows: Sequence[Row], lead: Sequence[H
     return Table(columns, lines, set(range(1, 8)))
 
 
-def _sweep_figure(
-    members: Sequence[Swept], rows: Sequence[Row], lead: Sequence[Headline]
-) -> Figure:
+def sweep_figure(members: Sequence[Swept], rows: Sequence[Row], lead: Sequence[Headline]) -> Figure:
+    """Recall and distance of pairs over one option of a model."""
     best = {line.setup.extractor: line.row for line in lead}
     traces: list[dict[str, Any]] = []
     series = list(dict.fromkeys(one.others for one in members))

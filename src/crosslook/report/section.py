@@ -93,6 +93,14 @@ class Results:
         return headlines(self.rows, self.record)
 
     @cached_property
+    def order(self) -> list[str]:
+        """All extractors: those of ``--extractors`` as given, then fusions and two stages."""
+        given = self.record.get("extractors") or ()
+        asked = self.record.get("settings", {}).get("extractors") or ()
+        named = dict.fromkeys(row.extractor for row in self.rows)
+        return [n for n in dict.fromkeys([*asked, *given, *named]) if n in named]
+
+    @cached_property
     def patches(self) -> list[Patch]:
         """All patches of the run."""
         return read_patches(self.run)

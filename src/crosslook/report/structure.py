@@ -20,10 +20,11 @@ from crosslook.report.section import (
 )
 from crosslook.retrieval.run_folder import EmbeddingTable, HeatTable, read_table
 from crosslook.retrieval.views import VIEWS_FILE, shrink
-from crosslook.types import MODALITIES, Patch
+from crosslook.types import MODALITIES, FloatArray, Patch
 
 MOST_HOVERED = 1000
-_SIDE = 100
+HEAT_SIDE = 100
+"""Cells of a heat map along one side, as it is drawn."""
 
 
 def structure_section(results: Results) -> list[Section]:
@@ -163,14 +164,19 @@ def _plane(table: EmbeddingTable, visible: bool) -> list[dict[str, Any]]:
     return traces
 
 
+def coarsen(values: FloatArray, side: int) -> FloatArray:
+    """Block means of a square map, at most ``side`` cells wide."""
+    if len(values) <= side:
+        return values
+    starts = (np.arange(side) * len(values)) // side
+    sizes = np.diff(np.append(starts, len(values)))
+    summed = np.add.reduceat(np.add.reduceat(values, starts, axis=0), starts, axis=1)
+    return np.asarray(summed / sizes[:, None] / sizes[None, :], np.float32)
+
+
 def similarity_map(table: HeatTable) -> Figure:
     """Mean cosine of SAR (rows) and optical (columns), partners on the diagonal."""
-    values = table.values
-    if len(values) > _SIDE:
-        starts = (np.arange(_SIDE) * len(values)) // _SIDE
-        sizes = np.diff(np.append(starts, len(values)))
-        summed = np.add.reduceat(np.add.reduceat(values, starts, axis=0), starts, axis=1)
-        values = np.asarray(summed / sizes[:, None] / sizes[None, :], np.float32)
+    values = coarsen(table.values, HEAT_SIDE)
     z = [[round(float(v), 3) for v in line] for line in values]
     layout = {
         "xaxis": {"title": {"text": f"optical, by {table.order_by}"}, "showticklabels": False},

@@ -28,12 +28,19 @@ def two_stage_section(results: Results) -> list[Section]:
     for name in dict.fromkeys(row.extractor for row in own):
         mine = [r for r in own if r.extractor == name and r.direction == "sar->optical"]
         wanted = [r for r in mine if r.metric == "recommended-k"]
-        text = f"Recommended shortlist: {wanted[0].value:.0f}." if wanted else ""
+        text = recommendation(wanted[0].value) if wanted else ""
         title = f"{name}, SAR to optical"
         parts.append(Part(title, text=text, figure=two_stage_curves(mine)))
         parts.append(Part(f"{title}: recall over cost", figure=two_stage_cost(mine)))
     parts.append(Part("All two-stage rows", table=measure_table(own)))
     return measure_section(results, "two-stage", parts)
+
+
+def recommendation(k: float) -> str:
+    """The recommended shortlist in words; one candidate is the answer of the coarse stage."""
+    if k <= 1:
+        return "Recommended: the coarse stage alone; no shortlist finds more."
+    return f"Recommended shortlist: {k:.0f}."
 
 
 def two_stage_curves(rows: Sequence[Row]) -> Figure:
@@ -64,14 +71,16 @@ def two_stage_cost(rows: Sequence[Row]) -> Figure:
 class Advice:
     """What two stages gain at the judged shortlist, SAR to optical.
 
-    ``over_alone`` and ``over_reversed`` are (value, low, high) of the difference
-    in recall, the second one None where the swapped order was not measured;
-    ``cost`` is that of a query as a fraction of verifying everything.
+    ``over_alone``, ``over_coarse`` and ``over_reversed`` are (value, low, high) of the
+    difference in recall from the fine stage alone, the coarse stage alone and the swapped
+    order, the last two None where they were not measured; ``cost`` is that of a query as a
+    fraction of verifying everything.
     """
 
     name: str
     k: int
     over_alone: tuple[float, float, float]
+    over_coarse: tuple[float, float, float] | None
     over_reversed: tuple[float, float, float] | None
     cost: float
 
@@ -85,8 +94,9 @@ def judge_advice(rows: Sequence[Row]) -> list[Claim]:
 
     True where two stages are no worse than verifying everything (the interval
     of the paired difference stays above -0.01), cheaper, and better than the
-    swapped order; false where they are worse than either, or dearer; undecided
-    else. The length of the shortlist is fixed by the size of the gallery.
+    swapped order and than the coarse stage alone, which is cheaper still; false where they
+    are worse than any of these, or dearer; undecided else. The length of the shortlist is
+    fixed by the size of the gallery.
     """
     return [_judge_advice(advice) for advice in two_stage_advice(rows)]
 
@@ -103,8 +113,11 @@ def two_stage_advice(rows: Sequence[Row]) -> list[Advice]:
         k = judged_length(ks, table["gain-over-fine-alone", ks[0]].n_gallery)
         swapped = table.get(("gain-over-reversed", k))
         cost = table["cost", k].value / table["fine-alone-cost", 0].value
-        alone = _interval(table["gain-over-fine-alone", k])
-        advice.append(Advice(name, k, alone, None if swapped is None else _interval(swapped), cost))
+        alone, coarse = table["gain-over-fine-alone", k], table.get(("gain-over-coarse-alone", k))
+        over_coarse, over_swapped = (
+            None if row is None else _interval(row) for row in (coarse, swapped)
+        )
+        advice.append(Advice(name, k, _interval(alone), over_coarse, over_swapped, cost))
     return advice
 
 
@@ -117,14 +130,13 @@ def _judge_advice(advice: Advice) -> Claim:
     text = f"Narrow by {coarse}, verify by {fine} ({advice.name}, shortlist of {advice.k})."
     _, low, high = advice.over_alone
     why = f"against {fine} alone {_difference(advice.over_alone)}"
-    better: bool | None = None
-    if advice.over_reversed is not None:
-        why += f", against the swapped order {_difference(advice.over_reversed)}"
-        better = True if advice.over_reversed[1] > 0 else None
-        better = False if advice.over_reversed[2] < 0 else better
+    others = {f"{coarse} alone": advice.over_coarse, "the swapped order": advice.over_reversed}
+    known = {name: gain for name, gain in others.items() if gain is not None}
+    why += "".join(f", against {name} {_difference(gain)}" for name, gain in known.items())
     why += f"; {advice.cost:.0%} of the multiplications of {fine} alone"
-    if high < 0 or better is False or advice.cost >= 1:
+    if high < 0 or advice.cost >= 1 or any(gain[2] < 0 for gain in known.values()):
         return Claim(text, "false", why)
+    better = len(known) == len(others) and all(gain[1] > 0 for gain in known.values())
     return Claim(text, "true" if low > -_WORTH and better else "undecided", why)
 
 

@@ -424,6 +424,10 @@ def evaluate_structure(calibrated: Calibrated, evaluator: Evaluator) -> None:
 USUAL = ("standardize", "csls")
 """Kept unless another setup is better by more than a standard error."""
 
+FEW_PAIRS = 10
+"""Pairs of a calibration set below which calibrated figures mean little."""
+
+UNCALIBRATED = ("none", "cosine")
 _FOLDS = 10
 _MOST_TRIED = 1000
 
@@ -444,7 +448,8 @@ def choose_setup(
     look for their partners among all that are set aside. The highest mean
     reciprocal rank over both directions wins, but the usual setup is kept unless
     the winner beats it by more than a standard error over clusters: the few clusters
-    that are set aside decide little, and more of them are fitted in the end.
+    that are set aside decide little, and more of them are fitted in the end. Fewer than ten
+    pairs fit no statistics worth choosing: then nothing is calibrated.
 
     Parameters
     ----------
@@ -467,6 +472,8 @@ def choose_setup(
     setups = [(calibration, scoring) for calibration in calibrations for scoring in scorings]
     if len(setups) == 1:
         return setups[0]
+    if len(fit) < FEW_PAIRS and UNCALIBRATED in setups:
+        return UNCALIBRATED
     used = fit[sample(len(fit), _MOST_TRIED, seed)]
     names, which = np.unique([clusters[at] for at in used], return_inverse=True)
     if len(names) < 2:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, model_validator
 
 from crosslook.errors import SettingError
+from crosslook.extract.rows import SETS
 from crosslook.extract.spec import ExtractorSpec, expand_sweep, split_specs
 from crosslook.options import (
     Cli,
@@ -70,7 +71,7 @@ def _as_extractors(value: Any) -> Any:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "article": {
-        "extractors": ("sd-vae", "sd-unet", "dinov2", "clip", "sam2"),
+        "extractors": SETS["article"],
         "two_stage": ("sam2+sd-vae",),
     }
 }
@@ -111,7 +112,12 @@ class StudySettings(OverwriteOption, SeedOption, ReadingOptions, ModelOptions, R
         default=0.05, ge=0.0, lt=1.0, description="Patches with more invalid pixels are dropped."
     )
     limit: Annotated[int | None, Cli(metavar="N", default="all")] = Field(
-        default=None, ge=4, description="Patches at most, drawn by the seed, evenly over clusters."
+        default=None,
+        ge=4,
+        description="Patches at most, not scenes, drawn by the seed, evenly over clusters.",
+    )
+    limit_scenes: Annotated[int | None, Cli(metavar="N", default="all")] = Field(
+        default=None, ge=3, description="Scenes at most, drawn by the seed, evenly over groups."
     )
     alignment: Annotated[Place | None, Cli(metavar="FILE")] = Field(
         default=None, description="CSV of shifts: scene, row, col."

@@ -30,7 +30,7 @@ from crosslook.retrieval.clusters import (
 )
 from crosslook.retrieval.compare.approximate import DEPTH, load_faiss
 from crosslook.retrieval.descriptors import Descriptors, Features
-from crosslook.retrieval.evaluate import CALIBRATIONS, Evaluator, evaluate_structure
+from crosslook.retrieval.evaluate import CALIBRATIONS, FEW_PAIRS, Evaluator, evaluate_structure
 from crosslook.retrieval.measure.registry import find_measure
 from crosslook.retrieval.measure.resampling import pool_splits
 from crosslook.retrieval.measure.robustness import CALIBRATION, SCORING, make_subject
@@ -283,9 +283,10 @@ def draw_pairs(settings: StudySettings) -> Pairs:
     pairs = open_pairs(
         settings.pairs, layout=settings.layout, skip_incomplete=settings.skip_incomplete
     )
-    if settings.limit is None or len(pairs) <= settings.limit:
+    most = min((n for n in (settings.limit, settings.limit_scenes) if n is not None), default=None)
+    if most is None or len(pairs) <= most:
         return pairs
-    chosen = draw_evenly([pair.group for pair in pairs], settings.limit, settings.seed)
+    chosen = draw_evenly([pair.group for pair in pairs], most, settings.seed)
     return Pairs([pairs[i] for i in chosen], pairs.notes)
 
 
@@ -330,6 +331,13 @@ def divide_patches(
 def _notes(evaluator: Evaluator, settings: StudySettings) -> list[str]:
     """What a reader of the numbers must know of how they were made."""
     notes = []
+    count = len(evaluator.division.calibration_set)
+    if count < FEW_PAIRS and set(settings.calibrations) != {"none"}:
+        notes.append(
+            f"calibrations are fitted on {count} pair(s); fewer than {FEW_PAIRS} may make it "
+            "worse, so the uncalibrated figures lead. Give more scenes, or a larger "
+            "--calibration-fraction."
+        )
     if settings.tolerance and evaluator.neighbours is None:
         notes.append(
             f"no patch has a neighbour within {settings.tolerance:g} px: no tolerant rows."

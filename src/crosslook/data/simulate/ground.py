@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crosslook.data.simulate.areas import above_level
 from crosslook.data.simulate.noise import (
     Hash,
     Metres,
@@ -24,6 +25,7 @@ _WAVELENGTH = 6000.0
 _LAKE_LEVEL = -0.9
 _RIVER_WAVELENGTH = 4000.0
 _RIVER_WIDTH = 0.02
+_COAST = 0.2  # of the noise that makes the sea: over what the land rises
 
 
 @dataclass(frozen=True)
@@ -277,13 +279,56 @@ class Ground:
         return self.terrain.height + self.cover.height
 
 
-def make_ground(scene: SceneOptions, window: Window) -> Ground:
-    """Evaluate the ground of a window of a world; equal to that part of any larger one."""
+def make_ground(scene: SceneOptions, window: Window, *, later: bool = False) -> Ground:
+    """Evaluate the ground of a window of a world; equal to that part of any larger one.
+
+    Parameters
+    ----------
+    scene : SceneOptions
+    window : Window
+        Pixels of the world.
+    later : bool
+        As the SAR image finds it: where land has changed, other things lie on it.
+    """
     y, x = (
         np.asarray((start + np.arange(count) + 0.5) * scene.gsd, np.float64)
         for start, count in ((window.row, window.height), (window.col, window.width))
     )
-    terrain = make_terrain(stream(scene.seed, "terrain"), y, x, scene.relief)
-    cover = make_landcover(stream(scene.seed, "landcover"), y, x, scene.gsd, terrain)
-    texture = fractal_noise(stream(scene.seed, "texture"), y, x, 160.0, octaves=3, gain=0.8)
+    terrain = terrain_at(scene, y, x)
+    cover, texture = _cover_at(scene, "", y, x, terrain)
+    if later and scene.changed:
+        new = above_level(scene, "changed", y, x) < 0
+        if new.any():
+            other, fine = _cover_at(scene, " later", y, x, terrain)
+            cover = LandCover(
+                np.where(new, other.label, cover.label),
+                np.where(new, other.parcel, cover.parcel),
+                np.where(new, other.height, cover.height),
+            )
+            texture = np.where(new, fine, texture)
     return Ground(terrain, cover, texture, pixel_hash(stream(scene.seed, "grain"), window))
+
+
+def terrain_at(scene: SceneOptions, y: Metres, x: Metres) -> Terrain:
+    """The terrain of a scene at world positions: land falls to the level of the lakes at a coast.
+
+    ``y`` and ``x`` are as for :func:`make_terrain`.
+    """
+    land = make_terrain(stream(scene.seed, "terrain"), y, x, scene.relief)
+    if not scene.sea:
+        return land
+    inland = above_level(scene, "sea", y, x)
+    level = np.float32(_LAKE_LEVEL * scene.relief)
+    rise = np.clip(inland / np.float32(_COAST), 0, 1)
+    return Terrain(level + (land.height - level) * rise, land.lake | (inland < 0), land.river)
+
+
+def _cover_at(
+    scene: SceneOptions, when: str, y: Metres, x: Metres, terrain: Terrain
+) -> tuple[LandCover, FloatArray]:
+    """Land cover and fine detail; of another world for another word of ``when``."""
+    cover = make_landcover(stream(scene.seed, f"landcover{when}"), y, x, scene.gsd, terrain)
+    if scene.objects != 1.0:
+        cover = replace(cover, height=cover.height * np.float32(scene.objects))
+    name = f"texture{when}"
+    return cover, fractal_noise(stream(scene.seed, name), y, x, 160.0, octaves=3, gain=0.8)

@@ -7,8 +7,19 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from crosslook.data.simulate.areas import above_level
+from crosslook.data.simulate.geometry import beyond_seam, centres
 from crosslook.data.simulate.ground import BUILDING, FIELD, MAX_OBJECT_HEIGHT, Ground, make_ground
-from crosslook.data.simulate.noise import blur, mix, normal_noise, pixel_hash, stream, uniform
+from crosslook.data.simulate.noise import (
+    Metres,
+    blur,
+    fractal_noise,
+    mix,
+    normal_noise,
+    pixel_hash,
+    stream,
+    uniform,
+)
 from crosslook.data.simulate.settings import SceneOptions
 from crosslook.types import FloatArray, Mask, Window
 
@@ -51,14 +62,68 @@ _BLUR = 0.6
 _BLUR_REACH = math.ceil(3 * _BLUR)
 _NOISE = 0.004
 """Standard deviation of additive noise, in reflectance."""
+_SECOND_GAIN = 1.06
+_CLOUD_HEIGHT = 1500.0  # metres
+_RIM = 0.12  # of the noise that makes clouds: over what they become opaque
+_SHADE = 0.6
 
 
 def render_optical(scene: SceneOptions, window: Window) -> NDArray[np.uint8]:
     """Render red, green, blue of a window, uint8 (3, H, W).
 
-    The result for a window equals that part of any larger one: what lies
-    around it is made too, as far as shadows and blur reach.
+    ``window`` is one of the world. The result equals that part of any larger
+    one: what lies around it is made too, as far as shadows and blur reach.
+    East of a seam the ground is seen moved, and a little brighter, as in a
+    mosaic of two images.
     """
+    image = _mosaicked(scene, window) if any(scene.seam) else _reflectance(scene, window)
+    if scene.clouds:
+        image = _clouded(scene, window, image)
+    scaled = image * np.float32(255 / _WHITE) + np.float32(0.5)
+    return np.asarray(np.clip(scaled, 1, 255), np.uint8)
+
+
+def _mosaicked(scene: SceneOptions, window: Window) -> FloatArray:
+    """What either image of a mosaic shows of a window."""
+    rows, cols = centres(window.shifted(-scene.origin[0], -scene.origin[1]))
+    second = beyond_seam(scene, rows, cols)
+    if not second.any():
+        return _reflectance(scene, window)
+    down, right = scene.seam
+    image = _reflectance(scene, window.shifted(-down, -right)) * np.float32(_SECOND_GAIN)
+    if second.all():
+        return image
+    return np.where(second, image, _reflectance(scene, window))
+
+
+def _clouded(scene: SceneOptions, window: Window, image: FloatArray) -> FloatArray:
+    """The image (3, H, W) with clouds over it, and their shadows beside them."""
+    y, x = (
+        (np.arange(start, start + count, dtype=np.float64) + 0.5) * scene.gsd
+        for start, count in ((window.row, window.height), (window.col, window.width))
+    )
+    cover, shade = cloud_cover(scene, y, x), cloud_shadow(scene, y, x)
+    billows = fractal_noise(stream(scene.seed, "billows"), y, x, 900.0, octaves=4)
+    white = np.float32(_WHITE) * (np.float32(0.92) + np.float32(0.08) * billows)
+    dark = image * (1 - np.float32(_SHADE) * shade)
+    return np.asarray(dark * (1 - cover) + white * cover, np.float32)
+
+
+def cloud_cover(scene: SceneOptions, y: Metres, x: Metres) -> FloatArray:
+    """How opaque the clouds over world positions are, (H, W), 0..1; they fade towards their rim."""
+    depth = -above_level(scene, "clouds", y, x)
+    return np.asarray(np.clip(depth / np.float32(_RIM), 0, 1), np.float32)
+
+
+def cloud_shadow(scene: SceneOptions, y: Metres, x: Metres) -> FloatArray:
+    """How opaque the clouds between world positions and the sun are, (H, W), 0..1."""
+    south, east, up = _sun(scene)
+    towards = _CLOUD_HEIGHT / up
+    return cloud_cover(scene, y + south * towards, x + east * towards)
+
+
+def _reflectance(scene: SceneOptions, window: Window) -> FloatArray:
+    """Red, green and blue of a window as one acquisition without clouds sees it, (3, H, W)."""
     reach = math.ceil(MAX_OBJECT_HEIGHT / math.tan(math.radians(scene.sun_elevation)) / scene.gsd)
     ground = make_ground(scene, window.pad(reach + _BLUR_REACH + 1))
     light = _sunlight(ground, scene)
@@ -71,8 +136,7 @@ def render_optical(scene: SceneOptions, window: Window) -> NDArray[np.uint8]:
     for band in range(3):
         bits = pixel_hash(stream(scene.seed, f"noise{band}"), window)
         image[band] += np.float32(_NOISE) * normal_noise(bits)
-    scaled = image * np.float32(255 / _WHITE) + np.float32(0.5)
-    return np.asarray(np.clip(scaled, 1, 255), np.uint8)
+    return image
 
 
 def _albedo(ground: Ground) -> FloatArray:

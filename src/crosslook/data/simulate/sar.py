@@ -13,8 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.data.simulate.ground import BUILDING, FIELD, MAX_OBJECT_HEIGHT, Ground, make_ground
-from crosslook.data.simulate.noise import gamma_noise, mix, pixel_hash, stream, uniform
+from crosslook.data.simulate.ground import (
+    BUILDING,
+    FIELD,
+    MAX_OBJECT_HEIGHT,
+    Ground,
+    make_ground,
+    terrain_at,
+)
+from crosslook.data.simulate.noise import Metres, gamma_noise, mix, pixel_hash, stream, uniform
 from crosslook.data.simulate.settings import SceneOptions
 from crosslook.types import FloatArray, Mask, Window
 
@@ -77,7 +84,7 @@ def _render_rows(scene: SceneOptions, window: Window, margin: int) -> FloatArray
     """Render rows with a margin on either side, from which something may lie over them."""
     tangent = _tangent(scene)
     layover_reach = math.ceil(MAX_OBJECT_HEIGHT / tangent / scene.gsd) + 1
-    ground, away = make_ground(scene, window.pad(0, margin)), _away(scene)
+    ground, away = make_ground(scene, window.pad(0, margin), later=True), _away(scene)
     scattered, surface = _scatter(ground)[:, away], ground.surface[:, away]
     terrain, objects = ground.terrain.height[:, away], ground.cover.height[:, away]
     if scene.uncorrected:
@@ -106,12 +113,7 @@ def terrain_displacement(scene: SceneOptions, window: Window) -> Displacement:
     height, objects = ground.terrain.height[:, away], ground.cover.height[:, away]
     pixel = np.float32(tangent * scene.gsd)
     moved = height / pixel + np.rint(objects / pixel)
-    seen = np.arange(height.shape[1], dtype=np.float32) - moved
-    beyond = np.maximum.accumulate(seen, axis=1)
-    before = np.minimum.accumulate(seen[:, ::-1], axis=1)[:, ::-1]
-    layover = np.zeros(seen.shape, bool)
-    layover[:, 1:] |= beyond[:, :-1] >= seen[:, 1:]
-    layover[:, :-1] |= before[:, 1:] <= seen[:, :-1]
+    layover = _laid_together(moved)
     shadow = _shaded(ground.surface[:, away], scene.gsd / tangent)
     columns = -moved if scene.look == "west" else moved
     cut = slice(margin, -margin)
@@ -121,6 +123,46 @@ def terrain_displacement(scene: SceneOptions, window: Window) -> Displacement:
         shadow[:, away][:, cut],
         ground.terrain.height[:, cut],
     )
+
+
+def relief_displacement(scene: SceneOptions, y: Metres, window: Window) -> tuple[FloatArray, Mask]:
+    """What the relief of bare ground does to rows of a window of the world.
+
+    Parameters
+    ----------
+    scene : SceneOptions
+    y : float64 array, shape (h,)
+        Metres of the rows, at which heights are taken.
+    window : Window
+        Its columns count.
+
+    Returns
+    -------
+    tuple of array
+        Columns by which each place is displaced, and where it is hidden in layover or shadow;
+        both (h, window.width).
+    """
+    tangent, margin = _tangent(scene), _margin(scene, uncorrected=True)
+    wide = window.pad(0, margin)
+    x = (np.arange(wide.col, wide.right, dtype=np.float64) + 0.5) * scene.gsd
+    away = _away(scene)
+    height = terrain_at(scene, y, x).height[:, away]
+    moved = height / np.float32(tangent * scene.gsd)
+    hidden = _laid_together(moved) | _shaded(height, scene.gsd / tangent)
+    columns = -moved if scene.look == "west" else moved
+    cut = slice(margin, -margin)
+    return columns[:, away][:, cut], hidden[:, away][:, cut]
+
+
+def _laid_together(moved: FloatArray) -> Mask:
+    """Where ground that is displaced by so many columns is seen together with other ground."""
+    seen = np.arange(moved.shape[1], dtype=np.float32) - moved
+    beyond = np.maximum.accumulate(seen, axis=1)
+    before = np.minimum.accumulate(seen[:, ::-1], axis=1)[:, ::-1]
+    layover = np.zeros(seen.shape, bool)
+    layover[:, 1:] |= beyond[:, :-1] >= seen[:, 1:]
+    layover[:, :-1] |= before[:, 1:] <= seen[:, :-1]
+    return layover
 
 
 def _tangent(scene: SceneOptions) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crosslook.data.simulate.geometry import centres, truth_matrix, wander_at
 from crosslook.data.simulate.optical import render_optical
 from crosslook.data.simulate.sar import (
     Displacement,
@@ -26,7 +27,7 @@ class SceneSettings(SceneOptions):
     @property
     def window(self) -> Window:
         """The optical grid as a window of the world."""
-        return Window(*self.origin, self.size, self.size)
+        return Window(*self.origin, *self.shape)
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as JSON can hold them."""
@@ -88,21 +89,6 @@ def make_pair(size: int = 1024, seed: int = 0, **options: Any) -> SimulatedPair:
     return SimulatedPair(optical, render_sar(settings), truth_matrix(settings), settings)
 
 
-def truth_matrix(settings: SceneSettings) -> NDArray[np.float64]:
-    """The map from SAR to optical pixels, acting on (row, column, 1).
-
-    ``p_optical = centre + scale * R(rotation) (p_sar - centre) + shift`` with
-    ``R = [[cos, -sin], [sin, cos]]`` on (row, column).
-    """
-    angle = math.radians(settings.rotation)
-    cos, sin = settings.scale * math.cos(angle), settings.scale * math.sin(angle)
-    centre = np.full(2, settings.size / 2)
-    matrix = np.eye(3)
-    matrix[:2, :2] = [[cos, -sin], [sin, cos]]
-    matrix[:2, 2] = centre - matrix[:2, :2] @ centre + np.asarray(settings.shift, np.float64)
-    return matrix
-
-
 def render_sar(settings: SceneSettings, part: Window | None = None) -> FloatArray:
     """Render the SAR image, or a part of it, on its own grid; float32 (h, w), linear intensity.
 
@@ -115,27 +101,46 @@ def render_sar(settings: SceneSettings, part: Window | None = None) -> FloatArra
     part : Window, optional
         Pixels of the SAR image, all of them by default.
     """
-    at = part or Window.whole((settings.size, settings.size))
-    matrix, place = truth_matrix(settings), at.shifted(*settings.origin)
-    if np.array_equal(matrix, np.eye(3)):
+    at = part or Window.whole(settings.shape)
+    place = at.shifted(*settings.origin)
+    if is_straight(settings):
         image = render_backscatter(settings, place)
     else:
-        image = _resampled(settings, matrix, at)
+        image = _resampled(settings, at)
     return add_speckle(image, settings, place)
 
 
-def seen_window(matrix: NDArray[np.float64], part: Window) -> Window:
+def is_straight(settings: SceneOptions) -> bool:
+    """Whether the SAR image lies on the grid of the world, pixel by pixel."""
+    return not settings.wander and np.array_equal(truth_matrix(settings), np.eye(3))
+
+
+def seen_window(settings: SceneOptions, part: Window) -> Window:
     """The optical pixels that a part of the SAR image is resampled from."""
-    sides = [(row, col, 1) for row in (part.row, part.bottom) for col in (part.col, part.right)]
-    corners = (np.array(sides) @ matrix.T)[:, :2]
+    sides = np.array([(r, c) for r in (part.row, part.bottom) for c in (part.col, part.right)])
+    if settings.wander:
+        sway = wander_at(settings, np.arange(part.row, part.bottom + 1, dtype=np.float64))
+        low, high = sides.min(axis=0) - sway.max(axis=0), sides.max(axis=0) - sway.min(axis=0)
+        sides = np.array([(r, c) for r in (low[0], high[0]) for c in (low[1], high[1])])
+    matrix = truth_matrix(settings)
+    corners = sides @ matrix[:2, :2].T + matrix[:2, 2]
     return Window.around(corners.min(axis=0), corners.max(axis=0)).pad(2)
 
 
-def _resampled(settings: SceneSettings, matrix: NDArray[np.float64], part: Window) -> FloatArray:
-    from scipy.ndimage import affine_transform
+def _resampled(settings: SceneSettings, part: Window) -> FloatArray:
+    from scipy.ndimage import affine_transform, map_coordinates
 
-    seen = seen_window(matrix, part)
+    seen, matrix = seen_window(settings, part), truth_matrix(settings)
     larger = render_backscatter(settings, seen.shifted(*settings.origin))
+    if settings.wander:
+        rows, cols = centres(part)
+        sway = wander_at(settings, rows)
+        down, right = (rows - sway[:, 0])[:, None], cols[None, :] - sway[:, [1]]
+        at = (
+            m[0] * down + m[1] * right + m[2] - corner - 0.5
+            for m, corner in zip(matrix[:2], seen.corner, strict=True)
+        )
+        return np.asarray(map_coordinates(larger, list(at), order=1, mode="nearest"), np.float32)
     # scipy counts from pixel centres: index + 0.5 is the position.
     first = np.array([part.row + 0.5, part.col + 0.5])
     offset = matrix[:2, :2] @ first + matrix[:2, 2] - seen.corner - 0.5

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.atomic import atomic_path, check_writable, is_temporary, sweep, write_text
+from crosslook.data.simulate.dense import STATES, STEP, cells_of, dense_truth, heights
+from crosslook.data.simulate.geometry import truth_matrix
 from crosslook.data.simulate.noise import mix
 from crosslook.data.simulate.optical import render_optical
-from crosslook.data.simulate.scene import SceneSettings, render_sar, seen_window, truth_matrix
+from crosslook.data.simulate.scene import SceneSettings, is_straight, render_sar, seen_window
 from crosslook.data.simulate.settings import SceneOptions, SimulateOptions
 from crosslook.errors import OutputError, SettingError
+from crosslook.geo.whole import whole_raster
 from crosslook.options import after_two
 from crosslook.progress import track
 from crosslook.types import Window
@@ -36,7 +40,7 @@ _WHOLE_PIXELS = 48_000_000
 
 
 def optical_bands(settings: SceneSettings, rows: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Yield the first row and the pixels, uint8 (3, h, size), of bands of the optical image.
+    """Yield the first row and the pixels, uint8 (3, h, w), of bands of the optical image.
 
     Parameters
     ----------
@@ -48,35 +52,92 @@ def optical_bands(settings: SceneSettings, rows: int) -> Iterator[tuple[int, NDA
     def render(at: Window) -> NDArray[np.uint8]:
         return render_optical(settings, at.shifted(*settings.origin))
 
-    yield from _bands(settings.size, rows, (_TILE, _TILE), render)
+    yield from _bands(settings.shape, rows, (_TILE, _TILE), render)
 
 
 def sar_bands(settings: SceneSettings, rows: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield the first row and the pixels, float32 (1, h, size), of bands of the SAR image."""
-    matrix, size = truth_matrix(settings), settings.size
-    deep = max(1, _BAND_PIXELS // size)
+    """Yield the first row and the pixels, float32 (1, h, w), of bands of the SAR image."""
+    shape = settings.shape
+    deep = max(1, _BAND_PIXELS // shape[1])
 
     def render(at: Window) -> NDArray[np.float32]:
         return render_sar(settings, at)[None]
 
-    if np.array_equal(matrix, np.eye(3)):  # rows are rendered one by one
-        yield from _bands(size, rows, (deep, size), render)
+    if is_straight(settings):  # rows are rendered one by one
+        yield from _bands(shape, rows, (deep, shape[1]), render)
         return
-    seen = seen_window(matrix, Window(0, 0, size, size))
+    whole = Window.whole(shape)
+    seen = seen_window(settings, whole)
     if seen.height * seen.width <= _WHOLE_PIXELS:
-        yield 0, render(Window(0, 0, size, size))
+        yield 0, render(whole)
         return
-    yield from _bands(size, rows, (deep, 2 * _TILE), render)
+    # Rows that are not turned need few more rows of the ground than they are.
+    across = shape[1] if settings.rotation == 0 else 2 * _TILE
+    yield from _bands(shape, rows, (deep, across), render)
+
+
+def displacement_bands(settings: SceneSettings, rows: int) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Yield the first row and float32 (2, h, w), rows and columns, of bands of the truth."""
+
+    def render(at: Window) -> NDArray[np.float32]:
+        return np.moveaxis(dense_truth(settings, at).displacement, -1, 0)
+
+    yield from _cells(settings, rows, render)
+
+
+def ground_bands(settings: SceneSettings, rows: int) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Yield the first row and uint8 (1, h, w) of bands of what each place is."""
+    yield from _cells(settings, rows, lambda at: dense_truth(settings, at).state[None])
+
+
+def height_bands(settings: SceneSettings, rows: int) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Yield the first row and float32 (1, h, w) of bands of the heights."""
+    yield from _cells(settings, rows, lambda at: heights(settings, at)[None])
+
+
+def _cells(
+    settings: SceneSettings, strip: int, render: Render
+) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Bands of cells of the truth, each rendered from its pixels."""
+
+    def cells(at: Window) -> NDArray[Any]:
+        return render(Window(*(STEP * side for side in (at.row, at.col, at.height, at.width))))
+
+    yield from _bands(cells_of(settings.shape), strip, (_TILE, 2 * _TILE), cells)
 
 
 def _bands(
-    size: int, strip: int, tile: tuple[int, int], render: Render
+    shape: tuple[int, int], strip: int, tile: tuple[int, int], render: Render
 ) -> Iterator[tuple[int, NDArray[Any]]]:
     """Bands of whole strips, each put together from tiles of about so many rows and columns."""
-    deep, width = max(strip, min(size, tile[0]) // strip * strip), tile[1]
-    for band in Window(0, 0, size, size).tiles(deep, size):
+    deep, width = max(strip, min(shape[0], tile[0]) // strip * strip), tile[1]
+    for band in Window.whole(shape).tiles(deep, shape[1]):
         tiles = [render(tile) for tile in band.tiles(deep, width)]
         yield band.row, tiles[0] if len(tiles) == 1 else np.concatenate(tiles, axis=2)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One kind of file: how many bands of which type, who makes them, and pixels along a cell."""
+
+    bands: int
+    dtype: str
+    render: Callable[[SceneSettings, int], Iterator[tuple[int, NDArray[Any]]]]
+    step: int = 1
+    descriptions: tuple[str, ...] = ()
+
+
+_PAIR = {"optical": _Part(3, "uint8", optical_bands), "sar": _Part(1, "float32", sar_bands)}
+_DENSE = {
+    "displacement": _Part(2, "float32", displacement_bands, STEP, ("rows", "columns")),
+    "ground": _Part(1, "uint8", ground_bands, STEP),
+    "heights": _Part(1, "float32", height_bands, STEP),
+}
+_PARTS = _PAIR | _DENSE
+_STATE_COLOURS = (
+    (0, 0, 0, 0), (214, 201, 160, 255), (70, 120, 180, 255),
+    (245, 245, 245, 255), (200, 90, 60, 255), (90, 70, 110, 255),
+)  # fmt: skip
 
 
 TAG = "CROSSLOOK_SYNTHETIC"
@@ -86,9 +147,9 @@ MOST_PAIRS = 100_000
 
 _WEST, _NORTH = 300_000.0, 5_500_000.0
 _PER_ROW = 10
+_WIDE, _BLOCK = 2048, 256
 _CACHE_MIB = 64
 _TRUTH, _TABLE = "truth.json", "truth.csv"
-_PARTS = ("optical", "sar")
 _COLUMNS = ("id", "synthetic", *(f"m{i}{j}" for i in range(3) for j in range(3)))
 _WRITTEN = {_TRUTH: has_keys("synthetic", "pairs"), _TABLE: has_header(_COLUMNS)}
 
@@ -101,9 +162,11 @@ def write_pairs(out: Path | str, count: int, settings: SimulateOptions) -> list[
     float32 linear intensity. Both claim the same UTM grid: where a shift,
     rotation or scale is set, the SAR file's georeference is wrong by it.
     ``truth.csv`` has the matrix of every pair, ``truth.json`` the settings
-    beside them. Files from an earlier call are replaced; a call that was
-    stopped or killed is gone on with: ``truth.csv`` is written when the rest
-    is there.
+    beside them. Of scenes that are more than shifted, rotated and scaled
+    there are also ``displacement/``, ``ground/`` and ``heights/``
+    (:mod:`crosslook.data.simulate.dense`), the last as an elevation model.
+    Files from an earlier call are replaced; one that was killed is gone on with:
+    ``truth.csv`` is written when the rest is there.
 
     Parameters
     ----------
@@ -132,7 +195,7 @@ def write_pairs(out: Path | str, count: int, settings: SimulateOptions) -> list[
         raise SettingError(f"count is {count}; 1 to {MOST_PAIRS} pairs are allowed.")
     scenes = {f"sim-{i:04d}": _scene_of(base, i) for i in range(count)}
     # Upper left corners on a grid whose scenes do not touch.
-    step = 1.25 * base.size * base.gsd
+    step = 1.25 * max(base.shape) * base.gsd
     truth = _truth_json(scenes)
     refuse_foreign(folder, _WRITTEN, overwrite=settings.overwrite)
     if not _WRITTEN[_TRUTH](folder / _TRUTH):
@@ -145,7 +208,7 @@ def write_pairs(out: Path | str, count: int, settings: SimulateOptions) -> list[
         # Before the pairs: it tells a later call that the files are ours, and of which settings.
         write_text(folder / _TRUTH, truth)
     for index, (name, scene) in enumerate(track(scenes.items(), "Simulating pairs", total=count)):
-        if not all(_is_made(path, scene) for path in _files(folder, name)):
+        if not all(_is_made(path, scene) for path in _files(folder, name, scene).values()):
             row, col = divmod(index, _PER_ROW)
             write_pair(folder, name, scene, (_WEST + col * step, _NORTH - row * step))
     write_text(folder / _TABLE, _truth_csv(scenes))
@@ -165,17 +228,17 @@ def _is_truth(path: Path, text: str) -> bool:
 def write_pair(
     folder: Path, name: str, settings: SceneSettings, corner: tuple[float, float]
 ) -> None:
-    """Render one pair into ``optical/`` and ``sar/``; ``corner`` is west, north in UTM.
+    """Render one pair and what else belongs to it; ``corner`` is west, north in UTM.
 
     The pixels are those of :func:`~crosslook.data.simulate.scene.make_pair`.
     They are made and written a band of rows at a time: memory stays below
-    2 GiB, whatever the size.
+    2 GiB, whatever the size. A file that is there, whole and of these
+    settings is left as it is.
     """
-    optical, sar = _files(folder, name)
-    with atomic_path(optical) as path:
-        _write_raster(path, settings, corner, 3, "uint8", optical_bands)
-    with atomic_path(sar) as path:
-        _write_raster(path, settings, corner, 1, "float32", sar_bands)
+    for part, file in _files(folder, name, settings).items():
+        if not _is_made(file, settings):
+            with atomic_path(file) as path, whole_raster(path):
+                _write_raster(path, settings, corner, _PARTS[part])
 
 
 def profile_of(corner: tuple[float, float], gsd: float, bands: int, dtype: str) -> dict[str, Any]:
@@ -201,29 +264,32 @@ def tags_of(settings: SceneSettings) -> dict[str, str]:
 
 
 def _write_raster(
-    path: Path,
-    settings: SceneSettings,
-    corner: tuple[float, float],
-    count: int,
-    dtype: str,
-    render: Callable[[SceneSettings, int], Iterator[tuple[int, NDArray[Any]]]],
+    path: Path, settings: SceneSettings, corner: tuple[float, float], part: _Part
 ) -> None:
     import rasterio
     from rasterio.windows import Window as FileWindow
 
-    size = settings.size
-    profile = profile_of(corner, settings.gsd, count, dtype) | {"height": size, "width": size}
+    height, width = settings.shape if part.step == 1 else cells_of(settings.shape)
+    profile = profile_of(corner, settings.gsd * part.step, part.bands, part.dtype)
+    profile |= {"height": height, "width": width}
+    if width > _WIDE:  # so that a window of it can be read by itself
+        profile |= {"tiled": True, "blockxsize": _BLOCK, "blockysize": _BLOCK}
     # GDAL's cache would take a part of all memory.
     with rasterio.Env(GDAL_CACHEMAX=_CACHE_MIB), rasterio.open(path, "w", **profile) as file:
-        for top, bands in render(settings, int(file.block_shapes[0][0])):
-            file.write(bands, window=FileWindow(0, top, size, bands.shape[1]))
+        if part is _DENSE["ground"]:
+            file.write_colormap(1, dict(enumerate(_STATE_COLOURS)))
+            file.update_tags(1, **{str(code): name for code, name in enumerate(STATES)})
+        for band, text in enumerate(part.descriptions, 1):
+            file.set_band_description(band, text)
+        for top, bands in part.render(settings, int(file.block_shapes[0][0])):
+            file.write(bands, window=FileWindow(0, top, width, bands.shape[1]))
         file.update_tags(**tags_of(settings))
 
 
-def _files(folder: Path, name: str) -> tuple[Path, Path]:
-    """Optical and SAR file of a pair."""
-    optical, sar = (folder / part / f"{name}.tif" for part in _PARTS)
-    return optical, sar
+def _files(folder: Path, name: str, settings: SceneSettings | None = None) -> dict[str, Path]:
+    """The files of a pair by their kind; of any settings where none are given."""
+    parts = _PARTS if settings is None or settings.is_bent else _PAIR
+    return {part: folder / part / f"{name}.tif" for part in parts}
 
 
 def _is_made(path: Path, settings: SceneSettings) -> bool:
@@ -263,7 +329,7 @@ def _clear(folder: Path) -> None:
     """
     (folder / _TABLE).unlink(missing_ok=True)
     for name in _known(folder):
-        for path in _files(folder, name):
+        for path in _files(folder, name).values():
             path.unlink(missing_ok=True)
 
 
@@ -342,10 +408,12 @@ def write_basemap(
     check_writable(path.parent)
     profile = profile_of((WEST, NORTH), settings.gsd, 3, "uint8")
     profile |= {"tiled": True, "blockxsize": 256, "blockysize": 256, "interleave": "pixel"}
-    windows = list(Window(0, 0, size, size).tiles(block))
+    height, width = settings.shape
+    windows = list(Window(0, 0, height, width).tiles(block))
     with (
         atomic_path(path) as temporary,
-        rasterio.open(temporary, "w", height=size, width=size, **profile) as file,
+        whole_raster(temporary),
+        rasterio.open(temporary, "w", height=height, width=width, **profile) as file,
     ):
         file.update_tags(**tags_of(settings))
         for at in track(windows, "Simulating the basemap"):

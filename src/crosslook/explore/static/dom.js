@@ -64,12 +64,14 @@ export function sentence(text) {
 }
 
 let fading = 0;
-export function notice(words, kind = "info") {
+// action: [words of a button, what it does], which stays longer: there must be time to press it.
+export function notice(words, kind = "info", action = null) {
   const box = document.getElementById("notice");
   fill(box, words ? h("div", { class: `toast ${kind}` }, h("span", {}, words),
-    h("button", { class: "quiet", "aria-label": "Close", onclick: () => fill(box) }, "×")) : null);
+    action ? h("button", { class: "small", onclick: () => { fill(box); action[1](); } }, action[0]) : null,
+    h("button", { class: "quiet", onclick: () => fill(box) }, "Close")) : null);
   clearTimeout(fading);
-  if (words && kind !== "error") fading = setTimeout(() => fill(box), 6000);
+  if (words && kind !== "error") fading = setTimeout(() => fill(box), action ? 15000 : 6000);
 }
 
 export function number(value, digits = 2) {

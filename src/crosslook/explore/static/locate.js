@@ -6,13 +6,14 @@ export const showRegister = (root, name, query) => page(root, query, "register")
 
 async function page(root, query, kind) {
   const [there, options] = await Promise.all([ask("/library"), ask(`/options/${kind}`)]);
-  const state = { kind, there, images: [], gone: false };
+  const state = { kind, there, images: [], gone: false, checked: "" };
+  const doubts = h("div", { "aria-live": "polite" });
   const locating = kind === "locate";
   const slots = locating ? [["sar", "SAR images", true]] : [["sar", "SAR image", false], ["optical", "optical image", false]];
   const go = h("button", { class: "large-button", disabled: true }, locating ? "Locate" : "Register");
   const said = h("p", { class: "none", "aria-live": "polite" });
   const form = optionsForm(options, query, () => { for (const one of state.images) one.changed(); });
-  const atlas = h("select", { id: "atlas", onchange: () => keep({ atlas: atlas.value }) },
+  const atlas = h("select", { id: "atlas", onchange: () => { keep({ atlas: atlas.value }); check(); } },
     there.atlases.map((one) => h("option", { value: one.id }, one.id + (one.synthetic ? " (simulated)" : ""))));
   if (query.get("atlas")) atlas.value = query.get("atlas");
   fill(root, h("h1", {}, locating ? "Locate SAR images on an atlas" : "Register a SAR image on an optical one"),
@@ -20,7 +21,7 @@ async function page(root, query, kind) {
       h("div", { class: "stage" }, slots.map(([modality, title, many]) => slot(modality, title, many))),
       h("aside", { class: "side" }, h("section", { class: "card" },
         locating ? h("label", { class: "field" }, h("span", {}, "Atlas"), there.atlases.length ? atlas : h("em", {}, "none; start with crosslook explore ATLAS, or make the demo")) : null,
-        form.node, h("p", {}, go), said))));
+        form.node, doubts, h("p", {}, go), said))));
   go.addEventListener("click", start);
   update();
   if (query.get("chip")) takeChip(query.get("chip"));
@@ -62,7 +63,36 @@ async function page(root, query, kind) {
     const gsd = form.value("gsd");
     form.mark("gsd", plain && !gsd ? "Needed: an image says nothing of its pixel size." : "");
     if (plain && !gsd) go.disabled = true;
+    check();
     go.textContent = locating ? (ready.length > 1 ? `Locate ${ready.length} images` : "Locate") : "Register";
+  }
+
+  // Whether the images are of the kind and the place that they are given for, before the work.
+  async function check() {
+    const seen = state.images.filter((one) => one.inspection && !one.failed);
+    const id = (m) => seen.find((one) => one.modality === m)?.upload.id;
+    const wholes = locating ? seen.map((one) => ({ sar: one.upload.id, atlas: atlas.value || "" })) : id("sar") && id("optical") ? [{ sar: id("sar"), optical: id("optical") }] : [];
+    const requested = JSON.stringify(wholes);
+    if (requested === state.checked) return;
+    state.checked = requested;
+    fill(doubts);
+    for (const body of wholes) {
+      try {
+        let job = await ask("/check", { json: body });
+        while (["queued", "running"].includes(job.state)) {
+          await new Promise((done) => setTimeout(done, 250));
+          if (state.gone || state.checked !== requested) return;
+          job = await ask(`/jobs/${job.id}`);
+        }
+        if (job.state === "done" && state.checked === requested) doubts.append(...job.result.warnings.map((one) => doubtCard(one, one.kind === "swapped" ? swap : null)));
+      } catch (error) { if (!(error instanceof Problem)) throw error; } // said where it is matched
+    }
+  }
+
+  function swap() {
+    const files = Object.fromEntries(state.images.map((one) => [one.modality, one.file]));
+    take([files.optical], "sar", false);
+    take([files.sar], "optical", false);
   }
 
   async function start() {
@@ -90,11 +120,16 @@ async function page(root, query, kind) {
   }
 }
 
+// What makes a result mean less than it says; swap: what a button does where sides are swapped.
+export function doubtCard(one, swap) {
+  return h("section", { class: "card doubt", role: "alert" }, h("p", {}, sentence(one.text)), swap ? h("p", {}, h("button", { onclick: swap }, "Swap the two images")) : null);
+}
+
 function imageCard(state, file, modality, form, update) {
   const body = h("div", { class: "image-body" }, h("progress", { max: 1, value: 0 }), h("p", { class: "none" }, "uploading"));
   const title = h("h3", {}, file.name);
   const one = { modality, file, busy: true, failed: false, upload: null, inspection: null, changed: later(inspect, 500), remove, node: null, seen: "" };
-  one.node = h("article", { class: "card image" }, h("div", { class: "title" }, title, h("small", {}, bytes(file.size)), h("button", { class: "quiet", "aria-label": `Remove ${file.name}`, onclick: remove }, "×")), body);
+  one.node = h("article", { class: "card image" }, h("div", { class: "title" }, title, h("small", {}, bytes(file.size)), h("button", { class: "small second", "aria-label": `Remove ${file.name}`, onclick: remove }, "Remove")), body);
   send();
   return one;
 

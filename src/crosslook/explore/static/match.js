@@ -1,5 +1,6 @@
 // A match: progress, then the place on the map, what spoke for it, and what a person makes of it.
 import { ask, badge, bytes, fact, fill, h, keep, later, notice, number, sentence, where } from "./dom.js";
+import { doubtCard } from "./locate.js";
 import { PixelMap, STEPS, stepOf, tiledAtlas } from "./map.js";
 import { synthetic } from "./start.js";
 
@@ -17,6 +18,7 @@ export async function show(root, name, query) {
   return page;
 }
 
+const SHOWN = 6; // sentences of a verdict before the rest is folded away
 const STAGES = { read: "reading the image", search: "searching the atlas", verification: "comparing the best places", "tie points": "finding tie points", refinement: "refining the fit", writing: "writing the files" };
 const ORDER = ["read", "search", "verification", "tie points", "refinement", "writing"];
 
@@ -53,6 +55,7 @@ async function drawMatch(root, job, query, written = null) {
   const stage = h("div", { class: "stage" });
   const side = h("aside", { class: "side tall" }), below = h("div", { class: "stage" });
   fill(root, h("div", { class: "title" }, h("h1", {}, job.title), badge(match.verdict), atlas ? synthetic(atlas) : null, job.kind === "refit" ? h("span", { class: "badge plain" }, "from tie points by hand") : null), h("div", { class: "split" }, stage, side, below));
+  root.querySelector(".split").before(...(match.warnings ?? []).map((one) => doubtCard(one, one.kind === "swapped" ? () => searchAgain(job, { swap: true }) : null)), ...reasonCard(job, match));
   stage.append(box);
   const view = (file) => `/jobs/${job.id}/view/${file}`;
   const map = atlas ? tiledAtlas(box, atlas) : new PixelMap(box, { height: match.images.optical.shape[0], width: match.images.optical.shape[1], gsd: match.expected_error_m && match.expected_error_px ? match.expected_error_m / match.expected_error_px : null });
@@ -137,25 +140,54 @@ function dot([, , row, col, residual, inlier, score]) {
 }
 
 function legend() {
-  return h("ul", { class: "legend", "aria-label": "Residual of tie points" }, STEPS.map(([, kind, text]) => h("li", {}, h("span", { class: `swatch ${kind}` }), text)));
+  return h("ul", { class: "legend", "aria-label": "Residual of tie points" }, h("li", { title: "Distance of a tie point from where the transform puts it" }, "Residual of a tie point:"), STEPS.map(([, kind, text]) => h("li", {}, h("span", { class: `swatch ${kind}` }), text)));
+}
+
+// Of no match: why, as the command line has it, then the searches to try next.
+function reasonCard(job, match) {
+  if (match.verdict !== "no match") return [];
+  const searches = job.result.next ?? [];
+  return [h("section", { class: "card accent reason" }, h("h2", {}, "Why there is no match"), h("p", {}, sentence(match.reason || "Nothing that was searched fits.")),
+    searches.length ? [h("h3", {}, "Search next"), h("div", { class: "row" }, searches.map((one, n) => h("button", { class: n ? "second" : "", title: one.options, onclick: () => searchAgain(job, { settings: one.settings }) }, sentence(one.words))))] : null)];
+}
+
+async function searchAgain(job, json) {
+  try { location.hash = `#/match/${(await ask(`/jobs/${job.id}/search`, { json })).id}`; } catch (error) { notice(error.message, "error"); }
 }
 
 function verdictCard(job, match) {
   const lonlat = match.centre?.lonlat;
   const total = Object.values(match.timings_s ?? {}).length ? match.timings_s.total : null;
-  const words = { match: "This is the place.", uncertain: "This may be the place; look before you rely on it.", "no match": "No place can be relied on." }[match.verdict];
+  const words = { match: "This is the place.", uncertain: "This may be the place; look before you rely on it.", "no match": "No place can be relied on: what speaks for and against the best that was tried." }[match.verdict];
+  const notes = job.result.words.filter((one) => one.sign === "note"), terms = job.result.words.filter((one) => one.sign !== "note");
+  const lines = [...terms.slice(0, SHOWN - 1), ...notes, ...terms.slice(SHOWN - 1)].map((one) => h("li", { class: one.sign }, h("span", { class: "sign", "aria-label": one.sign }, { for: "✓", against: "✗", note: "·" }[one.sign]), one.text, Math.abs(one.logit) >= 0.05 ? h("small", { title: "What it adds to the log odds of the confidence" }, `${one.logit > 0 ? "+" : "−"}${number(Math.abs(one.logit), 1)}`) : null));
   return h("section", { class: "card verdict" }, h("h2", {}, words),
     match.confidence === null ? null : h("div", { class: "meter", role: "img", "aria-label": `Confidence ${match.confidence.toFixed(2)}` }, h("div", { class: match.verdict === "match" ? "good" : match.verdict === "uncertain" ? "unsure" : "bad", style: { width: `${100 * match.confidence}%` } })),
     h("p", { class: "none" }, match.confidence === null ? "no confidence: none was fitted to this matcher" : `confidence ${match.confidence.toFixed(2)}: the probability that the match is right`),
-    h("ul", { class: "reasons" }, job.result.words.map((one) => h("li", { class: one.sign }, h("span", { class: "sign", "aria-label": one.sign }, { for: "✓", against: "✗", note: "·" }[one.sign]), one.text, Math.abs(one.logit) >= 0.05 ? h("small", { title: "What it adds to the log odds of the confidence" }, `${one.logit > 0 ? "+" : "−"}${number(Math.abs(one.logit), 1)}`) : null))),
+    h("ul", { class: "reasons" }, lines.slice(0, SHOWN)),
+    lines.length > SHOWN ? h("details", {}, h("summary", {}, `${lines.length - SHOWN} more`), h("ul", { class: "reasons" }, lines.slice(SHOWN))) : null,
     h("dl", { class: "facts" },
       lonlat ? fact("centre", h("span", {}, `${lonlat[0].toFixed(6)} ${lonlat[1].toFixed(6)}`)) : null,
-      match.expected_error_px !== null && match.expected_error_px !== undefined ? fact("expected error", `${number(match.expected_error_px, 1)} px${match.expected_error_m ? `, ${number(match.expected_error_m, 0)} m` : ""}`) : null,
-      match.movement && !match.window ? fact("moved by", `${number(match.movement.row_px, 1)} rows, ${number(match.movement.col_px, 1)} columns`) : null,
-      match.movement ? fact("rotation, scale", `${number(match.movement.rotation_degrees, 2)}°, ${number(match.movement.scale, 4)}`) : null,
-      match.transform ? fact("model", match.transform.model) : null,
+      errorFact(match),
+      match.movement && !match.window && match.verdict !== "no match" ? fact("moved by", `${number(match.movement.row_px, 1)} rows, ${number(match.movement.col_px, 1)} columns`) : null,
+      match.movement?.rotation_degrees !== undefined && match.verdict !== "no match" ? fact("rotation, scale", `${number(match.movement.rotation_degrees, 2)}°, ${number(match.movement.scale, 4)}`) : null,
+      match.transform && match.verdict !== "no match" ? fact("model", match.transform.model) : null,
+      match.tie_points?.count ? fact("tie points", pointsText(match.tie_points)) : null,
       total ? fact("took", `${number(total, 2)} s`) : null),
     h("details", {}, h("summary", {}, "All evidence"), h("dl", { class: "facts" }, Object.entries(match.evidence).map(([n, v]) => fact(n.replaceAll("_", " "), typeof v === "number" ? number(v, 3) : String(v))))));
+}
+
+// The expected error; of a relief that was followed, that of held-out tie points.
+function errorFact(match) {
+  if (match.expected_error_px === null || match.expected_error_px === undefined) return null;
+  const own = match.held_out;
+  if (own?.model === "relief") return fact("held-out tie points", `predicted to ${number(own.error_px, 1)} px by the relief${own.similarity_px === null ? "" : `, to ${number(own.similarity_px, 1)} px by a similarity`}`);
+  return fact("expected error", `${number(match.expected_error_px, 1)} px${match.expected_error_m ? `, ${number(match.expected_error_m, match.expected_error_m < 10 ? 1 : 0)} m` : ""}`);
+}
+
+function pointsText(points) {
+  const residual = points.median_residual_px;
+  return `${points.count}, ${points.inliers} of them inliers${residual === null || residual === undefined ? "" : ` with a median residual of ${number(residual, 1)} px`}`;
 }
 
 function decisionCard(job) {
@@ -272,5 +304,5 @@ function drawStill(root, content, written, reasons) {
   fill(root, h("div", { class: "title" }, h("h1", {}, content.id), badge(content.match.verdict)), h("div", { class: "split" },
     h("div", { class: "stage" }, h("section", { class: "card missing" }, h("h2", {}, "It cannot be laid over a map"), reasons.map((text) => h("p", {}, text))),
       has("overlay.png") ? h("figure", { class: "card" }, h("img", { class: "full", src: written.file("overlay.png"), alt: "Left a checkerboard of both images, right the edges of the SAR image over the optical one" }), h("figcaption", {}, "Left a checkerboard of both, right the edges of the SAR image over the optical one.")) : h("p", { class: "card none" }, "No images were written: a warped image misleads where a match is not sure.")),
-    h("aside", { class: "side" }, verdictCard({ result: { words: content.words } }, content.match), filesCard(written))));
+    h("aside", { class: "side" }, content.match.verdict === "no match" && content.match.reason ? h("section", { class: "card reason" }, h("h2", {}, "Why there is no match"), h("p", {}, sentence(content.match.reason))) : null, verdictCard({ result: { words: content.words } }, content.match), filesCard(written))));
 }

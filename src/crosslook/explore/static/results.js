@@ -1,21 +1,22 @@
 // All jobs: the queue, what runs, what there is.
-import { ago, ask, badge, fill, h, keep, notice } from "./dom.js";
+import { ago, ask, badge, bytes, fill, h, keep, notice } from "./dom.js";
 
 const NAMES = { locate: "Locate", register: "Register", refit: "By hand", audit: "Audit", demo: "Demo", "demo-study": "Demo" };
 
 export async function show(root, name, query) {
   const body = h("div");
   const filter = h("select", { "aria-label": "Which", onchange: () => { keep({ show: filter.value }); refresh(); } },
-    [["", "All"], ["match", "Matches"], ["uncertain", "Uncertain"], ["no match", "No match"], ["open", "Waiting and running"]].map(([v, t]) => h("option", { value: v }, t)));
+    [["", "All"], ["match", "Matches"], ["uncertain", "Uncertain"], ["no match", "No match"], ["open", "Waiting and running"], ["bin", "In the bin"]].map(([v, t]) => h("option", { value: v }, t)));
   filter.value = query.get("show") ?? "";
   fill(root, h("div", { class: "title" }, h("h1", {}, "Results"), filter), body);
   let timer = 0, gone = false, before = "";
   async function refresh() {
     clearTimeout(timer);
-    const jobs = (await ask("/jobs?kind=locate,register,refit,audit,demo,demo-study")).filter((job) => wanted(job, filter.value));
+    const binned = filter.value === "bin";
+    const jobs = binned ? await ask("/bin") : (await ask("/jobs?kind=locate,register,refit,audit,demo,demo-study")).filter((job) => wanted(job, filter.value));
     if (gone) return;
-    const state = JSON.stringify(jobs);
-    if (state !== before) { before = state; draw(body, jobs, refresh); }
+    const state = JSON.stringify([binned, jobs]);
+    if (state !== before) { before = state; (binned ? drawBin : draw)(body, jobs, refresh); }
     timer = setTimeout(refresh, jobs.some((job) => ["queued", "running"].includes(job.state)) ? 700 : 4000);
   }
   await refresh();
@@ -30,7 +31,7 @@ function wanted(job, what) {
 
 function draw(body, jobs, refresh) {
   if (!jobs.length) { fill(body, h("p", { class: "card none" }, "Nothing here yet. ", h("a", { href: "#/locate" }, "Locate an image"), ".")); return; }
-  fill(body, h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["what", "", "verdict", "confidence", "when", ""].map((t) => h("th", {}, t)))),
+  fill(body, h("div", { class: "scroll" }, h("table", { class: "stacked" }, h("thead", {}, h("tr", {}, ["what", "", "verdict", "confidence", "when", ""].map((t) => h("th", {}, t)))),
     h("tbody", {}, jobs.map((job) => {
       const shown = ["locate", "register", "refit"].includes(job.kind);
       const open = ["queued", "running"].includes(job.state);
@@ -40,8 +41,26 @@ function draw(body, jobs, refresh) {
         h("td", { class: "num" }, typeof job.result.confidence !== "number" ? "" : job.result.confidence.toFixed(2)),
         h("td", {}, ago(job.created)),
         h("td", {}, open ? h("button", { class: "small second", onclick: () => act(`/jobs/${job.id}/cancel`, "POST", refresh) }, "Cancel")
-          : h("button", { class: "small quiet", "aria-label": `Remove ${job.title}`, title: "Remove", onclick: () => act(`/jobs/${job.id}`, "DELETE", refresh) }, "×")));
+          : h("button", { class: "small second", "aria-label": `Remove ${job.title}`, onclick: () => remove(job, refresh) }, "Remove")));
     })))));
+}
+
+// Into the bin, with a way back at once; what lies there can be had back later too.
+async function remove(job, refresh) {
+  await act(`/jobs/${job.id}`, "DELETE", refresh);
+  notice(`'${job.title}' is in the bin.`, "info", ["Undo", () => act(`/jobs/${job.id}/restore`, "POST", refresh)]);
+}
+
+function drawBin(body, jobs, refresh) {
+  if (!jobs.length) { fill(body, h("p", { class: "card none" }, "The bin is empty. What is removed lies here for 30 days, and goes sooner where its room is needed.")); return; }
+  const all = jobs.reduce((sum, job) => sum + job.bytes, 0);
+  fill(body, h("div", { class: "card row" }, h("span", {}, `${jobs.length} in the bin, ${bytes(all)}. They count on what may be stored; the oldest go where room is needed.`),
+    h("button", { class: "second", onclick: () => { if (confirm(`Delete ${jobs.length} result(s) for good?`)) act("/bin", "DELETE", refresh); } }, "Empty the bin")),
+    h("div", { class: "scroll" }, h("table", { class: "stacked" }, h("thead", {}, h("tr", {}, ["what", "", "verdict", "size", "removed", ""].map((t) => h("th", {}, t)))),
+      h("tbody", {}, jobs.map((job) => h("tr", {}, h("td", { class: "wide" }, job.title), h("td", {}, NAMES[job.kind] ?? job.kind),
+        h("td", {}, job.result.verdict ? badge(job.result.verdict) : state(job)), h("td", { class: "num" }, bytes(job.bytes)), h("td", {}, ago(job.removed)),
+        h("td", { class: "row" }, h("button", { class: "small", onclick: () => act(`/jobs/${job.id}/restore`, "POST", refresh) }, "Restore"),
+          h("button", { class: "small second", onclick: () => act(`/bin/${job.id}`, "DELETE", refresh) }, "Delete"))))))));
 }
 
 function state(job) {

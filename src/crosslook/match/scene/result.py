@@ -17,7 +17,7 @@ from crosslook.match.lattice import write_bands
 from crosslook.match.transform import Transform
 from crosslook.types import Array, FloatArray, Window
 
-QUALITY_FILE, TILES_FILE = "quality.tif", "tiles.csv"
+QUALITY_FILE, TILES_FILE, REPORT_FILE = "quality.tif", "tiles.csv", "report.html"
 QUALITY_BANDS = (
     "displacement along rows, optical pixels",
     "displacement along columns, optical pixels",

@@ -292,6 +292,17 @@ class TwoStage(Measure[Stages]):
             low=-1.0,
             chance=0.0,
         ),
+        "gain-over-coarse-alone": Definition(
+            "Gain of two stages over the coarse stage alone",
+            (
+                "mean over queries of [final answer right] - [coarse score right over the whole "
+                "gallery]"
+            ),
+            PAIRED,
+            "At or below 0 the fine stage costs time and finds no more.",
+            low=-1.0,
+            chance=0.0,
+        ),
         "gain-over-reversed": Definition(
             "Gain over the swapped order",
             "mean over queries of [final answer right] - [right with the stages swapped]",
@@ -302,9 +313,12 @@ class TwoStage(Measure[Stages]):
         ),
         "recommended-k": Definition(
             "Recommended shortlist",
-            "smallest K whose final recall is at most 0.005 below the best over all K",
+            (
+                "smallest K whose final recall is at most 0.005 below the best over all K and of "
+                "the coarse stage alone, which is 1"
+            ),
             "a rule of this project",
-            "Longer shortlists cost more and find no more.",
+            "Longer shortlists cost more and find no more; 1 needs no second stage.",
             low=1.0,
             high=math.inf,
             better="neither",
@@ -323,7 +337,8 @@ class TwoStage(Measure[Stages]):
         yield from self._alone("fine", second, view, direction)
         hits = final_hits(*sides, view.ks)
         yield from self._order("", first, second, hits, view, direction)
-        recommended = recommend(view.ks, [float(hit.mean()) for hit in hits])
+        coarse_alone = partner_ranks(sides[0]) == 1
+        recommended = recommend((1, *view.ks), [float(hit.mean()) for hit in (coarse_alone, *hits)])
         yield self._exact("recommended-k", recommended, recommended, view, direction)
         summed = sides[0] / np.float32(first.std) + sides[1] / np.float32(second.std)
         for name, fused in (
@@ -332,7 +347,10 @@ class TwoStage(Measure[Stages]):
         ):
             for k, hit in zip(view.ks, fused, strict=True):
                 yield self._fraction(name, hit, k, 1 / len(hit), view, direction)
-        compared = {"gain-over-fine-alone": [alone == 1] * len(hits)}
+        compared = {
+            "gain-over-fine-alone": [alone == 1] * len(hits),
+            "gain-over-coarse-alone": [coarse_alone] * len(hits),
+        }
         if view.swapped is not None:
             coarse, fine = (one.side(direction) for one in view.swapped)
             other = final_hits(coarse, fine, view.ks)

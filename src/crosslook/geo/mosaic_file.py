@@ -1,0 +1,190 @@
+"""Many optical files read as one image: what a folder, several files or a collection are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from crosslook.errors import RasterError
+from crosslook.geo.basemaps import find_basemaps
+from crosslook.geo.grid import shape_of
+from crosslook.geo.image import ImageFile, Reading, as_read, open_image
+from crosslook.geo.mosaic import Basemap, bands_of, plan_mosaic, read_window
+from crosslook.geo.products.resolve import product_bands
+from crosslook.geo.products.stac import stac_items
+from crosslook.geo.raster import Raster, RasterArray, RasterFile
+from crosslook.storage import Place, as_place, is_gdal_name, name_of
+from crosslook.types import FloatArray, Window
+
+_NAMED = 3  # files that a note names
+
+
+@dataclass(frozen=True, eq=False)
+class MosaicFile:
+    """Files on one grid, read in windows like one file; 8 bits, of which 0 is no data.
+
+    A part of a file that cannot be read holds no data, and a note says so: one damaged file does
+    not lose the others.
+
+    Attributes
+    ----------
+    maps : tuple of Basemap
+        Where they overlap the first wins.
+    grid : GeoBox
+    name : str
+    said : tuple of str
+        What is known beforehand: files that are not used, and why.
+    damaged : dict of str to str
+        Names of files that could not be read to the end so far, and why.
+    """
+
+    maps: tuple[Basemap, ...]
+    grid: GeoBox
+    name: str
+    said: tuple[str, ...] = ()
+    damaged: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def header(self) -> Raster:
+        """What a file would say; its notes grow as files turn out to be damaged."""
+        count = bands_of(self.maps)
+        notes = (*self.said, *(f"{name} is left open: {why}" for name, why in self.damaged.items()))
+        return Raster(
+            self.name, self.grid, count, "uint8", None, ("",) * count, (1.0,) * count,
+            (0.0,) * count, False, "affine", notes=notes,
+        )  # fmt: skip
+
+    def parts(self) -> tuple[str, ...]:
+        """All files that the pixels lie in."""
+        sources = (one.image.source for one in self.maps)
+        found = (part for one in sources if isinstance(one, RasterFile) for part in one.parts())
+        return tuple(dict.fromkeys(found))
+
+    def read(
+        self, window: Window | None, bands: tuple[int, ...], shape: tuple[int, int] | None = None
+    ) -> FloatArray:
+        """Numbers (bands, h, w) of a window, NaN where there is no data.
+
+        ``shape`` takes so many rows and columns of it, evenly spread: memory is that of a strip.
+        """
+        window = window or Window.whole(shape_of(self.grid))
+        if shape is None:
+            return self._strip(window, bands)
+        rows, cols = (
+            ((np.arange(n) + 0.5) * full / n).astype(int)
+            for n, full in zip(shape, window.shape, strict=True)
+        )
+        out = np.empty((len(bands), *shape), np.float32)
+        for number, row in enumerate(rows):
+            line = Window(window.row + int(row), window.col, 1, window.width)
+            out[:, number] = self._strip(line, bands)[:, 0, cols]
+        return out
+
+    def _strip(self, window: Window, bands: tuple[int, ...]) -> FloatArray:
+        maps = list(self.maps)
+        while True:
+            try:
+                values, valid = read_window(maps, self.grid, window.corner, window.shape)
+                break
+            except RasterError as error:
+                maps = self._without_damaged(maps, window, error)
+        chosen = values[[band - 1 for band in bands]].astype(np.float32)
+        chosen[:, ~valid] = np.nan
+        return chosen
+
+    def _without_damaged(
+        self, maps: list[Basemap], window: Window, error: RasterError
+    ) -> list[Basemap]:
+        """The files that can be read in a window; notes the one that cannot."""
+        for one in maps:
+            try:
+                read_window([one], self.grid, window.corner, window.shape)
+            except RasterError as found:
+                self.damaged.setdefault(one.image.name, str(found))
+                return [other for other in maps if other is not one]
+        raise error
+
+
+def open_optical(
+    place: Place | Sequence[Place] | RasterArray | RasterFile | ImageFile,
+    reading: Reading | None = None,
+) -> ImageFile:
+    """Open an optical image; of a folder, a list or a STAC collection all files as one image.
+
+    Parameters and errors are those of :func:`~crosslook.geo.image.open_image` and
+    :func:`open_basemap`.
+    """
+    if isinstance(place, RasterArray | RasterFile | ImageFile):
+        return open_image(place, "optical", reading)
+    if isinstance(place, list | tuple):
+        return open_basemap(place, reading)
+    one = cast(Place, place)
+    return open_basemap([one], reading) if _is_many(one) else open_image(one, "optical", reading)
+
+
+def _is_many(place: Place) -> bool:
+    """Whether a place is more than one image: a folder that is no product, or a collection."""
+    at = as_place(place)
+    if (items := stac_items(at)) is not None:
+        return len(items) > 1
+    if isinstance(at, str) or is_gdal_name(at) or not at.is_dir():
+        return False
+    return product_bands(at) is None
+
+
+def open_basemap(places: Sequence[Place], reading: Reading | None = None) -> ImageFile:
+    """Open optical files, folders and collections as one image.
+
+    Which files are imagery, their order and their grid are chosen as for an
+    atlas (:func:`~crosslook.geo.mosaic.plan_mosaic`). One file or product
+    alone is opened as it is, with its own numbers.
+
+    Parameters
+    ----------
+    places : sequence of place
+    reading : Reading, optional
+
+    Raises
+    ------
+    RasterError
+        If no file can be read.
+    InputError
+        If a folder holds no raster, or files are bands of one place.
+    GridError
+        If none has a place on the map.
+    """
+    found = find_basemaps(places)
+    if len(found) == 1:
+        return open_image(found[0], "optical", reading)
+    whole, damaged = _readable(found, reading)
+    if not whole:
+        raise RasterError(f"no file of the basemap can be read: {next(iter(damaged.values()))}")
+    mosaic = plan_mosaic(whole, reading=reading)
+    name = name_of(as_place(places[0])) if len(places) == 1 else f"{len(mosaic.maps)} files"
+    left = [f"{file} ({why})" for file, why in mosaic.left_out]
+    said = [f"{len(mosaic.maps)} files are one basemap"]
+    if left:
+        more = "" if len(left) <= _NAMED else f" and {len(left) - _NAMED} more"
+        said.append(f"left out as no imagery: {', '.join(left[:_NAMED])}{more}")
+    source = MosaicFile(mosaic.maps, mosaic.grid, name, tuple(said), damaged)
+    return as_read(source)
+
+
+def _readable(
+    places: Sequence[Place | RasterFile], reading: Reading | None
+) -> tuple[list[Place | RasterFile], dict[str, str]]:
+    """The files that can be opened, and of the others why not."""
+    whole: list[Place | RasterFile] = []
+    damaged: dict[str, str] = {}
+    for place in places:
+        try:
+            open_image(place, "optical", reading, allow_empty=True)
+            whole.append(place)
+        except RasterError as error:
+            name = place.name if isinstance(place, RasterFile) else name_of(place)
+            damaged[name] = str(error)
+    return whole, damaged

@@ -1,0 +1,64 @@
+"""What is said of a model that was taken, or might be: with the numbers that were compared.
+
+Made from the content of a ``match.json``, so that the command line, Python and the explorer say
+the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from crosslook.match.relief import HILLY_PX
+
+
+class HeldOut(NamedTuple):
+    """Mean distances to tie points that a model was not fitted to, optical pixels."""
+
+    model: str
+    error_px: float
+    similarity_px: float | None
+
+
+def held_out(match: dict[str, Any]) -> HeldOut | None:
+    """How well the model of a match predicts held-out tie points; None where none was compared."""
+    model = str((match.get("transform") or {}).get("model", ""))
+    errors = _errors_px(match)
+    if model not in errors:
+        return None
+    return HeldOut(model, errors[model], errors.get("similarity"))
+
+
+def relief_hint(match: dict[str, Any]) -> str:
+    """What is known of hills under a match whose model does not follow them; else empty."""
+    model = str((match.get("transform") or {}).get("model", ""))
+    if match["verdict"] != "match" or model in ("", "tps", "relief", "field") or "scene" in match:
+        return ""
+    errors, pixel = _errors_px(match), int(match.get("working_pixel", 1))
+    if "relief" in errors and model in errors:
+        relief, taken = errors["relief"], errors[model]
+        result = "not clearly better" if relief < taken else "no better"
+        return (
+            f"relief would predict held-out tie points to {relief:.1f} px instead of "
+            f"{taken:.1f} px of the {model}: {result}"
+        )
+    requested = (match.get("settings") or {}).get("model", "")
+    extent = float((match.get("evidence") or {}).get("relief", 0.0))
+    if requested == "relief" or (requested == "auto" and extent > HILLY_PX):
+        return "no relief was followed: too few clear tie points are displaced along one line"
+    if extent <= HILLY_PX:
+        return ""
+    return (
+        f"tie points are displaced along one line by up to {extent * pixel:.0f} px, as over hills; "
+        "--model auto compares a relief with the similarity, --model relief follows it"
+    )
+
+
+def _errors_px(match: dict[str, Any]) -> dict[str, float]:
+    """Held-out error of each candidate model, optical pixels; those that have none left out."""
+    geometry = match.get("geometry") or {}
+    pixel = float(geometry.get("working_pixel", 1))
+    return {
+        one["model"]: one["error_px"] * pixel
+        for one in geometry.get("candidates", ())
+        if one.get("error_px") is not None
+    }

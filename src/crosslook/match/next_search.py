@@ -1,0 +1,114 @@
+"""What to search next where no match was found: the options to change, and what they mean.
+
+From the content of a ``match.json``, so that the command line, Python and the explorer offer the
+same.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from crosslook.errors import SettingError
+from crosslook.geo.grid import is_placed, make_grid, mean_metres
+from crosslook.match.settings import factors
+
+_POSES = {"rotation": 180.0, "scale": "0.5:2"}
+_ATLAS_POSES = {"rotation": 180.0, "scale": "0.1"}
+_PRIORS = {"bbox": "--bbox", "near": "--near", "radius_km": "--radius"}
+_FLAGS = {True: "--{}", False: "--no-{}"}
+
+
+@dataclass(frozen=True)
+class NextSearch:
+    """A search that may find what the last one did not.
+
+    Attributes
+    ----------
+    words : str
+        What it searches, in a few words.
+    settings : dict
+        Options that change, by their names in run files; None takes one out.
+    """
+
+    words: str
+    settings: dict[str, Any]
+
+    @property
+    def options(self) -> str:
+        """The options as they are typed, or those to leave out."""
+        without = [_PRIORS[name] for name, value in self.settings.items() if value is None]
+        typed = [f"no {', '.join(without)}"] if without else []
+        for name, value in self.settings.items():
+            option = name.replace("_", "-")
+            if isinstance(value, bool):
+                typed.append(_FLAGS[value].format(option))
+            elif value is not None:
+                number = f"{value:g}" if isinstance(value, float) else str(value)
+                typed.append(f"--{option} {shlex.quote(number)}")
+        return " ".join(typed)
+
+
+def next_searches(match: dict[str, Any]) -> list[NextSearch]:
+    """The searches to try after a ``no match``, the likeliest first; none after any other."""
+    if match["verdict"] != "no match":
+        return []
+    settings = match.get("settings") or {}
+    return _on_atlas(settings) if "atlas" in settings else _on_image(match, settings)
+
+
+def _on_atlas(settings: dict[str, Any]) -> list[NextSearch]:
+    out = []
+    if not _reaches(settings, _ATLAS_POSES):
+        out.append(NextSearch("any rotation, and the scale to 10 %", dict(_ATLAS_POSES)))
+    if any(settings.get(name) is not None for name in _PRIORS):
+        out.append(NextSearch("all of the atlas, without the prior", dict.fromkeys(_PRIORS)))
+    if settings.get("gsd") is not None:
+        out.append(NextSearch("half to double the pixel size given", {"scale": "0.5:2"}))
+    return out
+
+
+def _on_image(match: dict[str, Any], settings: dict[str, Any]) -> list[NextSearch]:
+    out = []
+    if settings.get("near_only"):
+        out.append(NextSearch("the whole overlap", {"near_only": False}))
+    if not _reaches(settings, _POSES):
+        out.append(NextSearch("any rotation, half to double the scale", dict(_POSES)))
+    shift = _far_shift(match)
+    if (settings.get("shift") or 0.0) < shift:
+        unit = "m" if _is_placed(match["images"]["optical"]) else "px"
+        out.append(NextSearch(f"shifts up to {shift:g} {unit}", {"shift": shift}))
+    if not settings.get("flip"):
+        out.append(NextSearch("the mirror image too", {**_POSES, "flip": True}))
+    return out
+
+
+def _reaches(settings: dict[str, Any], requested: dict[str, Any]) -> bool:
+    """Whether what was searched has these rotations and scales already."""
+    try:
+        low, high = factors(settings.get("scale") or "")
+    except SettingError:
+        return False
+    least, most = factors(requested["scale"])
+    far = float(settings.get("rotation") or 0.0) >= requested["rotation"]
+    return far and low <= least + 1e-9 and high >= most - 1e-9
+
+
+def _far_shift(match: dict[str, Any]) -> float:
+    """As far as the optical image is wide: metres where it has a place, else pixels."""
+    image = match["images"]["optical"]
+    side = float(max(image["shape"]))
+    if _is_placed(image):
+        grid = make_grid(image["crs"], tuple(image["affine"]), *image["shape"])
+        side *= mean_metres(grid, np.array([image["shape"]], np.float64) / 2)
+    digits = 1 - int(np.floor(np.log10(side)))
+    return float(round(side, digits))
+
+
+def _is_placed(image: dict[str, Any]) -> bool:
+    if not image.get("affine"):
+        return False
+    return is_placed(make_grid(image["crs"], tuple(image["affine"]), *image["shape"]))

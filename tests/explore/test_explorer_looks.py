@@ -1,0 +1,112 @@
+"""What the pages show of doubtful results, in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rasterio
+
+from crosslook.data.simulate.write import write_pairs
+from tests.explore.test_explorer_browser import fits, open_page, until
+from tests.helpers.chromium import BROWSER, QUIET
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine"),
+    pytest.mark.timeout(600),
+]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=BROWSER, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("pairs")
+    write_pairs(folder, 2, size=320, relief=0.0, gsd=10.0)
+    first, second = (folder / "optical" / f"sim-000{n}.tif" for n in (0, 1))
+    with rasterio.open(second) as file:
+        pixels = file.read()
+    with rasterio.open(first) as file:
+        profile = file.profile
+    with rasterio.open(folder / "other.tif", "w", **profile) as file:
+        file.write(pixels)
+    return {"sar": folder / "sar" / "sim-0000.tif", "optical": first, "other": folder / "other.tif"}
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_no_match_begins_with_its_reason(
+    chromium: Any, explorer: Any, pair: dict[str, Path], width: int, scheme: str
+) -> None:
+    ids = {name: explorer.upload(path.read_bytes(), path.name) for name, path in pair.items()}
+    body = {"sar": ids["sar"], "optical": ids["other"], "settings": {"near_only": True}}
+    job = explorer.start("/register", body)
+    explorer.wait(job)
+    page, problems = open_page(chromium, explorer.address, width, scheme)
+    page.goto(f"{explorer.address}/#/match/{job}")
+    page.wait_for_selector(".verdict")
+    reason, verdict = page.locator(".reason"), page.locator(".verdict")
+    assert "The start may be out of reach" in reason.inner_text()
+    assert reason.bounding_box()["y"] < verdict.bounding_box()["y"]
+    assert reason.bounding_box()["y"] < page.locator(".map").first.bounding_box()["y"]
+    assert "rotation, scale" not in verdict.inner_text()
+    assert fits(page)
+    page.get_by_role("button", name="The whole overlap").click()
+    until(page, f"location.hash.startsWith('#/match/') && !location.hash.includes('{job}')")
+    assert problems == []
+    page.close()
+
+
+def test_swapped_images_are_swapped_by_a_button(
+    chromium: Any, explorer: Any, pair: dict[str, Path]
+) -> None:
+    page, problems = open_page(chromium, explorer.address, 390, "dark")
+    page.goto(f"{explorer.address}/#/register")
+    page.set_input_files("#file-sar", pair["optical"])
+    page.set_input_files("#file-optical", pair["sar"])
+    page.wait_for_selector(".doubt")
+    assert "seem to be swapped" in page.locator(".doubt").inner_text()
+    assert fits(page)
+    page.get_by_role("button", name="Swap the two images").click()
+    until(page, "!document.querySelector('.doubt')")
+    until(page, "document.querySelectorAll('.thumb').length === 2")
+    assert "float32" in page.locator("[data-slot=sar] .facts").inner_text()
+    assert problems == []
+    page.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "dark"), (390, "light")])
+def test_what_is_removed_can_be_had_back(
+    chromium: Any, explorer: Any, pair: dict[str, Path], width: int, scheme: str
+) -> None:
+    ids = {
+        name: explorer.upload(path.read_bytes(), f"bin-{name}.tif") for name, path in pair.items()
+    }
+    job = explorer.start("/register", {"sar": ids["sar"], "optical": ids["optical"]})
+    explorer.wait(job)
+    page, problems = open_page(chromium, explorer.address, width, scheme)
+    page.goto(f"{explorer.address}/#/results")
+    remove = page.get_by_role("button", name="Remove bin-sar.tif on bin-optical.tif").first
+    assert remove.inner_text() == "Remove"  # a word, and within the screen
+    box = remove.bounding_box()
+    assert box["x"] + box["width"] <= width
+    remove.click()
+    page.get_by_role("button", name="Undo").click()
+    until(page, f"!!document.querySelector('a[href=\"#/match/{job}\"]')")
+    page.get_by_role("button", name="Remove bin-sar.tif on bin-optical.tif").first.click()
+    page.get_by_label("Which", exact=True).select_option("bin")
+    page.get_by_role("button", name="Restore").first.click()
+    page.get_by_label("Which", exact=True).select_option("")
+    until(page, f"!!document.querySelector('a[href=\"#/match/{job}\"]')")
+    assert fits(page)
+    assert problems == []
+    page.close()
