@@ -172,7 +172,7 @@ def floor(given: argparse.Namespace) -> None:
 def _features(path: Path) -> float:
     """Seconds to read an image tile by tile and to compute oriented channels of it."""
     began = process_time()
-    with rasterio.Env(GDAL_CACHEMAX=256), rasterio.open(path) as file:
+    with rasterio.Env(GDAL_CACHEMAX=256 << 20), rasterio.open(path) as file:
         for row in range(0, file.height, TILE):
             for col in range(0, file.width, TILE):
                 sides = min(TILE, file.width - col), min(TILE, file.height - row)
