@@ -10,6 +10,7 @@ import click
 from pydantic import Field
 
 from crosslook.cli.outcome import Item, finish_batch, finish_one, say_notes, say_skipped
+from crosslook.cli.stages import shown_stages
 from crosslook.errors import CrosslookError, SettingError
 from crosslook.match.settings import ApplyCall, AuditCall, RegisterCall
 from crosslook.options import Cli, Settings
@@ -67,7 +68,9 @@ def register(inputs: RegisterInputs, settings: RegisterCall) -> None:
             )
         sar, *optical = inputs.images
         basemap = optical[0] if len(optical) == 1 else optical
-        finish_one(registering.register(sar, basemap, settings), out)
+        with shown_stages():
+            result = registering.register(sar, basemap, settings)
+        finish_one(result, out)
         return
     if not inputs.images:
         raise SettingError("no image was given; give SAR and OPTICAL, or one set of PAIRS.")
