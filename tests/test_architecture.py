@@ -16,6 +16,7 @@ WINGS = {"retrieval", "report"}, {"match", "atlas"}
 
 LEAVES = {
     "_version",
+    "arrays",
     "compiled",
     "types",
     "options",

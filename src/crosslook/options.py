@@ -225,7 +225,7 @@ class ReadingOptions(SarOptions, OpticalOptions):
     """How SAR and optical images are read."""
 
 
-def _folders(value: Any) -> Any:
+def folders(value: Any) -> Any:
     """``NAME=FOLDER`` texts as a mapping; anything else stays as it is."""
     if isinstance(value, str):
         value = [value]
@@ -277,7 +277,7 @@ class ModelOptions(ThreadsOption):
 
     GROUP: ClassVar[str] = "Running"
 
-    weights: Annotated[dict[str, Path], BeforeValidator(_folders), Cli(metavar="NAME=FOLDER")] = (
+    weights: Annotated[dict[str, Path], BeforeValidator(folders), Cli(metavar="NAME=FOLDER")] = (
         Field(default_factory=dict, description="A local checkpoint of a model; repeatable.")
     )
     device: Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,16 @@ from crosslook.cli import app
 from crosslook.errors import MatchError, SettingError
 from crosslook.extract.registry import open_extractor
 from crosslook.geo.image import open_image
-from crosslook.match.matchers import Matcher, matcher_places, open_matcher
+from crosslook.geo.raster import RasterArray
+from crosslook.match.matchers import Matcher, features_of, open_matcher
+from crosslook.match.matchers.rows import all_rows
 from crosslook.match.pair import ImagePair
 from crosslook.match.register import register
 from crosslook.match.settings import DEFAULT_EXTRACTOR, RegisterSettings
 from crosslook.match.starts import Start
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform, grid_points, mean_distance, similarity
+from crosslook.match.warp import opencv_matrix
 from tests.helpers.textured import textured_pair
 
 SIDE = 320
@@ -59,9 +63,13 @@ X = 3
 """
 
 
-def pair_of(truth: Transform) -> ImagePair:
+REVERSED = ("template", "mutual-information", "edges")
+"""Matchers that find what is dark in one image and bright in the other."""
+
+
+def pair_of(truth: Transform, name: str = "template") -> ImagePair:
     """Both images of a textured pair, as ``register`` reads them."""
-    sar, optical = textured_pair(truth)
+    sar, optical = textured_pair(truth) if name in REVERSED else one_sensor(truth)
     grey = (
         open_image(sar, "sar").read().grey_image("sar"),
         open_image(optical, "optical").read().grey_image("optical"),
@@ -69,9 +77,19 @@ def pair_of(truth: Transform) -> ImagePair:
     return ImagePair.of(*grey, open_extractor(DEFAULT_EXTRACTOR))
 
 
+def one_sensor(truth: Transform) -> tuple[RasterArray, RasterArray]:
+    """A textured pair that both show what is bright as bright, without noise."""
+    _, optical = textured_pair(truth)
+    matrix, size = opencv_matrix(truth.inverse), (SIDE, SIDE)
+    seen = cv2.warpPerspective(optical.stored[0].astype(np.float32), matrix, size)
+    inside = cv2.warpPerspective(np.ones(size, np.float32), matrix, size) > 0.999
+    return RasterArray.of(seen.astype(np.uint8), inside, name="sar"), optical
+
+
 def keeps_the_contract(matcher: Matcher) -> None:
     """Tie points of the agreed form, of which most lead where the image lies; the same twice."""
-    pair = pair_of(TRUTH)
+    name = matcher.settings.matcher
+    pair = pair_of(TRUTH, name)
     start = Start(pair.start)
     points, again = (matcher.tie_points(pair, start) for _ in range(2))
     assert len(points) >= 12
@@ -80,15 +98,73 @@ def keeps_the_contract(matcher: Matcher) -> None:
     assert np.median(off) < 3.0
     np.testing.assert_array_equal(points.optical, again.optical)
     assert (points.ratio >= 1.0).all()
-    elsewhere = pair_of(similarity((0.0, 0.0), 0.0, 1.0))
+    elsewhere = pair_of(similarity((0.0, 0.0), 0.0, 1.0), name)
     moved = Start(similarity((5.0, 3.0)), is_posed=True)
     off = matcher.tie_points(elsewhere, moved)
     assert np.median(np.linalg.norm(off.sar - off.optical, axis=1)) < 3.0  # not where the start is
 
 
-@pytest.mark.parametrize("name", matcher_places())
+@pytest.mark.parametrize("name", all_rows())
 def test_every_matcher_keeps_the_contract(name: str) -> None:
+    row = all_rows()[name]
+    absent = [one for one in row.needs if find_spec(one) is None]
+    if absent:
+        pytest.skip(f"{', '.join(absent)} of the extra {row.extra} is not installed")
     keeps_the_contract(open_matcher(RegisterSettings(matcher=name)))
+
+
+@pytest.mark.parametrize("name", ["sift", "phase-correlation", "efolki"])
+def test_classical_matchers_register_one_sensor_and_say_nothing_of_how_sure(name: str) -> None:
+    result = register(*one_sensor(TRUTH), matcher=name, near_only=True)
+    assert result.transform is not None
+    assert mean_distance(result.transform, TRUTH, grid_points(SIDE, SIDE)) < 1.0
+    assert result.verdict == "uncertain"
+    assert np.isnan(result.confidence)
+
+
+def test_refinement_and_model_follow_the_fit_only_where_asked() -> None:
+    images = one_sensor(TRUTH)
+    published = register(*images, matcher="phase-correlation", near_only=True)
+    assert published.transform is not None
+    assert published.transform.model == "similarity"
+    assert published.geometry is None
+    refined = register(*images, matcher="phase-correlation", near_only=True, refine=True)
+    assert refined.geometry is not None
+    affine = register(*images, matcher="phase-correlation", near_only=True, model="affine")
+    assert affine.transform is not None
+    assert affine.transform.model == "affine"
+    with pytest.raises(SettingError, match="--refine"):
+        register(*images, matcher="sift", model="relief")
+
+
+def test_the_gate_is_the_largest_distance_of_an_inlier() -> None:
+    images = one_sensor(TRUTH)
+    counts = [
+        register(*images, matcher="phase-correlation", near_only=True, gate=gate).evidence.inliers
+        for gate in (0.05, 3.0)
+    ]
+    assert counts[0] < counts[1]
+
+
+def test_an_extractor_by_its_name_is_template_over_its_features() -> None:
+    images = textured_pair(TRUTH)
+    by_name = register(*images, matcher="hog:cell=4,blur=1", near_only=True)
+    spelled = register(*images, extractor="hog:cell=4,blur=1", near_only=True)
+    assert by_name.transform is not None
+    assert spelled.transform is not None
+    np.testing.assert_array_equal(by_name.tie_points.optical, spelled.tie_points.optical)
+    assert np.isnan(by_name.confidence)  # the verdict was fitted on other features
+    assert not np.isnan(register(*images, near_only=True).confidence)
+    assert features_of("template:dinov2:large,layer=9") == "dinov2:large,layer=9"
+    assert features_of("sift") == ""
+
+
+def test_points_of_one_transform_are_no_evidence_of_each_other() -> None:
+    from crosslook.match.align import against_chance
+
+    points = TiePoints.of_transform(TRUTH, (SIDE, SIDE))
+    assert points.stage is not None
+    assert against_chance(points, points.stage)[1] == 0.0
 
 
 def install(folder: Path, name: str, points: dict[str, str], code: str) -> None:
@@ -114,7 +190,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_ten_lines_add_a_matcher_that_register_uses(site: Path, tmp_path: Path) -> None:
     install(site, "tenlines", {"edges": "tenlines:Edges"}, TEN_LINES)
-    assert "edges" in matcher_places()
+    assert "edges" in all_rows()
     keeps_the_contract(open_matcher(RegisterSettings(matcher="edges")))
     result = register(*textured_pair(TRUTH), matcher="edges", near_only=True)
     assert result.transform is not None
@@ -171,7 +247,7 @@ def test_packages_that_cannot_serve_are_refused(site: Path) -> None:
     assert (nothing.verdict, nothing.confidence) == ("no match", 0.0)
     install(site, "tenlines", {"template": "tenlines:Edges"}, TEN_LINES)
     with pytest.raises(SettingError, match="a name that is taken"):
-        matcher_places()
+        all_rows()
 
 
 def test_points_that_a_matcher_rejects_or_knows_less_exactly_count_less() -> None:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from crosslook.arrays import load_array
 from crosslook.errors import CrosslookError, InputError, SettingError, StoreError, did_you_mean
 from crosslook.geo.grid import crs_text, make_grid, mean_metres, shape_of, to_lonlat, window_of
 from crosslook.geo.image import ImageFile, as_image
@@ -401,10 +402,8 @@ class Atlas:
                 data = np.frombuffer(folder.read(name), np.uint8)
             if hashlib.sha256(data).hexdigest() == checksum:
                 if folder.is_local:
-                    return np.asarray(
-                        np.load(folder.path / name, mmap_mode="r", allow_pickle=False)
-                    )
-                return np.asarray(np.load(io.BytesIO(data.data), allow_pickle=False))
+                    return load_array(folder.path / name, mmap_mode="r")
+                return load_array(io.BytesIO(data.data))
         except (OSError, ValueError, InputError) as error:
             raise StoreError(
                 f"file '{name}' of block {block} of atlas '{self.name}' cannot be read ({error}). "

@@ -78,6 +78,7 @@ TABLE: Table = {
     "extractors.extractors": (
         "List the extractors: size, channels, stride, input, licence, weights."
     ),
+    "extractors.matchers": "List the matchers: what each is, its extra and its licence.",
     "atlas": (
         "Make a basemap searchable; say what an atlas holds.",
         {
@@ -95,12 +96,18 @@ TABLE: Table = {
     "register.apply": "Bring other files of the same acquisition where a match puts the SAR image.",
     "register.audit": "Measure whether the pairs of a data set are really aligned.",
     "weights": (
-        "Weights of the pretrained models: status, fetch, where.",
+        "Weights of the pretrained models: status, fetch, check, where.",
         {
             "extractors.status": (
                 "List all models: whether their weights are here, size and licence."
             ),
-            "extractors.fetch": "Fetch the weights of models from the Hugging Face hub.",
+            "extractors.fetch": (
+                "Fetch the weights of models from the Hugging Face hub, and check them."
+            ),
+            "extractors.check": (
+                "Check weights: features against a direct call of the library, pairs against "
+                "random ones."
+            ),
             "extractors.where": "Print the folder where the weights of a model lie, or would lie.",
         },
     ),

@@ -16,6 +16,7 @@ from crosslook.atlas.settings import LocateSettings
 from crosslook.errors import NotFoundError, SettingError
 from crosslook.extract.registry import ExtractorRow, extractor_class, find_row
 from crosslook.extract.spec import parse_spec
+from crosslook.match.matchers.rows import ROWS as MATCHERS
 from crosslook.match.settings import RegisterSettings
 from crosslook.options import (
     Extractors,
@@ -114,7 +115,9 @@ def _check_size(settings: dict[str, Any]) -> None:
 
 
 def _check_built_in(name: str, spec: str) -> None:
-    """Refuse an extractor that is read from a folder, from the hub or by another package."""
+    """Refuse what is read from a folder, from the hub or by another package."""
+    if name == "matcher" and spec in MATCHERS:
+        return
     if spec and _SPEC.fullmatch(spec):
         parsed = parse_spec(spec)
         row = find_row(parsed.name)

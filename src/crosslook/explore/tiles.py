@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from crosslook.arrays import load_array
 from crosslook.atlas.store import Atlas, Block
 from crosslook.atomic import atomic_path
 from crosslook.errors import CrosslookError, NotFoundError
@@ -231,7 +232,7 @@ class Tiles:
         bands = self.atlas.manifest.bands
         stored: NDArray[np.uint8] | None = None
         with suppress(OSError, ValueError):
-            stored = np.load(path, allow_pickle=False)
+            stored = load_array(path)
         if stored is None or stored.shape != (bands + 1, side // _SMALL, side // _SMALL):
             corner = (block[0] * side, block[1] * side)
             made = reduced(*self.atlas.pixels(corner, (side, side)), _SMALL)

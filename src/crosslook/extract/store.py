@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crosslook.arrays import load_arrays
 from crosslook.errors import FeatureError, InputError, StoreError
 from crosslook.storage import Folder
 from crosslook.types import FeatureMap, FloatArray
@@ -78,10 +79,10 @@ class FeatureSet:
         """
         try:
             data = io.BytesIO(self.folder.read(_name(shard)))
-            with np.load(data, allow_pickle=False) as arrays:
-                vector = arrays["vector"].astype(np.float32) if "vector" in arrays else None
-                values = arrays["values"].astype(np.float32, copy=False)
-                return FeatureMap(values, float(arrays["stride"]), vector)
+            arrays = load_arrays(data)
+            vector = arrays["vector"].astype(np.float32) if "vector" in arrays else None
+            values = arrays["values"].astype(np.float32, copy=False)
+            return FeatureMap(values, float(arrays["stride"]), vector)
         except (InputError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise StoreError(
                 f"feature shard {self.folder}/{_name(shard)} is damaged ({error}). "

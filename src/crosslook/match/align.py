@@ -63,6 +63,10 @@ class Fitting:
     is_fitted : bool
         Whether the verdict was fitted on evidence gathered so. Where it was
         not, nothing is surer than ``uncertain``.
+    is_refined : bool
+        Whether mutual information may move the fit to the tie points.
+    gate : float or None
+        Largest distance of an inlier, pixels; None for that of the tie points' stage.
     """
 
     model: Model = "similarity"
@@ -70,6 +74,8 @@ class Fitting:
     levels: tuple[PyramidLevel, ...] = LEVELS
     fraction: float | None = None
     is_fitted: bool = True
+    is_refined: bool = True
+    gate: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +127,8 @@ def nothing_found(pair: ImagePair, points: TiePoints | None = None) -> Alignment
 
 def surest(tried: Sequence[Alignment]) -> Alignment:
     """The surest of some alignments, a match before all others; the first of equals."""
-    return max(tried, key=lambda one: (one.is_match, one.certainty))
+    # Points of one transform agree in any case: there the images say which one fits better.
+    return max(tried, key=lambda one: (one.is_match, one.certainty, one.evidence.mi_z_score))
 
 
 def align(pair: ImagePair, start: Start, points: TiePoints, fitting: Fitting) -> Alignment:
@@ -140,6 +147,9 @@ def align(pair: ImagePair, start: Start, points: TiePoints, fitting: Fitting) ->
     fitting : Fitting
     """
     used = points.stage or _UNKNOWN_STAGE
+    if fitting.gate is not None:
+        used = replace(used, threshold=fitting.gate)
+        points = replace(points, stage=used)
     fit = fit_tie_points(points, start.transform, fitting.model, used.threshold, fitting.seed)
     if fit is None:
         return nothing_found(pair, points.marked(np.zeros(len(points), np.bool_)))
@@ -167,6 +177,8 @@ def _refined(pair: ImagePair, start: Start, fit: Fit, fitting: Fitting) -> Refin
     """
     fraction = fraction_of(fit.residual) if fitting.fraction is None else fitting.fraction
     refined = refine(pair, fit.transform, fitting.levels, fraction)
+    if not fitting.is_refined:  # how far it would have moved is evidence all the same
+        return replace(refined, transform=fit.transform)
     if not start.is_posed:
         return refined
     placed = start.transform

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 
 from crosslook import threads
-from crosslook.errors import CrosslookError
+from crosslook.errors import CrosslookError, SettingError
 from crosslook.extract.base import Extractor
-from crosslook.extract.registry import open_model
 from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.geo.mosaic_file import open_optical
 from crosslook.geo.raster import RasterArray
 from crosslook.match.align import Alignment, Fitting, align, nothing_found, surest
 from crosslook.match.evidence import Evidence, error_bound, expected_error
 from crosslook.match.files import check_out
-from crosslook.match.matchers import Matcher, open_matcher
+from crosslook.match.matchers import Matcher, open_tools
 from crosslook.match.ncc import correlation_device
 from crosslook.match.reason import likely_cause
 from crosslook.match.relief import heights_on, view_geometry
@@ -91,7 +90,7 @@ def register(sar_image: Source, optical_image: Basemap, settings: RegisterCall) 
         constant or hold nothing but nodata.
     """
     check_out(settings)
-    tools = open_model(settings.extractor, settings), open_matcher(settings)
+    tools = open_tools(settings)
     result = _registered(sar_image, optical_image, None, settings, *tools)
     if settings.out is not None:
         result.write(settings.out, force=settings.force, overwrite=settings.overwrite)
@@ -139,8 +138,7 @@ def align_in(area: SearchArea, matcher: Matcher, settings: RegisterSettings) -> 
     """
     # The verdict was fitted on the evidence of similarities, and holds for evidence
     # gathered in the same way alone. So any other model is chosen after it.
-    model: Model = settings.model if settings.model in ("shift", "tps") else "similarity"
-    fitting = Fitting(model, settings.seed, is_fitted=matcher.IS_FITTED)
+    fitting = _fitting(matcher, settings)
     tried = []
     for start in area.starts():  # as the image is placed, then the best poses of a search
         points = matcher.tie_points(area.pair, start)
@@ -159,7 +157,8 @@ def with_model(
     image is warped as the selected model says and aligned again: unequal pixels
     or shear may be all that kept it from being one.
     """
-    if found.transform is None or settings.model in ("shift", "similarity", "tps"):
+    given = settings.model in ("shift", "similarity", "tps")
+    if found.transform is None or given or not matcher.is_refined:
         return found
     if settings.model == "auto" and _is_hopeless(found.evidence):
         return found
@@ -177,10 +176,29 @@ def with_model(
     poses = max(int(found.evidence.poses), _SHAPES)
     start = Start(warped.start, area.name, is_posed=True, poses=poses)
     points = matcher.tie_points(warped, start)
-    again = align(warped, start, points, Fitting(seed=settings.seed, is_fitted=matcher.IS_FITTED))
+    again = align(warped, start, points, replace(_fitting(matcher, settings), model="similarity"))
     if again.certainty > found.certainty:
         return replace(selected, evidence=again.evidence, verdict=again.verdict)
     return found
+
+
+def _fitting(matcher: Matcher, settings: RegisterSettings) -> Fitting:
+    """How the tie points of a matcher are fitted: by a similarity, unless a model is given.
+
+    Where nothing follows the fit, a given affine map or homography is fitted at once.
+    """
+    if settings.model == "relief" and not matcher.is_refined:
+        raise SettingError(
+            f"--model relief follows the fit of '{settings.matcher}' by templates; give --refine."
+        )
+    direct = ("shift", "tps") if matcher.is_refined else get_args(Model)
+    return Fitting(
+        cast("Model", settings.model) if settings.model in direct else "similarity",
+        settings.seed,
+        is_fitted=matcher.is_fitted,
+        is_refined=matcher.is_refined,
+        gate=settings.gate,
+    )
 
 
 def _is_hopeless(evidence: Evidence) -> bool:
@@ -271,7 +289,7 @@ def register_all(
     :class:`~crosslook.match.result.Failure`; the others go on.
     """
     correlation_device(settings.device)  # one that is not there is refused once, not pair by pair
-    tools = open_model(settings.extractor, settings), open_matcher(settings)
+    tools = open_tools(settings)
     for pair in pairs:
         try:
             yield _registered(pair.sar, pair.optical, None, settings, *tools)
@@ -290,5 +308,5 @@ def register_from(
         SAR pixels to optical pixels, good to 60 pixels of the working grid: two
         or three tie points set by hand give one.
     """
-    tools = open_model(settings.extractor, settings), open_matcher(settings)
+    tools = open_tools(settings)
     return _registered(sar_image, optical_image, start, settings, *tools)

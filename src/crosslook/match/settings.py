@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from crosslook.errors import SettingError
+from crosslook.match.tiling import Tiling
 from crosslook.options import (
     Cli,
     Closed,
@@ -165,7 +166,31 @@ class HintOptions(Settings):
     )
 
 
-class RegisterSettings(HintOptions, SeedOption, ReachOptions, ReliefOptions, ModelOptions):
+class MatcherOptions(Settings):
+    """What finds tie points, and what is done with them."""
+
+    matcher: Annotated[str, Extractors(), Cli(metavar="NAME")] = Field(
+        default=DEFAULT_MATCHER,
+        description="What finds tie points: template, which is ours; an extractor, for template "
+        "over its features; sift, efolki, aliked-lightglue and others of 'crosslook matchers'.",
+    )
+    tiling: Annotated[Tiling, Cli(metavar="KEY=VALUE,...")] = Field(
+        default=Tiling(),
+        description="Tiles for matchers of whole images: whole, spacenet9, or keys, as "
+        "side=512,overlap=256,maximum=1024.",
+    )
+    gate: Annotated[float | None, Cli(metavar="PIXELS", default="3.5, or as the template")] = Field(
+        default=None, gt=0.0, le=64.0, description="Largest distance of an inlier in the fit."
+    )
+    refine: Annotated[bool | None, Cli(default="as the matcher: on for template")] = Field(
+        default=None,
+        description="Refine the fit by mutual information, and follow what it cannot by templates.",
+    )
+
+
+class RegisterSettings(
+    HintOptions, SeedOption, ReachOptions, MatcherOptions, ReliefOptions, ModelOptions
+):
     """How one image is brought onto another."""
 
     model: RegisterModel = Field(
@@ -174,10 +199,6 @@ class RegisterSettings(HintOptions, SeedOption, ReachOptions, ReliefOptions, Mod
     )
     extractor: Annotated[str, Extractors(), Cli(metavar="SPEC")] = Field(
         default=DEFAULT_EXTRACTOR, description="Features that are correlated."
-    )
-    matcher: Annotated[str, Closed(), Cli(metavar="NAME")] = Field(
-        default=DEFAULT_MATCHER,
-        description="What finds tie points; packages add matchers to template, which is ours.",
     )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from crosslook.match.channels import Channels
 from crosslook.match.ncc import box_sums, correlate, correlate_shifts, find_peaks
-from crosslook.match.transform import Transform, similarity
+from crosslook.match.transform import Transform, grid_points, similarity
 from crosslook.types import Array, FloatArray
 
 _MIN_VALID = 0.5
@@ -41,6 +41,10 @@ class Stage:
     radius: float
     step: float
     threshold: float
+
+
+_WHOLE = Stage(template=math.inf, radius=60.0, step=32.0, threshold=3.5)
+"""Of points that are read off one transform of the whole image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +82,16 @@ class TiePoints:
         """What a matcher has found: positions (n, 2), and what it knows of each, (n,)."""
         one = np.ones(len(sar))
         return cls(sar, optical, one if score is None else score, one, one > 0, std)
+
+    @classmethod
+    def of_transform(cls, transform: Transform, shape: tuple[int, int]) -> TiePoints:
+        """Points of a transform that was found as a whole, for a SAR image (rows, columns).
+
+        They agree since they come from one map: a template as large as any image
+        says that no agreement of theirs is evidence.
+        """
+        sar = grid_points(*shape)
+        return replace(cls.of(sar, transform(sar)), stage=_WHOLE)
 
     def __len__(self) -> int:
         return len(self.sar)

@@ -1,102 +1,46 @@
 """The slot for matchers: from a pair and a start to tie points.
 
-Ours is ``template``. Other packages add theirs by an entry point
-``name = "package.module:Class"`` in the group ``crosslook.matchers``; then
-``register(..., matcher="name")`` and ``--matcher name`` take it.
+Ours are rows of a table (:mod:`crosslook.match.matchers.rows`). ``template``
+correlates the features of any extractor, and the name of an extractor is short
+for it. ``hub:NAME`` reads a matcher of another package from local weights.
+Other packages add theirs by an entry point ``name = "package.module:Class"`` in
+the group ``crosslook.matchers``; then ``register(..., matcher="name")`` and
+``--matcher name`` take it.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from importlib import import_module
-from importlib.metadata import entry_points
-from typing import ClassVar
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 
-import numpy as np
-
-from crosslook.errors import MatchError, SettingError, did_you_mean
-from crosslook.match.pair import ImagePair
+from crosslook._version import __version__
+from crosslook.errors import MissingExtraError, SettingError, SpecError, did_you_mean
+from crosslook.extract.base import Extractor
+from crosslook.extract.registry import open_model
+from crosslook.extract.rows import all_rows as all_extractors
+from crosslook.extract.spec import parse_spec
+from crosslook.match.matchers.base import Matcher
+from crosslook.match.matchers.rows import ROWS, MatcherRow, all_rows
 from crosslook.match.settings import DEFAULT_MATCHER, RegisterSettings
-from crosslook.match.starts import Start
-from crosslook.match.tie_points import TiePoints
-from crosslook.progress import stage, timer
 
-PLUGINS = "crosslook.matchers"
-"""Entry point group by which other packages add matchers."""
-
-ROWS = {DEFAULT_MATCHER: "crosslook.match.matchers.template:TemplateMatcher"}
-"""Our matchers: name, and where the class lies."""
+__all__ = ["Matcher", "features_of", "open_matcher", "open_tools", "revision_of"]
 
 
-class Matcher(ABC):
-    """Finds tie points between the two images of a pair.
+HUB = "hub:"
+"""Begins the names of matchers that other packages bring: :mod:`crosslook.match.matchers.hub`."""
 
-    A subclass writes :meth:`_tie_points`. What follows is the same for all:
-    robust fit, refinement by mutual information, evidence, choice of the model.
 
-    A confidence is fitted to the evidence of one matcher and holds for no
-    other. A matcher without such a fit reports its evidence; its verdict is
-    ``uncertain`` wherever tie points agree on a place, its confidence NaN
-    (``null`` in ``match.json``), and no error is expected of it. So it is tried
-    from every start, and the place that the tie points agree on most surely
-    against chance is taken.
+def open_tools(settings: RegisterSettings) -> tuple[Extractor, Matcher]:
+    """Open the extractor and the matcher that the settings name.
 
-    Parameters
-    ----------
-    settings : RegisterSettings
-        Of the call: model, seed, device.
-
-    Attributes
-    ----------
-    IS_FITTED : bool
-        Whether the verdict was fitted on its evidence (``verdict.json``).
+    Raises
+    ------
+    SettingError
+        As :func:`open_matcher`.
     """
-
-    IS_FITTED: ClassVar[bool] = False
-
-    def __init__(self, settings: RegisterSettings) -> None:
-        self.settings = settings
-
-    def tie_points(self, pair: ImagePair, start: Start) -> TiePoints:
-        """Find tie points between the two images of a pair.
-
-        Parameters
-        ----------
-        pair : ImagePair
-            ``pair.sar.values`` and ``pair.optical.values`` are float32 images of
-            values 0..1, each of its own shape (H, W), ``.valid`` says which pixels count.
-        start : Start
-            ``start.transform`` maps SAR to optical pixels, good to 60 pixels, or to
-            20 where ``start.is_posed``. A matcher that needs no start may ignore it.
-
-        Returns
-        -------
-        TiePoints
-            In pixels of the two images, (row, column), centres at +0.5. Those that
-            are not marked as inliers are reported and not fitted.
-
-        Raises
-        ------
-        MatchError
-            If the matcher gives what are no tie points.
-        """
-        stage("tie points")
-        with timer("tie points"):
-            points = self._tie_points(pair, start)
-        fields = (points.sar, points.optical, points.score, points.ratio, points.inlier)
-        shapes = [np.shape(one) for one in fields]
-        count = len(points.sar)
-        finite = all(np.isfinite(one).all() for one in fields)
-        if shapes != [(count, 2), (count, 2), (count,), (count,), (count,)] or not finite:
-            raise MatchError(
-                f"the matcher {type(self).__name__} gave tie points of shapes {shapes}; finite "
-                "arrays of (n, 2) for both positions and (n,) for the others are needed."
-            )
-        return points
-
-    @abstractmethod
-    def _tie_points(self, pair: ImagePair, start: Start) -> TiePoints:
-        """See :meth:`tie_points`."""
+    matcher = open_matcher(settings)
+    return open_model(features_of(settings.matcher) or settings.extractor, settings), matcher
 
 
 def open_matcher(settings: RegisterSettings) -> Matcher:
@@ -106,41 +50,87 @@ def open_matcher(settings: RegisterSettings) -> Matcher:
     ------
     SettingError
         If there is none of this name, or its package cannot serve.
+    MissingExtraError
+        If the extra that it needs is not installed.
     """
-    name = settings.matcher
-    places = ROWS if name in ROWS else matcher_places()  # packages are looked through in vain
-    if name not in places:
-        raise SettingError(
-            f"unknown matcher '{name}'; known are: {', '.join(places)}."
-            + did_you_mean(name, list(places))
+    if settings.matcher.startswith(HUB):
+        from crosslook.match.matchers.hub import open_hub_matcher
+
+        return open_hub_matcher(settings)
+    row = find_matcher(settings.matcher)
+    absent = [name for name in row.needs if find_spec(name) is None]
+    if absent:
+        raise MissingExtraError(
+            f"the matcher '{row.name}' needs {', '.join(absent)}, which is not installed: "
+            f"pip install 'crosslook[{row.extra}]'."
         )
-    module, _, attribute = places[name].partition(":")
+    module, _, attribute = row.path.partition(":")
     try:
         cls = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise SettingError(
-            f"the matcher '{name}' ({places[name]}) cannot be loaded: {error}. "
+            f"the matcher '{row.name}' ({row.path}) cannot be loaded: {error}. "
             "Repair or remove the package that adds it."
         ) from error
     if not (isinstance(cls, type) and issubclass(cls, Matcher)):
-        raise SettingError(f"'{places[name]}' is no subclass of crosslook.match.matchers.Matcher.")
+        raise SettingError(f"'{row.path}' is no subclass of crosslook.match.matchers.Matcher.")
     return cls(settings)
 
 
-def matcher_places() -> dict[str, str]:
-    """Names of our matchers and of those of installed packages, and where the class of each lies.
+def find_matcher(name: str) -> MatcherRow:
+    """The row of a matcher: of our table, of a package, or ``template`` for an extractor.
 
     Raises
     ------
     SettingError
-        If a package takes a name that is taken.
+        If there is none of this name.
     """
-    places = dict(ROWS)
-    for point in entry_points(group=PLUGINS):
-        if point.name in places:
-            raise SettingError(
-                f"'{point.value}' is a matcher called '{point.name}', a name that is taken; "
-                "rename its entry point, or remove the package."
-            )
-        places[point.name] = point.value
-    return places
+    if name in ROWS:  # packages are looked through in vain
+        return ROWS[name]
+    rows = all_rows()
+    if name in rows:
+        return rows[name]
+    if features_of(name):
+        return ROWS[DEFAULT_MATCHER]
+    extractors = [row.name for row in all_extractors()]
+    raise SettingError(
+        f"unknown matcher '{name}'; known are: {', '.join(rows)}, and the extractors "
+        f"({', '.join(extractors)}), whose features template then correlates."
+        + did_you_mean(name, [*rows, *extractors])
+    )
+
+
+def features_of(matcher: str) -> str:
+    """The extractor whose name stands for ``template`` over it; empty for any other matcher."""
+    name = matcher.removeprefix(f"{DEFAULT_MATCHER}:")
+    try:
+        parsed = parse_spec(name)
+    except SpecError:
+        return ""
+    return name if parsed.name in [row.name for row in all_extractors()] else ""
+
+
+def revision_of(name: str, matcher: Matcher | None = None, features: str = "") -> str:
+    """What tells one version of a matcher from another: of its weights, or of the code.
+
+    Parameters
+    ----------
+    name : str
+        As the settings name it.
+    matcher : Matcher, optional
+        Opened, for those that know the revision of their weights themselves.
+    features : str
+        Revision of the features that ``template`` correlates; empty for others.
+    """
+    if known := getattr(matcher, "revision", ""):
+        return str(known)
+    row = find_matcher(name)
+    if row.plugin:
+        return row.plugin
+    if row.package:
+        try:
+            return f"{row.package} {version(row.package)}"
+        except PackageNotFoundError:
+            return row.package
+    learned = features not in ("", "builtin") and row.name == DEFAULT_MATCHER
+    return features if learned else f"crosslook {__version__}"

@@ -7,10 +7,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from crosslook.match.matchers import Matcher
+from crosslook.match.matchers.base import Matcher
 from crosslook.match.pair import ImagePair
 from crosslook.match.robust_fit import Fit, fit_tie_points
-from crosslook.match.settings import Model, RegisterSettings
+from crosslook.match.settings import (
+    DEFAULT_EXTRACTOR,
+    DEFAULT_MATCHER,
+    Model,
+    RegisterSettings,
+)
 from crosslook.match.starts import Start
 from crosslook.match.tie_points import Stage, TiePoints, find_tie_points, hough_vote, score_maps
 from crosslook.match.transform import Transform, grid_points, mean_distance
@@ -85,6 +90,13 @@ class TemplateMatcher(Matcher):
     ) -> None:
         super().__init__(settings or RegisterSettings())
         self.stages = stages
+
+    @property
+    def is_fitted(self) -> bool:
+        """The verdict was fitted on the evidence of one kind of features, unrestricted."""
+        given = self.settings
+        usual = given.extractor == DEFAULT_EXTRACTOR and given.matcher == DEFAULT_MATCHER
+        return self.IS_FITTED and usual and given.gate is None and given.refine is not False
 
     def _tie_points(self, pair: ImagePair, start: Start) -> TiePoints:
         stages = self.stages or _fitting(pair, start.transform)
