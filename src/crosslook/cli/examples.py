@@ -61,6 +61,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "audit": (("crosslook audit pairs -o audit", "whether the pairs are aligned"),),
     "weights status": (("crosslook weights status", "what is here, sizes and licences"),),
     "weights fetch": (("crosslook weights fetch dinov2", "the weights of one model"),),
+    "weights check": (
+        ("crosslook weights check dinov2", "whether a model here works as it should"),
+    ),
+    "matchers": (("crosslook matchers", "what finds tie points, and which needs weights"),),
+    "trial": (("crosslook trial pairs -o trial", "how exactly each matcher registers"),),
     "weights where": (("crosslook weights where dinov2", "the folder where they lie"),),
     "report": (("crosslook report run", "report and figures again, from the rows"),),
     "explore": (
