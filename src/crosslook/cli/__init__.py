@@ -95,6 +95,9 @@ TABLE: Table = {
     ),
     "register.apply": "Bring other files of the same acquisition where a match puts the SAR image.",
     "register.audit": "Measure whether the pairs of a data set are really aligned.",
+    "trial.trial": (
+        "Measure how near matchers come on pairs with truth, and how sure they are of it."
+    ),
     "weights": (
         "Weights of the pretrained models: status, fetch, check, where.",
         {

@@ -279,6 +279,22 @@ def make_result(
     )
 
 
+def register_with(
+    sar_image: Source,
+    optical_image: Basemap,
+    settings: RegisterSettings,
+    tools: tuple[Extractor, Matcher],
+) -> MatchResult:
+    """Register as :func:`register` does, by an extractor and a matcher that are open already.
+
+    Parameters
+    ----------
+    tools : (Extractor, Matcher)
+        As :func:`~crosslook.match.matchers.open_tools` gives them for these settings.
+    """
+    return _registered(sar_image, optical_image, None, settings, *tools)
+
+
 @after_one(RegisterSettings)
 def register_all(
     pairs: Iterable[ScenePair], settings: RegisterSettings
