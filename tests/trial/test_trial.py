@@ -279,9 +279,8 @@ def test_a_set_in_the_layout_of_spacenet_9_runs_through_its_preset(tmp_path: Pat
     rng = np.random.default_rng(1)
     truth = np.array([[1.01, 0.01, 5.0], [-0.01, 0.99, -4.0], [0.0, 0.0, 1.0]])
     for case, number in (("02", "01"), ("02", "02"), ("03", "01")):
-        sar, optical = textured_pair(
-            Transform(truth, "affine"), seed=int(case) + int(number), side=640
-        )
+        seed = int(case) + int(number)
+        _, optical = textured_pair(Transform(truth, "affine"), seed=seed, side=640)
         seen = cv2.warpPerspective(
             optical.stored[0].astype(np.float32), opencv_matrix(Transform(truth, "affine").inverse),
             (640, 640), borderMode=cv2.BORDER_REFLECT_101,
