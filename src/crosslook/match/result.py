@@ -41,6 +41,7 @@ from crosslook.match.overlays import LeftOut
 from crosslook.match.placement import placement
 from crosslook.match.scene.report import SceneReport, write_report
 from crosslook.match.scene.result import REPORT_FILE, SceneMatch
+from crosslook.match.scene.store import forget_tiles
 from crosslook.match.settings import Search
 from crosslook.match.sides import Warned
 from crosslook.match.tie_points import TiePoints
@@ -338,6 +339,7 @@ class MatchResult:
             self._write_report(out / REPORT_FILE, transform, self.scene)
         # Last, so that its presence says that the others are complete.
         write_text(out / "match.json", json.dumps(self.to_dict(), indent=2, default=_plain) + "\n")
+        forget_tiles(out)
         return [out / name for name in WRITTEN if (out / name).exists()]
 
     def drawn(self, transform: Transform) -> Scene:
