@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -15,13 +17,19 @@ from rich.console import Console
 
 from crosslook.cli import app
 from crosslook.errors import InputError, SettingError
+from crosslook.match.transform import Transform
+from crosslook.match.warp import opencv_matrix
+from crosslook.retrieval.run_folder import read_table
 from crosslook.trial.answers import read_run_answers
+from crosslook.trial.board import leaderboard
 from crosslook.trial.cases import CaseMaker, CaseSettings, make_tasks
 from crosslook.trial.measures import TrialRow, read_rows
 from crosslook.trial.protocol import Protocol, read_sweep
 from crosslook.trial.report import trial_and_report
 from crosslook.trial.run import open_trial_pairs, run_trial
 from crosslook.trial.settings import TrialSettings
+from tests.helpers.kinds import save
+from tests.helpers.textured import textured_pair
 from tests.helpers.trials import SIDE, aligned_set
 from tests.match.test_matchers import TEN_LINES, install, site
 
@@ -233,6 +241,76 @@ def test_tie_points_are_the_truth_where_they_are(pairs: Path, tmp_path: Path) ->
         run_trial(
             settings.model_copy(update={"tie_points": tmp_path, "out": tmp_path / "r"}), quiet()
         )
+
+
+def test_tables_of_several_runs(run: Path, pairs: Path, tmp_path: Path) -> None:
+    settings = TrialSettings(
+        pairs=pairs, out=tmp_path / "more", matchers="sift", bootstrap=100, processes=1, wrong=False
+    )
+    more = run_trial(settings, quiet())
+    shown = CliRunner().invoke(
+        app, ["leaderboard", str(run), str(more), "--out", str(tmp_path / "board")]
+    )
+    assert shown.exit_code == 0, shown.output
+    with (tmp_path / "board" / "leaderboard.csv").open(newline="") as file:
+        lines = [one for one in csv.DictReader(file) if one["reach"] == "near"]
+    assert {one["matcher"] for one in lines} == {"phase-correlation", "efolki", "sift"}
+    areas = [float(one["area"]) for one in lines]
+    assert areas == sorted(areas, reverse=True)
+    shown = CliRunner().invoke(app, ["compare", str(run), str(more)])
+    assert shown.exit_code == 0, shown.output
+    assert "efolki minus more: sift, near: area" in shown.output
+    shown = CliRunner().invoke(app, ["export", str(run), "--to", str(tmp_path / "out")])
+    assert shown.exit_code == 0, shown.output
+    table = read_table(tmp_path / "out" / "efolki.parquet")
+    assert {"error_px", "matrix", "evidence_inliers"} <= set(table.column_names)
+    before = (run / "rows.csv").read_bytes()
+    assert CliRunner().invoke(app, ["report", str(run)]).exit_code == 0
+    assert (run / "rows.csv").read_bytes() == before
+    other = run_trial(settings.model_copy(update={"seed": 1, "out": tmp_path / "other"}), quiet())
+    with pytest.raises(InputError, match="other cases"):
+        leaderboard([run, other])
+
+
+def test_a_set_in_the_layout_of_spacenet_9_runs_through_its_preset(tmp_path: Path) -> None:
+    """Against a plain computation: OpenCV's affine map of the points that the tiles give."""
+    folder = tmp_path / "set" / "train"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(1)
+    truth = np.array([[1.01, 0.01, 5.0], [-0.01, 0.99, -4.0], [0.0, 0.0, 1.0]])
+    for case, number in (("02", "01"), ("02", "02"), ("03", "01")):
+        seed = int(case) + int(number)
+        _, optical = textured_pair(Transform(truth, "affine"), seed=seed, side=640)
+        seen = cv2.warpPerspective(
+            optical.stored[0].astype(np.float32), opencv_matrix(Transform(truth, "affine").inverse),
+            (640, 640), borderMode=cv2.BORDER_REFLECT_101,
+        )  # fmt: skip
+        for kind, pixels in (("sar", seen), ("optical", optical.stored[0])):
+            save(folder / f"{case}_{kind}_train_{number}.tif", pixels.astype(np.uint8)[None])
+        here = rng.uniform(60, 580, (20, 2))
+        there = here @ truth[:2, :2].T + truth[:2, 2]
+        lines = ["sar_row,sar_col,optical_row,optical_col"]
+        lines += [",".join(f"{v:.4f}" for v in (*a, *b)) for a, b in zip(here, there, strict=True)]
+        (folder / f"{case}_tiepoints_train_{number}.csv").write_text("\n".join(lines))
+    settings = TrialSettings(
+        pairs=tmp_path / "set", out=tmp_path / "run", matchers="phase-correlation",
+        preset="spacenet9", bootstrap=100, processes=1,
+    )  # fmt: skip
+    assert (str(settings.tiling), settings.model) == ("side=512,overlap=256,maximum=1024", "affine")
+    answers = read_run_answers(run_trial(settings, quiet()))
+    assert [a.task for a in answers] == [
+        f"{name}/0/as-is/0" for name in ("02_train_01", "02_train_02", "03_train_01")
+    ]
+    assert all(a.error_px < 0.6 < a.start_error_px and a.cluster in ("02", "03") for a in answers)
+    one = answers[0]
+    matrix = np.array(list(map(float, one.matrix.split()))).reshape(3, 3)
+    points = np.loadtxt(folder / "02_tiepoints_train_01.csv", delimiter=",", skiprows=1)
+    there = points[:, :2] @ matrix[:2, :2].T + matrix[:2, 2]
+    plain = np.hypot(*(there - points[:, 2:]).T).mean()
+    assert one.error_px == pytest.approx(plain, abs=1e-3)
+    assert one.start_error_px == pytest.approx(
+        np.hypot(*(points[:, :2] - points[:, 2:]).T).mean(), abs=1e-3
+    )
 
 
 def test_a_package_of_ten_lines_is_tried_like_any_other(

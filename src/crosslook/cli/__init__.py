@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from crosslook._version import __version__
+from crosslook.errors import did_you_mean
 
 Table = Mapping[str, "str | tuple[str, Mapping[str, str]]"]
 
@@ -43,6 +44,25 @@ class Commands(click.Group):
         return make_command(
             name, getattr(import_module(f"crosslook.cli.{key.partition('.')[0]}"), name)
         )
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the nearest command where there is none of the name typed."""
+        name = args[0]
+        if name not in self.table and not name.startswith("-"):
+            known = list(self.table)
+            raise click.UsageError(
+                f"no command '{name}'; there are: {', '.join(known)}." + did_you_mean(name, known),
+                ctx,
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """End with lines to copy."""
+        from crosslook.cli.command import write_examples
+
+        write_examples(ctx, formatter)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by the table alone: nothing is imported."""

@@ -197,6 +197,7 @@ def with_model(
         return found
     if settings.model == "auto" and _is_hopeless(found.evidence):
         return found
+    stage("model")
     with timer("model"):
         request = _request(found, area, settings)
         selection = select_model(found.pair, found.transform, request)

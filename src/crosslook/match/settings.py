@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -98,6 +98,8 @@ FactorOption = Annotated[
 class ReachOptions(Settings):
     """How far a SAR image may lie from where it is said to lie."""
 
+    GROUP: ClassVar[str] = "How far is searched"
+
     shift: Annotated[float | None, Cli(metavar="DISTANCE")] = Field(
         default=None,
         gt=0.0,
@@ -127,6 +129,8 @@ class ReachOptions(Settings):
 class ReliefOptions(ReadingOptions):
     """What is known of the ground and of how the sensor looked, for hills."""
 
+    GROUP: ClassVar[str] = "Hills"
+
     heading: Annotated[float | None, Cli(metavar="DEGREES", default="as hills are displaced")] = (
         Field(
             default=None,
@@ -148,6 +152,8 @@ class ReliefOptions(ReadingOptions):
 
 class HintOptions(Settings):
     """What a user knows of two images beyond their files."""
+
+    GROUP: ClassVar[str] = "Masks and points"
 
     mask: Annotated[Path | None, Cli(metavar="FILE")] = Field(
         default=None, description="Raster that is 0 where the SAR image is not to be matched."

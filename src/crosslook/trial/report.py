@@ -94,7 +94,7 @@ def write_trial_report(
     ----------
     run : Path
     settings : TrialSettings, optional
-        Of the run; without them images need the pairs where ``run.json`` says.
+        Of the run; without them images are of the pairs where ``run.json`` says, if there.
 
     Raises
     ------
@@ -106,8 +106,10 @@ def write_trial_report(
 
     record, rows, answers = read_run(run), read_rows(run), read_run_answers(run)
     sections = make_sections(rows, answers, record)
-    images = _images(answers, record, settings) if settings is not None else []
-    sections += images
+    if settings is None and Path(record["settings"]["pairs"]).exists():
+        settings = TrialSettings(**record["settings"], out=run)
+    if settings is not None:
+        sections += _images(answers, record, settings)
     templates = files("crosslook.report") / "templates"
     environment = Environment(loader=PackageLoader("crosslook.report"), autoescape=True)
     environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False}
