@@ -41,6 +41,7 @@ from crosslook.match.overlays import LeftOut
 from crosslook.match.placement import placement
 from crosslook.match.scene.report import SceneReport, write_report
 from crosslook.match.scene.result import REPORT_FILE, SceneMatch
+from crosslook.match.scene.store import forget_tiles
 from crosslook.match.settings import Search
 from crosslook.match.sides import Warned
 from crosslook.match.tie_points import TiePoints
@@ -331,7 +332,7 @@ class MatchResult:
         if transform is not None and (force or self.verdict == "match"):
             write_aligned(out / "aligned.tif", self.sar, self.optical, transform, self.verdict)
         if transform is not None:
-            write_drawings(out, self._drawn(transform))
+            write_drawings(out, self.drawn(transform))
         if self.footprint is not None and "lonlat" in self.footprint:
             about = {"verdict": self.verdict, "confidence": self.to_dict()["confidence"],
                      "expected_error_m": self.expected_error_m, "sar": self.sar.name,
@@ -341,9 +342,11 @@ class MatchResult:
             self._write_report(out / REPORT_FILE, transform, self.scene)
         # Last, so that its presence says that the others are complete.
         write_text(out / "match.json", json.dumps(self.to_dict(), indent=2, default=_plain) + "\n")
+        forget_tiles(out)
         return [out / name for name in WRITTEN if (out / name).exists()]
 
-    def _drawn(self, transform: Transform) -> Scene:
+    def drawn(self, transform: Transform) -> Scene:
+        """What is drawn of the match under a transform."""
         return Scene(
             self.sar, self.optical, transform, self.tie_points, self.verdict,
             self.confidence_text, self.error_text, self.reason,

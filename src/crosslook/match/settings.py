@@ -24,7 +24,7 @@ from crosslook.options import (
 
 Model = Literal["shift", "similarity", "affine", "homography", "tps"]
 TransformModel = Literal[Model, "relief", "field"]
-RegisterModel = Literal["auto", Model, "relief"]
+RegisterModel = Literal["auto", Model, "relief", "field"]
 Search = Literal["initial", "requested", "expanded", "atlas"]
 """How far a match was searched for."""
 
@@ -166,6 +166,39 @@ class HintOptions(Settings):
     )
 
 
+class SceneOptions(Settings):
+    """How a pair larger than the working grid is matched in tiles."""
+
+    spacing: Annotated[float | None, Cli(metavar="PIXELS", default="what the data support")] = (
+        Field(
+            default=None,
+            ge=6.0,
+            le=4096.0,
+            description="Match in tiles, with a tie point every so many optical pixels.",
+        )
+    )
+
+
+class EngineOptions(Settings):
+    """Where the tiles of a scene are matched; no result depends on it."""
+
+    engine: Literal["local", "ray"] = Field(
+        default="local", description="Tiles on this machine, or on a Ray cluster."
+    )
+    workers: Annotated[int | None, Cli(default="1, or 2 with ray")] = Field(
+        default=None, ge=1, le=1024, description="Processes, or actors, that match tiles."
+    )
+    ray_address: Annotated[str | None, Cli(metavar="ADDRESS", default="one on this machine")] = (
+        Field(default=None, description="Running cluster, as ray://host:10001.")
+    )
+
+    @model_validator(mode="after")
+    def _address_needs_ray(self) -> Self:
+        if self.engine != "ray" and self.ray_address is not None:
+            raise SettingError("ray_address does nothing without --engine ray.")
+        return self
+
+
 class MatcherOptions(Settings):
     """What finds tie points, and what is done with them."""
 
@@ -192,7 +225,13 @@ class MatcherOptions(Settings):
 
 
 class RegisterSettings(
-    HintOptions, SeedOption, ReachOptions, MatcherOptions, ReliefOptions, ModelOptions
+    SceneOptions,
+    HintOptions,
+    SeedOption,
+    ReachOptions,
+    MatcherOptions,
+    ReliefOptions,
+    ModelOptions,
 ):
     """How one image is brought onto another."""
 
@@ -205,7 +244,7 @@ class RegisterSettings(
     )
 
 
-class RegisterCall(WritingOptions, RegisterSettings):
+class RegisterCall(WritingOptions, EngineOptions, RegisterSettings):
     """The same, and where the files go."""
 
 
