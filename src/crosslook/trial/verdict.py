@@ -94,11 +94,7 @@ def fit_verdict(
             f"{run} has no answers of '{matcher}'; it has: {', '.join(known)}."
             + did_you_mean(matcher, list(known))
         )
-    answers = [
-        one for one in read_run_answers(run)
-        if one.matcher == matcher and one.protocol == known[matcher]["protocol"]
-        and not one.failure and json.loads(one.evidence).get("inliers", 0) > 0
-    ]  # fmt: skip
+    answers = _answers_of(run, matcher, known[matcher]["protocol"])
     values: dict[str, Any] = {
         MATCHER_KEY: matcher, "revision": known[matcher]["revision"],
         "protocol": known[matcher]["protocol"], "dataset": record["dataset"],
@@ -126,6 +122,17 @@ def fit_verdict(
     values["error"] = _errors(called)
     write_text(out, json.dumps(values, indent=1, sort_keys=True) + "\n")
     return worth
+
+
+def _answers_of(run: Path, matcher: str, protocol: str) -> list[Answer]:
+    """Answers of a matcher under a protocol that rest on any tie point."""
+    return [
+        one
+        for one in read_run_answers(run)
+        if (one.matcher, one.protocol) == (matcher, protocol)
+        and not one.failure
+        and json.loads(one.evidence).get("inliers", 0) > 0
+    ]
 
 
 def _side(answer: Answer) -> bool | None:
