@@ -28,6 +28,7 @@ from crosslook.trial.measures import RIGHT_PX
 from crosslook.types import Array, Estimate
 from crosslook.written import has_keys, refuse_foreign
 
+SEARCHES: tuple[Search, ...] = ("initial", "expanded", "requested")
 THRESHOLDS = {"match": 0.95, "uncertain": 0.3}
 _PULL = 10.0
 _FOLDS = 5
@@ -101,18 +102,11 @@ def fit_verdict(
     }  # fmt: skip
     worth: list[Fitted] = []
     called: list[Answer] = []
-    for search in ("initial", "expanded", "requested"):
-        own = [one for one in answers if one.search == search and _side(one) is not None]
-        right = np.array([bool(_side(one)) for one in own], np.bool_)
-        if right.sum() < _LEAST or (~right).sum() < _LEAST:
-            continue
-        forms = _forms(own, "register")
-        fit = _fit(forms, right)
-        values[search] = _written(fit, forms, right, search)
-        sure = _cross_fitted(forms, right, [one.cluster for one in own], seed)
-        worth.append(_worth(search, right, sure, [one.cluster for one in own], seed))
-        called += [one for one, p, r in zip(own, sure, right, strict=True)
-                   if r and p >= THRESHOLDS["match"]]  # fmt: skip
+    for search in SEARCHES:
+        if found := _fit_search([one for one in answers if one.search == search], search, seed):
+            values[search] = found[0]
+            worth.append(found[1])
+            called += found[2]
     if not worth:
         raise InputError(
             f"{run}: '{matcher}' has too few answers within {RIGHT_PX:g} px, or too few on wrong "
@@ -122,6 +116,24 @@ def fit_verdict(
     values["error"] = _errors(called)
     write_text(out, json.dumps(values, indent=1, sort_keys=True) + "\n")
     return worth
+
+
+def _fit_search(
+    answers: Sequence[Answer], search: Search, seed: int
+) -> tuple[dict[str, Any], Fitted, list[Answer]] | None:
+    """What is written of a search, what it is worth, and right partners that it calls a match."""
+    own = [one for one in answers if _side(one) is not None]
+    right = np.array([bool(_side(one)) for one in own], np.bool_)
+    if right.sum() < _LEAST or (~right).sum() < _LEAST:
+        return None
+    forms, clusters = _forms(own, "register"), [one.cluster for one in own]
+    fit = _fit(forms, right)
+    sure = _cross_fitted(forms, right, clusters, seed)
+    partners = [one for one in answers if not one.is_wrong]
+    called = fit(_forms(partners, "register")) >= THRESHOLDS["match"]
+    matches = [one for one, is_called in zip(partners, called, strict=True) if is_called]
+    written = _written(fit, forms, right, search)
+    return written, _worth(search, right, sure, clusters, seed), matches
 
 
 def _answers_of(run: Path, matcher: str, protocol: str) -> list[Answer]:
