@@ -101,11 +101,14 @@ class Mosaic:
         In order: where they overlap the first wins.
     left_out : tuple of (str, str)
         Name of each file that is not used, and why.
+    damaged : tuple of (str, str)
+        The same of each that cannot be read, where that is allowed.
     """
 
     grid: GeoBox
     maps: tuple[Basemap, ...]
     left_out: tuple[tuple[str, str], ...] = ()
+    damaged: tuple[tuple[str, str], ...] = ()
 
 
 def plan_mosaic(
@@ -114,6 +117,8 @@ def plan_mosaic(
     resolution: float | None = None,
     reading: Reading | None = None,
     every_file: bool = False,
+    *,
+    tolerant: bool = False,
 ) -> Mosaic:
     """Choose the files that are imagery, their order, and the grid that holds them all.
 
@@ -138,11 +143,13 @@ def plan_mosaic(
     reading : Reading, optional
     every_file : bool
         Take what does not look like imagery too.
+    tolerant : bool
+        Go on without files that cannot be read, where others can.
 
     Raises
     ------
     RasterError
-        If a file cannot be read.
+        If a file cannot be read, or with ``tolerant`` none can.
     GridError
         If no file has a CRS, or one lies where the CRS is not defined.
     InputError
@@ -151,7 +158,8 @@ def plan_mosaic(
         If the CRS is unknown or the resolution is not allowed.
     """
     target = None if crs is None else parse_crs(crs)
-    opened, left_out = _open_all(places, reading)
+    damaged: list[tuple[str, str]] | None = [] if tolerant else None
+    opened, left_out = _open_all(places, reading, damaged)
     if not every_file:
         opened, others = _imagery_of(opened)
         left_out += others
@@ -165,7 +173,8 @@ def plan_mosaic(
         maps.append(_placed(place, image, target, maps[0].bounds if maps else None))
     _check_bands(maps)
     maps = _sharing_limits(maps)
-    return Mosaic(_grid_of(maps, target, steps), tuple(maps), tuple(left_out))
+    grid = _grid_of(maps, target, steps)
+    return Mosaic(grid, tuple(maps), tuple(left_out), tuple(damaged or ()))
 
 
 def read_window(
@@ -236,9 +245,14 @@ def span(bounds: Bounds, place: GeoBox) -> tuple[slice, slice]:
 
 
 def _open_all(
-    places: Sequence[Place | RasterFile], reading: Reading | None
+    places: Sequence[Place | RasterFile],
+    reading: Reading | None,
+    damaged: list[tuple[str, str]] | None = None,
 ) -> tuple[list[_File], list[tuple[str, str]]]:
-    """Open all files; those without georeference, and what is no raster, apart with the reason."""
+    """Open all files; those without georeference, and what is no raster, apart with the reason.
+
+    Those that cannot be read are added to ``damaged``; without such a list they are an error.
+    """
     opened: list[_File] = []
     refused: list[tuple[str, str, CrosslookError]] = []
     for place in track(places, "Reading basemaps", len(places)):
@@ -246,7 +260,11 @@ def _open_all(
             image = _thinned(open_image(place, "optical", reading, allow_empty=True))
         except RasterError as error:
             if not str(place).lower().endswith(_PERHAPS):
-                raise
+                if damaged is None:
+                    raise
+                name = place.name if isinstance(place, RasterFile) else name_of(place)
+                damaged.append((name, str(error)))
+                continue
             refused.append((name_of(str(place)), "no raster inside", error))
             continue
         if is_placed(image.grid):
@@ -254,6 +272,8 @@ def _open_all(
         else:
             refused.append((image.name, *_no_place(image)))
     if not opened:
+        if damaged:
+            raise RasterError(f"no file of the basemap can be read: {damaged[0][1]}")
         if refused:
             raise refused[0][2]
         raise InputError("no basemap was given; name at least one file or folder.")

@@ -160,31 +160,12 @@ def open_basemap(places: Sequence[Place], reading: Reading | None = None) -> Ima
     found = find_basemaps(places)
     if len(found) == 1:
         return open_image(found[0], "optical", reading)
-    whole, damaged = _readable(found, reading)
-    if not whole:
-        raise RasterError(f"no file of the basemap can be read: {next(iter(damaged.values()))}")
-    mosaic = plan_mosaic(whole, reading=reading)
+    mosaic = plan_mosaic(found, reading=reading, tolerant=True)
     name = name_of(as_place(places[0])) if len(places) == 1 else f"{len(mosaic.maps)} files"
     left = [f"{file} ({why})" for file, why in mosaic.left_out]
     said = [f"{len(mosaic.maps)} files are one basemap"]
     if left:
         more = "" if len(left) <= _NAMED else f" and {len(left) - _NAMED} more"
         said.append(f"left out as no imagery: {', '.join(left[:_NAMED])}{more}")
-    source = MosaicFile(mosaic.maps, mosaic.grid, name, tuple(said), damaged)
+    source = MosaicFile(mosaic.maps, mosaic.grid, name, tuple(said), dict(mosaic.damaged))
     return as_read(source)
-
-
-def _readable(
-    places: Sequence[Place | RasterFile], reading: Reading | None
-) -> tuple[list[Place | RasterFile], dict[str, str]]:
-    """The files that can be opened, and of the others why not."""
-    whole: list[Place | RasterFile] = []
-    damaged: dict[str, str] = {}
-    for place in places:
-        try:
-            open_image(place, "optical", reading, allow_empty=True)
-            whole.append(place)
-        except RasterError as error:
-            name = place.name if isinstance(place, RasterFile) else name_of(place)
-            damaged[name] = str(error)
-    return whole, damaged
