@@ -22,6 +22,7 @@ from tests.helpers import checkpoints
 from tests.helpers.textured import textured_pair
 
 SIDE = 320
+_LONGER = ("dinov2", "clip", "sam2", "sd-unet")
 TRUTH = similarity((6.0, -9.0), 1.0, 1.01, (SIDE / 2, SIDE / 2))
 
 
@@ -62,7 +63,10 @@ def test_sums_of_extractors_register_by_one_word() -> None:
         register(*textured_pair(TRUTH), matcher="hog:cell=4+nothing")
 
 
-@pytest.mark.parametrize("name", ["dinov2", "clip", "sam2", "sd-vae", "sd-unet"])
+@pytest.mark.parametrize(
+    "name",
+    ["sd-vae", *(pytest.param(n, marks=pytest.mark.slow) for n in _LONGER)],
+)
 def test_models_of_the_article_are_matchers_by_one_word(name: str, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     make: Any = getattr(checkpoints, name.replace("-", "_"))
@@ -71,7 +75,7 @@ def test_models_of_the_article_are_matchers_by_one_word(name: str, tmp_path: Pat
     extractor, matcher = open_tools(settings)
     assert extractor.spec == name
     assert not matcher.is_fitted
-    result = register(*textured_pair(TRUTH, side=192), settings)
+    result = register(*textured_pair(TRUTH, side=160), settings)
     assert result.settings["matcher"] == name
     assert np.isnan(result.confidence) or result.verdict == "no match"
     extractor.close()

@@ -224,7 +224,8 @@ def _fitting(matcher: Matcher, settings: RegisterSettings) -> Fitting:
     """
     if settings.model in ("relief", "field") and not matcher.is_refined:
         raise SettingError(
-            f"--model {settings.model} follows the fit of '{settings.matcher}' by templates; give --refine."
+            f"--model {settings.model} follows the fit of '{settings.matcher}' by templates; "
+            "give --refine."
         )
     direct = ("shift", "tps") if matcher.is_refined else get_args(Model)
     values = None if settings.verdict is None else read_values(settings.verdict, settings.matcher)
