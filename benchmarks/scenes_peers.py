@@ -70,8 +70,8 @@ def phase_correlation(
     return first[inside], second[inside]
 
 
-def bspline(sar: Grey, optical: Grey, mesh: int = 16, sampled: float = 0.05) -> Points:
-    """SimpleITK: Mattes mutual information of a B-spline map, three levels, L-BFGS-B."""
+def bspline(sar: Grey, optical: Grey, mesh: int = 16, samples: int = 300_000) -> Points:
+    """SimpleITK: Mattes mutual information of a B-spline map over three levels, by line search."""
     import SimpleITK as sitk
 
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
@@ -79,9 +79,9 @@ def bspline(sar: Grey, optical: Grey, mesh: int = 16, sampled: float = 0.05) -> 
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(32)
     method.SetMetricSamplingStrategy(method.RANDOM)
-    method.SetMetricSamplingPercentage(sampled, 1)
+    method.SetMetricSamplingPercentage(min(1.0, samples / optical.size), 1)
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsLBFGSB(1e-5, 60)
+    method.SetOptimizerAsGradientDescentLineSearch(5.0, 100, 1e-4, 5)
     method.SetShrinkFactorsPerLevel([8, 4, 2])
     method.SetSmoothingSigmasPerLevel([4, 2, 1])
     start = sitk.BSplineTransformInitializer(fixed, [mesh // 4, mesh // 4], 3)

@@ -24,6 +24,7 @@ LINES: list[tuple[str, int, str, list[str]]] = [
     ("extractors", 0, "hog", []),
     ("extractors hog", 0, "cell", []),
     ("weights status", 0, "dinov2", []),
+    ("weights check efficientnet-lite0", 0, "ok", []),
     ("weights where dinov2", 0, "dinov2", []),
     ("weights fetch dinov2", 1, "HF_HUB_OFFLINE is set", []),
     (

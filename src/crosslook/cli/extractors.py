@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import click
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
-from crosslook.options import Cli, Settings
+from crosslook.errors import CrosslookError, MissingExtraError, WeightsError
+from crosslook.options import Cli, Settings, folders
 
 
 class ExtractorsInputs(Settings):
@@ -93,7 +96,21 @@ class FetchInputs(Settings):
     """Whose weights."""
 
     specs: Annotated[tuple[str, ...], Cli(positional=True, metavar="SPEC...", needed=True)] = Field(
-        default=(), description="As dinov2, sd-unet:sd21, hf:<hub id>."
+        default=(), description="As dinov2, sd-unet:sd21, hf:<hub id>; article is all five."
+    )
+    check: bool = Field(
+        default=True, description="Check each model by a direct call of its library, once fetched."
+    )
+
+
+class CheckInputs(Settings):
+    """Which models are checked."""
+
+    specs: Annotated[tuple[str, ...], Cli(positional=True, metavar="[SPEC...]")] = Field(
+        default=(), description="As dinov2 or article; by default all whose weights are here."
+    )
+    weights: Annotated[dict[str, Path], BeforeValidator(folders), Cli(metavar="NAME=FOLDER")] = (
+        Field(default_factory=dict, description="A local checkpoint of a model; repeatable.")
     )
 
 
@@ -110,22 +127,79 @@ def status() -> None:
 
     table = Table(title="Weights")
     for name in ("spec", "model", "here", "MB", "licence"):
-        table.add_column(name, justify="right" if name == "MB" else "left")
+        # What one copies is never cut: a narrow terminal wraps whole lines instead.
+        table.add_column(name, justify="right" if name == "MB" else "left", no_wrap=True)
     for item in weights_status():
         restricted = f"{item.licence} (restricts use)" if item.notice else item.licence
         here = "yes" if item.here else "no"
         table.add_row(item.spec, item.model, here, str(item.megabytes), restricted)
     console = Console()
-    console.print(table)
-    console.print(f"cache  {cache_folder()}", highlight=False)
+    widest = Measurement.get(console, console.options.update(max_width=1000), table).maximum
+    Console(width=max(console.width, widest)).print(table)
+    console.print(f"cache  {cache_folder()}", highlight=False, soft_wrap=True)
 
 
 def fetch(inputs: FetchInputs) -> None:
-    """Fetch the weights of models from the Hugging Face hub."""
+    """Fetch the weights of models from the Hugging Face hub, and check them."""
     from crosslook.extract import fetch as fetching
 
-    for spec in inputs.specs:
-        click.echo(f"{spec}: in {fetching.fetch(spec, click.echo)}")
+    specs = fetching.expand(inputs.specs)
+    if len(specs) > 1:
+        click.echo(f"{len(specs)} models, {fetching.size_of(specs) / 1000:.1f} GB to fetch")
+    failed: list[str] = []
+    for spec in specs:
+        try:
+            click.echo(f"{spec}: in {fetching.fetch(spec, click.echo)}")
+            if inputs.check:
+                failed += _checked(spec, {})
+        except CrosslookError as error:  # the others are fetched all the same
+            if len(specs) == 1:
+                raise
+            click.echo(f"{spec}: {error}", err=True)
+            failed.append(spec)
+    _refuse(failed, "were not fetched or are not as their library has them")
+
+
+def check(inputs: CheckInputs) -> None:
+    """Check weights: features against a direct call of the library, pairs against random ones."""
+    from crosslook.extract import fetch as fetching
+
+    named = fetching.expand(inputs.specs)
+    specs = named or [item.spec for item in fetching.weights_status() if item.here]
+    specs += [name for name in inputs.weights if not inputs.specs and name not in specs]
+    if not specs:
+        raise WeightsError(
+            "no weights are here to check; 'crosslook weights status' lists them, and "
+            "'crosslook weights fetch article' gets those of the five models."
+        )
+    failed: list[str] = []
+    for spec in specs:
+        try:
+            failed += _checked(spec, inputs.weights)
+        except CrosslookError as error:
+            if len(specs) == 1:
+                raise
+            click.echo(f"{spec}: {error}", err=True)
+            failed.append(spec)
+    _refuse(failed, "do not give the features of their library or cannot be read")
+
+
+def _checked(spec: str, weights: dict[str, Path]) -> list[str]:
+    """Check one model in sight of the user; gives its spec where it is not the library's."""
+    from crosslook.extract.check import check_weights
+
+    try:
+        found = check_weights(spec, weights)
+    except MissingExtraError as error:
+        click.echo(f"{spec}: not checked: {error}")
+        return []
+    click.echo(str(found))
+    return [] if found.agrees else [spec]
+
+
+def _refuse(failed: list[str], why: str) -> None:
+    if failed:
+        raise WeightsError(f"{', '.join(failed)}: {why}; see above.")
 
 
 def where(inputs: WhereInputs) -> None:

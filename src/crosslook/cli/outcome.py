@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
@@ -158,6 +158,8 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
     click.echo(f"{', '.join(parts)}; see {out}")
     if not name:
         _say_why(result)
+        if result.timings:
+            click.echo(_took(result.timings))
         if len(result.tie_points):
             click.echo(f"tie points: {result.tie_point_text}")
     offered = () if name else tuple(_next_lines(result))
@@ -168,6 +170,14 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
     if result.hint:
         click.echo(result.hint)
     return result.verdict == "match"
+
+
+def _took(timings: Mapping[str, float]) -> str:
+    """Seconds in all, and of the stages that took a tenth of a second or more."""
+    stages = {name: value for name, value in timings.items() if name != "total" and value >= 0.1}
+    parts = ", ".join(f"{name} {value:.1f}" for name, value in stages.items())
+    total = f"took {timings.get('total', sum(timings.values())):.1f} s"
+    return f"{total}: {parts}" if parts else total
 
 
 def _how_far(result: MatchResult) -> str:

@@ -47,14 +47,14 @@ def demo(settings: DemoSettings) -> None:
 class ReportInputs(OverwriteOption):
     """Which run."""
 
-    run: Annotated[Path, Cli(positional=True)] = Field(description="Folder of a study.")
+    run: Annotated[Path, Cli(positional=True)] = Field(description="Folder of a study or trial.")
 
 
 class CompareSettings(OverwriteOption, SeedOption):
     """Which runs are compared, and where the differences go."""
 
     runs: Annotated[tuple[Path, ...], Cli(positional=True, metavar="RUN...", needed=True)] = Field(
-        default=(), description="Two or more folders of studies."
+        default=(), description="Folders of studies, or of trials."
     )
     out: Annotated[Path | None, Cli(metavar="FILE", default="printed alone")] = Field(
         default=None, description="CSV of the differences."
@@ -64,14 +64,14 @@ class CompareSettings(OverwriteOption, SeedOption):
 class ExportInputs(ReportInputs):
     """Which run, and where its descriptors go."""
 
-    to: Annotated[Path, Cli(metavar="FOLDER")] = Field(description="Folder for GeoParquet files.")
+    to: Annotated[Path, Cli(metavar="FOLDER")] = Field(description="Folder for Parquet files.")
 
 
 class LeaderboardInputs(OverwriteOption):
     """Which runs are in one table, and where it goes."""
 
     runs: Annotated[tuple[Path, ...], Cli(positional=True, metavar="RUN...", needed=True)] = Field(
-        default=(), description="Folders of studies."
+        default=(), description="Folders of studies, or of trials."
     )
     out: Annotated[Path | None, Cli(metavar="FOLDER", default="printed alone")] = Field(
         default=None, description="Folder for CSV, LaTeX and HTML."
@@ -81,15 +81,30 @@ class LeaderboardInputs(OverwriteOption):
 def export(inputs: ExportInputs) -> None:
     """Write descriptors as GeoParquet in the columns of Major TOM's embeddings."""
     from crosslook.report.export import export_run
+    from crosslook.trial.board import export_trial, is_trial
 
-    for path in export_run(inputs.run, inputs.to, overwrite=inputs.overwrite):
+    write = export_trial if is_trial(inputs.run) else export_run
+    for path in write(inputs.run, inputs.to, overwrite=inputs.overwrite):
         click.echo(path)
 
 
 def leaderboard(inputs: LeaderboardInputs) -> None:
     """Set runs and data sets into one table, refusing what cannot be compared."""
     from crosslook.report import compare as runs
+    from crosslook.trial import board
 
+    if board.all_trials(inputs.runs):
+        lines = board.leaderboard(inputs.runs)
+        for cells in (board.BOARD_HEADS, *board.board_cells(lines)):
+            click.echo("  ".join(cells))
+        written = (
+            board.write_leaderboard(lines, inputs.out, overwrite=inputs.overwrite)
+            if inputs.out is not None
+            else []
+        )
+        for path in written:
+            click.echo(path)
+        return
     entries = runs.leaderboard(list(inputs.runs))
     runs.print_leaderboard(entries)
     if inputs.out is not None:
@@ -100,12 +115,28 @@ def leaderboard(inputs: LeaderboardInputs) -> None:
 def report(inputs: ReportInputs) -> None:
     """Write the HTML report and the figures of a run again, from its files."""
     from crosslook.report.html import write_report
+    from crosslook.trial.board import is_trial
+    from crosslook.trial.report import write_trial_report
 
+    if is_trial(inputs.run):
+        click.echo(f"report: {write_trial_report(inputs.run, overwrite=inputs.overwrite)}")
+        return
     click.echo(f"report: {write_report(inputs.run, overwrite=inputs.overwrite)}")
 
 
 def compare(settings: CompareSettings) -> None:
     """Say which differences between runs are significant, by a paired bootstrap over clusters."""
     from crosslook.report.compare import print_comparison
+    from crosslook.trial.board import all_trials, compare_trials
 
+    if all_trials(settings.runs):
+        lines = compare_trials(
+            settings.runs, settings.out, settings.seed, overwrite=settings.overwrite
+        )
+        for line in (one for one in lines if one[3] == "area"):
+            shown = f"{line[5]:+.3f} ({line[6]:+.3f} to {line[7]:+.3f})"
+            click.echo(f"{line[0]} minus {line[1]}, {line[2]}: area {shown}, n = {line[8]}")
+        if settings.out is not None:
+            click.echo(f"all of it: {settings.out}")
+        return
     print_comparison(list(settings.runs), settings.out, settings.seed, overwrite=settings.overwrite)

@@ -21,6 +21,7 @@ from crosslook.types import MODALITIES, Modality
 class ScenePair:
     """One SAR image and the optical image of the same ground.
 
+    ``tie_points`` is a table of positions in both, where the set has one.
     ``id`` is unique within a set; ``group`` is a coarser unit (tile, season,
     region), read from folders and names such as ``GF3_city_12`` where nothing else
     tells it, and the id itself where none is known. An image is a path, an
@@ -31,6 +32,7 @@ class ScenePair:
     group: str
     sar: Place
     optical: Place
+    tie_points: Place | None = None
 
 
 class Pairs(list[ScenePair]):
@@ -68,7 +70,8 @@ def pair_up(sides: Sides, *, skip: bool = False) -> Pairs:
     for match in matches:
         sar, optical = sides.sar[match.sar], sides.optical[match.optical]
         group = sides.groups.get(match.sar) or match.id
-        pairs.append(ScenePair(match.id, group, sar, optical))
+        ties = sides.tie_points.get(match.sar)
+        pairs.append(ScenePair(match.id, group, sar, optical, ties))
     notes = []
     if aside:
         notes.append(f"{len(aside)} file(s) are no images by their names: {some_of(aside)}")
@@ -273,7 +276,7 @@ def open_pairs(source: str | Path, layout: str = "auto", *, skip_incomplete: boo
     ----------
     source : path or address
         A CSV or Parquet table with columns ``sar``, ``optical`` and optionally
-        ``id`` and ``group``, or a folder in one of the layouts of
+        ``id``, ``group`` and ``tie_points``, or a folder in one of the layouts of
         :mod:`crosslook.data.layouts`. Relative paths of a table are relative
         to it and stay below its folder; what lies elsewhere is named by an
         absolute path, an address or a name that GDAL knows. Other columns are
@@ -345,7 +348,8 @@ def _read_table(path: Path, *, skip: bool) -> Pairs:
             continue
         name = row.get("id") or stem_of(places[0])
         _check_id(where, name)
-        pairs.append(ScenePair(name, row.get("group") or name, *places))
+        ties = _below(path, where, row["tie_points"]) if row.get("tie_points") else None
+        pairs.append(ScenePair(name, row.get("group") or name, places[0], places[1], ties))
     twice = [name for name, count in Counter(p.id for p in pairs).items() if count > 1]
     if twice:
         raise LayoutError(f"{path}: id '{min(twice)}' is in more than one row; make it unique.")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crosslook.errors import MissingExtraError, WeightsError
-from crosslook.extract.rows import ROWS, ExtractorRow, Variant, find_row
+from crosslook.extract.rows import ROWS, SETS, ExtractorRow, Variant, find_row
 from crosslook.extract.spec import ExtractorSpec, parse_spec
 from crosslook.extract.weights import (
     cache_folder,
@@ -52,6 +52,17 @@ def where(spec: str) -> Path:
     """
     row, _, name, variant = _find(spec)
     return weights_folder(row, name, variant, {})
+
+
+def expand(specs: Sequence[str]) -> list[str]:
+    """Specs, those of a set in the place of its name: ``article`` is five models."""
+    return [one for spec in specs for one in SETS.get(spec, (spec,))]
+
+
+def size_of(specs: Sequence[str]) -> int:
+    """Megabytes that fetching takes; what is here already takes none."""
+    absent = {item.spec for item in missing(list(specs))}
+    return sum(_find(spec)[3].megabytes for spec in dict.fromkeys(specs) if spec in absent)
 
 
 def fetch(spec: str, say: Callable[[str], None] = print) -> Path:

@@ -231,6 +231,11 @@ ROWS: tuple[ExtractorRow, ...] = (
 )  # fmt: skip
 
 
+SETS: Mapping[str, tuple[str, ...]] = {
+    "article": ("sd-vae", "sd-unet", "dinov2", "clip", "sam2"),
+}
+"""Extractors that one word names: those of a known study."""
+
 PLUGINS = "crosslook.extractors"
 """Entry point group by which other packages add extractors."""
 

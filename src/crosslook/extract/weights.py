@@ -21,7 +21,15 @@ from typing import Any
 import numpy as np
 
 from crosslook.errors import SettingError, SpecError, WeightsError, did_you_mean
-from crosslook.extract.rows import ANY_CHECKPOINT, ROWS, ExtractorRow, Variant, all_rows, find_row
+from crosslook.extract.rows import (
+    ANY_CHECKPOINT,
+    ROWS,
+    SETS,
+    ExtractorRow,
+    Variant,
+    all_rows,
+    find_row,
+)
 from crosslook.extract.spec import ExtractorSpec, parse_spec
 from crosslook.json_text import json_object
 
@@ -168,13 +176,19 @@ def check_processor(
 
 @dataclass(frozen=True)
 class Missing:
-    """Weights that are not here: which, where they belong, how to get them."""
+    """Weights that are not here: which, where they belong, how to get them.
+
+    ``by_fetch`` says whether ``crosslook weights fetch`` gets them.
+    """
 
     spec: str
     model: str
     files: tuple[str, ...]
     folder: Path
     command: str
+    megabytes: int = 0
+    licence: str = ""
+    by_fetch: bool = False
 
     def __str__(self) -> str:
         """One line for an error message."""
@@ -386,7 +400,37 @@ def _missing(
             f"run: crosslook weights fetch {spec}; or where the hub is in reach: "
             + download_command(row.name, variant)
         )
-    return Missing(spec, variant.hub_id or row.name, tuple(absent), folder, command)
+    by_fetch = not (variant.package or variant.page)
+    model = variant.hub_id or row.name
+    size = variant.megabytes
+    return Missing(spec, model, tuple(absent), folder, command, size, variant.licence, by_fetch)
+
+
+def what_is_missing(absent: Sequence[Missing]) -> str:
+    """A table of model, repository, size and licence, and one command for all of them."""
+    lines = [
+        (
+            item.spec,
+            item.model,
+            f"{item.megabytes / 1000:.2f}" if item.megabytes else "?",
+            item.licence,
+        )
+        for item in absent
+    ]
+    head = ("model", "repository", "GB", "licence")
+    widths = [max(len(line[at]) for line in (head, *lines)) for at in range(4)]
+    table = [
+        f"  {a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip()
+        for a, b, c, d in (head, *lines)
+    ]
+    fetched = [item for item in absent if item.by_fetch]
+    specs = tuple(dict.fromkeys(item.spec for item in fetched))
+    total = sum(item.megabytes for item in fetched) / 1000
+    words = next((name for name, own in SETS.items() if set(own) == set(specs)), " ".join(specs))
+    fetch = [f"Fetch with: crosslook weights fetch {words}  ({total:.1f} GB)"] if specs else []
+    others = [str(item) for item in absent if not item.by_fetch]
+    elsewhere = "Without the hub in reach, --weights NAME=FOLDER names a folder for each."
+    return "\n".join([*table, *fetch, *([elsewhere] if specs else []), *others])
 
 
 def download_command(name: str, variant: Variant) -> str:

@@ -63,6 +63,7 @@ def write_bands(
     from crosslook.atomic import atomic_path
     from crosslook.geo.grid import file_crs, has_map
     from crosslook.geo.products.vrt import quiet
+    from crosslook.geo.whole import whole_raster
 
     profile: dict[str, Any] = {
         "driver": "GTiff", "count": len(bands), "height": bands.shape[1],
@@ -72,7 +73,12 @@ def write_bands(
     }  # fmt: skip
     if has_map(grid):
         profile |= {"crs": file_crs(grid), "transform": grid.affine}
-    with atomic_path(path) as temporary, quiet(), rasterio.open(temporary, "w", **profile) as file:
+    with (
+        atomic_path(path) as temporary,
+        quiet(),
+        whole_raster(temporary),
+        rasterio.open(temporary, "w", **profile) as file,
+    ):
         file.update_tags(ALIGNED_TO=tags.get("ALIGNED_TO", "the optical image"), **{
             key: text for key, text in tags.items() if key != "ALIGNED_TO"
         })  # fmt: skip

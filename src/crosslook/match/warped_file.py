@@ -30,6 +30,7 @@ from crosslook.geo.grid import file_crs, has_map, shape_of, window_of
 from crosslook.geo.image import ImageFile
 from crosslook.geo.products.vrt import quiet
 from crosslook.geo.stored import Numbers, StoredPixels, numpy_type, stored_pixels
+from crosslook.geo.whole import whole_raster
 from crosslook.match.transform import Transform
 from crosslook.match.warp import covered_window, source_positions
 from crosslook.types import FloatArray, Mask, Window
@@ -138,7 +139,7 @@ def write_warped(
     overviews = "NEAREST" if "nearest" in layer.resampling else "AVERAGE"
     step = max(_TILE, int(_STEP // max(1.0, layer.shrinks(transform))))
     options = {"GDAL_TIFF_INTERNAL_MASK": "YES", "GDAL_CACHEMAX": _CACHE_MIB}
-    with atomic_path(target) as path, quiet(), rasterio.Env(**options):
+    with atomic_path(target) as path, quiet(), rasterio.Env(**options), whole_raster(path):
         flat = path.with_suffix(".flat.tif")
         with rasterio.open(flat, "w", **profile) as file:
             _label(file, pixels)

@@ -9,7 +9,7 @@ import numpy as np
 
 from crosslook.errors import SettingError, WeightsError, did_you_mean
 from crosslook.extract.registry import check_spec, open_model
-from crosslook.extract.weights import missing
+from crosslook.extract.weights import missing, what_is_missing
 from crosslook.retrieval.compare.pooling import Pooling, pool
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.stage_spec import Combined, Fusion, TwoStage
@@ -46,10 +46,9 @@ def plan_models(settings: StudySettings) -> StudyPlan:
     _check_members(settings.fusion, specs)
     absent = missing(list(dict.fromkeys([*specs, *stages])), settings.weights)
     if absent and not settings.skip_missing:
-        lines = "\n".join(f"  {item}" for item in absent)
         raise WeightsError(
-            f"the weights of {len(absent)} model(s) are not here:\n{lines}\n"
-            "Fetch them, or leave these models out with --skip-missing."
+            f"the weights of {len(absent)} model(s) are not here:\n{what_is_missing(absent)}\n"
+            "Or leave these models out with --skip-missing."
         )
     skipped = {item.spec: str(item) for item in absent}
     left = tuple(spec for spec in specs if spec not in skipped)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, model_validator
 
 from crosslook.errors import SettingError
+from crosslook.extract.rows import SETS
 from crosslook.extract.spec import ExtractorSpec, expand_sweep, split_specs
 from crosslook.options import (
     Cli,
@@ -70,7 +71,7 @@ def _as_extractors(value: Any) -> Any:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "article": {
-        "extractors": ("sd-vae", "sd-unet", "dinov2", "clip", "sam2"),
+        "extractors": SETS["article"],
         "two_stage": ("sam2+sd-vae",),
     }
 }

@@ -23,6 +23,7 @@ from crosslook.data.simulate.optical import render_optical
 from crosslook.data.simulate.scene import SceneSettings, is_straight, render_sar, seen_window
 from crosslook.data.simulate.settings import SceneOptions, SimulateOptions
 from crosslook.errors import OutputError, SettingError
+from crosslook.geo.whole import whole_raster
 from crosslook.options import after_two
 from crosslook.progress import track
 from crosslook.types import Window
@@ -236,7 +237,7 @@ def write_pair(
     """
     for part, file in _files(folder, name, settings).items():
         if not _is_made(file, settings):
-            with atomic_path(file) as path:
+            with atomic_path(file) as path, whole_raster(path):
                 _write_raster(path, settings, corner, _PARTS[part])
 
 
@@ -411,6 +412,7 @@ def write_basemap(
     windows = list(Window(0, 0, height, width).tiles(block))
     with (
         atomic_path(path) as temporary,
+        whole_raster(temporary),
         rasterio.open(temporary, "w", height=height, width=width, **profile) as file,
     ):
         file.update_tags(**tags_of(settings))
