@@ -79,7 +79,7 @@ def test_without_a_georeference_there_is_no_before(tmp_path: Path) -> None:
     made = make_pair(256, 4, relief=0.0)
     done = register(RasterArray.of(made.sar), RasterArray.of(made.optical))
     assert done.transform is not None
-    write_drawings(tmp_path, done._drawn(done.transform))
+    write_drawings(tmp_path, done.drawn(done.transform))
     assert not (tmp_path / "before.png").exists()
     page = (tmp_path / "swipe.html").read_text()
     assert 'id="before"' not in page
@@ -106,7 +106,7 @@ def test_arrows_of_residuals_point_where_the_transform_puts_them(
 ) -> None:
     assert result.transform is not None
     points = result.tie_points
-    scene = result._drawn(result.transform)
+    scene = result.drawn(result.transform)
     off = points.optical - [0.0, 3.0]  # so the transform puts all of them 3 px to the right
     scene = replace(scene, points=replace(points, optical=off))
     write_drawings(tmp_path, scene)
@@ -132,7 +132,7 @@ def test_labels_fit_and_small_images_are_enlarged() -> None:
 
 def test_panels_lie_on_the_same_pixels(result: MatchResult) -> None:
     assert result.transform is not None
-    panels = make_panels(result._drawn(result.transform))
+    panels = make_panels(result.drawn(result.transform))
     assert panels.before is not None
     assert panels.ground.shape[:2] == panels.after.shape == panels.before.shape
 

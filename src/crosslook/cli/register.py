@@ -89,11 +89,15 @@ def register(inputs: RegisterInputs, settings: RegisterCall) -> None:
     from crosslook.data.pairs import open_pairs
 
     _see_that_it_is_no_image(inputs.images[0])
-    pairs = open_pairs(inputs.images[0], inputs.layout, skip_incomplete=inputs.skip_incomplete)
+    # What has no partner is a failed row of the table, unless it is to be left out.
+    pairs = open_pairs(inputs.images[0], inputs.layout, skip_incomplete=True)
+    skip, incomplete = inputs.skip_incomplete, pairs.incomplete
+    say_notes(note for note in pairs.notes if skip or not note.startswith("left out"))
     items = [Item(pair.id, out / pair.id) for pair in pairs]
     results = registering.register_all(pairs, settings)
-    say_notes(pairs.notes)
-    finish_batch(results, items, out, settings, skip_small=inputs.skip_incomplete)
+    finish_batch(
+        results, items, out, settings, skip_small=skip, incomplete=() if skip else incomplete
+    )
 
 
 def _plan_words(plan: ScenePlan, is_tiled: bool, settings: RegisterCall) -> str:

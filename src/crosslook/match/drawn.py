@@ -121,10 +121,10 @@ def write_drawings(out: Path, scene: Scene) -> None:
     write_text(out / "swipe.html", _page(scene, panels) + "\n")
 
 
-def make_panels(scene: Scene) -> Panels:
-    """Read both images over the ground that the match covers."""
+def make_panels(scene: Scene, most: int = _MOST_SIDE) -> Panels:
+    """Read both images over the ground that the match covers, at most so many pixels a side."""
     window = covered_window(scene.transform, scene.sar.grid, scene.optical.shape)
-    factor = max(1, -(-max(window.height, window.width) // _MOST_SIDE))
+    factor = max(1, -(-max(window.height, window.width) // most))
     ground = scene.optical.read(window, factor)
     finer = max(1, round(factor / scene.transform.local_scale(np.array(scene.sar.shape) / 2)))
     radar = scene.sar.read(None, finer).grey_image("sar")

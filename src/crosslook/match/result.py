@@ -329,7 +329,7 @@ class MatchResult:
         if transform is not None and (force or self.verdict == "match"):
             write_aligned(out / "aligned.tif", self.sar, self.optical, transform, self.verdict)
         if transform is not None:
-            write_drawings(out, self._drawn(transform))
+            write_drawings(out, self.drawn(transform))
         if self.footprint is not None and "lonlat" in self.footprint:
             about = {"verdict": self.verdict, "confidence": self.to_dict()["confidence"],
                      "expected_error_m": self.expected_error_m, "sar": self.sar.name,
@@ -342,7 +342,8 @@ class MatchResult:
         forget_tiles(out)
         return [out / name for name in WRITTEN if (out / name).exists()]
 
-    def _drawn(self, transform: Transform) -> Scene:
+    def drawn(self, transform: Transform) -> Scene:
+        """What is drawn of the match under a transform."""
         return Scene(
             self.sar, self.optical, transform, self.tie_points, self.verdict,
             self.confidence_text, self.error_text, self.reason,
