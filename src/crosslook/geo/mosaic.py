@@ -122,16 +122,15 @@ def plan_mosaic(
 ) -> Mosaic:
     """Choose the files that are imagery, their order, and the grid that holds them all.
 
-    Finer files come first, so that where they overlap the finest wins; those
-    of about one pixel size keep their order. What is no imagery (heights,
-    masks, browse images; see :mod:`crosslook.geo.basemaps`), has no
-    georeference or is no raster is left out where others remain.
+    Finer files come first, so that where they overlap the finest wins; those of about one pixel
+    size keep their order. What is no imagery (heights, masks, browse images; see
+    :mod:`crosslook.geo.basemaps`), has no georeference or is no raster is left out where others
+    remain.
 
-    CRS and resolution are those of the first file in that order unless they
-    are given; a first file that is not north-up lends its CRS and the length
-    of its pixel sides. Where the finest pixels would make the grid more than
-    16 times as large as all files together, the next coarser ones are taken.
-    The upper left corner is that of the union of all files.
+    CRS and resolution are those of the first file in that order unless they are given; a first
+    file that is not north-up lends its CRS and the length of its pixel sides. Where the finest
+    pixels would make the grid more than 16 times as large as all files together, the next coarser
+    ones are taken. The upper left corner is that of the union of all files.
 
     Parameters
     ----------
@@ -152,10 +151,8 @@ def plan_mosaic(
         If a file cannot be read, or with ``tolerant`` none can.
     GridError
         If no file has a CRS, or one lies where the CRS is not defined.
-    InputError
-        If files of one folder are bands of one place.
-    SettingError
-        If the CRS is unknown or the resolution is not allowed.
+    InputError, SettingError
+        If files of one folder are bands of one place; if CRS or resolution are not allowed.
     """
     target = None if crs is None else parse_crs(crs)
     damaged: list[tuple[str, str]] | None = [] if tolerant else None
@@ -168,13 +165,11 @@ def plan_mosaic(
     target = target or crs_of(lead)
     _check_resolution(resolution, target)
     steps = pixel_size(lead, target) if resolution is None else (resolution, resolution)
-    maps: list[Basemap] = []
-    for place, image in files:
-        maps.append(_placed(place, image, target, maps[0].bounds if maps else None))
+    maps = _all_placed(files, target)
     _check_bands(maps)
     maps = _sharing_limits(maps)
-    grid = _grid_of(maps, target, steps)
-    return Mosaic(grid, tuple(maps), tuple(left_out), tuple(damaged or ()))
+    found = tuple(maps), tuple(left_out), tuple(damaged or ())
+    return Mosaic(_grid_of(maps, target, steps), *found)
 
 
 def read_window(
@@ -380,6 +375,13 @@ def _placed(
         revolutions = round(((first[0] + first[2]) - (left + right)) / 720.0)
     moved = 360.0 * revolutions
     return Basemap(image, (left + moved, bottom, right + moved, top), revolutions, place)
+
+
+def _all_placed(files: list[_File], target: CRS) -> list[Basemap]:
+    maps: list[Basemap] = []
+    for place, image in files:
+        maps.append(_placed(place, image, target, maps[0].bounds if maps else None))
+    return maps
 
 
 def _check_resolution(resolution: float | None, target: CRS) -> None:
