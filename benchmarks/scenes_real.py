@@ -130,7 +130,7 @@ def _print_mosaic(
         f"map {np.median(flat):.2f} px, held-out {np.median(held) if held else float('nan'):.2f} "
         f"px, ratio {ratio:.2f}; published shifts of {len(off)} trusted scenes within "
         f"{np.median(off) if off else float('nan'):.2f} px in the median; {run.processor:.0f} s, "
-        f"{run.mebibytes:.0f} MiB; candidates {scene.get('geometry', {}).get('candidates')}",
+        f"{run.mebibytes:.0f} MiB; candidates {scene.get('geometry')}",
         flush=True,
     )
     record(f"scenes mosaic {number}", {

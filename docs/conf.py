@@ -10,7 +10,10 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "_ext"))
 # Pages are executed by kernels of their own: they see the tree that is documented, offline.
 os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(HERE.parent / "src"), str(HERE / "_ext"), os.environ.get("PYTHONPATH", "")]
+    [
+        *(str(HERE.parent / name) for name in ("src", "docs/_ext", "benchmarks")),
+        os.environ.get("PYTHONPATH", ""),
+    ]
 )
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -10,7 +10,18 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "crosslook"
-ORDER = ["geo", "data", "extract", "retrieval", "match", "atlas", "report", "explore", "cli"]
+ORDER = [
+    "geo",
+    "data",
+    "extract",
+    "retrieval",
+    "match",
+    "atlas",
+    "report",
+    "trial",
+    "explore",
+    "cli",
+]
 WINGS = {"retrieval", "report"}, {"match", "atlas"}
 """The study and matching share the folders above them, and know nothing of each other."""
 

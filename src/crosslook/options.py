@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import (
     Annotated,
     Any,
+    ClassVar,
     Literal,
     ParamSpec,
     Protocol,
@@ -86,6 +87,8 @@ class OneOf:
 class Settings(BaseModel):
     """Base of all settings: frozen, and an unknown key or a wrong value is one clear error.
 
+    ``GROUP`` is the heading under which the help lists the fields of a class itself.
+
     Raises
     ------
     SettingError
@@ -152,6 +155,8 @@ def _join_bands(value: Any) -> Any:
 class GroundOptions(Settings):
     """What places an image that does not say it all itself: its CRS, or the ground under it."""
 
+    GROUP: ClassVar[str] = "Reading images"
+
     crs: Annotated[str | None, Cli(metavar="CRS")] = Field(
         default=None,
         description="CRS of images that have a map but no CRS, as world files give: EPSG:32611.",
@@ -185,6 +190,8 @@ class GroundOptions(Settings):
 class SarOptions(GroundOptions):
     """How SAR images are read; the same in every command that reads any."""
 
+    GROUP: ClassVar[str] = "Reading images"
+
     sar: Annotated[str, Closed(), Cli(metavar="KEY=VALUE,...")] = Field(
         default="",
         description="SAR radiometry: a preset (root, log, vv, vh) or keys, as clip=-25:0.",
@@ -193,6 +200,8 @@ class SarOptions(GroundOptions):
 
 class OpticalOptions(GroundOptions):
     """How optical images are read; the same in every command that reads any."""
+
+    GROUP: ClassVar[str] = "Reading images"
 
     optical: Annotated[str, Closed(), Cli(metavar="KEY=VALUE,...")] = Field(
         default="",
@@ -256,6 +265,8 @@ def check_device(device: str) -> tuple[str, int | None]:
 class ThreadsOption(Settings):
     """How many threads the work takes; the same in every command that does any."""
 
+    GROUP: ClassVar[str] = "Running"
+
     threads: Annotated[int | None, Cli(default="the cores, or OMP_NUM_THREADS")] = Field(
         default=None, ge=1, description="Threads at most; no result depends on them."
     )
@@ -263,6 +274,8 @@ class ThreadsOption(Settings):
 
 class ModelOptions(ThreadsOption):
     """Where models come from and how they run; the same in every command that runs any."""
+
+    GROUP: ClassVar[str] = "Running"
 
     weights: Annotated[dict[str, Path], BeforeValidator(folders), Cli(metavar="NAME=FOLDER")] = (
         Field(default_factory=dict, description="A local checkpoint of a model; repeatable.")
@@ -279,11 +292,15 @@ class ModelOptions(ThreadsOption):
 class SeedOption(Settings):
     """The seed; the same one gives the same bytes."""
 
+    GROUP: ClassVar[str] = "Running"
+
     seed: int = Field(default=0, ge=0, le=2**63 - 1, description="Seed of everything drawn.")
 
 
 class RayOptions(Settings):
     """Where work that falls into independent pieces is done."""
+
+    GROUP: ClassVar[str] = "Running"
 
     engine: Literal["local", "ray"] = Field(
         default="local", description="This machine, or a Ray cluster."
@@ -305,6 +322,8 @@ class RayOptions(Settings):
 class OverwriteOption(Settings):
     """What becomes of files that are in the way; the same in every command that writes any."""
 
+    GROUP: ClassVar[str] = "Output"
+
     overwrite: bool = Field(
         default=False, description="Replace files that crosslook did not write too."
     )
@@ -312,6 +331,8 @@ class OverwriteOption(Settings):
 
 class WritingOptions(OverwriteOption):
     """Where the files of a match go."""
+
+    GROUP: ClassVar[str] = "Output"
 
     out: Annotated[Path | str | None, Cli(metavar="FOLDER", needed=True)] = Field(
         default=None, description="Folder for transform, aligned image, tie points."

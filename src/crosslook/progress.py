@@ -12,7 +12,8 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 _SHOW_AFTER_SECONDS = 2.0
-_EVERY = "CROSSLOOK_PROGRESS_SECONDS"
+EVERY = "CROSSLOOK_PROGRESS_SECONDS"
+"""Environment variable: seconds between lines of progress where there is no terminal."""
 Listener = Callable[[str, int, int], None]
 _listeners: list[Listener] = []
 
@@ -87,7 +88,7 @@ def _bar(items: Iterable[Item], label: str, total: int | None) -> Iterator[Item]
 def _lines(items: Iterable[Item], label: str, total: int | None) -> Iterator[Item]:
     every = 30.0  # seconds, unless a program that shows the progress wants lines more often
     with suppress(ValueError):
-        every = float(os.environ.get(_EVERY, every))
+        every = float(os.environ.get(EVERY, every))
     last = monotonic()
     for done, item in enumerate(items, start=1):
         yield item

@@ -13,9 +13,10 @@ from pyproj import Transformer
 from rasterio.transform import from_origin
 
 from crosslook.atlas.build import build_atlas
-from crosslook.atlas.locate import locate
+from crosslook.atlas.locate import locate, locate_all
 from crosslook.cli import app
 from crosslook.data.simulate.scene import make_pair
+from crosslook.errors import SettingError
 from crosslook.geo.grid import make_grid
 from crosslook.geo.raster import RasterArray
 
@@ -85,3 +86,13 @@ def test_the_command_line_says_so(made: tuple[Path, np.ndarray], tmp_path: Path)
     )
     assert done.output.count("km from the atlas") >= 1
     assert "note: 'query.tif' says that it lies at " in done.output
+
+
+def test_gsd_is_used_where_it_is_needed(made: tuple[Path, np.ndarray]) -> None:
+    """In a mixed batch; alone, an image that tells its pixel size takes none."""
+    atlas, sar = made
+    placed = query(sar, "EPSG:32633", PLACE[0] + 900, PLACE[1] - 400)
+    both = list(locate_all([placed, RasterArray.of(sar, name="plain")], atlas, gsd=10.0))
+    assert [getattr(one, "verdict", "") for one in both] == ["match", "match"]
+    with pytest.raises(SettingError, match="leave --gsd out"):
+        locate(placed, atlas, gsd=10.0)

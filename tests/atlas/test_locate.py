@@ -292,7 +292,7 @@ def test_the_command_line_says_where_and_answers_by_its_exit_code(
     assert done.exit_code == 0, done.output
     *lines, last = done.output.splitlines()
     assert [line.split(":")[0] for line in lines] == ["query.png", "second.png"]
-    assert last.startswith("2 of 2 images went through")
+    assert last.startswith("2 match of 2; see ")
     assert (tmp_path / "out" / "second" / "match.json").exists()
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no image")

@@ -48,7 +48,19 @@ def test_pairs_are_registered_and_the_bad_ones_named(pairs: Path, tmp_path: Path
     assert [row["verdict"] for row in rows] == ["match", "", "", "match"]
     assert "constant" in rows[1]["error"]
     assert "cannot be opened" in rows[2]["error"]
-    assert sorted(p.name for p in out.iterdir()) == ["matches.csv", "sim-0000", "sim-0003"]
+    assert sorted(p.name for p in out.iterdir()) == [
+        "index.html", "matches.csv", "sim-0000", "sim-0003",
+    ]  # fmt: skip
+    assert "2 match, 2 failed of 4; see " in done.output
+    assert "[1/4] sim-0000: match: confidence " in done.output
+    assert "[2/4] sim-0001: failed: " in done.output
+    first = rows[0]
+    assert float(first["shift_row_px"]) == pytest.approx(6.0, abs=1.5)
+    assert float(first["shift_col_px"]) == pytest.approx(-3.0, abs=1.5)
+    assert abs(float(first["rotation_degrees"])) < 0.5
+    assert float(first["scale"]) == pytest.approx(1.0, abs=0.01)
+    assert int(first["inliers"]) <= int(first["tie_points"])
+    assert float(first["row"]) == pytest.approx(192, abs=10)
     assert "2 of 4 images failed:\n  sim-0001: " in done.output
     one = tmp_path / "one"
     files = [str(pairs / kind / "sim-0000.tif") for kind in ("sar", "optical")]
@@ -97,12 +109,34 @@ _SHORT_STUDY = [
 ]
 
 
+def test_a_forgotten_partner_is_a_failed_row(some_small: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["register", str(some_small), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 1
+    rows = {row["name"]: row for row in table(tmp_path / "out" / "matches.csv")}
+    assert rows["sim-0002"]["error"] == "the optical image is missing"
+    assert [rows[f"sim-000{n}"]["verdict"] for n in (0, 1)] == ["match", "match"]
+    assert "left out" not in done.output
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "the optical image is missing" in page
+    assert page.count("data:image/webp") == 4  # two pairs, before and after
+    assert 'href="sim-0000/swipe.html"' in page
+    listed = tmp_path / "pairs.csv"
+    lines = [f"{some_small}/sar/sim-000{n}.tif,{some_small}/optical/sim-000{n}.tif" for n in (0, 2)]
+    listed.write_text("\n".join(["sar,optical", *lines]) + "\n")
+    again = CliRunner().invoke(app, ["register", str(listed), "--out", str(tmp_path / "again")])
+    assert again.exit_code == 1
+    (lost,) = [row for row in table(tmp_path / "again" / "matches.csv") if row["error"]]
+    assert lost["name"] == "row-2"
+    assert "sim-0002.tif is not a file" in lost["error"]
+
+
 @pytest.mark.parametrize("command", ["study", "audit", "register"])
 def test_what_is_incomplete_can_be_left_out(some_small: Path, tmp_path: Path, command: str) -> None:
     call = [command, str(some_small), "--out", str(tmp_path / "out")]
     call += _SHORT_STUDY if command == "study" else []
     refused = CliRunner().invoke(app, call)
-    assert "--skip-incomplete" in str(refused.exception)
+    if command != "register":  # there it is a failed row
+        assert "--skip-incomplete" in str(refused.exception)
     done = CliRunner().invoke(app, [*call, "--skip-incomplete"])
     assert done.exit_code == 0, done.output
     said = " ".join(done.output.split())

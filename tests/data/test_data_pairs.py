@@ -36,6 +36,18 @@ MINIATURES = {
         for k in ("PS-RGB", "SAR-Intensity")
         for n in (1, 42)
     ],
+    "spacenet9": [
+        f"train/{case}_{kind}_train_0{n}.tif"
+        for case, n in (("02", 1), ("02", 2), ("03", 1))
+        for kind in ("sar", "optical")
+    ],
+    "mmim": [f"SAR_Optical/SO{n}{side}.png" for n in (1, 12) for side in "ab"],
+    "bright": [
+        f"{when}-event/{event}_0000000{n}_{when}_disaster.tif"
+        for when in ("pre", "post")
+        for event, n in (("bata-explosion", 0), ("bata-explosion", 7), ("hawaii-wildfire", 1))
+    ],
+    "srif": [f"Optical-SAR/pair{n}_{side}.jpg" for n in (1, 100) for side in (1, 2)],
     "sar2opt": [f"{split}{side}/{split}1.jpg" for split in ("train", "test") for side in "AB"],
     "folders": [f"{s}/x{n}.tif" for s in ("SAR", "Optical") for n in (1, 2)],
     "names": [f"x{n}_{s}.tif" for s in ("SAR", "opt") for n in (1, 2)],
@@ -52,15 +64,33 @@ EXPECTED = {
         "SN6_Train_AOI_11_Rotterdam_20190804111224_20190804111453_tile_1",
         "SN6_Train_AOI_11_Rotterdam_20190804111224_20190804111453",
     ),
+    "spacenet9": (3, "02_train_01", "02"),
+    "mmim": (2, "SO1", "SO1"),
+    "bright": (3, "bata-explosion_00000000", "bata-explosion"),
+    "srif": (2, "pair1", "pair1"),
     "sar2opt": (2, "test/test1", "test"),
     "folders": (2, "x1", "x1"),
     "names": (2, "x1", "x1"),
 }
 
 
+_MORE = {"sar": ("a.png", "post-event", "_2.jpg"), "optical": ("b.png", "pre-event", "_1.jpg")}
+"""How newer sets say which image is which."""
+
+TIES = "sar_row,sar_col,optical_row,optical_col\n1.5,2.5,3.5,4.5\n"
+TABLES = {
+    "spacenet9": [f"train/{one}.csv" for one in ("02_tiepoints_train_01", "03_tiepoints_train_01")],
+    "mmim": ["SAR_Optical/SO1.mat", "SAR_Optical/SO12.mat"],
+    "srif": ["Optical-SAR/tiepoints_1.csv", "Optical-SAR/tiepoints_100.csv"],
+}
+
+
 def miniature(folder: Path, names: list[str]) -> Path:
     for name in names:
         write(folder / name, IMAGE, None)
+    tables = next((TABLES[key] for key in TABLES if names == MINIATURES[key]), [])
+    for table in tables:
+        (folder / table).write_text(TIES)
     return folder
 
 
@@ -80,11 +110,28 @@ def test_a_public_set_is_recognised_and_named(tmp_path: Path, layout: str, named
         assert Path(pair.sar).is_file()
         assert Path(pair.optical).is_file()
         sar, optical = (str(p).lower() for p in (pair.sar, pair.optical))
-        assert any(word in sar for word in ("/s1_", "/sar", "_sar", "traina", "testa"))
         assert any(
-            word in optical for word in ("/s2_", "/opt", "_opt", "ps-rgb", "trainb", "testb")
+            word in sar for word in ("/s1_", "/sar", "_sar", "traina", "testa", *_MORE["sar"])
         )
+        words = ("/s2_", "/opt", "_opt", "ps-rgb", "trainb", "testb", *_MORE["optical"])
+        assert any(word in optical for word in words)
         assert "cloudy" not in optical
+
+
+@pytest.mark.parametrize("layout", sorted(TABLES))
+def test_tables_of_tie_points_come_with_their_pairs(tmp_path: Path, layout: str) -> None:
+    miniature(tmp_path, MINIATURES[layout])
+    found = [str(pair.tie_points) for pair in open_pairs(tmp_path) if pair.tie_points is not None]
+    assert sorted(found) == sorted(str(tmp_path / name) for name in TABLES[layout])
+
+
+def test_srif_is_refused_unless_its_truth_was_repaired(tmp_path: Path) -> None:
+    miniature(tmp_path, MINIATURES["srif"])
+    (tmp_path / TABLES["srif"][0]).unlink()
+    assert [pair.id for pair in open_pairs(tmp_path)] == ["pair100"]
+    (tmp_path / TABLES["srif"][1]).unlink()
+    with pytest.raises(LayoutError, match="published truth"):
+        open_pairs(tmp_path)
 
 
 @pytest.mark.parametrize("layout", sorted(MINIATURES))

@@ -146,3 +146,12 @@ def test_files_hold_the_truth_and_a_pair_folder_stays_one(
 def test_a_seam_too_wide_is_refused() -> None:
     with pytest.raises(SettingError, match="seam"):
         SceneOptions(seam=(0, 65))
+
+
+def test_flat_houses_and_trees_leave_the_displacement_of_the_terrain_alone() -> None:
+    pair = make_pair(size=300, seed=3, relief=60.0, uncorrected=True, objects=0.0)
+    cells = np.s_[STEP // 2 :: STEP, STEP // 2 :: STEP]
+    truth = truth_of(pair)
+    bare = truth.state == LAND
+    error = (truth.displacement[..., 1] + pair.displacement.columns[cells])[bare]
+    assert np.abs(error).max() < 1e-3

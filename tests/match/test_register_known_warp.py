@@ -90,7 +90,11 @@ def test_files_agree_with_the_result(result: MatchResult, tmp_path: Path) -> Non
         "tie_points.gpkg",
         "tie_points.parquet",
         "tie_points.points",
+        "footprint.geojson",
+        "before.png",
+        "after.png",
         "overlay.png",
+        "residuals.png",
         "swipe.html",
     }
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in written}

@@ -34,7 +34,7 @@ from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.atlas.verify import FineLevel, verify
 from crosslook.errors import CrosslookError, MatchError, StoreError
 from crosslook.extract.registry import open_model
-from crosslook.geo.grid import to_lonlat, to_map
+from crosslook.geo.grid import is_placed, to_lonlat, to_map
 from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.geo.raster import RasterArray
 from crosslook.match.align import Alignment, Fitting, align
@@ -127,7 +127,9 @@ def locate_all(
     StoreError, InputError, SettingError
         If the atlas cannot be read or has no such level.
     """
-    job = _Job(atlas, settings)
+    queries = list(queries) if isinstance(queries, Sequence) else queries
+    is_batch = not isinstance(queries, list) or len(queries) > 1
+    job = _Job(atlas, settings, is_batch=is_batch)
     steps = _in_passes(iter(queries), job)
     yield from threads.stepwise(steps, settings.threads, in_pieces=True)
 
@@ -140,8 +142,10 @@ def _in_passes(waiting: Iterator[Source], job: _Job) -> Iterator[MatchResult | F
 class _Job:
     """What all queries of a call share."""
 
-    def __init__(self, place: str | Path | Atlas, settings: LocateSettings) -> None:
-        self.settings = settings
+    def __init__(
+        self, place: str | Path | Atlas, settings: LocateSettings, *, is_batch: bool = False
+    ) -> None:
+        self.settings, self.is_batch = settings, is_batch
         self.atlas = atlas = place if isinstance(place, Atlas) else open_atlas(place)
         self.levels = OpenLevels(atlas, settings)
         self.fine = settings.fine or atlas.manifest.levels[-1].spec
@@ -193,7 +197,9 @@ def _prepare_one(query: Source, job: _Job) -> _Prepared:
     image = open_image(query, "sar", job.reading)
     prior = make_prior(atlas, image, settings)
     where = atlas.sample() if prior is None else prior.sample()
-    prepared = prepare_query(image, atlas, settings.gsd, where)
+    # Of many images some may tell their pixel size; --gsd is for the others.
+    own = job.is_batch and is_placed(image.grid)
+    prepared = prepare_query(image, atlas, None if own else settings.gsd, where)
     poses = make_poses(prepared, settings.rotation, settings.scale)
     larger = bool((poses[0].extent > np.array(atlas.grid.shape) + 0.5).any())
     if larger:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from crosslook._version import __version__
+from crosslook.errors import did_you_mean
 
 Table = Mapping[str, "str | tuple[str, Mapping[str, str]]"]
 
@@ -44,6 +45,25 @@ class Commands(click.Group):
             name, getattr(import_module(f"crosslook.cli.{key.partition('.')[0]}"), name)
         )
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the nearest command where there is none of the name typed."""
+        name = args[0]
+        if name not in self.table and not name.startswith("-"):
+            known = list(self.table)
+            raise click.UsageError(
+                f"no command '{name}'; there are: {', '.join(known)}." + did_you_mean(name, known),
+                ctx,
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """End with lines to copy."""
+        from crosslook.cli.command import write_examples
+
+        write_examples(ctx, formatter)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by the table alone: nothing is imported."""
         rows = [(n, t if isinstance(t, str) else t[0]) for n, (_, t) in self.table.items()]
@@ -53,7 +73,7 @@ class Commands(click.Group):
 
 TABLE: Table = {
     "study.study": "Measure how well extractors match SAR and optical patches.",
-    "study.demo": "Simulate pairs, study them and write a report: no data or weights needed.",
+    "study.demo": "Simulate pairs, study them, and register one pair: no data or weights needed.",
     "study.simulate": "Write seeded synthetic SAR/optical pairs as GeoTIFFs, with their truth.",
     "extractors.extractors": (
         "List the extractors: size, channels, stride, input, licence, weights."
@@ -75,6 +95,9 @@ TABLE: Table = {
     ),
     "register.apply": "Bring other files of the same acquisition where a match puts the SAR image.",
     "register.audit": "Measure whether the pairs of a data set are really aligned.",
+    "trial.trial": (
+        "Measure how near matchers come on pairs with truth, and how sure they are of it."
+    ),
     "weights": (
         "Weights of the pretrained models: status, fetch, check, where.",
         {

@@ -13,17 +13,24 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import click
 
+from crosslook.cli.examples import EXAMPLES
 from crosslook.cli.run_file import read_run_file
 from crosslook.errors import SettingError
 from crosslook.memory_limit import check_memory
 from crosslook.options import choices_of, cli_of, describe_range, unknown_key, without_none
 
+OWN = "Options"
+_COMMON = "Other options"
+_LAST = ("Output", "Running")
+"""Groups that every command has; they come after its own."""
+
 
 def make_command(name: str, function: Callable[..., None]) -> click.Command:
     """Build the command of a function whose parameters are settings models."""
     models = [kind for key, kind in get_type_hints(function).items() if key != "return"]
-    fields = [(n, f) for model in models for n, f in _in_order(model)]
-    params = [_parameter(n, f) for n, f in fields]
+    placed = [(n, f, group) for model in models for n, f, group in _in_order(model)]
+    fields = [(n, f) for n, f, _ in placed]
+    params = [_parameter(*one) for one in placed]
     if any(isinstance(one, click.Option) for one in params):
         params.append(
             click.Option(
@@ -50,15 +57,46 @@ def make_command(name: str, function: Callable[..., None]) -> click.Command:
 
 
 class _Command(click.Command):
-    """A command whose help explains its arguments too."""
+    """A command whose help explains its arguments, groups its options and ends with examples."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List arguments, then options."""
+        """List arguments, then options by group, those of the command itself first."""
         given = [one for one in self.params if isinstance(one, _Argument)]
         if given:
             with formatter.section("Arguments"):
                 formatter.write_dl([(one.make_metavar(ctx), one.description) for one in given])
-        super().format_options(ctx, formatter)
+        groups: dict[str, list[tuple[str, str]]] = {OWN: []}
+        for one in self.get_params(ctx):
+            if isinstance(one, click.Option) and (line := one.get_help_record(ctx)):
+                group = one.group if isinstance(one, _Option) else _COMMON
+                groups.setdefault(group, []).append(line)
+        for name in sorted(groups, key=lambda group: (group == _COMMON, group in _LAST)):
+            if groups[name]:
+                with formatter.section(name):
+                    formatter.write_dl(groups[name])
+        write_examples(ctx, formatter)
+
+
+def write_examples(ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    """End a help with lines to copy."""
+    names: list[str] = []
+    at = ctx
+    while at.parent is not None:  # the root is called by whatever started it
+        names.insert(0, str(at.info_name))
+        at = at.parent
+    if examples := EXAMPLES.get(" ".join(names)):
+        with formatter.section("Examples"):
+            for line, about in examples:
+                formatter.write(f"{'':{formatter.current_indent}}# {about}\n")
+                formatter.write(f"{'':{formatter.current_indent}}$ {line}\n")
+
+
+class _Option(click.Option):
+    """An option that belongs to a group of the help."""
+
+    def __init__(self, flags: list[str], group: str, **more: Any) -> None:
+        super().__init__(flags, **more)
+        self.group = group
 
 
 class _Argument(click.Argument):
@@ -69,17 +107,17 @@ class _Argument(click.Argument):
         self.description = description
 
 
-def _in_order(model: Any) -> Iterator[tuple[str, Any]]:
-    """Fields of a model, its own before those of its bases, all in the order of the file."""
+def _in_order(model: Any) -> Iterator[tuple[str, Any, str]]:
+    """Fields of a model with their groups: its own before those of its bases, as in the file."""
     given: set[str] = set()
     for base in model.__mro__:
         for name in get_annotations(base):
             if name in model.model_fields and name not in given:
                 given.add(name)
-                yield name, model.model_fields[name]
+                yield name, model.model_fields[name], base.__dict__.get("GROUP", OWN)
 
 
-def _parameter(name: str, field: Any) -> click.Parameter:
+def _parameter(name: str, field: Any, group: str) -> click.Parameter:
     cli, kind = cli_of(field), without_none(field.annotation)
     many = get_origin(kind) is tuple
     if cli.positional:
@@ -87,10 +125,13 @@ def _parameter(name: str, field: Any) -> click.Parameter:
         return _Argument(name, field.description, metavar=metavar, nargs=-1 if many else 1)
     flag = option_name(name, field)
     if kind is bool:
-        return click.Option([f"{flag}/--no-{flag[2:]}", name], default=None, help=_help(field))
+        both = f"{flag}/--no-{flag[2:]}"
+        return _Option([both, name], group, default=None, help=_help(field))
     fixed = len(get_args(kind)) if _is_several(kind) else 1
-    return click.Option(
-        [flag, name],
+    short = ["-o"] if flag == "--out" else []
+    return _Option(
+        [*short, flag, name],
+        "Output" if short else group,
         nargs=fixed,
         multiple=get_origin(kind) is dict,
         metavar=cli.metavar or _metavar(kind),

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from crosslook.atlas.settings import LocateCall
 from crosslook.cli.outcome import Item, finish_batch, finish_one
+from crosslook.cli.stages import shown_stages
 from crosslook.errors import SettingError
 from crosslook.options import Cli, Settings
 from crosslook.storage import name_of
@@ -39,7 +40,9 @@ def locate(inputs: LocateInputs, settings: LocateCall) -> None:
 
     out = Path(settings.out or "")
     if len(inputs.queries) == 1:
-        finish_one(locating.locate(inputs.queries[0], inputs.atlas, settings), out)
+        with shown_stages():
+            result = locating.locate(inputs.queries[0], inputs.atlas, settings)
+        finish_one(result, out)
         return
     items = _items_of(inputs.queries, out)
     results = locating.locate_all(inputs.queries, inputs.atlas, settings)

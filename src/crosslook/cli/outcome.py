@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from math import isnan
+from math import hypot, isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from crosslook.atomic import write_csv
+from crosslook.cli.stages import shown_stages
 from crosslook.errors import CrosslookError, MatchError, TooSmallError
-from crosslook.written import has_header, refuse_foreign
+from crosslook.written import is_marked, refuse_foreign
 
 if TYPE_CHECKING:
+    from crosslook.match.batch_page import Thumbnails
     from crosslook.match.result import Failure, MatchResult
     from crosslook.options import WritingOptions
 
@@ -24,11 +27,14 @@ NO_MATCH = 3
 _REASONS = 2
 """Sentences for and against that are printed; match.json has all."""
 
-TABLE = "matches.csv"
+TABLE, PAGE = "matches.csv", "index.html"
 _COLUMNS = (
-    "name", "verdict", "confidence", "longitude", "latitude",
-    "expected_error_px", "expected_error_m", "warning", "folder", "error",
+    "name", "verdict", "confidence", "longitude", "latitude", "row", "col",
+    "shift_row_px", "shift_col_px", "shift_px", "rotation_degrees", "scale", "model",
+    "tie_points", "inliers", "median_residual_px", "expected_error_px", "expected_error_m",
+    "reason", "warning", "folder", "error",
 )  # fmt: skip
+_KINDS = ("match", "uncertain", "no match")
 
 
 @dataclass(frozen=True)
@@ -52,41 +58,52 @@ def finish_batch(
     settings: WritingOptions,
     *,
     skip_small: bool = False,
+    incomplete: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Write and print results as they come, and all of them in a table at the end.
+    """Write and print results as they come, and all in a table and a page at the end.
 
-    The table is written too where the run is stopped. The exit code is 1 where
-    an image failed, else 3 where one is no match or not surely one. Images that
-    are too small are no failures with ``skip_small``.
+    What is ``incomplete`` (its name, and what it lacks) has failed. The table and the page
+    are written too where the run is stopped. The exit code is 1 where an image failed,
+    else 3 where one is no match or not surely one. Images that are too small are no
+    failures with ``skip_small``.
 
     Raises
     ------
     OutputError
         Before any work, if a file of other origin is where one will be written.
     """
+    from crosslook.match.batch_page import write_batch_page
     from crosslook.match.files import WRITTEN
 
     overwrite = settings.overwrite
-    refuse_foreign(out, {TABLE: has_header(_COLUMNS)}, overwrite=overwrite)
+    refuse_foreign(out, {TABLE: _is_table, PAGE: is_marked}, overwrite=overwrite)
     for item in items:
         refuse_foreign(item.folder, WRITTEN, overwrite=overwrite)
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, object]] = [{"name": name, "error": why} for name, why in incomplete]
+    drawn: dict[str, Thumbnails] = {}
     small: dict[str, CrosslookError] = {}
+    waiting, total = iter(results), len(items)
     try:
-        for item, result in zip(items, results, strict=True):
-            error = getattr(result, "error", None)  # of a failure
-            if skip_small and isinstance(error, TooSmallError):
-                small[item.name] = error
-                continue
-            rows.append(_finish_item(item, result, settings))
+        with shown_stages() as line:
+            for number, item in enumerate(items, 1):
+                line.item = f"{number} of {total}, {item.name}"
+                result = next(waiting)
+                line.clear()
+                error = getattr(result, "error", None)  # of a failure
+                if skip_small and isinstance(error, TooSmallError):
+                    small[item.name] = error
+                    continue
+                rows.append(_finish_item(item, result, settings, f"[{number}/{total}] "))
+                _draw(item, result, drawn)
     finally:
         if rows:
             write_csv(out / TABLE, _COLUMNS, ([row.get(n, "") for n in _COLUMNS] for row in rows))
+            write_batch_page(out / PAGE, f"{out.name or 'Batch'}: {_counted(rows)}", rows, drawn)
     if small and not rows:
         raise next(iter(small.values()))
     say_skipped(tuple(small), len(items))
     failed = [row for row in rows if row["error"]]
-    click.echo(f"{len(rows) - len(failed)} of {len(rows)} images went through; see {out / TABLE}")
+    click.echo(f"{_counted(rows)} of {len(rows)}; see {out / TABLE} and {out / PAGE}")
     if failed:
         click.echo(f"{len(failed)} of {len(rows)} images failed:", err=True)
         for row in failed:
@@ -94,6 +111,32 @@ def finish_batch(
         raise click.exceptions.Exit(1)
     if any(row["verdict"] != "match" for row in rows):
         raise click.exceptions.Exit(NO_MATCH)
+
+
+def _is_table(path: Path) -> bool:
+    """Whether crosslook wrote a table of matches, of this version or a former one."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return file.readline().startswith("name,verdict,confidence,")
+    except (OSError, ValueError):
+        return False
+
+
+def _counted(rows: Sequence[Mapping[str, object]]) -> str:
+    """How many of each kind, as ``5 match, 2 no match, 1 failed``."""
+    counts = {kind: sum(row.get("verdict") == kind for row in rows) for kind in _KINDS}
+    counts["failed"] = sum(bool(row["error"]) for row in rows)
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+
+
+def _draw(item: Item, result: MatchResult | Failure, drawn: dict[str, Thumbnails]) -> None:
+    """Add small images of a result to those of the page; it does without where they fail."""
+    from crosslook.match.batch_page import thumbnails
+    from crosslook.match.result import Failure
+
+    if not isinstance(result, Failure) and result.transform is not None:
+        with suppress(CrosslookError):
+            drawn[item.name] = thumbnails(result.drawn(result.transform))
 
 
 def say_notes(notes: Iterable[str]) -> None:
@@ -111,31 +154,52 @@ def say_skipped(names: Sequence[str], count: int) -> None:
 
 
 def _finish_item(
-    item: Item, result: MatchResult | Failure, settings: WritingOptions
+    item: Item, result: MatchResult | Failure, settings: WritingOptions, number: str
 ) -> dict[str, object]:
     """Write and print one result of a batch; its row of the table."""
     from crosslook.match.result import Failure
 
     if isinstance(result, Failure):
+        click.echo(f"{number}{item.name}: failed: {result.error}")
         return {"name": item.name, "error": str(result.error)}
     try:
         result.write(item.folder, force=settings.force, overwrite=settings.overwrite)
     except MatchError as error:  # there is nothing to force
         return {"name": item.name, "error": str(error)}
-    say(result, item.folder, name=item.name)
-    longitude, latitude = (result.centre or {}).get("lonlat", ("", ""))
+    say(result, item.folder, name=f"{number}{item.name}")
+    centre, moved, points = result.centre or {}, result.movement or {}, result.tie_points
+    longitude, latitude = centre.get("lonlat", ("", ""))
+    row, col = (_rounded(value, 2) for value in centre.get("pixel", ("", "")))
+    shift = [moved.get(name, "") for name in ("row_px", "col_px")]
     return {
         "name": item.name,
         "verdict": result.verdict,
         "confidence": "" if isnan(result.confidence) else round(result.confidence, 4),
-        "longitude": longitude,
-        "latitude": latitude,
+        "longitude": _rounded(longitude, 7),
+        "latitude": _rounded(latitude, 7),
+        "row": row,
+        "col": col,
+        "shift_row_px": _rounded(shift[0], 2),
+        "shift_col_px": _rounded(shift[1], 2),
+        "shift_px": _rounded(hypot(*map(float, shift)), 2) if moved else "",
+        "rotation_degrees": _rounded(moved.get("rotation_degrees", ""), 4),
+        "scale": _rounded(moved.get("scale", ""), 6),
+        "model": "" if result.transform is None else result.transform.model,
+        "tie_points": len(points),
+        "inliers": int(points.inlier.sum()),
+        "median_residual_px": _rounded(result.median_residual_px, 3),
+        "reason": result.reason,
         "expected_error_px": result.expected_error_px,
         "expected_error_m": result.expected_error_m,
         "warning": " ".join(one.kind for one in result.warnings),
         "folder": item.folder,
         "error": "",
     }
+
+
+def _rounded(value: object, digits: int) -> object:
+    """A number with so many digits behind the point; anything else as it is."""
+    return round(value, digits) if isinstance(value, float) else value
 
 
 def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
@@ -158,6 +222,8 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
     click.echo(f"{', '.join(parts)}; see {out}")
     if not name:
         _say_why(result)
+        if result.timings:
+            click.echo(_took(result.timings))
         if len(result.tie_points):
             click.echo(f"tie points: {result.tie_point_text}")
     offered = () if name else tuple(_next_lines(result))
@@ -168,6 +234,14 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
     if result.hint:
         click.echo(result.hint)
     return result.verdict == "match"
+
+
+def _took(timings: Mapping[str, float]) -> str:
+    """Seconds in all, and of the stages that took a tenth of a second or more."""
+    stages = {name: value for name, value in timings.items() if name != "total" and value >= 0.1}
+    parts = ", ".join(f"{name} {value:.1f}" for name, value in stages.items())
+    total = f"took {timings.get('total', sum(timings.values())):.1f} s"
+    return f"{total}: {parts}" if parts else total
 
 
 def _how_far(result: MatchResult) -> str:

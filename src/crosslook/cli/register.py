@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import click
 from pydantic import Field
 
 from crosslook.cli.outcome import Item, finish_batch, finish_one, say_notes, say_skipped
-from crosslook.errors import SettingError
+from crosslook.cli.stages import shown_stages
+from crosslook.errors import CrosslookError, SettingError
 from crosslook.match.settings import ApplyCall, AuditCall, RegisterCall
 from crosslook.options import Cli, Settings
+
+if TYPE_CHECKING:
+    from crosslook.match.scene.plan import ScenePlan
 
 
 class PairsOptions(Settings):
@@ -37,6 +41,10 @@ class RegisterInputs(PairsOptions):
         description="SAR image and optical image of roughly the same place; several optical "
         "files, or a folder of them, are one basemap. Or pairs as for study: folder, table or "
         "public set.",
+    )
+    dry_run: bool = Field(
+        default=False,
+        description="Say how a scene would be cut, and what memory and time that takes; no more.",
     )
 
 
@@ -67,17 +75,54 @@ def register(inputs: RegisterInputs, settings: RegisterCall) -> None:
             )
         sar, *optical = inputs.images
         basemap = optical[0] if len(optical) == 1 else optical
-        finish_one(registering.register(sar, basemap, settings), out)
+        if inputs.dry_run:
+            click.echo(_plan_words(*registering.plan_register(sar, basemap, settings), settings))
+            return
+        with shown_stages():
+            result = registering.register(sar, basemap, settings)
+        finish_one(result, out)
         return
     if not inputs.images:
         raise SettingError("no image was given; give SAR and OPTICAL, or one set of PAIRS.")
+    if inputs.dry_run:
+        raise SettingError("--dry-run is of one scene; give SAR and OPTICAL.")
     from crosslook.data.pairs import open_pairs
 
-    pairs = open_pairs(inputs.images[0], inputs.layout, skip_incomplete=inputs.skip_incomplete)
+    _see_that_it_is_no_image(inputs.images[0])
+    # What has no partner is a failed row of the table, unless it is to be left out.
+    pairs = open_pairs(inputs.images[0], inputs.layout, skip_incomplete=True)
+    skip, incomplete = inputs.skip_incomplete, pairs.incomplete
+    say_notes(note for note in pairs.notes if skip or not note.startswith("left out"))
     items = [Item(pair.id, out / pair.id) for pair in pairs]
     results = registering.register_all(pairs, settings)
-    say_notes(pairs.notes)
-    finish_batch(results, items, out, settings, skip_small=inputs.skip_incomplete)
+    finish_batch(
+        results, items, out, settings, skip_small=skip, incomplete=() if skip else incomplete
+    )
+
+
+def _plan_words(plan: ScenePlan, is_tiled: bool, settings: RegisterCall) -> str:
+    """What a scene would take; or that one grid holds it."""
+    if not is_tiled:
+        return "one working grid holds both images at their resolution: no tiles; seconds"
+    return plan.words(settings.workers or (2 if settings.engine == "ray" else 1))
+
+
+def _see_that_it_is_no_image(place: str) -> None:
+    """Refuse one image where a set of pairs is needed: the second one was forgotten."""
+    from crosslook.geo.raster import RasterFile
+    from crosslook.storage import as_place
+
+    path = Path(place)
+    if not path.is_file() or path.suffix.lower() in (".csv", ".parquet", ".pq"):
+        return
+    try:
+        header = RasterFile(as_place(place)).header
+    except CrosslookError:  # a table under another name
+        return
+    raise SettingError(
+        f"'{header.name}' is one image; the optical one is missing. Give two, as in 'crosslook "
+        f"register {path.name} optical.tif --out FOLDER', or one set of pairs: a folder or a table."
+    )
 
 
 def audit(inputs: AuditInputs, settings: AuditCall) -> None:

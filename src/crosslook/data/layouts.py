@@ -215,7 +215,7 @@ def _has(pattern: str) -> Callable[[Path], bool]:
     return lambda folder: next(iter(folder.glob(pattern)), None) is not None
 
 
-def _published(pattern: str, name: str, member: str = "") -> Finder:
+def _published(pattern: str, name: str, member: str = "", ties: str = "") -> Finder:
     """Make the finder of a set in which the place of an image says its sensor and key.
 
     Parameters
@@ -227,20 +227,48 @@ def _published(pattern: str, name: str, member: str = "") -> Finder:
         ``optical``, and the key in two parts, ``front`` and ``back``.
     member : str
         Expression of what in a key is not of the group; empty where none is known.
+    ties : str
+        Name of the table of tie points beside a SAR image, in terms of the groups of
+        ``name``; empty where a set has none.
     """
     form = re.compile(name)
 
     def find(folder: Path) -> Sides:
         files: dict[str, dict[str, Place]] = {"sar": {}, "optical": {}}
+        tables: dict[str, Place] = {}
         for path in images_in(folder, pattern):
             match = form.fullmatch(f"{path.parent.relative_to(folder).as_posix()}/{path.stem}")
             if match:
                 key = f"{match['front'] or ''}{match['back']}"
                 files["sar" if match["sar"] else "optical"][key] = path
+                table = path.with_name(ties.format(**match.groupdict())) if ties else path
+                if match["sar"] and table != path and table.is_file():
+                    tables[key] = table
         groups = {key: re.sub(member, "", key) for key in files["sar"]} if member else {}
-        return Sides(files["sar"], files["optical"], groups)
+        return Sides(files["sar"], files["optical"], groups, tie_points=tables)
 
     return find
+
+
+def _srif(folder: Path) -> Sides:
+    """SRIF's optical-SAR pairs, those alone whose truth has been repaired.
+
+    Raises
+    ------
+    LayoutError
+        If no pair has a repaired table.
+    """
+    listed = _published("**/pair*.jpg", _SRIF, ties="tiepoints_{number}.csv")(folder)
+    kept = set(listed.tie_points)
+    if not kept:
+        raise LayoutError(
+            f"{folder} is SRIF, whose published truth (gt_*.txt) is wrong: its scales are 1 "
+            "throughout and centres are off by tens of pixels. Lay a repaired table "
+            "tiepoints_N.csv (sar_row, sar_col, optical_row, optical_col) beside pairN_1.jpg, or "
+            "give a table of pairs with a column tie_points."
+        )
+    sar, optical = ({k: v for k, v in listed.of(side).items() if k in kept} for side in MODALITIES)
+    return Sides(sar, optical, tie_points=listed.tie_points)
 
 
 def _qxs(folder: Path) -> Sides:
@@ -260,6 +288,16 @@ _SPACENET = (
 # Both sides have the same name, in some releases with _A and _B.
 _SAR2OPT = r"(?P<front>train|test)(?:(?P<sar>A)|B)(?P<back>/.*?)(?:_[AB])?"
 
+# One case is several pairs of one place; tables name rows and columns of both images.
+_SPACENET9 = (
+    r"(?:.*/)?(?P<front>[^/]+?)_(?:(?P<sar>sar)|optical)(?P<back>_(?:train|publictest|privatetest)"
+    r"(?:_[^/]*)?)"
+)
+_MMIM = r"(?:.*/)?(?P<front>)(?P<back>SO\d+)(?:(?P<sar>a)|b)"
+# Optical before an event, SAR after it; the group is the event.
+_BRIGHT = r"(?:.*/)?(?P<front>)(?:(?P<sar>post)|pre)-event/(?P<back>.+_\d{8})_(?:pre|post)_disaster"
+_SRIF = r"(?:.*/)?(?P<front>pair)(?P<back>(?P<number>\d+))_(?:1|(?P<sar>2))"
+
 _SEN_TIF = _published("ROIs*/s[12]_*/ROIs*.tif", _SEN, r"_p\d+$")
 _TILES = _published("**/[SP]*-[IR]*/*.tif", _SPACENET, r"_tile_\d+$")
 
@@ -273,6 +311,20 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("sen12ms", _has("ROIs*/s1_*/ROIs*.tif"), _SEN_TIF),
     Layout("qxs-saropt", _has("sar_256_oc_0.2"), _qxs),
     Layout("spacenet6", _has("**/SAR-Intensity"), _TILES),
+    Layout(
+        "spacenet9",
+        _has("**/*_optical_*t*.tif"),
+        _published(
+            "**/*_[so]*_*.tif", _SPACENET9, r"_(?:train|p\w+test).*", "{front}_tiepoints{back}.csv"
+        ),
+    ),
+    Layout("mmim", _has("**/SO[0-9]*.mat"), _published("**/SO*.*", _MMIM, ties="{back}.mat")),
+    Layout(
+        "bright",
+        _has("**/post-event/*_????????_post_disaster.tif"),
+        _published("**/*-event/*_disaster.tif", _BRIGHT, r"_\d{8}$"),
+    ),
+    Layout("srif", _has("**/pair[0-9]*_2.jpg"), _srif),
     Layout("sar2opt", _has("t*[tn]A"), _published("t*[tn][AB]/*", _SAR2OPT, "/.*")),
     Layout("optical-sar-dataset", _has("dataset/opt"), lambda at: by_folders(at / "dataset")),
     Layout("folders", has_side_folders, by_folders),  # sar/ and optical/, or as train/sar

@@ -21,6 +21,7 @@ from crosslook.types import MODALITIES, Modality
 class ScenePair:
     """One SAR image and the optical image of the same ground.
 
+    ``tie_points`` is a table of positions in both, where the set has one.
     ``id`` is unique within a set; ``group`` is a coarser unit (tile, season,
     region), read from folders and names such as ``GF3_city_12`` where nothing else
     tells it, and the id itself where none is known. An image is a path, an
@@ -31,6 +32,7 @@ class ScenePair:
     group: str
     sar: Place
     optical: Place
+    tie_points: Place | None = None
 
 
 class Pairs(list[ScenePair]):
@@ -40,11 +42,19 @@ class Pairs(list[ScenePair]):
     ----------
     notes : tuple of str
         What was left out of the set, and why.
+    incomplete : tuple of (str, str)
+        Images without a partner that were left out: each by its name, and what it lacks.
     """
 
-    def __init__(self, pairs: Iterable[ScenePair], notes: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        pairs: Iterable[ScenePair],
+        notes: Iterable[str] = (),
+        incomplete: Iterable[tuple[str, str]] = (),
+    ) -> None:
         super().__init__(pairs)
         self.notes = tuple(notes)
+        self.incomplete = tuple(incomplete)
 
 
 def pair_up(sides: Sides, *, skip: bool = False) -> Pairs:
@@ -57,25 +67,28 @@ def pair_up(sides: Sides, *, skip: bool = False) -> Pairs:
     """
     matches, alone = match_keys(sides)
     alone, aside = _set_aside(alone)
-    missing = [
-        f"{key} ({other} is missing)"
+    lacking = [
+        (key, str(other))
         for side, other in zip(MODALITIES, reversed(MODALITIES), strict=True)
         for key in alone[side]
     ]
+    missing = [f"{key} ({other} is missing)" for key, other in lacking]
     if missing and not (skip and matches):
         raise LayoutError(_without_partner(sides, matches, alone, missing))
     pairs = []
     for match in matches:
         sar, optical = sides.sar[match.sar], sides.optical[match.optical]
         group = sides.groups.get(match.sar) or match.id
-        pairs.append(ScenePair(match.id, group, sar, optical))
+        ties = sides.tie_points.get(match.sar)
+        pairs.append(ScenePair(match.id, group, sar, optical, ties))
     notes = []
     if aside:
         notes.append(f"{len(aside)} file(s) are no images by their names: {some_of(aside)}")
     if missing:
         what = f"left out {len(missing)} file(s) without a partner, {len(matches)} pairs remain"
         notes.append(f"{what}: {some_of(missing)}")
-    return Pairs(pairs, notes)
+    words = {"sar": "SAR", "optical": "optical"}
+    return Pairs(pairs, notes, [(k, f"the {words[o]} image is missing") for k, o in lacking])
 
 
 def _set_aside(
@@ -236,7 +249,8 @@ def _with_groups(source: Path, folder: Path, pairs: Pairs) -> Pairs:
             f"{', '.join(alone[:3])}; neighbours among them are not kept together."
         )
     named = (next((groups[n] for n in _names_of(p) if n in groups), p.group) for p in pairs)
-    return Pairs([replace(p, group=group) for p, group in zip(pairs, named, strict=True)], notes)
+    grouped_pairs = [replace(p, group=group) for p, group in zip(pairs, named, strict=True)]
+    return Pairs(grouped_pairs, notes, pairs.incomplete)
 
 
 def find_layout(folder: Path, name: str = "auto") -> Finder:
@@ -273,7 +287,7 @@ def open_pairs(source: str | Path, layout: str = "auto", *, skip_incomplete: boo
     ----------
     source : path or address
         A CSV or Parquet table with columns ``sar``, ``optical`` and optionally
-        ``id`` and ``group``, or a folder in one of the layouts of
+        ``id``, ``group`` and ``tie_points``, or a folder in one of the layouts of
         :mod:`crosslook.data.layouts`. Relative paths of a table are relative
         to it and stay below its folder; what lies elsewhere is named by an
         absolute path, an address or a name that GDAL knows. Other columns are
@@ -313,13 +327,15 @@ def open_pairs(source: str | Path, layout: str = "auto", *, skip_incomplete: boo
             f"no pairs in {source}; it needs SAR and optical files of equal stem, or give "
             f"{table_of('sar/a.tif', 'optical/a.tif')}."
         )
-    return Pairs(grouped(sorted(pairs, key=lambda pair: pair.id)), pairs.notes)
+    in_order = grouped(sorted(pairs, key=lambda pair: pair.id))
+    return Pairs(in_order, pairs.notes, pairs.incomplete)
 
 
 def _read_table(path: Path, *, skip: bool) -> Pairs:
     """Read a table of pairs; rows that lack an image are left out where that is requested."""
     pairs: list[ScenePair] = []
     lacking: list[str] = []
+    incomplete: list[tuple[str, str]] = []
     columns, rows = read_text_table(path)
     if absent := {"sar", "optical"} - set(columns):
         raise LayoutError(
@@ -334,6 +350,8 @@ def _read_table(path: Path, *, skip: bool) -> Pairs:
         )
         if lost is not None:
             lacking.append(f"row {number} ({lost or 'an empty path'})")
+            what = f"{lost} is not a file or a product" if lost else "a path is empty"
+            incomplete.append((row.get("id") or f"row-{number}", f"{path}, row {number}: {what}"))
             if not skip:
                 raise LayoutError(
                     f"{where}: {lost} is not a file or the folder of a product; mend the row, or "
@@ -345,12 +363,13 @@ def _read_table(path: Path, *, skip: bool) -> Pairs:
             continue
         name = row.get("id") or stem_of(places[0])
         _check_id(where, name)
-        pairs.append(ScenePair(name, row.get("group") or name, *places))
+        ties = _below(path, where, row["tie_points"]) if row.get("tie_points") else None
+        pairs.append(ScenePair(name, row.get("group") or name, places[0], places[1], ties))
     twice = [name for name, count in Counter(p.id for p in pairs).items() if count > 1]
     if twice:
         raise LayoutError(f"{path}: id '{min(twice)}' is in more than one row; make it unique.")
     notes = [f"left out {len(lacking)} of {len(rows)} rows that lack an image: {some_of(lacking)}"]
-    return Pairs(pairs, notes if lacking else [])
+    return Pairs(pairs, notes if lacking else [], incomplete)
 
 
 def _check_id(where: str, name: str) -> None:

@@ -126,6 +126,8 @@ class Sides:
         Images by key. Those of equal keys are a pair.
     groups : mapping of key to str
         Region, tile or acquisition, where the layout knows it.
+    tie_points : mapping of key to place
+        Tables of positions in both images, where the set has them.
     folder : Path, optional
         Where ``groups.csv`` may lie, if not in the folder of the set itself.
     """
@@ -134,6 +136,7 @@ class Sides:
     optical: dict[str, Place]
     groups: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
+    tie_points: Mapping[str, Place] = field(default_factory=dict)
 
     def of(self, side: Modality) -> dict[str, Place]:
         """The images of one side."""

@@ -46,6 +46,8 @@ def read_text_table(path: Path) -> tuple[tuple[str, ...], list[Row]]:
 
 
 def _decoded(data: bytes) -> str:
+    if b"\0" in data[:4096]:
+        raise ValueError("it holds pixels or other binary data, no text")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:

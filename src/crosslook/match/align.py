@@ -265,7 +265,7 @@ def against_chance(points: TiePoints, last: Stage) -> tuple[float, float]:
     # Two points' worth of agreement is what the fit itself brings about.
     hits = max(0.0, fraction * independent - 2.0)
     tail = float(betainc(max(hits, 1e-9), independent - hits + 1.0, agree)) if hits > 0 else 1.0
-    chance = -float(np.log10(max(tail, 1e-100)))
+    chance = 0.0 - float(np.log10(max(tail, 1e-100)))  # no -0.0
     return max(0.0, (fraction - agree) / (1.0 - agree)), min(_MOST_CHANCE, chance)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import struct
 import zlib
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from crosslook.atomic import write_bytes, write_csv, write_text
+from crosslook.atomic import write_csv, write_text
 from crosslook.geo.grey import GreyImage
 from crosslook.geo.grid import crs_of, file_crs, is_placed, to_lonlat
 from crosslook.geo.image import Image, ImageFile
@@ -26,7 +25,7 @@ from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform, scaling, shift_by
 from crosslook.match.warp import covered_window, warp
 from crosslook.options import WritingOptions
-from crosslook.types import Array, Window
+from crosslook.types import Array, Mask, Window
 from crosslook.written import MARK, beside, has_header, has_keys, is_marked, refuse_foreign
 
 Pixels = NDArray[np.uint8]
@@ -46,8 +45,12 @@ WRITTEN = {
     FIELD_FILE: is_marked,
     QUALITY_FILE: is_marked,
     TILES_FILE: has_header(TILE_COLUMNS),
+    "footprint.geojson": is_marked,
     "aligned.tif": is_marked,
+    "before.png": is_marked,
+    "after.png": is_marked,
     "overlay.png": is_marked,
+    "residuals.png": is_marked,
     "swipe.html": is_marked,
     REPORT_FILE: is_marked,
 }
@@ -58,7 +61,7 @@ _PNG_HEADER = 33  # bytes of the signature and the first chunk
 _SQUARES = 8
 _GAP_PX = 8
 _EDGE_COLOUR = (255, 220, 0)
-_TEMPLATE = Path(__file__).with_name("swipe.html")
+_EDGE_BLUR_PX = 3.5
 
 
 def check_out(settings: WritingOptions) -> None:
@@ -113,6 +116,17 @@ def _write_qgis(
         numbers = [to[0], to[1], at[0], at[1], int(inlier), right, down, np.hypot(right, down)]
         lines.append(",".join(f"{number:.10g}" for number in numbers))
     write_text(target, "\n".join(lines) + "\n")
+
+
+def write_footprint(path: Path, lonlat: Array, about: dict[str, Any]) -> None:
+    """Write the outline of a SAR image (n, 2), closed, as a polygon of GeoJSON (RFC 7946)."""
+    ring = np.round(lonlat, 9)
+    area = np.sum(ring[:-1, 0] * ring[1:, 1] - ring[1:, 0] * ring[:-1, 1])
+    ring = ring if area > 0 else ring[::-1]  # counterclockwise
+    geometry = {"type": "Polygon", "coordinates": [ring.tolist()]}
+    feature = {"type": "Feature", "geometry": geometry, "properties": about}
+    collection = {"type": "FeatureCollection", "generator": MARK, "features": [feature]}
+    write_text(path, json.dumps(collection) + "\n")
 
 
 def tie_point_rows(
@@ -189,12 +203,18 @@ def colours_of(image: Image) -> Pixels:
     return np.ascontiguousarray((bands * 255).round().astype(np.uint8).transpose(1, 2, 0))
 
 
-def overlay(optical: Pixels, sar: Pixels) -> Pixels:
-    """Left a checkerboard of both (H, W, 3), right the SAR image's edges over the optical one."""
+def checkerboard(optical: Pixels, sar: Pixels, valid: Mask | None = None) -> Pixels:
+    """Squares of both (H, W, 3) by turns; where the SAR image holds nothing, the optical one."""
     height, width = optical.shape[:2]
     side = max(1, min(height, width) // _SQUARES)
     odd = (np.arange(height)[:, None] // side + np.arange(width)[None] // side) % 2 == 1
-    return _beside(np.where(odd[..., None], sar, optical), _edges_over(optical, sar))
+    odd = odd if valid is None else odd & valid
+    return np.where(odd[..., None], sar, optical)
+
+
+def overlay(optical: Pixels, sar: Pixels) -> Pixels:
+    """Left a checkerboard of both (H, W, 3), right the SAR image's edges over the optical one."""
+    return _beside(checkerboard(optical, sar), edges_over(optical, sar))
 
 
 def shift_preview(sar: GreyImage, optical: Image, shift: tuple[float, float]) -> bytes:
@@ -203,7 +223,7 @@ def shift_preview(sar: GreyImage, optical: Image, shift: tuple[float, float]) ->
     panels = []
     for move in ((0.0, 0.0), shift):
         warped = warp(sar, shift_by(*move), optical.shape)
-        panels.append(_edges_over(base, _grey_rgb(warped.values)))
+        panels.append(edges_over(base, _grey_rgb(warped.values)))
     return png_of(_beside(*panels))
 
 
@@ -217,30 +237,23 @@ def _beside(left: Pixels, right: Pixels) -> Pixels:
     return np.hstack([left, np.full((left.shape[0], _GAP_PX, 3), 255, np.uint8), right])
 
 
-def _edges_over(base: Pixels, other: Pixels) -> Pixels:
-    """The edges of ``other`` (H, W, 3) in yellow over a pale ``base``."""
-    grey = cv2.cvtColor(cv2.GaussianBlur(other, (0, 0), 3.5), cv2.COLOR_RGB2GRAY)
+def edges_over(base: Pixels, other: Pixels, valid: Mask | None = None) -> Pixels:
+    """The edges of ``other`` (H, W, 3) in yellow over a pale ``base``.
+
+    The border of what is ``valid`` of it is no edge: it would draw a frame.
+    """
+    grey = cv2.cvtColor(cv2.GaussianBlur(other, (0, 0), _EDGE_BLUR_PX), cv2.COLOR_RGB2GRAY)
     gradient = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
-    high = float(np.percentile(gradient, 94))
+    inside = np.ones(grey.shape, np.bool_)
+    if valid is not None:
+        around = 2 * round(3.5 * _EDGE_BLUR_PX) + 1
+        padded = cv2.copyMakeBorder(valid.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+        inside = cv2.erode(padded, np.ones((around, around), np.uint8))[1:-1, 1:-1] > 0
+    high = float(np.percentile(gradient[inside], 94)) if inside.any() else 1.0
     lines = cv2.Canny(grey, high * 0.4, max(high, 1.0), L2gradient=True)
     out = (base * 0.7).astype(np.uint8)
-    out[lines > 0] = _EDGE_COLOUR
+    out[(lines > 0) & inside] = _EDGE_COLOUR
     return out
-
-
-def write_images(out: Path, optical: Pixels, sar: Pixels, title: str, verdict: str) -> None:
-    """Write ``overlay.png``, and ``swipe.html``: one page that needs nothing else."""
-    from jinja2 import Template
-
-    write_bytes(out / "overlay.png", png_of(overlay(optical, sar)))
-    height, width = optical.shape[:2]
-    urls = {
-        name: "data:image/jpeg;base64," + base64.b64encode(jpeg_of(image)).decode("ascii")
-        for name, image in (("sar", sar), ("optical", optical))
-    }
-    page = Template(_TEMPLATE.read_text(encoding="utf-8"), autoescape=True)
-    text = page.render(title=title, verdict=verdict, width=width, height=height, **urls)
-    write_text(out / "swipe.html", text + "\n")
 
 
 def jpeg_of(image: Pixels) -> bytes:

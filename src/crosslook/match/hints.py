@@ -31,7 +31,7 @@ def held_out(match: dict[str, Any]) -> HeldOut | None:
 def relief_hint(match: dict[str, Any]) -> str:
     """What is known of hills under a match whose model does not follow them; else empty."""
     model = str((match.get("transform") or {}).get("model", ""))
-    if match["verdict"] != "match" or model in ("", "tps", "relief"):
+    if match["verdict"] != "match" or model in ("", "tps", "relief", "field") or "scene" in match:
         return ""
     errors, pixel = _errors_px(match), int(match.get("working_pixel", 1))
     if "relief" in errors and model in errors:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
@@ -28,12 +29,14 @@ from crosslook.match.sides import announced, check_sides
 from crosslook.match.starts import SearchArea, Start, search_areas, start_of
 from crosslook.match.transform import Transform
 from crosslook.match.warped_file import RESAMPLING
+from crosslook.match.working_grid import MARGIN, choose_grid
 from crosslook.options import after_one, after_two, record
 from crosslook.progress import stage, timer, timings
 from crosslook.storage import Place
 
 if TYPE_CHECKING:  # what knows sets of pairs is not needed for one
     from crosslook.data.pairs import ScenePair
+    from crosslook.match.scene.plan import ScenePlan
 
 Source = Place | RasterArray | ImageFile
 """A path, an address, a product folder, an array or an opened image."""
@@ -91,10 +94,42 @@ def register(sar_image: Source, optical_image: Basemap, settings: RegisterCall) 
     """
     check_out(settings)
     tools = open_tools(settings)
-    result = _registered(sar_image, optical_image, None, settings, *tools)
+    found = _registered(sar_image, optical_image, None, settings, *tools)
+    result = _on_scene(found, settings)
     if settings.out is not None:
         result.write(settings.out, force=settings.force, overwrite=settings.overwrite)
     return result
+
+
+def plan_register(
+    sar_image: Source, optical_image: Basemap, settings: RegisterCall
+) -> tuple[ScenePlan, bool]:
+    """Say what :func:`register` would match in tiles, and whether it would; nothing is matched.
+
+    The images are where their georeferences, or the points of the settings, put them.
+    """
+    from crosslook.match.scene.plan import plan_scene
+
+    images = _opened(sar_image, optical_image, settings)
+    placed = start_of(*images, settings.points)
+    plan = plan_scene(images, placed, settings.spacing)
+    working = choose_grid(*images, placed, MARGIN).factor
+    return plan, settings.spacing is not None or working >= 2 * plan.factor
+
+
+def _on_scene(found: MatchResult, settings: RegisterSettings, name: str = "") -> MatchResult:
+    """Match a pair larger than the working grid in tiles; ``name`` is of one of a batch."""
+    from crosslook.match.scene.match import match_scene
+    from crosslook.match.scene.tiles import Engine
+
+    if not isinstance(settings, RegisterCall):
+        return match_scene(found, settings)
+    workers = settings.workers or (2 if settings.engine == "ray" else 1)
+    out = None if settings.out is None else Path(settings.out) / name
+    if settings.engine == "ray" and out is None:
+        raise SettingError("--engine ray needs --out: a folder that all workers reach.")
+    engine = Engine(settings.engine, workers, settings.ray_address)
+    return match_scene(found, settings, out, engine)
 
 
 def _registered(
@@ -162,6 +197,7 @@ def with_model(
         return found
     if settings.model == "auto" and _is_hopeless(found.evidence):
         return found
+    stage("model")
     with timer("model"):
         request = _request(found, area, settings)
         selection = select_model(found.pair, found.transform, request)
@@ -215,8 +251,8 @@ def _request(found: Alignment, area: SearchArea, settings: RegisterSettings) -> 
     reference = area.pair.start if area.as_placed else found.transform
     flat = FLAT_MODELS if area.as_placed else tuple(m for m in FLAT_MODELS if m != "shift")
     models: tuple[TransformModel, ...] = (*flat, "relief") if found.is_match else flat
-    if settings.model != "auto":
-        models = (settings.model,)
+    if settings.model not in ("auto", "field"):  # a field is one of the whole scene
+        models = (cast("TransformModel", settings.model),)
     grid, heights = found.pair.grid, None
     if grid is None or reference is None:
         return ModelRequest(models, area.pair.start, seed=settings.seed)
@@ -278,6 +314,22 @@ def make_result(
     )
 
 
+def register_with(
+    sar_image: Source,
+    optical_image: Basemap,
+    settings: RegisterSettings,
+    tools: tuple[Extractor, Matcher],
+) -> MatchResult:
+    """Register as :func:`register` does, by an extractor and a matcher that are open already.
+
+    Parameters
+    ----------
+    tools : (Extractor, Matcher)
+        As :func:`~crosslook.match.matchers.open_tools` gives them for these settings.
+    """
+    return _registered(sar_image, optical_image, None, settings, *tools)
+
+
 @after_one(RegisterSettings)
 def register_all(
     pairs: Iterable[ScenePair], settings: RegisterSettings
@@ -291,7 +343,8 @@ def register_all(
     tools = open_tools(settings)
     for pair in pairs:
         try:
-            yield _registered(pair.sar, pair.optical, None, settings, *tools)
+            found = _registered(pair.sar, pair.optical, None, settings, *tools)
+            yield _on_scene(found, settings, pair.id)
         except CrosslookError as error:
             yield Failure(pair.id, error)
 
@@ -308,4 +361,4 @@ def register_from(
         or three tie points set by hand give one.
     """
     tools = open_tools(settings)
-    return _registered(sar_image, optical_image, start, settings, *tools)
+    return _on_scene(_registered(sar_image, optical_image, start, settings, *tools), settings)

@@ -24,13 +24,14 @@ from crosslook.geo.grid import (
 )
 from crosslook.geo.image import ImageFile
 from crosslook.geo.raster import RasterFile
+from crosslook.match.drawn import Scene, write_drawings
 from crosslook.match.evidence import Evidence, Explanation, Label, explain
 from crosslook.match.files import (
     WRITTEN,
     jpeg_of,
     overlay,
     side_by_side,
-    write_images,
+    write_footprint,
     write_tie_points,
 )
 from crosslook.match.hints import HeldOut, held_out, relief_hint
@@ -40,6 +41,7 @@ from crosslook.match.overlays import LeftOut
 from crosslook.match.placement import placement
 from crosslook.match.scene.report import SceneReport, write_report
 from crosslook.match.scene.result import REPORT_FILE, SceneMatch
+from crosslook.match.scene.store import forget_tiles
 from crosslook.match.settings import Search
 from crosslook.match.sides import Warned
 from crosslook.match.tie_points import TiePoints
@@ -288,10 +290,10 @@ class MatchResult:
     def write(self, out: str | Path, *, force: bool = False, overwrite: bool = False) -> list[Path]:
         """Write ``match.json`` and, where there is a match, everything it allows.
 
-        ``match.json`` and the tie points are always written. ``aligned.tif``,
-        ``overlay.png`` and ``swipe.html`` show a warped image, which misleads
-        where it is wrong: they are written for the verdict ``match``, or with
-        ``force`` for any transform at all. What an earlier run left under these
+        ``match.json``, the tie points and, where there is a transform, images for the eye
+        are always written; those of no match say on themselves that it is refused.
+        ``aligned.tif`` misleads where it is wrong: it is written for the verdict ``match``,
+        or with ``force`` for any transform at all. What an earlier run left under these
         names is removed first, so that a folder never mixes two matches; a file of
         other origin is in the way, unless ``overwrite`` replaces it.
 
@@ -326,14 +328,26 @@ class MatchResult:
             self.scene.write(out, self.optical.grid, self.verdict)
         if transform is not None and (force or self.verdict == "match"):
             write_aligned(out / "aligned.tif", self.sar, self.optical, transform, self.verdict)
-            panels = side_by_side(self.sar, self.optical, transform)
-            words = f"{self.verdict}, confidence {self.confidence_text}"
-            write_images(out, *panels, f"{self.sar.name} on {self.optical.name}", words)
+        if transform is not None:
+            write_drawings(out, self.drawn(transform))
+        if self.footprint is not None and "lonlat" in self.footprint:
+            about = {"verdict": self.verdict, "confidence": self.to_dict()["confidence"],
+                     "expected_error_m": self.expected_error_m, "sar": self.sar.name,
+                     "optical": self.optical.name}  # fmt: skip
+            write_footprint(out / "footprint.geojson", np.array(self.footprint["lonlat"]), about)
         if transform is not None and self.scene is not None:
             self._write_report(out / REPORT_FILE, transform, self.scene)
         # Last, so that its presence says that the others are complete.
         write_text(out / "match.json", json.dumps(self.to_dict(), indent=2, default=_plain) + "\n")
+        forget_tiles(out)
         return [out / name for name in WRITTEN if (out / name).exists()]
+
+    def drawn(self, transform: Transform) -> Scene:
+        """What is drawn of the match under a transform."""
+        return Scene(
+            self.sar, self.optical, transform, self.tie_points, self.verdict,
+            self.confidence_text, self.error_text, self.reason,
+        )  # fmt: skip
 
     def _write_report(self, path: Path, transform: Transform, scene: SceneMatch) -> None:
         """Of a scene, whatever its verdict: the page says it, and shows where it fits."""

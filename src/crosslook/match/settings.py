@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -24,7 +24,7 @@ from crosslook.options import (
 
 Model = Literal["shift", "similarity", "affine", "homography", "tps"]
 TransformModel = Literal[Model, "relief", "field"]
-RegisterModel = Literal["auto", Model, "relief"]
+RegisterModel = Literal["auto", Model, "relief", "field"]
 Search = Literal["initial", "requested", "expanded", "atlas"]
 """How far a match was searched for."""
 
@@ -98,6 +98,8 @@ FactorOption = Annotated[
 class ReachOptions(Settings):
     """How far a SAR image may lie from where it is said to lie."""
 
+    GROUP: ClassVar[str] = "How far is searched"
+
     shift: Annotated[float | None, Cli(metavar="DISTANCE")] = Field(
         default=None,
         gt=0.0,
@@ -127,6 +129,8 @@ class ReachOptions(Settings):
 class ReliefOptions(ReadingOptions):
     """What is known of the ground and of how the sensor looked, for hills."""
 
+    GROUP: ClassVar[str] = "Hills"
+
     heading: Annotated[float | None, Cli(metavar="DEGREES", default="as hills are displaced")] = (
         Field(
             default=None,
@@ -149,6 +153,8 @@ class ReliefOptions(ReadingOptions):
 class HintOptions(Settings):
     """What a user knows of two images beyond their files."""
 
+    GROUP: ClassVar[str] = "Masks and points"
+
     mask: Annotated[Path | None, Cli(metavar="FILE")] = Field(
         default=None, description="Raster that is 0 where the SAR image is not to be matched."
     )
@@ -158,6 +164,39 @@ class HintOptions(Settings):
     points: Annotated[Path | None, Cli(metavar="FILE")] = Field(
         default=None, description="Points to start from: CSV as tie_points.csv, or .points of QGIS."
     )
+
+
+class SceneOptions(Settings):
+    """How a pair larger than the working grid is matched in tiles."""
+
+    spacing: Annotated[float | None, Cli(metavar="PIXELS", default="what the data support")] = (
+        Field(
+            default=None,
+            ge=6.0,
+            le=4096.0,
+            description="Match in tiles, with a tie point every so many optical pixels.",
+        )
+    )
+
+
+class EngineOptions(Settings):
+    """Where the tiles of a scene are matched; no result depends on it."""
+
+    engine: Literal["local", "ray"] = Field(
+        default="local", description="Tiles on this machine, or on a Ray cluster."
+    )
+    workers: Annotated[int | None, Cli(default="1, or 2 with ray")] = Field(
+        default=None, ge=1, le=1024, description="Processes, or actors, that match tiles."
+    )
+    ray_address: Annotated[str | None, Cli(metavar="ADDRESS", default="one on this machine")] = (
+        Field(default=None, description="Running cluster, as ray://host:10001.")
+    )
+
+    @model_validator(mode="after")
+    def _address_needs_ray(self) -> Self:
+        if self.engine != "ray" and self.ray_address is not None:
+            raise SettingError("ray_address does nothing without --engine ray.")
+        return self
 
 
 class MatcherOptions(Settings):
@@ -183,7 +222,13 @@ class MatcherOptions(Settings):
 
 
 class RegisterSettings(
-    HintOptions, SeedOption, ReachOptions, MatcherOptions, ReliefOptions, ModelOptions
+    SceneOptions,
+    HintOptions,
+    SeedOption,
+    ReachOptions,
+    MatcherOptions,
+    ReliefOptions,
+    ModelOptions,
 ):
     """How one image is brought onto another."""
 
@@ -196,7 +241,7 @@ class RegisterSettings(
     )
 
 
-class RegisterCall(WritingOptions, RegisterSettings):
+class RegisterCall(WritingOptions, EngineOptions, RegisterSettings):
     """The same, and where the files go."""
 
 

@@ -19,7 +19,7 @@ from crosslook.match.pose_search import PoseRange, search_poses
 from crosslook.match.settings import RegisterSettings, Search, factors
 from crosslook.match.transform import Transform
 from crosslook.match.working_grid import MARGIN, widest_margin
-from crosslook.progress import timer
+from crosslook.progress import stage, timer
 
 NEIGHBOURHOOD = PoseRange(3.0, (0.97, 1.03), shift=64.0, rotation_step=1.5, scale_step=0.031)
 """Poses tried around a start that leads nowhere by templates."""
@@ -92,6 +92,7 @@ class SearchArea:
         if self.as_placed:
             yield Start(self.pair.start, self.name)
         for searches, finer in enumerate((False, True) if self.is_refined else (False,), 1):
+            stage("pose search")
             with timer("pose search"):
                 found = search_poses(self.pair, self.poses, self.count, finer=finer)
             for one in found:

@@ -81,7 +81,7 @@ def write_report(run: Path, *, overwrite: bool = False) -> Path:
         headline=_headline(results),
         summary=_summary(results),
         sections=sections,
-        finite=_finite,
+        finite=finite,
         hover=hover_thumbnails(results),
         css=Markup((templates / "report.css").read_text(encoding="utf-8")),
         js=Markup((templates / "report.js").read_text(encoding="utf-8")),
@@ -98,12 +98,12 @@ def write_report(run: Path, *, overwrite: bool = False) -> Path:
     return path
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """Put null for what JSON cannot hold: a missing value or interval is not drawn."""
     if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
+        return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
+        return [finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -56,12 +56,9 @@ def made_report(folder: Path, size: int = 512, every: int = 6, **options: Any) -
         _tile(window, points, transform) for window in Window.whole(scene.shape).tiles(_TILE)
     )
     geometry = {
-        "model": "field",
-        "candidates": [
-            {"model": "affine", "held_out_px": 6.1},
-            {"model": "field", "held_out_px": 0.48},
-        ],
-        "relief": {"range_degrees": 0.0},
+        "selected": "field",
+        "held_out_median_px": {"map": 6.1, "relief": 1.2, "field": 0.48},
+        "direction_degrees": 0.0,
     }
     match = SceneMatch(base, 1, quality, tiles, geometry)
     panels = side_by_side(sar, optical, transform)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -328,5 +328,7 @@ def _cover_at(
 ) -> tuple[LandCover, FloatArray]:
     """Land cover and fine detail; of another world for another word of ``when``."""
     cover = make_landcover(stream(scene.seed, f"landcover{when}"), y, x, scene.gsd, terrain)
+    if scene.objects != 1.0:
+        cover = replace(cover, height=cover.height * np.float32(scene.objects))
     name = f"texture{when}"
     return cover, fractal_noise(stream(scene.seed, name), y, x, 160.0, octaves=3, gain=0.8)

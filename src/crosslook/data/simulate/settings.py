@@ -59,6 +59,12 @@ class SceneOptions(SeedOption):
     relief: Annotated[float, Cli(metavar="METRES")] = Field(
         default=120.0, ge=0.0, le=1000.0, description="Height of the hills."
     )
+    objects: Annotated[float, Cli(metavar="FACTOR")] = Field(
+        default=1.0,
+        ge=0.0,
+        le=1.0,
+        description="Height of houses and trees, as a factor; at 0 only terrain is displaced.",
+    )
     look: Look = Field(default="east", description="Direction in which the radar looks.")
     incidence: Annotated[float, Cli(metavar="DEGREES")] = Field(
         default=38.0, ge=20.0, le=60.0, description="Incidence angle of the radar."

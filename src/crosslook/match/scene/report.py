@@ -31,6 +31,11 @@ _ARROW = 26.0  # pixels of a map of 600 that a long displacement is drawn with
 _WORST, _CHIP = 10, 288  # tiles with images, and pixels along a side of each
 _DRAWS = 400  # of the bootstrap over tiles
 _MOST_STD = 2.0
+_GEOMETRIES = {
+    "map": "one map",
+    "relief": "one map, and relief along the range",
+    "field": "a smooth field",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +74,7 @@ class SceneReport:
     @property
     def direction(self) -> tuple[tuple[str, str], Array]:
         """What both axes are called, and their unit vectors (row, column), shape (2, 2)."""
-        degrees = (self.scene.geometry.get("relief") or {}).get("range_degrees")
+        degrees = self.scene.geometry.get("direction_degrees")
         if degrees is None:  # nothing says how the sensor looked
             return ("down the rows", "along the columns"), np.eye(2)
         down, right = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
@@ -104,7 +109,6 @@ def write_report(path: Path, report: SceneReport) -> None:
             **dict(zip(("before", "after"), map(_within, lengths), strict=True)),
         }
     )
-    heads, candidates = _candidates(report.scene.geometry)
     text = Template(_TEMPLATE.read_text(encoding="utf-8"), autoescape=True).render(
         title=f"{report.sar.name} on {report.optical.name}",
         verdict=report.verdict,
@@ -112,8 +116,7 @@ def write_report(path: Path, report: SceneReport) -> None:
         figures=_figures(report, lengths, tile),
         words=dict(zip(("before", "after"), (_median(one, tile) for one in lengths), strict=True)),
         plots=plots,
-        heads=heads,
-        candidates=candidates,
+        candidates=_candidates(report.scene),
         chips=chips,
         notes=report.notes,
         data=data,
@@ -197,23 +200,17 @@ def _within(lengths: Array) -> str:
     return ", ".join(f"{(lengths <= most).mean():.0%} within {most} px" for most in (1, 2, 5))
 
 
-def _candidates(geometry: dict[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
-    """The comparison of ``match.json`` as a table: heads, and lines of cells."""
-    rows = [row for row in geometry.get("candidates") or () if isinstance(row, dict)]
-    heads = list(dict.fromkeys(key for row in rows for key in row))
-    taken = geometry.get("model") or geometry.get("taken")
-    lines = [
+def _candidates(scene: SceneMatch) -> list[dict[str, Any]]:
+    """What the geometry was chosen from: name, median of held-out tie points, whether taken."""
+    medians = scene.geometry.get("held_out_median_px") or {}
+    return [
         {
-            "cells": ["" if row.get(key) is None else _cell(row[key]) for key in heads],
-            "taken": taken is not None and next(iter(row.values())) == taken,
+            "name": _GEOMETRIES.get(kind, kind),
+            "median": "not known" if median is None else f"{median * scene.pixel:.2f} px",
+            "taken": kind == scene.geometry.get("selected"),
         }
-        for row in rows
+        for kind, median in medians.items()
     ]
-    return [head.replace("_", " ") for head in heads], lines
-
-
-def _cell(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _tile_of(tiles: Sequence[SceneTile], points: Array) -> Array:

@@ -32,17 +32,18 @@ def curve_figures(results: Results) -> list[PaperFigure]:
             + conditions(results, [results.lead[0].row])
         )
         drawn = sweep_figure(members, results.rows, results.lead)
-        figures.append(_figure(f"sweep-{slug(model)}-{slug(option)}", caption, drawn))
+        figures.append(curve_figure(f"sweep-{slug(model)}-{slug(option)}", caption, drawn))
     rows = results.of("robustness")
     for name in disturbances(rows):
         words = name.replace("-", " ")
         caption = f"Recall at 1 by {words}, SAR to optical. {conditions(results, rows[:1])}"
         drawn = robustness_curves(rows, name)
-        figures.append(_figure(f"robustness-{slug(name)}", caption, drawn))
+        figures.append(curve_figure(f"robustness-{slug(name)}", caption, drawn))
     return figures
 
 
-def _figure(name: str, caption: str, drawn: Figure) -> PaperFigure:
+def curve_figure(name: str, caption: str, drawn: Figure) -> PaperFigure:
+    """One column with the curves of a figure of the report."""
     lines = (len(drawn["data"]) + 1) // 2
     return PaperFigure(name, caption, (COLUMN, 2.3 + 0.16 * lines), partial(_draw, drawn))
 

@@ -1,0 +1,172 @@
+"""A scene at its own resolution: tiles, inliers, geometry, verdict. Start here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from crosslook.extract.registry import open_model
+from crosslook.match.relief import view_geometry
+from crosslook.match.result import MatchResult
+from crosslook.match.scene.consensus import Nodes, find_inliers
+from crosslook.match.scene.field import Geometry, fit_geometry
+from crosslook.match.scene.plan import ScenePlan, factors_of, plan_scene
+from crosslook.match.scene.result import SceneMatch
+from crosslook.match.scene.store import tile_store
+from crosslook.match.scene.tiles import Engine, TileJob, match_tiles
+from crosslook.match.scene.verdict import quality_of, tiles_of
+from crosslook.match.settings import RegisterSettings
+from crosslook.match.tie_points import TiePoints
+from crosslook.match.transform import LatticeField, Transform, flat
+from crosslook.match.working_grid import WorkingGrid
+from crosslook.progress import timer, timings
+from crosslook.types import Array, FloatArray, Window
+
+LATTICE_PX = 8
+"""Pixels of the matched grid between the nodes of the displacement that is written."""
+
+_SHOWN = ("match", "uncertain")
+
+
+def match_scene(
+    found: MatchResult,
+    settings: RegisterSettings,
+    out: Path | None = None,
+    engine: Engine | None = None,
+) -> MatchResult:
+    """Follow in tiles what the one map of a pair leaves, where the pair is larger than that saw.
+
+    Parameters
+    ----------
+    found : MatchResult
+        Of the working grid.
+    settings : RegisterSettings
+        With ``spacing`` every pair is matched in tiles.
+    out : Path, optional
+        Folder of the result, in which tiles wait for the others; a run that was stopped goes on.
+    engine : Engine, optional
+
+    Returns
+    -------
+    MatchResult
+        ``found`` itself where the working grid has shown all there is, or nothing was found.
+    """
+    start = found.transform
+    if start is None or found.verdict not in _SHOWN or found.window is not None:
+        return found
+    images = found.sar, found.optical
+    factor, _ = factors_of(images, start.without_field)
+    if settings.spacing is None and found.working_pixel < 2 * factor:
+        return found
+    plan = plan_scene(images, start, settings.spacing)
+    with timings() as seconds:
+        with timer("tiles"), tile_store(out) as store:
+            extractor = open_model(settings.extractor, settings)
+            job = TileJob.of(plan, extractor, settings, store)
+            values, failed = match_tiles(job, engine or Engine())
+        with timer("field"):
+            result = _assembled(found, plan, values, failed, settings)
+    spent = {name: value for name, value in found.timings.items() if name != "total"} | seconds
+    return replace(result, timings={**spent, "total": sum(spent.values())})
+
+
+def _assembled(
+    found: MatchResult,
+    plan: ScenePlan,
+    values: FloatArray,
+    failed: dict[int, str],
+    settings: RegisterSettings,
+) -> MatchResult:
+    """The result of the scene from the displacements of all nodes."""
+    nodes = find_inliers(values, plan)
+    if not nodes.inlier.any():
+        return found
+    at = (plan.positions(Window.whole(plan.shape)) - plan.window.corner) / plan.factor
+    geometry = fit_geometry(nodes, at, plan.spacing, settings.model, _direction(plan, settings))
+    base, linear = _corrected(plan, geometry)
+    transform = base
+    if geometry.kind != "map":
+        transform = Transform((*base.maps, _lattice(plan, geometry, linear)), "field")
+    tiles = tiles_of(plan, nodes, geometry, failed)
+    scene = SceneMatch(
+        base, plan.factor, quality_of(plan, nodes, geometry, linear), tiles, geometry.summary
+    )
+    errors = np.array([
+        (tile.expected_error_px, tile.inliers) for tile in tiles
+        if tile.verdict == "match" and tile.expected_error_px is not None
+    ])  # fmt: skip
+    result = replace(
+        found,
+        transform=transform,
+        tie_points=_tie_points(plan, nodes),
+        scene=scene,
+    )
+    if len(errors) == 0:
+        return result
+    held = geometry.held_out[np.isfinite(geometry.held_out)] * plan.factor
+    return replace(
+        result,
+        expected_error_px=round(float(np.quantile(held, 0.68)), 3),
+        error_bound_px=round(float(np.quantile(held, 0.95)), 3),
+    )
+
+
+def _direction(plan: ScenePlan, settings: RegisterSettings) -> float | None:
+    """Of the range, where a file or an option tells it: degrees from the columns to the rows."""
+    if settings.heading is None and not settings.incidence:
+        return None
+    whole = Window.whole(plan.sar.shape)
+    grid = WorkingGrid(
+        plan.sar, plan.optical, plan.base, whole, plan.window, plan.sar_factor, plan.factor
+    )
+    return view_geometry(grid, settings).direction
+
+
+def _corrected(plan: ScenePlan, geometry: Geometry) -> tuple[Transform, Array]:
+    """The one map of the scene as its tie points have it, and the linear part of the correction.
+
+    The ground at q is displaced by a(q) = A q + t and the field v(q) from u, where the former
+    map puts it: q = u + a(q) + v(q). So q = F(u) + (I - A)^-1 v(q), F(u) = (I - A)^-1 (u + t).
+    """
+    linear = np.asarray(np.linalg.inv(np.eye(2) - geometry.matrix[:, :2]), np.float64)
+    corner = np.array(plan.window.corner, np.float64)
+    # In optical pixels, from the corner of the image: a(q) counts q from that of the window.
+    shift = geometry.matrix[:, 2] * plan.factor - geometry.matrix[:, :2] @ corner
+    matrix = np.eye(3)
+    matrix[:2, :2], matrix[:2, 2] = linear, linear @ shift
+    return Transform(flat(matrix), "affine") @ plan.base, linear
+
+
+def _lattice(plan: ScenePlan, geometry: Geometry, linear: Array) -> LatticeField:
+    """The field on a finer lattice, cubic between the nodes."""
+    rows, cols = (n * plan.spacing // LATTICE_PX + 1 for n in plan.shape)
+    at = [(np.arange(n) * LATTICE_PX / plan.spacing - 0.5).astype(np.float32) for n in (rows, cols)]
+    grid = np.meshgrid(at[1], at[0])
+    moved = (geometry.field @ linear.T).astype(np.float32)
+    fine = [
+        cv2.remap(np.ascontiguousarray(moved[..., k]), *grid, cv2.INTER_CUBIC,
+                  borderMode=cv2.BORDER_REPLICATE)
+        for k in (0, 1)
+    ]  # fmt: skip
+    step = LATTICE_PX * plan.factor
+    row, col = plan.window.corner
+    return LatticeField.on_lattice(
+        np.stack(fine, axis=-1).astype(np.float64) * plan.factor, step, (float(row), float(col))
+    )
+
+
+def _tie_points(plan: ScenePlan, nodes: Nodes) -> TiePoints:
+    """All nodes with a peak, in pixels of the files; those that are believed are inliers."""
+    at = plan.positions(Window.whole(plan.shape))[nodes.measured]
+    moved = at - nodes.displacement[nodes.measured] * plan.factor
+    return TiePoints(
+        sar=plan.base.inverse(moved),
+        optical=at,
+        score=nodes.score[nodes.measured],
+        ratio=nodes.ratio[nodes.measured],
+        inlier=nodes.inlier[nodes.measured],
+        std=nodes.std[nodes.measured] * plan.factor,
+    )

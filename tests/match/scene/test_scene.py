@@ -1,0 +1,237 @@
+"""A whole scene against a displacement that is known everywhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+
+from crosslook.errors import OutputError
+from crosslook.extract.registry import open_extractor
+from crosslook.match.evidence import Evidence
+from crosslook.match.result import MatchResult
+from crosslook.match.scene import match as scene_match
+from crosslook.match.scene.consensus import find_inliers
+from crosslook.match.scene.field import fit_geometry, without_folds
+from crosslook.match.scene.plan import ScenePlan, plan_scene
+from crosslook.match.scene.store import PARTIAL, forget_tiles
+from crosslook.match.scene.tiles import Engine, TileJob, TileWorker, match_tiles
+from crosslook.match.settings import DEFAULT_EXTRACTOR, RegisterCall
+from crosslook.match.tie_points import no_tie_points
+from crosslook.match.transform import Transform, identity
+from crosslook.options import ModelOptions
+from crosslook.types import Array, FloatArray, Window
+
+from .scenes import SIDE, bent, displacement
+
+
+def job_of(plan: ScenePlan, store: Path) -> TileJob:
+    return TileJob.of(plan, open_extractor(DEFAULT_EXTRACTOR), ModelOptions(device="cpu"), store)
+
+
+@cache
+def values_of(*, sea: bool = False, along: bool = False) -> FloatArray:
+    """Displacements of all nodes, matched once."""
+    plan = bent(sea=sea, along=along).plan
+    out = np.full((*plan.shape, 8), np.nan, np.float32)
+    worker = TileWorker(job_of(plan, Path(os.devnull)))
+    for number, tile in enumerate(plan.tiles):
+        out[tile.slices] = worker.match(number)
+    return out
+
+
+def found_before(plan: ScenePlan) -> MatchResult:
+    return MatchResult(
+        "match", 0.99, identity(), 4.0, no_tie_points(), Evidence(), plan.sar, plan.optical
+    )
+
+
+def result_of(**kind: bool) -> MatchResult:
+    plan = bent(**kind).plan
+    settings = RegisterCall(spacing=24, device="cpu")
+    return scene_match._assembled(found_before(plan), plan, values_of(**kind), {}, settings)
+
+
+def error_of(transform: Transform, *, along: bool = False) -> Array:
+    """Distance from the truth at positions all over the optical image."""
+    steps = np.arange(60.5, SIDE - 60, 16)
+    at = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1)
+    row, col = np.moveaxis(at.astype(int), -1, 0)
+    truth = at - displacement((SIDE, SIDE), along)[row, col]
+    moved = transform.inverse(at.reshape(-1, 2)).reshape(at.shape)
+    return np.asarray(np.linalg.norm(moved - truth, axis=-1))
+
+
+def test_a_known_displacement_is_recovered() -> None:
+    result = result_of()
+    assert result.transform is not None
+    error = error_of(result.transform)
+    assert np.median(error) < 1.0
+    assert np.quantile(error, 0.95) < 2.5
+    points = result.tie_points
+    row, col = points.optical[points.inlier].astype(int).T
+    off = points.optical - points.sar
+    wrong = np.linalg.norm(off[points.inlier] - displacement((SIDE, SIDE))[row, col], axis=1)
+    assert np.median(wrong) < 1.3
+    assert points.std is not None
+    assert np.isfinite(points.std).all()
+
+
+def test_displacements_along_the_range_alone_are_told_from_a_free_field() -> None:
+    result = result_of(along=True)
+    assert result.scene is not None
+    assert result.transform is not None
+    geometry = result.scene.geometry
+    assert geometry["selected"] == "relief"
+    assert geometry["direction_degrees"] % 180 == pytest.approx(0.0, abs=6.0) or geometry[
+        "direction_degrees"
+    ] == pytest.approx(180.0, abs=6.0)
+    assert np.median(error_of(result.transform, along=True)) < 1.0
+
+
+def test_where_the_ground_says_nothing_the_map_says_so_and_is_level() -> None:
+    result = result_of(sea=True)
+    scene = result.scene
+    assert scene is not None
+    assert result.transform is not None
+    silent = np.isnan(scene.quality.std)
+    assert silent[:, -8:].mean() > 0.9
+    assert silent[:, :20].mean() < 0.1
+    lattice = result.transform.lattice
+    assert lattice is not None
+    far = np.abs(np.diff(lattice.values[:, -12:], axis=1)).max()
+    assert far < 0.4, "no steps where nothing is known"
+    last = [tile for tile in scene.tiles if tile.window.right >= SIDE - 24]
+    assert last
+    assert all(tile.verdict != "match" or tile.inliers > 100 for tile in last)
+
+
+def test_a_field_never_folds() -> None:
+    drawn = np.random.default_rng(5).normal(0.0, 20.0, (40, 40, 2))
+    smooth = without_folds(drawn, 24.0)
+    down, right = (np.gradient(smooth, 24.0, axis=k) for k in (0, 1))
+    area = (1 - down[..., 0]) * (1 - right[..., 1]) - down[..., 1] * right[..., 0]
+    assert area.min() > 0.0
+
+
+def test_one_map_is_kept_where_nothing_bends() -> None:
+    plan = bent().plan
+    at = (plan.positions(Window.whole(plan.shape)) - plan.window.corner) / plan.factor
+    nodes = find_inliers(values_of(), plan)
+    noise = np.random.default_rng(2).normal(0.0, 0.7, nodes.displacement.shape)
+    plain = at * 0.002 + np.array([3.0, -2.0]) + noise
+    geometry = fit_geometry(replace(nodes, displacement=plain), at, plan.spacing)
+    assert geometry.kind == "map"
+    assert geometry.matrix[:, :2] == pytest.approx(0.002 * np.eye(2), abs=3e-4)
+
+
+def test_unrelated_images_agree_nowhere() -> None:
+    plan = bent().plan
+    other = replace(plan, start=identity(), base=identity())
+    turned = replace(other, sar=turned_image(plan))
+    worker = TileWorker(job_of(turned, Path(os.devnull)))
+    values = np.full((*plan.shape, 8), np.nan, np.float32)
+    values[plan.tiles[0].slices] = worker.match(0)
+    nodes = find_inliers(values, plan)
+    assert nodes.inlier.mean() < 0.02
+
+
+def turned_image(plan: ScenePlan) -> Any:
+    from crosslook.geo.image import open_image
+    from crosslook.geo.raster import RasterArray
+
+    pixels = plan.sar.source.read(Window.whole(plan.sar.shape), (1,))
+    return open_image(RasterArray.of(pixels[:, ::-1, ::-1].copy(), grid=plan.sar.grid), "sar")
+
+
+def test_tiles_that_are_done_are_not_done_again(tmp_path: Path) -> None:
+    plan = bent().plan
+    job = job_of(plan, tmp_path)
+    worker = TileWorker(job)
+    worker({"tile": [0]})
+    made = (tmp_path / job.name_of(0)).stat()
+    values, failed = match_tiles(job, Engine())
+    assert not failed
+    assert (tmp_path / job.name_of(0)).stat().st_mtime_ns == made.st_mtime_ns
+    np.testing.assert_array_equal(values, values_of())
+
+
+def test_other_settings_have_other_tiles(tmp_path: Path) -> None:
+    plan = bent().plan
+    first, second = job_of(plan, tmp_path), job_of(replace(plan, reach=48.0), tmp_path)
+    assert first.key != second.key
+    assert first.key == job_of(plan, tmp_path / "elsewhere").key
+
+
+def test_what_is_removed_at_the_end_are_tiles_alone(tmp_path: Path) -> None:
+    folder = tmp_path / PARTIAL
+    folder.mkdir()
+    (folder / f"{'a' * 20}-000001.npy").write_bytes(b"x")
+    (folder / "mine.npy").write_bytes(b"x")
+    forget_tiles(tmp_path)
+    assert [path.name for path in folder.iterdir()] == ["mine.npy"]
+
+
+def test_a_damaged_tile_is_named(tmp_path: Path) -> None:
+    plan = bent().plan
+    job = job_of(plan, tmp_path)
+    for number in range(len(plan.tiles)):
+        (tmp_path / job.name_of(number)).write_bytes(b"damaged")
+    with pytest.raises(OutputError, match="is damaged"):
+        match_tiles(job, Engine())
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_costs_a_tile_and_no_byte(tmp_path: Path) -> None:
+    plan = bent().plan
+    job = job_of(plan, tmp_path)
+    import multiprocessing
+    import threading
+    import time
+
+    def killer() -> None:
+        while not (children := multiprocessing.active_children()):
+            time.sleep(0.05)
+        time.sleep(2.0)
+        if children[0].pid is not None:
+            os.kill(children[0].pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=killer)
+    thread.start()
+    values, failed = match_tiles(job, Engine(workers=2))
+    thread.join()
+    assert not failed
+    np.testing.assert_array_equal(values, values_of())
+
+
+def test_the_files_of_a_scene(tmp_path: Path) -> None:
+    result = result_of()
+    result.write(tmp_path)
+    match = json.loads((tmp_path / "match.json").read_text())
+    assert (tmp_path / "match.json").stat().st_size < 60_000
+    assert match["scene"]["tiles"]["count"] == len(result.scene.tiles if result.scene else ())
+    there = Transform.from_dict(match["transform"], tmp_path)
+    at = np.array([[300.0, 400.0], [700.0, 200.0]])
+    assert result.transform is not None
+    assert there(at) == pytest.approx(result.transform(at), abs=1e-6)
+    with rasterio.open(tmp_path / "quality.tif") as file:
+        assert file.count == 5
+        assert file.descriptions[4] == "confidence"
+        assert file.transform.a == pytest.approx(240.0)
+    assert (tmp_path / "tiles.csv").read_text().startswith("row,col,height,width,verdict")
+
+
+def test_a_plan_covers_the_overlap_at_the_coarser_resolution() -> None:
+    plan = plan_scene((bent().plan.sar, bent().plan.optical), identity())
+    assert (plan.factor, plan.sar_factor, plan.spacing) == (1, 1, 24)
+    assert plan.shape == (SIDE // 24, SIDE // 24)
+    covered = sum(tile.height * tile.width for tile in plan.tiles)
+    assert covered == plan.shape[0] * plan.shape[1]
