@@ -20,15 +20,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linprog, minimize
-from scipy.sparse import eye_array, hstack
 
 from crosslook.match.evidence import Use, terms_of, use_of
+from crosslook.match.logistic import Logistic, fit_logistic, fit_quantile
 from crosslook.match.settings import Search
 from crosslook.types import Array
 from verdict_answers import SEARCHES, Answers, Flags, Names
@@ -43,22 +41,8 @@ THRESHOLDS: dict[Search, tuple[float, float]] = {
 PULL: dict[Search, float] = {"initial": 10.0, "expanded": 10.0, "requested": 10.0, "atlas": 3.0}
 QUANTILES = {"68": 0.68, "95": 0.95}
 _SHARED_PULL = 3.0
-_MOST_LOGIT = 40.0
 _LEAST_ERROR = 0.05
 _FEW = 100  # matches of a sensor that count for half of what a sensor may
-
-
-@dataclass(frozen=True, eq=False)
-class Logistic:
-    """Weights (n,) and intercept."""
-
-    weight: Array
-    intercept: float
-
-    def __call__(self, forms: Array) -> Array:
-        """Probabilities of rows (m, n)."""
-        logit = forms @ self.weight + self.intercept
-        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logit, -_MOST_LOGIT, _MOST_LOGIT))))
 
 
 def main() -> None:
@@ -123,32 +107,6 @@ def signs_of(use: Use) -> Array:
     return np.array([term.sign for term in terms_of(use)], np.float64)
 
 
-def fit_logistic(
-    forms: Array, right: Flags, weight: Array, signs: Array, ridge: tuple[float, Array | None]
-) -> Logistic:
-    """A weighted ridge logistic whose weights have the given signs, or are 0.
-
-    ``ridge`` is how strongly the weights are pulled, and towards which ones (None: 0).
-    """
-    mean, std = forms.mean(axis=0), forms.std(axis=0) + 1e-3
-    scaled = (forms - mean) / std
-    sign = np.where(right, 1.0, -1.0)
-    pull, towards = ridge
-    aim = np.zeros(len(signs)) if towards is None else towards * std
-
-    def loss(values: Array) -> tuple[float, Array]:
-        margin = sign * (scaled @ values[:-1] + values[-1])
-        slope = -weight * sign / (1.0 + np.exp(np.clip(margin, -_MOST_LOGIT, _MOST_LOGIT)))
-        off = values[:-1] - aim
-        gradient = np.append(scaled.T @ slope + pull * off, slope.sum())
-        return float(weight @ np.logaddexp(0.0, -margin) + 0.5 * pull * (off**2).sum()), gradient
-
-    bounds = [(0.0, None) if s > 0 else (None, 0.0) for s in signs] + [(None, None)]
-    best = minimize(loss, np.append(aim, 0.0), jac=True, bounds=bounds, method="L-BFGS-B").x
-    found = best[:-1] / std
-    return Logistic(found, float(best[-1] - found @ mean))
-
-
 def fitted_search(judged: Judged, search: Search) -> dict[str, Any]:
     """What ``verdict.json`` holds of a search."""
     answers, use = judged.answers, use_of(search)
@@ -203,20 +161,6 @@ def _balanced(name: Names, among: Flags) -> Array:
     known, number = np.unique(name, return_inverse=True)
     count = np.bincount(number[among], minlength=len(known))
     return np.asarray(1.0 / (count[number] + _FEW), np.float64)
-
-
-def fit_quantile(forms: Array, log_error: Array, weight: Array, level: float) -> Logistic:
-    """Weights, none below 0, and intercept of a linear quantile (Koenker and Bassett 1978)."""
-    count, terms = forms.shape
-    weight = weight / weight.mean()
-    cost = np.concatenate(
-        [np.full(terms, 1e-3 * count), [0.0], level * weight, (1 - level) * weight]
-    )
-    one = eye_array(count, format="csr")
-    system = hstack([np.hstack([forms, np.ones((count, 1))]), one, -one], format="csr")
-    bounds = [(0, None)] * terms + [(None, None)] + [(0, None)] * (2 * count)
-    solution = linprog(cost, A_eq=system, b_eq=log_error, bounds=bounds, method="highs").x
-    return Logistic(solution[:terms], float(solution[terms]))
 
 
 if __name__ == "__main__":

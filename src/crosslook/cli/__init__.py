@@ -98,6 +98,14 @@ TABLE: Table = {
     "trial.trial": (
         "Measure how near matchers come on pairs with truth, and how sure they are of it."
     ),
+    "verdict": (
+        "Verdicts of matchers: fit one to the answers of a trial.",
+        {
+            "trial.fit": (
+                "Fit the verdict of a matcher to its answers in a trial, for register --verdict."
+            ),
+        },
+    ),
     "weights": (
         "Weights of the pretrained models: status, fetch, check, where.",
         {

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from crosslook import threads
-from crosslook.match.evidence import FARTHEST, Evidence, Verdict, judge
+from crosslook.match.evidence import FARTHEST, Evidence, Values, Verdict, judge
 from crosslook.match.pair import ImagePair
 from crosslook.match.parts import evidence_by_parts
 from crosslook.match.periodic import Repeat, repeats
@@ -67,6 +67,8 @@ class Fitting:
         Whether mutual information may move the fit to the tie points.
     gate : float or None
         Largest distance of an inlier, pixels; None for that of the tie points' stage.
+    values : mapping or None
+        Of a verdict that was fitted to this matcher; None for that of the package.
     """
 
     model: Model = "similarity"
@@ -76,6 +78,7 @@ class Fitting:
     is_fitted: bool = True
     is_refined: bool = True
     gate: float | None = None
+    values: Values | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +168,7 @@ def align(pair: ImagePair, start: Start, points: TiePoints, fitting: Fitting) ->
 
 def _verdict(evidence: Evidence, start: Start, fitting: Fitting) -> Verdict:
     if fitting.is_fitted:
-        return judge(evidence, start.name)
+        return judge(evidence, start.name, fitting.values)
     return Verdict("uncertain", float("nan"), start.name)
 
 

@@ -11,7 +11,7 @@ The weights lie in ``verdict.json``, by the names of the rows.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -19,15 +19,22 @@ from typing import Any, Literal
 
 import numpy as np
 
+from crosslook.errors import InputError
+from crosslook.json_text import json_object
 from crosslook.match.hints import relief_hint
 from crosslook.match.settings import Search
 from crosslook.types import Array
 
 Label = Literal["match", "uncertain", "no match"]
 Use = Literal["register", "locate", "error"]
+Values = Mapping[str, Any]
+"""Coefficients of a fit: what ``verdict.json`` holds, or a part of it."""
 
 FARTHEST = 50.0
 """Pixels at which distances in the evidence are capped."""
+
+MATCHER_KEY = "fitted_matcher"
+"""Names the matcher in a verdict that was fitted to another than ours."""
 
 VERDICT_FILE = Path(__file__).with_name("verdict.json")
 _CONTRADICTS_PX = 10.0
@@ -347,11 +354,14 @@ class Verdict:
         The probability that the match is right, 0..1; NaN where none was fitted.
     search : str
         By which calibration.
+    values : mapping or None
+        Of the fit, where it is not that of the package.
     """
 
     label: Label
     confidence: float
     search: Search = "initial"
+    values: Values | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -433,7 +443,7 @@ def use_of(search: Search) -> Use:
     return "locate" if search == "atlas" else "register"
 
 
-def judge(evidence: Evidence, search: Search) -> Verdict:
+def judge(evidence: Evidence, search: Search, values: Values | None = None) -> Verdict:
     """Say whether a match is right, and how probably.
 
     The confidence is ``1 / (1 + exp(-(w . features + b)))``; coefficients and
@@ -441,19 +451,30 @@ def judge(evidence: Evidence, search: Search) -> Verdict:
     from right and wrong answers. Each search has its own: the answer of one that
     looked at more places is the best of more, and looks better by chance. A veto
     (:data:`VETOES`) then caps it.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    search : str
+    values : mapping, optional
+        Of a verdict that was fitted to another matcher (:func:`read_values`); of a search
+        that it was not fitted to, the confidence is NaN.
     """
     if evidence.inliers == 0:
-        return Verdict("no match", 0.0, search)
-    raw, capped = _logits(evidence, search)
-    label = _label(raw, search)
+        return Verdict("no match", 0.0, search, values)
+    if values is not None and search not in values:
+        return Verdict("uncertain", float("nan"), search)
+    fitted = (values or fitted_values())[search]
+    raw, capped = _logits(evidence, search, fitted)
+    label = _label(raw, fitted)
     if capped < raw:
         label = "uncertain" if label == "match" else "no match"
-    return Verdict(label, _confidence(capped), search)
+    return Verdict(label, _confidence(capped), search, values)
 
 
-def _label(logit: float, search: Search) -> Label:
+def _label(logit: float, fitted: Values) -> Label:
     """Before any veto."""
-    thresholds, confidence = fitted_values()[search]["thresholds"], _confidence(logit)
+    thresholds, confidence = fitted["thresholds"], _confidence(logit)
     if confidence >= thresholds["match"]:
         return "match"
     return "uncertain" if confidence >= thresholds["uncertain"] else "no match"
@@ -463,11 +484,11 @@ def _confidence(logit: float) -> float:
     return float(1.0 / (1.0 + np.exp(-np.clip(logit, -_MOST_LOGIT, _MOST_LOGIT))))
 
 
-def _logits(evidence: Evidence, search: Search) -> tuple[float, float]:
+def _logits(evidence: Evidence, search: Search, fitted: Values) -> tuple[float, float]:
     """Before and after the vetoes."""
-    fitted, use = fitted_values()[search], use_of(search)
+    use = use_of(search)
     raw = float(features(evidence, use) @ in_order(fitted["weight"], use) + fitted["intercept"])
-    label = _label(raw, search)
+    label = _label(raw, fitted)
     if not vetoes_of(evidence, label):
         return raw, raw
     most = fitted["vetoed"][label]
@@ -513,7 +534,7 @@ class Explanation:
     terms: tuple[Contribution, ...]
 
 
-def explain(evidence: Evidence, search: Search) -> Explanation:
+def explain(evidence: Evidence, search: Search, values: Values | None = None) -> Explanation:
     """Split the logit of :func:`judge` into what each term adds, and what vetoes take away.
 
     A term adds its weight times the distance of its form from the reference in
@@ -523,22 +544,22 @@ def explain(evidence: Evidence, search: Search) -> Explanation:
     if evidence.inliers == 0:
         none = next(term for term in TERMS if term.name == "inliers")
         return Explanation(0.0, (_contribution(none, evidence, -_MOST_LOGIT),))
-    fitted, use = fitted_values()[search], use_of(search)
+    fitted, use = (values or fitted_values())[search], use_of(search)
     weight, reference = (in_order(fitted[name], use) for name in ("weight", "reference"))
     added = weight * (features(evidence, use) - reference)
     rows = zip(terms_of(use), added, weight, strict=True)
     said = [_contribution(term, evidence, float(value)) for term, value, w in rows if w]
-    said += _vetoed(evidence, search)
+    said += _vetoed(evidence, search, fitted)
     base = float(weight @ reference + fitted["intercept"])
     return Explanation(base, tuple(sorted(said, key=lambda one: -abs(one.logit))))
 
 
-def _vetoed(evidence: Evidence, search: Search) -> list[Contribution]:
+def _vetoed(evidence: Evidence, search: Search, fitted: Values) -> list[Contribution]:
     """What each veto takes away: alike, as any of them alone would take all."""
-    raw, capped = _logits(evidence, search)
+    raw, capped = _logits(evidence, search, fitted)
     if capped >= raw:
         return []
-    vetoes = vetoes_of(evidence, _label(raw, search))
+    vetoes = vetoes_of(evidence, _label(raw, fitted))
     lost, values = (capped - raw) / len(vetoes), asdict(evidence)
     return [
         Contribution(f"{_VETO}{one.name}", 1.0, lost, "against", one.sentence.format(**values))
@@ -581,20 +602,50 @@ def sentences(match: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def expected_error(evidence: Evidence) -> float:
+def expected_error(evidence: Evidence, values: Values | None = None) -> float:
     """What the mean error over the image stays below in 68 of 100 matches, optical pixels."""
-    return _error_quantile(evidence, "68")
+    return _error_quantile(evidence, "68", values)
 
 
-def error_bound(evidence: Evidence) -> float:
+def error_bound(evidence: Evidence, values: Values | None = None) -> float:
     """The same for 95 of 100 matches; never below :func:`expected_error`."""
-    return max(expected_error(evidence), _error_quantile(evidence, "95"))
+    return max(expected_error(evidence, values), _error_quantile(evidence, "95", values))
 
 
-def _error_quantile(evidence: Evidence, which: str) -> float:
-    quantile = fitted_values()["error"][which]
+def _error_quantile(evidence: Evidence, which: str, values: Values | None) -> float:
+    quantile = (values or fitted_values())["error"][which]
     log = float(features(evidence, "error") @ in_order(quantile["weight"], "error"))
     return float(np.clip(np.exp(log + quantile["intercept"]), _LEAST_ERROR, FARTHEST))
+
+
+def read_values(path: Path, matcher: str) -> Values:
+    """Read a verdict that ``crosslook verdict fit`` wrote for a matcher.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or is of another matcher.
+    """
+    try:
+        values = json_object(path.read_text(encoding="utf-8"))
+        for search in ("initial", "expanded", "requested"):
+            if search in values:
+                one = values[search]
+                for name in ("weight", "reference"):
+                    in_order(one[name], "register")
+                _ = one["intercept"], one["thresholds"]["match"], one["vetoed"]["match"]
+        if values["error"] is not None:
+            for level in ("68", "95"):
+                in_order(values["error"][level]["weight"], "error")
+        of = values[MATCHER_KEY]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is no verdict ({type(error).__name__}: {error}); "
+            "'crosslook verdict fit' writes one."
+        ) from error
+    if of != matcher:
+        raise InputError(f"{path} was fitted to '{of}', and the matcher is '{matcher}'.")
+    return values
 
 
 @lru_cache(maxsize=1)

@@ -16,7 +16,7 @@ from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.geo.mosaic_file import open_optical
 from crosslook.geo.raster import RasterArray
 from crosslook.match.align import Alignment, Fitting, align, nothing_found, surest
-from crosslook.match.evidence import Evidence, error_bound, expected_error
+from crosslook.match.evidence import Evidence, error_bound, expected_error, read_values
 from crosslook.match.files import check_out
 from crosslook.match.matchers import Matcher, open_tools
 from crosslook.match.ncc import correlation_device
@@ -227,12 +227,14 @@ def _fitting(matcher: Matcher, settings: RegisterSettings) -> Fitting:
             f"--model relief follows the fit of '{settings.matcher}' by templates; give --refine."
         )
     direct = ("shift", "tps") if matcher.is_refined else get_args(Model)
+    values = None if settings.verdict is None else read_values(settings.verdict, settings.matcher)
     return Fitting(
         cast("Model", settings.model) if settings.model in direct else "similarity",
         settings.seed,
-        is_fitted=matcher.is_fitted,
+        is_fitted=matcher.is_fitted or values is not None,
         is_refined=matcher.is_refined,
         gate=settings.gate,
+        values=values,
     )
 
 
@@ -293,13 +295,15 @@ def make_result(
         raise ValueError("only images with a working grid have a result")
     # Where nothing is found, and of evidence whose errors were never measured, none is expected.
     known = found.verdict.label != "no match" and not np.isnan(found.verdict.confidence)
-    evidence, pixel = found.evidence, grid.factor
+    evidence, pixel, values = found.evidence, grid.factor, found.verdict.values
+    known &= values is None or values["error"] is not None
     return MatchResult(
+        fitted=values,
         verdict=found.verdict.label,
         confidence=found.verdict.confidence,
         transform=None if found.transform is None else grid.to_native(found.transform),
-        expected_error_px=round(expected_error(evidence) * pixel, 3) if known else None,
-        error_bound_px=round(error_bound(evidence) * pixel, 3) if known else None,
+        expected_error_px=round(expected_error(evidence, values) * pixel, 3) if known else None,
+        error_bound_px=round(error_bound(evidence, values) * pixel, 3) if known else None,
         tie_points=grid.points_to_native(found.tie_points),
         evidence=evidence,
         sar=grid.sar,

@@ -25,7 +25,7 @@ from crosslook.geo.grid import (
 from crosslook.geo.image import ImageFile
 from crosslook.geo.raster import RasterFile
 from crosslook.match.drawn import Scene, write_drawings
-from crosslook.match.evidence import Evidence, Explanation, Label, explain
+from crosslook.match.evidence import Evidence, Explanation, Label, Values, explain
 from crosslook.match.files import (
     WRITTEN,
     jpeg_of,
@@ -103,6 +103,8 @@ class MatchResult:
     repeats : tuple of dict
         Other places that fit nearly as well, since the ground repeats itself: ``shift`` from
         the answer in optical pixels (rows, columns), ``score`` over that of the answer.
+    fitted : mapping or None
+        Of the verdict, where another fit than that of the package gave it.
     warnings : tuple of Warned
         What makes the result mean less than it says, as swapped images; ``notes`` begin with it.
     scene : SceneMatch or None
@@ -130,6 +132,7 @@ class MatchResult:
     judged_as: Search = "initial"
     left_out: tuple[LeftOut, ...] = ()
     repeats: tuple[dict[str, Any], ...] = ()
+    fitted: Values | None = field(default=None, repr=False)
     warnings: tuple[Warned, ...] = ()
     scene: SceneMatch | None = None
 
@@ -234,7 +237,7 @@ class MatchResult:
         return (
             Explanation(0.0, ())
             if np.isnan(self.confidence)
-            else explain(self.evidence, self.judged_as)
+            else explain(self.evidence, self.judged_as, self.fitted)
         )
 
     @property

@@ -215,6 +215,9 @@ class MatcherOptions(Settings):
     gate: Annotated[float | None, Cli(metavar="PIXELS", default="3.5, or as the template")] = Field(
         default=None, gt=0.0, le=64.0, description="Largest distance of an inlier in the fit."
     )
+    verdict: Annotated[Path | None, Cli(metavar="FILE", default="none but of template")] = Field(
+        default=None, description="Verdict of the matcher, by 'crosslook verdict fit'."
+    )
     refine: Annotated[bool | None, Cli(default="as the matcher: on for template")] = Field(
         default=None,
         description="Refine the fit by mutual information, and follow what it cannot by templates.",

@@ -1,0 +1,68 @@
+"""A verdict fitted to the answers of a trial, and the confidence that register then gives."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from crosslook.cli import app
+from crosslook.errors import InputError
+from crosslook.match.register import register
+from crosslook.trial.run import run_trial
+from crosslook.trial.settings import TrialSettings
+from crosslook.trial.verdict import fit_verdict
+from tests.helpers.trials import aligned_set
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return aligned_set(tmp_path_factory.mktemp("set"), [f"scene_{n}" for n in range(8)])
+
+
+@pytest.fixture(scope="module")
+def run(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    settings = TrialSettings(
+        pairs=pairs, out=tmp_path_factory.mktemp("run"), matchers="phase-correlation", draws=3,
+        bootstrap=100, processes=1,
+    )  # fmt: skip
+    return run_trial(settings, Console(file=io.StringIO()))
+
+
+def test_a_fitted_verdict_gives_a_confidence_that_tells_right_from_wrong(
+    run: Path, pairs: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "verdict.json"
+    call = ["verdict", "fit", str(run), "--matcher", "phase-correlation", "--out", str(out)]
+    shown = CliRunner().invoke(app, call)
+    assert shown.exit_code == 0, shown.output
+    assert "right and" in shown.output
+    values = json.loads(out.read_text())
+    assert int(values["initial"]["fitted_on"].split()[-2]) >= 20  # of 24 right partners
+    images: Any = [str(pairs / kind / "scene_0.png") for kind in ("sar", "optical")]
+    options: Any = {"matcher": "phase-correlation", "near_only": True}
+    plain = register(*images, **options)
+    assert np.isnan(plain.confidence)
+    fitted = register(*images, **options, verdict=out)
+    assert fitted.confidence > 0.8
+    assert fitted.explanation.terms
+    logit = fitted.explanation.base + sum(one.logit for one in fitted.explanation.terms)
+    assert 1 / (1 + np.exp(-logit)) == pytest.approx(fitted.confidence, abs=1e-6)
+    other = register(images[0], str(pairs / "optical" / "scene_1.png"), **options, verdict=out)
+    assert other.confidence < 0.3
+    with pytest.raises(InputError, match="fitted to 'phase-correlation'"):
+        register(*images, matcher="sift", verdict=out)
+    out.write_text("{}")
+    with pytest.raises(InputError, match="verdict fit"):
+        register(*images, **options, verdict=out)
+
+
+def test_what_cannot_be_fitted_is_said(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Did you mean 'phase-correlation'"):
+        fit_verdict(run, "phase-corelation", tmp_path / "v.json")
