@@ -102,7 +102,7 @@ qgis:
 	$(PYTHON) integrations/qgis/pack.py
 
 .venv/.has-%: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing what 'make $*' needs into .venv, once: 1.3 GB with a network, .6 GB without."
+	@echo "Installing what 'make $*' needs into .venv, once; torch, where it is among it, is the largest part."
 	$(BIN)/python -m pip install --progress-bar on --constraint constraints.txt --editable ".$(if $($*_EXTRAS),[$($*_EXTRAS)])"
 	$(BIN)/python tools/compile_loops.py
 	touch $@

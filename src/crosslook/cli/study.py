@@ -50,7 +50,7 @@ def demo(settings: DemoSettings) -> None:
         click.echo("a pretrained network joins with: pip install 'crosslook[demo]'")
     click.echo(f"figures {run / 'figures' / 'figures.md'}")
     click.echo(f"swipe   {match / 'swipe.html'}")
-    click.echo(f"picture {match / 'overlay.png'}")
+    click.echo(f"image   {match / 'overlay.png'}")
 
 
 def _register_one(settings: DemoSettings) -> Path:

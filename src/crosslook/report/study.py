@@ -138,7 +138,7 @@ def run_demo(
     Raises
     ------
     WeightsError
-        If the preset is asked for and weights are missing; before anything is simulated.
+        If the preset is requested and weights are missing; before anything is simulated.
     """
     from crosslook.data.simulate.write import write_pairs
 
