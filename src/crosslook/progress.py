@@ -16,12 +16,25 @@ EVERY = "CROSSLOOK_PROGRESS_SECONDS"
 """Environment variable: seconds between lines of progress where there is no terminal."""
 Listener = Callable[[str, int, int], None]
 _listeners: list[Listener] = []
+_within: list[tuple[str, int, int]] = []
 
 
 def stage(name: str) -> None:
     """Tell who listens that a stage of the work begins; nobody is the usual case."""
+    words, done, total = _within[-1] if _within else (name, 0, 0)
     for listener in _listeners:
-        listener(name, 0, 0)
+        listener(words, done, total)
+
+
+@contextmanager
+def within(name: str, done: int, total: int) -> Iterator[None]:
+    """Count one of many pieces of work, instead of the stages that each has itself."""
+    _within.append((name, done, total))
+    stage(name)
+    try:
+        yield
+    finally:
+        _within.pop()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from math import hypot, isnan
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,13 +28,6 @@ _REASONS = 2
 """Sentences for and against that are printed; match.json has all."""
 
 TABLE, PAGE = "matches.csv", "index.html"
-_COLUMNS = (
-    "name", "verdict", "confidence", "longitude", "latitude", "row", "col",
-    "shift_row_px", "shift_col_px", "shift_px", "rotation_degrees", "scale", "model",
-    "tie_points", "inliers", "median_residual_px", "expected_error_px", "expected_error_m",
-    "reason", "warning", "folder", "error",
-)  # fmt: skip
-_KINDS = ("match", "uncertain", "no match")
 
 
 @dataclass(frozen=True)
@@ -72,7 +65,7 @@ def finish_batch(
     OutputError
         Before any work, if a file of other origin is where one will be written.
     """
-    from crosslook.match.batch_page import write_batch_page
+    from crosslook.match.batch_page import COLUMNS, counted, write_batch_page
     from crosslook.match.files import WRITTEN
 
     overwrite = settings.overwrite
@@ -97,13 +90,13 @@ def finish_batch(
                 _draw(item, result, drawn)
     finally:
         if rows:
-            write_csv(out / TABLE, _COLUMNS, ([row.get(n, "") for n in _COLUMNS] for row in rows))
-            write_batch_page(out / PAGE, f"{out.name or 'Batch'}: {_counted(rows)}", rows, drawn)
+            write_csv(out / TABLE, COLUMNS, ([row.get(n, "") for n in COLUMNS] for row in rows))
+            write_batch_page(out / PAGE, f"{out.name or 'Batch'}: {counted(rows)}", rows, drawn)
     if small and not rows:
         raise next(iter(small.values()))
     say_skipped(tuple(small), len(items))
     failed = [row for row in rows if row["error"]]
-    click.echo(f"{_counted(rows)} of {len(rows)}; see {out / TABLE} and {out / PAGE}")
+    click.echo(f"{counted(rows)} of {len(rows)}; see {out / TABLE} and {out / PAGE}")
     if failed:
         click.echo(f"{len(failed)} of {len(rows)} images failed:", err=True)
         for row in failed:
@@ -120,13 +113,6 @@ def _is_table(path: Path) -> bool:
             return file.readline().startswith("name,verdict,confidence,")
     except (OSError, ValueError):
         return False
-
-
-def _counted(rows: Sequence[Mapping[str, object]]) -> str:
-    """How many of each kind, as ``5 match, 2 no match, 1 failed``."""
-    counts = {kind: sum(row.get("verdict") == kind for row in rows) for kind in _KINDS}
-    counts["failed"] = sum(bool(row["error"]) for row in rows)
-    return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
 
 
 def _draw(item: Item, result: MatchResult | Failure, drawn: dict[str, Thumbnails]) -> None:
@@ -157,6 +143,7 @@ def _finish_item(
     item: Item, result: MatchResult | Failure, settings: WritingOptions, number: str
 ) -> dict[str, object]:
     """Write and print one result of a batch; its row of the table."""
+    from crosslook.match.batch_page import row_of
     from crosslook.match.result import Failure
 
     if isinstance(result, Failure):
@@ -167,39 +154,7 @@ def _finish_item(
     except MatchError as error:  # there is nothing to force
         return {"name": item.name, "error": str(error)}
     say(result, item.folder, name=f"{number}{item.name}")
-    centre, moved, points = result.centre or {}, result.movement or {}, result.tie_points
-    longitude, latitude = centre.get("lonlat", ("", ""))
-    row, col = (_rounded(value, 2) for value in centre.get("pixel", ("", "")))
-    shift = [moved.get(name, "") for name in ("row_px", "col_px")]
-    return {
-        "name": item.name,
-        "verdict": result.verdict,
-        "confidence": "" if isnan(result.confidence) else round(result.confidence, 4),
-        "longitude": _rounded(longitude, 7),
-        "latitude": _rounded(latitude, 7),
-        "row": row,
-        "col": col,
-        "shift_row_px": _rounded(shift[0], 2),
-        "shift_col_px": _rounded(shift[1], 2),
-        "shift_px": _rounded(hypot(*map(float, shift)), 2) if moved else "",
-        "rotation_degrees": _rounded(moved.get("rotation_degrees", ""), 4),
-        "scale": _rounded(moved.get("scale", ""), 6),
-        "model": "" if result.transform is None else result.transform.model,
-        "tie_points": len(points),
-        "inliers": int(points.inlier.sum()),
-        "median_residual_px": _rounded(result.median_residual_px, 3),
-        "reason": result.reason,
-        "expected_error_px": result.expected_error_px,
-        "expected_error_m": result.expected_error_m,
-        "warning": " ".join(one.kind for one in result.warnings),
-        "folder": item.folder,
-        "error": "",
-    }
-
-
-def _rounded(value: object, digits: int) -> object:
-    """A number with so many digits behind the point; anything else as it is."""
-    return round(value, digits) if isinstance(value, float) else value
+    return row_of(item.name, result, item.folder)
 
 
 def say(result: MatchResult, out: Path, *, name: str = "") -> bool:

@@ -269,6 +269,7 @@ def _brief(line: dict[str, Any]) -> dict[str, Any]:
     """A job without what was requested, and of a match the verdict alone."""
     match = line["result"].get("match", {})
     short = {n: match[n] for n in ("verdict", "confidence") if n in match}
+    short |= {n: line["result"][n] for n in ("counted",) if n in line["result"]}
     return {**{n: v for n, v in line.items() if n != "request"}, "result": short}
 
 

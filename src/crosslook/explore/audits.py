@@ -26,7 +26,8 @@ _MOST_SIDE = 512
 
 def audit_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Audit a set of pairs."""
-    result = audit(open_pairs(Path(work["pairs"])), out=folder / "files")
+    pairs = open_pairs(Path(work["pairs"]), skip_incomplete=True)
+    result = audit(pairs, out=folder / "files")
     summary = {n: None if np.isnan(v) else v for n, v in result.summary().items()}
     return {"summary": summary, "folder": "files"}
 

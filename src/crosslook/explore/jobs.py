@@ -114,6 +114,9 @@ TASKS = {
     "demo": "crosslook.explore.demo:demo_task",
     "demo-study": "crosslook.explore.demo:demo_study_task",
     "audit": "crosslook.explore.audits:audit_task",
+    "atlas": "crosslook.explore.works:atlas_task",
+    "study": "crosslook.explore.works:study_task",
+    "batch": "crosslook.explore.works:batch_task",
 }
 SCRATCH = ".scratch"
 """Folder of temporary files in that of a job; the server removes it, however the job ends."""

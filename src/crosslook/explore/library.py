@@ -34,6 +34,7 @@ class Shown:
     kind: Kind
     place: str
     synthetic: bool = False
+    job: str = ""
 
     @property
     def path(self) -> Path:
@@ -54,8 +55,8 @@ class Library:
         self._lock = threading.Lock()
         self.closing = False
 
-    def add(self, place: str, *, synthetic: bool = False) -> Shown:
-        """Take in a folder.
+    def add(self, place: str, *, synthetic: bool = False, name: str = "", job: str = "") -> Shown:
+        """Take in a folder, under its name or a better one; ``job`` is what made it.
 
         Raises
         ------
@@ -67,14 +68,16 @@ class Library:
             for one in self._shown.values():
                 if one.place == place:
                     return one
-            shown = Shown(self._new_id(place), kind, place, synthetic)
+            shown = Shown(self._new_id(name or place), kind, place, synthetic, job)
             if kind == "atlas":
                 atlas = open_atlas(place)
                 self._tiles[shown.id] = Tiles(atlas, self._cache)
                 about = {"shape": list(atlas.grid.shape), "area_km2": atlas.area_km2()}
                 self._about[shown.id] = about
             elif kind == "pairs":
-                self._pairs[shown.id] = {pair.id: pair for pair in open_pairs(Path(place))}
+                self._pairs[shown.id] = {
+                    pair.id: pair for pair in open_pairs(Path(place), skip_incomplete=True)
+                }
                 self._about[shown.id] = {"scenes": len(self._pairs[shown.id])}
             self._shown[shown.id] = shown
         if kind == "atlas" and "://" not in place:
@@ -136,7 +139,8 @@ class Library:
         """What there is, for the start page."""
         listed: dict[str, Any] = {head: [] for head in _HEADS.values()}
         for one in self.all():
-            line = {"id": one.id, "synthetic": one.synthetic, **self._about.get(one.id, {})}
+            line = {"id": one.id, "synthetic": one.synthetic, "job": one.job}
+            line |= self._about.get(one.id, {})
             listed[_HEADS[one.kind]].append(line)
         return listed
 
@@ -173,7 +177,7 @@ def kind_of(place: str) -> Kind:
     why = "there is no such folder"
     if Path(place).exists():
         try:
-            open_pairs(Path(place))
+            open_pairs(Path(place), skip_incomplete=True)
         except CrosslookError as error:
             why = f"as pairs it cannot be read either: {error}"
         else:

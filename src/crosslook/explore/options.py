@@ -94,7 +94,7 @@ def checked(kind: str, settings: dict[str, Any]) -> dict[str, Any]:
     _check_size(settings)
     for name, value in settings.items():
         if name in fields and isinstance(value, str) and _is_spec(fields[name]):
-            _check_built_in(name, value)
+            check_built_in(name, value)
     model = MODELS[kind](**settings)
     return model.model_dump(mode="json", include=set(settings))
 
@@ -114,7 +114,7 @@ def _check_size(settings: dict[str, Any]) -> None:
         )
 
 
-def _check_built_in(name: str, spec: str) -> None:
+def check_built_in(name: str, spec: str) -> None:
     """Refuse what is read from a folder, from the hub or by another package."""
     if name == "matcher" and spec in MATCHERS:
         return

@@ -25,15 +25,18 @@ from starlette.staticfiles import StaticFiles
 
 from crosslook._version import __version__
 from crosslook.atomic import check_writable
-from crosslook.errors import CrosslookError, NotFoundError, OutputError, TooLargeError
+from crosslook.errors import CrosslookError, InputError, NotFoundError, OutputError, TooLargeError
 from crosslook.explore import api
+from crosslook.explore.browse import Root
 from crosslook.explore.demo import FOLDERS, PARTS
 from crosslook.explore.guard import LOOPBACK, Guard
 from crosslook.explore.images import MEBI, Uploads
 from crosslook.explore.jobs import AFTER, BusyError, Job, Jobs, Limits, Quota, State
 from crosslook.explore.library import Library, places_in
 from crosslook.explore.matches import add_atlases
+from crosslook.explore.root_api import root_routes
 from crosslook.explore.settings import ExploreSettings
+from crosslook.explore.works import MADE
 
 _STATIC = files("crosslook.explore") / "static"
 _GIBI = 2**30
@@ -65,6 +68,8 @@ class Explorer:
         """
         out = settings.out.resolve()
         check_writable(out)
+        if settings.root is not None and not settings.root.is_dir():
+            raise InputError(f"--root {settings.root} is no folder; give one that is there.")
         _lock(out)
         library = Library(out / "tiles")
         for place in settings.places:
@@ -90,6 +95,11 @@ class Explorer:
         if settings.demo:
             explorer.make_demo()
         return explorer
+
+    @property
+    def root(self) -> Path | None:
+        """The folder below which the page may name files; None where none was given."""
+        return None if self.settings.root is None else self.settings.root.resolve()
 
     @property
     def demo(self) -> Path:
@@ -142,8 +152,12 @@ def _lock(out: Path) -> None:
 def _take_in(library: Library, out: Path, job: Job, state: State) -> None:
     """Show what a job has made, also what a part of the demo did before it failed."""
     with suppress(CrosslookError):  # as where its folder was removed by hand
+        place = out / "jobs" / job.id
         if job.kind == "audit" and state == "done":
-            library.add(str(out / "jobs" / job.id / "files"))
+            library.add(str(place / "files"), name=job.title, job=job.id)
+        if job.kind in ("atlas", "study", "batch") and state == "done":
+            for made in places_in(str(place / MADE / str(job.work["name"]))):
+                library.add(made, job=job.id)
     if job.kind in ("demo", "demo-study"):
         _take_in_demo(library, out)
 
@@ -177,6 +191,7 @@ def make_app(explorer: Explorer) -> FastAPI:
     marks = settings.out.resolve() / "marks"
     _add_errors(app)
     app.include_router(api.request_routes(explorer.uploads, explorer.jobs, explorer.library))
+    app.include_router(root_routes(Root(explorer.root), explorer.library, explorer.jobs))
     app.include_router(api.shown_routes(explorer.library, explorer.jobs, marks))
     _add_pages(app, explorer)
     app.add_middleware(Guard, host=settings.host, token=explorer.token)
@@ -236,6 +251,7 @@ def _add_pages(app: FastAPI, explorer: Explorer) -> None:
             },
             "chips": sorted(api.files_in(explorer.demo / "chips").keys() - {"truth.json"}),
             "version": __version__,
+            "root": None if explorer.root is None else explorer.root.name,
         }
 
     @app.post("/demo", tags=["explorer"], status_code=202)

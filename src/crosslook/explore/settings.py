@@ -29,6 +29,10 @@ class ExploreSettings(Settings):
     )
     browser: bool = Field(default=True, description="Open the page in a browser.")
     demo: bool = Field(default=False, description="Simulate an atlas, chips, a run and an audit.")
+    root: Annotated[Path | None, Cli(metavar="FOLDER", default="none")] = Field(
+        default=None,
+        description="Folder below which the page may open and use files, never above it.",
+    )
     out: Annotated[Path, Cli(metavar="FOLDER")] = Field(
         default=Path("crosslook-explorer"),
         description="Folder for uploads and results; they are there again after a restart.",

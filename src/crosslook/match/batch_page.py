@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import hypot, isnan
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +16,17 @@ import numpy as np
 from crosslook.atomic import write_text
 from crosslook.match.drawn import Scene, make_panels
 from crosslook.match.files import Pixels, checkerboard
+from crosslook.match.result import MatchResult
 
+COLUMNS = (
+    "name", "verdict", "confidence", "longitude", "latitude", "row", "col",
+    "shift_row_px", "shift_col_px", "shift_px", "rotation_degrees", "scale", "model",
+    "tie_points", "inliers", "median_residual_px", "expected_error_px", "expected_error_m",
+    "reason", "warning", "folder", "error",
+)  # fmt: skip
+"""Of ``matches.csv``: what each row says of a pair."""
+
+_KINDS = ("match", "uncertain", "no match")
 _TEMPLATE = Path(__file__).with_name("batch.html")
 _SIDE = 220
 _QUALITY = 70
@@ -87,3 +98,47 @@ def write_batch_page(
         title=title, rows=lines, counts=counts
     )
     write_text(path, text + "\n")
+
+
+def row_of(name: str, result: MatchResult, folder: Path) -> dict[str, object]:
+    """The row of a result in ``matches.csv``, whose files lie in a folder."""
+    centre, moved, points = result.centre or {}, result.movement or {}, result.tie_points
+    longitude, latitude = centre.get("lonlat", ("", ""))
+    row, col = (_rounded(value, 2) for value in centre.get("pixel", ("", "")))
+    shift = [moved.get(key, "") for key in ("row_px", "col_px")]
+    return {
+        "name": name,
+        "verdict": result.verdict,
+        "confidence": "" if isnan(result.confidence) else round(result.confidence, 4),
+        "longitude": _rounded(longitude, 7),
+        "latitude": _rounded(latitude, 7),
+        "row": row,
+        "col": col,
+        "shift_row_px": _rounded(shift[0], 2),
+        "shift_col_px": _rounded(shift[1], 2),
+        "shift_px": _rounded(hypot(*map(float, shift)), 2) if moved else "",
+        "rotation_degrees": _rounded(moved.get("rotation_degrees", ""), 4),
+        "scale": _rounded(moved.get("scale", ""), 6),
+        "model": "" if result.transform is None else result.transform.model,
+        "tie_points": len(points),
+        "inliers": int(points.inlier.sum()),
+        "median_residual_px": _rounded(result.median_residual_px, 3),
+        "reason": result.reason,
+        "expected_error_px": result.expected_error_px,
+        "expected_error_m": result.expected_error_m,
+        "warning": " ".join(one.kind for one in result.warnings),
+        "folder": folder,
+        "error": "",
+    }
+
+
+def _rounded(value: object, digits: int) -> object:
+    """A number with so many digits behind the point; anything else as it is."""
+    return round(value, digits) if isinstance(value, float) else value
+
+
+def counted(rows: Sequence[Mapping[str, object]]) -> str:
+    """How many of each kind, as ``5 match, 2 no match, 1 failed``."""
+    counts = {kind: sum(row.get("verdict") == kind for row in rows) for kind in _KINDS}
+    counts["failed"] = sum(bool(row["error"]) for row in rows)
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)

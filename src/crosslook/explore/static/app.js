@@ -8,11 +8,12 @@ import * as match from "./match.js";
 import * as study from "./study.js";
 import * as audit from "./audit.js";
 import * as api from "./apipage.js";
+import * as files from "./open.js";
 
 const PAGES = {
   "": start.show, atlas: atlas.show, locate: locate.show, register: locate.showRegister,
   results: results.show, match: match.show, shown: match.showWritten, run: study.show,
-  audit: audit.show, api: api.show,
+  audit: audit.show, api: api.show, files: files.show,
 };
 let now = { leave() {}, key() {} };
 let visit = 0;

@@ -10,7 +10,7 @@ export async function show(root, name, query) {
     if (there.atlases.length === 1) { location.replace(`#/atlas/${encodeURIComponent(there.atlases[0].id)}`); return {}; }
     fill(root, h("h1", {}, "Atlases"), there.atlases.length
       ? h("ul", { class: "plain card" }, there.atlases.map((one) => h("li", {}, h("a", { href: `#/atlas/${encodeURIComponent(one.id)}` }, one.id), synthetic(one))))
-      : h("p", { class: "card none" }, "There is no atlas yet. Start with crosslook explore ATLAS, or make the demo on the ", h("a", { href: "#/" }, "start page"), "."));
+      : h("p", { class: "card none" }, "There is no atlas yet. ", h("a", { href: "#/files" }, "Open one, or build one from a folder of images"), ", or make the demo on the ", h("a", { href: "#/" }, "start page"), "."));
     return {};
   }
   const [atlas, jobs] = await Promise.all([ask(`/atlases/${encodeURIComponent(name)}`), ask("/jobs?kind=locate,refit")]);

@@ -8,7 +8,7 @@ export async function show(root, name, query) {
     const there = await ask("/library");
     if (there.audits.length === 1) { location.replace(`#/audit/${encodeURIComponent(there.audits[0].id)}`); return {}; }
     fill(root, h("h1", {}, "Audits"), there.audits.length ? h("ul", { class: "plain card" }, there.audits.map((one) => h("li", {}, h("a", { href: `#/audit/${encodeURIComponent(one.id)}` }, one.id), synthetic(one))))
-      : h("p", { class: "card none" }, "There is no audit yet. Start with crosslook explore AUDIT PAIRS, audit a set of pairs from the start page, or make the demo on the ", h("a", { href: "#/" }, "start page"), "."));
+      : h("p", { class: "card none" }, "There is no audit yet. ", h("a", { href: "#/files" }, "Open a set of pairs"), " and audit it from the ", h("a", { href: "#/" }, "start page"), ", or make the demo there."));
     return {};
   }
   const base = `/audits/${encodeURIComponent(name)}`;

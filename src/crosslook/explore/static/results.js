@@ -1,7 +1,8 @@
 // All jobs: the queue, what runs, what there is.
 import { ago, ask, badge, bytes, fill, h, keep, notice } from "./dom.js";
 
-const NAMES = { locate: "Locate", register: "Register", refit: "By hand", audit: "Audit", demo: "Demo", "demo-study": "Demo" };
+const NAMES = { locate: "Locate", register: "Register", refit: "By hand", audit: "Audit", demo: "Demo", "demo-study": "Demo", atlas: "Atlas", study: "Study", batch: "Batch" };
+const MADE = [["atlases", "atlas"], ["runs", "run"], ["audits", "audit"], ["matches", "shown"]];
 
 export async function show(root, name, query) {
   const body = h("div");
@@ -13,8 +14,10 @@ export async function show(root, name, query) {
   async function refresh() {
     clearTimeout(timer);
     const binned = filter.value === "bin";
-    const jobs = binned ? await ask("/bin") : (await ask("/jobs?kind=locate,register,refit,audit,demo,demo-study")).filter((job) => wanted(job, filter.value));
+    const there = await ask("/library");
+    const jobs = binned ? await ask("/bin") : (await ask("/jobs?kind=locate,register,refit,audit,demo,demo-study,atlas,study,batch")).filter((job) => wanted(job, filter.value));
     if (gone) return;
+    for (const job of jobs) job.made = MADE.flatMap(([head, page]) => there[head].filter((one) => one.job === job.id).map((one) => [page, one.id]));
     const state = JSON.stringify([binned, jobs]);
     if (state !== before) { before = state; (binned ? drawBin : draw)(body, jobs, refresh); }
     timer = setTimeout(refresh, jobs.some((job) => ["queued", "running"].includes(job.state)) ? 700 : 4000);
@@ -35,7 +38,7 @@ function draw(body, jobs, refresh) {
     h("tbody", {}, jobs.map((job) => {
       const shown = ["locate", "register", "refit"].includes(job.kind);
       const open = ["queued", "running"].includes(job.state);
-      return h("tr", {}, h("td", { class: "wide" }, shown ? h("a", { href: `#/match/${job.id}` }, job.title) : job.title),
+      return h("tr", {}, h("td", { class: "wide" }, shown ? h("a", { href: `#/match/${job.id}` }, job.title) : job.title, madeBy(job)),
         h("td", {}, NAMES[job.kind] ?? job.kind),
         h("td", {}, job.result.verdict ? badge(job.result.verdict) : state(job)),
         h("td", { class: "num" }, typeof job.result.confidence !== "number" ? "" : job.result.confidence.toFixed(2)),
@@ -63,10 +66,17 @@ function drawBin(body, jobs, refresh) {
           h("button", { class: "small second", onclick: () => act(`/bin/${job.id}`, "DELETE", refresh) }, "Delete"))))))));
 }
 
+// What a job made: one link, or a list of the matches of a batch.
+function madeBy(job) {
+  if (!job.made?.length) return null;
+  const links = job.made.map(([page, id]) => h("a", { href: `#/${page}/${encodeURIComponent(id)}` }, id));
+  return links.length === 1 ? h("p", {}, links) : h("details", {}, h("summary", {}, `${links.length} matches`), h("ul", { class: "plain" }, links.map((one) => h("li", {}, one))));
+}
+
 function state(job) {
   if (job.state === "running") return [h("span", {}, job.stage || "starting"), job.total ? ` ${job.done}/${job.total}` : ""];
   if (job.state === "queued") return `waiting, ${job.ahead} before it`;
-  return [h("span", { class: "badge plain" }, job.state), h("small", {}, job.error)];
+  return [h("span", { class: "badge plain" }, job.state), h("small", {}, job.error || job.result.counted || "")];
 }
 
 async function act(path, method, refresh) {

@@ -7,7 +7,7 @@ export async function show(root) {
   fill(root, h("div", { class: "hero" },
     h("div", {}, h("h1", {}, "Where does this radar image lie?"),
       h("p", { class: "lead" }, "Drop SAR images and see where they lie on a basemap, how sure that is, and why. Look through studies and audits. Nothing leaves this machine."),
-      h("p", {}, h("a", { class: "button", href: "#/locate" }, "Locate an image"), " ", h("a", { class: "button second", href: "#/register" }, "Register a pair")))), body);
+      h("p", {}, h("a", { class: "button", href: "#/locate" }, "Locate an image"), " ", h("a", { class: "button second", href: "#/register" }, "Register a pair"), " ", h("a", { class: "button second", href: "#/files" }, "Open files")))), body);
   let timer = 0, gone = false;
   async function refresh() {
     const [there, jobs] = await Promise.all([ask("/library"), ask("/jobs")]);
@@ -36,16 +36,16 @@ async function draw(body, there, jobs, demo, refresh) {
   fill(body, demoCard(there, jobs, demo, refresh, empty),
     h("div", { class: "columns" },
       h("section", { class: "card world-card" }, h("h2", {}, "Atlases"), await world(places),
-        list(atlases, (one) => [h("a", { href: `#/atlas/${encodeURIComponent(one.id)}` }, one.id), synthetic(one),
+        list(atlases, (one) => [h("a", { class: "atlas-thumb", href: `#/atlas/${encodeURIComponent(one.id)}`, "aria-hidden": "true", tabindex: "-1" }, h("img", { src: `/atlases/${encodeURIComponent(one.id)}/tiles/0/0/0?v=${one.version}${one.ready < 1 ? `&ready=${one.ready}` : ""}`, alt: "", loading: "lazy", width: 84, height: 84 })), h("a", { href: `#/atlas/${encodeURIComponent(one.id)}` }, one.id), synthetic(one),
           h("small", {}, `${number(one.area_km2, 0)} km², ${number(one.shape[1], 0)} × ${number(one.shape[0], 0)} px of ${number(one.gsd, 1)} m`)],
-        "None yet. Build one with crosslook atlas build and name it to crosslook explore.")),
+        h("span", {}, "None yet. ", h("a", { href: "#/files" }, "Open one, or build one from a folder of images"), ", or make the demo."))),
       h("div", {},
         section("Results", jobs.filter((job) => ["locate", "register", "refit"].includes(job.kind)).slice(0, 6),
           (job) => [h("a", { href: `#/match/${job.id}` }, job.title), " ", job.result.verdict ? badge(job.result.verdict) : h("span", { class: "badge plain" }, job.state), h("small", {}, ago(job.created))],
-          "Images that are located or registered stand here, also after a restart."),
+          "Images that are located or registered are listed here, also after a restart."),
         section("Matches of the command line", there.matches, (one) => h("a", { href: `#/shown/${encodeURIComponent(one.id)}` }, one.id), ""),
-        section("Studies", there.runs, (one) => [h("a", { href: `#/run/${encodeURIComponent(one.id)}` }, one.id), synthetic(one)], "None yet. Name the folder of a crosslook study."),
-        section("Audits", there.audits, (one) => [h("a", { href: `#/audit/${encodeURIComponent(one.id)}` }, one.id), synthetic(one)], "None yet. Name the folder of a crosslook audit."),
+        section("Studies", there.runs, (one) => [h("a", { href: `#/run/${encodeURIComponent(one.id)}` }, one.id), synthetic(one)], h("span", {}, "None yet. ", h("a", { href: "#/files" }, "Start one on a folder of pairs"), ".")),
+        section("Audits", there.audits, (one) => [h("a", { href: `#/audit/${encodeURIComponent(one.id)}` }, one.id), synthetic(one)], h("span", {}, "None yet. ", h("a", { href: "#/files" }, "Open a set of pairs"), ", and audit it here.")),
         section("Sets of pairs", there.pairs, (one) => [one.id, synthetic(one), h("small", {}, `${one.scenes} scenes`), h("button", { class: "small second", onclick: () => audit(one.id) }, "Audit")], ""))));
 }
 

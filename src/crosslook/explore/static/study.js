@@ -19,7 +19,7 @@ export async function show(root, name, query) {
   if (!name) {
     if (there.runs.length === 1) { location.replace(`#/run/${encodeURIComponent(there.runs[0].id)}`); return {}; }
     fill(root, h("h1", {}, "Studies"), there.runs.length ? h("ul", { class: "plain card" }, there.runs.map((one) => h("li", {}, h("a", { href: `#/run/${encodeURIComponent(one.id)}` }, one.id), synthetic(one))))
-      : h("p", { class: "card none" }, "There is no run yet. Start with crosslook explore RUN, the folder of a crosslook study, or make the demo on the ", h("a", { href: "#/" }, "start page"), "."));
+      : h("p", { class: "card none" }, "There is no study yet. ", h("a", { href: "#/files" }, "Start one on a folder of pairs"), ", or make the demo on the ", h("a", { href: "#/" }, "start page"), "."));
     return {};
   }
   const other = query.get("with");

@@ -1,0 +1,102 @@
+"""Files below the root: listed, opened, registered, built and studied; nothing above it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crosslook.data.simulate.write import write_pairs
+from crosslook.errors import NotFoundError, SettingError
+from crosslook.explore.browse import Root
+from tests.explore.conftest import Served
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of pairs, one without a partner, beside a secret that lies above."""
+    base = tmp_path_factory.mktemp("root")
+    (base / "secret.tif").write_bytes(b"secret")
+    folder = base / "open"
+    write_pairs(folder / "pairs", 3, size=256, relief=0.0, gsd=10.0)
+    shutil.copy(folder / "pairs/sar/sim-0000.tif", folder / "pairs/sar/lonely.tif")
+    (folder / "out").symlink_to(base)
+    (folder / ".hidden").mkdir()
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "path", ["..", "../secret.tif", "out", "out/secret.tif", "/etc", ".hidden", "none", "a\0b"]
+)
+def test_nothing_beyond_the_root_is_named(root: Path, path: str) -> None:
+    with pytest.raises(NotFoundError):
+        Root(root.resolve()).place(path)
+    with pytest.raises(SettingError, match="--root FOLDER"):
+        Root(None).place(path)
+
+
+def test_a_folder_is_listed(root: Path) -> None:
+    listed = Root(root.resolve()).listing("")
+    assert [one["name"] for one in listed["entries"]] == ["pairs"]
+    pairs = Root(root.resolve()).listing("pairs")
+    assert (pairs["kind"], pairs["scenes"]) == ("pairs", 3)
+    images = Root(root.resolve()).listing("pairs/sar")
+    assert {one["kind"] for one in images["entries"]} == {"image"}
+
+
+@pytest.fixture(scope="module")
+def served(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    one = Served(tmp_path_factory.mktemp("out"), "--root", str(root))
+    yield one
+    one.stop()
+
+
+def test_requests_stay_below_the_root(served: Served) -> None:
+    assert served.ask("/browse?path=..")[0] == 404
+    assert served.ask("/browse?path=pairs%2Fsar%2Fsim-0000.tif")[0] == 404  # no folder
+    for address, body in (
+        ("/open", {"path": "../secret.tif"}),
+        ("/open/pair", {"sar": "out/secret.tif", "optical": "pairs/optical/sim-0000.tif"}),
+        ("/open/atlas", {"paths": ["/etc"]}),
+        ("/open/study", {"path": ".."}),
+        ("/open/batch", {"path": "out"}),
+    ):
+        assert served.ask(address, body)[0] == 404, address
+    models = {"path": "pairs", "extractors": ["hf:/etc"]}
+    assert served.ask("/open/study", models)[0] == 400
+    assert (
+        served.ask("/open/batch", {"path": "pairs", "settings": {"mask": "/etc/passwd"}})[0] == 400
+    )
+
+
+def test_pairs_are_registered_and_their_matches_shown(served: Served) -> None:
+    done = served.wait(served.start("/open/batch", {"path": "pairs"}))
+    assert done["state"] == "done", done["error"]
+    assert done["result"]["counted"] == "3 match, 1 failed"
+    lost = next(row for row in done["result"]["rows"] if row["error"])
+    assert lost["name"] == "lonely"
+    made = [one for one in served.ask("/library")[1]["matches"] if one["job"] == done["id"]]
+    assert len(made) == 3
+    assert served.ask(f"/matches/{made[0]['id']}")[1]["missing"] == []
+
+
+def test_an_atlas_is_built_and_a_pair_registered(served: Served) -> None:
+    built = served.wait(served.start("/open/atlas", {"paths": ["pairs/optical"]}))
+    assert built["state"] == "done", built["error"]
+    assert built["id"] in [one["job"] for one in served.ask("/library")[1]["atlases"]]
+    pair = {"sar": "pairs/sar/sim-0001.tif", "optical": "pairs/optical/sim-0001.tif"}
+    done = served.wait(served.start("/open/pair", pair))
+    assert done["result"]["match"]["verdict"] == "match"
+    assert served.ask("/open", {"path": "pairs"})[1] == [{"kind": "pairs", "id": "pairs"}]
+
+
+def test_pairs_are_studied(served: Served) -> None:
+    body = {"path": "pairs", "extractors": ["hog:cell=8"], "patch": 64, "structure": False}
+    done = served.wait(served.start("/open/study", body))
+    assert done["state"] == "done", done["error"]
+    (run,) = served.ask("/library")[1]["runs"]
+    assert run["job"] == done["id"]
+    assert served.ask(f"/runs/{run['id']}")[0] == 200
