@@ -74,33 +74,7 @@ def dot_chart(
     for at, (label, rows) in enumerate(series):
         own = [(n, rows[n]) for n in names if n in rows and np.isfinite(rows[n].value)]
         places = [names.index(n) + 0.3 * (at - (len(series) - 1) / 2) for n, _ in own]
-        plain = label == "uncalibrated"
-        colour = "#7f8793" if plain else COLOURS[0]
-        bounded = [(r, np.isfinite(r.ci_low) and np.isfinite(r.ci_high)) for _, r in own]
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": label,
-                "x": shorten(row.value for _, row in own),
-                "y": shorten(places),
-                "text": [n for n, _ in own],
-                "hovertemplate": "%{text}: %{x:.3f}",
-                "marker": {
-                    "color": colour,
-                    "size": 8,
-                    "symbol": "square-open" if plain else "circle",
-                },
-                "error_x": {
-                    "type": "data",
-                    "symmetric": False,
-                    "array": shorten(r.ci_high - r.value if ok else 0 for r, ok in bounded),
-                    "arrayminus": shorten(r.value - r.ci_low if ok else 0 for r, ok in bounded),
-                    "thickness": 1.2,
-                    "width": 3,
-                },
-            }
-        )
+        traces.append(_dots(label, own, places))
         for place, (_, row) in zip(places, own, strict=True):
             if np.isfinite(row.chance):
                 chances["x"].append(round(float(row.chance), 5))
@@ -123,3 +97,31 @@ def dot_chart(
         },
     }
     return {"data": traces, "layout": layout}
+
+
+def _dots(label: str, own: Sequence[tuple[str, Row]], places: Sequence[float]) -> dict[str, Any]:
+    """One series of a dot chart: rows by name, each at its place on the axis of names."""
+    plain = label == "uncalibrated"
+    bounded = [(r, np.isfinite(r.ci_low) and np.isfinite(r.ci_high)) for _, r in own]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": label,
+        "x": shorten(row.value for _, row in own),
+        "y": shorten(places),
+        "text": [name for name, _ in own],
+        "hovertemplate": "%{text}: %{x:.3f}",
+        "marker": {
+            "color": "#7f8793" if plain else COLOURS[0],
+            "size": 8,
+            "symbol": "square-open" if plain else "circle",
+        },
+        "error_x": {
+            "type": "data",
+            "symmetric": False,
+            "array": shorten(r.ci_high - r.value if ok else 0 for r, ok in bounded),
+            "arrayminus": shorten(r.value - r.ci_low if ok else 0 for r, ok in bounded),
+            "thickness": 1.2,
+            "width": 3,
+        },
+    }

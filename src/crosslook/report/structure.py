@@ -258,24 +258,12 @@ def heat_grid(tables: Sequence[HeatTable], kind: str = "scene") -> Figure:
         )
         top = 1 - i / len(orders)
         words = kind if table.order_by == "unit" else table.order_by
-        plain: dict[str, Any] = {
-            "showticklabels": False,
-            "showgrid": False,
-            "zeroline": False,
-            "constrain": "domain",
-            "ticks": "",
-        }
-        layout[f"xaxis{end}"] = {
-            **plain,
-            "domain": [j * wide + 0.02, (j + 1) * wide - 0.02],
-            "anchor": f"y{end}",
-            "title": {"text": f"optical, by {words}", "font": {"size": 13}},
-        }
+        across = (j * wide + 0.02, (j + 1) * wide - 0.02)
+        down = (top - 1 / len(orders) + 0.07, top - 0.03)
+        beside = "" if j else f"SAR, by {words}"
+        layout[f"xaxis{end}"] = _map_axis(f"optical, by {words}", across, f"y{end}")
         layout[f"yaxis{end}"] = {
-            **plain,
-            "domain": [top - 1 / len(orders) + 0.07, top - 0.03],
-            "anchor": f"x{end}",
-            "title": {"text": "" if j else f"SAR, by {words}", "font": {"size": 13}},
+            **_map_axis(beside, down, f"x{end}"),
             "autorange": "reversed",
             "scaleanchor": f"x{end}",
         }
@@ -294,6 +282,20 @@ def heat_grid(tables: Sequence[HeatTable], kind: str = "scene") -> Figure:
             }
         )
     return {"data": data, "layout": layout}
+
+
+def _map_axis(title: str, domain: tuple[float, float], anchor: str) -> dict[str, Any]:
+    """One axis of a heat map: a title and nothing else."""
+    return {
+        "title": {"text": title, "font": {"size": 13}},
+        "domain": list(domain),
+        "anchor": anchor,
+        "constrain": "domain",
+        "showticklabels": False,
+        "showgrid": False,
+        "zeroline": False,
+        "ticks": "",
+    }
 
 
 def heat_range(tables: Sequence[HeatTable]) -> tuple[float, float]:
