@@ -8,6 +8,7 @@ angles that grow over the swath. The optical product (S2-PDGS-TAS-DI-PSD): JPEG 
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, ElementTree, SubElement
@@ -16,6 +17,7 @@ import numpy as np
 import rasterio
 from pyproj import Transformer
 from rasterio.control import GroundControlPoint
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window as FileWindow
 
 from crosslook.data.simulate.geometry import truth_matrix
@@ -46,6 +48,8 @@ def radar_product(
     off : (float, float)
         Metres east and north by which all of them are off, as an orbit may be.
     """
+    # As delivered, a measurement has control points alone.
+    warnings.simplefilter("ignore", NotGeoreferencedWarning)
     product = folder / NAME
     (product / "measurement").mkdir(parents=True, exist_ok=True)
     (product / "annotation").mkdir(exist_ok=True)

@@ -1,7 +1,7 @@
 """Whole scenes: how exactly, beside others, how fast, and what becomes of them when killed.
 
     python benchmarks/scenes.py FOLDER --only accuracy [--size 10980] [--kinds relief-10,both]
-    python benchmarks/scenes.py FOLDER --only peers [--size 4096] [--base CHECKOUT]
+    python benchmarks/scenes.py FOLDER --only peers [--size 4096] [--kinds both] [--base CHECKOUT]
     python benchmarks/scenes.py FOLDER --only floor,scale,workers [--size 10980]
     python benchmarks/scenes.py FOLDER --only wide
     python benchmarks/scenes.py FOLDER --only killed,broken [--size 4096]
@@ -51,7 +51,7 @@ TEMPLATE, RADIUS, CHANNELS, TILE = 96, 32, 5, 1024
 
 def accuracy(given: argparse.Namespace) -> None:
     """Errors of tie points and of land, with heights too where there is relief."""
-    for kind in given.kinds.split(","):
+    for kind in (given.kinds or "relief-10,relief-45,wander,both").split(","):
         scene = simulated(given.folder, kind, given.size)
         _accuracy_of(given, scene, "")
         if KINDS[kind].get("uncorrected"):
@@ -88,7 +88,7 @@ def _accuracy_of(given: argparse.Namespace, scene: Scene, how: str, *options: st
 
 def peers(given: argparse.Namespace) -> None:
     """The same scene by others and by another checkout: fractions of tie points and of land."""
-    scene = simulated(given.folder, "both", given.size)
+    scene = simulated(given.folder, given.kinds or "both", given.size)
     places, there = scene.land(4)
     start = np.rint(np.median(there - places, axis=0)).astype(int)
     sar, optical = _grey(scene, start)
@@ -172,7 +172,7 @@ def floor(given: argparse.Namespace) -> None:
 def _features(path: Path) -> float:
     """Seconds to read an image tile by tile and to compute oriented channels of it."""
     began = process_time()
-    with rasterio.Env(GDAL_CACHEMAX=256), rasterio.open(path) as file:
+    with rasterio.Env(GDAL_CACHEMAX=256 << 20), rasterio.open(path) as file:
         for row in range(0, file.height, TILE):
             for col in range(0, file.width, TILE):
                 sides = min(TILE, file.width - col), min(TILE, file.height - row)
@@ -293,7 +293,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="for scenes and what is made of them")
     parser.add_argument("--only", default="accuracy", help=f"of {', '.join(SECTIONS)}")
     parser.add_argument("--size", type=int, default=None, help="rows of a scene")
-    parser.add_argument("--kinds", default="relief-10,relief-45,wander,both")
+    parser.add_argument("--kinds", default=None, help=f"of scenes: {', '.join(KINDS)}")
     parser.add_argument("--methods", default=",".join(PEERS))
     parser.add_argument("--base", type=Path, default=None, help="another checkout")
     parser.add_argument("--sentinel", type=Path, default=None)

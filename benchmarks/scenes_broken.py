@@ -50,7 +50,7 @@ def killed(given: argparse.Namespace) -> None:
             process.kill()
             process.wait()
             done += 1
-    last = register(scene.path("sar"), scene.path("optical"), out)
+    last = register(scene.path("sar"), scene.path("optical"), out, goes_on=True)
     one, other = files_of(whole.out), files_of(last.out)
     differing = sorted(k for k in one.keys() | other.keys() if one.get(k) != other.get(k))
     print(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -154,9 +155,19 @@ def environment(checkout: Path) -> dict[str, str]:
 
 
 def register(
-    sar: Path | str, optical: Path | str, out: Path, *options: str, checkout: Path = HERE.parent
+    sar: Path | str,
+    optical: Path | str,
+    out: Path,
+    *options: str,
+    checkout: Path = HERE.parent,
+    goes_on: bool = False,
 ) -> Run:
-    """Register in a process of its own; its processor seconds and peak memory with its workers."""
+    """Register in a process of its own; its processor seconds and peak memory with its workers.
+
+    What is in the way goes first, unless the run goes on with it.
+    """
+    if not goes_on:
+        shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
     began = perf_counter()
     log = out / "words.txt"

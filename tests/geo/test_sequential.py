@@ -139,3 +139,11 @@ def test_a_damaged_one_is_refused_in_words(tmp_path: Path, decoded: list[str]) -
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(RasterError, match=r"image\.tif cannot be decoded to the end"):
         open_image(path, "sar")
+
+
+def test_blocks_that_were_decoded_are_kept(tmp_path: Path) -> None:
+    """The cache of GDAL is set in bytes: of 64 nothing was kept, and rows took a block each."""
+    from rasterio._env import get_gdal_config
+
+    with opening.reading(tmp_path / "any.tif"):
+        assert 32 << 20 <= int(get_gdal_config("GDAL_CACHEMAX")) <= 512 << 20

@@ -104,7 +104,7 @@ def decode_whole(data: Any, name: str) -> Any:
             ) from error
 
 
-_GDAL_CACHE_MIB = 64
+_GDAL_CACHE = 128 << 20  # bytes, as rasterio takes a number; of 64 nothing is kept
 _LONGEST_WKT = 65_536
 
 
@@ -164,7 +164,7 @@ def reading(place: Place, *, alone: bool = False) -> AbstractContextManager[Any]
     # 40 ms of the processor, for local files too.
     local = not (is_remote(place) or is_gdal_name(place))
     session = DummySession() if local else None
-    options = {"GDAL_CACHEMAX": _GDAL_CACHE_MIB, "GDAL_ERROR_ON_LIBJPEG_WARNING": True, **options}
+    options = {"GDAL_CACHEMAX": _GDAL_CACHE, "GDAL_ERROR_ON_LIBJPEG_WARNING": True, **options}
     env: AbstractContextManager[Any] = rasterio.Env(session, **options)
     return env
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import rasterio
 from rasterio.errors import RasterioError
 
-_CACHE_MIB = 64
+_CACHE = 64 << 20  # bytes
 _CUT_OFF = "it was not written to its end, as on a full disk"
 
 
@@ -35,7 +35,7 @@ def whole_raster(path: Path) -> Iterator[None]:
 
 
 def _read_all(path: Path) -> None:
-    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MIB):
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE):
         with rasterio.open(path) as file:
             levels = len(file.overviews(1))
             _read_blocks(file)

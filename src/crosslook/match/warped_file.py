@@ -43,7 +43,7 @@ _SHRINKS = 1.5  # source pixels per pixel from which a mean is taken
 RESAMPLING: Resampling = "bilinear"
 _TILE, _STEP = 256, 1024
 _MUCH_LARGER = 4
-_CACHE_MIB = 128  # of GDAL, which would take a part of all memory
+_CACHE = 128 << 20  # bytes of GDAL, which would take a part of all memory
 _COLOURS_OF = ("uint8", "uint16")  # types that a GeoTIFF has a palette for
 
 
@@ -138,7 +138,7 @@ def write_warped(
         profile |= {"crs": file_crs(place), "transform": place.affine}
     overviews = "NEAREST" if "nearest" in layer.resampling else "AVERAGE"
     step = max(_TILE, int(_STEP // max(1.0, layer.shrinks(transform))))
-    options = {"GDAL_TIFF_INTERNAL_MASK": "YES", "GDAL_CACHEMAX": _CACHE_MIB}
+    options = {"GDAL_TIFF_INTERNAL_MASK": "YES", "GDAL_CACHEMAX": _CACHE}
     with atomic_path(target) as path, quiet(), rasterio.Env(**options), whole_raster(path):
         flat = path.with_suffix(".flat.tif")
         with rasterio.open(flat, "w", **profile) as file:

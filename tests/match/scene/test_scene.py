@@ -20,7 +20,7 @@ from crosslook.match.evidence import Evidence
 from crosslook.match.result import MatchResult
 from crosslook.match.scene import match as scene_match
 from crosslook.match.scene.consensus import find_inliers
-from crosslook.match.scene.field import fit_geometry, without_folds
+from crosslook.match.scene.field import View, fit_geometry, without_folds
 from crosslook.match.scene.plan import ScenePlan, plan_scene
 from crosslook.match.scene.store import PARTIAL, forget_tiles
 from crosslook.match.scene.tiles import Engine, TileJob, TileWorker, match_tiles
@@ -131,6 +131,27 @@ def test_one_map_is_kept_where_nothing_bends() -> None:
     geometry = fit_geometry(replace(nodes, displacement=plain), at, plan.spacing)
     assert geometry.kind == "map"
     assert geometry.matrix[:, :2] == pytest.approx(0.002 * np.eye(2), abs=3e-4)
+
+
+def test_heights_explain_relief_whose_size_varies_over_the_swath() -> None:
+    plan = bent().plan
+    at = (plan.positions(Window.whole(plan.shape)) - plan.window.corner) / plan.factor
+    nodes = find_inliers(values_of(), plan)
+    drawn = np.random.default_rng(4)
+    heights = 300.0 + 80 * np.sin(at[..., 0] / 90) * np.cos(at[..., 1] / 70)
+    heights[:3] = np.nan
+    per_metre = 0.12 + 0.03 * (at[..., 1] / SIDE - 0.5)
+    moved = np.zeros(at.shape)
+    moved[..., 1] = per_metre * np.nan_to_num(heights - 300.0)
+    noisy = moved + at * 0.001 + drawn.normal(0.0, 0.7, at.shape)
+    view = View(heights=heights)
+    geometry = fit_geometry(replace(nodes, displacement=noisy), at, plan.spacing, "auto", view)
+    assert geometry.terrain is not None
+    assert geometry.terrain.coefficients[1] == pytest.approx([0.12, 0.0, 0.03], abs=4e-3)
+    assert geometry.terrain.coefficients[0] == pytest.approx(0.0, abs=4e-3)
+    whole = at @ geometry.matrix[:, :2].T + geometry.matrix[:, 2] + geometry.field
+    off = np.linalg.norm(whole - moved - at * 0.001, axis=-1)
+    assert np.median(off[4:]) < 0.3
 
 
 def test_unrelated_images_agree_nowhere() -> None:

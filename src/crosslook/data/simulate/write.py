@@ -148,7 +148,7 @@ MOST_PAIRS = 100_000
 _WEST, _NORTH = 300_000.0, 5_500_000.0
 _PER_ROW = 10
 _WIDE, _BLOCK = 2048, 256
-_CACHE_MIB = 64
+_CACHE = 64 << 20  # bytes
 _TRUTH, _TABLE = "truth.json", "truth.csv"
 _COLUMNS = ("id", "synthetic", *(f"m{i}{j}" for i in range(3) for j in range(3)))
 _WRITTEN = {_TRUTH: has_keys("synthetic", "pairs"), _TABLE: has_header(_COLUMNS)}
@@ -275,7 +275,7 @@ def _write_raster(
     if width > _WIDE:  # so that a window of it can be read by itself
         profile |= {"tiled": True, "blockxsize": _BLOCK, "blockysize": _BLOCK}
     # GDAL's cache would take a part of all memory.
-    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MIB), rasterio.open(path, "w", **profile) as file:
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE), rasterio.open(path, "w", **profile) as file:
         if part is _DENSE["ground"]:
             file.write_colormap(1, dict(enumerate(_STATE_COLOURS)))
             file.update_tags(1, **{str(code): name for code, name in enumerate(STATES)})

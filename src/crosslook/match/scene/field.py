@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from crosslook.match.relief import Relief, direction_of, measure_relief
 from crosslook.match.scene.consensus import Nodes
 from crosslook.match.scene.smooth import Smoothness, Surface
+from crosslook.match.scene.terrain import Terrain, fit_terrain
 from crosslook.match.settings import RegisterModel
 from crosslook.types import Array, Window
 
@@ -34,6 +35,22 @@ _SOFT = 2.0
 _SAMPLE = 4000
 _LEAST_JACOBIAN = 0.1
 _CORRELATED = 4.0  # templates overlap: that many nodes say what one would
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What is known of a scene beforehand.
+
+    Attributes
+    ----------
+    direction : float or None
+        Of the range, degrees from the columns towards the rows.
+    heights : float64 array, shape (h, w), or None
+        Metres at the nodes, NaN where not known.
+    """
+
+    direction: float | None = None
+    heights: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +70,8 @@ class Geometry:
         NaN elsewhere.
     summary : dict
         For ``match.json``.
+    terrain : Terrain or None
+        What heights predict; ``field`` at the nodes contains it.
     """
 
     kind: str
@@ -60,6 +79,7 @@ class Geometry:
     field: Array
     held_out: Array
     summary: dict[str, Any]
+    terrain: Terrain | None = None
 
 
 def fit_geometry(
@@ -67,7 +87,7 @@ def fit_geometry(
     at: Array,
     spacing: float,
     request: RegisterModel = "auto",
-    direction: float | None = None,
+    view: View | None = None,
 ) -> Geometry:
     """Choose the geometry of a scene and fit it.
 
@@ -81,15 +101,20 @@ def fit_geometry(
     request : str
         ``auto`` compares; ``relief`` and ``field`` are taken as they are, anything else is one
         map.
-    direction : float, optional
-        Of the range, degrees from the columns towards the rows; found where it is None.
+    view : View, optional
+        What is known of the ground and of the range; the rest is found.
     """
+    view = view or View()
+    if request in ("auto", "relief", "field") and view.heights is not None:
+        by_heights = fit_terrain(nodes, at, view.heights)
+        if by_heights is not None:
+            return _over_terrain(nodes, at, spacing, request, (view, *by_heights))
     matrix = _fit_map(nodes, at)
     rest = np.where(nodes.inlier[..., None], nodes.displacement - _by(matrix, at), 0.0)
     flat = Geometry("map", matrix, np.zeros(rest.shape), _distance(rest, nodes.inlier), {})
     if int(nodes.inlier.sum()) < _LEAST_POINTS or request not in ("auto", "relief", "field"):
         return replace(flat, summary=_summary("map", {"map": flat.held_out}, None))
-    degrees = direction if direction is not None else _line(rest[nodes.inlier])
+    degrees = _line(rest[nodes.inlier]) if view.direction is None else view.direction
     axes = direction_of(0.0 if degrees is None else degrees)
     along = rest @ axes.T
     blocks = _blocks(nodes.shape, spacing)
@@ -116,6 +141,32 @@ def fit_geometry(
     return Geometry(
         kind, matrix, without_folds(fields[kind], spacing), every, _summary(kind, errors, said)
     )
+
+
+def _over_terrain(
+    nodes: Nodes,
+    at: Array,
+    spacing: float,
+    request: RegisterModel,
+    known: tuple[View, Array, Terrain],
+) -> Geometry:
+    """What is left of the displacements once heights have explained theirs."""
+    view, matrix, terrain = known
+    heights = cast(Array, view.heights)
+    moved = terrain.displacement(heights, at)
+    explained = moved + _by(matrix, at)
+    left = replace(nodes, displacement=nodes.displacement - explained)
+    rest = fit_geometry(left, at, spacing, request, View(direction=view.direction))
+    degrees = float(np.degrees(np.arctan2(*terrain.coefficients[:, 0])))
+    summary = {
+        **rest.summary,
+        "terrain": {
+            "px_per_metre": round(float(np.hypot(*terrain.coefficients[:, 0])), 5),
+            "direction_degrees": round(degrees, 2),
+        },
+    }
+    kind = "relief" if rest.kind == "map" else rest.kind
+    return Geometry(kind, matrix + rest.matrix, rest.field + moved, rest.held_out, summary, terrain)
 
 
 def _summary(kind: str, errors: dict[str, Array], said: dict[str, Any] | None) -> dict[str, Any]:

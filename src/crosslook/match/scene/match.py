@@ -12,10 +12,11 @@ from crosslook.extract.registry import open_model
 from crosslook.match.relief import view_geometry
 from crosslook.match.result import MatchResult
 from crosslook.match.scene.consensus import Nodes, find_inliers
-from crosslook.match.scene.field import Geometry, fit_geometry
+from crosslook.match.scene.field import Geometry, View, fit_geometry
 from crosslook.match.scene.plan import ScenePlan, factors_of, plan_scene
 from crosslook.match.scene.result import SceneMatch
 from crosslook.match.scene.store import tile_store
+from crosslook.match.scene.terrain import heights_of
 from crosslook.match.scene.tiles import Engine, TileJob, match_tiles
 from crosslook.match.scene.verdict import quality_of, tiles_of
 from crosslook.match.settings import RegisterSettings
@@ -85,11 +86,13 @@ def _assembled(
     if not nodes.inlier.any():
         return found
     at = (plan.positions(Window.whole(plan.shape)) - plan.window.corner) / plan.factor
-    geometry = fit_geometry(nodes, at, plan.spacing, settings.model, _direction(plan, settings))
+    heights = None if settings.dem is None else heights_of(plan, settings.dem, plan.step)
+    view = View(_direction(plan, settings), heights)
+    geometry = fit_geometry(nodes, at, plan.spacing, settings.model, view)
     base, linear = _corrected(plan, geometry)
     transform = base
     if geometry.kind != "map":
-        transform = Transform((*base.maps, _lattice(plan, geometry, linear)), "field")
+        transform = Transform((*base.maps, _lattice(plan, geometry, linear, settings.dem)), "field")
     tiles = tiles_of(plan, nodes, geometry, failed)
     scene = SceneMatch(
         base, plan.factor, quality_of(plan, nodes, geometry, linear), tiles, geometry.summary
@@ -116,8 +119,6 @@ def _assembled(
 
 def _direction(plan: ScenePlan, settings: RegisterSettings) -> float | None:
     """Of the range, where a file or an option tells it: degrees from the columns to the rows."""
-    if settings.heading is None and not settings.incidence:
-        return None
     whole = Window.whole(plan.sar.shape)
     grid = WorkingGrid(
         plan.sar, plan.optical, plan.base, whole, plan.window, plan.sar_factor, plan.factor
@@ -140,22 +141,33 @@ def _corrected(plan: ScenePlan, geometry: Geometry) -> tuple[Transform, Array]:
     return Transform(flat(matrix), "affine") @ plan.base, linear
 
 
-def _lattice(plan: ScenePlan, geometry: Geometry, linear: Array) -> LatticeField:
-    """The field on a finer lattice, cubic between the nodes."""
+def _lattice(
+    plan: ScenePlan, geometry: Geometry, linear: Array, dem: str | Path | None
+) -> LatticeField:
+    """The field on a finer lattice, cubic between the nodes; what heights predict is as fine."""
     rows, cols = (n * plan.spacing // LATTICE_PX + 1 for n in plan.shape)
     at = [(np.arange(n) * LATTICE_PX / plan.spacing - 0.5).astype(np.float32) for n in (rows, cols)]
     grid = np.meshgrid(at[1], at[0])
-    moved = (geometry.field @ linear.T).astype(np.float32)
+    field, terrain = geometry.field, geometry.terrain
+    if terrain is not None:
+        at_nodes = plan.positions(Window.whole(plan.shape)) - plan.window.corner
+        known = heights_of(plan, dem or "", plan.step)
+        field = field - terrain.displacement(known, at_nodes / plan.factor)
+    moved = (field @ linear.T).astype(np.float32)
     fine = [
         cv2.remap(np.ascontiguousarray(moved[..., k]), *grid, cv2.INTER_CUBIC,
                   borderMode=cv2.BORDER_REPLICATE)
         for k in (0, 1)
     ]  # fmt: skip
     step = LATTICE_PX * plan.factor
+    values = np.stack(fine, axis=-1).astype(np.float64)
+    if terrain is not None:
+        places = np.stack(np.meshgrid(*(np.arange(n) * LATTICE_PX for n in (rows, cols)),
+                                      indexing="ij"), axis=-1).astype(np.float64)  # fmt: skip
+        heights = heights_of(plan, dem or "", step, centred=False)[:rows, :cols]
+        values += terrain.displacement(heights, places) @ linear.T
     row, col = plan.window.corner
-    return LatticeField.on_lattice(
-        np.stack(fine, axis=-1).astype(np.float64) * plan.factor, step, (float(row), float(col))
-    )
+    return LatticeField.on_lattice(values * plan.factor, step, (float(row), float(col)))
 
 
 def _tie_points(plan: ScenePlan, nodes: Nodes) -> TiePoints:
