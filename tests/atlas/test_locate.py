@@ -291,7 +291,7 @@ def test_the_command_line_says_where_and_answers_by_its_exit_code(
     done = CliRunner().invoke(app, several)
     assert done.exit_code == 0, done.output
     *lines, last = done.output.splitlines()
-    assert [line.split(":")[0] for line in lines] == ["query.png", "second.png"]
+    assert [line.split(":")[0] for line in lines] == ["[1/2] query.png", "[2/2] second.png"]
     assert last.startswith("2 match of 2; see ")
     assert (tmp_path / "out" / "second" / "match.json").exists()
     bad = tmp_path / "bad.png"

@@ -75,12 +75,18 @@ LINES: dict[str, tuple[str, str, list[str]]] = {
         "out",
         ["leaderboard.csv", "leaderboard.tex", "leaderboard.html"],
     ),
+    "trial": (
+        "trial @pairs --matchers phase-correlation --out @out",
+        "out",
+        ["run.json", "results.parquet", "answers.parquet", "report.html", "rows.csv"],
+    ),
     "export": ("export @run --to @out", "out", ["raw-sar.parquet", "raw-optical.parquet"]),
     "report": ("report @run", "run", [*REPORT, "figures/recall.png"]),
 }
 # These write below names of their own, or where nothing else lies.
 NOT_HERE = {"extractors", "weights status", "weights fetch", "weights where", "explore", "plan"}
 NOT_HERE |= {"weights check", "matchers"}
+NOT_HERE |= {"verdict fit"}  # tests/trial/test_verdict_fit.py, beside a trial that is long enough
 
 
 def test_no_writing_command_is_missing() -> None:

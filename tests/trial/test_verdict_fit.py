@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from crosslook.cli import app
-from crosslook.errors import InputError
+from crosslook.errors import InputError, OutputError
 from crosslook.match.register import register
 from crosslook.trial.run import run_trial
 from crosslook.trial.settings import TrialSettings
@@ -66,3 +66,14 @@ def test_a_fitted_verdict_gives_a_confidence_that_tells_right_from_wrong(
 def test_what_cannot_be_fitted_is_said(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Did you mean 'phase-correlation'"):
         fit_verdict(run, "phase-corelation", tmp_path / "v.json")
+
+
+def test_a_file_of_other_origin_is_replaced_on_request_alone(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "v.json"
+    out.write_text("mine")
+    with pytest.raises(OutputError, match="--overwrite"):
+        fit_verdict(run, "phase-correlation", out)
+    assert out.read_text() == "mine"
+    fit_verdict(run, "phase-correlation", out, overwrite=True)
+    fit_verdict(run, "phase-correlation", out)
+    assert json.loads(out.read_text())["initial"]

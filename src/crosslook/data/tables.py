@@ -46,7 +46,10 @@ def read_text_table(path: Path) -> tuple[tuple[str, ...], list[Row]]:
 
 
 def _decoded(data: bytes) -> str:
-    if b"\0" in data[:4096]:
+    # UTF-16 has zero bytes too; its mark in front tells it from pixels.
+    head = data[:4096]
+    is_wide = head.startswith((b"\xff\xfe", b"\xfe\xff"))
+    if b"\0" in head and not is_wide:
         raise ValueError("it holds pixels or other binary data, no text")
     try:
         return data.decode("utf-8-sig")
