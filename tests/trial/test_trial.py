@@ -121,7 +121,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_rows(
     settings = TrialSettings(pairs=pairs, out=again, reaches="near,as-is", **QUICK)
     parts = sorted((again / "answers").rglob("part-*.parquet"))
     kept = parts[0].stat().st_mtime_ns
-    for part in parts[1::2]:
+    for part in parts[1::4]:
         part.unlink()
     for name in ("results.parquet", "answers.parquet", "run.json"):
         (again / name).unlink()
@@ -243,6 +243,7 @@ def test_tie_points_are_the_truth_where_they_are(pairs: Path, tmp_path: Path) ->
         )
 
 
+@pytest.mark.slow
 def test_tables_of_several_runs(run: Path, pairs: Path, tmp_path: Path) -> None:
     settings = TrialSettings(
         pairs=pairs, out=tmp_path / "more", matchers="sift", bootstrap=100, processes=1, wrong=False

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.extract.base import Extractor
+from crosslook.extract.joined import JoinedFeatures
 from crosslook.geo.grey import GreyImage
 from crosslook.types import FloatArray
 
@@ -65,6 +66,8 @@ def dense_channels(image: GreyImage, extractor: Extractor) -> Channels:
     weight = contrast_weight(contrast, float(np.median(contrast[valid])))
     weight[~valid] = 0.0
     scaled *= weight
+    if isinstance(extractor, JoinedFeatures):
+        scaled *= extractor.weights[:, None, None]
     return Channels(scaled, valid, stride, gaps)
 
 

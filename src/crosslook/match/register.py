@@ -95,7 +95,7 @@ def register(sar_image: Source, optical_image: Basemap, settings: RegisterCall) 
     check_out(settings)
     tools = open_tools(settings)
     found = _registered(sar_image, optical_image, None, settings, *tools)
-    result = _on_scene(found, settings)
+    result = _on_scene(found, tools[1], settings)
     if settings.out is not None:
         result.write(settings.out, force=settings.force, overwrite=settings.overwrite)
     return result
@@ -117,11 +117,18 @@ def plan_register(
     return plan, settings.spacing is not None or working >= 2 * plan.factor
 
 
-def _on_scene(found: MatchResult, settings: RegisterSettings, name: str = "") -> MatchResult:
-    """Match a pair larger than the working grid in tiles; ``name`` is of one of a batch."""
+def _on_scene(
+    found: MatchResult, matcher: Matcher, settings: RegisterSettings, name: str = ""
+) -> MatchResult:
+    """Match a pair larger than the working grid in tiles; ``name`` is of one of a batch.
+
+    What a matcher finds that is not refined stays as it is.
+    """
     from crosslook.match.scene.match import match_scene
     from crosslook.match.scene.tiles import Engine
 
+    if not matcher.is_refined:
+        return found
     if not isinstance(settings, RegisterCall):
         return match_scene(found, settings)
     workers = settings.workers or (2 if settings.engine == "ray" else 1)
@@ -222,9 +229,10 @@ def _fitting(matcher: Matcher, settings: RegisterSettings) -> Fitting:
 
     Where nothing follows the fit, a given affine map or homography is fitted at once.
     """
-    if settings.model == "relief" and not matcher.is_refined:
+    if settings.model in ("relief", "field") and not matcher.is_refined:
         raise SettingError(
-            f"--model relief follows the fit of '{settings.matcher}' by templates; give --refine."
+            f"--model {settings.model} follows the fit of '{settings.matcher}' by templates; "
+            "give --refine."
         )
     direct = ("shift", "tps") if matcher.is_refined else get_args(Model)
     values = None if settings.verdict is None else read_values(settings.verdict, settings.matcher)
@@ -348,7 +356,7 @@ def register_all(
     for pair in pairs:
         try:
             found = _registered(pair.sar, pair.optical, None, settings, *tools)
-            yield _on_scene(found, settings, pair.id)
+            yield _on_scene(found, tools[1], settings, pair.id)
         except CrosslookError as error:
             yield Failure(pair.id, error)
 
@@ -365,4 +373,5 @@ def register_from(
         or three tie points set by hand give one.
     """
     tools = open_tools(settings)
-    return _on_scene(_registered(sar_image, optical_image, start, settings, *tools), settings)
+    found = _registered(sar_image, optical_image, start, settings, *tools)
+    return _on_scene(found, tools[1], settings)

@@ -17,12 +17,15 @@ from importlib.util import find_spec
 from crosslook._version import __version__
 from crosslook.errors import MissingExtraError, SettingError, SpecError, did_you_mean
 from crosslook.extract.base import Extractor
+from crosslook.extract.joined import JoinedFeatures
 from crosslook.extract.registry import open_model
 from crosslook.extract.rows import all_rows as all_extractors
 from crosslook.extract.spec import parse_spec
 from crosslook.match.matchers.base import Matcher
 from crosslook.match.matchers.rows import ROWS, MatcherRow, all_rows
 from crosslook.match.settings import DEFAULT_MATCHER, RegisterSettings
+from crosslook.options import ModelOptions
+from crosslook.spec import split_terms
 
 __all__ = ["Matcher", "features_of", "open_matcher", "open_tools", "revision_of"]
 
@@ -40,7 +43,19 @@ def open_tools(settings: RegisterSettings) -> tuple[Extractor, Matcher]:
         As :func:`open_matcher`.
     """
     matcher = open_matcher(settings)
-    return open_model(features_of(settings.matcher) or settings.extractor, settings), matcher
+    return open_features(features_of(settings.matcher) or settings.extractor, settings), matcher
+
+
+def open_features(spec: str, options: ModelOptions) -> Extractor:
+    """Open the extractor that a spec names, or several at once: ``A+B``.
+
+    Raises
+    ------
+    SpecError
+        If one is unknown or malformed.
+    """
+    members = [open_model(one, options) for one in split_terms(spec)]
+    return members[0] if len(members) == 1 else JoinedFeatures(members)
 
 
 def open_matcher(settings: RegisterSettings) -> Matcher:
@@ -101,13 +116,13 @@ def find_matcher(name: str) -> MatcherRow:
 
 
 def features_of(matcher: str) -> str:
-    """The extractor whose name stands for ``template`` over it; empty for any other matcher."""
+    """The extractors whose names stand for ``template`` over them; empty for any other matcher."""
     name = matcher.removeprefix(f"{DEFAULT_MATCHER}:")
     try:
-        parsed = parse_spec(name)
+        named = {parse_spec(one).name for one in split_terms(name)}
     except SpecError:
         return ""
-    return name if parsed.name in [row.name for row in all_extractors()] else ""
+    return name if named <= {row.name for row in all_extractors()} else ""
 
 
 def revision_of(name: str, matcher: Matcher | None = None, features: str = "") -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from crosslook.extract.registry import open_model
+from crosslook.match.matchers import open_features
 from crosslook.match.relief import view_geometry
 from crosslook.match.result import MatchResult
 from crosslook.match.scene.consensus import Nodes, find_inliers
@@ -65,7 +65,7 @@ def match_scene(
     plan = plan_scene(images, start, settings.spacing)
     with timings() as seconds:
         with timer("tiles"), tile_store(out) as store:
-            extractor = open_model(settings.extractor, settings)
+            extractor = open_features(settings.extractor, settings)
             job = TileJob.of(plan, extractor, settings, store)
             values, failed = match_tiles(job, engine or Engine())
         with timer("field"):

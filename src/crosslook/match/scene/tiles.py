@@ -24,9 +24,9 @@ from crosslook import threads
 from crosslook._version import __version__
 from crosslook.errors import CrosslookError, OutputError
 from crosslook.extract.base import Extractor
-from crosslook.extract.registry import open_model
 from crosslook.geo.image import ImageFile
 from crosslook.geo.raster import RasterFile
+from crosslook.match.matchers import open_features
 from crosslook.match.scene.plan import ScenePlan
 from crosslook.match.scene.tile import FIELDS, STAGES, match_tile
 from crosslook.options import ModelOptions
@@ -112,7 +112,7 @@ class TileWorker:
 
     def __init__(self, job: TileJob) -> None:
         self.job = job
-        self.extractor = open_model(job.extractor, job.models)
+        self.extractor = open_features(job.extractor, job.models)
         self.folder = open_folder(job.store)
         self.tiles = job.plan.tiles
 
