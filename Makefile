@@ -10,7 +10,7 @@ TWO := -n 2 --dist worksteal
 unexport PYTHONDONTWRITEBYTECODE
 
 # Extras of pyproject.toml by what is done with them; a file .venv/.has-NAME says that they are in.
-demo_EXTRAS :=
+demo_EXTRAS := demo
 explore_EXTRAS := web
 test_EXTRAS := models,faiss,remote,sicd,ray,web,test
 docs_EXTRAS := $(test_EXTRAS),docs
@@ -102,7 +102,8 @@ qgis:
 	$(PYTHON) integrations/qgis/pack.py
 
 .venv/.has-%: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".$(if $($*_EXTRAS),[$($*_EXTRAS)])"
+	@echo "Installing what 'make $*' needs into .venv, once; torch, where it is among it, is the largest part."
+	$(BIN)/python -m pip install --progress-bar on --constraint constraints.txt --editable ".$(if $($*_EXTRAS),[$($*_EXTRAS)])"
 	$(BIN)/python tools/compile_loops.py
 	touch $@
 

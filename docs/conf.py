@@ -33,6 +33,7 @@ extensions = [
     "sphinx_design",
     "commands",
     "evidence_table",
+    "shell_cells",
 ]
 exclude_patterns = ["_build", "_ext"]
 templates_path = ["_templates"]

@@ -71,7 +71,7 @@ def _numbers(version: str) -> list[int]:
     return [int(part) for part in re.findall(r"\d+", version)]
 
 
-def test_the_makefile_installs_extras_that_exist_and_none_for_the_demo() -> None:
+def test_the_makefile_installs_extras_that_exist_and_little_for_the_demo() -> None:
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     sets = dict(re.findall(r"^([a-z]+)_EXTRAS :=(.*)$", text, re.MULTILINE))
     named = {
@@ -80,7 +80,10 @@ def test_the_makefile_installs_extras_that_exist_and_none_for_the_demo() -> None
         for extra in words.replace("$(test_EXTRAS)", sets["test"]).strip().split(",")
     } - {""}
     assert named <= PROJECT["project"]["optional-dependencies"].keys()
-    assert sets["demo"].strip() == ""
+    assert sets["demo"].strip() == "demo"
+    demo = PROJECT["project"]["optional-dependencies"]["demo"]
+    assert len(demo) == 3  # torch and one network
+    assert set(demo) <= set(PROJECT["project"]["optional-dependencies"]["models"])
     assert sets["explore"].strip() == "web"
     assert set(re.findall(r"\.has-([a-z]+)", text)) == sets.keys()
 

@@ -112,3 +112,20 @@ def test_an_option_is_taken_out(tmp_path: Path) -> None:
     new = search_again(jobs, old, {"bbox": None, "rotation": 180.0}, swap=False)
     assert new.work["settings"] == {"rotation": 180.0}
     assert old.work["settings"] == settings
+
+
+def test_what_the_pages_need_is_in_the_api(explorer: Any, uploads: dict[str, str]) -> None:
+    options = {one["name"]: one for one in explorer.ask("/options/register")[1]}
+    assert {"root", "log", "vv", "vh"} <= set(options["sar"]["presets"])
+    assert options["rotation"]["presets"] == []
+    (line,) = explorer.ask("/runs/demo-run")[1]["headlines"]
+    assert float(line["recall"]) <= float(line["at_5"]) <= float(line["at_10"])
+    assert line["uncalibrated"]
+    assert line["gap"]
+    body = {"sar": uploads["sar"], "optical": uploads["optical"]}
+    done = explorer.wait(explorer.start("/register", body))
+    place = explorer.ask(f"/jobs/{done['id']}/view/place.json")[1]
+    for (*_, row, col, residual, _, _), (down, right) in zip(
+        place["tie_points"], place["predicted"], strict=True
+    ):
+        assert ((down - row) ** 2 + (right - col) ** 2) ** 0.5 == pytest.approx(residual, abs=2e-3)

@@ -110,3 +110,41 @@ def test_what_is_removed_can_be_had_back(
     assert fits(page)
     assert problems == []
     page.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_arrows_colours_and_menus(
+    chromium: Any, explorer: Any, pair: dict[str, Path], width: int, scheme: str
+) -> None:
+    chip = (explorer.out / "demo" / "chips" / "demo-chip-1.tif").read_bytes()
+    job = explorer.start("/locate", {"query": explorer.upload(chip), "atlas": "demo-atlas"})
+    done = explorer.wait(job)
+    page, problems = open_page(chromium, explorer.address, width, scheme)
+    page.wait_for_selector(".atlas-thumb img")
+    page.goto(f"{explorer.address}/#/match/{job}")
+    page.wait_for_selector(".verdict")
+    assert page.locator(".residual").count() == 0
+    page.locator("#layer-arrows").check()
+    inliers = done["result"]["match"]["tie_points"]["inliers"]
+    until(page, f"document.querySelectorAll('.residual').length === {inliers}")
+    assert "times as long" in page.locator(".layers").inner_text()
+    page.locator("#layer-surface").check()
+    assert page.locator(".colour-bar").is_visible()
+    assert fits(page)
+    page.goto(f"{explorer.address}/#/run/demo-run")
+    page.wait_for_selector("[data-plot=space] .scatterlayer path.point")
+    head = page.locator("thead").first.inner_text()
+    assert all(words in head for words in ("at 5", "at 10", "uncalibrated", "gap"))
+    page.get_by_label("Colour").select_option("cluster")
+    until(page, "location.hash.includes('colour=cluster')")
+    assert fits(page)
+    page.goto(f"{explorer.address}/#/register")
+    menu = page.get_by_label("SAR radiometry: presets")
+    menu.select_option("vv")
+    assert page.locator("#option-sar").input_value() == "vv"
+    assert not page.locator("#option-sar").is_visible()
+    menu.select_option("keys")
+    assert page.locator("#option-sar").is_visible()
+    assert fits(page)
+    assert problems == []
+    page.close()

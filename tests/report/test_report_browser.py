@@ -194,6 +194,15 @@ def test_in_a_browser(run: Path, width: int, scheme: str) -> None:
         page.locator("#structure ~ .plot .scatterlayer path.point").first.hover(force=True)
         page.wait_for_selector("#hover img", state="visible")
         assert page.locator("#hover img").count() == 2
+        rows = page.locator("#robustness ~ details.rows").first
+        rows.locator("summary").click()
+        rows.locator("input").fill("hog gallery")
+        assert rows.locator("tbody tr:visible").count() == 2
+        rows.locator("input").fill("")
+        rows.locator("th button", has_text="value").click()
+        shown = [float(text) for text in rows.locator("tbody td:nth-child(6)").all_inner_texts()]
+        assert shown == sorted(shown)
+        assert page.locator(".answers .answer").count() >= 2
         page.locator("button.theme").click()
         browser.close()
     assert problems == []

@@ -73,7 +73,7 @@ class Commands(click.Group):
 
 TABLE: Table = {
     "study.study": "Measure how well extractors match SAR and optical patches.",
-    "study.demo": "Simulate pairs, study them and write a report: no data or weights needed.",
+    "study.demo": "Simulate pairs, study them, and register one pair: no data or weights needed.",
     "study.simulate": "Write seeded synthetic SAR/optical pairs as GeoTIFFs, with their truth.",
     "extractors.extractors": (
         "List the extractors: size, channels, stride, input, licence, weights."

@@ -66,6 +66,9 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "matchers": (("crosslook matchers", "what finds tie points, and which needs weights"),),
     "trial": (("crosslook trial pairs -o trial", "how exactly each matcher registers"),),
+    "verdict fit": (
+        ("crosslook verdict fit trial --matcher NAME -o verdict.json", "of one matcher"),
+    ),
     "weights where": (("crosslook weights where dinov2", "the folder where they lie"),),
     "report": (("crosslook report run", "report and figures again, from the rows"),),
     "explore": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -38,10 +39,36 @@ def study(settings: StudySettings) -> None:
 
 
 def demo(settings: DemoSettings) -> None:
-    """Simulate pairs, study them and write a report: no data or weights needed."""
+    """Simulate pairs, study them, and register one pair: no data or weights needed."""
     from crosslook.report.study import run_demo
 
-    run_demo(settings.out, settings.seed, overwrite=settings.overwrite)
+    run = run_demo(
+        settings.out, settings.seed, preset=settings.preset, overwrite=settings.overwrite
+    )
+    match = _register_one(settings)
+    if find_spec("torch") is None:
+        click.echo("a pretrained network joins with: pip install 'crosslook[demo]'")
+    click.echo(f"figures {run / 'figures' / 'figures.md'}")
+    click.echo(f"swipe   {match / 'swipe.html'}")
+    click.echo(f"image   {match / 'overlay.png'}")
+
+
+def _register_one(settings: DemoSettings) -> Path:
+    """Simulate a pair that lies apart, bring it into line, and say how well that is known."""
+    from crosslook.data.simulate.write import write_pairs
+    from crosslook.match.register import register
+
+    apart, match = settings.out / "apart", settings.out / "match"
+    write_pairs(
+        apart, 1, size=512, shift=(20.0, -14.0), rotation=2.0, seed=settings.seed,
+        overwrite=settings.overwrite,
+    )  # fmt: skip
+    sar, optical = (apart / side / "sim-0000.tif" for side in ("sar", "optical"))
+    result = register(sar, optical, out=match, overwrite=settings.overwrite)
+    error = result.expected_error_px
+    sure = "" if error is None else f", expected error {error:.1f} px"
+    click.echo(f"one pair, moved by 24 px and 2 degrees: {result.verdict}{sure}")
+    return match
 
 
 class ReportInputs(OverwriteOption):

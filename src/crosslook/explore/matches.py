@@ -191,6 +191,9 @@ def write_place(
          r["residual_px"], r["inlier"], r["score"]]
         for r in rows
     ]  # fmt: skip
+    if match.transform is not None and rows:
+        moved = match.transform(np.array([[r["sar_row"], r["sar_col"]] for r in rows], np.float64))
+        place["predicted"] = np.round(moved + origin, 3).tolist()
     write_text(folder / "view" / "place.json", json.dumps(place) + "\n")
 
 

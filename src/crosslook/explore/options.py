@@ -16,6 +16,7 @@ from crosslook.atlas.settings import LocateSettings
 from crosslook.errors import NotFoundError, SettingError
 from crosslook.extract.registry import ExtractorRow, extractor_class, find_row
 from crosslook.extract.spec import parse_spec
+from crosslook.geo.radiometry import OpticalRadiometry, Radiometry, SarRadiometry
 from crosslook.match.matchers.rows import ROWS as MATCHERS
 from crosslook.match.settings import RegisterSettings
 from crosslook.options import (
@@ -28,6 +29,7 @@ from crosslook.options import (
     without_none,
 )
 
+_PRESETS: dict[str, type[Radiometry]] = {"sar": SarRadiometry, "optical": OpticalRadiometry}
 MODELS: dict[str, type[Settings]] = {"locate": LocateSettings, "register": RegisterSettings}
 _SPEC = re.compile(r"[A-Za-z0-9._:=,+-]+")
 _MOST_KEYS, _MOST_TEXT, _MOST_ITEMS = 64, 200, 16
@@ -64,6 +66,7 @@ def describe_options(kind: str) -> list[dict[str, Any]]:
                 "metavar": cli.metavar,
                 "help": field.description,
                 "first": name in _FIRST,
+                "presets": list(_PRESETS[name].presets) if name in _PRESETS else [],
             }
         )
     return sorted(options, key=lambda one: (*_FIRST, one["name"]).index(one["name"]))

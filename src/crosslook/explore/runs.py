@@ -14,7 +14,7 @@ from crosslook.atomic import write_bytes
 from crosslook.errors import NotFoundError, SettingError
 from crosslook.explore.images import png_of
 from crosslook.progress import stage
-from crosslook.report.tables import headlines, interval, number
+from crosslook.report.tables import headlines, interval, number, pair_distances
 from crosslook.retrieval.clusters import find_clusters
 from crosslook.retrieval.descriptors import Features
 from crosslook.retrieval.run_folder import (
@@ -28,7 +28,7 @@ from crosslook.retrieval.run_folder import (
 from crosslook.retrieval.settings import StudySettings
 from crosslook.retrieval.study import open_patches
 from crosslook.retrieval.views import read_thumbnails, view_images, views_of
-from crosslook.types import Modality
+from crosslook.types import Modality, Row
 
 _MOST_LINES = 500
 _TAKEN = ("dataset", "synthetic", "extractors", "notes", "skipped")
@@ -50,6 +50,7 @@ class Run:
     def describe(self) -> dict[str, Any]:
         """Dataset, headline rows, and what there is to look at."""
         lead = headlines(self.rows, self.record)
+        gaps = pair_distances(self.rows)
         return {
             **{name: self.record[name] for name in _TAKEN},
             "patches": len(self.patches),
@@ -59,6 +60,12 @@ class Run:
                     "extractor": line.name,
                     "how": line.how,
                     "recall": number(line.row.value),
+                    "at_5": self._recall(line.row, 5),
+                    "at_10": self._recall(line.row, 10),
+                    "uncalibrated": "" if line.plain is None else number(line.plain.value),
+                    "gap": number(gaps[line.setup.extractor].value)
+                    if line.setup.extractor in gaps
+                    else "",
                     "interval": interval(line.row),
                     "gallery": line.row.n_gallery,
                     "chance": number(line.row.chance, 4),
@@ -70,6 +77,15 @@ class Run:
             "heat_maps": [[*_short(table), table.order_by] for table in self.heat_maps],
             "best": self._best(),
         }
+
+    def _recall(self, first: Row, k: int) -> str:
+        """Recall at k of the setup of a row; empty where it was not measured."""
+        same = ("extractor", "pooling", "calibration", "scoring", "split", "direction", "metric")
+        for row in self.rows:
+            alike = all(getattr(row, name) == getattr(first, name) for name in same)
+            if row.measure == "retrieval" and row.k == k and alike:
+                return number(row.value)
+        return ""
 
     def rows_as_json(self) -> list[dict[str, Any]]:
         """All rows of ``results.parquet``; what is not a number there is null."""
@@ -91,6 +107,7 @@ class Run:
             "sar": np.round(table.sar.astype(float), 4).tolist(),
             "optical": np.round(table.optical.astype(float), 4).tolist(),
             "scene": [self.patches[i].scene for i in table.index],
+            "cluster": [self.patches[i].group for i in table.index],
             "id": [self.patches[i].id for i in table.index],
         }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,3 +60,68 @@ def named(calibration: str) -> str:
 def shorten(values: Iterable[Any]) -> list[float]:
     """Round numbers to what a figure can show, so that the report stays small."""
     return [round(float(value), 5) for value in values]
+
+
+def dot_chart(
+    series: Sequence[tuple[str, Mapping[str, Row]]], names: Sequence[str], title: str
+) -> Figure:
+    """A dot with its interval for each name, what comes first hollow; chance as short bars.
+
+    ``series`` are label and row by name: uncalibrated, then calibrated.
+    """
+    traces: list[dict[str, Any]] = []
+    chances: dict[str, list[Any]] = {"x": [], "y": []}
+    for at, (label, rows) in enumerate(series):
+        own = [(n, rows[n]) for n in names if n in rows and np.isfinite(rows[n].value)]
+        places = [names.index(n) + 0.3 * (at - (len(series) - 1) / 2) for n, _ in own]
+        traces.append(_dots(label, own, places))
+        for place, (_, row) in zip(places, own, strict=True):
+            if np.isfinite(row.chance):
+                chances["x"].append(round(float(row.chance), 5))
+                chances["y"].append(round(place, 5))
+    marker = {"symbol": "line-ns-open", "size": 10, "color": "#b35900"}
+    if chances["x"]:
+        traces.append(
+            {"type": "scatter", "mode": "markers", "name": "chance", **chances, "marker": marker}
+        )
+    layout = {
+        "height": 120 + 34 * len(names),
+        "margin": {"l": 20, "r": 15, "t": 10, "b": 45},
+        "xaxis": {"title": {"text": title}},
+        "yaxis": {
+            "tickvals": list(range(len(names))),
+            "ticktext": list(names),
+            "range": [len(names) - 0.4, -0.6],
+            "zeroline": False,
+            "showgrid": False,
+        },
+    }
+    return {"data": traces, "layout": layout}
+
+
+def _dots(label: str, own: Sequence[tuple[str, Row]], places: Sequence[float]) -> dict[str, Any]:
+    """One series of a dot chart: rows by name, each at its place on the axis of names."""
+    plain = label == "uncalibrated"
+    bounded = [(r, np.isfinite(r.ci_low) and np.isfinite(r.ci_high)) for _, r in own]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": label,
+        "x": shorten(row.value for _, row in own),
+        "y": shorten(places),
+        "text": [name for name, _ in own],
+        "hovertemplate": "%{text}: %{x:.3f}",
+        "marker": {
+            "color": "#7f8793" if plain else COLOURS[0],
+            "size": 8,
+            "symbol": "square-open" if plain else "circle",
+        },
+        "error_x": {
+            "type": "data",
+            "symmetric": False,
+            "array": shorten(r.ci_high - r.value if ok else 0 for r, ok in bounded),
+            "arrayminus": shorten(r.value - r.ci_low if ok else 0 for r, ok in bounded),
+            "thickness": 1.2,
+            "width": 3,
+        },
+    }

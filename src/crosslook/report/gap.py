@@ -15,15 +15,22 @@ from crosslook.retrieval.measure.registry import find_measure
 from crosslook.retrieval.run_folder import HistogramTable
 from crosslook.types import Row
 
+_UNDER = "Intervals of 95 % are below the values; hover over a head for what it means."
+
 
 def gap_section(results: Results) -> list[Section]:
     """Gap metrics side by side, and the cosines of pairs and non-pairs."""
     histograms = HistogramTable.read(results.run)
-    parts = [Part(table=gap_table(results.of("gap")))]
-    for name in dict.fromkeys(h.setup.extractor for h in histograms):
+    rows = sorted(results.of("gap"), key=lambda row: results.order.index(row.extractor))
+    parts = [Part(text=_UNDER, table=gap_table(rows))] if rows else []
+    if histograms:
+        parts.append(Part("Pairs and non-pairs"))
+    for name in results.order:
         shown = [(name, "none"), (name, "standardize")]
         own = [h for h in histograms if (h.setup.extractor, h.setup.calibration) in shown]
-        parts.append(Part(f"Pairs and non-pairs: {name}", figure=pair_histogram(own)))
+        if not own:
+            continue
+        parts.append(Part(figure=pair_histogram(own, name), small=True))
     return measure_section(results, "gap", parts)
 
 
@@ -35,22 +42,47 @@ def gap_table(rows: Sequence[Row]) -> Table:
     for row in rows:
         if row.direction in ("", "sar->optical"):
             gaps.setdefault((row.extractor, row.calibration, row.split), {})[row.metric] = row
+    # Uncalibrated first; extractors stay in their order.
+    ordered = sorted(gaps.items(), key=lambda item: item[0][1] != "none")
+    seen = list(dict.fromkeys(key[0] for key in gaps))
+    ordered.sort(key=lambda item: seen.index(item[0][0]))
     lines = [
-        [key[0], key[1], *(_cell(values.get(name)) for name in names)]
-        for key, values in gaps.items()
+        [key[0], named(key[1]), *(_cell(values.get(name)) for name in names)]
+        for key, values in ordered
     ]
-    titles = [gap.define(name).title for name in names]
-    return Table(["extractor", "calibration", *titles], lines, set(range(2, 2 + len(names))))
+    heads = [_SHORT.get(name, name.replace("-", " ")) for name in names]
+    hints = {}
+    for head, name in zip(heads, names, strict=True):
+        definition = gap.define(name)
+        hints[head] = f"{definition.title}. {definition.reading}"
+    return Table(["extractor", "calibration", *heads], lines, set(range(2, 2 + len(names))), hints)
+
+
+_SHORT = {
+    "pair-distance": "pairs",
+    "non-pair-distance": "non-pairs",
+    "pair-auroc": "AUROC",
+    "centroid-distance": "centroids",
+    "relative-gap": "gap/scatter",
+    "modality-probe": "probe",
+    "linear-cka": "CKA",
+    "mutual-nearest-neighbours": "mutual NN",
+    "occurrence-skew": "hub skew",
+}
+"""Heads of the table of the gap; the whole title is shown on hover."""
 
 
 def _cell(row: Row | None) -> str:
     if row is None:
         return "–"
+    """Two digits and the interval below them, so that nine columns fit beside each other."""
     shown = interval(row, 2)
-    return f"{number(row.value)} ({shown})" if shown else number(row.value)
+    if "-" not in shown:
+        shown = shown.replace(" to ", "–")
+    return f"{number(row.value, 2)}\n{shown}" if shown else number(row.value, 2)
 
 
-def pair_histogram(tables: Sequence[HistogramTable]) -> Figure:
+def pair_histogram(tables: Sequence[HistogramTable], extractor: str) -> Figure:
     """Cosines of pairs and of non-pairs, each as a fraction of its own kind."""
     traces = []
     for table in tables:
@@ -62,7 +94,8 @@ def pair_histogram(tables: Sequence[HistogramTable]) -> Figure:
             line = {"color": colour, "dash": dash, "shape": "hvh"}
             traces.append(line_trace(name, shorten(centre), own, **line))
     layout = {
-        "xaxis": {"title": {"text": "cosine"}, "range": [-1, 1]},
+        "height": 300,
+        "xaxis": {"title": {"text": f"cosine, {extractor}"}, "range": [-1, 1]},
         "yaxis": {"title": {"text": "fraction"}, "rangemode": "tozero"},
     }
     return {"data": traces, "layout": layout}

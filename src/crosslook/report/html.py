@@ -11,17 +11,19 @@ from typing import Any
 from markupsafe import Markup
 
 from crosslook.atomic import write_text
+from crosslook.report.answers import answers
 from crosslook.report.gap import claims_section, gap_section
 from crosslook.report.paper.all import paper_figures
 from crosslook.report.paper.style import figure_files, write_paper_figures
 from crosslook.report.retrieval import retrieval_section, robustness_section, sweep_section
-from crosslook.report.section import Results, Section, measure_section
+from crosslook.report.section import Results, Section, Table, measure_section
 from crosslook.report.structure import hover_thumbnails, structure_section, views_section
 from crosslook.report.tables import (
     BEST,
     ROW_COLUMNS,
     interval,
     number,
+    pair_distances,
     write_latex,
     write_row_table,
 )
@@ -75,6 +77,8 @@ def write_report(run: Path, *, overwrite: bool = False) -> Path:
         run=record,
         dropped=sum(record["dropped"].values()),
         marks=_marks(record, rows),
+        answers=answers(results),
+        headline=_headline(results),
         summary=_summary(results),
         sections=sections,
         finite=finite,
@@ -111,16 +115,40 @@ def make_sections(results: Results) -> list[Section]:
     return sections + [one for name in others for one in measure_section(results, name)]
 
 
+def _headline(results: Results) -> Table:
+    """Recall at 1 of every extractor, uncalibrated first, in the order asked for."""
+    distance = pair_distances(results.rows)
+    columns = ["extractor", "uncalibrated", "95 %", "calibrated", "95 % ", "setup", "gap"]
+    hints = {
+        "uncalibrated": "recall at 1 by the plain cosine",
+        "calibrated": "recall at 1 by the setup chosen on the calibration set",
+        "setup": "calibration and scoring that were chosen",
+        "gap": "mean cosine distance of pairs, uncalibrated",
+    }
+    lines = []
+    for line in sorted(results.lead, key=lambda one: results.order.index(one.setup.extractor)):
+        plain, near = line.plain, distance.get(line.setup.extractor)
+        lines.append(
+            [
+                line.name,
+                number(plain.value) if plain else "–",
+                interval(plain) if plain else "",
+                number(line.row.value),
+                interval(line.row),
+                f"{line.how} ({BEST})" if line.optimistic else line.how,
+                number(near.value) if near else "–",
+            ]
+        )
+    return Table(columns, lines, {1, 2, 3, 4, 6}, hints)
+
+
 def _summary(results: Results) -> list[str]:
     rows, record = results.rows, results.record
     lines = []
-    for line in results.lead:
-        row, plain = line.row, line.plain
-        before = f", {number(plain.value)} uncalibrated" if plain and plain is not row else ""
-        mark = f", {BEST}" if line.optimistic else ""
+    if results.lead:
+        row = results.lead[0].row
         lines.append(
-            f"{line.name} finds {number(row.value)} of the optical partners at rank 1 "
-            f"({interval(row)}; {line.how}{mark}{before}) among {row.n_gallery}; chance is "
+            f"Recall at 1 of SAR queries among {row.n_gallery} optical patches; chance is "
             f"{number(row.chance, 4)}."
         )
     lines += [

@@ -11,7 +11,7 @@ import numpy as np
 
 from crosslook.extract.registry import extractor_class, find_row
 from crosslook.extract.spec import UNTRAINED, parse_spec
-from crosslook.report.figures import COLOURS, Figure, fractions, line_trace, rows_curve
+from crosslook.report.figures import COLOURS, Figure, dot_chart, fractions, line_trace, rows_curve
 from crosslook.report.section import (
     Part,
     Results,
@@ -19,6 +19,7 @@ from crosslook.report.section import (
     ShownMatch,
     Table,
     Thumbnail,
+    all_rows,
     encoded,
     measure_section,
     measure_table,
@@ -45,8 +46,9 @@ def retrieval_section(results: Results) -> list[Section]:
     rows, lead = results.of("retrieval"), results.lead
     curves = match_curves(CurveTable.read(results.run), [line.setup for line in lead])
     parts = [
+        Part("Recall at 1, SAR to optical", figure=recall_dots(results)),
         Part("Cumulative match curves, SAR to optical", figure=curves),
-        Part(table=retrieval_table(rows)),
+        Part("All comparisons", table=retrieval_table(rows), folded=True),
     ]
     lost = [r for r in rows if r.metric.partition("/")[0] in ("recall-loss", "nearest-found")]
     if lost:
@@ -58,6 +60,16 @@ def retrieval_section(results: Results) -> list[Section]:
     if lead:
         parts += _extreme_matches(results, lead[0].setup)
     return measure_section(results, "retrieval", parts)
+
+
+def recall_dots(results: Results) -> Figure:
+    """Recall at 1 of every extractor, uncalibrated and as chosen, in the order asked for."""
+    lead = {line.name: line for line in results.lead}
+    names = sorted(lead, key=lambda n: results.order.index(lead[n].setup.extractor))
+    plain = {n: row for n in names if (row := lead[n].plain) is not None}
+    best = {n: lead[n].row for n in names}
+    series = [("uncalibrated", plain), ("calibrated", best)]
+    return dot_chart(series, names, "recall at 1, SAR to optical")
 
 
 def _extreme_matches(results: Results, setup: Setup) -> list[Part]:
@@ -76,8 +88,8 @@ def _extreme_matches(results: Results, setup: Setup) -> list[Part]:
 
 def retrieval_table(rows: Sequence[Row]) -> Table:
     """Recall, reciprocal and median rank of every setup and direction."""
-    columns = ["extractor", "pooling", "comparison", "direction", "recall at 1", "95 %",
-               "recall at 10", "MRR", "median rank", "gallery", "chance"]  # fmt: skip
+    columns = ["extractor", "pooling", "comparison", "direction", "R@1", "95 %", "R@10", "MRR",
+               "rank", "gallery", "chance"]  # fmt: skip
     lines = []
     for direction in DIRECTIONS:
         recall = recall_rows(rows, direction)
@@ -104,7 +116,15 @@ def retrieval_table(rows: Sequence[Row]) -> Table:
                     number(row.chance, 4),
                 ]
             )
-    return Table(columns, lines, {4, 5, 6, 7, 8, 9, 10})
+    hints = {
+        "R@1": "recall at 1: fraction of queries whose partner comes first",
+        "R@10": "recall at 10: fraction of queries whose partner is among the first ten",
+        "MRR": "mean reciprocal rank of the partner",
+        "rank": "median rank of the partner",
+        "gallery": "items that are searched",
+        "chance": "recall at 1 of guessing",
+    }
+    return Table(columns, lines, {4, 5, 6, 7, 8, 9, 10}, hints)
 
 
 def _picked(recall: Mapping[Setup, Row], setup: Setup) -> bool:
@@ -141,7 +161,9 @@ def match_curves(curves: Sequence[CurveTable], best: Sequence[Setup]) -> Figure:
             is_best = curve.setup == replace(setup, split="")
             if is_best or curve.setup.is_plain:
                 traces.append(_match_curve(curve, colour, is_best))
-    return fractions(traces, "k (items looked at)", "fraction of queries found", log=True)
+    figure = fractions(traces, "first k", "fraction of queries found", log=True)
+    figure["layout"]["height"] = 380 + 10 * len(traces)  # the legend takes lines on a phone
+    return figure
 
 
 def _match_curve(curve: CurveTable, colour: str, is_best: bool) -> dict[str, Any]:
@@ -251,7 +273,7 @@ def robustness_section(results: Results) -> list[Section]:
         Part(f"Recall by {name.replace('-', ' ')}", figure=robustness_curves(own, name))
         for name in disturbances(own)
     ]
-    parts.append(Part("All robustness rows", table=measure_table(own)))
+    parts.append(all_rows("robustness", own))
     return measure_section(results, "robustness", parts)
 
 

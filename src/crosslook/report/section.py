@@ -21,11 +21,12 @@ from crosslook.types import Patch, Row
 
 @dataclass(frozen=True)
 class Table:
-    """Text cells; ``numeric`` columns are aligned to the right."""
+    """Text cells; ``numeric`` columns are aligned to the right, ``hints`` explain heads."""
 
     columns: list[str]
     lines: list[list[str]]
     numeric: set[int] = field(default_factory=set)
+    hints: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,19 @@ class ShownMatch:
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of a section; what is empty is not shown."""
+    """A piece of a section; what is empty is not shown.
+
+    A ``folded`` table is opened by a click, searched and sorted; ``small`` pieces lie
+    beside each other where there is room.
+    """
 
     title: str = ""
     text: str = ""
     figure: Figure | None = None
     table: Table | None = None
     matches: list[ShownMatch] = field(default_factory=list)
+    folded: bool = False
+    small: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,7 +126,7 @@ def measure_section(results: Results, name: str, parts: Sequence[Part] = ()) -> 
     rows, measure = results.of(name), find_measure(name)
     if not rows:
         return []
-    shown = list(parts) or [Part(table=measure_table(rows))]
+    shown = list(parts) or [all_rows(measure.title, rows)]
     definitions = list(dict.fromkeys(measure.define(row.metric) for row in rows))
     return [Section(name, measure.title, measure.how, shown, definitions)]
 
@@ -142,7 +149,13 @@ def measure_table(rows: Sequence[Row]) -> Table:
         ]
         for row in rows
     ]
-    return Table(columns, lines, {4, 5, 6, 7, 8})
+    hints = {"n": "items of the gallery", "chance": "what guessing gives", "95 %": "interval"}
+    return Table(columns, lines, {4, 5, 6, 7, 8}, hints)
+
+
+def all_rows(what: str, rows: Sequence[Row]) -> Part:
+    """Every row of a measure, folded: keys to search in, not to read."""
+    return Part(f"All rows of {what.lower()}", table=measure_table(rows), folded=True)
 
 
 def claims_table(what: str, claims: Sequence[Claim]) -> Table:

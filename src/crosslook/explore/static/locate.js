@@ -266,14 +266,18 @@ function makeField(one, given, changed) {
   if (one.type === "choice") input = h("select", { id, onchange: changed }, one.choices.map((c) => h("option", { value: c }, c)));
   else if (one.type === "boolean") input = h("input", { id, type: "checkbox", onchange: changed });
   else if (one.type === "number" || one.type === "integer") input = h("input", { id, type: "number", step: one.type === "integer" ? 1 : "any", oninput: changed });
-  else input = h("input", { id, type: "text", placeholder: one.metavar, spellcheck: "false", oninput: changed });
+  else input = h("input", { id, type: "text", "aria-label": title, placeholder: one.metavar, spellcheck: "false", oninput: changed });
+  const menu = one.presets?.length ? h("select", { "aria-label": `${title}: presets`, onchange: () => { if (menu.value !== "keys") { input.value = menu.value; changed(); } sync(); } },
+    [["", "default"], ...one.presets.map((p) => [p, p]), ["keys", "keys of my own"]].map(([v, t]) => h("option", { value: v }, t))) : null;
+  const sync = () => { if (menu) { menu.value = input.value === "" || one.presets.includes(input.value) ? (menu.value === "keys" ? "keys" : input.value) : "keys"; input.hidden = menu.value !== "keys"; } };
   if (one.type === "choice") input.value = one.default;
   else if (one.type === "boolean") input.checked = Boolean(one.default);
   else if (one.default !== null && typeof one.default !== "object" && one.default !== "") input.placeholder = String(one.default);
   if (given) { if (one.type === "boolean") input.checked = given === "true"; else input.value = given.replaceAll(",", count ? " " : ","); }
+  sync();
   return {
-    node: h("label", { class: "field", for: id }, h("span", {}, title), input, h("small", {}, hint), problem),
-    set(value) { input.value = value; changed(); },
+    node: h(menu ? "div" : "label", { class: "field", for: menu ? null : id }, h("span", {}, title), menu, input, h("small", {}, hint), problem),
+    set(value) { input.value = value; sync(); changed(); },
     mark(words) { problem.textContent = words; input.toggleAttribute("aria-invalid", Boolean(words)); },
     text() { const value = this.read(); return value === undefined ? "" : String(value); },
     read() {

@@ -84,18 +84,20 @@ function drawLayers(map, place, match, view, query) {
   map.box.append(line);
   const remember = later(() => keep({ swipe: state.cut === 1 ? null : state.cut, opacity: state.opacity === 1 ? null : state.opacity }));
   if (place.sar) { const [row, col, height, width] = place.sar; map.image("sar", { url: view("sar.png"), row, col, height, width }); }
-  const surface = place.surface;
+  const surface = place.surface, key = h("p", { class: "none", hidden: true });
+  const bar = h("div", { class: "colour-bar", hidden: true, role: "img", "aria-label": "Score surface: colours from the median score to the highest" }, h("span", {}, "median score"), h("i", {}), h("span", {}, `highest, ${surface ? number(surface.high, 3) : ""}`));
   const checks = [
     check("points", "Tie points", true, (on) => map.shapes("points", on ? place.tie_points.filter((p) => p[5]).map(dot) : [])),
     check("outliers", "Outliers", false, (on) => map.shapes("outliers", on ? place.tie_points.filter((p) => !p[5]).map(dot) : [])),
+    place.predicted ? check("arrows", "Residual arrows", false, (on) => { drawArrows(on); }) : null,
     place.footprint ? check("outline", "Outline", true, (on) => map.shapes("outline", on ? [{ kind: "path", points: place.footprint, class: `footprint ${match.verdict === "match" ? "good" : "unsure"}` }] : [])) : null,
-    surface ? check("surface", "Score surface", false, (on) => map.image("surface", on ? { url: view("surface.png"), row: 0, col: 0, height: surface.shape[0] * surface.side, width: surface.shape[1] * surface.side, opacity: 0.8 } : null)) : null,
+    surface ? check("surface", "Score surface", false, (on) => { bar.hidden = !on; map.image("surface", on ? { url: view("surface.png"), row: 0, col: 0, height: surface.shape[0] * surface.side, width: surface.shape[1] * surface.side, opacity: 0.8 } : null); }) : null,
   ];
   apply();
   return {
     node: h("div", { class: "card layers" }, place.sar ? [
       h("label", { class: "slider", for: "swipe" }, h("span", {}, "Swipe"), swipe), h("label", { class: "slider", for: "opacity" }, h("span", {}, "Opacity"), opacity), blink] : h("p", { class: "none" }, "No place was found, so there is nothing to lay over the map."),
-      h("div", { class: "checks" }, checks), legend(),
+      h("div", { class: "checks" }, checks), legend(), key, bar,
       h("p", { class: "none keys" }, h("kbd", {}, "space"), " shows and hides · ", h("kbd", {}, "B"), " blinks · ", h("kbd", {}, "←"), h("kbd", {}, "→"), " swipe · ", h("kbd", {}, "+"), h("kbd", {}, "−"), h("kbd", {}, "0"), " zoom")),
     stop() { clearInterval(state.blink); },
     key(event) {
@@ -110,6 +112,17 @@ function drawLayers(map, place, match, view, query) {
       return false;
     },
   };
+
+  // From each inlier to where the transform puts it, so many times as long that it can be seen.
+  function drawArrows(on) {
+    const inliers = place.tie_points.map((p, n) => [p, place.predicted[n]]).filter(([p]) => p[5]);
+    const lengths = inliers.map(([p]) => p[4] ?? 0).sort((a, b) => a - b);
+    const most = Math.max(0.05, lengths[Math.floor(0.9 * (lengths.length - 1))] ?? 1);
+    const times = Math.max(1, Math.round((0.035 * Math.max(...(place.sar ?? [0, 0, 512, 512]).slice(2))) / most));
+    map.shapes("arrows", on ? inliers.map(([[, , row, col, residual], [r, c]]) => ({ kind: "path", open: true, points: arrowLine(row, col, times * (r - row), times * (c - col)), class: `residual ${stepOf(residual ?? 0)}` })) : []);
+    key.hidden = !on;
+    key.textContent = `Residual arrows: from a tie point to where the transform puts it, ${times} times as long.`;
+  }
 
   function toggleBlink() {
     const on = !state.blink;
@@ -137,6 +150,13 @@ function drawLayers(map, place, match, view, query) {
 function dot([, , row, col, residual, inlier, score]) {
   const step = residual === null ? "r4" : stepOf(residual);
   return { kind: "dot", row, col, r: inlier ? 4.5 : 3.5, class: inlier ? `tie ${step}` : "tie out", title: `residual ${residual === null ? "–" : residual.toFixed(2)} px, score ${score.toFixed(2)}${inlier ? "" : ", left out"}` };
+}
+
+// A line to a place beside it, with a head of a third of its length.
+function arrowLine(row, col, down, right) {
+  const tip = [row + down, col + right];
+  const head = [0.45, -0.45].map((bend) => [tip[0] - 0.33 * (down * Math.cos(bend) - right * Math.sin(bend)), tip[1] - 0.33 * (right * Math.cos(bend) + down * Math.sin(bend))]);
+  return [[row, col], tip, head[0], tip, head[1]];
 }
 
 function legend() {

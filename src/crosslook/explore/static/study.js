@@ -39,8 +39,11 @@ export async function show(root, name, query) {
 }
 
 async function pane(panes, name, query, tail) {
-  const base = `/runs/${encodeURIComponent(name)}`;
+  const base = `/runs/${encodeURIComponent(name)}`, waiting = h("div", { class: "run", "aria-busy": "true" });
+  fill(waiting, h("p", { class: "none" }, "Loading the study."), h("div", { class: "study-grid" }, [1, 2].map(() => h("section", { class: "card" }, h("div", { class: "plot loading" })))));
+  panes.append(waiting);
   const [run, Plotly] = await Promise.all([ask(base), library()]);
+  waiting.remove();
   const state = { patch: null, gone: false };
   const at = (key, fallback) => Number(query.get(key + tail) ?? fallback);
   const remember = (changes) => keep(Object.fromEntries(Object.entries(changes).map(([k, v]) => [k + tail, v])));
@@ -52,13 +55,14 @@ async function pane(panes, name, query, tail) {
   const low = h("input", { type: "number", min: 1, value: at("from", 1), class: "short", "aria-label": "Rank from", oninput: later(() => { remember({ from: low.value }); drawTable(); }) });
   const high = h("input", { type: "number", min: 1, value: query.get(`to${tail}`) ?? "", class: "short", placeholder: "any", "aria-label": "Rank to", oninput: later(() => { remember({ to: high.value }); drawTable(); }) });
   const sensor = select("Sensor", [["both", "both"], ["sar", "SAR"], ["optical", "optical"]], query.get(`sensor${tail}`) ?? "both", () => { remember({ sensor: sensor.value }); drawSpace(); });
-  const space = h("div", { class: "plot", "data-plot": "space" }), map = h("div", { class: "plot", "data-plot": "heat" }), table = h("div", { class: "queries", tabindex: 0, "aria-label": "Queries" });
+  const colour = select("Colour", [["sensor", "sensor"], ["cluster", "cluster"]], query.get(`colour${tail}`) ?? "sensor", () => { remember({ colour: colour.value }); drawSpace(); });
+  const space = h("div", { class: "plot loading", "data-plot": "space" }), map = h("div", { class: "plot loading", "data-plot": "heat" }), table = h("div", { class: "queries", tabindex: 0, "aria-label": "Queries" });
   const detail = h("section", { class: "card detail", "aria-live": "polite" }, h("p", { class: "none" }, "Click a point, a cell of the heat map or a row of the table."));
   const count = h("small");
   const node = h("div", { class: "run" }, h("div", { class: "title" }, h("h2", {}, run.id), run.synthetic ? synthetic(run) : null, h("small", {}, `${run.dataset}: ${run.patches} patch pairs, ${run.scenes.length} scenes`), h("a", { href: `${base}/report`, target: "_blank", rel: "noopener" }, "The report")),
-    h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["extractor", "compared by", "recall at 1", "95 %", "gallery", "chance"].map((t, k) => h("th", { class: k > 1 ? "num" : "" }, t)))), h("tbody", {}, run.headlines.map((l) => h("tr", {}, [l.extractor, l.how, l.recall, l.interval, l.gallery, l.chance].map((v, k) => h("td", { class: k > 1 ? "num" : "" }, v))))))),
+    h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["extractor", "compared by", "recall at 1", "95 %", "at 5", "at 10", "uncalibrated", "gap", "gallery", "chance"].map((t, k) => h("th", { class: k > 1 ? "num" : "" }, t)))), h("tbody", {}, run.headlines.map((l) => h("tr", {}, [l.extractor, l.how, l.recall, l.interval, l.at_5, l.at_10, l.uncalibrated, l.gap, l.gallery, l.chance].map((v, k) => h("td", { class: k > 1 ? "num" : "" }, v))))))),
     h("div", { class: "study-grid" },
-      run.embeddings.length ? h("section", { class: "card" }, h("div", { class: "row" }, embedding.node, sensor.node), space) : null,
+      run.embeddings.length ? h("section", { class: "card" }, h("div", { class: "row" }, embedding.node, sensor.node, colour.node), space) : null,
       run.heat_maps.length ? h("section", { class: "card" }, h("div", { class: "row" }, heat.node), map) : null,
       h("section", { class: "card" }, h("div", { class: "row" }, setup.node, scene.node, h("label", { class: "inline" }, "rank ", low, " to ", high), count), table), detail));
   panes.append(node);
@@ -88,12 +92,14 @@ async function pane(panes, name, query, tail) {
     if (state.gone) return;
     const ink = colours();
     const dim = points.scene.map((s) => (!scene.value || s === scene.value ? 0.85 : 0.12));
+    const names = [...new Set(points.cluster)].sort(), shade = points.cluster.map((c) => `hsl(${(names.indexOf(c) * 137.5) % 360} 62% 52%)`);
     const traces = ["sar", "optical"].filter((m) => sensor.value === "both" || sensor.value === m).map((m) => ({
-      type: "scatter", mode: "markers", name: m === "sar" ? "SAR" : "optical", x: points[m].map((p) => p[0]), y: points[m].map((p) => p[1]), customdata: points.index, text: points.id, hovertemplate: "%{text}<extra></extra>",
-      marker: { size: 8, symbol: m === "sar" ? "circle" : "diamond", color: m === "sar" ? ink.sar : ink.optical, opacity: dim, line: { width: 0.5, color: ink.paper } },
+      type: "scatter", mode: "markers", name: m === "sar" ? "SAR" : "optical", x: points[m].map((p) => p[0]), y: points[m].map((p) => p[1]), customdata: points.index, text: points.id.map((id, n) => (points.cluster[n] === points.scene[n] ? id : `${id}<br>${points.cluster[n]}`)), hovertemplate: "%{text}<extra></extra>",
+      marker: { size: 8, symbol: m === "sar" ? "circle" : "diamond", color: colour.value === "cluster" ? shade : m === "sar" ? ink.sar : ink.optical, opacity: dim, line: { width: 0.5, color: ink.paper } },
     }));
     traces.push(chosen());
     await Plotly.react(space, traces, { ...layout(ink), legend: { orientation: "h", y: 1.08, x: 0 }, showlegend: true, dragmode: "pan", xaxis: bare(), yaxis: bare() }, CONFIG);
+    space.classList.remove("loading");
     space.removeAllListeners?.("plotly_click");
     space.on("plotly_click", (e) => { const i = e.points[0].customdata; if (i !== undefined) choose(i); });
   }
@@ -110,6 +116,7 @@ async function pane(panes, name, query, tail) {
     if (state.gone) return;
     const ink = colours(), size = answer.values.length;
     const lines_ = answer.borders.flatMap((b) => [{ type: "line", x0: b - 0.5, x1: b - 0.5, y0: -0.5, y1: size - 0.5, line: { color: ink.text, width: 0.4 } }, { type: "line", y0: b - 0.5, y1: b - 0.5, x0: -0.5, x1: size - 0.5, line: { color: ink.text, width: 0.4 } }]);
+    map.classList.remove("loading");
     await Plotly.react(map, [{ type: "heatmap", z: answer.values, colorscale: "Viridis", hovertemplate: "SAR block %{y}, optical block %{x}: %{z:.3f}<extra></extra>", colorbar: { thickness: 10, title: { text: "cosine", side: "right" } } }],
       { ...layout(ink), shapes: lines_, xaxis: { title: { text: "optical" }, constrain: "domain" }, yaxis: { title: { text: "SAR" }, autorange: "reversed", scaleanchor: "x" } }, CONFIG);
     map.removeAllListeners?.("plotly_click");

@@ -16,7 +16,7 @@ from crosslook.types import Array, FloatArray
 _APART_PX, _LEAST_RISE = 8.0, 2.0
 _AROUND_PX = 96.0
 _LEAST_AGREEING = 0.5
-_SOFT_PX, _OUTLIER = 2.0, 3.5
+_SOFT_PX, _OUTLIER = 2.0, 2.5
 _LEAST_STD, _MOST_STD = 0.3, 3.0
 _SMOOTH_PX = 240.0
 

@@ -25,7 +25,13 @@ from crosslook.report.paper.style import (
     slug,
 )
 from crosslook.report.section import Results
-from crosslook.report.structure import HEAT_SIDE, coarsen
+from crosslook.report.structure import (
+    HEAT_SIDE,
+    by_calibration,
+    coarsen,
+    heat_range,
+    separability_panels,
+)
 from crosslook.retrieval.run_folder import EmbeddingTable, HeatTable
 from crosslook.types import Row
 
@@ -166,30 +172,10 @@ def _grid(
         canvas.colorbar(drawn, ax=axes, shrink=0.8, aspect=25, label="mean cosine")
 
 
-def heat_range(tables: Sequence[HeatTable]) -> tuple[float, float]:
-    """One scale for all maps: the 1st and 99th percentile of all of them."""
-    values = np.concatenate([t.values.ravel() for t in tables])
-    low, high = (float(v) for v in np.nanpercentile(values, (1, 99)))
-    return low, max(high, low + 1e-6)
-
-
-SEPARABILITY = (
-    ("kmeans-ari/modality", "ARI, by sensor"),
-    ("kmeans-nmi/modality", "NMI, by sensor"),
-    ("silhouette/modality", "silhouette, by sensor"),
-    ("fisher-ratio", "Fisher ratio"),
-    ("kmeans-ari/unit", "ARI, by {kind}"),
-    ("kmeans-nmi/unit", "NMI, by {kind}"),
-    ("silhouette/unit", "silhouette, by {kind}"),
-)
-"""Metrics of the chart, with the titles of their panels."""
-
-
 def _separability(results: Results) -> list[PaperFigure]:
     rows = results.of("structure")
     kind = results.record.get("units", {}).get("kind", "scene")
-    measured = {row.metric for row in rows}
-    panels = [(m, title.format(kind=kind)) for m, title in SEPARABILITY if m in measured]
+    panels = separability_panels(results)
     names = [n for n in results.order if any(r.extractor == n for r in rows)]
     if not panels:
         return []
@@ -216,15 +202,9 @@ def _chart(
     axes = canvas.subplots(high, wide, squeeze=False)
     for at, (panel, (metric, title)) in enumerate(zip(axes.flat, panels, strict=False)):
         own = [row for row in rows if row.metric == metric]
-        kinds = list(dict.fromkeys(row.calibration for row in own))
         series = [
-            (
-                named(kind),
-                {row.extractor: row for row in own if row.calibration == kind},
-                PLAIN if kind == "none" else CALIBRATED,
-                kind != "none",
-            )
-            for kind in kinds
+            (label, by, PLAIN if label == "uncalibrated" else CALIBRATED, label != "uncalibrated")
+            for label, by in by_calibration(own)
         ]
         dots(panel, series, names)
         _chances(panel, series, names)

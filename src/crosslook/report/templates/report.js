@@ -18,10 +18,11 @@ function showPatches(hovered) {
 function draw() {
   for (const holder of document.querySelectorAll(".plot")) {
     const figure = JSON.parse(holder.nextElementSibling.textContent);
+    if (figure.layout.annotations) figure.layout.annotations.forEach((one) => { one.font = { color: style("--ink"), size: 13 }; });
     const axis = { gridcolor: style("--line"), zerolinecolor: style("--line"), automargin: true };
     const layout = Object.assign({}, figure.layout, {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: style("--ink"), size: 13 },
-      margin: figure.layout.margin || { l: 55, r: 15, t: 15, b: 50 }, legend: { orientation: "h", y: -0.22 }, hovermode: "closest",
+      margin: figure.layout.margin || { l: 55, r: 15, t: 15, b: 50 }, legend: figure.layout.updatemenus ? { orientation: "h", y: -0.02 } : { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 }, hovermode: "closest",
       xaxis: Object.assign({}, axis, figure.layout.xaxis), yaxis: Object.assign({}, axis, figure.layout.yaxis),
     });
     Plotly.react(holder, figure.data, layout, { responsive: true, displaylogo: false, displayModeBar: false });
@@ -31,6 +32,25 @@ function draw() {
       holder.on("plotly_unhover", () => { hover.hidden = true; });
     }
   }
+}
+for (const details of document.querySelectorAll("details.rows")) {
+  const body = details.querySelector("tbody");
+  const cell = (line, at) => line.children[at].textContent;
+  details.querySelector("input").addEventListener("input", (event) => {
+    const words = event.target.value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const line of body.rows) {
+      const text = line.textContent.toLowerCase();
+      line.hidden = !words.every((word) => text.includes(word));
+    }
+  });
+  details.querySelectorAll("th").forEach((head, at, heads) => head.querySelector("button").addEventListener("click", () => {
+    const down = head.getAttribute("aria-sort") === "ascending";
+    heads.forEach((other) => other.removeAttribute("aria-sort"));
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const numeric = head.classList.contains("n");
+    const order = (a, b) => numeric ? (parseFloat(cell(a, at)) || 0) - (parseFloat(cell(b, at)) || 0) : cell(a, at).localeCompare(cell(b, at));
+    body.append(...[...body.rows].sort((a, b) => down ? order(b, a) : order(a, b)));
+  }));
 }
 document.querySelector("button.theme").addEventListener("click", () => {
   const root = document.documentElement;
