@@ -139,7 +139,7 @@ def test_add_a_matcher(tmp_path: Path) -> None:
     package = grown("matcher", tmp_path)
     write_pairs(tmp_path / "pair", 1, size=384, shift=(5.0, -4.0), seed=3)
     images = [tmp_path / "pair" / side / "sim-0000.tif" for side in ("optical", "optical")]
-    call = ("register", *images, "--matcher", "sift", "--near-only", "--out", tmp_path / "out")
+    call = ("register", *images, "--matcher", "keypoints", "--near-only", "--out", tmp_path / "out")
     done = subprocess.run(
         [sys.executable, "-m", "crosslook", *map(str, call)],
         capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(package.parent)},

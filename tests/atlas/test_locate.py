@@ -298,7 +298,8 @@ def test_the_command_line_says_where_and_answers_by_its_exit_code(
     bad.write_bytes(b"no image")
     done = CliRunner().invoke(app, ["locate", str(bad), str(path), *call[2:], "--gsd", "10"])
     assert done.exit_code == 1
-    assert done.output.startswith("query.png: match")
+    assert done.output.startswith("[1/2] bad.png: failed: ")
+    assert "[2/2] query.png: match" in done.output
     assert "1 of 2 images failed:\n  bad.png: " in done.output
     assert (tmp_path / "out" / "query" / "match.json").exists()
     rows = list(csv.DictReader((tmp_path / "out" / "matches.csv").read_text().splitlines()))

@@ -88,7 +88,6 @@ def test_files_agree_with_the_result(result: MatchResult, tmp_path: Path) -> Non
         "tie_points.csv",
         "tie_points.geojson",
         "tie_points.gpkg",
-        "tie_points.parquet",
         "tie_points.points",
         "footprint.geojson",
         "before.png",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -17,7 +18,7 @@ from crosslook.geo.mosaic import Basemap, bands_of, plan_mosaic, read_window
 from crosslook.geo.products.resolve import product_bands
 from crosslook.geo.products.stac import stac_items
 from crosslook.geo.raster import Raster, RasterArray, RasterFile
-from crosslook.storage import Place, as_place, is_gdal_name, name_of
+from crosslook.storage import Place, as_place, is_gdal_name, is_remote, name_of
 from crosslook.types import FloatArray, Window
 
 _NAMED = 3  # files that a note names
@@ -131,9 +132,22 @@ def _is_many(place: Place) -> bool:
     at = as_place(place)
     if (items := stac_items(at)) is not None:
         return len(items) > 1
-    if isinstance(at, str) or is_gdal_name(at) or not at.is_dir():
+    if isinstance(at, str) or is_gdal_name(at) or not _is_folder(at):
         return False
     return product_bands(at) is None
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether a path is a folder; an object store is asked only where the name leaves it open.
+
+    GDAL reads a file of a store whose package for listing is not installed.
+    """
+    if is_remote(path) and path.suffix:
+        return False
+    try:
+        return path.is_dir()
+    except ImportError:
+        return False
 
 
 def open_basemap(places: Sequence[Place], reading: Reading | None = None) -> ImageFile:

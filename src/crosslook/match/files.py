@@ -75,8 +75,9 @@ def write_tie_points(
 ) -> None:
     """Write the tie points as CSV, as GeoJSON and as QGIS's georeferencer loads them.
 
-    Of an optical image with a georeference as GeoPackage and GeoParquet too. What a matcher
-    knows of the standard deviation of each is in all but the table and the georeferencer's file.
+    Of an optical image with a georeference as GeoPackage too, and the many points of a scene as
+    GeoParquet (what writes it takes 100 MiB, so not of every pair). What a matcher knows of the
+    standard deviation of each is in all but the table and the georeferencer's file.
     """
     rows = tie_point_rows(points, transform, optical)
     write_csv(out / "tie_points.csv", COLUMNS, ([_text(v) for v in row.values()] for row in rows))
@@ -86,7 +87,8 @@ def write_tie_points(
     if is_placed(optical):
         begin = to_lonlat(sar, points.sar) if is_placed(sar) and len(points) else None
         write_geopackage(out / "tie_points.gpkg", rows, begin)
-        write_geoparquet(out / "tie_points.parquet", rows)
+        if points.std is not None:
+            write_geoparquet(out / "tie_points.parquet", rows)
     features = []
     for row in rows:  # RFC 7946
         lon, lat = row.pop("lon"), row.pop("lat")
