@@ -112,7 +112,7 @@ class _Libraries:
         self._asked: list[tuple[int, int]] = []
         self._now: tuple[Any, ...] = ()
         self._undo: list[Callable[[], object]] = []
-        self._pools: tuple[int, Any] = (0, None)
+        self._pools: tuple[tuple[int, str], Any] = ((0, ""), None)
 
     @contextmanager
     def at(self, fine: int, coarse: int) -> Iterator[None]:
@@ -129,7 +129,8 @@ class _Libraries:
                 self._apply()
 
     def _apply(self) -> None:
-        loaded = len(sys.modules)  # a module that came since may have brought a library
+        # A module that came since may have brought a library.
+        loaded = len(sys.modules), next(reversed(sys.modules))
         lowest = tuple(map(min, zip(*self._asked, strict=True)))
         if self._now == (lowest, loaded):
             return
