@@ -94,6 +94,10 @@ def register(sar_image: Source, optical_image: Basemap, settings: RegisterCall) 
     """
     check_out(settings)
     tools = open_tools(settings)
+    if settings.spacing is not None and not tools[1].is_refined:
+        raise SettingError(
+            f"--spacing follows the fit of '{settings.matcher}' in tiles; give --refine."
+        )
     found = _registered(sar_image, optical_image, None, settings, *tools)
     result = _on_scene(found, tools[1], settings)
     if settings.out is not None:
@@ -114,7 +118,8 @@ def plan_register(
     placed = start_of(*images, settings.points)
     plan = plan_scene(images, placed, settings.spacing)
     working = choose_grid(*images, placed, MARGIN).factor
-    return plan, settings.spacing is not None or working >= 2 * plan.factor
+    is_large = settings.spacing is not None or working >= 2 * plan.factor
+    return plan, is_large and settings.in_tiles
 
 
 def _on_scene(
@@ -122,12 +127,13 @@ def _on_scene(
 ) -> MatchResult:
     """Match a pair larger than the working grid in tiles; ``name`` is of one of a batch.
 
-    What a matcher finds that is not refined stays as it is.
+    What a matcher finds that is not refined stays as it is, and so does a model that tiles
+    cannot follow.
     """
     from crosslook.match.scene.match import match_scene
     from crosslook.match.scene.tiles import Engine
 
-    if not matcher.is_refined:
+    if not matcher.is_refined or not settings.in_tiles:
         return found
     if not isinstance(settings, RegisterCall):
         return match_scene(found, settings)

@@ -25,6 +25,9 @@ from crosslook.options import (
 Model = Literal["shift", "similarity", "affine", "homography", "tps"]
 TransformModel = Literal[Model, "relief", "field"]
 RegisterModel = Literal["auto", Model, "relief", "field"]
+SCENE_MODELS: tuple[RegisterModel, ...] = ("auto", "affine", "relief", "field")
+"""What the tiles of a scene are followed by; any other model stays the one map that it is."""
+
 Search = Literal["initial", "requested", "expanded", "atlas"]
 """How far a match was searched for."""
 
@@ -242,6 +245,20 @@ class RegisterSettings(
     extractor: Annotated[str, Extractors(), Cli(metavar="SPEC")] = Field(
         default=DEFAULT_EXTRACTOR, description="Features that are correlated."
     )
+
+    @property
+    def in_tiles(self) -> bool:
+        """Whether the model may be followed in tiles; what is asked for by another name is kept."""
+        return self.model in SCENE_MODELS
+
+    @model_validator(mode="after")
+    def _spacing_needs_a_model_of_scenes(self) -> Self:
+        if self.spacing is not None and not self.in_tiles:
+            raise SettingError(
+                f"--spacing matches in tiles, which --model {self.model} does not follow. Leave "
+                f"one out, or give --model {', '.join(SCENE_MODELS[:-1])} or {SCENE_MODELS[-1]}."
+            )
+        return self
 
 
 class RegisterCall(WritingOptions, EngineOptions, RegisterSettings):

@@ -15,9 +15,11 @@ import pytest
 import rasterio
 
 from crosslook import threads
-from crosslook.errors import OutputError
+from crosslook.errors import OutputError, SettingError
 from crosslook.extract.registry import open_extractor
 from crosslook.match.evidence import Evidence
+from crosslook.match.matchers import open_tools
+from crosslook.match.register import _on_scene, plan_register, register
 from crosslook.match.result import MatchResult
 from crosslook.match.scene import match as scene_match
 from crosslook.match.scene.consensus import find_inliers
@@ -258,3 +260,14 @@ def test_a_plan_covers_the_overlap_at_the_coarser_resolution() -> None:
     assert plan.shape == (SIDE // 24, SIDE // 24)
     covered = sum(tile.height * tile.width for tile in plan.tiles)
     assert covered == plan.shape[0] * plan.shape[1]
+
+
+def test_a_model_that_tiles_do_not_follow_is_kept(tmp_path: Path) -> None:
+    found = found_before(bent().plan)
+    settings = RegisterCall(model="similarity", out=tmp_path / "out")
+    assert _on_scene(found, open_tools(settings)[1], settings) is found
+    assert not plan_register(found.sar, found.optical, settings)[1]
+    with pytest.raises(SettingError, match="--model similarity does not follow"):
+        RegisterCall(model="similarity", spacing=24)
+    with pytest.raises(SettingError, match="give --refine"):
+        register(found.sar, found.optical, matcher="sift", spacing=24.0)

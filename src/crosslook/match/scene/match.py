@@ -97,17 +97,13 @@ def _assembled(
     scene = SceneMatch(
         base, plan.factor, quality_of(plan, nodes, geometry, linear), tiles, geometry.summary
     )
-    errors = np.array([
-        (tile.expected_error_px, tile.inliers) for tile in tiles
-        if tile.verdict == "match" and tile.expected_error_px is not None
-    ])  # fmt: skip
     result = replace(
         found,
         transform=transform,
         tie_points=_tie_points(plan, nodes),
         scene=scene,
     )
-    if len(errors) == 0:
+    if all(tile.verdict != "match" for tile in tiles):
         return result
     held = geometry.held_out[np.isfinite(geometry.held_out)] * plan.factor
     return replace(
