@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 
 from crosslook import threads
-from crosslook.errors import OutputError, SettingError
+from crosslook.errors import OutputError, RasterError, SettingError
 from crosslook.extract.registry import open_extractor
+from crosslook.geo.mosaic_file import MosaicFile, open_basemap
 from crosslook.match.evidence import Evidence
 from crosslook.match.matchers import open_tools
 from crosslook.match.register import _on_scene, plan_register, register
@@ -26,7 +28,7 @@ from crosslook.match.scene.consensus import find_inliers
 from crosslook.match.scene.field import View, fit_geometry, without_folds
 from crosslook.match.scene.plan import ScenePlan, plan_scene
 from crosslook.match.scene.store import PARTIAL, forget_tiles
-from crosslook.match.scene.tiles import Engine, TileJob, TileWorker, match_tiles
+from crosslook.match.scene.tiles import Engine, TileJob, TileWorker, _content, match_tiles
 from crosslook.match.settings import DEFAULT_EXTRACTOR, RegisterCall
 from crosslook.match.tie_points import no_tie_points
 from crosslook.match.transform import Transform, identity
@@ -271,3 +273,40 @@ def test_a_model_that_tiles_do_not_follow_is_kept(tmp_path: Path) -> None:
         RegisterCall(model="similarity", spacing=24)
     with pytest.raises(SettingError, match="give --refine"):
         register(found.sar, found.optical, matcher="sift", spacing=24.0)
+
+
+def test_a_tile_that_no_worker_of_a_cluster_can_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_of(bent().plan, tmp_path)
+    match = TileWorker.match
+
+    def broken(self: TileWorker, number: int) -> FloatArray:
+        if number == 1:
+            raise RasterError("part of the file is damaged")
+        return match(self, number)
+
+    def here(worker: type, job: TileJob, items: list[Any], *_: object) -> None:
+        for item in items:
+            worker(job)({"tile": [item["tile"]]})
+
+    monkeypatch.setattr(TileWorker, "match", broken)
+    monkeypatch.setattr("crosslook.extract.ray_engine.run_on_ray", here)
+    values, failed = match_tiles(job, Engine("ray", 2))
+    assert failed == {1: "part of the file is damaged"}
+    assert np.isnan(values[job.plan.tiles[1].slices]).all()
+    assert np.isfinite(values[job.plan.tiles[0].slices]).any()
+
+
+def test_a_basemap_of_many_files_is_known_by_them_and_not_by_its_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (0, 1):
+        place = {"crs": "EPSG:32633", "transform": Affine(10, 0, 1280 * number, 0, -10, 0)}
+        shape = {"count": 3, "height": 128, "width": 128, "dtype": "uint8"}
+        with rasterio.open(tmp_path / f"{number}.tif", "w", "GTiff", **shape, **place) as file:
+            file.write(np.random.default_rng(number).integers(1, 255, (3, 128, 128), np.uint8))
+    many = open_basemap([tmp_path])
+    monkeypatch.setattr(MosaicFile, "read", None)  # a country would not fit into memory
+    files = [name for name, *_ in _content(many)[0]]
+    assert sorted(Path(name).name for name in files) == ["0.tif", "1.tif"]

@@ -25,6 +25,7 @@ from crosslook._version import __version__
 from crosslook.errors import CrosslookError, OutputError
 from crosslook.extract.base import Extractor
 from crosslook.geo.image import ImageFile
+from crosslook.geo.mosaic_file import MosaicFile
 from crosslook.geo.raster import RasterFile
 from crosslook.match.matchers import open_features
 from crosslook.match.scene.plan import ScenePlan
@@ -86,7 +87,7 @@ class TileJob:
 def _content(image: ImageFile) -> list[Any]:
     """What tells one image, and how it is read, from another."""
     source, mask = image.source, image.mask
-    if isinstance(source, RasterFile):
+    if isinstance(source, RasterFile | MosaicFile):
         files = [*source.parts(), *(mask.parts() if mask is not None else ())]
         pixels: list[Any] = [[str(one), *_state(one)] for one in files]
     else:
@@ -117,13 +118,22 @@ class TileWorker:
         self.tiles = job.plan.tiles
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Match and store the tiles of a batch."""
+        """Match and store the tiles of a batch; one that cannot be read is left out."""
         for number in map(int, batch["tile"]):
-            name = self.job.name_of(number)
-            if not self.folder.has(name):  # from a worker that died later, it may be
-                with threads.limited(self.job.models.threads, in_pieces=True):
-                    self.folder.write(name, _to_bytes(self.match(number)))
+            try:
+                self.store(number)
+            except OutputError:
+                raise
+            except CrosslookError:  # whoever finds it missing asks why
+                continue
         return batch
+
+    def store(self, number: int) -> None:
+        """Match a tile and store it, unless it is there."""
+        name = self.job.name_of(number)
+        if not self.folder.has(name):  # from a worker that died later, it may be
+            with threads.limited(self.job.models.threads, in_pieces=True):
+                self.folder.write(name, _to_bytes(self.match(number)))
 
     def match(self, number: int) -> FloatArray:
         """One tile; the name of the image is in the error where it cannot be read."""
@@ -148,7 +158,7 @@ def _one(number: int) -> tuple[int, str]:
     """Match a tile in a worker process; the words of an error where it cannot be."""
     assert _worker is not None
     try:
-        _worker({"tile": [number]})
+        _worker.store(number)
     except OutputError:
         raise
     except CrosslookError as error:
@@ -179,7 +189,7 @@ def match_tiles(job: TileJob, engine: Engine) -> tuple[FloatArray, dict[int, str
     left = [n for n in range(len(tiles)) if not folder.has(job.name_of(n))]
     failed: dict[int, str] = {}
     if engine.name == "ray" and left:
-        _by_ray(job, left, engine)
+        failed = _by_ray(job, left, engine)
     elif engine.workers > 1 and len(left) > 1:
         failed = _by_processes(job, left, min(engine.workers, len(left)))
     elif left:
@@ -253,15 +263,23 @@ def _through_pool(job: TileJob, waiting: list[int], workers: int) -> Iterator[tu
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _by_ray(job: TileJob, left: list[int], engine: Engine) -> None:
+def _by_ray(job: TileJob, left: list[int], engine: Engine) -> dict[int, str]:
+    """Match tiles on a cluster; what is missing afterwards is tried here, which says why."""
     from crosslook.extract.ray_engine import run_on_ray
 
     items = [{"tile": number} for number in left]
     run_on_ray(TileWorker, job, items, "Matching tiles (ray)", engine.workers, engine.address)
     folder = open_folder(job.store)
-    missing = sum(not folder.has(job.name_of(number)) for number in left)
+    failed: dict[int, str] = {}
+    missing = [number for number in left if not folder.has(job.name_of(number))]
     if missing:
-        raise OutputError(
-            f"{missing} tiles are missing in {job.store} after the Ray run. Check that all "
-            "workers reach the folder, then run again."
-        )
+        _start(job)
+    for number in missing:
+        _, words = _one(number)
+        if not words:
+            raise OutputError(
+                f"{len(missing)} tiles are missing in {job.store} after the Ray run. Check that "
+                "all workers reach the folder, then run again."
+            )
+        failed[number] = words
+    return failed
