@@ -63,6 +63,21 @@ def test_results_count_as_uploads_do(tmp_path: Path) -> None:
     assert other.used < 80_000
 
 
+def test_the_bin_stays_where_emptying_it_would_not_make_room(tmp_path: Path) -> None:
+    (tmp_path / "uploads").mkdir()
+    quota = Quota(100_000)
+    uploads = Uploads(tmp_path / "uploads", 200_000, quota)
+    jobs = Jobs(tmp_path / "jobs", 0, Limits(), quota)
+    kept, gone = jobs.add("register", "kept", {}, {}), jobs.add("register", "gone", {}, {})
+    for job, size in ((kept, 60_000), (gone, 20_000)):
+        (tmp_path / "jobs" / job.id / "big.tif").write_bytes(bytes(size))
+        jobs.tidy(job)
+    jobs.remove(gone.id)
+    with pytest.raises(TooLargeError):
+        asyncio.run(uploads.take("x.png", 50_000, _chunks(b"")))
+    assert [job.id for job in jobs.bin()] == [gone.id]
+
+
 async def _chunks(data: bytes) -> AsyncIterator[bytes]:
     for at in range(0, len(data), 4096):
         yield data[at : at + 4096]

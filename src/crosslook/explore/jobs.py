@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
@@ -53,6 +53,8 @@ class Quota:
         self.most = most
         self.free: Callable[[], bool] = lambda: False
         """Removes something that may go, as the oldest of a bin; False where there is nothing."""
+        self.may_go: Callable[[], list[str]] = list
+        """The owners that :attr:`free` would remove, if it was called often enough."""
         self._bytes: dict[str, int] = {}
         self.used = 0
         self._lock = threading.Lock()
@@ -73,15 +75,16 @@ class Quota:
             self.used -= self._bytes.pop(owner, 0)
 
     def check(self, more: int = 0) -> None:
-        """Refuse what would not fit, after what may go has gone.
+        """Refuse what would not fit; what may go goes where that makes room enough.
 
         Raises
         ------
         TooLargeError
             If ``more`` bytes, or one folder more, are beyond the limit.
         """
-        while more <= self.most and self._is_beyond(more) and self.free():
-            pass
+        if self._is_beyond(more) and not self._is_beyond(more, without=self.may_go()):
+            while self._is_beyond(more) and self.free():
+                pass
         if self._is_beyond(more):
             raise TooLargeError(
                 f"uploads and results already take {self.used // _MEBI} MiB of the "
@@ -90,8 +93,9 @@ class Quota:
                 "--max-stored."
             )
 
-    def _is_beyond(self, more: int) -> bool:
-        return self.used + more > self.most or len(self._bytes) > _MOST_KEPT
+    def _is_beyond(self, more: int, without: Sequence[str] = ()) -> bool:
+        used = self.used - sum(self.of(owner) for owner in without)
+        return used + more > self.most or len(self._bytes) - len(without) > _MOST_KEPT
 
 
 def size_of(folder: Path) -> int:
@@ -347,6 +351,7 @@ class Jobs:
         self.limits = limits
         self._quota = quota or Quota(2**63)
         self._quota.free = self._free
+        self._quota.may_go = lambda: [job.id for job in self.bin()]
         self._ends = ends
         self._jobs: dict[str, Job] = {}
         self._queue: list[Job] = []
@@ -475,7 +480,8 @@ class Jobs:
         """Give up what has been in the bin for the longest; False where it is empty."""
         removed = self.bin()
         if removed:
-            self.discard(removed[-1].id)
+            with suppress(NotFoundError):  # another request was first
+                self.discard(removed[-1].id)
         return bool(removed)
 
     def decide(self, name: str, decision: str) -> Job:
