@@ -47,6 +47,48 @@ def test_a_folder_is_listed(root: Path) -> None:
     assert {one["kind"] for one in images["entries"]} == {"image"}
 
 
+def test_what_was_uploaded_is_not_below_the_root(tmp_path: Path) -> None:
+    """What was uploaded is opened by its recognised kind alone, and never by its name."""
+    upload = tmp_path / "crosslook-explorer/uploads/0123456789abcdef/image.png"
+    upload.parent.mkdir(parents=True)
+    upload.write_bytes(b"\x89PNG\r\n\x1a\n")
+    (tmp_path / "link.png").symlink_to(upload)
+    (tmp_path / "mine.png").write_bytes(b"mine")
+    base = tmp_path.resolve()
+    root = Root(base, base / "crosslook-explorer")
+    assert [one["name"] for one in root.listing("")["entries"]] == ["mine.png"]
+    for path in ("crosslook-explorer", str(upload.relative_to(tmp_path)), "link.png"):
+        with pytest.raises(NotFoundError):
+            root.place(path)
+    with pytest.raises(SettingError, match="--out elsewhere"):
+        root.whole("")  # an atlas of it would take the uploads in
+    assert root.whole("mine.png") == base / "mine.png"
+
+
+@pytest.fixture
+def inside(tmp_path: Path) -> Iterator[Served]:
+    """A server whose own folder lies below the root, as where it is started there."""
+    one = Served(tmp_path / "crosslook-explorer", "--root", str(tmp_path))
+    yield one
+    one.stop()
+
+
+def test_the_api_takes_no_upload_for_a_file_of_the_root(inside: Served) -> None:
+    upload = inside.upload(b"\x89PNG\r\n\x1a\n", "x.png")
+    path = f"crosslook-explorer/uploads/{upload}/image.png"
+    assert inside.ask("/open/pair", {"sar": path, "optical": path})[0] == 404
+    assert inside.ask("/open/atlas", {"paths": [f"pairs/../{path}"]})[0] == 404
+    for address, body in (
+        ("/open", {"path": ""}),
+        ("/open/atlas", {"paths": [""]}),
+        ("/open/batch", {"path": ""}),
+        ("/open/study", {"path": ""}),
+    ):
+        status, answer = inside.ask(address, body)
+        assert (status, "--out elsewhere" in str(answer)) == (400, True), address
+    assert inside.ask("/browse")[0] == 200
+
+
 @pytest.fixture(scope="module")
 def served(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     one = Served(tmp_path_factory.mktemp("out"), "--root", str(root))

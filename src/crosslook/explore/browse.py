@@ -1,7 +1,8 @@
 """Files and folders below the root that the explorer was started with: listed, opened, used.
 
 A path of a request is relative to the root. It is resolved, links and all, and refused where
-it leaves the root; what begins with a dot is not shown and not taken.
+it leaves the root; what begins with a dot is not shown and not taken. Nor is the explorer's
+own folder: what strangers uploaded lies there, to be opened by the driver of its kind alone.
 """
 
 from __future__ import annotations
@@ -25,9 +26,13 @@ _MOST_PATH = 1000
 
 @dataclass(frozen=True)
 class Root:
-    """The folder below which files may be named; None where none was given."""
+    """The folder below which files may be named; None where none was given.
+
+    ``own`` is the explorer's folder of uploads and results, both resolved.
+    """
 
     folder: Path | None
+    own: Path | None = None
 
     def place(self, relative: str) -> Path:
         """The place of a path of a request.
@@ -54,9 +59,28 @@ class Root:
             is_there = place.exists()
         except (OSError, ValueError):
             raise lost from None
-        if not is_there or not place.is_relative_to(self.folder):
+        if not is_there or not place.is_relative_to(self.folder) or self._is_own(place):
             raise lost
         return place
+
+    def whole(self, relative: str) -> Path:
+        """The place of a path of which all that lies below is read.
+
+        Raises
+        ------
+        SettingError
+            If the explorer's own folder is in it.
+        """
+        place = self.place(relative)
+        if self.own is not None and self.own.is_relative_to(place):
+            raise SettingError(
+                f"the explorer keeps its uploads in '{self.own.name}' below this folder: name "
+                "another folder, or start the explorer with --out elsewhere."
+            )
+        return place
+
+    def _is_own(self, place: Path) -> bool:
+        return self.own is not None and place.is_relative_to(self.own)
 
     def listing(self, relative: str) -> dict[str, Any]:
         """What lies in a folder below the root, folders first, and what the folder itself is."""
@@ -65,7 +89,10 @@ class Root:
             raise NotFoundError(f"'{relative[:80]}' is no folder.")
         entries = []
         for path in sorted(place.iterdir(), key=lambda one: (not one.is_dir(), one.name.lower())):
-            if path.name.startswith(".") or not path.resolve().is_relative_to(self.folder or place):
+            real = path.resolve()
+            if path.name.startswith(".") or not real.is_relative_to(self.folder or place):
+                continue
+            if self._is_own(real):
                 continue
             kind = kind_at(path)
             if kind:
@@ -74,6 +101,7 @@ class Root:
         scenes = 0
         if own == "folder":
             with suppress(CrosslookError):
+                self.whole(relative)
                 scenes = len(open_pairs(place, skip_incomplete=True))
         return {
             "path": relative,

@@ -69,7 +69,7 @@ def root_routes(root: Root, library: Library, jobs: Jobs) -> APIRouter:
     @router.post("/open", tags=["files"])
     def open_place(body: OpenRequest) -> list[dict[str, str]]:
         """Show an atlas, a run, a match, a batch, an audit or a set of pairs."""
-        shown = [library.add(place) for place in places_in(str(root.place(body.path)))]
+        shown = [library.add(place) for place in places_in(str(root.whole(body.path)))]
         return [{"kind": one.kind, "id": one.id} for one in shown]
 
     @router.post("/open/pair", tags=["files"], status_code=202)
@@ -93,7 +93,7 @@ def _add_works(router: APIRouter, root: Root, jobs: Jobs) -> None:
     @router.post("/open/batch", tags=["files"], status_code=202)
     def batch(body: BatchRequest) -> dict[str, Any]:
         """Register all pairs of a folder; a job."""
-        place = root.place(body.path)
+        place = root.whole(body.path)
         name = _name(f"{place.name}-matches")
         settings = checked("register", body.settings)
         work = {"pairs": str(place), "settings": settings, "name": name}
@@ -102,7 +102,7 @@ def _add_works(router: APIRouter, root: Root, jobs: Jobs) -> None:
     @router.post("/open/atlas", tags=["files"], status_code=202)
     def atlas(body: AtlasRequest) -> dict[str, Any]:
         """Build an atlas of images, or of a folder of them; a job."""
-        places = [root.place(path) for path in body.paths]
+        places = [root.whole(path) for path in body.paths]
         name = _name(f"{places[0].stem}-atlas")
         work = {"places": [str(place) for place in places], "name": name}
         return jobs.add("atlas", f"atlas of {places[0].name}", body.model_dump(), work).public()
@@ -110,7 +110,7 @@ def _add_works(router: APIRouter, root: Root, jobs: Jobs) -> None:
     @router.post("/open/study", tags=["files"], status_code=202)
     def study(body: StudyRequest) -> dict[str, Any]:
         """Study a set of pairs; a job."""
-        place = root.place(body.path)
+        place = root.whole(body.path)
         for spec in body.extractors:
             check_built_in("extractors", spec)
         if not place.is_dir() and place.suffix.lower() not in (".csv", ".parquet"):

@@ -191,7 +191,8 @@ def make_app(explorer: Explorer) -> FastAPI:
     marks = settings.out.resolve() / "marks"
     _add_errors(app)
     app.include_router(api.request_routes(explorer.uploads, explorer.jobs, explorer.library))
-    app.include_router(root_routes(Root(explorer.root), explorer.library, explorer.jobs))
+    root = Root(explorer.root, settings.out.resolve())
+    app.include_router(root_routes(root, explorer.library, explorer.jobs))
     app.include_router(api.shown_routes(explorer.library, explorer.jobs, marks))
     _add_pages(app, explorer)
     app.add_middleware(Guard, host=settings.host, token=explorer.token)
