@@ -52,6 +52,17 @@ def test_swapped_files_are_noticed(pairs: Path, caplog: pytest.LogCaptureFixture
     assert result.to_dict()["warnings"][0]["kind"] == "swapped"
 
 
+@pytest.mark.parametrize("nothing", [0.0, np.nan])
+def test_images_are_not_identical_by_what_they_do_not_hold(nothing: float) -> None:
+    rng, sides = np.random.default_rng(0), []
+    for _ in range(2):
+        pixels = np.full((1, 1024, 1024), nothing, np.float32)
+        pixels[:, 340:440, 50:970] = rng.uniform(1, 255, (1, 100, 920))  # between the samples
+        sides.append(RasterArray.of(pixels))
+    assert kinds(*sides) == []
+    assert kinds(sides[0], sides[0]) == []  # nothing was seen of it
+
+
 def test_a_grey_image_that_is_stored_three_times_is_no_colour(pairs: Path) -> None:
     made = make_pair(384, 4, relief=0.0)
     sar = RasterArray.of(np.repeat(made.sar[None] if made.sar.ndim == 2 else made.sar, 3, 0))

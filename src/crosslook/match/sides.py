@@ -151,7 +151,11 @@ def announced(warned: tuple[Warned, ...]) -> tuple[Warned, ...]:
 
 
 def _are_equal(first: FloatArray, second: FloatArray) -> bool:
-    return first.shape == second.shape and np.array_equal(first, second, equal_nan=True)
+    """Whether samples are the same numbers, and more than an empty border."""
+    if first.shape != second.shape or not np.array_equal(first, second, equal_nan=True):
+        return False
+    known = first[np.isfinite(first)]
+    return known.size > 0 and bool((known != known[0]).any())
 
 
 def _is_coloured(values: FloatArray) -> bool:
