@@ -44,6 +44,12 @@ def test_on_an_atlas() -> None:
     assert options(atlas="a", gsd=10.0, rotation=180.0, scale="0.1") == ["--scale 0.5:2"]
 
 
+def test_scales_that_were_searched_are_kept() -> None:
+    assert options(atlas="a", gsd=10.0, rotation=180.0, scale="0.5:2") == []
+    assert options(atlas="a", scale="0.5:2") == ["--rotation 180"]
+    assert options(scale="0.4:2.5")[0] == "--rotation 180"
+
+
 def test_the_command_line_and_python_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     made, other = make_pair(256, 4, relief=0.0), make_pair(256, 9, relief=0.0)
     result = register(RasterArray.of(made.sar), RasterArray.of(other.optical), near_only=True)

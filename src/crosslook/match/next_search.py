@@ -16,8 +16,8 @@ from crosslook.errors import SettingError
 from crosslook.geo.grid import is_placed, make_grid, mean_metres
 from crosslook.match.settings import factors
 
-_POSES = {"rotation": 180.0, "scale": "0.5:2"}
-_ATLAS_POSES = {"rotation": 180.0, "scale": "0.1"}
+_POSES: dict[str, Any] = {"rotation": 180.0, "scale": "0.5:2"}
+_ATLAS_POSES: dict[str, Any] = {"rotation": 180.0, "scale": "0.1"}
 _PRIORS = {"bbox": "--bbox", "near": "--near", "radius_km": "--radius"}
 _FLAGS = {True: "--{}", False: "--no-{}"}
 
@@ -63,10 +63,11 @@ def next_searches(match: dict[str, Any]) -> list[NextSearch]:
 def _on_atlas(settings: dict[str, Any]) -> list[NextSearch]:
     out = []
     if not _reaches(settings, _ATLAS_POSES):
-        out.append(NextSearch("any rotation, and the scale to 10 %", dict(_ATLAS_POSES)))
+        words = "any rotation, and the scale to 10 %"
+        out.append(NextSearch(words, _widened(settings, _ATLAS_POSES)))
     if any(settings.get(name) is not None for name in _PRIORS):
         out.append(NextSearch("all of the atlas, without the prior", dict.fromkeys(_PRIORS)))
-    if settings.get("gsd") is not None:
+    if settings.get("gsd") is not None and not _covers(settings, _POSES["scale"]):
         out.append(NextSearch("half to double the pixel size given", {"scale": "0.5:2"}))
     return out
 
@@ -76,7 +77,8 @@ def _on_image(match: dict[str, Any], settings: dict[str, Any]) -> list[NextSearc
     if settings.get("near_only"):
         out.append(NextSearch("the whole overlap", {"near_only": False}))
     if not _reaches(settings, _POSES):
-        out.append(NextSearch("any rotation, half to double the scale", dict(_POSES)))
+        words = "any rotation, half to double the scale"
+        out.append(NextSearch(words, _widened(settings, _POSES)))
     shift = _far_shift(match)
     if (settings.get("shift") or 0.0) < shift:
         unit = "m" if _is_placed(match["images"]["optical"]) else "px"
@@ -88,13 +90,25 @@ def _on_image(match: dict[str, Any], settings: dict[str, Any]) -> list[NextSearc
 
 def _reaches(settings: dict[str, Any], requested: dict[str, Any]) -> bool:
     """Whether what was searched has these rotations and scales already."""
+    far = float(settings.get("rotation") or 0.0) >= requested["rotation"]
+    return far and _covers(settings, requested["scale"])
+
+
+def _covers(settings: dict[str, Any], scale: str) -> bool:
+    """Whether these scales were searched already."""
     try:
         low, high = factors(settings.get("scale") or "")
     except SettingError:
         return False
-    least, most = factors(requested["scale"])
-    far = float(settings.get("rotation") or 0.0) >= requested["rotation"]
-    return far and low <= least + 1e-9 and high >= most - 1e-9
+    least, most = factors(scale)
+    return low <= least + 1e-9 and high >= most - 1e-9
+
+
+def _widened(settings: dict[str, Any], requested: dict[str, Any]) -> dict[str, Any]:
+    """Rotations and scales to search: scales that go further already stay as they are."""
+    if not _covers(settings, requested["scale"]):
+        return dict(requested)
+    return {name: value for name, value in requested.items() if name != "scale"}
 
 
 def _far_shift(match: dict[str, Any]) -> float:
