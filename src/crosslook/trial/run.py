@@ -184,7 +184,8 @@ def _runner(
     revision = revision_of(matcher, opened, extractor.revision)
     extractor.close()
     what = given.model_dump(mode="json", exclude={"device", "batch_size", "threads", "weights"})
-    key = part_key({**seen, "settings": what, "revision": revision, "crosslook": __version__})
+    seen = {**seen, "settings": what, "protocol": str(protocol)}  # the tone is no setting
+    key = part_key({**seen, "revision": revision, "crosslook": __version__})
     return Runner(matcher, protocol, given, revision, key)
 
 
