@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from crosslook.retrieval.run_folder import read_table, write_table
 
-FORMAT = 1
+FORMAT = 2
 """Of the columns; parts of another format are made again."""
 
 TIMES = ("seconds", "memory_mb")
