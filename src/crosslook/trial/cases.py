@@ -185,16 +185,15 @@ class CaseMaker:
         settings, pair = self.settings, self.pairs[task.pair]
         sar, optical = self._open(task.pair)
         window, factor = self._window(task.pair, task.window, optical)
-        side = max(window.shape) // factor
+        shape = (window.height // factor, window.width // factor)
         rng = np.random.default_rng(
             [settings.seed, zlib.crc32(task.name.removesuffix("/wrong").encode())]
         )
         reach = REACHES[task.reach]
-        moved = reach.draw(rng, side)
-        room = ceil(side * reach.room) * factor if task.reach != "as-is" else 0
+        moved = reach.draw(rng, shape)
+        room = ceil(max(shape) * reach.room) * factor if task.reach != "as-is" else 0
         seen = sar.read(window.pad(room), factor)
         into = shift_by(room / factor, room / factor) @ moved
-        shape = (window.height // factor, window.width // factor)
         values, valid = _warped(seen.grey("sar"), seen.valid, into.inverse, shape)
         here, there = self._truth(pair, (window, factor), moved, valid)
         if valid.mean() < _LEAST_VALID or not len(here):
