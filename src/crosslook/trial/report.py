@@ -207,8 +207,8 @@ def _accuracy(
     for reach in dict.fromkeys(row.reach for row in rows):
         traces = []
         for at, matcher in enumerate(chosen):
-            own = [a for a in answers if (a.matcher, a.reach) == (matcher, reach) and not a.failure
-                   and not a.is_wrong and a.protocol == chosen[matcher]
+            own = [a for a in answers if (a.matcher, a.reach) == (matcher, reach) and a.is_measured
+                   and a.protocol == chosen[matcher]
                    and a.cluster not in held]  # fmt: skip
             if own:
                 errors = np.array([a.error_px for a in own])
@@ -359,7 +359,7 @@ def _images(
     chosen = {name: one["protocol"] for name, one in record["matchers"].items()}
     by_task: dict[str, list[Answer]] = {}
     for one in answers:
-        if one.protocol == chosen[one.matcher] and not (one.is_wrong or one.failure):
+        if one.protocol == chosen[one.matcher] and one.is_measured:
             by_task.setdefault(one.task, []).append(one)
     apart = {
         task: min(max(a.error_px for a in some), 100.0) - min(a.error_px for a in some)

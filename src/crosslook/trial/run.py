@@ -256,7 +256,7 @@ def choose_protocols(answers: Sequence[Answer], settings: TrialSettings) -> Choi
     part = frozenset(division.calibration_clusters)
     sums: dict[tuple[str, str], float] = {}
     for one in answers:
-        if one.cluster in part and not one.is_wrong and not one.failure:
+        if one.cluster in part and one.is_measured:
             key = one.matcher, one.protocol
             sums[key] = sums.get(key, 0.0) + float(area(np.array([one.error_px]))[0])
     chosen = {}
