@@ -236,8 +236,9 @@ def strata_of(answer: Answer, known: Mapping[str, Mapping[str, str]]) -> list[st
     known : mapping of pair to mapping
         ``sensor`` and ``ground`` of pairs, where they are known.
     """
-    size = 128 * 2 ** max(0, round(math.log2(max(answer.side, 1) / 128)))
-    parts = ["all", f"size={size}"]
+    parts = ["all"]
+    if answer.side:  # of a case that could be made
+        parts.append(f"size={128 * 2 ** max(0, round(math.log2(answer.side / 128)))}")
     parts += [f"{name}={value}" for name, value in known.get(answer.pair, {}).items()]
     if answer.reach == "wide":
         turned = abs(answer.rotation_degrees)
