@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from crosslook.retrieval.run_folder import read_table, write_table
 
-FORMAT = 1
+FORMAT = 2
 """Of the columns; parts of another format are made again."""
 
 TIMES = ("seconds", "memory_mb")
@@ -36,7 +36,8 @@ class Answer:
         Why there is no answer: a file that cannot be read, an error of the matcher.
     error_px : float
         Mean distance from the truth, pixels of the optical file; infinite without a
-        transform, NaN of a wrong partner and of a failure.
+        transform or where the matcher failed, NaN of a wrong partner and where there is
+        no case.
     start_error_px : float
         That of leaving the image where it is.
     verdict : str
@@ -84,6 +85,11 @@ class Answer:
     evidence: str = "{}"
     seconds: float = 0.0
     memory_mb: float = 0.0
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether it has an error: its partner is right, and its files could be read."""
+        return not math.isnan(self.error_px)
 
     @property
     def key(self) -> tuple[str, str, str]:

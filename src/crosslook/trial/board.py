@@ -161,7 +161,7 @@ def _cases_of(run: Path) -> dict[str, str]:
     held = set(record["calibration_clusters"])
     cases: dict[str, set[str]] = {}
     for one in answers:
-        if not one.is_wrong and one.cluster not in held and not one.failure:
+        if one.is_measured and one.cluster not in held:
             cases.setdefault(one.reach, set()).add(f"{one.task} {one.start_error_px}")
     return {
         reach: hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()

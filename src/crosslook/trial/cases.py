@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from crosslook.data.pairs import ScenePair
-from crosslook.errors import GridError, InputError
+from crosslook.errors import CrosslookError, GridError, InputError
 from crosslook.geo.image import ImageFile, Reading, as_image, on_optical_grid, open_image
 from crosslook.geo.raster import RasterArray
 from crosslook.match.placement import placement, read_points
@@ -168,7 +168,10 @@ class CaseMaker:
         """How many windows a pair gives, ``most`` at most."""
         if most == 1 or self.settings.window is None:
             return 1
-        _, optical = self._open(pair)
+        try:
+            _, optical = self._open(pair)
+        except CrosslookError:  # its one case then says why
+            return 1
         return min(most, len(self._corners(optical)))
 
     def make(self, task: Task) -> Case:
@@ -181,17 +184,16 @@ class CaseMaker:
         """
         settings, pair = self.settings, self.pairs[task.pair]
         sar, optical = self._open(task.pair)
-        window, factor = self._window(task, optical)
-        side = max(window.shape) // factor
+        window, factor = self._window(task.pair, task.window, optical)
+        shape = (window.height // factor, window.width // factor)
         rng = np.random.default_rng(
             [settings.seed, zlib.crc32(task.name.removesuffix("/wrong").encode())]
         )
         reach = REACHES[task.reach]
-        moved = reach.draw(rng, side)
-        room = ceil(side * reach.room) * factor if task.reach != "as-is" else 0
+        moved = reach.draw(rng, shape)
+        room = ceil(max(shape) * reach.room) * factor if task.reach != "as-is" else 0
         seen = sar.read(window.pad(room), factor)
         into = shift_by(room / factor, room / factor) @ moved
-        shape = (window.height // factor, window.width // factor)
         values, valid = _warped(seen.grey("sar"), seen.valid, into.inverse, shape)
         here, there = self._truth(pair, (window, factor), moved, valid)
         if valid.mean() < _LEAST_VALID or not len(here):
@@ -199,7 +201,7 @@ class CaseMaker:
         name = pair.id if not task.is_wrong else task.partner
         own = optical if not task.is_wrong else self._open(task.partner)[1]
         if task.is_wrong:
-            window, _ = self._window(task, own)
+            window, _ = self._window(task.partner, task.window, own)
         shown = own.read(window, factor)
         if shown.valid.mean() < _LEAST_VALID:
             raise InputError(f"{task.name}: less than half of the optical window is valid.")
@@ -259,17 +261,16 @@ class CaseMaker:
         rows, cols = (range(0, length - side + 1, side) for length in optical.shape)
         return [(row, col) for row in rows for col in cols] or [(0, 0)]
 
-    def _window(self, task: Task, optical: ImageFile) -> tuple[Window, int]:
-        """The window of a task in an optical image, and what it is reduced by."""
+    def _window(self, pair: str, number: int, optical: ImageFile) -> tuple[Window, int]:
+        """A window of the optical image of a pair, and what it is reduced by."""
         side = self.settings.window
         if side is None:
             factor = ceil(max(optical.shape) / MOST_PX)
             height, width = (length // factor * factor for length in optical.shape)
             return Window(0, 0, height, width), factor
         corners = self._corners(optical)
-        name = optical.name if task.is_wrong else task.pair
-        rng = np.random.default_rng([self.settings.seed, zlib.crc32(name.encode())])
-        row, col = corners[rng.permutation(len(corners))[task.window % len(corners)]]
+        rng = np.random.default_rng([self.settings.seed, zlib.crc32(pair.encode())])
+        row, col = corners[rng.permutation(len(corners))[number % len(corners)]]
         # Windows are spread over what is left beside whole ones.
         free = [max(0, n - side) - max(c[i] for c in corners) for i, n in enumerate(optical.shape)]
         return Window(row + free[0] // 2, col + free[1] // 2, side, side).clip(optical.shape), 1

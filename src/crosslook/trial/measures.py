@@ -30,7 +30,7 @@ DEFINITIONS: dict[str, str] = {
     "mean of max(0, 1 - error / 10)",
     "mean-error": "mean error in pixels, over the cases that were answered",
     "median-error": "lower median of the error in pixels; a case without answer is infinitely far",
-    "failures": "fraction of right partners without any transform",
+    "failures": "fraction of right partners without any transform, errors of the matcher too",
     "false-matches": "fraction of wrong partners that are called match",
     "wrong-uncertain": "fraction of wrong partners that are called uncertain",
     "matches-found": "fraction of answers within 5 px that are called match",
@@ -117,11 +117,11 @@ def area(error: Array) -> Array:
 
 def measure(answers: Sequence[Answer], how: Resampling) -> Iterator[Measured]:
     """All metrics of the answers of one matcher under one protocol and reach."""
-    own = [one for one in answers if not one.is_wrong and not one.failure]
+    own = [one for one in answers if one.is_measured]
     other = [one for one in answers if one.is_wrong and not one.failure]
     if own:
         yield from _accuracy(own, how)
-    yield from _verdicts(own, other, how)
+    yield from _verdicts([one for one in own if not one.failure], other, how)
 
 
 def _accuracy(own: Sequence[Answer], how: Resampling) -> Iterator[Measured]:
@@ -138,7 +138,8 @@ def _accuracy(own: Sequence[Answer], how: Resampling) -> Iterator[Measured]:
     if found.any():
         known = [c for c, there in zip(clusters, found, strict=True) if there]
         estimate = bootstrap_mean(error[found], known, *_of(how))
-        yield Measured("mean-error", estimate, len(known), len(set(known)), float(start.mean()))
+        chance = float(start[found].mean())
+        yield Measured("mean-error", estimate, len(known), len(set(known)), chance)
     # Infinite ones sort last; NaN would not.
     estimate = bootstrap_median(np.minimum(error, 1e9), clusters, *_of(how))
     value, low, high = (math.inf if v >= 1e9 else v for v in (estimate.value, estimate.low,
@@ -205,12 +206,13 @@ def _of(how: Resampling) -> tuple[int, int]:
 def differences(
     first: Sequence[Answer], second: Sequence[Answer], how: Resampling
 ) -> Iterator[Measured]:
-    """``first`` minus ``second`` on the cases that both answered; metrics name ``second``."""
-    known = {one.task: one for one in second if not one.is_wrong and not one.failure}
+    """``first`` minus ``second`` on the cases that both measured; metrics name ``second``."""
+    # One name under two seeds is not one case: the image was moved otherwise.
+    known = {(one.task, one.start_error_px): one for one in second if one.is_measured}
     pairs = [
-        (one, known[one.task])
+        (one, known[key])
         for one in first
-        if not one.is_wrong and not one.failure and one.task in known
+        if one.is_measured and (key := (one.task, one.start_error_px)) in known
     ]
     if not pairs:
         return
@@ -234,8 +236,9 @@ def strata_of(answer: Answer, known: Mapping[str, Mapping[str, str]]) -> list[st
     known : mapping of pair to mapping
         ``sensor`` and ``ground`` of pairs, where they are known.
     """
-    size = 128 * 2 ** max(0, round(math.log2(max(answer.side, 1) / 128)))
-    parts = ["all", f"size={size}"]
+    parts = ["all"]
+    if answer.side:  # of a case that could be made
+        parts.append(f"size={128 * 2 ** max(0, round(math.log2(answer.side / 128)))}")
     parts += [f"{name}={value}" for name, value in known.get(answer.pair, {}).items()]
     if answer.reach == "wide":
         turned = abs(answer.rotation_degrees)

@@ -86,6 +86,8 @@ def read_sweep(text: str) -> tuple[Protocol, ...]:
                 f"{allowed}." + did_you_mean(key, list(KEYS))
             )
         swept[key] = [_checked(key, value) for value in values.split(":")]
+        if len(set(swept[key])) < len(swept[key]):
+            raise SpecError(f"'{part}' names a value twice; name each once.")
     keys = [key for key in KEYS if key in swept]
     return tuple(
         Protocol(tuple(zip(keys, values, strict=True)))

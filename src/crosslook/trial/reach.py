@@ -21,7 +21,7 @@ class Reach:
     scale : tuple of float
         Lowest and highest factor.
     shift : float
-        Largest shift as a fraction of the side; shifts are even over the disc.
+        Largest shift as a fraction of the longer side; shifts are even over the disc.
     options : dict
         Of ``register``.
     """
@@ -31,15 +31,16 @@ class Reach:
     shift: float = 0.0
     options: dict[str, Any] = field(default_factory=dict)
 
-    def draw(self, rng: np.random.Generator, side: int) -> Transform:
-        """A seeded similarity about the centre of a square of so many pixels."""
+    def draw(self, rng: np.random.Generator, shape: tuple[int, int]) -> Transform:
+        """A seeded similarity about the centre of an image (rows, columns)."""
         if not self.shift:
             return identity()
-        length, angle = self.shift * side * np.sqrt(rng.uniform()), rng.uniform(0, 2 * np.pi)
+        most = self.shift * max(shape)
+        length, angle = most * np.sqrt(rng.uniform()), rng.uniform(0, 2 * np.pi)
         rotation = rng.uniform(-self.rotation, self.rotation)
         scale = float(np.exp(rng.uniform(*np.log(self.scale))))
         shift = (length * np.sin(angle), length * np.cos(angle))
-        return similarity(shift, rotation, scale, (side / 2, side / 2))
+        return similarity(shift, rotation, scale, (shape[0] / 2, shape[1] / 2))
 
     @property
     def room(self) -> float:

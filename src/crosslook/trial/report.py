@@ -45,6 +45,7 @@ WRITTEN = {"report.html": is_marked, "rows.csv": has_header(COLUMNS), "rows.tex"
 """The files of a report beside its figures, and how each tells that crosslook wrote it."""
 
 _PRINTED = ("matcher", "<= 3 px", "area to 10 px", "s")
+_FAILURES = 5  # kinds of them that are named
 _SHOWN = 6  # cases as images
 _SQUARES = 8  # along a side of a checkerboard
 _MOST_SIDE = 512
@@ -81,6 +82,9 @@ def print_trial(run: Path, console: Console | None = None) -> None:
             if line[0] == reach:
                 printed.add_row(*(line[at] for at in kept))
         console.print(printed)
+    for one in record["failures"][:_FAILURES]:
+        why = f"{one['matcher']} failed on {one['cases']} case(s): {one['why']}"
+        console.print(why, highlight=False, soft_wrap=True, markup=False)
     for name, path in (("rows", "results.parquet"), ("report", "report.html")):
         console.print(f"{name:<8}{run / path}", highlight=False, soft_wrap=True)
 
@@ -207,8 +211,8 @@ def _accuracy(
     for reach in dict.fromkeys(row.reach for row in rows):
         traces = []
         for at, matcher in enumerate(chosen):
-            own = [a for a in answers if (a.matcher, a.reach) == (matcher, reach) and not a.failure
-                   and not a.is_wrong and a.protocol == chosen[matcher]
+            own = [a for a in answers if (a.matcher, a.reach) == (matcher, reach) and a.is_measured
+                   and a.protocol == chosen[matcher]
                    and a.cluster not in held]  # fmt: skip
             if own:
                 errors = np.array([a.error_px for a in own])
@@ -348,7 +352,7 @@ def _summary(rows: Sequence[TrialRow], record: dict[str, Any]) -> list[str]:
             for row in sorted(own, key=lambda r: -r.value)
         ]
     lines += [f"{one['matcher']} failed on {one['cases']} case(s): {one['why']}"
-              for one in record["failures"][:5]]  # fmt: skip
+              for one in record["failures"][:_FAILURES]]  # fmt: skip
     return lines + list(record["notes"])
 
 
@@ -359,7 +363,7 @@ def _images(
     chosen = {name: one["protocol"] for name, one in record["matchers"].items()}
     by_task: dict[str, list[Answer]] = {}
     for one in answers:
-        if one.protocol == chosen[one.matcher] and not (one.is_wrong or one.failure):
+        if one.protocol == chosen[one.matcher] and one.is_measured:
             by_task.setdefault(one.task, []).append(one)
     apart = {
         task: min(max(a.error_px for a in some), 100.0) - min(a.error_px for a in some)

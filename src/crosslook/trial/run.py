@@ -55,6 +55,7 @@ WRITTEN = {
 
 _LEAST_STRATUM = 5  # cases of a stratum that are worth a row
 _FEW = 3  # tasks by which the time is estimated
+_RAY_WORKERS = 2
 _STRATA = ("sensor", "ground")
 
 
@@ -184,7 +185,8 @@ def _runner(
     revision = revision_of(matcher, opened, extractor.revision)
     extractor.close()
     what = given.model_dump(mode="json", exclude={"device", "batch_size", "threads", "weights"})
-    key = part_key({**seen, "settings": what, "revision": revision, "crosslook": __version__})
+    seen = {**seen, "settings": what, "protocol": str(protocol)}  # the tone is no setting
+    key = part_key({**seen, "revision": revision, "crosslook": __version__})
     return Runner(matcher, protocol, given, revision, key)
 
 
@@ -200,17 +202,23 @@ def _answer(job: Job, settings: TrialSettings) -> None:
         )
         there = replace(job, runners=runners, out=job.out.absolute())
         items = [{"runner": runner, "part": part} for runner, part in missing]
-        workers = settings.workers or 2
+        workers = _processes(settings)
         run_on_ray(Worker, there, items, "Registering (ray)", workers, settings.ray_address, gpus)
         return
+    answer_all(job, min(_processes(settings), len(missing)))
+
+
+def _processes(settings: TrialSettings) -> int:
+    """How many processes register at once, here or on Ray."""
+    if settings.engine == "ray":
+        return settings.workers or _RAY_WORKERS
     on_gpu = check_device(settings.device)[0] in ("cuda", "mps")
-    processes = settings.processes or (1 if on_gpu else settings.threads or threads.available())
-    answer_all(job, min(processes, len(missing)))
+    return settings.processes or (1 if on_gpu else settings.threads or threads.available())
 
 
 def _say_estimate(job: Job, settings: TrialSettings, console: Console) -> None:
     taken = estimate(job, job.tasks[:_FEW])
-    processes = settings.processes or settings.threads or threads.available()
+    processes = _processes(settings)
     for name, seconds in taken.items():
         console.print(f"{name}: {seconds:.2f} s a case", highlight=False)
     total = sum(taken.values()) * len(job.tasks) / processes
@@ -255,7 +263,7 @@ def choose_protocols(answers: Sequence[Answer], settings: TrialSettings) -> Choi
     part = frozenset(division.calibration_clusters)
     sums: dict[tuple[str, str], float] = {}
     for one in answers:
-        if one.cluster in part and not one.is_wrong and not one.failure:
+        if one.cluster in part and one.is_measured:
             key = one.matcher, one.protocol
             sums[key] = sums.get(key, 0.0) + float(area(np.array([one.error_px]))[0])
     chosen = {}

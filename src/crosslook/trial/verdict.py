@@ -83,7 +83,7 @@ def fit_verdict(
     Raises
     ------
     InputError
-        If the run has no such matcher, or too few right or wrong answers.
+        If the run has no such matcher, one cluster, or too few right or wrong answers.
     OutputError
         If the file is there and of other origin, unless ``overwrite`` replaces it.
     """
@@ -137,14 +137,20 @@ def _fit_search(
 
 
 def _answers_of(run: Path, matcher: str, protocol: str) -> list[Answer]:
-    """Answers of a matcher under a protocol that rest on any tie point."""
-    return [
+    """Answers of a matcher under a protocol that rest on any tie point, of several clusters."""
+    answers = [
         one
         for one in read_run_answers(run)
         if (one.matcher, one.protocol) == (matcher, protocol)
         and not one.failure
         and json.loads(one.evidence).get("inliers", 0) > 0
     ]
+    if len({one.cluster for one in answers}) == 1:
+        raise InputError(
+            f"{run}: all answers are of one cluster, so nothing says what a fit is worth "
+            "elsewhere; try pairs of several groups."
+        )
+    return answers
 
 
 def _side(answer: Answer) -> bool | None:

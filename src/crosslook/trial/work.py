@@ -132,6 +132,7 @@ class Worker:
         )  # fmt: skip
         try:
             case = self._maker(runner.protocol.tone).make(task)
+            answer = _started(answer, case)
             if number not in self._tools:
                 self._tools.clear()  # models of one matcher at a time
                 self._tools[number] = open_tools(runner.settings)
@@ -156,9 +157,21 @@ class Worker:
         return self._makers[tone]
 
 
+def _started(answer: Answer, case: Case) -> Answer:
+    """An answer with what is known before the matcher has said anything: no transform."""
+    level = case.warp.matrix
+    return replace(
+        answer,
+        error_px=np.nan if answer.is_wrong else np.inf,
+        start_error_px=np.nan if answer.is_wrong else round(case.start_error, 4),
+        side=max(case.sar.shape),
+        rotation_degrees=round(degrees(atan2(level[0, 1], level[0, 0])), 4),
+        scale=round(hypot(level[0, 0], level[0, 1]), 6),
+    )
+
+
 def _completed(answer: Answer, case: Case, result: MatchResult, seconds: float) -> Answer:
     """An answer with all that is known of it."""
-    level = case.warp.matrix
     found = result.transform
     finite = {k: v for k, v in vars(result.evidence).items() if np.isfinite(v)}
     confidence = float(result.confidence)
@@ -167,16 +180,12 @@ def _completed(answer: Answer, case: Case, result: MatchResult, seconds: float) 
     return replace(
         answer,
         error_px=np.nan if answer.is_wrong else round(case.error(found), 4),
-        start_error_px=np.nan if answer.is_wrong else round(case.start_error, 4),
         verdict=result.verdict,
         confidence=confidence,
         expected_error_px=np.nan if expected is None else expected * case.factor,
         certainty=float(sure),
         tie_points=len(result.tie_points),
         inliers=int(result.evidence.inliers),
-        side=max(case.sar.shape),
-        rotation_degrees=round(degrees(atan2(level[0, 1], level[0, 0])), 4),
-        scale=round(hypot(level[0, 0], level[0, 1]), 6),
         search=result.judged_as,
         matrix="" if found is None else " ".join(f"{v:.9g}" for v in _flat(found, case).ravel()),
         evidence=json.dumps({k: round(float(v), 6) for k, v in finite.items()}, sort_keys=True),
