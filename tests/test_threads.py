@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from threading import Barrier, Event
 
@@ -105,3 +107,23 @@ def test_no_more_at_once_than_memory_allows() -> None:
     assert set(threads.run(lambda _: threading.get_ident(), [0, 1, 2], most=1)) == {
         threading.get_ident()
     }
+
+
+def test_a_blas_that_is_built_with_openmp_has_one_thread_too() -> None:
+    """In a process of its own: whether OpenMP comes after BLAS depends on the order of loading."""
+    for name in ("faiss", "torch"):
+        pytest.importorskip(name, reason=f"{name} brings a BLAS")
+    code = (
+        "import faiss, scipy.linalg, cv2\n"
+        "from threadpoolctl import ThreadpoolController\n"
+        "from crosslook import threads\n"
+        "with threads.limited(2), threads.limited(2, in_pieces=True):\n"
+        "    pools = ThreadpoolController().info()\n"
+        "print({p['num_threads'] for p in pools if p['user_api'] == 'blas'})"
+    )
+    for order in ("faiss, torch", "torch, faiss", "faiss"):
+        done = subprocess.run(
+            [sys.executable, "-c", code.replace("faiss", order, 1)],
+            capture_output=True, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "2"},
+        )  # fmt: skip
+        assert done.stdout.strip() == "{1}", order

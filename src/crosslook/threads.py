@@ -150,8 +150,9 @@ class _Libraries:
             torch.set_num_threads(coarse)
         if self._pools[0] != loaded:  # to look for them takes milliseconds
             self._pools = loaded, ThreadpoolController()
-        limits = self._pools[1].limit(limits={"blas": fine, "openmp": coarse})
-        self._undo.append(limits.restore_original_limits)
+        # BLAS last: one that is built with OpenMP, as that of faiss, takes OpenMP's number else.
+        for limits in ({"openmp": coarse}, {"blas": fine}):
+            self._undo.append(self._pools[1].limit(limits=limits).restore_original_limits)
 
 
 _LIBRARIES = _Libraries()
