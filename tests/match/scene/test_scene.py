@@ -63,7 +63,8 @@ def found_before(plan: ScenePlan) -> MatchResult:
 def result_of(**kind: bool) -> MatchResult:
     plan = bent(**kind).plan
     settings = RegisterCall(spacing=24, device="cpu")
-    return scene_match._assembled(found_before(plan), plan, values_of(**kind), {}, settings)
+    followed = scene_match.follow(plan, values_of(**kind), {}, settings)
+    return scene_match._assembled(found_before(plan), followed)
 
 
 def error_of(transform: Transform, *, along: bool = False) -> Array:

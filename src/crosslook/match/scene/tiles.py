@@ -22,7 +22,7 @@ import numpy as np
 
 from crosslook import threads
 from crosslook._version import __version__
-from crosslook.errors import CrosslookError, OutputError
+from crosslook.errors import CrosslookError, OutputError, SettingError
 from crosslook.extract.base import Extractor
 from crosslook.geo.image import ImageFile
 from crosslook.geo.mosaic_file import MosaicFile
@@ -30,6 +30,7 @@ from crosslook.geo.raster import RasterFile
 from crosslook.match.matchers import open_features
 from crosslook.match.scene.plan import ScenePlan
 from crosslook.match.scene.tile import FIELDS, STAGES, match_tile
+from crosslook.match.settings import EngineOptions
 from crosslook.options import ModelOptions
 from crosslook.progress import track
 from crosslook.storage import Folder, Place, open_folder, state_of
@@ -173,6 +174,20 @@ class Engine:
     name: str = "local"
     workers: int = 1
     address: str | None = None
+
+
+def engine_of(settings: EngineOptions, out: Path | str | None = None) -> Engine:
+    """Where tiles are matched, as the settings ask for.
+
+    Raises
+    ------
+    SettingError
+        If a cluster is asked for and no folder that all workers reach.
+    """
+    if settings.engine == "ray" and out is None:
+        raise SettingError("--engine ray needs --out: a folder that all workers reach.")
+    workers = settings.workers or (2 if settings.engine == "ray" else 1)
+    return Engine(settings.engine, workers, settings.ray_address)
 
 
 def match_tiles(job: TileJob, engine: Engine) -> tuple[FloatArray, dict[int, str]]:
