@@ -41,8 +41,8 @@ class RegisterInputs(PairsOptions):
     ] = Field(
         default=(),
         description="SAR image and optical image of roughly the same place; several optical "
-        "files, or a folder of them, are one basemap. Or pairs as for study: folder, table or "
-        "public set.",
+        "files, a folder of them, STAC items or an atlas are one basemap. Or pairs as for study: "
+        "folder, table or public set.",
     )
     dry_run: bool = Field(
         default=False,

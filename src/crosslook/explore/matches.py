@@ -19,12 +19,13 @@ from scipy.spatial.distance import pdist
 from crosslook.atlas.locate import locate, locate_from, surface_of
 from crosslook.atlas.query import place_warnings
 from crosslook.atlas.settings import LocateSettings
-from crosslook.atlas.store import NAME, Atlas, open_atlas
+from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.atomic import write_bytes, write_text
 from crosslook.errors import CrosslookError, InputError, MatchError, NotFoundError, SettingError
 from crosslook.explore.images import jpeg_of, open_upload, png_of, reading_of
 from crosslook.explore.jobs import Job, Jobs
 from crosslook.explore.library import Library, Shown
+from crosslook.geo.block_store import NAME
 from crosslook.geo.grid import same_grid
 from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.json_text import json_object

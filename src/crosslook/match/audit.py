@@ -29,6 +29,8 @@ from crosslook.errors import (
 )
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
+from crosslook.geo.atlas_file import AtlasFile
+from crosslook.geo.block_store import NAME
 from crosslook.geo.grey import GreyImage
 from crosslook.geo.image import ImageFile, Reading, on_optical_grid, open_image
 from crosslook.geo.mosaic_file import MosaicFile, open_optical
@@ -389,6 +391,8 @@ def _row_of(
 def _digest_of_optical(place: Place) -> str:
     """SHA-256 of an optical image, or of all files that are one."""
     source = open_optical(place).source
+    if isinstance(source, AtlasFile):  # it names all blocks by their checksums
+        return hashlib.sha256(source.store.folder.read(NAME)).hexdigest()
     if not isinstance(source, MosaicFile):
         return digest_of(place)
     parts = [digest_of(part) for part in source.parts()]

@@ -167,7 +167,7 @@ def measure_misregistration(
 
 
 def forget_map(folder: Path) -> None:
-    """Remove the map that an earlier audit left, and the folder where it held nothing else."""
+    """Remove the map that an earlier audit left, and the folder where nothing else is in it."""
     if folder.is_dir():
         for name in WRITTEN:
             (folder / name).unlink(missing_ok=True)

@@ -57,7 +57,7 @@ class SceneReport:
     former : str
         What the map is called that ``scene.base`` is.
     badge : str
-        What stands beside the title; verdict and confidence where it is empty.
+        What is written beside the title; verdict and confidence where it is empty.
     """
 
     sar: ImageFile

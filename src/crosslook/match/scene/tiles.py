@@ -24,6 +24,7 @@ from crosslook import threads
 from crosslook._version import __version__
 from crosslook.errors import CrosslookError, OutputError, SettingError
 from crosslook.extract.base import Extractor
+from crosslook.geo.atlas_file import AtlasFile
 from crosslook.geo.image import ImageFile
 from crosslook.geo.mosaic_file import MosaicFile
 from crosslook.geo.raster import RasterFile
@@ -88,7 +89,7 @@ class TileJob:
 def _content(image: ImageFile) -> list[Any]:
     """What tells one image, and how it is read, from another."""
     source, mask = image.source, image.mask
-    if isinstance(source, RasterFile | MosaicFile):
+    if isinstance(source, RasterFile | MosaicFile | AtlasFile):
         files = [*source.parts(), *(mask.parts() if mask is not None else ())]
         pixels: list[Any] = [[str(one), *_state(one)] for one in files]
     else:
@@ -182,7 +183,7 @@ def engine_of(settings: EngineOptions, out: Path | str | None = None) -> Engine:
     Raises
     ------
     SettingError
-        If a cluster is asked for and no folder that all workers reach.
+        If a cluster is requested and no folder that all workers reach.
     """
     if settings.engine == "ray" and out is None:
         raise SettingError("--engine ray needs --out: a folder that all workers reach.")
