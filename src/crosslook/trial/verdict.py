@@ -114,18 +114,8 @@ def fit_verdict(
         If the file is there and of other origin, unless ``overwrite`` replaces it.
     """
     refuse_foreign(out.parent, {out.name: has_keys(MATCHER_KEY, "error")}, overwrite=overwrite)
-    record = read_run(run)
-    known = record.get("matchers", {})
-    if matcher not in known:
-        raise InputError(
-            f"{run} has no answers of '{matcher}'; it has: {', '.join(known)}."
-            + did_you_mean(matcher, list(known))
-        )
-    answers = _answers_of(run, matcher, known[matcher]["protocol"])
-    values: dict[str, Any] = {
-        MATCHER_KEY: matcher, "revision": known[matcher]["revision"],
-        "protocol": known[matcher]["protocol"], "dataset": record["dataset"],
-    }  # fmt: skip
+    values = _source_of(run, matcher)
+    answers = _answers_of(run, matcher, values["protocol"])
     worth: list[Fitted] = []
     called: list[Answer] = []
     for search in SEARCHES:
@@ -142,6 +132,18 @@ def fit_verdict(
     values["error"], covered = _errors(called, seed)
     write_text(out, json.dumps(values, indent=1, sort_keys=True) + "\n")
     return worth, covered
+
+
+def _source_of(run: Path, matcher: str) -> dict[str, Any]:
+    """What a verdict says of the answers that it is fitted to."""
+    record = read_run(run)
+    known = record.get("matchers", {})
+    if matcher not in known:
+        raise InputError(
+            f"{run} has no answers of '{matcher}'; it has: {', '.join(known)}."
+            + did_you_mean(matcher, list(known))
+        )
+    return {MATCHER_KEY: matcher, **known[matcher], "dataset": record["dataset"]}
 
 
 def _fit_search(
