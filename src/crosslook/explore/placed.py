@@ -16,7 +16,7 @@ from crosslook.atlas.store import Atlas
 from crosslook.atomic import write_bytes, write_text
 from crosslook.errors import CrosslookError
 from crosslook.explore.images import jpeg_of, png_of
-from crosslook.geo.grid import shares_frame
+from crosslook.geo.grid import is_placed, mean_metres, shares_frame
 from crosslook.geo.image import ImageFile
 from crosslook.match.files import colours_of, on_footprint
 from crosslook.match.placement import placement
@@ -94,6 +94,9 @@ def write_place(
     shape = match.optical.shape if atlas is None else atlas.grid.shape
     before = _draw_before(match, folder, (shape[0], shape[1]))
     place = {"sar_shape": list(match.sar.shape), **_draw(match, folder, before), **extra}
+    grid = match.optical.grid
+    centre = np.array([match.optical.shape], np.float64) / 2
+    place["gsd"] = round(mean_metres(grid, centre), 6) if is_placed(grid) else None
     origin = place["origin"]
     place["tie_points"] = [
         [r["sar_row"], r["sar_col"], r["optical_row"] + origin[0], r["optical_col"] + origin[1],

@@ -65,7 +65,7 @@ async function drawMatch(root, job, query, written = null) {
   root.querySelector(".split").before(...(match.warnings ?? []).map((one) => doubtCard(one, one.kind === "swapped" ? () => searchAgain(job, { swap: true }) : null)), ...reasonCard(job, match));
   stage.append(box);
   const view = (file) => `/jobs/${job.id}/view/${file}`;
-  const map = atlas ? tiledAtlas(box, atlas) : new PixelMap(box, { height: match.images.optical.shape[0], width: match.images.optical.shape[1], gsd: match.expected_error_m && match.expected_error_px ? match.expected_error_m / match.expected_error_px : null });
+  const map = atlas ? tiledAtlas(box, atlas) : new PixelMap(box, { height: match.images.optical.shape[0], width: match.images.optical.shape[1], gsd: place.gsd });
   if (place.optical) { const [row, col, height, width] = place.optical; map.image("optical", { url: view("optical.png"), row, col, height, width }); }
   const layers = drawLayers(map, place, match, view, query);
   stage.append(layers.node);
@@ -92,7 +92,7 @@ function drawLayers(map, place, match, view, query) {
   const remember = later(() => keep({ swipe: state.cut === 1 ? null : state.cut, opacity: state.opacity === 1 ? null : state.opacity }));
   if (place.sar) { const [row, col, height, width] = place.sar; map.image("sar", { url: view("sar.png"), row, col, height, width }); }
   if (place.before && place.sar) { const [row, col, height, width] = place.before; map.image("before", { url: view("before.png"), row, col, height, width, opacity: 0 }); }
-  const sides = place.before && place.sar ? h("div", { class: "sides", role: "group", "aria-label": "Where the SAR image is drawn" }, [["Before", true, "Where its georeference puts it (V)"], ["After", false, "Where the match puts it (V)"]].map(([text, before, title]) => h("button", { class: "second", title, "data-before": String(before), onclick: () => turn(before) }, text))) : null;
+  const sides = place.before && place.sar ? h("div", { class: "sides", role: "group", "aria-label": "Where the SAR image is drawn" }, [["Before", true, "Where its georeference puts it (V)"], [match.verdict === "no match" ? "Best tried, refused" : "After", false, "Where the match puts it (V)"]].map(([text, before, title]) => h("button", { class: "second", title, "data-before": String(before), onclick: () => turn(before) }, text))) : null;
   const aside = h("p", { class: "none", "aria-live": "polite", hidden: true });
   const surface = place.surface, key = h("p", { class: "none", hidden: true });
   const bar = h("div", { class: "colour-bar", hidden: true, role: "img", "aria-label": "Score surface: colours from the median score to the highest" }, h("span", {}, "median score"), h("i", {}), h("span", {}, `highest, ${surface ? number(surface.high, 3) : ""}`));
@@ -207,8 +207,13 @@ function legend() {
 function reasonCard(job, match) {
   if (match.verdict !== "no match") return [];
   const searches = job.result.next ?? [];
-  return [h("section", { class: "card accent reason" }, h("h2", {}, "Why there is no match"), h("p", {}, sentence(match.reason || "Nothing that was searched fits.")),
+  return [h("section", { class: "card accent reason" }, h("h2", {}, "Why there is no match"), h("p", {}, withOptions(sentence(match.reason || "Nothing that was searched fits."))),
     searches.length ? [h("h3", {}, "Search next"), h("div", { class: "row" }, searches.map((one, n) => h("button", { class: n ? "second" : "", title: one.options, onclick: () => searchAgain(job, { settings: one.settings }) }, sentence(one.words))))] : null)];
+}
+
+// Options of the command line within a sentence do not break at their hyphens.
+function withOptions(text) {
+  return text.split(/(--[a-z][a-z-]*)/).map((part, n) => (n % 2 ? h("code", { class: "option" }, part) : part));
 }
 
 async function searchAgain(job, json) {
@@ -364,5 +369,5 @@ function drawStill(root, content, written, reasons) {
   fill(root, h("div", { class: "title" }, h("h1", {}, content.id), badge(content.match.verdict)), h("div", { class: "split" },
     h("div", { class: "stage" }, h("section", { class: "card missing" }, h("h2", {}, "It cannot be laid over a map"), reasons.map((text) => h("p", {}, text))),
       has("overlay.png") ? h("figure", { class: "card" }, h("img", { class: "full", src: written.file("overlay.png"), alt: "Left a checkerboard of both images, right the edges of the SAR image over the optical one" }), h("figcaption", {}, "Left a checkerboard of both, right the edges of the SAR image over the optical one.")) : h("p", { class: "card none" }, "No images were written: a warped image misleads where a match is not sure.")),
-    h("aside", { class: "side" }, content.match.verdict === "no match" && content.match.reason ? h("section", { class: "card reason" }, h("h2", {}, "Why there is no match"), h("p", {}, sentence(content.match.reason))) : null, verdictCard({ result: { words: content.words } }, content.match), filesCard(written))));
+    h("aside", { class: "side" }, content.match.verdict === "no match" && content.match.reason ? h("section", { class: "card reason" }, h("h2", {}, "Why there is no match"), h("p", {}, withOptions(sentence(content.match.reason)))) : null, verdictCard({ result: { words: content.words } }, content.match), filesCard(written))));
 }
