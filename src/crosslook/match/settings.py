@@ -248,7 +248,7 @@ class RegisterSettings(
 
     @property
     def in_tiles(self) -> bool:
-        """Whether the model may be followed in tiles; what is asked for by another name is kept."""
+        """Whether the model may be followed in tiles; another one that was requested is kept."""
         return self.model in SCENE_MODELS
 
     @model_validator(mode="after")
