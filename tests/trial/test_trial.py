@@ -326,6 +326,13 @@ def test_a_package_of_ten_lines_is_tried_like_any_other(
     assert "edges" in (tmp_path / "run" / "report.html").read_text()
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["matchers"]["edges"]["revision"] == "tenlines 1.5"
+    (tmp_path / "run" / "report.html").unlink()
+    shown = CliRunner().invoke(app, ["report", str(tmp_path / "run")])
+    assert shown.exit_code == 0, shown.output
+    assert "edges" in (tmp_path / "run" / "report.html").read_text()
+    shown = CliRunner().invoke(app, ["leaderboard", str(tmp_path / "run")])
+    assert shown.exit_code == 0, shown.output
+    assert "edges" in shown.output
 
 
 def test_what_is_impossible_is_said_before_any_work(pairs: Path, tmp_path: Path) -> None:

@@ -218,12 +218,17 @@ class MatcherOptions(Settings):
     gate: Annotated[float | None, Cli(metavar="PIXELS", default="3.5, or as the template")] = Field(
         default=None, gt=0.0, le=64.0, description="Largest distance of an inlier in the fit."
     )
-    verdict: Annotated[Path | None, Cli(metavar="FILE", default="none but of template")] = Field(
-        default=None, description="Verdict of the matcher, by 'crosslook verdict fit'."
-    )
     refine: Annotated[bool | None, Cli(default="as the matcher: on for template")] = Field(
         default=None,
         description="Refine the fit by mutual information, and follow what it cannot by templates.",
+    )
+
+
+class VerdictOption(Settings):
+    """What says how sure a matcher is."""
+
+    verdict: Annotated[Path | None, Cli(metavar="FILE", default="none but of template")] = Field(
+        default=None, description="Verdict of the matcher, by 'crosslook verdict fit'."
     )
 
 
@@ -232,6 +237,7 @@ class RegisterSettings(
     HintOptions,
     SeedOption,
     ReachOptions,
+    VerdictOption,
     MatcherOptions,
     ReliefOptions,
     ModelOptions,
@@ -248,7 +254,7 @@ class RegisterSettings(
 
     @property
     def in_tiles(self) -> bool:
-        """Whether the model may be followed in tiles; another one that was requested is kept."""
+        """Whether the model may be followed in tiles; any other model is kept as requested."""
         return self.model in SCENE_MODELS
 
     @model_validator(mode="after")
@@ -259,6 +265,14 @@ class RegisterSettings(
                 f"one out, or give --model {', '.join(SCENE_MODELS[:-1])} or {SCENE_MODELS[-1]}."
             )
         return self
+
+
+def shared_settings(others: FitOptions) -> RegisterSettings:
+    """Settings of ``register`` as far as those of another command are the same."""
+    names = set(RegisterSettings.model_fields) & set(
+        MatcherOptions.model_fields | FitOptions.model_fields | ModelOptions.model_fields
+    )
+    return RegisterSettings(**{name: getattr(others, name) for name in names})
 
 
 class RegisterCall(WritingOptions, EngineOptions, RegisterSettings):

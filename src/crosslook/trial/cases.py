@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from math import ceil
 from pathlib import Path
 
@@ -95,6 +96,8 @@ class Case:
     sar, optical : ImageFile
     here, there : float64 array, shape (n, 2)
         Positions in SAR pixels, and where they are in optical ones.
+    window : Window
+        The part of the optical file; of a wrong partner that of the own one.
     factor : int
         Pixels of the file along a side of a pixel.
     warp : Transform
@@ -108,6 +111,7 @@ class Case:
     optical: ImageFile
     here: Array
     there: Array
+    window: Window
     factor: int
     warp: Transform
     is_level: bool
@@ -121,6 +125,14 @@ class Case:
         apart = np.linalg.norm(transform(self.here) - self.there, axis=1)
         mean = float(apart.mean()) * self.factor
         return min(mean, _TOO_FAR) if np.isfinite(mean) else _TOO_FAR
+
+    @property
+    def digest(self) -> str:
+        """Names what is registered and measured: another window or truth has another name."""
+        numbers = [*astuple(self.window), self.factor, *self.warp.matrix.ravel().round(6)]
+        numbers += [*self.here.ravel().round(3), *self.there.ravel().round(3)]
+        # Adding 0 leaves one zero of two.
+        return hashlib.sha256((np.array(numbers, np.float64) + 0.0).tobytes()).hexdigest()[:16]
 
     @property
     def start_error(self) -> float:
@@ -200,9 +212,10 @@ class CaseMaker:
             raise InputError(f"{task.name}: less than half of the SAR window is valid.")
         name = pair.id if not task.is_wrong else task.partner
         own = optical if not task.is_wrong else self._open(task.partner)[1]
+        beside = window
         if task.is_wrong:
-            window, _ = self._window(task.partner, task.window, own)
-        shown = own.read(window, factor)
+            beside = _central(self._window(task.partner, task.window, own)[0], window, factor)
+        shown = own.read(beside, factor)
         if shown.valid.mean() < _LEAST_VALID:
             raise InputError(f"{task.name}: less than half of the optical window is valid.")
         pixels = np.asarray(np.clip(shown.values * 255.0 + 0.5, 0, 255), np.uint8)
@@ -213,6 +226,7 @@ class CaseMaker:
             as_image(pixels, shown.valid, fixed.header.grid, f"{name} (optical)"),
             here,
             there,
+            window,
             factor,
             moved,
             pair.tie_points is None,
@@ -274,6 +288,18 @@ class CaseMaker:
         # Windows are spread over what is left beside whole ones.
         free = [max(0, n - side) - max(c[i] for c in corners) for i, n in enumerate(optical.shape)]
         return Window(row + free[0] // 2, col + free[1] // 2, side, side).clip(optical.shape), 1
+
+
+def _central(part: Window, most: Window, factor: int) -> Window:
+    """The centre of a window, no larger than another: a wrong partner may be of any size."""
+    sides = [
+        max(factor, min(own, other) // factor * factor)
+        for own, other in zip(part.shape, most.shape, strict=True)
+    ]
+    row, col = (
+        at + (own - side) // 2 for at, own, side in zip(part.corner, part.shape, sides, strict=True)
+    )
+    return Window(row, col, *sides)
 
 
 def _onto(sar: ImageFile, optical: ImageFile) -> Transform:
