@@ -90,7 +90,12 @@ def test_overviews_of_the_format_are_not_compared_through_a_virtual_raster_eithe
     profile = {"count": 1, "dtype": "uint8", "height": 512, "width": 512, "crs": "EPSG:32633",
                "transform": from_origin(5e5, 5e6, 10, 10)}  # fmt: skip
     compared: list[str] = []
-    monkeypatch.setattr(integrity, "_differ", lambda name, _: bool(compared.append(name)))
+
+    def differ(name: str, _: object) -> bool:
+        compared.append(name)
+        return False
+
+    monkeypatch.setattr(integrity, "_differ", differ)
     for driver, ending in (("JP2OpenJPEG", "jp2"), ("GTiff", "tif")):
         place = tmp_path / f"a.{ending}"
         with rasterio.open(place, "w", driver=driver, **profile) as file:

@@ -323,13 +323,12 @@ def audit(pairs: Sequence[ScenePair], settings: AuditCall) -> Audit:
     """
     if not pairs:
         raise InputError("no pair to audit. Give a folder or table with at least one scene.")
-    folder = None if settings.out is None else Path(settings.out)
-    _check_out(folder, pairs, settings)
+    folder = _checked_out(pairs, settings)
     engine = engine_of(settings, folder)
     correlation_device(settings.device)  # one that is not there is refused once, not by scene
-    reading = Reading.parse(settings.reading())
-    shift_features = open_model(settings.shift_features, settings)
-    extractors = shift_features, open_model(settings.part_features, settings)
+    extractors = (
+        open_model(settings.shift_features, settings), open_model(settings.part_features, settings)
+    )  # fmt: skip
     so_far = _RowsSoFar(folder, (record(settings, AuditSettings), *(e.key for e in extractors)))
     rows: dict[int, AuditRow] = {}
     failed: dict[str, CrosslookError] = {}
@@ -339,33 +338,45 @@ def audit(pairs: Sequence[ScenePair], settings: AuditCall) -> Audit:
         try:
             with threads.limited(settings.threads, in_pieces=True):
                 rows[number] = _row_of(pair, settings, extractors, so_far, holders)
-                one = _map_of(pair, settings, engine) if settings.has_map else None
-            if one is not None:
-                maps[pair.id] = one
+                maps |= _map_of(pair, settings, engine)
         except OutputError:  # no fault of the scene
             raise
         except CrosslookError as error:
             failed[pair.id] = error
     if not rows:
         raise next(iter(failed.values()))
-    reasons = {scene: str(error) for scene, error in failed.items()}
-    worst, twice = _worst(pairs, rows, reading), shared_images(holders)
     small = tuple(scene for scene, error in failed.items() if isinstance(error, TooSmallError))
-    result = Audit(tuple(rows.values()), worst, reasons, twice, small, maps)
-    if folder is not None:
-        result.write(folder, overwrite=settings.overwrite)
-        if not failed:
-            so_far.finish()
+    result = Audit(
+        rows=tuple(rows.values()),
+        worst=_worst(pairs, rows, Reading.parse(settings.reading())),
+        failed={scene: str(error) for scene, error in failed.items()},
+        duplicates=shared_images(holders),
+        too_small=small,
+        maps=maps,
+    )
+    _write(result, folder, settings, so_far)
     return result
 
 
-def _check_out(folder: Path | None, pairs: Sequence[ScenePair], settings: AuditCall) -> None:
-    """Refuse, before any work, a folder that holds files of other origin under these names."""
-    if folder is not None:
-        check_writable(folder)
-        refuse_foreign(folder, WRITTEN, overwrite=settings.overwrite)
-        for pair in pairs:
-            refuse_foreign(folder / pair.id, MAP_FILES, overwrite=settings.overwrite)
+def _write(result: Audit, folder: Path | None, settings: AuditCall, so_far: _RowsSoFar) -> None:
+    """Write the files of an audit; its rows so far stay where a scene has failed."""
+    if folder is None:
+        return
+    result.write(folder, overwrite=settings.overwrite)
+    if not result.failed:
+        so_far.finish()
+
+
+def _checked_out(pairs: Sequence[ScenePair], settings: AuditCall) -> Path | None:
+    """The folder of an audit; refused before any work where files of other origin are in it."""
+    if settings.out is None:
+        return None
+    folder = Path(settings.out)
+    check_writable(folder)
+    refuse_foreign(folder, WRITTEN, overwrite=settings.overwrite)
+    for pair in pairs:
+        refuse_foreign(folder / pair.id, MAP_FILES, overwrite=settings.overwrite)
+    return folder
 
 
 def _row_of(
@@ -399,12 +410,15 @@ def _digest_of_optical(place: Place) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def _map_of(pair: ScenePair, settings: AuditCall, engine: Engine) -> Misregistration | None:
-    """The shift all over a scene, where it is large."""
+def _map_of(pair: ScenePair, settings: AuditCall, engine: Engine) -> dict[str, Misregistration]:
+    """The shift all over a scene, by its name; nothing of one that is not large."""
+    if not settings.has_map:
+        return {}
     reading = Reading.parse(settings.reading())
     images = open_image(pair.sar, "sar", reading), open_optical(pair.optical, reading)
     out = None if settings.out is None else Path(settings.out) / pair.id
-    return measure_misregistration(images, settings, out, engine)
+    found = measure_misregistration(images, settings, out, engine)
+    return {} if found is None else {pair.id: found}
 
 
 def shared_images(holders: Mapping[str, list[str]]) -> tuple[tuple[str, ...], ...]:
