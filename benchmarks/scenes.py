@@ -5,8 +5,9 @@
     python benchmarks/scenes.py FOLDER --only floor,scale,workers [--size 10980]
     python benchmarks/scenes.py FOLDER --only wide
     python benchmarks/scenes.py FOLDER --only killed,broken [--size 4096]
+    python benchmarks/scenes.py FOLDER --only stack [--size 2048]
     python benchmarks/scenes.py FOLDER --only mosaics --sentinel SENTINEL
-    python benchmarks/scenes.py FOLDER --only safe [--size 25000]
+    python benchmarks/scenes.py FOLDER --only safe [--size 25000] [--rows 4096]
 
 Scenes are simulated into FOLDER where they are not there. Errors are distances in SAR pixels
 from the truth, on land that both images show. Times are of the processor in one thread, reading
@@ -44,6 +45,7 @@ from scenes_cases import (
 )
 from scenes_peers import PEERS, Grey, Points
 from scenes_real import mosaics, safe
+from scenes_stack import stack
 
 TEMPLATES, TIMED = 29_000, 1000
 TEMPLATE, RADIUS, CHANNELS, TILE = 96, 32, 5, 1024
@@ -283,8 +285,16 @@ def workers(given: argparse.Namespace) -> None:
 SECTIONS: dict[str, Callable[[argparse.Namespace], None]] = {
     "accuracy": accuracy, "peers": peers, "floor": floor, "scale": scale, "workers": workers,
     "wide": wide, "killed": killed, "broken": broken, "mosaics": mosaics, "safe": safe,
+    "stack": stack,
 }  # fmt: skip
-SIZES = {"peers": 4096, "killed": 4096, "broken": 3072, "safe": 25_000, "wide": 16_000}
+SIZES = {
+    "stack": 2048,
+    "peers": 4096,
+    "killed": 4096,
+    "broken": 3072,
+    "safe": 25_000,
+    "wide": 16_000,
+}
 """Rows of a scene where no ``--size`` is given and 10,980 is not meant."""
 
 
@@ -293,6 +303,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="for scenes and what is made of them")
     parser.add_argument("--only", default="accuracy", help=f"of {', '.join(SECTIONS)}")
     parser.add_argument("--size", type=int, default=None, help="rows of a scene")
+    parser.add_argument("--rows", type=int, default=None, help="of the product: a strip of it")
     parser.add_argument("--kinds", default=None, help=f"of scenes: {', '.join(KINDS)}")
     parser.add_argument("--methods", default=",".join(PEERS))
     parser.add_argument("--base", type=Path, default=None, help="another checkout")

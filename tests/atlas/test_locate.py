@@ -82,6 +82,17 @@ def test_a_chip_is_found_in_the_whole_atlas(alone: Alone, origin: tuple[int, int
     assert set(result.timings) >= {"read", "search", "verification", "total"}
 
 
+def test_any_matcher_verifies_and_has_no_confidence_of_ours(atlas: Atlas, alone: Alone) -> None:
+    image, truth = chip(PLACES[0])
+    for name in ("hog:cell=4,blur=1", "efolki"):
+        result = locate(image, atlas, gsd=METRES, matcher=name)
+        assert off(result, truth) < 6.0, name
+        assert (result.verdict, np.isnan(result.confidence)) == ("uncertain", True)
+        assert not np.array_equal(in_map(result).matrix, in_map(alone(PLACES[0])).matrix)
+    with pytest.raises(SettingError, match="Did you mean 'sift'"):
+        locate(image, atlas, gsd=METRES, matcher="sifft")
+
+
 def test_a_query_cut_from_the_atlas_is_found_at_its_exact_place(atlas: Atlas) -> None:
     for row, col in [(131, 500), (640, 17), (1024, 1024)]:
         cut = atlas.image((row, col), (SIDE, SIDE))

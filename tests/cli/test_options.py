@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -52,13 +53,15 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("grown")
     shutil.copytree(SOURCE, root / "crosslook", ignore=shutil.ignore_patterns("__pycache__"))
     for name, after, added in (
-        ("settings", '    """How queries are looked for in an atlas."""\n', FIELD),
-        ("locate", "        self.settings = settings\n", USE),
+        ("settings", r'class LocateSettings\(.*?\):\n    """.*?"""\n', FIELD),
+        ("locate", r"class _Job:.*?def __init__\(.*?\) -> None:\n", USE),
     ):
         path = root / "crosslook" / "atlas" / f"{name}.py"
         text = path.read_text(encoding="utf-8")
-        assert text.count(after) == 1
-        path.write_text(text.replace(after, after + added), encoding="utf-8")
+        places = [found.end() for found in re.finditer(after, text, re.DOTALL)]
+        assert len(places) == 1, f"{path.name} has {len(places)} places for the option"
+        text = text[: places[0]] + added + text[places[0] :]
+        path.write_text(text, encoding="utf-8")
     return root
 
 

@@ -113,6 +113,76 @@ def test_what_is_removed_can_be_had_back(
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_before_and_after_are_a_switch(
+    chromium: Any, explorer: Any, pair: dict[str, Path], width: int, scheme: str
+) -> None:
+    chip = (explorer.out / "demo" / "chips" / "demo-chip-2.tif").read_bytes()
+    job = explorer.start("/locate", {"query": explorer.upload(chip), "atlas": "demo-atlas"})
+    page, problems = open_page(chromium, explorer.address, width, scheme)
+    page.goto(f"{explorer.address}/#/match/{job}")
+    page.wait_for_selector(".verdict")
+    drawn = (
+        "[...document.querySelectorAll('.layer')].filter(i => i.style.opacity > 0).map(i => i.src)"
+    )
+    assert [src.rpartition("/")[2] for src in page.evaluate(drawn)] == ["sar.png"]
+    page.get_by_role("button", name="Before").click()
+    assert [src.rpartition("/")[2] for src in page.evaluate(drawn)] == ["before.png"]
+    said = page.locator(".layers").inner_text()
+    assert "Where its georeference puts the SAR image; the match moves it by 4" in said  # 428 px
+    assert "side=before" in page.evaluate("location.hash")
+    until(page, "document.querySelector('.layer[src$=\"before.png\"]').naturalWidth > 0")
+    frame = page.locator(".map").first.bounding_box()
+    layer = page.locator(".layer[src$='before.png']").bounding_box()
+    assert layer["x"] < frame["x"] + frame["width"]
+    assert layer["x"] + layer["width"] > frame["x"]
+    assert layer["y"] < frame["y"] + frame["height"]
+    assert layer["y"] + layer["height"] > frame["y"]
+    page.keyboard.press("v")
+    assert [src.rpartition("/")[2] for src in page.evaluate(drawn)] == ["sar.png"]
+    assert page.get_by_role("button", name="After").get_attribute("aria-pressed") == "true"
+    assert fits(page)
+    assert problems == []
+    page.close()
+
+
+def test_who_waits_sees_each_stage_and_its_seconds(
+    chromium: Any, serve: Any, tmp_path: Path
+) -> None:
+    write_pairs(tmp_path / "root", 1, size=1536, relief=0.0)
+    explorer = serve(tmp_path / "out", "--root", str(tmp_path / "root"))
+    body = {"sar": "sar/sim-0000.tif", "optical": "optical/sim-0000.tif",
+            "settings": {"rotation": 180.0}}  # fmt: skip
+    job = explorer.start("/open/pair", body)
+    page, problems = open_page(chromium, explorer.address, 390, "dark")
+    page.goto(f"{explorer.address}/#/match/{job}")
+    page.wait_for_selector(".stages .done .took:has-text(' s')")
+    page.wait_for_selector(".stages .now .took:has-text(' s')")
+    lines = page.locator(".stages").inner_text()
+    assert "reading the images" in lines
+    assert fits(page)
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Start it again").wait_for()
+    assert problems == []
+    page.close()
+
+
+def test_an_audit_speaks_plainly(chromium: Any, explorer: Any) -> None:
+    page, problems = open_page(chromium, explorer.address, 390)
+    page.goto(f"{explorer.address}/#/audit/demo-audit")
+    facts = page.locator(".flicker .facts")
+    facts.wait_for()
+    text = facts.inner_text()
+    for words in ("the SAR image must move", "by mutual information", "by gradients"):
+        assert words in text
+    assert "right" in text or "left" in text
+    for raw in ("information row", "gradient col", "disagreement", "relief px"):
+        assert raw not in text
+    assert fits(page)
+    assert problems == []
+    page.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_arrows_colours_and_menus(
     chromium: Any, explorer: Any, pair: dict[str, Path], width: int, scheme: str
 ) -> None:

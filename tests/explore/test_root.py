@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,8 @@ from crosslook.data.simulate.write import write_pairs
 from crosslook.errors import NotFoundError, SettingError
 from crosslook.explore.browse import Root
 from tests.explore.conftest import Served
+
+_STAGES = ("read", "tie points", "refinement", "model", "writing")
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +124,10 @@ def test_pairs_are_registered_and_their_matches_shown(served: Served) -> None:
     assert lost["name"] == "lonely"
     made = [one for one in served.ask("/library")[1]["matches"] if one["job"] == done["id"]]
     assert len(made) == 3
+    assert {one["verdict"] for one in made} == {"match"}
+    assert {one["pair"] for one in made} == {"sim-0000", "sim-0001", "sim-0002"}
+    here = served.ask("/browse?path=pairs")[1]
+    assert (here["scenes"], here["incomplete"]) == (3, 1)
     assert served.ask(f"/matches/{made[0]['id']}")[1]["missing"] == []
 
 
@@ -132,6 +138,13 @@ def test_an_atlas_is_built_and_a_pair_registered(served: Served) -> None:
     pair = {"sar": "pairs/sar/sim-0001.tif", "optical": "pairs/optical/sim-0001.tif"}
     done = served.wait(served.start("/open/pair", pair))
     assert done["result"]["match"]["verdict"] == "match"
+    stages = list(done["seconds"])
+    assert [name for name in stages if name in _STAGES] == list(_STAGES)
+    place = served.ask(f"/jobs/{done['id']}/view/place.json")[1]
+    moved = done["result"]["match"]["movement"]
+    for axis, name in ((0, "row_px"), (1, "col_px")):  # the outline lies where it was moved to
+        assert abs(place["sar"][axis] - place["before"][axis] - moved[name]) < 2.5
+    assert served.ask(f"/jobs/{done['id']}/view/before.png")[1][:4] == b"\x89PNG"
     assert served.ask("/open", {"path": "pairs"})[1] == [{"kind": "pairs", "id": "pairs"}]
 
 
@@ -142,3 +155,24 @@ def test_pairs_are_studied(served: Served) -> None:
     (run,) = served.ask("/library")[1]["runs"]
     assert run["job"] == done["id"]
     assert served.ask(f"/runs/{run['id']}")[0] == 200
+
+
+def test_what_was_removed_is_shown_no_longer(
+    root: Path, serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    first = serve(tmp_path, "--root", str(root))
+    job = first.start("/open/atlas", {"paths": ["pairs/optical"]})
+    done = first.wait(job)
+    assert "building the atlas" in done["seconds"]
+    atlases = [[one["job"] for one in first.ask("/library")[1]["atlases"]]]
+    first.ask(f"/jobs/{job}", method="DELETE")
+    atlases.append([one["job"] for one in first.ask("/library")[1]["atlases"]])
+    first.stop()
+    second = serve(tmp_path, "--root", str(root))  # it is in the bin after a restart too
+    atlases.append([one["job"] for one in second.ask("/library")[1]["atlases"]])
+    second.ask(f"/jobs/{job}/restore", method="POST")
+    atlases.append([one["job"] for one in second.ask("/library")[1]["atlases"]])
+    second.ask(f"/jobs/{job}", method="DELETE")
+    second.ask("/bin", method="DELETE")
+    atlases.append([one["job"] for one in second.ask("/library")[1]["atlases"]])
+    assert atlases == [[job], [], [], [job], []]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
+import threading
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +17,7 @@ import pytest
 from crosslook.errors import MissingExtraError, SettingError, WeightsError
 from crosslook.match.matchers import open_matcher, revision_of
 from crosslook.match.matchers.hub import TransformersMatcher
+from crosslook.match.matchers.offline import offline
 from crosslook.match.matchers.tiled import ImageMatcher
 from crosslook.match.settings import RegisterSettings
 from tests.helpers.checkpoints import processor, shaken
@@ -174,6 +177,40 @@ def test_matchers_of_vismatch_are_called_as_it_says(vismatch: Any) -> None:
 def test_nothing_is_downloaded(vismatch: Any) -> None:
     with pytest.raises(WeightsError, match="downloads nothing"):
         open_matcher(RegisterSettings(matcher="hub:minima"))
+
+
+def test_nothing_is_downloaded_while_a_matcher_runs(vismatch: Any) -> None:
+    class Late(Shifted):
+        def __call__(self, first: Any, second: Any) -> dict[str, Any]:
+            with pytest.raises(OSError, match="downloads nothing"):
+                socket.create_connection(("127.0.0.1", 9), timeout=1)
+            return super().__call__(first, second)
+
+    vismatch.get_matcher = lambda name, device: Late()
+    matcher = open_matcher(RegisterSettings(matcher="hub:roma"))
+    assert isinstance(matcher, ImageMatcher)
+    assert len(matcher._match(*(np.zeros((SIDE, SIDE), np.float32),) * 2).sar) == 3
+
+
+def test_the_network_is_back_once_the_last_of_several_threads_leaves() -> None:
+    before, named = socket.socket.connect, os.environ.get("HF_HUB_OFFLINE")
+    entered, leave = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with offline():
+            entered.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    entered.wait(10)
+    with offline():
+        leave.set()
+        thread.join()
+        with pytest.raises(OSError, match="downloads nothing"):
+            socket.create_connection(("127.0.0.1", 9), timeout=1)
+    assert socket.socket.connect is before
+    assert os.environ.get("HF_HUB_OFFLINE") == named
 
 
 def test_without_the_package_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ def test_what_was_searched_is_not_offered_again() -> None:
     assert options(near_only=True)[0] == "--no-near-only"
     poses = "--rotation 180 --scale 0.5:2"
     assert options() == [poses, "--shift 400", f"{poses} --flip"]
-    assert options(rotation=180.0, scale="0.4:2.5") == ["--shift 400", f"{poses} --flip"]
+    assert options(rotation=180.0, scale="0.4:2.5") == ["--shift 400", "--flip"]
     assert options(rotation=180.0, scale="0.5:2", shift=500.0, flip=True) == []
     assert options(verdict="match") == options(verdict="uncertain") == []
 
@@ -47,7 +47,10 @@ def test_on_an_atlas() -> None:
 def test_scales_that_were_searched_are_kept() -> None:
     assert options(atlas="a", gsd=10.0, rotation=180.0, scale="0.5:2") == []
     assert options(atlas="a", scale="0.5:2") == ["--rotation 180"]
-    assert options(scale="0.4:2.5")[0] == "--rotation 180"
+    assert options(scale="0.4:2.5") == ["--rotation 180", "--shift 400", "--rotation 180 --flip"]
+    assert options(scale="0.3:1.2")[0] == "--rotation 180 --scale 0.3:2"
+    assert options(scale="0.3:1.2")[2] == "--rotation 180 --scale 0.3:2 --flip"
+    assert options(atlas="a", gsd=10.0, rotation=180.0, scale="0.7:4") == ["--scale 0.5:4"]
 
 
 def test_the_command_line_and_python_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,11 @@ from crosslook.errors import InputError, MatchError, SettingError
 from crosslook.match.register import register_with
 from crosslook.trial import run as trial_run
 from crosslook.trial.answers import Answer, read_run_answers, write_answers
-from crosslook.trial.board import compare_trials
-from crosslook.trial.cases import CaseMaker, CaseSettings, make_tasks
+from crosslook.trial.board import compare_trials, leaderboard
+from crosslook.trial.cases import CaseMaker, CaseSettings, Task, make_tasks
 from crosslook.trial.measures import Resampling, measure, read_rows, strata_of
 from crosslook.trial.reach import REACHES
-from crosslook.trial.report import print_trial
+from crosslook.trial.report import print_trial, trial_and_report, write_trial_report
 from crosslook.trial.run import open_trial_pairs, plan, run_trial
 from crosslook.trial.settings import TrialSettings
 from crosslook.trial.verdict import fit_verdict
@@ -135,6 +136,61 @@ def test_cases_that_were_moved_otherwise_are_not_compared(pairs: Path, tmp_path:
     ]
     with pytest.raises(InputError, match="share no case"):
         compare_trials(runs, None)
+
+
+def test_windows_of_other_sides_are_not_compared(pairs: Path, tmp_path: Path) -> None:
+    as_is = QUICK | {"reaches": "as-is"}  # where every case starts 0 pixels off
+    runs = [
+        run_trial(TrialSettings(pairs=pairs, out=tmp_path / str(n), window=n, **as_is), quiet())
+        for n in (128, 160)
+    ]
+    with pytest.raises(InputError, match="share no case"):
+        compare_trials(runs, None)
+    with pytest.raises(InputError, match="other cases"):
+        leaderboard(runs)
+
+
+def test_a_wrong_partner_is_no_larger_than_the_right_one(tmp_path: Path) -> None:
+    folder = aligned_set(tmp_path / "set", ["a", "b"], side=200)
+    aligned_set(folder, ["c"], side=900)
+    settings = TrialSettings(pairs=folder, out="x")
+    found = open_trial_pairs(settings)
+    maker = CaseMaker(found, CaseSettings(None, 0, settings.reading()))
+    for pair, partner in (("a", "c"), ("c", "a")):
+        shown = maker.make(Task(pair, partner, pair, 0, "near", 0)).optical
+        assert shown.shape == (200, 200)
+
+
+def test_a_report_is_written_where_pairs_are_gone(pairs: Path, tmp_path: Path) -> None:
+    folder = aligned_set(tmp_path / "set", NAMES, side=300)
+    settings = TrialSettings(
+        pairs=folder, out=tmp_path / "run", **QUICK | {"matchers": "phase-correlation,sift"}
+    )
+    run = trial_and_report(settings, quiet())
+    answers = read_run_answers(run)  # as if one had failed badly, so that images are shown
+    write_answers(run, [replace(a, error_px=50.0) if a.matcher == "sift" else a for a in answers])
+    assert NAMES[0] + "/0/near/0:" in write_trial_report(run).read_text()
+    for kind in ("sar", "optical"):
+        (folder / kind / f"{NAMES[0]}.png").unlink()
+    aligned_set(folder, [NAMES[1]], side=320)  # and another has changed
+    text = write_trial_report(run).read_text()
+    assert "2 more cannot be shown" in text
+    assert NAMES[0] + "/0/near/0:" not in text
+    shutil.rmtree(folder)
+    folder.mkdir()
+    assert "No images: " in write_trial_report(run).read_text()
+
+
+def test_the_estimate_says_which_matcher_fails(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> Any:
+        raise MatchError("no key points")
+
+    monkeypatch.setattr("crosslook.trial.work.register_with", fails)
+    console = quiet()
+    run_trial(TrialSettings(pairs=pairs, out=tmp_path, estimate=True, **QUICK), console)
+    assert "s a case; failed: no key points" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_one_cluster_gives_no_verdict(pairs: Path, tmp_path: Path) -> None:

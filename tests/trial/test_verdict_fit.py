@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from rich.console import Console
 from crosslook.cli import app
 from crosslook.errors import InputError, OutputError
 from crosslook.match.register import register
+from crosslook.trial.answers import read_run_answers
 from crosslook.trial.run import run_trial
 from crosslook.trial.settings import TrialSettings
-from crosslook.trial.verdict import fit_verdict
+from crosslook.trial.verdict import _beyond, _errors, _quantile, fit_verdict
 from tests.helpers.trials import aligned_set
 
 
@@ -61,6 +63,31 @@ def test_a_fitted_verdict_gives_a_confidence_that_tells_right_from_wrong(
     out.write_text("{}")
     with pytest.raises(InputError, match="verdict fit"):
         register(*images, **options, verdict=out)
+
+
+def test_quantiles_of_the_error_hold_for_clusters_they_have_not_seen() -> None:
+    rng, shares = np.random.default_rng(0), []
+    for _ in range(40):
+        forms = rng.uniform(0, 2, (40, 20))
+        log = forms[:, 0] + rng.normal(size=20).repeat(2) + 0.5 * rng.normal(size=40)
+        beyond, within = _beyond(forms, log, np.arange(40) // 2 % 5, 0.9)
+        shares.append((within.mean(), (beyond <= 0).mean()))
+    moved, as_fitted = np.mean(shares, axis=0)
+    assert abs(moved - 0.9) < 0.03
+    assert as_fitted < 0.85  # a fit that is trusted as it is leaves out more than a tenth
+    assert _quantile(np.arange(9.0), 0.5) == 4.0
+    assert _quantile(np.arange(9.0), 0.99) == 8.0
+
+
+def test_the_error_is_fitted_and_checked_where_there_are_matches_enough(run: Path) -> None:
+    right = [one for one in read_run_answers(run) if one.error_px < 10]
+    assert _errors(right[:19], 0) == (None, [])
+    assert _errors([replace(one, cluster="one") for one in right], 0) == (None, [])
+    found, covered = _errors(right, 0)
+    assert found is not None
+    assert found["68"]["intercept"] <= found["95"]["intercept"]
+    assert [(one.level, one.matches) for one in covered] == [(0.68, len(right)), (0.95, len(right))]
+    assert all(one.within.low < one.within.high for one in covered)
 
 
 def test_what_cannot_be_fitted_is_said(run: Path, tmp_path: Path) -> None:

@@ -33,18 +33,18 @@ from crosslook.atlas.settings import LocateCall, LocateSettings
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.atlas.verify import FineLevel, verify
 from crosslook.errors import CrosslookError, MatchError, StoreError
-from crosslook.extract.registry import open_model
 from crosslook.geo.grid import is_placed, to_lonlat, to_map
 from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.geo.raster import RasterArray
 from crosslook.match.align import Alignment, Fitting, align
 from crosslook.match.files import check_out
+from crosslook.match.matchers import features_of, open_tools
 from crosslook.match.matchers.template import TemplateMatcher
 from crosslook.match.pair import read_pair
 from crosslook.match.reason import likely_absence
 from crosslook.match.register import Source, make_result
 from crosslook.match.result import Failure, MatchResult, outline
-from crosslook.match.settings import DEFAULT_EXTRACTOR, RegisterSettings, factors
+from crosslook.match.settings import DEFAULT_EXTRACTOR, factors, shared_settings
 from crosslook.match.starts import Start
 from crosslook.match.transform import Transform, scaling, shift_by
 from crosslook.match.working_grid import MARGIN
@@ -150,7 +150,8 @@ class _Job:
         self.levels = OpenLevels(atlas, settings)
         self.fine = settings.fine or atlas.manifest.levels[-1].spec
         self.verifier = FineLevel(self.levels, self.fine)
-        self.extractor = open_model(DEFAULT_EXTRACTOR, settings)
+        self.matching = shared_settings(settings)
+        self.extractor, self.matcher = open_tools(self.matching)
         self.coarse = None if settings.coarse is None else atlas.level_number(settings.coarse)
         self.reading = Reading.parse(settings.reading())
 
@@ -161,7 +162,7 @@ class _Job:
             **record(self.settings, LocateSettings),
             "coarse": self.atlas.manifest.levels[level].spec,
             "fine": self.fine,
-            "extractor": DEFAULT_EXTRACTOR,
+            "extractor": features_of(self.settings.matcher) or DEFAULT_EXTRACTOR,
         }
 
 
@@ -321,8 +322,14 @@ def _choose(tried: Sequence[MatchResult]) -> MatchResult:
 
     Confidences that low say nothing of which place is the least wrong.
     """
-    surest = max(tried, key=lambda result: result.confidence)
+    surest = max(tried, key=_certainty)
     return tried[0] if surest.verdict == "no match" else surest
+
+
+def _certainty(result: MatchResult) -> tuple[bool, float]:
+    """What places are ranked by: the confidence, else the agreement beyond chance."""
+    is_fitted = not np.isnan(result.confidence)
+    return not is_fitted, result.confidence if is_fitted else result.evidence.neg_log10_p
 
 
 def _match_at(
@@ -349,10 +356,19 @@ def _aligned_at(job: _Job, image: ImageFile, place: Start) -> tuple[Alignment, W
     placed = shift_by(-corner[0], -corner[1]) @ place.transform
     pair = read_pair((image, part), placed, job.extractor, job.levels.device, framed=False)
     start = replace(place, transform=pair.start)
-    options = RegisterSettings(model=settings.model, seed=settings.seed)
-    matcher = TemplateMatcher(options, stages_for(pair.sar.shape))
+    matcher = job.matcher
+    if isinstance(matcher, TemplateMatcher):
+        matcher = TemplateMatcher(job.matching, stages_for(pair.sar.shape))
     levels, fraction = refinement_for(pair.optical.shape)
-    fitting = Fitting(settings.model, settings.seed, levels, fraction)
+    fitting = Fitting(
+        settings.model,
+        settings.seed,
+        levels,
+        fraction,
+        is_fitted=matcher.is_fitted,
+        is_refined=matcher.is_refined,
+        gate=settings.gate,
+    )
     alignment = align(pair, start, matcher.tie_points(pair, start), fitting)
     return alignment, Window(*corner, *shape)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from crosslook.errors import SettingError
-from crosslook.match.settings import FactorOption, FitOptions
+from crosslook.match.settings import FactorOption, FitOptions, MatcherOptions
 from crosslook.options import (
     Cli,
     Extractors,
@@ -58,7 +58,7 @@ class BuildSettings(OverwriteOption, LevelOptions, OpticalOptions, RayOptions):
     )
 
 
-class LocateSettings(FitOptions, SarOptions, ModelOptions):
+class LocateSettings(MatcherOptions, FitOptions, SarOptions, ModelOptions):
     """How queries are looked for in an atlas."""
 
     gsd: Annotated[float | None, Cli(metavar="METRES")] = Field(

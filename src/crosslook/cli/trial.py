@@ -33,7 +33,7 @@ def fit(inputs: FitInputs) -> None:
     """Fit the verdict of a matcher to its answers in a trial, for register --verdict."""
     from crosslook.trial.verdict import fit_verdict
 
-    worth = fit_verdict(
+    worth, covered = fit_verdict(
         inputs.run, inputs.matcher, inputs.out, inputs.seed, overwrite=inputs.overwrite
     )
     for one in worth:
@@ -47,4 +47,10 @@ def fit(inputs: FitInputs) -> None:
         ]
         click.echo(f"{one.search}: {one.right} right and {one.wrong} wrong answers")
         click.echo(f"  on clusters that the fit has not seen: {', '.join(shown)}")
+    for quantile in covered:
+        e = quantile.within
+        click.echo(
+            f"errors within the quantile of {quantile.level:.0%}, on clusters that it has not "
+            f"seen: {e.value:.3f} ({e.low:.3f}-{e.high:.3f}) of {quantile.matches} matches"
+        )
     click.echo(f"verdict: {inputs.out}")

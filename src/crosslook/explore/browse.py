@@ -98,15 +98,17 @@ class Root:
             if kind:
                 entries.append({"name": path.name, "kind": kind})
         own = kind_at(place)
-        scenes = 0
+        scenes = incomplete = 0
         if own == "folder":
             with suppress(CrosslookError):
                 self.whole(relative)
-                scenes = len(open_pairs(place, skip_incomplete=True))
+                pairs = open_pairs(place, skip_incomplete=True)
+                scenes, incomplete = len(pairs), len(pairs.incomplete)
         return {
             "path": relative,
             "kind": "pairs" if scenes else own,
             "scenes": scenes,
+            "incomplete": incomplete,
             "entries": entries[:_MOST],
             "more": max(0, len(entries) - _MOST),
         }

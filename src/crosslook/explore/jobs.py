@@ -282,6 +282,10 @@ class Job:
         The stage is the name that the work itself gives.
     done, total : int
         Steps of the stage; ``total`` is 0 where it is not counted.
+    seconds : dict of str to float
+        What each stage took, in the order in which they began; a stage that comes again is added.
+    since : float
+        When the present stage began; 0 where none is under way.
     error : str
         Why it failed.
     created, started, ended : float
@@ -305,6 +309,8 @@ class Job:
     stage: str = ""
     done: int = 0
     total: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    since: float = 0.0
     error: str = ""
     created: float = 0.0
     started: float = 0.0
@@ -318,7 +324,24 @@ class Job:
         """What the API shows: all but the places on disk."""
         shown = asdict(self)
         del shown["work"]
+        if self.state == "running" and self.since:
+            spent = self.seconds.get(self.stage, 0.0) + time.time() - self.since
+            shown["seconds"][self.stage] = round(spent, 1)
         return shown
+
+    def enter(self, stage: str, done: int, total: int) -> None:
+        """Note how far the work is, and what the stage before took."""
+        if stage != self.stage or not self.since:
+            self.leave()
+            self.stage, self.since = stage, time.time()
+            self.seconds.setdefault(stage, 0.0)
+        self.done, self.total = done, total
+
+    def leave(self) -> None:
+        """Note what the present stage took."""
+        if self.since:
+            spent = self.seconds.get(self.stage, 0.0) + time.time() - self.since
+            self.seconds[self.stage], self.since = round(spent, 3), 0.0
 
 
 class Jobs:
@@ -336,7 +359,10 @@ class Jobs:
         What results may take, together with what else counts on it.
     ends : callable, optional
         Called with each job and the state in which it ends, in the thread of its slot and
-        before anybody sees it ended: what it made is then shown already.
+        before anybody sees it ended: what it made is then shown already. Called again for
+        one that is taken out of the bin.
+    goes : callable, optional
+        Called with each job that is put into the bin or discarded.
     """
 
     def __init__(
@@ -345,7 +371,8 @@ class Jobs:
         workers: int,
         limits: Limits,
         quota: Quota | None = None,
-        ends: Callable[[Job, State], None] | None = None,
+        ends: Callable[[Job, State], None] = lambda job, state: None,
+        goes: Callable[[Job], None] = lambda job: None,
     ) -> None:
         self.folder = folder
         self.limits = limits
@@ -353,6 +380,7 @@ class Jobs:
         self._quota.free = self._free
         self._quota.may_go = lambda: [job.id for job in self.bin()]
         self._ends = ends
+        self._goes = goes
         self._jobs: dict[str, Job] = {}
         self._queue: list[Job] = []
         self._change = threading.Condition()
@@ -437,6 +465,7 @@ class Jobs:
             if job.state in ENDED:
                 return job
             was_running = job.state == "running"
+            job.leave()
             job.state, job.ended = "cancelled", time.time()
             job.error = "cancelled; its memory was given back at once"
             if job in self._queue:
@@ -454,6 +483,7 @@ class Jobs:
         with self._change:
             job.removed = time.time()
             self._save(job)
+        self._goes(job)
         return job
 
     def size(self, job: Job) -> int:
@@ -466,6 +496,7 @@ class Jobs:
         with self._change:
             job.removed = 0.0
             self._save(job)
+        self._ends(job, job.state)
         return job
 
     def discard(self, name: str) -> None:
@@ -473,6 +504,7 @@ class Jobs:
         job = self.cancel(name)
         with self._change:
             self._jobs.pop(job.id, None)
+        self._goes(job)
         shutil.rmtree(self.place_of(job), ignore_errors=True)
         self._quota.drop(job.id)
 
@@ -525,12 +557,13 @@ class Jobs:
     def finish(self, job: Job, result: dict[str, Any], error: str) -> None:
         """Note how a job ended, unless it was cancelled or the server ends meanwhile."""
         state: State = "failed" if error else "done"
-        if self._ends is not None and job.state != "cancelled" and not self.closing:
+        if job.state != "cancelled" and not self.closing:
             self._ends(job, state)
         with self._change:
             if job.state == "cancelled" or self.closing:
                 return
             job.state, job.result, job.error, job.ended = state, result, error, time.time()
+            job.leave()
             job.stage = ""
             if job.id in self._jobs:
                 self._save(job)
@@ -565,6 +598,7 @@ class Jobs:
                     self._save(job)
                 elif job.state in ("queued", "running"):
                     job.state, job.stage, job.started = "queued", "", 0.0
+                    job.seconds, job.since = {}, 0.0
                     self._queue.append(job)
                     self._save(job)
 
@@ -641,7 +675,7 @@ class _Slot(threading.Thread):
                     return
                 kind, *values = receive(pipe)
                 if kind == "stage":
-                    job.stage, job.done, job.total = values
+                    job.enter(*values)
                 else:
                     result, error = values
                     self.jobs.finish(job, result, error)

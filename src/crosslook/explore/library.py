@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from crosslook.atlas.store import NAME, Atlas, open_atlas
+from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.data.pairs import ScenePair, open_pairs
 from crosslook.errors import CrosslookError, InputError, NotFoundError
 from crosslook.explore.scene_map import SceneGrids
 from crosslook.explore.tiles import Tiles
+from crosslook.geo.block_store import NAME
+from crosslook.json_text import json_object
 from crosslook.storage import open_folder
 
 Kind = Literal["atlas", "run", "match", "audit", "pairs"]
@@ -79,10 +81,20 @@ class Library:
                     pair.id: pair for pair in open_pairs(Path(place), skip_incomplete=True)
                 }
                 self._about[shown.id] = {"scenes": len(self._pairs[shown.id])}
+            elif kind == "match":
+                self._about[shown.id] = verdict_of(Path(place))
             self._shown[shown.id] = shown
         if kind == "atlas" and "://" not in place:
-            self._tiles[shown.id].warm_in_background(lambda: self.closing)
+            tiles = self._tiles[shown.id]
+            tiles.warm_in_background(lambda: self.closing or shown.id not in self._shown)
         return shown
+
+    def drop(self, job: str) -> None:
+        """Show no longer what a job has made; its files stay."""
+        with self._lock:
+            for name in [one.id for one in self._shown.values() if job and one.job == job]:
+                for kept in (self._shown, self._tiles, self._pairs, self._grids, self._about):
+                    kept.pop(name, None)
 
     def all(self, kind: Kind | None = None) -> list[Shown]:
         """What is shown, in the order in which it came."""
@@ -141,6 +153,8 @@ class Library:
         for one in self.all():
             line = {"id": one.id, "synthetic": one.synthetic, "job": one.job}
             line |= self._about.get(one.id, {})
+            if one.kind == "match":
+                line["pair"] = one.path.name
             listed[_HEADS[one.kind]].append(line)
         return listed
 
@@ -149,6 +163,15 @@ class Library:
         plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:48] or "folder"
         names = (plain, *(f"{plain}-{number}" for number in range(2, len(self._shown) + 2)))
         return next(name for name in names if name not in self._shown)
+
+
+def verdict_of(folder: Path) -> dict[str, Any]:
+    """Verdict and confidence of a ``match.json``; nothing where it cannot be read."""
+    try:
+        match = json_object((folder / "match.json").read_text(encoding="utf-8"))
+        return {name: match[name] for name in ("verdict", "confidence")}
+    except (OSError, ValueError, KeyError):
+        return {}
 
 
 def places_in(place: str) -> list[str]:

@@ -12,24 +12,24 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from scipy.spatial.distance import pdist
 
-from crosslook.atlas.locate import locate, locate_from, surface_of
+from crosslook.atlas.locate import locate, locate_from
 from crosslook.atlas.query import place_warnings
 from crosslook.atlas.settings import LocateSettings
-from crosslook.atlas.store import NAME, Atlas, open_atlas
-from crosslook.atomic import write_bytes, write_text
+from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.errors import CrosslookError, InputError, MatchError, NotFoundError, SettingError
-from crosslook.explore.images import jpeg_of, open_upload, png_of, reading_of
+from crosslook.explore.images import open_upload, reading_of
 from crosslook.explore.jobs import Job, Jobs
 from crosslook.explore.library import Library, Shown
+from crosslook.explore.placed import PlacedMatch, draw_search, write_place
+from crosslook.geo.block_store import NAME
 from crosslook.geo.grid import same_grid
 from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.json_text import json_object
 from crosslook.match.evidence import sentences
-from crosslook.match.files import colours_of, on_footprint, tie_point_rows
+from crosslook.match.files import tie_point_rows
 from crosslook.match.next_search import next_searches
 from crosslook.match.register import register, register_from
 from crosslook.match.result import MatchResult, grid_of
@@ -40,37 +40,7 @@ from crosslook.match.transform import Transform
 from crosslook.options import ReadingText
 from crosslook.progress import stage
 from crosslook.storage import as_place, is_gdal_name, is_remote
-from crosslook.types import FloatArray, Modality, Window
-
-_SURFACE_CELLS = 192
-_MOST_SIDE = 1600
-_AROUND = 0.15  # of the footprint, shown on each side of it
-_CARD = 220
-
-
-@dataclass(frozen=True, eq=False)
-class PlacedMatch:
-    """What is drawn of a match, named as in :class:`~crosslook.match.result.MatchResult`.
-
-    Attributes
-    ----------
-    sar, optical : ImageFile
-    transform : Transform or None
-    window : Window or None
-    footprint : dict or None
-        Its ``pixel`` is used.
-    alternatives : tuple of dict
-    """
-
-    sar: ImageFile
-    optical: ImageFile
-    transform: Transform | None
-    window: Window | None
-    footprint: dict[str, Any] | None
-    alternatives: tuple[dict[str, Any], ...]
-
-
-Drawable = MatchResult | PlacedMatch
+from crosslook.types import Modality, Window
 
 
 @lru_cache(maxsize=1)  # one at a time: transformed blocks are large
@@ -102,18 +72,6 @@ def check_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
     if "atlas" in work:
         warned = (*warned, *place_warnings(sar, atlas_of(work["atlas"])))
     return {"warnings": [asdict(one) for one in warned]}
-
-
-def draw_search(
-    match: Drawable, atlas: Atlas, settings: LocateSettings, folder: Path
-) -> dict[str, Any]:
-    """Draw the score surface of a search over an atlas, and the ground at its alternatives."""
-    surface, side = surface_of(match.sar, atlas, settings, _SURFACE_CELLS)
-    write_bytes(folder / "view" / "surface.png", _heat(surface))
-    return {
-        "surface": {"side": side, "shape": list(surface.shape), "high": float(surface.max())},
-        "cards": _cards(match, atlas, folder),
-    }
 
 
 def register_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -156,7 +114,8 @@ def _finish(
     """Write the files of the command line and those of the page; the result as the API tells it."""
     stage("writing")
     rows = tie_point_rows(result.tie_points, result.transform, result.optical.grid)
-    write_place(result, rows, folder, extra)
+    atlas = atlas_of(work["atlas"]) if "atlas" in work else None
+    write_place(result, rows, folder, extra, atlas)
     # Last: its match.json says that the rest is there.
     result.write(folder / "files", force=bool(work.get("force")))
     content = json.loads((folder / "files" / "match.json").read_text(encoding="utf-8"))
@@ -167,97 +126,6 @@ def words_of(match: dict[str, Any]) -> dict[str, Any]:
     """What is said of a ``match.json``: sentences for and against, and searches to try next."""
     searches = [{**asdict(one), "options": one.options} for one in next_searches(match)]
     return {"words": sentences(match), "next": searches}
-
-
-def write_place(
-    match: Drawable, rows: list[dict[str, Any]], folder: Path, extra: dict[str, Any]
-) -> None:
-    """Draw a match, and write ``view/place.json``, by which the page puts all of it on a map.
-
-    Parameters
-    ----------
-    match : MatchResult or PlacedMatch
-    rows : list of dict
-        Tie points, as ``tie_points.csv`` has them.
-    folder : Path
-        Of the job.
-    extra : dict
-        What else ``place.json`` holds.
-    """
-    place = {"sar_shape": list(match.sar.shape), **_draw(match, folder), **extra}
-    origin = place["origin"]
-    place["tie_points"] = [
-        [r["sar_row"], r["sar_col"], r["optical_row"] + origin[0], r["optical_col"] + origin[1],
-         r["residual_px"], r["inlier"], r["score"]]
-        for r in rows
-    ]  # fmt: skip
-    if match.transform is not None and rows:
-        moved = match.transform(np.array([[r["sar_row"], r["sar_col"]] for r in rows], np.float64))
-        place["predicted"] = np.round(moved + origin, 3).tolist()
-    write_text(folder / "view" / "place.json", json.dumps(place) + "\n")
-
-
-def _draw(result: Drawable, folder: Path) -> dict[str, Any]:
-    """The SAR image where it lies, and for a registration the optical one around it.
-
-    Positions that the page gets are pixels of the whole optical image or
-    atlas; ``origin`` is where the image of the match begins in it.
-    """
-    view = folder / "view"
-    window = result.window
-    origin = (0, 0) if window is None else (window.row, window.col)
-    out: dict[str, Any] = {"origin": list(origin), "shape": list(result.optical.shape)}
-    if result.transform is not None:
-        covered, _, moved = on_footprint(result.sar, result.optical, result.transform, _MOST_SIDE)
-        grey = (np.clip(moved.values, 0, 1) * 255).astype(np.uint8)
-        write_bytes(view / "sar.png", png_of(np.dstack([grey] * 3), moved.valid))
-        out["sar"] = [covered.row + origin[0], covered.col + origin[1],
-                      covered.height, covered.width]  # fmt: skip
-        out["footprint"] = [
-            [row + origin[0], col + origin[1]]
-            for row, col in (result.footprint or {"pixel": []})["pixel"]
-        ]
-    if window is None:
-        part = Window.whole(result.optical.shape)
-        if "sar" in out:
-            covered = Window(*out["sar"])
-            part = covered.pad(round(_AROUND * max(covered.shape))).clip(result.optical.shape)
-        factor = max(1, -(-max(part.height, part.width) // _MOST_SIDE))
-        ground = result.optical.read(part, factor)
-        write_bytes(view / "optical.png", png_of(colours_of(ground), ground.valid))
-        rows, cols = (length * factor for length in ground.shape)
-        out["optical"] = [part.row, part.col, rows, cols]
-    radar = result.sar.read(None, max(1, -(-max(result.sar.shape) // _MOST_SIDE)))
-    write_bytes(view / "query.png", png_of(colours_of(radar), radar.valid))
-    return out
-
-
-def _heat(scores: FloatArray) -> bytes:
-    """PNG of a score surface: dark and clear where low, bright where high."""
-    high = max(float(scores.max()), 1e-6)
-    low = float(np.percentile(scores[scores > 0], 50)) if (scores > 0).any() else 0.0
-    unit = np.clip((scores - low) / max(high - low, 1e-6), 0, 1)
-    colours = cv2.applyColorMap((unit * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    alpha = (unit**0.7 * 255).astype(np.uint8)
-    return bytes(cv2.imencode(".png", np.dstack([colours, alpha]))[1])
-
-
-def _cards(result: Drawable, atlas: Atlas, folder: Path) -> list[dict[str, Any]]:
-    """An image of the ground at each alternative, with the scores that put it behind."""
-    cards = []
-    shape, scale = result.sar.shape, 1.0  # atlas pixels per pixel of the SAR image
-    if result.transform is not None:
-        scale = float(result.transform.local_scale(np.array(shape) / 2))
-    half = max(shape) * scale * 0.5
-    for number, other in enumerate(result.alternatives):
-        row, col = other["atlas_pixel"]
-        corner = (round(row - half), round(col - half))
-        side = max(8, round(2 * half))
-        part = atlas.image(corner, (side, side)).read(None, max(1, side // _CARD))
-        write_bytes(folder / "view" / f"alternative-{number}.jpg", jpeg_of(colours_of(part)))
-        total = other["coarse"] + other["fine"] + other["parts"]
-        cards.append({**other, "total": round(total, 4), "half": half})
-    return cards
 
 
 _SIDES: tuple[tuple[Modality, str], ...] = (("sar", "SAR"), ("optical", "optical"))
@@ -401,7 +269,8 @@ def written_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
         with suppress(CrosslookError):  # as where a model is not on this machine
             extra = draw_search(placed, atlas_of(work["atlas"]), settings, folder)
     stage("writing")
-    write_place(placed, _tie_points(source / "tie_points.csv"), folder, extra)
+    atlas = atlas_of(work["atlas"]) if "atlas" in work else None
+    write_place(placed, _tie_points(source / "tie_points.csv"), folder, extra, atlas)
     return {"match": match, **words_of(match)}
 
 

@@ -86,7 +86,8 @@ class Explorer:
             pixels=settings.max_pixels * 1_000_000,
         )
         ends = partial(_take_in, library, out)
-        jobs = Jobs(out / "jobs", settings.workers, limits, quota, ends)
+        goes = partial(_take_out, library)
+        jobs = Jobs(out / "jobs", settings.workers, limits, quota, ends, goes)
         _take_in_demo(library, out)
         for job in jobs.all():
             _take_in(library, out, job, job.state)
@@ -160,6 +161,11 @@ def _take_in(library: Library, out: Path, job: Job, state: State) -> None:
                 library.add(made, job=job.id)
     if job.kind in ("demo", "demo-study"):
         _take_in_demo(library, out)
+
+
+def _take_out(library: Library, job: Job) -> None:
+    """Show no longer what a job has made, which is in the bin or gone."""
+    library.drop(job.id)
 
 
 def _take_in_demo(library: Library, out: Path) -> None:

@@ -64,11 +64,12 @@ def _on_atlas(settings: dict[str, Any]) -> list[NextSearch]:
     out = []
     if not _reaches(settings, _ATLAS_POSES):
         words = "any rotation, and the scale to 10 %"
-        out.append(NextSearch(words, _widened(settings, _ATLAS_POSES)))
+        out.append(NextSearch(words, _extended(settings, _ATLAS_POSES)))
     if any(settings.get(name) is not None for name in _PRIORS):
         out.append(NextSearch("all of the atlas, without the prior", dict.fromkeys(_PRIORS)))
     if settings.get("gsd") is not None and not _covers(settings, _POSES["scale"]):
-        out.append(NextSearch("half to double the pixel size given", {"scale": "0.5:2"}))
+        words = "half to double the pixel size given"
+        out.append(NextSearch(words, _extended(settings, {"scale": _POSES["scale"]})))
     return out
 
 
@@ -78,13 +79,14 @@ def _on_image(match: dict[str, Any], settings: dict[str, Any]) -> list[NextSearc
         out.append(NextSearch("the whole overlap", {"near_only": False}))
     if not _reaches(settings, _POSES):
         words = "any rotation, half to double the scale"
-        out.append(NextSearch(words, _widened(settings, _POSES)))
+        out.append(NextSearch(words, _extended(settings, _POSES)))
     shift = _far_shift(match)
     if (settings.get("shift") or 0.0) < shift:
         unit = "m" if _is_placed(match["images"]["optical"]) else "px"
         out.append(NextSearch(f"shifts up to {shift:g} {unit}", {"shift": shift}))
     if not settings.get("flip"):
-        out.append(NextSearch("the mirror image too", {**_POSES, "flip": True}))
+        poses = _extended(settings, _POSES)
+        out.append(NextSearch("the mirror image too", {**poses, "flip": True}))
     return out
 
 
@@ -104,11 +106,30 @@ def _covers(settings: dict[str, Any], scale: str) -> bool:
     return low <= least + 1e-9 and high >= most - 1e-9
 
 
-def _widened(settings: dict[str, Any], requested: dict[str, Any]) -> dict[str, Any]:
-    """Rotations and scales to search: scales that go further already stay as they are."""
+def _extended(settings: dict[str, Any], requested: dict[str, Any]) -> dict[str, Any]:
+    """Rotations and scales to search, those that were searched among them; what stays is not named.
+
+    A page changes options of the last search, and a person types them anew or adds to them:
+    neither may search less far than before.
+    """
+    out = {}
+    if float(settings.get("rotation") or 0.0) < requested.get("rotation", 0.0):
+        out["rotation"] = requested["rotation"]
     if not _covers(settings, requested["scale"]):
-        return dict(requested)
-    return {name: value for name, value in requested.items() if name != "scale"}
+        out["scale"] = _union(settings, requested["scale"])
+    return out
+
+
+def _union(settings: dict[str, Any], scale: str) -> str:
+    """The scales of a search and of another one, as they are typed."""
+    try:
+        low, high = factors(settings.get("scale") or "")
+    except SettingError:
+        return scale
+    least, most = factors(scale)
+    if least <= low + 1e-9 and most >= high - 1e-9:
+        return scale
+    return f"{min(low, least):g}:{max(high, most):g}"
 
 
 def _far_shift(match: dict[str, Any]) -> float:

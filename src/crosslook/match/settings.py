@@ -218,12 +218,17 @@ class MatcherOptions(Settings):
     gate: Annotated[float | None, Cli(metavar="PIXELS", default="3.5, or as the template")] = Field(
         default=None, gt=0.0, le=64.0, description="Largest distance of an inlier in the fit."
     )
-    verdict: Annotated[Path | None, Cli(metavar="FILE", default="none but of template")] = Field(
-        default=None, description="Verdict of the matcher, by 'crosslook verdict fit'."
-    )
     refine: Annotated[bool | None, Cli(default="as the matcher: on for template")] = Field(
         default=None,
         description="Refine the fit by mutual information, and follow what it cannot by templates.",
+    )
+
+
+class VerdictOption(Settings):
+    """What says how sure a matcher is."""
+
+    verdict: Annotated[Path | None, Cli(metavar="FILE", default="none but of template")] = Field(
+        default=None, description="Verdict of the matcher, by 'crosslook verdict fit'."
     )
 
 
@@ -232,6 +237,7 @@ class RegisterSettings(
     HintOptions,
     SeedOption,
     ReachOptions,
+    VerdictOption,
     MatcherOptions,
     ReliefOptions,
     ModelOptions,
@@ -248,7 +254,7 @@ class RegisterSettings(
 
     @property
     def in_tiles(self) -> bool:
-        """Whether the model may be followed in tiles; what is asked for by another name is kept."""
+        """Whether the model may be followed in tiles; any other model is kept as requested."""
         return self.model in SCENE_MODELS
 
     @model_validator(mode="after")
@@ -259,6 +265,14 @@ class RegisterSettings(
                 f"one out, or give --model {', '.join(SCENE_MODELS[:-1])} or {SCENE_MODELS[-1]}."
             )
         return self
+
+
+def shared_settings(others: FitOptions) -> RegisterSettings:
+    """Settings of ``register`` as far as those of another command are the same."""
+    names = set(RegisterSettings.model_fields) & set(
+        MatcherOptions.model_fields | FitOptions.model_fields | ModelOptions.model_fields
+    )
+    return RegisterSettings(**{name: getattr(others, name) for name in names})
 
 
 class RegisterCall(WritingOptions, EngineOptions, RegisterSettings):
@@ -290,7 +304,7 @@ class ApplyCall(OverwriteOption, ApplySettings):
     )
 
 
-class AuditSettings(SeedOption, ReadingOptions, ModelOptions):
+class AuditSettings(SceneOptions, SeedOption, ReadingOptions, ModelOptions):
     """How the alignment of pairs is measured."""
 
     radius: Annotated[float, Cli(metavar="PIXELS")] = Field(
@@ -302,9 +316,19 @@ class AuditSettings(SeedOption, ReadingOptions, ModelOptions):
     part_features: Annotated[str, Extractors(), Cli(metavar="SPEC")] = Field(
         default="hog:cell=4,blur=1", description="Features that give its rotation and relief."
     )
+    has_map: Annotated[bool, Cli(name="map")] = Field(
+        default=True,
+        description="Map the shift all over scenes that are larger than 2,048 pixels, in tiles.",
+    )
+
+    @model_validator(mode="after")
+    def _spacing_needs_a_map(self) -> Self:
+        if self.spacing is not None and not self.has_map:
+            raise SettingError("--spacing is of the map, which --no-map leaves out; drop one.")
+        return self
 
 
-class AuditCall(OverwriteOption, AuditSettings):
+class AuditCall(OverwriteOption, EngineOptions, AuditSettings):
     """The same, and where the files go."""
 
     out: Annotated[Path | str | None, Cli(metavar="FOLDER", needed=True)] = Field(

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from crosslook.retrieval.run_folder import read_table, write_table
 
-FORMAT = 2
+FORMAT = 3
 """Of the columns; parts of another format are made again."""
 
 TIMES = ("seconds", "memory_mb")
@@ -32,6 +32,8 @@ class Answer:
     matcher, protocol : str
     is_wrong : bool
         Whether the optical image shows another place.
+    case : str
+        Digest of the window, how it was moved and its truth; empty where there is no case.
     failure : str
         Why there is no answer: a file that cannot be read, an error of the matcher.
     error_px : float
@@ -68,6 +70,7 @@ class Answer:
     matcher: str
     protocol: str
     is_wrong: bool
+    case: str = ""
     failure: str = ""
     error_px: float = math.nan
     start_error_px: float = math.nan
@@ -90,6 +93,11 @@ class Answer:
     def is_measured(self) -> bool:
         """Whether it has an error: its partner is right, and its files could be read."""
         return not math.isnan(self.error_px)
+
+    @property
+    def measured_case(self) -> tuple[str, str]:
+        """What two runs must share to be compared: one name may stand for another window."""
+        return self.task, self.case
 
     @property
     def key(self) -> tuple[str, str, str]:

@@ -156,13 +156,13 @@ def _line(row: TrialRow, shown: Sequence[TrialRow], run: Path) -> dict[str, Any]
 
 
 def _cases_of(run: Path) -> dict[str, str]:
-    """A digest of the cases of each reach that were measured: names and how far they were moved."""
+    """A digest of the cases of each reach that were measured."""
     record, answers = read_run(run), read_run_answers(run)
     held = set(record["calibration_clusters"])
     cases: dict[str, set[str]] = {}
     for one in answers:
         if one.is_measured and one.cluster not in held:
-            cases.setdefault(one.reach, set()).add(f"{one.task} {one.start_error_px}")
+            cases.setdefault(one.reach, set()).add(" ".join(one.measured_case))
     return {
         reach: hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
         for reach, names in cases.items()

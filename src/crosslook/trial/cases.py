@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from math import ceil
 from pathlib import Path
 
@@ -95,6 +96,8 @@ class Case:
     sar, optical : ImageFile
     here, there : float64 array, shape (n, 2)
         Positions in SAR pixels, and where they are in optical ones.
+    window : Window
+        The part of the optical file; of a wrong partner that of the own one.
     factor : int
         Pixels of the file along a side of a pixel.
     warp : Transform
@@ -108,6 +111,7 @@ class Case:
     optical: ImageFile
     here: Array
     there: Array
+    window: Window
     factor: int
     warp: Transform
     is_level: bool
@@ -121,6 +125,14 @@ class Case:
         apart = np.linalg.norm(transform(self.here) - self.there, axis=1)
         mean = float(apart.mean()) * self.factor
         return min(mean, _TOO_FAR) if np.isfinite(mean) else _TOO_FAR
+
+    @property
+    def digest(self) -> str:
+        """Names what is registered and measured: another window or truth has another name."""
+        numbers = [*astuple(self.window), self.factor, *self.warp.matrix.ravel().round(6)]
+        numbers += [*self.here.ravel().round(3), *self.there.ravel().round(3)]
+        # Adding 0 leaves one zero of two.
+        return hashlib.sha256((np.array(numbers, np.float64) + 0.0).tobytes()).hexdigest()[:16]
 
     @property
     def start_error(self) -> float:
@@ -200,9 +212,10 @@ class CaseMaker:
             raise InputError(f"{task.name}: less than half of the SAR window is valid.")
         name = pair.id if not task.is_wrong else task.partner
         own = optical if not task.is_wrong else self._open(task.partner)[1]
+        beside = window
         if task.is_wrong:
-            window, _ = self._window(task.partner, task.window, own)
-        shown = own.read(window, factor)
+            beside = _central(self._window(task.partner, task.window, own)[0], window, factor)
+        shown = own.read(beside, factor)
         if shown.valid.mean() < _LEAST_VALID:
             raise InputError(f"{task.name}: less than half of the optical window is valid.")
         pixels = np.asarray(np.clip(shown.values * 255.0 + 0.5, 0, 255), np.uint8)
@@ -213,6 +226,7 @@ class CaseMaker:
             as_image(pixels, shown.valid, fixed.header.grid, f"{name} (optical)"),
             here,
             there,
+            window,
             factor,
             moved,
             pair.tie_points is None,
@@ -276,6 +290,18 @@ class CaseMaker:
         return Window(row + free[0] // 2, col + free[1] // 2, side, side).clip(optical.shape), 1
 
 
+def _central(part: Window, most: Window, factor: int) -> Window:
+    """The centre of a window, no larger than another: a wrong partner may be of any size."""
+    sides = [
+        max(factor, min(own, other) // factor * factor)
+        for own, other in zip(part.shape, most.shape, strict=True)
+    ]
+    row, col = (
+        at + (own - side) // 2 for at, own, side in zip(part.corner, part.shape, sides, strict=True)
+    )
+    return Window(row, col, *sides)
+
+
 def _onto(sar: ImageFile, optical: ImageFile) -> Transform:
     """SAR pixels to the pixels that a case is cut from: the optical grid, or its own."""
     try:
@@ -309,14 +335,19 @@ def read_tie_points(path: Path, sar: ImageFile, optical: ImageFile) -> tuple[Arr
 
 
 def _landmarks(path: Path) -> tuple[Array, Array]:
-    """``Landmarks`` of MMIM: columns x, y of the fixed and of the moving image, from 1."""
+    """``Landmarks`` of MMIM: x and y from 1, of the fixed image (SAR) and of the moving one."""
     from scipy.io import loadmat
 
     try:
-        table = np.asarray(loadmat(path)["Landmarks"], np.float64)
-    except (OSError, ValueError, KeyError, NotImplementedError, TypeError) as error:
+        table = loadmat(path)["Landmarks"]
+        sar, optical = (
+            np.asarray(table[name].item(), np.float64)[:, ::-1] for name in ("LMfix", "LMmov")
+        )
+    except (OSError, ValueError, KeyError, IndexError, NotImplementedError, TypeError) as error:
         raise InputError(f"{path} has no readable 'Landmarks' ({error}).") from error
-    if table.ndim != 2 or table.shape[1] != 4 or not len(table) or not np.isfinite(table).all():
-        raise InputError(f"{path}: 'Landmarks' has shape {table.shape}; (n, 4) is needed.")
-    fixed, moving = table[:, 1::-1], table[:, 3:1:-1]
-    return moving - 0.5, fixed - 0.5
+    shapes = (sar.shape, optical.shape)
+    if shapes[0] != shapes[1] or sar.shape[1] != 2 or not len(sar):
+        raise InputError(f"{path}: 'Landmarks' has shapes {shapes}; (n, 2) of both is needed.")
+    if not (np.isfinite(sar).all() and np.isfinite(optical).all()):
+        raise InputError(f"{path}: 'Landmarks' has positions that are not finite.")
+    return sar - 0.5, optical - 0.5

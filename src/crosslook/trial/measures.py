@@ -207,12 +207,11 @@ def differences(
     first: Sequence[Answer], second: Sequence[Answer], how: Resampling
 ) -> Iterator[Measured]:
     """``first`` minus ``second`` on the cases that both measured; metrics name ``second``."""
-    # One name under two seeds is not one case: the image was moved otherwise.
-    known = {(one.task, one.start_error_px): one for one in second if one.is_measured}
+    known = {one.measured_case: one for one in second if one.is_measured}
     pairs = [
-        (one, known[key])
+        (one, known[one.measured_case])
         for one in first
-        if one.is_measured and (key := (one.task, one.start_error_px)) in known
+        if one.is_measured and one.measured_case in known
     ]
     if not pairs:
         return

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table as Printed
 
 from crosslook.atomic import write_csv, write_text
+from crosslook.errors import CrosslookError
 from crosslook.match.files import jpeg_of
 from crosslook.match.transform import Transform
 from crosslook.match.warp import warp
@@ -34,9 +35,9 @@ from crosslook.report.tables import latex_table, number
 from crosslook.retrieval.measure.base import Definition
 from crosslook.retrieval.run_folder import read_run
 from crosslook.trial.answers import Answer, read_run_answers
-from crosslook.trial.cases import Case, CaseMaker, CaseSettings, make_tasks
+from crosslook.trial.cases import Case, CaseMaker, make_tasks
 from crosslook.trial.measures import COLUMNS, DEFINITIONS, WITHIN, TrialRow, read_rows
-from crosslook.trial.run import open_trial_pairs, run_trial
+from crosslook.trial.run import case_settings, open_trial_pairs, run_trial
 from crosslook.trial.settings import TrialSettings
 from crosslook.types import Row
 from crosslook.written import has_header, is_marked, refuse_foreign
@@ -47,6 +48,7 @@ WRITTEN = {"report.html": is_marked, "rows.csv": has_header(COLUMNS), "rows.tex"
 _PRINTED = ("matcher", "<= 3 px", "area to 10 px", "s")
 _FAILURES = 5  # kinds of them that are named
 _SHOWN = 6  # cases as images
+_IMAGES = "Where matchers differ most"
 _SQUARES = 8  # along a side of a checkerboard
 _MOST_SIDE = 512
 _CURVE_PX = np.arange(0.0, 10.25, 0.25)
@@ -372,17 +374,26 @@ def _images(
     worst = sorted(apart, key=lambda task: (-apart[task], task))[:_SHOWN]
     if not worst:
         return []
-    pairs = open_trial_pairs(settings)
-    shifts: dict[str, tuple[float, float]] = {}
-    cases = CaseSettings(settings.window, settings.seed, settings.reading(), shifts)
-    maker = CaseMaker(pairs, cases)
+    try:
+        pairs = open_trial_pairs(settings)
+    except CrosslookError as error:  # gone since: the numbers are there all the same
+        return [Section("images", _IMAGES, f"No images: {error}", [])]
+    maker = CaseMaker(pairs, case_settings(settings))
     tasks = make_tasks(pairs, lambda p: maker.windows_of(p, settings.windows), settings.draws,
                        settings.reaches, settings.seed, wrong=False)  # fmt: skip
     named = {task.name: task for task in tasks}
     matches = []
+    lost = 0
     for name in worst:
         some = sorted(by_task[name], key=lambda a: a.error_px)
-        case = maker.make(named[name])
+        try:
+            case = maker.make(named[name])
+        except (KeyError, CrosslookError):
+            lost += 1
+            continue
+        if case.digest != some[0].case:
+            lost += 1
+            continue
         shown = [
             Thumbnail(f"{a.matcher}: {a.error_px:.1f} px", _checkerboard(case, a.matrix))
             for a in (some[0], some[-1]) if a.matrix
@@ -393,8 +404,9 @@ def _images(
         "Squares of the SAR image, where a matcher puts it, and of the optical image in turn: "
         "lines go on over their edges where it is right. The best and the worst answer of a case."
     )
-    part = Part(matches=matches)
-    return [Section("images", "Where matchers differ most", how, [part])]
+    if lost:
+        how += f" {lost} more cannot be shown: their pairs are no longer there, or have changed."
+    return [Section("images", _IMAGES, how, [Part(matches=matches)])]
 
 
 def _checkerboard(case: Case, matrix: str) -> str:

@@ -135,10 +135,15 @@ def _table_of(folder: Path, pair: ScenePair) -> Path | None:
     return None
 
 
+def case_settings(settings: TrialSettings) -> CaseSettings:
+    """How cases are made of the pairs of a trial."""
+    shifts = {} if settings.alignment is None else read_alignment(settings.alignment)
+    return CaseSettings(settings.window, settings.seed, settings.reading(), shifts)
+
+
 def plan(settings: TrialSettings, pairs: Sequence[ScenePair]) -> Job:
     """All tasks, and all matchers under all protocols, each of them opened once."""
-    shifts = {} if settings.alignment is None else read_alignment(settings.alignment)
-    cases = CaseSettings(settings.window, settings.seed, settings.reading(), shifts)
+    cases = case_settings(settings)
     maker = CaseMaker(pairs, cases)
     tasks = make_tasks(
         pairs,
@@ -219,9 +224,10 @@ def _processes(settings: TrialSettings) -> int:
 def _say_estimate(job: Job, settings: TrialSettings, console: Console) -> None:
     taken = estimate(job, job.tasks[:_FEW])
     processes = _processes(settings)
-    for name, seconds in taken.items():
-        console.print(f"{name}: {seconds:.2f} s a case", highlight=False)
-    total = sum(taken.values()) * len(job.tasks) / processes
+    for name, (seconds, why) in taken.items():
+        failed = f"; failed: {why}" if why else ""
+        console.print(f"{name}: {seconds:.2f} s a case{failed}", highlight=False, soft_wrap=True)
+    total = sum(seconds for seconds, _ in taken.values()) * len(job.tasks) / processes
     console.print(
         f"about {total / 60:.0f} min for {len(job.tasks)} cases in {processes} process(es)",
         highlight=False,

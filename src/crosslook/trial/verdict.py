@@ -38,6 +38,23 @@ _LEVELS = {"68": 0.68, "95": 0.95}
 
 
 @dataclass(frozen=True)
+class Covered:
+    """How many errors of matches lie within a fitted quantile, by fits without their cluster.
+
+    Attributes
+    ----------
+    level : float
+        What it aims at.
+    matches : int
+    within : Estimate
+    """
+
+    level: float
+    matches: int
+    within: Estimate
+
+
+@dataclass(frozen=True)
 class Fitted:
     """What a fit is worth on clusters that it has not seen.
 
@@ -61,13 +78,15 @@ class Fitted:
 
 def fit_verdict(
     run: Path, matcher: str, out: Path, seed: int = 0, *, overwrite: bool = False
-) -> list[Fitted]:
+) -> tuple[list[Fitted], list[Covered]]:
     """Fit a verdict to the answers of a matcher and write it for ``--verdict``.
 
     Right is an error of at most 5 pixels; wrong is one beyond 10, and every answer on a
     wrong partner. Each search with enough answers has a ridge logistic of its own, whose
     weights never speak against what their evidence means. Vetoes are those of the
-    package. Quantiles of the error are fitted to the answers that are called a match.
+    package. Quantiles of the error are fitted to the right partners that fits without their
+    cluster call a match, and then moved until they hold for clusters that they have not seen
+    (Romano, Patterson and Candes, "Conformalized quantile regression", NeurIPS 2019).
 
     Parameters
     ----------
@@ -80,6 +99,13 @@ def fit_verdict(
     seed : int
         Deals the clusters into folds and draws the intervals.
 
+    Returns
+    -------
+    list of Fitted
+        By search.
+    list of Covered
+        By quantile; empty where too few answers are called a match.
+
     Raises
     ------
     InputError
@@ -88,18 +114,8 @@ def fit_verdict(
         If the file is there and of other origin, unless ``overwrite`` replaces it.
     """
     refuse_foreign(out.parent, {out.name: has_keys(MATCHER_KEY, "error")}, overwrite=overwrite)
-    record = read_run(run)
-    known = record.get("matchers", {})
-    if matcher not in known:
-        raise InputError(
-            f"{run} has no answers of '{matcher}'; it has: {', '.join(known)}."
-            + did_you_mean(matcher, list(known))
-        )
-    answers = _answers_of(run, matcher, known[matcher]["protocol"])
-    values: dict[str, Any] = {
-        MATCHER_KEY: matcher, "revision": known[matcher]["revision"],
-        "protocol": known[matcher]["protocol"], "dataset": record["dataset"],
-    }  # fmt: skip
+    values = _source_of(run, matcher)
+    answers = _answers_of(run, matcher, values["protocol"])
     worth: list[Fitted] = []
     called: list[Answer] = []
     for search in SEARCHES:
@@ -113,24 +129,41 @@ def fit_verdict(
             f"partners; {_LEAST} of each are needed. Try more pairs, or more --draws, without "
             "--no-wrong."
         )
-    values["error"] = _errors(called)
+    values["error"], covered = _errors(called, seed)
     write_text(out, json.dumps(values, indent=1, sort_keys=True) + "\n")
-    return worth
+    return worth, covered
+
+
+def _source_of(run: Path, matcher: str) -> dict[str, Any]:
+    """What a verdict says of the answers that it is fitted to."""
+    record = read_run(run)
+    known = record.get("matchers", {})
+    if matcher not in known:
+        raise InputError(
+            f"{run} has no answers of '{matcher}'; it has: {', '.join(known)}."
+            + did_you_mean(matcher, list(known))
+        )
+    return {MATCHER_KEY: matcher, **known[matcher], "dataset": record["dataset"]}
 
 
 def _fit_search(
     answers: Sequence[Answer], search: Search, seed: int
 ) -> tuple[dict[str, Any], Fitted, list[Answer]] | None:
-    """What is written of a search, what it is worth, and right partners that it calls a match."""
+    """What is written of a search, what it is worth, and the right partners that are a match.
+
+    Those are called so by fits that have not seen their cluster: a fit of its own answers
+    would call too many.
+    """
     own = [one for one in answers if _side(one) is not None]
     right = np.array([bool(_side(one)) for one in own], np.bool_)
     if right.sum() < _LEAST or (~right).sum() < _LEAST:
         return None
     forms, clusters = _forms(own, "register"), [one.cluster for one in own]
     fit = _fit(forms, right)
-    sure = _cross_fitted(forms, right, clusters, seed)
+    sure = _cross_fitted(forms, right, clusters, seed, forms, clusters)
     partners = [one for one in answers if not one.is_wrong]
-    called = fit(_forms(partners, "register")) >= THRESHOLDS["match"]
+    seen = _forms(partners, "register"), [one.cluster for one in partners]
+    called = _cross_fitted(forms, right, clusters, seed, *seen) >= THRESHOLDS["match"]
     matches = [one for one, is_called in zip(partners, called, strict=True) if is_called]
     written = _written(fit, forms, right, search)
     return written, _worth(search, right, sure, clusters, seed), matches
@@ -172,16 +205,30 @@ def _fit(forms: Array, right: Any) -> Logistic:
     return fit_logistic(forms, right, weight, signs, (_PULL, None))
 
 
-def _cross_fitted(forms: Array, right: Any, clusters: Sequence[str], seed: int) -> Array:
+def _folds(clusters: Sequence[str], seed: int) -> dict[str, int]:
+    """Deal clusters into folds."""
+    names = sorted(set(clusters))
+    dealt = np.random.default_rng(seed).permutation(len(names)) % min(_FOLDS, len(names))
+    return dict(zip(names, dealt.tolist(), strict=True))
+
+
+def _cross_fitted(
+    forms: Array,
+    right: Any,
+    clusters: Sequence[str],
+    seed: int,
+    rows: Array,
+    row_clusters: Sequence[str],
+) -> Array:
     """Probabilities of rows, each by a fit that has seen nothing of its cluster."""
-    names, which = np.unique(np.asarray(clusters), return_inverse=True)
-    fold = (np.random.default_rng(seed).permutation(len(names)) % min(_FOLDS, len(names)))[which]
-    sure = np.full(len(right), np.nan)
-    for one in np.unique(fold):
+    folds = _folds([*clusters, *row_clusters], seed)
+    fold, own = (np.array([folds[one] for one in some]) for some in (clusters, row_clusters))
+    sure = np.full(len(rows), 0.5)
+    for one in np.unique(own):
         seen = fold != one
         if right[seen].any() and (~right[seen]).any():
-            sure[~seen] = _fit(forms[seen], right[seen])(forms[~seen])
-    return np.where(np.isnan(sure), 0.5, sure)
+            sure[own == one] = _fit(forms[seen], right[seen])(rows[own == one])
+    return sure
 
 
 def _written(fit: Logistic, forms: Array, right: Any, search: Search) -> dict[str, Any]:
@@ -214,17 +261,48 @@ def _worth(search: str, right: Any, sure: Array, clusters: Sequence[str], seed: 
     )
 
 
-def _errors(called: Sequence[Answer]) -> dict[str, Any] | None:
-    """Quantiles of the error over what is called a match; None where there are few."""
-    if len(called) < _LEAST:
-        return None
+def _errors(called: Sequence[Answer], seed: int) -> tuple[dict[str, Any] | None, list[Covered]]:
+    """Quantiles of the error over what is called a match, and what they are worth elsewhere.
+
+    None where there are few, or of one cluster.
+    """
+    clusters = [one.cluster for one in called]
+    if len(called) < _LEAST or len(set(clusters)) < 2:
+        return None, []
     forms = _forms(called, "error")
     log = np.log(np.maximum([one.error_px for one in called], _LEAST_ERROR))
+    folds = _folds(clusters, seed)
+    fold = np.array([folds[one] for one in clusters])
     found: dict[str, Any] = {}
+    covered = []
     for name, level in _LEVELS.items():
         fit = fit_quantile(forms, log, np.ones(len(log)), level)
+        beyond, within = _beyond(forms, log, fold, level)
         found[name] = {
             "weight": _named(fit.weight, "error"),
-            "intercept": round(fit.intercept, 5),
+            "intercept": round(fit.intercept + _quantile(beyond, level), 5),
         }
-    return found | {"fitted_on": f"{len(called)} matches"}
+        share = bootstrap_fraction(within, np.asarray(clusters), seed)
+        covered.append(Covered(level, len(called), share))
+    return found | {"fitted_on": f"{len(called)} matches"}, covered
+
+
+def _beyond(forms: Array, log: Array, fold: Any, level: float) -> tuple[Array, Any]:
+    """By how much log errors exceed quantiles that have not seen their fold; which lie within.
+
+    Of those quantiles, once moved by what the folds beside exceed them.
+    """
+    beyond, within = np.zeros(len(log)), np.zeros(len(log), np.bool_)
+    for one in np.unique(fold):
+        seen = fold != one
+        fit = fit_quantile(forms[seen], log[seen], np.ones(int(seen.sum())), level)
+        beyond[~seen] = log[~seen] - (forms[~seen] @ fit.weight + fit.intercept)
+    for one in np.unique(fold):
+        within[fold == one] = beyond[fold == one] <= _quantile(beyond[fold != one], level)
+    return beyond, within
+
+
+def _quantile(values: Array, level: float) -> float:
+    """The quantile of so many values that holds for one more."""
+    at = min(1.0, np.ceil((len(values) + 1) * level) / len(values))
+    return float(np.quantile(values, at, method="inverted_cdf"))

@@ -162,6 +162,7 @@ def _started(answer: Answer, case: Case) -> Answer:
     level = case.warp.matrix
     return replace(
         answer,
+        case=case.digest,
         error_px=np.nan if answer.is_wrong else np.inf,
         start_error_px=np.nan if answer.is_wrong else round(case.start_error, 4),
         side=max(case.sar.shape),
@@ -241,14 +242,15 @@ def answer_all(job: Job, processes: int) -> None:
             raise
 
 
-def estimate(job: Job, tasks: Sequence[Task]) -> dict[str, float]:
-    """Seconds that a task takes under each runner, from a few of them."""
+def estimate(job: Job, tasks: Sequence[Task]) -> dict[str, tuple[float, str]]:
+    """Seconds that a task takes under each runner, from a few of them, and why one failed."""
     worker = Worker(job)
-    taken: dict[str, float] = {}
+    taken: dict[str, tuple[float, str]] = {}
     for number, runner in enumerate(job.runners):
         worker.one(number, tasks[0])  # opens models, compiles loops
         began = perf_counter()
-        for task in tasks:
-            worker.one(number, task)
-        taken[f"{runner.matcher} ({runner.protocol})"] = (perf_counter() - began) / len(tasks)
+        failures = [worker.one(number, task).failure for task in tasks]
+        seconds = (perf_counter() - began) / len(tasks)
+        why = next(filter(None, failures), "")
+        taken[f"{runner.matcher} ({runner.protocol})"] = seconds, why
     return taken

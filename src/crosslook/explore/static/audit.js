@@ -1,5 +1,5 @@
 // An audit: scenes on a map and in a list, worst first, arrows for their shifts, flicker, marks, a list to take away.
-import { ask, fill, h, keep, notice, number } from "./dom.js";
+import { ask, fact, fill, h, keep, notice, number } from "./dom.js";
 import { sceneMap } from "./scenes.js";
 import { synthetic } from "./start.js";
 
@@ -75,10 +75,11 @@ export async function show(root, name, query) {
     state.timer = 0;
     if (!r) { fill(large, h("p", { class: "none" }, "Nothing to show.")); return; }
     const marks = h("div", { class: "row" }, [["good", "Good"], ["bad", "Bad"]].map(([m, t]) => h("button", { class: audit.marks[r.scene] === m ? "" : "second", "aria-pressed": audit.marks[r.scene] === m, onclick: () => mark(audit.marks[r.scene] === m ? "" : m) }, t)),
-      audit.pairs ? h("button", { class: "second", onclick: flicker }, "Flicker by itself") : null);
+      audit.pairs ? h("button", { class: "second", onclick: flicker }, "Flicker by itself") : null,
+      audit.mapped.includes(r.scene) ? h("a", { class: "button second", target: "_blank", rel: "noopener", href: `${base}/report?scene=${encodeURIComponent(r.scene)}` }, "Map of the shift") : null);
     fill(large, h("div", { class: "title" }, h("h2", {}, r.scene), h("span", { class: `badge ${r.trusted === 1 ? "good" : "unsure"}` }, r.trusted === 1 ? "trusted" : "not trusted")),
       audit.pairs ? h("button", { class: "two", "aria-label": "Show the other image", onclick: swap }, h("img", { class: "optical", src: image(r.scene, "optical"), alt: "Optical image" }), h("img", { class: "sar", src: image(r.scene, "sar"), alt: "SAR image on the same pixels" }), h("span", { class: "which" })) : h("p", { class: "none" }, "Name the set of pairs to crosslook explore too, and its images are shown here."),
-      h("div", { class: "about" }, marks, h("dl", { class: "facts" }, Object.entries(r).filter(([n, v]) => n !== "scene" && n !== "trusted" && v !== null).map(([n, v]) => h("div", { class: "fact" }, h("dt", {}, n.replaceAll("_", " ")), h("dd", {}, number(v, 2)))))));
+      h("div", { class: "about" }, marks, h("dl", { class: "facts" }, plainly(r))));
     paint();
   }
 
@@ -110,6 +111,28 @@ export async function show(root, name, query) {
     else return false;
     return true;
   }
+}
+
+// What was measured of a scene, in words; columns of audit.csv that are new here by their names.
+const NAMED = ["scene", "trusted", "row", "col", "information_row", "information_col", "gradient_row", "gradient_col", "disagreement", "rotation_degrees", "scale", "relief_px", "relief_degrees"];
+
+function plainly(r) {
+  const there = (v) => v !== null && v !== undefined;
+  const others = Object.entries(r).filter(([n, v]) => !NAMED.includes(n) && there(v));
+  return [
+    fact("the SAR image must move", there(r.row) ? `${moves(r.row, r.col)}: ${number(length(r), 2)} px in all` : "not measured"),
+    there(r.information_row) ? fact("by mutual information", moves(r.information_row, r.information_col)) : null,
+    there(r.gradient_row) ? fact("by gradients", moves(r.gradient_row, r.gradient_col)) : null,
+    there(r.disagreement) ? fact("the two differ by", `${number(r.disagreement, 2)} px; trusted up to 1.5`) : null,
+    there(r.rotation_degrees) ? fact("rotation", `${number(r.rotation_degrees, 2)}°`) : null,
+    there(r.scale) ? fact("scale", number(r.scale, 4)) : null,
+    there(r.relief_px) ? fact("hills spread it by", `${number(r.relief_px, 1)} px${there(r.relief_degrees) ? `, along ${number(r.relief_degrees, 0)}°` : ""}`) : null,
+    others.map(([n, v]) => fact(n.replaceAll("_", " "), number(v, 2))),
+  ];
+}
+
+function moves(rows, cols) {
+  return `${number(Math.abs(rows), 2)} px ${rows < 0 ? "up" : "down"}, ${number(Math.abs(cols), 2)} px ${cols < 0 ? "left" : "right"}`;
 }
 
 function length(r) { return Math.hypot(r.row ?? 0, r.col ?? 0); }

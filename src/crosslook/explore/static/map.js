@@ -311,7 +311,8 @@ export class PixelMap {
   }
 
   renderScale() {
-    if (!this.options.gsd) { this.scale.textContent = ""; return; }
+    this.scale.hidden = !this.options.gsd;
+    if (!this.options.gsd) return;
     const metres = (90 / this.view.scale) * this.options.gsd;
     const power = 10 ** Math.floor(Math.log10(metres));
     const nice = [5, 2, 1].map((n) => n * power).find((n) => n <= metres) ?? power;

@@ -19,24 +19,31 @@ export async function show(root, name, query) {
 }
 
 const SHOWN = 6; // sentences of a verdict before the rest is folded away
-const STAGES = { read: "reading the image", search: "searching the atlas", verification: "comparing the best places", "tie points": "finding tie points", refinement: "refining the fit", writing: "writing the files" };
-const ORDER = ["read", "search", "verification", "tie points", "refinement", "writing"];
+const STAGES = { compilation: "compiling, once per installation", read: "reading the images", search: "searching the atlas", verification: "comparing the best places", "pose search": "searching rotations, scales and shifts", "tie points": "finding tie points", refinement: "refining the fit", model: "choosing the model", writing: "writing the files" };
+const ORDER = ["read", "search", "verification", "tie points", "refinement", "writing"]; // others are listed when they come
 
 function drawWaiting(root, job) {
-  const stages = job.kind === "locate" ? ORDER : ORDER.filter((s) => s !== "search" && s !== "verification");
-  const at = stages.indexOf(job.stage);
+  const seen = Object.keys(job.seconds), stages = [...seen, ...ORDER.filter((s) => !seen.includes(s) && (job.kind === "locate" || (s !== "search" && s !== "verification")))];
   let box = root.querySelector(".waiting");
   if (!box) {
-    box = h("section", { class: "card waiting", "aria-live": "polite" });
+    box = h("section", { class: "card waiting" });
     fill(root, box);
   }
-  const said = job.state === "queued" ? `Waiting; ${job.ahead} job(s) before it.` : sentence(STAGES[job.stage] ?? job.stage ?? "starting");
-  const state = JSON.stringify([job.state, job.stage, job.ahead]);
+  for (const cell of box.querySelectorAll("[data-stage]")) cell.textContent = took(job, cell.dataset.stage);
+  const said = job.state === "queued" ? `Waiting; ${job.ahead} job(s) before it.` : job.stage ? sentence(STAGES[job.stage] ?? job.stage) : "Starting.";
+  const state = JSON.stringify([job.state, job.stage, job.ahead, seen]);
   if (box.dataset.state === state) return;
   box.dataset.state = state;
-  fill(box, h("h1", {}, job.title), h("ol", { class: "stages" }, stages.map((s, n) => h("li", { class: n < at ? "done" : n === at ? "now" : "" }, STAGES[s]))),
-    h("p", {}, said), h("p", { class: "row" },
+  fill(box, h("h1", {}, job.title), h("ol", { class: "stages" }, stages.map((s) => h("li", { class: s === job.stage ? "now" : seen.includes(s) ? "done" : "" }, STAGES[s] ?? s, h("span", { class: "took", "data-stage": s }, took(job, s))))),
+    h("p", { "aria-live": "polite" }, said), h("p", { class: "row" },
       h("button", { class: "second", onclick: async () => { await ask(`/jobs/${job.id}/cancel`, { method: "POST" }); } }, "Cancel"), h("a", { href: "#/results" }, "The queue")));
+}
+
+// What a stage took so far, and how much of it is done where that is counted.
+function took(job, stage) {
+  const seconds = job.seconds[stage];
+  const counted = stage === job.stage && job.total ? `${number(job.done, 0)} of ${number(job.total, 0)}, ` : "";
+  return seconds === undefined ? "" : `${counted}${seconds < 10 ? seconds.toFixed(1) : seconds.toFixed(0)} s`;
 }
 
 function drawFailed(root, job) {
@@ -58,11 +65,11 @@ async function drawMatch(root, job, query, written = null) {
   root.querySelector(".split").before(...(match.warnings ?? []).map((one) => doubtCard(one, one.kind === "swapped" ? () => searchAgain(job, { swap: true }) : null)), ...reasonCard(job, match));
   stage.append(box);
   const view = (file) => `/jobs/${job.id}/view/${file}`;
-  const map = atlas ? tiledAtlas(box, atlas) : new PixelMap(box, { height: match.images.optical.shape[0], width: match.images.optical.shape[1], gsd: match.expected_error_m && match.expected_error_px ? match.expected_error_m / match.expected_error_px : null });
+  const map = atlas ? tiledAtlas(box, atlas) : new PixelMap(box, { height: match.images.optical.shape[0], width: match.images.optical.shape[1], gsd: place.gsd });
   if (place.optical) { const [row, col, height, width] = place.optical; map.image("optical", { url: view("optical.png"), row, col, height, width }); }
   const layers = drawLayers(map, place, match, view, query);
   stage.append(layers.node);
-  const around = place.sar ?? place.optical ?? [0, 0, map.options.height, map.options.width];
+  const around = query.get("side") === "before" && place.before ? bothOf(place) : place.sar ?? place.optical ?? [0, 0, map.options.height, map.options.width];
   const home = () => { const m = 0.25 * Math.max(around[2], around[3]); map.fit(around[0] - m, around[1] - m, around[2] + 2 * m, around[3] + 2 * m); };
   const [row, col, scale] = (query.get("at") ?? "").split(",").map(Number);
   requestAnimationFrame(() => { if (scale) map.look({ row, col, scale }); else home(); });
@@ -75,7 +82,7 @@ async function drawMatch(root, job, query, written = null) {
 
 // Layers over the map: the SAR image under a swipe, tie points, score surface, outline.
 function drawLayers(map, place, match, view, query) {
-  const state = { cut: Number(query.get("swipe") ?? 1), opacity: Number(query.get("opacity") ?? 1), on: true, blink: 0 };
+  const state = { cut: Number(query.get("swipe") ?? 1), opacity: Number(query.get("opacity") ?? 1), on: true, blink: 0, before: Boolean(place.before && place.sar && query.get("side") === "before") };
   const show = (name, fallback) => (query.has(name) ? query.get(name) === "1" : fallback);
   const swipe = h("input", { type: "range", min: 0, max: 1, step: 0.005, value: state.cut, id: "swipe", oninput: () => { state.cut = Number(swipe.value); apply(); } });
   const opacity = h("input", { type: "range", min: 0, max: 1, step: 0.02, value: state.opacity, id: "opacity", oninput: () => { state.opacity = Number(opacity.value); apply(); } });
@@ -84,6 +91,9 @@ function drawLayers(map, place, match, view, query) {
   map.box.append(line);
   const remember = later(() => keep({ swipe: state.cut === 1 ? null : state.cut, opacity: state.opacity === 1 ? null : state.opacity }));
   if (place.sar) { const [row, col, height, width] = place.sar; map.image("sar", { url: view("sar.png"), row, col, height, width }); }
+  if (place.before && place.sar) { const [row, col, height, width] = place.before; map.image("before", { url: view("before.png"), row, col, height, width, opacity: 0 }); }
+  const sides = place.before && place.sar ? h("div", { class: "sides", role: "group", "aria-label": "Where the SAR image is drawn" }, [["Before", true, "Where its georeference puts it (V)"], [match.verdict === "no match" ? "Best tried, refused" : "After", false, "Where the match puts it (V)"]].map(([text, before, title]) => h("button", { class: "second", title, "data-before": String(before), onclick: () => turn(before) }, text))) : null;
+  const aside = h("p", { class: "none", "aria-live": "polite", hidden: true });
   const surface = place.surface, key = h("p", { class: "none", hidden: true });
   const bar = h("div", { class: "colour-bar", hidden: true, role: "img", "aria-label": "Score surface: colours from the median score to the highest" }, h("span", {}, "median score"), h("i", {}), h("span", {}, `highest, ${surface ? number(surface.high, 3) : ""}`));
   const checks = [
@@ -95,13 +105,14 @@ function drawLayers(map, place, match, view, query) {
   ];
   apply();
   return {
-    node: h("div", { class: "card layers" }, place.sar ? [
+    node: h("div", { class: "card layers" }, sides ? h("div", { class: "row" }, sides, aside) : null, place.sar ? [
       h("label", { class: "slider", for: "swipe" }, h("span", {}, "Swipe"), swipe), h("label", { class: "slider", for: "opacity" }, h("span", {}, "Opacity"), opacity), blink] : h("p", { class: "none" }, "No place was found, so there is nothing to lay over the map."),
       h("div", { class: "checks" }, checks), legend(), key, bar,
-      h("p", { class: "none keys" }, h("kbd", {}, "space"), " shows and hides · ", h("kbd", {}, "B"), " blinks · ", h("kbd", {}, "←"), h("kbd", {}, "→"), " swipe · ", h("kbd", {}, "+"), h("kbd", {}, "−"), h("kbd", {}, "0"), " zoom")),
+      h("p", { class: "none keys" }, h("kbd", {}, "space"), " shows and hides · ", h("kbd", {}, "B"), " blinks · ", h("kbd", {}, "←"), h("kbd", {}, "→"), " swipe · ", h("kbd", {}, "+"), h("kbd", {}, "−"), h("kbd", {}, "0"), " zoom", sides ? [" · ", h("kbd", {}, "V"), " before and after"] : null)),
     stop() { clearInterval(state.blink); },
     key(event) {
       if (event.key === " ") { state.on = !state.on; apply(); return true; }
+      if (sides && event.key.toLowerCase() === "v") { turn(!state.before); return true; }
       if (event.key === "b" || event.key === "B") { toggleBlink(); return true; }
       if ((event.key === "ArrowLeft" || event.key === "ArrowRight") && document.activeElement?.type !== "range" && place.sar) {
         state.cut = Math.min(1, Math.max(0, state.cut + (event.key === "ArrowRight" ? 0.02 : -0.02)));
@@ -124,6 +135,16 @@ function drawLayers(map, place, match, view, query) {
     key.textContent = `Residual arrows: from a tie point to where the transform puts it, ${times} times as long.`;
   }
 
+  // Both places come into view: what was moved far would be looked for else.
+  function turn(before) {
+    state.before = before;
+    keep({ side: before ? "before" : null });
+    const [top, left, height, width] = before ? place.before : place.sar;
+    const [high, wide] = map.size, [y0, x0] = map.toScreen(top, left), [y1, x1] = map.toScreen(top + height, left + width);
+    if (y1 < 40 || x1 < 40 || y0 > high - 40 || x0 > wide - 40) map.fit(...bothOf(place));
+    apply();
+  }
+
   function toggleBlink() {
     const on = !state.blink;
     clearInterval(state.blink);
@@ -134,7 +155,12 @@ function drawLayers(map, place, match, view, query) {
   }
 
   function apply() {
-    if (place.sar) map.image("sar", { cut: state.cut, opacity: state.on ? state.opacity : 0 });
+    const shown = { cut: state.cut, opacity: state.on ? state.opacity : 0 };
+    if (place.sar) map.image("sar", state.before ? { opacity: 0 } : shown);
+    if (sides) map.image("before", state.before ? shown : { opacity: 0 });
+    for (const button of sides?.children ?? []) button.setAttribute("aria-pressed", String((button.dataset.before === "true") === state.before));
+    aside.hidden = !state.before;
+    aside.textContent = state.before ? `Where its georeference puts the SAR image${apart(place, match, map.options.gsd)}.` : "";
     line.hidden = state.cut >= 1 || state.cut <= 0 || !place.sar;
     line.style.left = `${100 * state.cut}%`;
     remember();
@@ -145,6 +171,20 @@ function drawLayers(map, place, match, view, query) {
     act(box.checked);
     return h("label", { class: "check" }, box, ` ${text}`);
   }
+}
+
+// A box around where the SAR image was put before and after.
+function bothOf({ before: a, sar: b }) {
+  const top = Math.min(a[0], b[0]), left = Math.min(a[1], b[1]);
+  return [top, left, Math.max(a[0] + a[2], b[0] + b[2]) - top, Math.max(a[1] + a[3], b[1] + b[3]) - left];
+}
+
+// How far the centre of the SAR image was moved, where the match says so.
+function apart(place, match, gsd) {
+  const moved = match.verdict === "no match" ? null : match.movement;
+  if (!moved || moved.row_px === undefined) return "";
+  const pixels = Math.hypot(moved.row_px, moved.col_px);
+  return `; the match moves it by ${number(pixels, pixels < 10 ? 1 : 0)} px${gsd ? `, ${number(pixels * gsd, 0)} m` : ""}`;
 }
 
 function dot([, , row, col, residual, inlier, score]) {
@@ -167,8 +207,13 @@ function legend() {
 function reasonCard(job, match) {
   if (match.verdict !== "no match") return [];
   const searches = job.result.next ?? [];
-  return [h("section", { class: "card accent reason" }, h("h2", {}, "Why there is no match"), h("p", {}, sentence(match.reason || "Nothing that was searched fits.")),
+  return [h("section", { class: "card accent reason" }, h("h2", {}, "Why there is no match"), h("p", {}, withOptions(sentence(match.reason || "Nothing that was searched fits."))),
     searches.length ? [h("h3", {}, "Search next"), h("div", { class: "row" }, searches.map((one, n) => h("button", { class: n ? "second" : "", title: one.options, onclick: () => searchAgain(job, { settings: one.settings }) }, sentence(one.words))))] : null)];
+}
+
+// Options of the command line within a sentence do not break at their hyphens.
+function withOptions(text) {
+  return text.split(/(--[a-z][a-z-]*)/).map((part, n) => (n % 2 ? h("code", { class: "option" }, part) : part));
 }
 
 async function searchAgain(job, json) {
@@ -180,7 +225,7 @@ function verdictCard(job, match) {
   const total = Object.values(match.timings_s ?? {}).length ? match.timings_s.total : null;
   const words = { match: "This is the place.", uncertain: "This may be the place; look before you rely on it.", "no match": "No place can be relied on: what speaks for and against the best that was tried." }[match.verdict];
   const notes = job.result.words.filter((one) => one.sign === "note"), terms = job.result.words.filter((one) => one.sign !== "note");
-  const lines = [...terms.slice(0, SHOWN - 1), ...notes, ...terms.slice(SHOWN - 1)].map((one) => h("li", { class: one.sign }, h("span", { class: "sign", "aria-label": one.sign }, { for: "✓", against: "✗", note: "·" }[one.sign]), one.text, Math.abs(one.logit) >= 0.05 ? h("small", { title: "What it adds to the log odds of the confidence" }, `${one.logit > 0 ? "+" : "−"}${number(Math.abs(one.logit), 1)}`) : null));
+  const lines = [...terms.slice(0, SHOWN - 1), ...notes, ...terms.slice(SHOWN - 1)].map((one) => h("li", { class: one.sign }, h("span", { class: "sign", "aria-label": one.sign }, { for: "✓", against: "✗", note: "·" }[one.sign]), one.text.replaceAll("-log10", "−log10"), Math.abs(one.logit) >= 0.05 ? h("small", { title: "What it adds to the log odds of the confidence" }, `${one.logit > 0 ? "+" : "−"}${number(Math.abs(one.logit), 1)}`) : null));
   return h("section", { class: "card verdict" }, h("h2", {}, words),
     match.confidence === null ? null : h("div", { class: "meter", role: "img", "aria-label": `Confidence ${match.confidence.toFixed(2)}` }, h("div", { class: match.verdict === "match" ? "good" : match.verdict === "uncertain" ? "unsure" : "bad", style: { width: `${100 * match.confidence}%` } })),
     h("p", { class: "none" }, match.confidence === null ? "no confidence: none was fitted to this matcher" : `confidence ${match.confidence.toFixed(2)}: the probability that the match is right`),
@@ -324,5 +369,5 @@ function drawStill(root, content, written, reasons) {
   fill(root, h("div", { class: "title" }, h("h1", {}, content.id), badge(content.match.verdict)), h("div", { class: "split" },
     h("div", { class: "stage" }, h("section", { class: "card missing" }, h("h2", {}, "It cannot be laid over a map"), reasons.map((text) => h("p", {}, text))),
       has("overlay.png") ? h("figure", { class: "card" }, h("img", { class: "full", src: written.file("overlay.png"), alt: "Left a checkerboard of both images, right the edges of the SAR image over the optical one" }), h("figcaption", {}, "Left a checkerboard of both, right the edges of the SAR image over the optical one.")) : h("p", { class: "card none" }, "No images were written: a warped image misleads where a match is not sure.")),
-    h("aside", { class: "side" }, content.match.verdict === "no match" && content.match.reason ? h("section", { class: "card reason" }, h("h2", {}, "Why there is no match"), h("p", {}, sentence(content.match.reason))) : null, verdictCard({ result: { words: content.words } }, content.match), filesCard(written))));
+    h("aside", { class: "side" }, content.match.verdict === "no match" && content.match.reason ? h("section", { class: "card reason" }, h("h2", {}, "Why there is no match"), h("p", {}, withOptions(sentence(content.match.reason)))) : null, verdictCard({ result: { words: content.words } }, content.match), filesCard(written))));
 }

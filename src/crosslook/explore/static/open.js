@@ -37,12 +37,13 @@ export async function show(root, name, query) {
   }
 
   function hereCard(list, path, images) {
-    const what = list.kind === "pairs" ? `A set of ${number(list.scenes, 0)} pairs` : KINDS[list.kind] === "folder" ? "This folder" : `This is ${KINDS[list.kind] === "audit" || KINDS[list.kind] === "atlas" ? "an" : "a"} ${KINDS[list.kind]}`;
+    const what = list.kind === "pairs" ? `A set of ${number(list.scenes, 0)} pairs${list.incomplete ? `, and ${number(list.incomplete, 0)} without a partner` : ""}` : KINDS[list.kind] === "folder" ? "This folder" : `This is ${KINDS[list.kind] === "audit" || KINDS[list.kind] === "atlas" ? "an" : "a"} ${KINDS[list.kind]}`;
     const extractors = h("input", { id: "extractors", type: "text", value: "raw,hog", spellcheck: "false" });
     const patch = h("input", { id: "patch", type: "number", value: 256, min: 16 });
     const acts = [];
     if (list.kind === "pairs") {
-      acts.push(h("p", { class: "row" }, h("button", { onclick: () => start("/open/batch", { path }) }, "Register all pairs"), h("button", { class: "second", onclick: () => openIt(path) }, "Open, to audit")),
+      acts.push(h("p", { class: "row" }, h("button", { onclick: () => start("/open/batch", { path }) }, "Register all pairs"), h("button", { class: "second", onclick: () => auditThem(path) }, "Audit them")),
+        list.incomplete ? h("p", { class: "none" }, "What has no partner is a failed row of the batch; the others are not held up by it.") : null,
         h("details", {}, h("summary", {}, "Study them"), h("label", { class: "field", for: "extractors" }, h("span", {}, "Extractors"), extractors, h("small", {}, "With commas between; those that come with the package.")),
           h("label", { class: "field", for: "patch" }, h("span", {}, "Patch, pixels"), patch),
           h("button", { onclick: () => start("/open/study", { path, extractors: extractors.value.split(",").map((t) => t.trim()).filter(Boolean), patch: Number(patch.value) }) }, "Start the study")));
@@ -64,6 +65,14 @@ export async function show(root, name, query) {
       const shown = await ask("/open", { json: { path } });
       const [one] = shown;
       location.hash = shown.length === 1 && PAGES[one.kind] ? `#/${PAGES[one.kind]}/${encodeURIComponent(one.id)}` : "#/";
+      if (shown.length > 1) notice(`${shown.length} matches are opened and listed here.`);
+    } catch (error) { notice(error.message, "error"); }
+  }
+
+  async function auditThem(path) {
+    try {
+      const [one] = await ask("/open", { json: { path } });
+      await start("/audits", { pairs: one.id });
     } catch (error) { notice(error.message, "error"); }
   }
 

@@ -17,7 +17,7 @@ export async function show(root, name, query) {
     const there = await ask("/library");
     const jobs = binned ? await ask("/bin") : (await ask("/jobs?kind=locate,register,refit,audit,demo,demo-study,atlas,study,batch")).filter((job) => wanted(job, filter.value));
     if (gone) return;
-    for (const job of jobs) job.made = MADE.flatMap(([head, page]) => there[head].filter((one) => one.job === job.id).map((one) => [page, one.id]));
+    for (const job of jobs) job.made = MADE.flatMap(([head, page]) => there[head].filter((one) => one.job === job.id).map((one) => [page, one.id, one.pair]));
     const state = JSON.stringify([binned, jobs]);
     if (state !== before) { before = state; (binned ? drawBin : draw)(body, jobs, refresh); }
     timer = setTimeout(refresh, jobs.some((job) => ["queued", "running"].includes(job.state)) ? 700 : 4000);
@@ -35,16 +35,16 @@ function wanted(job, what) {
 function draw(body, jobs, refresh) {
   if (!jobs.length) { fill(body, h("p", { class: "card none" }, "Nothing here yet. ", h("a", { href: "#/locate" }, "Locate an image"), ".")); return; }
   fill(body, h("div", { class: "scroll" }, h("table", { class: "stacked" }, h("thead", {}, h("tr", {}, ["what", "", "verdict", "confidence", "when", ""].map((t) => h("th", {}, t)))),
-    h("tbody", {}, jobs.map((job) => {
+    h("tbody", {}, jobs.flatMap((job) => {
       const shown = ["locate", "register", "refit"].includes(job.kind);
       const open = ["queued", "running"].includes(job.state);
-      return h("tr", {}, h("td", { class: "wide" }, shown ? h("a", { href: `#/match/${job.id}` }, job.title) : job.title, madeBy(job)),
+      return [h("tr", {}, h("td", { class: "wide" }, shown ? h("a", { href: `#/match/${job.id}` }, job.title) : job.title, job.kind === "batch" ? null : madeBy(job)),
         h("td", {}, NAMES[job.kind] ?? job.kind),
         h("td", {}, job.result.verdict ? badge(job.result.verdict) : state(job)),
         h("td", { class: "num" }, typeof job.result.confidence !== "number" ? "" : job.result.confidence.toFixed(2)),
         h("td", {}, ago(job.created)),
         h("td", {}, open ? h("button", { class: "small second", onclick: () => act(`/jobs/${job.id}/cancel`, "POST", refresh) }, "Cancel")
-          : h("button", { class: "small second", "aria-label": `Remove ${job.title}`, onclick: () => remove(job, refresh) }, "Remove")));
+          : h("button", { class: "small second", "aria-label": `Remove ${job.title}`, onclick: () => remove(job, refresh) }, "Remove"))), job.kind === "batch" && job.state === "done" ? h("tr", { class: "batch" }, h("td", { class: "wide", colspan: 6 }, batch(job))) : null];
     })))));
 }
 
@@ -66,17 +66,33 @@ function drawBin(body, jobs, refresh) {
           h("button", { class: "small second", onclick: () => act(`/bin/${job.id}`, "DELETE", refresh) }, "Delete"))))))));
 }
 
-// What a job made: one link, or a list of the matches of a batch.
+// What a job made, as links.
 function madeBy(job) {
   if (!job.made?.length) return null;
-  const links = job.made.map(([page, id]) => h("a", { href: `#/${page}/${encodeURIComponent(id)}` }, id));
-  return links.length === 1 ? h("p", {}, links) : h("details", {}, h("summary", {}, `${links.length} matches`), h("ul", { class: "plain" }, links.map((one) => h("li", {}, one))));
+  return h("p", { class: "row" }, job.made.map(([page, id]) => h("a", { href: `#/${page}/${encodeURIComponent(id)}` }, id)));
+}
+
+// The pairs of a batch, those that need a look first; asked for when they are unfolded.
+const DOUBT = ["", "no match", "uncertain", "match"];
+
+function batch(job) {
+  const body = h("div");
+  const node = h("details", { class: "batch", ontoggle: async () => {
+    if (!node.open || body.childElementCount) return;
+    const { rows = [] } = (await ask(`/jobs/${job.id}`)).result;
+    const pages = new Map((job.made ?? []).map(([page, id, pair]) => [pair, `#/${page}/${encodeURIComponent(id)}`]));
+    const order = [...rows].sort((a, b) => DOUBT.indexOf(a.verdict ?? "") - DOUBT.indexOf(b.verdict ?? "") || (a.confidence ?? 0) - (b.confidence ?? 0));
+    fill(body, h("table", {}, h("thead", {}, h("tr", {}, ["pair", "verdict", "confidence", ""].map((t, k) => h("th", { class: k === 2 ? "num" : "" }, t)))), h("tbody", {}, order.map((one) => h("tr", {},
+      h("td", {}, pages.has(one.name) ? h("a", { href: pages.get(one.name) }, one.name) : one.name), h("td", {}, one.verdict ? badge(one.verdict) : h("span", { class: "badge bad" }, "failed")),
+      h("td", { class: "num" }, typeof one.confidence === "number" ? one.confidence.toFixed(2) : ""), h("td", {}, h("small", {}, one.error ?? "")))))));
+  } }, h("summary", {}, "The pairs, those to look at first"), body);
+  return node;
 }
 
 function state(job) {
   if (job.state === "running") return [h("span", {}, job.stage || "starting"), job.total ? ` ${job.done}/${job.total}` : ""];
   if (job.state === "queued") return `waiting, ${job.ahead} before it`;
-  return [h("span", { class: "badge plain" }, job.state), h("small", {}, job.error || job.result.counted || "")];
+  return [h("span", { class: "badge plain" }, job.state), " ", h("small", {}, job.error || job.result.counted || "")];
 }
 
 async function act(path, method, refresh) {

@@ -22,6 +22,7 @@ export async function show(root) {
 }
 
 let drawn = "";
+const MOST = 6; // lines of a list before the rest is folded away
 
 async function draw(body, there, jobs, demo, refresh) {
   const state = JSON.stringify([there, jobs, demo]);
@@ -36,14 +37,14 @@ async function draw(body, there, jobs, demo, refresh) {
   fill(body, demoCard(there, jobs, demo, refresh, empty),
     h("div", { class: "columns" },
       h("section", { class: "card world-card" }, h("h2", {}, "Atlases"), await world(places),
-        list(atlases, (one) => [h("a", { class: "atlas-thumb", href: `#/atlas/${encodeURIComponent(one.id)}`, "aria-hidden": "true", tabindex: "-1" }, h("img", { src: `/atlases/${encodeURIComponent(one.id)}/tiles/0/0/0?v=${one.version}${one.ready < 1 ? `&ready=${one.ready}` : ""}`, alt: "", loading: "lazy", width: 84, height: 84 })), h("a", { href: `#/atlas/${encodeURIComponent(one.id)}` }, one.id), synthetic(one),
+        list(atlases, (one) => [h("a", { class: "atlas-thumb", href: `#/atlas/${encodeURIComponent(one.id)}`, "aria-hidden": "true", tabindex: "-1" }, thumbnail(one)), h("a", { href: `#/atlas/${encodeURIComponent(one.id)}` }, one.id), synthetic(one),
           h("small", {}, `${number(one.area_km2, 0)} km², ${number(one.shape[1], 0)} × ${number(one.shape[0], 0)} px of ${number(one.gsd, 1)} m`)],
         h("span", {}, "None yet. ", h("a", { href: "#/files" }, "Open one, or build one from a folder of images"), ", or make the demo."))),
       h("div", {},
         section("Results", jobs.filter((job) => ["locate", "register", "refit"].includes(job.kind)).slice(0, 6),
           (job) => [h("a", { href: `#/match/${job.id}` }, job.title), " ", job.result.verdict ? badge(job.result.verdict) : h("span", { class: "badge plain" }, job.state), h("small", {}, ago(job.created))],
-          "Images that are located or registered are listed here, also after a restart."),
-        section("Matches of the command line", there.matches, (one) => h("a", { href: `#/shown/${encodeURIComponent(one.id)}` }, one.id), ""),
+          h("span", {}, "None yet. ", h("a", { href: "#/locate" }, "Locate an image"), " or ", h("a", { href: "#/register" }, "register a pair"), "; it is listed here, also after a restart.")),
+        section("Matches opened or made in a batch", [...there.matches].sort(doubtFirst), (one) => [h("a", { href: `#/shown/${encodeURIComponent(one.id)}` }, one.id), one.verdict ? badge(one.verdict) : null, one.confidence === null || one.confidence === undefined ? null : h("small", {}, `confidence ${one.confidence.toFixed(2)}`)], ""),
         section("Studies", there.runs, (one) => [h("a", { href: `#/run/${encodeURIComponent(one.id)}` }, one.id), synthetic(one)], h("span", {}, "None yet. ", h("a", { href: "#/files" }, "Start one on a folder of pairs"), ".")),
         section("Audits", there.audits, (one) => [h("a", { href: `#/audit/${encodeURIComponent(one.id)}` }, one.id), synthetic(one)], h("span", {}, "None yet. ", h("a", { href: "#/files" }, "Open a set of pairs"), ", and audit it here.")),
         section("Sets of pairs", there.pairs, (one) => [one.id, synthetic(one), h("small", {}, `${one.scenes} scenes`), h("button", { class: "small second", onclick: () => audit(one.id) }, "Audit")], ""))));
@@ -72,6 +73,12 @@ function demoCard(there, jobs, demo, refresh, empty) {
     h("button", { onclick: async () => { await ask("/demo", { method: "POST" }); refresh(); } }, "Make the demo"));
 }
 
+// The tile that holds the whole atlas, without the margin that makes it square.
+function thumbnail(atlas) {
+  const side = 256 * 2 ** atlas.zooms, large = Math.max(...atlas.shape), width = (84 * side) / large;
+  return h("img", { src: `/atlases/${encodeURIComponent(atlas.id)}/tiles/0/0/0?v=${atlas.version}${atlas.ready < 1 ? `&ready=${atlas.ready}` : ""}`, alt: "", loading: "lazy", width, height: width });
+}
+
 function progressOf(job) { return `${job.stage || "starting"}${job.total ? ` ${job.done} of ${job.total}` : ""}`; }
 
 function bar(job) { return h("progress", job.total ? { max: job.total, value: job.done } : {}); }
@@ -82,8 +89,15 @@ function section(title, items, draw, none) {
 }
 
 function list(items, draw, none) {
-  return items.length ? h("ul", { class: "plain" }, items.map((one) => h("li", {}, draw(one)))) : h("p", { class: "none" }, none);
+  if (!items.length) return h("p", { class: "none" }, none);
+  const lines = (some) => h("ul", { class: "plain" }, some.map((one) => h("li", {}, draw(one))));
+  const [first, rest] = items.length > MOST + 2 ? [items.slice(0, MOST), items.slice(MOST)] : [items, []];
+  return [lines(first), rest.length ? h("details", {}, h("summary", {}, `${number(rest.length, 0)} more`), lines(rest)) : null];
 }
+
+// What needs a look comes first, the least sure of each verdict before the others.
+const DOUBT = ["no match", "uncertain", "match"];
+const doubtFirst = (a, b) => DOUBT.indexOf(a.verdict) - DOUBT.indexOf(b.verdict) || (a.confidence ?? 0) - (b.confidence ?? 0);
 
 export function synthetic(one) {
   return one.synthetic ? h("span", { class: "badge plain" }, "simulated") : null;

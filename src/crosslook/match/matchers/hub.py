@@ -9,10 +9,6 @@ repository is never run.
 
 from __future__ import annotations
 
-import os
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
@@ -28,6 +24,7 @@ from crosslook.extract.rows import ANY_CHECKPOINT, Variant
 from crosslook.extract.runtime import resolve_runtime
 from crosslook.extract.weights import WeightsSource, find_checkpoint, read_processor
 from crosslook.match.matchers.base import Matcher
+from crosslook.match.matchers.offline import offline
 from crosslook.match.matchers.tiled import Correspondences, ImageMatcher
 from crosslook.match.settings import RegisterSettings
 from crosslook.types import Array, FloatArray
@@ -194,7 +191,7 @@ class PackageMatcher(ImageMatcher):
     def _opened(self) -> Any:
         device = resolve_runtime(self.settings.device, "float32", None).device
         try:
-            with _offline():
+            with offline():
                 return self.package.get_matcher(self.name, device=device)
         except (OSError, RuntimeError, ValueError) as error:
             raise WeightsError(
@@ -209,27 +206,8 @@ class PackageMatcher(ImageMatcher):
         images = [np.ascontiguousarray(np.repeat(one[None], 3, axis=0)) for one in (sar, optical)]
         import torch
 
-        found = self._model(*(torch.from_numpy(one) for one in images))
+        with offline():  # some load parts of themselves when they first match
+            found = self._model(*(torch.from_numpy(one) for one in images))
         here, there = (np.asarray(found[f"matched_kpts{i}"], np.float64) for i in (0, 1))
         score = found.get("matched_confidences")
         return Correspondences.from_xy(here, there, None if score is None else np.asarray(score))
-
-
-@contextmanager
-def _offline() -> Iterator[None]:
-    """Refuse connections: a package that downloads by itself says what is missing instead."""
-
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise OSError("crosslook downloads nothing while it works")
-
-    before, offline = socket.socket.connect, os.environ.get("HF_HUB_OFFLINE")
-    socket.socket.connect = refuse  # type: ignore[method-assign]
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    try:
-        yield
-    finally:
-        socket.socket.connect = before  # type: ignore[method-assign]
-        if offline is None:
-            del os.environ["HF_HUB_OFFLINE"]
-        else:
-            os.environ["HF_HUB_OFFLINE"] = offline

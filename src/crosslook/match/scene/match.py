@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from crosslook.errors import CrosslookError
 from crosslook.match.matchers import open_features
 from crosslook.match.relief import view_geometry
 from crosslook.match.result import MatchResult
@@ -17,7 +20,7 @@ from crosslook.match.scene.plan import ScenePlan, factors_of, plan_scene
 from crosslook.match.scene.result import SceneMatch
 from crosslook.match.scene.store import tile_store
 from crosslook.match.scene.terrain import heights_of
-from crosslook.match.scene.tiles import Engine, TileJob, match_tiles
+from crosslook.match.scene.tiles import Engine, TileJob, match_stack
 from crosslook.match.scene.verdict import quality_of, tiles_of
 from crosslook.match.settings import RegisterSettings
 from crosslook.match.tie_points import TiePoints
@@ -55,36 +58,102 @@ def match_scene(
     MatchResult
         ``found`` itself where the working grid has shown all there is, or nothing was found.
     """
+    [result] = match_scenes([found], settings, [out], engine)
+    if isinstance(result, CrosslookError):
+        raise result
+    return result
+
+
+def match_scenes(
+    founds: Sequence[MatchResult],
+    settings: RegisterSettings,
+    outs: Sequence[Path | None],
+    engine: Engine | None = None,
+) -> list[MatchResult | CrosslookError]:
+    """Follow several dates in tiles, as :func:`match_scene` does one; errors stand for results.
+
+    Those on one optical image share what is read and computed of it, tile by tile.
+    """
+    with timings() as seconds, ExitStack() as stores:
+        extractor = open_features(settings.extractor, settings)
+        jobs: dict[int, TileJob] = {}
+        with timer("tiles"):
+            for number, (found, out) in enumerate(zip(founds, outs, strict=True)):
+                plan = _plan_of(found, settings)
+                if plan is not None:
+                    store = stores.enter_context(tile_store(out))
+                    jobs[number] = TileJob.of(plan, extractor, settings, store)
+            tiles = dict(zip(jobs, match_stack([*jobs.values()], engine or Engine()), strict=True))
+        results: list[MatchResult | CrosslookError] = list(founds)
+        with timer("field"):
+            for number, job in jobs.items():
+                try:
+                    followed = follow(job.plan, *tiles[number], settings)
+                    results[number] = _assembled(founds[number], followed)
+                except CrosslookError as error:
+                    results[number] = error
+    for number in jobs:
+        result = results[number]
+        if isinstance(result, MatchResult):
+            spent = {name: value for name, value in result.timings.items() if name != "total"}
+            spent |= {name: value / len(jobs) for name, value in seconds.items()}
+            results[number] = replace(result, timings={**spent, "total": sum(spent.values())})
+    return results
+
+
+def _plan_of(found: MatchResult, settings: RegisterSettings) -> ScenePlan | None:
+    """How a pair is cut; None where the working grid has shown all there is, or nothing at all."""
     start = found.transform
     if start is None or found.verdict not in _SHOWN or found.window is not None:
-        return found
+        return None
     images = found.sar, found.optical
     factor, _ = factors_of(images, start.without_field)
     if settings.spacing is None and found.working_pixel < 2 * factor:
-        return found
-    plan = plan_scene(images, start, settings.spacing)
-    with timings() as seconds:
-        with timer("tiles"), tile_store(out) as store:
-            extractor = open_features(settings.extractor, settings)
-            job = TileJob.of(plan, extractor, settings, store)
-            values, failed = match_tiles(job, engine or Engine())
-        with timer("field"):
-            result = _assembled(found, plan, values, failed, settings)
-    spent = {name: value for name, value in found.timings.items() if name != "total"} | seconds
-    return replace(result, timings={**spent, "total": sum(spent.values())})
+        return None
+    return plan_scene(images, start, settings.spacing)
 
 
-def _assembled(
-    found: MatchResult,
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """What the tiles of a scene say.
+
+    Attributes
+    ----------
+    transform : Transform
+        SAR pixels to optical pixels, the field included.
+    points : TiePoints
+        In pixels of the files.
+    scene : SceneMatch
+    held_out : float64 array, shape (n,)
+        How far inliers lie from the map that was fitted without their block, optical pixels.
+    """
+
+    transform: Transform
+    points: TiePoints
+    scene: SceneMatch
+    held_out: Array
+
+
+def follow(
     plan: ScenePlan,
     values: FloatArray,
     failed: dict[int, str],
     settings: RegisterSettings,
-) -> MatchResult:
-    """The result of the scene from the displacements of all nodes."""
+) -> Followed | None:
+    """The map of a scene from the displacements of all nodes; None where no two tie points agree.
+
+    Parameters
+    ----------
+    plan : ScenePlan
+    values : float32 array, shape (h, w, fields)
+        As :func:`~crosslook.match.scene.tiles.match_tiles` gives it.
+    failed : dict of int to str
+        Tiles that could not be read, and why.
+    settings : RegisterSettings
+    """
     nodes = find_inliers(values, plan)
     if not nodes.inlier.any():
-        return found
+        return None
     at = (plan.positions(Window.whole(plan.shape)) - plan.window.corner) / plan.factor
     heights = None if settings.dem is None else heights_of(plan, settings.dem, plan.step)
     view = View(_direction(plan, settings), heights)
@@ -97,19 +166,26 @@ def _assembled(
     scene = SceneMatch(
         base, plan.factor, quality_of(plan, nodes, geometry, linear), tiles, geometry.summary
     )
+    held = geometry.held_out[np.isfinite(geometry.held_out)] * plan.factor
+    return Followed(transform, _tie_points(plan, nodes), scene, held)
+
+
+def _assembled(found: MatchResult, followed: Followed | None) -> MatchResult:
+    """The result of the scene; that of the working grid where tiles say nothing."""
+    if followed is None:
+        return found
     result = replace(
         found,
-        transform=transform,
-        tie_points=_tie_points(plan, nodes),
-        scene=scene,
+        transform=followed.transform,
+        tie_points=followed.points,
+        scene=followed.scene,
     )
-    if all(tile.verdict != "match" for tile in tiles):
+    if all(tile.verdict != "match" for tile in followed.scene.tiles):
         return result
-    held = geometry.held_out[np.isfinite(geometry.held_out)] * plan.factor
     return replace(
         result,
-        expected_error_px=round(float(np.quantile(held, 0.68)), 3),
-        error_bound_px=round(float(np.quantile(held, 0.95)), 3),
+        expected_error_px=round(float(np.quantile(followed.held_out, 0.68)), 3),
+        error_bound_px=round(float(np.quantile(followed.held_out, 0.95)), 3),
     )
 
 

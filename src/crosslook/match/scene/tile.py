@@ -8,6 +8,7 @@ the ground, and all of them lie on one lattice.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 
 import cv2
@@ -18,6 +19,7 @@ from crosslook.errors import MatchError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_extractor
 from crosslook.geo.grey import GreyImage
+from crosslook.match.cached_image import CachedImage
 from crosslook.match.channels import Channels, dense_channels
 from crosslook.match.ncc import correlate_shifts, find_peaks
 from crosslook.match.scene.plan import ScenePlan, halo_of
@@ -127,9 +129,10 @@ def match_tile(plan: ScenePlan, nodes: Window, fine: Extractor) -> FloatArray:
     out = np.full((*around.shape, len(FIELDS)), np.nan, np.float32)
     images = _read(plan, around)
     if images is not None:
-        coarse = open_extractor(COARSE)
+        coarse = _opened(COARSE)
         moving, ground = sides_of(fine)
-        fixed = [dense_channels(images.optical, one) for one in (coarse, ground)]
+        optical = CachedImage.of(images.optical)
+        fixed = [optical.channels(one) for one in (coarse, ground)]
         if all(one.valid.any() for one in fixed):
             _search(plan, around, images, (coarse, moving), (fixed[0], fixed[1]), out)
     inner = slice(halo, halo + nodes.height), slice(halo, halo + nodes.width)
@@ -140,7 +143,13 @@ def sides_of(fine: Extractor) -> tuple[Extractor, Extractor]:
     """Features of the SAR and of the optical image in the fine stages."""
     if fine.spec != DEFAULT_EXTRACTOR:
         return fine, fine
-    return open_extractor(FINE[0]), open_extractor(FINE[1])
+    return _opened(FINE[0]), _opened(FINE[1])
+
+
+@cache
+def _opened(spec: str) -> Extractor:
+    """One for all tiles, by which what is computed of an image is found again."""
+    return open_extractor(spec)
 
 
 def _read(plan: ScenePlan, around: Window) -> TileImages | None:
