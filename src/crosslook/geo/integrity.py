@@ -192,6 +192,19 @@ _ROUNDED = 1.0
 _LEAST_BOTH = 0.5
 _OF_THE_FORMAT = ("JP2OpenJPEG", "JP2ECW", "JP2KAK", "ECW", "MrSID", "WMS", "WMTS", "PNG", "JPEG")
 """Drivers whose overviews are no copies, or come from a server."""
+_OF_LEVELS = (".jp2", ".j2k", ".jpx", ".jpf", ".ecw", ".sid")
+
+
+def has_levels(data: Any) -> bool:
+    """Whether the overviews of an open raster are levels of its format, as wavelets have them.
+
+    Such are true to the pixels and cost a fraction of them. A virtual raster, as of the bands of
+    a Sentinel-2 product, has those of its files.
+    """
+    parts = [str(part).lower() for part in data.files]
+    if data.driver == "VRT":
+        parts = [part for part in parts if not part.endswith(".vrt")]
+    return bool(parts and data.overviews(1)) and all(one.endswith(_OF_LEVELS) for one in parts)
 
 
 @lru_cache(maxsize=4096)
@@ -208,7 +221,8 @@ def are_stale(name: str, state: tuple[int, int]) -> bool:
     try:
         with quiet(), rasterio.open(name) as whole:
             beside = any(str(part).lower().endswith((".ovr", ".rrd")) for part in whole.files)
-            copied = beside or whole.driver not in _OF_THE_FORMAT
+            own = whole.driver in _OF_THE_FORMAT or has_levels(whole)
+            copied = beside or not own
             return bool(whole.count and copied) and _differ(name, whole)
     except RasterioError:
         return False  # who reads it says what is wrong
