@@ -18,7 +18,7 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -190,9 +190,9 @@ _MOST_BANDS = 3
 _MOST_OFF = 0.375  # of the standard deviation of a site: three of a mean over 64 pixels
 _ROUNDED = 1.0
 _LEAST_BOTH = 0.5
-_OF_THE_FORMAT = ("JP2OpenJPEG", "JP2ECW", "JP2KAK", "ECW", "MrSID", "WMS", "WMTS", "PNG", "JPEG")
+_OF_WAVELETS = ("JP2OpenJPEG", "JP2ECW", "JP2KAK", "ECW", "MrSID")
+_OF_THE_FORMAT = (*_OF_WAVELETS, "WMS", "WMTS", "PNG", "JPEG")
 """Drivers whose overviews are no copies, or come from a server."""
-_OF_LEVELS = (".jp2", ".j2k", ".jpx", ".jpf", ".ecw", ".sid")
 
 
 def has_levels(data: Any) -> bool:
@@ -201,10 +201,7 @@ def has_levels(data: Any) -> bool:
     Such are true to the pixels and cost a fraction of them. A virtual raster, as of the bands of
     a Sentinel-2 product, has those of its files.
     """
-    parts = [str(part).lower() for part in data.files]
-    if data.driver == "VRT":
-        parts = [part for part in parts if not part.endswith(".vrt")]
-    return bool(parts and data.overviews(1)) and all(one.endswith(_OF_LEVELS) for one in parts)
+    return bool(data.overviews(1)) and not _beside(data) and _drivers(data) <= set(_OF_WAVELETS)
 
 
 @lru_cache(maxsize=4096)
@@ -220,12 +217,26 @@ def are_stale(name: str, state: tuple[int, int]) -> bool:
     """
     try:
         with quiet(), rasterio.open(name) as whole:
-            beside = any(str(part).lower().endswith((".ovr", ".rrd")) for part in whole.files)
-            own = whole.driver in _OF_THE_FORMAT or has_levels(whole)
-            copied = beside or not own
+            copied = _beside(whole) or not _drivers(whole) <= set(_OF_THE_FORMAT)
             return bool(whole.count and copied) and _differ(name, whole)
     except RasterioError:
         return False  # who reads it says what is wrong
+
+
+def _beside(whole: Any) -> bool:
+    return any(str(part).lower().endswith((".ovr", ".rrd")) for part in whole.files)
+
+
+def _drivers(whole: Any) -> set[str]:
+    """What reads the pixels: of a virtual raster, one file of each kind that it is made of."""
+    if whole.driver != "VRT":
+        return {whole.driver}
+    kinds = {Path(part).suffix.lower(): part for part in whole.files if part != whole.name}
+    found = set()
+    for part in kinds.values():
+        with suppress(RasterioError), rasterio.open(part) as file:
+            found.add(file.driver)
+    return found or {"VRT"}
 
 
 def _differ(name: str, whole: Any) -> bool:
