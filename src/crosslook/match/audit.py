@@ -345,17 +345,22 @@ def audit(pairs: Sequence[ScenePair], settings: AuditCall) -> Audit:
             failed[pair.id] = error
     if not rows:
         raise next(iter(failed.values()))
-    small = tuple(scene for scene, error in failed.items() if isinstance(error, TooSmallError))
-    result = Audit(
-        rows=tuple(rows.values()),
-        worst=_worst(pairs, rows, Reading.parse(settings.reading())),
-        failed={scene: str(error) for scene, error in failed.items()},
-        duplicates=shared_images(holders),
-        too_small=small,
-        maps=maps,
-    )
+    worst = _worst(pairs, rows, Reading.parse(settings.reading()))
+    result = _collected(rows, worst, failed, shared_images(holders), maps)
     _write(result, folder, settings, so_far)
     return result
+
+
+def _collected(
+    rows: dict[int, AuditRow],
+    worst: bytes,
+    failed: dict[str, CrosslookError],
+    duplicates: tuple[tuple[str, ...], ...],
+    maps: dict[str, Misregistration],
+) -> Audit:
+    small = tuple(scene for scene, error in failed.items() if isinstance(error, TooSmallError))
+    words = {scene: str(error) for scene, error in failed.items()}
+    return Audit(tuple(rows.values()), worst, words, duplicates, small, maps)
 
 
 def _write(result: Audit, folder: Path | None, settings: AuditCall, so_far: _RowsSoFar) -> None:
