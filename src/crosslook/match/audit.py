@@ -330,37 +330,45 @@ def audit(pairs: Sequence[ScenePair], settings: AuditCall) -> Audit:
         open_model(settings.shift_features, settings), open_model(settings.part_features, settings)
     )  # fmt: skip
     so_far = _RowsSoFar(folder, (record(settings, AuditSettings), *(e.key for e in extractors)))
-    rows: dict[int, AuditRow] = {}
-    failed: dict[str, CrosslookError] = {}
-    holders: dict[str, list[str]] = {}  # scenes by the content of their images
-    maps: dict[str, Misregistration] = {}
+    found = _Found()
     for number, pair in enumerate(track(pairs, "Auditing", total=len(pairs))):
         try:
             with threads.limited(settings.threads, in_pieces=True):
-                rows[number] = _row_of(pair, settings, extractors, so_far, holders)
-                maps |= _map_of(pair, settings, engine)
+                row = _row_of(pair, settings, extractors, so_far, found.holders)
+                found.rows[number] = row
+                found.maps |= _map_of(pair, settings, engine)
         except OutputError:  # no fault of the scene
             raise
         except CrosslookError as error:
-            failed[pair.id] = error
-    if not rows:
-        raise next(iter(failed.values()))
-    worst = _worst(pairs, rows, Reading.parse(settings.reading()))
-    result = _collected(rows, worst, failed, shared_images(holders), maps)
+            found.failed[pair.id] = error
+    if not found.rows:
+        raise next(iter(found.failed.values()))
+    result = found.audit(_worst(pairs, found.rows, Reading.parse(settings.reading())))
     _write(result, folder, settings, so_far)
     return result
 
 
-def _collected(
-    rows: dict[int, AuditRow],
-    worst: bytes,
-    failed: dict[str, CrosslookError],
-    duplicates: tuple[tuple[str, ...], ...],
-    maps: dict[str, Misregistration],
-) -> Audit:
-    small = tuple(scene for scene, error in failed.items() if isinstance(error, TooSmallError))
-    words = {scene: str(error) for scene, error in failed.items()}
-    return Audit(tuple(rows.values()), worst, words, duplicates, small, maps)
+@dataclass
+class _Found:
+    """What an audit has measured so far."""
+
+    rows: dict[int, AuditRow] = field(default_factory=dict)
+    failed: dict[str, CrosslookError] = field(default_factory=dict)
+    holders: dict[str, list[str]] = field(default_factory=dict)
+    """Scenes by the content of their images."""
+    maps: dict[str, Misregistration] = field(default_factory=dict)
+
+    def audit(self, worst: bytes) -> Audit:
+        """All of it, with the image of the worst scene."""
+        small = (n for n, error in self.failed.items() if isinstance(error, TooSmallError))
+        return Audit(
+            rows=tuple(self.rows.values()),
+            worst=worst,
+            failed={scene: str(error) for scene, error in self.failed.items()},
+            duplicates=shared_images(self.holders),
+            too_small=tuple(small),
+            maps=self.maps,
+        )
 
 
 def _write(result: Audit, folder: Path | None, settings: AuditCall, so_far: _RowsSoFar) -> None:
