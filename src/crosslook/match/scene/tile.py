@@ -198,7 +198,7 @@ def _search(
     out: FloatArray,
 ) -> None:
     """Fill ``out`` (h, w, fields), stage after stage."""
-    spacing, origin = plan.spacing, images.origin
+    spacing = plan.spacing
     current = _known_displacement(plan, plan.positions(around)) / plan.factor
     begin = current
     wide: tuple[FloatArray, int, float] | None = None
