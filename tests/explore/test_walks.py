@@ -8,6 +8,7 @@ at, where ``CROSSLOOK_WALKS=FOLDER`` names a place.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -200,7 +201,7 @@ def test_an_analyst_with_a_folder_of_twenty(
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study as a first-time researcher makes it."""
     folder = tmp_path_factory.mktemp("research")
-    assert "crosslook" in crosslook("--version")
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", crosslook("--version"))
     crosslook("simulate", "-o", folder / "pairs", "--count", "8", "--size", "512")
     models = ("--extractors", "raw,hog:grid=8,hog:cell=8")
     stages = ("--two-stage", "hog:grid=8+hog:cell=8,ks=5:20")
