@@ -90,7 +90,7 @@ function batch(job) {
 }
 
 function state(job) {
-  if (job.state === "running") return [h("span", {}, job.stage || "starting"), job.total ? ` ${job.done}/${job.total}` : ""];
+  if (job.state === "running") return [h("span", {}, job.stage || "starting"), job.total ? [` ${job.done} of ${job.total}`, h("progress", { max: job.total, value: job.done })] : ""];
   if (job.state === "queued") return `waiting, ${job.ahead} before it`;
   return [h("span", { class: "badge plain" }, job.state), " ", h("small", {}, job.error || job.result.counted || "")];
 }
