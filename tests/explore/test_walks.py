@@ -203,8 +203,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("research")
     assert re.fullmatch(r"\d+\.\d+\.\d+\n", crosslook("--version"))
     crosslook("simulate", "-o", folder / "pairs", "--count", "8", "--size", "512")
-    models = ("--extractors", "raw,hog:grid=8,hog:cell=8")
-    stages = ("--two-stage", "hog:grid=8+hog:cell=8,ks=5:20")
+    models = ("--extractors", "raw,hog,hog:cell=8")
+    stages = ("--two-stage", "hog:grid=4+hog:cell=8,ks=5:20")
     crosslook("study", folder / "pairs", *models, *stages, "--patch", "64", "-o", folder / "run")
     return folder / "run"
 
