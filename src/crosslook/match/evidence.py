@@ -174,7 +174,8 @@ class Evidence:
     places up to 16 cells away. An image of any size has about 64 cells a side."""
     peak_margin: float = _more(
         "No other place nearby correlates as well: the margin is {:z.1f} standard deviations.",
-        "Another place nearby correlates nearly as well: the margin is {:z.1f} standard deviations.",
+        "Another place nearby correlates nearly as well: the margin is {:z.1f} standard "
+        "deviations.",
         register=_clipped(-3.0, 6.0),
     )
     """That z-score over the one of the best place beyond 4 cells, standard deviations."""
@@ -195,7 +196,8 @@ class Evidence:
     """NCC of the image in fine cells (about 80 a side) at the match, in standard deviations above
     the mean over places 4 to 10 cells away in the same two images."""
     fine_margin: float = _more(
-        "In fine cells no place around correlates as well: a margin of {:z.1f} standard deviations.",
+        "In fine cells no place around correlates as well: a margin of {:z.1f} standard "
+        "deviations.",
         "In fine cells a place around is close: a margin of {:z.1f} standard deviations.",
         register=_clipped(-3.0, 5.0),
         locate=_clipped(-3.0, 5.0),
