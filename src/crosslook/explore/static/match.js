@@ -252,7 +252,7 @@ function errorFact(match) {
 
 function pointsText(points) {
   const residual = points.median_residual_px;
-  return `${points.count}, ${points.inliers} of them inliers${residual === null || residual === undefined ? "" : ` with a median residual of ${number(residual, 1)} px`}`;
+  return `${points.count}, ${points.inliers} of them inliers${residual === null || residual === undefined ? "" : ` with a median residual of ${residual.toFixed(1)} px`}`;
 }
 
 function decisionCard(job) {
