@@ -244,7 +244,7 @@ def test_a_researcher_from_the_package_to_a_figure_in_a_paper(
 
 
 def two_columns(figures: Path, captions: str) -> str:
-    """Pages of a paper: two columns of 87 mm, each figure as wide as it is made, with its caption."""
+    """Two columns of a paper: each figure as wide as it is made, with its caption."""
     entries = re.findall(r"^## (\S+)$.*?^(\*\*Figure.*?)$.*?; as wide as (.*?)\.$", captions,
                          re.MULTILINE | re.DOTALL)  # fmt: skip
     parts = "".join(
