@@ -2,9 +2,9 @@
 
     python benchmarks/sizes.py SENTINEL [--sides 192,256,...] [--count 40] [--out FILE.csv]
 
-Windows of random ground, moved as in ``registration.py`` (24 px, 2 degrees, 2
-per cent), each registered on its own optical window and on that of another
-place. Windows larger than a scene span several. ``--near-only`` keeps
+Windows of random ground, moved by up to 24 px, 2 degrees and 2 per cent, each registered on
+its own optical window and on that of another place. Windows larger than a
+scene span several. ``--near-only`` keeps
 ``register`` from widening its search.
 """
 

@@ -26,16 +26,34 @@ def crosslook(sar: str, optical: str) -> dict[str, Any]:
 
 
 def simpleitk(sar: str, optical: str) -> dict[str, Any]:
-    """Read by SimpleITK and register, on a fifth of the pixels."""
+    """Read by SimpleITK; Mattes mutual information of a similarity over four levels.
+
+    On a fifth of the pixels, drawn with a seed.
+    """
     import numpy as np
     import SimpleITK as sitk
 
-    from registration_peers import simple_itk_sampled
-
     first, second = (sitk.GetArrayFromImage(sitk.ReadImage(path)) for path in (sar, optical))
-    root = np.sqrt(first.astype(np.float32) / 255) * 255
-    found = simple_itk_sampled(root.astype(np.uint8), second.mean(axis=2).astype(np.uint8))
-    return {"verdict": "none" if found is None else "found"}
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    fixed = sitk.GetImageFromArray(second.mean(axis=2).astype(np.float32))
+    moving = sitk.GetImageFromArray(np.sqrt(first.astype(np.float32) / 255) * 255)
+    kind = sitk.CenteredTransformInitializerFilter.GEOMETRY
+    start = sitk.CenteredTransformInitializer(fixed, moving, sitk.Similarity2DTransform(), kind)
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(32)
+    method.SetMetricSamplingStrategy(method.RANDOM)
+    method.SetMetricSamplingPercentage(0.2, 1)
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetOptimizerAsRegularStepGradientDescent(4.0, 1e-3, 300, 0.7, 1e-8)
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetShrinkFactorsPerLevel([8, 4, 2, 1])
+    method.SetSmoothingSigmasPerLevel([4, 2, 1, 0.5])
+    method.SetInitialTransform(start, inPlace=False)
+    try:
+        method.Execute(fixed, moving)
+    except RuntimeError:  # the images left one another, which ITK says this way
+        return {"verdict": "none"}
+    return {"verdict": "found"}
 
 
 TOOLS = {"crosslook": crosslook, "simpleitk": simpleitk}

@@ -22,7 +22,7 @@ OTHER_VALUE: dict[str, dict[str, Any]] = {
     "raw": {"cell": 8},
     "hog": {"cell": 8, "bins": 6, "blur": 0.5, "clip": 0.1, "soft": "no"},
     "efficientnet-lite0": {"block": 4},
-    "sd-vae": {"side": 48},
+    "sd-vae": {"block": 2, "side": 48},
     "sd-unet": {"t": 101, "block": 0, "noises": 3, "prompt": "a field", "side": 96},
     "dinov2": {"layer": 2, "side": 48},
     "clip": {"layer": 2, "side": 48},
@@ -242,3 +242,23 @@ def test_a_cut_checkpoint_is_one_clear_error_at_16_bits(models: Any, tmp_path: P
     )
     with pytest.raises(WeightsError, match="cannot be read"):
         cut.extract(images(1, 64))
+
+
+def test_a_resolution_of_an_autoencoder_is_that_of_its_own_layers(models: Any) -> None:
+    """``AutoencoderKL``: by hooks on the whole encoder."""
+    import torch
+
+    stack = images(1, 64)
+    whole = models.open("sd-vae")
+    whole.extract(stack)
+    seen: dict[int, Any] = {}
+    encoder = whole._model.encoder
+    blocks = encoder.down_blocks
+    for at, block in enumerate(blocks):
+        block.resnets[-1].register_forward_hook(lambda m, g, out, at=at: seen.update({at: out}))
+    with torch.no_grad():
+        encoder(torch.from_numpy(stack * 2 - 1))
+    for at in range(len(blocks)):
+        read = models.open("sd-vae", block=at + 1).extract(stack)
+        assert read.stride == 2**at
+        np.testing.assert_allclose(read.values, seen[at].numpy(), atol=1e-5)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crosslook.errors import WeightsError
+from crosslook.errors import SpecError, WeightsError
 from crosslook.extract.fetch import fetch
 from crosslook.extract.registry import find_row, open_extractor
 from tests.helpers.checkpoints import images
@@ -47,15 +47,15 @@ def write_weights(folder: Path) -> dict[str, Any]:
     return state
 
 
-def by_hand(state: dict[str, object], stack: np.ndarray) -> np.ndarray:
-    """The encoder in plain functions, from the description of its layers."""
+def by_hand(state: dict[str, object], stack: np.ndarray, last: int | None = None) -> np.ndarray:
+    """The encoder in plain functions, from the description of its layers, up to one of them."""
     from torch.nn.functional import conv2d, group_norm, relu
 
     def w(name: str) -> Any:
         return state[name]
 
     x = conv2d(torch.from_numpy(stack), w("0.weight"), w("0.bias"), padding=1)
-    for layer in range(1, _LAST):
+    for layer in range(1, last or _LAST):
         if layer in _HALVES:
             x = conv2d(x, w(f"{layer}.weight"), stride=2, padding=1)
             continue
@@ -70,8 +70,26 @@ def by_hand(state: dict[str, object], stack: np.ndarray) -> np.ndarray:
             )
             y = relu(y) if part < 4 else y
         x = relu(y + x)
+    if last is not None:
+        return np.asarray(x.numpy())
     latents: np.ndarray = conv2d(x, w("14.weight"), w("14.bias"), padding=1).numpy()
     return latents
+
+
+@pytest.mark.parametrize(("block", "last", "stride"), [(1, 2, 1), (3, 10, 4), (4, 14, 8)])
+def test_a_resolution_is_read_before_it_is_halved(
+    tmp_path: Path, block: int, last: int, stride: int
+) -> None:
+    state = write_weights(tmp_path / "taef2")
+    stack = images(1, 64)
+    weights = {"sd-vae:taef2": tmp_path / "taef2"}
+    found = open_extractor(f"sd-vae:taef2,block={block}", device="cpu", weights=weights)
+    features = found.extract(stack)
+    expected = by_hand(state, stack, last)
+    assert (features.stride, features.values.shape) == (stride, (1, 64, 64 // stride, 64 // stride))
+    np.testing.assert_allclose(features.values, expected, atol=1e-4 * np.abs(expected).max())
+    with pytest.raises(SpecError, match=r"0\.\.4"):
+        open_extractor("sd-vae:taef2,block=5", device="cpu", weights=weights)
 
 
 def test_the_latents_are_those_of_the_layers_by_hand(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,26 @@ def test_a_run_that_was_killed_goes_on_to_the_same_rows(
     assert parts[0].stat().st_mtime_ns == kept
     for name in ("results.parquet", "answers.parquet"):
         assert (again / name).read_bytes() == (run / name).read_bytes(), name
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)  # Ray runs its workers at the lowest priority
+def test_ray_gives_the_same_bytes(
+    run: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = pytest.importorskip("ray", reason="ray is not installed")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]), prepend=os.pathsep)
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        settings = TrialSettings(
+            pairs=pairs, out=tmp_path, reaches="near,as-is", engine="ray", workers=2,
+            **{key: value for key, value in QUICK.items() if key != "processes"},
+        )  # fmt: skip
+        made = run_trial(settings, quiet())
+    finally:
+        ray.shutdown()
+    for name in ("results.parquet", "answers.parquet"):
+        assert (made / name).read_bytes() == (run / name).read_bytes(), name
 
 
 def test_one_bad_pair_never_loses_the_others(pairs: Path, tmp_path: Path) -> None:

@@ -43,10 +43,15 @@ _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": 
 
 
 class SdVae(TorchExtractor):
-    """Scaled latents; only the encoder is loaded."""
+    """Scaled latents, or the map at one resolution of the encoder; the decoder is not loaded.
+
+    Each resolution halves the one before, so that of ``block=1`` has the pixels of the image.
+    Later layers are not computed.
+    """
 
     OPTIONS: ClassVar[dict[str, Option]] = {
-        "side": Option(0, "longer side of the input in pixels, 0 for the image's own", low=0)
+        "block": Option(0, "resolution to read, 1 (finest) to 4; 0 for the latent", low=0, high=8),
+        "side": Option(0, "longer side of the input in pixels, 0 for the image's own", low=0),
     }
     MEAN = (0.5, 0.5, 0.5)
     STD = (0.5, 0.5, 0.5)
@@ -59,24 +64,59 @@ class SdVae(TorchExtractor):
         dtype = encoder_dtype(source, runtime.dtype)
         super().__init__(spec, options, source, replace(runtime, dtype=dtype))
 
+    @property
+    def _block(self) -> int:
+        return int(self.options["block"])
+
+    def _validate(self) -> None:
+        if self._block > (most := _resolutions(self.source)):
+            raise SpecError(f"'{self.spec}': block must lie in 0..{most}.")
+
     def geometry(self, height: int, width: int) -> Geometry:
         """Whole latent cells; the image keeps its size unless ``side`` is given."""
         cell, side = latent_cell(self.source), int(self.options["side"])
         if side:
-            return resize_to_multiple(height, width, cell, side)
-        return pad_to_multiple(height, width, cell)
+            base = resize_to_multiple(height, width, cell, side)
+        else:
+            base = pad_to_multiple(height, width, cell)
+        return replace(base, cell=float(2 ** (self._block - 1))) if self._block else base
 
     def _load(self) -> Any:
-        return load_encoder(self.source, self.runtime.torch_dtype)
+        model = load_encoder(self.source, self.runtime.torch_dtype)
+        return _up_to(model.encoder, self._block) if self._block else model
 
     def _forward(self, model: Any, images: Any) -> tuple[Any, None]:
-        return encode(model, images), None
+        if not self._block:
+            return encode(model, images), None
+        return model((images + 1) / 2 if _is_tiny(self.source) else images), None
+
+
+def _resolutions(source: WeightsSource) -> int:
+    widths = source.config.get("block_out_channels") or source.config["encoder_block_out_channels"]
+    return len(widths)
+
+
+def _is_tiny(source: WeightsSource) -> bool:
+    return bool(source.config.get("_class_name") == "AutoencoderTiny")
 
 
 def latent_cell(source: WeightsSource) -> int:
     """Pixels per latent: every block of the encoder but one halves the image."""
-    widths = source.config.get("block_out_channels") or source.config["encoder_block_out_channels"]
-    return int(2 ** (len(widths) - 1))
+    return int(2 ** (_resolutions(source) - 1))
+
+
+def _up_to(encoder: Any, block: int) -> Any:
+    """The first resolutions of an encoder, each without the layer that halves the last of them."""
+    from torch import nn
+
+    if hasattr(encoder, "layers"):  # of AutoencoderTiny, for images in 0..1
+        layers = list(encoder.layers)
+        halving = [at for at, one in enumerate(layers) if getattr(one, "stride", None) == (2, 2)]
+        ends = [*halving, len(layers) - 1]
+        return nn.Sequential(*layers[: ends[block - 1]])
+    kept = encoder.down_blocks[:block]
+    kept[-1].downsamplers = None
+    return nn.Sequential(encoder.conv_in, *kept)
 
 
 def encoder_dtype(source: WeightsSource, dtype: str) -> str:
@@ -94,7 +134,7 @@ def load_encoder(source: WeightsSource, dtype: Any) -> Any:
     import torch
     from diffusers import AutoencoderKL, AutoencoderTiny
 
-    tiny = source.config.get("_class_name") == "AutoencoderTiny"
+    tiny = _is_tiny(source)
     with torch.device("meta"), quiet_libraries():
         model = (AutoencoderTiny if tiny else AutoencoderKL).from_config(dict(source.config))
         blocks = source.config.get("pooled_blocks", ())

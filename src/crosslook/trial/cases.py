@@ -335,14 +335,19 @@ def read_tie_points(path: Path, sar: ImageFile, optical: ImageFile) -> tuple[Arr
 
 
 def _landmarks(path: Path) -> tuple[Array, Array]:
-    """``Landmarks`` of MMIM: columns x, y of the fixed and of the moving image, from 1."""
+    """``Landmarks`` of MMIM: x and y from 1, of the fixed image (SAR) and of the moving one."""
     from scipy.io import loadmat
 
     try:
-        table = np.asarray(loadmat(path)["Landmarks"], np.float64)
-    except (OSError, ValueError, KeyError, NotImplementedError, TypeError) as error:
+        table = loadmat(path)["Landmarks"]
+        sar, optical = (
+            np.asarray(table[name].item(), np.float64)[:, ::-1] for name in ("LMfix", "LMmov")
+        )
+    except (OSError, ValueError, KeyError, IndexError, NotImplementedError, TypeError) as error:
         raise InputError(f"{path} has no readable 'Landmarks' ({error}).") from error
-    if table.ndim != 2 or table.shape[1] != 4 or not len(table) or not np.isfinite(table).all():
-        raise InputError(f"{path}: 'Landmarks' has shape {table.shape}; (n, 4) is needed.")
-    fixed, moving = table[:, 1::-1], table[:, 3:1:-1]
-    return moving - 0.5, fixed - 0.5
+    shapes = (sar.shape, optical.shape)
+    if shapes[0] != shapes[1] or sar.shape[1] != 2 or not len(sar):
+        raise InputError(f"{path}: 'Landmarks' has shapes {shapes}; (n, 2) of both is needed.")
+    if not (np.isfinite(sar).all() and np.isfinite(optical).all()):
+        raise InputError(f"{path}: 'Landmarks' has positions that are not finite.")
+    return sar - 0.5, optical - 0.5
