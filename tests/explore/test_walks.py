@@ -228,7 +228,7 @@ def test_a_researcher_from_the_package_to_a_figure_in_a_paper(
         "gap-distributions",
         "clustering-and-separability",
         "retrieval-cmc",
-        "two-stage-hog-grid-4-hog-cell-8",
+        "two-stage-hog-grid-4-hog-cell-8-ks-5-20",
     } <= set(names), names
     paper = tmp_path / "paper.html"
     paper.write_text(two_columns(run / "figures", captions), encoding="utf-8")
