@@ -6,7 +6,7 @@
     python benchmarks/scenes.py FOLDER --only wide
     python benchmarks/scenes.py FOLDER --only killed,broken [--size 4096]
     python benchmarks/scenes.py FOLDER --only mosaics --sentinel SENTINEL
-    python benchmarks/scenes.py FOLDER --only safe [--size 25000]
+    python benchmarks/scenes.py FOLDER --only safe [--size 25000] [--rows 4096]
 
 Scenes are simulated into FOLDER where they are not there. Errors are distances in SAR pixels
 from the truth, on land that both images show. Times are of the processor in one thread, reading
@@ -293,6 +293,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="for scenes and what is made of them")
     parser.add_argument("--only", default="accuracy", help=f"of {', '.join(SECTIONS)}")
     parser.add_argument("--size", type=int, default=None, help="rows of a scene")
+    parser.add_argument("--rows", type=int, default=None, help="of the product: a strip of it")
     parser.add_argument("--kinds", default=None, help=f"of scenes: {', '.join(KINDS)}")
     parser.add_argument("--methods", default=",".join(PEERS))
     parser.add_argument("--base", type=Path, default=None, help="another checkout")

@@ -142,12 +142,12 @@ def _print_mosaic(
 def safe(given: argparse.Namespace) -> None:
     """A GRD product on a folder of optical products, by the command of the README."""
     columns = given.size
-    rows = columns * 2 // 3
+    rows = given.rows or columns * 2 // 3
     options = COMMON | {
         "size": rows, "width": columns, "seed": SEED, "rotation": 9.0, "shift": (0.0, 0.0),
     }  # fmt: skip
     settings = SimulateOptions(**options)
-    name = f"swath-{columns}"
+    name = f"swath-{columns}" + (f"x{given.rows}" if given.rows else "")
     write_pairs(given.folder / name, 1, settings)
     scene = Scene(name, given.folder / name)
     delivered = given.folder / f"{name}-delivered"
@@ -156,7 +156,7 @@ def safe(given: argparse.Namespace) -> None:
                              columns > 20_000 else -(-columns // 3))  # fmt: skip
     run = register(radar, tiles, given.folder / "runs" / name)
     products = len(list(tiles.iterdir()))
-    label = f"{columns} px wide on {products} products"
+    label = f"{columns} x {rows} px on {products} products"
     if not (run.out / "match.json").exists():
         print(f"{label}: code {run.code}, {run.words.strip()[-600:]}", flush=True)
         return

@@ -11,6 +11,7 @@ import rasterio
 from affine import Affine
 from rasterio.enums import Resampling
 from rasterio.shutil import copy
+from rasterio.transform import from_origin
 
 from crosslook.geo.grid import make_grid
 from crosslook.geo.image import open_image
@@ -77,3 +78,40 @@ def test_a_virtual_raster_over_stale_overviews_reads_the_pixels(tmp_path: Path) 
     copy(tmp_path / "a.tif", tmp_path / "a.vrt", driver="VRT")
     image = open_image(tmp_path / "a.vrt", "sar")
     assert image.survey.sample.min() > 0
+
+
+def test_overviews_of_the_format_are_not_compared_through_a_virtual_raster_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of JPEG 2000 are its own wavelets: each comparison would decode whole blocks."""
+    from crosslook.geo import integrity
+
+    pixels = np.random.default_rng(0).integers(1, 255, (512, 512)).astype(np.uint8)
+    profile = {"count": 1, "dtype": "uint8", "height": 512, "width": 512, "crs": "EPSG:32633",
+               "transform": from_origin(5e5, 5e6, 10, 10)}  # fmt: skip
+    compared: list[str] = []
+
+    def differ(name: str, _: object) -> bool:
+        compared.append(name)
+        return False
+
+    monkeypatch.setattr(integrity, "_differ", differ)
+    for driver, ending in (("JP2OpenJPEG", "jp2"), ("GTiff", "tif")):
+        place = tmp_path / f"a.{ending}"
+        with rasterio.open(place, "w", driver=driver, **profile) as file:
+            file.write(pixels, 1)
+        if ending == "tif":
+            with rasterio.open(place, "r+") as file:
+                file.build_overviews([2, 4])
+        beside = tmp_path / f"{ending}.vrt"
+        beside.write_text(_virtual(place.name))
+        integrity.are_stale(str(beside), (1, 1))
+    assert compared == [str(tmp_path / "tif.vrt")]
+
+
+def _virtual(name: str) -> str:
+    return (
+        '<VRTDataset rasterXSize="512" rasterYSize="512"><VRTRasterBand dataType="Byte" band="1">'
+        f'<SimpleSource><SourceFilename relativeToVRT="1">{name}</SourceFilename><SourceBand>1'
+        "</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>"
+    )

@@ -108,7 +108,7 @@ def test_a_height_is_heeded_where_there_are_control_points_too(count: int, tmp_p
 
 def test_a_height_that_nothing_can_use_is_said(tmp_path: Path) -> None:
     points = opened(save(tmp_path / "p.tif", spots(), None, gcps=lattice(4)), height=500.0)
-    assert "--height and --dem are not used" in points.notes[-1]
+    assert "--height does not change that place" in points.notes[-1]
     both = save(tmp_path / "b.tif", spots(), rpcs=polynomials(800.0))
     assert "rational polynomials are not used" in opened(both, height=500.0).notes[-1]
     assert "polynomials" not in " ".join(opened(both).notes)

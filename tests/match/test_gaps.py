@@ -8,8 +8,8 @@ import pytest
 from crosslook.extract.registry import open_extractor
 from crosslook.geo.grey import GreyImage, make_grey_image, over_gaps
 from crosslook.geo.raster import RasterArray
+from crosslook.match.cached_image import reduce_image
 from crosslook.match.channels import dense_channels
-from crosslook.match.pair import reduce_image
 from crosslook.match.register import register
 from crosslook.match.transform import Transform, identity, translation
 from crosslook.match.warp import warp

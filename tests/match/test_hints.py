@@ -14,7 +14,7 @@ from crosslook.data.simulate.scene import make_pair
 from crosslook.geo.raster import RasterArray
 from crosslook.match.evidence import sentences
 from crosslook.match.files import tie_point_rows
-from crosslook.match.hints import held_out, relief_hint
+from crosslook.match.hints import heights_note, held_out, relief_hint
 from crosslook.match.register import register
 from crosslook.match.result import MatchResult
 from crosslook.match.transform import Transform
@@ -97,3 +97,34 @@ def test_only_a_similarity_has_a_rotation(result: MatchResult) -> None:
     assert none.to_dict()["movement"] is None
     assert "rotation" not in none._repr_html_()
     assert "too little texture" in none._repr_html_()
+
+
+def over_heights(**more: Any) -> dict[str, Any]:
+    relief = {"geometry": {"relief": {"px_per_metre": 0.17}}, "transform": {"model": "relief"}}
+    return compared() | relief | {"settings": {"dem": "dem.tif"}} | more
+
+
+def test_heights_say_what_was_known_of_the_sensor_and_what_was_assumed() -> None:
+    unknown = heights_note(over_heights(), {})
+    assert "0.17 px, which was fitted to tie points: the file says no incidence angle" in unknown
+    assert "the file says no heading" in unknown
+    known = heights_note(over_heights(), {"incidence": "--incidence", "heading": "a tag of a.tif"})
+    assert "from the incidence angle (--incidence), which is taken as one for all of it" in known
+    assert "from the heading (a tag of a.tif), of a sensor that looks to the right" in known
+
+
+def test_heights_of_a_scene_are_fitted_whatever_the_product_says() -> None:
+    scene = {"geometry": {"terrain": {"px_per_metre": 0.2, "direction_degrees": 4.0}}}
+    note = heights_note(over_heights(scene=scene), {"incidence": "--incidence"})
+    assert "0.2 px; size and direction were fitted" in note
+    assert "of the product were not used" in note
+    silent = heights_note(over_heights(scene={"geometry": {}}), {})
+    assert "no place was moved by them" in silent
+
+
+def test_of_heights_that_were_not_given_or_serve_something_else_nothing_is_said() -> None:
+    assert heights_note(compared(), {}) == ""
+    assert heights_note(over_heights(settings={"dem": "dem.tif", "atlas": "a"}), {}) == ""
+    assert heights_note(over_heights(verdict="no match"), {}) == ""
+    flat = over_heights(transform={"model": "affine"})
+    assert heights_note(flat, {}).startswith("--dem: no model that follows heights")

@@ -12,9 +12,9 @@ from crosslook.errors import SettingError
 from crosslook.extract.joined import JoinedFeatures
 from crosslook.extract.registry import open_extractor
 from crosslook.geo.image import open_image
+from crosslook.match.cached_image import CachedImage
 from crosslook.match.channels import dense_channels
 from crosslook.match.matchers import features_of, open_tools
-from crosslook.match.pair import CachedImage
 from crosslook.match.register import register
 from crosslook.match.settings import RegisterCall
 from crosslook.match.transform import grid_points, mean_distance, similarity

@@ -8,7 +8,8 @@ import weakref
 import numpy as np
 
 from crosslook.extract.registry import open_extractor
-from crosslook.match.pair import CachedImage, ImagePair
+from crosslook.match.cached_image import CachedImage
+from crosslook.match.pair import ImagePair
 from crosslook.match.settings import DEFAULT_EXTRACTOR
 from crosslook.match.transform import identity, similarity
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from crosslook.extract.registry import open_extractor
 from crosslook.geo.grey import GreyImage
-from crosslook.match.pair import CachedImage, ImagePair
+from crosslook.match.cached_image import CachedImage
+from crosslook.match.pair import ImagePair
 from crosslook.match.refine import (
     InformationMeasure,
     fraction_of,

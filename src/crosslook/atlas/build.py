@@ -26,18 +26,12 @@ from crosslook import threads
 from crosslook._version import __version__
 from crosslook.atlas.settings import BuildSettings
 from crosslook.atlas.store import (
-    FORMAT,
-    IMAGE,
-    NAME,
     PLAN,
-    VALID,
     Atlas,
     AtlasGrid,
-    Block,
     Level,
     LevelStatistics,
     Manifest,
-    block_folder,
     level_file,
     open_atlas,
     read_plan,
@@ -49,6 +43,7 @@ from crosslook.extract.ray_engine import run_on_ray, worker_device
 from crosslook.extract.registry import open_model
 from crosslook.extract.spec import parse_spec
 from crosslook.geo.basemaps import find_basemaps, ground_metres
+from crosslook.geo.block_store import FORMAT, IMAGE, NAME, VALID, Block, block_folder
 from crosslook.geo.grey import GreyImage, over_gaps
 from crosslook.geo.grid import crs_text, window_of
 from crosslook.geo.image import Reading

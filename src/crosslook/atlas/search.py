@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from crosslook import threads
 from crosslook.atlas.query import MOST_CELLS, Pose, Prior, Template, make_template
-from crosslook.atlas.store import Atlas, Block
+from crosslook.atlas.store import Atlas
 from crosslook.errors import MatchError, StoreError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
 from crosslook.extract.spec import parse_spec
+from crosslook.geo.block_store import Block
 from crosslook.match.ncc import correlation_device, fetch, forward, inverse, place, summed_product
 from crosslook.match.transform import Transform, shift_by
 from crosslook.options import ModelOptions

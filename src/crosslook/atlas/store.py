@@ -6,25 +6,20 @@ a folder a block, and ``atlas.json``, written last, proves all of it whole.
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import math
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from itertools import product
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from crosslook.arrays import load_array
 from crosslook.errors import CrosslookError, InputError, SettingError, StoreError, did_you_mean
+from crosslook.geo.block_store import FORMAT, NAME, VALID, Block, BlockStore, pieces, read_block
 from crosslook.geo.grid import crs_text, make_grid, mean_metres, shape_of, to_lonlat, window_of
 from crosslook.geo.image import ImageFile, as_image
 from crosslook.json_text import json_object
@@ -34,24 +29,12 @@ from crosslook.notebook import card, image
 from crosslook.storage import Folder, open_folder
 from crosslook.types import Array, FloatArray, Window
 
-FORMAT = 4
-"""Raise it whenever the bytes of a block or their meaning change."""
-
-NAME = "atlas.json"
 PLAN = "build.json"
 """What is being built, from which files; tells whether a build goes on or is another one."""
 
-IMAGE, VALID = "image.npy", "valid.npy"
 _MOST_PIXELS, _MOST_BLOCK = 10**9, 2**16
 _SOURCES, _LEFT_OUT = 3, 20  # named; of others the number is given
 _SHOWN_BLOCKS, _THUMBNAIL = 4, 480
-_REMOTE_FILES = 64  # arrays of a remote atlas that stay in memory
-Block = tuple[int, int]
-
-
-def block_folder(store: Folder, block: Block) -> Folder:
-    """Where the files of a block lie."""
-    return store.child(f"blocks/r{block[0]:05d}-c{block[1]:05d}")
 
 
 def level_file(number: int) -> str:
@@ -211,9 +194,7 @@ class Atlas:
     def __init__(self, manifest: Manifest, folder: Folder) -> None:
         self.manifest = manifest
         self.name = str(folder)
-        self._folder = folder
-        self._arrays: OrderedDict[tuple[Block, str], NDArray[Any]] = OrderedDict()
-        self._lock = Lock()
+        self._blocks = BlockStore(folder, manifest.grid.block, manifest.blocks)
         self.searchers: dict[tuple[int, str], Any] = {}  # cached spectra, by level and device
 
     @property
@@ -264,8 +245,8 @@ class Atlas:
         values = np.zeros((channels, *shape), np.float32)
         valid = np.zeros(shape, np.bool_)
         side = self.grid.block // level.cell
-        for block, here, there in _pieces(corner, shape, side):
-            stored = self._array(block, level_file(number))
+        for block, here, there in pieces(corner, shape, side):
+            stored = self._blocks.array(block, level_file(number))
             if stored is None:
                 continue
             piece = stored[:, *there].astype(np.float32)
@@ -292,21 +273,7 @@ class Atlas:
         self, corner: tuple[int, int], shape: tuple[int, int]
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Stored pixels (B, h, w) of a window, and which of them (h, w) hold data."""
-        bands = np.zeros((self.manifest.bands, *shape), np.uint8)
-        valid = np.zeros(shape, np.bool_)
-        side = self.grid.block
-        for block, here, there in _pieces(corner, shape, side):
-            stored = self._array(block, IMAGE)
-            if stored is None:
-                continue
-            bands[:, *here] = stored[:, *there]
-            packed = self._array(block, VALID)
-            if packed is None:
-                valid[here] = True
-            else:
-                rows = np.unpackbits(packed[there[0]], axis=1, count=side)
-                valid[here] = rows[:, there[1]] > 0
-        return bands, valid
+        return self._blocks.pixels(corner, shape, self.manifest.bands)
 
     def area_km2(self) -> float:
         """Ground that holds data, by the pixel size at the centre of every block."""
@@ -374,46 +341,6 @@ class Atlas:
         step = max(1, -(-max(self.grid.shape) // _THUMBNAIL))
         return png_of(colours_of(self.image((0, 0), self.grid.shape).read(None, step)))
 
-    def _array(self, block: Block, name: str) -> NDArray[Any] | None:
-        """A file of a block, checked; None where the block has none."""
-        checksum = self.manifest.blocks.get(block, {}).get(name)
-        if checksum is None:
-            return None
-        key = (block, name)
-        with self._lock:
-            if key in self._arrays:
-                self._arrays.move_to_end(key)
-                return self._arrays[key]
-        array = self._read(block, name, checksum)
-        with self._lock:
-            self._arrays[key] = array
-            if not self._folder.is_local:
-                while len(self._arrays) > _REMOTE_FILES:
-                    self._arrays.popitem(last=False)
-        return array
-
-    def _read(self, block: Block, name: str, checksum: str) -> NDArray[Any]:
-        folder = block_folder(self._folder, block)
-        try:
-            data: Any
-            if folder.is_local:
-                data = np.memmap(folder.path / name, np.uint8, "r")
-            else:
-                data = np.frombuffer(folder.read(name), np.uint8)
-            if hashlib.sha256(data).hexdigest() == checksum:
-                if folder.is_local:
-                    return load_array(folder.path / name, mmap_mode="r")
-                return load_array(io.BytesIO(data.data))
-        except (OSError, ValueError, InputError) as error:
-            raise StoreError(
-                f"file '{name}' of block {block} of atlas '{self.name}' cannot be read ({error}). "
-                "Build the atlas again into a new folder."
-            ) from error
-        raise StoreError(
-            f"file '{name}' of block {block} of atlas '{self.name}' is damaged: its checksum "
-            "differs. Build the atlas again into a new folder."
-        )
-
 
 def open_atlas(place: str | Path) -> Atlas:
     """Open an atlas for reading.
@@ -451,24 +378,6 @@ def _sized(manifest: Manifest) -> list[str]:
 def _listed(texts: Sequence[str], most: int = _SOURCES) -> str:
     more = len(texts) - most
     return ", ".join(texts[:most]) + (f" and {more} more" if more > 0 else "")
-
-
-def _pieces(
-    corner: tuple[int, int], shape: tuple[int, int], side: int
-) -> Iterator[tuple[Block, tuple[slice, slice], tuple[slice, slice]]]:
-    """Blocks under a window: which, where in the window, where in the block."""
-    spans = [_spans(start, length, side) for start, length in zip(corner, shape, strict=True)]
-    for (row, here_rows, there_rows), (col, here_cols, there_cols) in product(*spans):
-        yield (row, col), (here_rows, here_cols), (there_rows, there_cols)
-
-
-def _spans(start: int, length: int, side: int) -> list[tuple[int, slice, slice]]:
-    spans = []
-    for number in range(start // side, -(-(start + length) // side)):
-        first, last = max(start, number * side), min(start + length, (number + 1) * side)
-        here = slice(first - start, last - start)
-        spans.append((number, here, slice(first - number * side, last - number * side)))
-    return spans
 
 
 def corners_and_centre(top: float, left: float, bottom: float, right: float) -> Array:
@@ -538,7 +447,7 @@ def _parse(values: dict[str, Any]) -> Manifest:
             for one in levels
         ),
         bands=values["bands"],
-        blocks={_block(name): dict(files) for name, files in values["blocks"].items()},
+        blocks={read_block(name): dict(files) for name, files in values["blocks"].items()},
         valid_pixels=values["valid_pixels"],
         sources=tuple(values["sources"]),
         created=values["created"],
@@ -553,8 +462,3 @@ def _whole(value: Any, most: int) -> int:
     if type(value) is not int or not 1 <= value <= most:
         raise ValueError(f"a size is {str(value)[:40]}")
     return value
-
-
-def _block(text: str) -> Block:
-    row, _, col = text.partition("-")
-    return int(row), int(col)

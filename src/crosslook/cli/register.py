@@ -14,8 +14,10 @@ from crosslook.cli.stages import shown_stages
 from crosslook.errors import CrosslookError, SettingError
 from crosslook.match.settings import ApplyCall, AuditCall, RegisterCall
 from crosslook.options import Cli, Settings
+from crosslook.storage import name_of
 
 if TYPE_CHECKING:
+    from crosslook.data.pairs import Pairs
     from crosslook.match.scene.plan import ScenePlan
 
 
@@ -39,8 +41,8 @@ class RegisterInputs(PairsOptions):
     ] = Field(
         default=(),
         description="SAR image and optical image of roughly the same place; several optical "
-        "files, or a folder of them, are one basemap. Or pairs as for study: folder, table or "
-        "public set.",
+        "files, a folder of them, STAC items or an atlas are one basemap. Or pairs as for study: "
+        "folder, table or public set.",
     )
     dry_run: bool = Field(
         default=False,
@@ -49,10 +51,14 @@ class RegisterInputs(PairsOptions):
 
 
 class AuditInputs(PairsOptions):
-    """Which pairs."""
+    """Which pairs: a set of them, or the two images of one."""
 
-    pairs: Annotated[str, Cli(positional=True)] = Field(
-        description="As for study: folder, table or public set."
+    images: Annotated[
+        tuple[str, ...], Cli(positional=True, metavar="SAR OPTICAL | PAIRS", needed=True)
+    ] = Field(
+        default=(),
+        description="SAR image and optical image of one place, or a folder of optical files. "
+        "Or pairs as for study: folder, table or public set.",
     )
 
 
@@ -107,7 +113,7 @@ def _plan_words(plan: ScenePlan, is_tiled: bool, settings: RegisterCall) -> str:
     return plan.words(settings.workers or (2 if settings.engine == "ray" else 1))
 
 
-def _see_that_it_is_no_image(place: str) -> None:
+def _see_that_it_is_no_image(place: str, command: str = "register") -> None:
     """Refuse one image where a set of pairs is needed: the second one was forgotten."""
     from crosslook.geo.raster import RasterFile
     from crosslook.storage import as_place
@@ -120,17 +126,17 @@ def _see_that_it_is_no_image(place: str) -> None:
     except CrosslookError:  # a table under another name
         return
     raise SettingError(
-        f"'{header.name}' is one image; the optical one is missing. Give two, as in 'crosslook "
-        f"register {path.name} optical.tif --out FOLDER', or one set of pairs: a folder or a table."
+        f"'{header.name}' is one image; the optical one is missing. Give two, as in "
+        f"'crosslook {command} {path.name} optical.tif --out FOLDER', or one set of pairs: a "
+        "folder or a table."
     )
 
 
 def audit(inputs: AuditInputs, settings: AuditCall) -> None:
-    """Measure whether the pairs of a data set are really aligned."""
-    from crosslook.data.pairs import open_pairs
+    """Measure whether pairs are really aligned, and of large scenes where they are not."""
     from crosslook.match.audit import audit as run
 
-    pairs = open_pairs(inputs.pairs, inputs.layout, skip_incomplete=inputs.skip_incomplete)
+    pairs = _pairs_to_audit(inputs)
     say_notes(pairs.notes)
     result = run(pairs, settings)
     for name, value in result.summary().items():
@@ -139,6 +145,27 @@ def audit(inputs: AuditInputs, settings: AuditCall) -> None:
     skipped = result.too_small if inputs.skip_incomplete else ()
     say_skipped(skipped, len(pairs))
     _exit([(scene, why) for scene, why in result.failed.items() if scene not in skipped])
+
+
+def _pairs_to_audit(inputs: AuditInputs) -> Pairs:
+    """A set of pairs, or one pair, named by its SAR image."""
+    from crosslook.data.layouts import stem_of
+    from crosslook.data.pairs import Pairs, ScenePair, open_pairs
+
+    given = inputs.images
+    if len(given) == 1:
+        _see_that_it_is_no_image(given[0], "audit")
+        return open_pairs(given[0], inputs.layout, skip_incomplete=inputs.skip_incomplete)
+    if len(given) != 2:
+        raise SettingError(
+            f"{len(given)} images were given; give SAR and OPTICAL, where several optical files "
+            "lie in one folder, or one set of PAIRS."
+        )
+    if inputs.layout != "auto" or inputs.skip_incomplete:
+        name = "--layout" if inputs.layout != "auto" else "--skip-incomplete"
+        raise SettingError(f"{name} is of a set of pairs; 2 images were given.")
+    name = stem_of(name_of(given[0]))
+    return Pairs([ScenePair(name, name, *given)])
 
 
 def _exit(failed: Sequence[tuple[str, object]]) -> None:

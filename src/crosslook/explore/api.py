@@ -372,6 +372,7 @@ def shown_routes(library: Library, jobs: Jobs, marks: Path) -> APIRouter:
     _add_maps(router, library, jobs)
     _add_matches(router, library, jobs)
     _add_audits(router, library, jobs, marks)
+    _add_scene_reports(router, library)
     return router
 
 
@@ -502,6 +503,14 @@ def _add_matches(router: APIRouter, library: Library, jobs: Jobs) -> None:
         path = file_of(library.get("match", match).path, name)
         kind = "inline" if path.suffix == ".png" else "attachment"
         return FileResponse(path, filename=path.name, content_disposition_type=kind)
+
+
+def _add_scene_reports(router: APIRouter, library: Library) -> None:
+    @router.get("/audits/{audit}/report", tags=["audit"])
+    def report(audit: str, scene: str) -> FileResponse:
+        """The page of one large scene: how far its images lie apart all over it."""
+        path = audits.map_report(library, audit, scene)
+        return FileResponse(path, media_type="text/html", headers=_ALONE)
 
 
 def _add_audits(router: APIRouter, library: Library, jobs: Jobs, marks: Path) -> None:

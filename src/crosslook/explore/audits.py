@@ -12,13 +12,14 @@ import numpy as np
 
 from crosslook.atomic import write_text
 from crosslook.data.pairs import open_pairs
-from crosslook.errors import InputError
+from crosslook.errors import InputError, NotFoundError
 from crosslook.explore.images import jpeg_of
 from crosslook.explore.library import Library, Shown
 from crosslook.explore.scene_map import describe_scenes
 from crosslook.geo.image import on_optical_grid, open_image
 from crosslook.match.audit import audit
 from crosslook.match.files import colours_of
+from crosslook.match.scene.result import REPORT_FILE
 from crosslook.types import Modality
 
 _MOST_SIDE = 512
@@ -64,11 +65,29 @@ def read_audit(library: Library, shown: Shown, marks: Path) -> dict[str, Any]:
     return {
         "id": shown.id,
         "rows": rows,
+        "mapped": [row["scene"] for row in rows if _report_of(shown, str(row["scene"]))],
         "failed": _failed(shown.path / "failed.csv"),
         "pairs": library.pairs_with({str(row["scene"]) for row in rows}),
         "marks": read_marks(marks),
         "synthetic": shown.synthetic,
     }
+
+
+def map_report(library: Library, name: str, scene: str) -> Path:
+    """The page of a scene that was mapped all over; the scene is looked up in the audit."""
+    shown = library.get("audit", name)
+    known = {str(row["scene"]) for row in _rows(shown)}
+    path = _report_of(shown, scene) if scene in known else None
+    if path is None:
+        raise NotFoundError(f"the audit '{shown.id}' has no map of a scene '{scene[:64]}'.")
+    return path
+
+
+def _report_of(shown: Shown, scene: str) -> Path | None:
+    """The report of a scene, below the folder of its audit."""
+    path = shown.path / scene / REPORT_FILE
+    inside = path.resolve().is_relative_to(shown.path.resolve())
+    return path if inside and path.is_file() else None
 
 
 def _failed(path: Path) -> list[dict[str, str]]:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from crosslook.atlas.store import NAME, Atlas, open_atlas
+from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.data.pairs import ScenePair, open_pairs
 from crosslook.errors import CrosslookError, InputError, NotFoundError
 from crosslook.explore.scene_map import SceneGrids
 from crosslook.explore.tiles import Tiles
+from crosslook.geo.block_store import NAME
 from crosslook.json_text import json_object
 from crosslook.storage import open_folder
 

@@ -18,12 +18,13 @@ from scipy.spatial.distance import pdist
 from crosslook.atlas.locate import locate, locate_from
 from crosslook.atlas.query import place_warnings
 from crosslook.atlas.settings import LocateSettings
-from crosslook.atlas.store import NAME, Atlas, open_atlas
+from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.errors import CrosslookError, InputError, MatchError, NotFoundError, SettingError
 from crosslook.explore.images import open_upload, reading_of
 from crosslook.explore.jobs import Job, Jobs
 from crosslook.explore.library import Library, Shown
 from crosslook.explore.placed import PlacedMatch, draw_search, write_place
+from crosslook.geo.block_store import NAME
 from crosslook.geo.grid import same_grid
 from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.json_text import json_object

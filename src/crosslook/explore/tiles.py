@@ -25,10 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.arrays import load_array
-from crosslook.atlas.store import Atlas, Block
+from crosslook.atlas.store import Atlas
 from crosslook.atomic import atomic_path
 from crosslook.errors import CrosslookError, NotFoundError
 from crosslook.explore.images import encoded, jpeg_of, png_of
+from crosslook.geo.block_store import Block
 from crosslook.geo.grid import from_lonlat, to_lonlat
 from crosslook.types import Mask
 

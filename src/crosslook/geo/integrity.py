@@ -18,7 +18,7 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -208,10 +208,22 @@ def are_stale(name: str, state: tuple[int, int]) -> bool:
     try:
         with quiet(), rasterio.open(name) as whole:
             beside = any(str(part).lower().endswith((".ovr", ".rrd")) for part in whole.files)
-            copied = beside or whole.driver not in _OF_THE_FORMAT
+            copied = beside or not _drivers(whole) <= set(_OF_THE_FORMAT)
             return bool(whole.count and copied) and _differ(name, whole)
     except RasterioError:
         return False  # who reads it says what is wrong
+
+
+def _drivers(whole: Any) -> set[str]:
+    """What reads the pixels: of a virtual raster, one file of each kind that it is made of."""
+    if whole.driver != "VRT":
+        return {whole.driver}
+    kinds = {Path(part).suffix.lower(): part for part in whole.files if part != whole.name}
+    found = set()
+    for part in kinds.values():
+        with suppress(RasterioError), rasterio.open(part) as file:
+            found.add(file.driver)
+    return found or {"VRT"}
 
 
 def _differ(name: str, whole: Any) -> bool:

@@ -10,7 +10,8 @@ from typing import cast
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from crosslook.errors import RasterError
+from crosslook.errors import InputError, RasterError
+from crosslook.geo.atlas_file import is_atlas, open_atlas_image
 from crosslook.geo.basemaps import find_basemaps
 from crosslook.geo.grid import shape_of
 from crosslook.geo.image import ImageFile, Reading, as_read, open_image
@@ -116,6 +117,8 @@ def open_optical(
 ) -> ImageFile:
     """Open an optical image; of a folder, a list or a STAC collection all files as one image.
 
+    An atlas is the basemap that it was built from.
+
     Parameters and errors are those of :func:`~crosslook.geo.image.open_image` and
     :func:`open_basemap`.
     """
@@ -124,6 +127,8 @@ def open_optical(
     if isinstance(place, list | tuple):
         return open_basemap(place, reading)
     one = cast(Place, place)
+    if is_atlas(one):
+        return open_atlas_image(one, reading)
     return open_basemap([one], reading) if _is_many(one) else open_image(one, "optical", reading)
 
 
@@ -171,6 +176,14 @@ def open_basemap(places: Sequence[Place], reading: Reading | None = None) -> Ima
     GridError
         If none has a place on the map.
     """
+    atlas = next((str(place) for place in places if is_atlas(place)), None)
+    if atlas is not None and len(places) == 1:
+        return open_atlas_image(places[0], reading)
+    if atlas is not None:
+        raise InputError(
+            f"'{atlas}' is an atlas, and a basemap by itself; name it alone, or build one atlas "
+            "of all files."
+        )
     found = find_basemaps(places)
     if len(found) == 1:
         return open_image(found[0], "optical", reading)

@@ -141,7 +141,8 @@ def rectified(data: Any, source: Recipe) -> Placed:
         return _by_polynomials(data, source)
     if count >= _FEWEST:
         placed = _by_points(data, source)
-        more = "; --height and --dem are not used, they serve rational polynomials alone"
+        option = "--height" if source.dem is None else "--dem"
+        more = f"; {option} does not change that place: it takes rational polynomials for that"
         return replace(placed, note=placed.note + more) if asked else placed
     points = "; three or more control points are needed for that, it has " + str(count)
     return Placed("nothing", note=points if count else "")

@@ -29,8 +29,11 @@ from crosslook.errors import (
 )
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_model
+from crosslook.geo.atlas_file import AtlasFile
+from crosslook.geo.block_store import NAME
 from crosslook.geo.grey import GreyImage
 from crosslook.geo.image import ImageFile, Reading, on_optical_grid, open_image
+from crosslook.geo.mosaic_file import MosaicFile, open_optical
 from crosslook.geo.raster import digest_of
 from crosslook.match.align import Fitting, align
 from crosslook.match.files import shift_preview
@@ -39,6 +42,14 @@ from crosslook.match.ncc import correlate, correlation_device, find_peaks, parab
 from crosslook.match.pair import ImagePair
 from crosslook.match.refine import InformationMeasure, information_measure
 from crosslook.match.relief import CLEAR_RATIO, HILLY_PX, Relief, measure_relief
+from crosslook.match.scene.misregistration import COLUMNS as TILE_COLUMNS
+from crosslook.match.scene.misregistration import WRITTEN as MAP_FILES
+from crosslook.match.scene.misregistration import (
+    Misregistration,
+    forget_map,
+    measure_misregistration,
+)
+from crosslook.match.scene.tiles import Engine, engine_of
 from crosslook.match.settings import AuditCall, AuditSettings, RegisterSettings
 from crosslook.match.starts import Start
 from crosslook.match.tie_points import Stage
@@ -46,6 +57,7 @@ from crosslook.match.transform import shift_by
 from crosslook.notebook import card, grid, image
 from crosslook.options import after_one, record
 from crosslook.progress import track
+from crosslook.storage import Place
 from crosslook.types import Array, Window
 from crosslook.written import beside, has_header, is_marked, refuse_foreign
 
@@ -123,6 +135,8 @@ class Audit:
         other's, and a miss for whoever counts them apart.
     too_small : tuple of str
         Those of ``failed`` that hold no shift of ``radius`` pixels.
+    maps : dict of scene to Misregistration
+        Of scenes larger than a working grid: the shift all over them.
     """
 
     rows: tuple[AuditRow, ...]
@@ -130,12 +144,14 @@ class Audit:
     failed: Mapping[str, str] = field(default_factory=dict)
     duplicates: tuple[tuple[str, ...], ...] = ()
     too_small: tuple[str, ...] = ()
+    maps: Mapping[str, Misregistration] = field(default_factory=dict)
 
     def summary(self) -> dict[str, float]:
         """Counts, and median and 90 % quantile of the shift over trusted scenes.
 
         ``relief_over_6_px`` counts the trusted scenes where relief spreads tie
-        points by more than that: there no one shift is the truth.
+        points by more than that: there no one shift is the truth. Where scenes were
+        mapped, their tiles are counted and summed up in the same words.
         """
         distance = [row.distance for row in self.rows if row.trusted]
         relief = [row.relief_px for row in self.rows if row.trusted]
@@ -147,6 +163,19 @@ class Audit:
             "relief_over_6_px": float(sum(value > HILLY_PX for value in relief)),
             "failed": float(len(self.failed)),
             "one_image_twice": float(sum(map(len, self.duplicates))),
+            **self._tile_summary(),
+        }
+
+    def _tile_summary(self) -> dict[str, float]:
+        if not self.maps:
+            return {}
+        distance = np.concatenate([one.distances for one in self.maps.values()])
+        return {
+            "mapped": float(len(self.maps)),
+            "tiles": float(sum(len(one.tiles) for one in self.maps.values())),
+            "tiles_trusted": float(len(distance)),
+            "tiles_median_px": float(np.median(distance)) if len(distance) else float("nan"),
+            "tiles_p90_px": float(np.quantile(distance, 0.9)) if len(distance) else float("nan"),
         }
 
     def write(self, out: str | Path, *, overwrite: bool = False) -> list[Path]:
@@ -154,6 +183,8 @@ class Audit:
 
         Scenes that failed are in ``failed.csv``, images that occur twice in
         ``duplicates.csv``, the trusted scene that is farthest off is ``worst.png``.
+        Of scenes with a map, ``tiles.csv`` has a line for each tile, and a folder named by the
+        scene ``quality.tif`` and ``report.html``.
         ``alignment.csv`` has ``scene,row,col`` for the trusted scenes alone;
         ``study --alignment FILE`` applies it. What an earlier audit left
         under these names is replaced or removed; a file of other origin is in the
@@ -162,16 +193,23 @@ class Audit:
         folder = Path(out)
         check_writable(folder)
         refuse_foreign(folder, WRITTEN, overwrite=overwrite)
+        for row in self.rows:
+            refuse_foreign(folder / row.scene, MAP_FILES, overwrite=overwrite)
+            forget_map(folder / row.scene)
+        for scene, one in self.maps.items():
+            one.write(folder / scene, scene)
         names = [one.name for one in fields(AuditRow)]
         table = [[_text(value) for value in asdict(row).values()] for row in self.rows]
         shifts = [[r.scene, f"{r.row:.3f}", f"{r.col:.3f}"] for r in self.rows if r.trusted]
         failed = [[scene, why] for scene, why in self.failed.items()]
         twice = [[n, scene] for n, scenes in enumerate(self.duplicates, 1) for scene in scenes]
+        tiles = [line for scene, one in self.maps.items() for line in one.lines(scene)]
         tables: dict[str, tuple[list[str], list[list[Any]]]] = {
             "audit.csv": (names, table),
             "alignment.csv": (["scene", "row", "col"], shifts),
             "failed.csv": (["scene", "reason"], failed),
             "duplicates.csv": (["image", "scene"], twice),
+            "tiles.csv": (list(TILE_COLUMNS), tiles),
         }
         for name, (header, lines) in tables.items():
             if lines or name in ("audit.csv", "alignment.csv"):
@@ -204,6 +242,7 @@ WRITTEN = {
     "alignment.csv": beside("audit.csv", _OURS),
     "failed.csv": beside("audit.csv", _OURS),
     "duplicates.csv": beside("audit.csv", _OURS),
+    "tiles.csv": has_header(TILE_COLUMNS),
     "worst.png": is_marked,
 }
 """All files of an audit, and how each tells that crosslook wrote it."""
@@ -259,6 +298,8 @@ def audit(pairs: Sequence[ScenePair], settings: AuditCall) -> Audit:
     A scene that cannot be measured is named in ``failed``; the others are
     measured all the same. Scenes of more than 4,096 pixels are measured in
     nine windows of 1,536; the median of those whose two measures agree is reported.
+    Those larger than 2,048 pixels, or all with ``spacing``, are mapped too: the shift is
+    measured in tiles all over them (:mod:`crosslook.match.scene.misregistration`).
 
     With ``out``, rows are saved there in ``audit.partial.json`` while the audit
     is under way, so that one that was stopped goes on; the file stays where
@@ -282,37 +323,60 @@ def audit(pairs: Sequence[ScenePair], settings: AuditCall) -> Audit:
     """
     if not pairs:
         raise InputError("no pair to audit. Give a folder or table with at least one scene.")
-    folder = None if settings.out is None else Path(settings.out)
-    if folder is not None:
-        check_writable(folder)
-        refuse_foreign(folder, WRITTEN, overwrite=settings.overwrite)
+    folder = _checked_out(pairs, settings)
+    engine = engine_of(settings, folder)
     correlation_device(settings.device)  # one that is not there is refused once, not by scene
-    reading = Reading.parse(settings.reading())
-    shift_features = open_model(settings.shift_features, settings)
-    extractors = shift_features, open_model(settings.part_features, settings)
+    extractors = (
+        open_model(settings.shift_features, settings), open_model(settings.part_features, settings)
+    )  # fmt: skip
     so_far = _RowsSoFar(folder, (record(settings, AuditSettings), *(e.key for e in extractors)))
     rows: dict[int, AuditRow] = {}
     failed: dict[str, CrosslookError] = {}
     holders: dict[str, list[str]] = {}  # scenes by the content of their images
+    maps: dict[str, Misregistration] = {}
     for number, pair in enumerate(track(pairs, "Auditing", total=len(pairs))):
         try:
             with threads.limited(settings.threads, in_pieces=True):
                 rows[number] = _row_of(pair, settings, extractors, so_far, holders)
+                maps |= _map_of(pair, settings, engine)
         except OutputError:  # no fault of the scene
             raise
         except CrosslookError as error:
             failed[pair.id] = error
     if not rows:
         raise next(iter(failed.values()))
-    reasons = {scene: str(error) for scene, error in failed.items()}
-    worst, twice = _worst(pairs, rows, reading), shared_images(holders)
     small = tuple(scene for scene, error in failed.items() if isinstance(error, TooSmallError))
-    result = Audit(tuple(rows.values()), worst, reasons, twice, small)
-    if folder is not None:
-        result.write(folder, overwrite=settings.overwrite)
-        if not failed:
-            so_far.finish()
+    result = Audit(
+        rows=tuple(rows.values()),
+        worst=_worst(pairs, rows, Reading.parse(settings.reading())),
+        failed={scene: str(error) for scene, error in failed.items()},
+        duplicates=shared_images(holders),
+        too_small=small,
+        maps=maps,
+    )
+    _write(result, folder, settings, so_far)
     return result
+
+
+def _write(result: Audit, folder: Path | None, settings: AuditCall, so_far: _RowsSoFar) -> None:
+    """Write the files of an audit; its rows so far stay where a scene has failed."""
+    if folder is None:
+        return
+    result.write(folder, overwrite=settings.overwrite)
+    if not result.failed:
+        so_far.finish()
+
+
+def _checked_out(pairs: Sequence[ScenePair], settings: AuditCall) -> Path | None:
+    """The folder of an audit; refused before any work where files of other origin are in it."""
+    if settings.out is None:
+        return None
+    folder = Path(settings.out)
+    check_writable(folder)
+    refuse_foreign(folder, WRITTEN, overwrite=settings.overwrite)
+    for pair in pairs:
+        refuse_foreign(folder / pair.id, MAP_FILES, overwrite=settings.overwrite)
+    return folder
 
 
 def _row_of(
@@ -323,7 +387,7 @@ def _row_of(
     holders: dict[str, list[str]],
 ) -> AuditRow:
     """Measure a scene, or find its row among those of an audit that was stopped."""
-    content = digest_of(pair.sar), digest_of(pair.optical)
+    content = digest_of(pair.sar), _digest_of_optical(pair.optical)
     for digest in content:
         holders.setdefault(digest, []).append(pair.id)
     key = so_far.key(content)
@@ -333,6 +397,28 @@ def _row_of(
         row = _measured(pair.id, images, settings, extractors)
         so_far.add(key, row)
     return row
+
+
+def _digest_of_optical(place: Place) -> str:
+    """SHA-256 of an optical image, or of all files that are one."""
+    source = open_optical(place).source
+    if isinstance(source, AtlasFile):  # it names all blocks by their checksums
+        return hashlib.sha256(source.store.folder.read(NAME)).hexdigest()
+    if not isinstance(source, MosaicFile):
+        return digest_of(place)
+    parts = [digest_of(part) for part in source.parts()]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _map_of(pair: ScenePair, settings: AuditCall, engine: Engine) -> dict[str, Misregistration]:
+    """The shift all over a scene, by its name; nothing of one that is not large."""
+    if not settings.has_map:
+        return {}
+    reading = Reading.parse(settings.reading())
+    images = open_image(pair.sar, "sar", reading), open_optical(pair.optical, reading)
+    out = None if settings.out is None else Path(settings.out) / pair.id
+    found = measure_misregistration(images, settings, out, engine)
+    return {} if found is None else {pair.id: found}
 
 
 def shared_images(holders: Mapping[str, list[str]]) -> tuple[tuple[str, ...], ...]:
@@ -358,7 +444,7 @@ def _worst(pairs: Sequence[ScenePair], rows: Mapping[int, AuditRow], reading: Re
 def _opened(pair: ScenePair, reading: Reading) -> tuple[ImageFile, ImageFile]:
     """SAR image on the optical grid, and the optical image."""
     sar = open_image(pair.sar, "sar", reading)
-    optical = open_image(pair.optical, "optical", reading)
+    optical = open_optical(pair.optical, reading)
     return on_optical_grid(sar, optical), optical
 
 

@@ -6,6 +6,7 @@ the same.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from crosslook.match.relief import HILLY_PX
@@ -50,6 +51,53 @@ def relief_hint(match: dict[str, Any]) -> str:
     return (
         f"tie points are displaced along one line by up to {extent * pixel:.0f} px, as over hills; "
         "--model auto compares a relief with the similarity, --model relief follows it"
+    )
+
+
+def heights_note(match: dict[str, Any], known: Mapping[str, str]) -> str:
+    """What an elevation model did for a match, and what of the sensor was known or assumed.
+
+    Parameters
+    ----------
+    match : dict
+        Content of ``match.json``.
+    known : dict of str to str
+        Where ``heading`` and ``incidence`` come from, of those that are known.
+    """
+    model = str((match.get("transform") or {}).get("model", ""))
+    settings = match.get("settings") or {}
+    if match["verdict"] == "no match" or not settings.get("dem") or "atlas" in settings:
+        return ""  # on an atlas heights place the query, and nothing more
+    if "scene" in match:
+        terrain = (match["scene"].get("geometry") or {}).get("terrain")
+        if terrain is None:
+            return (
+                "--dem: heights explain less than a tenth of what one map leaves, so no place "
+                "was moved by them"
+            )
+        return (
+            f"--dem: a metre of height displaces the ground by {terrain['px_per_metre']:g} px; "
+            "size and direction were fitted to tie points and may change over the swath. "
+            "Incidence and orbit of the product were not used"
+        )
+    relief = (match.get("geometry") or {}).get("relief")
+    if model != "relief" or relief is None or relief.get("px_per_metre") is None:
+        return "--dem: no model that follows heights predicts tie points clearly better"
+    incidence = known.get("incidence")
+    heading = known.get("heading")
+    size = (
+        "was fitted to tie points: the file says no incidence angle"
+        if incidence is None
+        else f"follows from the incidence angle ({incidence}), which is taken as one for all of it"
+    )
+    way = (
+        "the range is the line along which tie points spread: the file says no heading"
+        if heading is None
+        else f"the range follows from the heading ({heading}), of a sensor that looks to the right"
+    )
+    return (
+        f"--dem: a metre of height displaces the ground by {relief['px_per_metre']:g} px, which "
+        f"{size}; {way}"
     )
 
 

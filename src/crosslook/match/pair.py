@@ -2,65 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
-
-import cv2
-import numpy as np
 
 from crosslook import threads
 from crosslook.extract.base import Extractor
 from crosslook.geo.grey import GreyImage
 from crosslook.geo.image import ImageFile
+from crosslook.match.cached_image import CachedImage
 from crosslook.match.channels import Channels, dense_channels
 from crosslook.match.overlays import LeftOut
 from crosslook.match.transform import Transform, identity
 from crosslook.match.warp import warp
 from crosslook.match.working_grid import MARGIN, WorkingGrid, choose_grid
 from crosslook.progress import timer
-from crosslook.types import FloatArray
-
-_Value = TypeVar("_Value")
-_SAMPLE = 16_384  # pixels that say how frequent grey levels are
-_ENTRIES = 4096  # of a table from values to levels
-
-
-@dataclass(frozen=True, eq=False)
-class CachedImage(GreyImage):
-    """A grey image, and what is computed of it, once each.
-
-    The searches of one registration ask the same of its two images again and
-    again. Nobody may write into what is returned.
-    """
-
-    _cache: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
-
-    @classmethod
-    def of(cls, image: GreyImage) -> CachedImage:
-        """The image itself where it has a cache already."""
-        return image if isinstance(image, cls) else cls(image.values, image.valid, image.gaps)
-
-    def cached(self, key: Hashable, compute: Callable[[], _Value]) -> _Value:
-        """What ``compute`` gives, computed at the first call with this key."""
-        if key not in self._cache:
-            self._cache[key] = compute()
-        value: _Value = self._cache[key]
-        return value
-
-    def channels(self, extractor: Extractor) -> Channels:
-        """Its :func:`~crosslook.match.channels.dense_channels`."""
-        return self.cached(("channels", extractor), lambda: dense_channels(self, extractor))
-
-    def reduced(self, factor: int) -> CachedImage:
-        """Its means over blocks of ``factor`` pixels a side; itself for 1."""
-        if factor == 1:
-            return self
-        return self.cached(("reduced", factor), lambda: CachedImage.of(reduce_image(self, factor)))
-
-    def levels(self, blur: float, bins: int) -> FloatArray:
-        """Its :func:`grey_levels`."""
-        return self.cached(("levels", blur, bins), lambda: grey_levels(self, blur, bins))
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,39 +112,3 @@ def read_pair(
     return ImagePair(
         CachedImage.of(sar), CachedImage.of(optical), extractor, grid.start, grid, device, said
     )
-
-
-def grey_levels(image: GreyImage, blur: float, bins: int) -> FloatArray:
-    """Grey levels that are equally frequent, as floats in 0..bins - 1.
-
-    ``blur`` (pixels) softens speckle and aliasing first.
-    """
-    from crosslook.match.kernels_information import spread_levels
-
-    values = image.values
-    if blur > 0:
-        values = cv2.GaussianBlur(values, (0, 0), blur, borderType=cv2.BORDER_REFLECT_101)
-    sample = values[image.valid]
-    # Sorted at once: numpy parts an array for each quantile anew.
-    sample = np.sort(sample[:: max(1, len(sample) // _SAMPLE)])
-    edges = np.unique(sample[np.linspace(0, len(sample) - 1, 257).astype(np.int64)])
-    rank = np.linspace(0.0, bins - 1.001, len(edges))
-    low, high = float(edges[0]), float(edges[-1])
-    even = np.linspace(low, high, _ENTRIES)
-    scale = (_ENTRIES - 1) / max(high - low, 1e-12)
-    table = np.interp(even, edges, rank).astype(np.float32)
-    return spread_levels(np.ascontiguousarray(values), low, scale, table)
-
-
-def reduce_image(image: GreyImage, factor: int) -> GreyImage:
-    """Mean over blocks; one with an invalid pixel is invalid, of a thin gap with half of them."""
-    height, width = (length // factor * factor for length in image.shape)
-    size = (width // factor, height // factor)
-    values = cv2.resize(image.values[:height, :width], size, interpolation=cv2.INTER_AREA)
-    solid = image.known[:height, :width].astype(np.float32)
-    known = cv2.resize(solid, size, interpolation=cv2.INTER_AREA) > 0.999
-    if image.gaps is None:
-        return GreyImage(values, known)
-    solid = image.valid[:height, :width].astype(np.float32)
-    valid = known & (cv2.resize(solid, size, interpolation=cv2.INTER_AREA) >= 0.5)
-    return GreyImage(values, valid, known & ~valid)

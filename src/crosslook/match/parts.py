@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crosslook.geo.grey import GreyImage
+from crosslook.match.cached_image import CachedImage, reduce_image
 from crosslook.match.channels import dense_channels
 from crosslook.match.ncc import masked_planes
-from crosslook.match.pair import CachedImage, ImagePair, reduce_image
+from crosslook.match.pair import ImagePair
 from crosslook.match.pose_search import gradients
 from crosslook.match.transform import Transform, grid_points, scaling, shift_by
 from crosslook.match.warp import warp

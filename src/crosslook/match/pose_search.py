@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_extractor
 from crosslook.geo.grey import GreyImage
+from crosslook.match.cached_image import CachedImage, reduce_image
 from crosslook.match.channels import Channels, dense_channels
 from crosslook.match.ncc import (
     cosines,
@@ -30,7 +31,7 @@ from crosslook.match.ncc import (
     masked_products,
     place,
 )
-from crosslook.match.pair import CachedImage, ImagePair, reduce_image
+from crosslook.match.pair import ImagePair
 from crosslook.match.settings import TransformModel
 from crosslook.match.transform import (
     Transform,

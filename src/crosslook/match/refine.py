@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from crosslook.match.pair import CachedImage, ImagePair, grey_levels
+from crosslook.match.cached_image import CachedImage, grey_levels
+from crosslook.match.pair import ImagePair
 from crosslook.match.settings import TransformModel
 from crosslook.match.transform import (
     Transform,

@@ -131,17 +131,14 @@ def _on_scene(
     cannot follow.
     """
     from crosslook.match.scene.match import match_scene
-    from crosslook.match.scene.tiles import Engine
+    from crosslook.match.scene.tiles import engine_of
 
     if not matcher.is_refined or not settings.in_tiles:
         return found
     if not isinstance(settings, RegisterCall):
         return match_scene(found, settings)
-    workers = settings.workers or (2 if settings.engine == "ray" else 1)
     out = None if settings.out is None else Path(settings.out) / name
-    if settings.engine == "ray" and out is None:
-        raise SettingError("--engine ray needs --out: a folder that all workers reach.")
-    engine = Engine(settings.engine, workers, settings.ray_address)
+    engine = engine_of(settings, out)
     return match_scene(found, settings, out, engine)
 
 

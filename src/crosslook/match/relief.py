@@ -7,9 +7,10 @@ options say of the ground and of how the sensor looked at it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -473,6 +474,17 @@ def view_geometry(grid: WorkingGrid, settings: ReliefOptions) -> ViewGeometry:
         return ViewGeometry(direction)
     metres = mean_metres(optical.grid, centre[None]) * grid.factor
     return ViewGeometry(direction, float(1.0 / (np.tan(np.radians(incidence)) * metres)))
+
+
+def view_sources(sar: ImageFile, settings: Mapping[str, Any]) -> dict[str, str]:
+    """Which of ``heading`` and ``incidence`` is known, and from where; by name."""
+    out = {}
+    for name, tags in (("heading", _HEADING), ("incidence", _INCIDENCE)):
+        if settings.get(name) is not None:
+            out[name] = f"--{name}"
+        elif _number(sar, tags) is not None:
+            out[name] = f"a tag of {sar.name}"
+    return out
 
 
 def heights_on(working: WorkingGrid, shape: tuple[int, int], settings: ReliefOptions) -> Array:

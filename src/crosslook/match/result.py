@@ -34,11 +34,12 @@ from crosslook.match.files import (
     write_footprint,
     write_tie_points,
 )
-from crosslook.match.hints import HeldOut, held_out, relief_hint
+from crosslook.match.hints import HeldOut, heights_note, held_out, relief_hint
 from crosslook.match.lattice import FIELD_FILE, node_grid, write_lattice
 from crosslook.match.next_search import NextSearch, next_searches
 from crosslook.match.overlays import LeftOut
 from crosslook.match.placement import placement
+from crosslook.match.relief import view_sources
 from crosslook.match.scene.report import SceneReport, write_report
 from crosslook.match.scene.result import REPORT_FILE, SceneMatch
 from crosslook.match.scene.store import forget_tiles
@@ -148,6 +149,8 @@ class MatchResult:
                 f"{'right' if right > 0 else 'left'} fits nearly as well "
                 f"({self.repeats[0]['score']:.0%}), so no answer is more than uncertain"
             )
+        heights = heights_note(self._compared(), view_sources(self.sar, self.settings))
+        said += [heights] if heights else []
         first = [one.text.rstrip(".") for one in self.warnings]
         return (*first, *self.sar.notes, *self.optical.notes, *said)
 
@@ -288,6 +291,7 @@ class MatchResult:
             "evidence": {"relief": self.evidence.relief},
             "working_pixel": self.working_pixel,
             "settings": self.settings,
+            **({} if self.scene is None else {"scene": {"geometry": self.scene.geometry}}),
         }
 
     def write(self, out: str | Path, *, force: bool = False, overwrite: bool = False) -> list[Path]:

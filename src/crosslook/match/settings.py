@@ -304,7 +304,7 @@ class ApplyCall(OverwriteOption, ApplySettings):
     )
 
 
-class AuditSettings(SeedOption, ReadingOptions, ModelOptions):
+class AuditSettings(SceneOptions, SeedOption, ReadingOptions, ModelOptions):
     """How the alignment of pairs is measured."""
 
     radius: Annotated[float, Cli(metavar="PIXELS")] = Field(
@@ -316,9 +316,19 @@ class AuditSettings(SeedOption, ReadingOptions, ModelOptions):
     part_features: Annotated[str, Extractors(), Cli(metavar="SPEC")] = Field(
         default="hog:cell=4,blur=1", description="Features that give its rotation and relief."
     )
+    has_map: Annotated[bool, Cli(name="map")] = Field(
+        default=True,
+        description="Map the shift all over scenes that are larger than 2,048 pixels, in tiles.",
+    )
+
+    @model_validator(mode="after")
+    def _spacing_needs_a_map(self) -> Self:
+        if self.spacing is not None and not self.has_map:
+            raise SettingError("--spacing is of the map, which --no-map leaves out; drop one.")
+        return self
 
 
-class AuditCall(OverwriteOption, AuditSettings):
+class AuditCall(OverwriteOption, EngineOptions, AuditSettings):
     """The same, and where the files go."""
 
     out: Annotated[Path | str | None, Cli(metavar="FOLDER", needed=True)] = Field(

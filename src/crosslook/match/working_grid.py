@@ -11,6 +11,7 @@ from crosslook.geo.grey import GreyImage
 from crosslook.geo.grid import rim, window_of
 from crosslook.geo.image import Image, ImageFile, overlap
 from crosslook.geo.raster import RasterFile
+from crosslook.match.cached_image import shared_part
 from crosslook.match.overlays import LeftOut, leave_out
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform, identity, scaling, shift_by
@@ -77,7 +78,10 @@ class WorkingGrid:
         MatchError
             If one is constant or nodata.
         """
-        optical, theirs = _read_grey(self.optical, "optical", self.window, self.factor)
+        optical, theirs = shared_part(
+            self.optical, self.window, self.factor,
+            lambda: _read_grey(self.optical, "optical", self.window, self.factor),
+        )  # fmt: skip
         sar, ours = _read_grey(self.sar, "sar", self.part, self.sar_factor)
         offsets = self.frame_offsets if framed else []
         sar, optical, said = leave_out(sar, optical, (ours, theirs), offsets)

@@ -28,7 +28,7 @@ from crosslook.match.scene.consensus import find_inliers
 from crosslook.match.scene.field import View, fit_geometry, without_folds
 from crosslook.match.scene.plan import ScenePlan, plan_scene
 from crosslook.match.scene.store import PARTIAL, forget_tiles
-from crosslook.match.scene.tiles import Engine, TileJob, TileWorker, _content, match_tiles
+from crosslook.match.scene.tiles import Engine, StackJob, TileJob, TileWorker, _content, match_tiles
 from crosslook.match.settings import DEFAULT_EXTRACTOR, RegisterCall
 from crosslook.match.tie_points import no_tie_points
 from crosslook.match.transform import Transform, identity
@@ -63,7 +63,8 @@ def found_before(plan: ScenePlan) -> MatchResult:
 def result_of(**kind: bool) -> MatchResult:
     plan = bent(**kind).plan
     settings = RegisterCall(spacing=24, device="cpu")
-    return scene_match._assembled(found_before(plan), plan, values_of(**kind), {}, settings)
+    followed = scene_match.follow(plan, values_of(**kind), {}, settings)
+    return scene_match._assembled(found_before(plan), followed)
 
 
 def error_of(transform: Transform, *, along: bool = False) -> Array:
@@ -286,9 +287,9 @@ def test_a_tile_that_no_worker_of_a_cluster_can_read_is_named(
             raise RasterError("part of the file is damaged")
         return match(self, number)
 
-    def here(worker: type, job: TileJob, items: list[Any], *_: object) -> None:
+    def here(worker: type, job: StackJob, items: list[Any], *_: object) -> None:
         for item in items:
-            worker(job)({"tile": [item["tile"]]})
+            worker(job)({"group": [item["group"]]})
 
     monkeypatch.setattr(TileWorker, "match", broken)
     monkeypatch.setattr("crosslook.extract.ray_engine.run_on_ray", here)

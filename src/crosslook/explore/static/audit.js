@@ -75,7 +75,8 @@ export async function show(root, name, query) {
     state.timer = 0;
     if (!r) { fill(large, h("p", { class: "none" }, "Nothing to show.")); return; }
     const marks = h("div", { class: "row" }, [["good", "Good"], ["bad", "Bad"]].map(([m, t]) => h("button", { class: audit.marks[r.scene] === m ? "" : "second", "aria-pressed": audit.marks[r.scene] === m, onclick: () => mark(audit.marks[r.scene] === m ? "" : m) }, t)),
-      audit.pairs ? h("button", { class: "second", onclick: flicker }, "Flicker by itself") : null);
+      audit.pairs ? h("button", { class: "second", onclick: flicker }, "Flicker by itself") : null,
+      audit.mapped.includes(r.scene) ? h("a", { class: "button second", target: "_blank", rel: "noopener", href: `${base}/report?scene=${encodeURIComponent(r.scene)}` }, "Map of the shift") : null);
     fill(large, h("div", { class: "title" }, h("h2", {}, r.scene), h("span", { class: `badge ${r.trusted === 1 ? "good" : "unsure"}` }, r.trusted === 1 ? "trusted" : "not trusted")),
       audit.pairs ? h("button", { class: "two", "aria-label": "Show the other image", onclick: swap }, h("img", { class: "optical", src: image(r.scene, "optical"), alt: "Optical image" }), h("img", { class: "sar", src: image(r.scene, "sar"), alt: "SAR image on the same pixels" }), h("span", { class: "which" })) : h("p", { class: "none" }, "Name the set of pairs to crosslook explore too, and its images are shown here."),
       h("div", { class: "about" }, marks, h("dl", { class: "facts" }, plainly(r))));

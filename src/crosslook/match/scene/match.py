@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -69,22 +69,52 @@ def match_scene(
             job = TileJob.of(plan, extractor, settings, store)
             values, failed = match_tiles(job, engine or Engine())
         with timer("field"):
-            result = _assembled(found, plan, values, failed, settings)
+            result = _assembled(found, follow(plan, values, failed, settings))
     spent = {name: value for name, value in found.timings.items() if name != "total"} | seconds
     return replace(result, timings={**spent, "total": sum(spent.values())})
 
 
-def _assembled(
-    found: MatchResult,
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """What the tiles of a scene say.
+
+    Attributes
+    ----------
+    transform : Transform
+        SAR pixels to optical pixels, the field included.
+    points : TiePoints
+        In pixels of the files.
+    scene : SceneMatch
+    held_out : float64 array, shape (n,)
+        How far inliers lie from the map that was fitted without their block, optical pixels.
+    """
+
+    transform: Transform
+    points: TiePoints
+    scene: SceneMatch
+    held_out: Array
+
+
+def follow(
     plan: ScenePlan,
     values: FloatArray,
     failed: dict[int, str],
     settings: RegisterSettings,
-) -> MatchResult:
-    """The result of the scene from the displacements of all nodes."""
+) -> Followed | None:
+    """The map of a scene from the displacements of all nodes; None where no two tie points agree.
+
+    Parameters
+    ----------
+    plan : ScenePlan
+    values : float32 array, shape (h, w, fields)
+        As :func:`~crosslook.match.scene.tiles.match_tiles` gives it.
+    failed : dict of int to str
+        Tiles that could not be read, and why.
+    settings : RegisterSettings
+    """
     nodes = find_inliers(values, plan)
     if not nodes.inlier.any():
-        return found
+        return None
     at = (plan.positions(Window.whole(plan.shape)) - plan.window.corner) / plan.factor
     heights = None if settings.dem is None else heights_of(plan, settings.dem, plan.step)
     view = View(_direction(plan, settings), heights)
@@ -97,19 +127,26 @@ def _assembled(
     scene = SceneMatch(
         base, plan.factor, quality_of(plan, nodes, geometry, linear), tiles, geometry.summary
     )
+    held = geometry.held_out[np.isfinite(geometry.held_out)] * plan.factor
+    return Followed(transform, _tie_points(plan, nodes), scene, held)
+
+
+def _assembled(found: MatchResult, followed: Followed | None) -> MatchResult:
+    """The result of the scene; that of the working grid where tiles say nothing."""
+    if followed is None:
+        return found
     result = replace(
         found,
-        transform=transform,
-        tie_points=_tie_points(plan, nodes),
-        scene=scene,
+        transform=followed.transform,
+        tie_points=followed.points,
+        scene=followed.scene,
     )
-    if all(tile.verdict != "match" for tile in tiles):
+    if all(tile.verdict != "match" for tile in followed.scene.tiles):
         return result
-    held = geometry.held_out[np.isfinite(geometry.held_out)] * plan.factor
     return replace(
         result,
-        expected_error_px=round(float(np.quantile(held, 0.68)), 3),
-        error_bound_px=round(float(np.quantile(held, 0.95)), 3),
+        expected_error_px=round(float(np.quantile(followed.held_out, 0.68)), 3),
+        error_bound_px=round(float(np.quantile(followed.held_out, 0.95)), 3),
     )
 
 

@@ -20,6 +20,7 @@ TILE_PIXELS = 1536
 REACH = 60.0
 """Pixels of the matched grid within which the first stage searches, where nothing narrows it."""
 
+_SNAP = 8  # nodes: the window begins and ends at multiples of so many
 _CELL = 6
 _MARGIN = 8  # pixels read beyond what is needed, for interpolation
 _BYTES, _BASE_BYTES = 150, 450 << 20  # that a pixel of a tile takes while it is matched
@@ -163,8 +164,19 @@ def plan_scene(
     factor, sar_factor = factors_of(images, base)
     cells = SPACING if spacing is None else max(_CELL, round(spacing / factor / _CELL) * _CELL)
     ring = base(rim(sar.grid))
-    window = Window.around(ring.min(axis=0), ring.max(axis=0)).clip(optical.shape)
+    window = _on_lattice(Window.around(ring.min(axis=0), ring.max(axis=0)), _SNAP * cells * factor)
+    window = window.clip(optical.shape)
     return ScenePlan(sar, optical, base, start, factor, sar_factor, window, cells, reach)
+
+
+def _on_lattice(window: Window, step: int) -> Window:
+    """The window and what is around it, up to whole steps of the optical image.
+
+    So that dates whose footprints lie a few pixels apart have the same tiles.
+    """
+    row, col = (low // step * step for low in window.corner)
+    bottom, right = (-(-high // step) * step for high in (window.bottom, window.right))
+    return Window(row, col, bottom - row, right - col)
 
 
 def factors_of(images: tuple[ImageFile, ImageFile], base: Transform) -> tuple[int, int]:

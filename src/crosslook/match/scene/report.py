@@ -54,6 +54,10 @@ class SceneReport:
         The optical image under the SAR image, and that warped onto it.
     verdict, confidence : str
     notes : sequence of str
+    former : str
+        What the map is called that ``scene.base`` is.
+    badge : str
+        What is written beside the title; verdict and confidence where it is empty.
     """
 
     sar: ImageFile
@@ -65,6 +69,8 @@ class SceneReport:
     verdict: str
     confidence: str
     notes: Sequence[str] = ()
+    former: str = "One map"
+    badge: str = ""
 
     @property
     def window(self) -> Window:
@@ -112,7 +118,8 @@ def write_report(path: Path, report: SceneReport) -> None:
     text = Template(_TEMPLATE.read_text(encoding="utf-8"), autoescape=True).render(
         title=f"{report.sar.name} on {report.optical.name}",
         verdict=report.verdict,
-        confidence=report.confidence,
+        badge=report.badge or f"{report.verdict}, confidence {report.confidence}",
+        former=report.former,
         figures=_figures(report, lengths, tile),
         words=dict(zip(("before", "after"), (_median(one, tile) for one in lengths), strict=True)),
         plots=plots,
@@ -150,7 +157,7 @@ def _figures(report: SceneReport, lengths: Sequence[Array], tile: Array) -> list
     known = np.isfinite(scene.quality.std)
     rows = [
         ("Tie points", f"{agree:,}", f"of {total:,} found agree with their neighbours"),
-        ("One map leaves", _px(lengths[0]), "median distance of tie points"),
+        (f"{report.former} leaves", _px(lengths[0]), "median distance of tie points"),
         ("The map taken leaves", _px(lengths[1]), "of tie points that it was fitted to"),
         (
             "Held-out tie points",

@@ -8,6 +8,7 @@ the ground, and all of them lie on one lattice.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from crosslook.errors import MatchError
 from crosslook.extract.base import Extractor
 from crosslook.extract.registry import open_extractor
 from crosslook.geo.grey import GreyImage
+from crosslook.match.cached_image import CachedImage
 from crosslook.match.channels import Channels, dense_channels
 from crosslook.match.ncc import correlate_shifts, find_peaks
 from crosslook.match.scene.plan import ScenePlan, halo_of
@@ -117,12 +119,18 @@ def match_tile(plan: ScenePlan, nodes: Window, fine: Extractor) -> FloatArray:
     out = np.full((*around.shape, len(FIELDS)), np.nan, np.float32)
     images = _read(plan, around)
     if images is not None:
-        coarse = open_extractor(COARSE)
-        fixed = [dense_channels(images.optical, one) for one in (coarse, fine)]
+        coarse = _coarse()
+        fixed = [CachedImage.of(images.optical).channels(one) for one in (coarse, fine)]
         if all(one.valid.any() for one in fixed):
             _search(plan, around, images, (coarse, fine), (fixed[0], fixed[1]), out)
     inner = slice(halo, halo + nodes.height), slice(halo, halo + nodes.width)
     return out[inner]
+
+
+@cache
+def _coarse() -> Extractor:
+    """One for all tiles, by which what is computed of an image is found again."""
+    return open_extractor(COARSE)
 
 
 def _read(plan: ScenePlan, around: Window) -> TileImages | None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -22,14 +22,17 @@ import numpy as np
 
 from crosslook import threads
 from crosslook._version import __version__
-from crosslook.errors import CrosslookError, OutputError
+from crosslook.errors import CrosslookError, OutputError, SettingError
 from crosslook.extract.base import Extractor
+from crosslook.geo.atlas_file import AtlasFile
 from crosslook.geo.image import ImageFile
 from crosslook.geo.mosaic_file import MosaicFile
 from crosslook.geo.raster import RasterFile
+from crosslook.match.cached_image import sharing
 from crosslook.match.matchers import open_features
 from crosslook.match.scene.plan import ScenePlan
 from crosslook.match.scene.tile import FIELDS, STAGES, match_tile
+from crosslook.match.settings import EngineOptions
 from crosslook.options import ModelOptions
 from crosslook.progress import track
 from crosslook.storage import Folder, Place, open_folder, state_of
@@ -87,7 +90,7 @@ class TileJob:
 def _content(image: ImageFile) -> list[Any]:
     """What tells one image, and how it is read, from another."""
     source, mask = image.source, image.mask
-    if isinstance(source, RasterFile | MosaicFile):
+    if isinstance(source, RasterFile | MosaicFile | AtlasFile):
         files = [*source.parts(), *(mask.parts() if mask is not None else ())]
         pixels: list[Any] = [[str(one), *_state(one)] for one in files]
     else:
@@ -108,12 +111,24 @@ def _state(place: Place) -> tuple[int, int]:
         return (0, 0)
 
 
+_opened: dict[str, Extractor] = {}
+
+
+def _features(job: TileJob) -> Extractor:
+    """The features of a job, the same object for all dates of a stack."""
+    key = repr((job.extractor, job.models))
+    if key not in _opened:
+        _opened.clear()
+        _opened[key] = open_features(job.extractor, job.models)
+    return _opened[key]
+
+
 class TileWorker:
     """Opens the features once, then matches tile after tile."""
 
     def __init__(self, job: TileJob) -> None:
         self.job = job
-        self.extractor = open_features(job.extractor, job.models)
+        self.extractor = _features(job)
         self.folder = open_folder(job.store)
         self.tiles = job.plan.tiles
 
@@ -146,24 +161,74 @@ def _to_bytes(values: FloatArray) -> bytes:
     return file.getvalue()
 
 
-_worker: TileWorker | None = None
+@dataclass(frozen=True, eq=False)
+class StackJob:
+    """Tiles of the dates of a stack, those on one part of the optical image together.
+
+    Attributes
+    ----------
+    jobs : tuple of TileJob
+        One for each date; one alone of a single pair.
+    groups : tuple of tuple of (int, int)
+        Job and tile of what is matched one after the other by one worker, which reads the
+        optical image once for all of them.
+    """
+
+    jobs: tuple[TileJob, ...]
+    groups: tuple[tuple[tuple[int, int], ...], ...]
+
+    @classmethod
+    def of(cls, jobs: Sequence[TileJob]) -> StackJob:
+        """All that is not done yet."""
+        parts: dict[tuple[Window, int], list[tuple[int, int]]] = {}
+        for number, job in enumerate(jobs):
+            folder = open_folder(job.store)
+            for k, tile in enumerate(job.plan.tiles):
+                if not folder.has(job.name_of(k)):
+                    part = job.plan.pixels(tile), job.plan.factor
+                    parts.setdefault(part, []).append((number, k))
+        return cls(tuple(jobs), tuple(map(tuple, parts.values())))
 
 
-def _start(job: TileJob) -> None:
+class StackWorker:
+    """Matches the tiles of one group after the other."""
+
+    def __init__(self, stack: StackJob) -> None:
+        self.stack = stack
+        self.workers = tuple(map(TileWorker, stack.jobs))
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Match and store the groups of a batch; what cannot be read is left out."""
+        for number in map(int, batch["group"]):
+            self.store(number)
+        return batch
+
+    def store(self, number: int) -> list[tuple[int, int, str]]:
+        """Match and store a group; job, tile and the words of an error, of what cannot be read."""
+        failed = []
+        with sharing():
+            for job, tile in self.stack.groups[number]:
+                try:
+                    self.workers[job].store(tile)
+                except OutputError:
+                    raise
+                except CrosslookError as error:
+                    failed.append((job, tile, str(error)))
+        return failed
+
+
+_worker: StackWorker | None = None
+
+
+def _start(stack: StackJob) -> None:
     global _worker  # one a process
-    _worker = TileWorker(job)
+    _worker = StackWorker(stack)
 
 
-def _one(number: int) -> tuple[int, str]:
-    """Match a tile in a worker process; the words of an error where it cannot be."""
+def _one(number: int) -> tuple[int, list[tuple[int, int, str]]]:
+    """Match a group in a worker process."""
     assert _worker is not None
-    try:
-        _worker.store(number)
-    except OutputError:
-        raise
-    except CrosslookError as error:
-        return number, str(error)
-    return number, ""
+    return number, _worker.store(number)
 
 
 @dataclass(frozen=True)
@@ -173,6 +238,20 @@ class Engine:
     name: str = "local"
     workers: int = 1
     address: str | None = None
+
+
+def engine_of(settings: EngineOptions, out: Path | str | None = None) -> Engine:
+    """Where tiles are matched, as the settings ask for.
+
+    Raises
+    ------
+    SettingError
+        If a cluster is requested and no folder that all workers reach.
+    """
+    if settings.engine == "ray" and out is None:
+        raise SettingError("--engine ray needs --out: a folder that all workers reach.")
+    workers = settings.workers or (2 if settings.engine == "ray" else 1)
+    return Engine(settings.engine, workers, settings.ray_address)
 
 
 def match_tiles(job: TileJob, engine: Engine) -> tuple[FloatArray, dict[int, str]]:
@@ -185,24 +264,40 @@ def match_tiles(job: TileJob, engine: Engine) -> tuple[FloatArray, dict[int, str
     failed : dict of int to str
         Tiles whose pixels could not be read, and why; the others are there.
     """
-    folder, tiles = open_folder(job.store), job.plan.tiles
-    left = [n for n in range(len(tiles)) if not folder.has(job.name_of(n))]
-    failed: dict[int, str] = {}
-    if engine.name == "ray" and left:
-        failed = _by_ray(job, left, engine)
-    elif engine.workers > 1 and len(left) > 1:
-        failed = _by_processes(job, left, min(engine.workers, len(left)))
-    elif left:
-        _start(job)
-        for number in track(left, "Matching tiles"):
-            _, words = _one(number)
-            if words:
-                failed[number] = words
+    return match_stack([job], engine)[0]
+
+
+def match_stack(jobs: Sequence[TileJob], engine: Engine) -> list[tuple[FloatArray, dict[int, str]]]:
+    """Match all tiles of several dates that are not done yet; of each as :func:`match_tiles`."""
+    stack = StackJob.of(jobs)
+    failed: dict[tuple[int, int], str] = {}
+    if stack.groups:
+        by = _by_ray if engine.name == "ray" else _here
+        if engine.name != "ray" and min(engine.workers, len(stack.groups)) > 1:
+            by = _by_processes
+        failed = {(job, tile): words for job, tile, words in by(stack, engine)}
+    return [
+        _gathered(job, {tile: words for (k, tile), words in failed.items() if k == number})
+        for number, job in enumerate(jobs)
+    ]
+
+
+def _gathered(job: TileJob, failed: dict[int, str]) -> tuple[FloatArray, dict[int, str]]:
+    """The nodes of a date from its tiles."""
+    folder = open_folder(job.store)
     values = np.full((*job.plan.shape, len(FIELDS)), np.nan, np.float32)
-    for number, tile in enumerate(tiles):
+    for number, tile in enumerate(job.plan.tiles):
         if number not in failed:
             values[tile.slices] = _loaded(folder, job, number)
     return values, failed
+
+
+def _here(stack: StackJob, _: Engine) -> list[tuple[int, int, str]]:
+    _start(stack)
+    failed: list[tuple[int, int, str]] = []
+    for number in track(range(len(stack.groups)), "Matching tiles"):
+        failed += _one(number)[1]
+    return failed
 
 
 def _loaded(folder: Folder, job: TileJob, number: int) -> FloatArray:
@@ -218,25 +313,26 @@ def _loaded(folder: Folder, job: TileJob, number: int) -> FloatArray:
     return np.asarray(values, np.float32)
 
 
-def _by_processes(job: TileJob, left: list[int], workers: int) -> dict[int, str]:
-    """Match tiles in processes; one that dies costs the tiles that it had."""
-    failed: dict[int, str] = {}
-    waiting, restarts = list(left), 0
-    progress = iter(track(range(len(left)), "Matching tiles"))
+def _by_processes(stack: StackJob, engine: Engine) -> list[tuple[int, int, str]]:
+    """Match groups in processes; one that dies costs the groups that it had."""
+    failed: list[tuple[int, int, str]] = []
+    waiting, restarts = list(range(len(stack.groups))), 0
+    workers = min(engine.workers, len(waiting))
+    progress = iter(track(range(len(waiting)), "Matching tiles"))
     while waiting:
         done: list[int] = []
         try:
-            for number, words in _through_pool(job, waiting, workers):
+            for number, words in _through_pool(stack, waiting, workers):
                 next(progress, None)
                 done.append(number)
-                if words:
-                    failed[number] = words
+                failed += words
         except BrokenProcessPool:
             restarts = 0 if done else restarts + 1
             if restarts > _MOST_RESTARTS:
+                most = max(job.plan.tile_bytes for job in stack.jobs)
                 raise OutputError(
                     f"{workers} processes died {restarts} times in a row; with less than "
-                    f"{job.plan.tile_bytes >> 20} MiB for each, use fewer --workers."
+                    f"{most >> 20} MiB for each, use fewer --workers."
                 ) from None
         finished = set(done)
         waiting = [n for n in waiting if n not in finished]
@@ -244,11 +340,13 @@ def _by_processes(job: TileJob, left: list[int], workers: int) -> dict[int, str]
     return failed
 
 
-def _through_pool(job: TileJob, waiting: list[int], workers: int) -> Iterator[tuple[int, str]]:
+def _through_pool(
+    stack: StackJob, waiting: list[int], workers: int
+) -> Iterator[tuple[int, list[tuple[int, int, str]]]]:
     """Results of one pool, as they come; BrokenProcessPool where a process dies."""
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start, (job,))
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start, (stack,))
     try:
-        under_way: set[Future[tuple[int, str]]] = {pool.submit(_one, n) for n in waiting}
+        under_way = {pool.submit(_one, n) for n in waiting}
         while under_way:
             ready, under_way = wait(under_way, return_when=FIRST_COMPLETED)
             broken = None
@@ -263,23 +361,22 @@ def _through_pool(job: TileJob, waiting: list[int], workers: int) -> Iterator[tu
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _by_ray(job: TileJob, left: list[int], engine: Engine) -> dict[int, str]:
-    """Match tiles on a cluster; what is missing afterwards is tried here, which says why."""
+def _by_ray(stack: StackJob, engine: Engine) -> list[tuple[int, int, str]]:
+    """Match groups on a cluster; what is missing afterwards is tried here, which says why."""
     from crosslook.extract.ray_engine import run_on_ray
 
-    items = [{"tile": number} for number in left]
-    run_on_ray(TileWorker, job, items, "Matching tiles (ray)", engine.workers, engine.address)
-    folder = open_folder(job.store)
-    failed: dict[int, str] = {}
-    missing = [number for number in left if not folder.has(job.name_of(number))]
-    if missing:
-        _start(job)
-    for number in missing:
+    items = [{"group": number} for number in range(len(stack.groups))]
+    run_on_ray(StackWorker, stack, items, "Matching tiles (ray)", engine.workers, engine.address)
+    left = StackJob.of(stack.jobs)
+    failed: list[tuple[int, int, str]] = []
+    if left.groups:
+        _start(left)
+    for number, group in enumerate(left.groups):
         _, words = _one(number)
-        if not words:
+        if len(words) < len(group):
             raise OutputError(
-                f"{len(missing)} tiles are missing in {job.store} after the Ray run. Check that "
-                "all workers reach the folder, then run again."
+                f"{len(left.groups)} tiles are missing in {stack.jobs[0].store} after the Ray "
+                "run. Check that all workers reach the folder, then run again."
             )
-        failed[number] = words
+        failed += words
     return failed
