@@ -301,9 +301,8 @@ def audit(pairs: Sequence[ScenePair], settings: AuditCall) -> Audit:
     Those larger than 2,048 pixels, or all with ``spacing``, are mapped too: the shift is
     measured in tiles all over them (:mod:`crosslook.match.scene.misregistration`).
 
-    With ``out``, rows are saved there in ``audit.partial.json`` while the audit
-    is under way, so that one that was stopped goes on; the file stays where
-    scenes failed, for the next try, and is removed otherwise.
+    With ``out``, rows are saved there in ``audit.partial.json``, so that an audit that was
+    stopped goes on; the file stays where scenes failed, for the next try.
 
     Parameters
     ----------
@@ -316,8 +315,7 @@ def audit(pairs: Sequence[ScenePair], settings: AuditCall) -> Audit:
     InputError
         If there is no pair.
     GridError, MatchError, RasterError
-        If no scene at all can be measured: no overlap, smaller than four
-        times ``radius``, constant, nodata or unreadable.
+        If no scene at all can be measured, as where all are constant or too small.
     OutputError
         If ``out`` cannot be written, or holds files of other origin.
     """
@@ -326,9 +324,7 @@ def audit(pairs: Sequence[ScenePair], settings: AuditCall) -> Audit:
     folder = _checked_out(pairs, settings)
     engine = engine_of(settings, folder)
     correlation_device(settings.device)  # one that is not there is refused once, not by scene
-    extractors = (
-        open_model(settings.shift_features, settings), open_model(settings.part_features, settings)
-    )  # fmt: skip
+    extractors = _features(settings)
     so_far = _RowsSoFar(folder, (record(settings, AuditSettings), *(e.key for e in extractors)))
     rows: dict[int, AuditRow] = {}
     failed: dict[str, CrosslookError] = {}
@@ -356,6 +352,12 @@ def audit(pairs: Sequence[ScenePair], settings: AuditCall) -> Audit:
     )
     _write(result, folder, settings, so_far)
     return result
+
+
+def _features(settings: AuditCall) -> tuple[Extractor, Extractor]:
+    """The features of the shift, and those of the parts of a scene."""
+    shift, part = settings.shift_features, settings.part_features
+    return open_model(shift, settings), open_model(part, settings)
 
 
 def _write(result: Audit, folder: Path | None, settings: AuditCall, so_far: _RowsSoFar) -> None:
