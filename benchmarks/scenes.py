@@ -5,6 +5,7 @@
     python benchmarks/scenes.py FOLDER --only floor,scale,workers [--size 10980]
     python benchmarks/scenes.py FOLDER --only wide
     python benchmarks/scenes.py FOLDER --only killed,broken [--size 4096]
+    python benchmarks/scenes.py FOLDER --only stack [--size 2048]
     python benchmarks/scenes.py FOLDER --only mosaics --sentinel SENTINEL
     python benchmarks/scenes.py FOLDER --only safe [--size 25000] [--rows 4096]
 
@@ -44,6 +45,7 @@ from scenes_cases import (
 )
 from scenes_peers import PEERS, Grey, Points
 from scenes_real import mosaics, safe
+from scenes_stack import stack
 
 TEMPLATES, TIMED = 29_000, 1000
 TEMPLATE, RADIUS, CHANNELS, TILE = 96, 32, 5, 1024
@@ -283,8 +285,16 @@ def workers(given: argparse.Namespace) -> None:
 SECTIONS: dict[str, Callable[[argparse.Namespace], None]] = {
     "accuracy": accuracy, "peers": peers, "floor": floor, "scale": scale, "workers": workers,
     "wide": wide, "killed": killed, "broken": broken, "mosaics": mosaics, "safe": safe,
+    "stack": stack,
 }  # fmt: skip
-SIZES = {"peers": 4096, "killed": 4096, "broken": 3072, "safe": 25_000, "wide": 16_000}
+SIZES = {
+    "stack": 2048,
+    "peers": 4096,
+    "killed": 4096,
+    "broken": 3072,
+    "safe": 25_000,
+    "wide": 16_000,
+}
 """Rows of a scene where no ``--size`` is given and 10,980 is not meant."""
 
 

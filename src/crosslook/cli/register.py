@@ -44,6 +44,11 @@ class RegisterInputs(PairsOptions):
         "files, a folder of them, STAC items or an atlas are one basemap. Or pairs as for study: "
         "folder, table or public set.",
     )
+    stack: bool = Field(
+        default=False,
+        description="All images but the last are SAR images, as of several dates; each is brought "
+        "onto the last.",
+    )
     dry_run: bool = Field(
         default=False,
         description="Say how a scene would be cut, and what memory and time that takes; no more.",
@@ -73,6 +78,9 @@ def register(inputs: RegisterInputs, settings: RegisterCall) -> None:
     from crosslook.match import register as registering
 
     out = Path(settings.out or "")
+    if inputs.stack:
+        _register_stack(inputs, settings, out)
+        return
     if len(inputs.images) >= 2:
         if inputs.layout != "auto" or inputs.skip_incomplete:
             name = "--layout" if inputs.layout != "auto" else "--skip-incomplete"
@@ -104,6 +112,25 @@ def register(inputs: RegisterInputs, settings: RegisterCall) -> None:
     finish_batch(
         results, items, out, settings, skip_small=skip, incomplete=() if skip else incomplete
     )
+
+
+def _register_stack(inputs: RegisterInputs, settings: RegisterCall, out: Path) -> None:
+    """Bring SAR images onto one optical image, as pairs that share it."""
+    from crosslook.data.layouts import stem_of
+    from crosslook.data.pairs import ScenePair
+    from crosslook.match.register import register_all
+
+    if inputs.layout != "auto" or inputs.skip_incomplete or inputs.dry_run:
+        raise SettingError("--stack goes with no --layout, --skip-incomplete or --dry-run.")
+    if len(inputs.images) < 2:
+        raise SettingError("--stack needs one SAR image or more, and the optical image last.")
+    *dates, optical = inputs.images
+    names = [stem_of(name_of(sar)) for sar in dates]
+    if len(set(names)) < len(names):
+        raise SettingError("two SAR images of the stack have one name; rename one of them.")
+    pairs = [ScenePair(name, name, sar, optical) for name, sar in zip(names, dates, strict=True)]
+    items = [Item(name, out / name) for name in names]
+    finish_batch(register_all(pairs, settings), items, out, settings)
 
 
 def _plan_words(plan: ScenePlan, is_tiled: bool, settings: RegisterCall) -> str:

@@ -301,8 +301,9 @@ def audit(pairs: Sequence[ScenePair], settings: AuditCall) -> Audit:
     Those larger than 2,048 pixels, or all with ``spacing``, are mapped too: the shift is
     measured in tiles all over them (:mod:`crosslook.match.scene.misregistration`).
 
-    With ``out``, rows are saved there in ``audit.partial.json``, so that an audit that was
-    stopped goes on; the file stays where scenes failed, for the next try.
+    With ``out``, rows are saved there in ``audit.partial.json`` while the audit
+    is under way, so that one that was stopped goes on; the file stays where
+    scenes failed, for the next try, and is removed otherwise.
 
     Parameters
     ----------
@@ -315,7 +316,8 @@ def audit(pairs: Sequence[ScenePair], settings: AuditCall) -> Audit:
     InputError
         If there is no pair.
     GridError, MatchError, RasterError
-        If no scene at all can be measured, as where all are constant or too small.
+        If no scene at all can be measured: no overlap, smaller than four
+        times ``radius``, constant, nodata or unreadable.
     OutputError
         If ``out`` cannot be written, or holds files of other origin.
     """
@@ -324,40 +326,49 @@ def audit(pairs: Sequence[ScenePair], settings: AuditCall) -> Audit:
     folder = _checked_out(pairs, settings)
     engine = engine_of(settings, folder)
     correlation_device(settings.device)  # one that is not there is refused once, not by scene
-    extractors = _features(settings)
+    extractors = (
+        open_model(settings.shift_features, settings), open_model(settings.part_features, settings)
+    )  # fmt: skip
     so_far = _RowsSoFar(folder, (record(settings, AuditSettings), *(e.key for e in extractors)))
-    rows: dict[int, AuditRow] = {}
-    failed: dict[str, CrosslookError] = {}
-    holders: dict[str, list[str]] = {}  # scenes by the content of their images
-    maps: dict[str, Misregistration] = {}
+    found = _Found()
     for number, pair in enumerate(track(pairs, "Auditing", total=len(pairs))):
         try:
             with threads.limited(settings.threads, in_pieces=True):
-                rows[number] = _row_of(pair, settings, extractors, so_far, holders)
-                maps |= _map_of(pair, settings, engine)
+                row = _row_of(pair, settings, extractors, so_far, found.holders)
+                found.rows[number] = row
+                found.maps |= _map_of(pair, settings, engine)
         except OutputError:  # no fault of the scene
             raise
         except CrosslookError as error:
-            failed[pair.id] = error
-    if not rows:
-        raise next(iter(failed.values()))
-    small = tuple(scene for scene, error in failed.items() if isinstance(error, TooSmallError))
-    result = Audit(
-        rows=tuple(rows.values()),
-        worst=_worst(pairs, rows, Reading.parse(settings.reading())),
-        failed={scene: str(error) for scene, error in failed.items()},
-        duplicates=shared_images(holders),
-        too_small=small,
-        maps=maps,
-    )
+            found.failed[pair.id] = error
+    if not found.rows:
+        raise next(iter(found.failed.values()))
+    result = found.audit(_worst(pairs, found.rows, Reading.parse(settings.reading())))
     _write(result, folder, settings, so_far)
     return result
 
 
-def _features(settings: AuditCall) -> tuple[Extractor, Extractor]:
-    """The features of the shift, and those of the parts of a scene."""
-    shift, part = settings.shift_features, settings.part_features
-    return open_model(shift, settings), open_model(part, settings)
+@dataclass
+class _Found:
+    """What an audit has measured so far."""
+
+    rows: dict[int, AuditRow] = field(default_factory=dict)
+    failed: dict[str, CrosslookError] = field(default_factory=dict)
+    holders: dict[str, list[str]] = field(default_factory=dict)
+    """Scenes by the content of their images."""
+    maps: dict[str, Misregistration] = field(default_factory=dict)
+
+    def audit(self, worst: bytes) -> Audit:
+        """All of it, with the image of the worst scene."""
+        small = (n for n, error in self.failed.items() if isinstance(error, TooSmallError))
+        return Audit(
+            rows=tuple(self.rows.values()),
+            worst=worst,
+            failed={scene: str(error) for scene, error in self.failed.items()},
+            duplicates=shared_images(self.holders),
+            too_small=tuple(small),
+            maps=self.maps,
+        )
 
 
 def _write(result: Audit, folder: Path | None, settings: AuditCall, so_far: _RowsSoFar) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import replace
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -16,6 +18,7 @@ from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.geo.mosaic_file import open_optical
 from crosslook.geo.raster import RasterArray
 from crosslook.match.align import Alignment, Fitting, align, nothing_found, surest
+from crosslook.match.cached_image import sharing
 from crosslook.match.evidence import Evidence, error_bound, expected_error, read_values
 from crosslook.match.files import check_out
 from crosslook.match.matchers import Matcher, open_tools
@@ -43,6 +46,7 @@ Source = Place | RasterArray | ImageFile
 Basemap = Source | Sequence[Place]
 """The same; also a folder of files, a collection of STAC items, or a list of places."""
 
+_MOST_TOGETHER = 8  # dates of a stack that are matched side by side
 _SHAPES = 25
 """What a free choice of unequal pixels and shear counts for, as poses that were tried."""
 _BY_CHANCE = 1.0
@@ -122,24 +126,34 @@ def plan_register(
     return plan, is_large and settings.in_tiles
 
 
-def _on_scene(
-    found: MatchResult, matcher: Matcher, settings: RegisterSettings, name: str = ""
-) -> MatchResult:
-    """Match a pair larger than the working grid in tiles; ``name`` is of one of a batch.
+def _on_scene(found: MatchResult, matcher: Matcher, settings: RegisterSettings) -> MatchResult:
+    """Match a pair larger than the working grid in tiles."""
+    [result] = _on_scenes([found], matcher, settings, [""])
+    if isinstance(result, CrosslookError):
+        raise result
+    return result
+
+
+def _on_scenes(
+    founds: Sequence[MatchResult],
+    matcher: Matcher,
+    settings: RegisterSettings,
+    names: Sequence[str],
+) -> Sequence[MatchResult | CrosslookError]:
+    """Match pairs larger than the working grid in tiles; ``names`` are of those of a batch.
 
     What a matcher finds that is not refined stays as it is, and so does a model that tiles
     cannot follow.
     """
-    from crosslook.match.scene.match import match_scene
+    from crosslook.match.scene.match import match_scenes
     from crosslook.match.scene.tiles import engine_of
 
-    if not matcher.is_refined or not settings.in_tiles:
-        return found
+    if not founds or not matcher.is_refined or not settings.in_tiles:
+        return founds
     if not isinstance(settings, RegisterCall):
-        return match_scene(found, settings)
-    out = None if settings.out is None else Path(settings.out) / name
-    engine = engine_of(settings, out)
-    return match_scene(found, settings, out, engine)
+        return match_scenes(founds, settings, [None] * len(founds))
+    outs = [None if settings.out is None else Path(settings.out) / name for name in names]
+    return match_scenes(founds, settings, outs, engine_of(settings, settings.out))
 
 
 def _registered(
@@ -352,16 +366,46 @@ def register_all(
     """Register many pairs, as :func:`register` does one, and yield what each gives, in order.
 
     A pair that cannot be read or matched gives a
-    :class:`~crosslook.match.result.Failure`; the others go on.
+    :class:`~crosslook.match.result.Failure`; the others go on. Pairs that follow each other on
+    one optical image, as the dates of a stack, share what is read and computed of it.
     """
     correlation_device(settings.device)  # one that is not there is refused once, not pair by pair
     tools = open_tools(settings)
-    for pair in pairs:
-        try:
-            found = _registered(pair.sar, pair.optical, None, settings, *tools)
-            yield _on_scene(found, tools[1], settings, pair.id)
-        except CrosslookError as error:
-            yield Failure(pair.id, error)
+    for stack in _stacks(pairs):
+        yield from _together(stack, settings, tools)
+
+
+def _stacks(pairs: Iterable[ScenePair]) -> Iterator[list[ScenePair]]:
+    """Pairs that follow each other on one optical image, at most eight at a time."""
+    for _, same in groupby(pairs, key=lambda pair: str(pair.optical)):
+        while stack := list(islice(same, _MOST_TOGETHER)):
+            yield stack
+
+
+def _together(
+    stack: Sequence[ScenePair], settings: RegisterSettings, tools: tuple[Extractor, Matcher]
+) -> list[MatchResult | Failure]:
+    """Register the dates of a stack, which share what is computed of their optical image."""
+    with sharing() if len(stack) > 1 else nullcontext():
+        optical: Basemap = stack[0].optical
+        if len(stack) > 1:
+            with suppress(CrosslookError):  # then each fails by itself
+                optical = open_optical(optical, Reading.parse(settings.reading()))
+        results: list[MatchResult | CrosslookError] = []
+        for pair in stack:
+            try:
+                results.append(_registered(pair.sar, optical, None, settings, *tools))
+            except CrosslookError as error:
+                results.append(error)
+    found = [number for number, one in enumerate(results) if isinstance(one, MatchResult)]
+    shown = [cast(MatchResult, results[number]) for number in found]
+    names = [stack[number].id for number in found]
+    for number, result in zip(found, _on_scenes(shown, tools[1], settings, names), strict=True):
+        results[number] = result
+    return [
+        one if isinstance(one, MatchResult) else Failure(pair.id, one)
+        for pair, one in zip(stack, results, strict=True)
+    ]
 
 
 def register_from(

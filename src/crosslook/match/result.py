@@ -150,7 +150,8 @@ class MatchResult:
                 f"({self.repeats[0]['score']:.0%}), so no answer is more than uncertain"
             )
         heights = heights_note(self._compared(), view_sources(self.sar, self.settings))
-        said += [heights] if heights else []
+        gaps = "" if self.scene is None else self.scene.gap_note
+        said += [note for note in (heights, gaps) if note]
         first = [one.text.rstrip(".") for one in self.warnings]
         return (*first, *self.sar.notes, *self.optical.notes, *said)
 

@@ -76,6 +76,16 @@ def test_a_scene_without_tie_points_has_a_page_too(report: SceneReport, tmp_path
     assert "no tie points" in text
 
 
+def test_a_gap_is_counted_in_tiles(report: SceneReport) -> None:
+    tiles = tuple(
+        replace(one, ground=0.0 if number < 2 else 1.0)
+        for number, one in enumerate(report.scene.tiles)
+    )
+    assert replace(report.scene, tiles=tiles[2:]).gap_note == ""
+    note = replace(report.scene, tiles=tiles).gap_note
+    assert note.startswith(f"in 2 of {len(tiles)} tiles one of the two images holds no data")
+
+
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_browser_shows_it_without_errors(report: SceneReport, tmp_path: Path, width: int) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from crosslook.errors import CrosslookError
 from crosslook.match.matchers import open_features
 from crosslook.match.relief import view_geometry
 from crosslook.match.result import MatchResult
@@ -17,7 +20,7 @@ from crosslook.match.scene.plan import ScenePlan, factors_of, plan_scene
 from crosslook.match.scene.result import SceneMatch
 from crosslook.match.scene.store import tile_store
 from crosslook.match.scene.terrain import heights_of
-from crosslook.match.scene.tiles import Engine, TileJob, match_tiles
+from crosslook.match.scene.tiles import Engine, TileJob, match_stack
 from crosslook.match.scene.verdict import quality_of, tiles_of
 from crosslook.match.settings import RegisterSettings
 from crosslook.match.tie_points import TiePoints
@@ -55,23 +58,59 @@ def match_scene(
     MatchResult
         ``found`` itself where the working grid has shown all there is, or nothing was found.
     """
+    [result] = match_scenes([found], settings, [out], engine)
+    if isinstance(result, CrosslookError):
+        raise result
+    return result
+
+
+def match_scenes(
+    founds: Sequence[MatchResult],
+    settings: RegisterSettings,
+    outs: Sequence[Path | None],
+    engine: Engine | None = None,
+) -> list[MatchResult | CrosslookError]:
+    """Follow several dates in tiles, as :func:`match_scene` does one; errors stand for results.
+
+    Those on one optical image share what is read and computed of it, tile by tile.
+    """
+    with timings() as seconds, ExitStack() as stores:
+        extractor = open_features(settings.extractor, settings)
+        jobs: dict[int, TileJob] = {}
+        with timer("tiles"):
+            for number, (found, out) in enumerate(zip(founds, outs, strict=True)):
+                plan = _plan_of(found, settings)
+                if plan is not None:
+                    store = stores.enter_context(tile_store(out))
+                    jobs[number] = TileJob.of(plan, extractor, settings, store)
+            tiles = dict(zip(jobs, match_stack([*jobs.values()], engine or Engine()), strict=True))
+        results: list[MatchResult | CrosslookError] = list(founds)
+        with timer("field"):
+            for number, job in jobs.items():
+                try:
+                    followed = follow(job.plan, *tiles[number], settings)
+                    results[number] = _assembled(founds[number], followed)
+                except CrosslookError as error:
+                    results[number] = error
+    for number in jobs:
+        result = results[number]
+        if isinstance(result, MatchResult):
+            spent = {name: value for name, value in result.timings.items() if name != "total"}
+            spent |= {name: value / len(jobs) for name, value in seconds.items()}
+            results[number] = replace(result, timings={**spent, "total": sum(spent.values())})
+    return results
+
+
+def _plan_of(found: MatchResult, settings: RegisterSettings) -> ScenePlan | None:
+    """How a pair is cut; None where the working grid has shown all there is, or nothing at all."""
     start = found.transform
     if start is None or found.verdict not in _SHOWN or found.window is not None:
-        return found
+        return None
     images = found.sar, found.optical
     factor, _ = factors_of(images, start.without_field)
     if settings.spacing is None and found.working_pixel < 2 * factor:
-        return found
-    plan = plan_scene(images, start, settings.spacing)
-    with timings() as seconds:
-        with timer("tiles"), tile_store(out) as store:
-            extractor = open_features(settings.extractor, settings)
-            job = TileJob.of(plan, extractor, settings, store)
-            values, failed = match_tiles(job, engine or Engine())
-        with timer("field"):
-            result = _assembled(found, follow(plan, values, failed, settings))
-    spent = {name: value for name, value in found.timings.items() if name != "total"} | seconds
-    return replace(result, timings={**spent, "total": sum(spent.values())})
+        return None
+    return plan_scene(images, start, settings.spacing)
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,7 @@ QUALITY_BANDS = (
     "tie points, fraction of the places tried",
     "confidence",
 )
+_LEAST_GROUND = 0.1  # fraction of a tile with data of both; below it the reason is a gap
 TILE_COLUMNS = (
     "row", "col", "height", "width", "verdict", "confidence", "expected_error_px", "tie_points",
     "inliers", "ground", "residual_px", "held_out_px", "reason", "lon", "lat",
@@ -147,6 +148,17 @@ class SceneMatch:
     quality: Quality
     tiles: tuple[SceneTile, ...]
     geometry: dict[str, Any]
+
+    @property
+    def gap_note(self) -> str:
+        """How much of the scene one of the images lacks, as a gap of the basemap; else empty."""
+        empty = sum(tile.ground < _LEAST_GROUND for tile in self.tiles)
+        if not empty:
+            return ""
+        return (
+            f"in {empty} of {len(self.tiles)} tiles one of the two images holds no data: they are "
+            "left open, and the map is only carried on there from around"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """What ``match.json`` says: counts and the comparison; the rest lies in files beside it."""
