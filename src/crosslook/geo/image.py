@@ -8,6 +8,7 @@ Every command reads through here, so the same file is the same pixels everywhere
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -162,7 +163,7 @@ def nothing_usable(source: Source) -> RasterError:
     )
 
 
-_STRIP_PIXELS = 4_000_000
+_PIECE_PIXELS, _LEAST_ROWS = 4_000_000, 256
 _NODE_STEP = 16  # a projection is evaluated on this grid and interpolated between
 _LEAST_COVER = 0.5  # of a block of pixels that must be valid
 
@@ -357,7 +358,7 @@ class ImageFile:
             whole image by default.
         factor : int
             Pixels along a side that become one, by their mean over valid ones;
-            what is left over is cut off. Memory holds a strip at a time.
+            what is left over is cut off. Memory holds a piece at a time.
         """
         window = window or Window.whole(self.shape)
         grid = zoomed(window_of(self.grid, window), factor)
@@ -365,14 +366,12 @@ class ImageFile:
         values = np.empty((len(self.bands), rows, cols), np.float32)
         valid = np.empty((rows, cols), np.bool_)
         filled = 0
-        deep = max(1, _STRIP_PIXELS // (factor * factor * max(1, cols) * len(self.bands)))
-        for top in range(0, rows, deep):
-            part = slice(top, min(top + deep, rows))
-            high, wide = (part.stop - top) * factor, min(cols * factor, window.width)
-            strip = Window(window.row + top * factor, window.col, high, wide)
-            unit, solid, holes = self._read_strip(strip)
+        for part in _pieces(rows, cols, factor, len(self.bands)):
+            high, wide = part.height * factor, part.width * factor
+            corner = window.row + part.row * factor, window.col + part.col * factor
+            unit, solid, holes = self._read_strip(Window(*corner, high, wide))
             filled += holes
-            values[:, part], valid[part] = _reduced(unit, solid, factor)
+            values[:, *part.slices], valid[part.slices] = _reduced(unit, solid, factor)
         return Image(values, valid, grid, self.name, filled)
 
     def _read_strip(self, window: Window) -> tuple[FloatArray, Mask, int]:
@@ -578,6 +577,17 @@ def _source_of(
     at, crs = as_place(place), reading.crs or ""
     names = () if product_bands(at) is None else radiometry.bands
     return RasterFile(at, names, height=reading.height, dem=reading.dem, crs=crs)
+
+
+def _pieces(rows: int, cols: int, factor: int, bands: int) -> Iterator[Window]:
+    """What is read at once, in pixels of which each is ``factor`` x ``factor`` of the image.
+
+    Whole rows, unless these were so few at a time that the blocks under them, as of JPEG 2000,
+    would be decoded many times over.
+    """
+    most = max(1, _PIECE_PIXELS // (factor * factor * bands))
+    deep = max(1, most // max(1, cols), min(rows, -(-_LEAST_ROWS // factor)))
+    return Window(0, 0, rows, cols).tiles(deep, max(1, min(cols, most // deep)))
 
 
 def _reduced(values: FloatArray, valid: Mask, factor: int) -> tuple[FloatArray, Mask]:
