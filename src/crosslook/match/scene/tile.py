@@ -32,7 +32,7 @@ COARSE = "hog:cell=6,blur=2"
 """Features of the first stage, which looks far."""
 
 FINE = ("hog:cell=3,blur=1,clip=1", "hog:cell=3,blur=0.5,clip=1")
-"""Of the SAR and the optical image in the stages after it, where no others are asked for. The
+"""Of the SAR and the optical image in the stages after it, where no others are requested. The
 optical image has no speckle: softened less, its peaks spread by two thirds as much."""
 
 FIELDS = ("row", "col", "score", "ratio", "bend", "filled", "rise", "apart")
