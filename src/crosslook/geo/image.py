@@ -162,6 +162,7 @@ def nothing_usable(source: Source) -> RasterError:
     )
 
 
+_BLOCK = 1024  # pixels along a side of what JPEG 2000 decodes at once
 _STRIP_PIXELS = 4_000_000
 _NODE_STEP = 16  # a projection is evaluated on this grid and interpolated between
 _LEAST_COVER = 0.5  # of a block of pixels that must be valid
@@ -365,14 +366,20 @@ class ImageFile:
         values = np.empty((len(self.bands), rows, cols), np.float32)
         valid = np.empty((rows, cols), np.bool_)
         filled = 0
-        deep = max(1, _STRIP_PIXELS // (factor * factor * max(1, cols) * len(self.bands)))
-        for top in range(0, rows, deep):
-            part = slice(top, min(top + deep, rows))
-            high, wide = (part.stop - top) * factor, min(cols * factor, window.width)
-            strip = Window(window.row + top * factor, window.col, high, wide)
+        room = max(1, _STRIP_PIXELS // (factor * factor * len(self.bands)))
+        deep, wide = max(1, room // max(1, cols)), cols
+        if getattr(self.source, "in_blocks", False) and deep * factor < _BLOCK:
+            deep = min(rows, -(-_BLOCK // factor))
+            wide = max(1, room // deep)
+        for part in Window(0, 0, rows, cols).tiles(max(1, deep), max(1, wide)):
+            across = min(part.width * factor, window.width - part.col * factor)
+            strip = Window(
+                window.row + part.row * factor, window.col + part.col * factor,
+                part.height * factor, across,
+            )  # fmt: skip
             unit, solid, holes = self._read_strip(strip)
             filled += holes
-            values[:, part], valid[part] = _reduced(unit, solid, factor)
+            values[:, *part.slices], valid[part.slices] = _reduced(unit, solid, factor)
         return Image(values, valid, grid, self.name, filled)
 
     def _read_strip(self, window: Window) -> tuple[FloatArray, Mask, int]:
