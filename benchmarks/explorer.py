@@ -10,8 +10,9 @@ Builds a simulated atlas of the given side under FOLDER (once), serves it, and m
   time, and how long it takes until every block has been read for it,
 - tiles: 200 of each zoom chosen by a seed, each asked for once, from a server that has just
   started again (cold: blocks are checked when they are first needed) and again warm,
-- first paint: from the moment at which a job says that it is done to the SAR image on the map
-  (headless Chromium, where there is one),
+- pages: from the click to the first paint of the start page, of the map and of the results, and
+  the requests of all of them that leave this machine (headless Chromium, where there is one),
+- first paint: from the moment at which a job says that it is done to the SAR image on the map,
 - 20 uploads of a chip at once, each looked at; answers, seconds, and the memory of all processes.
 
 With --demo, instead: seconds from the start of ``crosslook explore --demo`` in an empty folder to
@@ -161,6 +162,49 @@ def follow(server: Server, job: dict[str, Any]) -> dict[str, Any]:
     return job
 
 
+def pages(server: Server, name: str) -> None:
+    """First paint of pages, each five times in a browser that has seen none of them."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        print("pages: no Chromium on this machine")
+        return
+    from playwright.sync_api import sync_playwright
+
+    paint = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0"
+    elsewhere: list[str] = []
+    asked = 0
+
+    def note(request: Any) -> None:
+        nonlocal asked
+        asked += 1
+        if not request.url.startswith((server.address, "data:", "blob:")):
+            elsewhere.append(request.url)
+
+    with sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        for label, hash_ in (
+            ("start", "#/"),
+            ("atlas", f"#/atlas/{name}"),
+            ("results", "#/results"),
+        ):
+            late = []
+            for _ in range(5):
+                context = chromium.new_context()  # nothing is cached
+                page = context.new_page()
+                page.on("request", note)
+                page.goto(f"{server.address}/{hash_}")
+                while not (ms := page.evaluate(paint)):
+                    time.sleep(0.01)
+                late.append(float(ms))
+                page.wait_for_timeout(500)
+                context.close()
+            middle, worst = statistics.median(late), max(late)
+            print(f"page {label}: first paint {middle:.0f} ms, worst of 5 {worst:.0f}")
+            record(f"explorer page {label}", {"first_paint_ms": middle, "worst_ms": worst})
+        chromium.close()
+    print(f"requests: {asked}, of them to another machine {len(elsewhere)}")
+
+
 def first_paint(server: Server, name: str, chip: bytes) -> None:
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
@@ -244,6 +288,7 @@ def main() -> None:
     try:
         name = server.ask("/library")["atlases"][0]["id"]
         tiles(server, name)
+        pages(server, name)
         if given.atlas is None:
             first_paint(server, name, (folder / "chips" / "sar" / "0.tif").read_bytes())
         uploads(server, (folder / "chips" / "sar" / "large.tif").read_bytes())

@@ -70,10 +70,62 @@ def test_every_page_in_a_browser(site: Path, width: int) -> None:
             broken = tab.evaluate(
                 "[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
             )
+            cut = tab.evaluate(CUT)
+            problems += [f"{here}: code is cut, not scrolled: {text}" for text in cut]
             links = tab.evaluate("[...document.links].map(a => a.href)")
             problems += [f"{here}: {link}" for link in [*broken, *missing(links)]]
         browser.close()
     assert not problems, "\n".join(problems)
+
+
+CUT = """[...document.querySelectorAll('.bd-article pre')].filter(p => p.offsetWidth && (
+  p.getBoundingClientRect().right > innerWidth + 1 ||
+  (p.scrollWidth > p.clientWidth + 1 && !['auto', 'scroll'].includes(getComputedStyle(p).overflowX))
+)).map(p => p.textContent.slice(0, 60))"""
+"""Blocks of code that are wider than their place and cannot be scrolled."""
+
+SOUGHT = {
+    "register my file": ("My SAR image does not line up", "crosslook register"),
+    "which model": ("Which model for my pairs?", "crosslook study"),
+    "what the confidence means": (
+        "What the numbers of a match mean", "the probability that the place is right",
+    ),
+    "get the weights": ("how to get the weights", "crosslook weights fetch article"),
+    "cite": ("how to cite", "CITATION.cff"),
+}  # fmt: skip
+"""What a first-time reader looks for: the link on the first page, and words of the answer."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("question", SOUGHT)
+def test_a_first_time_reader_finds_it_in_two_clicks(site: Path, question: str, width: int) -> None:
+    link, answer = SOUGHT[question]
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=BROWSER, args=QUIET)
+        tab = browser.new_page(viewport={"width": width, "height": 900})
+        tab.goto((site / "index.html").as_uri())
+        named = tab.locator(".bd-article").get_by_role("link", name=link, exact=False).first
+        card = tab.locator(".sd-card", has_text=link).first  # all of it is the link
+        (card if card.count() else named).click()
+        found = tab.locator(".bd-article").get_by_text(answer).first
+        found.scroll_into_view_if_needed()
+        assert found.is_visible()
+        browser.close()
+
+
+def test_the_first_page_links_what_is_sought() -> None:
+    text = (PAGES / "index.md").read_text(encoding="utf-8")
+    for link, answer in SOUGHT.values():
+        beside = text[text.index(link) :]
+        name = re.search(r":link: (\S+)|\]\((\S+?)\)", beside)
+        assert name
+        page = (name[1] or name[2]).removesuffix(".md")
+        target = text if page.startswith("#") else (PAGES / f"{page}.md").read_text("utf-8")
+        assert answer in target, (link, page)
 
 
 def missing(links: list[str]) -> list[str]:

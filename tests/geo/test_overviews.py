@@ -13,6 +13,8 @@ from rasterio.enums import Resampling
 from rasterio.shutil import copy
 from rasterio.transform import from_origin
 
+from crosslook.geo import image as image_module
+from crosslook.geo import valid
 from crosslook.geo.grid import make_grid
 from crosslook.geo.image import open_image
 from crosslook.types import Window
@@ -78,6 +80,66 @@ def test_a_virtual_raster_over_stale_overviews_reads_the_pixels(tmp_path: Path) 
     copy(tmp_path / "a.tif", tmp_path / "a.vrt", driver="VRT")
     image = open_image(tmp_path / "a.vrt", "sar")
     assert image.survey.sample.min() > 0
+
+
+def jpeg2000(path: Path, side: int) -> Path:
+    """Lossless, in blocks of 256 px, with a black border that is no data."""
+    rng = np.random.default_rng(2)
+    pixels = cv2.resize(rng.integers(20, 250, (side // 8,) * 2).astype(np.uint8), (side, side))
+    pixels[:, : side // 10] = 0
+    save(path.with_suffix(".tif"), pixels)
+    made = {"QUALITY": "100", "REVERSIBLE": "YES", "BLOCKXSIZE": "256", "BLOCKYSIZE": "256"}
+    copy(path.with_suffix(".tif"), path, driver="JP2OpenJPEG", **made)
+    return path
+
+
+@pytest.mark.parametrize("virtual", [False, True])
+def test_levels_of_a_wavelet_are_surveyed_in_place_of_all_pixels(
+    virtual: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = jpeg2000(tmp_path / "a.jp2", SIDE)
+    if virtual:  # as the bands of a Sentinel-2 product are one raster
+        copy(path, tmp_path / "a.vrt", driver="VRT")
+        path = tmp_path / "a.vrt"
+    monkeypatch.setattr(valid, "_CHEAP_PIXELS", 1)  # as if it were too large to look at whole
+    image, plain = open_image(path, "optical"), open_image(tmp_path / "a.tif", "optical")
+    assert image.header.has_levels
+    assert not plain.header.has_levels
+    # A lattice over the image, where a file without levels is looked at in some places.
+    assert image.survey.outside is not None
+    assert np.isclose(image.survey.sample.mean(), landscape_mean(tmp_path / "a.tif"), rtol=0.02)
+    assert not image.read(Window(0, 0, SIDE, SIDE // 10)).valid.any()
+    assert image.read(Window(0, SIDE // 5, SIDE, SIDE // 5)).valid.all()
+
+
+def landscape_mean(path: Path) -> float:
+    with rasterio.open(path) as file:
+        return float(file.read(1)[:, SIDE // 10 :].mean())
+
+
+def test_levels_with_overviews_beside_them_are_looked_at(tmp_path: Path) -> None:
+    path = jpeg2000(tmp_path / "a.jp2", SIDE)
+    with rasterio.Env(TIFF_USE_OVR=True), rasterio.open(tmp_path / "a.tif", "r+") as file:
+        file.build_overviews([2, 4], Resampling.average)
+    (tmp_path / "a.tif.ovr").rename(tmp_path / "a.jp2.ovr")
+    assert not open_image(path, "optical").header.has_levels
+
+
+@pytest.mark.parametrize("factor", [1, 3])
+def test_pieces_of_a_wide_image_are_the_whole(
+    factor: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(3)
+    pixels = rng.integers(1, 255, (301, 500)).astype(np.uint8)
+    pixels[100:103, 200:204] = 0  # a hole that is filled, at a seam of pieces
+    pixels[150:200, 250:290] = 0  # one that is not
+    image = open_image(save(tmp_path / "a.tif", pixels, nodata=0), "sar")
+    whole = image.read(None, factor)
+    monkeypatch.setattr(image_module, "_PIECE_PIXELS", 4_080)
+    monkeypatch.setattr(image_module, "_LEAST_ROWS", 20)
+    parts = image.read(None, factor)
+    assert np.array_equal(parts.valid, whole.valid)
+    assert np.allclose(parts.values, whole.values, atol=1e-6)
 
 
 def test_overviews_of_the_format_are_not_compared_through_a_virtual_raster_either(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,3 +94,15 @@ def test_without_the_swapped_order_the_advice_stays_open() -> None:
     kept = [r for r in rows("group", "member") if "reversed" not in r.metric]
     assert [c.verdict for c in judge_advice(kept)] == ["undecided"]
     assert judge_advice([]) == []
+
+
+def test_two_settings_of_one_model_are_told_apart() -> None:
+    name = "hog:grid=4+hog:cell=8,ks=5:20"
+    measured = [
+        replace(row, extractor=row.extractor.replace("sam2+sd-vae", name))
+        for row in rows("group", "member")
+    ]
+    (claim,) = judge_advice(measured)
+    assert claim.text.startswith("Narrow by hog:grid=4, verify by hog:cell=8 (")
+    assert "against hog:cell=8 alone" in claim.why
+    assert "against hog:grid=4 alone" in claim.why

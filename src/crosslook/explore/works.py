@@ -66,5 +66,5 @@ def batch_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
             rows.append(row_of(pair.id, result, out / pair.id))
     write_csv(out / "matches.csv", COLUMNS, ([row.get(n, "") for n in COLUMNS] for row in rows))
     write_batch_page(out / "index.html", f"{work['name']}: {counted(rows)}", rows, drawn)
-    brief = ("name", "verdict", "confidence", "error")
+    brief = ("name", "verdict", "confidence", "warning", "error")
     return {"counted": counted(rows), "rows": [{n: row.get(n) for n in brief} for row in rows]}

@@ -8,6 +8,7 @@ Every command reads through here, so the same file is the same pixels everywhere
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -162,8 +163,7 @@ def nothing_usable(source: Source) -> RasterError:
     )
 
 
-_BLOCK = 1024  # pixels along a side of what JPEG 2000 decodes at once
-_STRIP_PIXELS = 4_000_000
+_PIECE_PIXELS, _LEAST_ROWS = 4_000_000, 256
 _NODE_STEP = 16  # a projection is evaluated on this grid and interpolated between
 _LEAST_COVER = 0.5  # of a block of pixels that must be valid
 
@@ -358,7 +358,7 @@ class ImageFile:
             whole image by default.
         factor : int
             Pixels along a side that become one, by their mean over valid ones;
-            what is left over is cut off. Memory holds a strip at a time.
+            what is left over is cut off. Memory holds a piece at a time.
         """
         window = window or Window.whole(self.shape)
         grid = zoomed(window_of(self.grid, window), factor)
@@ -366,18 +366,10 @@ class ImageFile:
         values = np.empty((len(self.bands), rows, cols), np.float32)
         valid = np.empty((rows, cols), np.bool_)
         filled = 0
-        room = max(1, _STRIP_PIXELS // (factor * factor * len(self.bands)))
-        deep, wide = max(1, room // max(1, cols)), cols
-        if getattr(self.source, "in_blocks", False) and deep * factor < _BLOCK:
-            deep = min(rows, -(-_BLOCK // factor))
-            wide = max(1, room // deep)
-        for part in Window(0, 0, rows, cols).tiles(max(1, deep), max(1, wide)):
-            across = min(part.width * factor, window.width - part.col * factor)
-            strip = Window(
-                window.row + part.row * factor, window.col + part.col * factor,
-                part.height * factor, across,
-            )  # fmt: skip
-            unit, solid, holes = self._read_strip(strip)
+        for part in _pieces(rows, cols, factor, len(self.bands)):
+            high, wide = part.height * factor, part.width * factor
+            corner = window.row + part.row * factor, window.col + part.col * factor
+            unit, solid, holes = self._read_strip(Window(*corner, high, wide))
             filled += holes
             values[:, *part.slices], valid[part.slices] = _reduced(unit, solid, factor)
         return Image(values, valid, grid, self.name, filled)
@@ -585,6 +577,17 @@ def _source_of(
     at, crs = as_place(place), reading.crs or ""
     names = () if product_bands(at) is None else radiometry.bands
     return RasterFile(at, names, height=reading.height, dem=reading.dem, crs=crs)
+
+
+def _pieces(rows: int, cols: int, factor: int, bands: int) -> Iterator[Window]:
+    """What is read at once, in pixels of which each is ``factor`` x ``factor`` of the image.
+
+    Whole rows, unless these were so few at a time that the blocks under them, as of JPEG 2000,
+    would be decoded many times over.
+    """
+    most = max(1, _PIECE_PIXELS // (factor * factor * bands))
+    deep = max(1, most // max(1, cols), min(rows, -(-_LEAST_ROWS // factor)))
+    return Window(0, 0, rows, cols).tiles(deep, max(1, min(cols, most // deep)))
 
 
 def _reduced(values: FloatArray, valid: Mask, factor: int) -> tuple[FloatArray, Mask]:

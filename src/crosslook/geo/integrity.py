@@ -190,8 +190,18 @@ _MOST_BANDS = 3
 _MOST_OFF = 0.375  # of the standard deviation of a site: three of a mean over 64 pixels
 _ROUNDED = 1.0
 _LEAST_BOTH = 0.5
-_OF_THE_FORMAT = ("JP2OpenJPEG", "JP2ECW", "JP2KAK", "ECW", "MrSID", "WMS", "WMTS", "PNG", "JPEG")
+_OF_WAVELETS = ("JP2OpenJPEG", "JP2ECW", "JP2KAK", "ECW", "MrSID")
+_OF_THE_FORMAT = (*_OF_WAVELETS, "WMS", "WMTS", "PNG", "JPEG")
 """Drivers whose overviews are no copies, or come from a server."""
+
+
+def has_levels(data: Any) -> bool:
+    """Whether the overviews of an open raster are levels of its format, as wavelets have them.
+
+    Such are true to the pixels and cost a fraction of them. A virtual raster, as of the bands of
+    a Sentinel-2 product, has those of its files.
+    """
+    return bool(data.overviews(1)) and not _beside(data) and _drivers(data) <= set(_OF_WAVELETS)
 
 
 @lru_cache(maxsize=4096)
@@ -207,11 +217,14 @@ def are_stale(name: str, state: tuple[int, int]) -> bool:
     """
     try:
         with quiet(), rasterio.open(name) as whole:
-            beside = any(str(part).lower().endswith((".ovr", ".rrd")) for part in whole.files)
-            copied = beside or not _drivers(whole) <= set(_OF_THE_FORMAT)
+            copied = _beside(whole) or not _drivers(whole) <= set(_OF_THE_FORMAT)
             return bool(whole.count and copied) and _differ(name, whole)
     except RasterioError:
         return False  # who reads it says what is wrong
+
+
+def _beside(whole: Any) -> bool:
+    return any(str(part).lower().endswith((".ovr", ".rrd")) for part in whole.files)
 
 
 def _drivers(whole: Any) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import cast
 
 import numpy as np
 from odc.geo.geobox import GeoBox
@@ -49,8 +49,6 @@ class MosaicFile:
     name: str
     said: tuple[str, ...] = ()
     damaged: dict[str, str] = field(default_factory=dict)
-    in_blocks: ClassVar[bool] = True
-    """Wide strips would decode each block of a file once a strip; it is read in squares."""
 
     @property
     def header(self) -> Raster:

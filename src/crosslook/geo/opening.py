@@ -40,7 +40,7 @@ from crosslook.errors import RasterError
 from crosslook.geo.explain import reason as reason
 from crosslook.geo.explain import refusal
 from crosslook.geo.grid import FRAME, shape_of, text_of_crs
-from crosslook.geo.integrity import are_stale, damage_in_archive, damage_of
+from crosslook.geo.integrity import are_stale, damage_in_archive, damage_of, has_levels
 from crosslook.geo.products.files import describe_container
 from crosslook.geo.products.nitf import nitf_raster
 from crosslook.geo.products.resolve import Opening, resolve
@@ -104,7 +104,9 @@ def decode_whole(data: Any, name: str) -> Any:
             ) from error
 
 
-_GDAL_CACHE = 128 << 20  # bytes, as rasterio takes a number; of 64 nothing is kept
+_GDAL_CACHE = 256 << 20  # bytes, as rasterio takes a number
+"""Holds a row of 1,024 px blocks of three bands of 16 bits, 40,000 px wide: what reads a wide
+basemap strip by strip else decodes each block again for every strip."""
 _LONGEST_WKT = 65_536
 
 
@@ -126,6 +128,8 @@ class About:
         Whether numbers as stored are those of a virtual raster of the file.
     stale_overviews : bool
         Whether it has overviews that differ from its pixels; they are not read.
+    has_levels : bool
+        Whether its overviews are levels of its format.
     """
 
     placed_by: str
@@ -134,6 +138,7 @@ class About:
     is_magnitude: bool
     joined: bool = False
     stale_overviews: bool = False
+    has_levels: bool = False
 
 
 def state_of(place: Place) -> tuple[int, int]:
@@ -193,6 +198,7 @@ def open_handles(source: Recipe, *, decoded: bool = False) -> tuple[list[Any], A
             if unusual is not None:
                 handles.append(rasterio.open(unusual))
             remarks, dtype = remarks_of(handles[-1]), handles[-1].dtypes[0]
+            levels = not (source.driver or decoded or stale) and has_levels(handles[-1])
             if decoded:
                 handles.append(decode_whole(handles[-1], source.name))
             placed = rectified(handles[-1], source)
@@ -212,7 +218,7 @@ def open_handles(source: Recipe, *, decoded: bool = False) -> tuple[list[Any], A
     notes = (*_of_several(handles[0], remarks.get("PARTS", "")), *_of_place(placed, remarks))
     joined = source.stored and unusual is not None
     by = remarks.get("PLACED_BY", placed.by)
-    return handles, About(by, notes, dtype, magnitude, joined, stale)
+    return handles, About(by, notes, dtype, magnitude, joined, stale, levels)
 
 
 def _of_several(file: Any, said: str) -> tuple[str, ...]:

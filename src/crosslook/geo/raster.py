@@ -69,6 +69,8 @@ class Raster:
         What a user should know of how it was opened.
     stale_overviews : bool
         Whether it has overviews that differ from its pixels; they are not read.
+    has_levels : bool
+        Whether its overviews are levels of its format (JPEG 2000), true to the pixels and cheap.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Raster:
     is_magnitude: bool = False
     notes: tuple[str, ...] = ()
     stale_overviews: bool = False
+    has_levels: bool = False
 
 
 _ROOM = 4  # pixels around a part that is resampled
@@ -380,6 +383,7 @@ def _header(source: RasterFile, handles: tuple[Any, Any], about: About) -> Raste
         is_magnitude=about.is_magnitude,
         notes=about.notes,
         stale_overviews=about.stale_overviews,
+        has_levels=about.has_levels,
     )
 
 

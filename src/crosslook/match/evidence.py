@@ -120,8 +120,8 @@ class Evidence:
     """Fraction of inliers beyond what chance gives within the area searched: 0 for wrong matches
     of any size, 1 where all agree."""
     neg_log10_p: float = _more(
-        "So many tie points hardly agree by chance: -log10 p is {:.1f}.",
-        "So many tie points may agree by chance: -log10 p is {:.1f}.",
+        "So many tie points hardly agree by chance: -log10 p is {:z.1f}.",
+        "So many tie points may agree by chance: -log10 p is {:z.1f}.",
         register=LOG,
     )
     """-log10 of the probability that so many independent templates agree by chance; capped at 100.
@@ -139,8 +139,8 @@ class Evidence:
     )
     """Median normalised cross-correlation (NCC) of the inliers, -1..1."""
     gradient_mi_distance: float = _less(
-        "The fits to gradients and to mutual information lie only {:.1f} px apart.",
-        "The fits to gradients and to mutual information lie {:.1f} px apart.",
+        "The fits to gradients and to mutual information lie only {:z.1f} px apart.",
+        "The fits to gradients and to mutual information lie {:z.1f} px apart.",
         nothing=FARTHEST,
         register=LOG,
         locate=LOG,
@@ -149,8 +149,8 @@ class Evidence:
     """Mean distance between the fit to gradients and that to mutual information (MI), optical
     pixels; capped at 50."""
     split_half_distance: float = _less(
-        "Fits to two halves of the tie points lie only {:.1f} px apart.",
-        "Fits to two halves of the tie points lie {:.1f} px apart; 50 px may mean too few points.",
+        "Fits to two halves of the tie points lie only {:z.1f} px apart.",
+        "Fits to two halves of the tie points lie {:z.1f} px apart; 50 px may mean too few points.",
         nothing=FARTHEST,
         register=LOG,
         error=LOG,
@@ -158,23 +158,24 @@ class Evidence:
     """Mean distance between the fits to two halves of the tie points that share hardly a pixel,
     optical pixels; capped at 50, which too few points give as well."""
     mi_z_score: float = _more(
-        "Mutual information stands out from wrong places nearby: its z-score is {:.1f}.",
-        "Mutual information hardly stands out from wrong places nearby: its z-score is {:.1f}.",
+        "Mutual information stands out from wrong places nearby: its z-score is {:z.1f}.",
+        "Mutual information hardly stands out from wrong places nearby: its z-score is {:z.1f}.",
         register=_clipped(-3.0, 6.0, 3.0),
         locate=_clipped(-3.0, 6.0, 3.0),
     )
     """Mutual information at the match, in standard deviations above its mean over wrong places
     nearby."""
     ncc_z_score: float = _more(
-        "The whole image correlates better than around: its NCC has a z-score of {:.1f}.",
-        "The whole image correlates little better than around: its NCC has a z-score of {:.1f}.",
+        "The whole image correlates better than around: its NCC has a z-score of {:z.1f}.",
+        "The whole image correlates little better than around: its NCC has a z-score of {:z.1f}.",
         register=_clipped(0.0, 12.0, 3.0),
     )
     """NCC of the image as one template at the match, in standard deviations above the mean over
     places up to 16 cells away. An image of any size has about 64 cells a side."""
     peak_margin: float = _more(
-        "No other place nearby correlates as well: the margin is {:.1f} standard deviations.",
-        "Another place nearby correlates nearly as well: the margin is {:.1f} standard deviations.",
+        "No other place nearby correlates as well: the margin is {:z.1f} standard deviations.",
+        "Another place nearby correlates nearly as well: the margin is {:z.1f} standard "
+        "deviations.",
         register=_clipped(-3.0, 6.0),
     )
     """That z-score over the one of the best place beyond 4 cells, standard deviations."""
@@ -187,45 +188,46 @@ class Evidence:
     """Rotations, scales and flips that were searched; 1 where only the start was followed. The
     best of many looks better than one."""
     fine_z_score: float = _more(
-        "In fine cells it correlates better than around: a z-score of {:.1f}.",
-        "In fine cells it correlates little better than around: a z-score of {:.1f}.",
+        "In fine cells it correlates better than around: a z-score of {:z.1f}.",
+        "In fine cells it correlates little better than around: a z-score of {:z.1f}.",
         register=_clipped(0.0, 9.0, 3.0),
         locate=_clipped(0.0, 9.0, 3.0),
     )
     """NCC of the image in fine cells (about 80 a side) at the match, in standard deviations above
     the mean over places 4 to 10 cells away in the same two images."""
     fine_margin: float = _more(
-        "In fine cells no place around correlates as well: a margin of {:.1f} standard deviations.",
-        "In fine cells a place around is close: a margin of {:.1f} standard deviations.",
+        "In fine cells no place around correlates as well: a margin of {:z.1f} standard "
+        "deviations.",
+        "In fine cells a place around is close: a margin of {:z.1f} standard deviations.",
         register=_clipped(-3.0, 5.0),
         locate=_clipped(-3.0, 5.0),
         error=Form("1 - min(x, 6) / 6", lambda x: 1.0 - min(x, 6.0) / 6.0),
     )
     """That z-score over the one of the best of these places, standard deviations."""
     half_margin: float = _more(
-        "Halves of the image find the place by themselves: a margin of {:.1f} on average.",
-        "Halves of the image do not find the place: a margin of {:.1f} on average.",
+        "Halves of the image find the place by themselves: a margin of {:z.1f} on average.",
+        "Halves of the image do not find the place: a margin of {:z.1f} on average.",
         register=_clipped(-3.0, 5.0),
         locate=_clipped(-3.0, 5.0),
     )
     """The same margin of one half of the image alone, the mean over eight halves."""
     least_half_margin: float = _more(
-        "Every half of the image finds the place: the least margin is {:.1f}.",
-        "A half of the image does not find the place: the least margin is {:.1f}.",
+        "Every half of the image finds the place: the least margin is {:z.1f}.",
+        "A half of the image does not find the place: the least margin is {:z.1f}.",
         register=_clipped(-4.0, 3.0),
         locate=_clipped(-4.0, 3.0),
     )
     """The least of these eight margins."""
     jackknife_margin: float = _more(
-        "It holds without any ninth of the image: the least margin is {:.1f}.",
-        "It rests on a ninth of the image: without it the margin is {:.1f}.",
+        "It holds without any ninth of the image: the least margin is {:z.1f}.",
+        "It rests on a ninth of the image: without it the margin is {:z.1f}.",
         register=_clipped(-3.0, 5.0),
         locate=_clipped(-3.0, 5.0),
     )
     """The least margin where one ninth of the image after the other is left out."""
     block_rank: float = _more(
-        "Blocks of the image rank the place high among those around: -log10 of it is {:.2f}.",
-        "Blocks of the image rank other places as high: -log10 of the rank is {:.2f}.",
+        "Blocks of the image rank the place high among those around: -log10 of it is {:z.2f}.",
+        "Blocks of the image rank other places as high: -log10 of the rank is {:z.2f}.",
         register=AS_IT_IS,
         locate=AS_IT_IS,
     )
@@ -240,30 +242,30 @@ class Evidence:
     )
     """Largest share of a ninth of the image in what it correlates above the places around, 0..1."""
     mi_margin: float = _more(
-        "No place around has as much mutual information: a margin of {:.1f} standard deviations.",
-        "A place around has nearly as much mutual information: a margin of {:.1f}.",
+        "No place around has as much mutual information: a margin of {:z.1f} standard deviations.",
+        "A place around has nearly as much mutual information: a margin of {:z.1f}.",
         register=_clipped(-3.0, 5.0),
         locate=_clipped(-3.0, 5.0),
     )
     """Mutual information at the match over that of the best place 4 to 10 cells away, in standard
     deviations over these places."""
     mi_half_margin: float = _more(
-        "By mutual information halves of the image find the place: a margin of {:.1f} on average.",
-        "By mutual information halves of the image do not find the place: a margin of {:.1f}.",
+        "By mutual information halves of the image find the place: a margin of {:z.1f} on average.",
+        "By mutual information halves of the image do not find the place: a margin of {:z.1f}.",
         register=_clipped(-3.0, 5.0),
         locate=_clipped(-3.0, 5.0),
     )
     """The same margin of one half of the image alone, the mean over eight halves."""
     mi_jackknife_margin: float = _more(
-        "By mutual information it holds without any ninth of the image: a margin of {:.1f}.",
-        "By mutual information it rests on a ninth of the image: a margin of {:.1f} without it.",
+        "By mutual information it holds without any ninth of the image: a margin of {:z.1f}.",
+        "By mutual information it rests on a ninth of the image: a margin of {:z.1f} without it.",
         register=_clipped(-3.0, 5.0),
         locate=_clipped(-3.0, 5.0),
     )
     """The least of these margins where one ninth of the image after the other is left out."""
     jackknife_distance: float = _less(
-        "Without any ninth of the area the fit to the tie points moves by {:.1f} px at most.",
-        "Without a ninth of the area the fit to the tie points moves by {:.1f} px.",
+        "Without any ninth of the area the fit to the tie points moves by {:z.1f} px at most.",
+        "Without a ninth of the area the fit to the tie points moves by {:z.1f} px.",
         nothing=FARTHEST,
         register=LOG,
         locate=LOG,
@@ -278,8 +280,8 @@ class Evidence:
     repeats: float = _less()
     """Other places that fit nearly as well since the ground repeats itself; at most 8."""
     search_score: float = _more(
-        "The search scored the place high: {:.2f}.",
-        "The search scored the place low: {:.2f}.",
+        "The search scored the place high: {:z.2f}.",
+        "The search scored the place low: {:z.2f}.",
         locate=TENFOLD,
     )
     """Sum of the scores of the search over an atlas and of its verification; 0 where nothing was
@@ -398,16 +400,16 @@ VETOES: tuple[Veto, ...] = (
     ),
     Veto(
         "next-best place",
-        "Another place nearby correlates better: the margins are {peak_margin:.1f} and "
-        "{fine_margin:.1f} standard deviations.",
+        "Another place nearby correlates better: the margins are {peak_margin:z.1f} and "
+        "{fine_margin:z.1f} standard deviations.",
         "peak_margin and fine_margin are both negative",
         lambda e: max(e.peak_margin, e.fine_margin) < 0.0,
     ),
     Veto(
         "small part",
         "Without a ninth of the image another place correlates better: the margin is "
-        "{jackknife_margin:.1f} standard deviations, by mutual information "
-        "{mi_jackknife_margin:.1f}.",
+        "{jackknife_margin:z.1f} standard deviations, by mutual information "
+        "{mi_jackknife_margin:z.1f}.",
         "jackknife_margin and mi_jackknife_margin are both negative",
         lambda e: max(e.jackknife_margin, e.mi_jackknife_margin) < 0.0,
     ),

@@ -16,6 +16,7 @@ from crosslook.report.section import (
 )
 from crosslook.report.tables import Claim
 from crosslook.retrieval.measure.two_stage import judged_length
+from crosslook.retrieval.stage_spec import TwoStage
 from crosslook.types import Row
 
 
@@ -135,6 +136,9 @@ def _interval(row: Row) -> tuple[float, float, float]:
 
 def _judge_advice(advice: Advice) -> Claim:
     coarse, fine = (part.partition(":")[0] for part in advice.name.split("+"))
+    if coarse == fine:  # two settings of one model
+        stages = TwoStage.parse(advice.name)
+        coarse, fine = stages.coarse.text, stages.fine.text
     text = f"Narrow by {coarse}, verify by {fine} ({advice.name}, shortlist of {advice.k})."
     _, low, high = advice.over_alone
     why = f"against {fine} alone {_difference(advice.over_alone)}"

@@ -91,7 +91,6 @@ function drawLayers(map, place, match, view, query) {
   map.box.append(line);
   const remember = later(() => keep({ swipe: state.cut === 1 ? null : state.cut, opacity: state.opacity === 1 ? null : state.opacity }));
   if (place.sar) { const [row, col, height, width] = place.sar; map.image("sar", { url: view("sar.png"), row, col, height, width }); }
-  if (place.before && place.sar) { const [row, col, height, width] = place.before; map.image("before", { url: view("before.png"), row, col, height, width, opacity: 0 }); }
   const sides = place.before && place.sar ? h("div", { class: "sides", role: "group", "aria-label": "Where the SAR image is drawn" }, [["Before", true, "Where its georeference puts it (V)"], [match.verdict === "no match" ? "Best tried, refused" : "After", false, "Where the match puts it (V)"]].map(([text, before, title]) => h("button", { class: "second", title, "data-before": String(before), onclick: () => turn(before) }, text))) : null;
   const aside = h("p", { class: "none", "aria-live": "polite", hidden: true });
   const surface = place.surface, key = h("p", { class: "none", hidden: true });
@@ -157,7 +156,8 @@ function drawLayers(map, place, match, view, query) {
   function apply() {
     const shown = { cut: state.cut, opacity: state.on ? state.opacity : 0 };
     if (place.sar) map.image("sar", state.before ? { opacity: 0 } : shown);
-    if (sides) map.image("before", state.before ? shown : { opacity: 0 });
+    if (sides && state.before && !map.images.has("before")) { const [row, col, height, width] = place.before; map.image("before", { url: view("before.png"), row, col, height, width }); }
+    if (map.images.has("before")) map.image("before", state.before ? shown : { opacity: 0 });
     for (const button of sides?.children ?? []) button.setAttribute("aria-pressed", String((button.dataset.before === "true") === state.before));
     aside.hidden = !state.before;
     aside.textContent = state.before ? `Where its georeference puts the SAR image${apart(place, match, map.options.gsd)}.` : "";
@@ -252,7 +252,7 @@ function errorFact(match) {
 
 function pointsText(points) {
   const residual = points.median_residual_px;
-  return `${points.count}, ${points.inliers} of them inliers${residual === null || residual === undefined ? "" : ` with a median residual of ${number(residual, 1)} px`}`;
+  return `${points.count}, ${points.inliers} of them inliers${residual === null || residual === undefined ? "" : ` with a median residual of ${residual.toFixed(1)} px`}`;
 }
 
 function decisionCard(job) {

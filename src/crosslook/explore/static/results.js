@@ -84,13 +84,13 @@ function batch(job) {
     const order = [...rows].sort((a, b) => DOUBT.indexOf(a.verdict ?? "") - DOUBT.indexOf(b.verdict ?? "") || (a.confidence ?? 0) - (b.confidence ?? 0));
     fill(body, h("table", {}, h("thead", {}, h("tr", {}, ["pair", "verdict", "confidence", ""].map((t, k) => h("th", { class: k === 2 ? "num" : "" }, t)))), h("tbody", {}, order.map((one) => h("tr", {},
       h("td", {}, pages.has(one.name) ? h("a", { href: pages.get(one.name) }, one.name) : one.name), h("td", {}, one.verdict ? badge(one.verdict) : h("span", { class: "badge bad" }, "failed")),
-      h("td", { class: "num" }, typeof one.confidence === "number" ? one.confidence.toFixed(2) : ""), h("td", {}, h("small", {}, one.error ?? "")))))));
+      h("td", { class: "num" }, typeof one.confidence === "number" ? one.confidence.toFixed(2) : ""), h("td", {}, h("small", {}, one.error || (one.warning ? `look at the input: ${one.warning}` : ""))))))));
   } }, h("summary", {}, "The pairs, those to look at first"), body);
   return node;
 }
 
 function state(job) {
-  if (job.state === "running") return [h("span", {}, job.stage || "starting"), job.total ? ` ${job.done}/${job.total}` : ""];
+  if (job.state === "running") return [h("span", {}, job.stage || "starting"), job.total ? [` ${job.done} of ${job.total}`, h("progress", { max: job.total, value: job.done })] : ""];
   if (job.state === "queued") return `waiting, ${job.ahead} before it`;
   return [h("span", { class: "badge plain" }, job.state), " ", h("small", {}, job.error || job.result.counted || "")];
 }

@@ -118,7 +118,7 @@ async function pane(panes, name, query, tail) {
     const lines_ = answer.borders.flatMap((b) => [{ type: "line", x0: b - 0.5, x1: b - 0.5, y0: -0.5, y1: size - 0.5, line: { color: ink.text, width: 0.4 } }, { type: "line", y0: b - 0.5, y1: b - 0.5, x0: -0.5, x1: size - 0.5, line: { color: ink.text, width: 0.4 } }]);
     map.classList.remove("loading");
     await Plotly.react(map, [{ type: "heatmap", z: answer.values, colorscale: "Viridis", hovertemplate: "SAR block %{y}, optical block %{x}: %{z:.3f}<extra></extra>", colorbar: { thickness: 10, title: { text: "cosine", side: "right" } } }],
-      { ...layout(ink), shapes: lines_, xaxis: { title: { text: "optical" }, constrain: "domain" }, yaxis: { title: { text: "SAR" }, autorange: "reversed", scaleanchor: "x" } }, CONFIG);
+      { ...layout(ink), shapes: lines_, xaxis: { title: { text: "optical" }, constrain: "domain", showgrid: false, zeroline: false }, yaxis: { title: { text: "SAR" }, showgrid: false, zeroline: false, autorange: "reversed", scaleanchor: "x" } }, CONFIG);
     map.removeAllListeners?.("plotly_click");
     map.on("plotly_click", (e) => {
       const { x, y } = e.points[0];

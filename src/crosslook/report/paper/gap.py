@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from crosslook.report.figures import named
 from crosslook.report.paper.style import (
     COLUMN,
     OPTICAL,
@@ -19,6 +18,7 @@ from crosslook.report.paper.style import (
     errors,
     paged,
     place_legend,
+    printed,
 )
 from crosslook.report.section import Results
 from crosslook.report.tables import pair_distances, plain_recalls
@@ -50,8 +50,8 @@ def gap_figures(results: Results) -> list[PaperFigure]:
     )
     caption = (
         "Cosines of true pairs (filled) and of non-pairs (line), each as a fraction of its own "
-        f"kind, per extractor; {' and '.join(named(c) for c in columns)}.{cone} "
-        + conditions(results, results.of("gap"))
+        f"kind, per extractor; {' and '.join(printed(c) for c in columns)}.{cone} "
+        + conditions(results, results.of("gap"), chance=False, intervals=False)
     )
     figures = [
         PaperFigure(
@@ -88,7 +88,7 @@ def _draw(
             panel.set_xlim(-1, 1)
             panel.set_xticks([-1, -0.5, 0, 0.5, 1])
             if i == 0:
-                panel.set_title(named(calibration))
+                panel.set_title(printed(calibration))
         first = axes[i, 0]
         first.set_yticks([first.get_ylim()[1] / 2], [name])
         first.tick_params(axis="y", length=0)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from crosslook.report.figures import named
 from crosslook.report.paper.style import (
     CALIBRATED,
     COLUMN,
@@ -22,6 +21,7 @@ from crosslook.report.paper.style import (
     grid_of,
     paged,
     place_legend,
+    printed,
     slug,
 )
 from crosslook.report.section import Results
@@ -57,9 +57,9 @@ def _embeddings(results: Results) -> list[PaperFigure]:
         caption = (
             f"{method.upper()} of the descriptors of SAR (circles) and optical patches (crosses); "
             "a line joins the two of a pair. "
-            f"From top to bottom: {', '.join(named(c) for c in columns)}. Axes of such a plane "
+            f"From top to bottom: {', '.join(printed(c) for c in columns)}. Axes of such a plane "
             "have no unit, so none are drawn; long lines are pairs that lie far apart. At most "
-            f"{MOST_POINTS} pairs are drawn. " + conditions(results)
+            f"{MOST_POINTS} pairs are drawn. " + conditions(results, intervals=False)
         )
         for name, part in paged(names, method):
             high, wide = grid_of(len(part))
@@ -93,7 +93,7 @@ def _planes(
             panel.plot(*sar.T, "o", color=SAR, ms=1.6, mew=0, label="SAR")
             panel.plot(*optical.T, "x", color=OPTICAL, ms=1.8, mew=0.5, label="optical")
             panel.set_box_aspect(1)
-            panel.set_title(f"{name}\n{named(calibration)}" if row == 0 else named(calibration))
+            panel.set_title(f"{name}\n{printed(calibration)}" if row == 0 else printed(calibration))
     place_legend(canvas, axes.flat, 2, markerscale=2.5)
 
 
@@ -111,11 +111,11 @@ def _heat_maps(results: Results) -> list[PaperFigure]:
         by = {(t.order_by, t.setup.calibration): t for t in own}
         caption = (
             f"Mean cosine of SAR patches (rows) and optical patches (columns) of {name}: "
-            f"{' and '.join(named(c) for c in columns)}, on one colour scale. Partners lie on the "
-            f"diagonal. Ordered by {words.get(orders[0], orders[0])}."
+            f"{' and '.join(printed(c) for c in columns)}, on one colour scale. Partners lie on "
+            f"the diagonal. Ordered by {words.get(orders[0], orders[0])}."
             + (" Below: ordered by the clusters of the features." if len(orders) > 1 else "")
             + " White lines, where drawn, part these groups. "
-            + conditions(results)
+            + conditions(results, intervals=False)
         )
         size = (COLUMN, 1.42 * len(orders) + 0.25)
         figures.append(
@@ -126,8 +126,8 @@ def _heat_maps(results: Results) -> list[PaperFigure]:
         for calibration in columns:
             one = (
                 f"Mean cosine of SAR patches (rows) and optical patches (columns) of {name}, "
-                f"{named(calibration)}, ordered by {words.get(orders[0], orders[0])}. Partners lie "
-                f"on the diagonal. {conditions(results)}"
+                f"{printed(calibration)}, ordered by {words.get(orders[0], orders[0])}. Partners "
+                f"lie on the diagonal. {conditions(results, intervals=False)}"
             )
             draw = partial(_grid, orders[:1], [calibration], by, words)
             figures.append(
@@ -164,7 +164,7 @@ def _grid(
                     panel.axhline(at, color="white", lw=0.3)
                     panel.axvline(at, color="white", lw=0.3)
             if i == 0:
-                panel.set_title(named(calibration))
+                panel.set_title(printed(calibration))
             if j == 0:
                 panel.set_ylabel(f"SAR, by {words.get(order, order)}")
             panel.set_xlabel(f"optical, by {words.get(order, order)}")
@@ -181,11 +181,11 @@ def _separability(results: Results) -> list[PaperFigure]:
         return []
     caption = (
         "Clustering (ARI and NMI of k-means) and separability of the descriptors. By sensor, low "
-        f"is good: SAR and optical patches cannot be distinguished. By {kind}, high is good: "
-        "patches of one lie together, whichever sensor saw them. Fisher's ratio compares the "
+        f"is good (↓): SAR and optical patches cannot be distinguished. By {kind}, high is good "
+        "(↑): patches of one lie together, whichever sensor saw them. Fisher's ratio compares the "
         "scatter of places with that of partners; high is good. Hollow: uncalibrated. Filled: "
         "calibrated. Short bars: chance, which depends on the clusters found. "
-        + conditions(results, rows[:1])
+        + conditions(results, rows[:1], chance=False)
     )
     high, _ = grid_of(len(panels), 4)
     figures = []
@@ -203,12 +203,14 @@ def _chart(
     for at, (panel, (metric, title)) in enumerate(zip(axes.flat, panels, strict=False)):
         own = [row for row in rows if row.metric == metric]
         series = [
-            (label, by, PLAIN if label == "uncalibrated" else CALIBRATED, label != "uncalibrated")
+            ("uncalibrated", by, PLAIN, False)
+            if label == "uncalibrated"
+            else (printed(label), by, CALIBRATED, True)
             for label, by in by_calibration(own)
         ]
         dots(panel, series, names)
         _chances(panel, series, names)
-        panel.set_title(title)
+        panel.set_title(f"{title} {'↓' if metric.endswith('/modality') else '↑'}")
         if at % wide:
             panel.set_yticklabels([])
     for panel in axes.flat[len(panels) :]:

@@ -181,8 +181,18 @@ def chance_line(axes: Any, value: float, *, vertical: bool = True, label: str = 
         draw(value, color="#000000", lw=0.8, ls=":", label=label, zorder=1)
 
 
-def conditions(results: Results, rows: Sequence[Row] = ()) -> str:
-    """What a caption says last: the set, its size, chance, intervals, patches and seed."""
+def printed(calibration: str) -> str:
+    """A calibration as it is printed, where no text beside says that it is one."""
+    return "uncalibrated" if calibration == "none" else f"calibrated ({calibration})"
+
+
+def conditions(
+    results: Results, rows: Sequence[Row] = (), *, chance: bool = True, intervals: bool = True
+) -> str:
+    """What a caption says last: the set, its size, chance, intervals, patches and seed.
+
+    ``chance`` and ``intervals`` only where the figure has one chance level, and intervals.
+    """
     record = results.record
     settings = record.get("settings", {})
     clusters = record.get("units", {})
@@ -193,10 +203,13 @@ def conditions(results: Results, rows: Sequence[Row] = ()) -> str:
     if rows:
         row = rows[0]
         parts.append(f"{row.n_query} queries, gallery of {row.n_gallery}")
-        if math.isfinite(row.chance):
+        if chance and math.isfinite(row.chance):
             parts.append(f"chance {row.chance:.4f}")
-    over = f" over {clusters['count']} {clusters['kind']}s" if clusters else ""
-    parts.append(f"intervals of 95 %{over}")
+    count = f"{clusters['count']} {clusters['kind']}s" if clusters else ""
+    if intervals:
+        parts.append("intervals of 95 %" + (f" over {count}" if count else ""))
+    elif count:
+        parts.append(count)
     seeds = settings.get("seeds") or [settings.get("seed", 0)]
     parts.append(f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}")
     return "; ".join(parts) + "."
