@@ -154,3 +154,26 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match="no basemap"):
         open_basemap([tmp_path / "none"])
+
+
+@pytest.mark.parametrize("factor", [1, 3])
+def test_squares_and_strips_are_the_same_pixels(
+    factor: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wide mosaic is read in squares, so that a block of JPEG 2000 is decoded once or twice."""
+    rng = np.random.default_rng(0)
+    for number in (0, 1):
+        pixels = rng.integers(1, 255, (3, 200, 300)).astype(np.uint8)
+        pixels[:, 40:43, 50:53] = 0  # a small hole, at whatever rim
+        profile = {"driver": "GTiff", "count": 3, "dtype": "uint8", "height": 200, "width": 300,
+                   "crs": "EPSG:32633", "nodata": 0}  # fmt: skip
+        at = from_origin(5e5 + 3000 * number, 5e6, 10, 10)
+        with rasterio.open(tmp_path / f"{number}.tif", "w", transform=at, **profile) as file:
+            file.write(pixels)
+    image = open_optical(tmp_path)
+    whole = image.read(None, factor)
+    monkeypatch.setattr("crosslook.geo.image._PIECE_PIXELS", 9000)
+    monkeypatch.setattr("crosslook.geo.image._LEAST_ROWS", 60)
+    parts = image.read(None, factor)
+    np.testing.assert_array_equal(parts.valid, whole.valid)
+    np.testing.assert_array_equal(parts.values, whole.values)

@@ -203,6 +203,7 @@ def test_what_is_removed_at_the_end_are_tiles_alone(tmp_path: Path) -> None:
     folder = tmp_path / PARTIAL
     folder.mkdir()
     (folder / f"{'a' * 20}-000001.npy").write_bytes(b"x")
+    (folder / ".crosslook-0a1b2c3d-4711-0a1b2c3d.npy").write_bytes(b"x")  # of a killed worker
     (folder / "mine.npy").write_bytes(b"x")
     forget_tiles(tmp_path)
     assert [path.name for path in folder.iterdir()] == ["mine.npy"]

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
-from crosslook.atomic import check_writable
+from crosslook.atomic import check_writable, is_temporary
 
 PARTIAL = "scene.partial"
 """Folder of the tiles that are done, inside that of the result; gone when all is."""
@@ -37,10 +37,14 @@ def tile_store(out: Path | str | None) -> Iterator[Path]:
 
 
 def forget_tiles(out: Path) -> None:
-    """Remove the tiles of a result that is written, and nothing else."""
+    """Remove the tiles of a result that is written, and nothing else.
+
+    A worker that was killed in the middle of one, here or on another machine, left it under a
+    temporary name.
+    """
     folder = out / PARTIAL
-    for path in folder.glob("*.npy") if folder.is_dir() else ():
-        if _TILE.fullmatch(path.name):
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if _TILE.fullmatch(path.name) or (path.suffix == ".npy" and is_temporary(path)):
             path.unlink(missing_ok=True)
     with suppress(OSError):  # not ours alone
         folder.rmdir()
