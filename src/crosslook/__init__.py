@@ -44,10 +44,11 @@ if TYPE_CHECKING:
     from crosslook.extract.registry import open_extractor
     from crosslook.match.apply import apply_match
     from crosslook.match.audit import Audit, audit
+    from crosslook.match.batch import register_all
     from crosslook.match.evidence import Evidence, Explanation
     from crosslook.match.matchers import Matcher
     from crosslook.match.pair import ImagePair
-    from crosslook.match.register import register, register_all
+    from crosslook.match.register import register
     from crosslook.match.result import Failure, MatchResult
     from crosslook.match.starts import Start
     from crosslook.match.tie_points import TiePoints
@@ -141,7 +142,7 @@ _HOME = {
     "open_extractor": "crosslook.extract.registry",
     "open_pairs": "crosslook.data.pairs",
     "register": "crosslook.match.register",
-    "register_all": "crosslook.match.register",
+    "register_all": "crosslook.match.batch",
     "study": "crosslook.report.study",
     "write_pairs": "crosslook.data.simulate.write",
 }

@@ -14,9 +14,10 @@ from crosslook.errors import MissingExtraError, SettingError
 from crosslook.geo.raster import RasterArray
 from crosslook.match import starts
 from crosslook.match.audit import audit
+from crosslook.match.batch import register_all
 from crosslook.match.channels import Channels
 from crosslook.match.ncc import correlate, correlate_shifts, correlation_device, find_peaks
-from crosslook.match.register import register, register_all
+from crosslook.match.register import register
 from crosslook.match.tie_points import Stage, score_maps
 from crosslook.types import FloatArray
 

@@ -101,6 +101,7 @@ def register(inputs: RegisterInputs, settings: RegisterCall) -> None:
     if inputs.dry_run:
         raise SettingError("--dry-run is of one scene; give SAR and OPTICAL.")
     from crosslook.data.pairs import open_pairs
+    from crosslook.match.batch import register_all
 
     _see_that_it_is_no_image(inputs.images[0])
     # What has no partner is a failed row of the table, unless it is to be left out.
@@ -108,7 +109,7 @@ def register(inputs: RegisterInputs, settings: RegisterCall) -> None:
     skip, incomplete = inputs.skip_incomplete, pairs.incomplete
     say_notes(note for note in pairs.notes if skip or not note.startswith("left out"))
     items = [Item(pair.id, out / pair.id) for pair in pairs]
-    results = registering.register_all(pairs, settings)
+    results = register_all(pairs, settings)
     finish_batch(
         results, items, out, settings, skip_small=skip, incomplete=() if skip else incomplete
     )
@@ -118,7 +119,7 @@ def _register_stack(inputs: RegisterInputs, settings: RegisterCall, out: Path) -
     """Bring SAR images onto one optical image, as pairs that share it."""
     from crosslook.data.layouts import stem_of
     from crosslook.data.pairs import ScenePair
-    from crosslook.match.register import register_all
+    from crosslook.match.batch import register_all
 
     if inputs.layout != "auto" or inputs.skip_incomplete or inputs.dry_run:
         raise SettingError("--stack goes with no --layout, --skip-incomplete or --dry-run.")

@@ -11,10 +11,10 @@ from crosslook.atlas.build import build_atlas
 from crosslook.atomic import write_csv
 from crosslook.data.pairs import open_pairs
 from crosslook.errors import CrosslookError
+from crosslook.match.batch import register_all
 from crosslook.match.batch_page import COLUMNS, counted, row_of, thumbnails, write_batch_page
-from crosslook.match.register import register_all
 from crosslook.match.result import Failure
-from crosslook.match.settings import RegisterSettings
+from crosslook.match.settings import BatchSettings
 from crosslook.progress import stage, within
 from crosslook.report.html import write_report
 from crosslook.retrieval.settings import StudySettings
@@ -49,7 +49,7 @@ def batch_task(work: dict[str, Any], folder: Path) -> dict[str, Any]:
     pairs = open_pairs(Path(work["pairs"]), skip_incomplete=True)
     rows: list[dict[str, object]] = [{"name": name, "error": why} for name, why in pairs.incomplete]
     drawn = {}
-    results = register_all(pairs, RegisterSettings(**work["settings"]))
+    results = register_all(pairs, BatchSettings(**work["settings"]))
     for number, pair in enumerate(pairs):
         with within("registering", number, len(pairs)):
             result = next(results)

@@ -9,7 +9,7 @@ starts another and gives it that shard again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -39,6 +39,20 @@ def run_on_ray(
     address: str | None,
     gpus: int | None = None,
 ) -> None:
+    """Call ``worker(job)(batch)`` with every item once; see :func:`each_on_ray`."""
+    for _ in each_on_ray(worker, job, items, label, workers, address, gpus):
+        pass
+
+
+def each_on_ray(
+    worker: type,
+    job: object,
+    items: Sequence[dict[str, int]],
+    label: str,
+    workers: int,
+    address: str | None,
+    gpus: int | None = None,
+) -> Iterator[dict[str, Any]]:
     """Call ``worker(job)(batch)`` with every item once, on actors that hold the job.
 
     Ray Data starts an actor again when its process dies, and gives it the
@@ -59,6 +73,11 @@ def run_on_ray(
         A running cluster, as ``ray://host:10001``; None starts a local one
         (or joins the one already started in this process).
 
+    Yields
+    ------
+    dict
+        What each call returns, arrays of length 1, as they come.
+
     Raises
     ------
     MissingExtraError
@@ -69,8 +88,7 @@ def run_on_ray(
     done = data.map_batches(
         worker, fn_constructor_args=(job,), batch_size=1, concurrency=workers, num_gpus=gpus
     )
-    for _ in track(done.iter_batches(batch_size=1), label, len(items)):
-        pass
+    yield from track(done.iter_batches(batch_size=1), label, len(items))
 
 
 def worker_device(device: str, address: str | None) -> tuple[str, int | None]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -18,27 +16,30 @@ from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.geo.mosaic_file import open_optical
 from crosslook.geo.raster import RasterArray
 from crosslook.match.align import Alignment, Fitting, align, nothing_found, surest
-from crosslook.match.cached_image import sharing
 from crosslook.match.evidence import Evidence, error_bound, expected_error, read_values
 from crosslook.match.files import check_out
 from crosslook.match.matchers import Matcher, open_tools
-from crosslook.match.ncc import correlation_device
 from crosslook.match.reason import likely_cause
 from crosslook.match.relief import heights_on, view_geometry
-from crosslook.match.result import Failure, MatchResult
+from crosslook.match.result import MatchResult
 from crosslook.match.select import FLAT_MODELS, ModelRequest, select_model
-from crosslook.match.settings import Model, RegisterCall, RegisterSettings, TransformModel
+from crosslook.match.settings import (
+    BatchSettings,
+    Model,
+    RegisterCall,
+    RegisterSettings,
+    TransformModel,
+)
 from crosslook.match.sides import announced, check_sides
 from crosslook.match.starts import SearchArea, Start, search_areas, start_of
 from crosslook.match.transform import Transform
 from crosslook.match.warped_file import RESAMPLING
 from crosslook.match.working_grid import MARGIN, choose_grid
-from crosslook.options import after_one, after_two, record
+from crosslook.options import after_two, record
 from crosslook.progress import stage, timer, timings
 from crosslook.storage import Place
 
 if TYPE_CHECKING:  # what knows sets of pairs is not needed for one
-    from crosslook.data.pairs import ScenePair
     from crosslook.match.scene.plan import ScenePlan
 
 Source = Place | RasterArray | ImageFile
@@ -46,7 +47,6 @@ Source = Place | RasterArray | ImageFile
 Basemap = Source | Sequence[Place]
 """The same; also a folder of files, a collection of STAC items, or a list of places."""
 
-_MOST_TOGETHER = 8  # dates of a stack that are matched side by side
 _SHAPES = 25
 """What a free choice of unequal pixels and shear counts for, as poses that were tried."""
 _BY_CHANCE = 1.0
@@ -128,13 +128,13 @@ def plan_register(
 
 def _on_scene(found: MatchResult, matcher: Matcher, settings: RegisterSettings) -> MatchResult:
     """Match a pair larger than the working grid in tiles."""
-    [result] = _on_scenes([found], matcher, settings, [""])
+    [result] = on_scenes([found], matcher, settings, [""])
     if isinstance(result, CrosslookError):
         raise result
     return result
 
 
-def _on_scenes(
+def on_scenes(
     founds: Sequence[MatchResult],
     matcher: Matcher,
     settings: RegisterSettings,
@@ -150,10 +150,11 @@ def _on_scenes(
 
     if not founds or not matcher.is_refined or not settings.in_tiles:
         return founds
-    if not isinstance(settings, RegisterCall):
+    if not isinstance(settings, BatchSettings):
         return match_scenes(founds, settings, [None] * len(founds))
-    outs = [None if settings.out is None else Path(settings.out) / name for name in names]
-    return match_scenes(founds, settings, outs, engine_of(settings, settings.out))
+    out = getattr(settings, "out", None)
+    outs = [None if out is None else Path(out) / name for name in names]
+    return match_scenes(founds, settings, outs, engine_of(settings, out))
 
 
 def _registered(
@@ -357,55 +358,6 @@ def register_with(
         As :func:`~crosslook.match.matchers.open_tools` gives them for these settings.
     """
     return _registered(sar_image, optical_image, None, settings, *tools)
-
-
-@after_one(RegisterSettings)
-def register_all(
-    pairs: Iterable[ScenePair], settings: RegisterSettings
-) -> Iterator[MatchResult | Failure]:
-    """Register many pairs, as :func:`register` does one, and yield what each gives, in order.
-
-    A pair that cannot be read or matched gives a
-    :class:`~crosslook.match.result.Failure`; the others go on. Pairs that follow each other on
-    one optical image, as the dates of a stack, share what is read and computed of it.
-    """
-    correlation_device(settings.device)  # one that is not there is refused once, not pair by pair
-    tools = open_tools(settings)
-    for stack in _stacks(pairs):
-        yield from _together(stack, settings, tools)
-
-
-def _stacks(pairs: Iterable[ScenePair]) -> Iterator[list[ScenePair]]:
-    """Pairs that follow each other on one optical image, at most eight at a time."""
-    for _, same in groupby(pairs, key=lambda pair: str(pair.optical)):
-        while stack := list(islice(same, _MOST_TOGETHER)):
-            yield stack
-
-
-def _together(
-    stack: Sequence[ScenePair], settings: RegisterSettings, tools: tuple[Extractor, Matcher]
-) -> list[MatchResult | Failure]:
-    """Register the dates of a stack, which share what is computed of their optical image."""
-    with sharing() if len(stack) > 1 else nullcontext():
-        optical: Basemap = stack[0].optical
-        if len(stack) > 1:
-            with suppress(CrosslookError):  # then each fails by itself
-                optical = open_optical(optical, Reading.parse(settings.reading()))
-        results: list[MatchResult | CrosslookError] = []
-        for pair in stack:
-            try:
-                results.append(_registered(pair.sar, optical, None, settings, *tools))
-            except CrosslookError as error:
-                results.append(error)
-    found = [number for number, one in enumerate(results) if isinstance(one, MatchResult)]
-    shown = [cast(MatchResult, results[number]) for number in found]
-    names = [stack[number].id for number in found]
-    for number, result in zip(found, _on_scenes(shown, tools[1], settings, names), strict=True):
-        results[number] = result
-    return [
-        one if isinstance(one, MatchResult) else Failure(pair.id, one)
-        for pair, one in zip(stack, results, strict=True)
-    ]
 
 
 def register_from(

@@ -183,13 +183,13 @@ class SceneOptions(Settings):
 
 
 class EngineOptions(Settings):
-    """Where the tiles of a scene are matched; no result depends on it."""
+    """Where pairs of a set, or the tiles of a scene, are matched; no result depends on it."""
 
     engine: Literal["local", "ray"] = Field(
-        default="local", description="Tiles on this machine, or on a Ray cluster."
+        default="local", description="On this machine, or on a Ray cluster."
     )
     workers: Annotated[int | None, Cli(default="1, or 2 with ray")] = Field(
-        default=None, ge=1, le=1024, description="Processes, or actors, that match tiles."
+        default=None, ge=1, le=1024, description="Processes, or actors, that match pairs or tiles."
     )
     ray_address: Annotated[str | None, Cli(metavar="ADDRESS", default="one on this machine")] = (
         Field(default=None, description="Running cluster, as ray://host:10001.")
@@ -275,7 +275,11 @@ def shared_settings(others: FitOptions) -> RegisterSettings:
     return RegisterSettings(**{name: getattr(others, name) for name in names})
 
 
-class RegisterCall(WritingOptions, EngineOptions, RegisterSettings):
+class BatchSettings(EngineOptions, RegisterSettings):
+    """The same, and by how many processes."""
+
+
+class RegisterCall(WritingOptions, BatchSettings):
     """The same, and where the files go."""
 
 

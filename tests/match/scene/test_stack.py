@@ -17,7 +17,8 @@ from crosslook.cli import app
 from crosslook.data.pairs import ScenePair
 from crosslook.data.simulate.write import write_pairs
 from crosslook.match import cached_image, working_grid
-from crosslook.match.register import register, register_all
+from crosslook.match.batch import register_all
+from crosslook.match.register import register
 from crosslook.match.result import MatchResult
 from crosslook.match.settings import RegisterCall
 

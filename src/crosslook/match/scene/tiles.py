@@ -239,6 +239,12 @@ class Engine:
     workers: int = 1
     address: str | None = None
 
+    @classmethod
+    def of(cls, settings: EngineOptions) -> Engine:
+        """As the settings ask for."""
+        workers = settings.workers or (2 if settings.engine == "ray" else 1)
+        return cls(settings.engine, workers, settings.ray_address)
+
 
 def engine_of(settings: EngineOptions, out: Path | str | None = None) -> Engine:
     """Where tiles are matched, as the settings ask for.
@@ -250,8 +256,7 @@ def engine_of(settings: EngineOptions, out: Path | str | None = None) -> Engine:
     """
     if settings.engine == "ray" and out is None:
         raise SettingError("--engine ray needs --out: a folder that all workers reach.")
-    workers = settings.workers or (2 if settings.engine == "ray" else 1)
-    return Engine(settings.engine, workers, settings.ray_address)
+    return Engine.of(settings)
 
 
 def match_tiles(job: TileJob, engine: Engine) -> tuple[FloatArray, dict[int, str]]:
