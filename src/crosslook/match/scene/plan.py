@@ -16,7 +16,7 @@ from crosslook.types import Array, Window
 SPACING = 24
 """Pixels of the matched grid between nodes; whole cells of both kinds of features."""
 
-TILE_PIXELS = 1536
+TILE_PIXELS = 1800
 REACH = 60.0
 """Pixels of the matched grid within which the first stage searches, where nothing narrows it."""
 
@@ -77,8 +77,10 @@ class ScenePlan:
 
     @property
     def side(self) -> int:
-        """Nodes along a side of a tile."""
-        return max(8, round(self.tile_pixels / self.spacing))
+        """Nodes along a side of a tile: so many that the last one is as large as the others."""
+        longest = max(self.shape)
+        most = max(8, round(self.tile_pixels / self.spacing))
+        return max(8, -(-longest // max(1, round(longest / most))))
 
     @property
     def tiles(self) -> list[Window]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 
 import cv2
 import numpy as np
@@ -23,11 +24,16 @@ from crosslook.match.channels import Channels, dense_channels
 from crosslook.match.ncc import correlate_shifts, find_peaks
 from crosslook.match.scene.plan import ScenePlan, halo_of
 from crosslook.match.scene.smooth import Smoothness, Surface, fit_robustly
+from crosslook.match.settings import DEFAULT_EXTRACTOR
 from crosslook.match.working_grid import WorkingGrid
 from crosslook.types import Array, FloatArray, Window
 
 COARSE = "hog:cell=6,blur=2"
 """Features of the first stage, which looks far."""
+
+FINE = ("hog:cell=3,blur=1,clip=1", "hog:cell=3,blur=0.5,clip=1")
+"""Of the SAR and the optical image in the stages after it, where no others are requested. The
+optical image has no speckle: softened less, its peaks spread by two thirds as much."""
 
 FIELDS = ("row", "col", "score", "ratio", "bend", "filled", "rise", "apart")
 """Of a node: displacement along rows and columns in pixels of the matched grid, peak of the
@@ -39,8 +45,9 @@ own peak lies."""
 _TEMPLATE = 96.0
 _LEAST_FILLED = 0.5
 _SOLID = 0.999
-_SMOOTH = Smoothness(length=8.0, deviation=10.0)
-"""Of what is followed from stage to stage: in nodes, and in pixels of the matched grid."""
+_LENGTH = 8.0  # nodes over which what is followed from stage to stage is alike
+_NOISE = 4.0  # pixels by which a node differs from its neighbours
+_LEAST_WEIGHT, _MOST_WEIGHT = 0.1, 6.0  # of a peak by how sharp it is, of the median
 _BLUNT = 0.7  # nodes; a blur below it does nothing
 
 
@@ -57,22 +64,25 @@ class SceneStage:
         score maps of neighbouring nodes are added up: a template with soft edges. Pixels.
     radius : float or None
         Largest offset, pixels; that of the plan where it is None.
-    noise : float
-        Standard deviation of a node against its neighbours, pixels.
+    deviation : float
+        Standard deviation of what is followed, pixels: each round would else add its noise.
+    parts : int
+        Steps per cell at which offsets are tried. Cells sample the image, so that peaks
+        between them are less sharp and less certain.
     """
 
     is_fine: bool
     box: float
     blur: float
     radius: float | None
-    noise: float
+    deviation: float
+    parts: int = 1
 
 
 STAGES = (
-    SceneStage(False, 96.0, 32.0, None, 4.0),
-    SceneStage(True, 48.0, 24.0, 18.0, 4.0),
-    SceneStage(True, 48.0, 24.0, 9.0, 4.0),
-    SceneStage(True, 48.0, 24.0, 6.0, 4.0),
+    SceneStage(False, 96.0, 32.0, None, 10.0),
+    SceneStage(True, 48.0, 24.0, 18.0, 3.0),
+    SceneStage(True, 48.0, 24.0, 6.0, 6.0, parts=2),
 )
 
 
@@ -119,18 +129,27 @@ def match_tile(plan: ScenePlan, nodes: Window, fine: Extractor) -> FloatArray:
     out = np.full((*around.shape, len(FIELDS)), np.nan, np.float32)
     images = _read(plan, around)
     if images is not None:
-        coarse = _coarse()
-        fixed = [CachedImage.of(images.optical).channels(one) for one in (coarse, fine)]
+        coarse = _opened(COARSE)
+        moving, ground = sides_of(fine)
+        optical = CachedImage.of(images.optical)
+        fixed = [optical.channels(one) for one in (coarse, ground)]
         if all(one.valid.any() for one in fixed):
-            _search(plan, around, images, (coarse, fine), (fixed[0], fixed[1]), out)
+            _search(plan, around, images, (coarse, moving), (fixed[0], fixed[1]), out)
     inner = slice(halo, halo + nodes.height), slice(halo, halo + nodes.width)
     return out[inner]
 
 
+def sides_of(fine: Extractor) -> tuple[Extractor, Extractor]:
+    """Features of the SAR and of the optical image in the fine stages."""
+    if fine.spec != DEFAULT_EXTRACTOR:
+        return fine, fine
+    return _opened(FINE[0]), _opened(FINE[1])
+
+
 @cache
-def _coarse() -> Extractor:
+def _opened(spec: str) -> Extractor:
     """One for all tiles, by which what is computed of an image is found again."""
-    return open_extractor(COARSE)
+    return open_extractor(spec)
 
 
 def _read(plan: ScenePlan, around: Window) -> TileImages | None:
@@ -179,20 +198,17 @@ def _search(
     out: FloatArray,
 ) -> None:
     """Fill ``out`` (h, w, fields), stage after stage."""
-    spacing, origin = plan.spacing, images.origin
+    spacing = plan.spacing
     current = _known_displacement(plan, plan.positions(around)) / plan.factor
-    surface = Surface.on(around.shape, _SMOOTH)
     begin = current
     wide: tuple[FloatArray, int, float] | None = None
     first = begin
     for stage in STAGES:
-        moved, filled = _warped(images, current, spacing)
-        channels = dense_channels(moved, extractors[stage.is_fine])
-        if not channels.valid.any():
+        ground, extractor = fixed[stage.is_fine], extractors[stage.is_fine]
+        scored = _scored(plan, stage, images, (ground, extractor), current)
+        if scored is None:
             return
-        ground = fixed[stage.is_fine]
-        scores, reach = _score_maps(plan, stage, ground, channels, (origin, around.shape))
-        stride = ground.stride
+        scores, reach, stride, filled = scored
         peaks = find_peaks(scores.reshape(-1, *scores.shape[2:]), exclusion=max(2.0, 24.0 / stride))
         offset = ((peaks.position - reach) * stride).reshape(current.shape)
         known = (filled >= _LEAST_FILLED) & (peaks.score > 0).reshape(filled.shape)
@@ -200,49 +216,103 @@ def _search(
         found = _composed(current, offset, spacing)
         if wide is None:
             wide, first = (scores, reach, stride), found
-        noise = np.full(known.shape, stage.noise)
-        relative, _ = fit_robustly(found - begin, noise, inside, (surface, surface), stage.noise)
-        current = begin + relative
         shape = known.shape
+        bend = _bend(scores, peaks.position, stride).reshape(shape)
+        sharp = bend * peaks.score.reshape(shape)
+        surface = Surface.on(shape, Smoothness(_LENGTH, stage.deviation))
+        std = _NOISE / np.sqrt(_relative(sharp, inside) if stage.parts > 1 else np.ones(shape))
+        relative, _ = fit_robustly(found - begin, std, inside, (surface, surface), _NOISE)
+        current = begin + relative
         planes = (
             found[..., 0], found[..., 1], peaks.score.reshape(shape), peaks.ratio.reshape(shape),
-            _bend(scores, peaks.position, stride).reshape(shape), filled,
-            _rise(wide, found - begin), np.linalg.norm(found - first, axis=-1),
+            bend, filled, _rise(wide, found - begin), np.linalg.norm(found - first, axis=-1),
         )  # fmt: skip
         out[...] = np.where(inside[..., None], np.stack(planes, axis=-1), np.float32(np.nan))
 
 
-def _warped(images: TileImages, current: Array, spacing: int) -> tuple[GreyImage, FloatArray]:
-    """The SAR image on the matched grid, moved by a displacement of the nodes (h, w, 2).
+def _scored(
+    plan: ScenePlan,
+    stage: SceneStage,
+    images: TileImages,
+    sides: tuple[Channels, Extractor],
+    current: Array,
+) -> tuple[FloatArray, int, float, FloatArray] | None:
+    """Scores around what is known, the reach and the pixels of their steps; None without data.
 
-    Returns
-    -------
-    image : GreyImage
-    filled : float32 array, shape (h, w)
-        Of the template around each node, the fraction where both images hold data.
+    Also the fraction of the template around each node where both images hold data.
     """
-    shape = images.optical.shape
+    ground, extractor = sides
+    stride, lattice = ground.stride, (images.origin, (current.shape[0], current.shape[1]))
+    maps = _sources(images, current, plan.spacing)
+    moved = _sampled(images, maps)
+    channels = dense_channels(moved, extractor)
+    if not channels.valid.any():
+        return None
+    filled = _filled(images, moved.valid, current.shape[:2], plan.spacing)
+    scores, reach = _score_maps(plan, stage, ground, channels, lattice)
+    parts = stage.parts
+    if parts == 1:
+        return scores, reach, stride, filled
+    side = 2 * reach * parts + 1
+    fine = np.zeros((*scores.shape[:2], side, side), np.float32)
+    fine[:, :, ::parts, ::parts] = scores
+    for down, along in product(range(parts), repeat=2):
+        if down or along:
+            step = images.slopes @ (np.array([down, along]) * stride / parts)
+            beside = _sampled(
+                images, (maps[0] + np.float32(step[0]), maps[1] + np.float32(step[1]))
+            )
+            channels = dense_channels(beside, extractor)
+            one, _ = _score_maps(plan, stage, ground, channels, lattice)
+            fine[:, :, down::parts, along::parts] = one[
+                :, :, : one.shape[2] - (down > 0), : one.shape[3] - (along > 0)
+            ]
+    return fine, reach * parts, stride / parts, filled
+
+
+def _relative(sharp: Array, known: NDArray[np.bool_]) -> Array:
+    """Weights by how sharp a peak is, 1 at the median."""
+    middle = float(np.median(sharp[known])) if known.any() else 1.0
+    return np.clip(sharp / max(middle, 1e-9), _LEAST_WEIGHT, _MOST_WEIGHT)
+
+
+def _sources(images: TileImages, current: Array, spacing: int) -> tuple[FloatArray, FloatArray]:
+    """Row and column of the SAR image under each pixel, moved by a displacement of the nodes."""
     sources = (images.sources - current @ images.slopes.T).astype(np.float32)
-    at = [((np.arange(n) + 0.5 - images.origin) / spacing).astype(np.float32) for n in shape]
+    at = [
+        ((np.arange(n) + 0.5 - images.origin) / spacing).astype(np.float32)
+        for n in images.optical.shape
+    ]
     cols, rows = np.meshgrid(at[1], at[0])
-    maps = [
+    down, along = (
         _spread(np.ascontiguousarray(sources[..., axis]), rows, cols) - np.float32(0.5)
         for axis in (0, 1)
-    ]
-    values = cv2.remap(
-        images.sar.values, maps[1], maps[0], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    sides = {"interpolation": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_CONSTANT}
+    return down, along
+
+
+def _sampled(images: TileImages, maps: tuple[FloatArray, FloatArray]) -> GreyImage:
+    """The SAR image at positions of its own."""
+    down, along = maps
+    values = cv2.remap(
+        images.sar.values, along, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     known = images.sar.known.astype(np.float32)
-    solid = cv2.remap(known, maps[1], maps[0], borderValue=0.0, **sides) > _SOLID
+    solid = cv2.remap(
+        known, along, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0.0
+    )
+    return GreyImage(np.asarray(values, np.float32), np.asarray(solid > _SOLID, np.bool_))
+
+
+def _filled(
+    images: TileImages, solid: NDArray[np.bool_], shape: tuple[int, ...], spacing: int
+) -> FloatArray:
+    """Of the template around each node (h, w), the fraction where both images hold data."""
     both = (solid & images.optical.known).astype(np.float32)
     box = 2 * int(_TEMPLATE / 2) + 1
     cover = cv2.blur(both, (box, box), borderType=cv2.BORDER_CONSTANT)
-    centres = np.ix_(
-        *(np.rint(images.origin + spacing * np.arange(n)).astype(int) for n in current.shape[:2])
-    )
-    filled = cover[centres]
-    return GreyImage(np.asarray(values, np.float32), np.asarray(solid, np.bool_)), filled
+    rows, cols = (np.rint(images.origin + spacing * np.arange(n)).astype(int) for n in shape)
+    return np.asarray(cover[np.ix_(rows, cols)], np.float32)
 
 
 def _spread(nodes: FloatArray, rows: FloatArray, cols: FloatArray) -> FloatArray:

@@ -38,7 +38,7 @@ from crosslook.progress import track
 from crosslook.storage import Folder, Place, open_folder, state_of
 from crosslook.types import FloatArray, Window
 
-_FORMAT = 1
+_FORMAT = 2
 """Raise it whenever a tile changes: those of a run that was stopped are then matched anew."""
 _MOST_RESTARTS = 3  # of a pool of processes, without a tile done in between
 
