@@ -59,9 +59,7 @@ def main() -> None:
     """Draw both plots as SVG."""
     text = (DOCS / "evidence.md").read_text(encoding="utf-8")
     registration = [
-        dot
-        for dot in read_table(text, "**All cases.**")
-        if dot.column in ("within 2 px", "5 px")
+        dot for dot in read_table(text, "**All cases.**") if dot.column in ("within 2 px", "5 px")
     ]
     draw(
         registration,
