@@ -18,9 +18,9 @@ from gallery import TILES  # noqa: E402
 def test_plots_are_read_from_the_tables() -> None:
     text = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
     dots = {(d.row, d.column): d for d in read_table(text, "**All cases.**")}
-    ours = dots["crosslook, --model auto", "within 2 px"]
-    assert f"**{ours.value:.3f} ({ours.low:.2f}-{ours.high:.2f})**" in text
-    assert dots["SIFT (OpenCV)", "5 px"].low is None  # a row without intervals has none
+    ours = dots["template (ours)", "within 2 px"]
+    assert f"**{ours.value:.3f} ({ours.low:.3f}-{ours.high:.3f})**" in text
+    assert dots["left where they are", "5 px"].low is None  # a row without intervals has none
     assert not any(column == "median" for _, column in dots)
     with pytest.raises(ValueError):
         read_table(text, "no such line")

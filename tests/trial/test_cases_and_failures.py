@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import shutil
 from dataclasses import replace
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from crosslook.errors import InputError, MatchError, SettingError
+from crosslook.errors import CalibrationError, InputError, MatchError, SettingError
 from crosslook.match.register import register_with
 from crosslook.trial import run as trial_run
 from crosslook.trial.answers import Answer, read_run_answers, write_answers
@@ -191,6 +192,34 @@ def test_the_estimate_says_which_matcher_fails(
     console = quiet()
     run_trial(TrialSettings(pairs=pairs, out=tmp_path, estimate=True, **QUICK), console)
     assert "s a case; failed: no key points" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_pairs_are_the_clusters_where_groups_are_too_few(tmp_path: Path) -> None:
+    for group in ("north", "south"):
+        made = aligned_set(tmp_path / group, ["a", "b"])
+        for kind in ("sar", "optical"):
+            for path in (made / kind).iterdir():
+                (tmp_path / "set" / kind).mkdir(parents=True, exist_ok=True)
+                path.rename(tmp_path / "set" / kind / f"{group}_{path.name}")
+    lines = [f"{g}_{n},{g},sar/{g}_{n}.png,optical/{g}_{n}.png" for g in ("north", "south")
+             for n in "ab"]  # fmt: skip
+    table = tmp_path / "set" / "pairs.csv"
+    table.write_text("\n".join(["id,group,sar,optical", *lines]))
+    run = run_trial(TrialSettings(pairs=table, out=tmp_path / "run", **QUICK), quiet())
+    record = json.loads((run / "run.json").read_text())
+    assert record["clusters"] == 4
+    assert "clusters are scenes: 2 group(s) (north, south)" in " ".join(record["notes"])
+    row = next(r for r in read_rows(run) if r.metric == "area")
+    assert (row.n, row.n_clusters) == (4, 4)
+
+
+def test_too_few_clusters_to_choose_on_are_refused_before_any_work(
+    pairs: Path, tmp_path: Path
+) -> None:
+    settings = TrialSettings(pairs=pairs, out=tmp_path, limit=2, sweep="gate=1:3", **QUICK)
+    with pytest.raises(CalibrationError, match="2 are too few"):
+        run_trial(settings, quiet())
+    assert not (tmp_path / "answers").exists()
 
 
 def test_one_cluster_gives_no_verdict(pairs: Path, tmp_path: Path) -> None:

@@ -323,7 +323,8 @@ def test_a_set_in_the_layout_of_spacenet_9_runs_through_its_preset(tmp_path: Pat
     assert [a.task for a in answers] == [
         f"{name}/0/as-is/0" for name in ("02_train_01", "02_train_02", "03_train_01")
     ]
-    assert all(a.error_px < 0.6 < a.start_error_px and a.cluster in ("02", "03") for a in answers)
+    assert all(a.error_px < 0.6 < a.start_error_px for a in answers)
+    assert [a.cluster for a in answers] == [a.pair for a in answers]  # two groups are too few
     one = answers[0]
     matrix = np.array(list(map(float, one.matrix.split()))).reshape(3, 3)
     points = np.loadtxt(folder / "02_tiepoints_train_01.csv", delimiter=",", skiprows=1)

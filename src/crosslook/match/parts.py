@@ -57,7 +57,11 @@ def evidence_by_parts(pair: ImagePair, transform: Transform) -> Parts:
     """
     transform = transform.without_field
     extent = float(np.ptp(transform(grid_points(*pair.sar.shape)), axis=0).max()) * 9 / 8
-    factor = max(1, int(extent / (_CELLS * _LEAST_CELL)))
+    if not np.isfinite(extent):
+        return Parts()
+    # A homography may map the image far beyond the optical one; a cell of that is left of it.
+    most = max(1, min(pair.optical.shape) // _MOST_CELL)
+    factor = int(np.clip(extent / (_CELLS * _LEAST_CELL), 1, most))
     cell = int(np.clip(round(extent / _CELLS / factor), _LEAST_CELL, _MOST_CELL))
     parts = _parts()
     found = _by_gradients(pair, transform, factor, cell, parts)
@@ -145,7 +149,8 @@ def _moved(
     pair: ImagePair, transform: Transform, factor: int, cell: int
 ) -> tuple[GreyImage, NDArray[np.int64]]:
     """The SAR image on the reduced optical grid, and the cell where its corner lies there."""
-    shrink = max(1, int(factor / transform.local_scale(np.array(pair.sar.shape) / 2) + 0.3))
+    scale = transform.local_scale(np.array(pair.sar.shape) / 2)
+    shrink = int(np.clip(factor / max(scale, 1e-9) + 0.3, 1, min(pair.sar.shape)))
     small, fixed = pair.sar.reduced(shrink), pair.optical.reduced(factor)
     onto = scaling(factor).inverse @ transform @ scaling(shrink)
     height, width = small.shape

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -63,27 +63,30 @@ def find_clusters(patches: Sequence[Patch], by: str = "auto") -> Clusters:
         ``scene``, ``group``, or ``auto``: the group where groups are known and
         at least three, else the scene.
     """
-    scenes = tuple(patch.scene for patch in patches)
-    groups = tuple(patch.group for patch in patches)
-    known = len(set(groups))
-    notes = []
+    found = choose_clusters([one.scene for one in patches], [one.group for one in patches], by)
+    if found.count < len(found.names) or found.count == 1:
+        return found
+    alone = (
+        f"every one of the {found.count} patches is a cluster of its own: no region, group or "
+        "scene is known that several share. If some show neighbouring ground, the split does "
+        "not keep them apart and intervals are too narrow; name regions in a column 'group' "
+        "of a table of the pairs, or of groups.csv beside them."
+    )
+    return replace(found, notes=(*found.notes, alone))
+
+
+def choose_clusters(scenes: Sequence[str], groups: Sequence[str], by: str = "auto") -> Clusters:
+    """The clusters of items of which scene and group are known, as :func:`find_clusters` says."""
+    known, notes = len(set(groups)), []
     if by == "auto":
-        few = groups != scenes and known <= _AT_LEAST < len(set(scenes))
-        by = "scene" if few or groups == scenes else "group"
+        few = list(groups) != list(scenes) and known <= _AT_LEAST < len(set(scenes))
+        by = "scene" if few or list(groups) == list(scenes) else "group"
         if few:
             notes.append(
                 f"clusters are scenes: {known} group(s) ({', '.join(sorted(set(groups)))}) are too "
                 "few to divide. Scenes of one group look alike, so intervals may be too narrow."
             )
-    names = groups if by == "group" else scenes
-    if len(set(names)) == len(names) > 1:
-        notes.append(
-            f"every one of the {len(names)} patches is a cluster of its own: no region, group or "
-            "scene is known that several share. If some show neighbouring ground, the split does "
-            "not keep them apart and intervals are too narrow; name regions in a column 'group' "
-            "of a table of the pairs, or of groups.csv beside them."
-        )
-    return Clusters(by, names, tuple(notes))
+    return Clusters(by, tuple(groups if by == "group" else scenes), tuple(notes))
 
 
 def draw_evenly(clusters: Sequence[str], most: int, seed: int) -> Indices:

@@ -20,6 +20,7 @@ from crosslook.match.placement import placement, read_points
 from crosslook.match.transform import Transform, grid_points, identity, shift_by
 from crosslook.match.warp import warp_array
 from crosslook.options import ReadingText
+from crosslook.retrieval.clusters import Clusters, choose_clusters
 from crosslook.trial.reach import REACHES
 from crosslook.types import Array, FloatArray, Mask, Window
 
@@ -42,7 +43,7 @@ class Task:
     partner : str
         Id of the pair whose optical image is taken.
     cluster : str
-        What intervals draw: the group of the pair.
+        What intervals draw: the group of the pair, or the pair where groups are too few.
     window : int
         Number of the window in the pair.
     reach : str
@@ -155,7 +156,8 @@ def make_tasks(
     seed; where all are of one group, of another pair.
     """
     tasks = []
-    for pair in pairs:
+    clusters = clusters_of(pairs).names
+    for pair, cluster in zip(pairs, clusters, strict=True):
         rng = np.random.default_rng([seed, zlib.crc32(pair.id.encode())])
         others = [one.id for one in pairs if one.group != pair.group]
         others = others or [one.id for one in pairs if one.id != pair.id]
@@ -164,8 +166,13 @@ def make_tasks(
                 for draw in range(1 if reach == "as-is" else draws):
                     other = others[int(rng.integers(len(others)))] if others else pair.id
                     partners = [pair.id, other] if wrong and others else [pair.id]
-                    tasks += [Task(pair.id, p, pair.group, window, reach, draw) for p in partners]
+                    tasks += [Task(pair.id, p, cluster, window, reach, draw) for p in partners]
     return tasks
+
+
+def clusters_of(pairs: Sequence[ScenePair]) -> Clusters:
+    """What is drawn by every interval, and divided where protocols are chosen: one of each pair."""
+    return choose_clusters([one.id for one in pairs], [one.group for one in pairs])
 
 
 class CaseMaker:

@@ -17,7 +17,7 @@ from crosslook._version import __version__
 from crosslook.atomic import check_writable, sweep
 from crosslook.data.pairs import Pairs, ScenePair, open_pairs
 from crosslook.data.tables import check_names, read_alignment, read_text_table
-from crosslook.errors import InputError
+from crosslook.errors import CalibrationError, InputError
 from crosslook.extract.ray_engine import run_on_ray, worker_device
 from crosslook.match.matchers import open_tools, revision_of
 from crosslook.match.settings import RegisterSettings
@@ -26,7 +26,7 @@ from crosslook.retrieval.clusters import Clusters, divide, draw_evenly
 from crosslook.retrieval.run_folder import write_run
 from crosslook.storage import state_of
 from crosslook.trial.answers import Answer, part_key, write_answers
-from crosslook.trial.cases import CaseMaker, CaseSettings, Task, make_tasks
+from crosslook.trial.cases import CaseMaker, CaseSettings, Task, clusters_of, make_tasks
 from crosslook.trial.measures import (
     Measured,
     Resampling,
@@ -56,6 +56,7 @@ WRITTEN = {
 _LEAST_STRATUM = 5  # cases of a stratum that are worth a row
 _FEW = 3  # tasks by which the time is estimated
 _RAY_WORKERS = 2
+_LEAST_CLUSTERS = 3  # two to choose a protocol on, one to report
 _STRATA = ("sensor", "ground")
 
 
@@ -80,6 +81,7 @@ def run_trial(settings: TrialSettings, console: Console | None = None) -> Path:
     refuse_foreign(settings.out, WRITTEN, overwrite=settings.overwrite)
     pairs = open_trial_pairs(settings)
     job = plan(settings, pairs)
+    calibration_of([task.cluster for task in job.tasks], settings)  # too few, said before any work
     matchers = len(settings.matchers)
     console.print(
         f"{len(pairs)} pairs, {len(job.tasks)} cases, {matchers} matcher(s), "
@@ -123,7 +125,7 @@ def open_trial_pairs(settings: TrialSettings) -> Pairs:
     if settings.limit is not None and len(kept) > settings.limit:
         chosen = draw_evenly([one.group for one in kept], settings.limit, settings.seed)
         kept = [kept[i] for i in chosen]
-    return Pairs(kept, notes)
+    return Pairs(kept, [*notes, *clusters_of(kept).notes])
 
 
 def _table_of(folder: Path, pair: ScenePair) -> Path | None:
@@ -169,7 +171,7 @@ def _contents(
     files = [p for one in pairs for p in (one.sar, one.optical, one.tie_points) if p is not None]
     states = [state_of(one) if isinstance(one, Path) else () for one in files]
     return {
-        "tasks": [one.name + one.partner for one in tasks],
+        "tasks": [f"{one.name} {one.partner} {one.cluster}" for one in tasks],
         "files": [[str(file), *state] for file, state in zip(files, states, strict=True)],
         "cases": asdict(cases),
     }
@@ -262,11 +264,9 @@ def choose_protocols(answers: Sequence[Answer], settings: TrialSettings) -> Choi
     Where there is one protocol, nothing is chosen, and nothing set aside.
     """
     protocols = list(map(str, read_sweep(settings.sweep)))
-    if len(protocols) == 1:
+    part = calibration_of([one.cluster for one in answers], settings)
+    if not part:
         return Choice(dict.fromkeys(settings.matchers, protocols[0]))
-    clusters = Clusters("group", tuple(one.cluster for one in answers))
-    division = divide(clusters, settings.calibration_fraction, settings.seed)
-    part = frozenset(division.calibration_clusters)
     sums: dict[tuple[str, str], float] = {}
     for one in answers:
         if one.cluster in part and one.is_measured:
@@ -277,6 +277,26 @@ def choose_protocols(answers: Sequence[Answer], settings: TrialSettings) -> Choi
         values = [sums.get((matcher, protocol), 0.0) for protocol in protocols]
         chosen[matcher] = protocols[int(np.argmax(values))]
     return Choice(chosen, part)
+
+
+def calibration_of(clusters: Sequence[str], settings: TrialSettings) -> frozenset[str]:
+    """Clusters that protocols are chosen on; empty where there is one protocol.
+
+    Raises
+    ------
+    CalibrationError
+        If there are too few to choose on some and measure others.
+    """
+    if len(read_sweep(settings.sweep)) == 1:
+        return frozenset()
+    known = Clusters("cluster", tuple(clusters))
+    if known.count < _LEAST_CLUSTERS:
+        raise CalibrationError(
+            f"--sweep chooses on some clusters and reports others; {known.count} are too few, "
+            f"{_LEAST_CLUSTERS} are needed. Give more pairs, or one protocol."
+        )
+    division = divide(known, settings.calibration_fraction, settings.seed)
+    return frozenset(division.calibration_clusters)
 
 
 def make_rows(
@@ -378,7 +398,7 @@ def _record(
         "crosslook": __version__,
         "machine": {"system": platform.platform(), "cores": threads.available()},
         "pairs": len(pairs),
-        "clusters": len({one.group for one in pairs}),
+        "clusters": len({one.cluster for one in job.tasks}),
         "cases": len(job.tasks),
         "matchers": {
             one.matcher: {"revision": one.revision, "protocol": choice.protocols[one.matcher]}
