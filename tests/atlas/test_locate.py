@@ -196,6 +196,27 @@ def test_many_queries_are_found_as_each_alone(atlas: Atlas, alone: Alone) -> Non
         np.testing.assert_array_equal(result.transform.matrix, one.transform.matrix)
 
 
+def test_processes_find_what_one_finds_in_the_same_order(
+    atlas: Atlas, alone: Alone, tmp_path: Path
+) -> None:
+    chips = [chip(origin)[0] for origin in PLACES[:2]]
+    queries: list[RasterArray | Path] = [chips[0], tmp_path / "absent.tif", chips[1]]
+    found = list(locate_all(queries, atlas, gsd=METRES, workers=2))
+    assert isinstance(found[1], Failure)
+    for origin, result in zip(PLACES[:2], (found[0], found[2]), strict=True):
+        one = alone(origin)
+        assert isinstance(result, MatchResult)
+        assert result.evidence == one.evidence
+        assert result.to_dict()["transform"] == one.to_dict()["transform"]
+
+
+def test_processes_for_one_query_are_refused(tmp_path: Path) -> None:
+    given = ["locate", "a.tif", "--atlas", str(tmp_path), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, [*given, "--workers", "2"])
+    assert done.exit_code != 0
+    assert "--workers is of several queries" in str(done.exception or done.output)
+
+
 def test_a_bad_query_does_not_lose_the_others(atlas: Atlas, alone: Alone, tmp_path: Path) -> None:
     good = [chip(origin)[0] for origin in PLACES[:2]]
     flat = RasterArray.of(np.full_like(good[0].stored, 4.0), name="flat")

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from crosslook.cli import app
 from crosslook.data.pairs import ScenePair, open_pairs
 from crosslook.data.simulate.write import write_pairs
-from crosslook.errors import FeatureError
-from crosslook.match import batch
-from crosslook.match.batch import BatchJob, register_all
+from crosslook.errors import FeatureError, WeightsError
+from crosslook.match import workers
+from crosslook.match.batch import register_all
 from crosslook.match.result import Failure, MatchResult
 from crosslook.match.scene.tiles import Engine
 from crosslook.match.settings import BatchSettings
@@ -62,7 +62,7 @@ def test_processes_give_what_one_gives_in_the_same_order(pairs: list[ScenePair])
 def test_a_pair_whose_process_dies_costs_itself_alone(
     pairs: list[ScenePair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "_MOST_TRIES", 1)  # a process takes a second to begin
+    monkeypatch.setattr(workers, "_MOST_TRIES", 1)  # a process takes a second to begin
     deadly = ScenePair("deadly", "deadly", Deadly(), "also-none.tif")  # type: ignore[arg-type]
     found = list(register_all([pairs[0], deadly, pairs[2]], NEAR))
     assert [isinstance(one, Failure) for one in found] == [False, True, False]
@@ -74,17 +74,17 @@ def test_a_pair_whose_process_dies_costs_itself_alone(
 def test_fewer_pairs_than_processes_share_their_tiles(
     pairs: list[ScenePair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "_by_processes", None)  # would fail
+    monkeypatch.setattr(workers, "_by_processes", None)  # would fail
     assert len(list(register_all(pairs[:1], NEAR))) == 1
 
 
 def test_results_wait_for_those_before_them() -> None:
-    found: list[tuple[int, batch.Results]] = [
+    found: list[tuple[int, workers.Results]] = [
         (2, [failure("c")]),
         (0, [failure("a"), failure("b")]),
         (1, []),
     ]
-    names = [one.name for one in batch._in_order(iter(found)) if isinstance(one, Failure)]
+    names = [one.name for one in workers._in_order(iter(found)) if isinstance(one, Failure)]
     assert names == ["a", "b", "c"]
 
 
@@ -92,13 +92,18 @@ def failure(name: str) -> Failure:
     return Failure(name, FeatureError(name, index=0))
 
 
-def test_workers_share_the_threads_of_the_machine(pairs: list[ScenePair]) -> None:
-    stacks = [[pair] for pair in pairs]
-    settings = BatchJob.of(stacks, NEAR, Engine("local", 64)).settings
+def test_workers_share_the_threads_of_the_machine() -> None:
+    settings = workers.alone_settings(NEAR, Engine("local", 64))
     assert settings.threads == 1
     assert settings.workers is None
     given = NEAR.model_copy(update={"threads": 3})
-    assert BatchJob.of(stacks, given, Engine("local", 2)).settings.threads == 3
+    assert workers.alone_settings(given, Engine("local", 2)).threads == 3
+
+
+def test_what_no_worker_can_open_is_one_error(pairs: list[ScenePair]) -> None:
+    nowhere = {"extractor": "dinov2", "weights": {"dinov2": Path("nowhere")}}
+    with pytest.raises(WeightsError):
+        list(register_all(pairs, NEAR.model_copy(update=nowhere)))
 
 
 def test_the_command_line_writes_the_same_by_processes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from crosslook.atlas.search import (
     score_surface,
     search_queries,
 )
-from crosslook.atlas.settings import LocateCall, LocateSettings
+from crosslook.atlas.settings import LocateBatchSettings, LocateCall, LocateSettings
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.atlas.verify import FineLevel, verify
 from crosslook.errors import CrosslookError, MatchError, StoreError
@@ -44,9 +44,11 @@ from crosslook.match.pair import read_pair
 from crosslook.match.reason import likely_absence
 from crosslook.match.register import Source, make_result
 from crosslook.match.result import Failure, MatchResult, outline
+from crosslook.match.scene.tiles import Engine
 from crosslook.match.settings import DEFAULT_EXTRACTOR, factors, shared_settings
 from crosslook.match.starts import Start
 from crosslook.match.transform import Transform, scaling, shift_by
+from crosslook.match.workers import Results, alone_settings, by_workers
 from crosslook.match.working_grid import MARGIN
 from crosslook.options import after_two, record
 from crosslook.progress import stage, timer, timings
@@ -59,6 +61,7 @@ _CLOSE = 1.35  # a candidate is matched too where the best one's score is less t
 _ALTERNATIVES = 4
 _MOST_MARGIN = 9.0
 _MOST_POSES = 32  # searched for in one pass, over all its queries
+_TOGETHER = 4  # queries that a worker is given at once
 _LEAST_VALID = 0.5  # valid fraction of a part that is searched with
 
 
@@ -111,27 +114,68 @@ def locate(query: Source, atlas: str | Path | Atlas, settings: LocateCall) -> Ma
     return result
 
 
-@after_two(LocateSettings)
+@after_two(LocateBatchSettings)
 def locate_all(
-    queries: Iterable[Source], atlas: str | Path | Atlas, settings: LocateSettings
+    queries: Iterable[Source], atlas: str | Path | Atlas, settings: LocateBatchSettings
 ) -> Iterator[MatchResult | Failure]:
     """Locate many queries, as :func:`locate` does one, and yield what each gives, in order.
 
     Queries are searched for a few at a time, so an atlas too large to stay
     transformed in memory is read once for several of them. A query that
     cannot be read or matched gives a :class:`~crosslook.match.result.Failure`;
-    the others go on.
+    the others go on. With ``workers`` each process takes a few queries at a time; a script that
+    asks for that keeps its work under ``if __name__ == "__main__":``.
 
     Raises
     ------
     StoreError, InputError, SettingError
         If the atlas cannot be read or has no such level.
     """
-    queries = list(queries) if isinstance(queries, Sequence) else queries
+    engine = Engine.of(settings)
+    queries = list(queries) if isinstance(queries, Sequence) or engine.workers > 1 else queries
     is_batch = not isinstance(queries, list) or len(queries) > 1
+    if is_batch and isinstance(queries, list) and engine.workers > 1:
+        yield from by_workers(_QueriesJob.of(queries, atlas, settings, engine), engine)
+        return
     job = _Job(atlas, settings, is_batch=is_batch)
+    yield from _stepwise(queries, job)
+
+
+def _stepwise(queries: Iterable[Source], job: _Job) -> Iterator[MatchResult | Failure]:
     steps = _in_passes(iter(queries), job)
-    yield from threads.stepwise(steps, settings.threads, in_pieces=True)
+    return threads.stepwise(steps, job.settings.threads, in_pieces=True)
+
+
+@dataclass(frozen=True, eq=False)
+class _QueriesJob:
+    """Queries for workers, a few at a time."""
+
+    groups: Sequence[Sequence[Source]]
+    atlas: str  # each worker opens it: what is computed of one stays in its process
+    settings: LocateSettings
+
+    @classmethod
+    def of(
+        cls,
+        queries: Sequence[Source],
+        atlas: str | Path | Atlas,
+        settings: LocateBatchSettings,
+        engine: Engine,
+    ) -> _QueriesJob:
+        together = min(_TOGETHER, -(-len(queries) // engine.workers))
+        groups = [queries[n : n + together] for n in range(0, len(queries), together)]
+        place = atlas.name if isinstance(atlas, Atlas) else str(atlas)
+        return cls(groups, place, alone_settings(settings, engine))
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def names(self, number: int) -> list[str]:
+        return [_name(query) for query in self.groups[number]]
+
+    def open(self) -> Callable[[int], Results]:
+        job = _Job(self.atlas, self.settings, is_batch=True)
+        return lambda number: list(_stepwise(self.groups[number], job))
 
 
 def _in_passes(waiting: Iterator[Source], job: _Job) -> Iterator[MatchResult | Failure]:

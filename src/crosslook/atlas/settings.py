@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from crosslook.errors import SettingError
-from crosslook.match.settings import FactorOption, FitOptions, MatcherOptions
+from crosslook.match.settings import EngineOptions, FactorOption, FitOptions, MatcherOptions
 from crosslook.options import (
     Cli,
     Extractors,
@@ -102,7 +102,11 @@ class LocateSettings(MatcherOptions, FitOptions, SarOptions, ModelOptions):
         return self
 
 
-class LocateCall(WritingOptions, LocateSettings):
+class LocateBatchSettings(EngineOptions, LocateSettings):
+    """The same, and by how many processes."""
+
+
+class LocateCall(WritingOptions, LocateBatchSettings):
     """The same, and where the files go."""
 
 

@@ -183,13 +183,19 @@ class SceneOptions(Settings):
 
 
 class EngineOptions(Settings):
-    """Where pairs of a set, or the tiles of a scene, are matched; no result depends on it."""
+    """Where the images of a batch, or the tiles of a scene, are matched.
+
+    No result depends on it.
+    """
 
     engine: Literal["local", "ray"] = Field(
         default="local", description="On this machine, or on a Ray cluster."
     )
     workers: Annotated[int | None, Cli(default="1, or 2 with ray")] = Field(
-        default=None, ge=1, le=1024, description="Processes, or actors, that match pairs or tiles."
+        default=None,
+        ge=1,
+        le=1024,
+        description="Processes, or actors, that match images of a batch, or tiles of a scene.",
     )
     ray_address: Annotated[str | None, Cli(metavar="ADDRESS", default="one on this machine")] = (
         Field(default=None, description="Running cluster, as ray://host:10001.")
