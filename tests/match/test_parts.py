@@ -9,6 +9,7 @@ from crosslook.extract.registry import open_extractor
 from crosslook.geo.image import open_image
 from crosslook.match.pair import ImagePair
 from crosslook.match.parts import evidence_by_parts
+from crosslook.match.pose_search import whole_image
 from crosslook.match.settings import DEFAULT_EXTRACTOR
 from crosslook.match.transform import Transform, similarity
 from tests.helpers.textured import textured_pair
@@ -26,3 +27,4 @@ def test_a_homography_that_maps_the_image_far_away_has_evidence_too(bend: float)
     matrix = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [bend / 160, 0.0, 1.0]])
     found = evidence_by_parts(pair, Transform(matrix, "homography"))
     assert np.isfinite(list(found)).all()
+    assert np.isfinite(whole_image(pair, Transform(matrix, "homography"))).all()

@@ -148,7 +148,11 @@ def grey_levels(image: GreyImage, blur: float, bins: int) -> FloatArray:
 
 
 def reduce_image(image: GreyImage, factor: int) -> GreyImage:
-    """Mean over blocks; one with an invalid pixel is invalid, of a thin gap with half of them."""
+    """Mean over blocks; one with an invalid pixel is invalid, of a thin gap with half of them.
+
+    At least one block is left: a fit that maps the image far away asks for none.
+    """
+    factor = min(factor, *image.shape)
     height, width = (length // factor * factor for length in image.shape)
     size = (width // factor, height // factor)
     values = cv2.resize(image.values[:height, :width], size, interpolation=cv2.INTER_AREA)
