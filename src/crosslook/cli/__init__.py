@@ -94,7 +94,9 @@ TABLE: Table = {
         "Bring a SAR image onto an optical one; exit code 3 where they do not match."
     ),
     "register.apply": "Bring other files of the same acquisition where a match puts the SAR image.",
-    "register.audit": "Measure whether pairs are really aligned, and of large scenes where they are not.",
+    "register.audit": (
+        "Measure whether pairs are really aligned, and of large scenes where they are not."
+    ),
     "trial.trial": (
         "Measure how near matchers come on pairs with truth, and how sure they are of it."
     ),
