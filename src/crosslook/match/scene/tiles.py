@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -349,6 +349,7 @@ def _through_pool(
     stack: StackJob, waiting: list[int], workers: int
 ) -> Iterator[tuple[int, list[tuple[int, int, str]]]]:
     """Results of one pool, as they come; BrokenProcessPool where a process dies."""
+    others = set(active_children())
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _start, (stack,))
     try:
         under_way = {pool.submit(_one, n) for n in waiting}
@@ -362,6 +363,11 @@ def _through_pool(
                     broken = error
             if broken is not None:
                 raise broken
+    except BrokenProcessPool:
+        # The pool does not know of a process that was being started then, and waits for its end.
+        for process in set(active_children()) - others:
+            process.terminate()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
