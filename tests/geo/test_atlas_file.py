@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 from click.testing import CliRunner
 
 from crosslook.atlas.build import build_atlas
@@ -18,7 +19,6 @@ from crosslook.geo.atlas_file import AtlasFile, is_atlas
 from crosslook.geo.image import Reading
 from crosslook.geo.mosaic_file import open_optical
 from crosslook.types import Window
-from scenes import cut
 
 SIDE = 384
 
@@ -35,6 +35,19 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / f"tiles/tile-{SIDE // 2}-{SIDE // 2}.tif").unlink()
         build_atlas([root / "tiles"], root / "gap")
     return root
+
+
+def cut(path: Path, folder: Path, side: int) -> None:
+    """Write an image as files of ``side`` pixels along an edge."""
+    folder.mkdir()
+    with rasterio.open(path) as file:
+        for row in range(0, file.height, side):
+            for col in range(0, file.width, side):
+                at = rasterio.windows.Window(col, row, side, side)
+                place = {"height": side, "width": side, "transform": file.window_transform(at)}
+                tile = folder / f"tile-{row}-{col}.tif"
+                with rasterio.open(tile, "w", **(file.profile | place)) as target:
+                    target.write(file.read(window=at))
 
 
 def test_its_pixels_are_those_of_the_files(made: Path) -> None:

@@ -114,7 +114,7 @@ def test_its_corner_points_place_a_sicd_where_the_extra_is_absent(
     image = opened(path, height=5.0)
     assert image.header.placed_by == "SICD corner points"
     assert "crosslook[sicd]" in " ".join(image.notes)
-    assert "--height and --dem are not used" in " ".join(image.notes)
+    assert "--height does not change that place" in " ".join(image.notes)
     assert off_by(image, on_ground(at)) < 0.5
 
 

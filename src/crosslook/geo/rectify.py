@@ -142,7 +142,7 @@ def rectified(data: Any, source: Recipe) -> Placed:
     if count >= _FEWEST:
         placed = _by_points(data, source)
         option = "--height" if source.dem is None else "--dem"
-        more = f"; {option} does not change that place: it takes rational polynomials for that"
+        more = f"; {option} does not change that place: it is not by rational polynomials"
         return replace(placed, note=placed.note + more) if asked else placed
     points = "; three or more control points are needed for that, it has " + str(count)
     return Placed("nothing", note=points if count else "")
