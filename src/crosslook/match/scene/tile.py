@@ -47,7 +47,6 @@ _LEAST_FILLED = 0.5
 _SOLID = 0.999
 _LENGTH = 8.0  # nodes over which what is followed from stage to stage is alike
 _NOISE = 4.0  # pixels by which a node differs from its neighbours
-_LEAST_WEIGHT, _MOST_WEIGHT = 0.1, 6.0  # of a peak by how sharp it is, of the median
 _BLUNT = 0.7  # nodes; a blur below it does nothing
 
 
@@ -64,8 +63,9 @@ class SceneStage:
         score maps of neighbouring nodes are added up: a template with soft edges. Pixels.
     radius : float or None
         Largest offset, pixels; that of the plan where it is None.
-    deviation : float
-        Standard deviation of what is followed, pixels: each round would else add its noise.
+    deviation : float or None
+        Standard deviation of what the next stage begins from, pixels: each would else add its
+        noise. None of the last stage.
     parts : int
         Steps per cell at which offsets are tried. Cells sample the image, so that peaks
         between them are less sharp and less certain.
@@ -75,14 +75,14 @@ class SceneStage:
     box: float
     blur: float
     radius: float | None
-    deviation: float
+    deviation: float | None
     parts: int = 1
 
 
 STAGES = (
     SceneStage(False, 96.0, 32.0, None, 10.0),
     SceneStage(True, 48.0, 24.0, 18.0, 3.0),
-    SceneStage(True, 48.0, 24.0, 6.0, 6.0, parts=2),
+    SceneStage(True, 48.0, 24.0, 6.0, None, parts=2),
 )
 
 
@@ -217,17 +217,17 @@ def _search(
         if wide is None:
             wide, first = (scores, reach, stride), found
         shape = known.shape
-        bend = _bend(scores, peaks.position, stride).reshape(shape)
-        sharp = bend * peaks.score.reshape(shape)
-        surface = Surface.on(shape, Smoothness(_LENGTH, stage.deviation))
-        std = _NOISE / np.sqrt(_relative(sharp, inside) if stage.parts > 1 else np.ones(shape))
-        relative, _ = fit_robustly(found - begin, std, inside, (surface, surface), _NOISE)
-        current = begin + relative
         planes = (
             found[..., 0], found[..., 1], peaks.score.reshape(shape), peaks.ratio.reshape(shape),
-            bend, filled, _rise(wide, found - begin), np.linalg.norm(found - first, axis=-1),
+            _bend(scores, peaks.position, stride).reshape(shape), filled,
+            _rise(wide, found - begin), np.linalg.norm(found - first, axis=-1),
         )  # fmt: skip
         out[...] = np.where(inside[..., None], np.stack(planes, axis=-1), np.float32(np.nan))
+        if stage.deviation is not None:
+            surface = Surface.on(shape, Smoothness(_LENGTH, stage.deviation))
+            std = np.full(shape, _NOISE)
+            relative, _ = fit_robustly(found - begin, std, inside, (surface, surface), _NOISE)
+            current = begin + relative
 
 
 def _scored(
@@ -268,12 +268,6 @@ def _scored(
                 :, :, : one.shape[2] - (down > 0), : one.shape[3] - (along > 0)
             ]
     return fine, reach * parts, stride / parts, filled
-
-
-def _relative(sharp: Array, known: NDArray[np.bool_]) -> Array:
-    """Weights by how sharp a peak is, 1 at the median."""
-    middle = float(np.median(sharp[known])) if known.any() else 1.0
-    return np.clip(sharp / max(middle, 1e-9), _LEAST_WEIGHT, _MOST_WEIGHT)
 
 
 def _sources(images: TileImages, current: Array, spacing: int) -> tuple[FloatArray, FloatArray]:
