@@ -16,8 +16,8 @@ from crosslook.data.simulate.write import write_pairs
 from crosslook.errors import FeatureError, WeightsError
 from crosslook.match import workers
 from crosslook.match.batch import register_all
+from crosslook.match.engine import Engine
 from crosslook.match.result import Failure, MatchResult
-from crosslook.match.scene.tiles import Engine
 from crosslook.match.settings import BatchSettings
 
 NEAR = BatchSettings(near_only=True, model="similarity", device="cpu", workers=2)
@@ -96,8 +96,9 @@ def test_workers_share_the_threads_of_the_machine() -> None:
     settings = workers.alone_settings(NEAR, Engine("local", 64))
     assert settings.threads == 1
     assert settings.workers is None
-    given = NEAR.model_copy(update={"threads": 3})
+    given = NEAR.model_copy(update={"threads": 6})  # of the whole command
     assert workers.alone_settings(given, Engine("local", 2)).threads == 3
+    assert workers.alone_settings(given, Engine("ray", 2)).threads == 6  # of each machine
 
 
 def test_what_no_worker_can_open_is_one_error(pairs: list[ScenePair]) -> None:

@@ -37,6 +37,7 @@ from crosslook.geo.grid import is_placed, to_lonlat, to_map
 from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.geo.raster import RasterArray
 from crosslook.match.align import Alignment, Fitting, align
+from crosslook.match.engine import Engine
 from crosslook.match.files import check_out
 from crosslook.match.matchers import features_of, open_tools
 from crosslook.match.matchers.template import TemplateMatcher
@@ -44,7 +45,6 @@ from crosslook.match.pair import read_pair
 from crosslook.match.reason import likely_absence
 from crosslook.match.register import Source, make_result
 from crosslook.match.result import Failure, MatchResult, outline
-from crosslook.match.scene.tiles import Engine
 from crosslook.match.settings import DEFAULT_EXTRACTOR, factors, shared_settings
 from crosslook.match.starts import Start
 from crosslook.match.transform import Transform, scaling, shift_by

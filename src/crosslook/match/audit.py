@@ -36,6 +36,7 @@ from crosslook.geo.image import ImageFile, Reading, on_optical_grid, open_image
 from crosslook.geo.mosaic_file import MosaicFile, open_optical
 from crosslook.geo.raster import digest_of
 from crosslook.match.align import Fitting, align
+from crosslook.match.engine import Engine, engine_of
 from crosslook.match.files import shift_preview
 from crosslook.match.matchers.template import USUAL, TemplateMatcher, points_at
 from crosslook.match.ncc import correlate, correlation_device, find_peaks, parabola_top
@@ -49,7 +50,6 @@ from crosslook.match.scene.misregistration import (
     forget_map,
     measure_misregistration,
 )
-from crosslook.match.scene.tiles import Engine, engine_of
 from crosslook.match.settings import AuditCall, AuditSettings, RegisterSettings
 from crosslook.match.starts import Start
 from crosslook.match.tie_points import Stage

@@ -13,11 +13,11 @@ from crosslook.extract.base import Extractor
 from crosslook.geo.image import Reading
 from crosslook.geo.mosaic_file import open_optical
 from crosslook.match.cached_image import sharing
+from crosslook.match.engine import Engine
 from crosslook.match.matchers import Matcher, open_tools
 from crosslook.match.ncc import correlation_device
 from crosslook.match.register import Basemap, on_scenes, register_with
 from crosslook.match.result import Failure, MatchResult
-from crosslook.match.scene.tiles import Engine
 from crosslook.match.settings import BatchSettings, RegisterSettings
 from crosslook.match.workers import Results, alone_settings, by_workers
 from crosslook.options import after_one

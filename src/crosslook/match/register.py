@@ -16,6 +16,7 @@ from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.geo.mosaic_file import open_optical
 from crosslook.geo.raster import RasterArray
 from crosslook.match.align import Alignment, Fitting, align, nothing_found, surest
+from crosslook.match.engine import engine_of
 from crosslook.match.evidence import Evidence, error_bound, expected_error, read_values
 from crosslook.match.files import check_out
 from crosslook.match.matchers import Matcher, open_tools
@@ -146,7 +147,6 @@ def on_scenes(
     cannot follow.
     """
     from crosslook.match.scene.match import match_scenes
-    from crosslook.match.scene.tiles import engine_of
 
     if not founds or not matcher.is_refined or not settings.in_tiles:
         return founds

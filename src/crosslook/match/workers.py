@@ -6,53 +6,41 @@ What one of them gives does not depend on who worked on it. Results come in orde
 from __future__ import annotations
 
 import pickle
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from functools import cached_property
-from itertools import islice
-from multiprocessing import get_context
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from crosslook import threads
 from crosslook.errors import CrosslookError, MatchError, OutputError
+from crosslook.match.engine import Engine, Job, in_processes
 from crosslook.match.result import Failure, MatchResult
-from crosslook.match.scene.tiles import Engine
 from crosslook.match.settings import EngineOptions
 
 _MOST_TRIES = 3  # of a group whose process died
-_AHEAD = 2  # groups for each process, so that none waits while results are written
 
 Results = list[MatchResult | Failure]
 _Settings = TypeVar("_Settings", bound=EngineOptions)
 
 
-class Job(Protocol):
-    """Groups of images; it travels to other processes and machines."""
-
-    def __len__(self) -> int:
-        """How many groups there are."""
+class Groups(Job[Results], Protocol):
+    """Groups of images."""
 
     def names(self, number: int) -> list[str]:
         """What the images of a group are called."""
 
-    def open(self) -> Callable[[int], Results]:
-        """What each worker opens once, and calls with the number of a group."""
-
 
 def alone_settings(settings: _Settings, engine: Engine) -> _Settings:
     """The settings of one of the workers, which share the threads of a machine."""
-    own: dict[str, Any] = {"engine": "local", "workers": None, "ray_address": None}
-    if getattr(settings, "threads", None) is None and engine.name != "ray":
-        own["threads"] = max(1, threads.available() // engine.workers)
+    count = engine.share_of(getattr(settings, "threads", None))
+    own = {"engine": "local", "workers": None, "ray_address": None, "threads": count}
     return settings.model_copy(update=own)
 
 
-def by_workers(job: Job, engine: Engine) -> Iterator[MatchResult | Failure]:
+def by_workers(job: Groups, engine: Engine) -> Iterator[MatchResult | Failure]:
     """What the images of all groups give, in order, as soon as all before them are done."""
     by = _by_ray if engine.name == "ray" else _by_processes
     return _in_order(by(job, engine))
@@ -72,7 +60,7 @@ def _in_order(found: Iterator[tuple[int, Results]]) -> Iterator[MatchResult | Fa
 class _Worker:
     """Opens what it needs once, when it is first asked, then works on group after group."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Groups) -> None:
         self.job = job
 
     @cached_property
@@ -93,29 +81,14 @@ class _Worker:
             return error
 
 
-_worker: _Worker | None = None
-
-
-def _start(job: Job) -> None:
-    global _worker  # one a process
-    # Control-C is for who waits for us: it lets each finish the group that it has.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _worker = _Worker(job)
-
-
-def _one(number: int) -> Results:
-    assert _worker is not None
-    return _worker.results_of(number)
-
-
-def _by_processes(job: Job, engine: Engine) -> Iterator[tuple[int, Results]]:
+def _by_processes(job: Groups, engine: Engine) -> Iterator[tuple[int, Results]]:
     """Work on groups in processes; those under way when one dies are tried again, each alone."""
     waiting = list(range(len(job)))
     while waiting:
         done: set[int] = set()
         under_way: dict[Future[Results], int] = {}
         try:
-            for number, results in _through_pool(job, waiting, engine.workers, under_way):
+            for number, results in in_processes(job, waiting, engine.workers, under_way):
                 done.add(number)
                 yield number, results
         except BrokenProcessPool:
@@ -125,36 +98,13 @@ def _by_processes(job: Job, engine: Engine) -> Iterator[tuple[int, Results]]:
         waiting = [number for number in waiting if number not in done]
 
 
-def _alone(job: Job, number: int) -> Results:
+def _alone(job: Groups, number: int) -> Results:
     """What a group gives in a process that works on nothing else."""
     for _ in range(_MOST_TRIES):
         with suppress(BrokenProcessPool):
-            [(_, results)] = _through_pool(job, [number], 1, {})
+            [(_, results)] = in_processes(job, [number], 1)
             return results
     return _died(job.names(number))
-
-
-def _through_pool(
-    job: Job, waiting: Sequence[int], workers: int, under_way: dict[Future[Results], int]
-) -> Iterator[tuple[int, Results]]:
-    """Results of one pool as they come; BrokenProcessPool where a process dies.
-
-    ``under_way`` names what has been given to processes and is not back.
-    """
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start, (job,))
-    left = iter(waiting)
-    try:
-        while True:
-            for number in islice(left, _AHEAD * workers - len(under_way)):
-                under_way[pool.submit(_one, number)] = number
-            if not under_way:
-                return
-            ready, _ = wait(under_way, return_when=FIRST_COMPLETED)
-            for future in sorted(ready, key=lambda one: one.exception() is not None):
-                results = future.result()
-                yield under_way.pop(future), results
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _died(names: Sequence[str]) -> Results:
@@ -165,7 +115,7 @@ def _died(names: Sequence[str]) -> Results:
     return [Failure(name, error) for name in names]
 
 
-def _by_ray(job: Job, engine: Engine) -> Iterator[tuple[int, Results]]:
+def _by_ray(job: Groups, engine: Engine) -> Iterator[tuple[int, Results]]:
     """Work on groups on a cluster, which starts an actor that died again."""
     from crosslook.extract.ray_engine import each_on_ray
 

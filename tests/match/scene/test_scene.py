@@ -19,6 +19,7 @@ from crosslook import threads
 from crosslook.errors import OutputError, RasterError, SettingError
 from crosslook.extract.registry import open_extractor
 from crosslook.geo.mosaic_file import MosaicFile, open_basemap
+from crosslook.match.engine import Engine
 from crosslook.match.evidence import Evidence
 from crosslook.match.matchers import open_tools
 from crosslook.match.register import _on_scene, plan_register, register
@@ -28,7 +29,7 @@ from crosslook.match.scene.consensus import find_inliers
 from crosslook.match.scene.field import View, fit_geometry, without_folds
 from crosslook.match.scene.plan import ScenePlan, plan_scene
 from crosslook.match.scene.store import PARTIAL, forget_tiles
-from crosslook.match.scene.tiles import Engine, StackJob, TileJob, TileWorker, _content, match_tiles
+from crosslook.match.scene.tiles import StackJob, TileJob, TileWorker, _content, match_tiles
 from crosslook.match.settings import DEFAULT_EXTRACTOR, RegisterCall
 from crosslook.match.tie_points import no_tie_points
 from crosslook.match.transform import Transform, identity

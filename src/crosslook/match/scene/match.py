@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from crosslook.errors import CrosslookError
+from crosslook.match.engine import Engine
 from crosslook.match.matchers import open_features
 from crosslook.match.relief import view_geometry
 from crosslook.match.result import MatchResult
@@ -20,7 +21,7 @@ from crosslook.match.scene.plan import ScenePlan, factors_of, plan_scene
 from crosslook.match.scene.result import SceneMatch
 from crosslook.match.scene.store import tile_store
 from crosslook.match.scene.terrain import heights_of
-from crosslook.match.scene.tiles import Engine, TileJob, match_stack
+from crosslook.match.scene.tiles import TileJob, match_stack
 from crosslook.match.scene.verdict import quality_of, tiles_of
 from crosslook.match.settings import RegisterSettings
 from crosslook.match.tie_points import TiePoints

@@ -11,6 +11,7 @@ import numpy as np
 
 from crosslook.geo.grid import is_placed, to_lonlat
 from crosslook.geo.image import ImageFile
+from crosslook.match.engine import Engine
 from crosslook.match.files import side_by_side
 from crosslook.match.lattice import write_bands
 from crosslook.match.matchers import open_features
@@ -19,7 +20,7 @@ from crosslook.match.scene.plan import REACH, ScenePlan, plan_scene
 from crosslook.match.scene.report import SceneReport, write_report
 from crosslook.match.scene.result import QUALITY_FILE, REPORT_FILE, SceneTile
 from crosslook.match.scene.store import forget_tiles, tile_store
-from crosslook.match.scene.tiles import Engine, TileJob, match_tiles
+from crosslook.match.scene.tiles import TileJob, match_tiles
 from crosslook.match.settings import DEFAULT_EXTRACTOR, AuditSettings, RegisterSettings
 from crosslook.match.starts import start_of
 from crosslook.match.working_grid import MARGIN, choose_grid

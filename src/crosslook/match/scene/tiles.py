@@ -10,11 +10,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from multiprocessing import active_children, get_context
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +20,17 @@ import numpy as np
 
 from crosslook import threads
 from crosslook._version import __version__
-from crosslook.errors import CrosslookError, OutputError, SettingError
+from crosslook.errors import CrosslookError, OutputError
 from crosslook.extract.base import Extractor
 from crosslook.geo.atlas_file import AtlasFile
 from crosslook.geo.image import ImageFile
 from crosslook.geo.mosaic_file import MosaicFile
 from crosslook.geo.raster import RasterFile
 from crosslook.match.cached_image import sharing
+from crosslook.match.engine import Engine, in_processes
 from crosslook.match.matchers import open_features
 from crosslook.match.scene.plan import ScenePlan
 from crosslook.match.scene.tile import FIELDS, STAGES, match_tile
-from crosslook.match.settings import EngineOptions
 from crosslook.options import ModelOptions
 from crosslook.progress import track
 from crosslook.storage import Folder, Place, open_folder, state_of
@@ -189,6 +187,22 @@ class StackJob:
                     parts.setdefault(part, []).append((number, k))
         return cls(tuple(jobs), tuple(map(tuple, parts.values())))
 
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def open(self) -> Callable[[int], list[tuple[int, int, str]]]:
+        """What a worker calls with the number of a group."""
+        return StackWorker(self).store
+
+    def shared_by(self, engine: Engine) -> StackJob:
+        """The same for one of several workers, which share the threads of this machine."""
+        shares = (
+            one.models.model_copy(update={"threads": engine.share_of(one.models.threads)})
+            for one in self.jobs
+        )
+        jobs = (replace(one, models=own) for one, own in zip(self.jobs, shares, strict=True))
+        return replace(self, jobs=tuple(jobs))
+
 
 class StackWorker:
     """Matches the tiles of one group after the other."""
@@ -215,48 +229,6 @@ class StackWorker:
                 except CrosslookError as error:
                     failed.append((job, tile, str(error)))
         return failed
-
-
-_worker: StackWorker | None = None
-
-
-def _start(stack: StackJob) -> None:
-    global _worker  # one a process
-    _worker = StackWorker(stack)
-
-
-def _one(number: int) -> tuple[int, list[tuple[int, int, str]]]:
-    """Match a group in a worker process."""
-    assert _worker is not None
-    return number, _worker.store(number)
-
-
-@dataclass(frozen=True)
-class Engine:
-    """Where tiles are matched."""
-
-    name: str = "local"
-    workers: int = 1
-    address: str | None = None
-
-    @classmethod
-    def of(cls, settings: EngineOptions) -> Engine:
-        """As the settings ask for."""
-        workers = settings.workers or (2 if settings.engine == "ray" else 1)
-        return cls(settings.engine, workers, settings.ray_address)
-
-
-def engine_of(settings: EngineOptions, out: Path | str | None = None) -> Engine:
-    """Where tiles are matched, as the settings ask for.
-
-    Raises
-    ------
-    SettingError
-        If a cluster is requested and no folder that all workers reach.
-    """
-    if settings.engine == "ray" and out is None:
-        raise SettingError("--engine ray needs --out: a folder that all workers reach.")
-    return Engine.of(settings)
 
 
 def match_tiles(job: TileJob, engine: Engine) -> tuple[FloatArray, dict[int, str]]:
@@ -298,10 +270,10 @@ def _gathered(job: TileJob, failed: dict[int, str]) -> tuple[FloatArray, dict[in
 
 
 def _here(stack: StackJob, _: Engine) -> list[tuple[int, int, str]]:
-    _start(stack)
+    store = stack.open()
     failed: list[tuple[int, int, str]] = []
-    for number in track(range(len(stack.groups)), "Matching tiles"):
-        failed += _one(number)[1]
+    for number in track(range(len(stack)), "Matching tiles"):
+        failed += store(number)
     return failed
 
 
@@ -321,13 +293,14 @@ def _loaded(folder: Folder, job: TileJob, number: int) -> FloatArray:
 def _by_processes(stack: StackJob, engine: Engine) -> list[tuple[int, int, str]]:
     """Match groups in processes; one that dies costs the groups that it had."""
     failed: list[tuple[int, int, str]] = []
-    waiting, restarts = list(range(len(stack.groups))), 0
+    waiting, restarts = list(range(len(stack))), 0
     workers = min(engine.workers, len(waiting))
+    stack = stack.shared_by(replace(engine, workers=workers))
     progress = iter(track(range(len(waiting)), "Matching tiles"))
     while waiting:
         done: list[int] = []
         try:
-            for number, words in _through_pool(stack, waiting, workers):
+            for number, words in in_processes(stack, waiting, workers):
                 next(progress, None)
                 done.append(number)
                 failed += words
@@ -345,33 +318,6 @@ def _by_processes(stack: StackJob, engine: Engine) -> list[tuple[int, int, str]]
     return failed
 
 
-def _through_pool(
-    stack: StackJob, waiting: list[int], workers: int
-) -> Iterator[tuple[int, list[tuple[int, int, str]]]]:
-    """Results of one pool, as they come; BrokenProcessPool where a process dies."""
-    others = set(active_children())
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start, (stack,))
-    try:
-        under_way = {pool.submit(_one, n) for n in waiting}
-        while under_way:
-            ready, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-            broken = None
-            for one in ready:
-                try:
-                    yield one.result()
-                except BrokenProcessPool as error:
-                    broken = error
-            if broken is not None:
-                raise broken
-    except BrokenProcessPool:
-        # The pool does not know of a process that was being started then, and waits for its end.
-        for process in set(active_children()) - others:
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
 def _by_ray(stack: StackJob, engine: Engine) -> list[tuple[int, int, str]]:
     """Match groups on a cluster; what is missing afterwards is tried here, which says why."""
     from crosslook.extract.ray_engine import run_on_ray
@@ -380,10 +326,9 @@ def _by_ray(stack: StackJob, engine: Engine) -> list[tuple[int, int, str]]:
     run_on_ray(StackWorker, stack, items, "Matching tiles (ray)", engine.workers, engine.address)
     left = StackJob.of(stack.jobs)
     failed: list[tuple[int, int, str]] = []
-    if left.groups:
-        _start(left)
+    store = left.open()
     for number, group in enumerate(left.groups):
-        _, words = _one(number)
+        words = store(number)
         if len(words) < len(group):
             raise OutputError(
                 f"{len(left.groups)} tiles are missing in {stack.jobs[0].store} after the Ray "
