@@ -88,14 +88,16 @@ def test_what_is_removed_can_be_had_back(
     assert remove.inner_text() == "Remove"  # a word, and within the screen
     box = remove.bounding_box()
     assert box["x"] + box["width"] <= width
+    listed = f"!!document.querySelector('a[href=\"#/match/{job}\"]')"
     remove.click()
+    until(page, f"!({listed})")
     page.get_by_role("button", name="Undo").click()
-    until(page, f"!!document.querySelector('a[href=\"#/match/{job}\"]')")
+    until(page, listed)
     page.get_by_role("button", name="Remove bin-sar.tif on bin-optical.tif").first.click()
     page.get_by_label("Which", exact=True).select_option("bin")
     page.get_by_role("button", name="Restore").first.click()
     page.get_by_label("Which", exact=True).select_option("")
-    until(page, f"!!document.querySelector('a[href=\"#/match/{job}\"]')")
+    until(page, listed)
     assert fits(page)
     assert problems == []
     page.close()
