@@ -193,9 +193,8 @@ def pages(server: Server, name: str) -> None:
                 page = context.new_page()
                 page.on("request", note)
                 page.goto(f"{server.address}/{hash_}")
-                while not (ms := page.evaluate(paint)):
-                    time.sleep(0.01)
-                late.append(float(ms))
+                page.wait_for_function(f"() => {paint}", timeout=30_000)
+                late.append(float(page.evaluate(paint)))
                 page.wait_for_timeout(500)
                 context.close()
             middle, worst = statistics.median(late), max(late)

@@ -8,6 +8,7 @@ are, and those alone are compared. ``CROSSLOOK_BENCH_HISTORY`` names another fol
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import subprocess
@@ -30,13 +31,16 @@ def record(name: str, figures: Mapping[str, float]) -> None:
         What was measured, with what changes it: ``search 8192``. The first word is
         the name of the file.
     figures : dict of str to float
+        One that is not finite was not measured, and is left out.
     """
     line = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "commit": commit_of(ROOT),
         "name": name,
-        "figures": {key: float(f"{value:.6g}") for key, value in figures.items()},
+        "figures": {
+            key: float(f"{value:.6g}") for key, value in figures.items() if math.isfinite(value)
+        },
     }
     folder = history_folder()
     folder.mkdir(parents=True, exist_ok=True)

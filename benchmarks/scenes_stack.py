@@ -14,6 +14,7 @@ from history import record
 from scenes_cases import HERE, Scene, command, environment, simulated
 
 DATES = 3
+ANSWERED = (0, 3)  # a match, or none
 
 
 def stack(given: argparse.Namespace) -> None:
@@ -57,6 +58,10 @@ def _dated(scene: Scene, number: int) -> Path:
 
 def _seconds(call: list[str]) -> float:
     before = getrusage(RUSAGE_CHILDREN)
-    subprocess.run(call, check=False, env=environment(HERE.parent), capture_output=True)
+    done = subprocess.run(
+        call, check=False, env=environment(HERE.parent), capture_output=True, text=True
+    )
     after = getrusage(RUSAGE_CHILDREN)
+    if done.returncode not in ANSWERED:
+        raise SystemExit(f"code {done.returncode}: {done.stderr.strip()[-600:]}")
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

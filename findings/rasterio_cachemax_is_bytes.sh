@@ -6,8 +6,7 @@
 #   many times the processor time.
 # Instead: give bytes to rasterio.Env, 64 * 2**20.
 . "$(dirname "$0")/venv.bash" rasterio==1.4.4 numpy==2.3.5
-folder=$(mktemp -d)
-cat > "$folder/read.py" <<'PYTHON'
+cat > read.py <<'PYTHON'
 import sys
 import time
 
@@ -22,7 +21,7 @@ with rasterio.Env(**options), rasterio.open(path) as file:
         file.read(1, window=Window(col, 0, 64, 2048))
     print(time.process_time() - started)
 PYTHON
-"$python" - "$folder" <<'PYTHON'
+"$python" -W ignore - <<'PYTHON'
 import subprocess
 import sys
 
@@ -30,15 +29,14 @@ import numpy as np
 import rasterio
 from rasterio.transform import Affine
 
-folder = sys.argv[1]
 pixels = np.random.default_rng(0).integers(0, 8, (2048, 2048), np.uint8)
 how = {"driver": "GTiff", "dtype": "uint8", "count": 1, "height": 2048, "width": 2048}
-with rasterio.open(f"{folder}/a.tif", "w", compress="deflate", transform=Affine.scale(2.0), **how) as out:
+with rasterio.open("a.tif", "w", compress="deflate", transform=Affine.scale(2.0), **how) as out:
     out.write(pixels, 1)
 
 
 def seconds(given, environment=None):
-    call = [sys.executable, "-W", "ignore", f"{folder}/read.py", f"{folder}/a.tif", given]
+    call = [sys.executable, "-W", "ignore", "read.py", "a.tif", given]
     return float(subprocess.run(call, env=environment, capture_output=True, check=True).stdout)
 
 
@@ -48,4 +46,3 @@ print(f"Env 64: {few:.3f} s, Env 64 * 2**20: {many:.3f} s, GDAL_CACHEMAX=64 outs
 assert few > 4 * many
 assert few > 4 * named
 PYTHON
-rm -r "$folder"

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from tests.helpers.chromium import BROWSER, QUIET
 
 # Workers share the cores: with two threads in each of two, both wait for each other and the
 # networks of the tests take three times as long.
@@ -52,3 +55,13 @@ def s3() -> Iterator[str]:
     yield "s3://features/set"
     patch.undo()
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A browser for the tests of a module; each opens pages of its own."""
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=BROWSER, args=QUIET)
+        yield browser
+        browser.close()

@@ -77,7 +77,7 @@ def test_a_line_says_what_where_and_when(
 ) -> None:
     history, _ = modules
     monkeypatch.setenv("CROSSLOOK_BENCH_HISTORY", str(tmp_path / "kept"))
-    history.record("search 10 x 2", {"ranked_s": 0.123456789})
+    history.record("search 10 x 2", {"ranked_s": 0.123456789, "unseen": float("nan")})
     history.record("search 20 x 2", {"ranked_s": 2})
     (path,) = (tmp_path / "kept").iterdir()
     assert path.name == "search.jsonl"

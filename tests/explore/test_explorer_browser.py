@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +13,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from tests.helpers.chromium import BROWSER, QUIET
+from tests.helpers.chromium import BROWSER, fits, open_page, until
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(1)</script>.tif"
 SCRIPT = "<script>window.ran=1;alert(1)</script><img src=x onerror=window.ran=1>"
@@ -24,51 +22,6 @@ pytestmark = [
     pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine"),
     pytest.mark.timeout(600),  # the first one waits for the demo
 ]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=BROWSER, args=QUIET)
-        yield browser
-        browser.close()
-
-
-def open_page(
-    chromium: Any, address: str, width: int = 1280, scheme: str = "light"
-) -> tuple[Any, list[str]]:
-    """A page, and a list that fills with console errors and requests to elsewhere."""
-    problems: list[str] = []
-
-    def refused(dialog: Any) -> None:
-        problems.append("a script ran")
-        dialog.dismiss()
-
-    page = chromium.new_page(viewport={"width": width, "height": 860}, color_scheme=scheme)
-    page.set_default_timeout(90_000)
-    page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("dialog", refused)
-    allowed = (address, "data:", "blob:")
-    page.on(
-        "request",
-        lambda r: None if r.url.startswith(allowed) else problems.append(f"asked {r.url}"),
-    )
-    page.goto(f"{address}/")
-    return page, problems
-
-
-def until(page: Any, holds: str) -> None:
-    """Wait for an expression; the policy of the page forbids what Playwright does for that."""
-    ends = time.monotonic() + 90
-    while not page.evaluate(holds):
-        assert time.monotonic() < ends, f"never came true: {holds}"
-        page.wait_for_timeout(50)
-
-
-def fits(page: Any) -> bool:
-    return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
 
 
 def error_px(match: dict[str, Any], truth: dict[str, int]) -> float:

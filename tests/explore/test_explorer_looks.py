@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +9,13 @@ import pytest
 import rasterio
 
 from crosslook.data.simulate.write import write_pairs
-from tests.explore.test_explorer_browser import fits, open_page, until
-from tests.helpers.chromium import BROWSER, QUIET
+from tests.helpers.chromium import BROWSER, fits, open_page, until
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine"),
     pytest.mark.timeout(600),
 ]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=BROWSER, args=QUIET)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -99,14 +88,16 @@ def test_what_is_removed_can_be_had_back(
     assert remove.inner_text() == "Remove"  # a word, and within the screen
     box = remove.bounding_box()
     assert box["x"] + box["width"] <= width
+    listed = f"!!document.querySelector('a[href=\"#/match/{job}\"]')"
     remove.click()
+    until(page, f"!({listed})")
     page.get_by_role("button", name="Undo").click()
-    until(page, f"!!document.querySelector('a[href=\"#/match/{job}\"]')")
+    until(page, listed)
     page.get_by_role("button", name="Remove bin-sar.tif on bin-optical.tif").first.click()
     page.get_by_label("Which", exact=True).select_option("bin")
     page.get_by_role("button", name="Restore").first.click()
     page.get_by_label("Which", exact=True).select_option("")
-    until(page, f"!!document.querySelector('a[href=\"#/match/{job}\"]')")
+    until(page, listed)
     assert fits(page)
     assert problems == []
     page.close()

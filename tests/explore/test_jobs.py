@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from pathlib import Path
 
@@ -44,3 +45,27 @@ def test_a_job_goes_on_without_one_that_is_gone(tmp_path: Path, how: str) -> Non
     second = jobs.add("demo-study", "second", {}, {AFTER: first.id})
     getattr(jobs, how)(first.id)
     assert jobs.take() is second
+
+
+def test_a_job_is_read_while_its_stages_change() -> None:
+    job = Job("0" * 16, "register", "one", {}, {}, state="running")
+    over = threading.Event()
+
+    def work() -> None:
+        for stage in range(1000):
+            job.enter(f"stage {stage}", 0, 0)
+            job.leave()
+        over.set()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads take turns within a statement
+    thread = threading.Thread(target=work)
+    thread.start()
+    longest = 0.0
+    try:
+        while not over.is_set():
+            longest = max([longest, *job.public()["seconds"].values()])
+    finally:
+        sys.setswitchinterval(interval)
+        thread.join()
+    assert longest < 60

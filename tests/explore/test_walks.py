@@ -11,7 +11,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from rasterio.transform import Affine
 
 from crosslook.data.simulate.write import write_pairs
 from tests.explore.conftest import Served
-from tests.helpers.chromium import BROWSER, QUIET
+from tests.helpers.chromium import BROWSER, watched_page
 
 pytestmark = [
     pytest.mark.slow,
@@ -31,33 +30,14 @@ pytestmark = [
 VIEWS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=BROWSER, args=QUIET)
-        yield browser
-        browser.close()
-
-
 class Walk:
     """The pages of a walk: each fits its width, asks nobody else, and is kept as an image."""
 
     def __init__(self, chromium: Any, name: str, width: int, scheme: str) -> None:
         self.name, self.width, self.scheme, self.steps = name, width, scheme, 0
-        self.problems: list[str] = []
-        view = {"width": width, "height": 860}
-        self.page = chromium.new_page(viewport=view, color_scheme=scheme)
+        allowed = ("file:", "data:", "blob:", "http://127.0.0.1:")
+        self.page, self.problems = watched_page(chromium, allowed, width, scheme)
         self.page.set_default_timeout(120_000)
-        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
-        self.page.on(
-            "console", lambda m: self.problems.append(m.text) if m.type == "error" else None
-        )
-        self.page.on("request", self._asked)
-
-    def _asked(self, request: Any) -> None:
-        if not request.url.startswith(("file:", "data:", "blob:", "http://127.0.0.1:")):
-            self.problems.append(f"asked {request.url}")
 
     def see(self, what: str) -> None:
         """Look at the page as it is."""

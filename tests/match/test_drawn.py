@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from crosslook.match.files import edges_over
 from crosslook.match.labels import BAD, GOOD, enlarged, titled, with_legend
 from crosslook.match.register import register
 from crosslook.match.result import MatchResult
-from tests.helpers.chromium import BROWSER, QUIET
+from tests.helpers.chromium import BROWSER
 
 NAMES = ("before.png", "after.png", "overlay.png", "residuals.png", "swipe.html")
 
@@ -135,15 +134,6 @@ def test_panels_lie_on_the_same_pixels(result: MatchResult) -> None:
     panels = make_panels(result.drawn(result.transform))
     assert panels.before is not None
     assert panels.ground.shape[:2] == panels.after.shape == panels.before.shape
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=BROWSER, args=QUIET)
-        yield browser
-        browser.close()
 
 
 @pytest.mark.slow

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from crosslook.report.answers import answers
 from crosslook.report.html import _headline
+from crosslook.report.retrieval import recall_dots
 from crosslook.report.section import Results, all_rows
 from crosslook.report.structure import separability_charts
+from crosslook.report.tables import BEST
 from crosslook.types import Row
 from tests.report.test_paper_figures import NAMES, RECORD, content, row
 
@@ -41,6 +43,44 @@ def test_each_question_is_answered_in_a_sentence_with_figures() -> None:
     assert "hog separates places best: Fisher's ratio is 2.500" in structure
     assert "not what discriminates best" in structure
     assert "It does not pay. Difference in recall: against hog alone -0.100" in advice
+
+
+def test_what_intervals_leave_open_is_not_decided() -> None:
+    def answer(mixed: dict[str, float], ratio: dict[str, float]) -> str:
+        own = [row(n, "structure", "kmeans-ari/modality", 0, v) for n, v in mixed.items()]
+        own += [row(n, "structure", "fisher-ratio", 0, v) for n, v in ratio.items()]
+        (one,) = answers(Results(Path(), own, RECORD))
+        return one.text.rpartition(". ")[2]
+
+    one, other, undecided = "One extractor does both.", "What ignores the sensor most", "Intervals"
+    assert answer({"raw": 0.1, "hog": 0.5}, {"raw": 2.5, "hog": 1.4}) == one
+    assert answer({"raw": 0.1, "hog": 0.5}, {"raw": 1.4, "hog": 2.5}).startswith(other)
+    assert answer({"raw": 0.1, "hog": 0.15}, {"raw": 1.4, "hog": 2.5}).startswith(undecided)
+    assert answer({"raw": 0.1, "hog": 0.5}, {"raw": 2.5, "hog": 2.45}).startswith(undecided)
+    # What could not be measured is the least of nothing.
+    assert answer({"raw": 0.1, "hog": float("nan")}, {"raw": 2.5, "hog": 1.4}) == one
+
+
+def test_a_setup_picked_on_the_measured_queries_is_marked() -> None:
+    kinds = {"none": 0.1, "standardize": 0.4}
+    own = [row("raw", "retrieval", "recall", 1, v, calibration=c) for c, v in kinds.items()]
+    picked = Results(Path(), own, RECORD)
+    text = answers(picked)[0].text
+    assert f"0.400 (0.360 to 0.460) of the partners at rank 1 calibrated ({BEST})" in text
+    assert BEST in recall_dots(picked).text
+
+
+def test_uncalibrated_recall_is_not_shown_as_calibrated() -> None:
+    plain = Results(Path(), [row("raw", "retrieval", "recall", 1, 0.1)], RECORD)
+    (line,) = _headline(plain).lines
+    assert line[1:6] == ["0.100", "0.060 to 0.160", "–", "", "uncalibrated"]
+    assert answers(plain)[0].text.startswith("raw finds 0.100 (0.060 to 0.160) of the partners at "
+                                             "rank 1 uncalibrated, among")  # fmt: skip
+    figure = recall_dots(plain).figure
+    assert figure is not None
+    traces = {t["name"]: t["x"] for t in figure["data"]}
+    assert traces["uncalibrated"] == [0.1]
+    assert traces["calibrated"] == []
 
 
 def test_a_run_without_a_measure_leaves_its_question_out() -> None:

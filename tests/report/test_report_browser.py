@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +64,8 @@ def content() -> list[Row]:
         ]
     for k in (5, 20):
         rows += [row("hog+hog", "two-stage", m, k, 0.5 + k / 50) for m in ("ceiling", "final")]
-    return [*rows, row("hog+hog", "two-stage", "recommended-k", 0, 20.0)]
+    alone = row("hog+hog", "two-stage", "recommended-k", 0, 20.0)
+    return [*rows, replace(alone, ci_low=math.nan, ci_high=math.nan)]
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +205,13 @@ def test_in_a_browser(run: Path, width: int, scheme: str) -> None:
         rows.locator("th button", has_text="value").click()
         shown = [float(text) for text in rows.locator("tbody td:nth-child(6)").all_inner_texts()]
         assert shown == sorted(shown)
+        rows = page.locator("#two-stage ~ details.rows").first
+        rows.locator("summary").click()
+        for turn in (1, -1):  # what was not measured comes last either way
+            rows.locator("th button", has_text="95 %").click()
+            texts = rows.locator("tbody td:nth-child(7)").all_inner_texts()
+            assert texts[-1] == ""
+            assert texts[0] == ("0.550 to 0.650", "0.850 to 0.950")[turn < 0]
         assert page.locator(".answers .answer").count() >= 2
         page.locator("button.theme").click()
         browser.close()

@@ -56,6 +56,7 @@ def test_landmarks_of_mmim_are_the_truth(tmp_path: Path) -> None:
     [
         (np.zeros((5, 4)), "no readable"),
         ({"LMfix": np.ones((5, 2)), "LMmov": np.ones((4, 2))}, "shapes"),
+        ({"LMfix": np.ones((5, 2, 2)), "LMmov": np.ones((5, 2, 2))}, "shapes"),
         ({"LMfix": np.full((5, 2), np.nan), "LMmov": np.ones((5, 2))}, "not finite"),
     ],
 )
@@ -64,6 +65,18 @@ def test_landmarks_that_cannot_be_read_are_refused(tmp_path: Path, marks: Any, w
     anything: Any = None
     with pytest.raises(InputError, match=words):
         read_tie_points(tmp_path / "SO1.mat", anything, anything)
+
+
+@pytest.mark.parametrize("at", [0, 150])
+def test_a_damaged_file_of_landmarks_is_one_clear_error(tmp_path: Path, at: int) -> None:
+    path, anything = tmp_path / "SO1.mat", None
+    marks = {"LMfix": np.ones((5, 2)), "LMmov": np.ones((5, 2))}
+    savemat(path, {"Landmarks": marks}, do_compression=True)
+    whole = bytearray(path.read_bytes())
+    whole[at] ^= 255
+    path.write_bytes(whole if at else b"")
+    with pytest.raises(InputError, match="no readable 'Landmarks'"):
+        read_tie_points(path, anything, anything)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("sides", [("sar", "opt"), ("SAR", "optical")])

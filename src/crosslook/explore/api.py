@@ -107,8 +107,8 @@ def request_routes(uploads: Uploads, jobs: Jobs, library: Library) -> APIRouter:
     router = APIRouter()
     _add_uploads(router, uploads, jobs)
     _add_requests(router, uploads, jobs, library)
-    _add_jobs(router, jobs)
-    _add_bin(router, jobs)
+    _add_jobs(router, jobs, library)
+    _add_bin(router, jobs, library)
     _add_files(router, jobs)
     return router
 
@@ -199,22 +199,26 @@ def _add_requests(router: APIRouter, uploads: Uploads, jobs: Jobs, library: Libr
         return jobs.add("refit", old.title, request, work).public()
 
 
-def _add_jobs(router: APIRouter, jobs: Jobs) -> None:
+def _add_jobs(router: APIRouter, jobs: Jobs, library: Library) -> None:
     @router.get("/jobs", tags=["jobs"])
     def list_jobs(kind: str = "") -> list[dict[str, Any]]:
         """All jobs, the newest first, of one kind or of several with commas between, in brief."""
         kinds = kind.split(",") if kind else ()
-        return [_brief(_shown(jobs, job)) for job in jobs.all() if not kinds or job.kind in kinds]
+        return [
+            _brief(_shown(jobs, library, job))
+            for job in jobs.all()
+            if not kinds or job.kind in kinds
+        ]
 
     @router.get("/jobs/{job}", tags=["jobs"])
     def get_job(job: str) -> dict[str, Any]:
         """How far a job is, and what it gave: for a match the content of match.json."""
-        return _shown(jobs, jobs.get(job))
+        return _shown(jobs, library, jobs.get(job))
 
     @router.post("/jobs/{job}/cancel", tags=["jobs"])
     def cancel(job: str) -> dict[str, Any]:
         """End a job; its process is killed and its memory freed."""
-        return _shown(jobs, jobs.cancel(job))
+        return _shown(jobs, library, jobs.cancel(job))
 
     @router.post("/jobs/{job}/again", tags=["jobs"], status_code=202)
     def again(job: str) -> dict[str, Any]:
@@ -225,7 +229,7 @@ def _add_jobs(router: APIRouter, jobs: Jobs) -> None:
     @router.post("/jobs/{job}/decision", tags=["jobs"])
     def decide(job: str, body: DecisionRequest) -> dict[str, Any]:
         """Accept or refuse a result, or take that back."""
-        return _shown(jobs, jobs.decide(job, body.decision))
+        return _shown(jobs, library, jobs.decide(job, body.decision))
 
     @router.delete("/jobs/{job}", tags=["jobs"])
     def remove(job: str) -> dict[str, str]:
@@ -233,16 +237,18 @@ def _add_jobs(router: APIRouter, jobs: Jobs) -> None:
         return {"removed": jobs.remove(job).id}
 
 
-def _add_bin(router: APIRouter, jobs: Jobs) -> None:
+def _add_bin(router: APIRouter, jobs: Jobs, library: Library) -> None:
     @router.post("/jobs/{job}/restore", tags=["jobs"])
     def restore(job: str) -> dict[str, Any]:
         """Take a job out of the bin."""
-        return _shown(jobs, jobs.restore(job))
+        return _shown(jobs, library, jobs.restore(job))
 
     @router.get("/bin", tags=["jobs"])
     def list_bin() -> list[dict[str, Any]]:
         """What is in the bin, the latest first; the oldest goes where room is needed."""
-        return [{**_brief(_shown(jobs, job)), "bytes": jobs.size(job)} for job in jobs.bin()]
+        return [
+            {**_brief(_shown(jobs, library, job)), "bytes": jobs.size(job)} for job in jobs.bin()
+        ]
 
     @router.delete("/bin", tags=["jobs"])
     def empty_bin() -> dict[str, int]:
@@ -261,8 +267,15 @@ def _add_bin(router: APIRouter, jobs: Jobs) -> None:
         return {"removed": job}
 
 
-def _shown(jobs: Jobs, job: Job) -> dict[str, Any]:
-    return {**job.public(), "ahead": jobs.ahead_of(job)}
+def _shown(jobs: Jobs, library: Library, job: Job) -> dict[str, Any]:
+    """A job as the page gets it; its atlas by the name under which it is shown by now.
+
+    Names are given anew when the explorer starts, and when an atlas comes out of the bin.
+    """
+    shown = {**job.public(), "ahead": jobs.ahead_of(job)}
+    if "atlas" in shown["request"] and "atlas" in job.work:
+        shown["request"]["atlas"] = library.id_at("atlas", job.work["atlas"])
+    return shown
 
 
 def _brief(line: dict[str, Any]) -> dict[str, Any]:
@@ -489,7 +502,8 @@ def _add_matches(router: APIRouter, library: Library, jobs: Jobs) -> None:
     def view(match: str) -> dict[str, Any]:
         """Draw a match that the command line wrote, from the images it names; a job."""
         shown = library.get("match", match)
-        return draw_written(jobs, shown, read_written(library, shown)).public()
+        drawn = draw_written(jobs, shown, read_written(library, shown))
+        return _shown(jobs, library, drawn)
 
     @router.get("/matches/{match}/zip", tags=["results"])
     def get_zip(match: str) -> FileResponse:

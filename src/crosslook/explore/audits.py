@@ -86,8 +86,11 @@ def map_report(library: Library, name: str, scene: str) -> Path:
 def _report_of(shown: Shown, scene: str) -> Path | None:
     """The report of a scene, below the folder of its audit."""
     path = shown.path / scene / REPORT_FILE
-    inside = path.resolve().is_relative_to(shown.path.resolve())
-    return path if inside and path.is_file() else None
+    try:
+        inside = path.resolve().is_relative_to(shown.path.resolve())
+        return path if inside and path.is_file() else None
+    except (OSError, ValueError):  # no name of a folder: too long, or with a zero byte
+        return None
 
 
 def _failed(path: Path) -> list[dict[str, str]]:

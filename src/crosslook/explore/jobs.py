@@ -95,7 +95,8 @@ class Quota:
 
     def _is_beyond(self, more: int, without: Sequence[str] = ()) -> bool:
         used = self.used - sum(self.of(owner) for owner in without)
-        return used + more > self.most or len(self._bytes) - len(without) > _MOST_KEPT
+        kept = len(self._bytes.keys() - set(without))
+        return used + more > self.most or kept > _MOST_KEPT
 
 
 def size_of(folder: Path) -> int:
@@ -324,9 +325,10 @@ class Job:
         """What the API shows: all but the places on disk."""
         shown = asdict(self)
         del shown["work"]
-        if self.state == "running" and self.since:
-            spent = self.seconds.get(self.stage, 0.0) + time.time() - self.since
-            shown["seconds"][self.stage] = round(spent, 1)
+        # From the copy: another thread may enter the next stage meanwhile.
+        if shown["state"] == "running" and shown["since"]:
+            spent = shown["seconds"].get(shown["stage"], 0.0) + time.time() - shown["since"]
+            shown["seconds"][shown["stage"]] = round(spent, 1)
         return shown
 
     def enter(self, stage: str, done: int, total: int) -> None:
@@ -334,7 +336,8 @@ class Job:
         if stage != self.stage or not self.since:
             self.leave()
             self.stage, self.since = stage, time.time()
-            self.seconds.setdefault(stage, 0.0)
+            # A new dictionary, since another thread may be going over this one.
+            self.seconds = {**self.seconds, stage: self.seconds.get(stage, 0.0)}
         self.done, self.total = done, total
 
     def leave(self) -> None:

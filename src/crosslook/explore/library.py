@@ -6,7 +6,7 @@ import re
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.data.pairs import ScenePair, open_pairs
@@ -15,6 +15,7 @@ from crosslook.explore.scene_map import SceneGrids
 from crosslook.explore.tiles import Tiles
 from crosslook.geo.block_store import NAME
 from crosslook.json_text import json_object
+from crosslook.match.evidence import Label
 from crosslook.storage import open_folder
 
 Kind = Literal["atlas", "run", "match", "audit", "pairs"]
@@ -114,6 +115,10 @@ class Library:
             raise NotFoundError(f"there is no {kind} '{name[:64]}' here; {_HEADS[kind]}: {known}.")
         return one
 
+    def id_at(self, kind: Kind, place: str) -> str | None:
+        """Under which id a place is shown; None where it is not."""
+        return next((one.id for one in self.all(kind) if one.place == place), None)
+
     def tiles(self, name: str) -> Tiles:
         """The tiles of an atlas."""
         return self._tiles[self.get("atlas", name).id]
@@ -166,12 +171,20 @@ class Library:
 
 
 def verdict_of(folder: Path) -> dict[str, Any]:
-    """Verdict and confidence of a ``match.json``; nothing where it cannot be read."""
+    """Verdict and confidence of a ``match.json``, which may come from anywhere.
+
+    None where it cannot be read, or has something else there: one such file shall not
+    take the list of all others with it.
+    """
     try:
-        match = json_object((folder / "match.json").read_text(encoding="utf-8"))
-        return {name: match[name] for name in ("verdict", "confidence")}
-    except (OSError, ValueError, KeyError):
-        return {}
+        match = json_object((folder / "match.json").read_text(encoding="utf-8"), finite=True)
+    except (OSError, ValueError):
+        match = {}
+    verdict, sure = match.get("verdict"), match.get("confidence")
+    return {
+        "verdict": verdict if verdict in get_args(Label) else None,
+        "confidence": sure if isinstance(sure, int | float) and 0 <= sure <= 1 else None,
+    }
 
 
 def places_in(place: str) -> list[str]:

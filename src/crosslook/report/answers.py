@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from crosslook.report.gap import judge_claims
 from crosslook.report.section import Results
-from crosslook.report.tables import Headline, interval, number, pair_distances, plain_recalls
+from crosslook.report.tables import BEST, interval, number, pair_distances, plain_recalls
 from crosslook.report.two_stage import judge_advice
 from crosslook.types import Row
 
@@ -61,31 +62,38 @@ def _retrieval(results: Results) -> Answer | None:
     plain = plain_recalls(results.rows)
     if not results.lead:
         return None
-    best: Headline = results.lead[0]
+    best = results.lead[0]
     chance = f"among {best.row.n_gallery} patches (chance {number(best.row.chance, 4)})"
-    how = "calibrated" if not best.setup.is_plain else "uncalibrated"
+    how = "calibrated" if best.is_calibrated else "uncalibrated"
     text = f"{best.name} finds {_figure(best.row)} of the partners at rank 1 {how}"
+    if best.optimistic:
+        text += f" ({BEST})"
     distance = pair_distances(results.rows)
     if plain:
         name = next(iter(plain))
-        text += (
-            f"; uncalibrated {name} is best with {_figure(plain[name])}"
-            if how == "calibrated"
-            else ""
-        )
+        if best.is_calibrated:
+            text += f"; uncalibrated {name} is best with {_figure(plain[name])}"
         near = min(distance, key=lambda n: distance[n].value) if distance else name
         if near != name and near in plain:
             text += f", and {near}, the closest, finds {number(plain[near].value)}"
     claim = next((c for c in judge_claims(results.rows) if "best-aligned" in c.text), None)
     text += f", {chance}."
     if claim is not None:
-        word = {"true": "is not", "false": "is", "undecided": "is not shown not to be"}
-        text += f" The best aligned {word[claim.verdict]} the best retriever."
+        words = {
+            "true": "The best aligned is not the best retriever.",
+            "false": "The best aligned is the best retriever.",
+            "undecided": "Whether the best aligned is the best retriever is undecided.",
+        }
+        text += f" {words[claim.verdict]}"
     return Answer("Does the closest extractor retrieve best?", text, "retrieval")
 
 
 def _structure(results: Results) -> Answer | None:
-    rows = [row for row in results.of("structure") if row.calibration == "none"]
+    rows = [
+        row
+        for row in results.of("structure")
+        if row.calibration == "none" and math.isfinite(row.value)
+    ]
     mixed = {row.extractor: row for row in rows if row.metric == "kmeans-ari/modality"}
     ratio = {row.extractor: row for row in rows if row.metric == "fisher-ratio"}
     if not mixed or not ratio:
@@ -98,12 +106,27 @@ def _structure(results: Results) -> Answer | None:
         f"{_figure(ratio[second])}, by chance {number(ratio[second].chance)}. "
     )
     if len(ratio) > 1:
-        text += (
-            "One extractor does both."
-            if first == second
-            else "What ignores the sensor most is not what discriminates best."
-        )
+        mixing = _not_beaten(mixed, first, sign=-1)
+        separating = _not_beaten(ratio, second, sign=1)
+        if not mixing & separating:
+            text += "What ignores the sensor most is not what discriminates best."
+        elif mixing == separating == {first}:
+            text += "One extractor does both."
+        else:
+            text += "Intervals overlap, so whether one extractor does both is undecided."
     return Answer("Does invariance cost discrimination?", text, "structure")
+
+
+def _not_beaten(rows: Mapping[str, Row], best: str, sign: int) -> set[str]:
+    """Those whose interval meets that of the best; ``sign`` is -1 where low is good."""
+
+    def ends(row: Row) -> tuple[float, float]:
+        bounds = (row.ci_low, row.ci_high) if math.isfinite(row.ci_low) else (row.value, row.value)
+        low, high = sorted(sign * bound for bound in bounds)
+        return low, high
+
+    least, _ = ends(rows[best])
+    return {name for name, row in rows.items() if ends(row)[1] >= least}
 
 
 def _advice(results: Results) -> Answer | None:

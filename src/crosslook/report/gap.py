@@ -73,9 +73,9 @@ _SHORT = {
 
 
 def _cell(row: Row | None) -> str:
+    """Two digits and the interval below them, so that nine columns fit beside each other."""
     if row is None:
         return "–"
-    """Two digits and the interval below them, so that nine columns fit beside each other."""
     shown = interval(row, 2)
     if "-" not in shown:
         shown = shown.replace(" to ", "–")

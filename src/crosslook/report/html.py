@@ -122,7 +122,7 @@ def _headline(results: Results) -> Table:
     hints = {
         "uncalibrated": "recall at 1 by the plain cosine",
         "calibrated": "recall at 1 by the setup chosen on the calibration set",
-        "setup": "calibration and scoring that were chosen",
+        "setup": "calibration and scoring that were chosen, or that none was",
         "gap": "mean cosine distance of pairs, uncalibrated",
     }
     lines = []
@@ -133,8 +133,8 @@ def _headline(results: Results) -> Table:
                 line.name,
                 number(plain.value) if plain else "–",
                 interval(plain) if plain else "",
-                number(line.row.value),
-                interval(line.row),
+                number(line.row.value) if line.is_calibrated else "–",
+                interval(line.row) if line.is_calibrated else "",
                 f"{line.how} ({BEST})" if line.optimistic else line.how,
                 number(near.value) if near else "–",
             ]

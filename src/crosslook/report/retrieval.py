@@ -46,7 +46,7 @@ def retrieval_section(results: Results) -> list[Section]:
     rows, lead = results.of("retrieval"), results.lead
     curves = match_curves(CurveTable.read(results.run), [line.setup for line in lead])
     parts = [
-        Part("Recall at 1, SAR to optical", figure=recall_dots(results)),
+        recall_dots(results),
         Part("Cumulative match curves, SAR to optical", figure=curves),
         Part("All comparisons", table=retrieval_table(rows), folded=True),
     ]
@@ -62,14 +62,16 @@ def retrieval_section(results: Results) -> list[Section]:
     return measure_section(results, "retrieval", parts)
 
 
-def recall_dots(results: Results) -> Figure:
+def recall_dots(results: Results) -> Part:
     """Recall at 1 of every extractor, uncalibrated and as chosen, in the order asked for."""
     lead = {line.name: line for line in results.lead}
     names = sorted(lead, key=lambda n: results.order.index(lead[n].setup.extractor))
     plain = {n: row for n in names if (row := lead[n].plain) is not None}
-    best = {n: lead[n].row for n in names}
+    best = {n: lead[n].row for n in names if lead[n].is_calibrated}
     series = [("uncalibrated", plain), ("calibrated", best)]
-    return dot_chart(series, names, "recall at 1, SAR to optical")
+    picked = f"Calibrated: {BEST}." if any(line.optimistic for line in lead.values()) else ""
+    figure = dot_chart(series, names, "recall at 1, SAR to optical")
+    return Part("Recall at 1, SAR to optical", picked, figure)
 
 
 def _extreme_matches(results: Results, setup: Setup) -> list[Part]:

@@ -107,6 +107,11 @@ class Headline:
         """The extractor, with the weights of a fusion."""
         return self.setup.name
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether a calibration or scoring was chosen, in one split at least."""
+        return self.how != Setup(self.setup.extractor).how
+
 
 def headlines(rows: Sequence[Row], record: Mapping[str, Any]) -> list[Headline]:
     """Pick *the* row of every extractor, SAR to optical, best first.

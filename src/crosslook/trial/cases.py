@@ -344,16 +344,18 @@ def read_tie_points(path: Path, sar: ImageFile, optical: ImageFile) -> tuple[Arr
 def _landmarks(path: Path) -> tuple[Array, Array]:
     """``Landmarks`` of MMIM: x and y from 1, of the fixed image (SAR) and of the moving one."""
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
+    broken = (OSError, ValueError, KeyError, IndexError, NotImplementedError, TypeError)
     try:
         table = loadmat(path)["Landmarks"]
         sar, optical = (
             np.asarray(table[name].item(), np.float64)[:, ::-1] for name in ("LMfix", "LMmov")
         )
-    except (OSError, ValueError, KeyError, IndexError, NotImplementedError, TypeError) as error:
+    except (*broken, MatReadError, zlib.error) as error:
         raise InputError(f"{path} has no readable 'Landmarks' ({error}).") from error
     shapes = (sar.shape, optical.shape)
-    if shapes[0] != shapes[1] or sar.shape[1] != 2 or not len(sar):
+    if shapes[0] != shapes[1] or sar.shape[1:] != (2,) or not len(sar):
         raise InputError(f"{path}: 'Landmarks' has shapes {shapes}; (n, 2) of both is needed.")
     if not (np.isfinite(sar).all() and np.isfinite(optical).all()):
         raise InputError(f"{path}: 'Landmarks' has positions that are not finite.")

@@ -64,6 +64,7 @@ async function drawMatch(root, job, query, written = null) {
   fill(root, h("div", { class: "title" }, h("h1", {}, job.title), badge(match.verdict), atlas ? synthetic(atlas) : null, job.kind === "refit" ? h("span", { class: "badge plain" }, "from tie points by hand") : null), h("div", { class: "split" }, stage, side, below));
   root.querySelector(".split").before(...(match.warnings ?? []).map((one) => doubtCard(one, one.kind === "swapped" ? () => searchAgain(job, { swap: true }) : null)), ...reasonCard(job, match));
   stage.append(box);
+  if ("atlas" in job.request && !atlas) box.before(h("p", { class: "card none" }, "The atlas that this was located on is not open here, so the map is empty around it."));
   const view = (file) => `/jobs/${job.id}/view/${file}`;
   const map = atlas ? tiledAtlas(box, atlas) : new PixelMap(box, { height: match.images.optical.shape[0], width: match.images.optical.shape[1], gsd: place.gsd });
   if (place.optical) { const [row, col, height, width] = place.optical; map.image("optical", { url: view("optical.png"), row, col, height, width }); }
@@ -330,7 +331,7 @@ function byHand(job, match, place, map, view) {
   async function go() {
     send.disabled = true;
     try {
-      const next = await ask(`/jobs/${job.id}/points`, { json: { points: points.map((p) => [...p.sar, ...p.optical.map((v, k) => (job.request.atlas ? v : v - place.origin[k]))]) } });
+      const next = await ask(`/jobs/${job.id}/points`, { json: { points: points.map((p) => [...p.sar, ...p.optical.map((v, k) => ("atlas" in job.request ? v : v - place.origin[k]))]) } });
       location.hash = `#/match/${next.id}`;
     } catch (error) { notice(error.message, "error"); send.disabled = false; }
   }

@@ -10,13 +10,14 @@ export async function show(root, name, query) {
     [["", "All"], ["match", "Matches"], ["uncertain", "Uncertain"], ["no match", "No match"], ["open", "Waiting and running"], ["bin", "In the bin"]].map(([v, t]) => h("option", { value: v }, t)));
   filter.value = query.get("show") ?? "";
   fill(root, h("div", { class: "title" }, h("h1", {}, "Results"), filter), body);
-  let timer = 0, gone = false, before = "";
+  let timer = 0, gone = false, before = "", asked = 0;
   async function refresh() {
     clearTimeout(timer);
+    const turn = ++asked; // of several under way only the last is drawn: answers may come in any order
     const binned = filter.value === "bin";
     const there = await ask("/library");
     const jobs = binned ? await ask("/bin") : (await ask("/jobs?kind=locate,register,refit,audit,demo,demo-study,atlas,study,batch")).filter((job) => wanted(job, filter.value));
-    if (gone) return;
+    if (gone || turn !== asked) return;
     for (const job of jobs) job.made = MADE.flatMap(([head, page]) => there[head].filter((one) => one.job === job.id).map((one) => [page, one.id, one.pair]));
     const state = JSON.stringify([binned, jobs]);
     if (state !== before) { before = state; (binned ? drawBin : draw)(body, jobs, refresh); }

@@ -48,8 +48,14 @@ for (const details of document.querySelectorAll("details.rows")) {
     heads.forEach((other) => other.removeAttribute("aria-sort"));
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
     const numeric = head.classList.contains("n");
-    const order = (a, b) => numeric ? (parseFloat(cell(a, at)) || 0) - (parseFloat(cell(b, at)) || 0) : cell(a, at).localeCompare(cell(b, at));
-    body.append(...[...body.rows].sort((a, b) => down ? order(b, a) : order(a, b)));
+    const turn = down ? -1 : 1;
+    const order = (a, b) => {
+      if (!numeric) return turn * cell(a, at).localeCompare(cell(b, at));
+      const first = parseFloat(cell(a, at)), second = parseFloat(cell(b, at));
+      if (isNaN(first) || isNaN(second)) return isNaN(first) - isNaN(second); // what was not measured comes last
+      return turn * (first - second);
+    };
+    body.append(...[...body.rows].sort(order));
   }));
 }
 document.querySelector("button.theme").addEventListener("click", () => {
