@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from crosslook.atomic import discard_unfinished
 from crosslook.errors import CrosslookError
+from crosslook.heap import keep_freed
 from crosslook.memory_limit import describe_lack, is_lack_of_memory, make_do
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ def run(load: Callable[[], Callable[[], object]]) -> NoReturn:
     """
     _listen()
     make_do()
+    keep_freed()
     if not debugging():
         _silence()
     code = BUG

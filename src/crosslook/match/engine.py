@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from crosslook import threads
 from crosslook.errors import SettingError
+from crosslook.heap import keep_freed
 from crosslook.match.settings import EngineOptions
 
 _Result = TypeVar("_Result", covariant=True)
@@ -77,6 +78,7 @@ def _start(job: Job[Any]) -> None:
     global _job  # one a process
     # Control-C is for who waits for us: it lets each finish the part that it has.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_freed()
     _job = job
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from crosslook.match.relief import Relief, direction_of, measure_relief
 from crosslook.match.scene.consensus import Nodes
-from crosslook.match.scene.smooth import Smoothness, Surface
+from crosslook.match.scene.smooth import ROUGHLY, TOLERANCE, Smoothness, Surface
 from crosslook.match.scene.terrain import Terrain, fit_terrain
 from crosslook.match.settings import RegisterModel
 from crosslook.types import Array, Window
@@ -268,7 +268,9 @@ def _component(
         for site in sites:
             part, known = blocks.within(site), nodes.inlier[site.slices]
             at = known & part.judged
-            found = _predicted(values[site.slices], precision[site.slices], smooth, part)
+            found = _predicted(
+                values[site.slices], precision[site.slices], smooth, part, tolerance=ROUGHLY
+            )
             total += _error(found, values[site.slices], at) * int(at.sum())
             count += int(at.sum())
         if count and total / count < least:
@@ -292,13 +294,15 @@ def _predicted(
     smooth: Smoothness,
     blocks: _Blocks,
     start: Array | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Array:
     """The component (h, w), that of each colour as fitted to the other."""
     surface = Surface.on((int(values.shape[0]), int(values.shape[1])), smooth)
     out = np.zeros(values.shape)
     for colour in (0, 1):
         inside = blocks.colour == colour
-        out[inside] = surface.fit(values, np.where(inside, 0.0, precision), start)[inside]
+        known = np.where(inside, 0.0, precision)
+        out[inside] = surface.fit(values, known, start, tolerance)[inside]
     return out
 
 
