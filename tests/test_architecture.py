@@ -33,6 +33,7 @@ LEAVES = {
     "options",
     "errors",
     "gdal_names",
+    "heap",
     "json_text",
     "atomic",
     "console",

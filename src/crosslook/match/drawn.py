@@ -41,6 +41,7 @@ STEPS: tuple[tuple[float, Colour, str], ...] = (
 )
 """Colours of residuals, as the explorer has them."""
 
+_MOST_ARROWS = 2000
 _ARROW_PX = 26.0  # of an arrow as long as nine tenths are at most
 _NICE = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 
@@ -103,11 +104,17 @@ class Panels:
     after: GreyImage
     before: GreyImage | None
 
+    @property
+    def colours(self) -> tuple[Pixels, Pixels]:
+        """The optical image, and the SAR image where the match puts it."""
+        return self.ground, _grey(self.after)
 
-def write_drawings(out: Path, scene: Scene) -> None:
+
+def write_drawings(out: Path, scene: Scene) -> Panels:
     """Write ``before.png``, ``after.png``, ``overlay.png``, ``residuals.png``, ``swipe.html``.
 
-    ``before.png`` only where the georeference puts the SAR image on the same ground.
+    ``before.png`` only where the georeference puts the SAR image on the same ground. Returns
+    what was read for it.
     """
     panels = make_panels(scene)
     if panels.before is not None:
@@ -119,6 +126,7 @@ def write_drawings(out: Path, scene: Scene) -> None:
     write_bytes(out / "overlay.png", png_of(_overlay(scene, panels)))
     write_bytes(out / "residuals.png", png_of(_residuals(scene, panels)))
     write_text(out / "swipe.html", _page(scene, panels) + "\n")
+    return panels
 
 
 def make_panels(scene: Scene, most: int = _MOST_SIDE) -> Panels:
@@ -185,14 +193,18 @@ def _residuals(scene: Scene, panels: Panels) -> Pixels:
     length = np.linalg.norm(away, axis=1)
     longest = max(float(np.percentile(length, 90)) if len(length) else 1.0, 0.05)
     factor = max(1.0, round(_ARROW_PX / (longest * scale), 0))
-    for (row, col), move, far in zip(at * scale, away * scale * factor, length, strict=True):
+    few = _thinned(at)
+    arrows = (at[few] * scale, away[few] * scale * factor, length[few])
+    for (row, col), move, far in zip(*arrows, strict=True):
         colour = next(c for limit, c, _ in STEPS if far <= limit)
         _arrow(image, (col, row), (col + move[1], row + move[0]), colour)
-    for row, col in scene_outliers(scene, panels.window) * scale:
+    outliers = scene_outliers(scene, panels.window) * scale
+    for row, col in outliers[_thinned(outliers)]:
         cv2.circle(image, (round(col), round(row)), 3, (190, 190, 190), 1, cv2.LINE_AA)
     nice = max((n for n in _NICE if n * scale * factor <= 0.25 * image.shape[1]), default=_NICE[0])
     median = f"; median {np.median(length):.1f} px" if len(length) else ""
-    title = f"Residuals of {len(at)} inliers, drawn {factor:.0f} times as long{median}"
+    drawn = "" if len(few) == len(at) else f", {len(few)} of them here"
+    title = f"Residuals of {len(at)} inliers{drawn}, drawn {factor:.0f} times as long{median}"
     whole = titled(image, title, INK if scene.verdict == "match" else scene.colour)
     whole = with_legend(whole, [(colour, text) for _, colour, text in STEPS])
     key = np.full((30, image.shape[1], 3), 255, np.uint8)
@@ -200,6 +212,17 @@ def _residuals(scene: Scene, panels: Panels) -> Pixels:
     words = titled(np.zeros((0, image.shape[1], 3), np.uint8), f"This arrow is {nice:g} px long.")
     refused = [titled(np.zeros((0, image.shape[1], 3), np.uint8), scene.title, scene.colour)]
     return np.vstack([*(refused if scene.verdict == "no match" else ()), whole, key, words])
+
+
+def _thinned(at: Array) -> NDArray[np.intp]:
+    """Which of many positions (n, 2) are drawn: one of each square, so that arrows can be seen."""
+    if len(at) <= _MOST_ARROWS:
+        return np.arange(len(at))
+    low, high = at.min(axis=0), at.max(axis=0)
+    side = np.sqrt(max(float(np.prod(high - low)), 1e-9) / _MOST_ARROWS)
+    squares = np.floor((at - low) / side).astype(np.int64)
+    _, first = np.unique(squares, axis=0, return_index=True)
+    return np.sort(first)
 
 
 def _inliers(scene: Scene, window: Window) -> tuple[Array, Array]:
@@ -236,7 +259,8 @@ def _page(scene: Scene, panels: Panels) -> str:
     from jinja2 import Template
 
     at, away = _inliers(scene, panels.window)
-    points = np.column_stack([at, away]) / panels.factor
+    few = _thinned(at)
+    points = np.column_stack([at[few], away[few]]) / panels.factor
     grid, metres = scene.optical.grid, None
     if is_placed(grid):
         centre = np.array([[panels.window.row, panels.window.col]], np.float64)

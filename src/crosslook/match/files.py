@@ -20,7 +20,7 @@ from crosslook.geo.image import Image, ImageFile
 from crosslook.match.lattice import FIELD_FILE
 from crosslook.match.placement import to_plane
 from crosslook.match.scene.result import QUALITY_FILE, REPORT_FILE, TILE_COLUMNS, TILES_FILE
-from crosslook.match.tie_point_files import write_geopackage, write_geoparquet
+from crosslook.match.tie_point_files import Columns, rows_of, write_geopackage, write_geoparquet
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform, scaling, shift_by
 from crosslook.match.warp import covered_window, warp
@@ -79,24 +79,34 @@ def write_tie_points(
     GeoParquet (what writes it takes 100 MiB, so not of every pair). What a matcher knows of the
     standard deviation of each is in all but the table and the georeferencer's file.
     """
-    rows = tie_point_rows(points, transform, optical)
-    write_csv(out / "tie_points.csv", COLUMNS, ([_text(v) for v in row.values()] for row in rows))
+    columns = tie_point_columns(points, transform, optical)
+    table = {**columns, "inlier": points.inlier.astype(int)}
+    write_csv(out / "tie_points.csv", COLUMNS, rows_of(table))
     if points.std is not None:
-        for row, std in zip(rows, points.std, strict=True):
-            row["std_px"] = round(float(std), 4)
+        columns["std_px"] = np.round(points.std, 4)
     if is_placed(optical):
         begin = to_lonlat(sar, points.sar) if is_placed(sar) and len(points) else None
-        write_geopackage(out / "tie_points.gpkg", rows, begin)
+        write_geopackage(out / "tie_points.gpkg", columns, begin)
         if points.std is not None:
-            write_geoparquet(out / "tie_points.parquet", rows)
-    features = []
-    for row in rows:  # RFC 7946
-        lon, lat = row.pop("lon"), row.pop("lat")
-        geometry = None if lon is None else {"type": "Point", "coordinates": [lon, lat]}
-        features.append({"type": "Feature", "geometry": geometry, "properties": row})
-    collection = {"type": "FeatureCollection", "generator": MARK, "features": features}
-    write_text(out / "tie_points.geojson", json.dumps(collection) + "\n")
+            write_geoparquet(out / "tie_points.parquet", columns)
+    write_text(out / "tie_points.geojson", _as_geojson(columns) + "\n")
     _write_qgis(out / "tie_points.points", points, transform, sar, optical)
+
+
+def _as_geojson(columns: Columns) -> str:
+    """A collection of points (RFC 7946), one at a time: half a million are gigabytes as objects."""
+    known = {key: column for key, column in columns.items() if key not in ("lon", "lat")}
+    keys = list(known)
+    features = []
+    for (lon, lat), values in zip(
+        rows_of({key: columns[key] for key in ("lon", "lat")}), rows_of(known), strict=True
+    ):
+        geometry = None if lon is None else {"type": "Point", "coordinates": [lon, lat]}
+        properties = dict(zip(keys, values, strict=True))
+        one = {"type": "Feature", "geometry": geometry, "properties": properties}
+        features.append(json.dumps(one))
+    head = f'{{"type": "FeatureCollection", "generator": {json.dumps(MARK)}, "features": ['
+    return head + ", ".join(features) + "]}"
 
 
 def _write_qgis(
@@ -114,9 +124,10 @@ def _write_qgis(
     if file_crs(optical) is not None:
         lines.append("#CRS: " + str(crs_of(optical).to_wkt()).replace("\n", ""))
     lines.append("mapX,mapY,sourceX,sourceY,enable,dX,dY,residual")
-    for to, at, inlier, (down, right) in zip(there, here, points.inlier, offset, strict=True):
-        numbers = [to[0], to[1], at[0], at[1], int(inlier), right, down, np.hypot(right, down)]
-        lines.append(",".join(f"{number:.10g}" for number in numbers))
+    length = np.hypot(offset[:, 1], offset[:, 0])
+    table = np.column_stack([there, here, points.inlier, offset[:, ::-1], length])
+    line = ",".join(["%.10g"] * table.shape[1])
+    lines.extend(line % tuple(row) for row in table.tolist())
     write_text(target, "\n".join(lines) + "\n")
 
 
@@ -131,32 +142,33 @@ def write_footprint(path: Path, lonlat: Array, about: dict[str, Any]) -> None:
     write_text(path, json.dumps(collection) + "\n")
 
 
-def tie_point_rows(
+def tie_point_columns(
     points: TiePoints, transform: Transform | None, grid: GeoBox
-) -> list[dict[str, Any]]:
-    """One dict per tie point with the keys of :data:`COLUMNS`.
+) -> dict[str, NDArray[Any]]:
+    """The columns of :data:`COLUMNS`, each of shape (n,); NaN where something is not known.
 
     Positions have pixel centres at +0.5. ``residual_px`` is the distance from
     where the transform puts the SAR position, in optical pixels; ``lon`` and
-    ``lat`` belong to the optical position on ``grid``, None without georeference.
+    ``lat`` belong to the optical position on ``grid``, NaN without georeference.
     """
-    lonlat = to_lonlat(grid, points.optical) if is_placed(grid) and len(points) else None
+    has_place = is_placed(grid) and len(points) > 0
+    lonlat = to_lonlat(grid, points.optical) if has_place else np.full((len(points), 2), np.nan)
     residual = np.linalg.norm(_residual(points, transform), axis=1)
-    return [
-        {
-            "sar_row": round(float(points.sar[i, 0]), 4),
-            "sar_col": round(float(points.sar[i, 1]), 4),
-            "optical_row": round(float(points.optical[i, 0]), 4),
-            "optical_col": round(float(points.optical[i, 1]), 4),
-            "score": round(float(points.score[i]), 5),
-            "ratio": round(float(points.ratio[i]), 4),
-            "inlier": bool(points.inlier[i]),
-            "residual_px": None if np.isnan(residual[i]) else round(float(residual[i]), 4),
-            "lon": None if lonlat is None else round(float(lonlat[i, 0]), 9),
-            "lat": None if lonlat is None else round(float(lonlat[i, 1]), 9),
-        }
-        for i in range(len(points))
+    exact = (*points.sar.T, *points.optical.T, points.score, points.ratio, residual, *lonlat.T)
+    digits = (4, 4, 4, 4, 5, 4, 4, 9, 9)
+    rounded = [
+        np.round(np.asarray(column, np.float64), count)
+        for column, count in zip(exact, digits, strict=True)
     ]
+    return dict(zip(COLUMNS, [*rounded[:6], points.inlier, *rounded[6:]], strict=True))
+
+
+def tie_point_rows(
+    points: TiePoints, transform: Transform | None, grid: GeoBox
+) -> list[dict[str, Any]]:
+    """One dict per tie point with the keys of :data:`COLUMNS`; None where one is not known."""
+    rows = rows_of(tie_point_columns(points, transform, grid))
+    return [dict(zip(COLUMNS, row, strict=True)) for row in rows]
 
 
 def _residual(points: TiePoints, transform: Transform | None) -> Array:
@@ -164,10 +176,6 @@ def _residual(points: TiePoints, transform: Transform | None) -> Array:
     if transform is None:
         return np.full((len(points), 2), np.nan)
     return transform(points.sar) - points.optical
-
-
-def _text(value: object) -> object:
-    return int(value) if isinstance(value, bool) else value
 
 
 def side_by_side(sar: ImageFile, optical: ImageFile, transform: Transform) -> tuple[Pixels, Pixels]:

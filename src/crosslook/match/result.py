@@ -28,6 +28,7 @@ from crosslook.match.drawn import Scene, write_drawings
 from crosslook.match.evidence import Evidence, Explanation, Label, Values, explain
 from crosslook.match.files import (
     WRITTEN,
+    Pixels,
     jpeg_of,
     overlay,
     side_by_side,
@@ -337,14 +338,14 @@ class MatchResult:
         if transform is not None and (force or self.verdict == "match"):
             write_aligned(out / "aligned.tif", self.sar, self.optical, transform, self.verdict)
         if transform is not None:
-            write_drawings(out, self.drawn(transform))
+            panels = write_drawings(out, self.drawn(transform))
+            if self.scene is not None:
+                self._write_report(out / REPORT_FILE, transform, self.scene, panels.colours)
         if self.footprint is not None and "lonlat" in self.footprint:
             about = {"verdict": self.verdict, "confidence": self.to_dict()["confidence"],
                      "expected_error_m": self.expected_error_m, "sar": self.sar.name,
                      "optical": self.optical.name}  # fmt: skip
             write_footprint(out / "footprint.geojson", np.array(self.footprint["lonlat"]), about)
-        if transform is not None and self.scene is not None:
-            self._write_report(out / REPORT_FILE, transform, self.scene)
         # Last, so that its presence says that the others are complete.
         write_text(out / "match.json", json.dumps(self.to_dict(), indent=2, default=_plain) + "\n")
         forget_tiles(out)
@@ -357,9 +358,10 @@ class MatchResult:
             self.confidence_text, self.error_text, self.reason,
         )  # fmt: skip
 
-    def _write_report(self, path: Path, transform: Transform, scene: SceneMatch) -> None:
+    def _write_report(
+        self, path: Path, transform: Transform, scene: SceneMatch, panels: tuple[Pixels, Pixels]
+    ) -> None:
         """Of a scene, whatever its verdict: the page says it, and shows where it fits."""
-        panels = side_by_side(self.sar, self.optical, transform)
         report = SceneReport(
             self.sar, self.optical, transform, self.tie_points, scene, panels,
             self.verdict, self.confidence_text, self.notes,

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crosslook.atomic import atomic_path, write_bytes
 from crosslook.types import Array
 from crosslook.written import MARK
 
-Row = dict[str, Any]
+Columns = Mapping[str, NDArray[Any]]
+"""What is known of tie points, each of shape (n,): numbers, NaN where one is not known, and truth
+values."""
 
 _WGS84 = 4326
 _APPLICATION_ID, _USER_VERSION = 0x47504B47, 10300  # "GPKG", 1.3.0
@@ -48,7 +50,19 @@ _UNDEFINED = (
 )
 
 
-def write_geopackage(path: Path, rows: Sequence[Row], begin: Array | None = None) -> None:
+def rows_of(columns: Columns) -> Iterator[tuple[Any, ...]]:
+    """One tie point after the other, as Python's numbers; None where one is not known."""
+    return zip(*map(_listed, columns.values()), strict=True)
+
+
+def _listed(column: NDArray[Any]) -> list[Any]:
+    known: list[Any] = column.tolist()
+    if column.dtype.kind == "f" and np.isnan(column).any():
+        return [None if value != value else value for value in known]
+    return known
+
+
+def write_geopackage(path: Path, columns: Columns, begin: Array | None = None) -> None:
     """Write tie points as a GeoPackage.
 
     The layer ``tie_points`` has a point at the place of each in the optical image. The layer
@@ -57,26 +71,25 @@ def write_geopackage(path: Path, rows: Sequence[Row], begin: Array | None = None
     Parameters
     ----------
     path : Path
-    rows : sequence of dict
-        As of :func:`~crosslook.match.files.tie_point_rows`, with ``lon`` and ``lat``.
+    columns : dict
+        As of :func:`~crosslook.match.files.tie_point_columns`.
     begin : float64 array, shape (n, 2), or None
         Longitude and latitude by the SAR georeference; without, there are no lines.
     """
-    place = np.array([[row["lon"], row["lat"]] for row in rows], np.float64).reshape(-1, 2)
+    place = np.column_stack([columns["lon"], columns["lat"]])
     base = sqlite3.connect(":memory:")  # so that a full disk is an error of the file alone
     try:
         base.executescript(_TABLES)
         systems = (*_UNDEFINED, ("WGS 84", _WGS84, "EPSG", _WGS84, _wgs84_text(), "lon, lat"))
         insert = "INSERT INTO gpkg_spatial_ref_sys VALUES (?, ?, ?, ?, ?, ?)"
         base.executemany(insert, systems)
-        points = (_in_package(_point(*at)) for at in place.tolist())
-        _add_layer(base, "tie_points", "POINT", rows, points, place)
+        _add_layer(base, "tie_points", "POINT", columns, _points(place), place)
         if begin is not None:
             there = place.copy()
             # A line over the 180th meridian goes the short way.
             there[:, 0] += 360.0 * np.round((begin[:, 0] - there[:, 0]) / 360.0)
-            lines = (_in_package(_line(a, b)) for a, b in zip(begin, there, strict=True))
-            _add_layer(base, "displacements", "LINESTRING", rows, lines, np.vstack([begin, there]))
+            both = np.vstack([begin, there])
+            _add_layer(base, "displacements", "LINESTRING", columns, _lines(begin, there), both)
         base.commit()
         write_bytes(path, base.serialize())
     finally:
@@ -87,16 +100,14 @@ def _add_layer(
     base: sqlite3.Connection,
     name: str,
     kind: str,
-    rows: Sequence[Row],
-    shapes: Iterable[bytes],
+    columns: Columns,
+    shapes: Sequence[bytes],
     place: Array,
 ) -> None:
     """A table of features with its entries; ``place`` (n, 2) are all positions of it."""
-    columns = _columns(rows)
-    typed = ", ".join(f"{key} {_SQL[kind]}" for key, kind in columns.items())
+    typed = "".join(f", {key} {_SQL[column.dtype.kind]}" for key, column in columns.items())
     base.execute(
-        f"CREATE TABLE {name} (fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, "
-        f"geom {kind}{', ' if typed else ''}{typed})"
+        f"CREATE TABLE {name} (fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, geom {kind}{typed})"
     )
     box = [None] * 4 if not len(place) else [*place.min(axis=0), *place.max(axis=0)]
     base.execute(
@@ -107,17 +118,11 @@ def _add_layer(
         "INSERT INTO gpkg_geometry_columns VALUES (?, 'geom', ?, ?, 0, 0)", (name, kind, _WGS84)
     )
     marks = ", ".join("?" * (len(columns) + 1))
-    names = ", ".join(["geom", *columns])
-    values = ([shape, *map(row.get, columns)] for shape, row in zip(shapes, rows, strict=True))
-    base.executemany(f"INSERT INTO {name} ({names}) VALUES ({marks})", values)
+    values = zip(shapes, *map(_listed, columns.values()), strict=True)
+    base.executemany(f"INSERT INTO {name} (geom, {', '.join(columns)}) VALUES ({marks})", values)
 
 
-_SQL: dict[type, str] = {bool: "BOOLEAN", float: "DOUBLE"}
-
-
-def _columns(rows: Sequence[Row]) -> dict[str, type]:
-    """The columns of tie points and whether each is a number or a truth value."""
-    return {key: bool if key == "inlier" else float for key in (rows[0] if rows else ())}
+_SQL = {"b": "BOOLEAN", "f": "DOUBLE"}
 
 
 def _wgs84_text() -> str:
@@ -126,39 +131,51 @@ def _wgs84_text() -> str:
     return str(CRS.from_epsg(_WGS84).to_wkt("WKT1_GDAL"))
 
 
-def _in_package(shape: bytes) -> bytes:
-    """Well-known binary with the header of a GeoPackage: little-endian, no envelope."""
-    return b"GP" + struct.pack("<BBi", 0, 1, _WGS84) + shape
+def _points(place: Array) -> list[bytes]:
+    """Of each position (n, 2) a point in well-known binary under the header of a GeoPackage."""
+    shapes = np.empty(len(place), _IN_PACKAGE + _POINT)
+    return _filled(shapes, {"kind": 1, "at": place})
 
 
-def _point(x: float, y: float) -> bytes:
-    return struct.pack("<BIdd", 1, 1, x, y)
+def _lines(begin: Array, end: Array) -> list[bytes]:
+    """The same of lines from one position (n, 2) to another."""
+    shapes = np.empty(len(begin), _IN_PACKAGE + _LINE)
+    return _filled(shapes, {"kind": 2, "count": 2, "at": np.hstack([begin, end])})
 
 
-def _line(begin: Array, end: Array) -> bytes:
-    return struct.pack("<BIIdddd", 1, 2, 2, *begin, *end)
+# Little-endian, no envelope.
+_IN_PACKAGE: list[Any] = [("mark", "S2"), ("version", "u1"), ("flags", "u1"), ("system", "<i4")]
+_POINT: list[Any] = [("order", "u1"), ("kind", "<u4"), ("at", "<f8", 2)]
+_LINE: list[Any] = [("order", "u1"), ("kind", "<u4"), ("count", "<u4"), ("at", "<f8", 4)]
+_HEADER = {"mark": b"GP", "version": 0, "flags": 1, "system": _WGS84, "order": 1}
 
 
-def write_geoparquet(path: Path, rows: Sequence[Row]) -> None:
+def _filled(shapes: NDArray[Any], fields: Mapping[str, Any]) -> list[bytes]:
+    for name, value in {**_HEADER, **fields}.items():
+        if name in (shapes.dtype.names or ()):
+            shapes[name] = value
+    size, data = shapes.dtype.itemsize, shapes.tobytes()
+    return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+def write_geoparquet(path: Path, columns: Columns) -> None:
     """Write tie points as GeoParquet: a point each, with a bounding box that readers filter by."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    place = [(row["lon"], row["lat"]) for row in rows]
-    arrow: dict[type, Any] = {bool: pa.bool_(), float: pa.float64()}
-    arrays = {
-        key: pa.array([row[key] for row in rows], arrow[kind])
-        for key, kind in _columns(rows).items()
-    }
-    box = pa.struct([(key, pa.float64()) for key in ("xmin", "ymin", "xmax", "ymax")])
-    corners = [dict(zip(("xmin", "ymin", "xmax", "ymax"), at * 2, strict=True)) for at in place]
-    arrays["bbox"] = pa.array(corners, box)
-    arrays["geometry"] = pa.array([_point(*at) for at in place], pa.binary())
+    place = np.column_stack([columns["lon"], columns["lat"]])
+    # NaN is written as no value.
+    arrays = {key: pa.array(column, from_pandas=True) for key, column in columns.items()}
+    corners = ("xmin", "ymin", "xmax", "ymax")
+    sides = [pa.array(side) for side in (*place.T, *place.T)]
+    arrays["bbox"] = pa.StructArray.from_arrays(sides, names=list(corners))
+    shapes = _filled(np.empty(len(place), _POINT), {"kind": 1, "at": place})
+    arrays["geometry"] = pa.array(shapes, pa.binary())
     column: dict[str, Any] = {  # no CRS named: OGC:CRS84
         "encoding": "WKB", "geometry_types": ["Point"],
-        "covering": {"bbox": {key: ["bbox", key] for key in ("xmin", "ymin", "xmax", "ymax")}},
+        "covering": {"bbox": {key: ["bbox", key] for key in corners}},
     }  # fmt: skip
-    if place:
+    if len(place):
         column["bbox"] = [*np.min(place, axis=0).tolist(), *np.max(place, axis=0).tolist()]
     geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
     table = pa.table(arrays).replace_schema_metadata({"geo": json.dumps(geo), "crosslook": MARK})
