@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from itertools import product
 
 import cv2
 import numpy as np
@@ -28,10 +27,10 @@ from crosslook.match.settings import DEFAULT_EXTRACTOR
 from crosslook.match.working_grid import WorkingGrid
 from crosslook.types import Array, FloatArray, Window
 
-COARSE = "hog:cell=6,blur=2"
+COARSE = "hog:cell=6,blur=2,bins=6"
 """Features of the first stage, which looks far."""
 
-FINE = ("hog:cell=3,blur=1,clip=1", "hog:cell=3,blur=0.5,clip=1")
+FINE = ("hog:cell=2,blur=0.7,clip=1,bins=6", "hog:cell=2,blur=0.3,clip=1,bins=6")
 """Of the SAR and the optical image in the stages after it, where no others are requested. The
 optical image has no speckle: softened less, its peaks spread by two thirds as much."""
 
@@ -66,9 +65,6 @@ class SceneStage:
     deviation : float or None
         Standard deviation of what the next stage begins from, pixels: each would else add its
         noise. None of the last stage.
-    parts : int
-        Steps per cell at which offsets are tried. Cells sample the image, so that peaks
-        between them are less sharp and less certain.
     """
 
     is_fine: bool
@@ -76,13 +72,12 @@ class SceneStage:
     blur: float
     radius: float | None
     deviation: float | None
-    parts: int = 1
 
 
 STAGES = (
     SceneStage(False, 96.0, 32.0, None, 10.0),
-    SceneStage(True, 48.0, 24.0, 18.0, 3.0),
-    SceneStage(True, 48.0, 24.0, 6.0, None, parts=2),
+    SceneStage(True, 48.0, 24.0, 12.0, 3.0),
+    SceneStage(True, 48.0, 24.0, 6.0, None),
 )
 
 
@@ -243,31 +238,13 @@ def _scored(
     """
     ground, extractor = sides
     stride, lattice = ground.stride, (images.origin, (current.shape[0], current.shape[1]))
-    maps = _sources(images, current, plan.spacing)
-    moved = _sampled(images, maps)
+    moved = _sampled(images, _sources(images, current, plan.spacing))
     channels = dense_channels(moved, extractor)
     if not channels.valid.any():
         return None
     filled = _filled(images, moved.valid, current.shape[:2], plan.spacing)
     scores, reach = _score_maps(plan, stage, ground, channels, lattice)
-    parts = stage.parts
-    if parts == 1:
-        return scores, reach, stride, filled
-    side = 2 * reach * parts + 1
-    fine = np.zeros((*scores.shape[:2], side, side), np.float32)
-    fine[:, :, ::parts, ::parts] = scores
-    for down, along in product(range(parts), repeat=2):
-        if down or along:
-            step = images.slopes @ (np.array([down, along]) * stride / parts)
-            beside = _sampled(
-                images, (maps[0] + np.float32(step[0]), maps[1] + np.float32(step[1]))
-            )
-            channels = dense_channels(beside, extractor)
-            one, _ = _score_maps(plan, stage, ground, channels, lattice)
-            fine[:, :, down::parts, along::parts] = one[
-                :, :, : one.shape[2] - (down > 0), : one.shape[3] - (along > 0)
-            ]
-    return fine, reach * parts, stride / parts, filled
+    return scores, reach, stride, filled
 
 
 def _sources(images: TileImages, current: Array, spacing: int) -> tuple[FloatArray, FloatArray]:
