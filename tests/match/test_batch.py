@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from crosslook.cli import app
 from crosslook.data.pairs import ScenePair, open_pairs
 from crosslook.data.simulate.write import write_pairs
-from crosslook.errors import FeatureError, WeightsError
+from crosslook.errors import FeatureError, SettingError, WeightsError
 from crosslook.match import workers
 from crosslook.match.batch import register_all
 from crosslook.match.engine import Engine
@@ -125,3 +125,12 @@ def test_the_command_line_writes_the_same_by_processes(
         for name in ("serial", "parallel")
     }
     assert files["serial"] == files["parallel"]
+
+
+@pytest.mark.parametrize("count", [1, None])
+def test_tiles_that_nothing_matches_are_refused_of_a_batch_too(
+    pairs: list[ScenePair], count: int | None
+) -> None:
+    settings = BatchSettings(matcher="sift", spacing=24.0, device="cpu", workers=count)
+    with pytest.raises(SettingError, match="give --refine"):
+        list(register_all(pairs[:1], settings))
