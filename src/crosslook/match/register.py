@@ -107,7 +107,7 @@ def register(sar_image: Source, optical_image: Basemap, settings: RegisterCall) 
 
 
 def plan_register(
-    sar_image: Source, optical_image: Basemap, settings: RegisterCall
+    sar_image: Source, optical_image: Basemap, settings: RegisterSettings
 ) -> tuple[ScenePlan, bool]:
     """Say what :func:`register` would match in tiles, and whether it would; nothing is matched.
 
