@@ -13,7 +13,7 @@ from crosslook.geo.grid import make_grid, shape_of
 from crosslook.geo.image import ImageFile, Reading, as_read
 from crosslook.geo.raster import Raster
 from crosslook.json_text import json_object
-from crosslook.storage import Folder, Place, as_place, is_gdal_name, open_folder
+from crosslook.storage import Folder, Place, as_place, is_gdal_name, is_remote, open_folder
 from crosslook.types import FloatArray, Window
 
 
@@ -90,7 +90,9 @@ class AtlasFile:
 def is_atlas(place: Place) -> bool:
     """Whether a place is the folder of an atlas that is built, here or in an object store."""
     at = as_place(place)
-    if isinstance(at, str) or is_gdal_name(at) or at.suffix:
+    if isinstance(at, str) or is_gdal_name(at):
+        return False
+    if is_remote(at) and at.suffix:  # a file by its name: a store is not asked for each
         return False
     try:
         return open_folder(at).has(NAME)
