@@ -402,21 +402,22 @@ def _row_of(
     holders: dict[str, list[str]],
 ) -> AuditRow:
     """Measure a scene, or find its row among those of an audit that was stopped."""
-    content = digest_of(pair.sar), _digest_of_optical(pair.optical)
+    reading = Reading.parse(settings.reading())
+    content = digest_of(pair.sar), _digest_of_optical(pair.optical, reading)
     for digest in content:
         holders.setdefault(digest, []).append(pair.id)
     key = so_far.key(content)
     row = so_far.get(key, pair.id)
     if row is None:
-        images = _opened(pair, Reading.parse(settings.reading()))
+        images = _opened(pair, reading)
         row = _measured(pair.id, images, settings, extractors)
         so_far.add(key, row)
     return row
 
 
-def _digest_of_optical(place: Place) -> str:
+def _digest_of_optical(place: Place, reading: Reading) -> str:
     """SHA-256 of an optical image, or of all files that are one."""
-    source = open_optical(place).source
+    source = open_optical(place, reading).source
     if isinstance(source, AtlasFile):  # it names all blocks by their checksums
         return hashlib.sha256(source.store.folder.read(NAME)).hexdigest()
     if not isinstance(source, MosaicFile):

@@ -157,3 +157,16 @@ def test_an_audit_leaves_the_results_of_a_registration_alone(scene: Path, tmp_pa
     assert [path.name for path in out.iterdir()] == ["sim-0000"]
 
 
+def test_tiles_without_a_crs_are_audited_under_the_one_given(scene: Path, tmp_path: Path) -> None:
+    with rasterio.open(scene / "optical" / "sim-0000.tif") as file:
+        profile = file.profile | {"crs": None, "height": 512, "width": 256}
+        for col in (0, 256):
+            window = rasterio.windows.Window(col, 0, 256, 512)
+            profile["transform"] = file.window_transform(window)
+            (tmp_path / "tiles").mkdir(exist_ok=True)
+            with rasterio.open(tmp_path / "tiles" / f"{col}.tif", "w", **profile) as tile:
+                tile.write(file.read(window=window))
+        crs = str(file.crs)
+    pairs = [ScenePair("a", "a", scene / "sar" / "sim-0000.tif", tmp_path / "tiles")]
+    [row] = audit(pairs, crs=crs).rows
+    assert row.row == pytest.approx(3.0, abs=0.5)
