@@ -61,7 +61,7 @@ def _are_given_whole(
         return False
     if engine.workers <= len(stacks):
         return True
-    # Processes of this machine would gain little. A cluster was asked for, and has to work.
+    # Processes of this machine would gain little; who names a cluster wants it used.
     return engine.name == "ray" and not _have_tiles(chain.from_iterable(stacks), settings)
 
 
