@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from multiprocessing import parent_process
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from click.testing import CliRunner
 from crosslook.cli import app
 from crosslook.data.pairs import ScenePair, open_pairs
 from crosslook.data.simulate.write import write_pairs
-from crosslook.errors import FeatureError, WeightsError
+from crosslook.errors import FeatureError, SettingError, WeightsError
 from crosslook.match import workers
 from crosslook.match.batch import register_all
 from crosslook.match.engine import Engine
@@ -125,3 +126,51 @@ def test_the_command_line_writes_the_same_by_processes(
         for name in ("serial", "parallel")
     }
     assert files["serial"] == files["parallel"]
+
+
+@pytest.mark.parametrize("count", [1, None])
+def test_tiles_that_nothing_matches_are_refused_of_a_batch_too(
+    pairs: list[ScenePair], count: int | None
+) -> None:
+    settings = BatchSettings(matcher="sift", spacing=24.0, device="cpu", workers=count)
+    with pytest.raises(SettingError, match="give --refine"):
+        list(register_all(pairs[:1], settings))
+
+
+@pytest.mark.parametrize(("workers_given", "actors"), [(1, 1), (None, 2), (64, 4)])
+def test_a_cluster_matches_however_many_pairs_there_are(
+    pairs: list[ScenePair],
+    workers_given: int | None,
+    actors: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = cluster(monkeypatch)
+    settings = NEAR.model_copy(update={"engine": "ray", "workers": workers_given})
+    assert len(list(register_all(pairs, settings))) == len(pairs)
+    assert seen == [actors]
+
+
+def test_one_actor_is_enough_where_scenes_have_no_tiles(
+    pairs: list[ScenePair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = cluster(monkeypatch)
+    settings = NEAR.model_copy(update={"engine": "ray", "model": "auto", "workers": 8})
+    assert len(list(register_all(pairs[:1], settings))) == 1
+    assert seen == [1], "of a pair that one working grid shows"
+    tiled = settings.model_copy(update={"spacing": 24.0})
+    with pytest.raises(SettingError, match="--engine ray needs --out"):
+        list(register_all(pairs[:1], tiled))
+    assert seen == [1], "actors share the tiles of a scene"
+
+
+def cluster(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A cluster in this process; filled with how many actors each run asks for."""
+    seen: list[int] = []
+
+    def here(job: workers.Groups, engine: Engine) -> Iterator[tuple[int, workers.Results]]:
+        seen.append(engine.workers)
+        work = job.open()
+        yield from ((number, work(number)) for number in range(len(job)))
+
+    monkeypatch.setattr(workers, "_by_ray", here)
+    return seen

@@ -12,8 +12,9 @@ from crosslook.geo.block_store import FORMAT, NAME, BlockStore, pieces, read_blo
 from crosslook.geo.grid import make_grid, shape_of
 from crosslook.geo.image import ImageFile, Reading, as_read
 from crosslook.geo.raster import Raster
+from crosslook.geo.spread import read_rows
 from crosslook.json_text import json_object
-from crosslook.storage import Folder, Place, as_place, is_gdal_name, open_folder
+from crosslook.storage import Folder, Place, as_place, is_gdal_name, is_remote, open_folder
 from crosslook.types import FloatArray, Window
 
 
@@ -60,15 +61,7 @@ class AtlasFile:
         window = window or Window.whole(shape_of(self.grid))
         if shape is None:
             return self._strip(window, bands)
-        rows, cols = (
-            ((np.arange(n) + 0.5) * full / n).astype(int)
-            for n, full in zip(shape, window.shape, strict=True)
-        )
-        out = np.empty((len(bands), *shape), np.float32)
-        for number, row in enumerate(rows):
-            line = Window(window.row + int(row), window.col, 1, window.width)
-            out[:, number] = self._strip(line, bands)[:, 0, cols]
-        return out
+        return read_rows(self._strip, window, bands, shape)
 
     def _strip(self, window: Window, bands: tuple[int, ...]) -> FloatArray:
         out = np.full((len(bands), *window.shape), np.nan, np.float32)
@@ -90,7 +83,9 @@ class AtlasFile:
 def is_atlas(place: Place) -> bool:
     """Whether a place is the folder of an atlas that is built, here or in an object store."""
     at = as_place(place)
-    if isinstance(at, str) or is_gdal_name(at) or at.suffix:
+    if isinstance(at, str) or is_gdal_name(at):
+        return False
+    if is_remote(at) and at.suffix:  # a file by its name: a store is not asked for each
         return False
     try:
         return open_folder(at).has(NAME)

@@ -19,6 +19,7 @@ from crosslook.geo.mosaic import Basemap, bands_of, plan_mosaic, read_window
 from crosslook.geo.products.resolve import product_bands
 from crosslook.geo.products.stac import stac_items
 from crosslook.geo.raster import Raster, RasterArray, RasterFile
+from crosslook.geo.spread import read_rows
 from crosslook.storage import Place, as_place, is_gdal_name, is_remote, name_of
 from crosslook.types import FloatArray, Window
 
@@ -76,15 +77,7 @@ class MosaicFile:
         window = window or Window.whole(shape_of(self.grid))
         if shape is None:
             return self._strip(window, bands)
-        rows, cols = (
-            ((np.arange(n) + 0.5) * full / n).astype(int)
-            for n, full in zip(shape, window.shape, strict=True)
-        )
-        out = np.empty((len(bands), *shape), np.float32)
-        for number, row in enumerate(rows):
-            line = Window(window.row + int(row), window.col, 1, window.width)
-            out[:, number] = self._strip(line, bands)[:, 0, cols]
-        return out
+        return read_rows(self._strip, window, bands, shape)
 
     def _strip(self, window: Window, bands: tuple[int, ...]) -> FloatArray:
         maps = list(self.maps)

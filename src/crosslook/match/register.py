@@ -99,10 +99,6 @@ def register(sar_image: Source, optical_image: Basemap, settings: RegisterCall) 
     """
     check_out(settings)
     tools = open_tools(settings)
-    if settings.spacing is not None and not tools[1].is_refined:
-        raise SettingError(
-            f"--spacing follows the fit of '{settings.matcher}' in tiles; give --refine."
-        )
     found = _registered(sar_image, optical_image, None, settings, *tools)
     result = _on_scene(found, tools[1], settings)
     if settings.out is not None:
@@ -111,7 +107,7 @@ def register(sar_image: Source, optical_image: Basemap, settings: RegisterCall) 
 
 
 def plan_register(
-    sar_image: Source, optical_image: Basemap, settings: RegisterCall
+    sar_image: Source, optical_image: Basemap, settings: RegisterSettings
 ) -> tuple[ScenePlan, bool]:
     """Say what :func:`register` would match in tiles, and whether it would; nothing is matched.
 

@@ -28,6 +28,7 @@ from crosslook.geo.sensor_view import view_problem
 from crosslook.match.drawn import Scene, write_drawings
 from crosslook.match.evidence import Evidence, Explanation, Label, Values, explain
 from crosslook.match.files import (
+    MATCH_FILE,
     WRITTEN,
     jpeg_of,
     overlay,
@@ -348,7 +349,7 @@ class MatchResult:
         if transform is not None and self.scene is not None:
             self._write_report(out / REPORT_FILE, transform, self.scene)
         # Last, so that its presence says that the others are complete.
-        write_text(out / "match.json", json.dumps(self.to_dict(), indent=2, default=_plain) + "\n")
+        write_text(out / MATCH_FILE, json.dumps(self.to_dict(), indent=2, default=_plain) + "\n")
         forget_tiles(out)
         return [out / name for name in WRITTEN if (out / name).exists()]
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
@@ -43,7 +44,7 @@ def alone_settings(settings: _Settings, engine: Engine) -> _Settings:
 def by_workers(job: Groups, engine: Engine) -> Iterator[MatchResult | Failure]:
     """What the images of all groups give, in order, as soon as all before them are done."""
     by = _by_ray if engine.name == "ray" else _by_processes
-    return _in_order(by(job, engine))
+    return _in_order(by(job, replace(engine, workers=min(engine.workers, len(job)))))
 
 
 def _in_order(found: Iterator[tuple[int, Results]]) -> Iterator[MatchResult | Failure]:

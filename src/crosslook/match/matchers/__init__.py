@@ -40,9 +40,13 @@ def open_tools(settings: RegisterSettings) -> tuple[Extractor, Matcher]:
     Raises
     ------
     SettingError
-        As :func:`open_matcher`.
+        As :func:`open_matcher`; or if tiles are requested that nothing is going to match.
     """
     matcher = open_matcher(settings)
+    if settings.spacing is not None and not matcher.is_refined:
+        raise SettingError(
+            f"--spacing follows the fit of '{settings.matcher}' in tiles; give --refine."
+        )
     return open_features(features_of(settings.matcher) or settings.extractor, settings), matcher
 
 
