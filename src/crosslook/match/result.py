@@ -24,6 +24,7 @@ from crosslook.geo.grid import (
 )
 from crosslook.geo.image import ImageFile
 from crosslook.geo.raster import RasterFile
+from crosslook.geo.sensor_view import view_problem
 from crosslook.match.drawn import Scene, write_drawings
 from crosslook.match.evidence import Evidence, Explanation, Label, Values, explain
 from crosslook.match.files import (
@@ -152,7 +153,8 @@ class MatchResult:
             )
         heights = heights_note(self._compared(), view_sources(self.sar, self.settings))
         gaps = "" if self.scene is None else self.scene.gap_note
-        said += [note for note in (heights, gaps) if note]
+        problem = view_problem(self.sar) if self.settings.get("dem") else ""
+        said += [note for note in (heights, problem, gaps) if note]
         first = [one.text.rstrip(".") for one in self.warnings]
         return (*first, *self.sar.notes, *self.optical.notes, *said)
 

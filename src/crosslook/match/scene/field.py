@@ -47,10 +47,13 @@ class View:
         Of the range, degrees from the columns towards the rows.
     heights : float64 array, shape (h, w), or None
         Metres at the nodes, NaN where not known.
+    predicted : Terrain or None
+        Displacement by a metre of height, as the product has it.
     """
 
     direction: float | None = None
     heights: Array | None = None
+    predicted: Terrain | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +109,7 @@ def fit_geometry(
     """
     view = view or View()
     if request in ("auto", "relief", "field") and view.heights is not None:
-        by_heights = fit_terrain(nodes, at, view.heights)
+        by_heights = fit_terrain(nodes, at, view.heights, view.predicted)
         if by_heights is not None:
             return _over_terrain(nodes, at, spacing, request, (view, *by_heights))
     matrix = _fit_map(nodes, at)
@@ -163,6 +166,7 @@ def _over_terrain(
         "terrain": {
             "px_per_metre": round(float(np.hypot(*terrain.coefficients[:, 0])), 5),
             "direction_degrees": round(degrees, 2),
+            **terrain.origin,
         },
     }
     kind = "relief" if rest.kind == "map" else rest.kind
