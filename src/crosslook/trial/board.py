@@ -216,7 +216,8 @@ def _chosen(answers: Sequence[Answer], record: Mapping[str, Any]) -> list[Answer
     calibration = set(record["calibration_clusters"])
     return [
         one for one in answers
-        if one.protocol == record["matchers"][one.matcher]["protocol"] and one.cluster not in calibration
+        if one.protocol == record["matchers"][one.matcher]["protocol"]
+        and one.cluster not in calibration
     ]  # fmt: skip
 
 
