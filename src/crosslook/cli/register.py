@@ -150,9 +150,9 @@ def _register_stack(inputs: RegisterInputs, settings: RegisterCall, out: Path) -
 
 
 def _plan_words(plan: ScenePlan, is_tiled: bool, settings: RegisterCall) -> str:
-    """What a scene would take; or that one grid holds it."""
+    """What a scene would take; or that it is matched without tiles."""
     if not is_tiled:
-        return "one working grid holds both images at their resolution: no tiles; seconds"
+        return "no tiles: the pair is matched on one working grid; seconds"
     return plan.words(settings.workers or (2 if settings.engine == "ray" else 1))
 
 

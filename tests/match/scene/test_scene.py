@@ -275,8 +275,10 @@ def test_a_model_that_tiles_do_not_follow_is_kept(tmp_path: Path) -> None:
     assert not plan_register(found.sar, found.optical, settings)[1]
     with pytest.raises(SettingError, match="--model similarity does not follow"):
         RegisterCall(model="similarity", spacing=24)
-    with pytest.raises(SettingError, match="give --refine"):
-        register(found.sar, found.optical, matcher="sift", spacing=24.0)
+    unrefined = RegisterCall(matcher="sift", spacing=24.0)
+    for call in (register, plan_register):
+        with pytest.raises(SettingError, match="give --refine"):
+            call(found.sar, found.optical, unrefined)
 
 
 def test_a_tile_that_no_worker_of_a_cluster_can_read_is_named(
