@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from multiprocessing import parent_process
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +13,12 @@ from crosslook.cli import app
 from crosslook.data.pairs import ScenePair, open_pairs
 from crosslook.data.simulate.write import write_pairs
 from crosslook.errors import FeatureError, SettingError, WeightsError
-from crosslook.match import workers
+from crosslook.match import engine, workers
 from crosslook.match.batch import register_all
 from crosslook.match.engine import Engine
 from crosslook.match.result import Failure, MatchResult
 from crosslook.match.settings import BatchSettings
+from tests.helpers.deadly import Deadly
 
 NEAR = BatchSettings(near_only=True, model="similarity", device="cpu", workers=2)
 
@@ -45,15 +44,6 @@ def matrix(one: MatchResult) -> np.ndarray:
     return np.asarray(one.transform.matrix)
 
 
-class Deadly:
-    """The path of an image that ends every process but the first as it is opened."""
-
-    def __str__(self) -> str:
-        if parent_process() is not None:
-            os._exit(9)
-        return "none.tif"
-
-
 def test_processes_give_what_one_gives_in_the_same_order(pairs: list[ScenePair]) -> None:
     alone = list(register_all(pairs, NEAR.model_copy(update={"workers": None})))
     assert [isinstance(one, Failure) for one in alone] == [False, True, False, False]
@@ -63,7 +53,7 @@ def test_processes_give_what_one_gives_in_the_same_order(pairs: list[ScenePair])
 def test_a_pair_whose_process_dies_costs_itself_alone(
     pairs: list[ScenePair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "_MOST_TRIES", 1)  # a process takes a second to begin
+    monkeypatch.setattr(engine, "MOST_TRIES", 1)  # a process takes a second to begin
     deadly = ScenePair("deadly", "deadly", Deadly(), "also-none.tif")  # type: ignore[arg-type]
     found = list(register_all([pairs[0], deadly, pairs[2]], NEAR))
     assert [isinstance(one, Failure) for one in found] == [False, True, False]

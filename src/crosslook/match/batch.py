@@ -16,7 +16,7 @@ from crosslook.match.cached_image import sharing
 from crosslook.match.engine import Engine
 from crosslook.match.matchers import Matcher, open_matcher, open_tools
 from crosslook.match.ncc import correlation_device
-from crosslook.match.register import Basemap, on_scenes, plan_register, register_with
+from crosslook.match.register import Basemap, on_scenes, plan_of, register_with
 from crosslook.match.result import Failure, MatchResult
 from crosslook.match.settings import BatchSettings, RegisterSettings
 from crosslook.match.workers import Results, alone_settings, by_workers
@@ -71,7 +71,7 @@ def _have_tiles(pairs: Iterable[ScenePair], settings: BatchSettings) -> bool:
         return False
     for pair in pairs:
         with suppress(CrosslookError):  # what cannot be read has none
-            if plan_register(pair.sar, pair.optical, settings)[1]:
+            if plan_of(pair.sar, pair.optical, settings)[1]:
                 return True
     return False
 

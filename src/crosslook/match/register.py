@@ -19,7 +19,7 @@ from crosslook.match.align import Alignment, Fitting, align, nothing_found, sure
 from crosslook.match.engine import engine_of
 from crosslook.match.evidence import Evidence, error_bound, expected_error, read_values
 from crosslook.match.files import check_out
-from crosslook.match.matchers import Matcher, open_tools
+from crosslook.match.matchers import Matcher, open_matcher, open_tools
 from crosslook.match.reason import likely_cause
 from crosslook.match.relief import heights_on, view_geometry
 from crosslook.match.result import MatchResult
@@ -112,15 +112,28 @@ def plan_register(
     """Say what :func:`register` would match in tiles, and whether it would; nothing is matched.
 
     The images are where their georeferences, or the points of the settings, put them.
+
+    Raises
+    ------
+    SettingError
+        As :func:`register` does, for options that do not go together.
     """
+    is_refined = open_matcher(settings).is_refined
+    plan, is_large = plan_of(sar_image, optical_image, settings)
+    return plan, is_large and settings.in_tiles and is_refined
+
+
+def plan_of(
+    sar_image: Source, optical_image: Basemap, settings: RegisterSettings
+) -> tuple[ScenePlan, bool]:
+    """How a pair would be cut into tiles, and whether one working grid is too coarse for it."""
     from crosslook.match.scene.plan import plan_scene
 
     images = _opened(sar_image, optical_image, settings)
     placed = start_of(*images, settings.points)
     plan = plan_scene(images, placed, settings.spacing)
     working = choose_grid(*images, placed, MARGIN).factor
-    is_large = settings.spacing is not None or working >= 2 * plan.factor
-    return plan, is_large and settings.in_tiles
+    return plan, settings.spacing is not None or working >= 2 * plan.factor
 
 
 def _on_scene(found: MatchResult, matcher: Matcher, settings: RegisterSettings) -> MatchResult:
