@@ -1,8 +1,8 @@
 """Reduced pixels from the resolution levels of JPEG 2000, which decode a fraction of the file.
 
-A level is the low-pass part of the wavelet transform (ISO/IEC 15444-1): its pixel i stands where
+A level is the low-pass part of the wavelet transform (ISO/IEC 15444-1): its pixel i lies where
 pixel ``2**level * i`` of the image is, not at the centre of the block from there on. A block mean
-is taken over the level's pixels by where they stand, so that nothing moves.
+is taken over the level's pixels by where they lie, so that nothing moves.
 """
 
 from __future__ import annotations
