@@ -110,22 +110,30 @@ def read_reduced(
         for first, n in zip(inside.corner, inside.shape, strict=True)
     ]
     raw = clear(raw, at[0][:, None], at[1][None])
-    bad = (~np.isfinite(raw).all(axis=0)).astype(np.uint8)
-    side = 2 * margin + 1
-    near = cv2.dilate(bad, np.ones((side, side), np.uint8), borderValue=0) if bad.any() else bad
-    solid = near == 0
     weights = [
         _weights(one - first, n)
         for one, first, n in zip(edges, inside.corner, inside.shape, strict=True)
     ]
-    cover = _summed(solid.astype(np.float32), weights) * (step / factor) ** 2
+    return _means(raw, _away_from_invalid(raw, margin), weights, (step / factor) ** 2)
+
+
+def _away_from_invalid(raw: FloatArray, margin: int) -> Mask:
+    """Pixels (h, w) of values (bands, h, w) that have no NaN within so many rows and columns."""
+    bad = (~np.isfinite(raw).all(axis=0)).astype(np.uint8)
+    if bad.any():
+        side = 2 * margin + 1
+        bad = cv2.dilate(bad, np.ones((side, side), np.uint8), borderValue=0).astype(np.uint8)
+    return np.asarray(bad == 0, np.bool_)
+
+
+def _means(
+    raw: FloatArray, solid: Mask, weights: list[Any], share: float
+) -> tuple[FloatArray, Mask]:
+    """Means of blocks over solid pixels, of which each is ``share`` of a block."""
+    cover = _summed(solid.astype(np.float32), weights) * np.float32(share)
     valid: Mask = np.asarray(cover >= _LEAST_COVER, np.bool_)
-    means = [
-        _summed(np.where(solid, band, np.float32(0.0)), weights)
-        * (step / factor) ** 2
-        / np.maximum(cover, 1e-6)
-        for band in raw
-    ]
+    scale = np.float32(share) / np.maximum(cover, np.float32(1e-6))
+    means = [_summed(np.where(solid, band, np.float32(0.0)), weights) * scale for band in raw]
     return np.where(valid, np.stack(means), np.float32(0.0)).astype(np.float32), valid
 
 
