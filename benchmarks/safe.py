@@ -2,8 +2,9 @@
 
 The radar product (S1-RS-MDA-52-7440): amplitudes of 16 bits in strips of one line, one file per
 polarisation, zeros beside the swath, and 21 x 10 control points in longitude and latitude that
-number the centres of pixels by whole numbers; the annotation has the same grid with incidence
-angles that grow over the swath. The optical product (S2-PDGS-TAS-DI-PSD): JPEG 2000 per band.
+number the centres of pixels by whole numbers; the annotation has the same grid with the incidence
+angle of the simulation, which is one for all of a scene. The optical product
+(S2-PDGS-TAS-DI-PSD): JPEG 2000 per band.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from xml.etree.ElementTree import Element, ElementTree, SubElement
 
 import numpy as np
 import rasterio
-from pyproj import Transformer
+from pyproj import Geod, Transformer
 from rasterio.control import GroundControlPoint
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window as FileWindow
@@ -26,10 +27,10 @@ from crosslook.types import Array
 
 NAME = "S1A_IW_GRDH_1SDV_20260101T050000_20260101T050025_062585_07D7A8_0F3C.SAFE"
 ACROSS, ALONG = 21, 10
-NEAR, FAR = 30.0, 46.0
 _FILE = "s1a-iw-grd-{}-20260101t050000-20260101t050025-062585-07d7a8-{:03d}"
 _BORDER = 40  # pixels without data at either side of the swath
 _LINES = 256
+_EARTH = Geod(ellps="WGS84")
 
 
 def radar_product(
@@ -44,7 +45,10 @@ def radar_product(
     sar : Path
         Power, as ``simulate`` writes it, on a grid that is rotated against the map.
     scene : SceneOptions
-        Of that image: the matrix of its truth places the control points.
+        Of that image: the matrix of its truth places the control points. It looks east, so its
+        columns count away from the sensor, as pixels of a product do. Hills that are left
+        displaced are so along the columns of the ground: without a rotation that is the range
+        of the annotation, as it is in a product.
     off : (float, float)
         Metres east and north by which all of them are off, as an orbit may be.
     """
@@ -92,8 +96,7 @@ def _control_points(
     x, y = place @ (there[:, 1], there[:, 0])
     degrees = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
     lon, lat = degrees.transform(np.asarray(x) + off[0], np.asarray(y) + off[1])
-    angle = NEAR + (FAR - NEAR) * at[:, 1] / (width - 1)
-    grid = np.column_stack([at, lat, lon, angle])
+    grid = np.column_stack([at, lat, lon, np.full(len(at), scene.incidence)])
     points = [GroundControlPoint(r, c, east, north, 0.0)
               for r, c, north, east, _ in grid.tolist()]  # fmt: skip
     return points, grid
@@ -106,10 +109,12 @@ def _annotation(path: Path, polarisation: str, grid: Array) -> None:
                       ("polarisation", polarisation.upper())):  # fmt: skip
         SubElement(header, tag).text = text
     general = SubElement(SubElement(root, "generalAnnotation"), "productInformation")
-    SubElement(general, "pass").text = "Descending"
-    SubElement(general, "platformHeading").text = "-1.9e+02"
+    first, last = grid[0], grid[-ACROSS]
+    heading = _EARTH.inv(first[3], first[2], last[3], last[2])[0]
+    SubElement(general, "pass").text = "Descending" if abs(heading) > 90 else "Ascending"
+    SubElement(general, "platformHeading").text = f"{heading:.9e}"
     information = SubElement(SubElement(root, "imageAnnotation"), "imageInformation")
-    SubElement(information, "incidenceAngleMidSwath").text = f"{(NEAR + FAR) / 2:.6e}"
+    SubElement(information, "incidenceAngleMidSwath").text = f"{grid[:, 4].mean():.6e}"
     listed = SubElement(SubElement(root, "geolocationGrid"), "geolocationGridPointList")
     listed.set("count", str(len(grid)))
     for line, pixel, lat, lon, angle in grid.tolist():

@@ -10,7 +10,7 @@ Python call, :mod:`crosslook.cli.command` the command.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
@@ -340,6 +340,12 @@ class WritingOptions(OverwriteOption):
     force: bool = Field(
         default=False, description="Write the aligned image and the images without a match too."
     )
+
+
+def with_preset(values: Any, presets: Mapping[str, Mapping[str, Any]]) -> Any:
+    """The values of settings, filled up by the preset that they name; one that is given wins."""
+    name = values.get("preset") if isinstance(values, dict) else None
+    return {**presets.get(name, {}), **values} if isinstance(name, str) else values
 
 
 def record(settings: Settings, kind: type[Settings]) -> dict[str, Any]:

@@ -42,14 +42,20 @@ def available() -> int:
     """
     if is_tight():
         return 1
-    has_affinity = hasattr(os, "sched_getaffinity")
-    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    cores = _cores()
     named = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return min(cores, int(named)) if named.isdecimal() and int(named) > 0 else cores
 
 
+def _cores() -> int:
+    has_affinity = hasattr(os, "sched_getaffinity")
+    return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+
+
 @contextmanager
-def limited(threads: int | None = None, *, in_pieces: bool = False) -> Iterator[None]:
+def limited(
+    threads: int | None = None, *, in_pieces: bool = False, least: int = 1
+) -> Iterator[None]:
     """Decide how many threads the work within takes; afterwards all is as before.
 
     Parameters
@@ -58,8 +64,12 @@ def limited(threads: int | None = None, *, in_pieces: bool = False) -> Iterator[
         At most so many; as :func:`count` says by default.
     in_pieces : bool
         The work falls into pieces, so BLAS and OpenCV get one thread.
+    least : int
+        Processes that were requested and that wait meanwhile: as many threads as there are of
+        them, up to the cores, whatever else bounds the threads of a process.
     """
     decided = count() if threads is None else min(threads, available())
+    decided = max(decided, min(least, _cores()))
     token = _decided.set(decided)
     try:
         with _LIBRARIES.at(1 if in_pieces else decided, decided):

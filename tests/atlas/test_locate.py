@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -31,6 +31,8 @@ from crosslook.errors import (
 from crosslook.geo.grid import from_lonlat, make_grid, to_lonlat, to_map, window_of
 from crosslook.geo.image import ImageFile, open_image
 from crosslook.geo.raster import RasterArray
+from crosslook.match import workers
+from crosslook.match.engine import Engine
 from crosslook.match.result import Failure, MatchResult
 from crosslook.match.transform import Transform, grid_points, mean_distance, translation
 from crosslook.types import Window
@@ -215,6 +217,24 @@ def test_processes_for_one_query_are_refused(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, [*given, "--workers", "2"])
     assert done.exit_code != 0
     assert "--workers is of several queries" in str(done.exception or done.output)
+    with pytest.raises(SettingError, match="--engine ray is of several queries"):
+        locate("a.tif", tmp_path, engine="ray")
+
+
+def test_a_cluster_of_one_worker_looks_for_all_queries(
+    atlas: Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def nothing(job: workers.Groups, engine: Engine) -> Iterator[tuple[int, workers.Results]]:
+        seen.append(engine.workers)
+        return iter(())
+
+    monkeypatch.setattr(workers, "_by_ray", nothing)
+    queries = [tmp_path / "a.tif", tmp_path / "b.tif"]
+    for count in (1, 64):
+        list(locate_all(queries, atlas, engine="ray", workers=count))
+    assert seen == [1, 2]
 
 
 def test_a_bad_query_does_not_lose_the_others(atlas: Atlas, alone: Alone, tmp_path: Path) -> None:

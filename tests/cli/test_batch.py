@@ -49,7 +49,7 @@ def test_pairs_are_registered_and_the_bad_ones_named(pairs: Path, tmp_path: Path
     assert "constant" in rows[1]["error"]
     assert "cannot be opened" in rows[2]["error"]
     assert sorted(p.name for p in out.iterdir()) == [
-        "index.html", "matches.csv", "sim-0000", "sim-0003",
+        "index.html", "matches.csv", "matches.partial", "sim-0000", "sim-0003",
     ]  # fmt: skip
     assert "2 match, 2 failed of 4; see " in done.output
     assert "[1/4] sim-0000: match: confidence " in done.output

@@ -95,6 +95,11 @@ def test_a_gap_and_a_damaged_block_are_left_open(made: Path, tmp_path: Path) -> 
 def test_what_it_cannot_be_is_said(made: Path, tmp_path: Path) -> None:
     assert is_atlas(made / "whole")
     assert not is_atlas(made / "tiles")
+    dotted = made / "whole.v1"
+    dotted.symlink_to(made / "whole", target_is_directory=True)
+    assert is_atlas(dotted), "a local folder is looked into, whatever its name"
+    assert open_optical(dotted).shape == open_optical(made / "whole").shape
+    assert not is_atlas(made / "optical/sim-0000.tif")
     with pytest.raises(InputError, match="a basemap by itself"):
         open_optical([made / "whole", made / "optical/sim-0000.tif"])
     settings: Any = {"bands": "3:2:1"}

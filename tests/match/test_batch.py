@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from multiprocessing import parent_process
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,13 @@ from click.testing import CliRunner
 from crosslook.cli import app
 from crosslook.data.pairs import ScenePair, open_pairs
 from crosslook.data.simulate.write import write_pairs
-from crosslook.errors import FeatureError, WeightsError
-from crosslook.match import workers
+from crosslook.errors import FeatureError, SettingError, WeightsError
+from crosslook.match import engine, workers
 from crosslook.match.batch import register_all
 from crosslook.match.engine import Engine
 from crosslook.match.result import Failure, MatchResult
 from crosslook.match.settings import BatchSettings
+from tests.helpers.deadly import Deadly
 
 NEAR = BatchSettings(near_only=True, model="similarity", device="cpu", workers=2)
 
@@ -44,15 +44,6 @@ def matrix(one: MatchResult) -> np.ndarray:
     return np.asarray(one.transform.matrix)
 
 
-class Deadly:
-    """The path of an image that ends every process but the first as it is opened."""
-
-    def __str__(self) -> str:
-        if parent_process() is not None:
-            os._exit(9)
-        return "none.tif"
-
-
 def test_processes_give_what_one_gives_in_the_same_order(pairs: list[ScenePair]) -> None:
     alone = list(register_all(pairs, NEAR.model_copy(update={"workers": None})))
     assert [isinstance(one, Failure) for one in alone] == [False, True, False, False]
@@ -62,7 +53,7 @@ def test_processes_give_what_one_gives_in_the_same_order(pairs: list[ScenePair])
 def test_a_pair_whose_process_dies_costs_itself_alone(
     pairs: list[ScenePair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "_MOST_TRIES", 1)  # a process takes a second to begin
+    monkeypatch.setattr(engine, "MOST_TRIES", 1)  # a process takes a second to begin
     deadly = ScenePair("deadly", "deadly", Deadly(), "also-none.tif")  # type: ignore[arg-type]
     found = list(register_all([pairs[0], deadly, pairs[2]], NEAR))
     assert [isinstance(one, Failure) for one in found] == [False, True, False]
@@ -125,3 +116,51 @@ def test_the_command_line_writes_the_same_by_processes(
         for name in ("serial", "parallel")
     }
     assert files["serial"] == files["parallel"]
+
+
+@pytest.mark.parametrize("count", [1, None])
+def test_tiles_that_nothing_matches_are_refused_of_a_batch_too(
+    pairs: list[ScenePair], count: int | None
+) -> None:
+    settings = BatchSettings(matcher="sift", spacing=24.0, device="cpu", workers=count)
+    with pytest.raises(SettingError, match="give --refine"):
+        list(register_all(pairs[:1], settings))
+
+
+@pytest.mark.parametrize(("workers_given", "actors"), [(1, 1), (None, 2), (64, 4)])
+def test_a_cluster_matches_however_many_pairs_there_are(
+    pairs: list[ScenePair],
+    workers_given: int | None,
+    actors: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = cluster(monkeypatch)
+    settings = NEAR.model_copy(update={"engine": "ray", "workers": workers_given})
+    assert len(list(register_all(pairs, settings))) == len(pairs)
+    assert seen == [actors]
+
+
+def test_one_actor_is_enough_where_scenes_have_no_tiles(
+    pairs: list[ScenePair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = cluster(monkeypatch)
+    settings = NEAR.model_copy(update={"engine": "ray", "model": "auto", "workers": 8})
+    assert len(list(register_all(pairs[:1], settings))) == 1
+    assert seen == [1], "of a pair that one working grid shows"
+    tiled = settings.model_copy(update={"spacing": 24.0})
+    with pytest.raises(SettingError, match="--engine ray needs --out"):
+        list(register_all(pairs[:1], tiled))
+    assert seen == [1], "actors share the tiles of a scene"
+
+
+def cluster(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A cluster in this process; filled with how many actors each run asks for."""
+    seen: list[int] = []
+
+    def here(job: workers.Groups, engine: Engine) -> Iterator[tuple[int, workers.Results]]:
+        seen.append(engine.workers)
+        work = job.open()
+        yield from ((number, work(number)) for number in range(len(job)))
+
+    monkeypatch.setattr(workers, "_by_ray", here)
+    return seen

@@ -65,6 +65,24 @@ def _on(grid: object, other: object, points: object) -> np.ndarray:
     return np.asarray(to_map(other, between(grid, other, points)))  # type: ignore[arg-type]
 
 
+def test_the_annotation_tells_incidence_and_range(delivered: Path) -> None:
+    from crosslook.geo.grid import make_grid
+    from crosslook.geo.image import open_image
+    from crosslook.geo.sensor_view import sensor_view
+
+    (radar,) = delivered.glob("S1A*.SAFE")
+    view = sensor_view(open_image(radar, "sar"))
+    assert view is not None
+    with rasterio.open(delivered / "pair/optical/sim-0000.tif") as file:
+        grid = make_grid(str(file.crs), file.transform, file.height, file.width)
+        metres = file.transform.a
+    row, col = view.per_metre(grid, np.array([[240.0, 320.0]]))[0]
+    options = SimulateOptions()
+    size = 1.0 / np.tan(np.radians(options.incidence)) / metres
+    assert np.hypot(row, col) == pytest.approx(size, rel=2e-3)
+    assert abs(np.degrees(np.arctan2(row, col))) == pytest.approx(9.0, abs=0.1)
+
+
 def test_the_border_of_zeros_is_no_ground(delivered: Path) -> None:
     from crosslook.geo.image import open_image
 

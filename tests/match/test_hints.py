@@ -113,11 +113,22 @@ def test_heights_say_what_was_known_of_the_sensor_and_what_was_assumed() -> None
     assert "from the heading (a tag of a.tif), of a sensor that looks to the right" in known
 
 
-def test_heights_of_a_scene_are_fitted_whatever_the_product_says() -> None:
-    scene = {"geometry": {"terrain": {"px_per_metre": 0.2, "direction_degrees": 4.0}}}
+def test_heights_say_that_a_product_tells_the_whole_swath() -> None:
+    note = heights_note(over_heights(), {"swath": "the annotation a.xml"})
+    assert "0.17 px at the centre, which was fitted to tie points" in note
+    assert "the range follow from the annotation a.xml" in note
+
+
+def test_heights_of_a_scene_say_whether_the_prediction_was_taken() -> None:
+    terrain: dict[str, Any] = {"px_per_metre": 0.2, "direction_degrees": 4.0}
+    scene = {"geometry": {"terrain": terrain}}
     note = heights_note(over_heights(scene=scene), {"incidence": "--incidence"})
-    assert "0.2 px; size and direction were fitted" in note
-    assert "of the product were not used" in note
+    assert note.endswith("0.2 px; size and direction were fitted to tie points over the swath")
+    refused = heights_note(over_heights(scene=scene), {"swath": "the annotation a.xml"})
+    assert "does not explain tie points as well" in refused
+    terrain |= {"by": "the annotation a.xml", "times_predicted": 0.97}
+    taken = heights_note(over_heights(scene=scene), {"swath": "the annotation a.xml"})
+    assert "0.97 times what incidence and range predict (the annotation a.xml)" in taken
     silent = heights_note(over_heights(scene={"geometry": {}}), {})
     assert "no place was moved by them" in silent
 

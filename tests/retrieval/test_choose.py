@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from rich.console import Console
 
-from crosslook.report.compare import compare_runs
+from crosslook.report.compare import compare_runs, print_comparison
 from crosslook.report.tables import best_setups, headlines, write_latex
 from crosslook.retrieval.descriptors import Descriptors
 from crosslook.retrieval.evaluate import choose_setup
@@ -115,13 +118,16 @@ def test_compare_takes_the_chosen_row_not_the_best_one(tmp_path: Path) -> None:
     first = run(tmp_path / "a", {"center": half, "whiten": ones}, measured)
     second = run(tmp_path / "b", {"center": ones, "whiten": half}, measured)
     (comparison,) = compare_runs([first, second])
+    print_comparison([first, second], tmp_path / "both.csv", console=Console(file=StringIO()))
+    with (tmp_path / "both.csv").open(newline="") as file:
+        assert "significant" in next(csv.reader(file))
     assert "center" in comparison.first
     assert comparison.difference.value == pytest.approx(0.5)
     assert comparison.significant
     assert comparison.same_gallery
 
 
-def test_other_galleries_are_marked_and_nothing_stands(tmp_path: Path) -> None:
+def test_other_galleries_are_marked_and_nothing_is_significant(tmp_path: Path) -> None:
     first = run(tmp_path / "a", {"center": np.full(50, 9)}, np.arange(50))
     second = run(tmp_path / "b", {"center": np.ones(30, np.int64)}, np.arange(30))
     (comparison,) = compare_runs([first, second])

@@ -14,7 +14,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from crosslook.errors import CalibrationError, InputError, MatchError, SettingError
+from crosslook.errors import (
+    CalibrationError,
+    InputError,
+    MatchError,
+    OutputError,
+    SettingError,
+)
+from crosslook.match import engine
 from crosslook.match.register import register_with
 from crosslook.trial import run as trial_run
 from crosslook.trial.answers import Answer, read_run_answers, write_answers
@@ -26,6 +33,8 @@ from crosslook.trial.report import print_trial, trial_and_report, write_trial_re
 from crosslook.trial.run import open_trial_pairs, plan, run_trial
 from crosslook.trial.settings import TrialSettings
 from crosslook.trial.verdict import fit_verdict
+from crosslook.trial.work import answer_all
+from tests.helpers.deadly import Deadly
 from tests.helpers.trials import aligned_set
 
 NAMES = [f"scene{at}" for at in range(4)]
@@ -235,3 +244,19 @@ def test_processes_of_an_estimate_are_those_of_the_run(monkeypatch: pytest.Monke
     settings = TrialSettings(pairs="a", out="b", device="cuda")
     assert trial_run._processes(settings) == 1
     assert trial_run._processes(settings.model_copy(update={"engine": "ray", "workers": 3})) == 3
+
+
+def test_a_process_that_dies_costs_its_part_alone(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "MOST_TRIES", 1)  # a process takes a second to begin
+    settings = TrialSettings(pairs=pairs, out=tmp_path, draws=4, **QUICK)
+    job = plan(settings, open_trial_pairs(settings))
+    assert job.parts == 2
+    deadly = replace(job.pairs[0], sar=Deadly())  # type: ignore[arg-type]
+    with pytest.raises(OutputError, match=r"1 of 2 parts are not answered.*--processes") as caught:
+        answer_all(replace(job, pairs=(deadly, *job.pairs[1:])), 2)
+    assert job.tasks[0].name in str(caught.value)
+    assert job.missing() == [(0, 0)], "the other part is there"
+    answer_all(job, 2)
+    assert not job.missing()

@@ -39,7 +39,7 @@ from crosslook.atlas.store import (
 from crosslook.atomic import check_writable, sweep
 from crosslook.errors import GridError, InputError, OutputError, SettingError, StoreError
 from crosslook.extract.base import Extractor
-from crosslook.extract.ray_engine import run_on_ray, worker_device
+from crosslook.extract.ray_engine import each_on_ray, worker_device
 from crosslook.extract.registry import open_model
 from crosslook.extract.spec import parse_spec
 from crosslook.geo.basemaps import find_basemaps, ground_metres
@@ -545,7 +545,9 @@ def build_with_ray(
     items = [{"row": row, "col": col} for row, col in blocks]
     device, gpus = worker_device(job.models.device, address)
     job = replace(job, models=job.models.model_copy(update={"device": device}))
-    run_on_ray(BlockWorker, job, items, "Building the atlas (ray)", workers, address, gpus)
+    label = "Building the atlas (ray)"
+    for _ in each_on_ray(BlockWorker, job, items, label, workers, address, gpus):
+        pass
     store = open_folder(job.store)
     left = sum(not block_folder(store, block).has(DONE) for block in blocks)
     if left:

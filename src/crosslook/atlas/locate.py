@@ -32,7 +32,7 @@ from crosslook.atlas.search import (
 from crosslook.atlas.settings import LocateBatchSettings, LocateCall, LocateSettings
 from crosslook.atlas.store import Atlas, open_atlas
 from crosslook.atlas.verify import FineLevel, verify
-from crosslook.errors import CrosslookError, MatchError, StoreError
+from crosslook.errors import CrosslookError, MatchError, SettingError, StoreError
 from crosslook.geo.grid import is_placed, to_lonlat, to_map
 from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.geo.raster import RasterArray
@@ -105,6 +105,9 @@ def locate(query: Source, atlas: str | Path | Atlas, settings: LocateCall) -> Ma
     OutputError
         If ``out`` cannot be written, or holds files of other origin.
     """
+    if settings.workers is not None or settings.engine == "ray":
+        name = "--workers" if settings.workers is not None else "--engine ray"
+        raise SettingError(f"{name} is of several queries; one was given.")
     check_out(settings)
     result = next(locate_all([query], atlas, settings))
     if isinstance(result, Failure):
@@ -132,9 +135,9 @@ def locate_all(
         If the atlas cannot be read or has no such level.
     """
     engine = Engine.of(settings)
-    queries = list(queries) if isinstance(queries, Sequence) or engine.workers > 1 else queries
+    queries = list(queries) if isinstance(queries, Sequence) or not engine.is_here else queries
     is_batch = not isinstance(queries, list) or len(queries) > 1
-    if is_batch and isinstance(queries, list) and engine.workers > 1:
+    if is_batch and isinstance(queries, list) and not engine.is_here:
         yield from by_workers(_QueriesJob.of(queries, atlas, settings, engine), engine)
         return
     job = _Job(atlas, settings, is_batch=is_batch)

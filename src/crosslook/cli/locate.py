@@ -40,9 +40,6 @@ def locate(inputs: LocateInputs, settings: LocateCall) -> None:
 
     out = Path(settings.out or "")
     if len(inputs.queries) == 1:
-        if settings.workers is not None or settings.engine == "ray":
-            name = "--workers" if settings.workers is not None else "--engine ray"
-            raise SettingError(f"{name} is of several queries; one was given.")
         with shown_stages():
             result = locating.locate(inputs.queries[0], inputs.atlas, settings)
         finish_one(result, out)

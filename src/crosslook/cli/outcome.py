@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import isnan
@@ -18,6 +18,7 @@ from crosslook.written import is_marked, refuse_foreign
 
 if TYPE_CHECKING:
     from crosslook.match.batch_page import Thumbnails
+    from crosslook.match.batch_so_far import Done, MatchesSoFar
     from crosslook.match.result import Failure, MatchResult
     from crosslook.options import WritingOptions
 
@@ -52,13 +53,14 @@ def finish_batch(
     *,
     skip_small: bool = False,
     incomplete: Sequence[tuple[str, str]] = (),
+    so_far: MatchesSoFar | None = None,
 ) -> None:
     """Write and print results as they come, and all in a table and a page at the end.
 
     What is ``incomplete`` (its name, and what it lacks) has failed. The table and the page
     are written too where the run is stopped. The exit code is 1 where an image failed,
     else 3 where one is no match or not surely one. Images that are too small are no
-    failures with ``skip_small``.
+    failures with ``skip_small``. What is in ``so_far`` has no result: it was written before.
 
     Raises
     ------
@@ -68,26 +70,31 @@ def finish_batch(
     from crosslook.match.batch_page import COLUMNS, counted, write_batch_page
     from crosslook.match.files import WRITTEN
 
-    overwrite = settings.overwrite
-    refuse_foreign(out, {TABLE: _is_table, PAGE: is_marked}, overwrite=overwrite)
+    refuse_foreign(out, {TABLE: _is_table, PAGE: is_marked}, overwrite=settings.overwrite)
     for item in items:
-        refuse_foreign(item.folder, WRITTEN, overwrite=overwrite)
+        refuse_foreign(item.folder, WRITTEN, overwrite=settings.overwrite)
     rows: list[dict[str, object]] = [{"name": name, "error": why} for name, why in incomplete]
     drawn: dict[str, Thumbnails] = {}
     small: dict[str, CrosslookError] = {}
     waiting, total = iter(results), len(items)
+    known = {} if so_far is None else so_far.done
     try:
         with shown_stages() as line:
             for number, item in enumerate(items, 1):
                 line.item = f"{number} of {total}, {item.name}"
+                position = f"[{number}/{total}] "
+                if item.name in known:
+                    rows.append(_finish_again(item, known[item.name], drawn, position))
+                    continue
                 result = next(waiting)
                 line.clear()
                 error = getattr(result, "error", None)  # of a failure
                 if skip_small and isinstance(error, TooSmallError):
                     small[item.name] = error
                     continue
-                rows.append(_finish_item(item, result, settings, f"[{number}/{total}] "))
+                rows.append(_finish_item(item, result, settings, position))
                 _draw(item, result, drawn)
+                _save(item, result, rows[-1], drawn, so_far)
     finally:
         if rows:
             write_csv(out / TABLE, COLUMNS, ([row.get(n, "") for n in COLUMNS] for row in rows))
@@ -95,6 +102,15 @@ def finish_batch(
     if small and not rows:
         raise next(iter(small.values()))
     say_skipped(tuple(small), len(items))
+    if so_far is not None and not any(row["error"] for row in rows):
+        so_far.finish()
+    _exit_with(rows, out)
+
+
+def _exit_with(rows: Sequence[Mapping[str, object]], out: Path) -> None:
+    """Say what a batch gave; exit with 1 where an image failed, else with 3 unless all match."""
+    from crosslook.match.batch_page import counted
+
     failed = [row for row in rows if row["error"]]
     click.echo(f"{counted(rows)} of {len(rows)}; see {out / TABLE} and {out / PAGE}")
     if failed:
@@ -104,6 +120,22 @@ def finish_batch(
         raise click.exceptions.Exit(1)
     if any(row["verdict"] != "match" for row in rows):
         raise click.exceptions.Exit(NO_MATCH)
+
+
+def _save(
+    item: Item,
+    result: MatchResult | Failure,
+    row: dict[str, object],
+    drawn: Mapping[str, Thumbnails],
+    so_far: MatchesSoFar | None,
+) -> None:
+    """Save what is known of a pair that is written; what failed is tried again."""
+    from crosslook.match.batch_so_far import Done
+    from crosslook.match.result import Failure
+
+    if so_far is not None and not isinstance(result, Failure) and not row["error"]:
+        words = tuple(_words(result, brief=True))
+        so_far.add(item.name, Done(row, words, drawn.get(item.name)))
 
 
 def _is_table(path: Path) -> bool:
@@ -157,6 +189,16 @@ def _finish_item(
     return row_of(item.name, result, item.folder)
 
 
+def _finish_again(
+    item: Item, done: Done, drawn: dict[str, Thumbnails], number: str
+) -> dict[str, object]:
+    """Print what an earlier run wrote; its row of the table."""
+    _print(done.words, item.folder, f"{number}{item.name}: ")
+    if done.thumbnails is not None:
+        drawn[item.name] = done.thumbnails
+    return done.row
+
+
 def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
     """Print verdict, confidence, place and error, with the image's name in a batch.
 
@@ -165,30 +207,37 @@ def say(result: MatchResult, out: Path, *, name: str = "") -> bool:
     bool
         Whether it is a match.
     """
+    _print(_words(result, brief=bool(name)), out, f"{name}: " if name else "")
+    return result.verdict == "match"
+
+
+def _print(words: Sequence[str], out: Path, name: str) -> None:
+    """Print the lines on a result: the first with its name and its folder."""
+    click.echo(f"{name}{words[0]}; see {out}")
+    for line in words[1:]:
+        click.echo(line)
+
+
+def _words(result: MatchResult, *, brief: bool) -> list[str]:
+    """What is said of a result, a line each; ``brief`` in a batch."""
     parts = [f"{result.verdict}: confidence {result.confidence_text}"]
-    if name:
-        parts[0] = f"{name}: {parts[0]}"
     centre = result.centre
     if centre is not None and "lonlat" in centre:
         longitude, latitude = centre["lonlat"]
         parts.append(f"centre {longitude:.6f} {latitude:.6f}")
     if result.error_text:
         parts.append(result.error_text)
-    click.echo(f"{', '.join(parts)}; see {out}")
-    if not name:
-        _say_why(result)
+    lines = [", ".join(parts)]
+    if not brief:
+        lines += _why(result)
         if result.timings:
-            click.echo(_took(result.timings))
+            lines.append(_took(result.timings))
         if len(result.tie_points):
-            click.echo(f"tie points: {result.tie_point_text}")
-    offered = () if name else tuple(_next_lines(result))
-    for line in (_how_far(result), result.reason, *offered):
-        if line:
-            click.echo(line)
-    say_notes(result.notes)
-    if result.hint:
-        click.echo(result.hint)
-    return result.verdict == "match"
+            lines.append(f"tie points: {result.tie_point_text}")
+    offered = () if brief else tuple(_next_lines(result))
+    notes = (f"note: {note}" for note in result.notes)
+    lines += [line for line in (_how_far(result), result.reason, *offered) if line]
+    return [*lines, *notes, *([result.hint] if result.hint else [])]
 
 
 def _took(timings: Mapping[str, float]) -> str:
@@ -213,8 +262,8 @@ def _next_lines(result: MatchResult) -> list[str]:
     return [f"next: {one.options} searches {one.words}" for one in result.next_searches]
 
 
-def _say_why(result: MatchResult) -> None:
-    """Print what adds most to the confidence, and what takes most from it."""
+def _why(result: MatchResult) -> Iterator[str]:
+    """What adds most to the confidence, and what takes most from it."""
     for sign in ("for", "against"):
         for term in [t for t in result.explanation.terms if t.sign == sign][:_REASONS]:
-            click.echo(f"{sign}: {term.sentence}")
+            yield f"{sign}: {term.sentence}"

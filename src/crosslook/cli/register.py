@@ -17,7 +17,7 @@ from crosslook.options import Cli, Settings
 from crosslook.storage import name_of
 
 if TYPE_CHECKING:
-    from crosslook.data.pairs import Pairs
+    from crosslook.data.pairs import Pairs, ScenePair
     from crosslook.match.scene.plan import ScenePlan
 
 
@@ -73,7 +73,8 @@ def register(inputs: RegisterInputs, settings: RegisterCall) -> None:
     The files of several pairs go into a folder each, named by the pairs, and
     the results of all into matches.csv. A pair that cannot be read or matched
     does not stop the others: all such are listed at the end, and the exit code
-    is 1.
+    is 1. Started again after it was stopped, a set goes on with the pairs that
+    are left, and with those that failed; with --overwrite it begins anew.
     """
     from crosslook.match import register as registering
 
@@ -101,25 +102,40 @@ def register(inputs: RegisterInputs, settings: RegisterCall) -> None:
     if inputs.dry_run:
         raise SettingError("--dry-run is of one scene; give SAR and OPTICAL.")
     from crosslook.data.pairs import open_pairs
-    from crosslook.match.batch import register_all
 
     _see_that_it_is_no_image(inputs.images[0])
     # What has no partner is a failed row of the table, unless it is to be left out.
     pairs = open_pairs(inputs.images[0], inputs.layout, skip_incomplete=True)
     skip, incomplete = inputs.skip_incomplete, pairs.incomplete
     say_notes(note for note in pairs.notes if skip or not note.startswith("left out"))
+    _register_pairs(pairs, settings, out, skip_small=skip, incomplete=() if skip else incomplete)
+
+
+def _register_pairs(
+    pairs: Sequence[ScenePair],
+    settings: RegisterCall,
+    out: Path,
+    *,
+    skip_small: bool = False,
+    incomplete: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Register pairs, but those that a run which was stopped has done."""
+    from crosslook.match.batch import register_all
+    from crosslook.match.batch_so_far import MatchesSoFar
+
+    so_far = MatchesSoFar(out, pairs, settings)
+    waiting = [pair for pair in pairs if pair.id not in so_far.done]
     items = [Item(pair.id, out / pair.id) for pair in pairs]
-    results = register_all(pairs, settings)
     finish_batch(
-        results, items, out, settings, skip_small=skip, incomplete=() if skip else incomplete
-    )
+        register_all(waiting, settings), items, out, settings, skip_small=skip_small,
+        incomplete=incomplete, so_far=so_far,
+    )  # fmt: skip
 
 
 def _register_stack(inputs: RegisterInputs, settings: RegisterCall, out: Path) -> None:
     """Bring SAR images onto one optical image, as pairs that share it."""
     from crosslook.data.layouts import stem_of
     from crosslook.data.pairs import ScenePair
-    from crosslook.match.batch import register_all
 
     if inputs.layout != "auto" or inputs.skip_incomplete or inputs.dry_run:
         raise SettingError("--stack goes with no --layout, --skip-incomplete or --dry-run.")
@@ -130,14 +146,13 @@ def _register_stack(inputs: RegisterInputs, settings: RegisterCall, out: Path) -
     if len(set(names)) < len(names):
         raise SettingError("two SAR images of the stack have one name; rename one of them.")
     pairs = [ScenePair(name, name, sar, optical) for name, sar in zip(names, dates, strict=True)]
-    items = [Item(name, out / name) for name in names]
-    finish_batch(register_all(pairs, settings), items, out, settings)
+    _register_pairs(pairs, settings, out)
 
 
 def _plan_words(plan: ScenePlan, is_tiled: bool, settings: RegisterCall) -> str:
-    """What a scene would take; or that one grid holds it."""
+    """What a scene would take; or that it is matched without tiles."""
     if not is_tiled:
-        return "one working grid holds both images at their resolution: no tiles; seconds"
+        return "no tiles: the pair is matched on one working grid; seconds"
     return plan.words(settings.workers or (2 if settings.engine == "ray" else 1))
 
 

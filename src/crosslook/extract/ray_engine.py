@@ -30,20 +30,6 @@ from crosslook.storage import open_folder
 from crosslook.types import Modality
 
 
-def run_on_ray(
-    worker: type,
-    job: object,
-    items: Sequence[dict[str, int]],
-    label: str,
-    workers: int,
-    address: str | None,
-    gpus: int | None = None,
-) -> None:
-    """Call ``worker(job)(batch)`` with every item once; see :func:`each_on_ray`."""
-    for _ in each_on_ray(worker, job, items, label, workers, address, gpus):
-        pass
-
-
 def each_on_ray(
     worker: type,
     job: object,
@@ -202,7 +188,8 @@ def extract_with_ray(job: RayJob, workers: int = 2, address: str | None = None) 
         there = replace(job, models=job.models.model_copy(update={"device": device}))
         items = [{"shard": shard} for shard in missing]
         label = f"{job.spec} {job.modality} (ray)"
-        run_on_ray(ShardWorker, there, items, label, workers, address, gpus)
+        for _ in each_on_ray(ShardWorker, there, items, label, workers, address, gpus):
+            pass
     head.extractor.close()
     left = missing_shards(head.features, job.patches)
     if left:

@@ -178,7 +178,7 @@ def expand_sweep(text: str) -> list[str]:
     Raises
     ------
     SpecError
-        If a range is none, or stands for more than 100 values.
+        If a range is none, or means more than 100 values.
     """
     head, *pieces = re.split("[,;]", text)
     # The first option may come right after the name: hog:cell=4,8.

@@ -8,17 +8,18 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from crosslook.errors import SettingError, StoreError
+from crosslook.geo.basemap_source import BasemapSource, basemap_header
 from crosslook.geo.block_store import FORMAT, NAME, BlockStore, pieces, read_block
-from crosslook.geo.grid import make_grid, shape_of
+from crosslook.geo.grid import make_grid
 from crosslook.geo.image import ImageFile, Reading, as_read
 from crosslook.geo.raster import Raster
 from crosslook.json_text import json_object
-from crosslook.storage import Folder, Place, as_place, is_gdal_name, open_folder
+from crosslook.storage import Folder, Place, as_place, is_gdal_name, is_remote, open_folder
 from crosslook.types import FloatArray, Window
 
 
 @dataclass(frozen=True, eq=False)
-class AtlasFile:
+class AtlasFile(BasemapSource):
     """Blocks of pixels of 8 bits; a block that is damaged holds no data, and a note says so.
 
     Attributes
@@ -39,36 +40,12 @@ class AtlasFile:
     @property
     def header(self) -> Raster:
         """What a file would say; its notes grow as blocks turn out to be damaged."""
-        name = self.store.folder.name
         notes = ("its pixels are those that an atlas holds", *self.damaged.values())
-        return Raster(
-            name, self.grid, self.count, "uint8", None, ("",) * self.count, (1.0,) * self.count,
-            (0.0,) * self.count, False, "affine", notes=notes,
-        )  # fmt: skip
+        return basemap_header(self.store.folder.name, self.grid, self.count, notes)
 
     def parts(self) -> tuple[str, ...]:
         """The file that names all others with their checksums."""
         return (str(self.store.folder.path / NAME),)
-
-    def read(
-        self, window: Window | None, bands: tuple[int, ...], shape: tuple[int, int] | None = None
-    ) -> FloatArray:
-        """Numbers (bands, h, w) of a window, NaN where there is no data.
-
-        ``shape`` takes so many rows and columns of it, evenly spread: memory is that of a strip.
-        """
-        window = window or Window.whole(shape_of(self.grid))
-        if shape is None:
-            return self._strip(window, bands)
-        rows, cols = (
-            ((np.arange(n) + 0.5) * full / n).astype(int)
-            for n, full in zip(shape, window.shape, strict=True)
-        )
-        out = np.empty((len(bands), *shape), np.float32)
-        for number, row in enumerate(rows):
-            line = Window(window.row + int(row), window.col, 1, window.width)
-            out[:, number] = self._strip(line, bands)[:, 0, cols]
-        return out
 
     def _strip(self, window: Window, bands: tuple[int, ...]) -> FloatArray:
         out = np.full((len(bands), *window.shape), np.nan, np.float32)
@@ -90,7 +67,9 @@ class AtlasFile:
 def is_atlas(place: Place) -> bool:
     """Whether a place is the folder of an atlas that is built, here or in an object store."""
     at = as_place(place)
-    if isinstance(at, str) or is_gdal_name(at) or at.suffix:
+    if isinstance(at, str) or is_gdal_name(at):
+        return False
+    if is_remote(at) and at.suffix:  # a file by its name: a store is not asked for each
         return False
     try:
         return open_folder(at).has(NAME)

@@ -36,6 +36,7 @@ from crosslook.geo.grid import (
     window_of,
     zoomed,
 )
+from crosslook.geo.levels import level_for, read_reduced
 from crosslook.geo.products.resolve import product_bands, product_notes
 from crosslook.geo.radiometry import (
     OpticalRadiometry,
@@ -166,6 +167,7 @@ def nothing_usable(source: Source) -> RasterError:
 _PIECE_PIXELS, _LEAST_ROWS = 4_000_000, 256
 _NODE_STEP = 16  # a projection is evaluated on this grid and interpolated between
 _LEAST_COVER = 0.5  # of a block of pixels that must be valid
+_RECTIFIED = ("control points", "rational polynomials")
 
 
 @dataclass(frozen=True, eq=False)
@@ -358,9 +360,11 @@ class ImageFile:
             whole image by default.
         factor : int
             Pixels along a side that become one, by their mean over valid ones;
-            what is left over is cut off. Memory holds a piece at a time.
+            what is left over is cut off. Memory holds a piece at a time. Levels of JPEG 2000
+            are read in place of its pixels where they say the same.
         """
         window = window or Window.whole(self.shape)
+        level = self._level(factor)
         grid = zoomed(window_of(self.grid, window), factor)
         rows, cols = shape_of(grid)
         values = np.empty((len(self.bands), rows, cols), np.float32)
@@ -369,10 +373,37 @@ class ImageFile:
         for part in _pieces(rows, cols, factor, len(self.bands)):
             high, wide = part.height * factor, part.width * factor
             corner = window.row + part.row * factor, window.col + part.col * factor
+            if level:
+                means = self._read_level(Window(*corner, high, wide), factor, level)
+                values[:, *part.slices], valid[part.slices] = means
+                continue
             unit, solid, holes = self._read_strip(Window(*corner, high, wide))
             filled += holes
             values[:, *part.slices], valid[part.slices] = _reduced(unit, solid, factor)
         return Image(values, valid, grid, self.name, filled)
+
+    def _level(self, factor: int) -> int:
+        """Of the format's levels the one from which blocks are read; 0 for the pixels.
+
+        Those where a mean of levels may not be that of valid pixels: where a number means no data
+        wherever it is, as nodata does, or the tone is no straight line.
+        """
+        source, found = self.source, self.survey
+        straight = isinstance(self.radiometry, OpticalRadiometry) and self.scale != "power"
+        if not (straight and isinstance(source, RasterFile)) or source.onto is not None:
+            return 0
+        moved = self.header.placed_by in _RECTIFIED
+        if found.fills or self.nodata is not None or self.mask is not None or moved:
+            return 0
+        return level_for(source, factor)
+
+    def _read_level(self, window: Window, factor: int, level: int) -> tuple[FloatArray, Mask]:
+        """Values after radiometry (C, h, w) and valid pixels of a window, from a level."""
+        source = self.source
+        assert isinstance(source, RasterFile)
+        raw, solid = read_reduced(source, self.bands, window, (factor, level), self.survey.clear)
+        unit = self.radiometry.apply(np.where(solid, raw, np.float32(np.nan)), self.stretch)
+        return np.nan_to_num(unit, copy=False, nan=0.0), solid
 
     def _read_strip(self, window: Window) -> tuple[FloatArray, Mask, int]:
         """Values (C, h, w), valid pixels and the number of filled ones, seen with a margin."""

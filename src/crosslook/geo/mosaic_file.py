@@ -12,8 +12,8 @@ from odc.geo.geobox import GeoBox
 
 from crosslook.errors import InputError, RasterError
 from crosslook.geo.atlas_file import is_atlas, open_atlas_image
+from crosslook.geo.basemap_source import BasemapSource, basemap_header
 from crosslook.geo.basemaps import find_basemaps
-from crosslook.geo.grid import shape_of
 from crosslook.geo.image import ImageFile, Reading, as_read, open_image
 from crosslook.geo.mosaic import Basemap, bands_of, plan_mosaic, read_window
 from crosslook.geo.products.resolve import product_bands
@@ -26,7 +26,7 @@ _NAMED = 3  # files that a note names
 
 
 @dataclass(frozen=True, eq=False)
-class MosaicFile:
+class MosaicFile(BasemapSource):
     """Files on one grid, read in windows like one file; 8 bits, of which 0 is no data.
 
     A part of a file that cannot be read holds no data, and a note says so: one damaged file does
@@ -53,38 +53,14 @@ class MosaicFile:
     @property
     def header(self) -> Raster:
         """What a file would say; its notes grow as files turn out to be damaged."""
-        count = bands_of(self.maps)
         notes = (*self.said, *(f"{name} is left open: {why}" for name, why in self.damaged.items()))
-        return Raster(
-            self.name, self.grid, count, "uint8", None, ("",) * count, (1.0,) * count,
-            (0.0,) * count, False, "affine", notes=notes,
-        )  # fmt: skip
+        return basemap_header(self.name, self.grid, bands_of(self.maps), notes)
 
     def parts(self) -> tuple[str, ...]:
         """All files that the pixels lie in."""
         sources = (one.image.source for one in self.maps)
         found = (part for one in sources if isinstance(one, RasterFile) for part in one.parts())
         return tuple(dict.fromkeys(found))
-
-    def read(
-        self, window: Window | None, bands: tuple[int, ...], shape: tuple[int, int] | None = None
-    ) -> FloatArray:
-        """Numbers (bands, h, w) of a window, NaN where there is no data.
-
-        ``shape`` takes so many rows and columns of it, evenly spread: memory is that of a strip.
-        """
-        window = window or Window.whole(shape_of(self.grid))
-        if shape is None:
-            return self._strip(window, bands)
-        rows, cols = (
-            ((np.arange(n) + 0.5) * full / n).astype(int)
-            for n, full in zip(shape, window.shape, strict=True)
-        )
-        out = np.empty((len(bands), *shape), np.float32)
-        for number, row in enumerate(rows):
-            line = Window(window.row + int(row), window.col, 1, window.width)
-            out[:, number] = self._strip(line, bands)[:, 0, cols]
-        return out
 
     def _strip(self, window: Window, bands: tuple[int, ...]) -> FloatArray:
         maps = list(self.maps)

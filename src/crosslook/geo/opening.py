@@ -239,7 +239,8 @@ def _of_place(placed: Placed, remarks: dict[str, str]) -> tuple[str, ...]:
 def _open_file(source: Recipe, opening: Opening) -> tuple[Any, bool]:
     """The file, found whole, and whether its overviews are left out since they are stale."""
     try:
-        data = rasterio.open(opening.name, driver=source.driver or None)
+        level = {"OVERVIEW_LEVEL": source.level - 1} if source.level else {}
+        data = rasterio.open(opening.name, driver=source.driver or None, **level)
     except (RasterioError, UnicodeError) as error:
         if answered := refusal(reason(error)):
             raise RasterError(f"{source.name} cannot be read: {answered}.") from error

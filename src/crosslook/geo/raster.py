@@ -33,6 +33,7 @@ from crosslook.geo.integrity import heeding_warnings
 from crosslook.geo.opening import OPEN, About, crs_of_map, opening_of, reading, reason
 from crosslook.geo.products.zarr_store import is_copy
 from crosslook.geo.recipe import EXACT_PX, Recipe
+from crosslook.geo.spread import evenly
 from crosslook.storage import Place, as_path, as_place, files_below, is_remote, reaching
 from crosslook.types import FloatArray, Mask, Window
 
@@ -353,10 +354,7 @@ class RasterArray:
             out[:, *inside.within(window).slices] = values
         if shape is None:
             return out
-        rows, cols = (
-            ((np.arange(n) + 0.5) * full / n).astype(int)
-            for n, full in zip(shape, out.shape[1:], strict=True)
-        )
+        rows, cols = (evenly(n, full) for n, full in zip(shape, out.shape[1:], strict=True))
         return out[:, rows][:, :, cols]
 
 

@@ -46,6 +46,9 @@ class Recipe:
         place is a file and no name of GDAL or product, and nothing that it names is opened.
     crs : str
         Of its map, where that has none; else not heeded.
+    level : int
+        Of the resolution levels of a format with wavelets, each half as fine as the one before;
+        0 are the pixels.
     """
 
     place: Place
@@ -60,6 +63,7 @@ class Recipe:
     label: str = ""
     driver: str = ""
     crs: str = ""
+    level: int = 0
 
     def __post_init__(self) -> None:
         if self.driver and not Path(self.place).is_file():

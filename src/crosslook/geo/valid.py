@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from crosslook.geo.grid import shape_of
 from crosslook.geo.raster import Source
+from crosslook.geo.spread import read_rows
 from crosslook.types import FloatArray, Mask, Window
 
 _LONGEST = 2048
@@ -131,10 +132,11 @@ def survey(source: Source, bands: tuple[int, ...], zeros: str = "auto") -> Surve
     elif height * width <= _CHEAP_PIXELS or source.header.has_levels:
         spacing = -(-max(height, width) // _LONGEST)
         shape = (max(1, height // spacing), max(1, width // spacing))
-        stale = source.header.stale_overviews
-        sample = pixels = (
-            _read_rows(source, bands, shape) if stale else source.read(None, bands, shape)
-        )
+        if source.header.stale_overviews:  # then the pixels themselves
+            pixels = read_rows(source.read, Window.whole((height, width)), bands, shape)
+        else:
+            pixels = source.read(None, bands, shape)
+        sample = pixels
     else:
         pixels, sample, spacing = _read_sites(source, bands, height, width)
     empty = tuple(bool(~np.isfinite(band).any()) for band in pixels)
@@ -218,19 +220,6 @@ def _read_strips(source: Source, bands: tuple[int, ...], height: int, width: int
     deep = max(1, _STRIP_PIXELS // (width * len(bands)))
     for strip in Window(0, 0, height, width).tiles(deep, width):
         out[:, *strip.slices] = source.read(strip, bands)
-    return out
-
-
-def _read_rows(source: Source, bands: tuple[int, ...], shape: tuple[int, int]) -> FloatArray:
-    """The nearest pixels (bands, rows, cols) to a coarser lattice, from the pixels themselves."""
-    height, width = shape_of(source.header.grid)
-    rows, cols = (
-        ((np.arange(n) + 0.5) * full / n).astype(int)
-        for n, full in zip(shape, (height, width), strict=True)
-    )
-    out = np.empty((len(bands), *shape), np.float32)
-    for at, row in enumerate(rows):
-        out[:, at] = source.read(Window(int(row), 0, 1, width), bands)[:, 0][:, cols]
     return out
 
 

@@ -44,9 +44,9 @@ from crosslook.match.pair import ImagePair
 from crosslook.match.refine import InformationMeasure, information_measure
 from crosslook.match.relief import CLEAR_RATIO, HILLY_PX, Relief, measure_relief
 from crosslook.match.scene.misregistration import COLUMNS as TILE_COLUMNS
-from crosslook.match.scene.misregistration import WRITTEN as MAP_FILES
 from crosslook.match.scene.misregistration import (
     Misregistration,
+    check_map,
     forget_map,
     measure_misregistration,
 )
@@ -188,13 +188,15 @@ class Audit:
         ``alignment.csv`` has ``scene,row,col`` for the trusted scenes alone;
         ``study --alignment FILE`` applies it. What an earlier audit left
         under these names is replaced or removed; a file of other origin is in the
-        way (OutputError), unless ``overwrite`` replaces it.
+        way (OutputError), unless ``overwrite`` replaces it. The result of a registration in
+        the folder of a scene is always in the way.
         """
         folder = Path(out)
         check_writable(folder)
         refuse_foreign(folder, WRITTEN, overwrite=overwrite)
         for row in self.rows:
-            refuse_foreign(folder / row.scene, MAP_FILES, overwrite=overwrite)
+            check_map(folder / row.scene, overwrite=overwrite)
+        for row in self.rows:
             forget_map(folder / row.scene)
         for scene, one in self.maps.items():
             one.write(folder / scene, scene)
@@ -388,7 +390,7 @@ def _checked_out(pairs: Sequence[ScenePair], settings: AuditCall) -> Path | None
     check_writable(folder)
     refuse_foreign(folder, WRITTEN, overwrite=settings.overwrite)
     for pair in pairs:
-        refuse_foreign(folder / pair.id, MAP_FILES, overwrite=settings.overwrite)
+        check_map(folder / pair.id, overwrite=settings.overwrite)
     return folder
 
 
@@ -400,21 +402,22 @@ def _row_of(
     holders: dict[str, list[str]],
 ) -> AuditRow:
     """Measure a scene, or find its row among those of an audit that was stopped."""
-    content = digest_of(pair.sar), _digest_of_optical(pair.optical)
+    reading = Reading.parse(settings.reading())
+    content = digest_of(pair.sar), _digest_of_optical(pair.optical, reading)
     for digest in content:
         holders.setdefault(digest, []).append(pair.id)
     key = so_far.key(content)
     row = so_far.get(key, pair.id)
     if row is None:
-        images = _opened(pair, Reading.parse(settings.reading()))
+        images = _opened(pair, reading)
         row = _measured(pair.id, images, settings, extractors)
         so_far.add(key, row)
     return row
 
 
-def _digest_of_optical(place: Place) -> str:
+def _digest_of_optical(place: Place, reading: Reading) -> str:
     """SHA-256 of an optical image, or of all files that are one."""
-    source = open_optical(place).source
+    source = open_optical(place, reading).source
     if isinstance(source, AtlasFile):  # it names all blocks by their checksums
         return hashlib.sha256(source.store.folder.read(NAME)).hexdigest()
     if not isinstance(source, MosaicFile):

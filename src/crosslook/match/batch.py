@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from typing import TYPE_CHECKING, cast
 
 from crosslook.errors import CrosslookError
@@ -14,9 +14,9 @@ from crosslook.geo.image import Reading
 from crosslook.geo.mosaic_file import open_optical
 from crosslook.match.cached_image import sharing
 from crosslook.match.engine import Engine
-from crosslook.match.matchers import Matcher, open_tools
+from crosslook.match.matchers import Matcher, open_matcher, open_tools
 from crosslook.match.ncc import correlation_device
-from crosslook.match.register import Basemap, on_scenes, register_with
+from crosslook.match.register import Basemap, on_scenes, plan_of, register_with
 from crosslook.match.result import Failure, MatchResult
 from crosslook.match.settings import BatchSettings, RegisterSettings
 from crosslook.match.workers import Results, alone_settings, by_workers
@@ -39,17 +39,41 @@ def register_all(
     one optical image, as the dates of a stack, share what is read and computed of it.
 
     With at least as many such stacks as ``workers``, each process matches stacks of its own; with
-    fewer, all share the tiles of one scene after the other. Processes are started afresh, so a
-    script that asks for them keeps its work under ``if __name__ == "__main__":``.
+    fewer, all share the tiles of one scene after the other. A Ray cluster also matches fewer
+    stacks, where none of them has tiles. Processes are started afresh, so a script that asks for
+    them keeps its work under ``if __name__ == "__main__":``.
     """
     correlation_device(settings.device)  # one that is not there is refused once, not pair by pair
     stacks, engine = list(_stacks(pairs)), Engine.of(settings)
-    if 1 < engine.workers <= len(stacks):
+    if _are_given_whole(stacks, settings, engine):
         yield from by_workers(PairsJob(stacks, alone_settings(settings, engine)), engine)
         return
     tools = open_tools(settings)
     for stack in stacks:
         yield from register_stack(stack, settings, tools)
+
+
+def _are_given_whole(
+    stacks: Sequence[list[ScenePair]], settings: BatchSettings, engine: Engine
+) -> bool:
+    """Whether each worker matches stacks of its own; else all share the tiles of each."""
+    if engine.is_here or not stacks:
+        return False
+    if engine.workers <= len(stacks):
+        return True
+    # Processes of this machine would gain little; who names a cluster wants it used.
+    return engine.name == "ray" and not _have_tiles(chain.from_iterable(stacks), settings)
+
+
+def _have_tiles(pairs: Iterable[ScenePair], settings: BatchSettings) -> bool:
+    """Whether one of a few pairs is matched in tiles."""
+    if not settings.in_tiles or not open_matcher(settings).is_refined:
+        return False
+    for pair in pairs:
+        with suppress(CrosslookError):  # what cannot be read has none
+            if plan_of(pair.sar, pair.optical, settings)[1]:
+                return True
+    return False
 
 
 def _stacks(pairs: Iterable[ScenePair]) -> Iterator[list[ScenePair]]:

@@ -35,8 +35,10 @@ COLUMNS = (
     "lon", "lat",
 )  # fmt: skip
 
+MATCH_FILE = "match.json"
+
 WRITTEN = {
-    "match.json": has_keys("verdict", "evidence", "images"),
+    MATCH_FILE: has_keys("verdict", "evidence", "images"),
     "tie_points.csv": has_header(COLUMNS),
     "tie_points.geojson": is_marked,
     "tie_points.gpkg": is_marked,

@@ -62,7 +62,8 @@ def heights_note(match: dict[str, Any], known: Mapping[str, str]) -> str:
     match : dict
         Content of ``match.json``.
     known : dict of str to str
-        Where ``heading`` and ``incidence`` come from, of those that are known.
+        Where ``heading`` and ``incidence`` come from, or ``swath``, an account of both over the
+        image; of those that are known.
     """
     model = str((match.get("transform") or {}).get("model", ""))
     settings = match.get("settings") or {}
@@ -75,14 +76,28 @@ def heights_note(match: dict[str, Any], known: Mapping[str, str]) -> str:
                 "--dem: heights explain less than a tenth of what one map leaves, so no place "
                 "was moved by them"
             )
-        return (
-            f"--dem: a metre of height displaces the ground by {terrain['px_per_metre']:g} px; "
-            "size and direction were fitted to tie points and may change over the swath. "
-            "Incidence and orbit of the product were not used"
+        size = f"--dem: a metre of height displaces the ground by {terrain['px_per_metre']:g} px"
+        if terrain.get("by"):
+            return (
+                f"{size}, {terrain['times_predicted']:g} times what incidence and range predict "
+                f"({terrain['by']}); that was fitted to tie points"
+            )
+        why = (
+            "; what the product or options say of incidence and range does not explain tie points "
+            "as well"
+            if {"heading", "incidence"} <= set(known) or "swath" in known
+            else ""
         )
+        return f"{size}; size and direction were fitted to tie points over the swath{why}"
     relief = (match.get("geometry") or {}).get("relief")
     if model != "relief" or relief is None or relief.get("px_per_metre") is None:
         return "--dem: no model that follows heights predicts tie points clearly better"
+    if swath := known.get("swath"):
+        return (
+            f"--dem: a metre of height displaces the ground by {relief['px_per_metre']:g} px at "
+            f"the centre, which was fitted to tie points; how that varies over the swath and the "
+            f"range follow from {swath}"
+        )
     incidence = known.get("incidence")
     heading = known.get("heading")
     size = (

@@ -98,12 +98,16 @@ def _reaches(settings: dict[str, Any], requested: dict[str, Any]) -> bool:
 
 def _covers(settings: dict[str, Any], scale: str) -> bool:
     """Whether these scales were searched already."""
+    searched, (least, most) = _scales_of(settings), factors(scale)
+    return searched is not None and searched[0] <= least + 1e-9 and searched[1] >= most - 1e-9
+
+
+def _scales_of(settings: dict[str, Any]) -> tuple[float, float] | None:
+    """The least and the largest scale that was searched; None where the text says none."""
     try:
-        low, high = factors(settings.get("scale") or "")
+        return factors(settings.get("scale") or "")
     except SettingError:
-        return False
-    least, most = factors(scale)
-    return low <= least + 1e-9 and high >= most - 1e-9
+        return None
 
 
 def _extended(settings: dict[str, Any], requested: dict[str, Any]) -> dict[str, Any]:
@@ -122,14 +126,10 @@ def _extended(settings: dict[str, Any], requested: dict[str, Any]) -> dict[str, 
 
 def _union(settings: dict[str, Any], scale: str) -> str:
     """The scales of a search and of another one, as they are typed."""
-    try:
-        low, high = factors(settings.get("scale") or "")
-    except SettingError:
+    searched, (least, most) = _scales_of(settings), factors(scale)
+    if searched is None or (least <= searched[0] + 1e-9 and most >= searched[1] - 1e-9):
         return scale
-    least, most = factors(scale)
-    if least <= low + 1e-9 and most >= high - 1e-9:
-        return scale
-    return f"{min(low, least):g}:{max(high, most):g}"
+    return f"{min(searched[0], least):g}:{max(searched[1], most):g}"
 
 
 def _far_shift(match: dict[str, Any]) -> float:

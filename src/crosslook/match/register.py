@@ -16,10 +16,10 @@ from crosslook.geo.image import ImageFile, Reading, open_image
 from crosslook.geo.mosaic_file import open_optical
 from crosslook.geo.raster import RasterArray
 from crosslook.match.align import Alignment, Fitting, align, nothing_found, surest
-from crosslook.match.engine import engine_of
+from crosslook.match.engine import Engine, engine_of
 from crosslook.match.evidence import Evidence, error_bound, expected_error, read_values
 from crosslook.match.files import check_out
-from crosslook.match.matchers import Matcher, open_tools
+from crosslook.match.matchers import Matcher, open_matcher, open_tools
 from crosslook.match.reason import likely_cause
 from crosslook.match.relief import heights_on, view_geometry
 from crosslook.match.result import MatchResult
@@ -99,32 +99,42 @@ def register(sar_image: Source, optical_image: Basemap, settings: RegisterCall) 
     """
     check_out(settings)
     tools = open_tools(settings)
-    if settings.spacing is not None and not tools[1].is_refined:
-        raise SettingError(
-            f"--spacing follows the fit of '{settings.matcher}' in tiles; give --refine."
-        )
     found = _registered(sar_image, optical_image, None, settings, *tools)
     result = _on_scene(found, tools[1], settings)
     if settings.out is not None:
-        result.write(settings.out, force=settings.force, overwrite=settings.overwrite)
+        with Engine.of(settings).resting(settings.threads):
+            result.write(settings.out, force=settings.force, overwrite=settings.overwrite)
     return result
 
 
 def plan_register(
-    sar_image: Source, optical_image: Basemap, settings: RegisterCall
+    sar_image: Source, optical_image: Basemap, settings: RegisterSettings
 ) -> tuple[ScenePlan, bool]:
     """Say what :func:`register` would match in tiles, and whether it would; nothing is matched.
 
     The images are where their georeferences, or the points of the settings, put them.
+
+    Raises
+    ------
+    SettingError
+        As :func:`register` does, for options that do not go together.
     """
+    is_refined = open_matcher(settings).is_refined
+    plan, is_large = plan_of(sar_image, optical_image, settings)
+    return plan, is_large and settings.in_tiles and is_refined
+
+
+def plan_of(
+    sar_image: Source, optical_image: Basemap, settings: RegisterSettings
+) -> tuple[ScenePlan, bool]:
+    """How a pair would be cut into tiles, and whether one working grid is too coarse for it."""
     from crosslook.match.scene.plan import plan_scene
 
     images = _opened(sar_image, optical_image, settings)
     placed = start_of(*images, settings.points)
     plan = plan_scene(images, placed, settings.spacing)
     working = choose_grid(*images, placed, MARGIN).factor
-    is_large = settings.spacing is not None or working >= 2 * plan.factor
-    return plan, is_large and settings.in_tiles
+    return plan, settings.spacing is not None or working >= 2 * plan.factor
 
 
 def _on_scene(found: MatchResult, matcher: Matcher, settings: RegisterSettings) -> MatchResult:

@@ -15,11 +15,21 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 
 from crosslook.errors import GridError, RasterError
-from crosslook.geo.grid import ground_axes, is_placed, mean_metres, shape_of, window_of, zoomed
+from crosslook.geo.grid import (
+    ground_axes,
+    is_placed,
+    mean_metres,
+    shape_of,
+    to_lonlat,
+    window_of,
+    zoomed,
+)
 from crosslook.geo.image import ImageFile
 from crosslook.geo.raster import RasterFile
+from crosslook.geo.sensor_view import SensorView, sensor_view
 from crosslook.match.channels import Channels
 from crosslook.match.field import FLAT, Field, fit_field
 from crosslook.match.pair import ImagePair
@@ -196,10 +206,25 @@ class ViewGeometry:
         that is high lies that way from where it is seen.
     per_metre : float or None
         Optical pixels by which a metre of height displaces.
+    swath : float64 array, shape (h, w), or None
+        How the displacement varies over the image as the incidence does, times that at the
+        centre: at nodes spread evenly from corner to corner. None where it is one.
     """
 
     direction: float | None = None
     per_metre: float | None = None
+    swath: Array | None = None
+
+    def seen(self, heights: Array) -> Array:
+        """Heights (H, W) above a level, as they would displace alike at the centre."""
+        if self.swath is None:
+            return heights
+        axes = [
+            (np.arange(n) + 0.5) / n * (nodes - 1)
+            for n, nodes in zip(heights.shape, self.swath.shape, strict=True)
+        ]
+        cols, rows = np.meshgrid(axes[1].astype(np.float32), axes[0].astype(np.float32))
+        return np.asarray(heights * cv2.remap(self.swath, cols, rows, cv2.INTER_LINEAR))
 
 
 NOTHING_KNOWN = ViewGeometry()
@@ -264,7 +289,7 @@ def follow_relief(
     ReliefFit or None
         None where too few tie points are clear, or show no line, or nothing is worth it.
     """
-    known = None if heights is None else _filled(heights)
+    known = None if heights is None else view.seen(_filled(heights))
     current, fitted, direction = base, None, view.direction
     # What terrain leaves is followed when its direction and size are settled.
     settled, shape = known is None, pair.optical.shape
@@ -447,20 +472,22 @@ def _least_jacobian(values: Array, spacing: float) -> float:
 
 
 _INCIDENCE = ("incidence", "incidence_angle", "incidenceangle", "incidence_angle_mid_swath")
+_SWATH_NODES = 9
 _HEADING = ("heading", "platform_heading", "platformheading", "orbit_heading")
 
 
 def view_geometry(grid: WorkingGrid, settings: ReliefOptions) -> ViewGeometry:
     """How the sensor looked, in pixels of the working grid.
 
-    The options count first, then tags of the SAR file that name a heading or
-    an incidence angle; what neither says is left to be found. The sensor is
-    taken to look to the right, as nearly all do, and images without a place to
-    have north up.
+    The options count first, then what the product says over the swath, then tags of the SAR file
+    that name a heading or an incidence angle; what none says is left to be found. Where only a
+    heading is known the sensor is taken to look to the right, as nearly all do, and images
+    without a place to have north up.
     """
-    optical, sar = grid.optical, grid.sar
-    heading = settings.heading if settings.heading is not None else _number(sar, _HEADING)
-    incidence = settings.incidence if settings.incidence is not None else _number(sar, _INCIDENCE)
+    optical = grid.optical
+    if (view := _of_product(grid.sar, settings)) is not None and is_placed(optical.grid):
+        return _over_swath(grid, view)
+    heading, incidence = _numbers(grid.sar, settings)
     centre = np.array(optical.shape, np.float64) / 2
     placed = is_placed(optical.grid)
     direction = None
@@ -476,15 +503,65 @@ def view_geometry(grid: WorkingGrid, settings: ReliefOptions) -> ViewGeometry:
     return ViewGeometry(direction, float(1.0 / (np.tan(np.radians(incidence)) * metres)))
 
 
+def known_view(sar: ImageFile, grid: GeoBox, settings: ReliefOptions) -> SensorView | None:
+    """Incidence and range over an optical image, where a product, tags or options tell both."""
+    if not is_placed(grid):
+        return None
+    if (view := _of_product(sar, settings)) is not None:
+        return view
+    heading, incidence = _numbers(sar, settings)
+    if heading is None or incidence is None:
+        return None
+    centre = to_lonlat(grid, np.array([shape_of(grid)]) / 2.0)
+    by = "heading and incidence angle, taken as one for all of it"
+    return SensorView(by, centre, np.array([incidence]), np.array([heading + 90.0]))
+
+
+def _numbers(sar: ImageFile, settings: ReliefOptions) -> tuple[float | None, float | None]:
+    """Heading and incidence by options, else by tags."""
+    heading = settings.heading if settings.heading is not None else _number(sar, _HEADING)
+    incidence = settings.incidence if settings.incidence is not None else _number(sar, _INCIDENCE)
+    return heading, incidence
+
+
+def _of_product(sar: ImageFile, settings: ReliefOptions) -> SensorView | None:
+    """What the product says over the swath, unless an option says otherwise."""
+    if settings.heading is not None or settings.incidence is not None:
+        return None
+    return sensor_view(sar)
+
+
+def _over_swath(grid: WorkingGrid, view: SensorView) -> ViewGeometry:
+    """Range and variation by the product.
+
+    The size is left to be fitted: control points at the heights of the ground have taken a part
+    of the relief away already.
+    """
+    sides = [
+        low + np.linspace(0.0, length, _SWATH_NODES)
+        for low, length in zip(grid.window.corner, grid.window.shape, strict=True)
+    ]
+    at = np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1)
+    found = view.per_metre(grid.optical.grid, at.reshape(-1, 2))
+    row, col = found[len(found) // 2]
+    size = np.linalg.norm(found, axis=1).reshape(at.shape[:2]) / np.hypot(row, col)
+    return ViewGeometry(float(np.degrees(np.arctan2(row, col))), swath=size)
+
+
 def view_sources(sar: ImageFile, settings: Mapping[str, Any]) -> dict[str, str]:
-    """Which of ``heading`` and ``incidence`` is known, and from where; by name."""
-    out = {}
+    """Which of ``heading``, ``incidence`` and ``swath`` is known, and from where; by name.
+
+    ``swath`` is an account of both that varies over the image.
+    """
+    given = {
+        name: f"--{name}" for name in ("heading", "incidence") if settings.get(name) is not None
+    }
+    if not given and (view := sensor_view(sar)) is not None:
+        return {"swath": view.by}
     for name, tags in (("heading", _HEADING), ("incidence", _INCIDENCE)):
-        if settings.get(name) is not None:
-            out[name] = f"--{name}"
-        elif _number(sar, tags) is not None:
-            out[name] = f"a tag of {sar.name}"
-    return out
+        if name not in given and _number(sar, tags) is not None:
+            given[name] = f"a tag of {sar.name}"
+    return given
 
 
 def heights_on(working: WorkingGrid, shape: tuple[int, int], settings: ReliefOptions) -> Array:

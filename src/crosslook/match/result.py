@@ -24,9 +24,11 @@ from crosslook.geo.grid import (
 )
 from crosslook.geo.image import ImageFile
 from crosslook.geo.raster import RasterFile
+from crosslook.geo.sensor_view import view_problem
 from crosslook.match.drawn import Scene, write_drawings
 from crosslook.match.evidence import Evidence, Explanation, Label, Values, explain
 from crosslook.match.files import (
+    MATCH_FILE,
     WRITTEN,
     Pixels,
     jpeg_of,
@@ -152,7 +154,8 @@ class MatchResult:
             )
         heights = heights_note(self._compared(), view_sources(self.sar, self.settings))
         gaps = "" if self.scene is None else self.scene.gap_note
-        said += [note for note in (heights, gaps) if note]
+        problem = view_problem(self.sar) if self.settings.get("dem") else ""
+        said += [note for note in (heights, problem, gaps) if note]
         first = [one.text.rstrip(".") for one in self.warnings]
         return (*first, *self.sar.notes, *self.optical.notes, *said)
 
@@ -347,7 +350,7 @@ class MatchResult:
                      "optical": self.optical.name}  # fmt: skip
             write_footprint(out / "footprint.geojson", np.array(self.footprint["lonlat"]), about)
         # Last, so that its presence says that the others are complete.
-        write_text(out / "match.json", json.dumps(self.to_dict(), indent=2, default=_plain) + "\n")
+        write_text(out / MATCH_FILE, json.dumps(self.to_dict(), indent=2, default=_plain) + "\n")
         forget_tiles(out)
         return [out / name for name in WRITTEN if (out / name).exists()]
 

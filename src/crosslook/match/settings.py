@@ -139,11 +139,16 @@ class ReliefOptions(ReadingOptions):
             default=None,
             ge=-360.0,
             le=360.0,
-            description="Flight direction of a right-looking sensor, clockwise from north.",
+            description="Flight direction of a right-looking sensor, clockwise from north; "
+            "by default as the product says.",
         )
     )
     incidence: Annotated[float | None, Cli(metavar="DEGREES", default="fitted")] = Field(
-        default=None, ge=10.0, le=80.0, description="Incidence angle, with --dem."
+        default=None,
+        ge=10.0,
+        le=80.0,
+        description="Incidence angle, with --dem; one for all of the image, in place of what the "
+        "product says over its swath.",
     )
 
     @model_validator(mode="after")

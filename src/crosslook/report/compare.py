@@ -168,7 +168,7 @@ def _pairs(table: MatchTable) -> list[tuple[int, int]]:
 
 
 _COLUMNS = ("first", "second", "direction", "difference", "low", "high", "n", "first_gallery",
-            "second_gallery", "same_gallery", "stands")  # fmt: skip
+            "second_gallery", "same_gallery", "significant")  # fmt: skip
 
 
 def print_comparison(
@@ -222,7 +222,7 @@ _SAME = ("patch", "split", "split_by", "calibration_fraction", "seed", "seeds")
 
 @dataclass(frozen=True)
 class Entry:
-    """An extractor on a data set: the row that stands for it."""
+    """An extractor on a data set: the row that represents it."""
 
     run: str
     dataset: str

@@ -96,7 +96,7 @@ class Results:
 
     @cached_property
     def lead(self) -> list[Headline]:
-        """The row that stands for each extractor, best first."""
+        """The row that represents each extractor, best first."""
         return headlines(self.rows, self.record)
 
     @cached_property

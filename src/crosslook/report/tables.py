@@ -76,7 +76,7 @@ def plain_recalls(rows: Sequence[Row]) -> dict[str, Row]:
 
 @dataclass(frozen=True)
 class Headline:
-    """The row that stands for an extractor.
+    """The row that represents an extractor.
 
     Attributes
     ----------

@@ -18,6 +18,7 @@ from crosslook.options import (
     RayOptions,
     ReadingOptions,
     SeedOption,
+    with_preset,
 )
 from crosslook.retrieval.compare.calibration import CALIBRATIONS
 from crosslook.retrieval.compare.pooling import Pooling
@@ -204,8 +205,7 @@ class StudySettings(OverwriteOption, SeedOption, ReadingOptions, ModelOptions, R
     @model_validator(mode="before")
     @classmethod
     def _fill_preset(cls, values: Any) -> Any:
-        name = values.get("preset") if isinstance(values, dict) else None
-        return {**PRESETS.get(name, {}), **values} if isinstance(name, str) else values
+        return with_preset(values, PRESETS)
 
     @model_validator(mode="after")
     def _can_be_pooled(self) -> Self:

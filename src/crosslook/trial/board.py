@@ -158,10 +158,10 @@ def _line(row: TrialRow, shown: Sequence[TrialRow], run: Path) -> dict[str, Any]
 def _cases_of(run: Path) -> dict[str, str]:
     """A digest of the cases of each reach that were measured."""
     record, answers = read_run(run), read_run_answers(run)
-    held = set(record["calibration_clusters"])
+    calibration = set(record["calibration_clusters"])
     cases: dict[str, set[str]] = {}
     for one in answers:
-        if one.is_measured and one.cluster not in held:
+        if one.is_measured and one.cluster not in calibration:
             cases.setdefault(one.reach, set()).add(" ".join(one.measured_case))
     return {
         reach: hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
@@ -213,10 +213,11 @@ def compare_trials(
 
 def _chosen(answers: Sequence[Answer], record: Mapping[str, Any]) -> list[Answer]:
     """Answers under the protocol of each matcher, on clusters that it was not chosen on."""
-    held = set(record["calibration_clusters"])
+    calibration = set(record["calibration_clusters"])
     return [
         one for one in answers
-        if one.protocol == record["matchers"][one.matcher]["protocol"] and one.cluster not in held
+        if one.protocol == record["matchers"][one.matcher]["protocol"]
+        and one.cluster not in calibration
     ]  # fmt: skip
 
 

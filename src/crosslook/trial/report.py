@@ -209,13 +209,13 @@ def _accuracy(
 ) -> Section | None:
     parts = [Part("All cases", table=overview(rows, record))]
     chosen = {name: one["protocol"] for name, one in record["matchers"].items()}
-    held = set(record["calibration_clusters"])
+    calibration = set(record["calibration_clusters"])
     for reach in dict.fromkeys(row.reach for row in rows):
         traces = []
         for at, matcher in enumerate(chosen):
             own = [a for a in answers if (a.matcher, a.reach) == (matcher, reach) and a.is_measured
                    and a.protocol == chosen[matcher]
-                   and a.cluster not in held]  # fmt: skip
+                   and a.cluster not in calibration]  # fmt: skip
             if own:
                 errors = np.array([a.error_px for a in own])
                 curve = [(errors <= k).mean() for k in _CURVE_PX]

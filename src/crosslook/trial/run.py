@@ -18,7 +18,8 @@ from crosslook.atomic import check_writable, sweep
 from crosslook.data.pairs import Pairs, ScenePair, open_pairs
 from crosslook.data.tables import check_names, read_alignment, read_text_table
 from crosslook.errors import CalibrationError, InputError
-from crosslook.extract.ray_engine import run_on_ray, worker_device
+from crosslook.extract.ray_engine import worker_device
+from crosslook.match.engine import Engine, on_ray
 from crosslook.match.matchers import open_tools, revision_of
 from crosslook.match.settings import RegisterSettings
 from crosslook.options import check_device
@@ -39,7 +40,7 @@ from crosslook.trial.measures import (
 )
 from crosslook.trial.protocol import Protocol, read_sweep
 from crosslook.trial.settings import TrialSettings
-from crosslook.trial.work import Job, Runner, Worker, answer_all, estimate
+from crosslook.trial.work import Job, Parts, Runner, answer_all, estimate
 from crosslook.written import has_keys, is_marked, refuse_foreign
 
 KIND = "trial"
@@ -208,9 +209,9 @@ def _answer(job: Job, settings: TrialSettings) -> None:
             for one in job.runners
         )
         there = replace(job, runners=runners, out=job.out.absolute())
-        items = [{"runner": runner, "part": part} for runner, part in missing]
-        workers = _processes(settings)
-        run_on_ray(Worker, there, items, "Registering (ray)", workers, settings.ray_address, gpus)
+        engine = Engine("ray", _processes(settings), settings.ray_address)
+        for _ in on_ray(Parts.of(there), "Registering (ray)", engine, gpus):
+            pass
         return
     answer_all(job, min(_processes(settings), len(missing)))
 

@@ -19,6 +19,7 @@ from crosslook.options import (
     RayOptions,
     ReadingOptions,
     SeedOption,
+    with_preset,
 )
 from crosslook.retrieval.settings import Place
 from crosslook.spec import split_list
@@ -132,8 +133,7 @@ class TrialSettings(OverwriteOption, SeedOption, ReadingOptions, ModelOptions, R
     @model_validator(mode="before")
     @classmethod
     def _fill_preset(cls, values: Any) -> Any:
-        name = values.get("preset") if isinstance(values, dict) else None
-        return {**PRESETS.get(name, {}), **values} if isinstance(name, str) else values
+        return with_preset(values, PRESETS)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

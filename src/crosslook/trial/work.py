@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import resource
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import atan2, degrees, hypot
@@ -19,8 +17,9 @@ import numpy as np
 
 from crosslook import threads
 from crosslook.data.pairs import ScenePair
-from crosslook.errors import CrosslookError
+from crosslook.errors import CrosslookError, OutputError
 from crosslook.extract.base import Extractor
+from crosslook.match.engine import Died, in_lasting_processes
 from crosslook.match.matchers import Matcher, open_tools
 from crosslook.match.register import register_with
 from crosslook.match.result import MatchResult
@@ -110,11 +109,6 @@ class Worker:
     @cached_property
     def _makers(self) -> dict[str, CaseMaker]:
         return {}
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Answer one part, as Ray hands it: arrays of length 1."""
-        self.answer(int(batch["runner"][0]), int(batch["part"][0]))
-        return batch
 
     def answer(self, number: int, part: int) -> None:
         """Answer a part under a runner and write it."""
@@ -207,39 +201,55 @@ def _memory_mb() -> float:
     return most / (1024 if sys.platform != "darwin" else 1024**2)
 
 
-_WORKER: Worker | None = None
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Runner and part of what is not answered yet, for processes or a cluster."""
 
+    job: Job
+    items: tuple[tuple[int, int], ...]
 
-def _begin(job: Job) -> None:
-    global _WORKER
-    _WORKER = Worker(job)
+    @classmethod
+    def of(cls, job: Job) -> Parts:
+        """All that is missing, one runner after the other: each opens its models once."""
+        return cls(job, tuple(sorted(job.missing())))
 
+    def __len__(self) -> int:
+        return len(self.items)
 
-def _answer(item: tuple[int, int]) -> None:
-    if _WORKER is None:
-        raise RuntimeError("the process has no job")
-    _WORKER.answer(*item)
+    def open(self) -> Callable[[int], None]:
+        """A worker, and what it does with the number of an item."""
+        worker = Worker(self.job)
+        return lambda number: worker.answer(*self.items[number])
 
 
 def answer_all(job: Job, processes: int) -> None:
-    """Answer all parts that are missing, in so many processes."""
-    items = job.missing()
-    if processes == 1 or len(items) == 1:
-        worker = Worker(job)
-        for number, part in track(sorted(items), "Registering"):
-            worker.answer(number, part)
+    """Answer all parts that are missing, in so many processes.
+
+    Raises
+    ------
+    OutputError
+        If parts end every process that tries to answer them; all others are answered then.
+    """
+    parts = Parts.of(job)
+    if processes == 1 or len(parts) == 1:
+        answer = parts.open()
+        for number in track(range(len(parts)), "Registering"):
+            answer(number)
         return
-    # Fresh processes: what this one has opened, threads above all, is not theirs.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _begin, (job,)) as pool:
-        waiting = {pool.submit(_answer, item) for item in sorted(items)}
-        try:
-            for done in track(as_completed(waiting), "Registering", len(waiting)):
-                done.result()
-        except BaseException:
-            for one in waiting:
-                one.cancel()
-            raise
+    found = in_lasting_processes(parts, range(len(parts)), processes)
+    lost = [
+        (parts.items[number], result)
+        for number, result in track(found, "Registering", len(parts))
+        if isinstance(result, Died)
+    ]
+    if lost:
+        (number, part), why = lost[0]
+        cases = job.tasks_of(part)
+        raise OutputError(
+            f"{len(lost)} of {len(parts)} parts are not answered: {why}. The first is "
+            f"'{job.runners[number].matcher}' on {cases[0].name} to {cases[-1].name}. All others "
+            "are there: run again with fewer --processes, or leave the matcher out."
+        )
 
 
 def estimate(job: Job, tasks: Sequence[Task]) -> dict[str, tuple[float, str]]:

@@ -12,8 +12,9 @@ import rasterio
 from click.testing import CliRunner
 
 from crosslook.cli import app
-from crosslook.data.pairs import Pairs, ScenePair
+from crosslook.data.pairs import Pairs, ScenePair, open_pairs
 from crosslook.data.simulate.write import write_pairs
+from crosslook.errors import OutputError
 from crosslook.match.audit import audit
 from crosslook.match.scene.misregistration import (
     COLUMNS,
@@ -136,3 +137,36 @@ def test_an_audit_that_was_stopped_matches_no_tile_again(
     files = {p.relative_to(whole): p.read_bytes() for p in whole.rglob("*") if p.is_file()}
     other = tmp_path / "out"
     assert files == {p.relative_to(other): p.read_bytes() for p in other.rglob("*") if p.is_file()}
+
+
+def test_an_audit_leaves_the_results_of_a_registration_alone(scene: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    files = {"match.json": b"{}", "quality.tif": b"tiles", "report.html": b"a page"}
+    (out / "sim-0000").mkdir(parents=True)
+    for name, data in files.items():
+        (out / "sim-0000" / name).write_bytes(data)
+    call = ["audit", str(scene), "--no-map", "--out", str(out)]
+    for more in ([], ["--overwrite"]):
+        done = CliRunner().invoke(app, [*call, *more])
+        assert done.exit_code != 0
+        assert "Give another --out" in str(done.exception or done.output)
+    elsewhere = audit(open_pairs(scene), has_map=False)
+    with pytest.raises(OutputError, match="result of a registration"):
+        elsewhere.write(out)
+    assert {path.name: path.read_bytes() for path in (out / "sim-0000").iterdir()} == files
+    assert [path.name for path in out.iterdir()] == ["sim-0000"]
+
+
+def test_tiles_without_a_crs_are_audited_under_the_one_given(scene: Path, tmp_path: Path) -> None:
+    with rasterio.open(scene / "optical" / "sim-0000.tif") as file:
+        profile = file.profile | {"crs": None, "height": 512, "width": 256}
+        for col in (0, 256):
+            window = rasterio.windows.Window(col, 0, 256, 512)
+            profile["transform"] = file.window_transform(window)
+            (tmp_path / "tiles").mkdir(exist_ok=True)
+            with rasterio.open(tmp_path / "tiles" / f"{col}.tif", "w", **profile) as tile:
+                tile.write(file.read(window=window))
+        crs = str(file.crs)
+    pairs = [ScenePair("a", "a", scene / "sar" / "sim-0000.tif", tmp_path / "tiles")]
+    [row] = audit(pairs, crs=crs).rows
+    assert row.row == pytest.approx(3.0, abs=0.5)

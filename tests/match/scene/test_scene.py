@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -185,7 +186,7 @@ def test_tiles_that_are_done_are_not_done_again(tmp_path: Path) -> None:
     plan = bent().plan
     job = job_of(plan, tmp_path)
     worker = TileWorker(job)
-    worker({"tile": [0]})
+    worker.store(0)
     made = (tmp_path / job.name_of(0)).stat()
     values, failed = match_tiles(job, Engine())
     assert not failed
@@ -274,8 +275,10 @@ def test_a_model_that_tiles_do_not_follow_is_kept(tmp_path: Path) -> None:
     assert not plan_register(found.sar, found.optical, settings)[1]
     with pytest.raises(SettingError, match="--model similarity does not follow"):
         RegisterCall(model="similarity", spacing=24)
-    with pytest.raises(SettingError, match="give --refine"):
-        register(found.sar, found.optical, matcher="sift", spacing=24.0)
+    unrefined = RegisterCall(matcher="sift", spacing=24.0)
+    for call in (register, plan_register):
+        with pytest.raises(SettingError, match="give --refine"):
+            call(found.sar, found.optical, unrefined)
 
 
 def test_a_tile_that_no_worker_of_a_cluster_can_read_is_named(
@@ -289,12 +292,12 @@ def test_a_tile_that_no_worker_of_a_cluster_can_read_is_named(
             raise RasterError("part of the file is damaged")
         return match(self, number)
 
-    def here(worker: type, job: StackJob, items: list[Any], *_: object) -> None:
-        for item in items:
-            worker(job)({"group": [item["group"]]})
+    def here(worker: type, job: StackJob, items: list[Any], *_: object) -> Iterator[Any]:
+        opened = worker(job)
+        return (opened({"part": [item["part"]]}) for item in items)
 
     monkeypatch.setattr(TileWorker, "match", broken)
-    monkeypatch.setattr("crosslook.extract.ray_engine.run_on_ray", here)
+    monkeypatch.setattr("crosslook.extract.ray_engine.each_on_ray", here)
     values, failed = match_tiles(job, Engine("ray", 2))
     assert failed == {1: "part of the file is damaged"}
     assert np.isnan(values[job.plan.tiles[1].slices]).all()

@@ -43,7 +43,7 @@ export async function show(root, name, query) {
     const acts = [];
     if (list.kind === "pairs") {
       acts.push(h("p", { class: "row" }, h("button", { onclick: () => start("/open/batch", { path }) }, "Register all pairs"), h("button", { class: "second", onclick: () => auditThem(path) }, "Audit them")),
-        list.incomplete ? h("p", { class: "none" }, "What has no partner is a failed row of the batch; the others are not held up by it.") : null,
+        list.incomplete ? h("p", { class: "none" }, "What has no partner is a failed row of the batch; the others do not wait for it.") : null,
         h("details", {}, h("summary", {}, "Study them"), h("label", { class: "field", for: "extractors" }, h("span", {}, "Extractors"), extractors, h("small", {}, "With commas between; those that come with the package.")),
           h("label", { class: "field", for: "patch" }, h("span", {}, "Patch, pixels"), patch),
           h("button", { onclick: () => start("/open/study", { path, extractors: extractors.value.split(",").map((t) => t.trim()).filter(Boolean), patch: Number(patch.value) }) }, "Start the study")));

@@ -1,4 +1,4 @@
-// A run: its figures to click through, and what stands behind a point, a cell, a row.
+// A run: its figures to click through, and what is behind a point, a cell, a row.
 import { ask, fill, h, keep, later, notice, number, sentence } from "./dom.js";
 import { synthetic } from "./start.js";
 
@@ -123,7 +123,7 @@ async function pane(panes, name, query, tail) {
     map.on("plotly_click", (e) => {
       const { x, y } = e.points[0];
       const [a, b] = [answer.members[y] ?? [], answer.members[x] ?? []];
-      if (!a.length) { notice("This run did not keep which patches a cell stands for; run the study again."); return; }
+      if (!a.length) { notice("This run did not keep which patches a cell counts; run the study again."); return; }
       choose(a[0], a[0] === b[0] ? null : b[0]);
     });
   }

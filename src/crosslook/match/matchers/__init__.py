@@ -64,10 +64,20 @@ def open_matcher(settings: RegisterSettings) -> Matcher:
     Raises
     ------
     SettingError
-        If there is none of this name, or its package cannot serve.
+        If there is none of this name, or its package cannot serve; or if tiles are requested that
+        nothing is going to match.
     MissingExtraError
         If the extra that it needs is not installed.
     """
+    matcher = _opened(settings)
+    if settings.spacing is not None and not matcher.is_refined:
+        raise SettingError(
+            f"--spacing follows the fit of '{settings.matcher}' in tiles; give --refine."
+        )
+    return matcher
+
+
+def _opened(settings: RegisterSettings) -> Matcher:
     if settings.matcher.startswith(HUB):
         from crosslook.match.matchers.hub import open_hub_matcher
 

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from crosslook import threads
 from crosslook.match.relief import Relief, direction_of, measure_relief
 from crosslook.match.scene.consensus import Nodes
 from crosslook.match.scene.smooth import ROUGHLY, TOLERANCE, Smoothness, Surface
@@ -47,10 +48,13 @@ class View:
         Of the range, degrees from the columns towards the rows.
     heights : float64 array, shape (h, w), or None
         Metres at the nodes, NaN where not known.
+    predicted : Terrain or None
+        Displacement by a metre of height, as the product has it.
     """
 
     direction: float | None = None
     heights: Array | None = None
+    predicted: Terrain | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +110,7 @@ def fit_geometry(
     """
     view = view or View()
     if request in ("auto", "relief", "field") and view.heights is not None:
-        by_heights = fit_terrain(nodes, at, view.heights)
+        by_heights = fit_terrain(nodes, at, view.heights, view.predicted)
         if by_heights is not None:
             return _over_terrain(nodes, at, spacing, request, (view, *by_heights))
     matrix = _fit_map(nodes, at)
@@ -118,7 +122,7 @@ def fit_geometry(
     axes = direction_of(0.0 if degrees is None else degrees)
     along = rest @ axes.T
     blocks = _blocks(nodes.shape, spacing)
-    parts = [_component(nodes, along[..., k], blocks, spacing) for k in (0, 1)]
+    parts = threads.run(lambda k: _component(nodes, along[..., k], blocks, spacing), (0, 1))
     fields = {
         "map": flat.field,
         "relief": parts[0][0][..., None] * axes[0],
@@ -163,6 +167,7 @@ def _over_terrain(
         "terrain": {
             "px_per_metre": round(float(np.hypot(*terrain.coefficients[:, 0])), 5),
             "direction_degrees": round(degrees, 2),
+            **terrain.origin,
         },
     }
     kind = "relief" if rest.kind == "map" else rest.kind

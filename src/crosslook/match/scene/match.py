@@ -13,14 +13,14 @@ import numpy as np
 from crosslook.errors import CrosslookError
 from crosslook.match.engine import Engine
 from crosslook.match.matchers import open_features
-from crosslook.match.relief import view_geometry
+from crosslook.match.relief import known_view, view_geometry
 from crosslook.match.result import MatchResult
 from crosslook.match.scene.consensus import Nodes, find_inliers
 from crosslook.match.scene.field import Geometry, View, fit_geometry
 from crosslook.match.scene.plan import ScenePlan, factors_of, plan_scene
 from crosslook.match.scene.result import SceneMatch
 from crosslook.match.scene.store import tile_store
-from crosslook.match.scene.terrain import heights_of
+from crosslook.match.scene.terrain import heights_of, predicted_terrain
 from crosslook.match.scene.tiles import TileJob, match_stack
 from crosslook.match.scene.verdict import quality_of, tiles_of
 from crosslook.match.settings import RegisterSettings
@@ -75,6 +75,7 @@ def match_scenes(
 
     Those on one optical image share what is read and computed of it, tile by tile.
     """
+    engine = engine or Engine()
     with timings() as seconds, ExitStack() as stores:
         extractor = open_features(settings.extractor, settings)
         jobs: dict[int, TileJob] = {}
@@ -84,9 +85,9 @@ def match_scenes(
                 if plan is not None:
                     store = stores.enter_context(tile_store(out))
                     jobs[number] = TileJob.of(plan, extractor, settings, store)
-            tiles = dict(zip(jobs, match_stack([*jobs.values()], engine or Engine()), strict=True))
+            tiles = dict(zip(jobs, match_stack([*jobs.values()], engine), strict=True))
         results: list[MatchResult | CrosslookError] = list(founds)
-        with timer("field"):
+        with timer("field"), engine.resting(settings.threads):
             for number, job in jobs.items():
                 try:
                     followed = follow(job.plan, *tiles[number], settings)
@@ -157,7 +158,9 @@ def follow(
         return None
     at = (plan.positions(Window.whole(plan.shape)) - plan.window.corner) / plan.factor
     heights = None if settings.dem is None else heights_of(plan, settings.dem, plan.step)
-    view = View(_direction(plan, settings), heights)
+    known = None if heights is None else known_view(plan.sar, plan.optical.grid, settings)
+    predicted = None if known is None else predicted_terrain(plan, known)
+    view = View(_direction(plan, settings), heights, predicted)
     geometry = fit_geometry(nodes, at, plan.spacing, settings.model, view)
     base, linear = _corrected(plan, geometry)
     transform = base

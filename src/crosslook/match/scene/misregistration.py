@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from crosslook.errors import OutputError
 from crosslook.geo.grid import is_placed, to_lonlat
 from crosslook.geo.image import ImageFile
 from crosslook.match.engine import Engine
-from crosslook.match.files import side_by_side
+from crosslook.match.files import MATCH_FILE, side_by_side
 from crosslook.match.lattice import write_bands
 from crosslook.match.matchers import open_features
 from crosslook.match.scene.match import Followed, follow
@@ -25,7 +26,7 @@ from crosslook.match.settings import DEFAULT_EXTRACTOR, AuditSettings, RegisterS
 from crosslook.match.starts import start_of
 from crosslook.match.working_grid import MARGIN, choose_grid
 from crosslook.types import Array
-from crosslook.written import is_marked
+from crosslook.written import is_marked, refuse_foreign
 
 BANDS = (
     "misregistration along rows, optical pixels",
@@ -165,6 +166,23 @@ def measure_misregistration(
     if followed is None and out is not None:
         forget_tiles(out)
     return None if followed is None else Misregistration(*images, _from_published(plan, followed))
+
+
+def check_map(folder: Path, *, overwrite: bool) -> None:
+    """See that a scene's folder has no file that its map would replace or remove wrongly.
+
+    Raises
+    ------
+    OutputError
+        If it has the result of a registration, whose files have the same names, or a file of
+        other origin that ``overwrite`` does not replace.
+    """
+    if (folder / MATCH_FILE).exists():
+        raise OutputError(
+            f"{folder} has the result of a registration, whose {QUALITY_FILE} and {REPORT_FILE} "
+            "would be lost. Give another --out."
+        )
+    refuse_foreign(folder, WRITTEN, overwrite=overwrite)
 
 
 def forget_map(folder: Path) -> None:

@@ -148,11 +148,11 @@ def _by(shape: tuple[int, int]) -> str:
 def _figures(report: SceneReport, lengths: Sequence[Array], tile: Array) -> list[dict[str, str]]:
     """The numbers at the top of the page."""
     scene, labels = report.scene, [one.verdict for one in report.scene.tiles]
-    held = [one.held_out_px for one in scene.tiles if np.isfinite(one.held_out_px)]
+    held_out = [one.held_out_px for one in scene.tiles if np.isfinite(one.held_out_px)]
     metres = ""
-    if held and is_placed(report.optical.grid):
+    if held_out and is_placed(report.optical.grid):
         centre = np.array([report.optical.shape], np.float64) / 2
-        metres = f", {np.median(held) * mean_metres(report.optical.grid, centre):.1f} m"
+        metres = f", {np.median(held_out) * mean_metres(report.optical.grid, centre):.1f} m"
     total, agree = len(report.points), int(report.points.inlier.sum())
     known = np.isfinite(scene.quality.std)
     rows = [
@@ -161,8 +161,8 @@ def _figures(report: SceneReport, lengths: Sequence[Array], tile: Array) -> list
         ("The map taken leaves", _px(lengths[1]), "of tie points that it was fitted to"),
         (
             "Held-out tie points",
-            f"{np.median(held):.2f} px" if held else "not known",
-            f"median over {len(held)} tiles{metres}" if held else "no tile has enough",
+            f"{np.median(held_out):.2f} px" if held_out else "not known",
+            f"median over {len(held_out)} tiles{metres}" if held_out else "no tile has enough",
         ),
         ("Covered", f"{known.mean():.0%}", f"of {known.size:,} places say where they are"),
         (

@@ -27,7 +27,7 @@ from crosslook.geo.image import ImageFile
 from crosslook.geo.mosaic_file import MosaicFile
 from crosslook.geo.raster import RasterFile
 from crosslook.match.cached_image import sharing
-from crosslook.match.engine import Engine, in_processes
+from crosslook.match.engine import Engine, in_processes, on_ray
 from crosslook.match.matchers import open_features
 from crosslook.match.scene.plan import ScenePlan
 from crosslook.match.scene.tile import FIELDS, STAGES, match_tile
@@ -130,17 +130,6 @@ class TileWorker:
         self.folder = open_folder(job.store)
         self.tiles = job.plan.tiles
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Match and store the tiles of a batch; one that cannot be read is left out."""
-        for number in map(int, batch["tile"]):
-            try:
-                self.store(number)
-            except OutputError:
-                raise
-            except CrosslookError:  # whoever finds it missing asks why
-                continue
-        return batch
-
     def store(self, number: int) -> None:
         """Match a tile and store it, unless it is there."""
         name = self.job.name_of(number)
@@ -210,12 +199,6 @@ class StackWorker:
     def __init__(self, stack: StackJob) -> None:
         self.stack = stack
         self.workers = tuple(map(TileWorker, stack.jobs))
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Match and store the groups of a batch; what cannot be read is left out."""
-        for number in map(int, batch["group"]):
-            self.store(number)
-        return batch
 
     def store(self, number: int) -> list[tuple[int, int, str]]:
         """Match and store a group; job, tile and the words of an error, of what cannot be read."""
@@ -320,10 +303,8 @@ def _by_processes(stack: StackJob, engine: Engine) -> list[tuple[int, int, str]]
 
 def _by_ray(stack: StackJob, engine: Engine) -> list[tuple[int, int, str]]:
     """Match groups on a cluster; what is missing afterwards is tried here, which says why."""
-    from crosslook.extract.ray_engine import run_on_ray
-
-    items = [{"group": number} for number in range(len(stack.groups))]
-    run_on_ray(StackWorker, stack, items, "Matching tiles (ray)", engine.workers, engine.address)
+    for _ in on_ray(stack, "Matching tiles (ray)", engine):
+        pass
     left = StackJob.of(stack.jobs)
     failed: list[tuple[int, int, str]] = []
     store = left.open()

@@ -86,9 +86,9 @@ def _tile(plan: ScenePlan, nodes: Nodes, geometry: Geometry, part: Window, error
     agreeing = float(nodes.agreeing[at][measured].mean()) if count else 0.0
     templates = count * (plan.spacing / _TEMPLATE_PX) ** 2
     sure = float(confidence_of(np.array(agreeing), np.array(templates)))
-    held = geometry.held_out[at][inlier] * plan.factor
+    held_out = geometry.held_out[at][inlier] * plan.factor
     label: Label = "match" if sure >= MATCH else "uncertain" if sure >= UNCERTAIN else "no match"
-    few = len(held) < _LEAST_INLIERS
+    few = len(held_out) < _LEAST_INLIERS
     if few:
         label = "no match"
     position = (plan.positions(Window.whole(nodes.shape))[at] - plan.window.corner) / plan.factor
@@ -99,12 +99,12 @@ def _tile(plan: ScenePlan, nodes: Nodes, geometry: Geometry, part: Window, error
         window=plan.pixels(part),
         verdict=label,
         confidence=round(sure if not few else min(sure, 1.0 - MATCH), 4),
-        expected_error_px=None if few else round(float(np.quantile(held, _SIXTY_EIGHT)), 3),
+        expected_error_px=None if few else round(float(np.quantile(held_out, _SIXTY_EIGHT)), 3),
         points=count,
         inliers=int(inlier.sum()),
         ground=round(ground, 4),
         residual_px=float(np.median(residual)) if len(residual) else float("nan"),
-        held_out_px=float(np.median(held)) if len(held) else float("nan"),
+        held_out_px=float(np.median(held_out)) if len(held_out) else float("nan"),
         reason=error or (_reason(ground, agreeing) if label == "no match" else ""),
     )
 

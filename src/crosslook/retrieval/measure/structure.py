@@ -26,7 +26,7 @@ from crosslook.retrieval.measure.resampling import jackknife, sample
 from crosslook.types import DIRECTIONS, MODALITIES, Array, Estimate, FloatArray, Indices, Metric
 
 MOST_PAIRS = 1000
-"""Pairs that are looked at; of more, a seeded sample stands for all."""
+"""Pairs that are looked at; of more, a seeded sample is taken."""
 
 _SHUFFLES = 5
 _PAIRINGS = 20

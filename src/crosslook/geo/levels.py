@@ -1,0 +1,163 @@
+"""Reduced pixels from the resolution levels of JPEG 2000, which decode a fraction of the file.
+
+A level is the low-pass part of the wavelet transform (ISO/IEC 15444-1): its pixel i lies where
+pixel ``2**level * i`` of the image is, not at the centre of the block from there on. A block mean
+is taken over the level's pixels by where they lie, so that nothing moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from crosslook.geo.grid import shape_of
+from crosslook.geo.opening import OPEN, opening_of
+from crosslook.geo.raster import RasterFile
+from crosslook.types import FloatArray, Mask, Window
+
+_LEAST_LEFT = 3  # pixels of the level along the side of a block: at 2 its filter shows
+_MOST_LEVEL = 5
+_TAPS = 4  # to either side of the longer low-pass filter, pixels of the level before
+_LEAST_COVER = 0.5
+_ENDINGS = (".jp2", ".j2k")
+
+Clear = Callable[[FloatArray, NDArray[np.float32], NDArray[np.float32]], FloatArray]
+"""Sets to NaN what is no data, of values (bands, h, w) at rows and columns of the image."""
+
+
+def level_for(source: RasterFile, factor: int) -> int:
+    """The coarsest level from which blocks of ``factor`` pixels are still means; 0 for none."""
+    wanted = min(_MOST_LEVEL, (factor // _LEAST_LEFT).bit_length() - 1)
+    if wanted < 1 or not source.header.has_levels:
+        return 0
+    with OPEN.use(source) as (_, data):
+        there = [*map(int, data.overviews(1))]
+        if not _is_jpeg2000(source, data):
+            return 0
+    return max((n for n in range(1, wanted + 1) if there[:n] == _halves(n)), default=0)
+
+
+def _is_jpeg2000(source: RasterFile, data: Any) -> bool:
+    """Whether pixels are those of JPEG 2000, or of whole files of equal size that are one product.
+
+    A virtual raster from outside may cut or stretch its files, and their levels with them.
+    """
+    if data.driver != "VRT":
+        return str(data.driver).startswith("JP2")
+    files = opening_of(source).files
+    if not files or not all(file.lower().endswith(_ENDINGS) for file in files):
+        return False
+    shapes = {shape_of(RasterFile(file).header.grid) for file in files}
+    return shapes == {(data.height, data.width)}
+
+
+def _halves(level: int) -> list[int]:
+    return [2**n for n in range(1, level + 1)]
+
+
+def read_reduced(
+    source: RasterFile,
+    bands: tuple[int, ...],
+    window: Window,
+    reduction: tuple[int, int],
+    clear: Clear,
+) -> tuple[FloatArray, Mask]:
+    """Means over blocks of a window, and which are valid: half of a block must be.
+
+    Pixels of a level near invalid ones are mixed with them, so they are left out too.
+
+    Parameters
+    ----------
+    source : RasterFile
+    bands : tuple of int
+    window : Window
+        In pixels of the image; what lies beyond it is invalid.
+    reduction : (int, int)
+        Pixels along a side that become one, and the level of :func:`level_for`.
+    clear : callable
+
+    Returns
+    -------
+    values : float32 array, shape (bands, h, w)
+        0 where invalid.
+    valid : bool array, shape (h, w)
+    """
+    factor, level = reduction
+    step = 2**level
+    coarse = replace(source, level=level)
+    reach = -(-_TAPS * (step - 1) // step)
+    # Between what is invalid and what is not lie mixed pixels on either side.
+    margin = 2 * reach
+    edges = [
+        _on_level(first + factor * np.arange(n // factor + 1), step)
+        for first, n in zip(window.corner, window.shape, strict=True)
+    ]
+    low = [int(np.floor(one[0])) - margin for one in edges]
+    high = [int(np.ceil(one[-1])) + margin for one in edges]
+    under = Window(low[0], low[1], high[0] - low[0], high[1] - low[1])
+    inside = under.clip(shape_of(coarse.header.grid))
+    rows, cols = (len(one) - 1 for one in edges)
+    if inside.is_empty:
+        return np.zeros((len(bands), rows, cols), np.float32), np.zeros((rows, cols), np.bool_)
+    raw = coarse.read(inside, bands)
+    at = [
+        (np.arange(first, first + n) * step).astype(np.float32)
+        for first, n in zip(inside.corner, inside.shape, strict=True)
+    ]
+    raw = clear(raw, at[0][:, None], at[1][None])
+    weights = [
+        _weights(one - first, n)
+        for one, first, n in zip(edges, inside.corner, inside.shape, strict=True)
+    ]
+    return _means(raw, _away_from_invalid(raw, margin), weights, (step / factor) ** 2)
+
+
+def _away_from_invalid(raw: FloatArray, margin: int) -> Mask:
+    """Pixels (h, w) of values (bands, h, w) that have no NaN within so many rows and columns."""
+    bad = (~np.isfinite(raw).all(axis=0)).astype(np.uint8)
+    if bad.any():
+        side = 2 * margin + 1
+        bad = cv2.dilate(bad, np.ones((side, side), np.uint8), borderValue=0).astype(np.uint8)
+    return np.asarray(bad == 0, np.bool_)
+
+
+def _means(
+    raw: FloatArray, solid: Mask, weights: list[Any], share: float
+) -> tuple[FloatArray, Mask]:
+    """Means of blocks over solid pixels, of which each is ``share`` of a block."""
+    cover = _summed(solid.astype(np.float32), weights) * np.float32(share)
+    valid: Mask = np.asarray(cover >= _LEAST_COVER, np.bool_)
+    scale = np.float32(share) / np.maximum(cover, np.float32(1e-6))
+    means = [_summed(np.where(solid, band, np.float32(0.0)), weights) * scale for band in raw]
+    return np.where(valid, np.stack(means), np.float32(0.0)).astype(np.float32), valid
+
+
+def _on_level(edges: NDArray[np.int64], step: int) -> NDArray[np.float64]:
+    """Edges of pixels of the image, on a level whose pixel i has its centre at ``i + .5``."""
+    return np.asarray((edges - 0.5) / step + 0.5)
+
+
+def _weights(edges: NDArray[np.float64], length: int) -> Any:
+    """How much of each of ``length`` pixels lies between neighbouring edges, sparse (blocks, n)."""
+    from scipy.sparse import csr_array
+
+    lower, upper = edges[:-1, None], edges[1:, None]
+    most = int(np.ceil(np.diff(edges).max(initial=1.0))) + 1
+    pixels = np.floor(lower).astype(np.int64) + np.arange(most)
+    there = (pixels >= 0) & (pixels < length)
+    parts = np.where(there, np.minimum(upper, pixels + 1) - np.maximum(lower, pixels), 0.0)
+    parts = np.maximum(parts, 0.0).astype(np.float32)
+    places = (parts.ravel(), np.clip(pixels, 0, length - 1).ravel())
+    starts = np.arange(len(lower) + 1) * most
+    return csr_array((*places, starts), shape=(len(lower), length))
+
+
+def _summed(values: FloatArray, weights: list[Any]) -> FloatArray:
+    """Weighted sums (h, w) over blocks."""
+    down, across = weights
+    return np.asarray((across @ (down @ values).T).T, np.float32)
