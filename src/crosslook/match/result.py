@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from odc.geo.geobox import GeoBox
 
+from crosslook import threads
 from crosslook.atomic import check_writable, write_text
 from crosslook.errors import CrosslookError, MatchError
 from crosslook.geo.grid import (
@@ -332,18 +335,18 @@ class MatchResult:
         for name in WRITTEN:
             if name != "tie_points.csv":  # replaced: it tells of others that they are ours
                 (out / name).unlink(missing_ok=True)
-        write_tie_points(out, self.tie_points, transform, self.sar.grid, self.optical.grid)
+        grids = self.sar.grid, self.optical.grid
+        parts = [partial(write_tie_points, out, self.tie_points, transform, *grids)]
+        if transform is not None:
+            parts += [partial(self._write_aligned, out, transform, force)]
+            parts += [partial(self._write_pictures, out, transform)]
+        # Of a scene each takes its time; of a pair threads serve each of them better.
+        threads.run(_done, parts, most=1 if self.scene is None else None)
         if transform is not None and (field := transform.lattice) is not None:
             nodes = node_grid(self.optical.grid, field.nodes, field.values.shape[:2])
             write_lattice(out / FIELD_FILE, field.values, nodes, self.verdict)
         if self.scene is not None:
             self.scene.write(out, self.optical.grid, self.verdict)
-        if transform is not None and (force or self.verdict == "match"):
-            write_aligned(out / "aligned.tif", self.sar, self.optical, transform, self.verdict)
-        if transform is not None:
-            panels = write_drawings(out, self.drawn(transform))
-            if self.scene is not None:
-                self._write_report(out / REPORT_FILE, transform, self.scene, panels.colours)
         if self.footprint is not None and "lonlat" in self.footprint:
             about = {"verdict": self.verdict, "confidence": self.to_dict()["confidence"],
                      "expected_error_m": self.expected_error_m, "sar": self.sar.name,
@@ -360,6 +363,15 @@ class MatchResult:
             self.sar, self.optical, transform, self.tie_points, self.verdict,
             self.confidence_text, self.error_text, self.reason,
         )  # fmt: skip
+
+    def _write_aligned(self, out: Path, transform: Transform, force: bool) -> None:
+        if force or self.verdict == "match":
+            write_aligned(out / "aligned.tif", self.sar, self.optical, transform, self.verdict)
+
+    def _write_pictures(self, out: Path, transform: Transform) -> None:
+        panels = write_drawings(out, self.drawn(transform))
+        if self.scene is not None:
+            self._write_report(out / REPORT_FILE, transform, self.scene, panels.colours)
 
     def _write_report(
         self, path: Path, transform: Transform, scene: SceneMatch, panels: tuple[Pixels, Pixels]
@@ -477,6 +489,10 @@ def grid_of(image: dict[str, Any]) -> GeoBox:
     """The grid of an image of ``match.json``, on which its pixels are counted."""
     affine = image["affine"] or (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
     return make_grid(image["crs"], tuple(affine), *image["shape"])
+
+
+def _done(part: Callable[[], None]) -> None:
+    part()
 
 
 def _pairs(points: Array) -> list[tuple[float, float]]:
