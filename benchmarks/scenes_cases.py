@@ -18,6 +18,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
+from crosslook._version import __version__
 from crosslook.data.simulate.dense import LAND
 from crosslook.data.simulate.settings import SimulateOptions
 from crosslook.data.simulate.write import write_pairs
@@ -91,7 +92,10 @@ def simulated(folder: Path, kind: str, size: int, width: int | None = None) -> S
     """A scene of a kind, made where it is not there; a call that was stopped is gone on with."""
     name = f"{kind}-{size}" + (f"x{width}" if width else "")
     options = {"size": size, "width": width, "seed": SEED, **COMMON, **KINDS[kind]}
-    write_pairs(folder / name, 1, SimulateOptions(**options))
+    made, text = folder / f"{name}.json", json.dumps({"version": __version__, **options})
+    if not made.exists() or made.read_text() != text:  # a finished call would begin anew
+        write_pairs(folder / name, 1, SimulateOptions(**options))
+        made.write_text(text)
     return Scene(name, folder / name)
 
 
