@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from crosslook.atlas.settings import LocateCall
-from crosslook.cli.outcome import Item, finish_batch, finish_one
+from crosslook.cli.outcome import Item, check_places, finish_batch, finish_one
 from crosslook.cli.stages import shown_stages
 from crosslook.errors import SettingError
 from crosslook.options import Cli, Settings
@@ -45,6 +45,7 @@ def locate(inputs: LocateInputs, settings: LocateCall) -> None:
         finish_one(result, out)
         return
     items = _items_of(inputs.queries, out)
+    check_places(items, out, settings)
     results = locating.locate_all(inputs.queries, inputs.atlas, settings)
     finish_batch(results, items, out, settings)
 

@@ -39,6 +39,21 @@ class Item:
     folder: Path
 
 
+def check_places(items: Sequence[Item], out: Path, settings: WritingOptions) -> None:
+    """See, before any work, that nothing else lies where the files of a batch will be written.
+
+    Raises
+    ------
+    OutputError
+        If a file of other origin does, or the map of an audit.
+    """
+    from crosslook.match.files import check_folder
+
+    refuse_foreign(out, {TABLE: _is_table, PAGE: is_marked}, overwrite=settings.overwrite)
+    for item in items:
+        check_folder(item.folder, overwrite=settings.overwrite)
+
+
 def finish_one(result: MatchResult, out: Path) -> None:
     """Print the result of a single image; exit with 3 unless it is a match."""
     if not say(result, out):
@@ -61,18 +76,9 @@ def finish_batch(
     are written too where the run is stopped. The exit code is 1 where an image failed,
     else 3 where one is no match or not surely one. Images that are too small are no
     failures with ``skip_small``. What is in ``so_far`` has no result: it was written before.
-
-    Raises
-    ------
-    OutputError
-        Before any work, if a file of other origin is where one will be written.
     """
     from crosslook.match.batch_page import COLUMNS, counted, write_batch_page
-    from crosslook.match.files import WRITTEN
 
-    refuse_foreign(out, {TABLE: _is_table, PAGE: is_marked}, overwrite=settings.overwrite)
-    for item in items:
-        refuse_foreign(item.folder, WRITTEN, overwrite=settings.overwrite)
     rows: list[dict[str, object]] = [{"name": name, "error": why} for name, why in incomplete]
     drawn: dict[str, Thumbnails] = {}
     small: dict[str, CrosslookError] = {}

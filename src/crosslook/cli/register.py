@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import click
 from pydantic import Field
 
-from crosslook.cli.outcome import Item, finish_batch, finish_one, say_notes, say_skipped
+from crosslook.cli.outcome import (
+    Item,
+    check_places,
+    finish_batch,
+    finish_one,
+    say_notes,
+    say_skipped,
+)
 from crosslook.cli.stages import shown_stages
 from crosslook.errors import CrosslookError, SettingError
 from crosslook.match.settings import ApplyCall, AuditCall, RegisterCall
@@ -123,9 +130,10 @@ def _register_pairs(
     from crosslook.match.batch import register_all
     from crosslook.match.batch_so_far import MatchesSoFar
 
+    items = [Item(pair.id, out / pair.id) for pair in pairs]
+    check_places(items, out, settings)
     so_far = MatchesSoFar(out, pairs, settings)
     waiting = [pair for pair in pairs if pair.id not in so_far.done]
-    items = [Item(pair.id, out / pair.id) for pair in pairs]
     finish_batch(
         register_all(waiting, settings), items, out, settings, skip_small=skip_small,
         incomplete=incomplete, so_far=so_far,
