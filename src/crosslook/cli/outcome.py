@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from crosslook.written import is_marked, refuse_foreign
 
 if TYPE_CHECKING:
     from crosslook.match.batch_page import Thumbnails
-    from crosslook.match.batch_so_far import Done, MatchesSoFar
+    from crosslook.match.batch_so_far import Done, Item, MatchesSoFar
     from crosslook.match.result import Failure, MatchResult
     from crosslook.options import WritingOptions
 
@@ -29,14 +28,6 @@ _REASONS = 2
 """Sentences for and against that are printed; match.json has all."""
 
 TABLE, PAGE = "matches.csv", "index.html"
-
-
-@dataclass(frozen=True)
-class Item:
-    """One image of a batch: what it is called, and where its files go."""
-
-    name: str
-    folder: Path
 
 
 def check_places(items: Sequence[Item], out: Path, settings: WritingOptions) -> None:
@@ -68,7 +59,7 @@ def finish_batch(
     *,
     skip_small: bool = False,
     incomplete: Sequence[tuple[str, str]] = (),
-    so_far: MatchesSoFar | None = None,
+    so_far: MatchesSoFar,
 ) -> None:
     """Write and print results as they come, and all in a table and a page at the end.
 
@@ -83,14 +74,13 @@ def finish_batch(
     drawn: dict[str, Thumbnails] = {}
     small: dict[str, CrosslookError] = {}
     waiting, total = iter(results), len(items)
-    known = {} if so_far is None else so_far.done
     try:
         with shown_stages() as line:
             for number, item in enumerate(items, 1):
                 line.item = f"{number} of {total}, {item.name}"
                 position = f"[{number}/{total}] "
-                if item.name in known:
-                    rows.append(_finish_again(item, known[item.name], drawn, position))
+                if item.name in so_far.done:
+                    rows.append(_finish_again(item, so_far.done[item.name], drawn, position))
                     continue
                 result = next(waiting)
                 line.clear()
@@ -108,7 +98,7 @@ def finish_batch(
     if small and not rows:
         raise next(iter(small.values()))
     say_skipped(tuple(small), len(items))
-    if so_far is not None and not any(row["error"] for row in rows):
+    if not any(row["error"] for row in rows):
         so_far.finish()
     _exit_with(rows, out)
 
@@ -133,15 +123,15 @@ def _save(
     result: MatchResult | Failure,
     row: dict[str, object],
     drawn: Mapping[str, Thumbnails],
-    so_far: MatchesSoFar | None,
+    so_far: MatchesSoFar,
 ) -> None:
-    """Save what is known of a pair that is written; what failed is tried again."""
+    """Save what is known of a result that is written; what failed is tried again."""
     from crosslook.match.batch_so_far import Done
     from crosslook.match.result import Failure
 
-    if so_far is not None and not isinstance(result, Failure) and not row["error"]:
+    if not isinstance(result, Failure) and not row["error"]:
         words = tuple(_words(result, brief=True))
-        so_far.add(item.name, Done(row, words, drawn.get(item.name)))
+        so_far.add(item, Done(row, words, drawn.get(item.name)))
 
 
 def _is_table(path: Path) -> bool:
