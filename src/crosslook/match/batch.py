@@ -62,7 +62,7 @@ def register_opened(
 
 
 def key_of(settings: RegisterCall, tools: Tools) -> list[object]:
-    """What changes the results of all pairs, for :class:`~crosslook.match.batch_so_far.MatchesSoFar`."""
+    """What changes the results of all pairs: settings, files, weights."""
     given = (settings.mask, settings.optical_mask, settings.points, settings.verdict, settings.dem)
     files = [None if one is None else file_state(str(one)) for one in given]
     known = record(settings, RegisterSettings) | {"weights": None}  # the tools' key names them
