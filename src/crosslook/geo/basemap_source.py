@@ -12,7 +12,7 @@ from crosslook.geo.spread import read_rows
 from crosslook.types import FloatArray, Window
 
 BlockReader = Callable[[Window], tuple[FloatArray, FloatArray]]
-"""Means (bands, h, w) over blocks of a window, and the share of each that is valid (h, w)."""
+"""Means (bands, h, w) over blocks of a window, and the fraction of each that is valid (h, w)."""
 
 
 class BasemapSource:

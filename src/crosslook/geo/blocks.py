@@ -11,7 +11,7 @@ _LEAST_COVER = 0.5
 
 
 def block_means(values: FloatArray, valid: Mask, factor: int) -> tuple[FloatArray, FloatArray]:
-    """Mean over the valid pixels of whole blocks, and the share of each that is valid.
+    """Mean over the valid pixels of whole blocks, and the fraction of each that is valid.
 
     Parameters
     ----------

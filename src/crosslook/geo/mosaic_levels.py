@@ -25,7 +25,7 @@ from crosslook.types import FloatArray, Window
 _FULL = 1.0 - 1e-4  # of a block, but for rounding
 
 _Blocks = tuple[FloatArray, FloatArray]
-"""Means (bands, h, w) and the share of each block that is valid (h, w)."""
+"""Means (bands, h, w) and the fraction of each block that is valid (h, w)."""
 
 _Footprint = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Where a file begins and ends in each row of blocks (2, h) and in each column (2, w), 0..1."""
@@ -181,7 +181,7 @@ def _footprint(bounds: Bounds, place: GeoBox) -> _Footprint:
 
 
 def _shared(one: _Footprint, other: _Footprint) -> NDArray[np.float64]:
-    """The share of each block (h, w) that lies in two footprints."""
+    """The fraction of each block (h, w) that lies in two footprints."""
     rows, cols = (
         np.maximum(np.minimum(a[1], b[1]) - np.maximum(a[0], b[0]), 0.0)
         for a, b in zip(one, other, strict=True)
