@@ -135,6 +135,26 @@ def test_a_border_leaks_nowhere_and_what_lies_behind_it_shows(
     assert np.abs(off[found.valid]).max() < 4 + 1.5 * factor
 
 
+@pytest.mark.parametrize("made", [LOSSY, LOSSLESS], ids=["lossy", "lossless"])
+@pytest.mark.parametrize("factor", FACTORS)
+def test_no_gap_opens_where_two_files_meet_without_data_in_either(
+    factor: int, made: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tile cut in two by time, each part with zeros for the other."""
+    rows, cols = np.indices((900, 1034))
+    left = cols + rows // 3 < 600
+    paths = []
+    for name, values in (("a", np.where(left, ground(), 0)), ("b", np.where(left, 0, ground()))):
+        (tmp_path / name).mkdir()
+        part = values.astype(np.float32)
+        paths.append(tile(tmp_path / name / "part.jp2", part, (0, 0, 900, 1034), **made))
+    found, expected = both(open_optical(paths), factor, monkeypatch)
+    assert expected.valid.mean() > 0.995
+    assert (found.valid == expected.valid).all()
+    off = (found.values - expected.values)[0][found.valid]
+    assert off.std() < 0.25 * expected.values[0][expected.valid].std()
+
+
 def test_a_window_is_a_part_of_the_whole_and_may_reach_beyond(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

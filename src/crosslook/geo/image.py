@@ -391,10 +391,13 @@ class ImageFile:
         if not (level := self.level(factor)):
             return None
         assert isinstance(source, RasterFile)
-        return lambda part: read_blocks(
-            source, self.bands, block_edges(part.corner, part.shape, factor), (factor, level),
-            self.survey.clear,
-        )  # fmt: skip
+
+        def reader(part: Window) -> tuple[FloatArray, FloatArray]:
+            edges = block_edges(part.corner, part.shape, factor)
+            found = read_blocks(source, self.bands, edges, (factor, level), self.survey.clear)
+            return found.means, found.cover
+
+        return reader
 
     def _from_level(self, means: FloatArray, cover: FloatArray) -> tuple[FloatArray, Mask]:
         """Values after radiometry (C, h, w) and valid pixels, of means over blocks."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -59,6 +59,22 @@ def _halves(level: int) -> list[int]:
     return [2**n for n in range(1, level + 1)]
 
 
+class LevelBlocks(NamedTuple):
+    """Means over blocks of pixels from a level.
+
+    Attributes
+    ----------
+    means : float32 array, shape (bands, h, w)
+        0 where nothing is valid.
+    cover, left_out : float32 arrays, shape (h, w)
+        Fraction of each block that is valid, and that is left out since it is near invalid pixels.
+    """
+
+    means: FloatArray
+    cover: FloatArray
+    left_out: FloatArray
+
+
 def block_edges(
     corner: Sequence[float], shape: tuple[int, int], factor: int
 ) -> tuple[Array, Array]:
@@ -76,7 +92,7 @@ def read_blocks(
     edges: tuple[Array, Array],
     reduction: tuple[int, int],
     prepare: Prepare,
-) -> tuple[FloatArray, FloatArray]:
+) -> LevelBlocks:
     """Means over blocks of pixels, and how much of each is valid.
 
     Pixels of a level near invalid ones are mixed with them, so they are left out too.
@@ -90,13 +106,6 @@ def read_blocks(
     reduction : (int, int)
         Pixels along a side that become one, and the level of :func:`level_for`.
     prepare : callable
-
-    Returns
-    -------
-    means : float32 array, shape (bands, h, w)
-        0 where nothing is valid.
-    cover : float32 array, shape (h, w)
-        0..1.
     """
     factor, level = reduction
     step = 2**level
@@ -111,7 +120,8 @@ def read_blocks(
     ]
     if any(one[0] == one[-1] for one in ends):  # all of it lies beyond
         rows, cols = (len(one) - 1 for one in ends)
-        return np.zeros((len(bands), rows, cols), np.float32), np.zeros((rows, cols), np.float32)
+        nothing = np.zeros((rows, cols), np.float32)
+        return LevelBlocks(np.zeros((len(bands), rows, cols), np.float32), nothing, nothing)
     low = [int(np.floor(one[0])) - margin for one in ends]
     high = [int(np.ceil(one[-1])) + margin for one in ends]
     under = Window(low[0], low[1], high[0] - low[0], high[1] - low[1])
@@ -123,29 +133,30 @@ def read_blocks(
     ]
     values = prepare(raw, at[0][:, None], at[1][None])
     weights = [
-        _weights(one - first, n)
+        _weights(one - first, n, step / factor)
         for one, first, n in zip(ends, inside.corner, inside.shape, strict=True)
     ]
-    return _means(values, _away_from_invalid(values, margin), weights, (step / factor) ** 2)
+    known = np.asarray(np.isfinite(values).all(axis=0), np.bool_)
+    return _means(values, known, _away_from_invalid(known, margin), weights)
 
 
-def _away_from_invalid(raw: FloatArray, margin: int) -> Mask:
-    """Pixels (h, w) of values (bands, h, w) that have no NaN within so many rows and columns."""
-    bad = (~np.isfinite(raw).all(axis=0)).astype(np.uint8)
-    if bad.any():
-        side = 2 * margin + 1
-        bad = cv2.dilate(bad, np.ones((side, side), np.uint8), borderValue=0).astype(np.uint8)
-    return np.asarray(bad == 0, np.bool_)
+def _away_from_invalid(known: Mask, margin: int) -> Mask:
+    """Pixels (h, w) that have no unknown one within so many rows and columns."""
+    if known.all():
+        return known
+    around = np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
+    return np.asarray(cv2.erode(known.astype(np.uint8), around, borderValue=1) > 0, np.bool_)
 
 
-def _means(
-    values: FloatArray, solid: Mask, weights: list[Any], share: float
-) -> tuple[FloatArray, FloatArray]:
-    """Means of blocks over solid pixels, of which each is ``share`` of a block, and the cover."""
-    cover = _summed(solid.astype(np.float32), weights) * np.float32(share)
-    scale = np.float32(share) / np.maximum(cover, np.float32(1e-6))
+def _means(values: FloatArray, known: Mask, solid: Mask, weights: list[Any]) -> LevelBlocks:
+    """Of blocks over solid pixels; the others that are known are left out."""
+    cover = _summed(solid.astype(np.float32), weights)
+    left_out = np.zeros_like(cover)
+    if solid is not known:
+        left_out = _summed((known & ~solid).astype(np.float32), weights)
+    scale = np.float32(1.0) / np.maximum(cover, np.float32(1e-6))
     means = [_summed(np.where(solid, band, np.float32(0.0)), weights) * scale for band in values]
-    return np.stack(means).astype(np.float32, copy=False), cover
+    return LevelBlocks(np.stack(means).astype(np.float32, copy=False), cover, left_out)
 
 
 def _on_level(edges: Array, step: int) -> Array:
@@ -153,10 +164,11 @@ def _on_level(edges: Array, step: int) -> Array:
     return (edges - 0.5) / step + 0.5
 
 
-def _weights(edges: Array, length: int) -> Any:
-    """How much of each of ``length`` pixels lies between neighbouring edges, sparse (blocks, n).
+def _weights(edges: Array, length: int, part: float) -> Any:
+    """What fraction of a block each of ``length`` pixels fills, sparse (blocks, n).
 
-    Of the image, which may reach beyond its last pixels on a level: these count for the rest.
+    A pixel is ``part`` of a block along its side. The image may reach beyond its last pixels on a
+    level: these count for the rest.
     """
     from scipy.sparse import csr_array
 
@@ -164,7 +176,7 @@ def _weights(edges: Array, length: int) -> Any:
     most = int(np.ceil(np.diff(edges).max(initial=1.0))) + 1
     pixels = np.floor(lower).astype(np.int64) + np.arange(most)
     parts = np.maximum(np.minimum(upper, pixels + 1) - np.maximum(lower, pixels), 0.0)
-    places = (parts.astype(np.float32).ravel(), np.clip(pixels, 0, length - 1).ravel())
+    places = ((part * parts).astype(np.float32).ravel(), np.clip(pixels, 0, length - 1).ravel())
     starts = np.arange(len(lower) + 1) * most
     return csr_array((*places, starts), shape=(len(lower), length))
 

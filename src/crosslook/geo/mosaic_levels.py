@@ -7,9 +7,10 @@ others by their pixels. The means of both are joined block by block, where the f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
@@ -17,12 +18,15 @@ from odc.geo.geobox import GeoBox
 from crosslook.geo.basemaps import Bounds
 from crosslook.geo.blocks import block_means
 from crosslook.geo.grid import shape_of, shared_offset, window_of, zoomed
-from crosslook.geo.levels import block_edges, read_blocks
+from crosslook.geo.levels import LevelBlocks, block_edges, read_blocks
 from crosslook.geo.mosaic import Basemap, bands_of, in_bytes, read_window, span
 from crosslook.geo.raster import RasterFile
-from crosslook.types import FloatArray, Window
+from crosslook.types import FloatArray, Mask, Window
 
 _FULL = 1.0 - 1e-4  # of a block, but for rounding
+
+_REACH = 1
+"""Blocks to either side within which what two files are left out of is one gap."""
 
 _Blocks = tuple[FloatArray, FloatArray]
 """Means (bands, h, w) and the fraction of each block that is valid (h, w)."""
@@ -39,6 +43,12 @@ class _Asked:
     window: Window
     factor: int
     count: int
+
+    def part(self, blocks: Window) -> _Asked:
+        """Some of the blocks."""
+        row, col = (self.factor * first for first in blocks.corner)
+        pixels = Window(row, col, self.factor * blocks.height, self.factor * blocks.width)
+        return replace(self, window=pixels.shifted(*self.window.corner))
 
     @property
     def place(self) -> GeoBox:
@@ -93,20 +103,23 @@ def read_blocks_of_all(
     means = np.zeros((asked.count, *shape_of(place)), np.float32)
     cover = np.zeros(shape_of(place), np.float32)
     before: list[_Footprint] = []
+    losing = np.zeros(cover.shape, np.uint8)
     for by_level, group in groupby(maps, lambda one: levels[one] > 0):
         # Pixels of files are joined as such; from levels each file is read by itself.
         for some in [[one] for one in group] if by_level else [list(group)]:
             needed = [one for one in some if _is_needed(one, place, cover)]
             if not needed:
                 continue
+            part, found = Window.whole(cover.shape), None
             if by_level:
                 part, found = _by_level(needed[0], levels[needed[0]], asked)
-            else:
-                part, found = Window.whole(cover.shape), _by_pixels(needed, asked)
+                losing[part.slices] += _near(found.left_out)
+            blocks = found[:2] if found else _by_pixels(needed, asked)
             here = [_footprint(one.bounds, place) for one in needed]
             shared = sum((_shared(a, b) for a in here for b in before), np.zeros(cover.shape))
-            _add((means[:, *part.slices], cover[part.slices]), found, shared[part.slices])
+            _add((means[:, *part.slices], cover[part.slices]), blocks, shared[part.slices])
             before += here
+    _mend(means, cover, losing > 1, maps, asked)
     return means, cover
 
 
@@ -118,7 +131,7 @@ def _is_needed(one: Basemap, place: GeoBox, cover: FloatArray) -> bool:
     return bool((cover[rows, cols] < _FULL).any())
 
 
-def _by_level(one: Basemap, level: int, asked: _Asked) -> tuple[Window, _Blocks]:
+def _by_level(one: Basemap, level: int, asked: _Asked) -> tuple[Window, LevelBlocks]:
     """The blocks of a window that a file reaches, and what its level says of them."""
     image, window, factor = one.image, asked.window, asked.factor
     offset = shared_offset(image.grid, one.turned(asked.grid))
@@ -139,8 +152,8 @@ def _by_level(one: Basemap, level: int, asked: _Asked) -> tuple[Window, _Blocks]
         for begin, base, first in zip(offset, window.corner, part.corner, strict=True)
     ]
     edges = block_edges(corner, (factor * part.height, factor * part.width), factor)
-    means, cover = read_blocks(image.source, image.bands, edges, (factor, level), prepare)
-    return part, (asked.in_count(means), cover)
+    found = read_blocks(image.source, image.bands, edges, (factor, level), prepare)
+    return part, found._replace(means=asked.in_count(found.means))
 
 
 def _by_pixels(maps: Sequence[Basemap], asked: _Asked) -> _Blocks:
@@ -148,6 +161,30 @@ def _by_pixels(maps: Sequence[Basemap], asked: _Asked) -> _Blocks:
     values, valid = read_window(maps, asked.grid, asked.window.corner, asked.window.shape)
     means, cover = block_means(values.astype(np.float32), valid, asked.factor)
     return asked.in_count(means), cover
+
+
+def _near(left_out: FloatArray) -> NDArray[np.uint8]:
+    """1 at blocks near those of which some is left out, 0 elsewhere."""
+    some = (left_out > 0).astype(np.uint8)
+    return np.asarray(cv2.dilate(some, np.ones((2 * _REACH + 1,) * 2, np.uint8)), np.uint8)
+
+
+def _mend(
+    means: FloatArray, cover: FloatArray, torn: Mask, maps: Sequence[Basemap], asked: _Asked
+) -> None:
+    """Fill what is open where torn, in place, from pixels: there two files meet within a block.
+
+    Each is left out near what the other holds, so that a gap would open between them.
+    """
+    torn = torn & (cover < _FULL)
+    if not torn.any():
+        return
+    at = np.argwhere(torn)
+    part = Window.around(at.min(axis=0), at.max(axis=0) + 1)
+    found, solid = _by_pixels(maps, asked.part(part))
+    here = torn[part.slices]
+    np.copyto(means[:, *part.slices], found, where=here)
+    np.copyto(cover[part.slices], solid, where=here)
 
 
 def _add(into: _Blocks, found: _Blocks, shared: NDArray[np.float64]) -> None:
