@@ -193,7 +193,7 @@ def _say_stopped(number: int | None = None) -> int:
     if any(command == name or command.startswith(f"{name} ") for name in _GOES_ON):
         rest = "Start the same command again: it goes on where it was."
     elif command.startswith("locate "):
-        rest = "A query that was done has its files; start again with the others."
+        rest = "Start the same command again: of several queries, those that are done are kept."
     else:
         rest = "No half-written file is left."
     code = 128 + (number or _signals[0])

@@ -94,7 +94,7 @@ def is_marked(path: Path) -> bool:
     suffix = path.suffix.lower()
     try:
         if suffix in (".tif", ".tiff"):
-            return _tagged(path)
+            return set(TAGS) <= tags_of(path).keys()
         if suffix == ".parquet":
             from pyarrow import parquet
 
@@ -108,12 +108,13 @@ def is_marked(path: Path) -> bool:
         return False
 
 
-def _tagged(path: Path) -> bool:
+def tags_of(path: Path) -> dict[str, str]:
+    """The tags of a raster; none where it cannot be opened."""
     import rasterio
     from rasterio.errors import RasterioError
 
     try:
         with rasterio.open(path) as file:
-            return bool(set(TAGS) <= file.tags().keys())
+            return dict(file.tags())
     except RasterioError:
-        return False
+        return {}

@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 
 from crosslook.cli import app
 from crosslook.data.simulate.write import write_pairs
-from crosslook.match import batch
+from crosslook.match import batch, matchers
 from crosslook.match.batch_so_far import PARTIAL
 
 COUNT = 4
@@ -121,6 +121,21 @@ def test_what_is_done_is_matched_once(pairs: Path, tmp_path: Path, matched: list
     assert matched == ALL
     run(pairs, tmp_path / "out")
     assert matched == [*ALL, *ALL], "a run that ended is over: the next one is anew"
+
+
+def test_a_matcher_that_loads_a_model_is_opened_once(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    opens: Callable[..., Any] = vars(matchers)["_opened"]
+
+    def counts(settings: Any) -> Any:
+        opened.append(settings.matcher)
+        return opens(settings)
+
+    monkeypatch.setattr(matchers, "_opened", counts)
+    assert run(pairs, tmp_path / "out").exit_code == 0
+    assert opened == ["template"]
 
 
 def test_changed_files_options_and_results_are_matched_again(

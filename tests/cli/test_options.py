@@ -54,7 +54,7 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(SOURCE, root / "crosslook", ignore=shutil.ignore_patterns("__pycache__"))
     for name, after, added in (
         ("settings", r'class LocateSettings\(.*?\):\n    """.*?"""\n', FIELD),
-        ("locate", r"class _Job:.*?def __init__\(.*?\) -> None:\n", USE),
+        ("locate", r"class LocateJob:.*?def __init__\(.*?\) -> None:\n", USE),
     ):
         path = root / "crosslook" / "atlas" / f"{name}.py"
         text = path.read_text(encoding="utf-8")

@@ -48,11 +48,11 @@ def both(
     image: ImageFile, factor: int, patch: pytest.MonkeyPatch, window: Window | None = None
 ) -> tuple[Image, Image]:
     """A reduced read by levels, and by pixels."""
-    assert image._level(factor) > 0
+    assert image.level(factor) > 0
     by_level = image.read(window, factor)
-    assert image._level(5) == 0, "the filter of a level would show"
+    assert image.level(5) == 0, "the filter of a level would show"
     with patch.context() as without:
-        without.setattr(ImageFile, "_level", lambda *_: 0)
+        without.setattr(ImageFile, "level", lambda *_: 0)
         return by_level, image.read(window, factor)
 
 
@@ -153,7 +153,7 @@ def _with_fill(path: Path) -> ImageFile:
 def test_where_a_mean_of_levels_would_be_another_pixels_are_read(
     kind: Callable[[Path], ImageFile], tmp_path: Path
 ) -> None:
-    assert kind(jpeg2000(tmp_path / "a.jp2", ground()))._level(12) == 0
+    assert kind(jpeg2000(tmp_path / "a.jp2", ground())).level(12) == 0
 
 
 @pytest.mark.parametrize("modality", ["sar", "optical"])
@@ -163,7 +163,7 @@ def test_other_formats_have_no_levels(modality: Modality, tmp_path: Path) -> Non
         path, "w", driver="GTiff", count=1, dtype="uint16", height=SHAPE[0], width=SHAPE[1]
     ) as file:
         file.write(ground().astype(np.uint16), 1)
-    assert open_image(path, modality)._level(12) == 0
+    assert open_image(path, modality).level(12) == 0
 
 
 def test_bands_of_a_product_are_read_from_their_levels(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,7 +40,7 @@ from crosslook.geo.raster import RasterArray
 from crosslook.match.align import Alignment, Fitting, align
 from crosslook.match.engine import Engine
 from crosslook.match.files import check_out
-from crosslook.match.matchers import features_of, open_tools
+from crosslook.match.matchers import Tools, features_of
 from crosslook.match.matchers.template import TemplateMatcher
 from crosslook.match.pair import read_pair
 from crosslook.match.reason import likely_absence
@@ -137,14 +138,22 @@ def locate_all(
     engine = Engine.of(settings)
     queries = list(queries) if isinstance(queries, Sequence) or not engine.is_here else queries
     is_batch = not isinstance(queries, list) or len(queries) > 1
-    if is_batch and isinstance(queries, list) and not engine.is_here:
-        yield from by_workers(_QueriesJob.of(queries, atlas, settings, engine), engine)
-        return
-    job = _Job(atlas, settings, is_batch=is_batch)
-    yield from _stepwise(queries, job)
+    yield from locate_opened(queries, settings, LocateJob(atlas, settings, is_batch=is_batch))
 
 
-def _stepwise(queries: Iterable[Source], job: _Job) -> Iterator[MatchResult | Failure]:
+def locate_opened(
+    queries: Iterable[Source], settings: LocateBatchSettings, job: LocateJob
+) -> Iterator[MatchResult | Failure]:
+    """Locate many queries as :func:`locate_all` does, by what is open already."""
+    engine = Engine.of(settings)
+    if not job.is_batch or engine.is_here:
+        yield from _stepwise(queries, job)
+    elif queries := list(queries):
+        job.tools.close()  # each worker opens its own
+        yield from by_workers(_QueriesJob.of(queries, job.atlas.name, settings, engine), engine)
+
+
+def _stepwise(queries: Iterable[Source], job: LocateJob) -> Iterator[MatchResult | Failure]:
     steps = _in_passes(iter(queries), job)
     return threads.stepwise(steps, job.settings.threads, in_pieces=True)
 
@@ -159,16 +168,11 @@ class _QueriesJob:
 
     @classmethod
     def of(
-        cls,
-        queries: Sequence[Source],
-        atlas: str | Path | Atlas,
-        settings: LocateBatchSettings,
-        engine: Engine,
+        cls, queries: Sequence[Source], atlas: str, settings: LocateBatchSettings, engine: Engine
     ) -> _QueriesJob:
         together = min(_TOGETHER, -(-len(queries) // engine.workers))
         groups = [queries[n : n + together] for n in range(0, len(queries), together)]
-        place = atlas.name if isinstance(atlas, Atlas) else str(atlas)
-        return cls(groups, place, alone_settings(settings, engine))
+        return cls(groups, atlas, alone_settings(settings, engine))
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -177,17 +181,25 @@ class _QueriesJob:
         return [_name(query) for query in self.groups[number]]
 
     def open(self) -> Callable[[int], Results]:
-        job = _Job(self.atlas, self.settings, is_batch=True)
+        job = LocateJob(self.atlas, self.settings, is_batch=True)
         return lambda number: list(_stepwise(self.groups[number], job))
 
 
-def _in_passes(waiting: Iterator[Source], job: _Job) -> Iterator[MatchResult | Failure]:
+def _in_passes(waiting: Iterator[Source], job: LocateJob) -> Iterator[MatchResult | Failure]:
     while prepared := _prepare(waiting, job):
         yield from _locate_pass(prepared, job)
 
 
-class _Job:
-    """What all queries of a call share."""
+class LocateJob:
+    """What all queries of a call share, opened once.
+
+    Parameters
+    ----------
+    place : path, address or Atlas
+    settings : LocateSettings
+    is_batch : bool
+        Whether it is of many queries, of which some may tell their pixel size.
+    """
 
     def __init__(
         self, place: str | Path | Atlas, settings: LocateSettings, *, is_batch: bool = False
@@ -198,9 +210,16 @@ class _Job:
         self.fine = settings.fine or atlas.manifest.levels[-1].spec
         self.verifier = FineLevel(self.levels, self.fine)
         self.matching = shared_settings(settings)
-        self.extractor, self.matcher = open_tools(self.matching)
+        self.tools = Tools(self.matching)
         self.coarse = None if settings.coarse is None else atlas.level_number(settings.coarse)
         self.reading = Reading.parse(settings.reading())
+
+    @property
+    def key(self) -> list[object]:
+        """What changes the results of all queries: atlas, settings and weights."""
+        known = record(self.settings, LocateSettings) | {"weights": None}  # keys name them
+        held = hashlib.sha256(self.atlas.manifest.to_json().encode()).hexdigest()
+        return [self.atlas.name, held, known, str(self.verifier.extractor.key), *self.tools.key]
 
     def record(self, level: int) -> dict[str, Any]:
         """What ``match.json`` says of the settings, with what the defaults became."""
@@ -223,7 +242,7 @@ class _Prepared:
     seconds: float = 0.0
 
 
-def _prepare(waiting: Iterator[Source], job: _Job) -> list[_Prepared | Failure]:
+def _prepare(waiting: Iterator[Source], job: LocateJob) -> list[_Prepared | Failure]:
     """Prepare the queries of the next pass; empty where none is left."""
     prepared: list[_Prepared | Failure] = []
     poses = 0
@@ -239,7 +258,7 @@ def _prepare(waiting: Iterator[Source], job: _Job) -> list[_Prepared | Failure]:
     return prepared
 
 
-def _prepare_one(query: Source, job: _Job) -> _Prepared:
+def _prepare_one(query: Source, job: LocateJob) -> _Prepared:
     stage("read")
     atlas, settings = job.atlas, job.settings
     image = open_image(query, "sar", job.reading)
@@ -255,7 +274,7 @@ def _prepare_one(query: Source, job: _Job) -> _Prepared:
     return _Prepared(prepared, SearchRequest(poses, prior), in_parts=larger)
 
 
-def _parts(poses: Sequence[Pose], job: _Job) -> list[Pose]:
+def _parts(poses: Sequence[Pose], job: LocateJob) -> list[Pose]:
     """Parts no larger than a template or the atlas."""
     number = 0 if job.coarse is None else job.coarse
     side = MOST_CELLS * job.atlas.manifest.levels[number].cell
@@ -268,7 +287,9 @@ def _name(query: Source) -> str:
     return query.header.name if isinstance(query, RasterArray) else name_of(query)
 
 
-def _locate_pass(prepared: list[_Prepared | Failure], job: _Job) -> Iterator[MatchResult | Failure]:
+def _locate_pass(
+    prepared: list[_Prepared | Failure], job: LocateJob
+) -> Iterator[MatchResult | Failure]:
     """Search for all queries of a pass at once, then match one by one."""
     good = [one for one in prepared if not isinstance(one, Failure)]
     stage("search")
@@ -298,7 +319,7 @@ def _locate_pass(prepared: list[_Prepared | Failure], job: _Job) -> Iterator[Mat
 
 
 def _places(
-    job: _Job, prepared: Sequence[_Prepared]
+    job: LocateJob, prepared: Sequence[_Prepared]
 ) -> Sequence[tuple[int, list[Candidate]] | CrosslookError]:
     """Search for all at once; where one cannot be searched for, one by one."""
     try:
@@ -311,7 +332,9 @@ def _places(
         return [place for one in prepared for place in _places(job, [one])]
 
 
-def _matched(job: _Job, one: _Prepared, level: int, candidates: list[Candidate]) -> MatchResult:
+def _matched(
+    job: LocateJob, one: _Prepared, level: int, candidates: list[Candidate]
+) -> MatchResult:
     """Match at what was found; where a part was searched with, and in vain, at what others find."""
     result = _match(job, one, level, candidates)
     seen, poses = MOST_CELLS * job.atlas.manifest.levels[level].cell, one.request.poses
@@ -324,7 +347,7 @@ def _matched(job: _Job, one: _Prepared, level: int, candidates: list[Candidate])
     return _choose([result, _match(job, replace(one, request=request), level, candidates)])
 
 
-def _explained(result: MatchResult, one: _Prepared, job: _Job) -> MatchResult:
+def _explained(result: MatchResult, one: _Prepared, job: LocateJob) -> MatchResult:
     """A result that says where was searched, and of no match the likeliest cause."""
     result = replace(result, search="atlas", warnings=one.query.warnings)
     if result.verdict != "no match":
@@ -336,7 +359,7 @@ def _explained(result: MatchResult, one: _Prepared, job: _Job) -> MatchResult:
     return replace(result, reason=reason)
 
 
-def _match(job: _Job, one: _Prepared, level: int, candidates: list[Candidate]) -> MatchResult:
+def _match(job: LocateJob, one: _Prepared, level: int, candidates: list[Candidate]) -> MatchResult:
     """Verify, then match at the best and, unless that is a match, at those hardly worse."""
     if not candidates:
         raise MatchError(
@@ -380,7 +403,7 @@ def _certainty(result: MatchResult) -> tuple[bool, float]:
 
 
 def _match_at(
-    job: _Job, query: Query, level: int, candidates: list[Candidate], number: int
+    job: LocateJob, query: Query, level: int, candidates: list[Candidate], number: int
 ) -> MatchResult:
     """The last stages at one of the candidates; the others are its alternatives."""
     atlas = job.atlas
@@ -395,15 +418,15 @@ def _match_at(
     return replace(result, alternatives=alternatives, window=window)
 
 
-def _aligned_at(job: _Job, image: ImageFile, place: Start) -> tuple[Alignment, Window]:
+def _aligned_at(job: LocateJob, image: ImageFile, place: Start) -> tuple[Alignment, Window]:
     """The last stages where a start puts an image on the atlas, and the part of the atlas there."""
     atlas, settings = job.atlas, job.settings
     corner, shape = _surroundings(place.transform, image, atlas)
     part = atlas.image(corner, shape)
     placed = shift_by(-corner[0], -corner[1]) @ place.transform
-    pair = read_pair((image, part), placed, job.extractor, job.levels.device, framed=False)
+    extractor, matcher = job.tools.opened
+    pair = read_pair((image, part), placed, extractor, job.levels.device, framed=False)
     start = replace(place, transform=pair.start)
-    matcher = job.matcher
     if isinstance(matcher, TemplateMatcher):
         matcher = TemplateMatcher(job.matching, stages_for(pair.sar.shape))
     levels, fraction = refinement_for(pair.optical.shape)
@@ -433,7 +456,7 @@ def locate_from(
         Pixels of the query to pixels of the atlas, good to 60 pixels: two or
         three tie points set by hand give one.
     """
-    job = _Job(atlas, settings)
+    job = LocateJob(atlas, settings)
     stage("read")
     with threads.limited(settings.threads, in_pieces=True), timings() as seconds:
         image = open_image(query, "sar", job.reading)
@@ -453,7 +476,7 @@ def surface_of(
     side : float
         Atlas pixels along a side of a square; the first begins at pixel (0, 0).
     """
-    job = _Job(atlas, settings)
+    job = LocateJob(atlas, settings)
     return score_surface(job.levels, _prepare_one(query, job).request, most, job.coarse)
 
 

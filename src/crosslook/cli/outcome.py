@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from crosslook.written import is_marked, refuse_foreign
 
 if TYPE_CHECKING:
     from crosslook.match.batch_page import Thumbnails
-    from crosslook.match.batch_so_far import Done, MatchesSoFar
+    from crosslook.match.batch_so_far import Done, Item, MatchesSoFar
     from crosslook.match.result import Failure, MatchResult
     from crosslook.options import WritingOptions
 
@@ -31,12 +30,19 @@ _REASONS = 2
 TABLE, PAGE = "matches.csv", "index.html"
 
 
-@dataclass(frozen=True)
-class Item:
-    """One image of a batch: what it is called, and where its files go."""
+def check_places(items: Sequence[Item], out: Path, settings: WritingOptions) -> None:
+    """See, before any work, that nothing else lies where the files of a batch will be written.
 
-    name: str
-    folder: Path
+    Raises
+    ------
+    OutputError
+        If a file of other origin does, or the map of an audit.
+    """
+    from crosslook.match.files import check_folder
+
+    refuse_foreign(out, {TABLE: _is_table, PAGE: is_marked}, overwrite=settings.overwrite)
+    for item in items:
+        check_folder(item.folder, overwrite=settings.overwrite)
 
 
 def finish_one(result: MatchResult, out: Path) -> None:
@@ -53,7 +59,7 @@ def finish_batch(
     *,
     skip_small: bool = False,
     incomplete: Sequence[tuple[str, str]] = (),
-    so_far: MatchesSoFar | None = None,
+    so_far: MatchesSoFar,
 ) -> None:
     """Write and print results as they come, and all in a table and a page at the end.
 
@@ -61,30 +67,20 @@ def finish_batch(
     are written too where the run is stopped. The exit code is 1 where an image failed,
     else 3 where one is no match or not surely one. Images that are too small are no
     failures with ``skip_small``. What is in ``so_far`` has no result: it was written before.
-
-    Raises
-    ------
-    OutputError
-        Before any work, if a file of other origin is where one will be written.
     """
     from crosslook.match.batch_page import COLUMNS, counted, write_batch_page
-    from crosslook.match.files import WRITTEN
 
-    refuse_foreign(out, {TABLE: _is_table, PAGE: is_marked}, overwrite=settings.overwrite)
-    for item in items:
-        refuse_foreign(item.folder, WRITTEN, overwrite=settings.overwrite)
     rows: list[dict[str, object]] = [{"name": name, "error": why} for name, why in incomplete]
     drawn: dict[str, Thumbnails] = {}
     small: dict[str, CrosslookError] = {}
     waiting, total = iter(results), len(items)
-    known = {} if so_far is None else so_far.done
     try:
         with shown_stages() as line:
             for number, item in enumerate(items, 1):
                 line.item = f"{number} of {total}, {item.name}"
                 position = f"[{number}/{total}] "
-                if item.name in known:
-                    rows.append(_finish_again(item, known[item.name], drawn, position))
+                if item.name in so_far.done:
+                    rows.append(_finish_again(item, so_far.done[item.name], drawn, position))
                     continue
                 result = next(waiting)
                 line.clear()
@@ -102,7 +98,7 @@ def finish_batch(
     if small and not rows:
         raise next(iter(small.values()))
     say_skipped(tuple(small), len(items))
-    if so_far is not None and not any(row["error"] for row in rows):
+    if not any(row["error"] for row in rows):
         so_far.finish()
     _exit_with(rows, out)
 
@@ -127,15 +123,15 @@ def _save(
     result: MatchResult | Failure,
     row: dict[str, object],
     drawn: Mapping[str, Thumbnails],
-    so_far: MatchesSoFar | None,
+    so_far: MatchesSoFar,
 ) -> None:
-    """Save what is known of a pair that is written; what failed is tried again."""
+    """Save what is known of a result that is written; what failed is tried again."""
     from crosslook.match.batch_so_far import Done
     from crosslook.match.result import Failure
 
-    if so_far is not None and not isinstance(result, Failure) and not row["error"]:
+    if not isinstance(result, Failure) and not row["error"]:
         words = tuple(_words(result, brief=True))
-        so_far.add(item.name, Done(row, words, drawn.get(item.name)))
+        so_far.add(item, Done(row, words, drawn.get(item.name)))
 
 
 def _is_table(path: Path) -> bool:

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import click
 from pydantic import Field
 
-from crosslook.cli.outcome import Item, finish_batch, finish_one, say_notes, say_skipped
+from crosslook.cli.outcome import (
+    check_places,
+    finish_batch,
+    finish_one,
+    say_notes,
+    say_skipped,
+)
 from crosslook.cli.stages import shown_stages
 from crosslook.errors import CrosslookError, SettingError
 from crosslook.match.settings import ApplyCall, AuditCall, RegisterCall
@@ -120,14 +126,17 @@ def _register_pairs(
     incomplete: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Register pairs, but those that a run which was stopped has done."""
-    from crosslook.match.batch import register_all
-    from crosslook.match.batch_so_far import MatchesSoFar
+    from crosslook.match.batch import key_of, register_opened
+    from crosslook.match.batch_so_far import Item, MatchesSoFar
+    from crosslook.match.matchers import Tools
 
-    so_far = MatchesSoFar(out, pairs, settings)
+    items = [Item(pair.id, out / pair.id, (pair.sar, pair.optical)) for pair in pairs]
+    check_places(items, out, settings)
+    tools = Tools(settings)
+    so_far = MatchesSoFar(out, items, key_of(settings, tools), overwrite=settings.overwrite)
     waiting = [pair for pair in pairs if pair.id not in so_far.done]
-    items = [Item(pair.id, out / pair.id) for pair in pairs]
     finish_batch(
-        register_all(waiting, settings), items, out, settings, skip_small=skip_small,
+        register_opened(waiting, settings, tools), items, out, settings, skip_small=skip_small,
         incomplete=incomplete, so_far=so_far,
     )  # fmt: skip
 

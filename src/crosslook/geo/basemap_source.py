@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from odc.geo.geobox import GeoBox
 
 from crosslook.geo.grid import shape_of
 from crosslook.geo.raster import Raster
 from crosslook.geo.spread import read_rows
 from crosslook.types import FloatArray, Window
+
+BlockReader = Callable[[Window], tuple[FloatArray, FloatArray]]
+"""Means (bands, h, w) over blocks of a window, and the fraction of each that is valid (h, w)."""
 
 
 class BasemapSource:
@@ -31,6 +36,10 @@ class BasemapSource:
         if shape is None:
             return self._strip(window, bands)
         return read_rows(self._strip, window, bands, shape)
+
+    def block_reader(self, bands: tuple[int, ...], factor: int) -> BlockReader | None:
+        """What reads blocks of ``factor`` pixels from levels; None where all are read by pixels."""
+        return None
 
     def _strip(self, window: Window, bands: tuple[int, ...]) -> FloatArray:
         """All pixels (bands, h, w) of a window."""

@@ -192,13 +192,23 @@ def whole_offset(source: GeoBox, target: GeoBox) -> tuple[int, int] | None:
     None unless the pixels of both coincide, to a hundredth of one, over the
     whole of the target: then one is read for the other, without resampling.
     """
+    first = shared_offset(source, target)
+    if first is None or any(abs(number - round(number)) > 0.01 for number in first):
+        return None
+    return round(first[0]), round(first[1])
+
+
+def shared_offset(source: GeoBox, target: GeoBox) -> tuple[float, float] | None:
+    """Where the target begins in rows and columns of the source.
+
+    None unless one is the other shifted, to a hundredth of a pixel over the whole of the target.
+    """
     if source.crs != target.crs or not (has_map(source) and has_map(target)):
         return None
     at = from_map(source, to_map(target, corners(target)))
-    first = np.rint(at[0])
-    if (np.abs(at - corners(target) - first) > 0.01).any():
+    if (np.abs(at - corners(target) - at[0]) > 0.01).any():
         return None
-    return int(first[0]), int(first[1])
+    return float(at[0, 0]), float(at[0, 1])
 
 
 def corners(grid: GeoBox) -> Array:

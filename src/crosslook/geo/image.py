@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from crosslook.errors import GridError, RasterError, SettingError
+from crosslook.geo.basemap_source import BasemapSource, BlockReader
+from crosslook.geo.blocks import block_means, where_covered
 from crosslook.geo.grey import GreyImage, make_grey_image
 from crosslook.geo.grid import (
     between,
@@ -36,7 +38,7 @@ from crosslook.geo.grid import (
     window_of,
     zoomed,
 )
-from crosslook.geo.levels import level_for, read_reduced
+from crosslook.geo.levels import block_edges, level_for, read_blocks
 from crosslook.geo.products.resolve import product_bands, product_notes
 from crosslook.geo.radiometry import (
     OpticalRadiometry,
@@ -166,7 +168,6 @@ def nothing_usable(source: Source) -> RasterError:
 
 _PIECE_PIXELS, _LEAST_ROWS = 4_000_000, 256
 _NODE_STEP = 16  # a projection is evaluated on this grid and interpolated between
-_LEAST_COVER = 0.5  # of a block of pixels that must be valid
 _RECTIFIED = ("control points", "rational polynomials")
 
 
@@ -364,7 +365,7 @@ class ImageFile:
             are read in place of its pixels where they say the same.
         """
         window = window or Window.whole(self.shape)
-        level = self._level(factor)
+        read_level = self._reader(factor)
         grid = zoomed(window_of(self.grid, window), factor)
         rows, cols = shape_of(grid)
         values = np.empty((len(self.bands), rows, cols), np.float32)
@@ -373,8 +374,8 @@ class ImageFile:
         for part in _pieces(rows, cols, factor, len(self.bands)):
             high, wide = part.height * factor, part.width * factor
             corner = window.row + part.row * factor, window.col + part.col * factor
-            if level:
-                means = self._read_level(Window(*corner, high, wide), factor, level)
+            if read_level is not None:
+                means = self._from_level(*read_level(Window(*corner, high, wide)))
                 values[:, *part.slices], valid[part.slices] = means
                 continue
             unit, solid, holes = self._read_strip(Window(*corner, high, wide))
@@ -382,7 +383,27 @@ class ImageFile:
             values[:, *part.slices], valid[part.slices] = _reduced(unit, solid, factor)
         return Image(values, valid, grid, self.name, filled)
 
-    def _level(self, factor: int) -> int:
+    def _reader(self, factor: int) -> BlockReader | None:
+        """What reads blocks of a window from levels; None where that are the pixels."""
+        source = self.source
+        if isinstance(source, BasemapSource):
+            return source.block_reader(self.bands, factor) if self.mask is None else None
+        if not (level := self.level(factor)):
+            return None
+        assert isinstance(source, RasterFile)
+
+        def reader(part: Window) -> tuple[FloatArray, FloatArray]:
+            edges = block_edges(part.corner, part.shape, factor)
+            found = read_blocks(source, self.bands, edges, (factor, level), self.survey.clear)
+            return found.means, found.cover
+
+        return reader
+
+    def _from_level(self, means: FloatArray, cover: FloatArray) -> tuple[FloatArray, Mask]:
+        """Values after radiometry (C, h, w) and valid pixels, of means over blocks."""
+        return where_covered(self.radiometry.apply(means, self.stretch), cover)
+
+    def level(self, factor: int) -> int:
         """Of the format's levels the one from which blocks are read; 0 for the pixels.
 
         Those where a mean of levels may not be that of valid pixels: where a number means no data
@@ -396,14 +417,6 @@ class ImageFile:
         if found.fills or self.nodata is not None or self.mask is not None or moved:
             return 0
         return level_for(source, factor)
-
-    def _read_level(self, window: Window, factor: int, level: int) -> tuple[FloatArray, Mask]:
-        """Values after radiometry (C, h, w) and valid pixels of a window, from a level."""
-        source = self.source
-        assert isinstance(source, RasterFile)
-        raw, solid = read_reduced(source, self.bands, window, (factor, level), self.survey.clear)
-        unit = self.radiometry.apply(np.where(solid, raw, np.float32(np.nan)), self.stretch)
-        return np.nan_to_num(unit, copy=False, nan=0.0), solid
 
     def _read_strip(self, window: Window) -> tuple[FloatArray, Mask, int]:
         """Values (C, h, w), valid pixels and the number of filled ones, seen with a margin."""
@@ -623,13 +636,4 @@ def _pieces(rows: int, cols: int, factor: int, bands: int) -> Iterator[Window]:
 
 def _reduced(values: FloatArray, valid: Mask, factor: int) -> tuple[FloatArray, Mask]:
     """Mean over the valid pixels of whole blocks; half of a block must be valid."""
-    if factor == 1:
-        return values, valid
-    size = (values.shape[2] // factor, values.shape[1] // factor)
-    cover = cv2.resize(valid.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    solid = np.asarray(cover >= _LEAST_COVER, np.bool_)
-    means = [
-        cv2.resize(band * valid, size, interpolation=cv2.INTER_AREA) / np.maximum(cover, 1e-6)
-        for band in values
-    ]
-    return np.where(solid, np.stack(means), np.float32(0.0)), solid
+    return (values, valid) if factor == 1 else where_covered(*block_means(values, valid, factor))

@@ -45,7 +45,7 @@ from crosslook.storage import (
     reaching,
     state_of,
 )
-from crosslook.types import Mask, Window
+from crosslook.types import FloatArray, Mask, Window
 
 _SAMPLE = 4096  # values kept of each file for limits that files of one kind share
 _NARROW = 0.25  # a file whose own range is a smaller part of the shared one keeps its own
@@ -81,12 +81,17 @@ class Basemap:
         self, grid: GeoBox, corner: tuple[int, int], shape: tuple[int, int]
     ) -> tuple[NDArray[np.uint8], Mask]:
         """Bands (B, h, w) and valid pixels of a window of the mosaic's grid."""
-        if self.revolutions:
-            a, b, c, d, e, f = tuple(grid.affine)[:6]
-            moved = Affine(a, b, c - 360.0 * self.revolutions, d, e, f)
-            grid = GeoBox(grid.shape, moved, grid.crs)
-        image = self.image.on(grid).read(Window(*corner, *shape))
-        return _to_bytes(image.values, self.image.header.dtype), image.valid
+        image = self.image.on(self.turned(grid)).read(Window(*corner, *shape))
+        scaled = in_bytes(image.values, self.image.header.dtype)
+        return np.rint(scaled).astype(np.uint8), image.valid
+
+    def turned(self, grid: GeoBox) -> GeoBox:
+        """The mosaic's grid with longitudes counted as in the file."""
+        if not self.revolutions:
+            return grid
+        a, b, c, d, e, f = tuple(grid.affine)[:6]
+        moved = Affine(a, b, c - 360.0 * self.revolutions, d, e, f)
+        return GeoBox(grid.shape, moved, grid.crs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -442,11 +447,12 @@ def _sharing_limits(maps: Sequence[Basemap]) -> list[Basemap]:
     return out
 
 
-def _to_bytes(values: NDArray[np.float32], dtype: str) -> NDArray[np.uint8]:
+def in_bytes(values: FloatArray, dtype: str) -> FloatArray:
+    """Values of 0..1 as those of 8 bits, not yet rounded; NaN stays."""
     if dtype == "uint8":
-        return np.asarray(np.clip(np.rint(values * 255), 0, 255), np.uint8)
+        return np.clip(values * 255, 0, 255)
     # 0 stays free of data, so that a dark pixel is never taken for a hole.
-    return np.asarray(np.clip(np.rint(values * 254 + 1), 1, 255), np.uint8)
+    return np.clip(values * 254 + 1, 1, 255)
 
 
 def _cells(length: float) -> int:

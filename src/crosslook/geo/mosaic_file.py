@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from crosslook.errors import InputError, RasterError
 from crosslook.geo.atlas_file import is_atlas, open_atlas_image
-from crosslook.geo.basemap_source import BasemapSource, basemap_header
+from crosslook.geo.basemap_source import BasemapSource, BlockReader, basemap_header
 from crosslook.geo.basemaps import find_basemaps
 from crosslook.geo.image import ImageFile, Reading, as_read, open_image
 from crosslook.geo.mosaic import Basemap, bands_of, plan_mosaic, read_window
+from crosslook.geo.mosaic_levels import level_of, read_blocks_of_all
 from crosslook.geo.products.resolve import product_bands
 from crosslook.geo.products.stac import stac_items
 from crosslook.geo.raster import Raster, RasterArray, RasterFile
 from crosslook.storage import Place, as_place, is_gdal_name, is_remote, name_of
-from crosslook.types import FloatArray, Window
+from crosslook.types import FloatArray, Mask, Window
 
+T = TypeVar("T")
 _NAMED = 3  # files that a note names
 
 
@@ -63,24 +66,48 @@ class MosaicFile(BasemapSource):
         return tuple(dict.fromkeys(found))
 
     def _strip(self, window: Window, bands: tuple[int, ...]) -> FloatArray:
-        maps = list(self.maps)
-        while True:
-            try:
-                values, valid = read_window(maps, self.grid, window.corner, window.shape)
-                break
-            except RasterError as error:
-                maps = self._without_damaged(maps, window, error)
+        def read(maps: Sequence[Basemap]) -> tuple[NDArray[np.uint8], Mask]:
+            return read_window(maps, self.grid, window.corner, window.shape)
+
+        values, valid = self._heeding_damage(read)
         chosen = values[[band - 1 for band in bands]].astype(np.float32)
         chosen[:, ~valid] = np.nan
         return chosen
 
+    def block_reader(self, bands: tuple[int, ...], factor: int) -> BlockReader | None:
+        """What reads blocks from the levels of the files that have them; None where none has."""
+        levels: dict[Basemap, int] = {}
+        for one in self.maps:
+            try:
+                levels[one] = level_of(one, self.grid, factor)
+            except RasterError:  # said when its pixels are read
+                levels[one] = 0
+        if not any(levels.values()):
+            return None
+
+        def reader(window: Window) -> tuple[FloatArray, FloatArray]:
+            means, cover = self._heeding_damage(
+                lambda maps: read_blocks_of_all(maps, levels, self.grid, window, factor)
+            )
+            return means[[band - 1 for band in bands]], cover
+
+        return reader
+
+    def _heeding_damage(self, read: Callable[[Sequence[Basemap]], T]) -> T:
+        """What is read of the files that can be read; notes those that cannot."""
+        maps = list(self.maps)
+        while True:
+            try:
+                return read(maps)
+            except RasterError as error:
+                maps = self._without_damaged(maps, read, error)
+
     def _without_damaged(
-        self, maps: list[Basemap], window: Window, error: RasterError
+        self, maps: list[Basemap], read: Callable[[Sequence[Basemap]], object], error: RasterError
     ) -> list[Basemap]:
-        """The files that can be read in a window; notes the one that cannot."""
         for one in maps:
             try:
-                read_window([one], self.grid, window.corner, window.shape)
+                read([one])
             except RasterError as found:
                 self.damaged.setdefault(one.image.name, str(found))
                 return [other for other in maps if other is not one]

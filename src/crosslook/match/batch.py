@@ -12,15 +12,16 @@ from crosslook.errors import CrosslookError
 from crosslook.extract.base import Extractor
 from crosslook.geo.image import Reading
 from crosslook.geo.mosaic_file import open_optical
+from crosslook.match.batch_so_far import file_state
 from crosslook.match.cached_image import sharing
 from crosslook.match.engine import Engine
-from crosslook.match.matchers import Matcher, open_matcher, open_tools
+from crosslook.match.matchers import Matcher, Tools, open_tools
 from crosslook.match.ncc import correlation_device
 from crosslook.match.register import Basemap, on_scenes, plan_of, register_with
 from crosslook.match.result import Failure, MatchResult
-from crosslook.match.settings import BatchSettings, RegisterSettings
+from crosslook.match.settings import BatchSettings, RegisterCall, RegisterSettings
 from crosslook.match.workers import Results, alone_settings, by_workers
-from crosslook.options import after_one
+from crosslook.options import after_one, record
 
 if TYPE_CHECKING:
     from crosslook.data.pairs import ScenePair
@@ -43,18 +44,33 @@ def register_all(
     stacks, where none of them has tiles. Processes are started afresh, so a script that asks for
     them keeps its work under ``if __name__ == "__main__":``.
     """
+    return register_opened(pairs, settings, Tools(settings))
+
+
+def register_opened(
+    pairs: Iterable[ScenePair], settings: BatchSettings, tools: Tools
+) -> Iterator[MatchResult | Failure]:
+    """Register many pairs as :func:`register_all` does, by tools that may be open already."""
     correlation_device(settings.device)  # one that is not there is refused once, not pair by pair
     stacks, engine = list(_stacks(pairs)), Engine.of(settings)
-    if _are_given_whole(stacks, settings, engine):
+    if _are_given_whole(stacks, tools, settings, engine):
+        tools.close()  # each worker opens its own
         yield from by_workers(PairsJob(stacks, alone_settings(settings, engine)), engine)
         return
-    tools = open_tools(settings)
     for stack in stacks:
-        yield from register_stack(stack, settings, tools)
+        yield from register_stack(stack, settings, tools.opened)
+
+
+def key_of(settings: RegisterCall, tools: Tools) -> list[object]:
+    """What changes the results of all pairs: settings, files, weights."""
+    given = (settings.mask, settings.optical_mask, settings.points, settings.verdict, settings.dem)
+    files = [None if one is None else file_state(str(one)) for one in given]
+    known = record(settings, RegisterSettings) | {"weights": None}  # the tools' key names them
+    return [known, settings.force, *tools.key, files]
 
 
 def _are_given_whole(
-    stacks: Sequence[list[ScenePair]], settings: BatchSettings, engine: Engine
+    stacks: Sequence[list[ScenePair]], tools: Tools, settings: BatchSettings, engine: Engine
 ) -> bool:
     """Whether each worker matches stacks of its own; else all share the tiles of each."""
     if engine.is_here or not stacks:
@@ -62,12 +78,12 @@ def _are_given_whole(
     if engine.workers <= len(stacks):
         return True
     # Processes of this machine would gain little; who names a cluster wants it used.
-    return engine.name == "ray" and not _have_tiles(chain.from_iterable(stacks), settings)
+    return engine.name == "ray" and not _have_tiles(chain.from_iterable(stacks), tools, settings)
 
 
-def _have_tiles(pairs: Iterable[ScenePair], settings: BatchSettings) -> bool:
+def _have_tiles(pairs: Iterable[ScenePair], tools: Tools, settings: BatchSettings) -> bool:
     """Whether one of a few pairs is matched in tiles."""
-    if not settings.in_tiles or not open_matcher(settings).is_refined:
+    if not settings.in_tiles or not tools.opened[1].is_refined:
         return False
     for pair in pairs:
         with suppress(CrosslookError):  # what cannot be read has none

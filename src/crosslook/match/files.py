@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from crosslook.atomic import write_csv, write_text
+from crosslook.errors import OutputError
 from crosslook.geo.grey import GreyImage
 from crosslook.geo.grid import crs_of, file_crs, is_placed, to_lonlat
 from crosslook.geo.image import Image, ImageFile
@@ -26,7 +27,15 @@ from crosslook.match.transform import Transform, scaling, shift_by
 from crosslook.match.warp import covered_window, warp
 from crosslook.options import WritingOptions
 from crosslook.types import Array, Mask, Window
-from crosslook.written import MARK, beside, has_header, has_keys, is_marked, refuse_foreign
+from crosslook.written import (
+    MARK,
+    beside,
+    has_header,
+    has_keys,
+    is_marked,
+    refuse_foreign,
+    tags_of,
+)
 
 Pixels = NDArray[np.uint8]
 
@@ -58,6 +67,9 @@ WRITTEN = {
 }
 """All files of a match, and how each tells that crosslook wrote it."""
 
+AUDIT = "audit"
+"""Verdict in the tags of a map that an audit wrote: it has the name of a registration's."""
+
 _MAX_SIDE = 1200
 _PNG_HEADER = 33  # bytes of the signature and the first chunk
 _SQUARES = 8
@@ -67,9 +79,27 @@ _EDGE_BLUR_PX = 3.5
 
 
 def check_out(settings: WritingOptions) -> None:
-    """Refuse, before any work, a folder that holds files of other origin under these names."""
+    """Refuse, before any work, a folder as :func:`check_folder` does."""
     if settings.out is not None:
-        refuse_foreign(Path(settings.out), WRITTEN, overwrite=settings.overwrite)
+        check_folder(Path(settings.out), overwrite=settings.overwrite)
+
+
+def check_folder(folder: Path, *, overwrite: bool) -> None:
+    """See that a folder has no file that those of a match would replace wrongly.
+
+    Raises
+    ------
+    OutputError
+        If it has the map of an audit, whose files have the same names, or a file of other
+        origin that ``overwrite`` does not replace.
+    """
+    quality = folder / QUALITY_FILE
+    if quality.is_file() and tags_of(quality).get("VERDICT") == AUDIT:
+        raise OutputError(
+            f"{folder} has the map of an audit, whose {QUALITY_FILE} and {REPORT_FILE} would be "
+            "lost. Give another --out."
+        )
+    refuse_foreign(folder, WRITTEN, overwrite=overwrite)
 
 
 def write_tie_points(

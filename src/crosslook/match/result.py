@@ -34,6 +34,7 @@ from crosslook.match.files import (
     MATCH_FILE,
     WRITTEN,
     Pixels,
+    check_folder,
     jpeg_of,
     overlay,
     side_by_side,
@@ -57,7 +58,6 @@ from crosslook.match.warped_file import write_aligned
 from crosslook.notebook import card, image
 from crosslook.storage import path_to_keep
 from crosslook.types import Array, Window
-from crosslook.written import refuse_foreign
 
 _SIDE_POINTS = 8
 
@@ -322,11 +322,11 @@ class MatchResult:
         MatchError
             If ``force`` is set but no transform was found.
         OutputError
-            If the folder cannot be written, or a file of other origin is there.
+            If the folder cannot be written, or a file of other origin or an audit's map is there.
         """
         out, transform = Path(out), self.transform
         check_writable(out)
-        refuse_foreign(out, WRITTEN, overwrite=overwrite)
+        check_folder(out, overwrite=overwrite)
         if force and transform is None:
             raise MatchError(
                 "there is no transform to warp by: too few tie points agree. "

@@ -16,6 +16,7 @@ from crosslook.data.pairs import Pairs, ScenePair, open_pairs
 from crosslook.data.simulate.write import write_pairs
 from crosslook.errors import OutputError
 from crosslook.match.audit import audit
+from crosslook.match.register import register
 from crosslook.match.scene.misregistration import (
     COLUMNS,
     Misregistration,
@@ -155,6 +156,54 @@ def test_an_audit_leaves_the_results_of_a_registration_alone(scene: Path, tmp_pa
         elsewhere.write(out)
     assert {path.name: path.read_bytes() for path in (out / "sim-0000").iterdir()} == files
     assert [path.name for path in out.iterdir()] == ["sim-0000"]
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pair, and the audit of it with its map."""
+    folder = tmp_path_factory.mktemp("audited")
+    write_pairs(folder / "pairs", 1, size=512, gsd=10.0, shift=(3.0, -4.0), relief=0.0)
+    audit(open_pairs(folder / "pairs"), spacing=48.0, device="cpu", out=folder / "out")
+    assert (folder / "out" / "sim-0000" / "quality.tif").is_file()
+    return folder
+
+
+SAR, OPTICAL = "@pairs/sar/sim-0000.tif", "@pairs/optical/sim-0000.tif"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "register @pairs --out @out",
+        f"register {SAR} {OPTICAL} --out @out/sim-0000",
+        f"register --stack {SAR} {OPTICAL} --out @out",
+        f"locate {SAR} @pairs/none.tif --atlas @none --out @out",
+        f"locate {SAR} --atlas @none --out @out/sim-0000",
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["--overwrite"]])
+def test_a_registration_leaves_the_map_of_an_audit_alone(
+    line: str, more: list[str], audited: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(*_: object) -> None:
+        raise AssertionError("work has begun")
+
+    monkeypatch.setattr("crosslook.match.matchers._opened", opened)
+    out = audited / "out"
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    done = CliRunner().invoke(app, [*line.replace("@", f"{audited}/").split(), *more])
+    assert isinstance(done.exception, OutputError), done.output
+    assert "the map of an audit" in str(done.exception)
+    assert "Give another --out" in str(done.exception)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_a_result_is_not_written_over_the_map_of_an_audit(audited: Path, tmp_path: Path) -> None:
+    pair = [audited / kind / "sim-0000.tif" for kind in ("pairs/sar", "pairs/optical")]
+    result = register(*pair, near_only=True, model="similarity", device="cpu")
+    with pytest.raises(OutputError, match="the map of an audit"):
+        result.write(audited / "out" / "sim-0000", overwrite=True)
+    result.write(tmp_path, overwrite=True)
 
 
 def test_tiles_without_a_crs_are_audited_under_the_one_given(scene: Path, tmp_path: Path) -> None:

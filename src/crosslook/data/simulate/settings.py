@@ -22,6 +22,9 @@ class SceneOptions(SeedOption):
     What displaces parts of it (``wander``, ``seam``, ``uncorrected``) and what
     hides them (``sea``, ``clouds``, ``changed``) come on top;
     :mod:`crosslook.data.simulate.dense` has the truth of every place.
+
+    Hills that are left displaced lean towards the sensor along the columns of the ground: to the
+    west where it looks east. ``rotation`` turns the image afterwards, and their direction in it.
     """
 
     size: Annotated[int, Cli(metavar="PIXELS")] = Field(
@@ -65,7 +68,9 @@ class SceneOptions(SeedOption):
         le=1.0,
         description="Height of houses and trees, as a factor; at 0 only terrain is displaced.",
     )
-    look: Look = Field(default="east", description="Direction in which the radar looks.")
+    look: Look = Field(
+        default="east", description="Direction in which the radar looks; hills lean the other way."
+    )
     incidence: Annotated[float, Cli(metavar="DEGREES")] = Field(
         default=38.0, ge=20.0, le=60.0, description="Incidence angle of the radar."
     )

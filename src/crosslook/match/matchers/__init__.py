@@ -27,7 +27,7 @@ from crosslook.match.settings import DEFAULT_MATCHER, RegisterSettings
 from crosslook.options import ModelOptions
 from crosslook.spec import split_terms
 
-__all__ = ["Matcher", "features_of", "open_matcher", "open_tools", "revision_of"]
+__all__ = ["Matcher", "Tools", "features_of", "open_matcher", "open_tools", "revision_of"]
 
 
 HUB = "hub:"
@@ -44,6 +44,39 @@ def open_tools(settings: RegisterSettings) -> tuple[Extractor, Matcher]:
     """
     matcher = open_matcher(settings)
     return open_features(features_of(settings.matcher) or settings.extractor, settings), matcher
+
+
+class Tools:
+    """Extractor and matcher of many images, opened once, when they are first needed.
+
+    Parameters
+    ----------
+    settings : RegisterSettings
+    """
+
+    def __init__(self, settings: RegisterSettings) -> None:
+        self.settings = settings
+        self._opened: tuple[Extractor, Matcher] | None = None
+
+    @property
+    def opened(self) -> tuple[Extractor, Matcher]:
+        """As :func:`open_tools` gives them."""
+        if self._opened is None:
+            self._opened = open_tools(self.settings)
+        return self._opened
+
+    @property
+    def key(self) -> list[str]:
+        """What tells their weights and options from others'."""
+        extractor, matcher = self.opened
+        revision = revision_of(self.settings.matcher, matcher, extractor.revision)
+        return [revision, str(extractor.key)]
+
+    def close(self) -> None:
+        """Give back their memory: others do the work."""
+        if self._opened is not None:
+            self._opened[0].close()
+            self._opened = None
 
 
 def open_features(spec: str, options: ModelOptions) -> Extractor:

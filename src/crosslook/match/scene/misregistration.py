@@ -13,7 +13,7 @@ from crosslook.errors import OutputError
 from crosslook.geo.grid import is_placed, to_lonlat
 from crosslook.geo.image import ImageFile
 from crosslook.match.engine import Engine
-from crosslook.match.files import MATCH_FILE, side_by_side
+from crosslook.match.files import AUDIT, MATCH_FILE, side_by_side
 from crosslook.match.lattice import write_bands
 from crosslook.match.matchers import open_features
 from crosslook.match.scene.match import Followed, follow
@@ -115,7 +115,7 @@ class Misregistration:
         """Write ``quality.tif`` and ``report.html``, and forget the tiles that were stored."""
         quality, followed = self.followed.scene.quality, self.followed
         grid = quality.grid_on(self.optical.grid)
-        write_bands(folder / QUALITY_FILE, quality.bands, BANDS, grid, {"VERDICT": "audit"})
+        write_bands(folder / QUALITY_FILE, quality.bands, BANDS, grid, {"VERDICT": AUDIT})
         trusted = sum(tile.verdict == "match" for tile in self.tiles)
         label = "match" if 2 * trusted > len(self.tiles) else "uncertain" if trusted else "no match"
         report = SceneReport(
