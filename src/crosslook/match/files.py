@@ -126,19 +126,23 @@ def write_tie_points(
 
 
 def _as_geojson(columns: Columns) -> str:
-    """A collection of points (RFC 7946), one at a time: half a million are gigabytes as objects."""
-    known = {key: column for key, column in columns.items() if key not in ("lon", "lat")}
-    keys = list(known)
-    features = []
-    for (lon, lat), values in zip(
-        rows_of({key: columns[key] for key in ("lon", "lat")}), rows_of(known), strict=True
-    ):
-        geometry = None if lon is None else {"type": "Point", "coordinates": [lon, lat]}
-        properties = dict(zip(keys, values, strict=True))
-        one = {"type": "Feature", "geometry": geometry, "properties": properties}
-        features.append(json.dumps(one))
+    """A collection of points (RFC 7946), as text at once: json takes three times as long."""
+    keys = [key for key in columns if key not in ("lon", "lat")]
+    properties = ", ".join(f"{json.dumps(key)}: %s" for key in keys)
+    line = f'{{"type": "Feature", "geometry": %s, "properties": {{{properties}}}}}'
+    places = [
+        "null" if lon != lon else f'{{"type": "Point", "coordinates": [{lon!r}, {lat!r}]}}'
+        for lon, lat in zip(columns["lon"].tolist(), columns["lat"].tolist(), strict=True)
+    ]
+    texts = [places, *(_json_of(columns[key]) for key in keys)]
     head = f'{{"type": "FeatureCollection", "generator": {json.dumps(MARK)}, "features": ['
-    return head + ", ".join(features) + "]}"
+    return head + ", ".join(line % one for one in zip(*texts, strict=True)) + "]}"
+
+
+def _json_of(column: NDArray[Any]) -> list[str]:
+    if column.dtype.kind == "b":
+        return ["true" if value else "false" for value in column.tolist()]
+    return ["null" if value != value else repr(value) for value in column.tolist()]
 
 
 def _write_qgis(

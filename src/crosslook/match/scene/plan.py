@@ -189,5 +189,5 @@ def factors_of(images: tuple[ImageFile, ImageFile], base: Transform) -> tuple[in
 
 
 def halo_of(template: float, spacing: int) -> int:
-    """Nodes beside a tile that its own ones are smoothed with: a template and a half."""
-    return math.ceil(1.5 * template / spacing)
+    """Nodes beside a tile that its own ones are smoothed with, as far as a template is wide."""
+    return math.ceil(template / spacing)

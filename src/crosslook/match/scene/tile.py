@@ -42,6 +42,7 @@ rises there above its mean in its own standard deviations; and how far from ther
 own peak lies."""
 
 _TEMPLATE = 96.0
+_MARGIN = 72  # pixels around the outer nodes: half a template, and what features look at
 _LEAST_FILLED = 0.5
 _SOLID = 0.999
 _LENGTH = 8.0  # nodes over which what is followed from stage to stage is alike
@@ -149,12 +150,11 @@ def _opened(spec: str) -> Extractor:
 
 def _read(plan: ScenePlan, around: Window) -> TileImages | None:
     """Both images of a tile, each from one window; None where either holds nothing."""
-    margin = int(_TEMPLATE)
-    cells = plan.pixels(around).pad(margin * plan.factor)
+    cells = plan.pixels(around).pad(_MARGIN * plan.factor)
     at = plan.positions(around)
     known = _known_displacement(plan, at)
     ring = np.concatenate([at[[0, -1]].reshape(-1, 2), at[:, [0, -1]].reshape(-1, 2)])
-    beyond = (plan.reach + margin + plan.spacing) * plan.factor + float(np.abs(known).max())
+    beyond = (plan.reach + _MARGIN + plan.spacing) * plan.factor + float(np.abs(known).max())
     back = plan.base.inverse
     steps = np.array([[-beyond, -beyond], [-beyond, beyond], [beyond, -beyond], [beyond, beyond]])
     reached = back((ring[:, None] + steps).reshape(-1, 2))
