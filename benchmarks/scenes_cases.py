@@ -91,11 +91,16 @@ class Scene:
 def simulated(folder: Path, kind: str, size: int, width: int | None = None) -> Scene:
     """A scene of a kind, made where it is not there; a call that was stopped is gone on with."""
     name = f"{kind}-{size}" + (f"x{width}" if width else "")
-    options = {"size": size, "width": width, "seed": SEED, **COMMON, **KINDS[kind]}
-    made, text = folder / f"{name}.json", json.dumps({"version": __version__, **options})
-    if not made.exists() or made.read_text() != text:  # a finished call would begin anew
+    return made(folder, name, {"size": size, "width": width, **COMMON, **KINDS[kind]})
+
+
+def made(folder: Path, name: str, options: dict[str, Any]) -> Scene:
+    """A scene of some options; one that is finished is taken as it is."""
+    options = {"seed": SEED, **options}
+    stamp, text = folder / f"{name}.json", json.dumps({"version": __version__, **options})
+    if not stamp.exists() or stamp.read_text() != text:
         write_pairs(folder / name, 1, SimulateOptions(**options))
-        made.write_text(text)
+        stamp.write_text(text)
     return Scene(name, folder / name)
 
 

@@ -12,12 +12,11 @@ import rasterio
 from affine import Affine
 
 from crosslook.data.simulate.settings import SimulateOptions
-from crosslook.data.simulate.write import write_pairs
 from crosslook.match.transform import Transform
 from crosslook.types import Array, Mask
 from history import record
 from safe import optical_products, radar_product
-from scenes_cases import COMMON, SEED, Run, Scene, fractions, register
+from scenes_cases import COMMON, SEED, Run, Scene, fractions, made, register
 
 SIDE = 1024
 TRUSTED = 1.5
@@ -148,8 +147,7 @@ def safe(given: argparse.Namespace) -> None:
     }  # fmt: skip
     settings = SimulateOptions(**options)
     name = f"swath-{columns}" + (f"x{given.rows}" if given.rows else "")
-    write_pairs(given.folder / name, 1, settings)
-    scene = Scene(name, given.folder / name)
+    scene = made(given.folder, name, options)
     delivered = given.folder / f"{name}-delivered"
     radar = radar_product(delivered, scene.path("sar"), settings, off=(90.0, -140.0))
     tiles = optical_products(delivered / "sentinel-2", scene.path("optical"), 10_980 if
