@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from crosslook.atomic import write_csv, write_text
+from crosslook.atomic import atomic_path, write_csv, write_text
 from crosslook.errors import OutputError
 from crosslook.geo.grey import GreyImage
 from crosslook.geo.grid import crs_of, file_crs, is_placed, to_lonlat
@@ -21,7 +22,13 @@ from crosslook.geo.image import Image, ImageFile
 from crosslook.match.lattice import FIELD_FILE
 from crosslook.match.placement import to_plane
 from crosslook.match.scene.result import QUALITY_FILE, REPORT_FILE, TILE_COLUMNS, TILES_FILE
-from crosslook.match.tie_point_files import Columns, rows_of, write_geopackage, write_geoparquet
+from crosslook.match.tie_point_files import (
+    Columns,
+    parts_of,
+    rows_of,
+    write_geopackage,
+    write_geoparquet,
+)
 from crosslook.match.tie_points import TiePoints
 from crosslook.match.transform import Transform, scaling, shift_by
 from crosslook.match.warp import covered_window, warp
@@ -121,22 +128,27 @@ def write_tie_points(
         write_geopackage(out / "tie_points.gpkg", columns, begin)
         if points.std is not None:
             write_geoparquet(out / "tie_points.parquet", columns)
-    write_text(out / "tie_points.geojson", _as_geojson(columns) + "\n")
+    with atomic_path(out / "tie_points.geojson") as path, path.open("w", encoding="utf-8") as file:
+        file.writelines(_as_geojson(columns))
     _write_qgis(out / "tie_points.points", points, transform, sar, optical)
 
 
-def _as_geojson(columns: Columns) -> str:
+def _as_geojson(columns: Columns) -> Iterator[str]:
     """A collection of points (RFC 7946), as text at once: json takes three times as long."""
     keys = [key for key in columns if key not in ("lon", "lat")]
     properties = ", ".join(f"{json.dumps(key)}: %s" for key in keys)
     line = f'{{"type": "Feature", "geometry": %s, "properties": {{{properties}}}}}'
-    places = [
-        "null" if lon != lon else f'{{"type": "Point", "coordinates": [{lon!r}, {lat!r}]}}'
-        for lon, lat in zip(columns["lon"].tolist(), columns["lat"].tolist(), strict=True)
-    ]
-    texts = [places, *(_json_of(columns[key]) for key in keys)]
-    head = f'{{"type": "FeatureCollection", "generator": {json.dumps(MARK)}, "features": ['
-    return head + ", ".join(line % one for one in zip(*texts, strict=True)) + "]}"
+    yield f'{{"type": "FeatureCollection", "generator": {json.dumps(MARK)}, "features": ['
+    between = ""
+    for part in parts_of(columns):
+        places = [
+            "null" if lon != lon else f'{{"type": "Point", "coordinates": [{lon!r}, {lat!r}]}}'
+            for lon, lat in zip(part["lon"].tolist(), part["lat"].tolist(), strict=True)
+        ]
+        texts = [places, *(_json_of(part[key]) for key in keys)]
+        yield between + ", ".join(line % one for one in zip(*texts, strict=True))
+        between = ", "
+    yield "]}\n"
 
 
 def _json_of(column: NDArray[Any]) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ Columns = Mapping[str, NDArray[Any]]
 """What is known of tie points, each of shape (n,): numbers, NaN where one is not known, and truth
 values."""
 
-_WGS84 = 4326
+_WGS84, _AT_ONCE = 4326, 65_536
 _APPLICATION_ID, _USER_VERSION = 0x47504B47, 10300  # "GPKG", 1.3.0
 _UNCHANGED = "1970-01-01T00:00:00.000Z"  # the same run gives the same bytes
 _TABLES = f"""
@@ -51,8 +51,19 @@ _UNDEFINED = (
 
 
 def rows_of(columns: Columns) -> Iterator[tuple[Any, ...]]:
-    """One tie point after the other, as Python's numbers; None where one is not known."""
-    return zip(*map(_listed, columns.values()), strict=True)
+    """One tie point after the other, as Python's numbers; None where one is not known.
+
+    Some at a time become objects: as such, a million rows take a gigabyte.
+    """
+    for part in parts_of(columns):
+        yield from zip(*map(_listed, part.values()), strict=True)
+
+
+def parts_of(columns: Columns) -> Iterator[Columns]:
+    """The same columns of some tie points, then of the next ones."""
+    count = max((len(column) for column in columns.values()), default=0)
+    for start in range(0, count, _AT_ONCE):
+        yield {key: column[start : start + _AT_ONCE] for key, column in columns.items()}
 
 
 def _listed(column: NDArray[Any]) -> list[Any]:
@@ -83,13 +94,14 @@ def write_geopackage(path: Path, columns: Columns, begin: Array | None = None) -
         systems = (*_UNDEFINED, ("WGS 84", _WGS84, "EPSG", _WGS84, _wgs84_text(), "lon, lat"))
         insert = "INSERT INTO gpkg_spatial_ref_sys VALUES (?, ?, ?, ?, ?, ?)"
         base.executemany(insert, systems)
-        _add_layer(base, "tie_points", "POINT", columns, _points(place), place)
+        _add_layer(base, "tie_points", "POINT", {"geom": _points(place), **columns}, place)
         if begin is not None:
             there = place.copy()
             # A line over the 180th meridian goes the short way.
             there[:, 0] += 360.0 * np.round((begin[:, 0] - there[:, 0]) / 360.0)
             both = np.vstack([begin, there])
-            _add_layer(base, "displacements", "LINESTRING", columns, _lines(begin, there), both)
+            lines = {"geom": _lines(begin, there), **columns}
+            _add_layer(base, "displacements", "LINESTRING", lines, both)
         base.commit()
         write_bytes(path, base.serialize())
     finally:
@@ -101,14 +113,12 @@ def _add_layer(
     name: str,
     kind: str,
     columns: Columns,
-    shapes: Sequence[bytes],
     place: Array,
 ) -> None:
     """A table of features with its entries; ``place`` (n, 2) are all positions of it."""
-    typed = "".join(f", {key} {_SQL[column.dtype.kind]}" for key, column in columns.items())
-    base.execute(
-        f"CREATE TABLE {name} (fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, geom {kind}{typed})"
-    )
+    types = _SQL | {"V": kind}
+    typed = "".join(f", {key} {types[column.dtype.kind]}" for key, column in columns.items())
+    base.execute(f"CREATE TABLE {name} (fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL{typed})")
     box = [None] * 4 if not len(place) else [*place.min(axis=0), *place.max(axis=0)]
     base.execute(
         "INSERT INTO gpkg_contents VALUES (?, 'features', ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -117,9 +127,9 @@ def _add_layer(
     base.execute(
         "INSERT INTO gpkg_geometry_columns VALUES (?, 'geom', ?, ?, 0, 0)", (name, kind, _WGS84)
     )
-    marks = ", ".join("?" * (len(columns) + 1))
-    values = zip(shapes, *map(_listed, columns.values()), strict=True)
-    base.executemany(f"INSERT INTO {name} (geom, {', '.join(columns)}) VALUES ({marks})", values)
+    marks = ", ".join("?" * len(columns))
+    insert = f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({marks})"
+    base.executemany(insert, rows_of(columns))
 
 
 _SQL = {"b": "BOOLEAN", "f": "DOUBLE"}
@@ -131,13 +141,13 @@ def _wgs84_text() -> str:
     return str(CRS.from_epsg(_WGS84).to_wkt("WKT1_GDAL"))
 
 
-def _points(place: Array) -> list[bytes]:
+def _points(place: Array) -> NDArray[Any]:
     """Of each position (n, 2) a point in well-known binary under the header of a GeoPackage."""
     shapes = np.empty(len(place), _IN_PACKAGE + _POINT)
     return _filled(shapes, {"kind": 1, "at": place})
 
 
-def _lines(begin: Array, end: Array) -> list[bytes]:
+def _lines(begin: Array, end: Array) -> NDArray[Any]:
     """The same of lines from one position (n, 2) to another."""
     shapes = np.empty(len(begin), _IN_PACKAGE + _LINE)
     return _filled(shapes, {"kind": 2, "count": 2, "at": np.hstack([begin, end])})
@@ -150,12 +160,12 @@ _LINE: list[Any] = [("order", "u1"), ("kind", "<u4"), ("count", "<u4"), ("at", "
 _HEADER = {"mark": b"GP", "version": 0, "flags": 1, "system": _WGS84, "order": 1}
 
 
-def _filled(shapes: NDArray[Any], fields: Mapping[str, Any]) -> list[bytes]:
+def _filled(shapes: NDArray[Any], fields: Mapping[str, Any]) -> NDArray[Any]:
+    """The records with these fields, as raw bytes (n,)."""
     for name, value in {**_HEADER, **fields}.items():
         if name in (shapes.dtype.names or ()):
             shapes[name] = value
-    size, data = shapes.dtype.itemsize, shapes.tobytes()
-    return [data[start : start + size] for start in range(0, len(data), size)]
+    return shapes.view(f"V{shapes.dtype.itemsize}")
 
 
 def write_geoparquet(path: Path, columns: Columns) -> None:
@@ -170,7 +180,7 @@ def write_geoparquet(path: Path, columns: Columns) -> None:
     sides = [pa.array(side) for side in (*place.T, *place.T)]
     arrays["bbox"] = pa.StructArray.from_arrays(sides, names=list(corners))
     shapes = _filled(np.empty(len(place), _POINT), {"kind": 1, "at": place})
-    arrays["geometry"] = pa.array(shapes, pa.binary())
+    arrays["geometry"] = pa.array(shapes.tolist(), pa.binary())
     column: dict[str, Any] = {  # no CRS named: OGC:CRS84
         "encoding": "WKB", "geometry_types": ["Point"],
         "covering": {"bbox": {key: ["bbox", key] for key in corners}},
