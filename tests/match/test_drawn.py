@@ -14,7 +14,7 @@ import pytest
 from crosslook.data.simulate.scene import make_pair
 from crosslook.geo.grid import make_grid
 from crosslook.geo.raster import RasterArray
-from crosslook.match.drawn import STEPS, make_panels, write_drawings
+from crosslook.match.drawn import MOST_ARROWS, STEPS, make_panels, thinned, write_drawings
 from crosslook.match.files import edges_over
 from crosslook.match.labels import BAD, GOOD, enlarged, titled, with_legend
 from crosslook.match.register import register
@@ -168,3 +168,16 @@ def test_the_page_swipes_zooms_and_asks_nobody(
     assert not page.locator("#sar").is_visible()
     assert asked == []
     page.close()
+
+
+def test_arrows_of_a_scene_are_as_many_as_can_be_seen() -> None:
+    rng = np.random.default_rng(0)
+    at = rng.uniform(0, (4000, 9000), (50_000, 2))
+    few = thinned(at)
+    assert MOST_ARROWS / 2 <= len(few) <= 1.2 * MOST_ARROWS
+    # No part is left without: each of 10 x 23 squares had some 220 of them.
+    squares = np.unique((at[few] // 400).astype(int), axis=0)
+    assert len(squares) == 10 * 23
+    assert len(thinned(at[:MOST_ARROWS])) == MOST_ARROWS
+    line = np.column_stack([np.arange(5000.0), np.zeros(5000)])
+    assert len(thinned(line)) <= 5000

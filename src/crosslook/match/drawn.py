@@ -41,7 +41,9 @@ STEPS: tuple[tuple[float, Colour, str], ...] = (
 )
 """Colours of residuals, as the explorer has them."""
 
-_MOST_ARROWS = 2000
+MOST_ARROWS = 2000
+"""About so many are drawn at most."""
+
 _ARROW_PX = 26.0  # of an arrow as long as nine tenths are at most
 _NICE = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 
@@ -193,17 +195,17 @@ def _residuals(scene: Scene, panels: Panels) -> Pixels:
     length = np.linalg.norm(away, axis=1)
     longest = max(float(np.percentile(length, 90)) if len(length) else 1.0, 0.05)
     factor = max(1.0, round(_ARROW_PX / (longest * scale), 0))
-    few = _thinned(at)
+    few = thinned(at)
     arrows = (at[few] * scale, away[few] * scale * factor, length[few])
     for (row, col), move, far in zip(*arrows, strict=True):
         colour = next(c for limit, c, _ in STEPS if far <= limit)
         _arrow(image, (col, row), (col + move[1], row + move[0]), colour)
     outliers = scene_outliers(scene, panels.window) * scale
-    for row, col in outliers[_thinned(outliers)]:
+    for row, col in outliers[thinned(outliers)]:
         cv2.circle(image, (round(col), round(row)), 3, (190, 190, 190), 1, cv2.LINE_AA)
     nice = max((n for n in _NICE if n * scale * factor <= 0.25 * image.shape[1]), default=_NICE[0])
     median = f"; median {np.median(length):.1f} px" if len(length) else ""
-    drawn = "" if len(few) == len(at) else f", {len(few)} of them here"
+    drawn = "" if len(few) == len(at) else f", {len(few)} of them shown"
     title = f"Residuals of {len(at)} inliers{drawn}, drawn {factor:.0f} times as long{median}"
     whole = titled(image, title, INK if scene.verdict == "match" else scene.colour)
     whole = with_legend(whole, [(colour, text) for _, colour, text in STEPS])
@@ -214,12 +216,12 @@ def _residuals(scene: Scene, panels: Panels) -> Pixels:
     return np.vstack([*(refused if scene.verdict == "no match" else ()), whole, key, words])
 
 
-def _thinned(at: Array) -> NDArray[np.intp]:
+def thinned(at: Array) -> NDArray[np.intp]:
     """Which of many positions (n, 2) are drawn: one of each square, so that arrows can be seen."""
-    if len(at) <= _MOST_ARROWS:
+    if len(at) <= MOST_ARROWS:
         return np.arange(len(at))
     low, high = at.min(axis=0), at.max(axis=0)
-    side = np.sqrt(max(float(np.prod(high - low)), 1e-9) / _MOST_ARROWS)
+    side = np.sqrt(max(float(np.prod(high - low)), 1e-9) / MOST_ARROWS)
     squares = np.floor((at - low) / side).astype(np.int64)
     _, first = np.unique(squares, axis=0, return_index=True)
     return np.sort(first)
@@ -259,7 +261,7 @@ def _page(scene: Scene, panels: Panels) -> str:
     from jinja2 import Template
 
     at, away = _inliers(scene, panels.window)
-    few = _thinned(at)
+    few = thinned(at)
     points = np.column_stack([at[few], away[few]]) / panels.factor
     grid, metres = scene.optical.grid, None
     if is_placed(grid):
