@@ -127,3 +127,15 @@ def test_a_blas_that_is_built_with_openmp_has_one_thread_too() -> None:
             capture_output=True, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "2"},
         )  # fmt: skip
         assert done.stdout.strip() == "{1}", order
+
+
+def test_workers_that_wait_lend_their_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_cores", lambda: 4)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    with threads.limited(least=2):
+        assert threads.count() == 2
+    with threads.limited(least=9):
+        assert threads.count() == 4  # no more than there are cores
+    monkeypatch.setattr(threads, "is_tight", lambda: True)
+    with threads.limited(least=2):
+        assert threads.count() == 1

@@ -2,7 +2,7 @@
 
 By default glibc gives arrays of a few megabytes back as soon as they are freed, and each new
 one is made of pages that the kernel has to clear. Images of a few million pixels are handled in
-many such arrays: up to a third of the time went into that.
+many such arrays: on a virtual machine a quarter of the time of a whole scene went into that.
 """
 
 from __future__ import annotations

@@ -66,10 +66,11 @@ def limited(
         The work falls into pieces, so BLAS and OpenCV get one thread.
     least : int
         Processes that were requested and that wait meanwhile: as many threads as there are of
-        them, up to the cores, whatever else bounds the threads of a process.
+        them, up to the cores, whatever else bounds the threads of a process but its memory.
     """
     decided = count() if threads is None else min(threads, available())
-    decided = max(decided, min(least, _cores()))
+    if not is_tight():
+        decided = max(decided, min(least, _cores()))
     token = _decided.set(decided)
     try:
         with _LIBRARIES.at(1 if in_pieces else decided, decided):

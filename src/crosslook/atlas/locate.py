@@ -218,8 +218,8 @@ class LocateJob:
     def key(self) -> list[object]:
         """What changes the results of all queries: atlas, settings and weights."""
         known = record(self.settings, LocateSettings) | {"weights": None}  # keys name them
-        held = hashlib.sha256(self.atlas.manifest.to_json().encode()).hexdigest()
-        return [self.atlas.name, held, known, str(self.verifier.extractor.key), *self.tools.key]
+        digest = hashlib.sha256(self.atlas.manifest.to_json().encode()).hexdigest()
+        return [self.atlas.name, digest, known, str(self.verifier.extractor.key), *self.tools.key]
 
     def record(self, level: int) -> dict[str, Any]:
         """What ``match.json`` says of the settings, with what the defaults became."""

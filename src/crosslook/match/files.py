@@ -134,7 +134,7 @@ def write_tie_points(
 
 
 def _as_geojson(columns: Columns) -> Iterator[str]:
-    """A collection of points (RFC 7946), as text at once: json takes three times as long."""
+    """A collection of points (RFC 7946), as text, without an object for each."""
     keys = [key for key in columns if key not in ("lon", "lat")]
     properties = ", ".join(f"{json.dumps(key)}: %s" for key in keys)
     line = f'{{"type": "Feature", "geometry": %s, "properties": {{{properties}}}}}'

@@ -30,13 +30,13 @@ from crosslook.match.cached_image import sharing
 from crosslook.match.engine import Engine, in_processes, on_ray
 from crosslook.match.matchers import open_features
 from crosslook.match.scene.plan import ScenePlan
-from crosslook.match.scene.tile import FIELDS, STAGES, match_tile
+from crosslook.match.scene.tile import COARSE, FIELDS, FINE, STAGES, match_tile
 from crosslook.options import ModelOptions
 from crosslook.progress import track
 from crosslook.storage import Folder, Place, open_folder, state_of
 from crosslook.types import FloatArray, Window
 
-_FORMAT = 2
+_FORMAT = 3
 """Raise it whenever a tile changes: those of a run that was stopped are then matched anew."""
 _MOST_RESTARTS = 3  # of a pool of processes, without a tile done in between
 
@@ -73,7 +73,7 @@ class TileJob:
             "plan": plan.to_dict(),
             "images": [_content(one) for one in (plan.sar, plan.optical)],
             "features": str(extractor.key),
-            "stages": [repr(stage) for stage in STAGES],
+            "stages": [COARSE, *FINE, *map(repr, STAGES)],
         }
         text = json.dumps(parts, sort_keys=True, default=str)
         own = {name: getattr(models, name) for name in ModelOptions.model_fields}
