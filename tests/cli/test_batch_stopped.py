@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +14,7 @@ from crosslook.cli import app
 from crosslook.data.simulate.write import write_pairs
 from crosslook.match import batch, matchers
 from crosslook.match.batch_so_far import PARTIAL
+from tests.helpers.batches import files_of, kill_after_first, saved
 
 COUNT = 4
 NEAR = ("--near-only", "--model", "similarity", "--device", "cpu")
@@ -77,28 +72,9 @@ def stop_after(count: int, pairs: Path, out: Path, *more: str) -> None:
         assert run(pairs, out, *more).exit_code not in (0, 3)
 
 
-def files_of(out: Path) -> dict[str, bytes]:
-    """All files, without the seconds that matching took; the folder under one name."""
-    found = {}
-    for path in sorted(out.rglob("*")):
-        if path.is_file():
-            data = path.read_bytes().replace(str(out).encode(), b"OUT")
-            if path.name == "match.json":
-                data = json.dumps({**json.loads(data), "timings_s": None}).encode()
-            found[str(path.relative_to(out))] = data
-    return found
-
-
 def test_a_batch_that_was_killed_goes_on_to_the_same_bytes(pairs: Path, tmp_path: Path) -> None:
     out, whole = tmp_path / "out", tmp_path / "whole" / "out"
-    running = subprocess.Popen(
-        [sys.executable, "-m", "crosslook", *call(pairs, out)], stdout=subprocess.DEVNULL
-    )
-    limit = time.monotonic() + 100
-    while not any(saved(out)) and time.monotonic() < limit:
-        time.sleep(0.005)
-    os.kill(running.pid, signal.SIGKILL)
-    assert running.wait() == -signal.SIGKILL, "it was killed before it ended"
+    kill_after_first(call(pairs, out), out)
     assert not (out / "matches.csv").exists()
     first = (out / ALL[0] / "match.json").stat()
     again = run(pairs, out)
@@ -108,10 +84,6 @@ def test_a_batch_that_was_killed_goes_on_to_the_same_bytes(pairs: Path, tmp_path
     assert again.output.replace(str(out), "OUT") == fresh.output.replace(str(whole), "OUT")
     assert files_of(out) == files_of(whole)
     assert not (out / PARTIAL).exists()
-
-
-def saved(out: Path) -> Iterator[Path]:
-    return (out / PARTIAL).glob("[0-9a-f]*.json")
 
 
 def test_what_is_done_is_matched_once(pairs: Path, tmp_path: Path, matched: list[str]) -> None:

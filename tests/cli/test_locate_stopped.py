@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +17,7 @@ from crosslook.atlas.build import build_atlas
 from crosslook.cli import app
 from crosslook.data.simulate.write import write_pairs
 from crosslook.match.batch_so_far import PARTIAL
-from tests.cli.test_batch_stopped import files_of, saved
+from tests.helpers.batches import files_of, kill_after_first, saved
 
 CORNERS = {"a": (40, 60), "b": (150, 30), "c": (90, 170)}
 ALL = [f"{name}.tif" for name in CORNERS]
@@ -95,14 +90,7 @@ def test_queries_that_were_killed_go_on_to_the_same_bytes(
     ground: Path, tmp_path: Path, located: list[str]
 ) -> None:
     out, whole = tmp_path / "out", tmp_path / "whole" / "out"
-    running = subprocess.Popen(
-        [sys.executable, "-m", "crosslook", *call(ground, out)], stdout=subprocess.DEVNULL
-    )
-    limit = time.monotonic() + 100
-    while not any(saved(out)) and time.monotonic() < limit:
-        time.sleep(0.005)
-    os.kill(running.pid, signal.SIGKILL)
-    assert running.wait() == -signal.SIGKILL, "it was killed before it ended"
+    kill_after_first(call(ground, out), out)
     assert not (out / "matches.csv").exists()
     count = len(list(saved(out)))
     first = (out / "a" / "match.json").stat()
